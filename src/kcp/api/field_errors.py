@@ -1,0 +1,131 @@
+"""Errors about one field of an object, worded as Kubernetes words them.
+
+Follows k8s.io/apimachinery's ``field.Error``: the printed form is ``<path>: <type>: <value>: <detail>``, and each error
+becomes one entry of ``status.details.causes``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+REQUIRED: Final = "FieldValueRequired"
+INVALID: Final = "FieldValueInvalid"
+NOT_FOUND: Final = "FieldValueNotFound"
+DUPLICATE: Final = "FieldValueDuplicate"
+NOT_SUPPORTED: Final = "FieldValueNotSupported"
+FORBIDDEN: Final = "FieldValueForbidden"
+TOO_LONG: Final = "FieldValueTooLong"
+TOO_MANY: Final = "FieldValueTooMany"
+TYPE_INVALID: Final = "FieldValueTypeInvalid"
+INTERNAL: Final = "InternalError"
+
+_TITLES: Final = {
+    REQUIRED: "Required value",
+    INVALID: "Invalid value",
+    NOT_FOUND: "Not found",
+    DUPLICATE: "Duplicate value",
+    NOT_SUPPORTED: "Unsupported value",
+    FORBIDDEN: "Forbidden",
+    TOO_LONG: "Too long",
+    TOO_MANY: "Too many",
+    TYPE_INVALID: "Invalid value",
+    INTERNAL: "Internal error",
+}
+_WITHOUT_VALUE: Final = frozenset({REQUIRED, FORBIDDEN, TOO_LONG, TOO_MANY, INTERNAL})
+
+
+class _Absent:
+    """The value of a field error that shows none."""
+
+    def __repr__(self) -> str:
+        return "<absent>"
+
+
+ABSENT: Final = _Absent()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field: its type (a constant above), its path, the bad value, and the detail for a person."""
+
+    type: str
+    field: str
+    value: Any = ABSENT
+    detail: str = ""
+
+    @property
+    def body(self) -> str:
+        """The message without the path, as ``causes[].message`` carries it."""
+        text = _TITLES[self.type]
+        if self.type not in _WITHOUT_VALUE and self.value is not ABSENT:
+            text += f": {_shown(self.value)}"
+        if self.detail:
+            text += f": {self.detail}"
+        return text
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.body}" if self.field else self.body
+
+    def cause(self) -> dict[str, str]:
+        """The entry of ``status.details.causes``."""
+        return {"reason": self.type, "message": self.body, "field": self.field}
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, dict, list, int, float)):
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return str(value)
+
+
+def required(field: str, detail: str = "") -> FieldError:
+    """The field must be there and is not."""
+    return FieldError(REQUIRED, field, ABSENT, detail)
+
+
+def invalid(field: str, value: Any, detail: str) -> FieldError:
+    """The value breaks a rule."""
+    return FieldError(INVALID, field, value, detail)
+
+
+def type_invalid(field: str, value: Any, detail: str) -> FieldError:
+    """The value is of another JSON type than the schema's."""
+    return FieldError(TYPE_INVALID, field, value, detail)
+
+
+def forbidden(field: str, detail: str) -> FieldError:
+    """The field may not be set, or not be changed, here."""
+    return FieldError(FORBIDDEN, field, ABSENT, detail)
+
+
+def duplicate(field: str, value: Any) -> FieldError:
+    """The value may stand only once."""
+    return FieldError(DUPLICATE, field, value)
+
+
+def not_found(field: str, value: Any) -> FieldError:
+    """The value refers to something that is not there."""
+    return FieldError(NOT_FOUND, field, value)
+
+
+def not_supported(field: str, value: Any, supported: Sequence[str]) -> FieldError:
+    """The value is none of a closed set."""
+    detail = "supported values: " + ", ".join(f'"{choice}"' for choice in supported) if supported else ""
+    return FieldError(NOT_SUPPORTED, field, value, detail)
+
+
+def too_long(field: str, limit: int) -> FieldError:
+    """A string is longer than ``limit`` bytes."""
+    return FieldError(
+        TOO_LONG, field, ABSENT, f"may not be more than {limit} bytes" if limit >= 0 else "value is too long"
+    )
+
+
+def too_many(field: str, actual: int, limit: int) -> FieldError:
+    """A list or map holds more than ``limit`` items."""
+    return FieldError(TOO_MANY, field, ABSENT, f"{actual}: must have at most {limit} item{'' if limit == 1 else 's'}")

@@ -1,0 +1,65 @@
+"""Names of groups, kinds and resources, as Kubernetes' API conventions use them.
+
+A *kind* names a shape (``ConfigMap``), a *resource* names a collection in a URL (``configmaps``).
+The core group is the empty string.
+"""
+
+from typing import NamedTuple
+
+
+class GroupVersion(NamedTuple):
+    """An API group and one of its versions, e.g. ``apps/v1``."""
+
+    group: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @classmethod
+    def parse(cls, text: str) -> "GroupVersion":
+        """Read an ``apiVersion``: ``v1`` or ``group/version``. Raises ValueError when there is more than one slash."""
+        group, slash, version = text.rpartition("/")
+        if "/" in group:
+            raise ValueError(f"unexpected GroupVersion string: {text}")
+        return cls(group, version) if slash else cls("", text)
+
+
+class GroupKind(NamedTuple):
+    """A kind without a version; printed ``Widget.example.com`` in messages."""
+
+    group: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+
+class GroupResource(NamedTuple):
+    """A resource without a version; printed ``widgets.example.com`` in messages."""
+
+    group: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
+
+class GroupVersionKind(NamedTuple):
+    """A kind of one group and version."""
+
+    group: str
+    version: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+class GroupVersionResource(NamedTuple):
+    """A resource of one group and version."""
+
+    group: str
+    version: str
+    resource: str
