@@ -32,13 +32,15 @@ class StatusError(Exception):
         self.details = details
         self.retry_after = retry_after
         self.headers = headers
+        self.list_metadata: dict[str, str] = {}
 
     def __str__(self) -> str:
         return self.message
 
     def status(self) -> dict[str, Any]:
         """The ``Status`` object of this error."""
-        body: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        body: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": self.list_metadata}
+        body["status"] = "Failure"
         body["message"] = self.message
         if self.reason:
             body["reason"] = self.reason

@@ -1,0 +1,153 @@
+"""Which resource types a logical cluster serves.
+
+A surface is the set of types of a logical cluster. Equal sets are one surface, however many logical clusters have them: what
+is derived from a surface (routing table, discovery, OpenAPI) is made once. The only thing kept per logical cluster is a bounded
+map from its name to its surface, dropped when one of its CustomResourceDefinitions changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import orjson
+
+from kcp.api import documents
+from kcp.registry.discovery import DiscoveryDocuments
+from kcp.registry.openapi import OpenAPIDocuments
+from kcp.registry.resource_types import ResourceType, from_definition
+from kcp.store.contract import Event, Key, Range, Store
+
+DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
+_REMEMBERED_CLUSTERS: Final = 8192
+_REMEMBERED_DEFINITIONS: Final = 4096
+
+
+class Surface:
+    """The resource types that a logical cluster serves, and the documents that describe them."""
+
+    def __init__(self, types: Sequence[ResourceType]) -> None:
+        self.types = tuple(types)
+        self._by_path = {(type_.group, type_.version, type_.plural): type_ for type_ in self.types}
+        self.group_versions = frozenset((type_.group, type_.version) for type_ in self.types)
+
+    def find(self, group: str, version: str, plural: str) -> ResourceType | None:
+        """The type served at a path."""
+        return self._by_path.get((group, version, plural))
+
+    def of_kind(self, group: str, kind: str, version: str = "") -> ResourceType | None:
+        """The type of a kind, of a version or of the first that serves it (owner references, object references)."""
+        for type_ in self.types:
+            if type_.kind == kind and type_.group == group and version in ("", type_.version) and type_.stored:
+                return type_
+        return None
+
+    @cached_property
+    def discovery(self) -> DiscoveryDocuments:
+        return DiscoveryDocuments(self.types)
+
+    @cached_property
+    def openapi(self) -> OpenAPIDocuments:
+        return OpenAPIDocuments(self.types)
+
+
+class Catalog:
+    """The surface of each logical cluster, as of the log's newest revision."""
+
+    def __init__(self, store: Store, builtin: Sequence[ResourceType]) -> None:
+        self._store = store
+        self._builtin = tuple(builtin)
+        self._base = Surface(self._builtin)
+        self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
+        self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
+        self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
+        self._changed: list[Callable[[str], None]] = []
+        self._unfollow = store.follow(DEFINITIONS, self._on_change)
+
+    @property
+    def base(self) -> Surface:
+        """The surface of a logical cluster without CustomResourceDefinitions."""
+        return self._base
+
+    def close(self) -> None:
+        """Stop following the log."""
+        self._unfollow()
+
+    def surface(self, cluster: str) -> Surface:
+        """The surface of a logical cluster."""
+        found = self._by_cluster.get(cluster)
+        if found is None:
+            found = self._by_cluster[cluster] = self._assemble(cluster)
+            if len(self._by_cluster) > _REMEMBERED_CLUSTERS:
+                self._by_cluster.popitem(last=False)
+        return found
+
+    def definitions(self, cluster: str) -> list[dict[str, Any]]:
+        """The CustomResourceDefinitions of a logical cluster, newest state known here."""
+        page = self._store.scan(Range(DEFINITIONS, cluster), count=False)
+        return [documents.decode(record.value) for record in page.records]
+
+    def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
+        """A type that some logical cluster serves at this path: for requests that span logical clusters."""
+        if found := self._base.find(group, version, plural):
+            return found
+        name = f"{plural}.{group}" if group else f"{plural}.core"
+        after: Key | None = None
+        while True:
+            page = self._store.scan(Range(DEFINITIONS), limit=500, after=after, count=False)
+            for record in page.records:
+                if record.key.name == name and (
+                    found := self.surface(record.key.cluster).find(group, version, plural)
+                ):
+                    return found
+            if not page.remaining:
+                return None
+            after = page.records[-1].key
+
+    def _assemble(self, cluster: str) -> Surface:
+        records = self._store.scan(Range(DEFINITIONS, cluster), count=False).records
+        if not records:
+            return self._base
+        shared = [entry for record in records if (entry := self._shared_types(record.value)) is not None]
+        content = tuple(digest for digest, _ in shared)
+        if not content:
+            return self._base
+        found = self._by_content.get(content)
+        if found is None:
+            found = Surface(self._merged(types for _, types in shared))
+            self._by_content[content] = found
+        return found
+
+    def _merged(self, definitions: Iterable[Sequence[ResourceType]]) -> list[ResourceType]:
+        taken = {(type_.group, type_.version, type_.plural) for type_ in self._builtin}
+        merged = list(self._builtin)
+        merged.extend(
+            type_
+            for types in definitions
+            for type_ in types
+            if (type_.group, type_.version, type_.plural) not in taken
+        )
+        return merged
+
+    def _shared_types(self, value: bytes) -> tuple[str, tuple[ResourceType, ...]] | None:
+        definition = documents.decode(value)
+        status = definition.get("status") or {}
+        conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
+        if conditions.get("Established") != "True":
+            return None
+        identity = orjson.dumps([definition["spec"], status.get("acceptedNames")], option=orjson.OPT_SORT_KEYS)
+        digest = hashlib.sha256(identity).hexdigest()
+        types = self._types.get(digest)
+        if types is None:
+            types = self._types[digest] = tuple(from_definition(definition))
+            if len(self._types) > _REMEMBERED_DEFINITIONS:
+                self._types.popitem(last=False)
+        return digest, types
+
+    def _on_change(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._by_cluster.pop(event.key.cluster, None)

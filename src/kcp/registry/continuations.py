@@ -1,0 +1,46 @@
+"""Continue tokens: where a paged list goes on, and at which revision (API concepts, "Retrieving large results sets in chunks").
+
+A token is opaque to clients: base64 of a small JSON document. ``revision`` -1 goes on at the newest state, which is what the fresh
+token in a 410 answer offers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from kcp.api import errors
+from kcp.store.contract import Key
+
+INCONSISTENT: Final = -1
+_VERSION: Final = "kcp.io/v1"
+
+
+class Continuation(NamedTuple):
+    """The place behind ``after``, at ``revision``."""
+
+    revision: int
+    after: Key
+
+
+def encode(continuation: Continuation) -> str:
+    """The token of a place."""
+    after = continuation.after
+    content = {"v": _VERSION, "rv": continuation.revision, "start": [after.cluster, after.namespace, after.name]}
+    return base64.urlsafe_b64encode(orjson.dumps(content)).decode().rstrip("=")
+
+
+def decode(token: str, resource: str) -> Continuation:
+    """The place of a token. Raises StatusError 400 for anything that no list has given out."""
+    try:
+        content: Any = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        version, revision, start = content["v"], content["rv"], content["start"]
+        if version != _VERSION or not isinstance(revision, int) or isinstance(revision, bool) or revision < INCONSISTENT:
+            raise ValueError("unknown form")
+        cluster, namespace, name = (str(part) for part in start)
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise errors.bad_request(f"continue key is not valid: {error}") from error
+    return Continuation(revision, Key(resource, cluster, namespace, name))

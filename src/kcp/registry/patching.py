@@ -1,0 +1,175 @@
+"""PATCH: JSON patch, merge patch, strategic merge patch, and server-side apply.
+
+Follows RFC 6902, RFC 7386, the API concepts page and KEP-555. A patch without a resource version is tried again over the newest
+object when somebody else was faster, so that clients see no conflict they did not ask for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from kcp.api import errors, field_errors, metadata
+from kcp.api.field_errors import FieldError
+from kcp.api.kinds import GroupKind
+from kcp.api.patch import apply, json_patch, merge_patch, strategic_merge
+from kcp.registry import pipeline
+from kcp.registry.requests import STRICT, RequestContext, Target, Written
+from kcp.registry.writing import Object, Writer
+from kcp.store.contract import Record
+
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
+APPLY_YAML: Final = "application/apply-patch+yaml"
+PATCH_TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_YAML)
+
+_OWN_RESET: Final = {"": (("status",),), "status": (("metadata",), ("spec",))}
+
+
+async def patch(
+    writer: Writer,
+    context: RequestContext,
+    target: Target,
+    media_type: str,
+    body: Any,
+    *,
+    force: bool = False,
+    duplicates: list[str] | None = None,
+) -> Written:
+    """Apply a decoded patch. Raises StatusError 400, 404, 409 or 422."""
+    if media_type == APPLY_YAML:
+        return await _apply(writer, context, target, body, force=force, duplicates=duplicates or [])
+    if force:
+        problem = field_errors.forbidden("force", "may not be specified for non-apply patch")
+        raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [problem])
+    if duplicates and context.field_validation == STRICT:
+        listed = ", ".join(f'duplicate field "{path}"' for path in duplicates)
+        raise errors.bad_request(f"error decoding patch: strict decoding error: {listed}")
+    if duplicates:
+        for path in duplicates:
+            context.warn(f'duplicate field "{path}"')
+    type_ = target.type
+    pinned = _pinned_version(media_type, body)
+
+    async def transform(old: Object | None, _record: Record | None) -> Object:
+        assert old is not None
+        return _patched(old, media_type, body, target, context)
+
+    if media_type == STRATEGIC_MERGE_PATCH and not isinstance(body, dict):
+        raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
+    assert type_.stored
+    return await writer.change(context, target, transform, resource_version=pinned)
+
+
+def _patched(old: Object, media_type: str, body: Any, target: Target, context: RequestContext) -> Object:
+    if media_type == JSON_PATCH:
+        new: Any = json_patch.apply(old, body)
+    elif media_type == MERGE_PATCH:
+        new = merge_patch.apply(old, body)
+    else:
+        new = strategic_merge.apply(old, body, target.type.merge_type)
+    return _reshaped(new, old, body, target, context)
+
+
+def _reshaped(new: Any, old: Object, body: Any, target: Target, context: RequestContext) -> Object:
+    """Check and complete what a patch has made of the object. Changes are made on copies: patches share parts with ``old``."""
+    type_ = target.type
+    if not isinstance(new, dict):
+        raise errors.bad_request("the patch makes something else than a JSON object of the object")
+    if new.get("apiVersion") != old["apiVersion"] or new.get("kind") != old["kind"]:
+        pipeline.check_kind(new, type_)
+    new = orjson.loads(orjson.dumps(new))
+    meta = pipeline.metadata_of(new)
+    if type_.namespaced and (meta.get("namespace") or target.namespace) != target.namespace:
+        raise errors.bad_request("the namespace of the object may not be changed by a patch")
+    if (meta.get("name") or target.name) != target.name:
+        raise _immutable_name(target, meta.get("name"))
+    meta["name"] = target.name
+    if type_.namespaced:
+        meta["namespace"] = target.namespace
+    problems = pipeline.shape(new, type_, context, [])
+    if problems:
+        text = orjson.dumps(body).decode()
+        problem = field_errors.invalid("patch", text, "strict decoding error: " + ", ".join(problems))
+        raise errors.invalid(type_.group_kind, target.name, [problem])
+    return new  # type: ignore[no-any-return]
+
+
+def _immutable_name(target: Target, name: Any) -> errors.StatusError:
+    return errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
+
+
+def _pinned_version(media_type: str, body: Any) -> str:
+    """The resource version that a patch demands: in its metadata, or by a JSON patch ``test`` (which checks itself)."""
+    if media_type == JSON_PATCH or not isinstance(body, dict):
+        return ""
+    meta = body.get("metadata")
+    version = meta.get("resourceVersion") if isinstance(meta, dict) else None
+    if version is None or version == "":
+        return ""
+    if not isinstance(version, str):
+        raise errors.bad_request("metadata.resourceVersion in the patch must be a string")
+    return version
+
+
+async def _apply(
+    writer: Writer, context: RequestContext, target: Target, applied: Any, *, force: bool, duplicates: list[str]
+) -> Written:
+    type_ = target.type
+    if not context.field_manager:
+        missing: FieldError = field_errors.required("fieldManager", "is required for apply patch")
+        raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [missing])
+    if not isinstance(applied, dict):
+        raise errors.bad_request("error decoding YAML: an apply configuration is a mapping")
+    if duplicates and context.field_validation == STRICT:
+        listed = ", ".join(f'duplicate field "{path}"' for path in duplicates)
+        raise errors.bad_request(f"error strict decoding YAML: {listed}")
+    for path in duplicates:
+        context.warn(f'duplicate field "{path}"')
+    pipeline.check_kind(applied, type_)
+    meta = pipeline.metadata_of(applied)
+    if meta.get("managedFields"):
+        raise errors.bad_request("metadata.managedFields must be nil")
+    pipeline.check_place(meta, target)
+    _refuse_undeclared(applied, target)
+    pinned = str(meta.pop("resourceVersion", "") or "")
+    reset = _OWN_RESET.get(target.subresource, ()) if type_.has_status else ()
+
+    async def transform(old: Object | None, _record: Record | None) -> Object:
+        new = apply.server_side_apply(
+            old,
+            applied,
+            type_.merge_type,
+            manager=context.field_manager,
+            force=force,
+            api_version=type_.api_version,
+            subresource=target.subresource,
+            now=metadata.now(),
+            reset_fields=reset,
+        )
+        if new is old:
+            return new
+        new = dict(new, metadata=dict(new["metadata"]))
+        quiet = RequestContext(context.user, context.cluster, field_validation="Ignore")
+        new = orjson.loads(orjson.dumps(new))
+        pipeline.shape(new, type_, quiet, [])
+        return new
+
+    return await writer.change(
+        context, target, transform, resource_version=pinned, may_create=not target.subresource, owned=True
+    )
+
+
+def _refuse_undeclared(applied: Object, target: Target) -> None:
+    """An apply configuration may name declared fields only, whatever field validation asks for (KEP-555: it is typed)."""
+    type_ = target.type
+    unknown: list[str] = []
+    type_.schema.prune(applied, unknown)
+    if unknown:
+        place = f"{target.namespace}/{target.name}" if target.namespace else f"/{target.name}"
+        listed = ", ".join(f".{path}: field not declared in schema" for path in unknown)
+        raise errors.bad_request(
+            f"failed to create typed patch object ({place}; {type_.api_version}, Kind={type_.kind}): {listed}"
+        )

@@ -1,0 +1,226 @@
+"""The forms in which an object, a list or a watch event is shown: whole objects, metadata only, table rows.
+
+Follows the API concepts pages "Receiving resources as Tables" and "Metadata-only fetches". Everything here gives JSON bytes; whole
+objects are copied from the log without being decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
+
+import orjson
+
+from kcp.api import documents
+from kcp.registry.listing import Listing
+from kcp.registry.records import served_bytes, served_object
+from kcp.registry.resource_types import ResourceType
+from kcp.store.contract import Record
+
+INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+CLUSTER_ANNOTATION: Final = "kcp.io/cluster"
+
+TypeOfCluster = Callable[[str], ResourceType | None]
+
+
+class Representation(Protocol):
+    """One form. ``key`` tells it from others in caches of encoded events."""
+
+    key: str
+
+    def single(self, value: bytes, type_: ResourceType) -> bytes:
+        """One object, given as the bytes of the whole one."""
+
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
+        """A list, in pieces to send one after the other."""
+
+    def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
+        """A watch frame with its line end."""
+
+    def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
+        """A BOOKMARK frame."""
+
+
+def _frame(kind: str, value: bytes) -> bytes:
+    return b'{"type":"%b","object":%b}\n' % (kind.encode(), value)
+
+
+def _list_metadata(listing: Listing) -> bytes:
+    metadata: dict[str, Any] = {"resourceVersion": str(listing.revision)}
+    if listing.continue_token:
+        metadata["continue"] = listing.continue_token
+        if listing.remaining:
+            metadata["remainingItemCount"] = listing.remaining
+    return orjson.dumps(metadata)
+
+
+def _bytes_of(record: Record, type_: ResourceType, wildcard: bool) -> bytes:
+    value = served_bytes(record, type_)
+    return documents.splice_cluster(value, record.key.cluster) if wildcard else value
+
+
+def _object_of(record: Record, type_: ResourceType, wildcard: bool) -> dict[str, Any]:
+    obj = served_object(record, type_)
+    if wildcard:
+        annotations = obj["metadata"].get("annotations") or {}
+        obj["metadata"]["annotations"] = {**annotations, CLUSTER_ANNOTATION: record.key.cluster}
+    return obj
+
+
+def _typed(
+    records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster
+) -> Iterator[tuple[Record, ResourceType]]:
+    if not listing.wildcard:
+        for record in records:
+            yield record, listing.type
+        return
+    for record in records:
+        type_ = type_of_cluster(record.key.cluster)
+        if type_ is not None:
+            yield record, type_
+
+
+class WholeObjects:
+    """Objects as they are."""
+
+    key = "object"
+
+    def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
+        return value
+
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
+        type_ = listing.type
+        yield b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
+            type_.list_kind.encode(),
+            type_.api_version.encode(),
+            _list_metadata(listing),
+        )
+        comma = b""
+        for records in listing.chunks:
+            if not records:
+                continue
+            if listing.wildcard:
+                items = [
+                    _bytes_of(record, its_type, True) for record, its_type in _typed(records, listing, type_of_cluster)
+                ]
+            else:
+                items = [served_bytes(record, type_) for record in records]
+            if items:
+                yield comma + b",".join(items)
+                comma = b","
+        yield b"]}\n"
+
+    def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
+        return _frame(kind, _bytes_of(record, type_, wildcard))
+
+    def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
+        return _frame("BOOKMARK", orjson.dumps(_bookmark(type_.kind, type_.api_version, revision, initial_end)))
+
+
+def _bookmark(kind: str, api_version: str, revision: int, initial_end: bool) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if initial_end:
+        metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+    return {"kind": kind, "apiVersion": api_version, "metadata": metadata}
+
+
+class MetadataOnly:
+    """meta.k8s.io PartialObjectMetadata and its list."""
+
+    def __init__(self, version: str = "v1") -> None:
+        self.key = f"metadata/{version}"
+        self._api_version = f"meta.k8s.io/{version}"
+
+    def _partial(self, obj: dict[str, Any]) -> dict[str, Any]:
+        return {"kind": "PartialObjectMetadata", "apiVersion": self._api_version, "metadata": obj["metadata"]}
+
+    def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
+        return orjson.dumps(self._partial(orjson.loads(value)))
+
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
+        head = b'{"kind":"PartialObjectMetadataList","apiVersion":"%b","metadata":%b,"items":['
+        yield head % (self._api_version.encode(), _list_metadata(listing))
+        comma = b""
+        for records in listing.chunks:
+            items = [
+                orjson.dumps(self._partial(_object_of(record, type_, listing.wildcard)))
+                for record, type_ in _typed(records, listing, type_of_cluster)
+            ]
+            if items:
+                yield comma + b",".join(items)
+                comma = b","
+        yield b"]}\n"
+
+    def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
+        return _frame(kind, orjson.dumps(self._partial(_object_of(record, type_, wildcard))))
+
+    def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:  # noqa: ARG002
+        content = _bookmark("PartialObjectMetadata", self._api_version, revision, initial_end)
+        return _frame("BOOKMARK", orjson.dumps(content))
+
+
+class TableRows:
+    """meta.k8s.io Table. ``include_object`` is ``None``, ``Metadata`` or ``Object``: what each row carries beside its cells."""
+
+    def __init__(self, version: str = "v1", include_object: str = "Metadata") -> None:
+        self.key = f"table/{version}/{include_object}"
+        self._api_version = f"meta.k8s.io/{version}"
+        self._include = include_object
+
+    def _row(self, obj: dict[str, Any], type_: ResourceType) -> dict[str, Any]:
+        own = type_.strategy.cells(obj)
+        if own is None:
+            cells = [column.cell(obj) for column in type_.columns]
+        else:
+            cells = [obj["metadata"].get("name"), *own]
+        row: dict[str, Any] = {"cells": cells}
+        if self._include == "Object":
+            row["object"] = obj
+        elif self._include == "Metadata":
+            row["object"] = {
+                "kind": "PartialObjectMetadata",
+                "apiVersion": self._api_version,
+                "metadata": obj["metadata"],
+            }
+        return row
+
+    def _head(self, type_: ResourceType, metadata: bytes) -> bytes:
+        columns = orjson.dumps([column.definition() for column in type_.columns])
+        return b'{"kind":"Table","apiVersion":"%b","metadata":%b,"columnDefinitions":%b,"rows":[' % (
+            self._api_version.encode(),
+            metadata,
+            columns,
+        )
+
+    def single(self, value: bytes, type_: ResourceType) -> bytes:
+        obj = orjson.loads(value)
+        version = obj["metadata"].get("resourceVersion", "")
+        return self._head(type_, orjson.dumps({"resourceVersion": version})) + orjson.dumps(self._row(obj, type_)) + b"]}\n"
+
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
+        yield self._head(listing.type, _list_metadata(listing))
+        comma = b""
+        for records in listing.chunks:
+            rows = [
+                orjson.dumps(self._row(_object_of(record, type_, listing.wildcard), type_))
+                for record, type_ in _typed(records, listing, type_of_cluster)
+            ]
+            if rows:
+                yield comma + b",".join(rows)
+                comma = b","
+        yield b"]}\n"
+
+    def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
+        obj = _object_of(record, type_, wildcard)
+        metadata = orjson.dumps({"resourceVersion": str(record.revision)})
+        return _frame(kind, self._head(type_, metadata) + orjson.dumps(self._row(obj, type_)) + b"]}")
+
+    def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
+        row: dict[str, Any] = {"cells": [None] * len(type_.columns)}
+        row["object"] = _bookmark("PartialObjectMetadata", self._api_version, revision, initial_end)
+        metadata = orjson.dumps({"resourceVersion": str(revision)})
+        return _frame("BOOKMARK", self._head(type_, metadata) + orjson.dumps(row) + b"]}")
+
+
+WHOLE_OBJECTS: Final = WholeObjects()
+"""The form of a plain JSON answer."""

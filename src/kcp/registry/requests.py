@@ -1,0 +1,79 @@
+"""What a verb is asked: who asks, where, of which type, and the options of the request (meta/v1 *Options)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kcp.api.selectors import FieldSelector, LabelSelector
+from kcp.auth.users import User
+from kcp.registry.resource_types import ResourceType
+
+WILDCARD: Final = "*"
+"""The logical cluster of a request that means all of them."""
+
+STRICT: Final = "Strict"
+WARN: Final = "Warn"
+IGNORE: Final = "Ignore"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """Who asks, and in which logical cluster. ``warnings`` collects what goes back as ``Warning`` headers."""
+
+    user: User
+    cluster: str
+    field_manager: str = ""
+    dry_run: bool = False
+    field_validation: str = WARN
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Add a warning once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+@dataclass(slots=True)
+class Target:
+    """The object or collection that a request names. ``namespace`` "" is all namespaces, or a cluster-scoped object."""
+
+    type: ResourceType
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+
+@dataclass(slots=True)
+class ListOptions:
+    """``ListOptions`` of list, watch and deletecollection."""
+
+    label_selector: LabelSelector | None = None
+    field_selector: FieldSelector | None = None
+    limit: int = 0
+    continue_token: str = ""
+    resource_version: str = ""
+    resource_version_match: str = ""
+    allow_bookmarks: bool = False
+    send_initial_events: bool | None = None
+
+
+@dataclass(slots=True)
+class DeleteOptions:
+    """``DeleteOptions`` of delete and deletecollection."""
+
+    propagation_policy: str | None = None
+    orphan_dependents: bool | None = None
+    grace_period_seconds: int | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+@dataclass(slots=True)
+class Written:
+    """The outcome of a write: the object as stored (bytes, with its resource version), and whether it is new."""
+
+    value: bytes
+    type: ResourceType
+    created: bool = False
+    object: dict[str, Any] | None = None

@@ -1,0 +1,56 @@
+"""The ``scale`` subresource: autoscaling/v1 Scale over the paths that a CustomResourceDefinition names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcp.api import errors, field_errors, jsonpath
+from kcp.api.kinds import GroupKind
+from kcp.registry.resource_types import ResourceType, Subresource
+
+Object = dict[str, Any]
+KIND = GroupKind("autoscaling", "Scale")
+
+
+def scale_of(obj: Object, type_: ResourceType) -> Object:
+    """The Scale that shows an object. Raises StatusError 404 where the type has none."""
+    subresource = _subresource(type_)
+    meta = obj["metadata"]
+    replicas = jsonpath.simple_path(subresource.paths["specReplicasPath"]).get(obj)
+    if replicas is None:
+        message = f"the spec replicas field {subresource.paths['specReplicasPath']!r} does not exist"
+        raise errors.internal_error(message)
+    observed = jsonpath.simple_path(subresource.paths["statusReplicasPath"]).get(obj)
+    status: Object = {"replicas": observed or 0}
+    if path := subresource.paths.get("labelSelectorPath"):
+        selector = jsonpath.simple_path(path).get(obj)
+        if selector:
+            status["selector"] = selector
+    shown = {"name": meta["name"]}
+    for name in ("namespace", "uid", "resourceVersion", "creationTimestamp"):
+        if meta.get(name):
+            shown[name] = meta[name]
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": shown,
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
+
+
+def with_replicas(obj: Object, scale: Object, type_: ResourceType) -> Object:
+    """The object with the replicas that a Scale asks for. Raises StatusError 400 or 422."""
+    subresource = _subresource(type_)
+    spec = scale.get("spec") or {}
+    replicas = spec.get("replicas", 0) if isinstance(spec, dict) else None
+    if isinstance(replicas, bool) or not isinstance(replicas, int):
+        raise errors.bad_request("spec.replicas of a Scale must be an integer")
+    if replicas < 0:
+        problem = field_errors.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise errors.invalid(KIND, obj["metadata"]["name"], [problem])
+    return jsonpath.simple_path(subresource.paths["specReplicasPath"]).set(obj, replicas)
+
+
+def _subresource(type_: ResourceType) -> Subresource:
+    return type_.subresources["scale"]

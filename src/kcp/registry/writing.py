@@ -1,0 +1,294 @@
+"""CREATE and UPDATE: from a decoded body to the log.
+
+Follows k8s.io/apiserver's generic registry store (``registry/generic/registry/store.go``) in what clients can observe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from kcp.api import documents, errors, field_errors, metadata
+from kcp.registry import admission, namespaces, pipeline
+from kcp.registry.records import key_of, served_object, stored_value
+from kcp.registry.requests import RequestContext, Target, Written
+from kcp.registry.source import Source, expected_revision
+from kcp.store.contract import ABSENT, Change, PreconditionFailedError, Record
+
+Object = dict[str, Any]
+Transform = Callable[[Object | None, Record | None], Awaitable[Object]]
+
+_GENERATE_ATTEMPTS: Final = 8
+_RETRIES: Final = 50
+_SYSTEM_FIELDS: Final = ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink")
+
+
+class Writer:
+    """The verbs that put objects into the log."""
+
+    def __init__(self, source: Source, chain: admission.Chain) -> None:
+        self._source = source
+        self._store = source.store
+        self._chain = chain
+
+    async def create(
+        self, context: RequestContext, target: Target, obj: Object, duplicates: list[str] | None = None
+    ) -> Written:
+        """Store a new object. Raises StatusError 400, 403, 404, 409 or 422."""
+        type_ = target.type
+        pipeline.check_kind(obj, type_)
+        meta = pipeline.metadata_of(obj)
+        if meta.get("resourceVersion") not in (None, "", "0"):
+            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+        pipeline.check_place(meta, target)
+        pipeline.refuse_unknown(pipeline.shape(obj, type_, context, duplicates or []), type_)
+        return await self.create_shaped(context, target, obj)
+
+    async def create_shaped(
+        self, context: RequestContext, target: Target, obj: Object, *, owned: bool = False
+    ) -> Written:
+        """Store a new object that is pruned and defaulted; ``owned`` says that its managed fields are right already."""
+        type_ = target.type
+        meta = obj["metadata"]
+        prefix = "" if meta.get("name") else meta.get("generateName") or ""
+        if prefix:
+            meta["name"] = metadata.generate_name(prefix)
+        if type_.namespaced:
+            namespaces.check_accepts_content(self._store, context.cluster, target, meta.get("name") or "")
+        self._prepare_new(obj, target, context)
+        if not owned:
+            pipeline.own_fields(None, obj, target, context)
+        attributes = admission.Attributes(context, target, "CREATE", obj, None)
+        await pipeline.admit_mutating(self._chain, attributes)
+        pipeline.validate(obj, None, target)
+        pipeline.warn_about(obj, None, target, context)
+        if self._chain:
+            await self._chain.validate(attributes)
+        return await self._insert(context, target, obj, prefix)
+
+    def _prepare_new(self, obj: Object, target: Target, context: RequestContext) -> None:
+        type_ = target.type
+        meta = obj["metadata"]
+        for name in _SYSTEM_FIELDS:
+            meta.pop(name, None)
+        meta["uid"] = metadata.new_uid()
+        meta["creationTimestamp"] = metadata.now()
+        meta.pop("generation", None)
+        if type_.strategy.counts_generation:
+            meta["generation"] = 1
+        if type_.has_status and not type_.builtin:
+            obj.pop("status", None)
+        type_.strategy.prepare_for_create(obj, context)
+
+    async def _insert(self, context: RequestContext, target: Target, obj: Object, prefix: str) -> Written:
+        type_ = target.type
+        meta = obj["metadata"]
+        for attempt in range(_GENERATE_ATTEMPTS):
+            value, tag = stored_value(obj, type_)
+            _check_size(value)
+            key = key_of(type_, context.cluster, target.namespace, meta["name"])
+            taken = self._source.virtual(type_, context.cluster, key.name) is not None
+            try:
+                if taken or (context.dry_run and self._store.latest(key) is not None):
+                    raise PreconditionFailedError(key, ABSENT, None)
+                if context.dry_run:
+                    return _answer(obj, value, tag, 0, target, created=True)
+                revision = await self._store.write(
+                    [Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)]
+                )
+            except PreconditionFailedError as error:
+                if not prefix:
+                    raise errors.already_exists(type_.resource, meta["name"]) from error
+                if attempt + 1 == _GENERATE_ATTEMPTS:
+                    raise errors.generated_name_conflict(type_.resource, meta["name"]) from error
+                meta["name"] = metadata.generate_name(prefix)
+            else:
+                return _answer(obj, value, tag, revision, target, created=True)
+        raise AssertionError("unreachable")
+
+    async def update(
+        self, context: RequestContext, target: Target, sent: Object, duplicates: list[str] | None = None
+    ) -> Written:
+        """Replace an object (PUT), or a subresource of it. Raises StatusError 400, 403, 404, 409 or 422."""
+        type_ = target.type
+        pipeline.check_kind(sent, type_)
+        meta = pipeline.metadata_of(sent)
+        pipeline.check_place(meta, target)
+        pipeline.refuse_unknown(pipeline.shape(sent, type_, context, duplicates or []), type_)
+        wanted = meta.get("resourceVersion") or ""
+        if wanted == "0":
+            wanted = ""
+
+        async def transform(_old: Object | None, _record: Record | None) -> Object:
+            return dict(sent, metadata=dict(meta))
+
+        create = type_.strategy.allow_create_on_update and not target.subresource and not wanted
+        if not wanted and not type_.strategy.allow_unconditional_update and not target.subresource:
+            wanted = "0"
+        return await self.change(context, target, transform, resource_version=wanted, may_create=create)
+
+    async def change(
+        self,
+        context: RequestContext,
+        target: Target,
+        transform: Transform,
+        *,
+        resource_version: str = "",
+        may_create: bool = False,
+        owned: bool = False,
+    ) -> Written:
+        """Read, transform, check and write, again until nobody came between.
+
+        ``transform`` gets the newest object (its own copy) and gives the new one. ``resource_version`` pins the state that may be
+        replaced. ``owned`` says that the transformed object's managed fields are right already (apply).
+        """
+        type_ = target.type
+        for _ in range(_RETRIES):
+            record = self._source.latest(type_, context.cluster, target.namespace, target.name)
+            if record is None:
+                if not may_create:
+                    raise errors.not_found(type_.resource, target.name)
+                obj = await transform(None, None)
+                try:
+                    return await self.create_shaped(context, target, obj, owned=owned)
+                except errors.StatusError as error:
+                    if error.reason != "AlreadyExists":
+                        raise
+                    continue
+            old = served_object(record, type_)
+            obj = await transform(served_object(record, type_), record)
+            pinned = _check_preconditions(obj, old, record, target, resource_version)
+            written = await self._replace(context, target, obj, old, record, owned=owned)
+            if written is not None:
+                return written
+            if pinned:
+                raise errors.conflict(type_.resource, target.name, errors.MODIFIED)
+        raise errors.server_timeout(type_.resource, "update")
+
+    async def _replace(
+        self, context: RequestContext, target: Target, obj: Object, old: Object, record: Record, *, owned: bool
+    ) -> Written | None:
+        """Write a new state over ``record``; None when somebody else was faster."""
+        type_ = target.type
+        obj = self._prepare_changed(obj, old, target, context)
+        if not owned:
+            pipeline.own_fields(old, obj, target, context)
+        attributes = admission.Attributes(context, target, "UPDATE", obj, old)
+        await pipeline.admit_mutating(self._chain, attributes)
+        _count_generation(obj, old, target)
+        pipeline.validate(obj, old, target)
+        pipeline.warn_about(obj, old, target, context)
+        if self._chain:
+            await self._chain.validate(attributes)
+        obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        ended = _deletion_complete(obj, type_)
+        if obj == old and not ended and record.tag == type_.tag:
+            return Written(documents.encode(old), type_, object=old)
+        value, tag = stored_value(obj, type_)
+        _check_size(value)
+        if context.dry_run:
+            return _answer(obj, value, tag, record.revision, target)
+        key = key_of(type_, context.cluster, target.namespace, target.name)
+        change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
+        if ended:
+            change = Change(key, None, expected_revision(record), final=value, tag=tag)
+        try:
+            revision = await self._store.write([change])
+        except PreconditionFailedError:
+            return None
+        return _answer(obj, value, tag, revision, target)
+
+    def _prepare_changed(self, obj: Object, old: Object, target: Target, context: RequestContext) -> Object:
+        type_ = target.type
+        strategy = type_.strategy
+        if target.subresource == "status":
+            obj = _with_status(obj, old)
+        elif own := strategy.subresource_updates.get(target.subresource):
+            obj = own(obj, old)
+        elif type_.has_status:
+            _keep_status(obj, old)
+        meta, old_meta = obj["metadata"], old["metadata"]
+        for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+            if name in old_meta:
+                if name != "uid" or not meta.get("uid"):
+                    meta[name] = old_meta[name]
+            else:
+                meta.pop(name, None)
+        meta.pop("selfLink", None)
+        strategy.prepare_for_update(obj, old, context)
+        return obj
+
+
+def _with_status(sent: Object, old: Object) -> Object:
+    obj = dict(old)
+    if "status" in sent:
+        obj["status"] = sent["status"]
+    else:
+        obj.pop("status", None)
+    meta = dict(old["metadata"])
+    if "managedFields" in sent["metadata"]:
+        meta["managedFields"] = sent["metadata"]["managedFields"]
+    obj["metadata"] = meta
+    return obj
+
+
+def _keep_status(obj: Object, old: Object) -> None:
+    if "status" in old:
+        obj["status"] = old["status"]
+    else:
+        obj.pop("status", None)
+
+
+def _count_generation(obj: Object, old: Object, target: Target) -> None:
+    if not target.type.strategy.counts_generation:
+        return
+    generation = int(old["metadata"].get("generation") or 0)
+    if target.subresource != "status":
+        ignored = ("metadata", "status") if target.type.has_status else ("metadata",)
+        if any(obj.get(name) != old.get(name) for name in {*obj, *old} if name not in ignored):
+            generation += 1
+    if generation:
+        obj["metadata"]["generation"] = generation
+
+
+def _deletion_complete(obj: Object, type_: Any) -> bool:
+    meta = obj["metadata"]
+    return bool(
+        meta.get("deletionTimestamp") and not meta.get("finalizers") and not type_.strategy.blocks_deletion(obj)
+    )
+
+
+def _check_preconditions(obj: Object, old: Object, record: Record, target: Target, resource_version: str) -> bool:
+    """Whether the change is pinned to one state. Raises StatusError 409 when the object is in another."""
+    type_ = target.type
+    uid = obj["metadata"].get("uid")
+    if uid and uid != old["metadata"].get("uid"):
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata'].get('uid')}"
+        raise errors.conflict(type_.resource, target.name, why)
+    if resource_version == "0":
+        missing = field_errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        raise errors.invalid(type_.group_kind, target.name, [missing])
+    if resource_version and resource_version != str(record.revision):
+        if not resource_version.isdigit():
+            bad = field_errors.invalid("metadata.resourceVersion", resource_version, "must be a resource version")
+            raise errors.invalid(type_.group_kind, target.name, [bad])
+        raise errors.conflict(type_.resource, target.name, errors.MODIFIED)
+    return bool(resource_version)
+
+
+def _check_size(value: bytes) -> None:
+    if len(value) > pipeline.MAX_OBJECT_BYTES:
+        limit = pipeline.MAX_OBJECT_BYTES
+        raise errors.request_entity_too_large(f"the object takes {len(value)} bytes, the limit is {limit}")
+
+
+def _answer(
+    obj: Object, value: bytes, tag: str, revision: int, target: Target, *, created: bool = False
+) -> Written:
+    type_ = target.type
+    if revision:
+        obj["metadata"]["resourceVersion"] = str(revision)
+    else:
+        obj["metadata"].pop("resourceVersion", None)
+    served = documents.splice_revision(value, revision) if tag and revision else documents.encode(obj)
+    return Written(served, type_, created, obj)
