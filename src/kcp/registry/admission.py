@@ -1,7 +1,8 @@
 """The admission chain: what may change or refuse a write between its decoding and the log.
 
-Follows kube-apiserver's admission plugins: all mutating ones first, then the schema and the type's own rules, then all validating
-ones. The chain is empty unless the server's composition fills it; namespace lifecycle is part of the verbs themselves.
+Follows kube-apiserver's admission plugins: all mutating ones first, then the schema and the type's own rules, then all
+validating ones. The chain is empty unless the server's composition fills it; namespace lifecycle is part of the verbs
+themselves.
 """
 
 from __future__ import annotations

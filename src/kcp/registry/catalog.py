@@ -1,8 +1,8 @@
 """Which resource types a logical cluster serves.
 
-A surface is the set of types of a logical cluster. Equal sets are one surface, however many logical clusters have them: what
-is derived from a surface (routing table, discovery, OpenAPI) is made once. The only thing kept per logical cluster is a bounded
-map from its name to its surface, dropped when one of its CustomResourceDefinitions changes.
+A surface is the set of types of a logical cluster. Equal sets are one surface, however many logical clusters have them:
+what is derived from a surface (routing table, discovery, OpenAPI) is made once. The only thing kept per logical cluster
+is a bounded map from its name to its surface, dropped when one of its CustomResourceDefinitions changes.
 """
 
 from __future__ import annotations
@@ -100,9 +100,7 @@ class Catalog:
         while True:
             page = self._store.scan(Range(DEFINITIONS), limit=500, after=after, count=False)
             for record in page.records:
-                if record.key.name == name and (
-                    found := self.surface(record.key.cluster).find(group, version, plural)
-                ):
+                if record.key.name == name and (found := self.surface(record.key.cluster).find(group, version, plural)):
                     return found
             if not page.remaining:
                 return None
@@ -126,10 +124,7 @@ class Catalog:
         taken = {(type_.group, type_.version, type_.plural) for type_ in self._builtin}
         merged = list(self._builtin)
         merged.extend(
-            type_
-            for types in definitions
-            for type_ in types
-            if (type_.group, type_.version, type_.plural) not in taken
+            type_ for types in definitions for type_ in types if (type_.group, type_.version, type_.plural) not in taken
         )
         return merged
 

@@ -1,7 +1,8 @@
-"""Continue tokens: where a paged list goes on, and at which revision (API concepts, "Retrieving large results sets in chunks").
+"""Continue tokens: where a paged list goes on, and at which revision (API concepts, "Retrieving large results sets in
+chunks").
 
-A token is opaque to clients: base64 of a small JSON document. ``revision`` -1 goes on at the newest state, which is what the fresh
-token in a 410 answer offers.
+A token is opaque to clients: base64 of a small JSON document. ``revision`` -1 goes on at the newest state, which is
+what the fresh token in a 410 answer offers.
 """
 
 from __future__ import annotations
@@ -38,7 +39,12 @@ def decode(token: str, resource: str) -> Continuation:
     try:
         content: Any = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         version, revision, start = content["v"], content["rv"], content["start"]
-        if version != _VERSION or not isinstance(revision, int) or isinstance(revision, bool) or revision < INCONSISTENT:
+        if (
+            version != _VERSION
+            or not isinstance(revision, int)
+            or isinstance(revision, bool)
+            or revision < INCONSISTENT
+        ):
             raise ValueError("unknown form")
         cluster, namespace, name = (str(part) for part in start)
     except (ValueError, KeyError, TypeError, binascii.Error) as error:

@@ -1,8 +1,8 @@
 """DELETE and DELETECOLLECTION: preconditions, finalizers, propagation.
 
-Follows the API concepts page "Resource deletion" and k8s.io/apiserver's ``BeforeDelete``. An object that nothing holds goes at once; one
-with finalizers is marked and goes when the last finalizer does. ``Foreground`` and ``Orphan`` are finalizers that the garbage collector
-takes off.
+Follows the API concepts page "Resource deletion" and k8s.io/apiserver's ``BeforeDelete``. An object that nothing holds
+goes at once; one with finalizers is marked and goes when the last finalizer does. ``Foreground`` and ``Orphan`` are
+finalizers that the garbage collector takes off.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Deleter:
             try:
                 await self.delete(context, one, options)
             except errors.StatusError as error:
-                if error.code != 404:  # noqa: PLR2004 - somebody else deleted it
+                if error.code != 404:
                     raise
             else:
                 deleted.append(record)

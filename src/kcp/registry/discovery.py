@@ -1,7 +1,7 @@
 """Discovery: which groups, versions and resources there are, in the older form and in the aggregated one (KEP-3352).
 
-Everything here is a function of a set of resource types. The pieces of a type are encoded once and shared by all surfaces that
-have it, so a changed CustomResourceDefinition costs joining bytes, not encoding the other types again.
+Everything here is a function of a set of resource types. The pieces of a type are encoded once and shared by all
+surfaces that have it, so a changed CustomResourceDefinition costs joining bytes, not encoding the other types again.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Filter:
             elif field in type_.strategy.selectable or any(field == known.name for known in type_.selectable_fields):
                 self._object_fields = True
             else:
-                raise errors.bad_request(f'field label not supported: {field}')
+                raise errors.bad_request(f"field label not supported: {field}")
         self.needs_object = self._labels is not None or self._object_fields
 
     @property

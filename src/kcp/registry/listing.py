@@ -1,7 +1,7 @@
 """LIST: consistent pages over the log.
 
-Follows the API concepts page "Resource versions": without a resource version the newest state; ``0`` whatever is here; ``Exact`` a
-past state; ``NotOlderThan`` anything new enough. Pages of one list all show the revision of the first.
+Follows the API concepts page "Resource versions": without a resource version the newest state; ``0`` whatever is here;
+``Exact`` a past state; ``NotOlderThan`` anything new enough. Pages of one list all show the revision of the first.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def validate_options(options: ListOptions, *, watch: bool) -> None:
     match = options.resource_version_match
     if options.send_initial_events is not None:
         if not watch:
-            problems.append(
-                field_errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
-            )
+            problems.append(field_errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
         elif match != NOT_OLDER_THAN:
             problems.append(
                 field_errors.forbidden(
@@ -78,9 +76,7 @@ def validate_options(options: ListOptions, *, watch: bool) -> None:
                 )
             )
         elif match not in (EXACT, NOT_OLDER_THAN):
-            problems.append(
-                field_errors.not_supported("resourceVersionMatch", match, (EXACT, NOT_OLDER_THAN, ""))
-            )
+            problems.append(field_errors.not_supported("resourceVersionMatch", match, (EXACT, NOT_OLDER_THAN, "")))
         elif options.continue_token:
             problems.append(
                 field_errors.forbidden(
@@ -124,7 +120,12 @@ async def list_objects(source: Source, context: RequestContext, target: Target, 
     at, after = await _start(source, target.type, options)
     wildcard = context.cluster == WILDCARD
     try:
-        if selection.exact_name is not None and range_.cluster and range_.namespace is not None and at == source.store.revision:
+        if (
+            selection.exact_name is not None
+            and range_.cluster
+            and range_.namespace is not None
+            and at == source.store.revision
+        ):
             found = source.get(target.type, range_.cluster, range_.namespace, selection.exact_name)
             kept = [found] if found is not None and selection.matches(found, target.type) else []
             return Listing(target.type, wildcard, at, "", 0, iter([kept]))

@@ -1,7 +1,7 @@
 """PATCH: JSON patch, merge patch, strategic merge patch, and server-side apply.
 
-Follows RFC 6902, RFC 7386, the API concepts page and KEP-555. A patch without a resource version is tried again over the newest
-object when somebody else was faster, so that clients see no conflict they did not ask for.
+Follows RFC 6902, RFC 7386, the API concepts page and KEP-555. A patch without a resource version is tried again over
+the newest object when somebody else was faster, so that clients see no conflict they did not ask for.
 """
 
 from __future__ import annotations

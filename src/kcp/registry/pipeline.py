@@ -1,7 +1,7 @@
 """What every write goes through between decoding and the log.
 
-The order is kube-apiserver's: prune and default, system fields, field ownership, mutating admission, then the schema, the metadata
-and the type's own rules, then validating admission. Dry runs stop before the log and nowhere else.
+The order is kube-apiserver's: prune and default, system fields, field ownership, mutating admission, then the schema,
+the metadata and the type's own rules, then validating admission. Dry runs stop before the log and nowhere else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def check_kind(obj: Object, type_: ResourceType) -> None:
         raise errors.bad_request("Object 'apiVersion' is missing in the request body")
     if kind != type_.kind:
         raise errors.bad_request(
-            f"{kind} in version \"{sent}\" cannot be handled as a {type_.kind}: the kind in the data ({kind}) does not match "
+            f'{kind} in version "{sent}" cannot be handled as a {type_.kind}: the kind in the data ({kind}) does not match '
             f"the expected kind ({type_.kind})"
         )
     if sent != type_.api_version:

@@ -1,11 +1,12 @@
 """The REST verbs on the resource types of all logical clusters: what the HTTP edge and in-process controllers call.
 
-A request is a context (who, which logical cluster), a target (type, namespace, name, subresource) and options. Answers are the bytes
-that a client gets, or records to render; refusals are StatusErrors.
+A request is a context (who, which logical cluster), a target (type, namespace, name, subresource) and options. Answers
+are the bytes that a client gets, or records to render; refusals are StatusErrors.
 """
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import orjson
@@ -85,7 +86,7 @@ class Registry:
         return WatchStream(self.source, context, target, options, representation, find)
 
     async def create(
-        self, context: RequestContext, target: Target, obj: Object, duplicates: list[str] | None = None
+        self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None
     ) -> Written:
         """Store a new object, or answer a review."""
         _refuse_wildcard(context, target, "create")
@@ -103,7 +104,7 @@ class Registry:
         return Written(documents.encode(answered), type_, True, answered)
 
     async def update(
-        self, context: RequestContext, target: Target, obj: Object, duplicates: list[str] | None = None
+        self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None
     ) -> Written:
         """Replace an object or a subresource."""
         _refuse_wildcard(context, target, "update")
@@ -119,15 +120,13 @@ class Registry:
         body: Any,
         *,
         force: bool = False,
-        duplicates: list[str] | None = None,
+        duplicates: builtins.list[str] | None = None,
     ) -> Written:
         """Patch an object or a subresource; an apply patch may create the object."""
         _refuse_wildcard(context, target, "patch")
         if target.subresource == "scale":
             return await self._rescale(context, target, lambda old: _patched_scale(old, media_type, body))
-        return await patching.patch(
-            self._writer, context, target, media_type, body, force=force, duplicates=duplicates
-        )
+        return await patching.patch(self._writer, context, target, media_type, body, force=force, duplicates=duplicates)
 
     async def delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Deleted:
         """Delete one object."""

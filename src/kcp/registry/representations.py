@@ -1,7 +1,7 @@
 """The forms in which an object, a list or a watch event is shown: whole objects, metadata only, table rows.
 
-Follows the API concepts pages "Receiving resources as Tables" and "Metadata-only fetches". Everything here gives JSON bytes; whole
-objects are copied from the log without being decoded.
+Follows the API concepts pages "Receiving resources as Tables" and "Metadata-only fetches". Everything here gives JSON
+bytes; whole objects are copied from the log without being decoded.
 """
 
 from __future__ import annotations
@@ -169,10 +169,7 @@ class TableRows:
 
     def _row(self, obj: dict[str, Any], type_: ResourceType) -> dict[str, Any]:
         own = type_.strategy.cells(obj)
-        if own is None:
-            cells = [column.cell(obj) for column in type_.columns]
-        else:
-            cells = [obj["metadata"].get("name"), *own]
+        cells = [column.cell(obj) for column in type_.columns] if own is None else [obj["metadata"].get("name"), *own]
         row: dict[str, Any] = {"cells": cells}
         if self._include == "Object":
             row["object"] = obj
@@ -195,7 +192,11 @@ class TableRows:
     def single(self, value: bytes, type_: ResourceType) -> bytes:
         obj = orjson.loads(value)
         version = obj["metadata"].get("resourceVersion", "")
-        return self._head(type_, orjson.dumps({"resourceVersion": version})) + orjson.dumps(self._row(obj, type_)) + b"]}\n"
+        return (
+            self._head(type_, orjson.dumps({"resourceVersion": version}))
+            + orjson.dumps(self._row(obj, type_))
+            + b"]}\n"
+        )
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
         yield self._head(listing.type, _list_metadata(listing))

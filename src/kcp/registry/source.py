@@ -1,7 +1,7 @@
 """Reads of one type: the log's records, with the objects that are there without being stored mixed in.
 
-Namespaces ``default``, ``kube-system`` and ``kube-public`` exist in every logical cluster at no cost; a stored object of the same
-name takes the place of the virtual one.
+Namespaces ``default``, ``kube-system`` and ``kube-public`` exist in every logical cluster at no cost; a stored object
+of the same name takes the place of the virtual one.
 """
 
 from __future__ import annotations

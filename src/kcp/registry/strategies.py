@@ -1,7 +1,7 @@
 """Behaviour of one resource type beyond its schema.
 
-Follows kube-apiserver's ``rest.RESTCreateStrategy`` and its kin: the verbs drive the pipeline, a strategy fills the places where
-a type differs. Custom resources use the base class as it is; a built-in type overrides what it needs.
+Follows kube-apiserver's ``rest.RESTCreateStrategy`` and its kin: the verbs drive the pipeline, a strategy fills the
+places where a type differs. Custom resources use the base class as it is; a built-in type overrides what it needs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """WATCH: the log from a revision on, as the events that a client may see.
 
-Follows the API concepts page "Efficient detection of changes" and KEP-3157 (``sendInitialEvents``). Each event is filtered by the
-selectors against the state before and after, so that an object leaving a selection is DELETED and one entering it is ADDED. An event
-is encoded once per representation and shared by every watcher.
+Follows the API concepts page "Efficient detection of changes" and KEP-3157 (``sendInitialEvents``). Each event is
+filtered by the selectors against the state before and after, so that an object leaving a selection is DELETED and one
+entering it is ADDED. An event is encoded once per representation and shared by every watcher.
 """
 
 from __future__ import annotations
@@ -204,4 +204,3 @@ def _as_of(record: Record | None, revision: int) -> Record:
 def joined(frames: Sequence[bytes]) -> bytes:
     """Frames as one piece of a stream."""
     return frames[0] if len(frames) == 1 else b"".join(frames)
-

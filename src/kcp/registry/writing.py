@@ -282,9 +282,7 @@ def _check_size(value: bytes) -> None:
         raise errors.request_entity_too_large(f"the object takes {len(value)} bytes, the limit is {limit}")
 
 
-def _answer(
-    obj: Object, value: bytes, tag: str, revision: int, target: Target, *, created: bool = False
-) -> Written:
+def _answer(obj: Object, value: bytes, tag: str, revision: int, target: Target, *, created: bool = False) -> Written:
     type_ = target.type
     if revision:
         obj["metadata"]["resourceVersion"] = str(revision)
