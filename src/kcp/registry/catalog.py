@@ -134,7 +134,10 @@ class Catalog:
         conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
         if conditions.get("Established") != "True":
             return None
-        identity = orjson.dumps([definition["spec"], status.get("acceptedNames")], option=orjson.OPT_SORT_KEYS)
+        identity = orjson.dumps(
+            [definition["spec"], status.get("acceptedNames"), definition["metadata"].get("deletionTimestamp")],
+            option=orjson.OPT_SORT_KEYS,
+        )
         digest = hashlib.sha256(identity).hexdigest()
         types = self._types.get(digest)
         if types is None:

@@ -7,6 +7,7 @@ are the bytes that a client gets, or records to render; refusals are StatusError
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -111,6 +112,17 @@ class Registry:
         if target.subresource == "scale":
             return await self._rescale(context, target, lambda _: obj)
         return await self._writer.update(context, target, obj, duplicates)
+
+    async def change(
+        self, context: RequestContext, target: Target, change: Callable[[Object], Object], *, resource_version: str = ""
+    ) -> Written:
+        """Read, change and write an object, for in-process controllers; tried again when somebody came between."""
+
+        async def transform(old: Object | None, _record: Record | None) -> Object:
+            assert old is not None
+            return change(old)
+
+        return await self._writer.change(context, target, transform, resource_version=resource_version)
 
     async def patch(
         self,

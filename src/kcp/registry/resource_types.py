@@ -68,6 +68,8 @@ class ResourceType:
     storage: str = ""
     storage_version: str = ""
     builtin: bool = False
+    terminating: bool = False
+    """The definition is being deleted: objects go, and none comes."""
     deprecation_warning: str | None = None
     strategy: Strategy = CUSTOM_RESOURCE
     extension: Mapping[str, Any] = field(default_factory=dict)
@@ -185,6 +187,7 @@ def from_definition(
                 storage=extension.get("storage", str(resource)),
                 storage_version=storage_version,
                 builtin=builtin,
+                terminating=bool(definition["metadata"].get("deletionTimestamp")),
                 deprecation_warning=warning,
                 strategy=strategy,
                 extension=extension,

@@ -49,6 +49,9 @@ class Writer:
     ) -> Written:
         """Store a new object that is pruned and defaulted; ``owned`` says that its managed fields are right already."""
         type_ = target.type
+        if type_.terminating:
+            why = "create not allowed while custom resource definition is terminating"
+            raise errors.StatusError(405, "MethodNotAllowed", why)
         meta = obj["metadata"]
         prefix = "" if meta.get("name") else meta.get("generateName") or ""
         if prefix:

@@ -1,0 +1,3 @@
+"""In-process controllers: namespaces, garbage collection, CustomResourceDefinitions. They follow the log and call the
+registry.
+"""

@@ -1,0 +1,119 @@
+"""CustomResourceDefinitions in the background: names that become free, and removal of a definition's objects before it
+goes.
+
+Follows apiextensions-apiserver's naming and finalizing controllers. (Conditions of a definition that is written are set
+in the write itself, so that it is in force for the next request.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from kcp.api import documents, errors
+from kcp.controllers import contents
+from kcp.controllers.following import present
+from kcp.controllers.namespaces import NamespaceKey
+from kcp.controllers.system import system_context
+from kcp.controllers.work_queues import WorkQueue
+from kcp.registry.catalog import DEFINITIONS
+from kcp.registry.registry import Registry
+from kcp.registry.requests import Target
+from kcp.registry.resource_types import ResourceType, from_definition
+from kcp.registry.writing import Object
+from kcp.store.contract import Event, Range, Record
+
+CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
+_AGAIN: Final = 0.5
+_NOT_FOUND: Final = 404
+
+
+class DefinitionController:
+    """Empties terminating definitions; lets waiting ones have the names that a deleted one gives up."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._queue: WorkQueue[NamespaceKey] = WorkQueue("definitions", self._reconcile)
+        self._undo = registry.store.follow(DEFINITIONS, self._on_change)
+
+    async def start(self) -> None:
+        """Take up what was left terminating."""
+        self._queue.start()
+        async for records in present(self._registry.store, Range(DEFINITIONS)):
+            for record in records:
+                self._consider(record)
+
+    async def stop(self) -> None:
+        """Stop; the next start takes it up."""
+        self._undo()
+        await self._queue.stop()
+
+    def _on_change(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.record is not None:
+                self._consider(event.record)
+            else:
+                self._queue.add(NamespaceKey(event.key.cluster, ""))
+
+    def _consider(self, record: Record) -> None:
+        if b'"deletionTimestamp"' in record.value:
+            self._queue.add(NamespaceKey(record.key.cluster, record.key.name))
+
+    def _type(self) -> ResourceType:
+        found = self._registry.catalog.base.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+        assert found is not None
+        return found
+
+    async def _reconcile(self, key: NamespaceKey) -> None:
+        if key.name:
+            await self._clean_up(key)
+        else:
+            await self._reconsider_names(key.cluster)
+
+    async def _clean_up(self, key: NamespaceKey) -> None:
+        registry = self._registry
+        record = registry.source.latest(self._type(), key.cluster, "", key.name)
+        if record is None:
+            return
+        definition = documents.decode(record.value)
+        meta = definition["metadata"]
+        if not meta.get("deletionTimestamp") or CLEANUP_FINALIZER not in (meta.get("finalizers") or ()):
+            return
+        context = system_context(key.cluster)
+        types = from_definition(definition)
+        if types and _is_established(definition):
+            range_ = Range(types[0].storage, key.cluster)
+            remaining = await contents.delete_everything(registry, context, types[0], range_)
+            if remaining.objects:
+                self._queue.add_later(key, _AGAIN)
+                return
+        try:
+            await registry.change(context, Target(self._type(), "", key.name), _without_finalizer)
+        except errors.StatusError as error:
+            if error.code != _NOT_FOUND:
+                raise
+
+    async def _reconsider_names(self, cluster: str) -> None:
+        """A write of the unchanged definition computes its conditions anew."""
+        context = system_context(cluster)
+        for definition in self._registry.catalog.definitions(cluster):
+            conditions = {entry["type"]: entry["status"] for entry in definition["status"].get("conditions") or ()}
+            if conditions.get("NamesAccepted") == "True":
+                continue
+            target = Target(self._type(), "", definition["metadata"]["name"])
+            try:
+                await self._registry.change(context, target, lambda old: old)
+            except errors.StatusError as error:
+                if error.code != _NOT_FOUND:
+                    raise
+
+
+def _is_established(definition: Object) -> bool:
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
+
+
+def _without_finalizer(old: Object) -> Object:
+    meta = dict(old["metadata"])
+    meta["finalizers"] = [name for name in meta.get("finalizers") or () if name != CLEANUP_FINALIZER]
+    return dict(old, metadata=meta)

@@ -1,0 +1,233 @@
+"""The garbage collector: objects whose owners are gone, foreground deletion, orphaning.
+
+Follows kube-controller-manager's garbage collector and the concepts page "Garbage Collection". Owners are looked up in
+the dependent's own logical cluster (and namespace, for owners that live in one); a reference never reaches another
+logical cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from kcp.api import documents, errors
+from kcp.api.kinds import GroupVersion
+from kcp.controllers.dependents import Dependents
+from kcp.controllers.following import present
+from kcp.controllers.system import system_context
+from kcp.controllers.work_queues import WorkQueue
+from kcp.registry.catalog import DEFINITIONS
+from kcp.registry.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
+from kcp.registry.registry import Registry
+from kcp.registry.requests import DeleteOptions, Target
+from kcp.registry.resource_types import ResourceType
+from kcp.registry.writing import Object
+from kcp.store.contract import Event, Key, Range, Record
+
+_NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
+_HAS_OWNERS: Final = b'"ownerReferences"'
+_IS_GOING: Final = b'"deletionTimestamp"'
+
+
+class _Owners(NamedTuple):
+    """The owner references of an object, by what has become of the owner."""
+
+    there: list[dict[str, Any]]
+    gone: list[dict[str, Any]]
+    waiting: list[dict[str, Any]]
+
+
+class GarbageCollector:
+    """Deletes what nobody owns any more, in all logical clusters."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._dependents = Dependents()
+        self._queue: WorkQueue[Key] = WorkQueue("garbage", self._reconcile, workers=16)
+        self._undo = registry.store.follow(None, self._on_change)
+
+    async def start(self) -> None:
+        """Learn who owns whom from what is there."""
+        self._queue.start()
+        storages = {type_.storage for type_ in self._registry.catalog.base.types if type_.stored}
+        async for records in present(self._registry.store, Range(DEFINITIONS)):
+            for record in records:
+                spec = documents.decode(record.value)["spec"]
+                group, plural = spec.get("group", ""), spec["names"]["plural"]
+                storages.add(f"{plural}.{group}" if group else plural)
+        for storage in sorted(storages):
+            async for records in present(self._registry.store, Range(storage)):
+                for record in records:
+                    self._consider(record)
+
+    async def stop(self) -> None:
+        """Stop; the next start learns anew."""
+        self._undo()
+        await self._queue.stop()
+
+    def _on_change(self, events: Sequence[Event]) -> None:
+        for event in events:
+            previous = event.previous
+            if previous is not None and _HAS_OWNERS in previous.value:
+                self._dependents.remove(event.key, _owner_uids(previous))
+                self._poke_owners(event.key.cluster, previous)
+            if event.record is not None:
+                self._consider(event.record)
+            elif previous is not None and self._dependents.knows(event.key.cluster):
+                uid = documents.decode(previous.value)["metadata"].get("uid", "")
+                for key in self._dependents.of(event.key.cluster, uid):
+                    self._queue.add(key)
+
+    def _consider(self, record: Record) -> None:
+        if _HAS_OWNERS in record.value and (owners := _owner_uids(record)):
+            self._dependents.add(record.key, owners)
+            self._queue.add(record.key)
+        elif _IS_GOING in record.value:
+            self._queue.add(record.key)
+
+    def _poke_owners(self, cluster: str, dependent: Record) -> None:
+        """A dependent changed or went: an owner that waits for it in the foreground may go on."""
+        for reference in _references(documents.decode(dependent.value)):
+            owner = self._owner(cluster, dependent.key.namespace, reference)
+            if owner is not None and _IS_GOING in owner.value:
+                self._queue.add(owner.key)
+
+    def _type_of(self, key: Key) -> ResourceType | None:
+        for type_ in self._registry.catalog.surface(key.cluster).types:
+            if type_.storage == key.resource:
+                return type_
+        return None
+
+    def _owner(self, cluster: str, namespace: str, reference: dict[str, Any]) -> Record | None:
+        found = self._find_owner(cluster, namespace, reference)
+        return found if isinstance(found, Record) else None
+
+    def _find_owner(self, cluster: str, namespace: str, reference: dict[str, Any]) -> Record | bool:
+        """The owner's record; False when it is gone; True when it cannot be told (its kind is not served here)."""
+        try:
+            group_version = GroupVersion.parse(reference.get("apiVersion", ""))
+        except ValueError:
+            return True
+        surface = self._registry.catalog.surface(cluster)
+        type_ = surface.of_kind(group_version.group, reference.get("kind", ""), group_version.version)
+        if type_ is None or (type_.namespaced and not namespace):
+            return True
+        where = namespace if type_.namespaced else ""
+        record = self._registry.source.latest(type_, cluster, where, reference.get("name", ""))
+        if record is None or documents.decode(record.value)["metadata"].get("uid") != reference.get("uid"):
+            return False
+        return record
+
+    async def _reconcile(self, key: Key) -> None:
+        type_ = self._type_of(key)
+        if type_ is None:
+            return
+        record = self._registry.source.latest(type_, key.cluster, key.namespace, key.name)
+        if record is None:
+            return
+        obj = documents.decode(record.value)
+        try:
+            if obj["metadata"].get("deletionTimestamp"):
+                await self._go_on_deleting(key, type_, obj)
+            else:
+                await self._delete_if_unowned(key, type_, obj)
+        except errors.StatusError as error:
+            if error.code not in (_NOT_FOUND, _CONFLICT):
+                raise
+            if error.code == _CONFLICT:
+                self._queue.add_later(key, 0.05)
+
+    async def _delete_if_unowned(self, key: Key, type_: ResourceType, obj: Object) -> None:
+        owners = self._sorted_owners(key, obj)
+        if owners.there or not (owners.gone or owners.waiting):
+            if lost := owners.gone + owners.waiting:
+                await self._drop_references(key, type_, {reference["uid"] for reference in lost})
+            return
+        meta = obj["metadata"]
+        finalizers = meta.get("finalizers") or ()
+        policy = "Background"
+        if ORPHAN_FINALIZER in finalizers:
+            policy = "Orphan"
+        elif FOREGROUND_FINALIZER in finalizers or (
+            owners.waiting and self._dependents.of(key.cluster, meta.get("uid", ""))
+        ):
+            policy = "Foreground"
+        options = DeleteOptions(propagation_policy=policy, uid=meta.get("uid"))
+        await self._registry.delete(system_context(key.cluster), Target(type_, key.namespace, key.name), options)
+
+    def _sorted_owners(self, key: Key, obj: Object) -> _Owners:
+        sorted_ = _Owners([], [], [])
+        for reference in _references(obj):
+            found = self._find_owner(key.cluster, key.namespace, reference)
+            if found is False:
+                sorted_.gone.append(reference)
+            elif isinstance(found, Record) and _waits_for_dependents(found):
+                sorted_.waiting.append(reference)
+            else:
+                sorted_.there.append(reference)
+        return sorted_
+
+    async def _go_on_deleting(self, key: Key, type_: ResourceType, obj: Object) -> None:
+        meta = obj["metadata"]
+        finalizers = meta.get("finalizers") or ()
+        dependents = self._dependents.of(key.cluster, meta.get("uid", ""))
+        if ORPHAN_FINALIZER in finalizers:
+            for dependent in dependents:
+                if dependent_type := self._type_of(dependent):
+                    await self._drop_references(dependent, dependent_type, {meta["uid"]})
+            await self._remove_finalizer(key, type_, ORPHAN_FINALIZER)
+        elif FOREGROUND_FINALIZER in finalizers:
+            blocking = [dependent for dependent in dependents if self._blocks(dependent, meta["uid"])]
+            for dependent in dependents:
+                self._queue.add(dependent)
+            if not blocking:
+                await self._remove_finalizer(key, type_, FOREGROUND_FINALIZER)
+
+    def _blocks(self, key: Key, owner_uid: str) -> bool:
+        record = self._registry.store.latest(key)
+        if record is None:
+            return False
+        references = _references(documents.decode(record.value))
+        return any(entry.get("uid") == owner_uid and entry.get("blockOwnerDeletion") for entry in references)
+
+    async def _drop_references(self, key: Key, type_: ResourceType, uids: set[str]) -> None:
+        def change(old: Object) -> Object:
+            meta = dict(old["metadata"])
+            kept = [entry for entry in meta.get("ownerReferences") or () if entry.get("uid") not in uids]
+            if kept:
+                meta["ownerReferences"] = kept
+            else:
+                meta.pop("ownerReferences", None)
+            return dict(old, metadata=meta)
+
+        await self._change(key, type_, change)
+
+    async def _remove_finalizer(self, key: Key, type_: ResourceType, finalizer: str) -> None:
+        def change(old: Object) -> Object:
+            meta = dict(old["metadata"])
+            meta["finalizers"] = [name for name in meta.get("finalizers") or () if name != finalizer]
+            return dict(old, metadata=meta)
+
+        await self._change(key, type_, change)
+
+    async def _change(self, key: Key, type_: ResourceType, change: Any) -> None:
+        target = Target(type_, key.namespace, key.name)
+        await self._registry.change(system_context(key.cluster), target, change)
+
+
+def _references(obj: Object) -> list[dict[str, Any]]:
+    return obj["metadata"].get("ownerReferences") or []
+
+
+def _owner_uids(record: Record) -> list[str]:
+    return [reference["uid"] for reference in _references(orjson.loads(record.value))]
+
+
+def _waits_for_dependents(owner: Record) -> bool:
+    if _IS_GOING not in owner.value:
+        return False
+    meta = documents.decode(owner.value)["metadata"]
+    return bool(meta.get("deletionTimestamp")) and FOREGROUND_FINALIZER in (meta.get("finalizers") or ())

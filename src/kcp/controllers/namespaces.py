@@ -1,0 +1,159 @@
+"""Deleting a namespace: its contents first, then itself.
+
+Follows kube-controller-manager's namespace controller: while ``spec.finalizers`` holds ``kubernetes`` the namespace is
+Terminating; its objects are deleted, conditions say what is left, and when nothing is, the finalizer goes and the
+namespace with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from kcp.api import documents, errors, metadata
+from kcp.controllers import contents
+from kcp.controllers.contents import Remaining
+from kcp.controllers.following import present
+from kcp.controllers.system import system_context
+from kcp.controllers.work_queues import WorkQueue
+from kcp.registry.namespaces import STORAGE
+from kcp.registry.registry import Registry
+from kcp.registry.requests import Target
+from kcp.registry.resource_types import ResourceType
+from kcp.registry.writing import Object
+from kcp.store.contract import Event, Range, Record
+
+_AGAIN: Final = 0.5
+_NOT_FOUND: Final = 404
+
+
+class NamespaceKey(NamedTuple):
+    """A namespace of a logical cluster."""
+
+    cluster: str
+    name: str
+
+
+class NamespaceController:
+    """Empties and removes terminating namespaces of all logical clusters."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._queue: WorkQueue[NamespaceKey] = WorkQueue("namespaces", self._reconcile)
+        self._undo = registry.store.follow(STORAGE, self._on_change)
+
+    async def start(self) -> None:
+        """Take up what was left terminating."""
+        self._queue.start()
+        async for records in present(self._registry.store, Range(STORAGE)):
+            for record in records:
+                self._consider(record)
+
+    async def stop(self) -> None:
+        """Stop; the next start takes it up."""
+        self._undo()
+        await self._queue.stop()
+
+    def _on_change(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.record is not None:
+                self._consider(event.record)
+
+    def _consider(self, record: Record) -> None:
+        if b'"deletionTimestamp"' in record.value:
+            self._queue.add(NamespaceKey(record.key.cluster, record.key.name))
+
+    async def _reconcile(self, key: NamespaceKey) -> None:
+        registry = self._registry
+        namespaces = registry.catalog.base.find("", "v1", "namespaces")
+        assert namespaces is not None
+        record = registry.source.latest(namespaces, key.cluster, "", key.name)
+        if record is None:
+            return
+        namespace = documents.decode(record.value)
+        if not namespace["metadata"].get("deletionTimestamp"):
+            return
+        if not (namespace.get("spec") or {}).get("finalizers"):
+            return
+        context = system_context(key.cluster)
+        left: dict[str, Remaining] = {}
+        for type_ in namespaced_types(registry, key.cluster):
+            range_ = Range(type_.storage, key.cluster, key.name)
+            remaining = await contents.delete_everything(registry, context, type_, range_)
+            if remaining.objects:
+                left[str(type_.resource)] = remaining
+        target = Target(namespaces, "", key.name, "status" if left else "finalize")
+        try:
+            await registry.change(context, target, _conditions(left) if left else _finalized)
+        except errors.StatusError as error:
+            if error.code != _NOT_FOUND:
+                raise
+            return
+        if left:
+            self._queue.add_later(key, _AGAIN)
+
+
+def namespaced_types(registry: Registry, cluster: str) -> list[ResourceType]:
+    """One type for each storage that has objects in namespaces."""
+    found: dict[str, ResourceType] = {}
+    for type_ in registry.catalog.surface(cluster).types:
+        if type_.namespaced and type_.stored and "delete" in type_.verbs:
+            found.setdefault(type_.storage, type_)
+    return list(found.values())
+
+
+def _finalized(old: Object) -> Object:
+    spec = dict(old.get("spec") or {})
+    spec["finalizers"] = [name for name in spec.get("finalizers") or () if name != "kubernetes"]
+    return dict(old, spec=spec)
+
+
+def _conditions(left: dict[str, Remaining]) -> Any:
+    objects = ", ".join(
+        f"{resource} has {remaining.objects} resource instances" for resource, remaining in left.items()
+    )
+    counts: dict[str, int] = {}
+    for remaining in left.values():
+        for name, count in remaining.finalizers.items():
+            counts[name] = counts.get(name, 0) + count
+    finalizers = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(counts.items()))
+    wanted = [
+        ("NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", "All resources successfully discovered"),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            "False",
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            "False",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        ),
+        ("NamespaceContentRemaining", "True", "SomeResourcesRemain", f"Some resources are remaining: {objects}"),
+    ]
+    if finalizers:
+        message = f"Some content in the namespace has finalizers remaining: {finalizers}"
+        wanted.append(("NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", message))
+    else:
+        message = "All content-preserving finalizers finished"
+        wanted.append(("NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers", message))
+
+    def change(old: Object) -> Object:
+        status = dict(old.get("status") or {})
+        current = {entry["type"]: entry for entry in status.get("conditions") or ()}
+        for kind, state, reason, message in wanted:
+            before = current.get(kind)
+            since = before["lastTransitionTime"] if before and before["status"] == state else metadata.now()
+            current[kind] = {
+                "type": kind,
+                "status": state,
+                "lastTransitionTime": since,
+                "reason": reason,
+                "message": message,
+            }
+        status["conditions"] = list(current.values())
+        return dict(old, status=status)
+
+    return change

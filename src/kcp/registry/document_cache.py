@@ -1,0 +1,62 @@
+"""A bounded memory of encoded documents and their parts.
+
+Discovery and OpenAPI are derived from sets of types, and there may be as many sets as there are logical clusters. What is
+derived is therefore remembered here, in one place with one bound, and made again when it has been pushed out.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+
+class Sized(Protocol):
+    """Something that knows how many bytes it holds."""
+
+    @property
+    def size(self) -> int: ...
+
+
+T = TypeVar("T", bound=Sized)
+
+_LIMIT: Final = 48 * 1024 * 1024
+
+
+class DocumentCache:
+    """The most recently used values, as many as fit into ``limit`` bytes. May be used from several threads."""
+
+    def __init__(self, limit: int = _LIMIT) -> None:
+        self._limit = limit
+        self._size = 0
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def size(self) -> int:
+        """The bytes held now."""
+        return self._size
+
+    def get(self, key: Hashable, build: Callable[[], T]) -> T:
+        """The value of a key, built when it is not here. Two threads may build one value; one of them is kept."""
+        with self._lock:
+            found: T | None = self._values.get(key)
+            if found is not None:
+                self._values.move_to_end(key)
+                return found
+        value = build()
+        with self._lock:
+            kept: T = self._values.setdefault(key, value)
+            if kept is value:
+                self._size += value.size
+                while self._size > self._limit and len(self._values) > 1:
+                    _, dropped = self._values.popitem(last=False)
+                    self._size -= dropped.size
+        return kept
+
+
+SHARED: Final = DocumentCache()
+"""The one of this process."""
