@@ -195,8 +195,8 @@ class Store(Protocol):
     def watch(self, range_: Range, after: int, *, buffer: int = 10_000) -> Subscription:
         """Every change of the range after that revision. Raises CompactedError, FutureRevisionError."""
 
-    def follow(self, resource: str, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
-        """Call back on the loop, synchronously at publication, with each batch of changes of a resource; returns the undo.
+    def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
+        """Call back on the loop, synchronously at publication, with each batch of changes of a resource (None: of all); returns the undo.
 
         For in-process caches that must be right for the next request. The callback must be quick and not raise.
         """

@@ -1,0 +1,156 @@
+"""``python -m bench``: run the load and print a table.
+
+    python -m bench                                             kcp alone, started for the run
+    python -m bench --peer URL --peer-token TOKEN [--peer-name NAME]     beside another API server, in turns
+
+Needs wrk. Rates are medians over the rounds; a ratio is kcp's figure over the peer's of the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench import clusters, fanout
+from bench.client import Connection, Peer
+from bench.load import fresh_name, wrk
+from bench.processes import kcp_server, resident_megabytes
+
+WIDGETS = fanout.WIDGETS
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+
+Figures = dict[str, list[float]]
+
+
+async def _prepare(peer: Peer) -> None:
+    definition = yaml.safe_load(Path(__file__).with_name("widgets.yaml").read_text())
+    async with Connection(peer) as connection:
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        status, answer = await connection.request("POST", path, definition)
+        if status not in (201, 409):
+            raise RuntimeError(f"{peer.name}: the definition gave {status}: {answer[:300]!r}")
+        for _ in range(100):
+            status, _ = await connection.request("GET", WIDGETS + "?limit=1")
+            if status == 200:
+                return
+            await asyncio.sleep(0.1)
+    raise RuntimeError(f"{peer.name}: the widgets are not served")
+
+
+async def _fill(peer: Peer, path: str, prefix: str, count: int, kind: str) -> None:
+    async with Connection(peer) as connection:
+        for number in range(1, count + 1):
+            body: dict[str, Any] = {"metadata": {"name": f"{prefix}-{number}"}}
+            if kind == "Widget":
+                body |= {"apiVersion": "example.com/v1", "kind": kind, "spec": {"size": number, "note": "x" * 500}}
+            else:
+                body |= {"apiVersion": "v1", "kind": kind, "data": {"note": "x" * 500}}
+            status, answer = await connection.request("POST", path, body)
+            if status != 201:
+                raise RuntimeError(f"{peer.name}: fill gave {status}: {answer[:200]!r}")
+
+
+def _steps(peer: Peer, figures: Figures, seconds: float) -> None:
+    def note(label: str, step: Any) -> None:
+        figures[label].append(step.rate)
+        if step.failures:
+            figures[f"{label}: failures"].append(step.failures)
+
+    for connections in (1, 16):
+        prefix = fresh_name("w")
+        step = wrk(peer, WIDGETS, connections=connections, seconds=seconds, work="create", prefix=prefix)
+        note(f"create, {connections} conn (req/s)", step)
+    name = f"{prefix}-1"
+    for connections in (1, 16):
+        note(
+            f"get, {connections} conn (req/s)", wrk(peer, f"{WIDGETS}/{name}", connections=connections, seconds=seconds)
+        )
+    note("list 500, 4 conn (req/s)", wrk(peer, f"{WIDGETS}?limit=500", connections=4, seconds=seconds))
+    for connections in (1, 16):
+        step = wrk(peer, WIDGETS, connections=connections, seconds=seconds, work="patch", prefix=name)
+        note(f"merge patch, {connections} conn (req/s)", step)
+    note(
+        "server-side apply, 16 conn (req/s)",
+        wrk(peer, WIDGETS, connections=16, seconds=seconds, work="apply", prefix=fresh_name("a")),
+    )
+    prefix = fresh_name("c")
+    asyncio.run(_fill(peer, CONFIG_MAPS, prefix, 1000, "ConfigMap"))
+    step = wrk(peer, CONFIG_MAPS, connections=16, seconds=seconds, work="update", prefix=prefix)
+    note("update, 16 conn (req/s)", step)
+
+
+async def _list_all(peer: Peer, figures: Figures) -> None:
+    async with Connection(peer) as connection:
+        start = time.perf_counter()
+        _, answer = await connection.request("GET", WIDGETS)
+        seconds = time.perf_counter() - start
+    count = len(json.loads(answer)["items"])
+    figures["list all (objects)"].append(count)
+    figures["list all (objects/s)"].append(count / seconds)
+
+
+async def _fan_out(peer: Peer, figures: Figures) -> None:
+    for watchers in (1, 500):
+        found = await fanout.measure(peer, watchers=watchers)
+        figures[f"watch x{watchers} (events/s)"].append(found.events_per_second)
+        figures[f"watch x{watchers} (p99 ms)"].append(found.p99_ms)
+        if found.missing:
+            figures[f"watch x{watchers}: events missing"].append(found.missing)
+
+
+def _print(figures: dict[str, Figures], peers: list[Peer]) -> None:
+    labels = list(dict.fromkeys(label for peer in peers for label in figures[peer.name]))
+    print(f"{'work':<36}" + "".join(f"{peer.name:>16}" for peer in peers) + ("      ratio" if len(peers) > 1 else ""))
+    for label in labels:
+        medians = [statistics.median(figures[peer.name].get(label) or [float("nan")]) for peer in peers]
+        line = f"{label:<36}" + "".join(f"{value:>16,.1f}" for value in medians)
+        if len(peers) > 1:
+            line += f"{medians[0] / medians[1]:>10.2f}x" if medians[1] else ""
+        print(line)
+
+
+def main() -> None:
+    """Parse the arguments, run, print."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--peer", metavar="URL", help="another API server to run the same load on")
+    parser.add_argument("--peer-token", default="", help="its bearer token (system:masters)")
+    parser.add_argument("--peer-name", default="peer")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=5, help="of each step")
+    parser.add_argument("--clusters", type=int, default=10_000, help="logical clusters to make (0: none)")
+    options = parser.parse_args()
+    figures: dict[str, Figures] = defaultdict(lambda: defaultdict(list))
+    with kcp_server() as (kcp, pid, ready):
+        mine = figures[kcp.name]
+        mine["start to ready (s)"].append(ready)
+        mine["resident, idle (MB)"].append(resident_megabytes(pid))
+        if options.clusters:
+            found = asyncio.run(clusters.measure(kcp, pid, count=options.clusters))
+            mine["logical clusters created (1/s)"].append(found.created_per_second)
+            mine["logical clusters listed (s)"].append(found.list_seconds)
+            mine["logical clusters deleted (1/s)"].append(found.deleted_per_second)
+            mine["resident, before clusters (MB)"].append(found.before)
+            mine["resident, with clusters (MB)"].append(found.full)
+            mine["resident, after clusters (MB)"].append(found.after)
+        peers = [kcp] + ([Peer(options.peer_name, options.peer, options.peer_token)] if options.peer else [])
+        for peer in peers:
+            asyncio.run(_prepare(peer))
+        for _ in range(options.rounds):
+            for peer in peers:
+                _steps(peer, figures[peer.name], options.seconds)
+                asyncio.run(_list_all(peer, figures[peer.name]))
+                asyncio.run(_fan_out(peer, figures[peer.name]))
+        mine["resident, after the load (MB)"].append(resident_megabytes(pid))
+    _print(figures, peers)
+
+
+if __name__ == "__main__":
+    main()

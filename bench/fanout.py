@@ -1,0 +1,110 @@
+"""Watch fan-out: many watchers of one collection, a few writers; events a second and the delay of delivery."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from dataclasses import dataclass
+
+from bench.client import Connection, Peer
+
+WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
+_MARK = b'"type":"ADDED"'
+
+
+@dataclass
+class FanOut:
+    """What one round gave: events a second over all watchers, writes a second, delays in milliseconds."""
+
+    events_per_second: float
+    writes_per_second: float
+    p50_ms: float
+    p99_ms: float
+    missing: int
+
+
+class _Round:
+    def __init__(self, peer: Peer, watchers: int, writes: int) -> None:
+        self.peer, self.watchers, self.writes = peer, watchers, writes
+        self.run = uuid.uuid4().hex[:8]
+        self.started: dict[str, float] = {}
+        self.delays: list[float] = []
+        self.seen = 0
+        self.complete = asyncio.Event()
+
+    async def watch(self, index: int, version: str, ready: asyncio.Future[None]) -> None:
+        peer = self.peer
+        reader, writer = await asyncio.open_connection(peer.host, peer.port, ssl=peer.tls, limit=1 << 22)
+        try:
+            writer.write(peer.head("GET", f"{WIDGETS}?watch=1&resourceVersion={version}&timeoutSeconds=300"))
+            await reader.readuntil(b"\r\n\r\n")
+            ready.set_result(None)
+            tail = b""
+            while piece := await reader.read(1 << 18):
+                data = tail + piece
+                self.seen += data.count(_MARK) - tail.count(_MARK)
+                tail = self._note_delays(data) if index == 0 else data[-len(_MARK) + 1 :]
+                if self.seen >= self.watchers * self.writes:
+                    self.complete.set()
+        finally:
+            writer.close()
+
+    def _note_delays(self, data: bytes) -> bytes:
+        now = time.perf_counter()
+        lines = data.split(b"\n")
+        for line in lines[:-1]:
+            found = line.find(b'"fan-' + self.run.encode())
+            if found >= 0:
+                name = line[found + 1 : line.index(b'"', found + 1)].decode()
+                if name in self.started:
+                    self.delays.append(now - self.started.pop(name))
+        return lines[-1]
+
+    async def write(self, numbers: list[int]) -> None:
+        async with Connection(self.peer) as connection:
+            while numbers:
+                name = f"fan-{self.run}-{numbers.pop()}"
+                body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}}
+                body["spec"] = {"size": 1, "note": "x" * 400}
+                self.started[name] = time.perf_counter()
+                status, answer = await connection.request("POST", WIDGETS, body)
+                if status != 201:
+                    raise RuntimeError(f"{self.peer.name}: create gave {status}: {answer[:200]!r}")
+
+
+async def measure(peer: Peer, *, watchers: int, writes: int = 300, writers: int = 4) -> FanOut:
+    """One round."""
+    async with Connection(peer) as connection:
+        _, answer = await connection.request("GET", f"{WIDGETS}?limit=1")
+    version = json.loads(answer)["metadata"]["resourceVersion"]
+    round_ = _Round(peer, watchers, writes)
+    loop = asyncio.get_running_loop()
+    tasks, readies = [], []
+    for index in range(watchers):
+        ready: asyncio.Future[None] = loop.create_future()
+        readies.append(ready)
+        tasks.append(asyncio.create_task(round_.watch(index, version, ready)))
+        if index % 50 == 49:
+            await asyncio.gather(*readies)
+    await asyncio.wait_for(asyncio.gather(*readies), 60)
+    numbers = list(range(writes))
+    start = time.perf_counter()
+    await asyncio.gather(*(round_.write(numbers) for _ in range(writers)))
+    writing = time.perf_counter() - start
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(round_.complete.wait(), 60)
+    total = time.perf_counter() - start
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    delays = sorted(round_.delays) or [float("nan")]
+    return FanOut(
+        round_.seen / total,
+        writes / writing,
+        delays[len(delays) // 2] * 1e3,
+        delays[int(len(delays) * 0.99) - 1] * 1e3,
+        watchers * writes - round_.seen,
+    )

@@ -1,0 +1,48 @@
+"""The server under load as a process of its own: started for the run, its time to readiness and its memory."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from bench.client import Peer
+
+
+def resident_megabytes(pid: int) -> float:
+    """Resident memory of a process, in MB (Linux)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else float("nan")
+
+
+@contextmanager
+def kcp_server(arguments: Sequence[str] = ()) -> Iterator[tuple[Peer, int, float]]:
+    """A fresh kcp on a free port and in a directory of its own: the peer, its process id, and the seconds to readiness."""
+    with tempfile.TemporaryDirectory(prefix="kcp-bench-") as root:
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "kcp", "start", "--root-directory", root, "--secure-port", "0", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if "export KUBECONFIG" in line:
+                    break
+            else:
+                raise RuntimeError(f"kcp start ended with {process.wait()}")
+            seconds = time.perf_counter() - start
+            kubeconfig = yaml.safe_load((Path(root) / "data" / "admin.kubeconfig").read_text())
+            clusters = {entry["name"]: entry["cluster"] for entry in kubeconfig["clusters"]}
+            token = kubeconfig["users"][0]["user"]["token"]
+            yield Peer("kcp", clusters["admin"]["server"], token), process.pid, seconds
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
