@@ -1,0 +1,107 @@
+"""What a user may do.
+
+Follows the Kubernetes page "Authorization": requests on resources and on other paths, decided by an authorizer. The
+rules here are those of an API server without RBAC objects: ``system:masters`` may do everything, everybody else what
+Kubernetes' bootstrap roles give to all (``system:public-info-viewer``, ``system:discovery``, ``system:basic-user``,
+``system:monitoring``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from kcp.api import errors
+from kcp.api.kinds import GroupResource
+from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, MASTERS, MONITORING, User
+
+
+@dataclass(slots=True)
+class Attributes:
+    """What is asked for. ``path`` is that of requests that are not about a resource; ``cluster`` may be ``*``."""
+
+    cluster: str
+    verb: str
+    is_resource: bool = True
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+
+class Decision(NamedTuple):
+    """The verdict; ``reason`` is for people."""
+
+    allowed: bool
+    reason: str = ""
+
+
+class Authorizer(Protocol):
+    """Decides. Must not block: rules are compiled before they are needed."""
+
+    def authorize(self, user: User, attributes: Attributes) -> Decision:
+        """Whether this user may do this."""
+
+
+ALLOWED: Final = Decision(True)
+NO_OPINION: Final = Decision(False)
+
+_HEALTH: Final = ("/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*")
+_VERSION: Final = ("/version", "/version/")
+_DISCOVERY: Final = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")
+_PATHS: Final = {
+    ALL_UNAUTHENTICATED: _HEALTH + _VERSION,
+    ALL_AUTHENTICATED: _HEALTH + _VERSION + _DISCOVERY,
+    MONITORING: (*_HEALTH, "/metrics", "/metrics/*"),
+}
+"""The paths that a group may read."""
+_REVIEWS: Final = frozenset(
+    {
+        ("authentication.k8s.io", "selfsubjectreviews"),
+        ("authorization.k8s.io", "selfsubjectaccessreviews"),
+        ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    }
+)
+"""The questions about oneself that every authenticated user may ask."""
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """A rule's non-resource URL covers a path: equal, or a prefix where the pattern ends with ``*``."""
+    return path.startswith(pattern[:-1]) if pattern.endswith("*") else path == pattern
+
+
+class BasicAuthorizer:
+    """The rules that hold without any RBAC object."""
+
+    def authorize(self, user: User, attributes: Attributes) -> Decision:
+        groups = user.groups
+        if MASTERS in groups:
+            return ALLOWED
+        if attributes.is_resource:
+            asked = (attributes.group, attributes.resource)
+            reviewing = attributes.verb == "create" and not attributes.subresource and asked in _REVIEWS
+            return ALLOWED if reviewing and ALL_AUTHENTICATED in groups else NO_OPINION
+        if attributes.verb not in ("get", "head"):
+            return NO_OPINION
+        for group in groups:
+            if any(path_matches(pattern, attributes.path) for pattern in _PATHS.get(group, ())):
+                return ALLOWED
+        return NO_OPINION
+
+
+def denied(user: User, attributes: Attributes, reason: str = "") -> errors.StatusError:
+    """The 403 of a request that was not allowed, in kube-apiserver's words."""
+    if not attributes.is_resource:
+        why = f'User "{user.name}" cannot {attributes.verb} path "{attributes.path}"'
+        return errors.forbidden(GroupResource("", ""), "", f"{why}: {reason}" if reason else why)
+    resource = attributes.resource
+    if attributes.subresource:
+        resource = f"{resource}/{attributes.subresource}"
+    why = f'User "{user.name}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}"'
+    why += f' in the namespace "{attributes.namespace}"' if attributes.namespace else " at the cluster scope"
+    if reason:
+        why = f"{why}: {reason}"
+    return errors.forbidden(GroupResource(attributes.group, attributes.resource), attributes.name, why)

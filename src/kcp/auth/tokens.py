@@ -1,0 +1,63 @@
+"""Static bearer tokens: the file of ``--token-auth-file`` and the administrator's own.
+
+The file is Kubernetes' (page "Authenticating", "Static token file"): CSV with token, user name, UID and, quoted, a comma
+separated list of groups. Tokens are looked up by their SHA-256, so that neither memory nor timing tells them.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from kcp.auth.users import User, authenticated
+
+_SMALLEST_ROW: Final = 3
+_ROW_WITH_GROUPS: Final = 4
+
+
+class TokenFileError(ValueError):
+    """A token file that cannot be used; the message names the file and line."""
+
+
+def digest_of(token: bytes) -> bytes:
+    """What a token is known by."""
+    return hashlib.sha256(token).digest()
+
+
+class StaticTokens:
+    """A fixed set of tokens."""
+
+    def __init__(self, tokens: Iterable[tuple[str, User]] = ()) -> None:
+        self._users = {digest_of(token.encode()): user for token, user in tokens}
+
+    def __bool__(self) -> bool:
+        return bool(self._users)
+
+    def find(self, token: bytes) -> User | None:
+        """The user of a token."""
+        return self._users.get(digest_of(token))
+
+
+def read_token_file(path: Path) -> list[tuple[str, User]]:
+    """The tokens of a file and their users. Raises TokenFileError, OSError."""
+    found: list[tuple[str, User]] = []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for number, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
+                fields = [field.strip() for field in row]
+                if not any(fields) or fields[0].startswith("#"):
+                    continue
+                if len(fields) < _SMALLEST_ROW:
+                    raise TokenFileError(f"{path}, line {number}: expected at least token, user name and user UID")
+                token, name, uid = fields[:_SMALLEST_ROW]
+                if not token or not name:
+                    raise TokenFileError(f"{path}, line {number}: the token and the user name may not be empty")
+                groups = fields[_SMALLEST_ROW].split(",") if len(fields) >= _ROW_WITH_GROUPS else ()
+                members = tuple(group.strip() for group in groups if group.strip())
+                found.append((token, authenticated(name, uid, members)))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TokenFileError(f"{path}: not a CSV file: {error}") from error
+    return found
