@@ -9,14 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 import orjson
 
+from kcp.registry.document_cache import SHARED
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kcp.registry.resource_types import ResourceType, Subresource
 
@@ -53,6 +54,9 @@ _CUSTOM_PRIORITY: Final = 1000
 _CUSTOM_VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 """The order in which Kubernetes lists the verbs of custom resources; those of built-in types are sorted."""
 
+_NOT_WHILE_TERMINATING: Final = ("create", "patch", "update")
+"""What cannot be done with objects whose definition is being deleted."""
+
 _VERSION: Final = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?", re.ASCII)
 _STAGE: Final = {None: 0, "beta": 1, "alpha": 2}
 
@@ -67,6 +71,11 @@ class Document(NamedTuple):
     def digest(self) -> str:
         """The entity tag without quotes, for ``?hash=``."""
         return self.etag.strip('"')
+
+    @property
+    def size(self) -> int:
+        """The bytes held."""
+        return len(self.body) + 512
 
 
 def document(body: bytes) -> Document:
@@ -125,7 +134,8 @@ def _subresources(type_: ResourceType) -> list[Subresource]:
 def _verbs(type_: ResourceType) -> list[str]:
     if type_.builtin:
         return sorted(type_.verbs)
-    return sorted(type_.verbs, key=_CUSTOM_VERBS.index)
+    served = (verb for verb in type_.verbs if not type_.terminating or verb not in _NOT_WHILE_TERMINATING)
+    return sorted(served, key=_CUSTOM_VERBS.index)
 
 
 def _resource(type_: ResourceType) -> dict[str, Any]:
@@ -187,7 +197,7 @@ def _aggregated_resource(type_: ResourceType) -> dict[str, Any]:
 
 
 class DiscoveryDocuments:
-    """The discovery documents of a set of resource types, each encoded when it is first asked for.
+    """The discovery documents of a set of resource types, each encoded when it is asked for, and remembered within a bound.
 
     Bodies are JSON. What does not exist is None. Methods are pure and may run in any thread.
     """
@@ -203,8 +213,9 @@ class DiscoveryDocuments:
             }
             for group in sorted(groups, key=group_order)
         }
-        self._resources: dict[tuple[str, str], bytes] = {}
-        self._aggregated: dict[tuple[str, str], Document] = {}
+        self._types = tuple(
+            type_ for versions in self._groups.values() for found in versions.values() for type_ in found
+        )
 
     def core_versions(self, server_address: str = "") -> bytes:
         """``/api``: APIVersions, with the address that clients shall use."""
@@ -218,7 +229,7 @@ class DiscoveryDocuments:
 
     def groups(self) -> bytes:
         """``/apis``: APIGroupList."""
-        return self._group_list
+        return self._document(("groups", *self._types), self._group_list).body
 
     def group(self, group: str) -> bytes | None:
         """``/apis/<group>``: APIGroup."""
@@ -228,32 +239,33 @@ class DiscoveryDocuments:
 
     def resources(self, group: str, version: str) -> bytes | None:
         """``/api/<version>`` (group "") and ``/apis/<group>/<version>``: APIResourceList."""
-        found = self._resources.get((group, version))
-        if found is None:
-            types = self._groups.get(group, {}).get(version)
-            if types is None:
-                return None
-            name = f"{group}/{version}" if group else version
-            head = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name}
-            found = orjson.dumps(head)[:-1] + b',"resources":[' + _joined(types, "resources") + b"]}"
-            self._resources[group, version] = found
-        return found
+        types = self._groups.get(group, {}).get(version)
+        if types is None:
+            return None
+        name = f"{group}/{version}" if group else version
+        head = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name}
+        return self._document(
+            ("resources", *types),
+            lambda: orjson.dumps(head)[:-1] + b',"resources":[' + _joined(types, "resources") + b"]}",
+        ).body
 
     def aggregated(self, root: str, version: str = "v2") -> Document:
         """APIGroupDiscoveryList of ``root`` ("api" or "apis") in a version of `AGGREGATED_VERSIONS`."""
-        found = self._aggregated.get((root, version))
-        if found is None:
-            names = [group for group in self._groups if bool(group) == (root == "apis")]
-            head = {"kind": "APIGroupDiscoveryList", "apiVersion": f"apidiscovery.k8s.io/{version}", "metadata": {}}
-            items = b",".join(self._aggregated_group(group) for group in names)
-            found = document(orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}")
-            self._aggregated[root, version] = found
-        return found
+        return self._document(("aggregated", root, version, *self._types), lambda: self._aggregate(root, version))
 
-    @cached_property
+    @staticmethod
+    def _document(key: tuple[object, ...], build: Callable[[], bytes]) -> Document:
+        return SHARED.get(key, lambda: document(build()))
+
     def _group_list(self) -> bytes:
         groups = [self._group(group) for group in self._groups if group]
         return orjson.dumps({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+
+    def _aggregate(self, root: str, version: str) -> bytes:
+        names = [group for group in self._groups if bool(group) == (root == "apis")]
+        head = {"kind": "APIGroupDiscoveryList", "apiVersion": f"apidiscovery.k8s.io/{version}", "metadata": {}}
+        items = b",".join(self._aggregated_group(group) for group in names)
+        return orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}"
 
     def _group(self, group: str) -> dict[str, Any]:
         versions = [{"groupVersion": f"{group}/{version}", "version": version} for version in self._groups[group]]

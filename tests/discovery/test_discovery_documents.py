@@ -18,6 +18,7 @@ def definition(group: str, kind: str, versions: tuple[str, ...] = ("v1",), **mor
     schema = {"openAPIV3Schema": {"type": "object"}}
     extension = more.pop("extension", {})
     return {
+        "metadata": {"name": f"{names['plural']}.{group or 'core'}", **more.pop("metadata", {})},
         "spec": {
             "group": group,
             "scope": more.pop("scope", "Namespaced"),
@@ -159,6 +160,12 @@ def test_a_custom_resource_says_all_that_kubectl_needs(documents: DiscoveryDocum
 def test_verbs_of_a_built_in_type_are_sorted(documents: DiscoveryDocuments) -> None:
     verbs = resource(documents, "", "v1", "configmaps")["verbs"]
     assert verbs == ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+
+
+def test_a_definition_that_is_being_deleted_takes_no_more_objects() -> None:
+    going = custom("zoo.example.com", "Lion", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    verbs = resource(DiscoveryDocuments(going), "zoo.example.com", "v1", "lions")["verbs"]
+    assert verbs == ["delete", "deletecollection", "get", "list", "watch"]
 
 
 def test_status_and_scale_are_listed_after_their_resource(documents: DiscoveryDocuments) -> None:

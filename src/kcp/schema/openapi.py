@@ -1,0 +1,191 @@
+"""What of a schema is published in OpenAPI, for clients that explain, validate and merge by it.
+
+Input is a raw schema: the dialect of a CustomResourceDefinition's ``openAPIV3Schema``, or of a built-in type, which may refer to
+``#/$defs/Name``. The rules are those of Kubernetes' apiextensions-apiserver: version 3 is the schema itself with its extensions;
+version 2 (Swagger) is a lossy form that kubectl of any age can read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    ReferenceName = Callable[[str], str]
+    """From the name in ``#/$defs/<name>`` to the name of the published definition."""
+
+V3_PREFIX: Final = "#/components/schemas/"
+V2_PREFIX: Final = "#/definitions/"
+LOCAL_PREFIX: Final = "#/$defs/"
+
+OBJECT_META: Final = "ObjectMeta"
+API_VERSION_DESCRIPTION: Final = (
+    "The group and version whose schema this object follows, e.g. apps/v1. "
+    "A server may refuse versions that it does not know."
+)
+KIND_DESCRIPTION: Final = (
+    "The kind of this object, in CamelCase. A server may infer it from the URL of the request. It cannot be changed."
+)
+METADATA_DESCRIPTION: Final = "Metadata that every stored object has: name, namespace, labels, owners and more."
+
+_VALUES: Final = frozenset(
+    {
+        "type", "format", "title", "description", "default", "example", "externalDocs", "maximum", "exclusiveMaximum",
+        "minimum", "exclusiveMinimum", "maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems",
+        "multipleOf", "enum", "maxProperties", "minProperties", "required",
+        "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type", "x-kubernetes-validations",
+        "x-kubernetes-patch-strategy", "x-kubernetes-patch-merge-key", "x-kubernetes-group-version-kind",
+    }
+)  # fmt: skip
+_FLAGS: Final = (
+    "nullable",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-embedded-resource",
+    "x-kubernetes-int-or-string",
+)
+_JUNCTORS: Final = ("allOf", "anyOf", "oneOf")
+_PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
+_INT_OR_STRING: Final = [{"type": "integer"}, {"type": "string"}]
+
+
+def type_meta() -> dict[str, Any]:
+    """The properties ``apiVersion`` and ``kind``."""
+    return {
+        "apiVersion": {"type": "string", "description": API_VERSION_DESCRIPTION},
+        "kind": {"type": "string", "description": KIND_DESCRIPTION},
+    }
+
+
+def publish_v3(schema: Mapping[str, Any], reference_name: ReferenceName) -> dict[str, Any]:
+    """A schema as OpenAPI v3 shows it."""
+    return _Publisher(reference_name, V3_PREFIX).v3(schema)
+
+
+def publish_v2(schema: Mapping[str, Any], reference_name: ReferenceName) -> dict[str, Any]:
+    """A schema as Swagger 2.0 shows it: without alternatives, without types where null or unknown fields may be."""
+    return _Publisher(reference_name, V2_PREFIX).v2(schema)
+
+
+def publish_root(schema: Mapping[str, Any] | None, reference_name: ReferenceName, *, swagger: bool) -> dict[str, Any]:
+    """The schema of a whole object: as above, with ``apiVersion``, ``kind`` and ``metadata``.
+
+    Without a schema, and in Swagger where the root keeps unknown fields, nothing but ``type: object`` may be said: older kubectl
+    refuses every field that a definition with properties does not name.
+    """
+    if schema is None or (swagger and schema.get(_PRESERVE) is True):
+        return {"type": "object"}
+    publisher = _Publisher(reference_name, V2_PREFIX if swagger else V3_PREFIX)
+    published = publisher.v2(schema) if swagger else publisher.v3(schema)
+    properties = published.setdefault("properties", {})
+    properties.update(type_meta())
+    properties["metadata"] = publisher.reference(OBJECT_META, {"description": METADATA_DESCRIPTION})
+    return published
+
+
+class _Publisher:
+    def __init__(self, reference_name: ReferenceName, prefix: str) -> None:
+        self._name = reference_name
+        self._prefix = prefix
+
+    def reference(self, name: str, beside: dict[str, Any]) -> dict[str, Any]:
+        """A reference with keywords beside it. Version 3 ignores what stands beside ``$ref``: there it goes inside ``allOf``."""
+        link = {"$ref": self._prefix + self._name(name)}
+        if not beside or self._prefix == V2_PREFIX:
+            return {**link, **beside}
+        return {"allOf": [link], **beside}
+
+    def v3(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        published = _own_keywords(schema)
+        if reference := schema.get("$ref"):
+            return self.reference(reference.removeprefix(LOCAL_PREFIX), published)
+        for junctor in _JUNCTORS:
+            if branches := schema.get(junctor):
+                published[junctor] = [self.v3(branch) for branch in branches]
+        if "not" in schema:
+            published["not"] = self.v3(schema["not"])
+        if schema.get("x-kubernetes-int-or-string") is True:
+            _unfold_int_or_string(published)
+        self._children(schema, published, self.v3)
+        if schema.get("x-kubernetes-embedded-resource") is True:
+            self._embedded(published)
+        return published
+
+    def v2(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        published = _own_keywords(schema)
+        nullable = published.pop("nullable", False)
+        if reference := schema.get("$ref"):
+            return self.reference(reference.removeprefix(LOCAL_PREFIX), published)
+        preserve = published.get(_PRESERVE, False)
+        source = dict(schema)
+        if nullable or preserve:
+            source.pop("items", None)
+            source.pop("properties", None)
+        kind = published.get("type")
+        if nullable or (kind == "array" and "items" not in source) or (kind == "object" and preserve):
+            published.pop("type", None)
+        _relax_required(published, source)
+        self._children(source, published, self.v2)
+        if schema.get("x-kubernetes-embedded-resource") is True and not preserve:
+            self._embedded(published)
+        return published
+
+    def _children(
+        self,
+        schema: Mapping[str, Any],
+        published: dict[str, Any],
+        publish: Callable[[Mapping[str, Any]], dict[str, Any]],
+    ) -> None:
+        items = schema.get("items")
+        if isinstance(items, dict):
+            published["items"] = publish(items)
+        properties = schema.get("properties")
+        if properties is not None:
+            published["properties"] = {name: publish(child) for name, child in properties.items()}
+        additional = schema.get("additionalProperties")
+        if isinstance(additional, bool):
+            published["additionalProperties"] = additional
+        elif additional is not None:
+            published["additionalProperties"] = publish(additional)
+
+    def _embedded(self, published: dict[str, Any]) -> None:
+        properties = published.setdefault("properties", {})
+        properties.update(type_meta())
+        properties["metadata"] = self.reference(OBJECT_META, {"description": METADATA_DESCRIPTION})
+        required: Sequence[str] = published.get("required") or ()
+        published["required"] = [*required, *(name for name in ("kind", "apiVersion") if name not in required)]
+
+
+def _own_keywords(schema: Mapping[str, Any]) -> dict[str, Any]:
+    published = {key: value for key, value in schema.items() if key in _VALUES}
+    for flag in _FLAGS:
+        if schema.get(flag) is True:
+            published[flag] = True
+    if published.get("required") == []:
+        del published["required"]
+    return published
+
+
+def _unfold_int_or_string(published: dict[str, Any]) -> None:
+    alternatives = published.get("anyOf")
+    if alternatives is None:
+        if not any(branch.get("anyOf") == _INT_OR_STRING for branch in published.get("allOf", ())):
+            published["anyOf"] = [dict(branch) for branch in _INT_OR_STRING]
+    elif alternatives != _INT_OR_STRING:
+        del published["anyOf"]
+        both = [{"anyOf": [dict(branch) for branch in _INT_OR_STRING]}, {"anyOf": alternatives}]
+        published["allOf"] = [*published.get("allOf", ()), *both]
+
+
+def _relax_required(published: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    """Older kubectl takes a null for a missing value: what may be null is not required there."""
+    required = published.get("required")
+    if not required:
+        return
+    properties = schema.get("properties") or {}
+    kept = [name for name in required if not (properties.get(name) or {}).get("nullable")]
+    additional = schema.get("additionalProperties")
+    if not kept or (isinstance(additional, dict) and additional.get("nullable")):
+        del published["required"]
+    else:
+        published["required"] = kept
