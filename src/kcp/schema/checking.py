@@ -1,0 +1,300 @@
+"""Whether a value satisfies a schema: a yes or no, as fast as it can be told.
+
+Almost every value that arrives is valid, so the answer is computed by small closures (one per node, made on first use) that
+know nothing of paths and messages; only when they say no does kcp.schema.explaining walk the value again to say why. Both hold
+the same rules; a property test keeps them together. Measured on the benchmark's 1 KB custom resource: 2.6 us.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from kcp.schema import formats
+from kcp.schema.list_types import has_repetition
+from kcp.schema.nodes import META_FIELDS, Node
+from kcp.schema.object_meta import validate_embedded_resource
+from kcp.schema.values import INT64_MAX, INT64_MIN, in_range, is_integral, is_multiple, same, same_number_or_value
+
+Check = Callable[[Any], bool]
+_PLAIN: Final = {"string": str, "boolean": bool}
+
+
+def accept(_: Any) -> bool:
+    """The check of a place that no schema describes."""
+    return True
+
+
+def check_of(node: Node) -> Check:
+    """The check of a node. For a plain string or boolean it is the Python type itself, which callers compare with."""
+    function = node.functions.get("check")
+    if function is None:
+        function = node.functions["check"] = _make(node)
+    return function
+
+
+def holds(check: Check, value: Any) -> bool:
+    """Apply what ``check_of`` gave."""
+    return type(value) is check if type(check) is type else check(value)
+
+
+def _make(node: Node) -> Check:
+    common = _common_parts(node)
+    by_type: dict[type, list[Check]] = {}
+    types = node.types
+    if not types or "string" in types:
+        by_type[str] = _string_parts(node)
+    if not types or "boolean" in types:
+        by_type[bool] = []
+    _add_number_parts(node, by_type)
+    if not types or "array" in types:
+        by_type[list] = _list_parts(node)
+    if not types or "object" in types:
+        by_type[dict] = _map_parts(node)
+    if types == () and node.format:
+        by_type = {str: by_type[str]}
+    checks = {kind: _all(parts + common) for kind, parts in by_type.items()}
+    if (node.accepts_null or "null" in types) and not node.enum:
+        checks[type(None)] = accept
+    return _dispatch(checks)
+
+
+def _dispatch(checks: dict[type, Check]) -> Check:
+    if len(checks) == 1:
+        ((kind, check),) = checks.items()
+        if check is accept:
+            return kind if kind in (str, bool) else _of_type(kind)
+
+        def only(value: Any) -> bool:
+            return type(value) is kind and check(value)
+
+        return only
+
+    def dispatch(value: Any) -> bool:
+        check = checks.get(type(value))
+        return check is not None and check(value)
+
+    return dispatch
+
+
+def _of_type(kind: type) -> Check:
+    def check(value: Any) -> bool:
+        return type(value) is kind
+
+    return check
+
+
+def _all(parts: list[Check]) -> Check:
+    if not parts:
+        return accept
+    if len(parts) == 1:
+        return parts[0]
+    fixed = tuple(parts)
+
+    def check(value: Any) -> bool:
+        for part in fixed:  # noqa: SIM110 - a generator expression costs 0.3 us more
+            if not part(value):
+                return False
+        return True
+
+    return check
+
+
+def _common_parts(node: Node) -> list[Check]:
+    parts: list[Check] = []
+    if node.enum:
+        parts.append(_enum_check(node.enum))
+    for alternative in node.all_of:
+        parts.append(_later(alternative))
+    if any_of := [_later(alternative) for alternative in node.any_of]:
+        parts.append(lambda value: any(check(value) for check in any_of))
+    if one_of := [_later(alternative) for alternative in node.one_of]:
+        parts.append(lambda value: sum(check(value) for check in one_of) == 1)
+    if node.negated is not None:
+        negated = _later(node.negated)
+        parts.append(lambda value: not negated(value))
+    return parts
+
+
+def _later(node: Node) -> Check:
+    """The check of a node that is made when it is first applied (schemas may be recursive)."""
+
+    def check(value: Any) -> bool:
+        return holds(check_of(node), value)
+
+    return check
+
+
+def _enum_check(choices: list[Any]) -> Check:
+    if all(type(choice) is str for choice in choices):
+        known = frozenset(choices)
+        return lambda value: type(value) is str and value in known
+    return lambda value: any(choice is not None and same_number_or_value(value, choice) for choice in choices)
+
+
+def _string_parts(node: Node) -> list[Check]:
+    raw = node.raw
+    parts: list[Check] = []
+    longest, shortest = raw.get("maxLength"), raw.get("minLength")
+    if longest is not None:
+        parts.append(lambda value: len(value) <= longest)
+    if shortest:
+        parts.append(lambda value: len(value) >= shortest)
+    if raw.get("pattern"):
+        parts.append(_pattern_check(raw["pattern"]))
+    string_format = formats.string_check(node.format) if node.format else None
+    if string_format is not None:
+        parts.append(string_format)
+    return parts
+
+
+def _pattern_check(text: str) -> Check:
+    try:
+        search = formats.pattern(text).search
+    except ValueError:
+        return lambda _: False
+    return lambda value: search(value) is not None
+
+
+def _add_number_parts(node: Node, by_type: dict[type, list[Check]]) -> None:
+    types = node.types
+    if types and not {"integer", "number"} & set(types):
+        return
+    bounds = _bound_parts(node)
+    kind = types[0] if len(types) == 1 else ""
+    form = node.format if kind else ""
+    if types and "number" not in types:
+        by_type[int] = [_int_check(form), *bounds]
+        by_type[float] = [is_integral, lambda value: in_range(value, kind, form), *bounds]
+    else:
+        limits: list[Check] = [lambda value: in_range(value, kind, form)] if form == "float" else []
+        by_type[int] = limits + bounds
+        by_type[float] = limits + bounds
+
+
+def _int_check(form: str) -> Check:
+    if form == "int32":
+        return lambda value: -0x80000000 <= value <= 0x7FFFFFFF
+    return lambda value: INT64_MIN <= value <= INT64_MAX
+
+
+def _bound_parts(node: Node) -> list[Check]:
+    raw = node.raw
+    kind = node.types[0] if len(node.types) == 1 else ""
+    form = node.format if kind else ""
+    constraints = [raw[name] for name in ("minimum", "maximum", "multipleOf") if raw.get(name) is not None]
+    if not all(in_range(constraint, kind, form) for constraint in constraints):
+        return [lambda _: False]
+    parts: list[Check] = []
+    low, high, factor = raw.get("minimum"), raw.get("maximum"), raw.get("multipleOf")
+    if low is not None:
+        parts.append((lambda value: value > low) if raw.get("exclusiveMinimum") else (lambda value: value >= low))
+    if high is not None:
+        parts.append((lambda value: value < high) if raw.get("exclusiveMaximum") else (lambda value: value <= high))
+    if factor is not None:
+        parts.append((lambda value: is_multiple(value, factor)) if factor > 0 else (lambda _: False))
+    return parts
+
+
+def _list_parts(node: Node) -> list[Check]:
+    raw = node.raw
+    parts: list[Check] = []
+    fewest, most = raw.get("minItems"), raw.get("maxItems")
+    if fewest:
+        parts.append(lambda values: len(values) >= fewest)
+    if most is not None:
+        parts.append(lambda values: len(values) <= most)
+    if node.items is not None:
+        parts.append(_items_check(node.items))
+    if raw.get("uniqueItems") is True:
+        parts.append(lambda values: not any(same(one, other) for i, one in enumerate(values) for other in values[:i]))
+    if node.list_type in ("set", "map"):
+        parts.append(lambda values: not has_repetition(node, values))
+    return parts
+
+
+def _items_check(items: Node) -> Check:
+    def check_items(values: list[Any]) -> bool:
+        check = check_of(items)
+        if type(check) is type:
+            return not values or {*map(type, values)} == {check}
+        for value in values:  # noqa: SIM110 - a generator expression costs 0.3 us more
+            if not check(value):
+                return False
+        return True
+
+    return check_items
+
+
+def _map_parts(node: Node) -> list[Check]:
+    raw = node.raw
+    parts: list[Check] = []
+    fewest, most = raw.get("minProperties"), raw.get("maxProperties")
+    if fewest:
+        parts.append(lambda value: len(value) >= fewest)
+    if most is not None:
+        parts.append(lambda value: len(value) <= most)
+    if node.required:
+        parts.append(_required_check(node.required))
+    if node.property_schemas:
+        parts.append(_properties_check(node))
+    elif node.additional is not None:
+        parts.append(_entries_check(node.additional))
+    elif node.forbids_additional:
+        parts.append(lambda value: not value)
+    if node.embedded:
+        parts.append(lambda value: not validate_embedded_resource(value, ""))
+    return parts
+
+
+def _required_check(names: tuple[str, ...]) -> Check:
+    if len(names) == 1:
+        name = names[0]
+        return lambda value: name in value
+    known = frozenset(names)
+    return lambda value: known <= value.keys()
+
+
+def _entries_check(additional: Node) -> Check:
+    def check_entries(value: dict[str, Any]) -> bool:
+        check = check_of(additional)
+        if type(check) is type:
+            return not value or {*map(type, value.values())} == {check}
+        for child in value.values():  # noqa: SIM110 - a generator expression costs 0.3 us more
+            if not check(child):
+                return False
+        return True
+
+    return check_entries
+
+
+def _properties_check(node: Node) -> Check:
+    declared = node.property_schemas
+    checks: dict[str, Check] = dict.fromkeys(META_FIELDS, accept) if node.is_root else {}
+    for name in META_FIELDS:
+        if name in declared:
+            checks.pop(name, None)
+    additional = node.additional
+    otherwise: Check = _later(additional) if additional is not None else accept
+    if node.forbids_additional:
+        otherwise = _of_type(_Nothing)
+
+    def check_properties(value: dict[str, Any]) -> bool:
+        for key, child in value.items():
+            check = checks.get(key)
+            if check is type(child):
+                continue
+            if check is None:
+                if key in declared:
+                    check = checks[key] = check_of(node.property(key))
+                    if check is type(child):
+                        continue
+                else:
+                    check = otherwise
+            if type(check) is type or not check(child):
+                return False
+        return True
+
+    return check_properties
+
+
+class _Nothing:
+    """The type that no JSON value has."""

@@ -1,0 +1,269 @@
+"""Why a value does not satisfy its schema, in Kubernetes' words.
+
+Follows kube-openapi's pkg/validation/validate (which validators run on which value, how errors of allOf, anyOf, oneOf and not
+combine, and every message) and apiextensions-apiserver's translation of its results into field errors, with KEP-4008: on an
+update, what is wrong with a value that did not change is not held against it. Order: as the schema lists its properties.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from kcp.api import field_errors
+from kcp.api.field_errors import FieldError
+from kcp.schema import formats
+from kcp.schema.correlation import Correlation
+from kcp.schema.nodes import Node
+from kcp.schema.values import in_range, is_integral, is_multiple, json_type, same, same_number_or_value, shown_number
+
+NO_PATH: Final = "<nil>"
+
+
+@dataclass(slots=True)
+class Result:
+    """The errors at a place, and how many checks were passed on the way (the best failure of anyOf has the most)."""
+
+    errors: list[FieldError] = field(default_factory=list)
+    matches: int = 0
+
+    def merge(self, other: "Result") -> None:
+        """Take over another result, each error once."""
+        for error in other.errors:
+            self.add(error)
+        self.matches += other.matches
+
+    def add(self, error: FieldError) -> None:
+        if error not in self.errors:
+            self.errors.append(error)
+
+
+def explain(node: Node, value: Any, path: str = "", correlation: Correlation | None = None) -> Result:
+    """What is wrong with a value, without the errors of parts that did not change."""
+    result = explain_as_new(node, value, path, correlation)
+    if result.errors and correlation is not None and correlation.unchanged:
+        return Result([], result.matches)
+    return result
+
+
+def explain_as_new(node: Node, value: Any, path: str, correlation: Correlation | None) -> Result:
+    """What is wrong with a value itself; only the errors of its unchanged children are left out."""
+    result = Result()
+    if value is None:
+        _check_null(node, path, result)
+        return result
+    if node.types or node.format:
+        _check_type(node, value, path, result)
+        result.matches += 1
+    result.merge(_alternatives(node, value, path, correlation))
+    result.matches += 1
+    kind = type(value)
+    if kind is str:
+        _check_string(node, value, path, result)
+    elif kind is int or kind is float:
+        _check_number(node, value, path, result)
+        result.matches += 2
+    elif kind is list:
+        _check_list(node, value, path, result, correlation)
+        result.matches += 2
+    _check_enum(node, value, path, result)
+    result.matches += 1
+    if kind is dict:
+        _check_map(node, value, path, result, correlation)
+        result.matches += 1
+    result.matches += 1
+    return result
+
+
+def at(path: str) -> str:
+    """A field's name as field errors give it; the object itself has none."""
+    return path.removeprefix(".") or NO_PATH
+
+
+def _invalid(path: str, value: Any, text: str) -> FieldError:
+    return field_errors.invalid(at(path), value, f"{path} in body {text}")
+
+
+def _type_mismatch(path: str, expected: str, found: str) -> FieldError:
+    return field_errors.type_invalid(at(path), found, f'{path} in body must be of type {expected}: "{found}"')
+
+
+def _check_null(node: Node, path: str, result: Result) -> None:
+    if not node.accepts_null and "null" not in node.types:
+        result.add(_type_mismatch(path, ",".join(node.types), "null"))
+    else:
+        result.matches += 1
+    _check_enum(node, None, path, result)
+
+
+_GO_FORMATS: Final = {"integer": "int64", "number": "float64"}
+
+
+def _check_type(node: Node, value: Any, path: str, result: Result) -> None:
+    types = node.types
+    found = json_type(value)
+    passes_as_number = (found == "integer" and "number" in types) or (
+        found == "number" and "integer" in types and is_integral(float(value))
+    )
+    if found in types or passes_as_number or (not types and found == "string"):
+        result.matches += 1
+    elif node.format and found not in ("string", "array"):
+        result.add(_type_mismatch(path, node.format, _GO_FORMATS.get(found, "")))
+    else:
+        result.add(_type_mismatch(path, ",".join(types) or node.format, found))
+
+
+def _check_enum(node: Node, value: Any, path: str, result: Result) -> None:
+    choices = node.enum
+    if not choices or any(choice is not None and same_number_or_value(value, choice) for choice in choices):
+        return
+    shown = [choice if type(choice) is str else orjson.dumps(choice).decode() for choice in choices]
+    result.add(field_errors.not_supported(at(path), value, shown))
+
+
+def _check_string(node: Node, value: str, path: str, result: Result) -> None:
+    raw = node.raw
+    longest, shortest, pattern = raw.get("maxLength"), raw.get("minLength"), raw.get("pattern")
+    result.matches += 1
+    if longest is not None and len(value) > longest:
+        result.add(field_errors.too_long(at(path), longest))
+    elif shortest and len(value) < shortest:
+        result.add(_invalid(path, value, f"should be at least {shortest} chars long"))
+    elif pattern:
+        _check_pattern(pattern, value, path, result)
+    check = formats.string_check(node.format) if node.format else None
+    if check is not None:
+        result.matches += 1
+        if not check(value):
+            text = f"{path} in body must be of type {node.format}: {orjson.dumps(value).decode()}"
+            result.add(field_errors.type_invalid(at(path), value, text))
+
+
+def _check_pattern(pattern: str, value: str, path: str, result: Result) -> None:
+    try:
+        if formats.pattern(pattern).search(value) is None:
+            result.add(_invalid(path, value, f"should match '{pattern}'"))
+    except ValueError as problem:
+        result.add(_invalid(path, value, f"should match '{pattern}, but pattern is invalid: {problem}'"))
+
+
+def _check_number(node: Node, value: float, path: str, result: Result) -> None:
+    kind = node.types[0] if len(node.types) == 1 else ""
+    form = node.format if kind else ""
+
+    def outside(number: float, what: str) -> None:
+        if kind and not in_range(number, kind, form):
+            how = f"of type {kind} with format {form}" if form else f"of type {kind} (default format)"
+            result.add(field_errors.invalid(NO_PATH, "", f"{what} value must be {how} in {path}"))
+
+    raw = node.raw
+    outside(value, "Checked")
+    factor, high, low = raw.get("multipleOf"), raw.get("maximum"), raw.get("minimum")
+    if factor is not None:
+        outside(factor, "MultipleOf")
+        if factor <= 0:
+            text = f"factor MultipleOf declared for {path} must be positive: {shown_number(factor)}"
+            result.add(field_errors.invalid(at(path), factor, text))
+        elif not is_multiple(value, factor):
+            result.add(_invalid(path, value, f"should be a multiple of {shown_number(factor)}"))
+    if low is not None:
+        outside(low, "Minimum boundary")
+        if raw.get("exclusiveMinimum"):
+            if value <= low:
+                result.add(_invalid(path, value, f"should be greater than {shown_number(low)}"))
+        elif value < low:
+            result.add(_invalid(path, value, f"should be greater than or equal to {shown_number(low)}"))
+    if high is not None:
+        outside(high, "Maximum boundary")
+        if raw.get("exclusiveMaximum"):
+            if value >= high:
+                result.add(_invalid(path, value, f"should be less than {shown_number(high)}"))
+        elif value > high:
+            result.add(_invalid(path, value, f"should be less than or equal to {shown_number(high)}"))
+
+
+def _check_list(node: Node, values: list[Any], path: str, result: Result, correlation: Correlation | None) -> None:
+    if node.items is not None:
+        for index, value in enumerate(values):
+            child = correlation.index(index) if correlation is not None else None
+            result.merge(explain(node.items, value, f"{path}[{index}]", child))
+    fewest, most = node.raw.get("minItems"), node.raw.get("maxItems")
+    size = len(values)
+    if fewest and size < fewest:
+        result.add(_invalid(path, size, f"should have at least {fewest} items"))
+    if most is not None and size > most:
+        result.add(field_errors.too_many(at(path), size, most))
+    if node.raw.get("uniqueItems") is True:
+        if any(same(one, other) for index, one in enumerate(values) for other in values[:index]):
+            result.add(_invalid(path, "", "shouldn't contain duplicates"))
+
+
+def _check_map(
+    node: Node, value: dict[str, Any], path: str, result: Result, correlation: Correlation | None
+) -> None:
+    fewest, most = node.raw.get("minProperties"), node.raw.get("maxProperties")
+    size = len(value)
+    if fewest and size < fewest:
+        result.add(_invalid(path, size, f"should have at least {fewest} properties"))
+    if most is not None and size > most:
+        result.add(field_errors.too_many(at(path), size, most))
+    declared = node.property_schemas
+    for key, child in value.items():
+        if key in declared:
+            continue
+        if node.forbids_additional:
+            result.add(field_errors.invalid(at(path), key, f"{path}.{key} in body is a forbidden property"))
+        elif node.additional is not None:
+            result.merge(explain(node.additional, child, f"{path}.{key}", _child(correlation, key, path)))
+    for key in declared:
+        if key in value:
+            below = f"{path}.{key}" if path else key
+            result.merge(explain(node.property(key), value[key], below, _child(correlation, key, path)))
+    for key in node.required:
+        if key not in value:
+            result.add(field_errors.required(at(f"{path}.{key}")))
+
+
+def _child(correlation: Correlation | None, key: str, path: str) -> Correlation | None:
+    if correlation is None or (not path and key in ("apiVersion", "kind")):
+        return None
+    return correlation.key(key)
+
+
+def _alternatives(node: Node, value: Any, path: str, correlation: Correlation | None) -> Result:
+    result = Result(matches=1)
+
+    def tried(alternative: Node) -> Result:
+        return explain_as_new(alternative, value, path, correlation)
+
+    def say(text: str) -> None:
+        result.add(field_errors.invalid(NO_PATH, "", f'"{path}" {text}'))
+
+    if node.any_of:
+        results = [tried(alternative) for alternative in node.any_of]
+        passed = [each for each in results if not each.errors]
+        if passed:
+            result.merge(passed[0])
+        else:
+            say("must validate at least one schema (anyOf)")
+            result.merge(max(results, key=lambda each: each.matches))
+    if node.one_of:
+        results = [tried(alternative) for alternative in node.one_of]
+        passed = [each for each in results if not each.errors]
+        if len(passed) == 1:
+            result.merge(passed[0])
+        elif passed:
+            say(f"must validate one and only one schema (oneOf). Found {len(passed)} valid alternatives")
+        else:
+            say("must validate one and only one schema (oneOf). Found none valid")
+            result.merge(max(results, key=lambda each: each.matches))
+    if node.all_of:
+        results = [tried(alternative) for alternative in node.all_of]
+        for each in results:
+            result.merge(each)
+        failures = sum(bool(each.errors) for each in results)
+        if failures:
+            say("must validate all the schemas (allOf)" + (". None validated" if failures == len(results) else ""))
+    if node.negated is not None and not tried(node.negated).errors:
+        say("must not validate the schema (not)")
+    return result

@@ -1,0 +1,65 @@
+"""The uniqueness that ``x-kubernetes-list-type`` promises.
+
+Follows apiextensions-apiserver's schema/listtype: a ``set`` holds each item once, a ``map`` holds each combination of its keys
+once; only the first repetition of a value is reported.
+"""
+
+from typing import Any
+
+import orjson
+
+from kcp.api import field_errors
+from kcp.api.field_errors import FieldError
+from kcp.schema.nodes import Node
+
+
+def list_type_errors(node: Node, values: list[Any], path: str) -> list[FieldError]:
+    """The duplicates of one list (not of the lists inside its items)."""
+    if node.list_type == "set":
+        return [field_errors.duplicate(f"{path}[{index}]", values[index]) for index in _repeated(values)]
+    if node.list_type != "map":
+        return []
+    for index, value in enumerate(values):
+        if value is not None and type(value) is not dict:
+            text = "must be an object for an array of list-type map"
+            return [field_errors.invalid(f"{path}[{index}]", value, text)]
+    keys = [map_key(value, node.list_keys) for value in values]
+    return [field_errors.duplicate(f"{path}[{index}]", keys[index]) for index in _repeated(keys)]
+
+
+def map_key(value: dict[str, Any] | None, names: tuple[str, ...]) -> dict[str, Any]:
+    """The part of an item that identifies it; keys that are not there are left out."""
+    return {name: value[name] for name in names if name in value} if value else {}
+
+
+def _repeated(values: list[Any]) -> list[int]:
+    if len(values) < 2:
+        return []
+    counts: dict[Any, int] = {}
+    found = []
+    for index, value in enumerate(values):
+        identity = _identity(value)
+        counts[identity] = counts.get(identity, 0) + 1
+        if counts[identity] == 2:
+            found.append(index)
+    return found
+
+
+def _identity(value: Any) -> tuple[type, Any]:
+    if type(value) is dict or type(value) is list:
+        return dict, orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return type(value), value
+
+
+def has_repetition(node: Node, values: list[Any]) -> bool:
+    """Whether ``list_type_errors`` would say anything, found out faster."""
+    if len(values) < 2 and node.list_type == "set":
+        return False
+    if node.list_type == "map" and len(node.list_keys) == 1:
+        # One scalar key: 0.1 us an item instead of 1 us.
+        name = node.list_keys[0]
+        if all(type(value) is dict and type(value.get(name)) is str for value in values):
+            return len({value[name] for value in values}) != len(values)
+    if node.list_type == "set" and all(type(value) is str for value in values):
+        return len(set(values)) != len(values)
+    return bool(list_type_errors(node, values, ""))

@@ -1,0 +1,169 @@
+"""One place of a schema, read once and lazily.
+
+A real object uses a small part of a large schema, so a node reads its keywords when it is first met, and its functions
+(pruning, defaulting, checking) are made when first called; a schema of 20,000 nodes costs nothing until then. ``$ref`` into
+the root's ``$defs`` resolves to one shared node, so recursive schemas are finite.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Final
+
+from kcp.schema.formats import effective_format
+
+Raw = dict[str, Any]
+META_FIELDS: Final = ("apiVersion", "kind", "metadata")
+_REFERENCE: Final = "#/$defs/"
+_DESCRIPTIVE: Final = frozenset({"$ref", "description", "title", "example", "externalDocs"})
+
+
+class Scope:
+    """The ``$defs`` that the nodes of one schema share."""
+
+    def __init__(self, definitions: Raw) -> None:
+        self.definitions = definitions
+        self._shared: dict[str, Node] = {}
+
+    def node(self, raw: Raw) -> "Node":
+        """The node of a raw schema. Raises ValueError when its ``$ref`` leads nowhere."""
+        reference = raw.get("$ref")
+        if not isinstance(reference, str):
+            return Node(raw, self)
+        name = reference.removeprefix(_REFERENCE)
+        target = self.definitions.get(name)
+        if not isinstance(target, dict):
+            raise ValueError(f"schema reference {reference} cannot be resolved")
+        if raw.keys() - _DESCRIPTIVE:
+            return self.node({**target, **{key: value for key, value in raw.items() if key != "$ref"}})
+        shared = self._shared.get(name)
+        if shared is None:
+            shared = self._shared[name] = self.node(target)
+        return shared
+
+
+class Node:
+    """A schema's keywords at one place, with its child nodes."""
+
+    def __init__(self, raw: Raw, scope: Scope) -> None:
+        self.raw = raw
+        self.scope = scope
+        self.is_root = False
+        self._properties: dict[str, Node] = {}
+        self.functions: dict[str, Callable[..., Any]] = {}
+
+    @cached_property
+    def int_or_string(self) -> bool:
+        return self.raw.get("x-kubernetes-int-or-string") is True
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        if self.int_or_string:
+            return ("integer", "string")
+        kind = self.raw.get("type")
+        return (kind,) if isinstance(kind, str) and kind else ()
+
+    @cached_property
+    def nullable(self) -> bool:
+        return self.raw.get("nullable") is True
+
+    @cached_property
+    def accepts_null(self) -> bool:
+        """Whether null passes the type check (enums are another matter)."""
+        return self.nullable or not self.types
+
+    @cached_property
+    def format(self) -> str:
+        name = self.raw.get("format")
+        return effective_format(self.types, name) if isinstance(name, str) else ""
+
+    @cached_property
+    def preserves_unknown(self) -> bool:
+        return self.raw.get("x-kubernetes-preserve-unknown-fields") is True
+
+    @cached_property
+    def embedded(self) -> bool:
+        return self.raw.get("x-kubernetes-embedded-resource") is True
+
+    @cached_property
+    def property_schemas(self) -> Raw:
+        found = self.raw.get("properties")
+        return found if isinstance(found, dict) else {}
+
+    def property(self, name: str) -> "Node":
+        """The child node of a declared property."""
+        node = self._properties.get(name)
+        if node is None:
+            node = self._properties[name] = self.scope.node(self.property_schemas[name])
+        return node
+
+    @cached_property
+    def items(self) -> "Node | None":
+        return self._child("items")
+
+    @cached_property
+    def additional(self) -> "Node | None":
+        return self._child("additionalProperties")
+
+    @cached_property
+    def has_additional(self) -> bool:
+        """Whether undeclared properties are declared as such (``true`` or a schema)."""
+        return isinstance(self.raw.get("additionalProperties"), dict) or self.raw.get("additionalProperties") is True
+
+    @cached_property
+    def forbids_additional(self) -> bool:
+        return self.raw.get("additionalProperties") is False
+
+    def child_for(self, key: str) -> "Node | None":
+        """The node that describes the value at a key, if any does."""
+        return self.property(key) if key in self.property_schemas else self.additional
+
+    @cached_property
+    def negated(self) -> "Node | None":
+        return self._child("not")
+
+    def alternatives(self, keyword: str) -> "list[Node]":
+        """The nodes of ``allOf``, ``anyOf`` or ``oneOf``."""
+        found = self.raw.get(keyword)
+        return [self.scope.node(raw) for raw in found if isinstance(raw, dict)] if isinstance(found, list) else []
+
+    @cached_property
+    def all_of(self) -> "list[Node]":
+        return self.alternatives("allOf")
+
+    @cached_property
+    def any_of(self) -> "list[Node]":
+        return self.alternatives("anyOf")
+
+    @cached_property
+    def one_of(self) -> "list[Node]":
+        return self.alternatives("oneOf")
+
+    @cached_property
+    def list_type(self) -> str:
+        found = self.raw.get("x-kubernetes-list-type")
+        return found if isinstance(found, str) else ""
+
+    @cached_property
+    def list_keys(self) -> tuple[str, ...]:
+        return tuple(self.raw.get("x-kubernetes-list-map-keys") or ())
+
+    @cached_property
+    def enum(self) -> list[Any]:
+        return list(self.raw.get("enum") or ())
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        return tuple(self.raw.get("required") or ())
+
+    def _child(self, keyword: str) -> "Node | None":
+        raw = self.raw.get(keyword)
+        return self.scope.node(raw) if isinstance(raw, dict) else None
+
+
+def root_node(raw: Raw) -> Node:
+    """The root of a schema; its ``apiVersion``, ``kind`` and ``metadata`` are implied."""
+    node = Scope(raw.get("$defs") or {}).node({key: value for key, value in raw.items() if key != "$defs"})
+    if node.raw is not raw and node.scope._shared:  # noqa: SLF001 - the root may itself be a reference to a shared node
+        node = Node(node.raw, node.scope)
+    node.is_root = True
+    return node

@@ -1,0 +1,172 @@
+"""ObjectMeta inside schemas: which fields there are, and the rules of an embedded resource's metadata.
+
+Follows apiextensions-apiserver's schema/objectmeta: the metadata of the root and of every ``x-kubernetes-embedded-resource`` is
+pruned to meta/v1 ObjectMeta and validated like a root object's.
+"""
+
+from typing import Any, Final
+
+from kcp.api import field_errors
+from kcp.api.field_errors import FieldError
+from kcp.api.kinds import GroupVersion
+
+OBJECT_META_TYPES: Final[dict[str, Any]] = {
+    "name": str,
+    "generateName": str,
+    "namespace": str,
+    "selfLink": str,
+    "uid": str,
+    "resourceVersion": str,
+    "generation": int,
+    "creationTimestamp": str,
+    "deletionTimestamp": str,
+    "deletionGracePeriodSeconds": int,
+    "labels": dict,
+    "annotations": dict,
+    "ownerReferences": list,
+    "finalizers": list,
+    "managedFields": list,
+}
+_KNOWN: Final = frozenset(OBJECT_META_TYPES)
+OWNER_REFERENCE_TYPES: Final[dict[str, Any]] = {
+    "apiVersion": str,
+    "kind": str,
+    "name": str,
+    "uid": str,
+    "controller": bool,
+    "blockOwnerDeletion": bool,
+}
+MANAGED_FIELDS_TYPES: Final[dict[str, Any]] = {
+    "manager": str,
+    "operation": str,
+    "apiVersion": str,
+    "time": str,
+    "fieldsType": str,
+    "fieldsV1": dict,
+    "subresource": str,
+}
+_LISTED: Final = (
+    ("ownerReferences", frozenset(OWNER_REFERENCE_TYPES)),
+    ("managedFields", frozenset(MANAGED_FIELDS_TYPES)),
+)
+_JSON_NAMES: Final = {str: "string", int: "integer", dict: "object", list: "array", bool: "boolean"}
+
+
+def prune_object_meta(metadata: Any) -> list[str] | None:
+    """Remove what ObjectMeta does not know, in place; returns the paths relative to the metadata, or None."""
+    if type(metadata) is not dict:
+        return None
+    found: list[str] = []
+    if not metadata.keys() <= _KNOWN:
+        found += _drop(metadata, _KNOWN, "")
+    for name, known in _LISTED:
+        entries = metadata.get(name)
+        if type(entries) is list:
+            for index, entry in enumerate(entries):
+                if type(entry) is dict and not entry.keys() <= known:
+                    found += _drop(entry, known, f".{name}[{index}]")
+    return found or None
+
+
+def _drop(value: dict[str, Any], known: frozenset[str], path: str) -> list[str]:
+    unknown = [key for key in value if key not in known]
+    for key in unknown:
+        del value[key]
+    return [f"{path}.{key}" for key in unknown]
+
+
+def malformed_object_meta(metadata: Any) -> str | None:
+    """Why a JSON value cannot be an ObjectMeta, in words; None when it can."""
+    if type(metadata) is not dict:
+        return f"metadata must be an object, not {_json_name(metadata)}"
+    return _first_mismatch(metadata, OBJECT_META_TYPES, "") or _malformed_parts(metadata)
+
+
+def _malformed_parts(metadata: dict[str, Any]) -> str | None:
+    for name in ("labels", "annotations"):
+        for key, value in (metadata.get(name) or {}).items():
+            if type(value) is not str:
+                return f"{name}[{key}] must be a string, not {_json_name(value)}"
+    for index, value in enumerate(metadata.get("finalizers") or ()):
+        if type(value) is not str:
+            return f"finalizers[{index}] must be a string, not {_json_name(value)}"
+    for name, types in (("ownerReferences", OWNER_REFERENCE_TYPES), ("managedFields", MANAGED_FIELDS_TYPES)):
+        for index, entry in enumerate(metadata.get(name) or ()):
+            if type(entry) is not dict:
+                return f"{name}[{index}] must be an object, not {_json_name(entry)}"
+            if problem := _first_mismatch(entry, types, f"{name}[{index}]."):
+                return problem
+    return None
+
+
+def _first_mismatch(value: dict[str, Any], types: dict[str, Any], path: str) -> str | None:
+    for key, expected in types.items():
+        found = value.get(key)
+        if found is not None and type(found) is not expected:
+            return f"{path}{key} must be of type {_JSON_NAMES[expected]}, not {_json_name(found)}"
+    return None
+
+
+def _json_name(value: Any) -> str:
+    if value is None:
+        return "null"
+    return _JSON_NAMES.get(type(value), "number")
+
+
+def validate_embedded_resource(value: dict[str, Any], path: str) -> list[FieldError]:
+    """The rules of an object that is embedded in another: apiVersion and kind are there, metadata is proper ObjectMeta."""
+    found = []
+    for name in ("apiVersion", "kind"):
+        if name not in value:
+            found.append(field_errors.required(f"{path}.{name}"))
+    for name, text in value.items():
+        if name == "apiVersion":
+            found += _api_version_errors(text, f"{path}.apiVersion")
+        elif name == "kind":
+            found += _kind_errors(text, f"{path}.kind")
+        elif name == "metadata":
+            found += _metadata_errors(text, f"{path}.metadata")
+    return found
+
+
+def _api_version_errors(value: Any, path: str) -> list[FieldError]:
+    if type(value) is not str:
+        return [field_errors.invalid(path, value, "must be a string")]
+    if not value:
+        return [field_errors.invalid(path, value, "must not be empty")]
+    try:
+        GroupVersion.parse(value)
+    except ValueError as problem:
+        return [field_errors.invalid(path, value, str(problem))]
+    return []
+
+
+def _kind_errors(value: Any, path: str) -> list[FieldError]:
+    from kcp.api import names
+
+    if type(value) is not str:
+        return [field_errors.invalid(path, value, "must be a string")]
+    if not value:
+        return [field_errors.invalid(path, value, "must not be empty")]
+    if problems := names.is_dns1035_label(value.lower()):
+        text = "may have mixed case, but should otherwise match: " + ",".join(problems)
+        return [field_errors.invalid(path, value, text)]
+    return []
+
+
+def _metadata_errors(value: Any, path: str) -> list[FieldError]:
+    from kcp.api import metadata
+
+    if problem := malformed_object_meta(value):
+        return [field_errors.invalid(path, value, problem)]
+    named = value if value.get("name") else {**value, "name": "fakename"}
+    return metadata.validate_object_meta(
+        named, namespaced=bool(value.get("namespace")), name_validator=path_segment_name_errors, path=path
+    )
+
+
+def path_segment_name_errors(name: str) -> list[str]:
+    """Why a name cannot be one segment of a URL's path."""
+    if name in (".", ".."):
+        return [f"may not be '{name}'"]
+    return [f"may not contain '{part}'" for part in ("/", "%") if part in name]

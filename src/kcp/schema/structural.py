@@ -1,0 +1,3 @@
+"""placeholder"""
+def validate_structural(raw: dict, path: str) -> list:
+    raise NotImplementedError

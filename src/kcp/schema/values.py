@@ -1,0 +1,71 @@
+"""Questions about JSON values that pruning, checking and explaining share.
+
+Integers outside 64 bits and floats count as Go's decoder would have them: the former are numbers, and a float with an integral
+value passes as an integer.
+"""
+
+from typing import Any, Final
+
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+_EXACT: Final = float(2**53)
+INTEGER_RANGES: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (INT64_MIN, INT64_MAX), "": (INT64_MIN, INT64_MAX)}
+_LARGEST_FLOAT32: Final = 3.4028235677973366e38
+
+
+def same(one: Any, other: Any) -> bool:
+    """Deep equality that tells 1 from 1.0 and from true."""
+    kind = type(one)
+    if kind is not type(other):
+        return False
+    if kind is dict:
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if kind is list:
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def same_number_or_value(one: Any, other: Any) -> bool:
+    """Deep equality for enums: a number's spelling (1 or 1.0) does not matter at the top."""
+    if type(one) in (int, float) and type(other) in (int, float):
+        return bool(one == other)
+    return same(one, other)
+
+
+def is_integral(value: float) -> bool:
+    """Whether a float passes as a JSON integer."""
+    return -_EXACT <= value <= _EXACT and value.is_integer()
+
+
+def json_type(value: Any) -> str:
+    """The JSON type's name; an integer that does not fit 64 bits is a number."""
+    kind = type(value)
+    if kind is int:
+        return "integer" if INT64_MIN <= value <= INT64_MAX else "number"
+    return _NAMES.get(kind, "null")
+
+
+_NAMES: Final = {str: "string", bool: "boolean", float: "number", dict: "object", list: "array", type(None): "null"}
+
+
+def in_range(value: float, type_: str, format_: str) -> bool:
+    """Whether a number fits the type and format that a schema names."""
+    if type_ == "integer":
+        low, high = INTEGER_RANGES[format_]
+        return (type(value) is int or value.is_integer()) and low <= value <= high
+    return format_ != "float" or abs(value) < _LARGEST_FLOAT32
+
+
+def is_multiple(value: float, factor: float) -> bool:
+    """Whether a number is a multiple of a positive factor."""
+    if type(value) is int and float(factor).is_integer():
+        return value % int(factor) == 0
+    quotient = (1 / factor) * value if factor < 1 else value / factor
+    return abs(quotient - round(quotient)) < 1e-9 * max(1.0, abs(quotient))
+
+
+def shown_number(value: float) -> str:
+    """A number as Go's ``%v`` prints it."""
+    if type(value) is int:
+        return str(value)
+    return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)

@@ -1,0 +1,46 @@
+"""Walks over an object along its schema for the rules that stand outside JSON schema: list types and embedded resources."""
+
+from collections.abc import Callable
+from typing import Any
+
+from kcp.api.field_errors import FieldError
+from kcp.schema.list_types import list_type_errors
+from kcp.schema.nodes import Node
+from kcp.schema.object_meta import validate_embedded_resource
+
+Rule = Callable[[Node, Any, str], list[FieldError]]
+
+
+def _list_rule(node: Node, value: Any, path: str) -> list[FieldError]:
+    return list_type_errors(node, value, path) if type(value) is list else []
+
+
+def _embedded_rule(node: Node, value: Any, path: str) -> list[FieldError]:
+    return validate_embedded_resource(value, path) if node.embedded and type(value) is dict else []
+
+
+def list_errors(root: Node, obj: dict[str, Any]) -> list[FieldError]:
+    """The duplicates in the lists of type ``set`` and ``map``."""
+    return _walk(root, obj, "", _list_rule)
+
+
+def embedded_errors(root: Node, obj: dict[str, Any]) -> list[FieldError]:
+    """What is wrong with apiVersion, kind and metadata of the embedded resources."""
+    return _walk(root, obj, "", _embedded_rule)
+
+
+def _walk(node: Node, value: Any, path: str, rule: Rule) -> list[FieldError]:
+    found = rule(node, value, path)
+    if type(value) is dict:
+        declared = node.property_schemas
+        for key, child in value.items():
+            if type(child) is not dict and type(child) is not list:
+                continue
+            if key in declared:
+                found += _walk(node.property(key), child, f"{path}.{key}" if path else key, rule)
+            elif node.additional is not None:
+                found += _walk(node.additional, child, f"{path}[{key}]", rule)
+    elif type(value) is list and node.items is not None:
+        for index, child in enumerate(value):
+            found += _walk(node.items, child, f"{path}[{index}]", rule)
+    return found
