@@ -1,0 +1,112 @@
+"""kubectl, unmodified, against a real `kcp start`: a current one and an old one, each in the default and in another logical cluster."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kcp.testing import Server
+
+CURRENT = Path(sys.executable).with_name("kubectl")
+
+
+def _old_kubectl() -> Path | None:
+    """Debian's kubernetes-client, 1.20: where KCP_OLD_KUBECTL points, or on the PATH."""
+    for candidate in (os.environ.get("KCP_OLD_KUBECTL"), shutil.which("kubectl", path="/usr/bin:/usr/local/bin")):
+        if candidate and Path(candidate).exists():
+            shown = subprocess.run([candidate, "version", "--client"], capture_output=True, text=True, check=False)
+            if '"v1.20' in shown.stdout or "v1.20." in shown.stdout:
+                return Path(candidate)
+    return None
+
+
+@dataclass
+class Kubectl:
+    """One kubectl in one context."""
+
+    binary: Path
+    kubeconfig: Path
+    home: Path
+    old: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run to the end, whatever it says."""
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), **self.environment}
+        command = [str(self.binary), *arguments]
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, env=environment, check=False, timeout=60
+        )
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run, demand success, and give what it printed."""
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def fails(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run, demand failure, and give the message."""
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode != 0, f"kubectl {' '.join(arguments)} succeeded:\n{done.stdout}"
+        return done.stderr
+
+    def object(self, *arguments: str) -> dict[str, object]:
+        """`get ... -o yaml`, read."""
+        read = yaml.safe_load(self("get", *arguments, "-o", "yaml"))
+        assert isinstance(read, dict)
+        return read
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`kcp start` as a process of its own."""
+    with Server(root_directory=tmp_path_factory.mktemp("kcp"), in_process=False) as running:
+        yield running
+
+
+@pytest.fixture(params=["current", "old"])
+def binary(request: pytest.FixtureRequest) -> Path:
+    """A kubectl."""
+    if request.param == "current":
+        return CURRENT
+    old = _old_kubectl()
+    if old is None:
+        pytest.skip("Debian's kubernetes-client (kubectl 1.20) is not on this machine; KCP_OLD_KUBECTL may point to it")
+    return old
+
+
+@pytest.fixture(params=["admin", "logical-cluster"])
+def kubectl(request: pytest.FixtureRequest, server: Server, binary: Path, tmp_path: Path) -> Kubectl:
+    """A kubectl whose current context is the default logical cluster, or one of its own, with a namespace of its own."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kubeconfig = home / "kubeconfig"
+    if request.param == "admin":
+        kubeconfig.write_text(server.kubeconfig.read_text())
+    else:
+        server.logical_cluster(f"kubectl-{uuid.uuid4().hex[:8]}").write_kubeconfig(kubeconfig)
+    client = Kubectl(binary, kubeconfig, home, old=binary != CURRENT)
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    client("create", "namespace", namespace)
+    client("config", "set-context", "--current", "--namespace", namespace)
+    client.environment["NAMESPACE"] = namespace
+    return client
+
+
+@pytest.fixture
+def current_kubectl(server: Server, tmp_path: Path) -> Kubectl:
+    """The current kubectl in a fresh logical cluster."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kubeconfig = home / "kubeconfig"
+    server.logical_cluster(f"kubectl-{uuid.uuid4().hex[:8]}").write_kubeconfig(kubeconfig)
+    return Kubectl(CURRENT, kubeconfig, home)

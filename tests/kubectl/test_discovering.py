@@ -1,0 +1,48 @@
+"""What kubectl asks before it does anything: resources, versions, explanations."""
+
+from __future__ import annotations
+
+import json
+
+from tests.kubectl import manifests
+from tests.kubectl.conftest import Kubectl
+
+
+def test_api_resources_lists_built_in_and_custom_types(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=manifests.GADGETS)
+    kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com", "--timeout=10s")
+    shown = kubectl("api-resources")
+    for line in ("configmaps", "gadgets", "customresourcedefinitions", "leases", "clusterrolebindings"):
+        assert line in shown
+    assert "pods" not in shown
+    assert "gadget" in kubectl("api-resources", "--api-group=shop.example.com", "-o", "name")
+
+
+def test_api_versions(kubectl: Kubectl) -> None:
+    shown = kubectl("api-versions").split()
+    assert {"v1", "apiextensions.k8s.io/v1", "rbac.authorization.k8s.io/v1", "coordination.k8s.io/v1"} <= set(shown)
+
+
+def test_explain_describes_fields(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=manifests.GADGETS)
+    kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com", "--timeout=10s")
+    assert "The colour of the case" in kubectl("explain", "gadget.spec.color")
+    recursive = kubectl("explain", "gadgets", "--recursive")
+    for name in ("spec", "color", "ports", "number", "status", "conditions"):
+        assert name in recursive
+    assert "data" in kubectl("explain", "configmap", "--recursive")
+    assert "openAPIV3Schema" in kubectl("explain", "crd.spec.versions.schema")
+
+
+def test_version_cluster_info_and_raw(kubectl: Kubectl) -> None:
+    assert "v1." in kubectl("version")
+    assert "is running at" in kubectl("cluster-info")
+    assert json.loads(kubectl("get", "--raw", "/version"))["major"] == "1"
+    assert kubectl("get", "--raw", "/readyz") == "ok"
+
+
+def test_who_am_i_and_what_may_i(kubectl: Kubectl) -> None:
+    assert kubectl("auth", "can-i", "create", "configmaps").strip() == "yes"
+    if not kubectl.old:
+        shown = kubectl("auth", "whoami")
+        assert "system:masters" in shown
