@@ -152,7 +152,7 @@ class _Operations:
         target = self._model(subresource)
         article = "an" if type_.kind[:1] in "AEIOU" else "a"
         sub = f" {subresource.name} of" if subresource else ""
-        produces = _MEDIA
+        produces: tuple[str, ...] = _MEDIA
         answer = target
         if verb == "list":
             produces = _WATCHED if "watch" in type_.verbs else _MEDIA
