@@ -11,7 +11,7 @@ from resource_samples import builtin, custom, declared, references, widget
 
 from kcp.registry.discovery import DiscoveryDocuments
 from kcp.registry.document_cache import DocumentCache
-from kcp.registry.openapi import OpenAPIDocuments
+from kcp.registry.openapi import OpenAPIDocuments, url
 
 V3_PREFIX = "#/components/schemas/"
 V2_PREFIX = "#/definitions/"
@@ -223,6 +223,15 @@ def test_equal_local_definitions_are_published_once() -> None:
     assert schemas[name]["properties"]["next"] == {"$ref": V3_PREFIX + name}
 
 
+def test_a_definition_of_values_of_several_types_is_not_published_as_an_object(documents: OpenAPIDocuments) -> None:
+    package = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
+    version_3 = v3(documents, "apis/apiextensions.k8s.io/v1")["components"]["schemas"]
+    version_2 = orjson.loads(documents.v2_json().body)["definitions"]
+    for kind in ("JSON", "JSONSchemaPropsOrBool", "JSONSchemaPropsOrArray"):
+        for definitions in (version_3, version_2):
+            assert not definitions[f"{package}.{kind}"].keys() & {"type", "properties", "items"}
+
+
 def test_a_reference_to_nothing_is_refused() -> None:
     broken = declared("Cat", "cats.k8s.io", {"Other": {"type": "object"}})
     with pytest.raises(ValueError, match=r"#/\$defs/Spec is defined nowhere"):
@@ -245,6 +254,12 @@ def test_equal_types_make_equal_documents_whatever_their_order() -> None:
     assert one.index() == other.index()
     assert one.v2_json() == other.v2_json()
     assert one.v2_protobuf() == other.v2_protobuf()
+
+
+def test_the_url_of_a_document_names_its_content(documents: OpenAPIDocuments) -> None:
+    document = documents.v3("api/v1")
+    assert document is not None
+    assert url("api/v1", document.digest) == index(documents)["api/v1"]["serverRelativeURL"]
 
 
 def test_documents_are_the_same_when_little_can_be_remembered() -> None:

@@ -23,7 +23,7 @@ class Sized(Protocol):
 
 T = TypeVar("T", bound=Sized)
 
-_LIMIT: Final = 48 * 1024 * 1024
+_LIMIT: Final = 32 * 1024 * 1024
 
 
 class DocumentCache:

@@ -6,7 +6,7 @@ pure and may run in any thread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -107,6 +107,15 @@ class OpenAPIDocuments:
         return paths, with_shared(definitions, [*references, _resource_list()], form)
 
 
+class _Digest(NamedTuple):
+    text: str
+    size: int = 1
+
+
+_digests: Final = DocumentCache(limit=4096)
+"""The hashes of documents, by count: thousands of definitions must not be built again because one of them has changed."""
+
+
 class _GroupVersion:
     """The types of one group version."""
 
@@ -115,16 +124,13 @@ class _GroupVersion:
         self.version = version
         self.types = tuple(types)
         self._cache = cache
-        self._digest = ""
 
     def digest(self) -> str:
-        """The hash of the document. It is remembered also when the document is not."""
-        return self._digest or self.document().digest
+        """The hash of the document."""
+        return _digests.get(self.types, lambda: _Digest(self.document().digest)).text
 
     def document(self) -> Document:
-        found = self._cache.get((V3, self.types), self._build)
-        self._digest = found.digest
-        return found
+        return self._cache.get((V3, self.types), self._build)
 
     def fragments(self, form: str) -> list[Fragment]:
         clashing = qualified_names(self.types)

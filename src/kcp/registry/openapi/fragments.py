@@ -139,6 +139,13 @@ def _references_in(schema: Any) -> Iterable[str]:
             yield from _references_in(value)
 
 
+def _any_value(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A definition without a type stands for values of several types; properties would make clients insist on an object."""
+    if "type" in schema or "$ref" in schema:
+        return schema
+    return {key: value for key, value in schema.items() if key not in ("items", "properties", "required")}
+
+
 class _Definitions:
     def __init__(self, type_: ResourceType, qualified: frozenset[str], *, swagger: bool) -> None:
         self._type = type_
@@ -157,7 +164,7 @@ class _Definitions:
         publish = publish_v2 if self._swagger else publish_v3
         for name, schema in self._locals.items():
             if name not in _ALWAYS_SHARED:
-                found[self._name(name)] = publish(schema, self._name)
+                found[self._name(name)] = publish(_any_value(schema), self._name)
         return found
 
     def _name(self, local: str) -> str:
