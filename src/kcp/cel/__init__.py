@@ -1,0 +1,61 @@
+"""The Common Expression Language with Kubernetes' libraries, compiled to Python functions.
+
+Rules of schemas (``x-kubernetes-validations``)::
+
+    program = compile_rule("self.replicas <= self.maximum", schema, is_root=True)
+    program.evaluate(obj)                    # True or False; old_self for transition rules
+    program.uses_old_self                    # a transition rule: evaluate it only when there is an old value
+    program.estimated_cost.maximum           # against EXPRESSION_COST_LIMIT, times schema_type(...).cardinality
+
+Other expressions (admission policies, match conditions)::
+
+    compile_expression("object.kind == 'Secret'", {"object": DYN}, BOOL).evaluate_variables({"object": obj})
+
+Values are plain JSON data. Language: https://github.com/google/cel-spec; libraries:
+https://kubernetes.io/docs/reference/using-api/cel/ in their state of Kubernetes 1.37.
+"""
+
+from kcp.cel.errors import BudgetExceededError, CelError, CompilationError, EvaluationError
+from kcp.cel.programs import (
+    ABSENT,
+    DEFINITION_COST_LIMIT,
+    EXPRESSION_COST_LIMIT,
+    MATCH_CONDITIONS_COST_BUDGET,
+    PER_CALL_LIMIT,
+    RUNTIME_COST_BUDGET,
+    Budget,
+    Cost,
+    Program,
+    compile_expression,
+    compile_rule,
+)
+from kcp.cel.schema_types import SchemaType, escape, schema_type
+from kcp.cel.types import BOOL, DYN, INT, STRING, Type, list_of, map_of
+
+__all__ = [
+    "ABSENT",
+    "BOOL",
+    "DEFINITION_COST_LIMIT",
+    "DYN",
+    "EXPRESSION_COST_LIMIT",
+    "INT",
+    "MATCH_CONDITIONS_COST_BUDGET",
+    "PER_CALL_LIMIT",
+    "RUNTIME_COST_BUDGET",
+    "STRING",
+    "Budget",
+    "BudgetExceededError",
+    "CelError",
+    "CompilationError",
+    "Cost",
+    "EvaluationError",
+    "Program",
+    "SchemaType",
+    "Type",
+    "compile_expression",
+    "compile_rule",
+    "escape",
+    "list_of",
+    "map_of",
+    "schema_type",
+]

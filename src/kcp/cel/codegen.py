@@ -1,0 +1,778 @@
+"""Checked expressions to Python functions.
+
+The function is made of statements: `&&`, `||` and `?:` become ifs, comprehensions become loops, and what an expression costs
+is added up in a local variable, so that a small rule runs in well under a microsecond. No text of the user gets into the
+generated source: every name is made here, and every constant that is not a number, a bool or None comes from a table.
+
+The generated function takes the most it may cost and its variables, and returns (value, cost).
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from kcp.cel import operators as op
+from kcp.cel import types
+from kcp.cel.conversions import addition, converter, equality, value_equality
+from kcp.cel.declarations import Overload, dispatcher
+from kcp.cel.errors import BudgetExceededError, EvaluationError
+from kcp.cel.inline import INLINE
+from kcp.cel.libraries.regex import compiled
+from kcp.cel.schema_types import SchemaType
+from kcp.cel.syntax import (
+    Call,
+    Comprehension,
+    Ident,
+    ListLiteral,
+    Literal,
+    MapLiteral,
+    Node,
+    OptionalBind,
+    Select,
+)
+from kcp.cel.values import NONE, Optional, TypeValue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kcp.cel.types import Type
+
+# What evaluating an expression can raise: our own errors, and what Python raises for a missing key or a value of a wrong type.
+FAILURES: Final = (EvaluationError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
+_LONGEST_EXPRESSION: Final = 160
+_DEEPEST_BLOCK: Final = 12
+_SAME_REPRESENTATION: Final = frozenset(["bool", "int", "uint", "string", "bytes", "timestamp", "duration", "double"])
+_RUNTIME_TYPE_NAMES: Final = {
+    "null": "null_type",
+    "timestamp": "google.protobuf.Timestamp",
+    "duration": "google.protobuf.Duration",
+}
+
+
+@dataclass(slots=True)
+class Value:
+    """A piece of generated code that gives a value.
+
+    `safe`: evaluating it cannot raise. `cook`: the name of the function that turns the JSON data that it gives into the CEL
+    value; "" when they are the same.
+    """
+
+    code: str
+    safe: bool = False
+    cook: str = ""
+
+
+def generate(tree: Node, variables: Sequence[str]) -> Callable[..., tuple[Any, int]]:
+    """The function for a checked tree; it takes the cost limit, then the values of these variables."""
+    generator = _Generator()
+    parameters = {name: f"v{position}" for position, name in enumerate(variables)}
+    generator.function("evaluate", tree, parameters, first=True)
+    source = "\n\n".join(generator.functions)
+    namespace = generator.constants
+    namespace.update(
+        F=FAILURES, raise_index=_raise_index, Over=BudgetExceededError, Opt=Optional, NONE=NONE, Err=EvaluationError,
+        overflow=op.overflow, failed=failed, as_bool=op.as_bool, tenth_min=_tenth_min, insert=_insert,
+        iterate=op.iterate, pairs=op.pairs, sort_by=_sort_by, enumerate=enumerate, len=len, float=float, min=min,
+    )  # fmt: skip
+    namespace["__builtins__"] = {}
+    exec(compile(source, "<cel>", "exec"), namespace)  # noqa: S102 - generated above from names and constants of our own
+    return namespace["evaluate"]  # type: ignore[no-any-return]
+
+
+def failed(error: Exception, cost: int) -> EvaluationError:
+    """The error of the language for whatever was raised, with what evaluation cost until then."""
+    if isinstance(error, EvaluationError):
+        result = error
+    elif isinstance(error, KeyError):
+        result = EvaluationError(f"no such key: {op.show(error.args[0])}")
+    else:
+        result = op.no_such_overload()
+    result.cost = cost
+    return result
+
+
+def _raise_index(key: int) -> Any:
+    raise EvaluationError(f"index out of bounds: {key}")
+
+
+def _tenth_min(left: Any, right: Any) -> int:
+    return (min(len(left), len(right)) + 9) // 10
+
+
+def _insert(result: dict[Any, Any], key: Any, value: Any) -> None:
+    if key in result:
+        raise EvaluationError(f"insert failed: key {op.show(key)} already exists")
+    result[key] = value
+
+
+def _sort_by(items: list[Any], keys: list[Any]) -> list[Any]:
+    if len({type(key) for key in keys}) > 1:
+        raise EvaluationError("list elements must have the same type")
+    return [items[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
+
+
+class _Generator:
+    def __init__(self) -> None:
+        self.functions: list[str] = []
+        self.constants: dict[str, Any] = {}
+        self._names: dict[int, str] = {}
+        self._kept: list[Any] = []
+        self._count = 0
+        self._lines: list[str] = []
+        self._indent = 1
+        self._cost = 0
+        self._scope: dict[str, Value] = {}
+        self._schemas: dict[int, str] = {}
+
+    # Pieces
+
+    def function(self, name: str, tree: Node, parameters: dict[str, str], *, first: bool = False) -> None:
+        """Generate a function of its own for a tree."""
+        saved = (self._lines, self._indent, self._cost)
+        self._lines, self._indent, self._cost = [], 2 if first else 1, 0
+        if first:
+            self._scope = {name: Value(code, safe=True) for name, code in parameters.items()}
+        result = self.cooked(tree)
+        self._flush()
+        if first:
+            body = [f"  r = {result}", "  if c > limit: raise Over(True)", "  return r, c"]
+            start = [f"def evaluate({', '.join(['limit', *parameters.values()])}):", " c = 0", " try:"]
+            end = [" except F as error: raise failed(error, c) from None"]
+            self.functions.append("\n".join([*start, *self._lines, *body, *end]))
+        else:
+            start = [f"def {name}({', '.join(['c', 'limit', *parameters.values()])}):"]
+            self.functions.append("\n".join([*start, *self._lines, f" return {result}, c"]))
+        self._lines, self._indent, self._cost = saved
+
+    def _line(self, text: str) -> None:
+        self._lines.append(" " * self._indent + text)
+
+    def _fresh(self, prefix: str = "t") -> str:
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def constant(self, value: Any) -> str:
+        """The name by which generated code speaks of a value."""
+        name = self._names.get(id(value))
+        if name is None:
+            name = self._fresh("k")
+            self._names[id(value)] = name
+            self._kept.append(value)
+            self.constants[name] = value
+        return name
+
+    def _flush(self) -> None:
+        if self._cost:
+            self._line(f"c += {self._cost}")
+            self._cost = 0
+
+    @contextmanager
+    def _block(self, head: str) -> "Iterator[None]":
+        self._flush()
+        self._line(head)
+        self._indent += 1
+        start = len(self._lines)
+        yield
+        self._flush()
+        if len(self._lines) == start:
+            self._line("pass")
+        self._indent -= 1
+
+    def temporary(self, code: str) -> str:
+        name = self._fresh()
+        self._line(f"{name} = {code}")
+        return name
+
+    def _short(self, code: str) -> str:
+        """Keep expressions short: Python limits how deep they nest."""
+        return code if len(code) < _LONGEST_EXPRESSION else self.temporary(code)
+
+    def atom(self, value: Value) -> str:
+        """Code that may be used twice."""
+        return value.code if value.code.isidentifier() else self.temporary(value.code)
+
+    # Nodes
+
+    def cooked(self, node: Node) -> str:
+        """Code for the CEL value of a node."""
+        value = self.emit(node)
+        return f"{value.cook}({value.code})" if value.cook else value.code
+
+    def emit(self, node: Node) -> Value:
+        """Code for a node; what it gives may still be JSON data."""
+        if isinstance(node, Literal):
+            return self._literal(node)
+        if isinstance(node, Ident):
+            return self._ident(node)
+        if isinstance(node, Select):
+            return self._select(node)
+        if self._indent > _DEEPEST_BLOCK:
+            return self._outline(node)
+        value = self._compound(node)
+        value.code = self._short(value.code)
+        return value
+
+    def _compound(self, node: Node) -> Value:
+        if isinstance(node, Call):
+            return self._call(node)
+        if isinstance(node, Comprehension):
+            return self._comprehension(node)
+        if isinstance(node, ListLiteral):
+            return self._list(node)
+        if isinstance(node, MapLiteral):
+            return self._map(node)
+        assert isinstance(node, OptionalBind)
+        return self._optional_bind(node)
+
+    def _outline(self, node: Node) -> Value:
+        """Put a deeply nested expression into a function of its own: Python limits how deep blocks nest."""
+        name = self._fresh("f")
+        parameters = {name: value.code for name, value in self._scope.items()}
+        self.function(name, node, parameters)
+        self._flush()
+        result = self._fresh()
+        # Two variables may go by one name in Python (an outer one hidden by an inner one has its own).
+        self._line(f"{result}, c = {name}({', '.join(['c', 'limit', *parameters.values()])})")
+        return Value(result, safe=True)
+
+    def _literal(self, node: Literal) -> Value:
+        value = node.value
+        if value is None or type(value) is bool:
+            return Value(repr(value), safe=True)
+        if type(value) is int:
+            return Value(repr(value) if value >= 0 else f"({value!r})", safe=True)
+        return Value(self.constant(value), safe=True)
+
+    def _ident(self, node: Ident) -> Value:
+        self._cost += 1
+        if node.type_value is not None:
+            return Value(self.constant(TypeValue(_runtime_name(node.type_value))), safe=True)
+        variable = self._scope[node.name.removeprefix(".")]
+        return Value(variable.code, variable.safe, self._cook(node.schema))
+
+    def _cook(self, schema: SchemaType | None) -> str:
+        if schema is None:
+            return ""
+        known = self._schemas.get(id(schema))
+        if known is None:
+            convert = converter(schema)
+            known = "" if convert is None else self.constant(convert)
+            self._schemas[id(schema)] = known
+            self._kept.append(schema)
+        return known
+
+    # Selection
+
+    def _select(self, node: Select) -> Value:
+        if node.identifier is not None:
+            return self._ident(node.identifier)
+        operand_type = node.operand.type
+        if node.optional or types.is_optional(operand_type):
+            return self._optional_select(node)
+        operand = self.emit(node.operand)
+        self._cost += 0 if node.test else 1
+        if operand_type.kind == "object" or operand_type.kind == "map":
+            key = self.constant(_raw_name(operand_type, node.field))
+            if node.test:
+                return Value(f"({key} in {operand.code})", operand.safe)
+            cook = self._cook(node.schema)
+            if operand_type.kind == "map" and operand.cook and node.schema is None:
+                operand = Value(f"{operand.cook}({operand.code})")
+            return Value(self._short(f"{operand.code}[{key}]"), cook=cook)
+        function = self.constant(op.has if node.test else op.select)
+        code = f"{operand.cook}({operand.code})" if operand.cook else operand.code
+        return Value(self._short(f"{function}({code}, {self.constant(node.field)})"))
+
+    def _optional_select(self, node: Select) -> Value:
+        operand_type = node.operand.type
+        inner = operand_type.parameters[0] if types.is_optional(operand_type) else operand_type
+        operand = self.emit(node.operand)
+        self._cost += 0 if node.test else 1
+        code = operand.code
+        schema = None
+        if inner.kind == "object":
+            assert inner.schema is not None
+            field = inner.schema.fields.get(node.field) or inner.schema.fields[f"__{node.field}__"]
+            key, schema = self.constant(field[0]), field[1]
+        else:
+            key = self.constant(node.field)
+            code = f"{operand.cook}({code})" if operand.cook else code
+        if node.test:
+            return Value(f"{self.constant(op.has)}({code}, {key})")
+        result = f"{self.constant(op.optional_select)}({code}, {key})"
+        cook = self._cook(schema)
+        if cook:
+            result = f"{self.constant(_map_optional)}({result}, {cook})"
+        return Value(self._short(result))
+
+    # Calls
+
+    def _call(self, node: Call) -> Value:
+        special = _SPECIAL.get(node.function)
+        if special is not None and (value := special(self, node)) is not None:
+            return value
+        operands = [*([node.target] if node.target is not None else []), *node.args]
+        overloads = node.overloads
+        static = len(overloads) == 1 and all(
+            operand.type.kind != "dyn" or overloads[0].arguments[place].kind in {"dyn", "param"}
+            for place, operand in enumerate(operands)
+        )
+        if static:
+            inline = INLINE.get(overloads[0].id)
+            if inline is not None:
+                return inline(self, operands)
+        codes = [self.cooked(operand) for operand in operands]
+        call = overloads[0].call if static else dispatcher(overloads)
+        return self.call(self.constant(call), codes, overloads[0])
+
+    def call(self, function: str, codes: list[str], overload: Overload) -> Value:
+        """A call of a library function, and its cost."""
+        if overload.cost is None:
+            self._cost += 1
+            return Value(f"{function}({', '.join(codes)})")
+        names = [code if code.isidentifier() else self.temporary(code) for code in codes]
+        result = self.temporary(f"{function}({', '.join(names)})")
+        self._line(f"c += {self.constant(overload.cost)}({', '.join([result, *names])})")
+        return Value(result, safe=True)
+
+    def value(self, code: str) -> Value:
+        return Value(code)
+
+    def emit_atom(self, code: str) -> Value:
+        return Value(self.temporary(code), safe=True)
+
+    def overflow_check(self, name: str, least: int, most: int) -> None:
+        self._line(f"if {name} > {most} or {name} < {least}: raise overflow()")
+
+    def charge(self, amount: int) -> None:
+        self._cost += amount
+
+    def charge_code(self, code: str) -> None:
+        self._line(f"c += {code}")
+
+    def equality(self, node: Call) -> Value | None:
+        """``==`` and ``!=``, by what the types tell of the values."""
+        left, right = node.args
+        negated = node.function == "_!=_"
+        sign = "!=" if negated else "=="
+        kinds = {left.type.kind, right.type.kind}
+        if "null" in kinds:
+            other = right if left.type.kind == "null" else left
+            if left.type.kind == right.type.kind == "null":
+                return None
+            value = self.emit(other)
+            self._cost += 1
+            return Value(f"({value.code} is {'not ' if negated else ''}None)", value.safe)
+        if len(kinds) != 1 or "dyn" in kinds:
+            return None
+        kind = left.type.kind
+        if kind in _SAME_REPRESENTATION:
+            return self._scalar_equality(left, right, sign)
+        schema = left.type.schema if kind == "object" else left.schema
+        if schema is not None and (kind == "object" or (right.schema is not None and kind in {"list", "map"})):
+            codes = [self.atom(self.emit(left)), self.atom(self.emit(right))]
+            if kind == "object":
+                self._cost += 1
+            else:
+                self._line(f"c += tenth_min({codes[0]}, {codes[1]})")
+            if schema.plain_equality and (kind == "object" or right.schema is None or right.schema.plain_equality):
+                return Value(f"({codes[0]} {sign} {codes[1]})")
+            code = f"{self.constant(equality(schema))}({codes[0]}, {codes[1]})"
+            return Value(f"(not {code})" if negated else code)
+        if schema is not None and schema.list_type:
+            codes = [self.atom(Value(self.cooked(left))), self.atom(Value(self.cooked(right)))]
+            self._line(f"c += tenth_min({codes[0]}, {codes[1]})")
+            code = f"{self.constant(value_equality(schema))}({codes[0]}, {codes[1]})"
+            return Value(f"(not {code})" if negated else code)
+        return None
+
+    def _scalar_equality(self, left: Node, right: Node, sign: str) -> Value:
+        values = [self.emit(left), self.emit(right)]
+        kind = left.type.kind
+        if kind in {"string", "bytes"}:
+            literals = [node.value for node in (left, right) if isinstance(node, Literal)]
+            if literals:
+                self._cost += (min(len(literal) for literal in literals) + 9) // 10
+            else:
+                for value in values:
+                    value.code = self.cooked_value(value)
+                    value.cook = ""
+                    value.code = self.atom(value)
+                self._line(f"c += tenth_min({values[0].code}, {values[1].code})")
+        else:
+            self._cost += 1
+        codes = [value.code if kind == "double" else self.cooked_value(value) for value in values]
+        return Value(f"({codes[0]} {sign} {codes[1]})", all(value.safe and not value.cook for value in values))
+
+    @staticmethod
+    def cooked_value(value: Value) -> str:
+        return f"{value.cook}({value.code})" if value.cook else value.code
+
+    def logical(self, node: Call) -> Value:
+        """``&&`` and ``||``: a term that decides wins over terms that fail."""
+        conjunction = node.function == "_&&_"
+        result, error = self._fresh(), ""
+        self._flush()
+        mark = len(self._lines)
+        name = self._fresh("e")
+        for place, term in enumerate(node.args):
+            if place == 0:
+                error = self._guarded(term, result, conjunction, name)
+                continue
+            with self._block(f"if {result}:" if conjunction else f"if not {result}:"):
+                if place < len(node.args) - 1:
+                    error = self._guarded(term, result, conjunction, name) or error
+                    continue
+                self._line(f"{result} = {self.condition(term)}")
+                self._flush()
+                if error:
+                    going_on = result if conjunction else f"not {result}"
+                    self._line(f"if {going_on} and {name} is not None: raise {name}")
+        if error:
+            self._lines.insert(mark, " " * self._indent + f"{name} = None")
+        return Value(result, safe=True)
+
+    def _guarded(self, term: Node, result: str, conjunction: bool, error: str) -> str:
+        """Evaluate a term into `result`; when it fails, keep the error and go on. Gives `error` when it can fail."""
+        self._flush()
+        flushed = len(self._lines)
+        self._indent += 1
+        value = self.condition_value(term)
+        self._indent -= 1
+        if value.safe and len(self._lines) == flushed:
+            self._line(f"{result} = {value.code}")
+            return ""
+        body = self._lines[flushed:]
+        del self._lines[flushed:]
+        self._line("try:")
+        self._lines += body
+        self._indent += 1
+        self._flush()
+        self._line(f"{result} = {value.code}")
+        self._indent -= 1
+        caught = self._fresh("x")
+        self._line(f"except F as {caught}: {error} = failed({caught}, c); {result} = {conjunction}")
+        return error
+
+    def condition(self, node: Node) -> str:
+        return self.condition_value(node).code
+
+    def condition_value(self, node: Node) -> Value:
+        """Code for a bool; a value of unknown type is checked."""
+        value = self.emit(node)
+        if node.type.kind == "bool":
+            return value
+        return Value(f"as_bool({self.cooked_value(value)})")
+
+    def conditional(self, node: Call) -> Value:
+        condition, then, otherwise = node.args
+        test = self.condition(condition)
+        result = self._fresh()
+        with self._block(f"if {test}:"):
+            self._line(f"{result} = {self.cooked(then)}")
+        with self._block("else:"):
+            self._line(f"{result} = {self.cooked(otherwise)}")
+        return Value(result, safe=True)
+
+    def index(self, node: Call) -> Value | None:
+        container, key = node.args
+        if container.type.kind not in {"list", "map"} or len(node.overloads) != 1:
+            return None
+        if container.type.kind == "map" and key.type.kind not in {"string", "int", "uint"}:
+            return None
+        if container.type.kind == "map" and key.type != container.type.parameters[0]:
+            return None
+        if container.type.kind == "list" and key.type.kind != "int":
+            return None
+        value = self.emit(container)
+        self._cost += 1
+        code = value.code if node.schema is not None else self.cooked_value(value)
+        cook = self._cook(node.schema)
+        if container.type.kind == "map":
+            return Value(f"{code}[{self.cooked(key)}]", cook=cook)
+        function = self.constant(op.index_list)
+        return Value(f"{function}({code}, {self.cooked(key)})", cook=cook)
+
+    def contains(self, node: Call) -> Value | None:
+        item, container = node.args
+        if item.type.kind not in {"string", "int", "bytes"}:
+            return None
+        if isinstance(container, ListLiteral) and container.elements and not any(container.optional):
+            constants = [element.value for element in container.elements if isinstance(element, Literal)]
+            if len(constants) == len(container.elements) and container.elements[0].type == item.type:
+                value = self.emit(item)
+                self._cost += 10 + len(constants)
+                return Value(f"({self.cooked_value(value)} in {self.constant(frozenset(constants))})", value.safe)
+        if container.type.kind not in {"list", "map"} or container.type.parameters[0] != item.type:
+            return None
+        code = self.cooked(item)
+        holder = self.cooked(container)
+        if container.type.kind == "list":
+            holder = holder if holder.isidentifier() else self.temporary(holder)
+            self._line(f"c += len({holder})")
+        else:
+            self._cost += 1
+        return Value(f"({code} in {holder})")
+
+    def sum(self, node: Call) -> Value | None:
+        """``+`` of lists, which a schema may make sets or maps."""
+        if {argument.type.kind for argument in node.args} != {"list"}:
+            return None
+        left, right = node.args
+        add = addition(left.schema) if left.schema is not None else None
+        codes = [self.cooked(left), self.cooked(right)]
+        self._cost += 1
+        return Value(f"({codes[0]} + {codes[1]})" if add is None else f"{self.constant(add)}({codes[0]}, {codes[1]})")
+
+    def matches(self, node: Call) -> Value | None:
+        """A constant pattern is compiled with the expression."""
+        subject, pattern = (node.target, node.args[0]) if node.target is not None else (node.args[0], node.args[1])
+        if subject.type.kind != "string" or not isinstance(pattern, Literal):
+            return None
+        text = self.atom(Value(self.cooked(subject)))
+        factor = (len(pattern.value) + 3) // 4
+        self._line(f"c += (len({text}) + 10) // 10 * {factor}")
+        return Value(f"({self.constant(compiled(pattern.value).search)}({text}) is not None)")
+
+    def to_dyn(self, node: Call) -> Value:
+        """``dyn(x)``: what is known of the type is forgotten, so data become values through and through."""
+        argument = node.args[0]
+        value = self.emit(argument)
+        self._cost += 1
+        schema = argument.type.schema if argument.type.kind == "object" else argument.schema
+        convert = converter(schema, objects=True) if schema is not None else None
+        if convert is None:
+            return Value(self.cooked_value(value), value.safe and not value.cook)
+        return Value(f"{self.constant(convert)}({value.code})")
+
+    def optional_or(self, node: Call) -> Value | None:
+        """``or`` and ``orValue`` evaluate their argument only when they need it."""
+        if node.target is None:
+            return None
+        target = self.temporary(self.cooked(node.target))
+        self._cost += 1
+        result = self._fresh()
+        with self._block(f"if {target}.present:"):
+            self._line(f"{result} = {target if node.function == 'or' else f'{target}.value'}")
+        with self._block("else:"):
+            self._line(f"{result} = {self.cooked(node.args[0])}")
+        return Value(result, safe=True)
+
+    # Literals
+
+    def _list(self, node: ListLiteral) -> Value:
+        self._cost += 10
+        if not any(node.optional):
+            return self._sequence([self.cooked(element) for element in node.elements])
+        result = self.temporary("[]")
+        for element, optional in zip(node.elements, node.optional, strict=True):
+            code = self.cooked(element)
+            if optional:
+                item = self.temporary(code)
+                self._line(f"if {item}.present: {result}.append({item}.value)")
+            else:
+                self._line(f"{result}.append({code})")
+        return Value(result, safe=True)
+
+    def _sequence(self, codes: list[str]) -> Value:
+        if sum(map(len, codes)) < _LONGEST_EXPRESSION:
+            return Value(f"[{', '.join(codes)}]")
+        result = self.temporary("[]")
+        for code in codes:
+            self._line(f"{result}.append({code})")
+        return Value(result, safe=True)
+
+    def _map(self, node: MapLiteral) -> Value:
+        self._cost += 30
+        result = self.temporary("{}")
+        for key, item, optional in node.entries:
+            name = self.temporary(self.cooked(key))
+            code = self.cooked(item)
+            if key.type.kind not in {"string", "int", "uint", "bool"}:
+                self._line(f"{self.constant(_check_key)}({name})")
+            if optional:
+                code = self.temporary(code)
+                self._line(f"if {code}.present: {self.constant(_literal_insert)}({result}, {name}, {code}.value)")
+            else:
+                self._line(f"{self.constant(_literal_insert)}({result}, {name}, {code})")
+        return Value(result, safe=True)
+
+    def _optional_bind(self, node: OptionalBind) -> Value:
+        target = self.temporary(self.cooked(node.target))
+        self._cost += 5
+        result = self._fresh()
+        variable = self._fresh("b")
+        with self._block(f"if {target}.present:"):
+            self._line(f"{variable} = {target}.value")
+            with self._variable(node.variable, Value(variable, safe=True)):
+                body = self.cooked(node.body)
+            if node.flat:
+                self._line(f"{result} = {self.constant(_as_optional)}({body})")
+            else:
+                self._cost += 1
+                self._line(f"{result} = Opt(True, {body})")
+        with self._block("else:"):
+            self._line(f"{result} = NONE")
+        return Value(result, safe=True)
+
+    @contextmanager
+    def _variable(self, name: str, value: Value) -> "Iterator[None]":
+        before = self._scope.get(name)
+        self._scope[name] = value
+        yield
+        if before is None:
+            del self._scope[name]
+        else:
+            self._scope[name] = before
+
+    # Comprehensions
+
+    def _comprehension(self, node: Comprehension) -> Value:
+        source = self.emit(node.range)
+        items = self.atom(source)
+        if node.range.type.kind not in {"list", "map"}:
+            items = self.temporary(f"{self.cooked_value(source)}")
+        result = self._fresh()
+        start = {"all": "True", "exists": "False", "exists_one": "0", "transformMap": "{}", "transformMapEntry": "{}"}
+        self._line(f"{result} = {start.get(node.kind, '[]')}")
+        error = ""
+        if node.kind in {"all", "exists"}:
+            error = self._fresh("e")
+            self._line(f"{error} = None")
+        self._cost += _COSTS[node.kind][0]
+        head, first, second = self._loop(node, items)
+        with self._block(head):
+            self._line(f"c += {_COSTS[node.kind][1]}")
+            self._line("if c > limit: raise Over(True)")
+            with self._variable(node.variable, Value(first, safe=True)):
+                if node.second:
+                    with self._variable(node.second, Value(second, safe=True)):
+                        self._body(node, result, error, first)
+                else:
+                    self._body(node, result, error, first)
+        if error:
+            decided = f"not {result}" if node.kind == "all" else result
+            self._line(f"if {error} is not None and not {'(' + decided + ')'}: raise {error}")
+        if node.kind == "exists_one":
+            return Value(f"({result} == 1)", safe=True)
+        if node.kind == "sort_by":
+            return self._sorted(source, items, result)
+        return Value(result, safe=True)
+
+    def _sorted(self, source: Value, items: str, keys: str) -> Value:
+        from kcp.cel.runtime_costs import compared_with_all
+
+        self._line(f"c += {self.constant(compared_with_all)}(None, {keys})")
+        return Value(f"sort_by({self.cooked_value(Value(items, cook=source.cook))}, {keys})")
+
+    def _loop(self, node: Comprehension, items: str) -> tuple[str, str, str]:
+        first, second = self._fresh("x"), self._fresh("y")
+        kind = node.range.type.kind
+        if not node.second:
+            return f"for {first} in {items if kind in {'list', 'map'} else f'iterate({items})'}:", first, second
+        source = {"list": f"enumerate({items})", "map": f"{items}.items()"}.get(kind, f"pairs({items})")
+        return f"for {first}, {second} in {source}:", first, second
+
+    def _body(self, node: Comprehension, result: str, error: str, first: str) -> None:
+        if node.kind in {"all", "exists"}:
+            self._quantifier(node, result, error)
+            return
+        if node.predicate is not None:
+            with self._block(f"if {self.condition(node.predicate)}:"):
+                self._step(node, result, first)
+        else:
+            self._step(node, result, first)
+
+    def _quantifier(self, node: Comprehension, result: str, error: str) -> None:
+        assert node.predicate is not None
+        conjunction = node.kind == "all"
+        term = self._fresh()
+        self._guarded(node.predicate, term, conjunction, error)
+        # A term that fails says nothing: for all it counts as true, for exists as false.
+        if not conjunction:
+            self._line(f"if {term}: {result} = True; break")
+        else:
+            self._line(f"if not {term}: {result} = False; break")
+
+    def _step(self, node: Comprehension, result: str, first: str) -> None:
+        if node.kind == "exists_one":
+            self._line(f"{result} += 1")
+        elif node.kind == "filter":
+            # The element becomes part of a new value, so it must be one.
+            cook = self._cook(node.range.schema.element) if node.range.schema is not None and node.range.type.kind == "list" else ""
+            self._line(f"{result}.append({cook}({first}))" if cook else f"{result}.append({first})")
+        elif node.kind in {"map", "sort_by"}:
+            assert node.body is not None
+            self._line(f"{result}.append({self.cooked(node.body)})")
+        elif node.kind == "transformMap":
+            assert node.body is not None
+            self._line(f"insert({result}, {first}, {self.cooked(node.body)})")
+        else:
+            assert node.body is not None
+            key, value = self._fresh("x"), self._fresh("y")
+            entries = self.cooked(node.body)
+            self._line(f"for {key}, {value} in {entries}.items(): insert({result}, {key}, {value})")
+
+
+# kind -> cost of the fold apart from its iterations, cost of one iteration apart from predicate and body
+_COSTS: Final = {
+    "all": (1, 3),
+    "exists": (1, 4),
+    "exists_one": (2, 2),
+    "filter": (11, 3),
+    "map": (11, 12),
+    "sort_by": (11 + 10, 12),
+    "transformMap": (31, 4),
+    "transformMapEntry": (31, 4),
+}
+
+
+def _raw_name(type_: "Type", field: str) -> str:
+    if type_.kind == "object" and type_.schema is not None:
+        found = type_.schema.fields.get(field) or type_.schema.fields[f"__{field}__"]
+        return found[0]
+    return field
+
+
+def _runtime_name(type_: "Type") -> str:
+    return type_.name if type_.kind in {"object", "opaque"} else _RUNTIME_TYPE_NAMES.get(type_.kind, type_.kind)
+
+
+def _map_optional(value: Optional, convert: Callable[[Any], Any]) -> Optional:
+    return Optional(present=True, value=convert(value.value)) if value.present else value
+
+
+def _as_optional(value: Any) -> Optional:
+    if type(value) is not Optional:
+        raise op.no_such_overload()
+    return value
+
+
+def _check_key(key: Any) -> None:
+    from kcp.cel.values import Uint
+
+    if type(key) not in {str, int, bool, Uint}:
+        raise EvaluationError("unsupported key type")
+
+
+def _literal_insert(result: dict[Any, Any], key: Any, value: Any) -> None:
+    if key in result:
+        raise EvaluationError("Failed with repeated key")
+    result[key] = value
+
+
+_SPECIAL: Final[dict[str, Callable[[_Generator, Call], Value | None]]] = {
+    "_&&_": _Generator.logical,
+    "_||_": _Generator.logical,
+    "_?_:_": _Generator.conditional,
+    "_==_": _Generator.equality,
+    "_!=_": _Generator.equality,
+    "_[_]": _Generator.index,
+    "@in": _Generator.contains,
+    "_+_": _Generator.sum,
+    "matches": _Generator.matches,
+    "dyn": _Generator.to_dyn,
+    "or": _Generator.optional_or,
+    "orValue": _Generator.optional_or,
+}

@@ -1,0 +1,171 @@
+"""JSON data of a schema to CEL values, and equality of data as their schema means it.
+
+Only where the data are not the value already: see `SchemaType.plain`.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any, Final
+
+from kcp.cel.errors import EvaluationError
+from kcp.cel.operators import equals
+from kcp.cel.schema_types import SchemaType
+from kcp.cel.times import date, schema_duration, timestamp
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise EvaluationError(f"Invalid byte formatted string {text}: {error}") from None
+
+
+SCALARS: Final[dict[str, Callable[[Any], Any]]] = {
+    "date-time": timestamp,
+    "date": date,
+    "duration": schema_duration,
+    "byte": _bytes,
+    "double": float,
+}
+
+
+def converter(schema: SchemaType, *, objects: bool = False) -> Callable[[Any], Any] | None:
+    """What turns JSON data of this schema into a CEL value, or None when nothing has to be done.
+
+    Objects stay as they are, since expressions reach into them by their schema; with `objects` they become maps of values
+    (for ``dyn()``, where the schema is lost).
+    """
+    if schema.conversion:
+        scalar = SCALARS[schema.conversion]
+        return lambda data: None if data is None else scalar(data)
+    if schema.type.kind == "object":
+        return _object_converter(schema) if objects and not schema.plain else None
+    if schema.element is None:
+        return None
+    inner = converter(schema.element, objects=objects)
+    if inner is None:
+        return None
+    if schema.type.kind == "list":
+        return lambda data: None if data is None else [inner(item) for item in data]
+    return lambda data: None if data is None else {key: inner(item) for key, item in data.items()}
+
+
+def _object_converter(schema: SchemaType) -> Callable[[Any], Any]:
+    fields = [(raw, escaped, converter(child, objects=True)) for escaped, (raw, child) in schema.fields.items()]
+
+    def convert(data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {
+            escaped: data[raw] if inner is None else inner(data[raw]) for raw, escaped, inner in fields if raw in data
+        }
+
+    return convert
+
+
+def equality(schema: SchemaType) -> Callable[[Any, Any], bool]:
+    """Whether two pieces of JSON data of this schema are equal: sets and maps in lists whatever their order."""
+    if schema.plain_equality:
+        return lambda left, right: bool(left == right)
+    if schema.conversion:
+        scalar = SCALARS[schema.conversion]
+        return lambda left, right: left == right or (None not in (left, right) and scalar(left) == scalar(right))
+    if schema.element is not None:
+        inner = equality(schema.element)
+        if schema.type.kind == "map":
+            return lambda left, right: _equal_maps(left, right, lambda _: inner)
+        if schema.list_type == "set":
+            return lambda left, right: _equal_sets(left, right, inner)
+        if schema.list_type == "map":
+            keys = schema.list_keys
+            return lambda left, right: _equal_map_lists(left, right, keys, inner)
+        return lambda left, right: _equal_lists(left, right, inner)
+    by_name = {raw: equality(child) for raw, child in schema.fields.values()}
+    return lambda left, right: _equal_maps(left, right, lambda key: by_name.get(key, equals))
+
+
+def value_equality(schema: SchemaType) -> Callable[[Any, Any], bool]:
+    """Whether a list of this schema, a set or a map, equals a list that is not of a schema; both are CEL values."""
+    if schema.list_type == "set":
+        return lambda left, right: _equal_sets(left, right, equals)
+    keys = schema.list_keys
+    return lambda left, right: _equal_map_lists(left, right, keys, equals)
+
+
+Equal = Callable[[Any, Any], bool]
+
+
+def _equal_lists(left: Any, right: Any, inner: Equal) -> bool:
+    if left is None or right is None:
+        return left is right
+    return len(left) == len(right) and all(inner(one, two) for one, two in zip(left, right, strict=True))
+
+
+def _equal_maps(left: Any, right: Any, inner: Callable[[str], Equal]) -> bool:
+    if left is None or right is None:
+        return left is right
+    return left.keys() == right.keys() and all(inner(key)(value, right[key]) for key, value in left.items())
+
+
+def _equal_sets(left: Any, right: Any, inner: Equal) -> bool:
+    if left is None or right is None:
+        return left is right
+    if len(left) != len(right):
+        return False
+    try:
+        return set(left) == set(right)
+    except TypeError:
+        return all(any(inner(one, two) for two in right) for one in left)
+
+
+def _equal_map_lists(left: Any, right: Any, keys: tuple[str, ...], inner: Equal) -> bool:
+    if left is None or right is None:
+        return left is right
+    if len(left) != len(right):
+        return False
+    by_key = {_key(item, keys): item for item in right}
+    return all((key := _key(item, keys)) in by_key and inner(item, by_key[key]) for item in left)
+
+
+def _key(item: dict[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple((type(item.get(key)), item.get(key)) for key in keys)
+
+
+def addition(schema: SchemaType) -> Callable[[list[Any], list[Any]], list[Any]] | None:
+    """What ``+`` does to a list of this schema, when it is a set or a map: None for a plain list."""
+    if schema.list_type == "set":
+        return _union
+    if schema.list_type == "map":
+        keys = schema.list_keys
+        return lambda left, right: _merge(left, right, keys)
+    return None
+
+
+def _union(left: list[Any], right: list[Any]) -> list[Any]:
+    """Elements of the left list keep their places; those that are new come after, in their order."""
+    result = list(left)
+    try:
+        seen = {(type(item), item) for item in left}
+        for item in right:
+            if (type(item), item) not in seen:
+                seen.add((type(item), item))
+                result.append(item)
+    except TypeError:
+        for item in right:
+            if not any(equals(item, other) for other in result):
+                result.append(item)
+    return result
+
+
+def _merge(left: list[Any], right: list[Any], keys: tuple[str, ...]) -> list[Any]:
+    """Elements with a key of the left list take its place; the others come after, in their order."""
+    result = list(left)
+    places = {_key(item, keys): place for place, item in enumerate(left)}
+    for item in right:
+        place = places.setdefault(_key(item, keys), len(result))
+        if place < len(result):
+            result[place] = item
+        else:
+            result.append(item)
+    return result

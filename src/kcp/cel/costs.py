@@ -1,0 +1,2 @@
+"""stub"""
+def estimate(tree): return (1, 1)

@@ -1,0 +1,143 @@
+"""What a function is to the checker and the code generator: overloads, each with a signature, an implementation, a cost.
+
+Libraries declare theirs as rows of a table: an overload's id (cel-go's, which the cost model goes by), a signature such as
+``string.indexOf(string, int): int`` or ``size(list<A>): int``, and the function.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kcp.cel import types
+from kcp.cel.types import Type
+from kcp.cel.values import type_name
+
+Cost = Callable[..., int]
+"""The cost of one call from its result and its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """One way to call a function; `arguments` starts with the target of a receiver-style one."""
+
+    id: str
+    function: str
+    member: bool
+    arguments: tuple[Type, ...]
+    result: Type
+    call: Callable[..., Any]
+    cost: Cost | None = None
+    generic: bool = False
+
+
+Row = tuple[str, str, Callable[..., Any]] | tuple[str, str, Callable[..., Any], Cost]
+
+_SIGNATURE: Final = re.compile(r"(?:(?P<target>[a-z_A-Z]+(?:<.*?>+)?)\.)?(?P<name>[\w.@?:\[\]!<>=&|+*/%-]+?)\((?P<arguments>.*)\): (?P<result>.+)\Z")
+_QUALIFIED: Final = re.compile(r"(?P<name>(?:[a-z]\w*\.)+@?\w+)\((?P<arguments>.*)\): (?P<result>.+)\Z")
+_NAMED: Final = {
+    **{str(type_): type_ for type_ in (types.BOOL, types.INT, types.UINT, types.DOUBLE, types.STRING, types.BYTES)},
+    **{str(type_): type_ for type_ in (types.TIMESTAMP, types.DURATION, types.DYN, types.NULL)},
+    "url": types.URL,
+    "quantity": types.QUANTITY,
+    "semver": types.SEMVER,
+    "namedFormat": types.NAMED_FORMAT,
+    "netIP": types.IP,
+    "netCIDR": types.CIDR,
+    **{name: Type("param", name) for name in "ABKTV"},
+}
+
+
+def parse_type(text: str) -> Type:
+    """A type as signatures write it: ``list<A>``, ``map<K, V>``, ``optional<V>``, ``type<A>`` or a name."""
+    text = text.strip()
+    if "<" not in text:
+        return _NAMED[text]
+    name, inner = text.split("<", 1)
+    parameters = tuple(parse_type(part) for part in _split(inner[:-1]))
+    if name == "optional":
+        return types.optional_of(parameters[0])
+    return Type(name, parameters=parameters)
+
+
+def _split(text: str) -> list[str]:
+    parts, depth, start = [], 0, 0
+    for at, character in enumerate(text):
+        depth += (character == "<") - (character == ">")
+        if character == "," and depth == 0:
+            parts.append(text[start:at])
+            start = at + 1
+    last = text[start:].strip()
+    return [*parts, last] if last else parts
+
+
+def overload(row: Row, *, namespaced: bool = False) -> Overload:
+    """The overload of a row; with `namespaced`, a dotted name is the function's, such as ``optional.of(V)``."""
+    match = (_QUALIFIED if namespaced else _SIGNATURE).match(row[1])
+    assert match is not None, row[1]
+    target = None if namespaced else match["target"]
+    arguments = tuple(parse_type(part) for part in _split(match["arguments"]))
+    if target is not None:
+        arguments = (parse_type(target), *arguments)
+    result = parse_type(match["result"])
+    generic = any(_has_parameter(type_) for type_ in (*arguments, result))
+    cost = row[3] if len(row) == 4 else None
+    return Overload(row[0], match["name"], target is not None, arguments, result, row[2], cost, generic)
+
+
+def _has_parameter(type_: Type) -> bool:
+    return type_.kind == "param" or any(_has_parameter(inner) for inner in type_.parameters)
+
+
+class Functions:
+    """Functions by name."""
+
+    def __init__(self) -> None:
+        self._overloads: dict[str, list[Overload]] = {}
+
+    def add(self, rows: Iterable[Row], *, namespaced: bool = False) -> None:
+        for row in rows:
+            declared = overload(row, namespaced=namespaced)
+            self._overloads.setdefault(declared.function, []).append(declared)
+
+    def find(self, name: str) -> list[Overload] | None:
+        return self._overloads.get(name)
+
+
+_RUNTIME_NAMES: Final = {
+    "null": "null_type",
+    "timestamp": "google.protobuf.Timestamp",
+    "duration": "google.protobuf.Duration",
+}
+
+
+def _wanted(type_: Type) -> str | None:
+    """The name that a value's type has to have to be an argument of this type; None for any."""
+    if type_.kind in {"dyn", "param"}:
+        return None
+    return type_.name if type_.kind in {"opaque", "object"} else _RUNTIME_NAMES.get(type_.kind, type_.kind)
+
+
+def dispatcher(overloads: list[Overload]) -> Callable[..., Any]:
+    """A function that picks the overload by the types of the values it is called with."""
+    wanted = [(tuple(_wanted(type_) for type_ in one.arguments), one.call) for one in overloads]
+    # Python type -> found before. Values have some twenty types, so this stays small.
+    known: dict[tuple[type, ...], Callable[..., Any]] = {}
+
+    def dispatch(*arguments: Any) -> Any:
+        call = known.get(tuple(map(type, arguments)))
+        if call is None:
+            call = known[tuple(map(type, arguments))] = _pick(wanted, arguments)
+        return call(*arguments)
+
+    return dispatch
+
+
+def _pick(wanted: list[tuple[tuple[str | None, ...], Callable[..., Any]]], arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    from kcp.cel.values import no_such_overload
+
+    names = [type_name(argument) for argument in arguments]
+    for expected, call in wanted:
+        if len(expected) == len(names) and all(want is None or want == name for want, name in zip(expected, names, strict=True)):
+            return call
+    raise no_such_overload()

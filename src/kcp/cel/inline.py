@@ -1,0 +1,76 @@
+"""Python code for the operators that rules use most, where the checker knows the types: no call, no dispatch."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from kcp.cel.values import INT_MAX, INT_MIN
+
+if TYPE_CHECKING:
+    from kcp.cel.codegen import Value
+    from kcp.cel.syntax import Node
+
+# The generator is not imported: it imports this table.
+Inline = Callable[[Any, "Sequence[Node]"], "Value"]
+
+
+def _comparison(sign: str) -> Inline:
+    def emit(generator: Any, operands: "Sequence[Node]") -> "Value":
+        values = [generator.emit(operand) for operand in operands]
+        codes = [generator.cooked_value(value) for value in values]
+        generator.charge(1)
+        values[0].safe = all(value.safe and not value.cook for value in values)
+        values[0].code, values[0].cook = f"({codes[0]} {sign} {codes[1]})", ""
+        return values[0]  # type: ignore[no-any-return]
+
+    return emit
+
+
+def _checked(sign: str) -> Inline:
+    """int64 arithmetic: 25 ns for the check, where a call would take 70."""
+
+    def emit(generator: Any, operands: "Sequence[Node]") -> "Value":
+        codes = [generator.cooked(operand) for operand in operands]
+        value = generator.emit_atom(f"{codes[0]} {sign} {codes[1]}")
+        generator.charge(1)
+        generator.overflow_check(value.code, INT_MIN, INT_MAX)
+        return value  # type: ignore[no-any-return]
+
+    return emit
+
+
+def _plain(template: str) -> Inline:
+    def emit(generator: Any, operands: "Sequence[Node]") -> "Value":
+        codes = [generator.cooked(operand) for operand in operands]
+        generator.charge(1)
+        return generator.value(template.format(*codes))  # type: ignore[no-any-return]
+
+    return emit
+
+
+def _with_part(template: str) -> Inline:
+    """startsWith and endsWith: the cost is the length of the text."""
+
+    def emit(generator: Any, operands: "Sequence[Node]") -> "Value":
+        codes = [generator.cooked(operand) for operand in operands]
+        text = codes[0] if codes[0].isidentifier() else generator.temporary(codes[0])
+        generator.charge_code(f"(len({text}) + 9) // 10")
+        return generator.value(template.format(text, codes[1]))  # type: ignore[no-any-return]
+
+    return emit
+
+
+_SIGNS: Final = {"less": "<", "less_equals": "<=", "greater": ">", "greater_equals": ">="}
+_SIZES: Final = ("size_bytes", "bytes_size", "size_list", "list_size", "size_map", "map_size", "size_string", "string_size")
+INLINE: Final[dict[str, Inline]] = {
+    **{f"{name}_{kind}": _comparison(sign) for name, sign in _SIGNS.items() for kind in ("int64", "bool", "timestamp", "duration")},
+    "add_int64": _checked("+"),
+    "subtract_int64": _checked("-"),
+    "multiply_int64": _checked("*"),
+    "add_double": _plain("({} + {})"),
+    "subtract_double": _plain("({} - {})"),
+    "multiply_double": _plain("({} * {})"),
+    "logical_not": _plain("(not {})"),
+    "starts_with_string": _with_part("{}.startswith({})"),
+    "ends_with_string": _with_part("{}.endswith({})"),
+    **{name: _plain("len({})") for name in _SIZES},
+}

@@ -1,0 +1,287 @@
+"""The operators of the language on values whose types only evaluation tells, and the checked arithmetic of all."""
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final
+
+from kcp.cel.errors import EvaluationError
+from kcp.cel.values import INT_MAX, INT_MIN, NONE, UINT_MAX, Optional, Uint, no_such_overload
+
+_NUMBERS: Final = frozenset([int, Uint, float])
+
+
+def equals(left: Any, right: Any) -> bool:
+    """Equality of any two values: numbers by value whatever their type, containers by content, other types never."""
+    kind, other = type(left), type(right)
+    if kind is not other:
+        return kind in _NUMBERS and other in _NUMBERS and bool(left == right)
+    if kind is list:
+        return len(left) == len(right) and all(equals(one, two) for one, two in zip(left, right, strict=True))
+    if kind is dict:
+        return len(left) == len(right) and all(
+            key in right and _same_key(key, right) and equals(value, right[key]) for key, value in left.items()
+        )
+    if kind is Optional:
+        return left.present == right.present and (not left.present or equals(left.value, right.value))
+    return bool(left == right)
+
+
+def _same_key(key: Any, mapping: dict[Any, Any]) -> bool:
+    # True and 1 are one key to Python; a map has keys of one type but for dyn() ones.
+    return type(key) is str or any(type(key) is type(other) for other in mapping if other == key)
+
+
+def not_equals(left: Any, right: Any) -> bool:
+    return not equals(left, right)
+
+
+def contains(item: Any, container: Any) -> bool:
+    """``item in container`` for a list or map."""
+    if type(container) is list:
+        if type(item) is str:
+            return item in container
+        return any(equals(item, other) for other in container)
+    if type(container) is dict:
+        return _hashable(item) and item in container and (type(item) is not bool or _same_key(item, container))
+    raise no_such_overload()
+
+
+def _hashable(key: Any) -> bool:
+    return type(key) in {str, int, bool, Uint, float}
+
+
+def index(container: Any, key: Any) -> Any:
+    """``container[key]`` for a list, a map or an optional one. Raises EvaluationError."""
+    if type(container) is list:
+        return index_list(container, key)
+    if type(container) is dict:
+        if not contains(key, container):
+            raise EvaluationError(f"no such key: {show(key)}")
+        return container[key]
+    if type(container) is Optional:
+        return optional_index(container, key)
+    raise no_such_overload()
+
+
+def index_list(items: list[Any], key: Any) -> Any:
+    if type(key) is float and key.is_integer():
+        key = int(key)
+    if type(key) is bool or not isinstance(key, int):
+        raise EvaluationError(f"unsupported index type '{type(key).__name__}' in list")
+    if not 0 <= key < len(items):
+        raise EvaluationError(f"index out of bounds: {key}")
+    return items[key]
+
+
+def optional_index(container: Any, key: Any) -> Optional:
+    """``container[?key]``."""
+    if type(container) is Optional:
+        if not container.present:
+            return NONE
+        container = container.value
+    if type(container) is list:
+        if type(key) is bool or not isinstance(key, int):
+            raise no_such_overload()
+        return Optional(present=True, value=container[key]) if 0 <= key < len(container) else NONE
+    if type(container) is dict:
+        return Optional(present=True, value=container[key]) if contains(key, container) else NONE
+    raise no_such_overload()
+
+
+def select(value: Any, field: str) -> Any:
+    """``value.field`` for a value of unknown type. Raises EvaluationError."""
+    if type(value) is dict:
+        if field in value:
+            return value[field]
+        raise EvaluationError(f"no such key: {field}")
+    if type(value) is Optional:
+        return optional_select(value, field)
+    raise no_such_overload()
+
+
+def optional_select(value: Any, field: str) -> Optional:
+    """``value.?field``."""
+    if type(value) is Optional:
+        if not value.present:
+            return NONE
+        value = value.value
+    if type(value) is dict:
+        return Optional(present=True, value=value[field]) if field in value else NONE
+    raise no_such_overload()
+
+
+def has(value: Any, field: str) -> bool:
+    """``has(value.field)``."""
+    if type(value) is Optional:
+        return value.present and has(value.value, field)
+    if type(value) is dict:
+        return field in value
+    raise no_such_overload()
+
+
+def size(value: Any) -> int:
+    if type(value) in {str, bytes, list, dict}:
+        return len(value)
+    raise no_such_overload()
+
+
+def iterate(value: Any) -> Iterable[Any]:
+    """What a comprehension over a value of unknown type goes through."""
+    if type(value) in {list, dict}:
+        return value  # type: ignore[no-any-return]
+    raise no_such_overload()
+
+
+def pairs(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What a comprehension with two variables goes through: index and element, or key and value."""
+    if type(value) is list:
+        return enumerate(value)
+    if type(value) is dict:
+        return value.items()
+    raise no_such_overload()
+
+
+def as_bool(value: Any) -> bool:
+    if value is True or value is False:
+        return bool(value)
+    raise no_such_overload()
+
+
+def not_(value: Any) -> bool:
+    return not as_bool(value)
+
+
+def show(value: Any) -> str:
+    """A key as error messages print it."""
+    return str(value).lower() if type(value) is bool else str(value)
+
+
+# Arithmetic
+
+
+def overflow() -> EvaluationError:
+    return EvaluationError("integer overflow")
+
+
+def _int(value: int) -> int:
+    if not INT_MIN <= value <= INT_MAX:
+        raise overflow()
+    return value
+
+
+def _uint(value: int) -> Uint:
+    if not 0 <= value <= UINT_MAX:
+        raise EvaluationError("unsigned integer overflow")
+    return Uint(value)
+
+
+def add_int(left: int, right: int) -> int:
+    return _int(left + right)
+
+
+def subtract_int(left: int, right: int) -> int:
+    return _int(left - right)
+
+
+def multiply_int(left: int, right: int) -> int:
+    return _int(left * right)
+
+
+def divide_int(left: int, right: int) -> int:
+    """Integer division, towards zero."""
+    if right == 0:
+        raise EvaluationError("division by zero")
+    quotient = abs(left) // abs(right)
+    return _int(quotient if (left < 0) == (right < 0) else -quotient)
+
+
+def modulo_int(left: int, right: int) -> int:
+    """The remainder, with the sign of the dividend."""
+    if right == 0:
+        raise EvaluationError("modulus by zero")
+    if left == INT_MIN and right == -1:
+        raise overflow()
+    remainder = abs(left) % abs(right)
+    return -remainder if left < 0 else remainder
+
+
+def negate_int(value: int) -> int:
+    return _int(-value)
+
+
+def add_uint(left: int, right: int) -> Uint:
+    return _uint(int(left) + int(right))
+
+
+def subtract_uint(left: int, right: int) -> Uint:
+    return _uint(int(left) - int(right))
+
+
+def multiply_uint(left: int, right: int) -> Uint:
+    return _uint(int(left) * int(right))
+
+
+def divide_uint(left: int, right: int) -> Uint:
+    if right == 0:
+        raise EvaluationError("division by zero")
+    return Uint(int(left) // int(right))
+
+
+def modulo_uint(left: int, right: int) -> Uint:
+    if right == 0:
+        raise EvaluationError("modulus by zero")
+    return Uint(int(left) % int(right))
+
+
+def add(left: Any, right: Any) -> Any:
+    return left + right
+
+
+def subtract(left: Any, right: Any) -> Any:
+    return left - right
+
+
+def multiply(left: Any, right: Any) -> Any:
+    return left * right
+
+
+def negate(value: Any) -> Any:
+    return -value
+
+
+def divide_double(left: float, right: float) -> float:
+    """Division as IEEE 754 has it, where nothing is an error."""
+    if right != 0:
+        return left / right
+    if left == 0 or math.isnan(left):
+        return math.nan
+    return math.copysign(math.inf, left) * math.copysign(1.0, right)
+
+
+# Order
+
+
+def less(left: Any, right: Any) -> bool:
+    _ordered(left, right)
+    return bool(left < right)
+
+
+def less_equal(left: Any, right: Any) -> bool:
+    _ordered(left, right)
+    return bool(left <= right)
+
+
+def greater(left: Any, right: Any) -> bool:
+    _ordered(left, right)
+    return bool(left > right)
+
+
+def greater_equal(left: Any, right: Any) -> bool:
+    _ordered(left, right)
+    return bool(left >= right)
+
+
+def _ordered(left: Any, right: Any) -> None:
+    # Only NaN is not equal to itself.
+    if left != left or right != right:  # noqa: PLR0124
+        raise EvaluationError("NaN values cannot be ordered")
