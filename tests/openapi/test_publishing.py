@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from resource_samples import WIDGET_SCHEMA
 
 from kcp.schema.openapi import publish_root, publish_v2, publish_v3
@@ -119,3 +121,59 @@ def test_a_property_may_be_called_like_a_keyword() -> None:
     schema = {"type": "object", "properties": {"$ref": {"type": "string"}, "nullable": {"type": "boolean"}}}
     assert v3(schema) == schema
     assert v2(schema) == schema
+
+
+NAMES = st.sampled_from(["a", "b", "type", "nullable", "$ref"])
+
+
+def nodes(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "type": st.sampled_from(["object", "array", "string"]),
+            "nullable": st.booleans(),
+            "x-kubernetes-preserve-unknown-fields": st.just(True),
+            "x-kubernetes-int-or-string": st.just(True),
+            "x-kubernetes-embedded-resource": st.just(True),
+            "required": st.lists(NAMES, unique=True),
+            "items": inner,
+            "properties": st.dictionaries(NAMES, inner, max_size=3),
+            "additionalProperties": st.booleans() | inner,
+            "anyOf": st.lists(inner, min_size=1, max_size=2),
+            "not": inner,
+        },
+    )
+
+
+SCHEMAS = st.recursive(st.just({"type": "string"}), nodes, max_leaves=8)
+
+
+def children(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    found = [*schema.get("properties", {}).values(), *schema.get("anyOf", ()), *schema.get("allOf", ())]
+    found.extend(schema[key] for key in ("items", "additionalProperties", "not") if isinstance(schema.get(key), dict))
+    return found
+
+
+def every_node(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return [schema, *(node for child in children(schema) for node in every_node(child))]
+
+
+@settings(max_examples=80)
+@given(SCHEMAS)
+def test_publishing_leaves_the_schema_as_it_was(schema: dict[str, Any]) -> None:
+    before = repr(schema)
+    v3(schema)
+    v2(schema)
+    assert repr(schema) == before
+
+
+@settings(max_examples=80)
+@given(SCHEMAS)
+def test_no_node_of_version_2_has_what_older_kubectl_cannot_read(schema: dict[str, Any]) -> None:
+    for node in every_node(v2(schema)):
+        assert not node.keys() & {"anyOf", "allOf", "oneOf", "not", "nullable"}
+        if node.get("type") == "array":
+            assert "items" in node
+        if node.get("x-kubernetes-preserve-unknown-fields"):
+            assert node.get("type") != "object"
+            assert not node.keys() & {"items", "properties"}
