@@ -5,17 +5,17 @@ know nothing of paths and messages; only when they say no does kcp.schema.explai
 the same rules; a property test keeps them together. Measured on the benchmark's 1 KB custom resource: 2.6 us.
 """
 
+import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from kcp.schema import formats
 from kcp.schema.list_types import has_repetition
 from kcp.schema.nodes import META_FIELDS, Node
 from kcp.schema.object_meta import validate_embedded_resource
-from kcp.schema.values import INT64_MAX, INT64_MIN, in_range, is_integral, is_multiple, same, same_number_or_value
+from kcp.schema.values import INTEGER_RANGES, has_equal_items, in_range, is_integral, is_multiple, same_number_or_value
 
 Check = Callable[[Any], bool]
-_PLAIN: Final = {"string": str, "boolean": bool}
 
 
 def accept(_: Any) -> bool:
@@ -51,7 +51,13 @@ def _make(node: Node) -> Check:
         by_type[dict] = _map_parts(node)
     if types == () and node.format:
         by_type = {str: by_type[str]}
+    if len(by_type) == 1 and not node.nullable:
+        ((_, parts),) = by_type.items()
+        if len(parts + common) == 1 and ((by_type.keys() == {dict} and node.property_schemas) or node.enum):
+            return (parts + common)[0]  # these look at the type themselves
     checks = {kind: _all(parts + common) for kind, parts in by_type.items()}
+    if types == ("integer",) and not node.nullable and len(by_type[int] + common) == 1:
+        return _plain_integer(*_integer_range(node), checks[float])
     if (node.accepts_null or "null" in types) and not node.enum:
         checks[type(None)] = accept
     return _dispatch(checks)
@@ -61,7 +67,7 @@ def _dispatch(checks: dict[type, Check]) -> Check:
     if len(checks) == 1:
         ((kind, check),) = checks.items()
         if check is accept:
-            return kind if kind in (str, bool) else _of_type(kind)
+            return cast("Check", kind) if kind in (str, bool) else _of_type(kind)
 
         def only(value: Any) -> bool:
             return type(value) is kind and check(value)
@@ -102,8 +108,7 @@ def _common_parts(node: Node) -> list[Check]:
     parts: list[Check] = []
     if node.enum:
         parts.append(_enum_check(node.enum))
-    for alternative in node.all_of:
-        parts.append(_later(alternative))
+    parts += [_later(alternative) for alternative in node.all_of]
     if any_of := [_later(alternative) for alternative in node.any_of]:
         parts.append(lambda value: any(check(value) for check in any_of))
     if one_of := [_later(alternative) for alternative in node.one_of]:
@@ -162,7 +167,7 @@ def _add_number_parts(node: Node, by_type: dict[type, list[Check]]) -> None:
     kind = types[0] if len(types) == 1 else ""
     form = node.format if kind else ""
     if types and "number" not in types:
-        by_type[int] = [_int_check(form), *bounds]
+        by_type[int] = [_range_check(*_integer_range(node)), *_bound_parts(node, ranges=False)]
         by_type[float] = [is_integral, lambda value: in_range(value, kind, form), *bounds]
     else:
         limits: list[Check] = [lambda value: in_range(value, kind, form)] if form == "float" else []
@@ -170,13 +175,31 @@ def _add_number_parts(node: Node, by_type: dict[type, list[Check]]) -> None:
         by_type[float] = limits + bounds
 
 
-def _int_check(form: str) -> Check:
-    if form == "int32":
-        return lambda value: -0x80000000 <= value <= 0x7FFFFFFF
-    return lambda value: INT64_MIN <= value <= INT64_MAX
+def _integer_range(node: Node) -> tuple[int, int]:
+    """The bounds of an integer's format and of the schema, as one range."""
+    raw = node.raw
+    low, high = INTEGER_RANGES[node.format if len(node.types) == 1 else ""]
+    if (least := raw.get("minimum")) is not None:
+        low = max(low, math.floor(least) + 1 if raw.get("exclusiveMinimum") else math.ceil(least))
+    if (most := raw.get("maximum")) is not None:
+        high = min(high, math.ceil(most) - 1 if raw.get("exclusiveMaximum") else math.floor(most))
+    return low, high
 
 
-def _bound_parts(node: Node) -> list[Check]:
+def _range_check(low: int, high: int) -> Check:
+    return lambda value: low <= value <= high
+
+
+def _plain_integer(low: int, high: int, floating: Check) -> Check:
+    def check(value: Any) -> bool:
+        if type(value) is int:
+            return low <= value <= high
+        return type(value) is float and floating(value)
+
+    return check
+
+
+def _bound_parts(node: Node, *, ranges: bool = True) -> list[Check]:
     raw = node.raw
     kind = node.types[0] if len(node.types) == 1 else ""
     form = node.format if kind else ""
@@ -185,9 +208,9 @@ def _bound_parts(node: Node) -> list[Check]:
         return [lambda _: False]
     parts: list[Check] = []
     low, high, factor = raw.get("minimum"), raw.get("maximum"), raw.get("multipleOf")
-    if low is not None:
+    if low is not None and ranges:
         parts.append((lambda value: value > low) if raw.get("exclusiveMinimum") else (lambda value: value >= low))
-    if high is not None:
+    if high is not None and ranges:
         parts.append((lambda value: value < high) if raw.get("exclusiveMaximum") else (lambda value: value <= high))
     if factor is not None:
         parts.append((lambda value: is_multiple(value, factor)) if factor > 0 else (lambda _: False))
@@ -205,7 +228,7 @@ def _list_parts(node: Node) -> list[Check]:
     if node.items is not None:
         parts.append(_items_check(node.items))
     if raw.get("uniqueItems") is True:
-        parts.append(lambda values: not any(same(one, other) for i, one in enumerate(values) for other in values[:i]))
+        parts.append(lambda values: not has_equal_items(values))
     if node.list_type in ("set", "map"):
         parts.append(lambda values: not has_repetition(node, values))
     return parts
@@ -232,16 +255,23 @@ def _map_parts(node: Node) -> list[Check]:
         parts.append(lambda value: len(value) >= fewest)
     if most is not None:
         parts.append(lambda value: len(value) <= most)
-    if node.required:
-        parts.append(_required_check(node.required))
     if node.property_schemas:
         parts.append(_properties_check(node))
-    elif node.additional is not None:
+    else:
+        parts += _undeclared_parts(node)
+    if node.embedded:
+        parts.append(lambda value: not validate_embedded_resource(value, ""))
+    return parts
+
+
+def _undeclared_parts(node: Node) -> list[Check]:
+    parts: list[Check] = []
+    if node.required:
+        parts.append(_required_check(node.required))
+    if node.additional is not None:
         parts.append(_entries_check(node.additional))
     elif node.forbids_additional:
         parts.append(lambda value: not value)
-    if node.embedded:
-        parts.append(lambda value: not validate_embedded_resource(value, ""))
     return parts
 
 
@@ -268,7 +298,7 @@ def _entries_check(additional: Node) -> Check:
 
 def _properties_check(node: Node) -> Check:
     declared = node.property_schemas
-    checks: dict[str, Check] = dict.fromkeys(META_FIELDS, accept) if node.is_root else {}
+    checks: dict[str, Any] = dict.fromkeys(META_FIELDS, accept) if node.is_root else {}
     for name in META_FIELDS:
         if name in declared:
             checks.pop(name, None)
@@ -277,9 +307,14 @@ def _properties_check(node: Node) -> Check:
     if node.forbids_additional:
         otherwise = _of_type(_Nothing)
 
-    def check_properties(value: dict[str, Any]) -> bool:
+    required = frozenset(node.required)
+    get = checks.get
+
+    def check_properties(value: Any) -> bool:
+        if type(value) is not dict or not required <= value.keys():
+            return False
         for key, child in value.items():
-            check = checks.get(key)
+            check: Any = get(key)
             if check is type(child):
                 continue
             if check is None:

@@ -6,6 +6,7 @@ the root: see kcp.schema.nodes.
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -27,14 +28,15 @@ _CACHE_SIZE: Final = 1024
 class CompiledSchema:
     """What a schema does to the objects of its type."""
 
-    def __init__(self, raw: dict[str, Any]) -> None:
+    def __init__(self, raw: dict[str, Any], *, has_rules: bool = True) -> None:
         self.raw = raw
+        self._has_rules = has_rules
         self.root = root_node(raw)
         self._prune = pruner(self.root)
         self._default = defaulter(self.root)
 
     def prune(self, obj: dict[str, Any], unknown: list[str] | None = None) -> None:
-        """Remove fields that the schema does not know, in place; their paths (``spec.list[2].bar``) go into ``unknown``, sorted."""
+        """Remove fields that the schema does not know, in place; ``unknown`` gets their paths (``spec.list[2].bar``), sorted."""
         found = self._prune(obj)
         if found and unknown is not None:
             unknown += sorted(path[1:] for path in found)
@@ -49,8 +51,14 @@ class CompiledSchema:
 
     def validate(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
         """What is wrong with an object; on an update, errors of values that did not change are left out."""
-        if holds(self._check, obj):
-            return []
+        found: list[FieldError] = []
+        if not holds(self._check, obj):
+            found = self._errors(obj, old)
+        if self._has_rules:
+            found += self.rule_errors(obj, old, found)
+        return found
+
+    def _errors(self, obj: Any, old: Any) -> list[FieldError]:
         correlation = Correlation(obj, old, self.root) if old is not None else None
         found = explain(self.root, obj, "", correlation).errors
         found = found + embedded_errors(self.root, obj)
@@ -58,18 +66,28 @@ class CompiledSchema:
             found += list_errors(self.root, obj)
         return found
 
+    def rule_errors(self, obj: Any, old: Any = None, found: Sequence[FieldError] = ()) -> list[FieldError]:
+        """What the CEL rules of the schema say, when its other errors are ``found``."""
+        if not self._has_rules:
+            return []
+        from kcp.schema.rules import rule_errors
+
+        correlation = Correlation(obj, old, self.root) if old is not None else None
+        return rule_errors(self.root, obj, old, correlation, found)
+
 
 _cache: "OrderedDict[bytes, CompiledSchema]" = OrderedDict()
 
 
 def compile_schema(raw: dict[str, Any] | None) -> CompiledSchema:
-    """The compiled form of a raw schema; None stands for a schema that keeps everything. Kept by content, least recently used out."""
+    """The compiled form of a raw schema, kept by content; None stands for a schema that keeps and accepts everything."""
     if raw is None:
         raw = _KEEP_EVERYTHING
-    key = hashlib.blake2b(orjson.dumps(raw), digest_size=20).digest()
+    content = orjson.dumps(raw)
+    key = hashlib.blake2b(content, digest_size=20).digest()
     compiled = _cache.get(key)
     if compiled is None:
-        compiled = _cache[key] = CompiledSchema(raw)
+        compiled = _cache[key] = CompiledSchema(raw, has_rules=b"x-kubernetes-validations" in content)
         if len(_cache) > _CACHE_SIZE:
             _cache.popitem(last=False)
     else:

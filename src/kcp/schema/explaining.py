@@ -15,7 +15,15 @@ from kcp.api.field_errors import FieldError
 from kcp.schema import formats
 from kcp.schema.correlation import Correlation
 from kcp.schema.nodes import Node
-from kcp.schema.values import in_range, is_integral, is_multiple, json_type, same, same_number_or_value, shown_number
+from kcp.schema.values import (
+    has_equal_items,
+    in_range,
+    is_integral,
+    is_multiple,
+    json_type,
+    same_number_or_value,
+    shown_number,
+)
 
 NO_PATH: Final = "<nil>"
 
@@ -193,14 +201,11 @@ def _check_list(node: Node, values: list[Any], path: str, result: Result, correl
         result.add(_invalid(path, size, f"should have at least {fewest} items"))
     if most is not None and size > most:
         result.add(field_errors.too_many(at(path), size, most))
-    if node.raw.get("uniqueItems") is True:
-        if any(same(one, other) for index, one in enumerate(values) for other in values[:index]):
-            result.add(_invalid(path, "", "shouldn't contain duplicates"))
+    if node.raw.get("uniqueItems") is True and has_equal_items(values):
+        result.add(_invalid(path, "", "shouldn't contain duplicates"))
 
 
-def _check_map(
-    node: Node, value: dict[str, Any], path: str, result: Result, correlation: Correlation | None
-) -> None:
+def _check_map(node: Node, value: dict[str, Any], path: str, result: Result, correlation: Correlation | None) -> None:
     fewest, most = node.raw.get("minProperties"), node.raw.get("maxProperties")
     size = len(value)
     if fewest and size < fewest:

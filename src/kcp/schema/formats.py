@@ -7,8 +7,8 @@ means nothing (``date-time`` is ``datetime``), and a format that is not known as
 import calendar
 import ipaddress
 from collections.abc import Callable, Sequence
-from email.headerregistry import Address
 from email.errors import HeaderParseError
+from email.headerregistry import Address
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes

@@ -50,6 +50,8 @@ class Node:
         self.is_root = False
         self._properties: dict[str, Node] = {}
         self.functions: dict[str, Callable[..., Any]] = {}
+        self.rules: Any = None  # what kcp.schema.rules made of x-kubernetes-validations here
+        self.has_rules: bool | None = None
 
     @cached_property
     def int_or_string(self) -> bool:
@@ -95,6 +97,11 @@ class Node:
         if node is None:
             node = self._properties[name] = self.scope.node(self.property_schemas[name])
         return node
+
+    def default_of(self, name: str) -> Any:
+        """The default of a declared property; None when there is none."""
+        raw = self.property_schemas[name]
+        return self.property(name).raw.get("default") if "$ref" in raw else raw.get("default")
 
     @cached_property
     def items(self) -> "Node | None":

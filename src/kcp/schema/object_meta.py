@@ -6,7 +6,7 @@ pruned to meta/v1 ObjectMeta and validated like a root object's.
 
 from typing import Any, Final
 
-from kcp.api import field_errors
+from kcp.api import field_errors, metadata, names
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupVersion
 
@@ -52,15 +52,15 @@ _LISTED: Final = (
 _JSON_NAMES: Final = {str: "string", int: "integer", dict: "object", list: "array", bool: "boolean"}
 
 
-def prune_object_meta(metadata: Any) -> list[str] | None:
+def prune_object_meta(meta: Any) -> list[str] | None:
     """Remove what ObjectMeta does not know, in place; returns the paths relative to the metadata, or None."""
-    if type(metadata) is not dict:
+    if type(meta) is not dict:
         return None
     found: list[str] = []
-    if not metadata.keys() <= _KNOWN:
-        found += _drop(metadata, _KNOWN, "")
+    if not meta.keys() <= _KNOWN:
+        found += _drop(meta, _KNOWN, "")
     for name, known in _LISTED:
-        entries = metadata.get(name)
+        entries = meta.get(name)
         if type(entries) is list:
             for index, entry in enumerate(entries):
                 if type(entry) is dict and not entry.keys() <= known:
@@ -75,23 +75,23 @@ def _drop(value: dict[str, Any], known: frozenset[str], path: str) -> list[str]:
     return [f"{path}.{key}" for key in unknown]
 
 
-def malformed_object_meta(metadata: Any) -> str | None:
+def malformed_object_meta(meta: Any) -> str | None:
     """Why a JSON value cannot be an ObjectMeta, in words; None when it can."""
-    if type(metadata) is not dict:
-        return f"metadata must be an object, not {_json_name(metadata)}"
-    return _first_mismatch(metadata, OBJECT_META_TYPES, "") or _malformed_parts(metadata)
+    if type(meta) is not dict:
+        return f"metadata must be an object, not {_json_name(meta)}"
+    return _first_mismatch(meta, OBJECT_META_TYPES, "") or _malformed_parts(meta)
 
 
-def _malformed_parts(metadata: dict[str, Any]) -> str | None:
+def _malformed_parts(meta: dict[str, Any]) -> str | None:
     for name in ("labels", "annotations"):
-        for key, value in (metadata.get(name) or {}).items():
+        for key, value in (meta.get(name) or {}).items():
             if type(value) is not str:
                 return f"{name}[{key}] must be a string, not {_json_name(value)}"
-    for index, value in enumerate(metadata.get("finalizers") or ()):
+    for index, value in enumerate(meta.get("finalizers") or ()):
         if type(value) is not str:
             return f"finalizers[{index}] must be a string, not {_json_name(value)}"
     for name, types in (("ownerReferences", OWNER_REFERENCE_TYPES), ("managedFields", MANAGED_FIELDS_TYPES)):
-        for index, entry in enumerate(metadata.get(name) or ()):
+        for index, entry in enumerate(meta.get(name) or ()):
             if type(entry) is not dict:
                 return f"{name}[{index}] must be an object, not {_json_name(entry)}"
             if problem := _first_mismatch(entry, types, f"{name}[{index}]."):
@@ -115,10 +115,7 @@ def _json_name(value: Any) -> str:
 
 def validate_embedded_resource(value: dict[str, Any], path: str) -> list[FieldError]:
     """The rules of an object that is embedded in another: apiVersion and kind are there, metadata is proper ObjectMeta."""
-    found = []
-    for name in ("apiVersion", "kind"):
-        if name not in value:
-            found.append(field_errors.required(f"{path}.{name}"))
+    found = [field_errors.required(f"{path}.{name}") for name in ("apiVersion", "kind") if name not in value]
     for name, text in value.items():
         if name == "apiVersion":
             found += _api_version_errors(text, f"{path}.apiVersion")
@@ -142,8 +139,6 @@ def _api_version_errors(value: Any, path: str) -> list[FieldError]:
 
 
 def _kind_errors(value: Any, path: str) -> list[FieldError]:
-    from kcp.api import names
-
     if type(value) is not str:
         return [field_errors.invalid(path, value, "must be a string")]
     if not value:
@@ -155,8 +150,6 @@ def _kind_errors(value: Any, path: str) -> list[FieldError]:
 
 
 def _metadata_errors(value: Any, path: str) -> list[FieldError]:
-    from kcp.api import metadata
-
     if problem := malformed_object_meta(value):
         return [field_errors.invalid(path, value, problem)]
     named = value if value.get("name") else {**value, "name": "fakename"}

@@ -14,6 +14,8 @@ from kcp.schema.object_meta import prune_object_meta
 
 Found = list[str] | None
 Pruner = Callable[[Any], Found]
+_CONTAINERS: Final = frozenset({dict, list})
+_NESTING: Final = frozenset({"properties", "items", "additionalProperties", "$ref"})
 
 
 def prune_unknown(value: Any) -> Found:
@@ -58,57 +60,77 @@ def _keep_all(_: Any) -> Found:
 
 def _make(node: Node, *, keep: bool = False) -> Pruner:
     keep = keep or node.preserves_unknown
-    prune_map = _map_pruner(node, keep=keep)
-    items = node.items
-
-    def prune(value: Any) -> Found:
-        if type(value) is dict:
-            return prune_map(value)
-        if items is not None:
-            return _prune_each(value, _keeper(items) if keep else pruner(items))
-        return None if keep else _prune_each(value, prune_unknown)
-
-    return prune
-
-
-def _map_pruner(node: Node, *, keep: bool) -> Pruner:
     children: dict[str, Pruner] = {}
     if node.embedded or node.is_root:
         children.update(dict.fromkeys(META_FIELDS, _keep_all))
         children["metadata"] = prune_object_meta
     declared = node.property_schemas
-    additional = node.additional
-    otherwise: Pruner | None = pruner(additional) if additional is not None else None
-    if otherwise is None and node.has_additional:
-        otherwise = prune_unknown
-    if otherwise is None and keep:
-        otherwise = _keep_all
+    otherwise = _undeclared(node, keep=keep)
+    prune_list = _list_pruner(node, keep=keep)
+    get = children.get
+    # Where only scalars are declared, three C-level passes say "nothing to do" in half the time of the loop.
+    only_scalars = frozenset(declared) if _declares_only_scalars(node) else frozenset()
 
-    def prune(value: dict[str, Any]) -> Found:
+    def prune(value: Any) -> Found:
+        if type(value) is not dict:
+            return prune_list(value)
+        if only_scalars.issuperset(value) and _CONTAINERS.isdisjoint(map(type, value.values())):
+            return None
         found: Found = None
-        unknown: list[str] = []
+        unknown: Found = None
         for key, child in value.items():
-            inner = children.get(key)
+            inner = get(key)
             if inner is None:
                 if key in declared:
                     inner = children[key] = pruner(node.property(key))
                 elif otherwise is not None:
                     inner = otherwise
                 else:
+                    unknown = unknown or []
                     unknown.append(key)
                     continue
-            if type(child) is dict or type(child) is list:
+            kind = type(child)
+            if kind is dict or kind is list:
                 deeper = inner(child)
                 if deeper:
                     found = found or []
                     found += [f".{key}{path}" for path in deeper]
-        for key in unknown:
-            del value[key]
-        if unknown:
-            found = (found or []) + ["." + key for key in unknown]
-        return found
+        return _drop(value, unknown, found) if unknown else found
 
     return prune
 
 
-KEEP_EVERYTHING: Final[Pruner] = _keep_all
+def _declares_only_scalars(node: Node) -> bool:
+    return all(_NESTING.isdisjoint(raw) for raw in node.property_schemas.values())
+
+
+def _drop(value: dict[str, Any], unknown: list[str], found: Found) -> Found:
+    for key in unknown:
+        del value[key]
+    return (found or []) + ["." + key for key in unknown]
+
+
+def _undeclared(node: Node, *, keep: bool) -> Pruner | None:
+    """What happens to a field that is not declared; None when it goes."""
+    if node.additional is not None:
+        return _later(node.additional)
+    if node.has_additional:
+        return prune_unknown
+    return _keep_all if keep else None
+
+
+def _list_pruner(node: Node, *, keep: bool) -> Pruner:
+    items = node.items
+    if items is None:
+        return _keep_all if keep else lambda values: _prune_each(values, prune_unknown)
+    of = _keeper if keep else pruner
+    return lambda values: _prune_each(values, of(items))
+
+
+def _later(node: Node) -> Pruner:
+    """The pruner of a node that is made when it is first called (schemas may be recursive)."""
+
+    def prune(value: Any) -> Found:
+        return pruner(node)(value)
+
+    return prune

@@ -25,6 +25,11 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def has_equal_items(values: list[Any]) -> bool:
+    """Whether two items of a list are the same."""
+    return any(same(one, other) for index, one in enumerate(values) for other in values[:index])
+
+
 def same_number_or_value(one: Any, other: Any) -> bool:
     """Deep equality for enums: a number's spelling (1 or 1.0) does not matter at the top."""
     if type(one) in (int, float) and type(other) in (int, float):

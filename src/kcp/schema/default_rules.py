@@ -1,0 +1,74 @@
+"""Whether the defaults of a structural schema are values that it would accept.
+
+Follows apiextensions-apiserver's schema/defaulting.ValidateDefaults: a default must hold no unknown field and must validate
+against its own place's schema (CEL rules included).
+"""
+
+from typing import Any
+
+from kcp.api import field_errors
+from kcp.api.field_errors import FieldError
+from kcp.schema.compiled import compile_schema
+from kcp.schema.defaulting import copy_json
+from kcp.schema.explaining import explain
+from kcp.schema.nodes import Node, Scope
+from kcp.schema.object_meta import validate_embedded_resource
+from kcp.schema.pruning import prune_unknown, pruner
+from kcp.schema.reading import Raw, flag, properties, schema
+from kcp.schema.walking import embedded_errors
+
+_META_FIELDS = ("metadata", "apiVersion", "kind")
+
+
+def validate_defaults(raw: Raw, path: str, *, require_pruned: bool = True) -> list[FieldError]:
+    """What is wrong with the defaults in a structural schema."""
+    return _validate(raw, path, inside_meta=False, is_resource=True, require_pruned=require_pruned)
+
+
+def _validate(raw: Raw, path: str, *, inside_meta: bool, is_resource: bool, require_pruned: bool) -> list[FieldError]:
+    is_resource = is_resource or flag(raw, "x-kubernetes-embedded-resource")
+    inside_meta = inside_meta and not flag(raw, "x-kubernetes-embedded-resource")
+    found: list[FieldError] = []
+    if raw.get("default") is not None:
+        found += _default_errors(raw, f"{path}.default", inside_meta=inside_meta, require_pruned=require_pruned)
+    items = schema(raw, "items")
+    if items is not None:
+        below = f"{path}.items"
+        found += _validate(items, below, inside_meta=inside_meta, is_resource=False, require_pruned=require_pruned)
+    for name, each in properties(raw).items():
+        below = f"{path}.properties[{name}]"
+        meta = inside_meta or (is_resource and name in _META_FIELDS)
+        found += _validate(each, below, inside_meta=meta, is_resource=False, require_pruned=require_pruned)
+    return found
+
+
+def _default_errors(raw: Raw, path: str, *, inside_meta: bool, require_pruned: bool) -> list[FieldError]:
+    value = raw["default"]
+    node = Scope({}).node(raw)
+    found: list[FieldError] = []
+    if require_pruned and not inside_meta and _prunes(node, value):
+        found.append(field_errors.invalid(path, value, "must not have unknown fields"))
+    if flag(raw, "x-kubernetes-embedded-resource") and isinstance(value, dict):
+        embedded = validate_embedded_resource(value, path)
+    else:
+        embedded = embedded_errors(node, value)
+    if embedded:
+        return found + embedded
+    problems = explain(node, value, "").errors
+    if not problems:
+        problems = compile_schema(raw).rule_errors(value)
+    return found + [_below(error, path) for error in problems]
+
+
+def _prunes(node: Node, value: Any) -> bool:
+    copied = copy_json(value)
+    if type(copied) is not dict and type(copied) is not list:
+        return False
+    return bool(pruner(node)(copied) if node.types or node.preserves_unknown else prune_unknown(copied))
+
+
+def _below(error: FieldError, path: str) -> FieldError:
+    """An error of the default's value, placed where the default stands."""
+    if error.field == "<nil>":
+        return FieldError(error.type, path, error.value, error.detail)
+    return FieldError(error.type, f"{path}.{error.field}", error.value, error.detail)

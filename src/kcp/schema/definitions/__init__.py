@@ -1,0 +1,18 @@
+"""The rules of a CustomResourceDefinition object itself (apiextensions.k8s.io/v1)."""
+
+from kcp.schema.definitions.conditions import compute_conditions, name_conflicts
+from kcp.schema.definitions.defaults import default_definition
+from kcp.schema.definitions.definition import (
+    validate_definition,
+    validate_definition_status_update,
+    validate_definition_update,
+)
+
+__all__ = [
+    "compute_conditions",
+    "default_definition",
+    "name_conflicts",
+    "validate_definition",
+    "validate_definition_status_update",
+    "validate_definition_update",
+]

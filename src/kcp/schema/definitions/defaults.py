@@ -1,0 +1,34 @@
+"""What a CustomResourceDefinition says without saying it (apiextensions.k8s.io/v1 defaulting)."""
+
+from typing import Any
+
+from kcp.schema.reading import objects, schema, text
+
+
+def default_definition(definition: dict[str, Any]) -> None:
+    """Fill in names, conversion and stored versions, in place."""
+    spec = schema(definition, "spec")
+    if spec is None:
+        return
+    names = spec.setdefault("names", {})
+    if isinstance(names, dict):
+        kind = text(names, "kind")
+        if not names.get("singular") and kind:
+            names["singular"] = kind.lower()
+        if not names.get("listKind") and kind:
+            names["listKind"] = kind + "List"
+    if spec.get("conversion") is None:
+        spec["conversion"] = {"strategy": "None"}
+    _default_service_port(spec)
+    status = definition.setdefault("status", {})
+    if isinstance(status, dict) and not status.get("storedVersions"):
+        storage = [text(version, "name") for version in objects(spec.get("versions")) if version.get("storage") is True]
+        status["storedVersions"] = storage[:1]
+
+
+def _default_service_port(spec: dict[str, Any]) -> None:
+    place: dict[str, Any] | None = spec
+    for name in ("conversion", "webhook", "clientConfig", "service"):
+        place = schema(place, name) if place is not None else None
+    if place is not None and place.get("port") is None:
+        place["port"] = 443

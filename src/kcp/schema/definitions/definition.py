@@ -1,0 +1,245 @@
+"""Whether a CustomResourceDefinition may be stored.
+
+Follows apiextensions-apiserver's ValidateCustomResourceDefinition(Update). That validates its internal version, in which what
+all versions have in common stands at ``spec`` (``spec.validation``, ``spec.subresources``, ...); paths are given as it gives
+them. Metadata is validated with every object's, not here; only the name's agreement with the spec is.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kcp.api import field_errors
+from kcp.api.field_errors import FieldError
+from kcp.schema.default_rules import validate_defaults
+from kcp.schema.definitions import conversion as conversions
+from kcp.schema.definitions import names, versions
+from kcp.schema.definitions.list_rules import map_key_errors, set_item_errors
+from kcp.schema.definitions.schemas import Leniency, schema_errors
+from kcp.schema.reading import Raw, objects, properties, schema, schemas, strings, text
+from kcp.schema.structural import validate_structural
+
+Definition = dict[str, Any]
+_IMMUTABLE = "field is immutable"
+_TYPES = frozenset({"", "string", "number", "integer", "boolean", "array", "object"})
+
+
+def validate_definition(definition: Definition) -> list[FieldError]:
+    """What is wrong with a new definition (defaulted before)."""
+    spec = schema(definition, "spec") or {}
+    group, plural = text(spec, "group"), text(schema(spec, "names") or {}, "plural")
+    meta = schema(definition, "metadata") or {}
+    name = text(meta, "name")
+    found = [field_errors.invalid("metadata.name", name, why) for why in names.object_name_errors(name, plural, group)]
+    if not group and name != f"{plural}.core":
+        found.append(field_errors.required("spec.group"))
+    found += _spec_errors(spec, old=None)
+    found += _status_errors(definition)
+    found += names.approval_errors(group, meta.get("annotations"), None)
+    return found + _unknown_fields_errors(spec, None)
+
+
+def validate_definition_update(new: Definition, old: Definition) -> list[FieldError]:
+    """What is wrong with a change of a definition; what was accepted before may stay."""
+    spec, old_spec = schema(new, "spec") or {}, schema(old, "spec") or {}
+    found = _spec_errors(spec, old=old)
+    wanted, had = schema(spec, "names") or {}, schema(old_spec, "names") or {}
+    if _is_established(old):
+        found += _unchanged(spec.get("scope"), old_spec.get("scope"), "spec.scope")
+        found += _unchanged(wanted.get("kind"), had.get("kind"), "spec.names.kind")
+    found += _unchanged(spec.get("group"), old_spec.get("group"), "spec.group")
+    found += _unchanged(wanted.get("plural"), had.get("plural"), "spec.names.plural")
+    found += _status_errors(new)
+    annotations = (schema(new, "metadata") or {}).get("annotations")
+    old_annotations = (schema(old, "metadata") or {}).get("annotations") or {}
+    found += names.approval_errors(text(spec, "group"), annotations, old_annotations)
+    return found + _unknown_fields_errors(spec, old_spec)
+
+
+def validate_definition_status_update(new: Definition, _: Definition) -> list[FieldError]:
+    """What is wrong with a change of a definition's status."""
+    status = schema(new, "status") or {}
+    return names.names_errors(schema(status, "acceptedNames") or {}, "status.acceptedNames")
+
+
+def _unchanged(new: Any, old: Any, path: str) -> list[FieldError]:
+    return [] if (new or "") == (old or "") else [field_errors.invalid(path, new, _IMMUTABLE)]
+
+
+def _is_established(definition: Definition) -> bool:
+    conditions = objects((schema(definition, "status") or {}).get("conditions"))
+    return any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions)
+
+
+def _unknown_fields_errors(spec: Raw, old_spec: Raw | None) -> list[FieldError]:
+    if spec.get("preserveUnknownFields") is not True or (old_spec or {}).get("preserveUnknownFields") is True:
+        return []
+    why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+    return [field_errors.invalid("spec.preserveUnknownFields", True, why)]
+
+
+def _status_errors(definition: Definition) -> list[FieldError]:
+    status, spec = schema(definition, "status") or {}, schema(definition, "spec") or {}
+    found = names.names_errors(schema(status, "acceptedNames") or {}, "status.acceptedNames")
+    stored = strings(status, "storedVersions")
+    path = "status.storedVersions"
+    if not stored:
+        return [*found, field_errors.invalid(path, stored, "must have at least one stored version")]
+    listed = objects(spec.get("versions"))
+    for version in listed:
+        if version.get("storage") is True and text(version, "name") not in stored:
+            why = f"must have the storage version {text(version, 'name')}"
+            found.append(field_errors.invalid(path, stored, why))
+    known = {text(version, "name") for version in listed}
+    for index, name in enumerate(stored):
+        if name not in known:
+            why = (
+                f"missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions "
+                f"until a storage migration ensures no data remains persisted in {name} and removes {name} "
+                "from status.storedVersions"
+            )
+            found.append(field_errors.invalid(f"{path}[{index}]", name, why))
+    return found
+
+
+def _spec_errors(spec: Raw, *, old: Definition | None) -> list[FieldError]:
+    path = "spec"
+    old_spec = schema(old, "spec") if old is not None else None
+    found = names.group_errors(text(spec, "group"), f"{path}.group")
+    scope = text(spec, "scope")
+    if not scope:
+        found.append(field_errors.required(f"{path}.scope"))
+    elif scope not in ("Cluster", "Namespaced"):
+        found.append(field_errors.not_supported(f"{path}.scope", scope, ["Cluster", "Namespaced"]))
+    listed = objects(spec.get("versions"))
+    found += _missing_schemas(listed, f"{path}.versions", old_spec)
+    found += _version_list_errors(listed, f"{path}.versions")
+    found += names.missing_names(schema(spec, "names") or {}, f"{path}.names")
+    found += names.names_errors(schema(spec, "names") or {}, f"{path}.names")
+    found += _parts_errors(listed, old_spec)
+    was_known = old is None or conversions.has_known_review(schema(old_spec or {}, "conversion"))
+    any_bundle = old is None or not _is_established(old)
+    any_bundle = any_bundle or not conversions.ca_bundle_is_readable(schema(old_spec or {}, "conversion"))
+    return found + conversions.conversion_errors(
+        schema(spec, "conversion"), f"{path}.conversion", known_review=was_known, any_bundle=any_bundle
+    )
+
+
+def _missing_schemas(listed: list[Raw], path: str, old_spec: Raw | None) -> list[FieldError]:
+    required = old_spec is None or all(_raw(version) is not None for version in objects(old_spec.get("versions")))
+    found = []
+    for index, version in enumerate(listed):
+        if _raw(version) is None:
+            below = f"{path}[{index}].schema.openAPIV3Schema"
+            if required:
+                found.append(field_errors.required(below))
+            elif version.get("served") is True:
+                found.append(field_errors.required(below, "because otherwise all fields are pruned"))
+    return found
+
+
+def _version_list_errors(listed: list[Raw], path: str) -> list[FieldError]:
+    from kcp.api.names import is_dns1035_label
+
+    found = []
+    for index, version in enumerate(listed):
+        name = text(version, "name")
+        if problems := is_dns1035_label(name):
+            found.append(field_errors.invalid(f"{path}[{index}].name", name, ",".join(problems)))
+        found += versions.deprecation_errors(version, f"{path}[{index}].deprecationWarning")
+    if len({text(version, "name") for version in listed}) != len(listed):
+        found.append(field_errors.invalid(path, listed, "must contain unique version names"))
+    if sum(version.get("storage") is True for version in listed) != 1:
+        found.append(field_errors.invalid(path, listed, "must have exactly one version marked as storage version"))
+    return found
+
+
+def _raw(version: Raw) -> Raw | None:
+    return schema(schema(version, "schema") or {}, "openAPIV3Schema")
+
+
+def _places(listed: list[Raw], field: str, common: str) -> Iterator[tuple[Raw, str]]:
+    """The versions that are to be looked at for a field, and where errors of it are said to be.
+
+    What all versions agree on is looked at once, at ``spec``.
+    """
+    if listed and all(version.get(field) == listed[0].get(field) for version in listed):
+        yield listed[0], f"spec.{common}"
+        return
+    for index, version in enumerate(listed):
+        yield version, f"spec.versions[{index}].{field}"
+
+
+def _parts_errors(listed: list[Raw], old_spec: Raw | None) -> list[FieldError]:
+    found: list[FieldError] = []
+    leniency = _leniency(old_spec)
+    any_status = any(schema(schema(each, "subresources") or {}, "status") is not None for each in listed)
+    for version, path in _places(listed, "schema", "validation"):
+        raw = _raw(version)
+        if raw is None:
+            continue
+        own = schema(schema(version, "subresources") or {}, "status") is not None
+        status = any_status if path == "spec.validation" else own
+        allowed = leniency
+        if old_spec is not None and _has_schema(old_spec, text(version, "name"), raw):
+            allowed = _with_expensive_rules(leniency)
+        found += schema_errors(raw, f"{path}.openAPIV3Schema", status=status, leniency=allowed)
+    for version, path in _places(listed, "subresources", "subresources"):
+        found += versions.subresource_errors(version.get("subresources"), path)
+    for version, path in _places(listed, "additionalPrinterColumns", "additionalPrinterColumns"):
+        for index, column in enumerate(objects(version.get("additionalPrinterColumns"))):
+            found += versions.column_errors(column, f"{path}[{index}]")
+    for version, path in _places(listed, "selectableFields", "selectableFields"):
+        kept = old_spec is not None and _keeps_selectable_fields(version, old_spec)
+        found += versions.selectable_field_errors(version.get("selectableFields"), _raw(version), path, any_number=kept)
+    return found
+
+
+def _keeps_selectable_fields(version: Raw, old_spec: Raw) -> bool:
+    fields = version.get("selectableFields")
+    return any(
+        each.get("name") == version.get("name") and each.get("selectableFields") == fields
+        for each in objects(old_spec.get("versions"))
+    )
+
+
+def _has_schema(old_spec: Raw, name: str, raw: Raw) -> bool:
+    return any(each.get("name") == name and _raw(each) == raw for each in objects(old_spec.get("versions")))
+
+
+def _with_expensive_rules(leniency: Leniency) -> Leniency:
+    return Leniency(
+        unpruned_defaults=leniency.unpruned_defaults,
+        non_atomic_sets=leniency.non_atomic_sets,
+        loose_map_keys=leniency.loose_map_keys,
+        unknown_types=leniency.unknown_types,
+        expensive_rules=True,
+    )
+
+
+def _leniency(old_spec: Raw | None) -> Leniency:
+    """What the stored definition does already, and its update may therefore go on doing."""
+    if old_spec is None:
+        return Leniency()
+    raws = [raw for raw in map(_raw, objects(old_spec.get("versions"))) if raw is not None]
+    nodes = [node for raw in raws for node in _nodes(raw)]
+    return Leniency(
+        unpruned_defaults=any(not validate_structural(raw, "") and _has_unpruned_default(raw) for raw in raws),
+        non_atomic_sets=any(
+            node.get("x-kubernetes-list-type") == "set" and set_item_errors(node, "") for node in nodes
+        ),
+        loose_map_keys=any(map_key_errors(node, "") for node in nodes),
+        unknown_types=any(text(node, "type") not in _TYPES for node in nodes),
+    )
+
+
+def _has_unpruned_default(raw: Raw) -> bool:
+    return any(error.detail == "must not have unknown fields" for error in validate_defaults(raw, ""))
+
+
+def _nodes(raw: Raw) -> Iterator[Raw]:
+    yield raw
+    children = [*properties(raw).values(), *properties(raw, "definitions").values()]
+    children += [each for keyword in ("allOf", "anyOf", "oneOf") for each in schemas(raw, keyword)]
+    children += [each for keyword in ("items", "additionalProperties", "not") if (each := schema(raw, keyword))]
+    for child in children:
+        yield from _nodes(child)

@@ -1,0 +1,99 @@
+"""The names of a custom resource, and the group that they stand in."""
+
+from typing import Any, Final
+
+from kcp.api import field_errors, names
+from kcp.api.field_errors import FieldError
+from kcp.schema import formats
+from kcp.schema.reading import strings, text
+
+APPROVAL_ANNOTATION: Final = "api-approved.kubernetes.io"
+_PROTECTED: Final = ("k8s.io", "kubernetes.io")
+_POLICY: Final = "https://github.com/kubernetes/enhancements/pull/1111"
+_APPROVAL_PATH: Final = f"metadata.annotations[{APPROVAL_ANNOTATION}]"
+
+
+def object_name_errors(name: str, plural: str, group: str) -> list[str]:
+    """Why an object name does not fit the resource that it defines; the core group is written ``core``."""
+    found = names.is_dns1123_subdomain(name)
+    if name != f"{plural}.{group or 'core'}":
+        found = [*found, 'must be spec.names.plural+"."+spec.group']
+    return found
+
+
+def group_errors(group: str, path: str) -> list[FieldError]:
+    """Why a text cannot be an API group; the core group, the empty text, can."""
+    if not group:
+        return []
+    if problems := names.is_dns1123_subdomain(group):
+        return [field_errors.invalid(path, group, ",".join(problems))]
+    if "." not in group:
+        return [field_errors.invalid(path, group, "should be a domain with at least one dot")]
+    return []
+
+
+def names_errors(found_names: dict[str, Any], path: str) -> list[FieldError]:
+    """What is wrong with ``spec.names`` or ``status.acceptedNames``, as far as they are given."""
+    found = []
+    for field in ("plural", "singular"):
+        found += _label(text(found_names, field), f"{path}.{field}")
+    for field in ("kind", "listKind"):
+        name = text(found_names, field)
+        if name and (problems := names.is_dns1035_label(name.lower())):
+            why = "may have mixed case, but should otherwise match: " + ",".join(problems)
+            found.append(field_errors.invalid(f"{path}.{field}", name, why))
+    for index, name in enumerate(strings(found_names, "shortNames")):
+        found += _label(name, f"{path}.shortNames[{index}]", empty=False)
+    kind = text(found_names, "kind")
+    if kind and kind == text(found_names, "listKind"):
+        found.append(field_errors.invalid(f"{path}.listKind", kind, "kind and listKind may not be the same"))
+    for index, name in enumerate(strings(found_names, "categories")):
+        found += _label(name, f"{path}.categories[{index}]", empty=False)
+    return found
+
+
+def missing_names(found_names: dict[str, Any], path: str) -> list[FieldError]:
+    """The names that a definition must give."""
+    fields = ("plural", "singular", "kind", "listKind")
+    return [field_errors.required(f"{path}.{field}") for field in fields if not text(found_names, field)]
+
+
+def _label(name: str, path: str, *, empty: bool = True) -> list[FieldError]:
+    if (empty and not name) or not (problems := names.is_dns1035_label(name)):
+        return []
+    return [field_errors.invalid(path, name, ",".join(problems))]
+
+
+def approval_state(annotations: Any) -> tuple[str, str]:
+    """Whether a protected group's API is ``Approved``, ``Bypassed``, ``Missing`` its annotation or ``Invalid``; and why."""
+    annotation = annotations.get(APPROVAL_ANNOTATION) if isinstance(annotations, dict) else None
+    must = f'protected groups must have approval annotation "{APPROVAL_ANNOTATION}"'
+    if not annotation:
+        return "Missing", f"{must}, see {_POLICY}"
+    if not isinstance(annotation, str):
+        return "Invalid", must
+    if annotation.startswith("unapproved"):
+        return "Bypassed", f'not approved: "{annotation}"'
+    scheme, separator, host = annotation.partition("://")
+    if formats.is_uri(annotation) and scheme and separator and host.strip("/"):
+        return "Approved", f"approved in {annotation}"
+    return "Invalid", f'{must} with either a URL or a reason starting with "unapproved", see {_POLICY}'
+
+
+def is_protected_group(group: str) -> bool:
+    """Whether a group belongs to the Kubernetes community."""
+    return any(group == protected or group.endswith("." + protected) for protected in _PROTECTED)
+
+
+def approval_errors(group: str, annotations: Any, old_annotations: Any | None) -> list[FieldError]:
+    """A protected group needs its approval; what was accepted before stays so."""
+    if not is_protected_group(group):
+        return []
+    state, reason = approval_state(annotations)
+    if old_annotations is not None and approval_state(old_annotations)[0] == state:
+        return []
+    if state == "Missing":
+        return [field_errors.required(_APPROVAL_PATH, reason)]
+    if state == "Invalid":
+        return [field_errors.invalid(_APPROVAL_PATH, annotations.get(APPROVAL_ANNOTATION), reason)]
+    return []

@@ -1,0 +1,320 @@
+"""The schema of a definition's version: what apiextensions.k8s.io/v1 lets stand in it.
+
+Follows apiextensions-apiserver's ValidateCustomResourceDefinitionOpenAPISchema and what surrounds it: keywords that are not
+supported, list and map types, rules (KEP-2876) with their estimated cost, on top of the rules of structural schemas.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from kcp import cel
+from kcp.api import field_errors
+from kcp.api.field_errors import FieldError
+from kcp.schema import field_paths
+from kcp.schema.compiled import compile_schema
+from kcp.schema.default_rules import validate_defaults
+from kcp.schema.definitions.list_rules import list_and_map_type_errors
+from kcp.schema.nodes import Node
+from kcp.schema.reading import Raw, flag, number, objects, properties, schema, schemas, text
+from kcp.schema.rules import KEYWORD, Rule, rules_of
+from kcp.schema.structural import validate_structural
+
+_META_FIELDS: Final = frozenset({"metadata", "kind", "apiVersion"})
+_TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
+_REASONS: Final = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
+_ALLOWED_AT_ROOT: Final = {
+    "description": "Description",
+    "type": "Type",
+    "format": "Format",
+    "title": "Title",
+    "maximum": "Maximum",
+    "exclusiveMaximum": "ExclusiveMaximum",
+    "minimum": "Minimum",
+    "exclusiveMinimum": "ExclusiveMinimum",
+    "maxLength": "MaxLength",
+    "minLength": "MinLength",
+    "pattern": "Pattern",
+    "maxItems": "MaxItems",
+    "minItems": "MinItems",
+    "uniqueItems": "UniqueItems",
+    "multipleOf": "MultipleOf",
+    "required": "Required",
+    "items": "Items",
+    "properties": "Properties",
+    "externalDocs": "ExternalDocs",
+    "example": "Example",
+    "x-kubernetes-preserve-unknown-fields": "XPreserveUnknownFields",
+    "x-kubernetes-validations": "XValidations",
+}
+_UNSUPPORTED: Final = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
+_CRD_TOTAL: Final = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema"
+_RULES_SHOWN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Leniency:
+    """What an update may keep although a new definition could not have it."""
+
+    unpruned_defaults: bool = False
+    non_atomic_sets: bool = False
+    loose_map_keys: bool = False
+    unknown_types: bool = False
+    expensive_rules: bool = False
+
+
+@dataclass(slots=True)
+class _Costs:
+    """The estimated cost of all rules of a schema, and the rules that matter most."""
+
+    total: int = 0
+    largest: list[tuple[int, str]] = field(default_factory=list)
+
+    def observe(self, path: str, cost: int) -> None:
+        self.total += cost
+        if cost >= cel.DEFINITION_COST_LIMIT // 100:
+            self.largest = sorted([*self.largest, (cost, path)], key=lambda each: -each[0])[:_RULES_SHOWN]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is known of a place in the schema from the places above it."""
+
+    node: Node | None
+    costs: _Costs
+    leniency: Leniency
+    cardinality: int | None = 1  # how often the place can occur in an object; None: no bound
+    defaults_forbidden: str | None = None
+    inside_meta: bool = False
+    uncorrelatable: str | None = None
+
+    def below(self, node: Node | None, **changes: Any) -> "_Place":
+        cardinality = None
+        if node is not None and self.node is not None and self.cardinality is not None:
+            factor = _occurrences(self.node.raw)
+            cardinality = None if factor is None else self.cardinality * factor
+        return replace(self, node=node, cardinality=cardinality, **changes)
+
+
+def _occurrences(raw: Raw) -> int | None:
+    kind = text(raw, "type")
+    if kind == "object" and raw.get("additionalProperties") is not None:
+        most = number(raw, "maxProperties")
+    elif kind == "array":
+        most = number(raw, "maxItems")
+    else:
+        return 1
+    return None if most is None else max(most, 0)
+
+
+def schema_errors(raw: Raw, path: str, *, status: bool, leniency: Leniency) -> list[FieldError]:
+    """What is wrong with a version's ``openAPIV3Schema``; ``status`` says that the status subresource is on."""
+    found = _root_errors(raw, path) if status else []
+    if flag(raw, "nullable"):
+        found.append(field_errors.forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
+    node = None
+    if not any(raw.get(keyword) is not None for keyword in _UNSUPPORTED):
+        problems = validate_structural(raw, path)
+        if not problems:
+            problems = validate_defaults(raw, path, require_pruned=not leniency.unpruned_defaults)
+        if problems:
+            found += problems
+        else:
+            node = compile_schema(raw).root
+    place = _Place(node, _Costs(), leniency)
+    problems, rule_problems = _walk(raw, path, place, is_root=True)
+    found += problems + rule_problems
+    if place.costs.total > cel.DEFINITION_COST_LIMIT:
+        why = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
+        found += [field_errors.forbidden(where, why) for _, where in place.costs.largest]
+        why = _over_budget(_CRD_TOTAL, place.costs.total, cel.DEFINITION_COST_LIMIT)
+        found.append(field_errors.forbidden(path, why))
+    return found
+
+
+def _root_errors(raw: Raw, path: str) -> list[FieldError]:
+    kind = raw.get("type")
+    if kind != "object":
+        why = 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled'
+        return [field_errors.invalid(f"{path}.type", kind or "", why)]
+    if any(value not in (None, False, "", [], {}) for keyword, value in raw.items() if keyword not in _ALLOWED_AT_ROOT):
+        listed = " ".join(_ALLOWED_AT_ROOT.values())
+        why = f"only [{listed}] fields are allowed at the root of the schema if the status subresource is enabled"
+        return [field_errors.invalid(path, raw, why)]
+    return []
+
+
+_Found = tuple[list[FieldError], list[FieldError]]
+
+
+def _walk(raw: Raw, path: str, place: _Place, *, is_root: bool = False) -> _Found:
+    """The errors of a schema and of its rules, from here down."""
+    found = _keyword_errors(raw, path, place)
+    rule_problems: list[FieldError] = []
+    for child, below, child_place in _children(raw, path, place, is_root=is_root):
+        deeper, deeper_rules = _walk(child, below, child_place)
+        found += deeper
+        rule_problems += deeper_rules
+    if raw.get("x-kubernetes-preserve-unknown-fields") is False:
+        below = f"{path}.x-kubernetes-preserve-unknown-fields"
+        found.append(field_errors.invalid(below, False, "must be true or undefined"))
+    found += list_and_map_type_errors(
+        raw,
+        path,
+        non_atomic_sets=place.leniency.non_atomic_sets,
+        loose_map_keys=place.leniency.loose_map_keys,
+    )
+    for index, rule in enumerate(objects(raw.get(KEYWORD))):
+        found += _rule_form_errors(rule, raw, f"{path}.{KEYWORD}[{index}]")
+    if not found and place.node is not None:
+        for index, compiled in enumerate(rules_of(place.node)):
+            rule_problems += _rule_errors(compiled, f"{path}.{KEYWORD}[{index}]", place)
+    return found, rule_problems
+
+
+def _children(raw: Raw, path: str, place: _Place, *, is_root: bool) -> list[tuple[Raw, str, _Place]]:
+    node = place.node
+    children = []
+    additional = schema(raw, "additionalProperties")
+    if additional is not None:
+        reason = place.defaults_forbidden
+        if place.inside_meta:
+            reason = "inside additionalProperties applying to object metadata"
+        below = place.below(node.additional if node is not None else None, defaults_forbidden=reason)
+        children.append((additional, f"{path}.additionalProperties", below))
+    is_resource = is_root or flag(raw, "x-kubernetes-embedded-resource")
+    for name, each in properties(raw).items():
+        below = place.below(node.property(name) if node is not None else None)
+        if text(raw, "x-kubernetes-map-type") not in ("", "granular", "atomic"):
+            below = replace(below, uncorrelatable=below.uncorrelatable or path)
+        if is_resource and name in _META_FIELDS:
+            below = replace(below, inside_meta=True)
+            if is_root:
+                below = replace(below, defaults_forbidden=f"in top-level {name}")
+        children.append((each, f"{path}.properties[{name}]", below))
+    nowhere = place.below(None)
+    negated = schema(raw, "not")
+    if negated is not None:
+        children.append((negated, f"{path}.not", nowhere))
+    for keyword in ("allOf", "oneOf", "anyOf"):
+        for index, each in enumerate(schemas(raw, keyword)):
+            children.append((each, f"{path}.{keyword}[{index}]", nowhere))
+    for name, each in properties(raw, "definitions").items():
+        children.append((each, f"{path}.definitions[{name}]", nowhere))
+    items = schema(raw, "items")
+    if items is not None:
+        below = place.below(node.items if node is not None else None)
+        if text(raw, "x-kubernetes-list-type") != "map":
+            below = replace(below, uncorrelatable=below.uncorrelatable or path)
+        children.append((items, f"{path}.items", below))
+    return children
+
+
+def _keyword_errors(raw: Raw, path: str, place: _Place) -> list[FieldError]:
+    found = []
+    kind = text(raw, "type")
+    if kind and kind not in _TYPES and not place.leniency.unknown_types:
+        found.append(field_errors.not_supported(f"{path}.type", kind, _TYPES))
+    if raw.get("default") is not None and place.defaults_forbidden is not None:
+        why = f"must not be set {place.defaults_forbidden}"
+        found.append(field_errors.forbidden(f"{path}.default", why))
+    found += [
+        field_errors.forbidden(f"{path}.{keyword}", f"{keyword} is not supported")
+        for keyword in _UNSUPPORTED
+        if raw.get(keyword) is not None
+    ]
+    if kind == "null":
+        why = "type cannot be set to null, use nullable as an alternative"
+        found.append(field_errors.forbidden(f"{path}.type", why))
+    if isinstance(raw.get("items"), list):
+        found.append(field_errors.forbidden(f"{path}.items", "items must be a schema object and not an array"))
+    if place.inside_meta and flag(raw, "x-kubernetes-embedded-resource"):
+        below = f"{path}.x-kubernetes-embedded-resource"
+        found.append(field_errors.forbidden(below, "must not be used inside of resource meta"))
+    if flag(raw, "uniqueItems"):
+        why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
+        found.append(field_errors.forbidden(f"{path}.uniqueItems", why))
+    additional = raw.get("additionalProperties")
+    if properties(raw) and (isinstance(additional, dict) or additional is False):
+        why = "additionalProperties and properties are mutual exclusive"
+        found.append(field_errors.forbidden(f"{path}.additionalProperties", why))
+    return found
+
+
+def _rule_form_errors(rule: Raw, raw: Raw, path: str) -> list[FieldError]:
+    found = []
+    expression, message = text(rule, "rule").strip(), text(rule, "message")
+    if not expression:
+        found.append(field_errors.required(f"{path}.rule", "rule is not specified"))
+    elif message and not message.strip():
+        found.append(field_errors.invalid(f"{path}.message", message, "must be non-empty if specified"))
+    elif _has_newline(message.strip()):
+        found.append(field_errors.invalid(f"{path}.message", message, "must not contain line breaks"))
+    elif _has_newline(expression) and not message.strip():
+        why = "message must be specified if rule contains line breaks"
+        found.append(field_errors.required(f"{path}.message", why))
+    if text(rule, "messageExpression") and not text(rule, "messageExpression").strip():
+        why = "messageExpression must be non-empty if specified"
+        found.append(field_errors.required(f"{path}.messageExpression", why))
+    reason = rule.get("reason")
+    if reason is not None and reason not in _REASONS:
+        found.append(field_errors.not_supported(f"{path}.reason", reason, _REASONS))
+    return found + _field_path_errors(text(rule, "fieldPath"), raw, f"{path}.fieldPath")
+
+
+def _field_path_errors(value: str, raw: Raw, path: str) -> list[FieldError]:
+    if not value:
+        return []
+    found = []
+    if not value.strip():
+        found.append(field_errors.invalid(path, value, "must be non-empty if specified"))
+    if _has_newline(value):
+        found.append(field_errors.invalid(path, value, "must not contain line breaks"))
+    try:
+        field_paths.resolve(value, raw)
+    except ValueError:
+        found.append(field_errors.invalid(path, value, "must be a valid path"))
+    return found
+
+
+def _has_newline(value: str) -> bool:
+    return "\n" in value or "\r" in value
+
+
+def _rule_errors(rule: Rule, path: str, place: _Place) -> list[FieldError]:
+    found = []
+    raw = rule.raw
+    if rule.program is not None:
+        times = place.cardinality if place.cardinality is not None else rule.cardinality
+        found += _cost_errors(rule.program.estimated_cost.maximum * times, "rule", path, place)
+    if rule.problem:
+        found.append(field_errors.invalid(f"{path}.rule", raw, rule.problem))
+    if rule.message_problem:
+        found.append(field_errors.invalid(f"{path}.messageExpression", raw, rule.message_problem))
+    elif rule.message_program is not None:
+        cost = rule.message_program.estimated_cost.maximum
+        found += _cost_errors(cost, "messageExpression", path, place)
+    if rule.program is not None and rule.program.uses_old_self:
+        if place.uncorrelatable is not None:
+            why = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {place.uncorrelatable}"
+            found.append(field_errors.invalid(f"{path}.rule", raw.get("rule"), why))
+    elif raw.get("optionalOldSelf") is not None:
+        why = "may not be set if oldSelf is not used in rule"
+        found.append(field_errors.invalid(f"{path}.optionalOldSelf", raw["optionalOldSelf"], why))
+    return found
+
+
+def _cost_errors(cost: int, what: str, path: str, place: _Place) -> list[FieldError]:
+    place.costs.observe(f"{path}.{what}", cost)
+    if cost <= cel.EXPRESSION_COST_LIMIT or place.leniency.expensive_rules:
+        return []
+    why = _over_budget(f"estimated {what} cost", cost, cel.EXPRESSION_COST_LIMIT)
+    return [field_errors.forbidden(f"{path}.{what}", why)]
+
+
+def _over_budget(what: str, cost: int, limit: int) -> str:
+    factor = cost / limit
+    shown = "more than 100x" if factor > 100 else f"{factor:f}x" if factor < 1.5 else f"{factor:.1f}x"
+    return (
+        f"{what} exceeds budget by factor of {shown} (try simplifying the rule, or adding maxItems, maxProperties, "
+        "and maxLength where arrays, maps, and strings are declared)"
+    )

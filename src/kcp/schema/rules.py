@@ -1,0 +1,282 @@
+"""``x-kubernetes-validations``: the CEL rules of a schema, compiled and run (KEP-2876).
+
+Follows apiextensions-apiserver's schema/cel: rules run on values that are there; transition rules (those that use ``oldSelf``)
+only where there is an old value to compare with; all rules for one object share a cost budget; and a rule that an unchanged
+value breaks is not held against an update (KEP-4008).
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kcp import cel
+from kcp.api import field_errors
+from kcp.api.field_errors import FieldError
+from kcp.schema import field_paths
+from kcp.schema.correlation import Correlation
+from kcp.schema.explaining import NO_PATH
+from kcp.schema.nodes import Node
+from kcp.schema.reading import flag, objects, text
+
+KEYWORD: Final = "x-kubernetes-validations"
+LONGEST_MESSAGE: Final = 5 * 1024
+_OUT_OF_BUDGET: Final = "validation failed due to running out of cost budget, no further validation rules will be run"
+_BLOCKING: Final = frozenset(
+    {
+        field_errors.NOT_SUPPORTED,
+        field_errors.REQUIRED,
+        field_errors.TOO_LONG,
+        field_errors.TOO_MANY,
+        field_errors.TYPE_INVALID,
+    }
+)
+
+
+@dataclass(slots=True)
+class Rule:
+    """One rule with its programs, or with the reasons why there are none."""
+
+    raw: dict[str, Any]
+    program: cel.Program | None = None
+    problem: str = ""
+    message_program: cel.Program | None = None
+    message_problem: str = ""
+    field_path: str = ""
+    cardinality: int = 0
+
+    @property
+    def shown(self) -> str:
+        """How messages name the rule."""
+        return text(self.raw, "message").strip() or text(self.raw, "rule").strip()
+
+    @property
+    def default_message(self) -> str:
+        """What is said when the rule fails and no message expression says it better."""
+        return text(self.raw, "message").strip() or f"failed rule: {self.shown}"
+
+
+def rules_of(node: Node) -> list[Rule]:
+    """The compiled rules of a node itself."""
+    if node.rules is None:
+        node.rules = _compile(node)
+    rules: list[Rule] = node.rules
+    return rules
+
+
+def _compile(node: Node) -> list[Rule]:
+    raws = objects(node.raw.get(KEYWORD))
+    if not raws:
+        return []
+    is_root = node.is_root or node.embedded
+    type_ = cel.schema_type(node.raw, is_root=is_root)
+    if type_ is None:
+        why = "failed to convert to declType for CEL validation rules"
+        return [Rule(raw, problem=why, message_problem="") for raw in raws]
+    return [_compile_rule(raw, node, type_, is_root=is_root) for raw in raws]
+
+
+def _compile_rule(raw: dict[str, Any], node: Node, type_: cel.SchemaType, *, is_root: bool) -> Rule:
+    rule = Rule(raw, cardinality=type_.cardinality)
+    optional = flag(raw, "optionalOldSelf")
+    expression = text(raw, "rule")
+    if not expression.strip():
+        return rule
+    try:
+        rule.program = cel.compile_rule(expression, type_, is_root=is_root, optional_old_self=optional)
+    except cel.CompilationError as problem:
+        rule.problem = _described(problem, "compilation failed: ")
+        return rule
+    message = text(raw, "messageExpression")
+    if message:
+        try:
+            rule.message_program = cel.compile_rule(
+                message, type_, is_root=is_root, optional_old_self=optional, result="string"
+            )
+        except cel.CompilationError as problem:
+            rule.message_problem = _described(problem, "messageExpression compilation failed: ")
+    path = text(raw, "fieldPath")
+    if path:
+        try:
+            rule.field_path = field_paths.resolve(path, node.raw)[0]
+        except ValueError:
+            rule.field_path = ""
+    return rule
+
+
+def _described(problem: cel.CompilationError, prefix: str) -> str:
+    return f"{prefix}{problem}" if problem.line else str(problem)
+
+
+def rule_errors(
+    root: Node, obj: Any, old: Any, correlation: Correlation | None, found: Sequence[FieldError]
+) -> list[FieldError]:
+    """Run all rules on an object whose other errors are ``found``; some of those make rules pointless."""
+    if any(error.type in _BLOCKING for error in found):
+        why = (
+            "some validation rules were not checked because the object was invalid; "
+            "correct the existing errors to complete validation"
+        )
+        return [field_errors.invalid(NO_PATH, None, why)]
+    run = _Run()
+    with contextlib.suppress(_StopError):
+        run.visit(root, obj, old, "", _Ratchet(correlation, None))
+    return run.errors
+
+
+class _StopError(Exception):
+    """No further rules are run for this object."""
+
+
+@dataclass(slots=True)
+class _Ratchet:
+    """What decides whether a value is unchanged: its own correlation, else its nearest parent's."""
+
+    current: Correlation | None
+    parent: Correlation | None
+
+    @property
+    def forgives(self) -> bool:
+        decisive = self.current if self.current is not None else self.parent
+        return decisive is not None and decisive.unchanged
+
+    def key(self, name: str) -> "_Ratchet":
+        if self.current is None:
+            return self
+        if self.parent is None and name in ("apiVersion", "kind"):
+            return _Ratchet(None, None)
+        return _Ratchet(self.current.key(name), self.current)
+
+    def index(self, index: int) -> "_Ratchet":
+        return self if self.current is None else _Ratchet(self.current.index(index), self.current)
+
+
+class _Run:
+    """One object's walk along the rules of its schema."""
+
+    def __init__(self) -> None:
+        self.errors: list[FieldError] = []
+        self.budget = cel.Budget(cel.RUNTIME_COST_BUDGET)
+
+    def visit(self, node: Node, value: Any, old: Any, path: str, ratchet: _Ratchet) -> None:
+        if value is None or not has_rules(node):
+            return
+        for rule in rules_of(node):
+            self._apply(rule, node, value, old, path, ratchet)
+        if type(value) is dict:
+            self._visit_map(node, value, old if type(old) is dict else {}, path, ratchet)
+        elif type(value) is list and node.items is not None and has_rules(node.items):
+            items = Correlation(value, old, node)
+            for index, child in enumerate(value):
+                before = items.index(index) if type(old) is list else None
+                below = f"{path}[{index}]"
+                self.visit(node.items, child, before.old if before else None, below, ratchet.index(index))
+
+    def _visit_map(self, node: Node, value: dict[str, Any], old: dict[str, Any], path: str, ratchet: _Ratchet) -> None:
+        for key, child in value.items():
+            if key in node.property_schemas:
+                below = f"{path}.{key}" if path else key
+                self.visit(node.property(key), child, old.get(key), below, ratchet.key(key))
+            elif node.additional is not None:
+                self.visit(node.additional, child, old.get(key), f"{path}[{key}]", ratchet.key(key))
+
+    def _apply(self, rule: Rule, node: Node, value: Any, old: Any, path: str, ratchet: _Ratchet) -> None:
+        where = path or NO_PATH
+        kind = text(node.raw, "type")
+        if self.budget.remaining <= 0:
+            self._stop(field_errors.invalid(where, kind, _OUT_OF_BUDGET))
+        if rule.program is None:
+            if rule.problem:
+                self.errors.append(field_errors.invalid(where, kind, f"rule compile error: {rule.problem}"))
+            return
+        transition = rule.program.uses_old_self
+        if transition and old is None and not flag(rule.raw, "optionalOldSelf"):
+            return
+        before = cel.ABSENT if old is None else old
+        try:
+            if rule.program.evaluate(value, before, self.budget) is True:
+                return
+        except cel.BudgetExceededError as problem:
+            why = _OUT_OF_BUDGET
+            if problem.per_call:
+                why = (
+                    f"'{problem}': no further validation rules will be run "
+                    f"due to call cost exceeds limit for rule: {rule.shown}"
+                )
+            self._stop(field_errors.invalid(where, kind, why))
+        except cel.EvaluationError as problem:
+            self.errors.append(field_errors.invalid(where, kind, _evaluation_problem(problem, rule)))
+            return
+        below = rule.field_path
+        if below:
+            where = below if not path else path + ("" if below.startswith("[") else ".") + below
+        message = self._message(rule, value, before, where, kind)
+        if transition or not ratchet.forgives:
+            self.errors.append(_failure(rule, where, value, message))
+
+    def _message(self, rule: Rule, value: Any, before: Any, where: str, kind: str) -> str:
+        if rule.message_program is None:
+            return rule.default_message
+        try:
+            message = rule.message_program.evaluate(value, before, self.budget)
+        except cel.BudgetExceededError as problem:
+            why = (
+                "messageExpression evaluation failed due to running out of cost budget, "
+                "no further validation rules will be run"
+            )
+            if problem.per_call:
+                expression = text(rule.raw, "messageExpression")
+                why = (
+                    "no further validation rules will be run due to call cost exceeds limit "
+                    f'for messageExpression: "{expression}"'
+                )
+            self._stop(field_errors.invalid(where, kind, why))
+        except cel.EvaluationError:
+            return rule.default_message
+        trimmed = message.strip() if isinstance(message, str) else ""
+        if not trimmed or "\n" in trimmed or len(trimmed.encode()) > LONGEST_MESSAGE:
+            return rule.default_message
+        return trimmed
+
+    def _stop(self, error: FieldError) -> None:
+        self.errors.append(error)
+        raise _StopError
+
+
+def _evaluation_problem(problem: cel.EvaluationError, rule: Rule) -> str:
+    if str(problem).startswith("no such overload"):
+        return (
+            f"'{problem}': call arguments did not match a supported operator, function or macro signature "
+            f"for rule: {rule.shown}"
+        )
+    return f"{problem} evaluating rule: {rule.shown}"
+
+
+def _failure(rule: Rule, where: str, value: Any, message: str) -> FieldError:
+    shown = field_errors.ABSENT if type(value) in (dict, list) else value
+    reason = text(rule.raw, "reason")
+    if reason == field_errors.FORBIDDEN:
+        return field_errors.forbidden(where, message)
+    if reason == field_errors.REQUIRED:
+        return field_errors.required(where, message)
+    if reason == field_errors.DUPLICATE:
+        return FieldError(field_errors.DUPLICATE, where, shown)
+    return FieldError(field_errors.INVALID, where, shown, message)
+
+
+def has_rules(node: Node) -> bool:
+    """Whether there are rules at a node or below it; looked for once."""
+    if node.has_rules is None:
+        node.has_rules = _mentions_rules(node, set())
+    return node.has_rules
+
+
+def _mentions_rules(node: Node, seen: set[int]) -> bool:
+    if id(node) in seen:
+        return False
+    seen.add(id(node))
+    if node.raw.get(KEYWORD):
+        return True
+    children = [node.property(name) for name in node.property_schemas]
+    children += [child for child in (node.items, node.additional) if child is not None]
+    return any(_mentions_rules(child, seen) for child in children)
