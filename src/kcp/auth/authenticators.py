@@ -86,8 +86,9 @@ class ClientCertificates:
             return now + 60, None
         policy = verification.PolicyBuilder().store(verification.Store(self._authorities))
         policy = policy.time(dt.datetime.fromtimestamp(now, dt.UTC))
-        anything = verification.ExtensionPolicy.permit_all()
-        policy = policy.extension_policies(ca_policy=anything, ee_policy=anything)
+        leaf_rules = verification.ExtensionPolicy.permit_all()
+        authority_rules = leaf_rules.require_present(x509.BasicConstraints, verification.Criticality.AGNOSTIC, None)
+        policy = policy.extension_policies(ca_policy=authority_rules, ee_policy=leaf_rules)
         between = [x509.load_pem_x509_certificate(text.encode()) for text in intermediates]
         try:
             policy.build_client_verifier().verify(certificate, between)

@@ -1,0 +1,62 @@
+"""Flags in groups, so that a long ``--help`` can be read; durations and paths as Kubernetes' components take them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+", re.ASCII)
+_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", re.ASCII)
+
+
+class Duration(click.ParamType[float]):
+    """``90s``, ``1h30m``, or plain seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, (int, float)):
+            return float(value)
+        text = str(value)
+        if text.isascii() and text.isdigit():
+            return float(text)
+        if not _DURATION.fullmatch(text):
+            self.fail(f'"{text}" is not a duration: say 90s, 5m or 1h30m', param, ctx)
+        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+class GroupedOption(click.Option):
+    """An option that is shown under a heading."""
+
+    def __init__(self, *args: Any, heading: str = "", **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.heading = heading
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists options under their headings, in the order in which they are declared."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        headings: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                heading = getattr(param, "heading", "") or "Other"
+                headings.setdefault(heading, []).append(record)
+        for heading, records in headings.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def group(heading: str) -> Callable[..., Callable[[Callable[..., Any]], Callable[..., Any]]]:
+    """A ``click.option`` for the options under one heading."""
+
+    def option(*names: str, **more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        more.setdefault("show_default", True)
+        return click.option(*names, cls=GroupedOption, heading=heading, **more)
+
+    return option

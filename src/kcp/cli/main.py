@@ -1,0 +1,19 @@
+"""``kcp``: the commands. Each command imports what it needs when it runs, since `kcp --help` must not wait for a server."""
+
+from __future__ import annotations
+
+import click
+
+from kcp import __version__
+from kcp.cli.completion import completion
+from kcp.cli.start import start
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="kcp", message="%(prog)s %(version)s")
+def main() -> None:
+    """A Kubernetes API server without Kubernetes, for many isolated logical clusters."""
+
+
+main.add_command(start)
+main.add_command(completion)

@@ -1,0 +1,167 @@
+"""``kcp start``: run a server until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from kcp import __version__
+from kcp.cli import flags
+from kcp.server.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
+
+if TYPE_CHECKING:
+    from kcp.server.running import ServerProcess
+
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_DURATION: Final = flags.Duration()
+_COUNT: Final = click.IntRange(min=0)
+_LOGS_REQUESTS_FROM: Final = 2
+
+_serving = flags.group("Serving")
+_storage = flags.group("Storage")
+_authentication = flags.group("Authentication")
+_limits = flags.group("Limits")
+_logging = flags.group("Logging")
+
+
+@click.command(cls=flags.GroupedCommand)
+@_serving("--bind-address", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 or :: for all.")
+@_serving(
+    "--secure-port",
+    default=6443,
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 picks a free one.",
+)
+@_serving(
+    "--external-hostname",
+    default="",
+    metavar="NAME",
+    show_default=False,
+    help="Host name or address that clients use: put into the kubeconfig and the certificate. [default: the bind address]",
+)
+@_serving(
+    "--tls-cert-file",
+    type=_FILE,
+    help="Serving certificate in PEM form, with intermediate ones behind it. [default: made here]",
+)
+@_serving("--tls-private-key-file", type=_FILE, help="Private key of --tls-cert-file.")
+@_serving(
+    "--tls-san",
+    "tls_sans",
+    multiple=True,
+    metavar="NAME",
+    help="Further host name or address for the serving certificate that is made; may be repeated.",
+)
+@_storage(
+    "--root-directory",
+    default=".kcp",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory for everything that the server keeps.",
+)
+@_storage(
+    "--durability",
+    default="full",
+    type=click.Choice(DURABILITIES),
+    help="full: a write is acknowledged when it is on the disk. relaxed: power loss may take the last moments.",
+)
+@_storage(
+    "--history-retention",
+    default="5m",
+    type=_DURATION,
+    help="How long superseded states are kept, for watches and lists that resume.",
+)
+@_storage("--event-ttl", default="1h", type=_DURATION, help="How long Events are kept.")
+@_authentication(
+    "--client-ca-file",
+    type=_FILE,
+    help="Authorities, in PEM form, whose client certificates are accepted beside those of the server's own.",
+)
+@_authentication("--token-auth-file", type=_FILE, help='Bearer tokens: CSV lines of token,user,uid,"group1,group2".')
+@_authentication(
+    "--anonymous-auth",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    help="Serve requests without credentials as system:anonymous; otherwise they get 401.",
+)
+@_limits(
+    "--max-requests-inflight",
+    default=400,
+    type=_COUNT,
+    help="Reading requests served at one time; more get 429. 0 is no limit.",
+)
+@_limits(
+    "--max-mutating-requests-inflight",
+    default=200,
+    type=_COUNT,
+    help="Writing requests served at one time; more get 429. 0 is no limit.",
+)
+@_limits(
+    "--request-timeout", default="1m", type=_DURATION, help="How long a write may take before its request gets 504."
+)
+@_limits(
+    "--min-request-timeout",
+    default="30m",
+    type=_DURATION,
+    help="Shortest time that a watch is kept open when the client asks for none; the time is random, up to twice this.",
+)
+@_limits(
+    "--shutdown-delay-duration",
+    default="0s",
+    type=_DURATION,
+    help="How long requests are still served, with /readyz failing, after the signal to stop.",
+)
+@_limits(
+    "--shutdown-grace-period",
+    default="1s",
+    type=_DURATION,
+    help="How long requests that are under way may take after that.",
+)
+@_logging(
+    "-v",
+    "--v",
+    "verbosity",
+    default=0,
+    type=_COUNT,
+    metavar="LEVEL",
+    help="Log level: 2 logs each request, 4 what helps to find faults.",
+)
+@_logging("--log-format", default="text", type=click.Choice(LOG_FORMATS), help="Form of the log lines on stderr.")
+def start(verbosity: int, log_format: str, **choices: Any) -> None:
+    """Start a server.
+
+    Makes an authority, certificates and an administrator on the first start, writes a kubeconfig for the administrator to
+    <root-directory>/data/admin.kubeconfig, and serves until SIGTERM or SIGINT.
+    """
+    from kcp.cli import log_formats
+    from kcp.server import running
+
+    log_formats.set_up(log_format, verbosity)
+    configuration = Configuration(**choices, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
+    try:
+        running.run(configuration, announce)
+    except ConfigurationError as error:
+        click.echo(f"kcp: {error}", err=True)
+        sys.exit(1)
+
+
+def announce(process: ServerProcess) -> None:
+    """Say where the server is and how to reach it."""
+    path = process.kubeconfig
+    click.echo(
+        f"kcp {__version__} is ready at {process.url} (logical cluster root; others at /clusters/<name>)\n"
+        f"kubeconfig: {path}\n\n    export KUBECONFIG={_quoted(str(path))}\n"
+    )
+    sys.stdout.flush()
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)

@@ -1,0 +1,49 @@
+"""Putting the parts together: a registry over a store, with the built-in types and the authorizer they ask."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+import orjson
+
+from kcp.api import metadata
+from kcp.auth.authorizers import Authorizer, BasicAuthorizer
+from kcp.registry.catalog import Catalog
+from kcp.registry.registry import Registry
+from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store
+
+DEFAULT_EVENT_LIFETIME: Final = 3600
+_IDENTITY: Final = Key("servers.kcp.io", "", "", "identity")
+
+
+async def compose_registry(
+    store: Store, *, authorizer: Authorizer | None = None, event_lifetime: int = DEFAULT_EVENT_LIFETIME
+) -> Registry:
+    """The verbs over a store. The first write of a new log is its identity, from which what is virtual gets its UIDs."""
+    from kcp.builtin import resource_types
+
+    uid, created = await log_identity(store)
+    types = resource_types(
+        server_uid=uid,
+        created=created,
+        event_lifetime=event_lifetime,
+        authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
+    )
+    return Registry(store, Catalog(store, types))
+
+
+async def log_identity(store: Store) -> tuple[str, str]:
+    """The UID of a log and when it began; made when the log is new."""
+    found = store.get(_IDENTITY)
+    if found is None:
+        content = {"uid": str(uuid.uuid4()), "created": metadata.now()}
+        try:
+            await store.write([Change(_IDENTITY, orjson.dumps(content), expected=ABSENT)])
+        except PreconditionFailedError as error:
+            found = error.actual
+        else:
+            return content["uid"], content["created"]
+    assert found is not None
+    read = orjson.loads(found.value)
+    return read["uid"], read["created"]

@@ -1,0 +1,55 @@
+"""What an operator may choose of a server; `kcp start` has a flag for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+DURABILITIES: Final = ("full", "relaxed")
+LOG_FORMATS: Final = ("text", "json")
+
+
+class ConfigurationError(Exception):
+    """A server cannot start like this; the message is one line that says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The choices. Durations are in seconds; a limit of 0 is no limit."""
+
+    bind_address: str = "127.0.0.1"
+    secure_port: int = 6443
+    external_hostname: str = ""
+    root_directory: Path = field(default_factory=lambda: Path(".kcp"))
+    tls_cert_file: Path | None = None
+    tls_private_key_file: Path | None = None
+    tls_sans: tuple[str, ...] = ()
+    client_ca_file: Path | None = None
+    token_auth_file: Path | None = None
+    anonymous_auth: bool = True
+    durability: str = "full"
+    history_retention: float = 300.0
+    event_ttl: float = 3600.0
+    max_requests_inflight: int = 400
+    max_mutating_requests_inflight: int = 200
+    min_request_timeout: float = 1800.0
+    request_timeout: float = 60.0
+    shutdown_delay_duration: float = 0.0
+    shutdown_grace_period: float = 1.0
+    log_requests: bool = False
+
+    @property
+    def data_directory(self) -> Path:
+        """Where everything is that the server writes."""
+        return self.root_directory / "data"
+
+    def check(self) -> None:
+        """Raise ConfigurationError for combinations that mean nothing."""
+        if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
+            raise ConfigurationError("--tls-cert-file and --tls-private-key-file must be given together")
+        if self.durability not in DURABILITIES:
+            raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")
+        highest = 65535
+        if not 0 <= self.secure_port <= highest:
+            raise ConfigurationError(f"--secure-port must be between 0 and {highest}, not {self.secure_port}")

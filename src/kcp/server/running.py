@@ -1,0 +1,216 @@
+"""A whole server: its directory, identity, store, registry, controllers and listener, started and stopped in order.
+
+Any number of servers can run in one interpreter, at the same time or one after the other: nothing here is global. `run`
+is what `kcp start` does around one: signals, and an exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from kcp.server import listening
+from kcp.server.configuration import Configuration, ConfigurationError
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from kcp.auth.users import User
+    from kcp.registry.registry import Registry
+    from kcp.server.application import Application
+    from kcp.server.identity import Identity
+    from kcp.server.listening import Listening
+    from kcp.store.contract import Store
+
+logger: Final = logging.getLogger("kcp.server")
+
+_DIRECTORY_MODE: Final = 0o700
+_AT_ONCE: Final = 130
+
+
+class ServerProcess:
+    """One server. `start`, then `stop`; not to be started again."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.address: tuple[str, int] = ("", 0)
+        self.url = ""
+        self.ready = False
+        self.stopping = False
+        self._stack = contextlib.AsyncExitStack()
+        self.identity: Identity | None = None
+        self.registry: Registry | None = None
+        self.application: Application | None = None
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.configuration.data_directory / "admin.kubeconfig"
+
+    async def start(self) -> None:
+        """Return when the server is ready. Raises ConfigurationError when it cannot start; nothing is left running then."""
+        self.configuration.check()
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        from kcp.server import connections, identity
+
+        configuration = self.configuration
+        self._stack.callback(_lock(configuration))
+        listener = listening.bind(configuration.bind_address, configuration.secure_port)
+        self._stack.callback(listener.close)
+        host, port = identity.reachable_host(configuration), listener.getsockname()[1]
+        self.address = (host, port)
+        self.url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        self.identity = identity.prepare(configuration)
+        store = await self._open_store()
+        self.application = await self._compose(store, self.identity)
+        http = self._listen(listener, self.application, self.identity)
+        await http.start()
+        sweeper = asyncio.create_task(connections.sweep(self.application.watches))
+        self._stack.push_async_callback(self._stop_serving, http, sweeper)
+        identity.write_kubeconfig(self.identity, host, port)
+        self.ready = True
+
+    async def _open_store(self) -> Store:
+        from kcp.store.sqlite import open_store
+
+        store = open_store(self.configuration.data_directory / "kcp.db", durability=self.configuration.durability)
+        self._stack.push_async_callback(store.close)
+        return store
+
+    async def _compose(self, store: Store, identity: Identity) -> Application:
+        from kcp.auth.authenticators import BearerTokens, ClientCertificates
+        from kcp.auth.authorizers import BasicAuthorizer
+        from kcp.auth.tokens import StaticTokens
+        from kcp.auth.users import MASTERS, authenticated
+        from kcp.controllers.manager import Manager
+        from kcp.server.application import Application
+        from kcp.server.composition import compose_registry
+        from kcp.server.identity import ADMINISTRATOR
+
+        configuration = self.configuration
+        authorizer = BasicAuthorizer()
+        self.registry = await compose_registry(
+            store, authorizer=authorizer, event_lifetime=int(configuration.event_ttl)
+        )
+        manager = Manager(self.registry)
+        await manager.start()
+        self._stack.push_async_callback(manager.stop)
+        administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
+        tokens = [(identity.admin_token, administrator), *_tokens(configuration)]
+        return Application(
+            self.registry,
+            authorizer=authorizer,
+            certificates=ClientCertificates(identity.client_authority_bundles),
+            tokens=BearerTokens([StaticTokens(tokens)]),
+            anonymous=configuration.anonymous_auth,
+            max_reading=configuration.max_requests_inflight,
+            max_mutating=configuration.max_mutating_requests_inflight,
+            min_request_timeout=configuration.min_request_timeout,
+            request_timeout=configuration.request_timeout,
+            server_address=f"{self.address[0]}:{self.address[1]}",
+            log_requests=configuration.log_requests,
+            ready_checks={
+                "poststarthook/start-controllers": lambda: None if self.ready else "not finished",
+                "shutdown": lambda: "process is shutting down" if self.stopping else None,
+            },
+        )
+
+    def _listen(self, listener: socket.socket, application: Application, identity: Identity) -> Listening:
+        return listening.Listening(
+            application,
+            listener,
+            certificate=identity.serving_certificate,
+            key=identity.serving_key,
+            client_authorities=identity.client_authorities,
+            grace=self.configuration.shutdown_grace_period,
+        )
+
+    async def _stop_serving(self, http: Listening, sweeper: asyncio.Task[None]) -> None:
+        assert self.application is not None
+        sweeper.cancel()
+        self.application.watches.end_all()
+        await http.stop()
+        await self.application.mutations.drained(self.configuration.shutdown_grace_period)
+
+    async def stop(self) -> None:
+        """Say that the server is not ready any more, end the watches, finish what is under way, and close everything."""
+        self.stopping = True
+        if self.configuration.shutdown_delay_duration:
+            await asyncio.sleep(self.configuration.shutdown_delay_duration)
+        await self._stack.aclose()
+
+
+def _tokens(configuration: Configuration) -> list[tuple[str, User]]:
+    from kcp.auth.tokens import TokenFileError, read_token_file
+
+    path = configuration.token_auth_file
+    if path is None:
+        return []
+    try:
+        return read_token_file(path)
+    except OSError as error:
+        raise ConfigurationError(f"--token-auth-file: cannot read {path}: {error.strerror}") from error
+    except TokenFileError as error:
+        raise ConfigurationError(f"--token-auth-file: {error}") from error
+
+
+def _lock(configuration: Configuration) -> Callable[[], None]:
+    """Take the data directory for this server; returns what gives it back. Raises ConfigurationError."""
+    folder = configuration.data_directory
+    try:
+        for directory in (configuration.root_directory, folder):
+            if not directory.is_dir():
+                directory.mkdir(mode=_DIRECTORY_MODE, parents=True)
+        folder.chmod(_DIRECTORY_MODE)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write to {error.filename}: {error.strerror}; choose another directory with --root-directory"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise ConfigurationError(
+            f"another kcp server uses {folder}; stop it, or choose another directory with --root-directory"
+        ) from error
+    return lambda: os.close(handle)
+
+
+async def serve_until_signalled(process: ServerProcess, announce: Callable[[ServerProcess], None]) -> None:
+    """Start, announce, wait for SIGTERM or SIGINT, stop. A second signal ends the process at once."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def on_signal() -> None:
+        if asked.is_set():
+            os._exit(_AT_ONCE)
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    await process.start()
+    announce(process)
+    await asked.wait()
+    logger.info("stopping")
+    await process.stop()
+
+
+def run(configuration: Configuration, announce: Callable[[ServerProcess], None]) -> None:
+    """Run a server until it is told to stop. Raises ConfigurationError when it cannot start."""
+    import uvloop
+
+    uvloop.run(serve_until_signalled(ServerProcess(configuration), announce))

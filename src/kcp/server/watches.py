@@ -1,0 +1,231 @@
+"""Watch requests: the frames of a registry's watch as a stream over HTTP, or as messages over WebSocket.
+
+Follows the API concepts page "Efficient detection of changes". All frames that are ready go out in one piece. A stream
+ends when its time is over, when its place in the log is lost (an ``ERROR`` event), when the client has gone, or when the
+server stops; to a client the first and the last are a normal end, after which it resumes by resource version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import orjson
+
+from kcp.api import errors
+from kcp.registry.registry import Registry
+from kcp.registry.representations import Representation
+from kcp.registry.requests import ListOptions, RequestContext, Target
+from kcp.registry.watching import WatchStream, joined
+from kcp.server import queries
+from kcp.server.exchanges import Exchange
+from kcp.server.metrics import Metrics, type_labels
+from kcp.store.contract import StoreClosedError
+
+BOOKMARK_INTERVAL: Final = 60.0
+STALLED_AFTER: Final = 30.0
+"""Seconds that a client may take to accept one piece."""
+_GONE: Final = 410
+_LOOP_SHARE: Final = 0.004
+
+SendFrames = Callable[[Sequence[bytes]], Awaitable[None]]
+
+
+class Session:
+    """One running watch, and the means to end it from elsewhere."""
+
+    __slots__ = ("_task", "ended", "events", "exchange", "sending_since", "transport", "waiting")
+
+    def __init__(self, exchange: Exchange, transport: str) -> None:
+        self._task = asyncio.current_task()
+        self.exchange = exchange
+        self.transport = transport
+        self.ended = False
+        self.waiting = False
+        self.sending_since = 0.0
+        self.events = 0
+
+    def end(self, *, at_once: bool = False) -> None:
+        """End the stream: after the piece that is being sent, or without waiting for that."""
+        already, self.ended = self.ended, True
+        if self._task is not None and ((self.waiting and not already) or at_once):
+            self._task.cancel()
+
+
+class Watches:
+    """The watches that are being served."""
+
+    def __init__(self, registry: Registry, metrics: Metrics, min_request_timeout: float) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._shortest = min_request_timeout
+        self.sessions: set[Session] = set()
+        self._stopping = False
+        self._running = {
+            transport: metrics.long_running.labels(transport) for transport in ("HTTP/1.1", "HTTP/2", "WebSocket")
+        }
+
+    def end_all(self) -> None:
+        """End every stream, and those that are still to come at once: the server stops."""
+        self._stopping = True
+        for session in tuple(self.sessions):
+            session.end()
+
+    def end_stalled(self) -> None:
+        """Cut the streams whose clients do not read."""
+        latest = time.monotonic() - STALLED_AFTER
+        for session in tuple(self.sessions):
+            if 0.0 < session.sending_since < latest:
+                session.end(at_once=True)
+
+    async def serve(
+        self,
+        exchange: Exchange,
+        context: RequestContext,
+        target: Target,
+        options: ListOptions,
+        representation: Representation,
+    ) -> None:
+        """Answer a watch request over HTTP. Raises StatusError for what is refused before the stream begins."""
+        if exchange.scope["method"] == "HEAD":
+            raise errors.method_not_supported(target.type.resource, "watch")
+        seconds = self._lifetime(exchange)
+        watch = await self._open(context, target, options, representation)
+        exchange.stream = True
+        await exchange.begin(200, b"application/json")
+        if isinstance(watch, errors.StatusError):
+            await exchange.finish(error_frame(watch))
+            return
+
+        async def send(frames: Sequence[bytes]) -> None:
+            await exchange.send_more(joined(frames))
+
+        transport = "HTTP/2" if exchange.scope["http_version"].startswith("2") else "HTTP/1.1"
+        try:
+            await exchange.send_more(b"")
+            await self._run(exchange, transport, watch, seconds, options.allow_bookmarks, send)
+        finally:
+            watch.close()
+        await exchange.finish()
+
+    async def serve_messages(
+        self,
+        exchange: Exchange,
+        context: RequestContext,
+        target: Target,
+        options: ListOptions,
+        representation: Representation,
+        accept: Callable[[], Awaitable[None]],
+        send_text: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        """Answer a watch request over WebSocket, one event a message. Raises StatusError before ``accept`` has been called."""
+        seconds = self._lifetime(exchange)
+        watch = await self._open(context, target, options, representation)
+        exchange.stream = True
+        await accept()
+        if isinstance(watch, errors.StatusError):
+            await send_text(error_frame(watch))
+            return
+
+        async def send(frames: Sequence[bytes]) -> None:
+            for frame in frames:
+                await send_text(frame)
+
+        try:
+            await self._run(exchange, "WebSocket", watch, seconds, options.allow_bookmarks, send)
+        finally:
+            watch.close()
+
+    def _lifetime(self, exchange: Exchange) -> float:
+        """How long a watch may last: what the client asks for, or a random time so that not all come back at once."""
+        assert exchange.info is not None
+        asked = queries.timeout_seconds(exchange.info.query)
+        return float(asked) if asked is not None else self._shortest * (1.0 + random.random())  # noqa: S311 - a spread
+
+    async def _open(
+        self, context: RequestContext, target: Target, options: ListOptions, representation: Representation
+    ) -> WatchStream | errors.StatusError:
+        """The stream, or why its place in the log is gone: that is told in the stream, as kube-apiserver does."""
+        try:
+            return await self._registry.watch(context, target, options, representation)
+        except errors.StatusError as error:
+            if error.code != _GONE:
+                raise
+            return error
+
+    async def _run(
+        self,
+        exchange: Exchange,
+        transport: str,
+        watch: WatchStream,
+        seconds: float,
+        bookmarks: bool,
+        send: SendFrames,
+    ) -> None:
+        """Send what a watch gives until it ends; returns for every end that is not a failure."""
+        session = Session(exchange, transport)
+        gone = asyncio.ensure_future(exchange.disconnected())
+        gone.add_done_callback(lambda _: session.end())
+        running = self._running[transport]
+        self.sessions.add(session)
+        running.inc()
+        if self._stopping:
+            session.ended = True
+        try:
+            await self._pump(session, watch, seconds, bookmarks, send)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not session.ended or task is None:
+                raise
+            task.uncancel()
+        finally:
+            gone.cancel()
+            self.sessions.discard(session)
+            running.dec()
+            if session.events:
+                assert exchange.type is not None
+                labels = type_labels(exchange.type)
+                self._metrics.watch_events.labels(*labels).inc(session.events)
+                self._metrics.watch_bytes.labels(*labels).inc(exchange.sent)
+
+    async def _pump(
+        self, session: Session, watch: WatchStream, seconds: float, bookmarks: bool, send: SendFrames
+    ) -> None:
+        clock = time.monotonic
+        now = clock()
+        over = now + seconds
+        bookmark_at = now + BOOKMARK_INTERVAL if bookmarks else over + 1.0
+        yielded = now
+        while not session.ended:
+            session.waiting = True
+            try:
+                frames = await watch.next(min(over, bookmark_at) - now)
+            except errors.StatusError as error:
+                frames = [error_frame(error)]
+                session.ended = True
+            except StoreClosedError:
+                return
+            finally:
+                session.waiting = False
+            now = clock()
+            if now >= bookmark_at and not session.ended:
+                frames = [*frames, watch.bookmark()]
+                bookmark_at = now + BOOKMARK_INTERVAL
+            if frames:
+                session.events += len(frames)
+                session.sending_since = now
+                await send(frames)
+                session.sending_since = 0.0
+                if now - yielded > _LOOP_SHARE:
+                    await asyncio.sleep(0)
+                    yielded = now = clock()
+            if now >= over:
+                return
+
+
+def error_frame(error: errors.StatusError) -> bytes:
+    """The event that says why a watch cannot go on."""
+    return orjson.dumps({"type": "ERROR", "object": error.status()}, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,65 @@
+"""Certificates that are made here, and the users that client certificates stand for."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from kcp.auth import certificates
+from kcp.auth.authenticators import ClientCertificates
+from kcp.auth.users import ALL_AUTHENTICATED, MASTERS
+
+AUTHORITY = certificates.new_authority("test-ca")
+OTHER = certificates.new_authority("other-ca")
+ADMIN = certificates.new_client_identity(AUTHORITY, "admin", ("devs", MASTERS))
+
+
+def test_the_common_name_is_the_user_and_the_organizations_are_the_groups() -> None:
+    user = ClientCertificates([AUTHORITY.certificate]).user((ADMIN.certificate.decode(),))
+    assert user is not None
+    assert (user.name, user.groups) == ("admin", ("devs", MASTERS, ALL_AUTHENTICATED))
+
+
+def test_another_authority_s_certificate_is_a_stranger() -> None:
+    assert ClientCertificates([OTHER.certificate]).user((ADMIN.certificate.decode(),)) is None
+
+
+def test_any_of_several_authorities_will_do() -> None:
+    known = ClientCertificates([OTHER.certificate, AUTHORITY.certificate])
+    assert known.user((ADMIN.certificate.decode(),)) is not None
+
+
+def test_a_serving_certificate_is_no_user() -> None:
+    serving = certificates.new_serving_identity(AUTHORITY, "kcp", ["localhost"])
+    leaf = serving.certificate.decode().partition("-----END CERTIFICATE-----\n")
+    assert ClientCertificates([AUTHORITY.certificate]).user((leaf[0] + leaf[1],)) is None
+
+
+def test_an_expired_certificate_is_no_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "IDENTITY_LIFETIME", dt.timedelta(seconds=-1))
+    old = certificates.new_client_identity(AUTHORITY, "admin", (MASTERS,))
+    assert ClientCertificates([AUTHORITY.certificate]).user((old.certificate.decode(),)) is None
+
+
+def test_a_verdict_is_remembered_and_the_same() -> None:
+    known = ClientCertificates([AUTHORITY.certificate])
+    chain = (ADMIN.certificate.decode(),)
+    assert known.user(chain) is known.user(chain)
+
+
+def test_a_serving_certificate_names_hosts_and_addresses() -> None:
+    serving = certificates.new_serving_identity(AUTHORITY, "kcp", ["localhost", "127.0.0.1", "::1"])
+    assert certificates.alternative_names(serving.certificate) == {"localhost", "127.0.0.1", "::1"}
+    assert certificates.is_signed_by(serving.certificate, AUTHORITY.certificate)
+    assert not certificates.is_signed_by(serving.certificate, OTHER.certificate)
+
+
+def test_a_key_is_told_from_another_s() -> None:
+    assert certificates.key_matches(ADMIN)
+    assert not certificates.key_matches(certificates.KeyPair(ADMIN.certificate, AUTHORITY.key))
+
+
+def test_identities_last_a_year_and_authorities_ten() -> None:
+    assert dt.timedelta(days=364) < certificates.remaining_lifetime(ADMIN.certificate) < dt.timedelta(days=366)
+    assert certificates.remaining_lifetime(AUTHORITY.certificate) > dt.timedelta(days=3600)

@@ -1,0 +1,88 @@
+"""The ``Impersonate-*`` headers: honoured for those who may, refused for all others, never ignored."""
+
+from __future__ import annotations
+
+import pytest
+
+from kcp.api.errors import StatusError
+from kcp.auth.authorizers import Attributes, BasicAuthorizer, Decision
+from kcp.auth.impersonation import impersonated
+from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, MASTERS, User, authenticated
+
+ADMIN = authenticated("admin", groups=(MASTERS,))
+JANE = authenticated("jane")
+USER = (b"impersonate-user", b"joe")
+
+
+def act(*headers: tuple[bytes, bytes], user: User = ADMIN) -> User:
+    return impersonated([(b"accept", b"*/*"), *headers], user, "root", BasicAuthorizer())
+
+
+def refused(*headers: tuple[bytes, bytes], user: User = ADMIN) -> StatusError:
+    with pytest.raises(StatusError) as refusal:
+        act(*headers, user=user)
+    return refusal.value
+
+
+def test_masters_act_as_anybody() -> None:
+    joe = act(
+        USER,
+        (b"impersonate-uid", b"u1"),
+        (b"impersonate-group", b"devs"),
+        (b"impersonate-group", b"ops"),
+        (b"impersonate-extra-acme.com%2fscopes", b"view"),
+        (b"impersonate-extra-acme.com%2Fscopes", b"edit"),
+    )
+    assert (joe.name, joe.uid, joe.groups) == ("joe", "u1", ("devs", "ops", ALL_AUTHENTICATED))
+    assert dict(joe.extra) == {"acme.com/scopes": ("view", "edit")}
+
+
+def test_others_may_not() -> None:
+    refusal = refused(USER, user=JANE)
+    assert refusal.code == 403
+    assert (
+        refusal.message
+        == 'users "joe" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope'
+    )
+
+
+def test_the_rights_of_the_impersonator_are_left_behind() -> None:
+    assert MASTERS not in act(USER).groups
+
+
+def test_a_service_account_gets_its_groups() -> None:
+    account = act((b"impersonate-user", b"system:serviceaccount:team:robot"))
+    assert account.groups == ("system:serviceaccounts", "system:serviceaccounts:team", ALL_AUTHENTICATED)
+
+
+def test_anonymous_stays_unauthenticated() -> None:
+    assert act((b"impersonate-user", b"system:anonymous")).groups == (ALL_UNAUTHENTICATED,)
+
+
+@pytest.mark.parametrize(
+    "header", [(b"impersonate-group", b"devs"), (b"impersonate-uid", b"1"), (b"impersonate-extra-a", b"b")]
+)
+def test_parts_without_a_user_are_refused(header: tuple[bytes, bytes]) -> None:
+    assert refused(header).code == 500
+
+
+def test_an_unknown_header_of_the_family_is_refused() -> None:
+    assert refused(USER, (b"impersonate-role", b"x")).code == 400
+
+
+def test_keys_of_the_server_itself_cannot_be_forged() -> None:
+    assert refused(USER, (b"impersonate-extra-authentication.kcp.io%2fscopes", b"cluster:x")).code == 403
+    assert refused(USER, (b"impersonate-extra-kcp.io", b"x")).code == 403
+
+
+class AllButReading:
+    """Lets everybody impersonate, as a careless rule would."""
+
+    def authorize(self, user: User, attributes: Attributes) -> Decision:  # noqa: ARG002 - the protocol's
+        return Decision(attributes.verb == "impersonate")
+
+
+def test_nobody_becomes_a_master_who_is_none() -> None:
+    with pytest.raises(StatusError) as refusal:
+        impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, "root", AllButReading())
+    assert refusal.value.code == 403
