@@ -112,9 +112,9 @@ def read_request(method: str, raw_path: bytes, query_string: bytes, cluster_head
     if parts:
         root = parts[0]
         if root == "api" and len(parts) > _CORE_DEPTH:
-            return _resource_request(method, cluster, "", parts, _CORE_DEPTH, query)
+            return _resource_request(method, cluster, prefix, "", parts, _CORE_DEPTH, query)
         if root == "apis" and len(parts) > _GROUP_DEPTH:
-            return _resource_request(method, cluster, parts[1], parts, _GROUP_DEPTH, query)
+            return _resource_request(method, cluster, prefix, parts[1], parts, _GROUP_DEPTH, query)
     path = "/" + "/".join(parts)
     if parts and raw_path.endswith(b"/"):
         path += "/"
@@ -122,7 +122,9 @@ def read_request(method: str, raw_path: bytes, query_string: bytes, cluster_head
     return RequestInfo(cluster, verb, False, path=path, parts=tuple(parts), method=method, prefix=prefix, query=query)
 
 
-def _resource_request(method: str, cluster: str, group: str, parts: list[str], depth: int, query: Query) -> RequestInfo:
+def _resource_request(
+    method: str, cluster: str, prefix: str, group: str, parts: list[str], depth: int, query: Query
+) -> RequestInfo:
     version, rest = parts[depth - 1], parts[depth:]
     verb = _VERBS.get(method, "")
     watching = False
@@ -155,5 +157,6 @@ def _resource_request(method: str, cluster: str, group: str, parts: list[str], d
         name,
         parts=tuple(parts),
         method=method,
+        prefix=prefix,
         query=query,
     )
