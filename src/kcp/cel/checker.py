@@ -39,9 +39,11 @@ _CONSTANTS: Final = {
     bytes: types.BYTES,
 }
 _KEYWORDS: Final = frozenset(
-    "true false null in as break const continue else for function if import let loop package namespace return var void while".split()
+    ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"]
 )
 _SCALARS: Final = frozenset(["timestamp", "duration"])
+# Kubernetes knows no length of the keys of a map, and so counts none.
+_KEY: Final = SchemaType(types.STRING, smallest=2)
 
 
 def check(source: str, tree: Node, variables: Mapping[str, Variable], functions: Functions) -> set[str]:
@@ -65,6 +67,8 @@ class _Checker:
         self._fresh = 0
         self._nodes: list[Node] = []
         self._literals: list[ListLiteral | MapLiteral] = []
+        # How many calls of format, whose arguments may be of any types, are around the node being checked.
+        self._exempt = 0
 
     def issue(self, message: str, node: Node) -> None:
         self.issues.append(Issue(message, node.offset))
@@ -203,6 +207,12 @@ class _Checker:
     # Calls
 
     def _call(self, node: Call) -> Type:
+        self._exempt += node.function == "format"
+        type_ = self._checked_call(node)
+        self._exempt -= node.function == "format"
+        return type_
+
+    def _checked_call(self, node: Call) -> Type:
         for argument in node.args:
             self.check(argument)
         if node.function in {"_&&_", "_||_"}:
@@ -280,13 +290,12 @@ class _Checker:
 
     # Literals
 
-    def _join(self, node: Node, before: Type | None, type_: Type) -> Type:
+    def _join(self, before: Type | None, type_: Type) -> Type:
         if before is None:
             return type_
         if self._assignable(before, type_):
             return types.most_general(before, type_)
-        self.issue(f"expected type '{before}' but found '{type_}'", node)
-        return types.ERROR
+        return types.DYN
 
     def _unwrapped(self, node: Node) -> Type:
         """The type of an element after ``?``."""
@@ -301,22 +310,24 @@ class _Checker:
         element: Type | None = None
         for item, optional in zip(node.elements, node.optional, strict=True):
             type_ = self.check(item)
-            element = self._join(item, element, self._unwrapped(item) if optional else type_)
-        self._literals.append(node)
+            element = self._join(element, self._unwrapped(item) if optional else type_)
+        if not self._exempt:
+            self._literals.append(node)
         return types.list_of(element or self._parameter())
 
     def _map(self, node: MapLiteral) -> Type:
         key_type: Type | None = None
         value_type: Type | None = None
         for key, value, optional in node.entries:
-            key_type = self._join(key, key_type, self.check(key))
+            key_type = self._join(key_type, self.check(key))
             type_ = self.check(value)
-            value_type = self._join(value, value_type, self._unwrapped(value) if optional else type_)
-        self._literals.append(node)
+            value_type = self._join(value_type, self._unwrapped(value) if optional else type_)
+        if not self._exempt:
+            self._literals.append(node)
         return types.map_of(key_type or self._parameter(), value_type or self._parameter())
 
     def _homogeneous(self, node: ListLiteral | MapLiteral) -> None:
-        """Kubernetes' validator: elements are of one type exactly, dyn apart from others."""
+        """Kubernetes' validator: elements are of one type exactly, but for arguments of format."""
         if isinstance(node, ListLiteral):
             columns = [list(zip(node.elements, node.optional, strict=True))]
         else:
@@ -329,7 +340,7 @@ class _Checker:
                     type_ = type_.parameters[0]
                 if first is None:
                     first = type_
-                elif not (_assignable_exactly(first, type_) or type_.kind == "error"):
+                elif first != type_:
                     self.issue(f"expected type '{first}' but found '{type_}'", item)
                     break
 
@@ -355,7 +366,8 @@ class _Checker:
             second = (range_type.parameters[0], element)
             first = (types.INT, None) if node.second else second
         elif range_type.kind == "map":
-            first, second = (range_type.parameters[0], None), (range_type.parameters[1], element)
+            first = (range_type.parameters[0], _KEY if schema is not None else None)
+            second = (range_type.parameters[1], element)
         elif range_type.kind in {"dyn", "error", "param"}:
             self._assignable(types.DYN, range_type)
             first = second = (types.DYN, None)
@@ -411,7 +423,6 @@ class _Checker:
     def _optional_bind(self, node: OptionalBind) -> Type:
         target = self.check(node.target)
         target = types.substitute(self._found, target)
-        name = "optFlatMap" if node.flat else "optMap"
         if types.is_optional(target):
             inner = target.parameters[0]
         else:
@@ -428,19 +439,11 @@ class _Checker:
             wanted = types.optional_of(self._parameter())
             shown = f"(bool, {body}, {types.substitute({}, wanted, to_dyn=True)})"
             self.issue(f"found no matching overload for '_?_:_' applied to '{shown}'", node)
-            del name
             return types.ERROR
         return body
 
 
 _COMPARABLE: Final = frozenset(["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes", "dyn", "error", "param"])
-
-
-def _assignable_exactly(left: Type, right: Type) -> bool:
-    """Whether an element of the second type may stand beside one of the first: the same type, null apart from dyn."""
-    if (left.kind == "dyn") != (right.kind == "dyn"):
-        return False
-    return types.assignable({}, left, right) or types.assignable({}, right, left)
 
 
 def _qualified(node: Node) -> str | None:

@@ -31,7 +31,7 @@ from kcp.cel.syntax import (
     OptionalBind,
     Select,
 )
-from kcp.cel.values import NONE, Optional, TypeValue
+from kcp.cel.values import NONE, Optional, TypeValue, no_such_overload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ def failed(error: Exception, cost: int) -> EvaluationError:
     elif isinstance(error, KeyError):
         result = EvaluationError(f"no such key: {op.show(error.args[0])}")
     else:
-        result = op.no_such_overload()
+        result = no_such_overload()
     result.cost = cost
     return result
 
@@ -245,9 +245,9 @@ class _Generator:
         return Value(self.constant(value), safe=True)
 
     def _ident(self, node: Ident) -> Value:
-        self._cost += 1
         if node.type_value is not None:
             return Value(self.constant(TypeValue(_runtime_name(node.type_value))), safe=True)
+        self._cost += 1
         variable = self._scope[node.name.removeprefix(".")]
         return Value(variable.code, variable.safe, self._cook(node.schema))
 
@@ -322,9 +322,22 @@ class _Generator:
             inline = INLINE.get(overloads[0].id)
             if inline is not None:
                 return inline(self, operands)
+        if static and node.function in _FOLDED and (folded := self._fold(node, overloads[0])) is not None:
+            return folded
         codes = [self.cooked(operand) for operand in operands]
         call = overloads[0].call if static else dispatcher(overloads)
         return self.call(self.constant(call), codes, overloads[0])
+
+    def _fold(self, node: Call, overload: Overload) -> Value | None:
+        """The value of a conversion of constants, made once; None when it fails, which is for evaluation to say."""
+        values = [argument.value for argument in node.args if isinstance(argument, Literal)]
+        if len(values) != len(node.args) or node.target is not None:
+            return None
+        try:
+            value = overload.call(*values)
+        except FAILURES:
+            return None
+        return Value(self.constant(value) if type(value) not in {int, bool} else repr(value), safe=True)
 
     def call(self, function: str, codes: list[str], overload: Overload) -> Value:
         """A call of a library function, and its cost."""
@@ -486,7 +499,8 @@ class _Generator:
         if container.type.kind == "list" and key.type.kind != "int":
             return None
         value = self.emit(container)
-        self._cost += 1
+        # A variable key is all that its index costs.
+        self._cost += isinstance(key, Literal)
         code = value.code if node.schema is not None else self.cooked_value(value)
         cook = self._cook(node.schema)
         if container.type.kind == "map":
@@ -502,7 +516,6 @@ class _Generator:
             constants = [element.value for element in container.elements if isinstance(element, Literal)]
             if len(constants) == len(container.elements) and container.elements[0].type == item.type:
                 value = self.emit(item)
-                self._cost += 10 + len(constants)
                 return Value(f"({self.cooked_value(value)} in {self.constant(frozenset(constants))})", value.safe)
         if container.type.kind not in {"list", "map"} or container.type.parameters[0] != item.type:
             return None
@@ -562,6 +575,9 @@ class _Generator:
     # Literals
 
     def _list(self, node: ListLiteral) -> Value:
+        if node.elements and all(isinstance(element, Literal) for element in node.elements) and not any(node.optional):
+            # Nothing changes a value, so a constant list is made once.
+            return Value(self.constant([element.value for element in node.elements if isinstance(element, Literal)]), safe=True)
         self._cost += 10
         if not any(node.optional):
             return self._sequence([self.cooked(element) for element in node.elements])
@@ -643,7 +659,8 @@ class _Generator:
         self._cost += _COSTS[node.kind][0]
         head, first, second = self._loop(node, items)
         with self._block(head):
-            self._line(f"c += {_COSTS[node.kind][1]}")
+            self._cost += _COSTS[node.kind][1]
+            self._flush()
             self._line("if c > limit: raise Over(True)")
             with self._variable(node.variable, Value(first, safe=True)):
                 if node.second:
@@ -696,6 +713,7 @@ class _Generator:
             self._line(f"if not {term}: {result} = False; break")
 
     def _step(self, node: Comprehension, result: str, first: str) -> None:
+        self._cost += _COSTS[node.kind][2]
         if node.kind == "exists_one":
             self._line(f"{result} += 1")
         elif node.kind == "filter":
@@ -715,17 +733,21 @@ class _Generator:
             self._line(f"for {key}, {value} in {entries}.items(): insert({result}, {key}, {value})")
 
 
-# kind -> cost of the fold apart from its iterations, cost of one iteration apart from predicate and body
+# kind -> cost of the fold apart from its iterations, of one iteration apart from predicate and body, of a step that is taken
 _COSTS: Final = {
-    "all": (1, 3),
-    "exists": (1, 4),
-    "exists_one": (2, 2),
-    "filter": (11, 3),
-    "map": (11, 12),
-    "sort_by": (11 + 10, 12),
-    "transformMap": (31, 4),
-    "transformMapEntry": (31, 4),
+    "all": (1, 3, 0),
+    "exists": (1, 4, 0),
+    "exists_one": (2, 0, 2),
+    "filter": (1, 0, 13),
+    "map": (1, 0, 12),
+    "sort_by": (13, 0, 12),
+    "transformMap": (1, 0, 3),
+    "transformMapEntry": (1, 0, 2),
 }
+# Functions of constants that are worked out when the expression is compiled.
+_FOLDED: Final = frozenset(
+    ["bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint", "cidr", "ip", "quantity", "semver", "url"]
+)
 
 
 def _raw_name(type_: "Type", field: str) -> str:
@@ -745,7 +767,7 @@ def _map_optional(value: Optional, convert: Callable[[Any], Any]) -> Optional:
 
 def _as_optional(value: Any) -> Optional:
     if type(value) is not Optional:
-        raise op.no_such_overload()
+        raise no_such_overload()
     return value
 
 

@@ -10,8 +10,7 @@ from kcp.cel.errors import Issue
 from kcp.cel.values import INT_MAX, UINT_MAX, Uint
 
 RESERVED: Final = frozenset(
-    ["as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace"]
-    + ["return", "var", "void", "while"]
+    ["as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"]
 )
 _ESCAPE: Final = r"""\\(?:[abfnrtv"'\\?`]|[0-3][0-7]{2}|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})"""
 _TOKEN: Final = re.compile(

@@ -283,5 +283,5 @@ def greater_equal(left: Any, right: Any) -> bool:
 
 def _ordered(left: Any, right: Any) -> None:
     # Only NaN is not equal to itself.
-    if left != left or right != right:  # noqa: PLR0124
+    if left != left or right != right:
         raise EvaluationError("NaN values cannot be ordered")

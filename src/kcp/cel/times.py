@@ -28,14 +28,14 @@ _UNITS: Final = {
 }
 _PART: Final = re.compile(r"(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
 _LONG_UNITS: Final = {
-    **{name: 1_000_000 for name in ("milli", "millis", "millisecond", "milliseconds")},
-    **{name: 1000 for name in ("micro", "micros", "microsecond", "microseconds")},
-    **{name: 1 for name in ("nano", "nanos", "nanosecond", "nanoseconds")},
-    **{name: SECOND for name in ("sec", "secs", "second", "seconds")},
-    **{name: 60 * SECOND for name in ("min", "mins", "minute", "minutes")},
-    **{name: 3600 * SECOND for name in ("hr", "hrs", "hour", "hours")},
-    **{name: 86400 * SECOND for name in ("d", "day", "days")},
-    **{name: 7 * 86400 * SECOND for name in ("w", "wk", "wks", "week", "weeks")},
+    **dict.fromkeys(("milli", "millis", "millisecond", "milliseconds"), 1000000),
+    **dict.fromkeys(("micro", "micros", "microsecond", "microseconds"), 1000),
+    **dict.fromkeys(("nano", "nanos", "nanosecond", "nanoseconds"), 1),
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), SECOND),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60 * SECOND),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), 3600 * SECOND),
+    **dict.fromkeys(("d", "day", "days"), 86400 * SECOND),
+    **dict.fromkeys(("w", "wk", "wks", "week", "weeks"), 7 * 86400 * SECOND),
     **_UNITS,
 }
 _LONG_PART: Final = re.compile(r"([0-9]+)\s*([A-Za-z\u00b5\u03bc]+)")

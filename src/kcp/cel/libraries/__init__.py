@@ -11,7 +11,19 @@ from kcp.cel.declarations import Functions
 @cache
 def functions() -> Functions:
     """Every function that an expression may call."""
-    from kcp.cel.libraries import formats, lists, net, optionals, quantities, regex, semver, sets, standard, strings, urls
+    from kcp.cel.libraries import (
+        formats,
+        lists,
+        net,
+        optionals,
+        quantities,
+        regex,
+        semver,
+        sets,
+        standard,
+        strings,
+        urls,
+    )
 
     declared = Functions()
     for library in (standard, strings, regex, optionals, lists, sets, urls, quantities, net, semver, formats):

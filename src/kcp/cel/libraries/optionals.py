@@ -1,2 +1,73 @@
-"""x"""
-ROWS = []
+"""cel-go's optional values: https://pkg.go.dev/github.com/google/cel-go/cel#OptionalTypes
+
+``or`` and ``orValue`` are here for the checker; the code generator evaluates their argument only when it is needed.
+"""
+
+from typing import Any, Final
+
+from kcp.cel import operators as op
+from kcp.cel.declarations import Row
+from kcp.cel.values import NONE, Duration, Optional, Timestamp
+
+
+def _of(value: Any) -> Optional:
+    return Optional(present=True, value=value)
+
+
+def _of_non_zero(value: Any) -> Optional:
+    # An instant is zero at the year 1, everything else where Python says that it is false.
+    zero = False if type(value) is Timestamp else (value == 0 if type(value) is Duration else not value)
+    if type(value) is Optional:
+        zero = not value.present
+    return NONE if zero else _of(value)
+
+
+def _none() -> Optional:
+    return NONE
+
+
+def _has_value(value: Optional) -> bool:
+    return value.present
+
+
+def _or(value: Optional, other: Optional) -> Optional:
+    return value if value.present else other
+
+
+def _or_value(value: Optional, other: Any) -> Any:
+    return value.value if value.present else other
+
+
+def _first(items: list[Any]) -> Optional:
+    return _of(items[0]) if items else NONE
+
+
+def _last(items: list[Any]) -> Optional:
+    return _of(items[-1]) if items else NONE
+
+
+def _unwrap(items: list[Any]) -> list[Any]:
+    return [item.value for item in items if item.present]
+
+
+ROWS: Final[list[Row]] = [
+    ("optional_value", "optional<V>.value(): V", Optional.get),
+    ("optional_hasValue", "optional<V>.hasValue(): bool", _has_value),
+    ("optional_or_optional", "optional<V>.or(optional<V>): optional<V>", _or),
+    ("optional_orValue_value", "optional<V>.orValue(V): V", _or_value),
+    ("list_optindex_optional_int", "_[?_](list<V>, int): optional<V>", op.optional_index),
+    ("optional_list_optindex_optional_int", "_[?_](optional<list<V>>, int): optional<V>", op.optional_index),
+    ("map_optindex_optional_value", "_[?_](map<K, V>, K): optional<V>", op.optional_index),
+    ("optional_map_optindex_optional_value", "_[?_](optional<map<K, V>>, K): optional<V>", op.optional_index),
+    ("optional_list_index_int", "_[_](optional<list<V>>, int): optional<V>", op.optional_index),
+    ("optional_map_index_value", "_[_](optional<map<K, V>>, K): optional<V>", op.optional_index),
+    ("list_first", "list<V>.first(): optional<V>", _first),
+    ("list_last", "list<V>.last(): optional<V>", _last),
+    ("optional_unwrapOpt", "list<optional<V>>.unwrapOpt(): list<V>", _unwrap),
+]
+NAMESPACED: Final[list[Row]] = [
+    ("optional_of", "optional.of(V): optional<V>", _of),
+    ("optional_ofNonZeroValue", "optional.ofNonZeroValue(V): optional<V>", _of_non_zero),
+    ("optional_none", "optional.none(): optional<V>", _none),
+    ("optional_unwrap", "optional.unwrap(list<optional<V>>): list<V>", _unwrap),
+]

@@ -97,13 +97,22 @@ def _bool_from_string(text: str) -> bool:
 
 
 def string_from_double(value: float) -> str:
-    """The shortest decimal, without an exponent, that reads back as the same number (Go's ``%f`` with precision -1)."""
+    """The shortest text that reads back as the same number, as Go's ``%g`` has it: 1e+06 from a million on."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    text = format(Decimal(repr(value)), "f")
-    return text.removesuffix(".0")
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    text = "".join(map(str, digits))
+    power = len(text) + exponent - 1
+    minus = "-" if sign else ""
+    if value == 0:
+        return f"{minus}0"
+    if not -4 <= power < 6:
+        fraction = f".{text[1:]}" if len(text) > 1 else ""
+        return f"{minus}{text[0]}{fraction}e{'-' if power < 0 else '+'}{abs(power):02d}"
+    return minus + format(abs(Decimal(repr(value))), "f").removesuffix(".0")
 
 
 def _string_from_bytes(value: bytes) -> str:

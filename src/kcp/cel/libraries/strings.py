@@ -1,2 +1,115 @@
-"""x"""
-ROWS = []
+"""cel-go's string extensions, version 2. Offsets and lengths count code points."""
+
+from typing import Any, Final
+
+from kcp.cel import runtime_costs as cost
+from kcp.cel.declarations import Row
+from kcp.cel.errors import EvaluationError
+from kcp.cel.libraries.text_format import format_text
+from kcp.cel.values import type_name
+
+_UPPER: Final = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
+_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+# What Go's strings.TrimSpace takes off: Unicode's White_Space, which str.strip() exceeds by four control characters.
+_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_QUOTED: Final = str.maketrans(
+    {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\", '"': '\\"'}
+)
+
+
+def _out_of_range(offset: int) -> EvaluationError:
+    return EvaluationError(f"index out of range: {offset}")
+
+
+def _char_at(text: str, offset: int) -> str:
+    if not 0 <= offset <= len(text):
+        raise _out_of_range(offset)
+    return text[offset : offset + 1]
+
+
+def _index_of(text: str, part: str, offset: int = 0) -> int:
+    if offset < 0:
+        raise _out_of_range(offset)
+    return min(offset, len(text)) if part == "" else text.find(part, offset)
+
+
+def _last_index_of(text: str, part: str) -> int:
+    return text.rfind(part)
+
+
+def _last_index_of_from(text: str, part: str, offset: int) -> int:
+    if offset < 0:
+        raise _out_of_range(offset)
+    if part == "":
+        return min(offset, len(text))
+    return -1 if offset >= len(text) else text.rfind(part, 0, offset + len(part))
+
+
+def _lower(text: str) -> str:
+    return text.translate(_LOWER)
+
+
+def _upper(text: str) -> str:
+    return text.translate(_UPPER)
+
+
+def _replace(text: str, old: str, new: str, most: int = -1) -> str:
+    return text.replace(old, new, max(most, -1) if most < 2**31 else -1)
+
+
+def _split(text: str, separator: str, most: int = -1) -> list[str]:
+    """As Go's strings.SplitN: an empty separator splits after each code point; none of 0, all for a negative number."""
+    if most == 0:
+        return []
+    if separator:
+        return text.split(separator, most - 1 if 0 < most < 2**31 else -1)
+    if most < 0 or most >= len(text):
+        return list(text)
+    return [*text[: most - 1], text[most - 1 :]]
+
+
+def _substring(text: str, start: int, end: int | None = None) -> str:
+    if end is not None and start > end:
+        raise EvaluationError(f"invalid substring range. start: {start}, end: {end}")
+    for offset in (start, end):
+        if offset is not None and not 0 <= offset <= len(text):
+            raise _out_of_range(offset)
+    return text[start:end]
+
+
+def _trim(text: str) -> str:
+    return text.strip(_SPACE)
+
+
+def _join(items: list[Any], separator: str = "") -> str:
+    for item in items:
+        if type(item) is not str:
+            raise EvaluationError(f"join: invalid input: {type_name(item)}")
+    return separator.join(items)
+
+
+def quote(text: str) -> str:
+    """The text as a literal of the language."""
+    return f'"{text.translate(_QUOTED)}"'
+
+
+ROWS: Final[list[Row]] = [
+    ("string_char_at_int", "string.charAt(int): string", _char_at),
+    ("string_index_of_string", "string.indexOf(string): int", _index_of, cost.traversal),
+    ("string_index_of_string_int", "string.indexOf(string, int): int", _index_of, cost.traversal),
+    ("string_last_index_of_string", "string.lastIndexOf(string): int", _last_index_of, cost.traversal),
+    ("string_last_index_of_string_int", "string.lastIndexOf(string, int): int", _last_index_of_from, cost.traversal),
+    ("string_lower_ascii", "string.lowerAscii(): string", _lower, cost.text),
+    ("string_upper_ascii", "string.upperAscii(): string", _upper, cost.text),
+    ("string_replace_string_string", "string.replace(string, string): string", _replace, cost.text_twice),
+    ("string_replace_string_string_int", "string.replace(string, string, int): string", _replace, cost.text_twice),
+    ("string_split_string", "string.split(string): list<string>", _split, cost.text_twice),
+    ("string_split_string_int", "string.split(string, int): list<string>", _split, cost.text_twice),
+    ("string_substring_int", "string.substring(int): string", _substring, cost.text),
+    ("string_substring_int_int", "string.substring(int, int): string", _substring, cost.text),
+    ("string_trim", "string.trim(): string", _trim, cost.text),
+    ("string_format", "string.format(list<dyn>): string", format_text, cost.text),
+    ("list_join", "list<string>.join(): string", _join, cost.joined),
+    ("list_join_string", "list<string>.join(string): string", _join, cost.joined),
+]
+NAMESPACED: Final[list[Row]] = [("strings_quote", "strings.quote(string): string", quote, cost.text)]

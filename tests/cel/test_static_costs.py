@@ -1,0 +1,138 @@
+"""The cost estimates that decide whether a definition may have a rule: the figures of Kubernetes' own API server."""
+
+import pytest
+
+from kcp.cel import DYN, compile_expression, compile_rule, schema_type
+from kcp.cel.programs import EXPRESSION_COST_LIMIT
+
+TYPES = {
+    "int-or-string": {"x-kubernetes-int-or-string": True},
+    "duration": {"type": "string", "format": "duration"},
+    "date": {"type": "string", "format": "date"},
+    "date-time": {"type": "string", "format": "date-time"},
+}
+
+
+def of(name):
+    return TYPES.get(name, {"type": name})
+
+
+def limited(schema, keyword, most):
+    return schema if most is None else {**schema, keyword: most}
+
+
+def array(name):
+    return lambda most: limited({"type": "array", "items": of(name)}, "maxItems", most)
+
+
+def mapping(name):
+    return lambda most: limited({"type": "object", "additionalProperties": of(name)}, "maxProperties", most)
+
+
+def array_of_arrays(most):
+    inner = {"type": "array", "items": {"type": "number"}}
+    return limited({"type": "array", "items": inner}, "maxItems", most)
+
+
+def array_of_maps(most):
+    inner = limited({"type": "object", "additionalProperties": {"type": "number"}}, "maxProperties", most)
+    return limited({"type": "array", "items": inner}, "maxItems", most)
+
+
+def text(most):
+    return limited({"type": "string"}, "maxLength", most)
+
+
+def binary(most):
+    return limited({"type": "string", "format": "byte"}, "maxLength", most)
+
+
+def map_of_texts(most):
+    return limited({"type": "object", "additionalProperties": text(most)}, "maxProperties", most)
+
+
+@pytest.mark.parametrize(
+    ("schema", "rule", "unlimited", "most", "with_limit"),
+    [
+        (array("number"), "self.all(x, true)", 4718591, 10, 32),
+        (array("string"), "self.all(x, true)", 3145727, 20, 62),
+        (array("boolean"), "self.all(x, true)", 1887437, 5, 17),
+        (array_of_arrays, "self.all(x, true)", 3145727, 100, 302),
+        (mapping("number"), "self.all(x, true)", 1348169, 10, 32),
+        (mapping("string"), "self.all(x, true)", 1179647, 3, 11),
+        (mapping("boolean"), "self.all(x, true)", 943718, 100, 302),
+        (text, "self.contains('test')", 314574, 10, 5),
+        (text, "self.startsWith('test')", 2, 15, 2),
+        (text, "self.endsWith('test')", 2, 30, 2),
+        (text, 'size(self + "hello") > size("hello")', 314578, 4, 7),
+        (array("number"), "self[1] == 0.0", 2, 5000, 2),
+        (array("string"), "self[1] == self[1]", 314577, 8, 314577),
+        (text, 'self.matches("x")', 314574, 50, 22),
+        (text, '"".matches("(((((((((())))))))))[0-9]")', 7, 10, 7),
+        (text, 'self.matches("")', 1, 100, 1),
+        (map_of_texts, "self.all(x, x.contains(self[x]))", 2752507, 10, 72),
+        (text, 'self == "x"', 2, 0, 1),
+        (binary, 'self == b"x"', 2, 0, 1),
+        (array("number"), "self.all(x, x == 0.0)", 6291454, 3 * 1024 * 2048, 25165826),
+        (array("int-or-string"), "self.all(x, true)", 4718591, 10, 32),
+        (array("int-or-string"), "self[0] == 5", 3, 10, 3),
+        (array("boolean"), "self[0] == false", 2, 25, 2),
+        (array_of_arrays, "self[0][0] == -1.0", 3, 51, 3),
+        (array_of_maps, "self.all(x, x.y == 25.2)", 6291452, 12, 74),
+        (array_of_maps, "self[0].x > 2.0", 4, 3000, 4),
+        (array("duration"), "self.all(x, true)", 2359295, 5, 17),
+        (array("duration"), "self[0].getHours() == 2", 4, 525, 4),
+        (array("date"), "self.all(x, true)", 725936, 15, 47),
+        (array("date"), "self[2].getDayOfMonth() == 13", 4, 42, 4),
+        (array("date-time"), "self.all(x, true)", 428963, 25, 77),
+        (array("date-time"), "self[2].getMinutes() == 45", 4, 99, 4),
+        (mapping("int-or-string"), "self.all(x, true)", 1348169, 15, 47),
+        (mapping("duration"), "self.all(x, true)", 1048577, 5, 17),
+        (mapping("date"), "self.all(x, true)", 524288, 10, 32),
+        (mapping("date-time"), "self.all(x, true)", 349526, 25, 77),
+        (text, "self.find('[0-9]+') == ''", 629147, 10, 11),
+    ],
+)
+def test_most_cost_follows_the_limits_of_the_schema(schema, rule, unlimited, most, with_limit):
+    assert compile_rule(rule, schema(None), is_root=False).estimated_cost.maximum == unlimited
+    assert compile_rule(rule, schema(most), is_root=False).estimated_cost.maximum == with_limit
+
+
+@pytest.mark.parametrize(
+    ("rule", "with_limit"),
+    [
+        ("self.all(x, self.all(y, true))", 352),
+        ("self.all(x, self.all(y, self.all(z, true)))", 3552),
+    ],
+)
+def test_nested_loops_multiply(rule, with_limit):
+    assert compile_rule(rule, array("number")(10), is_root=False).estimated_cost.maximum == with_limit
+    assert compile_rule(rule, array("number")(None), is_root=False).estimated_cost.maximum > EXPRESSION_COST_LIMIT
+
+
+def test_length_of_an_enumerated_text_is_that_of_its_longest_value():
+    schema = {"type": "string", "enum": ["a", "abcdefghijklmnopqrst"]}
+    assert compile_rule("self.contains('a')", schema, is_root=False).estimated_cost.maximum == 3
+
+
+def test_least_cost_is_that_of_the_first_operand_when_it_decides():
+    cost = compile_rule("self.a > 1 && self.b > 1", {"type": "object", "properties": {n: of("integer") for n in "ab"}}, is_root=False)
+    assert (cost.estimated_cost.minimum, cost.estimated_cost.maximum) == (3, 6)
+
+
+def test_unknown_sizes_saturate():
+    cost = compile_expression("x.all(a, x.all(b, a == b))", {"x": DYN}).estimated_cost
+    assert cost.maximum == 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "smallest", "cardinality"),
+    [
+        ({"type": "string"}, 2, 1048576),
+        ({"type": "object", "required": ["ab"], "properties": {"ab": {"type": "integer"}}}, 9, 314572),
+        ({"type": "object", "required": ["ab"], "properties": {"ab": {"type": "integer", "default": 1}}}, 2, 1048576),
+    ],
+)
+def test_cardinality_is_how_often_the_smallest_value_fits_in_a_request(schema, smallest, cardinality):
+    node = schema_type(schema, is_root=False)
+    assert (node.smallest, node.cardinality) == (smallest, cardinality)
