@@ -7,7 +7,7 @@ the same rules; a property test keeps them together. Measured on the benchmark's
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from kcp.schema import formats
 from kcp.schema.list_types import has_repetition

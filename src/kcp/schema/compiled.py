@@ -28,9 +28,9 @@ _CACHE_SIZE: Final = 1024
 class CompiledSchema:
     """What a schema does to the objects of its type."""
 
-    def __init__(self, raw: dict[str, Any], *, has_rules: bool = True) -> None:
+    def __init__(self, raw: dict[str, Any], *, may_have_rules: bool = True) -> None:
         self.raw = raw
-        self._has_rules = has_rules
+        self._may_have_rules = may_have_rules
         self.root = root_node(raw)
         self._prune = pruner(self.root)
         self._default = defaulter(self.root)
@@ -46,19 +46,32 @@ class CompiledSchema:
         self._default(obj)
 
     @cached_property
+    def _has_rules(self) -> bool:
+        if not self._may_have_rules:
+            return False
+        from kcp.schema.rules import has_rules
+
+        return has_rules(self.root)
+
+    @cached_property
     def _check(self) -> Any:
         return check_of(self.root)
 
     def validate(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
         """What is wrong with an object; on an update, errors of values that did not change are left out."""
         found: list[FieldError] = []
-        if not holds(self._check, obj):
-            found = self._errors(obj, old)
+        if not self.accepts(obj):
+            found = self.errors(obj, old)
         if self._has_rules:
             found += self.rule_errors(obj, old, found)
         return found
 
-    def _errors(self, obj: Any, old: Any) -> list[FieldError]:
+    def accepts(self, obj: Any) -> bool:
+        """Whether the object satisfies all but the CEL rules; as quick as that can be told."""
+        return holds(self._check, obj)
+
+    def errors(self, obj: Any, old: Any = None) -> list[FieldError]:
+        """What is wrong with an object but for CEL rules; slower than ``validate`` where nothing is."""
         correlation = Correlation(obj, old, self.root) if old is not None else None
         found = explain(self.root, obj, "", correlation).errors
         found = found + embedded_errors(self.root, obj)
@@ -87,7 +100,7 @@ def compile_schema(raw: dict[str, Any] | None) -> CompiledSchema:
     key = hashlib.blake2b(content, digest_size=20).digest()
     compiled = _cache.get(key)
     if compiled is None:
-        compiled = _cache[key] = CompiledSchema(raw, has_rules=b"x-kubernetes-validations" in content)
+        compiled = _cache[key] = CompiledSchema(raw, may_have_rules=b"x-kubernetes-validations" in content)
         if len(_cache) > _CACHE_SIZE:
             _cache.popitem(last=False)
     else:

@@ -55,6 +55,8 @@ class Correlation:
 
     def _compare(self) -> bool:
         new, old = self.new, self.old
+        if same(new, old):
+            return True
         if type(new) is dict and type(old) is dict:
             if new.keys() != old.keys():
                 return False
@@ -66,7 +68,7 @@ class Correlation:
         if type(new) is list and type(old) is list and self.node.list_type == "map" and len(new) == len(old):
             children = [self.index(index) for index in range(len(new))]
             return all(child is not None and child.unchanged for child in children)
-        return same(new, old)
+        return False
 
 
 def _identity(value: Any, names: tuple[str, ...]) -> Any:

@@ -1,5 +1,6 @@
 """Reading of raw schemas that nobody has checked yet: what has the wrong JSON type reads as absent."""
 
+from collections.abc import Iterator
 from typing import Any
 
 Raw = dict[str, Any]
@@ -50,3 +51,13 @@ def flag(raw: Raw, keyword: str) -> bool:
 def objects(found: Any) -> list[Raw]:
     """The objects of a list."""
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def places(raw: Raw) -> Iterator[Raw]:
+    """A schema and all schemas inside it."""
+    yield raw
+    children = [*properties(raw).values(), *properties(raw, "definitions").values()]
+    children += [each for keyword in ("allOf", "anyOf", "oneOf") for each in schemas(raw, keyword)]
+    children += [each for keyword in ("items", "additionalProperties", "not") if (each := schema(raw, keyword))]
+    for child in children:
+        yield from places(child)

@@ -32,7 +32,7 @@ def conversion_errors(
     elif strategy not in ("None", "Webhook"):
         found.append(field_errors.not_supported(f"{path}.strategy", strategy, ["None", "Webhook"]))
     if strategy == "Webhook":
-        found += _client_errors(client, f"{path}.webhookClientConfig", any_bundle=any_bundle)
+        found += webhook_client_errors(client, f"{path}.webhookClientConfig", any_bundle=any_bundle)
         found += _review_errors(reviews, f"{path}.conversionReviewVersions", known=known_review)
         return found
     why = "should not be set when strategy is not set to Webhook"
@@ -63,7 +63,8 @@ def _is_certificate(bundle: Any) -> bool:
     return b"-----BEGIN CERTIFICATE-----" in decoded
 
 
-def _client_errors(client: dict[str, Any] | None, path: str, *, any_bundle: bool) -> list[FieldError]:
+def webhook_client_errors(client: dict[str, Any] | None, path: str, *, any_bundle: bool) -> list[FieldError]:
+    """What is wrong with how a webhook is to be reached (conversion and admission webhooks are reached alike)."""
     if client is None:
         return [field_errors.required(path, "required when strategy is set to Webhook")]
     service = schema(client, "service")

@@ -10,12 +10,13 @@ from typing import Any
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
+from kcp.schema import reading
 from kcp.schema.default_rules import validate_defaults
 from kcp.schema.definitions import conversion as conversions
 from kcp.schema.definitions import names, versions
 from kcp.schema.definitions.list_rules import map_key_errors, set_item_errors
-from kcp.schema.definitions.schemas import Leniency, schema_errors
-from kcp.schema.reading import Raw, objects, properties, schema, schemas, strings, text
+from kcp.schema.definitions.schemas import Leniency, has_unsupported_keywords, schema_errors
+from kcp.schema.reading import Raw, objects, schema, strings, text
 from kcp.schema.structural import validate_structural
 
 Definition = dict[str, Any]
@@ -221,9 +222,9 @@ def _leniency(old_spec: Raw | None) -> Leniency:
     if old_spec is None:
         return Leniency()
     raws = [raw for raw in map(_raw, objects(old_spec.get("versions"))) if raw is not None]
-    nodes = [node for raw in raws for node in _nodes(raw)]
+    nodes = [node for raw in raws for node in reading.places(raw)]
     return Leniency(
-        unpruned_defaults=any(not validate_structural(raw, "") and _has_unpruned_default(raw) for raw in raws),
+        unpruned_defaults=any(map(_has_unpruned_default, raws)),
         non_atomic_sets=any(
             node.get("x-kubernetes-list-type") == "set" and set_item_errors(node, "") for node in nodes
         ),
@@ -233,13 +234,6 @@ def _leniency(old_spec: Raw | None) -> Leniency:
 
 
 def _has_unpruned_default(raw: Raw) -> bool:
+    if has_unsupported_keywords(raw) or validate_structural(raw, ""):
+        return False
     return any(error.detail == "must not have unknown fields" for error in validate_defaults(raw, ""))
-
-
-def _nodes(raw: Raw) -> Iterator[Raw]:
-    yield raw
-    children = [*properties(raw).values(), *properties(raw, "definitions").values()]
-    children += [each for keyword in ("allOf", "anyOf", "oneOf") for each in schemas(raw, keyword)]
-    children += [each for keyword in ("items", "additionalProperties", "not") if (each := schema(raw, keyword))]
-    for child in children:
-        yield from _nodes(child)

@@ -15,7 +15,7 @@ from kcp.schema.compiled import compile_schema
 from kcp.schema.default_rules import validate_defaults
 from kcp.schema.definitions.list_rules import list_and_map_type_errors
 from kcp.schema.nodes import Node
-from kcp.schema.reading import Raw, flag, number, objects, properties, schema, schemas, text
+from kcp.schema.reading import Raw, flag, number, objects, places, properties, schema, schemas, text
 from kcp.schema.rules import KEYWORD, Rule, rules_of
 from kcp.schema.structural import validate_structural
 
@@ -112,7 +112,7 @@ def schema_errors(raw: Raw, path: str, *, status: bool, leniency: Leniency) -> l
     if flag(raw, "nullable"):
         found.append(field_errors.forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
     node = None
-    if not any(raw.get(keyword) is not None for keyword in _UNSUPPORTED):
+    if not has_unsupported_keywords(raw):
         problems = validate_structural(raw, path)
         if not problems:
             problems = validate_defaults(raw, path, require_pruned=not leniency.unpruned_defaults)
@@ -129,6 +129,11 @@ def schema_errors(raw: Raw, path: str, *, status: bool, leniency: Leniency) -> l
         why = _over_budget(_CRD_TOTAL, place.costs.total, cel.DEFINITION_COST_LIMIT)
         found.append(field_errors.forbidden(path, why))
     return found
+
+
+def has_unsupported_keywords(raw: Raw) -> bool:
+    """Whether a schema says something, anywhere, that no structural schema can say."""
+    return any(place.get(keyword) is not None for place in places(raw) for keyword in _UNSUPPORTED)
 
 
 def _root_errors(raw: Raw, path: str) -> list[FieldError]:

@@ -1,0 +1,101 @@
+"""Fields that a schema does not know are removed, and reported."""
+
+from typing import Any
+
+from kcp.schema import compile_schema
+
+STRING = {"type": "string"}
+
+
+def pruned(raw: dict[str, Any] | None, obj: Any) -> tuple[Any, list[str]]:
+    unknown: list[str] = []
+    compile_schema(raw).prune(obj, unknown)
+    return obj, unknown
+
+
+def schema(**spec: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"spec": {"type": "object", **spec}}}
+
+
+def test_unknown_fields_are_removed_and_reported_with_their_paths() -> None:
+    raw = schema(properties={"list": {"type": "array", "items": {"type": "object", "properties": {"name": STRING}}}})
+    obj = {"spec": {"foo": 1, "list": [{"name": "a"}, {"name": "b"}, {"name": "c", "bar": {"x": 1}}]}}
+    result, unknown = pruned(raw, obj)
+    assert result == {"spec": {"list": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}}
+    assert unknown == ["spec.foo", "spec.list[2].bar"]
+
+
+def test_the_root_keeps_type_and_metadata_without_describing_them() -> None:
+    obj = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "extra": True}
+    result, unknown = pruned({"type": "object"}, obj)
+    assert result == {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}}
+    assert unknown == ["extra"]
+
+
+def test_metadata_keeps_what_object_meta_knows() -> None:
+    obj = {
+        "metadata": {
+            "name": "w",
+            "color": "red",
+            "labels": {"any": "thing"},
+            "ownerReferences": [{"kind": "A", "name": "b", "rank": 1}],
+        }
+    }
+    result, unknown = pruned({"type": "object"}, obj)
+    expected = {"name": "w", "labels": {"any": "thing"}, "ownerReferences": [{"kind": "A", "name": "b"}]}
+    assert result == {"metadata": expected}
+    assert unknown == ["metadata.color", "metadata.ownerReferences[0].rank"]
+
+
+def test_metadata_is_pruned_even_where_everything_else_is_kept() -> None:
+    result, unknown = pruned(None, {"anything": {"goes": 1}, "metadata": {"name": "w", "color": "red"}})
+    assert result == {"anything": {"goes": 1}, "metadata": {"name": "w"}}
+    assert unknown == ["metadata.color"]
+
+
+def test_preserved_places_keep_unknown_fields_but_prune_inside_known_ones() -> None:
+    raw = schema(
+        properties={"known": {"type": "object", "properties": {"a": STRING}}},
+        **{"x-kubernetes-preserve-unknown-fields": True},
+    )
+    result, unknown = pruned(raw, {"spec": {"free": {"x": 1}, "known": {"a": "1", "b": "2"}}})
+    assert result == {"spec": {"free": {"x": 1}, "known": {"a": "1"}}}
+    assert unknown == ["spec.known.b"]
+
+
+def test_additional_properties_describe_every_entry() -> None:
+    raw = schema(additionalProperties={"type": "object", "properties": {"a": STRING}})
+    result, unknown = pruned(raw, {"spec": {"one": {"a": "1"}, "two": {"b": "1"}}})
+    assert result == {"spec": {"one": {"a": "1"}, "two": {}}}
+    assert unknown == ["spec.two.b"]
+
+
+def test_an_embedded_resource_keeps_its_type_and_its_metadata_is_object_meta() -> None:
+    embedded = {"type": "object", "x-kubernetes-embedded-resource": True, "properties": {"spec": {"type": "object"}}}
+    obj = {"spec": {"child": {"apiVersion": "v1", "kind": "A", "metadata": {"name": "n", "x": 1}, "spec": {"y": 1}}}}
+    result, unknown = pruned(schema(properties={"child": embedded}), obj)
+    assert result == {"spec": {"child": {"apiVersion": "v1", "kind": "A", "metadata": {"name": "n"}, "spec": {}}}}
+    assert unknown == ["spec.child.metadata.x", "spec.child.spec.y"]
+
+
+def test_an_object_where_a_scalar_is_described_is_emptied() -> None:
+    result, unknown = pruned(schema(properties={"size": {"type": "integer"}}), {"spec": {"size": {"a": 1}}})
+    assert result == {"spec": {"size": {}}}
+    assert unknown == ["spec.size.a"]
+
+
+def test_recursive_definitions_prune_at_every_depth() -> None:
+    raw = {
+        "type": "object",
+        "properties": {"tree": {"$ref": "#/$defs/Tree"}},
+        "$defs": {
+            "Tree": {
+                "type": "object",
+                "properties": {"name": STRING, "children": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}},
+            }
+        },
+    }
+    obj = {"tree": {"name": "a", "children": [{"name": "b", "children": [{"name": "c", "oops": 1}]}]}}
+    result, unknown = pruned(raw, obj)
+    assert result == {"tree": {"name": "a", "children": [{"name": "b", "children": [{"name": "c"}]}]}}
+    assert unknown == ["tree.children[0].children[0].oops"]
