@@ -1,4 +1,6 @@
-"""kubectl, unmodified, against a real `kcp start`: a current one and an old one, each in the default and in another logical cluster."""
+"""kubectl, unmodified, against a real `kcp start`: a current one and an old one, each in the default and in another
+logical cluster.
+"""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ class Store(Protocol):
         """Every change of the range after that revision. Raises CompactedError, FutureRevisionError."""
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
-        """Call back on the loop, synchronously at publication, with each batch of changes of a resource (None: of all); returns the undo.
+        """Call back on the loop, at publication, with each batch of changes of a resource (None: all); returns the undo.
 
         For in-process caches that must be right for the next request. The callback must be quick and not raise.
         """

@@ -1,0 +1,200 @@
+"""A kcp server for the length of a ``with`` block.
+
+In this process (a thread with its own event loop; the default, ready in a fraction of a second) or as a process of its own,
+exactly as ``kcp start`` runs it. Both serve real TLS on a free port of 127.0.0.1 and keep everything in one directory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import yaml
+
+_STOP_SECONDS: Final = 10
+
+
+class ServerError(Exception):
+    """The server did not start; the message is what it said."""
+
+
+@dataclass(frozen=True)
+class LogicalCluster:
+    """One logical cluster of a server, as a client sees it."""
+
+    name: str
+    url: str
+    kubeconfig: Path
+    token: str
+    certificate_authority: Path
+
+    def write_kubeconfig(self, path: Path) -> None:
+        """Copy the kubeconfig to where a test wants it."""
+        shutil.copyfile(self.kubeconfig, path)
+        path.chmod(0o600)
+
+
+class Server:
+    """A running server between ``__enter__`` and ``__exit__``.
+
+    ``root_directory`` is made and removed where none is given. ``arguments`` are those of ``kcp start``.
+    """
+
+    def __init__(
+        self,
+        *,
+        root_directory: Path | None = None,
+        in_process: bool = True,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self._owned = root_directory is None
+        self.root_directory = root_directory or Path(tempfile.mkdtemp(prefix="kcp-"))
+        self._arguments = tuple(arguments)
+        self._runner: _ThreadRunner | _ProcessRunner = _ThreadRunner(self) if in_process else _ProcessRunner(self)
+        self._numbers = itertools.count(1)
+        self._run = uuid.uuid4().hex[:8]
+        self._admin: dict[str, Any] = {}
+
+    @property
+    def command(self) -> list[str]:
+        """The command line that starts this server, from the interpreter on."""
+        options = ["--root-directory", str(self.root_directory), "--secure-port", "0", *self._arguments]
+        return [sys.executable, "-m", "kcp", "start", *options]
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.root_directory / "data" / "admin.kubeconfig"
+
+    @property
+    def url(self) -> str:
+        """The address of the default logical cluster."""
+        return str(self._cluster["server"])
+
+    @property
+    def token(self) -> str:
+        """The administrator's bearer token."""
+        return str(self._admin["users"][0]["user"]["token"])
+
+    @property
+    def certificate_authority(self) -> Path:
+        """The certificates that the server's own is signed by, as a PEM file."""
+        return self.root_directory / "data" / "ca.crt"
+
+    @property
+    def _cluster(self) -> dict[str, Any]:
+        return next(entry["cluster"] for entry in self._admin["clusters"] if entry["name"] == "admin")
+
+    @property
+    def process_id(self) -> int:
+        """The process that serves."""
+        return self._runner.process_id
+
+    def logical_cluster(self, name: str | None = None) -> LogicalCluster:
+        """A logical cluster by name, or one that nobody has used."""
+        name = name or f"test-{self._run}-{next(self._numbers)}"
+        url = f"{self.url}/clusters/{name}"
+        kubeconfig = self.root_directory / "clusters" / f"{name}.kubeconfig"
+        kubeconfig.parent.mkdir(exist_ok=True)
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": {**self._cluster, "server": url}}],
+            "users": [{"name": "admin", "user": {"token": self.token}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": "admin"}}],
+            "current-context": name,
+        }
+        descriptor = os.open(kubeconfig, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            yaml.dump(content, file, Dumper=yaml.CSafeDumper)
+        return LogicalCluster(name, url, kubeconfig, self.token, self.certificate_authority)
+
+    def start(self) -> None:
+        """Start and wait for readiness. Raises ServerError."""
+        self._runner.start()
+        self._admin = yaml.load(self.kubeconfig.read_text(), Loader=yaml.CSafeLoader)
+
+    def stop(self) -> None:
+        """Stop as ``SIGTERM`` does and wait for the end."""
+        self._runner.stop()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._remove()
+
+    def _remove(self) -> None:
+        if self._owned:
+            shutil.rmtree(self.root_directory, ignore_errors=True)
+
+
+class _ProcessRunner:
+    """``kcp start`` as a child."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def process_id(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        log = self._server.root_directory / "server.log"
+        with log.open("a") as errors:
+            self._process = subprocess.Popen(self._server.command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if "export KUBECONFIG" in line:
+                return
+        code = self._process.wait()
+        raise ServerError(f"kcp start ended with exit code {code}: {log.read_text()}")
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process = None
+
+
+class _ThreadRunner:
+    """The server on an event loop of its own in a thread of this process."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @property
+    def process_id(self) -> int:
+        return os.getpid()
+
+    def start(self) -> None:
+        raise ServerError("not wired")
+
+    def stop(self) -> None:
+        pass

@@ -1,0 +1,178 @@
+"""UPDATE, PATCH and apply: optimistic locks, status, generation, no-ops, finalizers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kcp.registry import patching
+from tests.registry.world import World, config_map, refused, scenario, widget
+
+
+@scenario
+async def test_a_stale_update_is_a_conflict(world: World) -> None:
+    first = await world.create(world.config_maps, config_map("a"))
+    await world.update(world.config_maps, {**first, "data": {"a": "2"}})
+    with refused(409, "Conflict") as caught:
+        await world.update(world.config_maps, {**first, "data": {"a": "3"}})
+    assert "the object has been modified" in caught.value.message
+
+
+@scenario
+async def test_an_update_without_a_version_overwrites_built_in_types_only(world: World) -> None:
+    await world.define()
+    await world.create(world.config_maps, config_map("a"))
+    changed = await world.update(world.config_maps, {**config_map("a", namespace="default"), "data": {"b": "1"}})
+    assert changed["data"] == {"b": "1"}
+    await world.create(world.widgets, widget("w"))
+    with refused(422, "Invalid") as caught:
+        await world.update(world.widgets, widget("w", 2, namespace="default"))
+    assert "metadata.resourceVersion: Invalid value: 0" in caught.value.message
+
+
+@scenario
+async def test_an_update_that_changes_nothing_writes_nothing(world: World) -> None:
+    made = await world.create(world.config_maps, config_map("a"))
+    again = await world.update(world.config_maps, made)
+    assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+
+@scenario
+async def test_an_update_of_nothing_is_not_found(world: World) -> None:
+    with refused(404, "NotFound"):
+        await world.update(world.config_maps, config_map("a", namespace="default"))
+
+
+@scenario
+async def test_system_fields_stay(world: World) -> None:
+    made = await world.create(world.config_maps, config_map("a"))
+    sent = config_map("a", namespace="default", creationTimestamp="2001-01-01T00:00:00Z")
+    changed = await world.update(world.config_maps, {**sent, "data": {"a": "2"}})
+    for name in ("uid", "creationTimestamp"):
+        assert changed["metadata"][name] == made["metadata"][name]
+    with refused(409, "Conflict"):
+        await world.update(world.config_maps, config_map("a", namespace="default", uid="another"))
+
+
+@scenario
+async def test_spec_and_status_are_written_apart(world: World) -> None:
+    await world.define()
+    made = await world.create(world.widgets, widget("w"))
+    status = await world.update(world.widgets, {**made, "spec": {"size": 9}, "status": {"phase": "Ready"}}, "status")
+    assert status["spec"]["size"] == 1
+    assert status["status"] == {"phase": "Ready"}
+    assert status["metadata"]["generation"] == 1
+    changed = await world.update(world.widgets, {**status, "spec": {"size": 2}, "status": {}})
+    assert changed["status"] == {"phase": "Ready"}
+    assert changed["metadata"]["generation"] == 2
+
+
+@scenario
+async def test_three_kinds_of_patch(world: World) -> None:
+    await world.create(world.config_maps, config_map("a"))
+    await world.patch(world.config_maps, "a", {"data": {"b": "2"}})
+    operations = [{"op": "replace", "path": "/data/a", "value": "9"}]
+    await world.patch(world.config_maps, "a", operations, patching.JSON_PATCH)
+    last = await world.patch(world.config_maps, "a", {"data": {"b": None}}, patching.STRATEGIC_MERGE_PATCH)
+    assert last["data"] == {"a": "9"}
+
+
+@scenario
+async def test_patches_of_one_object_at_once_are_all_applied(world: World) -> None:
+    await world.create(world.config_maps, config_map("a"))
+    await asyncio.gather(*(world.patch(world.config_maps, "a", {"data": {f"k{number}": "x"}}) for number in range(50)))
+    assert len((await world.get(world.config_maps, "a"))["data"]) == 51
+
+
+@scenario
+async def test_a_patch_may_demand_a_version(world: World) -> None:
+    made = await world.create(world.config_maps, config_map("a"))
+    version = made["metadata"]["resourceVersion"]
+    await world.patch(world.config_maps, "a", {"metadata": {"resourceVersion": version}, "data": {"b": "1"}})
+    with refused(409, "Conflict"):
+        await world.patch(world.config_maps, "a", {"metadata": {"resourceVersion": version}, "data": {"b": "2"}})
+
+
+@scenario
+async def test_a_patch_is_validated(world: World) -> None:
+    await world.define()
+    await world.create(world.widgets, widget("w"))
+    with refused(422, "Invalid") as caught:
+        await world.patch(world.widgets, "w", {"spec": {"size": -1}})
+    assert "spec.size" in caught.value.message
+    with refused(422, "Invalid"):
+        await world.patch(world.widgets, "w", {"spec": {"bogus": 1}}, field_validation="Strict")
+    with refused(400, "BadRequest"):
+        await world.patch(world.widgets, "w", {"metadata": {"name": "other"}})
+
+
+@scenario
+async def test_apply_creates_owns_and_conflicts(world: World) -> None:
+    await world.define()
+    made = await world.apply(world.widgets, widget("w"), "one")
+    assert made["metadata"]["managedFields"][0]["operation"] == "Apply"
+    same = await world.apply(world.widgets, widget("w"), "one")
+    assert same["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    with refused(409, "Conflict") as caught:
+        await world.apply(world.widgets, widget("w", 2), "two")
+    assert caught.value.message == 'Apply failed with 1 conflict: conflict with "one": .spec.size'
+    forced = await world.apply(world.widgets, widget("w", 2), "two", force=True)
+    assert forced["spec"]["size"] == 2
+
+
+@scenario
+async def test_apply_takes_declared_fields_only(world: World) -> None:
+    await world.define()
+    sent = widget("w")
+    sent["spec"]["bogus"] = 1
+    with refused(400, "BadRequest") as caught:
+        await world.apply(world.widgets, sent)
+    assert ".spec.bogus: field not declared in schema" in caught.value.message
+
+
+@scenario
+async def test_the_last_finalizer_releases_a_deleted_object(world: World) -> None:
+    await world.create(world.config_maps, config_map("a", finalizers=["example.com/hold"]))
+    assert not await world.delete(world.config_maps, "a")
+    held = await world.get(world.config_maps, "a")
+    assert held["metadata"]["deletionTimestamp"]
+    watch = await world.watch(world.config_maps)
+    await world.patch(world.config_maps, "a", {"metadata": {"finalizers": None}})
+    assert await world.is_gone(world.config_maps, "a")
+    assert await watch.events(1) == [("DELETED", "a")]
+
+
+@scenario
+async def test_no_finalizer_comes_to_an_object_that_goes(world: World) -> None:
+    await world.create(world.config_maps, config_map("a", finalizers=["example.com/hold"]))
+    await world.delete(world.config_maps, "a")
+    with refused(422, "Invalid"):
+        await world.patch(
+            world.config_maps, "a", {"metadata": {"finalizers": ["example.com/hold", "example.com/more"]}}
+        )
+
+
+@scenario
+async def test_scale_reads_and_writes_replicas(world: World) -> None:
+    await world.define()
+    await world.create(world.widgets, widget("w", 3))
+    scale = await world.get(world.widgets, "w", subresource="scale")
+    assert scale["kind"] == "Scale"
+    assert scale["spec"] == {"replicas": 3}
+    scale["spec"]["replicas"] = 5
+    await world.update(world.widgets, scale, "scale")
+    assert (await world.get(world.widgets, "w"))["spec"]["size"] == 5
+    await world.patch(world.widgets, "w", {"spec": {"replicas": 6}}, subresource="scale")
+    assert (await world.get(world.widgets, "w"))["spec"]["size"] == 6
+
+
+@scenario
+async def test_versions_share_objects(world: World) -> None:
+    await world.define()
+    second = world.type("widgets", "example.com", "v2")
+    await world.create(world.widgets, widget("w", 3))
+    seen = await world.get(second, "w")
+    assert seen["apiVersion"] == "example.com/v2"
+    assert seen["spec"] == {"size": 3, "color": "red", "shape": "round"}
+    changed = await world.patch(second, "w", {"spec": {"size": 4}})
+    assert changed["apiVersion"] == "example.com/v2"
+    assert (await world.get(world.widgets, "w"))["spec"] == {"size": 4, "color": "red"}

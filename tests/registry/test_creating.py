@@ -1,0 +1,105 @@
+"""CREATE: names, system fields, defaults, validation, namespaces."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.registry.world import World, config_map, refused, scenario, widget
+
+
+@scenario
+async def test_the_server_sets_uid_time_and_version(world: World) -> None:
+    made = await world.create(world.config_maps, config_map("a"))
+    meta = made["metadata"]
+    assert meta["uid"]
+    assert meta["creationTimestamp"].endswith("Z")
+    assert int(meta["resourceVersion"]) > 1
+    assert meta["namespace"] == "default"
+    assert meta["managedFields"][0]["manager"] == "tests"
+    assert made == await world.get(world.config_maps, "a")
+
+
+@scenario
+async def test_a_taken_name_is_refused(world: World) -> None:
+    await world.create(world.config_maps, config_map("a"))
+    with refused(409, "AlreadyExists") as caught:
+        await world.create(world.config_maps, config_map("a"))
+    assert caught.value.message == 'configmaps "a" already exists'
+
+
+@scenario
+async def test_of_many_creators_of_one_name_one_wins(world: World) -> None:
+    outcomes = await asyncio.gather(
+        *(world.create(world.config_maps, config_map("a")) for _ in range(20)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, dict) for outcome in outcomes) == 1
+
+
+@scenario
+async def test_generated_names_are_unique(world: World) -> None:
+    made = [await world.create(world.config_maps, {"metadata": {"generateName": "g-"}, "data": {}}) for _ in range(50)]
+    names = {obj["metadata"]["name"] for obj in made}
+    assert len(names) == 50
+    assert all(name.startswith("g-") and len(name) == 7 for name in names)
+
+
+@scenario
+async def test_custom_resources_are_defaulted_pruned_and_counted(world: World) -> None:
+    await world.define()
+    sent = widget("w")
+    sent["spec"]["bogus"] = 1
+    sent["status"] = {"phase": "sent by a client"}
+    made = await world.create(world.widgets, sent)
+    assert made["spec"] == {"size": 1, "color": "red"}
+    assert "status" not in made
+    assert made["metadata"]["generation"] == 1
+
+
+@scenario
+async def test_strict_field_validation_names_unknown_fields(world: World) -> None:
+    await world.define()
+    sent = widget("w")
+    sent["spec"]["bogus"] = 1
+    with refused(400, "BadRequest") as caught:
+        await world.create(world.widgets, sent, field_validation="Strict")
+    assert 'unknown field "spec.bogus"' in caught.value.message
+
+
+@scenario
+async def test_every_broken_rule_is_a_cause(world: World) -> None:
+    await world.define()
+    sent = widget("Not_A_Name", -1)
+    with refused(422, "Invalid") as caught:
+        await world.create(world.widgets, sent)
+    fields = [cause["field"] for cause in caught.value.details["causes"]]
+    assert fields == ["metadata.name", "spec.size"]
+
+
+@scenario
+async def test_a_namespace_must_be_there(world: World) -> None:
+    with refused(404, "NotFound") as caught:
+        await world.create(world.config_maps, config_map("a"), "nowhere")
+    assert caught.value.message == 'namespaces "nowhere" not found'
+
+
+@scenario
+async def test_the_body_must_agree_with_the_url(world: World) -> None:
+    with refused(400, "BadRequest"):
+        await world.create(world.config_maps, config_map("a", namespace="other"))
+    with refused(400, "BadRequest"):
+        await world.create(world.config_maps, {**config_map("a"), "apiVersion": "v2"})
+    with refused(400, "BadRequest"):
+        await world.create(world.config_maps, {**config_map("a"), "kind": "Secret"})
+    with refused(400, "BadRequest"):
+        await world.create(world.config_maps, config_map("a", resourceVersion="5"))
+
+
+@scenario
+async def test_a_dry_run_answers_and_writes_nothing(world: World) -> None:
+    before = world.registry.store.revision
+    made = await world.create(world.config_maps, config_map("a"), dry_run=True)
+    assert made["metadata"]["uid"]
+    assert world.registry.store.revision == before
+    await world.create(world.config_maps, config_map("a"))
+    with refused(409, "AlreadyExists"):
+        await world.create(world.config_maps, config_map("a"), dry_run=True)

@@ -1,0 +1,274 @@
+"""A registry over a real SQLite log in a temporary directory, and short ways to ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+
+from kcp.api import selectors
+from kcp.api.errors import StatusError
+from kcp.auth.users import User
+from kcp.controllers.manager import Manager
+from kcp.registry import patching
+from kcp.registry.registry import Registry
+from kcp.registry.representations import WHOLE_OBJECTS
+from kcp.registry.requests import DeleteOptions, ListOptions, RequestContext, Target
+from kcp.registry.resource_types import ResourceType
+from kcp.server.composition import compose_registry
+from kcp.store.sqlite import open_store
+
+Object = dict[str, Any]
+ADMIN = User("admin", groups=("system:masters",))
+
+WIDGETS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {status: {}, scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
+    selectableFields: [{jsonPath: .spec.color}]
+    schema: &schema
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            required: [size]
+            properties:
+              size: {type: integer, minimum: 0}
+              color: {type: string, default: red}
+          status:
+            type: object
+            properties: {size: {type: integer}, phase: {type: string}}
+  - name: v2
+    served: true
+    storage: false
+    subresources: {status: {}}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              size: {type: integer}
+              color: {type: string}
+              shape: {type: string, default: round}
+          status: {type: object, x-kubernetes-preserve-unknown-fields: true}
+"""
+
+
+class World:
+    """The registry as one administrator of one logical cluster sees it."""
+
+    def __init__(self, registry: Registry, cluster: str = "root") -> None:
+        self.registry = registry
+        self.cluster = cluster
+
+    def at(self, cluster: str) -> World:
+        """The same registry in another logical cluster."""
+        return World(self.registry, cluster)
+
+    def context(self, **more: Any) -> RequestContext:
+        return RequestContext(ADMIN, self.cluster, field_manager=more.pop("field_manager", "tests"), **more)
+
+    def type(self, plural: str, group: str = "", version: str = "v1") -> ResourceType:
+        found = self.registry.find_type(self.cluster, group, version, plural)
+        assert found is not None, f"{plural}.{version}.{group} is not served in {self.cluster}"
+        return found
+
+    @property
+    def widgets(self) -> ResourceType:
+        return self.type("widgets", "example.com")
+
+    @property
+    def config_maps(self) -> ResourceType:
+        return self.type("configmaps")
+
+    async def define(self, manifest: str = WIDGETS) -> Object:
+        """Create a CustomResourceDefinition."""
+        return await self.create(
+            self.type("customresourcedefinitions", "apiextensions.k8s.io"), yaml.safe_load(manifest), ""
+        )
+
+    async def create(self, type_: ResourceType, obj: Object, namespace: str = "default", **more: Any) -> Object:
+        written = await self.registry.create(
+            self.context(**more), Target(type_, namespace if type_.namespaced else ""), obj
+        )
+        return orjson.loads(written.value)
+
+    async def get(self, type_: ResourceType, name: str, namespace: str = "default", subresource: str = "") -> Object:
+        target = Target(type_, namespace if type_.namespaced else "", name, subresource)
+        return orjson.loads(await self.registry.get(self.context(), target))
+
+    async def update(self, type_: ResourceType, obj: Object, subresource: str = "", **more: Any) -> Object:
+        meta = obj["metadata"]
+        target = Target(type_, meta.get("namespace", ""), meta["name"], subresource)
+        written = await self.registry.update(self.context(**more), target, orjson.loads(orjson.dumps(obj)))
+        return orjson.loads(written.value)
+
+    async def patch(
+        self, type_: ResourceType, name: str, body: Any, media_type: str = patching.MERGE_PATCH, **more: Any
+    ) -> Object:
+        namespace = more.pop("namespace", "default") if type_.namespaced else ""
+        target = Target(type_, namespace, name, more.pop("subresource", ""))
+        force = more.pop("force", False)
+        written = await self.registry.patch(self.context(**more), target, media_type, body, force=force)
+        return orjson.loads(written.value)
+
+    async def apply(self, type_: ResourceType, obj: Object, manager: str = "applier", **more: Any) -> Object:
+        return await self.patch(type_, obj["metadata"]["name"], obj, patching.APPLY_YAML, field_manager=manager, **more)
+
+    async def delete(self, type_: ResourceType, name: str, namespace: str = "default", **options: Any) -> bool:
+        """Whether the object went at once."""
+        target = Target(type_, namespace if type_.namespaced else "", name)
+        return (await self.registry.delete(self.context(), target, DeleteOptions(**options))).gone
+
+    async def list(
+        self, type_: ResourceType, namespace: str = "", labels: str = "", fields: str = "", **options: Any
+    ) -> Object:
+        if labels:
+            options["label_selector"] = selectors.parse_label_selector(labels)
+        if fields:
+            options["field_selector"] = selectors.parse_field_selector(fields)
+        listing = await self.registry.list(self.context(), Target(type_, namespace), ListOptions(**options))
+        return orjson.loads(b"".join(WHOLE_OBJECTS.listing(listing, self.registry.type_of_cluster(type_))))
+
+    async def names(self, type_: ResourceType, **options: Any) -> list[str]:
+        return [item["metadata"]["name"] for item in (await self.list(type_, **options))["items"]]
+
+    async def watch(
+        self, type_: ResourceType, namespace: str = "", labels: str = "", fields: str = "", **options: Any
+    ) -> Watch:
+        if labels:
+            options["label_selector"] = selectors.parse_label_selector(labels)
+        if fields:
+            options["field_selector"] = selectors.parse_field_selector(fields)
+        options.setdefault("resource_version", str(self.registry.store.revision))
+        stream = await self.registry.watch(
+            self.context(), Target(type_, namespace), ListOptions(**options), WHOLE_OBJECTS
+        )
+        return Watch(stream)
+
+    async def eventually(self, question: Callable[[], Awaitable[bool]], seconds: float = 5) -> None:
+        """Wait until a question is answered with yes."""
+        async with asyncio.timeout(seconds):
+            while not await question():  # noqa: ASYNC110 - what is waited for is the controllers' work
+                await asyncio.sleep(0.005)
+
+    async def is_gone(self, type_: ResourceType, name: str, namespace: str = "default") -> bool:
+        try:
+            await self.get(type_, name, namespace)
+        except StatusError as error:
+            return error.code == 404
+        return False
+
+
+class Watch:
+    """A watch, event by event."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self._ready: list[bytes] = []
+
+    async def event(self) -> tuple[str, Object]:
+        """The next event: its type and object."""
+        while not self._ready:
+            self._ready = list(await self.stream.next(5))
+        frame = orjson.loads(self._ready.pop(0))
+        return frame["type"], frame["object"]
+
+    async def events(self, count: int) -> list[tuple[str, str]]:
+        """The types and names of the next events."""
+        return [(kind, obj["metadata"].get("name", "")) for kind, obj in [await self.event() for _ in range(count)]]
+
+
+@asynccontextmanager
+async def world(*, controllers: bool = False) -> AsyncIterator[World]:
+    """A registry over a fresh log."""
+    with tempfile.TemporaryDirectory(prefix="kcp-registry-") as directory:
+        store = open_store(Path(directory) / "kcp.db")
+        registry = await compose_registry(store)
+        manager = Manager(registry)
+        try:
+            if controllers:
+                await manager.start()
+            yield World(registry)
+        finally:
+            await manager.stop()
+            await store.close()
+
+
+def scenario(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
+    """Run an asynchronous test in a fresh world."""
+
+    def run() -> None:
+        async def inside() -> None:
+            async with world() as fresh:
+                await test(fresh)
+
+        asyncio.run(inside())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def scenario_with_controllers(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
+    """Run an asynchronous test in a fresh world with the controllers at work."""
+
+    def run() -> None:
+        async def inside() -> None:
+            async with world(controllers=True) as fresh:
+                await test(fresh)
+
+        asyncio.run(inside())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def config_map(name: str, **more: Any) -> Object:
+    """A ConfigMap."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **more}, "data": {"a": "1"}}
+
+
+def widget(name: str, size: int = 1, **metadata: Any) -> Object:
+    """A Widget."""
+    return {
+        "apiVersion": "example.com/v1",
+        "kind": "Widget",
+        "metadata": {"name": name, **metadata},
+        "spec": {"size": size},
+    }
+
+
+def refused(code: int, reason: str) -> Any:
+    """Expect a StatusError of this code and reason."""
+
+    class Refusal:
+        def __enter__(self) -> pytest.ExceptionInfo[StatusError]:
+            self._raises = pytest.raises(StatusError)
+            self.info = self._raises.__enter__()
+            return self.info
+
+        def __exit__(self, *problem: Any) -> bool:
+            caught = bool(self._raises.__exit__(*problem))
+            assert (self.info.value.code, self.info.value.reason) == (code, reason), str(self.info.value)
+            return caught
+
+    return Refusal()
