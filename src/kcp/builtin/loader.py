@@ -38,7 +38,7 @@ def load_types() -> list[Definition]:
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml") and entry.name != _SHARED)
     definitions: list[Definition] = []
     for name in names:
-        definitions.extend(yaml.load_all(folder.joinpath(name).read_bytes(), Loader=_LOADER))  # noqa: S506 - a safe loader
+        definitions.extend(yaml.load_all(folder.joinpath(name).read_bytes(), Loader=_LOADER))
     for definition in definitions:
         for version in definition["spec"]["versions"]:
             _complete(version["schema"]["openAPIV3Schema"], shared)

@@ -1,0 +1,80 @@
+"""Kubernetes' protobuf bodies (``application/vnd.kubernetes.protobuf``) of the built-in types.
+
+A body is four bytes of magic and a ``runtime.Unknown`` message: the object's apiVersion and kind, and its own message.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kcp.api import errors
+from kcp.api.protobuf import wire
+from kcp.api.protobuf.decoding import decode_message
+from kcp.api.protobuf.encoding import encode_message
+from kcp.api.protobuf.messages import root, roots
+
+__all__ = ["CONTENT_TYPE", "MAGIC", "decode_body", "encode_body", "known", "roots"]
+
+CONTENT_TYPE: Final = "application/vnd.kubernetes.protobuf"
+MAGIC: Final = b"k8s\x00"
+_TYPE, _RAW, _ENCODING, _CONTENT_TYPE = 1, 2, 3, 4
+
+
+def known(api_version: str, kind: str) -> bool:
+    """Whether objects of this kind have a protobuf form here."""
+    return root(api_version, kind) is not None
+
+
+def decode_body(body: bytes) -> dict[str, Any]:
+    """The object in a body, apiVersion and kind included. Raises StatusError 400 when it cannot be read."""
+    if not body.startswith(MAGIC):
+        raise errors.bad_request(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+        )
+    try:
+        api_version, kind, raw = _envelope(body[len(MAGIC) :])
+        name = root(api_version, kind)
+        if name is None:
+            raise errors.bad_request(f'no protobuf form is known of kind "{kind}" in version "{api_version}"')
+        return {"kind": kind, "apiVersion": api_version, **decode_message(raw, name)}
+    except (ValueError, RecursionError) as problem:
+        raise errors.bad_request(f"the body of the request could not be decoded as protobuf: {problem}") from problem
+
+
+def encode_body(obj: dict[str, Any]) -> bytes:
+    """An object as a body. Raises KeyError for kinds that are not known, ValueError where a value is not of its field's type."""
+    api_version, kind = obj["apiVersion"], obj["kind"]
+    name = root(api_version, kind)
+    if name is None:
+        raise KeyError(f"{api_version} {kind}")
+    of_type = wire.pack_bytes(1, api_version.encode()) + wire.pack_bytes(2, kind.encode())
+    return b"".join(
+        (
+            MAGIC,
+            wire.pack_bytes(_TYPE, of_type),
+            wire.pack_bytes(_RAW, encode_message(obj, name)),
+            wire.pack_bytes(_ENCODING, b""),
+            wire.pack_bytes(_CONTENT_TYPE, b""),
+        )
+    )
+
+
+def _envelope(data: bytes) -> tuple[str, str, bytes]:
+    api_version = kind = ""
+    raw = b""
+    for number, form, value in wire.fields(data):
+        if form != wire.LENGTH or not isinstance(value, bytes):
+            raise ValueError("malformed envelope")
+        if number == _TYPE:
+            for part, _, content in wire.fields(value):
+                if not isinstance(content, bytes):
+                    raise ValueError("malformed type")
+                if part == 1:
+                    api_version = content.decode()
+                elif part == 2:
+                    kind = content.decode()
+        elif number == _RAW:
+            raw = value
+        elif number == _ENCODING and value:
+            raise ValueError(f"content encoding {value!r} is not supported")
+    return api_version, kind, raw

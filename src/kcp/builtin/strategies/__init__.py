@@ -1,0 +1,1 @@
+"""The behaviour of the built-in types that their declarations cannot say, by API group."""

@@ -1,0 +1,69 @@
+"""CustomResourceDefinitions (apiextensions.k8s.io/v1). Their rules are those of the schemas' own layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcp.api.field_errors import FieldError
+from kcp.builtin.strategies.base import BuiltinStrategy, drop_nulls, mapping, maps, sequence
+from kcp.registry.requests import RequestContext
+from kcp.registry.strategies import Object
+from kcp.schema.definitions import (
+    default_definition,
+    validate_definition,
+    validate_definition_status_update,
+    validate_definition_update,
+)
+
+
+class DefinitionStrategy(BuiltinStrategy):
+    """CustomResourceDefinitions. Null is a value inside schemas (defaults, enumerations, examples) and nowhere else."""
+
+    allow_unconditional_update = False
+    counts_generation = True
+
+    def default(self, obj: Object) -> None:
+        kept = [(version, version.pop("schema", None)) for version in maps(mapping(obj, "spec"), "versions")]
+        drop_nulls(obj)
+        for version, schema in kept:
+            if schema is not None:
+                drop_schema_nulls(mapping(schema, "openAPIV3Schema"))
+                version["schema"] = schema
+        default_definition(obj)
+
+    def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
+        obj["status"] = {}
+        default_definition(obj)
+
+    def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
+        stored = [version.get("name") for version in maps(mapping(obj, "spec"), "versions") if version.get("storage")]
+        status = mapping(obj, "status")
+        versions = sequence(status, "storedVersions")
+        if stored and stored[0] not in versions:
+            obj["status"] = {**status, "storedVersions": [*versions, stored[0]]}
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return validate_definition(obj)
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        return validate_definition_update(obj, old)
+
+    def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        return validate_definition_status_update(obj, old)
+
+
+_VALUES = ("default", "enum", "example")
+_MAPS = ("properties", "patternProperties", "definitions", "dependencies")
+
+
+def drop_schema_nulls(schema: dict[str, Any]) -> None:
+    """Take keywords that are null out of a schema and those below, in place; null stays a value of default, enum, example."""
+    for keyword in [name for name, value in schema.items() if value is None and name != "default"]:
+        del schema[keyword]
+    for keyword, value in schema.items():
+        if keyword in _VALUES:
+            continue
+        below = list(value.values()) if keyword in _MAPS and isinstance(value, dict) else value
+        for item in below if isinstance(below, list) else [below]:
+            if isinstance(item, dict):
+                drop_schema_nulls(item)

@@ -1,0 +1,115 @@
+"""What the built-in types have in common.
+
+A built-in type of Kubernetes is a Go struct: null is the same as absent, and absent text is the empty text. Custom
+resources know neither rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from kcp.api import field_errors, names, tables
+from kcp.api.field_errors import FieldError
+from kcp.registry.strategies import Object, Strategy
+
+IMMUTABLE: Final = "field is immutable"
+NOT_NEGATIVE: Final = "must be greater than or equal to 0"
+
+
+class BuiltinStrategy(Strategy):
+    """A built-in type without rules of its own."""
+
+    def default(self, obj: Object) -> None:
+        """Drop members that are null."""
+        drop_nulls(obj)
+
+
+class PathSegmentNames(BuiltinStrategy):
+    """A built-in type whose names may be whatever fits into a path (RBAC)."""
+
+    def name_errors(self, name: str) -> list[str]:
+        return names.is_path_segment_name(name)
+
+
+def drop_nulls(node: Any) -> None:
+    """Take members that are null out of all maps below, in place."""
+    if isinstance(node, dict):
+        empty = None
+        for key, value in node.items():
+            if value is None:
+                empty = [*(empty or ()), key]
+            elif isinstance(value, (dict, list)):
+                drop_nulls(value)
+        for key in empty or ():
+            del node[key]
+    elif isinstance(node, list):
+        for item in node:
+            if isinstance(item, (dict, list)):
+                drop_nulls(item)
+
+
+def text(obj: Mapping[str, Any] | None, name: str) -> str:
+    """A text member; empty where it is absent, or of another type (which the schema's errors say)."""
+    value = obj.get(name) if isinstance(obj, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def mapping(obj: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """A map member; empty where it is absent or of another type."""
+    value = obj.get(name) if isinstance(obj, Mapping) else None
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(obj: Mapping[str, Any] | None, name: str) -> list[Any]:
+    """A list member; empty where it is absent or of another type."""
+    value = obj.get(name) if isinstance(obj, Mapping) else None
+    return value if isinstance(value, list) else []
+
+
+def maps(obj: Mapping[str, Any] | None, name: str) -> list[dict[str, Any]]:
+    """A list member whose items are maps; others count as empty ones, so that indexes stay right."""
+    return [item if isinstance(item, dict) else {} for item in sequence(obj, name)]
+
+
+def texts(obj: Mapping[str, Any] | None, name: str) -> list[str]:
+    """A list member whose items are texts; others count as empty ones."""
+    return [item if isinstance(item, str) else "" for item in sequence(obj, name)]
+
+
+def integer(obj: Mapping[str, Any] | None, name: str) -> int | None:
+    """An integer member; None where it is absent or of another type."""
+    value = obj.get(name) if isinstance(obj, Mapping) else None
+    return value if type(value) is int else None
+
+
+def keep(obj: Object, old: Object, name: str) -> None:
+    """Put a member back as it was."""
+    if name in old:
+        obj[name] = old[name]
+    else:
+        obj.pop(name, None)
+
+
+def unchanged(obj: Object, old: Object, name: str, path: str = "") -> Iterator[FieldError]:
+    """An error where a member that must stay was changed."""
+    if obj.get(name) != old.get(name):
+        yield field_errors.invalid(path or name, obj.get(name), IMMUTABLE)
+
+
+def one_of(obj: Mapping[str, Any], name: str, path: str, choices: Sequence[str]) -> Iterator[FieldError]:
+    """An error where a member is given and is none of a closed set."""
+    if name in obj and obj[name] not in choices:
+        yield field_errors.not_supported(f"{path}.{name}", obj[name], choices)
+
+
+def age(obj: Object) -> str:
+    """How long ago an object was created, as a table shows it."""
+    return tables.age(text(obj["metadata"], "creationTimestamp") or None)
+
+
+def decoded_size(value: Any) -> int:
+    """How many bytes a base64 text stands for."""
+    if not isinstance(value, str):
+        return 0
+    return len(value) // 4 * 3 - value.count("=", -2)

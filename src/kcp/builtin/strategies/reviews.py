@@ -1,0 +1,161 @@
+"""Questions that are answered and not stored (authentication.k8s.io/v1, authorization.k8s.io/v1)."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from kcp.api import errors, field_errors
+from kcp.api.field_errors import FieldError
+from kcp.api.kinds import GroupKind
+from kcp.auth.authorizers import Attributes, Authorizer
+from kcp.auth.users import User
+from kcp.builtin.strategies.base import BuiltinStrategy, mapping, sequence, text, texts
+from kcp.registry.requests import RequestContext
+from kcp.registry.strategies import Object
+
+_AUTHORIZATION: Final = "authorization.k8s.io"
+
+
+class TokenUsers(Protocol):
+    """Finds whose token it is (kcp.auth.authenticators.BearerTokens is one)."""
+
+    def user(self, authorization: bytes) -> User | None: ...
+
+
+def user_info(user: User) -> dict[str, Any]:
+    """A user as authentication.k8s.io/v1 ``UserInfo``."""
+    info: dict[str, Any] = {"username": user.name}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.groups:
+        info["groups"] = list(user.groups)
+    if user.extra:
+        info["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return info
+
+
+class SelfSubjectReviewStrategy(BuiltinStrategy):
+    """Who am I?"""
+
+    def answer(self, obj: Object, context: RequestContext) -> Object | None:
+        return {**obj, "status": {"userInfo": user_info(context.user)}}
+
+
+class TokenReviewStrategy(BuiltinStrategy):
+    """Whose token is this?"""
+
+    def __init__(self, tokens: TokenUsers) -> None:
+        self._tokens = tokens
+
+    def answer(self, obj: Object, context: RequestContext) -> Object | None:
+        spec = mapping(obj, "spec")
+        token = text(spec, "token")
+        if not token:
+            raise errors.bad_request("token is required for TokenReview in authentication")
+        try:
+            user = self._tokens.user(b"Bearer " + token.encode())
+        except errors.StatusError:
+            user = None
+        if user is None:
+            status: dict[str, Any] = {"user": {}, "error": "invalid bearer token"}
+        else:
+            status = {"authenticated": True, "user": user_info(user)}
+            if audiences := texts(spec, "audiences"):
+                status["audiences"] = audiences
+        return {**obj, "status": status}
+
+
+class AccessReviewStrategy(BuiltinStrategy):
+    """May somebody do this? ``kind`` is one of the three access reviews."""
+
+    def __init__(self, kind: str, authorizer: Authorizer) -> None:
+        self._kind = kind
+        self._authorizer = authorizer
+
+    def answer(self, obj: Object, context: RequestContext) -> Object | None:
+        found = self._errors(obj)
+        if found:
+            raise errors.invalid(GroupKind(_AUTHORIZATION, self._kind), "", found)
+        spec = mapping(obj, "spec")
+        user = context.user if self._own else _user_of(spec)
+        decision = self._authorizer.authorize(user, _attributes(spec, context.cluster))
+        status: dict[str, Any] = {"allowed": decision.allowed}
+        if decision.reason:
+            status["reason"] = decision.reason
+        return {**obj, "status": status}
+
+    @property
+    def _own(self) -> bool:
+        return self._kind == "SelfSubjectAccessReview"
+
+    def _errors(self, obj: Object) -> list[FieldError]:
+        spec = mapping(obj, "spec")
+        resource, path = "resourceAttributes" in spec, "nonResourceAttributes" in spec
+        found = []
+        if resource and path:
+            why = "cannot be specified in combination with resourceAttributes"
+            found.append(field_errors.invalid("spec.nonResourceAttributes", spec["nonResourceAttributes"], why))
+        if not resource and not path:
+            why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            found.append(field_errors.invalid("spec.resourceAttributes", None, why))
+        if not self._own and not text(spec, "user") and not sequence(spec, "groups"):
+            why = "at least one of user or group must be specified"
+            found.append(field_errors.invalid("spec.user", "", why))
+        if self._kind == "LocalSubjectAccessReview":
+            found += _local_errors(obj, spec)
+        return found
+
+
+def _local_errors(obj: Object, spec: Object) -> list[FieldError]:
+    if "nonResourceAttributes" in spec:
+        why = "disallowed on this kind of request"
+        return [field_errors.invalid("spec.nonResourceAttributes", spec["nonResourceAttributes"], why)]
+    namespace = text(mapping(spec, "resourceAttributes"), "namespace")
+    if namespace != text(obj["metadata"], "namespace"):
+        return [field_errors.invalid("spec.resourceAttributes.namespace", namespace, "must match metadata.namespace")]
+    return []
+
+
+def _user_of(spec: Object) -> User:
+    extra = {key: tuple(texts(mapping(spec, "extra"), key)) for key in mapping(spec, "extra")}
+    return User(text(spec, "user"), text(spec, "uid"), tuple(texts(spec, "groups")), extra)
+
+
+def _attributes(spec: Object, cluster: str) -> Attributes:
+    if "resourceAttributes" not in spec:
+        asked = mapping(spec, "nonResourceAttributes")
+        return Attributes(cluster, text(asked, "verb"), is_resource=False, path=text(asked, "path"))
+    asked = mapping(spec, "resourceAttributes")
+    return Attributes(
+        cluster,
+        text(asked, "verb"),
+        group=text(asked, "group"),
+        version=text(asked, "version"),
+        resource=text(asked, "resource"),
+        subresource=text(asked, "subresource"),
+        namespace=text(asked, "namespace"),
+        name=text(asked, "name"),
+    )
+
+
+class RulesReviewStrategy(BuiltinStrategy):
+    """What may I do in this namespace? Answered from the authorizer's verdict on everything."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    def answer(self, obj: Object, context: RequestContext) -> Object | None:
+        namespace = text(mapping(obj, "spec"), "namespace")
+        if not namespace:
+            raise errors.bad_request("no namespace on request")
+        everything = Attributes(context.cluster, "*", group="*", version="*", resource="*", namespace=namespace)
+        anywhere = Attributes(context.cluster, "*", is_resource=False, path="*")
+        status: dict[str, Any] = {"resourceRules": [], "nonResourceRules": [], "incomplete": False}
+        if self._authorizer.authorize(context.user, everything).allowed:
+            status["resourceRules"].append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
+        if self._authorizer.authorize(context.user, anywhere).allowed:
+            status["nonResourceRules"].append({"verbs": ["*"], "nonResourceURLs": ["*"]})
+        if not status["resourceRules"]:
+            status["incomplete"] = True
+            status["evaluationError"] = "the authorizer does not list its rules"
+        return {**obj, "status": status}
