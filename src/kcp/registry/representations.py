@@ -169,7 +169,9 @@ class TableRows:
 
     def _row(self, obj: dict[str, Any], type_: ResourceType) -> dict[str, Any]:
         own = type_.strategy.cells(obj)
-        cells = [column.cell(obj) for column in type_.columns] if own is None else [obj["metadata"].get("name"), *own]
+        if own is None:
+            own = [column.cell(obj) for column in type_.columns]
+        cells = own if len(own) == len(type_.columns) else [obj["metadata"].get("name"), *own]
         row: dict[str, Any] = {"cells": cells}
         if self._include == "Object":
             row["object"] = obj

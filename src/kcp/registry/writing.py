@@ -218,8 +218,13 @@ class Writer:
             else:
                 meta.pop(name, None)
         meta.pop("selfLink", None)
-        strategy.prepare_for_update(obj, old, context)
+        if target.subresource in _WHOLE_OBJECT:
+            strategy.prepare_for_update(obj, old, context)
         return obj
+
+
+_WHOLE_OBJECT: Final = ("", "scale")
+"""Updates that may change what the strategy guards; the other subresources have merged their own part already."""
 
 
 def _with_status(sent: Object, old: Object) -> Object:
