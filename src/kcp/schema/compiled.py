@@ -12,16 +12,18 @@ from typing import Any, Final
 
 import orjson
 
+from kcp.api import errors, field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema.checking import check_of, holds
 from kcp.schema.correlation import Correlation
 from kcp.schema.defaulting import defaulter
-from kcp.schema.explaining import explain
+from kcp.schema.explaining import NO_PATH, explain
 from kcp.schema.nodes import root_node
 from kcp.schema.pruning import pruner
 from kcp.schema.walking import embedded_errors, list_errors
 
 _KEEP_EVERYTHING: Final[dict[str, Any]] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_TOO_DEEP: Final = "the object is nested too deeply"
 _CACHE_SIZE: Final = 1024
 
 
@@ -37,13 +39,19 @@ class CompiledSchema:
 
     def prune(self, obj: dict[str, Any], unknown: list[str] | None = None) -> None:
         """Remove fields that the schema does not know, in place; ``unknown`` gets their paths (``spec.list[2].bar``), sorted."""
-        found = self._prune(obj)
+        try:
+            found = self._prune(obj)
+        except RecursionError:
+            raise errors.bad_request(_TOO_DEEP) from None
         if found and unknown is not None:
             unknown += sorted(path[1:] for path in found)
 
     def default(self, obj: dict[str, Any]) -> None:
         """Fill in defaults, in place; a null that the schema does not allow gives way to its default or is removed."""
-        self._default(obj)
+        try:
+            self._default(obj)
+        except RecursionError:
+            raise errors.bad_request(_TOO_DEEP) from None
 
     @cached_property
     def _has_rules(self) -> bool:
@@ -60,10 +68,13 @@ class CompiledSchema:
     def validate(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
         """What is wrong with an object; on an update, errors of values that did not change are left out."""
         found: list[FieldError] = []
-        if not self.accepts(obj):
-            found = self.errors(obj, old)
-        if self._has_rules:
-            found += self.rule_errors(obj, old, found)
+        try:
+            if not self.accepts(obj):
+                found = self.errors(obj, old)
+            if self._has_rules:
+                found += self.rule_errors(obj, old, found)
+        except RecursionError:
+            return [field_errors.forbidden(NO_PATH, _TOO_DEEP)]
         return found
 
     def accepts(self, obj: Any) -> bool:

@@ -17,7 +17,7 @@ from kcp.schema import field_paths
 from kcp.schema.correlation import Correlation
 from kcp.schema.explaining import NO_PATH
 from kcp.schema.nodes import Node
-from kcp.schema.reading import flag, objects, text
+from kcp.schema.reading import Raw, flag, objects, places, text
 
 KEYWORD: Final = "x-kubernetes-validations"
 LONGEST_MESSAGE: Final = 5 * 1024
@@ -267,16 +267,11 @@ def _failure(rule: Rule, where: str, value: Any, message: str) -> FieldError:
 def has_rules(node: Node) -> bool:
     """Whether there are rules at a node or below it; looked for once."""
     if node.has_rules is None:
-        node.has_rules = _mentions_rules(node, set())
+        shared = node.scope.definitions.values()
+        node.has_rules = mentions_rules(node.raw) or any(mentions_rules(raw) for raw in shared)
     return node.has_rules
 
 
-def _mentions_rules(node: Node, seen: set[int]) -> bool:
-    if id(node) in seen:
-        return False
-    seen.add(id(node))
-    if node.raw.get(KEYWORD):
-        return True
-    children = [node.property(name) for name in node.property_schemas]
-    children += [child for child in (node.items, node.additional) if child is not None]
-    return any(_mentions_rules(child, seen) for child in children)
+def mentions_rules(raw: Raw) -> bool:
+    """Whether there are rules in a raw schema, references aside."""
+    return any(place.get(KEYWORD) for place in places(raw))

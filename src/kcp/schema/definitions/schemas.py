@@ -4,8 +4,9 @@ Follows apiextensions-apiserver's ValidateCustomResourceDefinitionOpenAPISchema 
 supported, list and map types, rules (KEP-2876) with their estimated cost, on top of the rules of structural schemas.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from kcp import cel
 from kcp.api import field_errors
@@ -16,7 +17,7 @@ from kcp.schema.default_rules import validate_defaults
 from kcp.schema.definitions.list_rules import list_and_map_type_errors
 from kcp.schema.nodes import Node
 from kcp.schema.reading import Raw, flag, number, objects, places, properties, schema, schemas, text
-from kcp.schema.rules import KEYWORD, Rule, rules_of
+from kcp.schema.rules import KEYWORD, Rule, mentions_rules, rules_of
 from kcp.schema.structural import validate_structural
 
 _META_FIELDS: Final = frozenset({"metadata", "kind", "apiVersion"})
@@ -79,7 +80,6 @@ class _Costs:
 class _Place:
     """What is known of a place in the schema from the places above it."""
 
-    node: Node | None
     costs: _Costs
     leniency: Leniency
     cardinality: int | None = 1  # how often the place can occur in an object; None: no bound
@@ -87,12 +87,13 @@ class _Place:
     inside_meta: bool = False
     uncorrelatable: str | None = None
 
-    def below(self, node: Node | None, **changes: Any) -> "_Place":
-        cardinality = None
-        if node is not None and self.node is not None and self.cardinality is not None:
-            factor = _occurrences(self.node.raw)
-            cardinality = None if factor is None else self.cardinality * factor
-        return replace(self, node=node, cardinality=cardinality, **changes)
+    def below(self, raw: Raw) -> "_Place":
+        """The place of a child of the schema ``raw`` that stands here."""
+        factor = _occurrences(raw)
+        if factor == 1:
+            return self
+        known = self.cardinality is not None and factor is not None
+        return replace(self, cardinality=(self.cardinality or 0) * (factor or 0) if known else None)
 
 
 def _occurrences(raw: Raw) -> int | None:
@@ -119,9 +120,9 @@ def schema_errors(raw: Raw, path: str, *, status: bool, leniency: Leniency) -> l
         if problems:
             found += problems
         else:
-            node = compile_schema(raw).root
-    place = _Place(node, _Costs(), leniency)
-    problems, rule_problems = _walk(raw, path, place, is_root=True)
+            node = compile_schema(raw).root if mentions_rules(raw) else None
+    place = _Place(_Costs(), leniency)
+    problems, rule_problems = _walk(raw, path, place, node, is_root=True)
     found += problems + rule_problems
     if place.costs.total > cel.DEFINITION_COST_LIMIT:
         why = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
@@ -151,12 +152,12 @@ def _root_errors(raw: Raw, path: str) -> list[FieldError]:
 _Found = tuple[list[FieldError], list[FieldError]]
 
 
-def _walk(raw: Raw, path: str, place: _Place, *, is_root: bool = False) -> _Found:
-    """The errors of a schema and of its rules, from here down."""
+def _walk(raw: Raw, path: str, place: _Place, node: Node | None, *, is_root: bool = False) -> _Found:
+    """The errors of a schema and of its rules, from here down; without a node, rules are not compiled."""
     found = _keyword_errors(raw, path, place)
     rule_problems: list[FieldError] = []
-    for child, below, child_place in _children(raw, path, place, is_root=is_root):
-        deeper, deeper_rules = _walk(child, below, child_place)
+    for child, below, child_place, child_node in _children(raw, path, place, node, is_root=is_root):
+        deeper, deeper_rules = _walk(child, below, child_place, child_node)
         found += deeper
         rule_problems += deeper_rules
     if raw.get("x-kubernetes-preserve-unknown-fields") is False:
@@ -170,48 +171,56 @@ def _walk(raw: Raw, path: str, place: _Place, *, is_root: bool = False) -> _Foun
     )
     for index, rule in enumerate(objects(raw.get(KEYWORD))):
         found += _rule_form_errors(rule, raw, f"{path}.{KEYWORD}[{index}]")
-    if not found and place.node is not None:
-        for index, compiled in enumerate(rules_of(place.node)):
+    if not found and node is not None:
+        for index, compiled in enumerate(rules_of(node)):
             rule_problems += _rule_errors(compiled, f"{path}.{KEYWORD}[{index}]", place)
     return found, rule_problems
 
 
-def _children(raw: Raw, path: str, place: _Place, *, is_root: bool) -> list[tuple[Raw, str, _Place]]:
-    node = place.node
-    children = []
+_Child = tuple[Raw, str, _Place, Node | None]
+
+
+def _children(raw: Raw, path: str, place: _Place, node: Node | None, *, is_root: bool) -> Iterator[_Child]:
+    yield from _property_children(raw, path, place, node, is_root=is_root)
     additional = schema(raw, "additionalProperties")
     if additional is not None:
-        reason = place.defaults_forbidden
+        below = place.below(raw)
         if place.inside_meta:
             reason = "inside additionalProperties applying to object metadata"
-        below = place.below(node.additional if node is not None else None, defaults_forbidden=reason)
-        children.append((additional, f"{path}.additionalProperties", below))
-    is_resource = is_root or flag(raw, "x-kubernetes-embedded-resource")
-    for name, each in properties(raw).items():
-        below = place.below(node.property(name) if node is not None else None)
-        if text(raw, "x-kubernetes-map-type") not in ("", "granular", "atomic"):
-            below = replace(below, uncorrelatable=below.uncorrelatable or path)
-        if is_resource and name in _META_FIELDS:
-            below = replace(below, inside_meta=True)
-            if is_root:
-                below = replace(below, defaults_forbidden=f"in top-level {name}")
-        children.append((each, f"{path}.properties[{name}]", below))
-    nowhere = place.below(None)
+            below = replace(below, defaults_forbidden=reason)
+        yield additional, f"{path}.additionalProperties", below, node.additional if node is not None else None
     negated = schema(raw, "not")
     if negated is not None:
-        children.append((negated, f"{path}.not", nowhere))
+        yield negated, f"{path}.not", place, None
     for keyword in ("allOf", "oneOf", "anyOf"):
         for index, each in enumerate(schemas(raw, keyword)):
-            children.append((each, f"{path}.{keyword}[{index}]", nowhere))
+            yield each, f"{path}.{keyword}[{index}]", place, None
     for name, each in properties(raw, "definitions").items():
-        children.append((each, f"{path}.definitions[{name}]", nowhere))
+        yield each, f"{path}.definitions[{name}]", place, None
     items = schema(raw, "items")
     if items is not None:
-        below = place.below(node.items if node is not None else None)
-        if text(raw, "x-kubernetes-list-type") != "map":
-            below = replace(below, uncorrelatable=below.uncorrelatable or path)
-        children.append((items, f"{path}.items", below))
-    return children
+        below = place.below(raw)
+        if text(raw, "x-kubernetes-list-type") != "map" and below.uncorrelatable is None:
+            below = replace(below, uncorrelatable=path)
+        yield items, f"{path}.items", below, node.items if node is not None else None
+
+
+def _property_children(raw: Raw, path: str, place: _Place, node: Node | None, *, is_root: bool) -> Iterator[_Child]:
+    declared = properties(raw)
+    if not declared:
+        return
+    below = place.below(raw)
+    if text(raw, "x-kubernetes-map-type") not in ("", "granular", "atomic") and below.uncorrelatable is None:
+        below = replace(below, uncorrelatable=path)
+    is_resource = is_root or flag(raw, "x-kubernetes-embedded-resource")
+    for name, each in declared.items():
+        own = below
+        if is_resource and name in _META_FIELDS:
+            own = replace(below, inside_meta=True)
+            if is_root:
+                own = replace(own, defaults_forbidden=f"in top-level {name}")
+        child = node.property(name) if node is not None and mentions_rules(each) else None
+        yield each, f"{path}.properties[{name}]", own, child
 
 
 def _keyword_errors(raw: Raw, path: str, place: _Place) -> list[FieldError]:
