@@ -1,0 +1,236 @@
+"""Sets of field paths, kept in the very form in which ``metadata.managedFields[].fieldsV1`` carries them.
+
+A set is a tree of dicts (KEP-555, "FieldsV1"; the codec of sigs.k8s.io/structured-merge-diff's fieldpath): keys are path
+elements, ``f:name`` for a field, ``k:{...}`` for a list item by its key fields, ``v:...`` for an item of a set, ``i:n`` for
+an index. A node that is empty or has the key ``.`` is a member itself; other nodes are only on the way to members. Working
+on that form saves decoding and encoding: managed fields that nobody touched pass through a write as they are.
+
+No function changes its arguments; results share parts with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+from kcp.api.patch.printing import quoted
+
+FieldSet = dict[str, Any]
+
+_MAX_DEPTH: Final = 200
+
+
+def union(left: FieldSet, right: FieldSet) -> FieldSet:
+    """Members of either set."""
+    if not left:
+        return right
+    return _union(left, right) if right else left
+
+
+def _union(left: FieldSet, right: FieldSet) -> FieldSet:
+    """The union below one node, both sides not empty, in sorted order."""
+    if left is right or (right.keys() <= left.keys() and all(left[key] == right[key] for key in right)):
+        return left
+    merged = dict(left)
+    for key, theirs in right.items():
+        ours = left.get(key)
+        merged[key] = theirs if ours is None else _union_of_nodes(ours, theirs)
+    return {key: merged[key] for key in sorted(merged)}
+
+
+def _union_of_nodes(left: FieldSet, right: FieldSet) -> FieldSet:
+    if left and right:
+        return _union(left, right)
+    more = left or right
+    return {".": {}, **more} if more and "." not in more else more
+
+
+def difference(left: FieldSet, right: FieldSet) -> FieldSet:
+    """Members of ``left`` that are not members of ``right``. Gives ``left`` itself when nothing goes."""
+    if not right:
+        return left
+    kept: FieldSet = {}
+    same = True
+    for key, ours in left.items():
+        theirs = right.get(key)
+        if theirs is None:
+            kept[key] = ours
+            continue
+        rest = _node_difference(ours, theirs)
+        if rest is not ours:
+            same = False
+        if rest is not None:
+            kept[key] = rest
+    return left if same else kept
+
+
+def _node_difference(left: FieldSet, right: FieldSet) -> FieldSet | None:
+    """What of a node stays; None when neither it nor anything below it is a member any more."""
+    if not left:
+        return None if not right or "." in right else left
+    if not right:
+        if "." not in left:
+            return left
+        return {key: value for key, value in left.items() if key != "."} or None
+    rest = difference(left, right)
+    if not rest:
+        return None
+    return {} if len(rest) == 1 and "." in rest else rest
+
+
+def recursive_difference(left: FieldSet, right: FieldSet) -> FieldSet:
+    """``left`` without the members of ``right`` and everything below them. Gives ``left`` itself when nothing goes."""
+    if right.keys().isdisjoint(left):
+        return left
+    kept: FieldSet = {}
+    for key, ours in left.items():
+        theirs = right.get(key)
+        if theirs is None or key == ".":
+            kept[key] = ours
+        elif theirs and "." not in theirs:
+            if not ours:
+                kept[key] = ours
+            elif rest := recursive_difference(ours, theirs):
+                kept[key] = {} if len(rest) == 1 and "." in rest else rest
+    return kept
+
+
+def intersection(left: FieldSet, right: FieldSet) -> FieldSet:
+    """Members of both sets."""
+    common: FieldSet = {}
+    for key, ours in left.items():
+        theirs = right.get(key)
+        if theirs is None:
+            continue
+        node = _node_intersection(ours, theirs)
+        if node is not None:
+            common[key] = node
+    return common
+
+
+def _node_intersection(left: FieldSet, right: FieldSet) -> FieldSet | None:
+    if not left:
+        return {} if not right or "." in right else None
+    if not right:
+        return {} if "." in left else None
+    common = intersection(left, right)
+    if not common:
+        return None
+    return {} if len(common) == 1 and "." in common else common
+
+
+def leaves(fields: FieldSet) -> FieldSet:
+    """The members that have no members below them."""
+    return {key: leaves(node) for key, node in fields.items() if key != "."}
+
+
+def contains(fields: FieldSet, path: tuple[str, ...]) -> bool:
+    """Whether ``path`` (its elements) is a member."""
+    node = fields
+    for element in path:
+        below = node.get(element)
+        if below is None:
+            return False
+        node = below
+    return bool(path) and (not node or "." in node)
+
+
+def paths(fields: FieldSet, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every member as the tuple of its path elements; at each level the members first, then what is below."""
+    for key, node in fields.items():
+        if key != "." and (not node or "." in node):
+            yield (*prefix, key)
+    for key, node in fields.items():
+        if node:
+            yield from paths(node, (*prefix, key))
+
+
+def from_paths(members: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> FieldSet:
+    """The set of these paths."""
+    made: FieldSet = {}
+    for path in members:
+        node: FieldSet = {}
+        for element in reversed(path):
+            node = {element: node}
+        made = union(made, node)
+    return made
+
+
+def from_names(members: tuple[tuple[str, ...], ...]) -> FieldSet:
+    """The set of paths that are given as tuples of field names."""
+    return from_paths([tuple("f:" + name for name in path) for path in members])
+
+
+def printed(path: tuple[str, ...]) -> str:
+    """A path as messages show it: ``.spec.containers[name="web"].image``."""
+    return "".join(map(_printed_element, path))
+
+
+def _printed_element(element: str) -> str:
+    kind, text = element[0], element[2:]
+    if kind == "f":
+        return "." + text
+    if kind == "k":
+        key = orjson.loads(text)
+        return "[" + ",".join(f"{name}={quoted(key[name])}" for name in sorted(key)) + "]"
+    return f"[={text}]" if kind == "v" else f"[{text}]"
+
+
+def value_element(value: Any) -> str:
+    """The path element of an item of a set."""
+    return "v:" + orjson.dumps(_canonical(value)).decode()
+
+
+def key_element(key: dict[str, Any]) -> str:
+    """The path element of a list item that these fields (in sorted order) identify."""
+    return "k:" + orjson.dumps({name: _canonical(value) for name, value in key.items()}).decode()
+
+
+def _canonical(value: Any) -> Any:
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+def decode(fields: Any, depth: int = 0) -> FieldSet:
+    """A set as a client wrote it, in canonical form. Elements of unknown kinds are left out.
+
+    Raises ValueError when it is no set.
+    """
+    if not isinstance(fields, dict):
+        raise ValueError("a set of fields must be a JSON object")
+    if depth > _MAX_DEPTH:
+        raise ValueError("a set of fields is nested too deeply")
+    made: FieldSet = {}
+    for key, below in fields.items():
+        if key == ".":
+            made[key] = {}
+            continue
+        element = _decode_element(key)
+        if element is None:
+            continue
+        node = decode(below, depth + 1)
+        if len(node) == 1 and "." in node:
+            node = {}
+        made[element] = node if element not in made else _union_of_nodes(made[element], node)
+    return {key: made[key] for key in sorted(made)}
+
+
+def _decode_element(key: str) -> str | None:
+    if len(key) < 2:
+        raise ValueError("key must be 2 characters long:")
+    if key[1] != ":":
+        raise ValueError(f"missing colon: {key}")
+    kind, text = key[0], key[2:]
+    if kind == "f":
+        return key
+    if kind == "v":
+        return value_element(orjson.loads(text))
+    if kind == "k":
+        loaded = orjson.loads(text)
+        if not isinstance(loaded, dict):
+            raise ValueError(f"the key of a list item must be a JSON object: {key}")
+        return key_element({name: loaded[name] for name in sorted(loaded)})
+    if kind == "i":
+        return f"i:{int(text)}"
+    return None

@@ -1,0 +1,262 @@
+"""JSON patch (RFC 6902) with JSON pointers (RFC 6901).
+
+Our own, since a patch is on the way of a write: containers are copied when an operation first changes them, and everything
+else is shared with the document (jsonpatch copies it all). Limits and messages follow kube-apiserver, with three habits of
+the library it uses, which clients rely on: a negative index counts from the end, testing an absent member for null succeeds,
+and so does replacing an absent member of a map.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from kcp.api import errors
+
+MAX_OPERATIONS: Final = 10_000
+MAX_COPIED_BYTES: Final = 3 * 1024 * 1024
+
+_INDEX: Final = re.compile(r"[+-]?[0-9]{1,9}")
+_ABSENT: Final = object()
+
+
+class _PatchError(Exception):
+    """An operation that does not apply."""
+
+
+def apply(document: Any, patch: Any, *, max_copied_bytes: int = MAX_COPIED_BYTES) -> Any:
+    """What the operations of ``patch`` make of ``document``, which stays as it is.
+
+    Raises StatusError 400 when ``patch`` is no list of operations, 413 when there are more than 10,000 of them, 422 when one of
+    them does not apply, a test fails, or ``copy`` operations add more than ``max_copied_bytes``.
+    """
+    if not isinstance(patch, list):
+        raise errors.bad_request("error decoding patch: a JSON patch is a list of operations")
+    if len(patch) > MAX_OPERATIONS:
+        raise errors.request_entity_too_large(
+            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
+        )
+    working = _Document(document, max_copied_bytes)
+    for operation in patch:
+        if not isinstance(operation, dict):
+            raise errors.bad_request("error decoding patch: an operation of a JSON patch is a JSON object")
+        try:
+            working.run(operation)
+        except _PatchError as problem:
+            message = f"the server rejected our request due to an error in our request: {problem}"
+            raise errors.StatusError(422, "Invalid", message, details={}) from None
+    return working.root
+
+
+class _Document:
+    """A document while operations change it: ``_own`` holds the containers that are copies and may be changed in place."""
+
+    def __init__(self, root: Any, max_copied_bytes: int) -> None:
+        self.root = root
+        self._own: dict[int, Any] = {}
+        self._max_copied_bytes = max_copied_bytes
+        self._copied_bytes = 0
+
+    def run(self, operation: dict[str, Any]) -> None:
+        name = operation.get("op")
+        handler = _HANDLERS.get(name) if isinstance(name, str) else None
+        if handler is None:
+            raise _PatchError(f"Unexpected kind: {name if isinstance(name, str) else 'unknown'}")
+        path = operation.get("path")
+        if not isinstance(path, str):
+            raise _PatchError(f"{name} operation failed to decode path: operation missing path field: missing value")
+        handler(self, operation, path)
+
+    def add(self, operation: dict[str, Any], path: str) -> None:
+        self._put(path, _value_of(operation), "add operation does not apply: doc is missing path", "add")
+
+    def remove(self, _operation: dict[str, Any], path: str) -> None:
+        self._take(path, "remove operation does not apply: doc is missing path", "remove")
+
+    def replace(self, operation: dict[str, Any], path: str) -> None:
+        value = _value_of(operation)
+        if path == "":
+            self.root = value
+            return
+        container, key = self._parent(path, "replace operation does not apply: doc is missing path")
+        if isinstance(container, dict):
+            container[key] = value
+            return
+        try:
+            container[_index(key, len(container))] = value
+        except _PatchError:
+            raise _PatchError(f"replace operation does not apply: doc is missing key: {path}: missing value") from None
+
+    def move(self, operation: dict[str, Any], path: str) -> None:
+        source = _from_of(operation, "move")
+        if path.startswith(source + "/"):
+            raise _PatchError(f"move operation does not apply: {path} is inside of {source}")
+        value = self._take(source, "move operation does not apply: doc is missing from path", "move")
+        self._put(path, value, "move operation does not apply: doc is missing destination path", "move")
+
+    def copy(self, operation: dict[str, Any], path: str) -> None:
+        source = _from_of(operation, "copy")
+        value = self._find(source, "copy operation does not apply: doc is missing from path", "copy")
+        if value is _ABSENT:
+            raise _PatchError(f"copy operation does not apply: doc is missing from path: {source}: missing value")
+        self._copied_bytes += len(orjson.dumps(value))
+        if self._copied_bytes > self._max_copied_bytes:
+            raise _PatchError(
+                f"Unable to complete the copy, the accumulated size increase of copy is {self._copied_bytes}, "
+                f"exceeding the limit {self._max_copied_bytes}"
+            )
+        self._own.clear()  # the value stands in two places now: neither may be changed in place
+        self._put(path, value, "copy operation does not apply: doc is missing destination path", "copy")
+
+    def test(self, operation: dict[str, Any], path: str) -> None:
+        expected = operation.get("value")
+        found = self._find(path, "test operation does not apply: is missing path", "test")
+        if found is _ABSENT:
+            found = None
+        if not equal(found, expected):
+            raise _PatchError(f"testing value {path} failed: test failed")
+
+    def _find(self, path: str, missing: str, name: str) -> Any:
+        """The value at ``path``; ``_ABSENT`` when its container has no such member."""
+        found = self.root
+        tokens = _tokens(path, missing)
+        for position, token in enumerate(tokens):
+            if isinstance(found, dict):
+                below = found.get(token, _ABSENT)
+            elif isinstance(found, list):
+                below = _item(found, token, path, name, last=position == len(tokens) - 1, missing=missing)
+            else:
+                below = _ABSENT
+            if below is _ABSENT:
+                if position == len(tokens) - 1 and isinstance(found, dict):
+                    return _ABSENT
+                raise _PatchError(f"{missing}: {path}: missing value")
+            found = below
+        return found
+
+    def _parent(self, path: str, missing: str) -> tuple[Any, str]:
+        """The container of ``path``, made changeable, and the last token."""
+        tokens = _tokens(path, missing)
+        if not tokens:
+            raise _PatchError(f"{missing}: {path}: missing value")
+        container = self.root = self._changeable(self.root)
+        for token in tokens[:-1]:
+            if isinstance(container, dict):
+                place: Any = token
+                if token not in container:
+                    raise _PatchError(f"{missing}: {path}: missing value")
+            elif isinstance(container, list):
+                try:
+                    place = _index(token, len(container))
+                except _PatchError:
+                    raise _PatchError(f"{missing}: {path}: missing value") from None
+            else:
+                raise _PatchError(f"{missing}: {path}: missing value")
+            below = container[place] = self._changeable(container[place])
+            container = below
+        if not isinstance(container, (dict, list)):
+            raise _PatchError(f"{missing}: {path}: missing value")
+        return container, tokens[-1]
+
+    def _changeable(self, container: Any) -> Any:
+        if not isinstance(container, (dict, list)) or id(container) in self._own:
+            return container
+        made = container.copy()
+        self._own[id(made)] = made
+        return made
+
+    def _put(self, path: str, value: Any, missing: str, name: str) -> None:
+        if path == "":
+            self.root = value
+            return
+        container, key = self._parent(path, missing)
+        if isinstance(container, dict):
+            container[key] = value
+        elif key == "-":
+            container.append(value)
+        else:
+            try:
+                container.insert(_index(key, len(container) + 1), value)
+            except _PatchError as problem:
+                raise _PatchError(f"error in {name} for path: '{path}': {problem}") from None
+
+    def _take(self, path: str, missing: str, name: str) -> Any:
+        container, key = self._parent(path, missing)
+        if isinstance(container, dict):
+            if key not in container:
+                problem = f"Unable to remove nonexistent key: {key}: missing value"
+                raise _PatchError(f"error in {name} for path: '{path}': {problem}")
+            return container.pop(key)
+        try:
+            return container.pop(_index(key, len(container)))
+        except _PatchError as problem:
+            raise _PatchError(f"error in {name} for path: '{path}': {problem}") from None
+
+
+_HANDLERS: Final[dict[str, Callable[[_Document, dict[str, Any], str], None]]] = {
+    "add": _Document.add,
+    "remove": _Document.remove,
+    "replace": _Document.replace,
+    "move": _Document.move,
+    "copy": _Document.copy,
+    "test": _Document.test,
+}
+
+
+def _value_of(operation: dict[str, Any]) -> Any:
+    if "value" not in operation:
+        raise _PatchError(f"{operation['op']} operation, missing value field: missing value")
+    return operation["value"]
+
+
+def _from_of(operation: dict[str, Any], name: str) -> str:
+    source = operation.get("from")
+    if not isinstance(source, str):
+        raise _PatchError(f"{name} operation failed to decode from: operation, missing from field: missing value")
+    return source
+
+
+def _tokens(path: str, missing: str) -> list[str]:
+    if path == "":
+        return []
+    if path[0] != "/":
+        raise _PatchError(f"{missing}: {path}: missing value")
+    tokens = path[1:].split("/")
+    if "~" in path:
+        tokens = [token.replace("~1", "/").replace("~0", "~") for token in tokens]
+    return tokens
+
+
+def _index(token: str, size: int) -> int:
+    """The place that ``token`` names among ``size`` places."""
+    if not _INDEX.fullmatch(token):
+        raise _PatchError(f"value was not a proper array index: '{token}'")
+    index = int(token)
+    if index >= size or index < -size:
+        raise _PatchError(f"Unable to access invalid index: {index}: invalid index referenced")
+    return index + size if index < 0 else index
+
+
+def _item(items: list[Any], token: str, path: str, name: str, *, last: bool, missing: str) -> Any:
+    try:
+        return items[_index(token, len(items))]
+    except _PatchError as problem:
+        if last:
+            raise _PatchError(f"error in {name} for path: '{path}': {problem}") from None
+        raise _PatchError(f"{missing}: {path}: missing value") from None
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Whether two JSON values are equal: numbers by value, and ``true`` is not 1."""
+    if type(left) is dict:
+        return (
+            type(right) is dict
+            and left.keys() == right.keys()
+            and all(equal(value, right[key]) for key, value in left.items())
+        )
+    if type(left) is list:
+        return type(right) is list and len(left) == len(right) and all(map(equal, left, right))
+    return bool(left == right) and (type(left) is bool) == (type(right) is bool)

