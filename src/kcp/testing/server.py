@@ -6,6 +6,7 @@ exactly as ``kcp start`` runs it. Both serve real TLS on a free port of 127.0.0.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import shutil
@@ -13,13 +14,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import yaml
+
+if TYPE_CHECKING:
+    from kcp.server.configuration import Configuration
 
 _STOP_SECONDS: Final = 10
 
@@ -188,13 +194,51 @@ class _ThreadRunner:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
 
     @property
     def process_id(self) -> int:
         return os.getpid()
 
     def start(self) -> None:
-        raise ServerError("not wired")
+        from kcp.cli.start import configuration_of
+
+        configuration = configuration_of(self._server.command[4:])
+        outcome: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(configuration, outcome), name="kcp-test-server", daemon=True
+        )
+        self._thread.start()
+        try:
+            outcome.result()
+        except Exception as error:
+            self._thread.join()
+            self._thread = None
+            raise ServerError(str(error)) from error
+
+    def _run(self, configuration: Configuration, outcome: Future[None]) -> None:
+        import uvloop
+
+        async def serve() -> None:
+            from kcp.server.running import ServerProcess
+
+            process = ServerProcess(configuration)
+            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+            try:
+                await process.start()
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
+                outcome.set_exception(error)
+                return
+            outcome.set_result(None)
+            await self._stop.wait()
+            await process.stop()
+
+        uvloop.run(serve())
 
     def stop(self) -> None:
-        pass
+        if self._thread is not None and self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_STOP_SECONDS)
+            self._thread = None
