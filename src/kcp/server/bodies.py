@@ -56,9 +56,9 @@ async def _decode(body: bytes, media_type: str, field_validation: str) -> tuple[
     if not body.strip():
         raise errors.bad_request("the body of the request is empty")
     if media_type == PROTOBUF:
-        from kcp.builtin import protobuf
+        from kcp.api import protobuf
 
-        return protobuf.decode(body), []
+        return protobuf.decode_body(body), []
     find_duplicates = field_validation != IGNORE
     decode = documents.decode_yaml if media_type == YAML else documents.decode_json
     if len(body) < _LARGE:

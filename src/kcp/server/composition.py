@@ -8,7 +8,9 @@ from typing import Final
 import orjson
 
 from kcp.api import metadata
+from kcp.auth.authenticators import BearerTokens
 from kcp.auth.authorizers import Authorizer, BasicAuthorizer
+from kcp.builtin.registration import builtin_types
 from kcp.registry.catalog import Catalog
 from kcp.registry.registry import Registry
 from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store
@@ -18,18 +20,23 @@ _IDENTITY: Final = Key("servers.kcp.io", "", "", "identity")
 
 
 async def compose_registry(
-    store: Store, *, authorizer: Authorizer | None = None, event_lifetime: int = DEFAULT_EVENT_LIFETIME
+    store: Store,
+    *,
+    authorizer: Authorizer | None = None,
+    tokens: BearerTokens | None = None,
+    event_lifetime: int = DEFAULT_EVENT_LIFETIME,
 ) -> Registry:
     """The verbs over a store. The first write of a new log is its identity, from which what is virtual gets its UIDs."""
-    from kcp.builtin import resource_types
-
     uid, created = await log_identity(store)
-    types = resource_types(
+    types = builtin_types(
         server_uid=uid,
         created=created,
-        event_lifetime=event_lifetime,
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
+        tokens=tokens if tokens is not None else BearerTokens(()),
     )
+    for type_ in types:
+        if type_.kind == "Event":
+            type_.strategy.lifetime = event_lifetime
     return Registry(store, Catalog(store, types))
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import signal
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from kcp.server import listening
 from kcp.server.configuration import Configuration, ConfigurationError
@@ -67,27 +66,43 @@ class ServerProcess:
         from kcp.server import connections, identity
 
         configuration = self.configuration
-        self._stack.callback(_lock(configuration))
+        _make_directories(configuration)
+        store = await self._open_store()
         listener = listening.bind(configuration.bind_address, configuration.secure_port)
         self._stack.callback(listener.close)
         host, port = identity.reachable_host(configuration), listener.getsockname()[1]
         self.address = (host, port)
         self.url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-        self.identity = identity.prepare(configuration)
-        store = await self._open_store()
+        try:
+            self.identity = identity.prepare(configuration)
+        except OSError as error:
+            raise _unwritable(error) from error
         self.application = await self._compose(store, self.identity)
         http = self._listen(listener, self.application, self.identity)
         await http.start()
-        sweeper = asyncio.create_task(connections.sweep(self.application.watches))
-        self._stack.push_async_callback(self._stop_serving, http, sweeper)
+        self._stack.push_async_callback(self._stop_serving, http)
+        self._in_background(connections.sweep(self.application.watches))
         identity.write_kubeconfig(self.identity, host, port)
         self.ready = True
 
     async def _open_store(self) -> Store:
-        from kcp.store.sqlite import open_store
+        from kcp.store.compaction import AutoCompactor
+        from kcp.store.contract import StoreUnavailableError
+        from kcp.store.sqlite import NewerFormatError, StoreLockedError, open_store
 
-        store = open_store(self.configuration.data_directory / "kcp.db", durability=self.configuration.durability)
+        folder = self.configuration.data_directory
+        try:
+            store = open_store(folder / "kcp.db", durability=self.configuration.durability)
+        except StoreLockedError as error:
+            raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
+        except (NewerFormatError, StoreUnavailableError) as error:
+            raise ConfigurationError(str(error)) from error
+        except OSError as error:
+            raise _unwritable(error) from error
         self._stack.push_async_callback(store.close)
+        compactor = AutoCompactor(store, retention=self.configuration.history_retention)
+        compactor.start()
+        self._stack.push_async_callback(compactor.stop)
         return store
 
     async def _compose(self, store: Store, identity: Identity) -> Application:
@@ -102,19 +117,19 @@ class ServerProcess:
 
         configuration = self.configuration
         authorizer = BasicAuthorizer()
+        administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
+        tokens = BearerTokens([StaticTokens([(identity.admin_token, administrator), *_tokens(configuration)])])
         self.registry = await compose_registry(
-            store, authorizer=authorizer, event_lifetime=int(configuration.event_ttl)
+            store, authorizer=authorizer, tokens=tokens, event_lifetime=int(configuration.event_ttl)
         )
         manager = Manager(self.registry)
         await manager.start()
         self._stack.push_async_callback(manager.stop)
-        administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
-        tokens = [(identity.admin_token, administrator), *_tokens(configuration)]
         return Application(
             self.registry,
             authorizer=authorizer,
             certificates=ClientCertificates(identity.client_authority_bundles),
-            tokens=BearerTokens([StaticTokens(tokens)]),
+            tokens=tokens,
             anonymous=configuration.anonymous_auth,
             max_reading=configuration.max_requests_inflight,
             max_mutating=configuration.max_mutating_requests_inflight,
@@ -138,9 +153,12 @@ class ServerProcess:
             grace=self.configuration.shutdown_grace_period,
         )
 
-    async def _stop_serving(self, http: Listening, sweeper: asyncio.Task[None]) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._stack.push_async_callback(_cancelled, task)
+
+    async def _stop_serving(self, http: Listening) -> None:
         assert self.application is not None
-        sweeper.cancel()
         self.application.watches.end_all()
         await http.stop()
         await self.application.mutations.drained(self.configuration.shutdown_grace_period)
@@ -151,6 +169,11 @@ class ServerProcess:
         if self.configuration.shutdown_delay_duration:
             await asyncio.sleep(self.configuration.shutdown_delay_duration)
         await self._stack.aclose()
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 def _tokens(configuration: Configuration) -> list[tuple[str, User]]:
@@ -167,27 +190,20 @@ def _tokens(configuration: Configuration) -> list[tuple[str, User]]:
         raise ConfigurationError(f"--token-auth-file: {error}") from error
 
 
-def _lock(configuration: Configuration) -> Callable[[], None]:
-    """Take the data directory for this server; returns what gives it back. Raises ConfigurationError."""
+def _make_directories(configuration: Configuration) -> None:
     folder = configuration.data_directory
     try:
         for directory in (configuration.root_directory, folder):
             if not directory.is_dir():
                 directory.mkdir(mode=_DIRECTORY_MODE, parents=True)
         folder.chmod(_DIRECTORY_MODE)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot write to {error.filename}: {error.strerror}; choose another directory with --root-directory"
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise ConfigurationError(
-            f"another kcp server uses {folder}; stop it, or choose another directory with --root-directory"
-        ) from error
-    return lambda: os.close(handle)
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> ConfigurationError:
+    why = error.strerror or str(error)
+    return ConfigurationError(f"cannot write to {error.filename}: {why}; choose another with --root-directory")
 
 
 async def serve_until_signalled(process: ServerProcess, announce: Callable[[ServerProcess], None]) -> None:

@@ -1,0 +1,147 @@
+"""A real server in a thread of its own, and a plain client of the standard library."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from kcp.server.configuration import Configuration
+from kcp.server.running import ServerProcess
+
+TOKENS = 'jane-token,jane,u-jane,"devs"\nprobe-token,prometheus,u-probe,"system:monitoring"\n'
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def type(self) -> str:
+        return self.headers["Content-Type"]
+
+
+class RunningServer:
+    """One server, from construction to `stop`."""
+
+    def __init__(self, root: Path, **choices: Any) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        tokens = root / "tokens.csv"
+        tokens.write_text(TOKENS)
+        choices.setdefault("token_auth_file", tokens)
+        self.process = ServerProcess(Configuration(root_directory=root, secure_port=0, **choices))
+        self._started = threading.Event()
+        self._problem: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._problem is not None:
+            raise self._problem
+        self.token = (root / "data" / "admin.token").read_text()
+        self.trust = ssl.create_default_context(cafile=str(root / "data" / "ca.crt"))
+
+    def _run(self) -> None:
+        self._loop = uvloop.new_event_loop()
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        try:
+            await self.process.start()
+        except BaseException as error:
+            self._problem = error
+            return
+        finally:
+            self._started.set()
+        await self._stop.wait()
+        await self.process.stop()
+
+    def call(self, function: Any, *arguments: Any) -> Any:
+        """Run a function on the server's loop."""
+
+        async def inside() -> Any:
+            return function(*arguments)
+
+        return asyncio.run_coroutine_threadsafe(inside(), self._loop).result(10)
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
+            assert not self._thread.is_alive(), "the server did not stop"
+
+    @property
+    def port(self) -> int:
+        return self.process.address[1]
+
+    def connect(self, context: ssl.SSLContext | None = None, timeout: float = 10) -> http.client.HTTPSConnection:
+        """A connection of HTTP/1.1."""
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=context or self.trust, timeout=timeout)
+
+    def headers(self, token: str | None = "", **more: str) -> dict[str, str]:
+        """Request headers; an empty token is the administrator's, None is none."""
+        found = {name.replace("_", "-"): value for name, value in more.items()}
+        if token is not None:
+            found["Authorization"] = f"Bearer {token or self.token}"
+        return found
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = "",
+        context: ssl.SSLContext | None = None,
+        **headers: str,
+    ) -> Answer:
+        """One request on a connection of its own."""
+        sent = self.headers(token, **headers)
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        with contextlib.closing(self.connect(context)) as connection:
+            connection.request(method, path, body=body, headers=sent)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+
+    def get(self, path: str, **more: Any) -> Answer:
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, body: Any, **more: Any) -> Answer:
+        return self.ask("POST", path, body, **more)
+
+    @contextlib.contextmanager
+    def watch(self, path: str, **headers: str) -> Iterator[Iterator[Any]]:
+        """The events of a watch; closing is the client going away."""
+        connection = self.connect()
+        connection.request("GET", path, headers=self.headers(**headers))
+        response = connection.getresponse()
+        assert response.status == 200, response.read()
+        try:
+            yield (json.loads(line) for line in response)
+        finally:
+            response.close()
+            connection.close()
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
