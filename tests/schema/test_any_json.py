@@ -3,9 +3,11 @@
 import copy
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kcp.api.errors import StatusError
 from kcp.schema import compile_schema, validate_structural
 from kcp.schema.compiled import CompiledSchema
 
@@ -129,3 +131,20 @@ def test_an_unchanged_object_is_never_refused_for_its_values(raw: dict[str, Any]
 @given(JSON.filter(lambda value: isinstance(value, dict)))
 def test_any_object_can_be_judged_as_a_schema(raw: dict[str, Any]) -> None:
     assert isinstance(validate_structural(raw, "schema"), list)
+
+
+def test_an_object_that_is_nested_too_deeply_is_refused() -> None:
+    raw = {
+        "type": "object",
+        "properties": {"next": {"$ref": "#/$defs/Node"}},
+        "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}},
+    }
+    obj: dict[str, Any] = {}
+    for _ in range(5000):
+        obj = {"next": obj}
+    schema = compile_schema(raw)
+    for step in (schema.prune, schema.default):
+        with pytest.raises(StatusError, match="nested too deeply") as refusal:
+            step(obj)
+        assert refusal.value.code == 400
+    assert [error.detail for error in schema.validate(obj)] == ["the object is nested too deeply"]

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from kcp.schema.definitions import default_definition, validate_definition, validate_definition_update
+from kcp.schema.definitions import (
+    default_definition,
+    definition_warnings,
+    validate_definition,
+    validate_definition_update,
+)
 
 Definition = dict[str, Any]
 STRING = {"type": "string"}
@@ -316,3 +321,33 @@ def test_an_update_may_keep_a_type_that_was_never_known() -> None:
     new = copy.deepcopy(old)
     new["spec"]["names"]["shortNames"] = ["w"]
     assert validate_definition_update(new, old) == []
+
+
+def test_expensive_rules_are_refused_unless_they_were_there_before() -> None:
+    rule = {"rule": "self.all(a, self.all(b, a == b))"}
+    old = definition({"type": "array", "items": STRING, "x-kubernetes-validations": [rule]})
+    first, *_ = problems(old)
+    assert first.startswith(
+        f"{SCHEMA}.x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor"
+    )
+    new = copy.deepcopy(old)
+    new["spec"]["names"]["shortNames"] = ["w"]
+    assert not any("estimated rule cost exceeds" in str(error) for error in validate_definition_update(new, old))
+
+
+def test_formats_that_mean_nothing_are_warned_about_once() -> None:
+    odd = {
+        "type": "object",
+        "properties": {"a": {**STRING, "format": "int33"}, "b": {"type": "integer", "format": "int64"}},
+    }
+    made = definition(odd)
+    assert problems(made) == []
+    assert definition_warnings(made) == ['unrecognized format "int33"']
+    assert definition_warnings(made, made) == []
+
+
+def test_sets_of_objects_are_warned_about() -> None:
+    items = {"type": "object", "x-kubernetes-map-type": "atomic"}
+    made = definition({"type": "array", "items": items, "x-kubernetes-list-type": "set"})
+    (warning,) = definition_warnings(made)
+    assert warning.startswith('x-kubernetes-list-type: set for items of type "object" is not supported')

@@ -2,7 +2,7 @@
 
 Almost every value that arrives is valid, so the answer is computed by small closures (one per node, made on first use) that
 know nothing of paths and messages; only when they say no does kcp.schema.explaining walk the value again to say why. Both hold
-the same rules; a property test keeps them together. Measured on the benchmark's 1 KB custom resource: 2.6 us.
+the same rules; a property test keeps them together. Measured on the benchmark's 1 KB custom resource: 3 us.
 """
 
 import math

@@ -170,7 +170,6 @@ class Node:
 def root_node(raw: Raw) -> Node:
     """The root of a schema; its ``apiVersion``, ``kind`` and ``metadata`` are implied."""
     node = Scope(raw.get("$defs") or {}).node({key: value for key, value in raw.items() if key != "$defs"})
-    if node.raw is not raw and node.scope._shared:  # noqa: SLF001 - the root may itself be a reference to a shared node
-        node = Node(node.raw, node.scope)
-    node.is_root = True
-    return node
+    root = Node(node.raw, node.scope)  # one of its own: a root that is itself a reference must not mark the shared node
+    root.is_root = True
+    return root

@@ -7,10 +7,12 @@ from kcp.schema.definitions.definition import (
     validate_definition_status_update,
     validate_definition_update,
 )
+from kcp.schema.definitions.warnings import definition_warnings
 
 __all__ = [
     "compute_conditions",
     "default_definition",
+    "definition_warnings",
     "name_conflicts",
     "validate_definition",
     "validate_definition_status_update",

@@ -10,6 +10,7 @@ from typing import Any
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
+from kcp.api.names import is_dns1035_label
 from kcp.schema import reading
 from kcp.schema.default_rules import validate_defaults
 from kcp.schema.definitions import conversion as conversions
@@ -139,8 +140,6 @@ def _missing_schemas(listed: list[Raw], path: str, old_spec: Raw | None) -> list
 
 
 def _version_list_errors(listed: list[Raw], path: str) -> list[FieldError]:
-    from kcp.api.names import is_dns1035_label
-
     found = []
     for index, version in enumerate(listed):
         name = text(version, "name")
@@ -172,18 +171,12 @@ def _places(listed: list[Raw], field: str, common: str) -> Iterator[tuple[Raw, s
 
 def _parts_errors(listed: list[Raw], old_spec: Raw | None) -> list[FieldError]:
     found: list[FieldError] = []
-    leniency = _leniency(old_spec)
-    any_status = any(schema(schema(each, "subresources") or {}, "status") is not None for each in listed)
+    any_status = any(map(_has_status, listed))
     for version, path in _places(listed, "schema", "validation"):
         raw = _raw(version)
-        if raw is None:
-            continue
-        own = schema(schema(version, "subresources") or {}, "status") is not None
-        status = any_status if path == "spec.validation" else own
-        allowed = leniency
-        if old_spec is not None and _has_schema(old_spec, text(version, "name"), raw):
-            allowed = _with_expensive_rules(leniency)
-        found += schema_errors(raw, f"{path}.openAPIV3Schema", status=status, leniency=allowed)
+        if raw is not None:
+            status = any_status if path == "spec.validation" else _has_status(version)
+            found += _schema_errors(raw, f"{path}.openAPIV3Schema", status, text(version, "name"), old_spec)
     for version, path in _places(listed, "subresources", "subresources"):
         found += versions.subresource_errors(version.get("subresources"), path)
     for version, path in _places(listed, "additionalPrinterColumns", "additionalPrinterColumns"):
@@ -207,20 +200,21 @@ def _has_schema(old_spec: Raw, name: str, raw: Raw) -> bool:
     return any(each.get("name") == name and _raw(each) == raw for each in objects(old_spec.get("versions")))
 
 
-def _with_expensive_rules(leniency: Leniency) -> Leniency:
-    return Leniency(
-        unpruned_defaults=leniency.unpruned_defaults,
-        non_atomic_sets=leniency.non_atomic_sets,
-        loose_map_keys=leniency.loose_map_keys,
-        unknown_types=leniency.unknown_types,
-        expensive_rules=True,
-    )
+def _has_status(version: Raw) -> bool:
+    return schema(schema(version, "subresources") or {}, "status") is not None
 
 
-def _leniency(old_spec: Raw | None) -> Leniency:
+def _schema_errors(raw: Raw, path: str, status: bool, version: str, old_spec: Raw | None) -> list[FieldError]:
+    found = schema_errors(raw, path, status=status, leniency=Leniency())
+    if not found or old_spec is None:
+        return found
+    # Only what is refused needs the question whether the old definition had it already.
+    leniency = _leniency(old_spec, keeps_rules=_has_schema(old_spec, version, raw))
+    return schema_errors(raw, path, status=status, leniency=leniency)
+
+
+def _leniency(old_spec: Raw, *, keeps_rules: bool) -> Leniency:
     """What the stored definition does already, and its update may therefore go on doing."""
-    if old_spec is None:
-        return Leniency()
     raws = [raw for raw in map(_raw, objects(old_spec.get("versions"))) if raw is not None]
     nodes = [node for raw in raws for node in reading.places(raw)]
     return Leniency(
@@ -230,6 +224,7 @@ def _leniency(old_spec: Raw | None) -> Leniency:
         ),
         loose_map_keys=any(map_key_errors(node, "") for node in nodes),
         unknown_types=any(text(node, "type") not in _TYPES for node in nodes),
+        expensive_rules=keeps_rules,
     )
 
 

@@ -1,0 +1,31 @@
+"""Advice about a definition that is accepted all the same (the ``Warning`` headers of kube-apiserver)."""
+
+from typing import Any
+
+from kcp.schema import formats
+from kcp.schema.reading import objects, places, schema, text
+
+
+def definition_warnings(new: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
+    """Formats that mean nothing, and sets that other features cannot handle; on an update only what is new."""
+    before = set(_warnings(old)) if old is not None else set()
+    return [warning for warning in _warnings(new) if warning not in before]
+
+
+def _warnings(definition: dict[str, Any]) -> list[str]:
+    unknown: dict[str, None] = {}
+    sets = set()
+    for version in objects((schema(definition, "spec") or {}).get("versions")):
+        raw = schema(schema(version, "schema") or {}, "openAPIV3Schema")
+        for place in places(raw) if raw is not None else ():
+            types = (text(place, "type"),) if text(place, "type") else ()
+            form = text(place, "format")
+            if not formats.is_recognized(types, form):
+                unknown[f'unrecognized format "{form}"'] = None
+            item = text(schema(place, "items") or {}, "type")
+            if text(place, "x-kubernetes-list-type") == "set" and item in ("object", "array"):
+                sets.add(
+                    f'x-kubernetes-list-type: set for items of type "{item}" is not supported by server-side apply '
+                    "or CEL validation rules"
+                )
+    return [*unknown, *sorted(sets)]
