@@ -109,12 +109,12 @@ def _instant(raw: bytes) -> datetime | None:
 
 def _time(raw: bytes) -> str | None:
     instant = _instant(raw)
-    return instant and instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if instant is None else instant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _micro_time(raw: bytes) -> str | None:
     instant = _instant(raw)
-    return instant and instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if instant is None else instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _quantity(raw: bytes) -> str:

@@ -179,7 +179,8 @@ class ResourceQuotaStrategy(BuiltinStrategy):
     def cells(self, obj: Object) -> list[Any] | None:
         status = mapping(obj, "status")
         used = mapping(status, "used")
-        requests, limits = [], []
+        requests: list[str] = []
+        limits: list[str] = []
         for name, hard in sorted(mapping(status, "hard").items()):
             shown = f"{name}: {used.get(name, '0')}/{hard}"
             (limits if name.startswith("limits.") else requests).append(shown)
