@@ -54,7 +54,7 @@ class SchemaType:
         self.fields: dict[str, tuple[str, SchemaType]] = {}
         self.list_type = ""
         self.list_keys: tuple[str, ...] = ()
-        # plain: the JSON data is the CEL value. plain_equality: equal by == when the JSON data are equal by ==.
+        # plain: the JSON data is the CEL value, through and through. plain_equality: equal by == when the JSON data are equal by ==.
         self.plain = conversion == ""
         self.plain_equality = conversion in {"", "double"}
 
@@ -124,7 +124,7 @@ class _Builder:
         list_type = schema.get("x-kubernetes-list-type")
         built.list_type = list_type if list_type in {"set", "map"} else ""
         built.list_keys = tuple(schema.get("x-kubernetes-list-map-keys") or ())
-        built.plain = _plain_inside(element)
+        built.plain = element.plain
         built.plain_equality = element.plain_equality and not built.list_type
         return built
 
@@ -139,7 +139,7 @@ class _Builder:
                 longest = (MOST_REQUEST_BYTES - 2) // (element.smallest + 6)
             built = SchemaType(types.map_of(types.STRING, element.type), smallest=2, longest=longest)
             built.element = element
-            built.plain = _plain_inside(element)
+            built.plain = element.plain
             built.plain_equality = element.plain_equality
             return built
         return self._fields(schema, name)
@@ -157,18 +157,13 @@ class _Builder:
                 continue
             if escaped is not None:
                 built.fields[escaped] = (field, child)
-                built.plain = built.plain and escaped == field and (child.plain or child.conversion == "")
+                built.plain = built.plain and escaped == field and child.plain
             built.plain_equality = built.plain_equality and child.plain_equality
             if field in required and raw.get("default") is None:
                 built.smallest += len(field.encode()) + child.smallest + 4
         if schema.get("x-kubernetes-preserve-unknown-fields"):
             built.plain_equality = False
         return built
-
-
-def _plain_inside(element: SchemaType) -> bool:
-    # Objects are always held as the JSON data, whatever is inside.
-    return element.plain or element.type.kind == "object"
 
 
 def _string(schema: Mapping[str, Any]) -> SchemaType:
