@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from kcp.auth.authorizers import Authorizer
-from kcp.builtin.loader import load_types
+from kcp.builtin.loader import Definition, load_types
 from kcp.builtin.strategies.admissionregistration import PolicyBindingStrategy, PolicyStrategy, WebhooksStrategy
 from kcp.builtin.strategies.apiextensions import DefinitionStrategy
 from kcp.builtin.strategies.apiregistration import APIServiceStrategy
@@ -24,23 +26,43 @@ from kcp.builtin.strategies.reviews import (
 from kcp.registry.resource_types import ResourceType, from_definition
 
 
-def builtin_types(*, server_uid: str, created: str, authorizer: Authorizer, tokens: TokenUsers) -> list[ResourceType]:
+def builtin_types(
+    *,
+    server_uid: str,
+    created: str,
+    authorizer: Authorizer,
+    tokens: TokenUsers,
+    definitions: Callable[[str], Iterable[Definition]],
+) -> list[ResourceType]:
     """Every built-in type.
 
     ``server_uid`` and ``created`` (RFC 3339) identify the namespaces that are there without being stored; ``authorizer``
-    and ``tokens`` answer the reviews. Raises KeyError when a declared type has no strategy: the two belong together.
+    and ``tokens`` answer the reviews; ``definitions`` gives the custom definitions of a logical cluster. Raises KeyError
+    when a declared type has no strategy: the two belong together.
     """
-    strategies = _strategies(server_uid, created, authorizer, tokens)
+    declared = load_types()
+    own = [_named(definition) for definition in declared]
+
+    def others(cluster: str) -> Iterable[Definition]:
+        return [*own, *definitions(cluster)]
+
+    strategies = _strategies(server_uid, created, authorizer, tokens, DefinitionStrategy(others))
     types: list[ResourceType] = []
-    for definition in load_types():
+    for definition in declared:
         spec = definition["spec"]
         strategy = strategies[spec["group"], spec["names"]["kind"]]
         types.extend(from_definition(definition, strategy=strategy, builtin=True))
     return types
 
 
+def _named(definition: Definition) -> Definition:
+    """A declaration as far as its names go: they are taken in every logical cluster."""
+    spec = definition["spec"]
+    return {"spec": {"group": spec["group"]}, "status": {"acceptedNames": spec["names"]}}
+
+
 def _strategies(
-    server_uid: str, created: str, authorizer: Authorizer, tokens: TokenUsers
+    server_uid: str, created: str, authorizer: Authorizer, tokens: TokenUsers, definitions: DefinitionStrategy
 ) -> dict[tuple[str, str], BuiltinStrategy]:
     rbac, admission = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
     authentication, authorization = "authentication.k8s.io", "authorization.k8s.io"
@@ -59,7 +81,7 @@ def _strategies(
         (rbac, "ClusterRole"): RoleStrategy(namespaced=False),
         (rbac, "RoleBinding"): RoleBindingStrategy(namespaced=True),
         (rbac, "ClusterRoleBinding"): RoleBindingStrategy(namespaced=False),
-        ("apiextensions.k8s.io", "CustomResourceDefinition"): DefinitionStrategy(),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"): definitions,
         (admission, "ValidatingWebhookConfiguration"): webhooks,
         (admission, "MutatingWebhookConfiguration"): webhooks,
         (admission, "ValidatingAdmissionPolicy"): PolicyStrategy(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -149,6 +150,13 @@ def start(verbosity: int, log_format: str, **choices: Any) -> None:
     except ConfigurationError as error:
         click.echo(f"kcp: {error}", err=True)
         sys.exit(1)
+
+
+def configuration_of(arguments: Sequence[str]) -> Configuration:
+    """What `kcp start` would run with these arguments; for servers inside another process."""
+    choices = dict(start.make_context("start", list(arguments)).params)
+    choices.pop("log_format")
+    return Configuration(log_requests=choices.pop("verbosity") >= _LOGS_REQUESTS_FROM, **choices)
 
 
 def announce(process: ServerProcess) -> None:

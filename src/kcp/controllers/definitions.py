@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from kcp.api import documents, errors
+from kcp.builtin.strategies.apiextensions import CLEANUP_FINALIZER
 from kcp.controllers import contents
 from kcp.controllers.following import present
 from kcp.controllers.namespaces import NamespaceKey
 from kcp.controllers.system import system_context
 from kcp.controllers.work_queues import WorkQueue
-from kcp.registry.catalog import DEFINITIONS
+from kcp.registry.catalog import DEFINITIONS, definitions_of
 from kcp.registry.registry import Registry
 from kcp.registry.requests import Target
 from kcp.registry.resource_types import ResourceType, from_definition
 from kcp.registry.writing import Object
 from kcp.store.contract import Event, Range, Record
 
-CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
 _AGAIN: Final = 0.5
 _NOT_FOUND: Final = 404
 
@@ -96,7 +96,7 @@ class DefinitionController:
     async def _reconsider_names(self, cluster: str) -> None:
         """A write of the unchanged definition computes its conditions anew."""
         context = system_context(cluster)
-        for definition in self._registry.catalog.definitions(cluster):
+        for definition in definitions_of(self._registry.store, cluster):
             conditions = {entry["type"]: entry["status"] for entry in definition["status"].get("conditions") or ()}
             if conditions.get("NamesAccepted") == "True":
                 continue

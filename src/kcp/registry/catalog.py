@@ -27,6 +27,11 @@ _REMEMBERED_CLUSTERS: Final = 8192
 _REMEMBERED_DEFINITIONS: Final = 4096
 
 
+def definitions_of(store: Store, cluster: str) -> list[dict[str, Any]]:
+    """The CustomResourceDefinitions of a logical cluster."""
+    return [documents.decode(record.value) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
+
+
 class Surface:
     """The resource types that a logical cluster serves, and the documents that describe them."""
 
@@ -86,11 +91,6 @@ class Catalog:
                 self._by_cluster.popitem(last=False)
         return found
 
-    def definitions(self, cluster: str) -> list[dict[str, Any]]:
-        """The CustomResourceDefinitions of a logical cluster, newest state known here."""
-        page = self._store.scan(Range(DEFINITIONS, cluster), count=False)
-        return [documents.decode(record.value) for record in page.records]
-
     def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
         """A type that some logical cluster serves at this path: for requests that span logical clusters."""
         if found := self._base.find(group, version, plural):
@@ -123,9 +123,11 @@ class Catalog:
     def _merged(self, definitions: Iterable[Sequence[ResourceType]]) -> list[ResourceType]:
         taken = {(type_.group, type_.version, type_.plural) for type_ in self._builtin}
         merged = list(self._builtin)
-        merged.extend(
-            type_ for types in definitions for type_ in types if (type_.group, type_.version, type_.plural) not in taken
-        )
+        for type_ in (type_ for types in definitions for type_ in types):
+            path = (type_.group, type_.version, type_.plural)
+            if path not in taken:
+                taken.add(path)
+                merged.append(type_)
         return merged
 
     def _shared_types(self, value: bytes) -> tuple[str, tuple[ResourceType, ...]] | None:

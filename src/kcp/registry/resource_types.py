@@ -120,7 +120,9 @@ class ResourceType:
     @cached_property
     def columns(self) -> tuple[tables.Column, ...]:
         """The columns of a table, the name's first."""
-        return (tables.NAME_COLUMN, *(tables.Column.from_definition(column) for column in self.raw_columns))
+        declared = tuple(tables.Column.from_definition(column) for column in self.raw_columns)
+        own_name = any(column.format == "name" for column in declared)
+        return declared if own_name else (tables.NAME_COLUMN, *declared)
 
 
 def _columns(version: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -187,7 +189,7 @@ def from_definition(
                 storage=extension.get("storage", str(resource)),
                 storage_version=storage_version,
                 builtin=builtin,
-                terminating=bool(definition["metadata"].get("deletionTimestamp")),
+                terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
                 deprecation_warning=warning,
                 strategy=strategy,
                 extension=extension,

@@ -11,7 +11,7 @@ from kcp.api import metadata
 from kcp.auth.authenticators import BearerTokens
 from kcp.auth.authorizers import Authorizer, BasicAuthorizer
 from kcp.builtin.registration import builtin_types
-from kcp.registry.catalog import Catalog
+from kcp.registry.catalog import Catalog, definitions_of
 from kcp.registry.registry import Registry
 from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store
 
@@ -33,6 +33,7 @@ async def compose_registry(
         created=created,
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
         tokens=tokens if tokens is not None else BearerTokens(()),
+        definitions=lambda cluster: definitions_of(store, cluster),
     )
     for type_ in types:
         if type_.kind == "Event":

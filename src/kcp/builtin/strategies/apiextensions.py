@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
+from kcp.api import metadata
 from kcp.api.field_errors import FieldError
 from kcp.builtin.strategies.base import BuiltinStrategy, drop_nulls, mapping, maps, sequence
 from kcp.registry.requests import RequestContext
 from kcp.registry.strategies import Object
 from kcp.schema.definitions import (
+    compute_conditions,
     default_definition,
     validate_definition,
     validate_definition_status_update,
     validate_definition_update,
 )
+
+CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
+"""Holds a definition until its objects are gone."""
 
 
 class DefinitionStrategy(BuiltinStrategy):
@@ -21,6 +27,10 @@ class DefinitionStrategy(BuiltinStrategy):
 
     allow_unconditional_update = False
     counts_generation = True
+
+    def __init__(self, others: Callable[[str], Iterable[Object]]) -> None:
+        """``others`` gives the definitions whose names a new one of a logical cluster may not take, itself included."""
+        self._others = others
 
     def default(self, obj: Object) -> None:
         kept = [(version, version.pop("schema", None)) for version in maps(mapping(obj, "spec"), "versions")]
@@ -34,6 +44,10 @@ class DefinitionStrategy(BuiltinStrategy):
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         obj["status"] = {}
         default_definition(obj)
+        finalizers = obj["metadata"].get("finalizers") or []
+        if CLEANUP_FINALIZER not in finalizers:
+            obj["metadata"]["finalizers"] = [*finalizers, CLEANUP_FINALIZER]
+        self._judge(obj, context)
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
         stored = [version.get("name") for version in maps(mapping(obj, "spec"), "versions") if version.get("storage")]
@@ -41,6 +55,17 @@ class DefinitionStrategy(BuiltinStrategy):
         versions = sequence(status, "storedVersions")
         if stored and stored[0] not in versions:
             obj["status"] = {**status, "storedVersions": [*versions, stored[0]]}
+        self._judge(obj, context)
+
+    def prepare_for_delete(self, obj: Object, context: RequestContext) -> None:
+        self._judge(obj, context)
+
+    def _judge(self, obj: Object, context: RequestContext) -> None:
+        """Set the conditions in the write itself, so that the definition is in force for the next request."""
+        if not isinstance(mapping(obj, "spec").get("names"), dict):
+            return  # the schema's errors say so
+        conditions, accepted = compute_conditions(obj, self._others(context.cluster), metadata.now())
+        obj["status"] = {**mapping(obj, "status"), "conditions": conditions, "acceptedNames": accepted}
 
     def validate(self, obj: Object) -> list[FieldError]:
         return validate_definition(obj)
