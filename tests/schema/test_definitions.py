@@ -1,6 +1,7 @@
 """Which CustomResourceDefinitions are accepted."""
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -351,3 +352,42 @@ def test_sets_of_objects_are_warned_about() -> None:
     made = definition({"type": "array", "items": items, "x-kubernetes-list-type": "set"})
     (warning,) = definition_warnings(made)
     assert warning.startswith('x-kubernetes-list-type: set for items of type "object" is not supported')
+
+
+JUNK = [None, 1, "x", [], {}, [1], {"a": 1}, True, 1.5, [[]], [{}], "."]
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield from _places(child, (*path, key))
+
+
+def test_a_definition_with_junk_anywhere_is_judged_all_the_same() -> None:
+    bounds = {"type": "integer", "minimum": 1, "maximum": 3, "multipleOf": 1, "format": "int32", "default": 2}
+    text = {**STRING, "maxLength": 3, "minLength": 1, "pattern": "^a", "enum": ["a"], "default": "a"}
+    lists = {
+        "type": "array",
+        "items": text,
+        "maxItems": 3,
+        "minItems": 1,
+        "x-kubernetes-list-type": "set",
+        "default": ["a"],
+    }
+    rule = {"rule": "self.a > 0", "message": "m", "reason": "FieldValueInvalid", "fieldPath": ".a"}
+    spec = {"type": "object", "required": ["a"], "properties": {"a": bounds, "b": text, "c": lists}}
+    good = definition({**spec, "x-kubernetes-validations": [rule]}, subresources={"scale": SCALE})
+    assert problems(good) == []
+    for path in list(_places(good)):
+        for junk in JUNK:
+            made = copy.deepcopy(good)
+            place = made
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = copy.deepcopy(junk)
+            default_definition(made)
+            definition_warnings(made)
+            validate_definition_update(made, good)
+            assert all(isinstance(text, str) for text in problems(made))

@@ -136,15 +136,14 @@ def _enum_check(choices: list[Any]) -> Check:
 
 
 def _string_parts(node: Node) -> list[Check]:
-    raw = node.raw
     parts: list[Check] = []
-    longest, shortest = raw.get("maxLength"), raw.get("minLength")
+    longest, shortest = node.count("maxLength"), node.count("minLength")
     if longest is not None:
         parts.append(lambda value: len(value) <= longest)
     if shortest:
         parts.append(lambda value: len(value) >= shortest)
-    if raw.get("pattern"):
-        parts.append(_pattern_check(raw["pattern"]))
+    if node.pattern:
+        parts.append(_pattern_check(node.pattern))
     string_format = formats.string_check(node.format) if node.format else None
     if string_format is not None:
         parts.append(string_format)
@@ -179,9 +178,9 @@ def _integer_range(node: Node) -> tuple[int, int]:
     """The bounds of an integer's format and of the schema, as one range."""
     raw = node.raw
     low, high = INTEGER_RANGES[node.format if len(node.types) == 1 else ""]
-    if (least := raw.get("minimum")) is not None:
+    if (least := node.limit("minimum")) is not None:
         low = max(low, math.floor(least) + 1 if raw.get("exclusiveMinimum") else math.ceil(least))
-    if (most := raw.get("maximum")) is not None:
+    if (most := node.limit("maximum")) is not None:
         high = min(high, math.ceil(most) - 1 if raw.get("exclusiveMaximum") else math.floor(most))
     return low, high
 
@@ -203,11 +202,11 @@ def _bound_parts(node: Node, *, ranges: bool = True) -> list[Check]:
     raw = node.raw
     kind = node.types[0] if len(node.types) == 1 else ""
     form = node.format if kind else ""
-    constraints = [raw[name] for name in ("minimum", "maximum", "multipleOf") if raw.get(name) is not None]
+    constraints = [limit for name in ("minimum", "maximum", "multipleOf") if (limit := node.limit(name)) is not None]
     if not all(in_range(constraint, kind, form) for constraint in constraints):
         return [lambda _: False]
     parts: list[Check] = []
-    low, high, factor = raw.get("minimum"), raw.get("maximum"), raw.get("multipleOf")
+    low, high, factor = node.limit("minimum"), node.limit("maximum"), node.limit("multipleOf")
     if low is not None and ranges:
         parts.append((lambda value: value > low) if raw.get("exclusiveMinimum") else (lambda value: value >= low))
     if high is not None and ranges:
@@ -220,7 +219,7 @@ def _bound_parts(node: Node, *, ranges: bool = True) -> list[Check]:
 def _list_parts(node: Node) -> list[Check]:
     raw = node.raw
     parts: list[Check] = []
-    fewest, most = raw.get("minItems"), raw.get("maxItems")
+    fewest, most = node.count("minItems"), node.count("maxItems")
     if fewest:
         parts.append(lambda values: len(values) >= fewest)
     if most is not None:
@@ -248,9 +247,8 @@ def _items_check(items: Node) -> Check:
 
 
 def _map_parts(node: Node) -> list[Check]:
-    raw = node.raw
     parts: list[Check] = []
-    fewest, most = raw.get("minProperties"), raw.get("maxProperties")
+    fewest, most = node.count("minProperties"), node.count("maxProperties")
     if fewest:
         parts.append(lambda value: len(value) >= fewest)
     if most is not None:

@@ -130,8 +130,7 @@ def _check_enum(node: Node, value: Any, path: str, result: Result) -> None:
 
 
 def _check_string(node: Node, value: str, path: str, result: Result) -> None:
-    raw = node.raw
-    longest, shortest, pattern = raw.get("maxLength"), raw.get("minLength"), raw.get("pattern")
+    longest, shortest, pattern = node.count("maxLength"), node.count("minLength"), node.pattern
     result.matches += 1
     if longest is not None and len(value) > longest:
         result.add(field_errors.too_long(at(path), longest))
@@ -166,7 +165,7 @@ def _check_number(node: Node, value: float, path: str, result: Result) -> None:
 
     raw = node.raw
     outside(value, "Checked")
-    factor, high, low = raw.get("multipleOf"), raw.get("maximum"), raw.get("minimum")
+    factor, high, low = node.limit("multipleOf"), node.limit("maximum"), node.limit("minimum")
     if factor is not None:
         outside(factor, "MultipleOf")
         if factor <= 0:
@@ -195,7 +194,7 @@ def _check_list(node: Node, values: list[Any], path: str, result: Result, correl
         for index, value in enumerate(values):
             child = correlation.index(index) if correlation is not None else None
             result.merge(explain(node.items, value, f"{path}[{index}]", child))
-    fewest, most = node.raw.get("minItems"), node.raw.get("maxItems")
+    fewest, most = node.count("minItems"), node.count("maxItems")
     size = len(values)
     if fewest and size < fewest:
         result.add(_invalid(path, size, f"should have at least {fewest} items"))
@@ -206,7 +205,7 @@ def _check_list(node: Node, values: list[Any], path: str, result: Result, correl
 
 
 def _check_map(node: Node, value: dict[str, Any], path: str, result: Result, correlation: Correlation | None) -> None:
-    fewest, most = node.raw.get("minProperties"), node.raw.get("maxProperties")
+    fewest, most = node.count("minProperties"), node.count("maxProperties")
     size = len(value)
     if fewest and size < fewest:
         result.add(_invalid(path, size, f"should have at least {fewest} properties"))

@@ -152,15 +152,35 @@ class Node:
 
     @cached_property
     def list_keys(self) -> tuple[str, ...]:
-        return tuple(self.raw.get("x-kubernetes-list-map-keys") or ())
+        return self._strings("x-kubernetes-list-map-keys")
 
     @cached_property
     def enum(self) -> list[Any]:
-        return list(self.raw.get("enum") or ())
+        found = self.raw.get("enum")
+        return found if isinstance(found, list) else []
 
     @cached_property
     def required(self) -> tuple[str, ...]:
-        return tuple(self.raw.get("required") or ())
+        return self._strings("required")
+
+    def limit(self, keyword: str) -> int | float | None:
+        """The number under a keyword such as ``maximum``."""
+        found = self.raw.get(keyword)
+        return found if type(found) is int or type(found) is float else None
+
+    def count(self, keyword: str) -> int | None:
+        """The number under a keyword such as ``maxLength``, which counts something."""
+        found = self.limit(keyword)
+        return int(found) if found is not None else None
+
+    @cached_property
+    def pattern(self) -> str:
+        found = self.raw.get("pattern")
+        return found if isinstance(found, str) else ""
+
+    def _strings(self, keyword: str) -> tuple[str, ...]:
+        found = self.raw.get(keyword)
+        return tuple(each for each in found if isinstance(each, str)) if isinstance(found, list) else ()
 
     def _child(self, keyword: str) -> "Node | None":
         raw = self.raw.get(keyword)

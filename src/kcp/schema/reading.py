@@ -1,7 +1,7 @@
 """Reading of raw schemas that nobody has checked yet: what has the wrong JSON type reads as absent."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 Raw = dict[str, Any]
 
@@ -61,3 +61,50 @@ def places(raw: Raw) -> Iterator[Raw]:
     children += [each for keyword in ("items", "additionalProperties", "not") if (each := schema(raw, keyword))]
     for child in children:
         yield from places(child)
+
+
+_NUMBER: Final = (int, float)
+_JSON_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "type": str,
+    "format": str,
+    "pattern": str,
+    "nullable": bool,
+    "enum": list,
+    "required": list,
+    "properties": dict,
+    "items": dict,
+    "additionalProperties": (dict, bool),
+    "not": dict,
+    "allOf": list,
+    "anyOf": list,
+    "oneOf": list,
+    "x-kubernetes-list-type": str,
+    "x-kubernetes-map-type": str,
+    "x-kubernetes-list-map-keys": list,
+    "x-kubernetes-validations": list,
+    "x-kubernetes-preserve-unknown-fields": bool,
+    "x-kubernetes-embedded-resource": bool,
+    "x-kubernetes-int-or-string": bool,
+    **dict.fromkeys(("minimum", "maximum", "multipleOf"), _NUMBER),
+    **dict.fromkeys(("maxLength", "minLength", "maxItems", "minItems", "maxProperties", "minProperties"), _NUMBER),
+}
+
+
+def is_well_formed(raw: Raw) -> bool:
+    """Whether every keyword of a schema has a value of the right JSON type."""
+    return all(_has_json_types(place) for place in places(raw))
+
+
+def _has_json_types(raw: Raw) -> bool:
+    for keyword, value in raw.items():
+        wanted = _JSON_TYPES.get(keyword)
+        if wanted is None:
+            continue
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is _NUMBER):
+            return False
+    parts = [
+        each for keyword in ("allOf", "anyOf", "oneOf", "x-kubernetes-validations") for each in raw.get(keyword, ())
+    ]
+    parts += raw.get("properties", {}).values()
+    names = [*raw.get("required", ()), *raw.get("x-kubernetes-list-map-keys", ())]
+    return all(isinstance(part, dict) for part in parts) and all(isinstance(name, str) for name in names)

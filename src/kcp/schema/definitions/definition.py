@@ -229,6 +229,6 @@ def _leniency(old_spec: Raw, *, keeps_rules: bool) -> Leniency:
 
 
 def _has_unpruned_default(raw: Raw) -> bool:
-    if has_unsupported_keywords(raw) or validate_structural(raw, ""):
+    if has_unsupported_keywords(raw) or not reading.is_well_formed(raw) or validate_structural(raw, ""):
         return False
     return any(error.detail == "must not have unknown fields" for error in validate_defaults(raw, ""))

@@ -16,7 +16,7 @@ from kcp.schema.compiled import compile_schema
 from kcp.schema.default_rules import validate_defaults
 from kcp.schema.definitions.list_rules import list_and_map_type_errors
 from kcp.schema.nodes import Node
-from kcp.schema.reading import Raw, flag, number, objects, places, properties, schema, schemas, text
+from kcp.schema.reading import Raw, flag, is_well_formed, number, objects, places, properties, schema, schemas, text
 from kcp.schema.rules import KEYWORD, Rule, mentions_rules, rules_of
 from kcp.schema.structural import validate_structural
 
@@ -115,12 +115,12 @@ def schema_errors(raw: Raw, path: str, *, status: bool, leniency: Leniency) -> l
     node = None
     if not has_unsupported_keywords(raw):
         problems = validate_structural(raw, path)
-        if not problems:
+        if not problems and is_well_formed(raw):
             problems = validate_defaults(raw, path, require_pruned=not leniency.unpruned_defaults)
         if problems:
             found += problems
         else:
-            node = compile_schema(raw).root if mentions_rules(raw) else None
+            node = compile_schema(raw).root if mentions_rules(raw) and is_well_formed(raw) else None
     place = _Place(_Costs(), leniency)
     problems, rule_problems = _walk(raw, path, place, node, is_root=True)
     found += problems + rule_problems
