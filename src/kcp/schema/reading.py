@@ -98,13 +98,12 @@ def is_well_formed(raw: Raw) -> bool:
 def _has_json_types(raw: Raw) -> bool:
     for keyword, value in raw.items():
         wanted = _JSON_TYPES.get(keyword)
-        if wanted is None:
+        if wanted is None or value is None:
             continue
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is _NUMBER):
             return False
-    parts = [
-        each for keyword in ("allOf", "anyOf", "oneOf", "x-kubernetes-validations") for each in raw.get(keyword, ())
-    ]
-    parts += raw.get("properties", {}).values()
-    names = [*raw.get("required", ()), *raw.get("x-kubernetes-list-map-keys", ())]
+    lists = ("allOf", "anyOf", "oneOf", "x-kubernetes-validations")
+    parts = [each for keyword in lists for each in raw.get(keyword) or ()]
+    parts += (raw.get("properties") or {}).values()
+    names = [*(raw.get("required") or ()), *(raw.get("x-kubernetes-list-map-keys") or ())]
     return all(isinstance(part, dict) for part in parts) and all(isinstance(name, str) for name in names)
