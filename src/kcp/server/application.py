@@ -7,7 +7,6 @@ scope where the server offers it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from typing import Final
@@ -20,7 +19,7 @@ from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.registry import Registry
 from kcp.server import request_log, websockets
 from kcp.server.document_routes import DocumentRoutes
-from kcp.server.exchanges import Exchange, Message, Receive, Scope, Send, TruncatedAnswerError
+from kcp.server.exchanges import ClientGoneError, Exchange, Message, Receive, Scope, Send, TruncatedAnswerError
 from kcp.server.health import Check, Health
 from kcp.server.inflight import InFlight
 from kcp.server.metrics import Metrics
@@ -86,8 +85,8 @@ class Application:
         except TruncatedAnswerError as error:
             logger.warning("an answer broke off: %s", error)
             raise
-        except asyncio.CancelledError:
-            raise
+        except ClientGoneError as error:
+            logger.debug("a client left before it was answered: %s", error)
         except Exception as error:
             logger.exception("a request failed: %s %s", exchange.scope["method"], exchange.scope["path"])
             await self.refuse(exchange, errors.internal_error(f"{type(error).__name__} while serving the request"))

@@ -87,4 +87,4 @@ async def sweep(watches: Watches, interval: float = SWEEP_INTERVAL) -> None:
             readable = False
             continue
         for session in gone(idle, peers):
-            session.end()
+            session.client_left()

@@ -52,6 +52,10 @@ def new_audit_id() -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
 
+class ClientGoneError(Exception):
+    """The answer, or the rest of it, has nobody to go to."""
+
+
 class Exchange:
     """A request with what is known of it, and its answer."""
 
@@ -153,8 +157,11 @@ class Exchange:
         head = self._head(content_type, more)
         head.append((b"content-length", b"%d" % len(body)))
         self.status, self.begun, self.sent = status, True, len(body)
-        await self._send({"type": "http.response.start", "status": status, "headers": head})
-        await self._send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
+        try:
+            await self._send({"type": "http.response.start", "status": status, "headers": head})
+            await self._send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
+        except Exception as error:
+            raise ClientGoneError(str(error)) from error
 
     async def send_object(self, status: int, body: bytes, view: negotiation.View, more: Sequence[Header] = ()) -> None:
         """Send an encoded JSON object in the form of a view, compressed when that is worth it."""
@@ -222,17 +229,27 @@ class Exchange:
     async def begin(self, status: int, content_type: bytes, more: Sequence[Header] = ()) -> None:
         """Send the head of an answer whose body comes in parts."""
         self.status, self.begun = status, True
-        await self._send({"type": "http.response.start", "status": status, "headers": self._head(content_type, more)})
+        head = self._head(content_type, more)
+        try:
+            await self._send({"type": "http.response.start", "status": status, "headers": head})
+        except Exception as error:
+            raise ClientGoneError(str(error)) from error
 
     async def send_more(self, part: bytes) -> None:
         """Send a part of the body."""
         self.sent += len(part)
-        await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        try:
+            await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        except Exception as error:
+            raise ClientGoneError(str(error)) from error
 
     async def finish(self, part: bytes = b"") -> None:
         """Send the last part."""
         self.sent += len(part)
-        await self._send({"type": "http.response.body", "body": part})
+        try:
+            await self._send({"type": "http.response.body", "body": part})
+        except Exception as error:
+            raise ClientGoneError(str(error)) from error
 
     async def send_status_error(self, error: errors.StatusError) -> None:
         """Send a refusal as a Status."""

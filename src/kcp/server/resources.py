@@ -156,7 +156,7 @@ def check_routable(info: RequestInfo, type_: ResourceType) -> None:
             if info.name:
                 raise errors.unknown_path()
             raise errors.method_not_supported(type_.resource, verb or info.method)
-    elif info.namespace and info.resource != "namespaces":
+    elif info.namespace and not (info.resource == "namespaces" and info.namespace == info.name):
         raise errors.unknown_path()
     named = bool(info.name)
     if (

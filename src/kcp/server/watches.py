@@ -37,7 +37,7 @@ SendFrames = Callable[[Sequence[bytes]], Awaitable[None]]
 class Session:
     """One running watch, and the means to end it from elsewhere."""
 
-    __slots__ = ("_task", "ended", "events", "exchange", "sending_since", "transport", "waiting")
+    __slots__ = ("_task", "ended", "events", "exchange", "left", "sending_since", "transport", "waiting")
 
     def __init__(self, exchange: Exchange, transport: str) -> None:
         self._task = asyncio.current_task()
@@ -45,8 +45,14 @@ class Session:
         self.transport = transport
         self.ended = False
         self.waiting = False
+        self.left = False
         self.sending_since = 0.0
         self.events = 0
+
+    def client_left(self, _: object = None) -> None:
+        """End it because there is nobody to send to."""
+        self.left = True
+        self.end()
 
     def end(self, *, at_once: bool = False) -> None:
         """End the stream: after the piece that is being sent, or without waiting for that."""
@@ -106,10 +112,11 @@ class Watches:
         transport = "HTTP/2" if exchange.scope["http_version"].startswith("2") else "HTTP/1.1"
         try:
             await exchange.send_more(b"")
-            await self._run(exchange, transport, watch, seconds, options.allow_bookmarks, send)
+            left = await self._run(exchange, transport, watch, seconds, options.allow_bookmarks, send)
         finally:
             watch.close()
-        await exchange.finish()
+        if not left:
+            await exchange.finish()
 
     async def serve_messages(
         self,
@@ -120,22 +127,25 @@ class Watches:
         representation: Representation,
         accept: Callable[[], Awaitable[None]],
         send_text: Callable[[bytes], Awaitable[None]],
-    ) -> None:
-        """Answer a watch request over WebSocket, one event a message. Raises StatusError before ``accept`` has been called."""
+    ) -> bool:
+        """Answer a watch request over WebSocket, one event a message; returns whether the client has left.
+
+        Raises StatusError before ``accept`` has been called.
+        """
         seconds = self._lifetime(exchange)
         watch = await self._open(context, target, options, representation)
         exchange.stream = True
         await accept()
         if isinstance(watch, errors.StatusError):
             await send_text(error_frame(watch))
-            return
+            return False
 
         async def send(frames: Sequence[bytes]) -> None:
             for frame in frames:
                 await send_text(frame)
 
         try:
-            await self._run(exchange, "WebSocket", watch, seconds, options.allow_bookmarks, send)
+            return await self._run(exchange, "WebSocket", watch, seconds, options.allow_bookmarks, send)
         finally:
             watch.close()
 
@@ -164,11 +174,11 @@ class Watches:
         seconds: float,
         bookmarks: bool,
         send: SendFrames,
-    ) -> None:
-        """Send what a watch gives until it ends; returns for every end that is not a failure."""
+    ) -> bool:
+        """Send what a watch gives until it ends; returns for every end that is not a failure: whether the client has left."""
         session = Session(exchange, transport)
         gone = asyncio.ensure_future(exchange.disconnected())
-        gone.add_done_callback(lambda _: session.end())
+        gone.add_done_callback(session.client_left)
         running = self._running[transport]
         self.sessions.add(session)
         running.inc()
@@ -182,6 +192,7 @@ class Watches:
                 raise
             task.uncancel()
         finally:
+            gone.remove_done_callback(session.client_left)
             gone.cancel()
             self.sessions.discard(session)
             running.dec()
@@ -190,6 +201,7 @@ class Watches:
                 labels = type_labels(exchange.type)
                 self._metrics.watch_events.labels(*labels).inc(session.events)
                 self._metrics.watch_bytes.labels(*labels).inc(exchange.sent)
+        return session.left
 
     async def _pump(
         self, session: Session, watch: WatchStream, seconds: float, bookmarks: bool, send: SendFrames

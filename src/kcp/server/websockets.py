@@ -17,7 +17,7 @@ import orjson
 from kcp.api import errors
 from kcp.registry.requests import RequestContext, Target
 from kcp.server import negotiation, queries
-from kcp.server.exchanges import Exchange, Message, Receive, Scope, Send
+from kcp.server.exchanges import ClientGoneError, Exchange, Message, Receive, Scope, Send
 from kcp.server.resources import check_routable
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ async def serve(application: Application, scope: Scope, receive: Receive, send: 
         await _serve(application, exchange, send)
     except errors.StatusError as error:
         await _refuse(exchange, send, error)
+    except ClientGoneError as error:
+        logger.debug("a client left: %s", error)
     except Exception as error:
         logger.exception("a WebSocket request failed: %s", scope["path"])
         await _refuse(exchange, send, errors.internal_error(f"{type(error).__name__} while serving the request"))
@@ -80,11 +82,17 @@ async def _serve(application: Application, exchange: Exchange, send: Send) -> No
 
     async def send_text(frame: bytes) -> None:
         exchange.sent += len(frame)
-        await send({"type": "websocket.send", "text": frame.decode()})
+        try:
+            await send({"type": "websocket.send", "text": frame.decode()})
+        except Exception as error:
+            raise ClientGoneError(str(error)) from error
 
     options = queries.list_options(info.query)
-    await application.watches.serve_messages(exchange, context, target, options, view.representation, accept, send_text)
-    await send({"type": "websocket.close", "code": _ENDED})
+    left = await application.watches.serve_messages(
+        exchange, context, target, options, view.representation, accept, send_text
+    )
+    if not left:
+        await send({"type": "websocket.close", "code": _ENDED})
 
 
 def _authorization(subprotocol: str) -> bytes:

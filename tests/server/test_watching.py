@@ -1,0 +1,273 @@
+"""Watches over HTTP/1.1, HTTP/2 and WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kcp.server import connections, watches
+from tests.server.running_server import RunningServer, config_map
+from tests.server.web_socket_client import WebSocket
+
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def version_of(server: RunningServer, cluster: str) -> str:
+    return server.get(cluster + CONFIG_MAPS).json["metadata"]["resourceVersion"]
+
+
+def wait_until(question: Callable[[], bool], seconds: float = 5) -> None:
+    end = time.monotonic() + seconds
+    while not question():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def sessions(server: RunningServer, cluster: str, transport: str = "") -> list[watches.Session]:
+    """The running watches of a logical cluster."""
+    application = server.process.application
+    assert application is not None
+    return [
+        session
+        for session in tuple(application.watches.sessions)
+        if session.transport.startswith(transport) and session.exchange.scope["path"].startswith(f"{cluster}/")
+    ]
+
+
+def test_changes_come_as_they_happen(server: RunningServer, cluster: str) -> None:
+    start = version_of(server, cluster)
+    with server.watch(f"{cluster}{CONFIG_MAPS}?watch=true&resourceVersion={start}") as events:
+        server.post(cluster + CONFIG_MAPS, config_map("a"))
+        added = next(events)
+        server.ask("PUT", f"{cluster}{CONFIG_MAPS}/a", {**added["object"], "data": {"x": "y"}})
+        modified = next(events)
+        server.ask("DELETE", f"{cluster}{CONFIG_MAPS}/a")
+        deleted = next(events)
+    assert [event["type"] for event in (added, modified, deleted)] == ["ADDED", "MODIFIED", "DELETED"]
+    versions = [int(event["object"]["metadata"]["resourceVersion"]) for event in (added, modified, deleted)]
+    assert versions == sorted(set(versions))
+
+
+def test_a_watch_of_one_name_and_the_older_path(server: RunningServer, cluster: str) -> None:
+    for path in (
+        f"{CONFIG_MAPS}?watch=1&fieldSelector=metadata.name%3Db",
+        "/api/v1/watch/namespaces/default/configmaps/b",
+    ):
+        server.post(cluster + CONFIG_MAPS, config_map("a"))
+        server.post(cluster + CONFIG_MAPS, config_map("b"))
+        with server.watch(cluster + path) as events:
+            assert next(events)["object"]["metadata"]["name"] == "b"
+
+
+def test_a_watch_across_logical_clusters_says_where_things_are(server: RunningServer, cluster: str) -> None:
+    start = version_of(server, cluster)
+    with server.watch(f"/clusters/*/api/v1/configmaps?watch=true&resourceVersion={start}") as events:
+        server.post(cluster + CONFIG_MAPS, config_map("a"))
+        annotations = next(events)["object"]["metadata"]["annotations"]
+    assert annotations["kcp.io/cluster"] == cluster.removeprefix("/clusters/")
+
+
+def test_initial_events_end_with_a_bookmark(server: RunningServer, cluster: str) -> None:
+    server.post(cluster + CONFIG_MAPS, config_map("a"))
+    query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    with server.watch(f"{cluster}{CONFIG_MAPS}?{query}") as events:
+        assert next(events)["type"] == "ADDED"
+        bookmark = next(events)
+    assert bookmark["type"] == "BOOKMARK"
+    assert bookmark["object"]["kind"] == "ConfigMap"
+    assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert int(bookmark["object"]["metadata"]["resourceVersion"]) > 0
+
+
+def test_the_client_s_time_limit_ends_the_stream_in_good_order(server: RunningServer, cluster: str) -> None:
+    start = version_of(server, cluster)
+    began = time.monotonic()
+    with server.watch(f"{cluster}{CONFIG_MAPS}?watch=true&timeoutSeconds=1&resourceVersion={start}") as events:
+        assert list(events) == []
+    assert 0.9 < time.monotonic() - began < 3
+
+
+def test_without_one_the_server_has_its_own(fresh_root: Path) -> None:
+    server = RunningServer(fresh_root, min_request_timeout=0.3)
+    try:
+        with server.watch(f"{CONFIG_MAPS}?watch=true&resourceVersion={version_of(server, '')}") as events:
+            assert list(events) == []
+    finally:
+        server.stop()
+
+
+def test_bookmarks_come_regularly_to_those_who_take_them(
+    server: RunningServer, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches, "BOOKMARK_INTERVAL", 0.05)
+    start = version_of(server, cluster)
+    with server.watch(f"{cluster}{CONFIG_MAPS}?watch=true&allowWatchBookmarks=true&resourceVersion={start}") as events:
+        for _ in range(2):
+            bookmark = next(events)
+            assert bookmark["type"] == "BOOKMARK"
+            assert int(bookmark["object"]["metadata"]["resourceVersion"]) >= int(start)
+
+
+def test_a_place_that_is_lost_is_told_in_the_stream(fresh_root: Path) -> None:
+    server = RunningServer(fresh_root)
+    try:
+        old = server.post(CONFIG_MAPS, config_map("a")).json["metadata"]["resourceVersion"]
+        for number in range(3):
+            server.post(CONFIG_MAPS, config_map(f"b-{number}"))
+        registry = server.process.registry
+        assert registry is not None
+        compact = registry.store.compact(registry.store.revision)
+        asyncio.run_coroutine_threadsafe(compact, server._loop).result(10)
+        with server.watch(f"{CONFIG_MAPS}?watch=true&resourceVersion={old}") as events:
+            told = list(events)
+    finally:
+        server.stop()
+    assert [event["type"] for event in told] == ["ERROR"]
+    assert (told[0]["object"]["code"], told[0]["object"]["reason"]) == (410, "Expired")
+
+
+def test_a_watch_as_a_table(server: RunningServer, cluster: str) -> None:
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+    with server.watch(f"{cluster}/api/v1/namespaces?watch=true", Accept=accept) as events:
+        table = next(events)["object"]
+    assert (table["kind"], table["rows"][0]["cells"][0]) == ("Table", "default")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["watch=true&resourceVersionMatch=Exact", "watch=true&labelSelector=a%20in%20(", "watch=true&timeoutSeconds=soon"],
+)
+def test_what_is_wrong_with_a_watch_is_said_before_it_begins(server: RunningServer, query: str) -> None:
+    answer = server.get(f"{CONFIG_MAPS}?{query}")
+    assert answer.status in (400, 422)
+    assert answer.json["kind"] == "Status"
+
+
+def test_watches_are_counted_while_they_run(server: RunningServer, cluster: str) -> None:
+    application = server.process.application
+    assert application is not None
+    running = application.metrics.registry
+    before = running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"})
+    with server.watch(f"{cluster}/api/v1/namespaces?watch=true&timeoutSeconds=1") as events:
+        next(events)
+        assert running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) == before + 1
+        assert len(list(events)) == 2
+    wait_until(lambda: running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) == before)
+    names = {"group": "", "version": "v1", "resource": "namespaces"}
+    assert running.get_sample_value("apiserver_watch_events_total", names) >= 3
+
+
+def test_a_watcher_over_http_1_that_has_gone_is_found_by_its_connection(server: RunningServer, cluster: str) -> None:
+    path = f"{cluster}{CONFIG_MAPS}?watch=true&resourceVersion={version_of(server, cluster)}"
+
+    def waiting() -> list[watches.Session]:
+        return [session for session in sessions(server, cluster, "HTTP/1.1") if session.waiting]
+
+    with server.watch(path):
+        with server.watch(path):
+            wait_until(lambda: len(waiting()) == 2)
+            both = waiting()
+            assert connections.gone(both, connections.established_peers()) == []
+        wait_until(lambda: len(connections.gone(both, connections.established_peers())) == 1)
+    application = server.process.application
+    assert application is not None
+    sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(application.watches, 0.02), server._loop)
+    wait_until(lambda: not sessions(server, cluster))
+    sweeping.cancel()
+
+
+def test_a_client_that_does_not_read_is_cut_off(
+    server: RunningServer, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server.watch(f"{cluster}/api/v1/namespaces?watch=true") as events:
+        next(events)
+        (session,) = sessions(server, cluster)
+        session.sending_since = time.monotonic() - watches.STALLED_AFTER - 1
+        application = server.process.application
+        assert application is not None
+        server.call(application.watches.end_stalled)
+        wait_until(lambda: session not in sessions(server, cluster))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl with HTTP/2")
+def test_a_watcher_over_http_2_that_goes_is_noticed_at_once(server: RunningServer, cluster: str) -> None:
+    url = f"https://127.0.0.1:{server.port}{cluster}/api/v1/namespaces?watch=true"
+    trust = str(server.process.configuration.data_directory / "ca.crt")
+    command = ["curl", "-sN", "--http2", "--cacert", trust, "-H", f"Authorization: Bearer {server.token}", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert json.loads(client.stdout.readline())["type"] == "ADDED"
+        assert sessions(server, cluster, "HTTP/2")
+        client.kill()
+    wait_until(lambda: not sessions(server, cluster))
+
+
+# WebSocket
+
+
+def headers(server: RunningServer, **more: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {server.token}", **more}
+
+
+def test_over_web_socket_each_event_is_a_text_message(server: RunningServer, cluster: str) -> None:
+    path = f"{cluster}{CONFIG_MAPS}?watch=true&resourceVersion={version_of(server, cluster)}"
+    with WebSocket(server, path, **headers(server)) as socket:
+        assert socket.status == 101
+        assert "sec-websocket-protocol" not in socket.headers
+        for name in ("a", "b"):
+            server.post(cluster + CONFIG_MAPS, config_map(name))
+        events = [json.loads(socket.text()) for _ in range(2)]
+    assert [(event["type"], event["object"]["metadata"]["name"]) for event in events] == [
+        ("ADDED", "a"),
+        ("ADDED", "b"),
+    ]
+
+
+@pytest.mark.parametrize("protocol", ["base64.binary.k8s.io", "v4.channel.k8s.io", "anything"])
+def test_the_subprotocol_that_is_asked_for_is_taken(server: RunningServer, cluster: str, protocol: str) -> None:
+    path = f"{cluster}/api/v1/namespaces?watch=true"
+    with WebSocket(server, path, **headers(server, Sec_WebSocket_Protocol=protocol)) as socket:
+        assert (socket.status, socket.headers["sec-websocket-protocol"]) == (101, protocol)
+        assert json.loads(socket.text())["type"] == "ADDED"
+
+
+def test_a_token_may_come_as_a_subprotocol(server: RunningServer, cluster: str) -> None:
+    token = base64.urlsafe_b64encode(server.token.encode()).decode().rstrip("=")
+    bearer = f"base64url.bearer.authorization.k8s.io.{token}"
+    path = f"{cluster}/api/v1/namespaces?watch=true"
+    with WebSocket(server, path, Sec_WebSocket_Protocol=f"{bearer}, v4.channel.k8s.io") as socket:
+        assert (socket.status, socket.headers["sec-websocket-protocol"]) == (101, "v4.channel.k8s.io")
+    with WebSocket(server, path, Sec_WebSocket_Protocol=bearer) as socket:
+        assert socket.status == 400
+
+
+def test_a_refusal_over_web_socket_is_an_http_answer(server: RunningServer, cluster: str) -> None:
+    path = f"{cluster}/api/v1/namespaces?watch=true"
+    with WebSocket(server, path) as socket:
+        assert (socket.status, json.loads(socket.body)["reason"]) == (403, "Forbidden")
+    with WebSocket(server, f"{cluster}/api/v1/namespaces/default", **headers(server)) as socket:
+        assert (socket.status, json.loads(socket.body)["kind"]) == (400, "Status")
+    with WebSocket(server, f"{cluster}/api/v1/nothings?watch=true", **headers(server)) as socket:
+        assert socket.status == 404
+
+
+def test_over_web_socket_the_end_is_a_close(server: RunningServer, cluster: str) -> None:
+    path = f"{cluster}{CONFIG_MAPS}?watch=true&timeoutSeconds=1&resourceVersion={version_of(server, cluster)}"
+    with WebSocket(server, path, **headers(server)) as socket:
+        opcode, content = socket.frame()
+    assert (opcode, int.from_bytes(content[:2])) == (8, 1000)
+
+
+def test_a_web_socket_client_that_goes_is_noticed(server: RunningServer, cluster: str) -> None:
+    with WebSocket(server, f"{cluster}/api/v1/namespaces?watch=true", **headers(server)) as socket:
+        socket.text()
+        (session,) = sessions(server, cluster, "WebSocket")
+    wait_until(lambda: session not in sessions(server, cluster))
