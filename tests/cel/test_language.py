@@ -319,7 +319,14 @@ def test_it_fails(expression, message):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("1.0", "1"), ("1000000.0", "1e+06"), ("123456.0", "123456"), ("0.0001", "0.0001"), ("0.00001", "1e-05"), ("-2.5e-7", "-2.5e-07")],
+    [
+        ("1.0", "1"),
+        ("1000000.0", "1e+06"),
+        ("123456.0", "123456"),
+        ("0.0001", "0.0001"),
+        ("0.00001", "1e-05"),
+        ("-2.5e-7", "-2.5e-07"),
+    ],
 )
 def test_doubles_print_as_go_prints_them(value, text):
     assert ours(f"string({value})") == text

@@ -122,7 +122,10 @@ def test_it_holds(expression):
         ("[1, 2].slice(0, 3) == []", r"cannot slice\(0, 3\), list is length 2"),
         ("[1, 2].slice(-1, 1) == []", "negative indexes not supported"),
         ("[dyn(1), dyn('a')].sort() == []", "list elements must have the same type"),
-        ("url('../a').getHost() == ''", "URL parse error during conversion from string: parse \"../a\": invalid URI for request"),
+        (
+            "url('../a').getHost() == ''",
+            'URL parse error during conversion from string: parse "../a": invalid URI for request',
+        ),
         ("quantity('x').isInteger()", "quantities must match the regular expression"),
         ("quantity('1.5').asInteger() == 1", "cannot convert value to integer"),
         ("ip('1.2.3').family() == 4", 'IP Address "1.2.3" parse error during conversion from string'),
@@ -144,7 +147,8 @@ def test_a_pattern_of_unknown_text_is_matched_in_linear_time():
 
 
 @pytest.mark.parametrize(
-    ("expression", "argument"), [("'a'.matches('(')", 13), ("timestamp('x')", 11), ("duration('1x')", 10), ("'a'.findAll('[')", 13)]
+    ("expression", "argument"),
+    [("'a'.matches('(')", 13), ("timestamp('x')", 11), ("duration('1x')", 10), ("'a'.findAll('[')", 13)],
 )
 def test_bad_constants_do_not_compile(expression, argument):
     with pytest.raises(CompilationError) as raised:

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcp.cel import DYN, BudgetExceededError, CelError, CompilationError, EvaluationError, compile_expression, compile_rule
+from kcp.cel import (
+    DYN,
+    BudgetExceededError,
+    CelError,
+    CompilationError,
+    EvaluationError,
+    compile_expression,
+    compile_rule,
+)
 from kcp.cel.values import Uint
 
 FRAGMENTS = (
@@ -17,7 +25,11 @@ FRAGMENTS = (
 ).split(" ")
 SCHEMA = {
     "type": "object",
-    "properties": {"a": {"type": "integer"}, "l": {"type": "array", "items": {"type": "string"}}, "x": {"type": "string"}},
+    "properties": {
+        "a": {"type": "integer"},
+        "l": {"type": "array", "items": {"type": "string"}},
+        "x": {"type": "string"},
+    },
 }
 
 
@@ -97,7 +109,9 @@ def test_an_expression_that_is_too_long_is_refused():
         compile_expression("'" + "a" * 100_000 + "'", {})
 
 
-@pytest.mark.parametrize("text", ["'); import os; ('", "__import__('os')", "'{0}'", "r'\\'", "'\\u0000'", "x'''", "{'a}': 1}.size()"])
+@pytest.mark.parametrize(
+    "text", ["'); import os; ('", "__import__('os')", "'{0}'", "r'\\'", "'\\u0000'", "x'''", "{'a}': 1}.size()"]
+)
 def test_text_of_the_user_never_becomes_code(text):
     try:
         program = compile_expression(text, {"x": DYN})
@@ -139,7 +153,25 @@ def test_any_operation_on_any_values_ends_in_a_value_or_an_error_of_the_language
 
 # Against the language's other implementation
 
-LEAVES = ["1", "0", "-2", "3", "n", "9223372036854775807", "2.5", "d", "'a'", "s", "true", "false", "b", "null", "l", "m", "5u"]
+LEAVES = [
+    "1",
+    "0",
+    "-2",
+    "3",
+    "n",
+    "9223372036854775807",
+    "2.5",
+    "d",
+    "'a'",
+    "s",
+    "true",
+    "false",
+    "b",
+    "null",
+    "l",
+    "m",
+    "5u",
+]
 NODES = [
     "({0} + {1})", "({0} - {1})", "({0} * {1})", "({0} / {1})", "({0} % {1})", "({0} < {1})", "({0} >= {1})", "({0} == {1})", "({0} != {1})",
     "({0} && {1})", "({0} || {1})", "({0} ? {1} : {2})", "(!{0})", "({0} in l)", "size({0})", "l.all(x, x > {0})", "l.exists(x, x == {0})",

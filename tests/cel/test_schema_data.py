@@ -50,8 +50,16 @@ def test_escaped_fields_are_reached_by_their_escaped_names():
 @pytest.mark.parametrize(
     ("format_", "data", "rule"),
     [
-        ("date-time", "2020-01-01T00:00:00Z", "self.v < timestamp('2021-01-01T00:00:00Z') && self.v.getFullYear() == 2020"),
-        ("date", "2020-01-02", "self.v == timestamp('2020-01-02T00:00:00Z') && type(self.v) == google.protobuf.Timestamp"),
+        (
+            "date-time",
+            "2020-01-01T00:00:00Z",
+            "self.v < timestamp('2021-01-01T00:00:00Z') && self.v.getFullYear() == 2020",
+        ),
+        (
+            "date",
+            "2020-01-02",
+            "self.v == timestamp('2020-01-02T00:00:00Z') && type(self.v) == google.protobuf.Timestamp",
+        ),
         ("duration", "1h30m", "self.v == duration('90m') && self.v.getMinutes() == 90"),
         ("duration", "2 days", "self.v == duration('48h')"),
         ("byte", "aGk=", "self.v == b'hi' && size(self.v) == 2"),
@@ -63,7 +71,9 @@ def test_formats_of_texts_are_types(format_, data, rule):
 
 def test_formats_are_seen_inside_lists_maps_and_dyn():
     moment = {"type": "string", "format": "date-time"}
-    schema = of(l={"type": "array", "items": moment}, m={"type": "object", "additionalProperties": moment}, o=of(t=moment))
+    schema = of(
+        l={"type": "array", "items": moment}, m={"type": "object", "additionalProperties": moment}, o=of(t=moment)
+    )
     data = {"l": ["2020-01-01T00:00:00Z"], "m": {"k": "2020-01-01T00:00:00Z"}, "o": {"t": "2020-01-01T00:00:00Z"}}
     year = "timestamp('2020-01-01T00:00:00Z')"
     for rule in (
@@ -100,7 +110,13 @@ def test_a_badly_formatted_text_fails_where_it_is_read():
 def test_whole_numbers_of_type_number_are_doubles():
     schema = of(v={"type": "number"}, l={"type": "array", "items": {"type": "number"}})
     data = {"v": 3, "l": [1, 2]}
-    for rule in ("self.v / 2.0 == 1.5", "type(self.v) == double", "string(self.v) == '3'", "self.l == [1.0, 2.0]", "self.l.sum() == 3.0"):
+    for rule in (
+        "self.v / 2.0 == 1.5",
+        "type(self.v) == double",
+        "string(self.v) == '3'",
+        "self.l == [1.0, 2.0]",
+        "self.l.sum() == 3.0",
+    ):
         assert value(rule, schema, data) is True, rule
 
 
@@ -132,7 +148,12 @@ def test_sets_are_equal_in_any_order_and_add_up_to_unions():
 
 
 def test_lists_that_are_maps_are_equal_in_any_order_and_merge_by_key():
-    items = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"], "items": of(k=TEXT, v=INTEGER)}
+    items = {
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["k"],
+        "items": of(k=TEXT, v=INTEGER),
+    }
     data = {"a": [{"k": "x", "v": 1}, {"k": "y", "v": 2}], "b": [{"k": "y", "v": 3}, {"k": "z", "v": 4}]}
     schema = of(a=items, b=items)
     assert value("self.a == oldSelf.a", schema, data, {"a": data["a"][::-1]}) is True
@@ -148,14 +169,23 @@ def test_plain_lists_keep_their_order():
 
 def test_metadata_of_a_root_has_a_name_and_a_generate_name_only():
     data = {"apiVersion": "v1", "kind": "K", "metadata": {"name": "n", "labels": {}}}
-    assert value("self.metadata.name == 'n' && self.kind == 'K' && self.apiVersion == 'v1'", of(), data, is_root=True) is True
+    assert (
+        value("self.metadata.name == 'n' && self.kind == 'K' && self.apiVersion == 'v1'", of(), data, is_root=True)
+        is True
+    )
     assert value("has(self.metadata.generateName)", of(), data, is_root=True) is False
     with pytest.raises(CompilationError, match="undefined field 'labels'"):
         value("self.metadata.labels.size() == 0", of(), data, is_root=True)
 
 
 def test_embedded_resources_have_metadata_too():
-    schema = of(template={"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True})
+    schema = of(
+        template={
+            "type": "object",
+            "x-kubernetes-embedded-resource": True,
+            "x-kubernetes-preserve-unknown-fields": True,
+        }
+    )
     data = {"template": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {}}}
     assert value("self.template.metadata.name == 'p' && self.template.kind == 'Pod'", schema, data) is True
     with pytest.raises(CompilationError, match="undefined field 'spec'"):
@@ -163,7 +193,10 @@ def test_embedded_resources_have_metadata_too():
 
 
 def test_unknown_fields_cannot_be_seen_but_count_in_equality():
-    schema = of(o={"type": "object", "x-kubernetes-preserve-unknown-fields": True}, u={"x-kubernetes-preserve-unknown-fields": True})
+    schema = of(
+        o={"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        u={"x-kubernetes-preserve-unknown-fields": True},
+    )
     with pytest.raises(CompilationError, match="undefined field 'u'"):
         value("has(self.u)", schema, {})
     assert value("self.o == oldSelf.o", schema, {"o": {"x": [1]}}, {"o": {"x": [1]}}) is True
@@ -194,7 +227,9 @@ def test_scalars_lists_and_maps_have_rules_of_their_own():
     assert value("self > 0", INTEGER, 1) is True
     assert value("self.startsWith('a')", TEXT, "ab") is True
     assert value("self.exists(x, x == 2)", {"type": "array", "items": INTEGER}, [1, 2]) is True
-    assert value("self.a + self['b'] == 3", {"type": "object", "additionalProperties": INTEGER}, {"a": 1, "b": 2}) is True
+    assert (
+        value("self.a + self['b'] == 3", {"type": "object", "additionalProperties": INTEGER}, {"a": 1, "b": 2}) is True
+    )
 
 
 def test_transition_rules_say_so():
@@ -205,7 +240,9 @@ def test_transition_rules_say_so():
 
 
 def test_the_old_value_may_be_optional():
-    program = compile_rule("!oldSelf.hasValue() || oldSelf.value() <= self", INTEGER, is_root=False, optional_old_self=True)
+    program = compile_rule(
+        "!oldSelf.hasValue() || oldSelf.value() <= self", INTEGER, is_root=False, optional_old_self=True
+    )
     assert program.evaluate(2) is True
     assert program.evaluate(2, 3) is False
     fields = compile_rule("oldSelf.?t.orValue(timestamp(0)) <= self.t", of(t={"type": "string", "format": "date-time"}),

@@ -116,7 +116,9 @@ def test_length_of_an_enumerated_text_is_that_of_its_longest_value():
 
 
 def test_least_cost_is_that_of_the_first_operand_when_it_decides():
-    cost = compile_rule("self.a > 1 && self.b > 1", {"type": "object", "properties": {n: of("integer") for n in "ab"}}, is_root=False)
+    cost = compile_rule(
+        "self.a > 1 && self.b > 1", {"type": "object", "properties": {n: of("integer") for n in "ab"}}, is_root=False
+    )
     assert (cost.estimated_cost.minimum, cost.estimated_cost.maximum) == (3, 6)
 
 

@@ -23,7 +23,10 @@ SCHEMA = {
         ("has(self.foo)", "ERROR: <input>:1:4: undefined field 'foo'\n | has(self.foo)\n | ...^"),
         ("foo", "ERROR: <input>:1:1: undeclared reference to 'foo' (in container '')\n | foo\n | ^"),
         ("foo(1)", "ERROR: <input>:1:4: undeclared reference to 'foo' (in container '')\n | foo(1)\n | ...^"),
-        ("self.s.foo()", "ERROR: <input>:1:11: undeclared reference to 'foo' (in container '')\n | self.s.foo()\n | ..........^"),
+        (
+            "self.s.foo()",
+            "ERROR: <input>:1:11: undeclared reference to 'foo' (in container '')\n | self.s.foo()\n | ..........^",
+        ),
         (
             "self.n == 'a'",
             "ERROR: <input>:1:8: found no matching overload for '_==_' applied to '(int, string)'\n | self.n == 'a'\n | .......^",
@@ -56,7 +59,10 @@ def test_errors_are_shown_with_their_place(expression, text):
         ("self.s > 1", "found no matching overload for '_>_' applied to '(string, int)'"),
         ("self.l.all(x, x > 1)", "found no matching overload for '_>_' applied to '(string, int)'"),
         ("self.l.all(x, x)", "expected type 'bool' but found 'string'"),
-        ("self.o.all(x, true)", "expression of type 'selfType.o' cannot be range of a comprehension (must be list, map, or dynamic)"),
+        (
+            "self.o.all(x, true)",
+            "expression of type 'selfType.o' cannot be range of a comprehension (must be list, map, or dynamic)",
+        ),
         ("self.n.x", "type 'int' does not support field selection"),
         ("[1, 'a'].size() == 2", "expected type 'int' but found 'string'"),
         ("{'a': 1, 'b': 'c'}.size() == 2", "expected type 'int' but found 'string'"),
@@ -67,7 +73,10 @@ def test_errors_are_shown_with_their_place(expression, text):
         ("size(self.n) == 1", "found no matching overload for 'size' applied to '(int)'"),
         ("(true ? 1 : 'a') == 1", "found no matching overload for '_?_:_' applied to '(bool, int, string)'"),
         ("self.l.map(x, 1).exists(y, y == 'a')", "found no matching overload for '_==_' applied to '(int, string)'"),
-        ("self.?s.orValue(1) == 1", "found no matching overload for 'orValue' applied to 'optional_type(string).(int)'"),
+        (
+            "self.?s.orValue(1) == 1",
+            "found no matching overload for 'orValue' applied to 'optional_type(string).(int)'",
+        ),
         ("has(self)", "invalid argument to has() macro"),
         ("self.l.all(x.y, true)", "argument must be a simple name"),
         ("self.l.map(1, 2) == []", "argument is not an identifier"),
@@ -82,7 +91,10 @@ def test_errors_are_shown_with_their_place(expression, text):
         ("1 + $", "Syntax error: token recognition error at: '$'"),
         ("self.m.a.b", "type 'int' does not support field selection"),
         ("self.metadata.name == ''", "undefined field 'metadata'"),
-        ("quantity('1') < quantity('2')", "found no matching overload for '_<_' applied to '(kubernetes.Quantity, kubernetes.Quantity)'"),
+        (
+            "quantity('1') < quantity('2')",
+            "found no matching overload for '_<_' applied to '(kubernetes.Quantity, kubernetes.Quantity)'",
+        ),
         ("cel.bind(x, 1, x == 1)", "undeclared reference to 'cel' (in container '')"),
     ],
 )
@@ -109,7 +121,9 @@ def test_a_dyn_result_is_no_bool():
 
 
 def test_variables_have_the_types_that_they_are_declared_with():
-    program = compile_expression("a.map(x, x + 1) == [2] && b.k == 'v'", {"a": list_of(INT), "b": map_of(STRING, STRING)}, BOOL)
+    program = compile_expression(
+        "a.map(x, x + 1) == [2] && b.k == 'v'", {"a": list_of(INT), "b": map_of(STRING, STRING)}, BOOL
+    )
     assert program.evaluate_variables({"a": [1], "b": {"k": "v"}}) is True
     with pytest.raises(CompilationError, match="no matching overload"):
         compile_expression("a == 'x'", {"a": INT})
@@ -126,4 +140,7 @@ def test_arguments_of_format_may_be_of_any_types():
 
 
 def test_the_type_of_the_result_is_known():
-    assert str(compile_rule("self.l.map(x, x.size())", SCHEMA, is_root=False, result="list(int)").result_type) == "list(int)"
+    assert (
+        str(compile_rule("self.l.map(x, x.size())", SCHEMA, is_root=False, result="list(int)").result_type)
+        == "list(int)"
+    )

@@ -39,7 +39,29 @@ _CONSTANTS: Final = {
     bytes: types.BYTES,
 }
 _KEYWORDS: Final = frozenset(
-    ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"]
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
 )
 _SCALARS: Final = frozenset(["timestamp", "duration"])
 # Kubernetes knows no length of the keys of a map, and so counts none.
@@ -260,14 +282,18 @@ class _Checker:
         if result is None:
             shown = [str(types.substitute(self._found, type_, to_dyn=True)) for type_ in arguments]
             receiver = f"{shown.pop(0)}." if node.target is not None else ""
-            self.issue(f"found no matching overload for '{node.function}' applied to '{receiver}({', '.join(shown)})'", node)
+            self.issue(
+                f"found no matching overload for '{node.function}' applied to '{receiver}({', '.join(shown)})'", node
+            )
         return result
 
     def _instantiate(self, overload: Overload) -> tuple[tuple[Type, ...], Type]:
         if not overload.generic:
             return overload.arguments, overload.result
         fresh = {name: self._parameter() for name in "ABKTV"}
-        return tuple(types.substitute(fresh, type_) for type_ in overload.arguments), types.substitute(fresh, overload.result)
+        return tuple(types.substitute(fresh, type_) for type_ in overload.arguments), types.substitute(
+            fresh, overload.result
+        )
 
     def _place(self, node: Call) -> None:
         """Data of a schema stay so when an index reaches into a list or map."""
@@ -372,7 +398,9 @@ class _Checker:
             self._assignable(types.DYN, range_type)
             first = second = (types.DYN, None)
         else:
-            text = f"expression of type '{range_type}' cannot be range of a comprehension (must be list, map, or dynamic)"
+            text = (
+                f"expression of type '{range_type}' cannot be range of a comprehension (must be list, map, or dynamic)"
+            )
             self.issue(text, node.range)
             first = second = (types.ERROR, None)
         self._scopes.append({node.variable: first, **({node.second: second} if node.second else {})})
@@ -443,7 +471,9 @@ class _Checker:
         return body
 
 
-_COMPARABLE: Final = frozenset(["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes", "dyn", "error", "param"])
+_COMPARABLE: Final = frozenset(
+    ["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes", "dyn", "error", "param"]
+)
 
 
 def _qualified(node: Node) -> str | None:

@@ -8,18 +8,17 @@ The generated function takes the most it may cost and its variables, and returns
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kcp.cel import operators as op
 from kcp.cel import types
 from kcp.cel.conversions import addition, converter, equality, value_equality
 from kcp.cel.declarations import Overload, dispatcher
+from kcp.cel.emission import FAILURES, LONGEST_EXPRESSION, Value, failed
 from kcp.cel.errors import BudgetExceededError, EvaluationError
 from kcp.cel.inline import INLINE
 from kcp.cel.libraries.regex import compiled
-from kcp.cel.schema_types import SchemaType
+from kcp.cel.loops import Loops, insert, sort_by
 from kcp.cel.syntax import (
     Call,
     Comprehension,
@@ -34,13 +33,8 @@ from kcp.cel.syntax import (
 from kcp.cel.values import NONE, Optional, TypeValue, no_such_overload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kcp.cel.types import Type
 
-# What evaluating an expression can raise: our own errors, and what Python raises for a missing key or a value of a wrong type.
-FAILURES: Final = (EvaluationError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
-_LONGEST_EXPRESSION: Final = 160
 _DEEPEST_BLOCK: Final = 12
 _SAME_REPRESENTATION: Final = frozenset(["bool", "int", "uint", "string", "bytes", "timestamp", "duration", "double"])
 _RUNTIME_TYPE_NAMES: Final = {
@@ -48,19 +42,6 @@ _RUNTIME_TYPE_NAMES: Final = {
     "timestamp": "google.protobuf.Timestamp",
     "duration": "google.protobuf.Duration",
 }
-
-
-@dataclass(slots=True)
-class Value:
-    """A piece of generated code that gives a value.
-
-    `safe`: evaluating it cannot raise. `cook`: the name of the function that turns the JSON data that it gives into the CEL
-    value; "" when they are the same.
-    """
-
-    code: str
-    safe: bool = False
-    cook: str = ""
 
 
 def generate(tree: Node, variables: Sequence[str]) -> Callable[..., tuple[Any, int]]:
@@ -71,133 +52,21 @@ def generate(tree: Node, variables: Sequence[str]) -> Callable[..., tuple[Any, i
     source = "\n\n".join(generator.functions)
     namespace = generator.constants
     namespace.update(
-        F=FAILURES, raise_index=_raise_index, Over=BudgetExceededError, Opt=Optional, NONE=NONE, Err=EvaluationError,
-        overflow=op.overflow, failed=failed, as_bool=op.as_bool, tenth_min=_tenth_min, insert=_insert,
-        iterate=op.iterate, pairs=op.pairs, sort_by=_sort_by, enumerate=enumerate, len=len, float=float, min=min,
+        F=FAILURES, Over=BudgetExceededError, Opt=Optional, NONE=NONE, Err=EvaluationError,
+        overflow=op.overflow, failed=failed, as_bool=op.as_bool, tenth_min=_tenth_min, insert=insert,
+        iterate=op.iterate, pairs=op.pairs, sort_by=sort_by, enumerate=enumerate, len=len, float=float, min=min,
     )  # fmt: skip
     namespace["__builtins__"] = {}
     exec(compile(source, "<cel>", "exec"), namespace)  # noqa: S102 - generated above from names and constants of our own
     return namespace["evaluate"]  # type: ignore[no-any-return]
 
 
-def failed(error: Exception, cost: int) -> EvaluationError:
-    """The error of the language for whatever was raised, with what evaluation cost until then."""
-    if isinstance(error, EvaluationError):
-        result = error
-    elif isinstance(error, KeyError):
-        result = EvaluationError(f"no such key: {op.show(error.args[0])}")
-    else:
-        result = no_such_overload()
-    result.cost = cost
-    return result
-
-
-def _raise_index(key: int) -> Any:
-    raise EvaluationError(f"index out of bounds: {key}")
-
-
 def _tenth_min(left: Any, right: Any) -> int:
     return (min(len(left), len(right)) + 9) // 10
 
 
-def _insert(result: dict[Any, Any], key: Any, value: Any) -> None:
-    if key in result:
-        raise EvaluationError(f"insert failed: key {op.show(key)} already exists")
-    result[key] = value
-
-
-def _sort_by(items: list[Any], keys: list[Any]) -> list[Any]:
-    if len({type(key) for key in keys}) > 1:
-        raise EvaluationError("list elements must have the same type")
-    return [items[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
-
-
-class _Generator:
-    def __init__(self) -> None:
-        self.functions: list[str] = []
-        self.constants: dict[str, Any] = {}
-        self._names: dict[int, str] = {}
-        self._kept: list[Any] = []
-        self._count = 0
-        self._lines: list[str] = []
-        self._indent = 1
-        self._cost = 0
-        self._scope: dict[str, Value] = {}
-        self._schemas: dict[int, str] = {}
-
-    # Pieces
-
-    def function(self, name: str, tree: Node, parameters: dict[str, str], *, first: bool = False) -> None:
-        """Generate a function of its own for a tree."""
-        saved = (self._lines, self._indent, self._cost)
-        self._lines, self._indent, self._cost = [], 2 if first else 1, 0
-        if first:
-            self._scope = {name: Value(code, safe=True) for name, code in parameters.items()}
-        result = self.cooked(tree)
-        self._flush()
-        if first:
-            body = [f"  r = {result}", "  if c > limit: raise Over(True)", "  return r, c"]
-            start = [f"def evaluate({', '.join(['limit', *parameters.values()])}):", " c = 0", " try:"]
-            end = [" except F as error: raise failed(error, c) from None"]
-            self.functions.append("\n".join([*start, *self._lines, *body, *end]))
-        else:
-            start = [f"def {name}({', '.join(['c', 'limit', *parameters.values()])}):"]
-            self.functions.append("\n".join([*start, *self._lines, f" return {result}, c"]))
-        self._lines, self._indent, self._cost = saved
-
-    def _line(self, text: str) -> None:
-        self._lines.append(" " * self._indent + text)
-
-    def _fresh(self, prefix: str = "t") -> str:
-        self._count += 1
-        return f"{prefix}{self._count}"
-
-    def constant(self, value: Any) -> str:
-        """The name by which generated code speaks of a value."""
-        name = self._names.get(id(value))
-        if name is None:
-            name = self._fresh("k")
-            self._names[id(value)] = name
-            self._kept.append(value)
-            self.constants[name] = value
-        return name
-
-    def _flush(self) -> None:
-        if self._cost:
-            self._line(f"c += {self._cost}")
-            self._cost = 0
-
-    @contextmanager
-    def _block(self, head: str) -> "Iterator[None]":
-        self._flush()
-        self._line(head)
-        self._indent += 1
-        start = len(self._lines)
-        yield
-        self._flush()
-        if len(self._lines) == start:
-            self._line("pass")
-        self._indent -= 1
-
-    def temporary(self, code: str) -> str:
-        name = self._fresh()
-        self._line(f"{name} = {code}")
-        return name
-
-    def _short(self, code: str) -> str:
-        """Keep expressions short: Python limits how deep they nest."""
-        return code if len(code) < _LONGEST_EXPRESSION else self.temporary(code)
-
-    def atom(self, value: Value) -> str:
-        """Code that may be used twice."""
-        return value.code if value.code.isidentifier() else self.temporary(value.code)
-
+class _Generator(Loops):
     # Nodes
-
-    def cooked(self, node: Node) -> str:
-        """Code for the CEL value of a node."""
-        value = self.emit(node)
-        return f"{value.cook}({value.code})" if value.cook else value.code
 
     def emit(self, node: Node) -> Value:
         """Code for a node; what it gives may still be JSON data."""
@@ -217,7 +86,7 @@ class _Generator:
         if isinstance(node, Call):
             return self._call(node)
         if isinstance(node, Comprehension):
-            return self._comprehension(node)
+            return self.comprehension(node)
         if isinstance(node, ListLiteral):
             return self._list(node)
         if isinstance(node, MapLiteral):
@@ -250,17 +119,6 @@ class _Generator:
         self._cost += 1
         variable = self._scope[node.name.removeprefix(".")]
         return Value(variable.code, variable.safe, self._cook(node.schema))
-
-    def _cook(self, schema: SchemaType | None) -> str:
-        if schema is None:
-            return ""
-        known = self._schemas.get(id(schema))
-        if known is None:
-            convert = converter(schema)
-            known = "" if convert is None else self.constant(convert)
-            self._schemas[id(schema)] = known
-            self._kept.append(schema)
-        return known
 
     # Selection
 
@@ -418,10 +276,6 @@ class _Generator:
         codes = [value.code if kind == "double" else self.cooked_value(value) for value in values]
         return Value(f"({codes[0]} {sign} {codes[1]})", all(value.safe and not value.cook for value in values))
 
-    @staticmethod
-    def cooked_value(value: Value) -> str:
-        return f"{value.cook}({value.code})" if value.cook else value.code
-
     def logical(self, node: Call) -> Value:
         """``&&`` and ``||``: a term that decides wins over terms that fail."""
         conjunction = node.function == "_&&_"
@@ -445,38 +299,6 @@ class _Generator:
         if error:
             self._lines.insert(mark, " " * self._indent + f"{name} = None")
         return Value(result, safe=True)
-
-    def _guarded(self, term: Node, result: str, conjunction: bool, error: str) -> str:
-        """Evaluate a term into `result`; when it fails, keep the error and go on. Gives `error` when it can fail."""
-        self._flush()
-        flushed = len(self._lines)
-        self._indent += 1
-        value = self.condition_value(term)
-        self._indent -= 1
-        if value.safe and len(self._lines) == flushed:
-            self._line(f"{result} = {value.code}")
-            return ""
-        body = self._lines[flushed:]
-        del self._lines[flushed:]
-        self._line("try:")
-        self._lines += body
-        self._indent += 1
-        self._flush()
-        self._line(f"{result} = {value.code}")
-        self._indent -= 1
-        caught = self._fresh("x")
-        self._line(f"except F as {caught}: {error} = failed({caught}, c); {result} = {conjunction}")
-        return error
-
-    def condition(self, node: Node) -> str:
-        return self.condition_value(node).code
-
-    def condition_value(self, node: Node) -> Value:
-        """Code for a bool; a value of unknown type is checked."""
-        value = self.emit(node)
-        if node.type.kind == "bool":
-            return value
-        return Value(f"as_bool({self.cooked_value(value)})")
 
     def conditional(self, node: Call) -> Value:
         condition, then, otherwise = node.args
@@ -577,7 +399,9 @@ class _Generator:
     def _list(self, node: ListLiteral) -> Value:
         if node.elements and all(isinstance(element, Literal) for element in node.elements) and not any(node.optional):
             # Nothing changes a value, so a constant list is made once.
-            return Value(self.constant([element.value for element in node.elements if isinstance(element, Literal)]), safe=True)
+            return Value(
+                self.constant([element.value for element in node.elements if isinstance(element, Literal)]), safe=True
+            )
         self._cost += 10
         if not any(node.optional):
             return self._sequence([self.cooked(element) for element in node.elements])
@@ -592,7 +416,7 @@ class _Generator:
         return Value(result, safe=True)
 
     def _sequence(self, codes: list[str]) -> Value:
-        if sum(map(len, codes)) < _LONGEST_EXPRESSION:
+        if sum(map(len, codes)) < LONGEST_EXPRESSION:
             return Value(f"[{', '.join(codes)}]")
         result = self.temporary("[]")
         for code in codes:
@@ -632,121 +456,24 @@ class _Generator:
             self._line(f"{result} = NONE")
         return Value(result, safe=True)
 
-    @contextmanager
-    def _variable(self, name: str, value: Value) -> "Iterator[None]":
-        before = self._scope.get(name)
-        self._scope[name] = value
-        yield
-        if before is None:
-            del self._scope[name]
-        else:
-            self._scope[name] = before
 
-    # Comprehensions
-
-    def _comprehension(self, node: Comprehension) -> Value:
-        source = self.emit(node.range)
-        items = self.atom(source)
-        if node.range.type.kind not in {"list", "map"}:
-            items = self.temporary(f"{self.cooked_value(source)}")
-        result = self._fresh()
-        start = {"all": "True", "exists": "False", "exists_one": "0", "transformMap": "{}", "transformMapEntry": "{}"}
-        self._line(f"{result} = {start.get(node.kind, '[]')}")
-        error = ""
-        if node.kind in {"all", "exists"}:
-            error = self._fresh("e")
-            self._line(f"{error} = None")
-        self._cost += _COSTS[node.kind][0]
-        head, first, second = self._loop(node, items)
-        with self._block(head):
-            self._cost += _COSTS[node.kind][1]
-            self._flush()
-            self._line("if c > limit: raise Over(True)")
-            with self._variable(node.variable, Value(first, safe=True)):
-                if node.second:
-                    with self._variable(node.second, Value(second, safe=True)):
-                        self._body(node, result, error, first)
-                else:
-                    self._body(node, result, error, first)
-        if error:
-            decided = f"not {result}" if node.kind == "all" else result
-            self._line(f"if {error} is not None and not {'(' + decided + ')'}: raise {error}")
-        if node.kind == "exists_one":
-            return Value(f"({result} == 1)", safe=True)
-        if node.kind == "sort_by":
-            return self._sorted(source, items, result)
-        return Value(result, safe=True)
-
-    def _sorted(self, source: Value, items: str, keys: str) -> Value:
-        from kcp.cel.runtime_costs import compared_with_all
-
-        self._line(f"c += {self.constant(compared_with_all)}(None, {keys})")
-        return Value(f"sort_by({self.cooked_value(Value(items, cook=source.cook))}, {keys})")
-
-    def _loop(self, node: Comprehension, items: str) -> tuple[str, str, str]:
-        first, second = self._fresh("x"), self._fresh("y")
-        kind = node.range.type.kind
-        if not node.second:
-            return f"for {first} in {items if kind in {'list', 'map'} else f'iterate({items})'}:", first, second
-        source = {"list": f"enumerate({items})", "map": f"{items}.items()"}.get(kind, f"pairs({items})")
-        return f"for {first}, {second} in {source}:", first, second
-
-    def _body(self, node: Comprehension, result: str, error: str, first: str) -> None:
-        if node.kind in {"all", "exists"}:
-            self._quantifier(node, result, error)
-            return
-        if node.predicate is not None:
-            with self._block(f"if {self.condition(node.predicate)}:"):
-                self._step(node, result, first)
-        else:
-            self._step(node, result, first)
-
-    def _quantifier(self, node: Comprehension, result: str, error: str) -> None:
-        assert node.predicate is not None
-        conjunction = node.kind == "all"
-        term = self._fresh()
-        self._guarded(node.predicate, term, conjunction, error)
-        # A term that fails says nothing: for all it counts as true, for exists as false.
-        if not conjunction:
-            self._line(f"if {term}: {result} = True; break")
-        else:
-            self._line(f"if not {term}: {result} = False; break")
-
-    def _step(self, node: Comprehension, result: str, first: str) -> None:
-        self._cost += _COSTS[node.kind][2]
-        if node.kind == "exists_one":
-            self._line(f"{result} += 1")
-        elif node.kind == "filter":
-            # The element becomes part of a new value, so it must be one.
-            cook = self._cook(node.range.schema.element) if node.range.schema is not None and node.range.type.kind == "list" else ""
-            self._line(f"{result}.append({cook}({first}))" if cook else f"{result}.append({first})")
-        elif node.kind in {"map", "sort_by"}:
-            assert node.body is not None
-            self._line(f"{result}.append({self.cooked(node.body)})")
-        elif node.kind == "transformMap":
-            assert node.body is not None
-            self._line(f"insert({result}, {first}, {self.cooked(node.body)})")
-        else:
-            assert node.body is not None
-            key, value = self._fresh("x"), self._fresh("y")
-            entries = self.cooked(node.body)
-            self._line(f"for {key}, {value} in {entries}.items(): insert({result}, {key}, {value})")
-
-
-# kind -> cost of the fold apart from its iterations, of one iteration apart from predicate and body, of a step that is taken
-_COSTS: Final = {
-    "all": (1, 3, 0),
-    "exists": (1, 4, 0),
-    "exists_one": (2, 0, 2),
-    "filter": (1, 0, 13),
-    "map": (1, 0, 12),
-    "sort_by": (13, 0, 12),
-    "transformMap": (1, 0, 3),
-    "transformMapEntry": (1, 0, 2),
-}
 # Functions of constants that are worked out when the expression is compiled.
 _FOLDED: Final = frozenset(
-    ["bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint", "cidr", "ip", "quantity", "semver", "url"]
+    [
+        "bool",
+        "bytes",
+        "double",
+        "duration",
+        "int",
+        "string",
+        "timestamp",
+        "uint",
+        "cidr",
+        "ip",
+        "quantity",
+        "semver",
+        "url",
+    ]
 )
 
 

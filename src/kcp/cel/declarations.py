@@ -33,7 +33,9 @@ class Overload:
 
 Row = tuple[str, str, Callable[..., Any]] | tuple[str, str, Callable[..., Any], Cost]
 
-_SIGNATURE: Final = re.compile(r"(?:(?P<target>[a-z_A-Z]+(?:<.*?>+)?)\.)?(?P<name>[\w.@?:\[\]!<>=&|+*/%-]+?)\((?P<arguments>.*)\): (?P<result>.+)\Z")
+_SIGNATURE: Final = re.compile(
+    r"(?:(?P<target>[a-z_A-Z]+(?:<.*?>+)?)\.)?(?P<name>[\w.@?:\[\]!<>=&|+*/%-]+?)\((?P<arguments>.*)\): (?P<result>.+)\Z"
+)
 _QUALIFIED: Final = re.compile(r"(?P<name>(?:[a-z]\w*\.)+@?\w+)\((?P<arguments>.*)\): (?P<result>.+)\Z")
 _NAMED: Final = {
     **{str(type_): type_ for type_ in (types.BOOL, types.INT, types.UINT, types.DOUBLE, types.STRING, types.BYTES)},
@@ -133,11 +135,15 @@ def dispatcher(overloads: list[Overload]) -> Callable[..., Any]:
     return dispatch
 
 
-def _pick(wanted: list[tuple[tuple[str | None, ...], Callable[..., Any]]], arguments: tuple[Any, ...]) -> Callable[..., Any]:
+def _pick(
+    wanted: list[tuple[tuple[str | None, ...], Callable[..., Any]]], arguments: tuple[Any, ...]
+) -> Callable[..., Any]:
     from kcp.cel.values import no_such_overload
 
     names = [type_name(argument) for argument in arguments]
     for expected, call in wanted:
-        if len(expected) == len(names) and all(want is None or want == name for want, name in zip(expected, names, strict=True)):
+        if len(expected) == len(names) and all(
+            want is None or want == name for want, name in zip(expected, names, strict=True)
+        ):
             return call
     raise no_such_overload()

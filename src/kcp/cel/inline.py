@@ -60,9 +60,22 @@ def _with_part(template: str) -> Inline:
 
 
 _SIGNS: Final = {"less": "<", "less_equals": "<=", "greater": ">", "greater_equals": ">="}
-_SIZES: Final = ("size_bytes", "bytes_size", "size_list", "list_size", "size_map", "map_size", "size_string", "string_size")
+_SIZES: Final = (
+    "size_bytes",
+    "bytes_size",
+    "size_list",
+    "list_size",
+    "size_map",
+    "map_size",
+    "size_string",
+    "string_size",
+)
 INLINE: Final[dict[str, Inline]] = {
-    **{f"{name}_{kind}": _comparison(sign) for name, sign in _SIGNS.items() for kind in ("int64", "bool", "timestamp", "duration")},
+    **{
+        f"{name}_{kind}": _comparison(sign)
+        for name, sign in _SIGNS.items()
+        for kind in ("int64", "bool", "timestamp", "duration")
+    },
     "add_int64": _checked("+"),
     "subtract_int64": _checked("-"),
     "multiply_int64": _checked("*"),

@@ -320,7 +320,9 @@ def _member_call(offset: int, target: Node, name: str, arguments: list[Node]) ->
         variable = _variable(arguments[0], f"{name}() variable name must be a simple identifier")
         return OptionalBind(offset, target, variable, arguments[1], flat=name == "optFlatMap")
     two = name.startswith("transform") or (name in {"all", "exists", "exists_one", "existsOne"} and len(arguments) == 3)
-    complaint = "argument is not an identifier" if name in {"map", "filter", "sortBy"} else "argument must be a simple name"
+    complaint = (
+        "argument is not an identifier" if name in {"map", "filter", "sortBy"} else "argument must be a simple name"
+    )
     variable = _variable(arguments[0], complaint)
     second = ""
     if two:

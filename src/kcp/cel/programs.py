@@ -56,7 +56,15 @@ class Cost:
 class Program:
     """A compiled expression; made by `compile_rule` and `compile_expression`."""
 
-    __slots__ = ("_function", "_optional_old_self", "_parameters", "estimated_cost", "result_type", "uses_old_self", "variables")
+    __slots__ = (
+        "_function",
+        "_optional_old_self",
+        "_parameters",
+        "estimated_cost",
+        "result_type",
+        "uses_old_self",
+        "variables",
+    )
 
     def __init__(
         self,
@@ -141,10 +149,15 @@ def compile_expression(
     return _compile(text, variables, "" if result_type is None else str(result_type))
 
 
-_WORDING: Final = {"bool": "cel expression must evaluate to a bool", "string": "messageExpression must evaluate to a string"}
+_WORDING: Final = {
+    "bool": "cel expression must evaluate to a bool",
+    "string": "messageExpression must evaluate to a string",
+}
 
 
-def _compile(expression: str, variables: dict[str, Variable], result: str, *, optional_old_self: bool = False) -> Program:
+def _compile(
+    expression: str, variables: dict[str, Variable], result: str, *, optional_old_self: bool = False
+) -> Program:
     tree = parse(expression)
     try:
         used = check(expression, tree, variables, functions())
@@ -157,5 +170,3 @@ def _compile(expression: str, variables: dict[str, Variable], result: str, *, op
     return Program(
         function, list(variables), used, tree.type, Cost(minimum, maximum), optional_old_self=optional_old_self
     )
-
-

@@ -43,7 +43,18 @@ def escape(name: str) -> str | None:
 class SchemaType:
     """One node of a schema as expressions see it."""
 
-    __slots__ = ("conversion", "element", "fields", "list_keys", "list_type", "longest", "plain", "plain_equality", "smallest", "type")
+    __slots__ = (
+        "conversion",
+        "element",
+        "fields",
+        "list_keys",
+        "list_type",
+        "longest",
+        "plain",
+        "plain_equality",
+        "smallest",
+        "type",
+    )
 
     def __init__(self, type_: Type, *, smallest: int, longest: int = 0, conversion: str = "") -> None:
         self.type = type_
@@ -192,7 +203,9 @@ def _with_metadata(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     text = {"type": "string"}
     metadata = properties.get("metadata") or {}
     described = metadata.get("properties") or {}
-    complete = all(key in properties for key in ("kind", "apiVersion")) and all(key in described for key in ("name", "generateName"))
+    complete = all(key in properties for key in ("kind", "apiVersion")) and all(
+        key in described for key in ("name", "generateName")
+    )
     if not complete:
         properties["kind"] = properties["apiVersion"] = text
         properties["metadata"] = {"type": "object", "properties": {"name": text, "generateName": text}}

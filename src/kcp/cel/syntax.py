@@ -114,7 +114,14 @@ class Comprehension(Node):
     __slots__ = ("body", "kind", "predicate", "range", "second", "variable")
 
     def __init__(
-        self, offset: int, kind: str, range_: Node, variable: str, second: str, predicate: Node | None, body: Node | None
+        self,
+        offset: int,
+        kind: str,
+        range_: Node,
+        variable: str,
+        second: str,
+        predicate: Node | None,
+        body: Node | None,
     ) -> None:
         super().__init__(offset)
         self.kind = kind

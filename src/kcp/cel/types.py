@@ -18,7 +18,9 @@ class Type:
 
     __slots__ = ("kind", "name", "parameters", "schema")
 
-    def __init__(self, kind: str, name: str = "", parameters: "tuple[Type, ...]" = (), schema: "SchemaType | None" = None):
+    def __init__(
+        self, kind: str, name: str = "", parameters: "tuple[Type, ...]" = (), schema: "SchemaType | None" = None
+    ):
         self.kind = kind
         self.name = name or kind
         self.parameters = parameters

@@ -139,7 +139,10 @@ def _distinct(items: list[Any]) -> list[Any]:
 _SUMS: Final = {"int": _sum_int, "uint": _sum_uint, "double": _sum_double, "duration": _sum_duration}
 
 ROWS: Final[list[Row]] = [
-    *((f"list_{name}_is_sorted_bool", f"list<{name}>.isSorted(): bool", _is_sorted, cost.traversal) for name in _COMPARABLE),
+    *(
+        (f"list_{name}_is_sorted_bool", f"list<{name}>.isSorted(): bool", _is_sorted, cost.traversal)
+        for name in _COMPARABLE
+    ),
     *((f"list_{name}_sum_{name}", f"list<{name}>.sum(): {name}", call, cost.traversal) for name, call in _SUMS.items()),
     *((f"list_{name}_max_{name}", f"list<{name}>.max(): {name}", _max, cost.traversal) for name in _COMPARABLE),
     *((f"list_{name}_min_{name}", f"list<{name}>.min(): {name}", _min, cost.traversal) for name in _COMPARABLE),
@@ -149,7 +152,10 @@ ROWS: Final[list[Row]] = [
     ("list_slice", "list<T>.slice(int, int): list<T>", _slice, cost.allocated),
     ("list_flatten", "list<list<T>>.flatten(): list<T>", _flatten, cost.flattened),
     ("list_flatten_int", "list<dyn>.flatten(int): list<dyn>", _flatten, cost.flattened),
-    *((f"list_{name}_sort", f"list<{name}>.sort(): list<{name}>", _sort, cost.compared_with_all) for name in _COMPARABLE),
+    *(
+        (f"list_{name}_sort", f"list<{name}>.sort(): list<{name}>", _sort, cost.compared_with_all)
+        for name in _COMPARABLE
+    ),
     ("list_reverse", "list<T>.reverse(): list<T>", _reverse, cost.allocated),
     ("list_distinct", "list<T>.distinct(): list<T>", _distinct, cost.compared_with_all),
 ]

@@ -64,7 +64,7 @@ def parse_cidr(text: str) -> CIDR:
     address, slash, length = text.rpartition("/")
     failure = "network address parse error during conversion from string: "
     if not slash or "%" in text or not _PREFIX_LENGTH.match(length):
-        raise EvaluationError(f'{failure}{failure}netip.ParsePrefix("{text}"): no \'/\' or bad bits after slash')
+        raise EvaluationError(f"{failure}{failure}netip.ParsePrefix(\"{text}\"): no '/' or bad bits after slash")
     try:
         interface = ipaddress.ip_interface(f"{address}/{int(length)}")
     except ValueError:

@@ -156,7 +156,13 @@ def _unreachable(*_arguments: Any) -> Any:
 
 _ORDERED: Final = ("bool", "int64", "uint64", "double", "string", "bytes", "timestamp", "duration")
 _TYPE_NAMES: Final = {"int64": "int", "uint64": "uint"}
-_CROSSED: Final = (("int64", "double"), ("int64", "uint64"), ("uint64", "double"), ("uint64", "int64"), ("double", "int64"))
+_CROSSED: Final = (
+    ("int64", "double"),
+    ("int64", "uint64"),
+    ("uint64", "double"),
+    ("uint64", "int64"),
+    ("double", "int64"),
+)
 _CROSSED_ALL: Final = (*_CROSSED, ("double", "uint64"))
 
 

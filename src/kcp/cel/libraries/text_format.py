@@ -9,7 +9,9 @@ from kcp.cel.times import format_duration, format_timestamp
 from kcp.cel.values import Duration, Timestamp, TypeValue, Uint, type_name
 
 _MOST_PRECISION: Final = 1000
-_SUPERSCRIPTS: Final = str.maketrans("0123456789-", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b")
+_SUPERSCRIPTS: Final = str.maketrans(
+    "0123456789-", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b"
+)
 _NOT_NUMBERS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _STRINGS_OF: Final = "strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps"
 
@@ -44,10 +46,14 @@ def _precision(pattern: str, at: int) -> tuple[int, int]:
     while end < len(pattern) and pattern[end] in "0123456789":
         end += 1
     if end == len(pattern):
-        raise EvaluationError("could not parse formatting clause: error while parsing precision: could not find end of precision specifier")
+        raise EvaluationError(
+            "could not parse formatting clause: error while parsing precision: could not find end of precision specifier"
+        )
     digits = pattern[at + 1 : end] or "0"
     if len(digits) > 4 or int(digits) > _MOST_PRECISION:
-        raise EvaluationError(f"could not parse formatting clause: precision {digits[:20]} exceeds maximum allowed precision {_MOST_PRECISION}")
+        raise EvaluationError(
+            f"could not parse formatting clause: precision {digits[:20]} exceeds maximum allowed precision {_MOST_PRECISION}"
+        )
     return end, int(digits)
 
 

@@ -25,7 +25,9 @@ class URL(Opaque):
     __slots__ = ("fragment", "host", "opaque", "path", "query", "scheme", "user")
     cel_type = "kubernetes.URL"
 
-    def __init__(self, scheme: str, opaque: str, user: str | None, host: str, path: str, query: str, fragment: str) -> None:
+    def __init__(
+        self, scheme: str, opaque: str, user: str | None, host: str, path: str, query: str, fragment: str
+    ) -> None:
         self.scheme = scheme
         self.opaque = opaque
         self.user = user

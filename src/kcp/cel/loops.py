@@ -1,0 +1,129 @@
+"""Comprehensions to Python loops."""
+
+from typing import Any, Final
+
+from kcp.cel import operators as op
+from kcp.cel.emission import Emitter, Value
+from kcp.cel.errors import EvaluationError
+from kcp.cel.runtime_costs import compared_with_all
+from kcp.cel.syntax import Comprehension
+
+# kind -> cost of the fold apart from its iterations, of one iteration apart from predicate and body, of a step that is taken
+_COSTS: Final = {
+    "all": (1, 3, 0),
+    "exists": (1, 4, 0),
+    "exists_one": (2, 0, 2),
+    "filter": (1, 0, 13),
+    "map": (1, 0, 12),
+    "sort_by": (13, 0, 12),
+    "transformMap": (1, 0, 3),
+    "transformMapEntry": (1, 0, 2),
+}
+
+
+def insert(result: dict[Any, Any], key: Any, value: Any) -> None:
+    """Put an entry that must be new into the map that a comprehension makes."""
+    if key in result:
+        raise EvaluationError(f"insert failed: key {op.show(key)} already exists")
+    result[key] = value
+
+
+def sort_by(items: list[Any], keys: list[Any]) -> list[Any]:
+    """The items in the order of their keys."""
+    if len({type(key) for key in keys}) > 1:
+        raise EvaluationError("list elements must have the same type")
+    return [items[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
+
+
+class Loops(Emitter):
+    """The part of the generator that knows comprehensions."""
+
+    def comprehension(self, node: Comprehension) -> Value:
+        source = self.emit(node.range)
+        items = self.atom(source)
+        if node.range.type.kind not in {"list", "map"}:
+            items = self.temporary(f"{self.cooked_value(source)}")
+        result = self._fresh()
+        start = {"all": "True", "exists": "False", "exists_one": "0", "transformMap": "{}", "transformMapEntry": "{}"}
+        self._line(f"{result} = {start.get(node.kind, '[]')}")
+        error = ""
+        if node.kind in {"all", "exists"}:
+            error = self._fresh("e")
+            self._line(f"{error} = None")
+        self._cost += _COSTS[node.kind][0]
+        head, first, second = self._loop(node, items)
+        with self._block(head):
+            self._cost += _COSTS[node.kind][1]
+            self._flush()
+            self._line("if c > limit: raise Over(True)")
+            with self._variable(node.variable, Value(first, safe=True)):
+                if node.second:
+                    with self._variable(node.second, Value(second, safe=True)):
+                        self._body(node, result, error, first)
+                else:
+                    self._body(node, result, error, first)
+        if error:
+            decided = f"not {result}" if node.kind == "all" else result
+            self._line(f"if {error} is not None and not {'(' + decided + ')'}: raise {error}")
+        if node.kind == "exists_one":
+            return Value(f"({result} == 1)", safe=True)
+        if node.kind == "sort_by":
+            return self._sorted(source, items, result)
+        return Value(result, safe=True)
+
+    def _sorted(self, source: Value, items: str, keys: str) -> Value:
+        self._line(f"c += {self.constant(compared_with_all)}(None, {keys})")
+        return Value(f"sort_by({self.cooked_value(Value(items, cook=source.cook))}, {keys})")
+
+    def _loop(self, node: Comprehension, items: str) -> tuple[str, str, str]:
+        first, second = self._fresh("x"), self._fresh("y")
+        kind = node.range.type.kind
+        if not node.second:
+            return f"for {first} in {items if kind in {'list', 'map'} else f'iterate({items})'}:", first, second
+        source = {"list": f"enumerate({items})", "map": f"{items}.items()"}.get(kind, f"pairs({items})")
+        return f"for {first}, {second} in {source}:", first, second
+
+    def _body(self, node: Comprehension, result: str, error: str, first: str) -> None:
+        if node.kind in {"all", "exists"}:
+            self._quantifier(node, result, error)
+            return
+        if node.predicate is not None:
+            with self._block(f"if {self.condition(node.predicate)}:"):
+                self._step(node, result, first)
+        else:
+            self._step(node, result, first)
+
+    def _quantifier(self, node: Comprehension, result: str, error: str) -> None:
+        assert node.predicate is not None
+        conjunction = node.kind == "all"
+        term = self._fresh()
+        self._guarded(node.predicate, term, conjunction, error)
+        # A term that fails says nothing: for all it counts as true, for exists as false.
+        if not conjunction:
+            self._line(f"if {term}: {result} = True; break")
+        else:
+            self._line(f"if not {term}: {result} = False; break")
+
+    def _step(self, node: Comprehension, result: str, first: str) -> None:
+        self._cost += _COSTS[node.kind][2]
+        if node.kind == "exists_one":
+            self._line(f"{result} += 1")
+        elif node.kind == "filter":
+            # The element becomes part of a new value, so it must be one.
+            cook = (
+                self._cook(node.range.schema.element)
+                if node.range.schema is not None and node.range.type.kind == "list"
+                else ""
+            )
+            self._line(f"{result}.append({cook}({first}))" if cook else f"{result}.append({first})")
+        elif node.kind in {"map", "sort_by"}:
+            assert node.body is not None
+            self._line(f"{result}.append({self.cooked(node.body)})")
+        elif node.kind == "transformMap":
+            assert node.body is not None
+            self._line(f"insert({result}, {first}, {self.cooked(node.body)})")
+        else:
+            assert node.body is not None
+            key, value = self._fresh("x"), self._fresh("y")
+            entries = self.cooked(node.body)
+            self._line(f"for {key}, {value} in {entries}.items(): insert({result}, {key}, {value})")
