@@ -127,21 +127,8 @@ def _key_errors(data: Mapping[str, Any], path: str) -> list[FieldError]:
     ]
 
 
-def _nulls_as_empty(obj: Object, fields: Sequence[str]) -> None:
-    for name in fields:
-        values = obj.get(name)
-        if isinstance(values, dict):
-            for key, value in values.items():
-                if value is None:
-                    values[key] = ""
-
-
 class ConfigMapStrategy(BuiltinStrategy):
     """ConfigMaps: well-formed keys, each in one of the two maps, 1 MiB at most."""
-
-    def default(self, obj: Object) -> None:
-        _nulls_as_empty(obj, ("data", "binaryData"))
-        drop_nulls(obj)
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, binary = mapping(obj, "data"), mapping(obj, "binaryData")
@@ -181,7 +168,6 @@ class SecretStrategy(BuiltinStrategy):
     selectable: ClassVar[frozenset[str]] = frozenset({"type"})
 
     def default(self, obj: Object) -> None:
-        _nulls_as_empty(obj, ("data", "stringData"))
         drop_nulls(obj)
         if not obj.get("type"):
             obj["type"] = "Opaque"

@@ -1,0 +1,86 @@
+"""What the tests of the built-in types stand on: the types as a server has them, and writes without a store."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from kcp.api import metadata
+from kcp.auth.authenticators import BearerTokens
+from kcp.auth.authorizers import BasicAuthorizer
+from kcp.auth.users import MASTERS, User
+from kcp.builtin.registration import builtin_types
+from kcp.registry.requests import RequestContext
+from kcp.registry.resource_types import ResourceType
+
+Object = dict[str, Any]
+ADMIN = User("admin", "42", (MASTERS,), {"scope": ("all",)})
+
+
+class Types:
+    """The built-in types by group and plural, and what a write does to an object before it is stored."""
+
+    def __init__(self, types: Sequence[ResourceType]) -> None:
+        self.all = list(types)
+        self._by_path = {(type_.group, type_.plural): type_ for type_ in types}
+
+    def __call__(self, plural: str, group: str = "") -> ResourceType:
+        return self._by_path[group, plural]
+
+    def create(self, type_: ResourceType, obj: Object, user: User = ADMIN) -> Object:
+        """The object as it would be stored."""
+        self._shape(type_, obj)
+        obj["metadata"].setdefault("creationTimestamp", metadata.now())
+        type_.strategy.prepare_for_create(obj, RequestContext(user, "root"))
+        return obj
+
+    def update(self, type_: ResourceType, obj: Object, old: Object) -> Object:
+        """The object as it would replace another."""
+        self._shape(type_, obj)
+        type_.strategy.prepare_for_update(obj, old, RequestContext(ADMIN, "root"))
+        return obj
+
+    def _shape(self, type_: ResourceType, obj: Object) -> None:
+        obj.setdefault("apiVersion", type_.api_version)
+        obj.setdefault("kind", type_.kind)
+        meta = obj.setdefault("metadata", {})
+        meta.setdefault("name", "x")
+        if type_.namespaced:
+            meta.setdefault("namespace", "team")
+        type_.schema.prune(obj)
+        type_.schema.default(obj)
+        type_.strategy.default(obj)
+
+    def errors(self, type_: ResourceType, obj: Object) -> list[str]:
+        """What a create says is wrong."""
+        obj = self.create(type_, obj)
+        meta = metadata.validate_object_meta(
+            obj["metadata"], namespaced=type_.namespaced, name_validator=type_.strategy.name_errors
+        )
+        found = [*meta, *type_.schema.validate(obj), *type_.strategy.validate(obj)]
+        return list(dict.fromkeys(str(error) for error in found))
+
+    def update_errors(self, type_: ResourceType, obj: Object, old: Object) -> list[str]:
+        """What an update says is wrong."""
+        old = self.create(type_, old)
+        obj = self.update(type_, obj, old)
+        found = [*type_.schema.validate(obj, old), *type_.strategy.validate_update(obj, old)]
+        return list(dict.fromkeys(str(error) for error in found))
+
+
+@pytest.fixture(scope="session")
+def types() -> Types:
+    return Types(
+        builtin_types(
+            server_uid="00000000-0000-0000-0000-000000000001",
+            created="2024-01-01T00:00:00Z",
+            authorizer=BasicAuthorizer(),
+            tokens=BearerTokens(()),
+            definitions=lambda cluster: [],
+        )
+    )
+
+
+@pytest.fixture
+def context() -> Callable[[User], RequestContext]:
+    return lambda user: RequestContext(user, "root")
