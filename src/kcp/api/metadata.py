@@ -1,71 +1,109 @@
 """ObjectMeta: what the server sets, and what a client may write there.
 
-Follows k8s.io/apimachinery's ``ValidateObjectMeta`` and ``ValidateObjectMetaUpdate``, and k8s.io/apiserver's name
-generator.
+Follows k8s.io/apimachinery's ``ValidateObjectMeta`` and ``ValidateObjectMetaUpdate``, the decoding of meta/v1's Go types (its
+messages reach users), and k8s.io/apiserver's name generator.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kcp.api import errors, names
-from kcp.api.field_errors import FieldError, forbidden, invalid, required, too_long
+from kcp.api.field_errors import FieldError, forbidden, invalid, not_supported, required, too_long
+from kcp.api.times import micro_time, now, parse_time
+
+__all__ = [
+    "ANNOTATIONS_LIMIT",
+    "FIELDS",
+    "check_meta_types",
+    "generate_name",
+    "micro_time",
+    "new_uid",
+    "now",
+    "parse_time",
+    "validate_annotations",
+    "validate_field_manager",
+    "validate_labels",
+    "validate_object_meta",
+    "validate_object_meta_update",
+]
 
 Meta = Mapping[str, Any]
 
-FIELDS: Final = frozenset(
-    {
-        "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
-        "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
-        "managedFields",
-    }
-)  # fmt: skip
-"""Every field of ObjectMeta."""
-
 ANNOTATIONS_LIMIT: Final = 256 * 1024
 """Bytes of all annotations' keys and values together."""
+FIELD_MANAGER_LIMIT: Final = 128
+_SUBRESOURCE_LIMIT: Final = 256
+_INT64: Final = 1 << 63
 _GENERATED_BASE: Final = 58
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-_IMMUTABLE: Final = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
-_OWNER_FIELDS: Final = ("apiVersion", "kind", "name", "uid")
 
-_second: tuple[int, str] = (0, "")
+_MEMBERS: Final[dict[str, tuple[type[Any], str]]] = {
+    "name": (str, "string"),
+    "generateName": (str, "string"),
+    "namespace": (str, "string"),
+    "selfLink": (str, "string"),
+    "uid": (str, "types.UID"),
+    "resourceVersion": (str, "string"),
+    "generation": (int, "int64"),
+    "creationTimestamp": (str, "time"),
+    "deletionTimestamp": (str, "time"),
+    "deletionGracePeriodSeconds": (int, "int64"),
+    "labels": (dict, "map[string]string"),
+    "annotations": (dict, "map[string]string"),
+    "ownerReferences": (list, "[]v1.OwnerReference"),
+    "finalizers": (list, "[]string"),
+    "managedFields": (list, "[]v1.ManagedFieldsEntry"),
+}
+"""Every member of ObjectMeta with its JSON type here and its Go type in messages."""
+FIELDS: Final = frozenset(_MEMBERS)
+"""The names of ObjectMeta's members."""
 
+_OWNER_REFERENCE: Final[dict[str, tuple[type[Any], str]]] = {
+    "apiVersion": (str, "string"),
+    "kind": (str, "string"),
+    "name": (str, "string"),
+    "uid": (str, "types.UID"),
+    "controller": (bool, "bool"),
+    "blockOwnerDeletion": (bool, "bool"),
+}
+_MANAGED_FIELDS_ENTRY: Final[dict[str, tuple[type[Any], str]]] = {
+    "manager": (str, "string"),
+    "operation": (str, "v1.ManagedFieldsOperationType"),
+    "apiVersion": (str, "string"),
+    "time": (str, "time"),
+    "fieldsType": (str, "string"),
+    "subresource": (str, "string"),
+}
+_ENTRIES: Final = {
+    "ownerReferences": ("OwnerReference", "v1.OwnerReference", _OWNER_REFERENCE),
+    "managedFields": ("ManagedFieldsEntry", "v1.ManagedFieldsEntry", _MANAGED_FIELDS_ENTRY),
+}
 
-def now() -> str:
-    """The time as metadata carries it: RFC 3339, UTC, whole seconds. Formatted once a second."""
-    global _second  # noqa: PLW0603 - a cache of one entry, replaced as a whole
-    seconds = int(time.time())
-    cached = _second
-    if cached[0] != seconds:
-        cached = _second = (seconds, datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-    return cached[1]
-
-
-def micro_time() -> str:
-    """The time as MicroTime: RFC 3339, UTC, six decimals."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def parse_time(text: str) -> datetime:
-    """An RFC 3339 time. Raises ValueError."""
-    parsed = datetime.fromisoformat(text)
-    if parsed.tzinfo is None or "T" not in text.upper():
-        raise ValueError(f"{text!r} is not a time of RFC 3339")
-    return parsed
+_uids: list[str] = []
 
 
 def new_uid() -> str:
-    """A random UUID (version 4). 0.9 us; uuid.uuid4 takes 1.9."""
-    random = bytearray(os.urandom(16))
-    random[6] = random[6] & 0x0F | 0x40
-    random[8] = random[8] & 0x3F | 0x80
-    text = random.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    """A random UUID (version 4). 0.8 us, from randomness read for 128 at once; ``str(uuid.uuid4())`` takes 2.5."""
+    global _uids  # noqa: PLW0603 - a pool, replaced as a whole when it is empty
+    try:
+        return _uids.pop()
+    except IndexError:
+        drawn = os.urandom(16 * 128).hex()
+        fresh = [
+            f"{drawn[at : at + 8]}-{drawn[at + 8 : at + 12]}-4{drawn[at + 13 : at + 16]}-"
+            f"{'89ab'[int(drawn[at + 16], 16) & 3]}{drawn[at + 17 : at + 20]}-{drawn[at + 20 : at + 32]}"
+            for at in range(0, len(drawn), 32)
+        ]
+        taken = fresh.pop()
+        _uids = fresh
+        return taken
+
+
+# a forked child must not draw the parent's identities
+os.register_at_fork(after_in_child=_uids.clear)
 
 
 def generate_name(prefix: str) -> str:
@@ -77,79 +115,115 @@ def generate_name(prefix: str) -> str:
     return prefix[:_GENERATED_BASE] + "".join(letters[:5])
 
 
-def check_meta_types(meta: Any) -> None:
-    """Raise StatusError 400 where a member has another JSON type than ObjectMeta's, as decoding to it does."""
-    if not isinstance(meta, dict):
-        raise errors.bad_request(f"metadata must be an object, not {_json_type(meta)}")
-    for name, expected in _TYPES.items():
-        value = meta.get(name)
-        if value is None:
+def check_meta_types(meta: Any, described: str = "") -> None:
+    """Hold metadata to ObjectMeta's JSON types, as decoding to the Go type does; nulls become what it reads them as.
+
+    In place: members that are null go, a null label or finalizer becomes ``""``. ``described`` goes before the message, as
+    ``ConfigMap in version "v1" cannot be handled as a ConfigMap: `` does in kube-apiserver. Raises StatusError 400.
+    """
+    if type(meta) is not dict:
+        message = f"json: cannot unmarshal {_json_type(meta)} into Go struct field .metadata of type v1.ObjectMeta"
+        raise errors.bad_request(described + message)
+    try:
+        _check_members(meta, _MEMBERS, "ObjectMeta", "metadata")
+        for name in ("labels", "annotations"):
+            if texts := meta.get(name):
+                _check_texts(texts, f"metadata.{name}")
+        if finalizers := meta.get("finalizers"):
+            meta["finalizers"] = [
+                "" if value is None else _text_of(value, "metadata.finalizers") for value in finalizers
+            ]
+        for name, (struct, go_type, members) in _ENTRIES.items():
+            if entries := meta.get(name):
+                _check_entries(entries, f"metadata.{name}", struct, go_type, members)
+    except ValueError as error:
+        raise errors.bad_request(described + str(error)) from error
+
+
+def _check_members(value: dict[str, Any], members: dict[str, tuple[type[Any], str]], struct: str, path: str) -> None:
+    nulls: list[str] | None = None
+    for name, member in value.items():
+        expected = members.get(name)
+        if expected is None:
             continue
-        if expected is int and isinstance(value, bool):
-            raise _mistyped(f"metadata.{name}", value, "int64")
-        if not isinstance(value, expected):
-            raise _mistyped(f"metadata.{name}", value, _GO_TYPES[name])
-    _check_member_types(meta)
+        if type(member) is expected[0]:
+            if expected[1] == "time":
+                parse_time(member)
+            elif expected[0] is int and not -_INT64 <= member < _INT64:
+                raise _mistyped(f"{struct}.{path}.{name}", member, expected[1])
+        elif member is None:
+            nulls = [*(nulls or ()), name]
+        elif expected[1] == "time":
+            raise ValueError(f"json: cannot unmarshal {_json_type(member)} into Go value of type string")
+        else:
+            raise _mistyped(f"{struct}.{path}.{name}", member, expected[1])
+    for name in nulls or ():
+        del value[name]
 
 
-def _check_member_types(meta: Meta) -> None:
-    for name in ("labels", "annotations"):
-        for key, value in (meta.get(name) or {}).items():
-            if not isinstance(value, str):
-                raise _mistyped(f"metadata.{name}.{key}", value, "string")
-    for value in meta.get("finalizers") or ():
-        if not isinstance(value, str):
-            raise _mistyped("metadata.finalizers", value, "string")
-    for name in ("ownerReferences", "managedFields"):
-        for entry in meta.get(name) or ():
-            if not isinstance(entry, dict):
-                raise _mistyped(f"metadata.{name}", entry, "object")
-    for entry in meta.get("ownerReferences") or ():
-        for name in _OWNER_FIELDS:
-            if not isinstance(entry.get(name, ""), str):
-                raise _mistyped(f"metadata.ownerReferences.{name}", entry[name], "string")
+def _check_texts(texts: dict[str, Any], path: str) -> None:
+    for key, value in texts.items():
+        if type(value) is not str:
+            texts[key] = "" if value is None else _text_of(value, path)
 
 
-_TYPES: Final[dict[str, type]] = {
-    "name": str, "generateName": str, "namespace": str, "selfLink": str, "uid": str, "resourceVersion": str,
-    "generation": int, "creationTimestamp": str, "deletionTimestamp": str, "deletionGracePeriodSeconds": int,
-    "labels": dict, "annotations": dict, "ownerReferences": list, "finalizers": list, "managedFields": list,
-}  # fmt: skip
-_GO_TYPES: Final = {
-    name: {str: "string", int: "int64", dict: "map[string]string", list: "list"}[kind] for name, kind in _TYPES.items()
-}
+def _text_of(value: Any, path: str) -> str:
+    if type(value) is not str:
+        raise _mistyped(f"ObjectMeta.{path}", value, "string")
+    return value
+
+
+def _check_entries(
+    entries: list[Any], path: str, struct: str, go_type: str, members: dict[str, tuple[type[Any], str]]
+) -> None:
+    for index, entry in enumerate(entries):
+        if entry is None:
+            entries[index] = {}
+        elif type(entry) is not dict:
+            raise _mistyped(f"ObjectMeta.{path}", entry, go_type)
+        else:
+            _check_members(entry, members, struct, path)
 
 
 def _json_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    for kind, name in ((str, "string"), ((int, float), "number"), (dict, "object"), (list, "array")):
-        if isinstance(value, kind):
-            return name
-    return "null"
+    return _JSON_NAMES.get(type(value), "null")
 
 
-def _mistyped(path: str, value: Any, expected: str) -> errors.StatusError:
-    return errors.bad_request(
-        f"json: cannot unmarshal {_json_type(value)} into Go struct field ObjectMeta.{path} of type {expected}"
-    )
+_JSON_NAMES: Final[dict[type[Any], str]] = {
+    bool: "bool",
+    str: "string",
+    int: "number",
+    float: "number",
+    dict: "object",
+    list: "array",
+}
+
+
+def _mistyped(field: str, value: Any, expected: str) -> ValueError:
+    found = _json_type(value)
+    if found == "number" and expected == "int64":
+        found = f"number {value}"
+    return ValueError(f"json: cannot unmarshal {found} into Go struct field {field} of type {expected}")
 
 
 def validate_object_meta(
     meta: Meta, *, namespaced: bool, name_validator: Callable[[str], list[str]], path: str = "metadata"
 ) -> list[FieldError]:
-    """The errors of an object's metadata. Types are right already (`check_meta_types`)."""
+    """The errors of an object's metadata. Types are right already (`check_meta_types`). 5 us for a typical object."""
     found: list[FieldError] = []
-    name = meta.get("name") or ""
-    prefix = meta.get("generateName") or ""
-    if prefix:
-        masked = prefix[:-1] + "a" if prefix.endswith("-") and len(prefix) > 1 else prefix
-        found += [invalid(f"{path}.generateName", prefix, message) for message in name_validator(masked)]
+    if prefix := meta.get("generateName"):
+        messages = (
+            names.is_path_segment_prefix(prefix)
+            if name_validator is names.is_path_segment_name
+            else name_validator(names.mask_trailing_dash(prefix))
+        )
+        found += [invalid(f"{path}.generateName", prefix, message) for message in messages]
+    name = meta.get("name")
     if not name:
         found.append(required(f"{path}.name", "name or generateName is required"))
-    else:
-        found += [invalid(f"{path}.name", name, message) for message in name_validator(name)]
-    namespace = meta.get("namespace") or ""
+    elif messages := name_validator(name):
+        found += [invalid(f"{path}.name", name, message) for message in messages]
+    namespace = meta.get("namespace")
     if namespaced:
         if not namespace:
             found.append(required(f"{path}.namespace"))
@@ -159,87 +233,152 @@ def validate_object_meta(
         found.append(forbidden(f"{path}.namespace", "not allowed on this type"))
     if (generation := meta.get("generation")) is not None and generation < 0:
         found.append(invalid(f"{path}.generation", generation, "must be greater than or equal to 0"))
-    if labels := meta.get("labels"):
-        found += validate_labels(labels, f"{path}.labels")
-    if annotations := meta.get("annotations"):
-        found += validate_annotations(annotations, f"{path}.annotations")
-    if owners := meta.get("ownerReferences"):
-        found += _validate_owners(owners, f"{path}.ownerReferences")
-    if finalizers := meta.get("finalizers"):
-        found += _validate_finalizers(finalizers, f"{path}.finalizers")
+    for member, validate in _MEMBER_RULES:
+        if value := meta.get(member):
+            found += validate(value, f"{path}.{member}")
     return found
 
 
 def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
     """Errors of labels' keys and values."""
-    found = []
+    found: list[FieldError] = []
     for key, value in labels.items():
-        found += [invalid(path, key, message) for message in names.is_qualified_name(key)]
-        found += [invalid(path, value, message) for message in names.is_label_value(value)]
+        if messages := names.is_qualified_name(key):
+            found += [invalid(path, key, message) for message in messages]
+        if messages := names.is_label_value(value):
+            found += [invalid(path, value, message) for message in messages]
     return found
 
 
 def validate_annotations(annotations: Mapping[str, str], path: str) -> list[FieldError]:
-    """Errors of annotations' keys and of their size together."""
-    found = []
+    """Errors of annotations' keys, of which case does not matter, and of their size together."""
+    found: list[FieldError] = []
     size = 0
     for key, value in annotations.items():
-        found += [invalid(path, key, message) for message in names.is_qualified_name(key.lower())]
-        size += len(key.encode()) + len(value.encode())
-    if size > ANNOTATIONS_LIMIT:
-        found.append(too_long(path, ANNOTATIONS_LIMIT))
+        if names.is_qualified_name(key):
+            found += [invalid(path, key, message) for message in names.is_qualified_name(key.lower())]
+        size += len(key) + len(value)
+    # a character is one to four bytes: only near the limit does it matter how many
+    if size * 4 > ANNOTATIONS_LIMIT:
+        size = sum(len(f"{key}{value}".encode("utf-8", "surrogatepass")) for key, value in annotations.items())
+        if size > ANNOTATIONS_LIMIT:
+            found.append(too_long(path, ANNOTATIONS_LIMIT))
     return found
 
 
-def _validate_owners(owners: list[Meta], path: str) -> list[FieldError]:
+def _validate_owners(owners: Sequence[Meta], path: str) -> list[FieldError]:
     found: list[FieldError] = []
-    controllers: list[str] = []
+    controller = ""
     for index, owner in enumerate(owners):
         place = f"{path}[{index}]"
-        version = owner.get("apiVersion") or ""
-        if not version or version.count("/") > 1 or not version.rpartition("/")[2]:
-            found.append(invalid(f"{place}.apiVersion", version, "version must not be empty"))
+        api_version = owner.get("apiVersion")
+        if not api_version:
+            found.append(required(f"{place}.apiVersion", "must not be empty"))
+        elif api_version.count("/") > 1 or api_version.endswith("/"):
+            found.append(invalid(f"{place}.apiVersion", api_version, "must be <group>/<version> or <version>"))
         found += [
-            invalid(f"{place}.{name}", owner.get(name) or "", f"{name} must not be empty")
-            for name in ("kind", "name", "uid")
-            if not owner.get(name)
+            required(f"{place}.{member}", "must not be empty")
+            for member in ("kind", "name", "uid")
+            if not owner.get(member)
         ]
-        if version.startswith("v") and owner.get("kind") == "Event":
+        if api_version == "v1" and owner.get("kind") == "Event":
             found.append(invalid(place, dict(owner), "/v1, Kind=Event is disallowed from being an owner"))
         if owner.get("controller"):
-            controllers.append(str(owner.get("kind")) + "/" + str(owner.get("name")))
-    if len(controllers) > 1:
-        listed = " and ".join(controllers[:2])
-        message = f'Only one reference can have Controller set to true. Found "true" in references for {listed}'
-        found.append(invalid(path, [dict(owner) for owner in owners], message))
+            current = f"{owner.get('kind') or ''}/{owner.get('name') or ''}"
+            if controller:
+                message = (
+                    'Only one reference can have Controller set to true. Found "true" in references for '
+                    f"{controller} and {current}"
+                )
+                found.append(invalid(path, [dict(each) for each in owners], message))
+            else:
+                controller = current
     return found
 
 
-def _validate_finalizers(finalizers: list[str], path: str) -> list[FieldError]:
-    found = []
-    for index, name in enumerate(finalizers):
-        found += [
-            invalid(f"{path}[{index}]" if "/" in name else path, name, message)
-            for message in names.is_qualified_name(name)
-        ]
+def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldError]:
+    found: list[FieldError] = []
+    for name in finalizers:
+        found += [invalid(path, name, message) for message in names.is_qualified_name(name)]
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         message = "finalizer orphan and foregroundDeletion cannot be both set"
         found.append(invalid(path, list(finalizers), message))
     return found
 
 
+def validate_field_manager(manager: str, path: str) -> list[FieldError]:
+    """Errors of a field manager's name: up to 128 bytes of printable characters."""
+    found: list[FieldError] = []
+    if len(manager) * 4 > FIELD_MANAGER_LIMIT and len(manager.encode("utf-8", "surrogatepass")) > FIELD_MANAGER_LIMIT:
+        found.append(too_long(path, FIELD_MANAGER_LIMIT))
+    if not manager.isprintable():
+        place = 0
+        for letter in manager:
+            if not letter.isprintable():
+                found.append(invalid(path, manager, f"invalid character U+{ord(letter):04X} (at position {place})"))
+            place += len(letter.encode("utf-8", "surrogatepass"))
+    return found
+
+
+def _validate_managed_fields(entries: Sequence[Meta], path: str) -> list[FieldError]:
+    found: list[FieldError] = []
+    for index, entry in enumerate(entries):
+        operation = entry.get("operation")
+        if operation not in ("Apply", "Update"):
+            problem = required(f"{path}[{index}].operation", "must not be empty")
+            found.append(
+                problem
+                if not operation
+                else not_supported(f"{path}[{index}].operation", operation, ("Apply", "Update"))
+            )
+        fields_type = entry.get("fieldsType")
+        if fields_type and fields_type != "FieldsV1":
+            found.append(invalid(f"{path}[{index}].fieldsType", fields_type, "must be `FieldsV1`"))
+        manager = entry.get("manager") or ""
+        if len(manager) > FIELD_MANAGER_LIMIT // 4 or not manager.isprintable():
+            found += validate_field_manager(manager, f"{path}[{index}].manager")
+        if len(entry.get("subresource") or "") > _SUBRESOURCE_LIMIT:
+            found.append(too_long(f"{path}[{index}].subresource", _SUBRESOURCE_LIMIT))
+    return found
+
+
+_MEMBER_RULES: Final[tuple[tuple[str, Callable[[Any, str], list[FieldError]]], ...]] = (
+    ("labels", validate_labels),
+    ("annotations", validate_annotations),
+    ("ownerReferences", _validate_owners),
+    ("finalizers", _validate_finalizers),
+    ("managedFields", _validate_managed_fields),
+)
+
+
 def validate_object_meta_update(new: Meta, old: Meta, path: str = "metadata") -> list[FieldError]:
-    """The errors of a change of metadata."""
-    found = [
-        invalid(f"{path}.{name}", new.get(name), "field is immutable")
-        for name in _IMMUTABLE
-        if (new.get(name) or None) != (old.get(name) or None)
-    ]
+    """The errors of a change of metadata; what `validate_object_meta` says of the new one comes beside."""
+    found: list[FieldError] = []
     if old.get("deletionTimestamp"):
         before = set(old.get("finalizers") or ())
-        added = [name for name in new.get("finalizers") or () if name not in before]
+        added = sorted(set(new.get("finalizers") or ()) - before)
         if added:
-            listed = "[" + ", ".join(f'"{name}"' for name in added) + "]"
-            message = f"no new finalizers can be added if the object is being deleted, found new finalizers {listed}"
+            listed = ", ".join(f'"{name}"' for name in added)
+            message = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
             found.append(forbidden(f"{path}.finalizers", message))
+    generation = new.get("generation")
+    if generation is not None and generation < (old.get("generation") or 0):
+        found.append(invalid(f"{path}.generation", generation, "must not be decremented"))
+    found += [
+        invalid(f"{path}.{name}", new.get(name) or "", "field is immutable")
+        for name in ("name", "namespace", "uid")
+        if (new.get(name) or "") != (old.get(name) or "")
+    ]
+    found += [
+        invalid(f"{path}.{name}", new.get(name), "field is immutable")
+        for name in ("creationTimestamp", "deletionTimestamp")
+        if new.get(name) != old.get(name) and not _same_time(new.get(name), old.get(name))
+    ]
+    seconds = new.get("deletionGracePeriodSeconds")
+    if seconds != old.get("deletionGracePeriodSeconds"):
+        found.append(invalid(f"{path}.deletionGracePeriodSeconds", seconds, "field is immutable"))
     return found
+
+
+def _same_time(one: str | None, other: str | None) -> bool:
+    return bool(one and other) and parse_time(one or "") == parse_time(other or "")
