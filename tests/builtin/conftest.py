@@ -1,6 +1,6 @@
 """What the tests of the built-in types stand on: the types as a server has them, and writes without a store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -76,11 +76,6 @@ def types() -> Types:
             created="2024-01-01T00:00:00Z",
             authorizer=BasicAuthorizer(),
             tokens=BearerTokens(()),
-            definitions=lambda cluster: [],
+            definitions=lambda _: [],
         )
     )
-
-
-@pytest.fixture
-def context() -> Callable[[User], RequestContext]:
-    return lambda user: RequestContext(user, "root")

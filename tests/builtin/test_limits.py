@@ -101,8 +101,10 @@ class TestLimitRanges:
     def test_claims_need_a_bound(self, types: Types) -> None:
         found = types.errors(types("limitranges"), {"spec": {"limits": [{"type": "PersistentVolumeClaim"}]}})
         assert found == [
-            "spec.limits[0].limits: Required value: either minimum or maximum storage value is required, but neither was "
-            "provided"
+            (
+                "spec.limits[0].limits: Required value: either minimum or maximum storage value is required, but neither was "
+                "provided"
+            )
         ]
 
 

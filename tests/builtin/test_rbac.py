@@ -55,14 +55,18 @@ def test_a_role_whose_rules_are_null_has_none(types: Types) -> None:
 def test_an_aggregation_selects_something(types: Types) -> None:
     found = types.errors(types("clusterroles", GROUP), {"aggregationRule": {"clusterRoleSelectors": []}})
     assert found == [
-        "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if aggregationRule "
-        "is non-nil"
+        (
+            "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if aggregationRule "
+            "is non-nil"
+        )
     ]
     selector = {"matchExpressions": [{"key": "a", "operator": "In"}]}
     found = types.errors(types("clusterroles", GROUP), {"aggregationRule": {"clusterRoleSelectors": [selector]}})
     assert found == [
-        "aggregationRule.clusterRoleSelectors[0].matchExpressions[0].values: Required value: must be specified when "
-        "`operator` is 'In' or 'NotIn'"
+        (
+            "aggregationRule.clusterRoleSelectors[0].matchExpressions[0].values: Required value: must be specified when "
+            "`operator` is 'In' or 'NotIn'"
+        )
     ]
 
 

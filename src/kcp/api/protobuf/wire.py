@@ -1,7 +1,7 @@
 """Protobuf's wire format (Protocol Buffers, "Encoding"), as far as Kubernetes' messages use it.
 
-A table-driven reader of our own: importing the protobuf runtime and building descriptors costs more than a thousand of
-these bodies, and every well-known message would still need its own rules to become JSON.
+A table-driven reader of our own: a ConfigMap of kubectl's takes 20 us. Importing the protobuf runtime takes 20 ms before
+the first descriptor is built, and every well-known message would still need its own rules to become JSON.
 """
 
 from __future__ import annotations

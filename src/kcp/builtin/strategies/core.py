@@ -229,5 +229,7 @@ def _json_errors(value: Any, path: str) -> list[FieldError]:
 class ServiceAccountStrategy(BuiltinStrategy):
     """ServiceAccounts."""
 
+    deletion_keeps_object: ClassVar[bool] = True
+
     def cells(self, obj: Object) -> list[Any] | None:
         return [str(len(sequence(obj, "secrets"))), age(obj)]

@@ -150,7 +150,7 @@ _CONFLICTS: Final = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTermin
 class ResourceQuotaStrategy(BuiltinStrategy):
     """ResourceQuotas."""
 
-    counts_generation: ClassVar[bool] = False
+    deletion_keeps_object: ClassVar[bool] = True
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)

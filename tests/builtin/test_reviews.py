@@ -1,0 +1,92 @@
+"""Reviews: questions that are answered and not stored."""
+
+from typing import Any
+
+import pytest
+
+from kcp.api.errors import StatusError
+from kcp.auth.users import ALL_AUTHENTICATED, User
+from kcp.registry.requests import RequestContext
+from tests.builtin.conftest import ADMIN, Types
+
+JANE = User("jane", groups=(ALL_AUTHENTICATED,))
+ASKED = {"resourceAttributes": {"verb": "get", "resource": "configmaps", "namespace": "team"}}
+
+
+def answer(types: Types, plural: str, group: str, spec: dict[str, Any], user: User) -> dict[str, Any]:
+    type_ = types(plural, group)
+    obj = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {}, "spec": spec}
+    if type_.namespaced:
+        obj["metadata"]["namespace"] = "team"
+    answered = type_.strategy.answer(obj, RequestContext(user, "root"))
+    assert answered is not None
+    assert type_.schema.validate(answered) == []
+    status: dict[str, Any] = answered["status"]
+    return status
+
+
+def test_who_am_i(types: Types) -> None:
+    status = answer(types, "selfsubjectreviews", "authentication.k8s.io", {}, ADMIN)
+    assert status["userInfo"] == {
+        "username": "admin",
+        "uid": "42",
+        "groups": ["system:masters"],
+        "extra": {"scope": ["all"]},
+    }
+
+
+def test_may_i(types: Types) -> None:
+    for user, allowed in ((ADMIN, True), (JANE, False)):
+        status = answer(types, "selfsubjectaccessreviews", "authorization.k8s.io", dict(ASKED), user)
+        assert status["allowed"] is allowed
+
+
+def test_may_they(types: Types) -> None:
+    spec = {**ASKED, "user": "jane"}
+    assert not answer(types, "subjectaccessreviews", "authorization.k8s.io", spec, ADMIN)["allowed"]
+    spec = {**ASKED, "groups": ["system:masters"]}
+    assert answer(types, "subjectaccessreviews", "authorization.k8s.io", spec, JANE)["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("plural", "spec", "error"),
+    [
+        (
+            "selfsubjectaccessreviews",
+            {},
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        ),
+        ("subjectaccessreviews", ASKED, "at least one of user or group must be specified"),
+        (
+            "localsubjectaccessreviews",
+            {"user": "jane", "resourceAttributes": {"namespace": "other"}},
+            'spec.resourceAttributes.namespace: Invalid value: "other": must match metadata.namespace',
+        ),
+        (
+            "localsubjectaccessreviews",
+            {"user": "jane", "nonResourceAttributes": {"path": "/"}},
+            "disallowed on this kind of request",
+        ),
+    ],
+)
+def test_a_question_is_complete(types: Types, plural: str, spec: dict[str, Any], error: str) -> None:
+    with pytest.raises(StatusError) as refusal:
+        answer(types, plural, "authorization.k8s.io", spec, ADMIN)
+    assert refusal.value.code == 422
+    assert error in refusal.value.message
+
+
+def test_an_unknown_token_is_nobodys(types: Types) -> None:
+    status = answer(types, "tokenreviews", "authentication.k8s.io", {"token": "x"}, ADMIN)
+    assert not status.get("authenticated")
+    assert status["error"]
+    with pytest.raises(StatusError, match="token is required"):
+        answer(types, "tokenreviews", "authentication.k8s.io", {}, ADMIN)
+
+
+def test_what_may_i_do(types: Types) -> None:
+    status = answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, ADMIN)
+    assert status["resourceRules"] == [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+    assert status["incomplete"] is False
+    with pytest.raises(StatusError, match="no namespace"):
+        answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {}, ADMIN)
