@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -60,6 +61,18 @@ class Kubectl:
         done = self.run(*arguments, stdin=stdin)
         assert done.returncode != 0, f"kubectl {' '.join(arguments)} succeeded:\n{done.stdout}"
         return done.stderr
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start, without waiting for the end."""
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), **self.environment}
+        command = [str(self.binary), *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+    def vanishes(self, kind: str, name: str) -> None:
+        """Demand that an object goes within seconds."""
+        deadline = time.monotonic() + 10
+        while "NotFound" not in (shown := self.run("get", kind, name)).stderr:
+            assert time.monotonic() < deadline, shown.stdout
 
     def object(self, *arguments: str) -> dict[str, object]:
         """`get ... -o yaml`, read."""

@@ -65,6 +65,25 @@ spec:
                     status: {type: string}
 """
 
+SERVICES = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: services.core}
+spec:
+  group: ""
+  scope: Namespaced
+  names: {plural: services, singular: service, kind: Service, shortNames: [svc]}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
+"""
+
 GADGET = """
 apiVersion: shop.example.com/v1
 kind: Gadget

@@ -36,6 +36,9 @@ def test_explain_describes_fields(kubectl: Kubectl) -> None:
 
 def test_version_cluster_info_and_raw(kubectl: Kubectl) -> None:
     assert "v1." in kubectl("version")
+    # cluster-info asks for Services, of which there are none before somebody defines them
+    kubectl("apply", "-f", "-", stdin=manifests.SERVICES)
+    kubectl("wait", "--for=condition=Established", "crd/services.core", "--timeout=10s")
     assert "is running at" in kubectl("cluster-info")
     assert json.loads(kubectl("get", "--raw", "/version"))["major"] == "1"
     assert kubectl("get", "--raw", "/readyz") == "ok"

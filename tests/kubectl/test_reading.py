@@ -29,7 +29,7 @@ def test_tables(gadgets: Kubectl) -> None:
         ["gamma", "blue", "1"],
     ]
     assert gadgets("get", "gd", "-o", "wide").splitlines()[0].split() == ["NAME", "COLOR", "REPLICAS", "NOTE", "AGE"]
-    assert "gadget.shop.example.com/alpha" in gadgets("get", "all")
+    assert "alpha" in gadgets("get", "all")
     assert "default" in gadgets("get", "ns")
 
 
@@ -78,11 +78,12 @@ def test_describing(gadgets: Kubectl) -> None:
 
 def test_events(gadgets: Kubectl) -> None:
     namespace = gadgets.environment["NAMESPACE"]
+    uid = gadgets("get", "gadget", "alpha", "-o", "jsonpath={.metadata.uid}")
     event = f"""
 apiVersion: v1
 kind: Event
 metadata: {{name: alpha.1, namespace: {namespace}}}
-involvedObject: {{kind: Gadget, name: alpha, namespace: {namespace}, apiVersion: shop.example.com/v1}}
+involvedObject: {{kind: Gadget, name: alpha, namespace: {namespace}, apiVersion: shop.example.com/v1, uid: {uid}}}
 reason: Painted
 message: It is red now
 type: Normal
