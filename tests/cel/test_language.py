@@ -228,7 +228,7 @@ def rows():
     pending = ""
     for line in TRUE.strip("\n").split("\n"):
         pending = f"{pending}\n{line}" if pending else line
-        if pending.count("'''") % 2 or pending.startswith("//") and "\n" not in pending:
+        if pending.count("'''") % 2 or (pending.startswith("//") and "\n" not in pending):
             continue
         yield pending
         pending = ""

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one expression, one line
 """Kubernetes' own function libraries."""
 
 import pytest

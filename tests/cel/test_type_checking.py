@@ -33,15 +33,15 @@ SCHEMA = {
         ),
         (
             "self.s.startsWith(1)",
-            "ERROR: <input>:1:18: found no matching overload for 'startsWith' applied to 'string.(int)'\n"
-            " | self.s.startsWith(1)\n | .................^",
+            ("ERROR: <input>:1:18: found no matching overload for 'startsWith' applied to 'string.(int)'\n"
+            " | self.s.startsWith(1)\n | .................^"),
         ),
         ("true\n  && self.z", "ERROR: <input>:2:10: undefined field 'z'\n |   && self.z\n | .........^"),
         ("'é' == self.z", "ERROR: <input>:1:12: undefined field 'z'\n | 'é' == self.z\n | .．.........^"),
         (
             "self.y && self.z",
-            "ERROR: <input>:1:5: undefined field 'y'\n | self.y && self.z\n | ....^\n"
-            "ERROR: <input>:1:15: undefined field 'z'\n | self.y && self.z\n | ..............^",
+            ("ERROR: <input>:1:5: undefined field 'y'\n | self.y && self.z\n | ....^\n"
+            "ERROR: <input>:1:15: undefined field 'z'\n | self.y && self.z\n | ..............^"),
         ),
     ],
 )
@@ -105,13 +105,13 @@ def test_what_is_wrong_is_said(expression, message):
 
 
 def test_a_rule_is_a_bool():
-    with pytest.raises(CompilationError, match="^cel expression must evaluate to a bool$"):
+    with pytest.raises(CompilationError, match=r"^cel expression must evaluate to a bool$"):
         compile_rule("self.n", SCHEMA, is_root=False)
 
 
 def test_a_message_expression_is_a_string():
     assert compile_rule("'no ' + self.s", SCHEMA, is_root=False, result="string").evaluate({"s": "x"}) == "no x"
-    with pytest.raises(CompilationError, match="^messageExpression must evaluate to a string$"):
+    with pytest.raises(CompilationError, match=r"^messageExpression must evaluate to a string$"):
         compile_rule("self.n > 1", SCHEMA, is_root=False, result="string")
 
 

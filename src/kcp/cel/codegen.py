@@ -117,7 +117,7 @@ class _Generator(Loops):
         if node.type_value is not None:
             return Value(self.constant(TypeValue(_runtime_name(node.type_value))), safe=True)
         self._cost += 1
-        variable = self._scope[node.name.removeprefix(".")]
+        variable = self._globals[node.name[1:]] if node.name.startswith(".") else self._scope[node.name]
         return Value(variable.code, variable.safe, self._cook(node.schema))
 
     # Selection
@@ -205,6 +205,7 @@ class _Generator(Loops):
         names = [code if code.isidentifier() else self.temporary(code) for code in codes]
         result = self.temporary(f"{function}({', '.join(names)})")
         self._line(f"c += {self.constant(overload.cost)}({', '.join([result, *names])})")
+        self._line("if c > limit: raise Over(True)")
         return Value(result, safe=True)
 
     def value(self, code: str) -> Value:
@@ -358,7 +359,7 @@ class _Generator(Loops):
         add = addition(left.schema) if left.schema is not None else None
         codes = [self.cooked(left), self.cooked(right)]
         self._cost += 1
-        return Value(f"({codes[0]} + {codes[1]})" if add is None else f"{self.constant(add)}({codes[0]}, {codes[1]})")
+        return Value(f"{self.constant(add or op.add_lists)}({codes[0]}, {codes[1]})")
 
     def matches(self, node: Call) -> Value | None:
         """A constant pattern is compiled with the expression."""

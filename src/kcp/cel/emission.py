@@ -55,6 +55,7 @@ class Emitter:
         self._indent = 1
         self._cost = 0
         self._scope: dict[str, Value] = {}
+        self._globals: dict[str, Value] = {}
         self._schemas: dict[int, str] = {}
 
     # Pieces
@@ -64,7 +65,8 @@ class Emitter:
         saved = (self._lines, self._indent, self._cost)
         self._lines, self._indent, self._cost = [], 2 if first else 1, 0
         if first:
-            self._scope = {name: Value(code, safe=True) for name, code in parameters.items()}
+            self._globals = {name: Value(code, safe=True) for name, code in parameters.items()}
+            self._scope = dict(self._globals)
         result = self.cooked(tree)
         self._flush()
         if first:

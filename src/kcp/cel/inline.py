@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kcp.cel.values import INT_MAX, INT_MIN
 
 if TYPE_CHECKING:
-    from kcp.cel.codegen import Value
+    from kcp.cel.emission import Value
     from kcp.cel.syntax import Node
 
 # The generator is not imported: it imports this table.

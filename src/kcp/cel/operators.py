@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from kcp.cel.errors import EvaluationError
+from kcp.cel.limits import Steps, check_list
 from kcp.cel.values import INT_MAX, INT_MIN, NONE, UINT_MAX, Optional, Uint, no_such_overload
 
 _NUMBERS: Final = frozenset([int, Uint, float])
+_CONTAINERS: Final = frozenset([list, dict, Optional])
 
 
 def equals(left: Any, right: Any) -> bool:
@@ -15,15 +17,29 @@ def equals(left: Any, right: Any) -> bool:
     kind, other = type(left), type(right)
     if kind is not other:
         return kind in _NUMBERS and other in _NUMBERS and bool(left == right)
-    if kind is list:
-        return len(left) == len(right) and all(equals(one, two) for one, two in zip(left, right, strict=True))
-    if kind is dict:
-        return len(left) == len(right) and all(
-            key in right and _same_key(key, right) and equals(value, right[key]) for key, value in left.items()
-        )
-    if kind is Optional:
-        return left.present == right.present and (not left.present or equals(left.value, right.value))
+    if kind in _CONTAINERS:
+        return _equal_containers(left, right, Steps())
     return bool(left == right)
+
+
+def _equal_containers(left: Any, right: Any, steps: Steps) -> bool:
+    kind = type(left)
+    if kind is Optional:
+        return left.present == right.present and (not left.present or _equal(left.value, right.value, steps))
+    if len(left) != len(right):
+        return False
+    steps.take(left)
+    if kind is list:
+        return all(_equal(one, two, steps) for one, two in zip(left, right, strict=True))
+    return all(
+        key in right and _same_key(key, right) and _equal(value, right[key], steps) for key, value in left.items()
+    )
+
+
+def _equal(left: Any, right: Any, steps: Steps) -> bool:
+    if type(left) is type(right) and type(left) in _CONTAINERS:
+        return _equal_containers(left, right, steps)
+    return equals(left, right)
 
 
 def _same_key(key: Any, mapping: dict[Any, Any]) -> bool:
@@ -234,6 +250,11 @@ def modulo_uint(left: int, right: int) -> Uint:
 
 
 def add(left: Any, right: Any) -> Any:
+    return left + right
+
+
+def add_lists(left: list[Any], right: list[Any]) -> list[Any]:
+    check_list(len(left) + len(right))
     return left + right
 
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kcp.cel import types
-from kcp.cel.checker import Variable, check
-from kcp.cel.codegen import generate
-from kcp.cel.costs import estimate
 from kcp.cel.errors import BudgetExceededError, CompilationError, EvaluationError
-from kcp.cel.libraries import functions
-from kcp.cel.parser import parse, too_deep
 from kcp.cel.schema_types import SchemaType, schema_type
 from kcp.cel.types import Type
 from kcp.cel.values import NONE, Optional
+
+if TYPE_CHECKING:
+    from kcp.cel.checker import Variable
 
 PER_CALL_LIMIT: Final = 1_000_000
 RUNTIME_COST_BUDGET: Final = 10_000_000
@@ -156,8 +154,15 @@ _WORDING: Final = {
 
 
 def _compile(
-    expression: str, variables: dict[str, Variable], result: str, *, optional_old_self: bool = False
+    expression: str, variables: dict[str, "Variable"], result: str, *, optional_old_self: bool = False
 ) -> Program:
+    # The compiler comes with the first expression, not with the import: a server without rules starts without it.
+    from kcp.cel.checker import check
+    from kcp.cel.codegen import generate
+    from kcp.cel.costs import estimate
+    from kcp.cel.libraries import functions
+    from kcp.cel.parser import parse, too_deep
+
     tree = parse(expression)
     try:
         used = check(expression, tree, variables, functions())

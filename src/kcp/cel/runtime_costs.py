@@ -6,6 +6,7 @@ Takes the result and the arguments, as `declarations.Cost` says. The factors are
 
 from typing import Any
 
+from kcp.cel.limits import Steps
 from kcp.cel.values import Optional
 
 
@@ -56,14 +57,16 @@ def second(_result: Any, _left: Any, right: Any) -> int:
 
 
 def traversal(_result: Any, value: Any, *_rest: Any) -> int:
-    return _traversal(value)
+    return _traversal(value, Steps())
 
 
-def _traversal(value: Any) -> int:
+def _traversal(value: Any, steps: Steps) -> int:
     if type(value) is list:
-        return sum(map(_traversal, value))
+        steps.take(value)
+        return sum(_traversal(item, steps) for item in value)
     if type(value) is dict:
-        return sum(_traversal(key) + _traversal(inner) for key, inner in value.items())
+        steps.take(value)
+        return sum(_traversal(key, steps) + _traversal(inner, steps) for key, inner in value.items())
     if type(value) is str:
         return len(value.encode("utf-8", "surrogatepass")) // 10
     return len(value) // 10 if type(value) is bytes else 1

@@ -65,7 +65,8 @@ class SchemaType:
         self.fields: dict[str, tuple[str, SchemaType]] = {}
         self.list_type = ""
         self.list_keys: tuple[str, ...] = ()
-        # plain: the JSON data is the CEL value, through and through. plain_equality: equal by == when the JSON data are equal by ==.
+        # plain: the JSON data is the CEL value, through and through.
+        # plain_equality: two are equal when their JSON data are equal by ==.
         self.plain = conversion == ""
         self.plain_equality = conversion in {"", "double"}
 

@@ -60,7 +60,10 @@ class Select(Node):
 
 
 class Call(Node):
-    """A call of a function or operator; `target` is there for the receiver style. ``_&&_`` and ``_||_`` take any number of terms."""
+    """A call of a function or operator; `target` is there for the receiver style.
+
+    ``_&&_`` and ``_||_`` take any number of terms.
+    """
 
     __slots__ = ("args", "function", "overloads", "target")
 

@@ -8,17 +8,19 @@ from kcp.cel import operators as op
 from kcp.cel import runtime_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
+from kcp.cel.limits import check_list
 from kcp.cel.times import add_durations
-from kcp.cel.values import Duration, Uint, no_such_overload, type_name
+from kcp.cel.values import Duration, Timestamp, Uint, no_such_overload
 
 _COMPARABLE: Final = ("int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes")
 _NUMBERS: Final = frozenset([int, Uint, float])
+_ORDERED: Final = _NUMBERS | {bool, str, bytes, Duration, Timestamp}
 _LONGEST_RANGE: Final = 1_000_000
 
 
 def _comparable(items: list[Any]) -> None:
     kinds = set(map(type, items))
-    if len(kinds) > 1 and not kinds <= _NUMBERS:
+    if not kinds <= _ORDERED or (len(kinds) > 1 and not kinds <= _NUMBERS):
         raise no_such_overload()
 
 
@@ -96,6 +98,7 @@ def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
     flat = items
     # Level by level, so that deep lists need no deep recursion.
     while depth > 0 and any(type(item) is list for item in flat):
+        check_list(sum(len(item) if type(item) is list else 1 for item in flat))
         flat = [inner for item in flat for inner in (item if type(item) is list else (item,))]
         depth -= 1
     return flat
@@ -104,8 +107,8 @@ def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
 def _sort(items: list[Any]) -> list[Any]:
     if len(set(map(type, items))) > 1:
         raise EvaluationError("list elements must have the same type")
-    if items:
-        type_name(items[0])
+    if not set(map(type, items)) <= _ORDERED:
+        raise EvaluationError("list elements must be comparable")
     return sorted(items)
 
 

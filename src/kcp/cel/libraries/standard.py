@@ -198,7 +198,7 @@ ROWS: Final[list[Row]] = [
     ("add_duration_timestamp", "_+_(duration, timestamp): timestamp", times.add_timestamp),
     ("add_timestamp_duration", "_+_(timestamp, duration): timestamp", times.add_timestamp),
     ("add_int64", "_+_(int, int): int", op.add_int),
-    ("add_list", "_+_(list<A>, list<A>): list<A>", op.add),
+    ("add_list", "_+_(list<A>, list<A>): list<A>", op.add_lists),
     ("add_string", "_+_(string, string): string", op.add, cost.both),
     ("add_uint64", "_+_(uint, uint): uint", op.add_uint),
     ("divide_double", "_/_(double, double): double", op.divide_double),

@@ -6,12 +6,13 @@ from kcp.cel import runtime_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
 from kcp.cel.libraries.text_format import format_text
+from kcp.cel.limits import check_text
 from kcp.cel.values import type_name
 
 _UPPER: Final = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
 _LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 # What Go's strings.TrimSpace takes off: Unicode's White_Space, which str.strip() exceeds by four control characters.
-_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _QUOTED: Final = str.maketrans(
     {
         "\a": "\\a",
@@ -64,6 +65,8 @@ def _upper(text: str) -> str:
 
 
 def _replace(text: str, old: str, new: str, most: int = -1) -> str:
+    if len(new) > len(old):
+        check_text(len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new, max(most, -1) if most < 2**31 else -1)
 
 
@@ -95,6 +98,7 @@ def _join(items: list[Any], separator: str = "") -> str:
     for item in items:
         if type(item) is not str:
             raise EvaluationError(f"join: invalid input: {type_name(item)}")
+    check_text(sum(map(len, items)) + len(separator) * len(items))
     return separator.join(items)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kcp.cel.errors import EvaluationError
+from kcp.cel.limits import Steps, check_text
 from kcp.cel.times import format_duration, format_timestamp
 from kcp.cel.values import Duration, Timestamp, TypeValue, Uint, type_name
 
@@ -19,7 +20,7 @@ _STRINGS_OF: Final = "strings, bools, bytes, ints, doubles, maps, lists, types, 
 def format_text(pattern: str, arguments: list[Any]) -> str:
     """The pattern with ``%s %d %f %e %b %x %X %o`` replaced by the arguments. Raises EvaluationError."""
     out: list[str] = []
-    at = used = 0
+    at = used = size = 0
     while (percent := pattern.find("%", at)) >= 0:
         out.append(pattern[at:percent])
         if pattern[percent + 1 : percent + 2] == "%":
@@ -34,6 +35,8 @@ def format_text(pattern: str, arguments: list[Any]) -> str:
         if used >= len(arguments):
             raise EvaluationError(f"index {used} out of range")
         out.append(_CLAUSES[clause](arguments[used], precision))
+        size += len(out[-1])
+        check_text(size)
         used += 1
     out.append(pattern[at:])
     return "".join(out)
@@ -72,24 +75,34 @@ def _string(value: Any, _precision: int = 6) -> str:
         return "true" if value else "false"
     if type(value) in {int, Uint}:
         return str(int(value))
+    if type(value) in {list, dict}:
+        return _container(value, Steps())
     by_type: dict[type, Callable[[Any], str]] = {
         float: string_from_double,
         bytes: lambda data: data.decode("utf-8", "replace"),
         Timestamp: format_timestamp,
         Duration: format_duration,
         TypeValue: lambda type_: type_.name,
-        list: _list,
-        dict: _map,
     }
     if type(value) not in by_type:
         raise _bad(f"string clause can only be used on {_STRINGS_OF}", value)
     return by_type[type(value)](value)
 
 
-def _inside(value: Any) -> str:
+def _container(value: Any, steps: Steps) -> str:
+    steps.take(value)
+    if type(value) is list:
+        return f"[{', '.join(_inside(item, steps) for item in value)}]"
+    pairs = sorted((_inside(key, steps), _inside(item, steps)) for key, item in value.items())
+    return "{" + ", ".join(f"{key}:{item}" for key, item in pairs) + "}"
+
+
+def _inside(value: Any, steps: Steps) -> str:
     """A value within a list or map: as a literal of the language."""
     from kcp.cel.libraries.strings import quote
 
+    if type(value) in {list, dict}:
+        return _container(value, steps)
     if type(value) is str:
         return quote(value)
     if type(value) is bytes:
@@ -101,15 +114,6 @@ def _inside(value: Any) -> str:
     if type(value) is Duration:
         return f'duration("{format_duration(value)}")'
     return _string(value)
-
-
-def _list(items: list[Any]) -> str:
-    return f"[{', '.join(map(_inside, items))}]"
-
-
-def _map(entries: dict[Any, Any]) -> str:
-    pairs = sorted((_inside(key), _inside(value)) for key, value in entries.items())
-    return "{" + ", ".join(f"{key}:{value}" for key, value in pairs) + "}"
 
 
 def _decimal(value: Any, _precision: int) -> str:
