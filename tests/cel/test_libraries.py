@@ -3,7 +3,9 @@
 
 import pytest
 
-from kcp.cel import DYN, CompilationError, EvaluationError, compile_expression
+from kcp.cel import BOOL, DYN, STRING, CompilationError, EvaluationError, Type, compile_expression
+from kcp.cel.libraries import functions
+from kcp.cel.values import Opaque
 
 
 def value(expression, **data):
@@ -156,3 +158,36 @@ def test_bad_constants_do_not_compile(expression, argument):
         value(expression)
     assert raised.value.message == f"invalid {expression.split('(')[0].split('.')[-1]} argument"
     assert raised.value.column == argument
+
+
+class Decision(Opaque):
+    """A value of a type that only this test knows."""
+
+    __slots__ = ("allowed",)
+    cel_type = "test.Decision"
+
+    def __init__(self, allowed):
+        self.allowed = allowed
+
+
+def test_more_functions_and_types_can_be_declared():
+    decision = Type("object", "test.Decision")
+    rows = [
+        (
+            "decide_string",
+            "decide(string): decision",
+            lambda who: Decision(who == "admin"),
+            lambda _result, who: len(who),
+        ),
+        ("decision_allowed", "decision.allowed(): bool", lambda value: value.allowed),
+    ]
+    library = functions().extended(rows, {"decision": decision})
+    program = compile_expression(
+        "decide(who).allowed() && x.allowed()", {"who": STRING, "x": DYN}, BOOL, library=library
+    )
+    assert program.evaluate_variables({"who": "admin", "x": Decision(True)}) is True
+    assert program.evaluate_variables({"who": "user", "x": Decision(True)}) is False
+    with pytest.raises(EvaluationError, match="no such overload"):
+        program.evaluate_variables({"who": "admin", "x": 1})
+    with pytest.raises(CompilationError, match="undeclared reference to 'decide'"):
+        compile_expression("decide('x')", {})

@@ -33,15 +33,19 @@ SCHEMA = {
         ),
         (
             "self.s.startsWith(1)",
-            ("ERROR: <input>:1:18: found no matching overload for 'startsWith' applied to 'string.(int)'\n"
-            " | self.s.startsWith(1)\n | .................^"),
+            (
+                "ERROR: <input>:1:18: found no matching overload for 'startsWith' applied to 'string.(int)'\n"
+                " | self.s.startsWith(1)\n | .................^"
+            ),
         ),
         ("true\n  && self.z", "ERROR: <input>:2:10: undefined field 'z'\n |   && self.z\n | .........^"),
         ("'é' == self.z", "ERROR: <input>:1:12: undefined field 'z'\n | 'é' == self.z\n | .．.........^"),
         (
             "self.y && self.z",
-            ("ERROR: <input>:1:5: undefined field 'y'\n | self.y && self.z\n | ....^\n"
-            "ERROR: <input>:1:15: undefined field 'z'\n | self.y && self.z\n | ..............^"),
+            (
+                "ERROR: <input>:1:5: undefined field 'y'\n | self.y && self.z\n | ....^\n"
+                "ERROR: <input>:1:15: undefined field 'z'\n | self.y && self.z\n | ..............^"
+            ),
         ),
     ],
 )

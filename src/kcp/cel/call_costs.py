@@ -187,6 +187,10 @@ def _validate(estimator: "Estimator", node: Call, _overload: str) -> Estimate:
     return scaled(scaled(size, _TRAVERSAL), 128 * _PATTERN), None
 
 
+def _authorization(_estimator: "Estimator", _node: Call, _overload: str) -> Estimate:
+    return exactly(350_000), None
+
+
 def _product(factor: float) -> Rule:
     def rule(estimator: "Estimator", node: Call, _overload: str) -> Estimate:
         sizes = times(estimator.size_or_unknown(node.args[0]), estimator.size_or_unknown(node.args[1]))
@@ -244,6 +248,8 @@ _BY_FUNCTION: Final[dict[str, Rule]] = {
     "containsIP": _contains_ip,
     "containsCIDR": _contains_cidr,
     "validate": _validate,
+    # An authorizer's: as much as allows two of them in one expression.
+    "check": _authorization,
 }
 _RELATIONS: Final = ("less", "less_equals", "greater", "greater_equals")
 _BY_OVERLOAD: Final[dict[str, Rule]] = {

@@ -5,7 +5,7 @@ Libraries declare theirs as rows of a table: an overload's id (cel-go's, which t
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,13 +50,13 @@ _NAMED: Final = {
 }
 
 
-def parse_type(text: str) -> Type:
+def parse_type(text: str, names: Mapping[str, Type] = _NAMED) -> Type:
     """A type as signatures write it: ``list<A>``, ``map<K, V>``, ``optional<V>``, ``type<A>`` or a name."""
     text = text.strip()
     if "<" not in text:
-        return _NAMED[text]
+        return names[text]
     name, inner = text.split("<", 1)
-    parameters = tuple(parse_type(part) for part in _split(inner[:-1]))
+    parameters = tuple(parse_type(part, names) for part in _split(inner[:-1]))
     if name == "optional":
         return types.optional_of(parameters[0])
     return Type(name, parameters=parameters)
@@ -73,15 +73,15 @@ def _split(text: str) -> list[str]:
     return [*parts, last] if last else parts
 
 
-def overload(row: Row, *, namespaced: bool = False) -> Overload:
+def overload(row: Row, names: Mapping[str, Type] = _NAMED, *, namespaced: bool = False) -> Overload:
     """The overload of a row; with `namespaced`, a dotted name is the function's, such as ``optional.of(V)``."""
     match = (_QUALIFIED if namespaced else _SIGNATURE).match(row[1])
     assert match is not None, row[1]
     target = None if namespaced else match["target"]
-    arguments = tuple(parse_type(part) for part in _split(match["arguments"]))
+    arguments = tuple(parse_type(part, names) for part in _split(match["arguments"]))
     if target is not None:
-        arguments = (parse_type(target), *arguments)
-    result = parse_type(match["result"])
+        arguments = (parse_type(target, names), *arguments)
+    result = parse_type(match["result"], names)
     generic = any(_has_parameter(type_) for type_ in (*arguments, result))
     cost = row[3] if len(row) == 4 else None
     return Overload(row[0], match["name"], target is not None, arguments, result, row[2], cost, generic)
@@ -101,6 +101,15 @@ class Functions:
         for row in rows:
             declared = overload(row, namespaced=namespaced)
             self._overloads.setdefault(declared.function, []).append(declared)
+
+    def extended(self, rows: Iterable[Row], names: Mapping[str, Type]) -> "Functions":
+        """These functions and more, whose signatures may also use these names of types (the rows' own kinds of values)."""
+        result = Functions()
+        result._overloads = {name: list(overloads) for name, overloads in self._overloads.items()}
+        for row in rows:
+            declared = overload(row, {**_NAMED, **names})
+            result._overloads.setdefault(declared.function, []).append(declared)
+        return result
 
     def find(self, name: str) -> list[Overload] | None:
         return self._overloads.get(name)

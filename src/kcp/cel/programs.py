@@ -12,6 +12,7 @@ from kcp.cel.values import NONE, Optional
 
 if TYPE_CHECKING:
     from kcp.cel.checker import Variable
+    from kcp.cel.declarations import Functions
 
 PER_CALL_LIMIT: Final = 1_000_000
 RUNTIME_COST_BUDGET: Final = 10_000_000
@@ -127,7 +128,10 @@ def compile_rule(
     says that it is the root of a resource, or an embedded one. The program's variables are ``self`` and ``oldSelf``, an
     optional with `optional_old_self`. Raises CompilationError.
     """
-    node = schema if isinstance(schema, SchemaType) else schema_type(schema, is_root=is_root)
+    try:
+        node = schema if isinstance(schema, SchemaType) else schema_type(schema, is_root=is_root)
+    except RecursionError:
+        raise CompilationError("schema nests too deep for CEL validation rules") from None
     if node is None:
         message = "failed to convert to declType for CEL validation rules"
         raise CompilationError(message)
@@ -137,14 +141,22 @@ def compile_rule(
 
 
 def compile_expression(
-    text: str, declarations: Mapping[str, Type | SchemaType], result_type: Type | None = None
+    text: str,
+    declarations: Mapping[str, Type | SchemaType],
+    result_type: Type | None = None,
+    *,
+    library: "Functions | None" = None,
 ) -> Program:
-    """Compile an expression over these variables, each declared with a type or a schema. Raises CompilationError."""
+    """Compile an expression over these variables, each declared with a type or a schema. Raises CompilationError.
+
+    `library` is what may be called instead of the usual functions: ``functions().extended(rows, types)`` of
+    `kcp.cel.libraries` adds some, such as an authorizer's.
+    """
     variables: dict[str, Variable] = {
         name: (declared.type, declared) if isinstance(declared, SchemaType) else (declared, None)
         for name, declared in declarations.items()
     }
-    return _compile(text, variables, "" if result_type is None else str(result_type))
+    return _compile(text, variables, "" if result_type is None else str(result_type), library=library)
 
 
 _WORDING: Final = {
@@ -154,7 +166,12 @@ _WORDING: Final = {
 
 
 def _compile(
-    expression: str, variables: dict[str, "Variable"], result: str, *, optional_old_self: bool = False
+    expression: str,
+    variables: dict[str, "Variable"],
+    result: str,
+    *,
+    optional_old_self: bool = False,
+    library: "Functions | None" = None,
 ) -> Program:
     # The compiler comes with the first expression, not with the import: a server without rules starts without it.
     from kcp.cel.checker import check
@@ -165,7 +182,7 @@ def _compile(
 
     tree = parse(expression)
     try:
-        used = check(expression, tree, variables, functions())
+        used = check(expression, tree, variables, library or functions())
         if result and str(tree.type) != result:
             raise CompilationError(_WORDING.get(result, f"must evaluate to {result}"))
         minimum, maximum = estimate(tree)
