@@ -1,0 +1,380 @@
+"""Server-side apply: what a configuration makes of an object, what is removed, and who owns what afterwards."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from kcp.api.errors import StatusError
+from kcp.api.patch.merge_types import compile_merge_type
+from tests.patch.schemas import LATER, NOW, VERSION, applied, changed, entry, owned, owned_spec, widget, written
+
+
+def managers(obj: dict[str, Any]) -> list[str]:
+    return [found["manager"] for found in obj["metadata"].get("managedFields", [])]
+
+
+def test_applying_creates_the_object_and_owns_what_it_says() -> None:
+    made = applied(None, widget({"replicas": 1, "template": {"color": "red"}}, labels={"a": "b"}))
+    assert made["spec"] == {"replicas": 1, "template": {"color": "red"}}
+    assert made["metadata"]["managedFields"] == [
+        {
+            "manager": "applier",
+            "operation": "Apply",
+            "apiVersion": VERSION,
+            "time": NOW,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {
+                "f:metadata": {"f:labels": {"f:a": {}}},
+                "f:spec": {"f:replicas": {}, "f:template": {"f:color": {}}},
+            },
+        }
+    ]
+
+
+def test_what_an_applier_owns_follows_the_merge_type() -> None:
+    spec = {
+        "args": ["a"],
+        "reference": {"kind": "X"},
+        "tags": ["t"],
+        "containers": [{"name": "web", "image": "x"}],
+        "ports": [{"port": 80}],
+        "selector": {"app": "x"},
+        "template": {},
+        "free": {"list": [1], "map": {"a": 1}, "none": None},
+        "percent": "50%",
+    }
+    assert owned_spec(applied(None, widget(spec)), "applier") == {
+        "f:args": {},
+        "f:reference": {},
+        "f:tags": {'v:"t"': {}},
+        "f:containers": {'k:{"name":"web"}': {".": {}, "f:image": {}, "f:name": {}}},
+        "f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}}},
+        "f:selector": {"f:app": {}},
+        "f:template": {},
+        "f:free": {"f:list": {}, "f:map": {".": {}, "f:a": {}}, "f:none": {}},
+        "f:percent": {},
+    }
+
+
+def test_inputs_are_not_changed() -> None:
+    live = written(None, widget({"replicas": 1, "containers": [{"name": "a", "image": "x"}], "tags": ["a"]}))
+    config = widget({"paused": True, "containers": [{"name": "a", "args": ["x"]}, {"name": "b"}], "tags": ["b"]})
+    before = copy.deepcopy((live, config))
+    applied(applied(live, config), widget({"paused": True}))
+    assert (live, config) == before
+
+
+def test_applying_the_same_again_gives_the_live_object_itself() -> None:
+    config = widget({"replicas": 1, "containers": [{"name": "a"}], "tags": ["x"], "args": ["y"]}, labels={"a": "b"})
+    live = applied(None, config)
+    assert applied(live, copy.deepcopy(config), now=LATER) is live
+
+
+def test_a_field_that_is_no_longer_applied_is_removed() -> None:
+    live = applied(None, widget({"replicas": 1, "paused": True, "template": {"color": "red"}}))
+    made = applied(live, widget({"replicas": 1}), now=LATER)
+    assert made["spec"] == {"replicas": 1}
+    assert owned_spec(made, "applier") == {"f:replicas": {}}
+    assert entry(made, "applier")["time"] == LATER
+
+
+def test_a_field_that_somebody_else_owns_too_stays_when_one_applier_drops_it() -> None:
+    config = widget({"replicas": 1, "paused": True})
+    live = applied(applied(None, config, "one"), config, "two")
+    made = applied(live, widget({"replicas": 1}), "one")
+    assert made["spec"] == {"replicas": 1, "paused": True}
+    assert owned_spec(made, "two") == {"f:paused": {}, "f:replicas": {}}
+    assert applied(made, widget({"replicas": 1}), "two")["spec"] == {"replicas": 1}
+
+
+def test_a_field_that_an_updater_has_set_stays_when_it_was_never_applied() -> None:
+    live = applied(None, widget({"replicas": 1}))
+    live = written(live, changed(live, paused=True, template={"color": "red"}), "writer")
+    assert applied(live, widget({}))["spec"] == {"paused": True, "template": {"color": "red"}}
+
+
+def test_a_field_that_an_updater_has_taken_over_stays_when_it_is_no_longer_applied() -> None:
+    live = applied(None, widget({"replicas": 1, "paused": True}))
+    live = written(live, changed(live, replicas=3), "autoscaler")
+    made = applied(live, widget({"paused": True}))
+    assert made["spec"] == {"replicas": 3, "paused": True}
+    assert owned_spec(made, "autoscaler") == {"f:replicas": {}}
+
+
+def test_a_field_set_to_an_equal_value_is_shared() -> None:
+    live = written(None, widget({"replicas": 1}), "writer")
+    made = applied(live, widget({"replicas": 1}), now=LATER)
+    assert owned_spec(made, "applier") == {"f:replicas": {}}
+    assert owned_spec(made, "writer") == {".": {}, "f:replicas": {}}
+    assert made["spec"] is live["spec"]
+
+
+def test_an_item_that_is_no_longer_applied_is_removed_and_others_items_stay() -> None:
+    live = applied(None, widget({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}))
+    live = written(live, changed(live, containers=[*live["spec"]["containers"], {"name": "sidecar"}]), "injector")
+    made = applied(live, widget({"containers": [{"name": "b", "image": "1"}]}))
+    assert made["spec"]["containers"] == [{"name": "b", "image": "1"}, {"name": "sidecar"}]
+
+
+def test_an_item_that_somebody_else_has_a_field_in_stays_without_what_was_applied() -> None:
+    live = applied(None, widget({"containers": [{"name": "a", "image": "1", "args": ["x"]}]}), "one")
+    live = applied(live, widget({"containers": [{"name": "a", "image": "1"}]}), "two")
+    made = applied(live, widget({}), "one")
+    assert made["spec"] == {"containers": [{"name": "a", "image": "1"}]}
+
+
+def test_the_key_of_a_map_that_is_no_longer_applied_is_removed() -> None:
+    live = applied(None, widget({"selector": {"a": "1", "b": "2"}}, labels={"x": "1", "y": "2"}))
+    live = written(live, {**live, "metadata": {**live["metadata"], "labels": {"x": "1", "y": "2", "z": "3"}}}, "writer")
+    made = applied(live, widget({"selector": {"a": "1"}}, labels={"y": "2"}))
+    assert made["spec"] == {"selector": {"a": "1"}}
+    assert made["metadata"]["labels"] == {"y": "2", "z": "3"}
+
+
+def test_nothing_is_left_of_a_map_when_all_of_its_fields_go() -> None:
+    live = applied(
+        None, widget({"replicas": 1, "template": {"color": "red", "size": 1}, "tags": ["a"]}, labels={"x": "1"})
+    )
+    made = applied(live, widget({"replicas": 1}))
+    assert made["spec"] == {"replicas": 1}
+    assert "labels" not in made["metadata"]
+
+
+def test_a_map_that_somebody_else_made_stays_empty_when_its_last_field_goes() -> None:
+    live = written(None, widget({"template": {"size": 1}}), "writer")
+    live = applied(live, widget({"template": {"color": "red"}}))
+    live = written(live, changed(live, template={"color": "red"}), "writer")
+    made = applied(live, widget({"replicas": 1}))
+    assert made["spec"] == {"template": {}, "replicas": 1}
+
+
+def test_the_members_of_a_set_that_are_no_longer_applied_are_removed() -> None:
+    live = applied(None, widget({"tags": ["a", "b"]}))
+    live = applied(live, widget({"tags": ["c"]}), "other")
+    made = applied(live, widget({"tags": ["b", "d"]}))
+    assert sorted(made["spec"]["tags"]) == ["b", "c", "d"]
+
+
+def test_atomic_values_are_replaced_as_a_whole() -> None:
+    live = applied(None, widget({"args": ["a", "b"], "reference": {"kind": "X", "name": "x"}}))
+    made = applied(live, widget({"args": ["c"], "reference": {"kind": "Y"}}))
+    assert made["spec"] == {"args": ["c"], "reference": {"kind": "Y"}}
+    assert applied(made, widget({}))["spec"] == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "config", "expected"),
+    [
+        ("abc", "abc", "abc"),
+        ("abc", "bd", "abcd"),
+        ("abc", "db", "adbc"),
+        ("abc", "d", "abcd"),
+        ("abc", "ca", "bca"),
+        ("abc", "dab", "dabc"),
+        ("abcd", "dcba", "dcba"),
+        ("", "ab", "ab"),
+        ("ab", "", "ab"),
+        ("abcde", "ead", "bcead"),
+    ],
+)
+def test_the_order_of_a_set_is_that_of_the_configuration(old: str, config: str, expected: str) -> None:
+    """Items of the configuration in its order; others before the next shared item, as structured merge has it."""
+    live = written(None, widget({"tags": list(old)}))
+    made = applied(live, widget({"tags": list(config)}))
+    assert sorted(made["spec"]["tags"]) == sorted({*old, *config})
+    assert "".join(made["spec"]["tags"]) == expected
+
+
+def test_items_merge_field_by_field_in_lists_with_several_keys() -> None:
+    live = written(
+        None, widget({"ports": [{"port": 80, "protocol": "TCP", "name": "http"}, {"port": 53, "protocol": "UDP"}]})
+    )
+    made = applied(live, widget({"ports": [{"port": 53, "protocol": "UDP", "name": "dns"}, {"port": 53}]}))
+    assert made["spec"]["ports"] == [
+        {"port": 80, "protocol": "TCP", "name": "http"},
+        {"port": 53, "protocol": "UDP", "name": "dns"},
+        {"port": 53},
+    ]
+
+
+def test_a_list_item_without_a_defaulted_key_is_the_item_with_the_default() -> None:
+    live = written(None, widget({"ports": [{"port": 80, "protocol": "TCP"}]}))
+    made = applied(live, widget({"ports": [{"port": 80, "name": "http"}]}))
+    assert made["spec"]["ports"] == [{"port": 80, "protocol": "TCP", "name": "http"}]
+
+
+def test_nested_lists_merge() -> None:
+    live = applied(None, widget({"containers": [{"name": "a", "env": [{"name": "X", "value": "1"}]}]}), "one")
+    made = applied(live, widget({"containers": [{"name": "a", "env": [{"name": "Y", "value": "2"}]}]}), "two")
+    assert made["spec"]["containers"] == [
+        {"name": "a", "env": [{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}]}
+    ]
+
+
+def test_an_empty_map_in_a_configuration_leaves_what_is_there() -> None:
+    live = written(None, widget({"template": {"color": "red"}}))
+    assert applied(live, widget({"template": {}}))["spec"] == {"template": {"color": "red"}}
+
+
+def test_null_is_a_value() -> None:
+    live = written(None, widget({"free": {"a": 1}}), "writer")
+    made = applied(live, widget({"free": {"a": None}}), force=True)
+    assert made["spec"] == {"free": {"a": None}}
+
+
+def test_without_a_schema_maps_merge_and_lists_are_replaced() -> None:
+    type_ = compile_merge_type(None)
+    live = applied(None, widget({"a": {"x": 1}, "list": [1]}), "one", type_=type_)
+    made = applied(live, widget({"a": {"y": 2}, "list": [2]}), "two", type_=type_, force=True)
+    assert made["spec"] == {"a": {"x": 1, "y": 2}, "list": [2]}
+    assert owned_spec(made, "one") == {".": {}, "f:a": {".": {}, "f:x": {}}}
+
+
+def test_what_was_there_before_the_first_apply_belongs_to_a_manager_of_its_own() -> None:
+    live = widget({"replicas": 1, "paused": True})
+    live["metadata"]["uid"] = "u"
+    made = applied(live, widget({"replicas": 1}))
+    assert managers(made) == ["applier", "before-first-apply"]
+    before = entry(made, "before-first-apply")
+    assert (before["operation"], before["time"], before["apiVersion"]) == ("Update", NOW, VERSION)
+    assert before["fieldsV1"] == {"f:spec": {".": {}, "f:paused": {}, "f:replicas": {}}}
+
+
+def test_the_api_version_is_not_part_of_an_appliers_identity() -> None:
+    live = applied(None, widget({"replicas": 1, "paused": True}))
+    config = {**widget({"replicas": 1}), "apiVersion": "example.com/v2"}
+    made = applied(live, config, api_version="example.com/v2", now=LATER)
+    assert managers(made) == ["applier"]
+    assert entry(made, "applier")["apiVersion"] == "example.com/v2"
+    assert "paused" not in made["spec"]
+
+
+def test_entries_of_versions_that_are_not_served_are_dropped_and_do_not_conflict() -> None:
+    live = applied(
+        None, {**widget({"replicas": 1}), "apiVersion": "example.com/v0"}, "old", api_version="example.com/v0"
+    )
+    made = applied(live, widget({"replicas": 2}), "new", served_versions={VERSION})
+    assert managers(made) == ["new"]
+    assert made["spec"] == {"replicas": 2}
+
+
+def test_one_name_applies_and_updates_as_two_managers() -> None:
+    live = written(None, widget({"replicas": 1}), "same")
+    made = applied(live, widget({"replicas": 1}), "same")
+    assert [(e["manager"], e["operation"]) for e in made["metadata"]["managedFields"]] == [
+        ("same", "Apply"),
+        ("same", "Update"),
+    ]
+
+
+def test_subresources_are_applied_by_managers_of_their_own() -> None:
+    live = applied(None, widget({"replicas": 1}))
+    config = {**widget(None), "status": {"ready": 1}}
+    made = applied(live, config, subresource="status", now=LATER)
+    assert owned(made, "applier", subresource="status") == {"f:status": {"f:ready": {}}}
+    assert owned_spec(made, "applier") == {"f:replicas": {}}
+    assert made["spec"] == {"replicas": 1}, "a status configuration removes nothing outside of it"
+
+
+def test_the_resource_version_and_names_are_not_owned() -> None:
+    config = widget({"replicas": 1})
+    config["metadata"] |= {"resourceVersion": "7", "uid": "u", "creationTimestamp": None}
+    assert owned(applied(None, config), "applier") == {"f:spec": {"f:replicas": {}}}
+
+
+def test_an_applier_that_owns_nothing_any_more_has_no_entry() -> None:
+    live = applied(applied(None, widget({"replicas": 1}), "one"), widget({"paused": True}), "two")
+    assert managers(applied(live, widget(None), "one")) == ["two"]
+
+
+def test_times_change_with_what_is_owned_and_not_without() -> None:
+    live = applied(None, widget({"replicas": 1, "paused": True}), "one")
+    live = applied(live, widget({"replicas": 1}), "two", now=LATER)
+    assert (entry(live, "one")["time"], entry(live, "two")["time"]) == (NOW, LATER)
+
+
+def test_owner_references_and_finalizers_merge() -> None:
+    reference = {"apiVersion": "v1", "kind": "X", "name": "x"}
+    live = applied(None, widget(None, finalizers=["a"], ownerReferences=[{**reference, "uid": "1"}]), "one")
+    made = applied(live, widget(None, finalizers=["b"], ownerReferences=[{**reference, "uid": "2"}]), "two")
+    assert made["metadata"]["finalizers"] == ["a", "b"]
+    assert [each["uid"] for each in made["metadata"]["ownerReferences"]] == ["1", "2"]
+
+
+@pytest.mark.parametrize("managed", [[], [{}], [{"manager": "x"}]])
+def test_managed_fields_may_not_be_applied(managed: list[Any]) -> None:
+    config = widget({"replicas": 1})
+    config["metadata"]["managedFields"] = managed
+    with pytest.raises(StatusError) as refusal:
+        applied(None, config)
+    assert (refusal.value.code, refusal.value.message) == (400, "metadata.managedFields must be nil")
+
+
+def test_the_configuration_is_of_the_version_that_is_asked() -> None:
+    with pytest.raises(StatusError) as refusal:
+        applied(None, {**widget(), "apiVersion": "example.com/v9"})
+    assert refusal.value.code == 400
+    assert refusal.value.message == (
+        "Incorrect version specified in apply patch. Specified patch version: example.com/v9, expected: example.com/v1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ({"spam": 1}, ".spec.spam: field not declared in schema"),
+        ({"replicas": "1"}, ".spec.replicas: expected numeric (int or float), got string"),
+        ({"paused": 1}, ".spec.paused: expected boolean, got &{1}"),
+        ({"template": []}, ".spec.template: expected map, got &{[]}"),
+        ({"template": {"color": 1}}, ".spec.template.color: expected string, got &value.valueUnstructured{Value:1}"),
+        ({"args": {"a": 1}}, ".spec.args: expected list, got &{map[a:1]}"),
+        ({"args": ["a", 1]}, ".spec.args[1]: expected string, got &value.valueUnstructured{Value:1}"),
+        ({"tags": ["a", "a"]}, '.spec.tags: duplicate entries for key [="a"]'),
+        ({"tags": [None]}, "element 0: associative list without keys has an element that's an explicit null"),
+        ({"tags": [{}]}, "associative list without keys has an element that's a map type"),
+        ({"containers": [{"name": "a"}, {"name": "a"}]}, '.spec.containers: duplicate entries for key [name="a"]'),
+        (
+            {"containers": [{"image": "a"}]},
+            ".spec.containers: element 0: associative list with keys has an element that omits",
+        ),
+        ({"containers": ["a"]}, "associative list with keys may not have non-map elements"),
+        ({"containers": [{"name": "a", "image": {}}]}, '.spec.containers[name="a"].image: expected string'),
+    ],
+)
+def test_a_configuration_that_does_not_fit_its_schema_is_a_bad_request(spec: dict[str, Any], problem: str) -> None:
+    with pytest.raises(StatusError) as refusal:
+        applied(None, widget(spec))
+    assert (refusal.value.code, refusal.value.reason) == (400, "BadRequest")
+    start = f"failed to create typed patch object (default/w; {VERSION}, Kind=Widget): "
+    assert refusal.value.message.startswith(start)
+    assert problem in refusal.value.message
+
+
+def test_all_problems_of_a_configuration_are_told() -> None:
+    with pytest.raises(StatusError) as refusal:
+        applied(None, widget({"spam": 1, "replicas": "x"}))
+    assert refusal.value.message.endswith(
+        "errors:\n  .spec.spam: field not declared in schema"
+        "\n  .spec.replicas: expected numeric (int or float), got string"
+    )
+
+
+def test_live_objects_with_items_that_stand_twice_can_be_applied_to() -> None:
+    live = written(None, widget({"tags": ["a", "a", "b"]}), "writer")
+    made = applied(live, widget({"tags": ["b", "c"]}))
+    assert made["spec"]["tags"] == ["a", "a", "b", "c"]
+    assert applied(made, widget({"tags": ["c"]}))["spec"]["tags"] == ["a", "a", "b", "c"]
+
+
+def test_fields_of_a_list_that_became_atomic_are_replaced_with_it() -> None:
+    def type_with(list_type: str) -> Any:
+        names = {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": list_type}
+        return compile_merge_type(
+            {"type": "object", "properties": {"spec": {"type": "object", "properties": {"names": names}}}}
+        )
+
+    live = applied(None, widget({"names": ["a"]}), type_=type_with("set"))
+    made = applied(live, widget({"names": ["b"]}), type_=type_with("atomic"))
+    assert made["spec"] == {"names": ["b"]}
+    assert owned_spec(made, "applier") == {"f:names": {}}

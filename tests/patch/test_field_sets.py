@@ -1,0 +1,113 @@
+"""Field sets: FieldsV1 as Kubernetes writes it, set algebra, and how paths are shown."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kcp.api.patch import field_sets
+
+Paths = frozenset[tuple[str, ...]]
+
+ELEMENTS = st.sampled_from(["f:a", "f:b", "f:c", 'k:{"name":"x"}', 'v:"one"', "i:3"])
+PATHS = st.frozensets(st.lists(ELEMENTS, min_size=1, max_size=4).map(tuple), max_size=8)
+few = settings(max_examples=100, deadline=None)
+
+
+def made(paths: Paths) -> dict[str, Any]:
+    return field_sets.from_paths(list(paths))
+
+
+def members(fields: dict[str, Any]) -> Paths:
+    return frozenset(field_sets.paths(fields))
+
+
+def is_canonical(fields: dict[str, Any]) -> bool:
+    """Sorted keys, and a member without members below is an empty node."""
+    return list(fields) == sorted(fields) and all(
+        node != {".": {}} and is_canonical(node) for key, node in fields.items() if key != "."
+    )
+
+
+@few
+@given(PATHS)
+def test_a_set_gives_back_the_paths_it_was_made_of(paths: Paths) -> None:
+    fields = made(paths)
+    assert members(fields) == paths
+    assert is_canonical(fields)
+    assert field_sets.decode(fields) == fields
+    for path in paths:
+        assert field_sets.contains(fields, path)
+        assert field_sets.contains(fields, (*path, "f:zzz")) is False
+
+
+@few
+@given(PATHS, PATHS)
+def test_the_algebra_is_that_of_sets_of_paths(left: Paths, right: Paths) -> None:
+    a, b = made(left), made(right)
+    for result, expected in (
+        (field_sets.union(a, b), left | right),
+        (field_sets.intersection(a, b), left & right),
+        (field_sets.difference(a, b), left - right),
+    ):
+        assert members(result) == expected
+        assert is_canonical(result)
+    assert (members(a), members(b)) == (left, right), "the operands must not change"
+
+
+@few
+@given(PATHS, PATHS)
+def test_recursive_difference_drops_everything_below_a_member(left: Paths, right: Paths) -> None:
+    expected = {path for path in left if not any(path[: n + 1] in right for n in range(len(path)))}
+    assert members(field_sets.recursive_difference(made(left), made(right))) == expected
+
+
+@few
+@given(PATHS)
+def test_leaves_are_the_members_without_members_below(paths: Paths) -> None:
+    expected = {path for path in paths if not any(other != path and other[: len(path)] == path for other in paths)}
+    assert members(field_sets.leaves(made(paths))) == expected
+
+
+@few
+@given(PATHS, PATHS, PATHS)
+def test_union_is_associative_and_difference_undoes_it(a: Paths, b: Paths, c: Paths) -> None:
+    x, y, z = made(a), made(b), made(c)
+    assert field_sets.union(field_sets.union(x, y), z) == field_sets.union(x, field_sets.union(y, z))
+    assert field_sets.difference(field_sets.union(x, y), y) == field_sets.difference(x, y)
+
+
+def test_nothing_taken_away_gives_the_set_itself() -> None:
+    fields = made(frozenset({("f:a", "f:b")}))
+    assert field_sets.difference(fields, made(frozenset({("f:a",), ("f:c",)}))) is fields
+
+
+def test_decoding_brings_a_set_into_canonical_form() -> None:
+    sent = {'k:{"b":1.0,"a":"x"}': {".": {}}, "f:spec": {"f:b": {}, "f:a": {}}, 'v:"\\u003c"': {}, "q:unknown": {}}
+    assert list(field_sets.decode(sent).items()) == [
+        ("f:spec", {"f:a": {}, "f:b": {}}),
+        ('k:{"a":"x","b":1}', {}),
+        ('v:"<"', {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "sent", [{"f": {}}, {"spec": {}}, {"v:": {}}, {"k:[]": {}}, {"k:{": {}}, {"i:x": {}}, {"f:a": 1}, []]
+)
+def test_what_is_no_set_is_refused(sent: Any) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        field_sets.decode(sent)
+
+
+def test_a_set_that_is_nested_too_deeply_is_refused() -> None:
+    fields: dict[str, Any] = {}
+    for _ in range(500):
+        fields = {"f:a": fields}
+    with pytest.raises(ValueError, match="nested too deeply"):
+        field_sets.decode(fields)
+
+
+def test_paths_are_shown_as_kubernetes_shows_them() -> None:
+    path = ("f:spec", 'k:{"port":80,"protocol":"TCP"}', "f:tags", 'v:"x"', "i:0")
+    assert field_sets.printed(path) == '.spec[port=80,protocol="TCP"].tags[="x"][0]'

@@ -1,0 +1,181 @@
+"""JSON patch: RFC 6902's appendix, kube-apiserver's limits and refusals, and that the document is never changed."""
+
+import copy
+
+import pytest
+
+from kcp.api.errors import StatusError
+from kcp.api.patch import json_patch
+
+APPENDIX = {
+    "A.1 adding an object member": (
+        {"foo": "bar"},
+        [{"op": "add", "path": "/baz", "value": "qux"}],
+        {"baz": "qux", "foo": "bar"},
+    ),
+    "A.2 adding an array element": (
+        {"foo": ["bar", "baz"]},
+        [{"op": "add", "path": "/foo/1", "value": "qux"}],
+        {"foo": ["bar", "qux", "baz"]},
+    ),
+    "A.3 removing an object member": (
+        {"baz": "qux", "foo": "bar"},
+        [{"op": "remove", "path": "/baz"}],
+        {"foo": "bar"},
+    ),
+    "A.4 removing an array element": (
+        {"foo": ["bar", "qux", "baz"]},
+        [{"op": "remove", "path": "/foo/1"}],
+        {"foo": ["bar", "baz"]},
+    ),
+    "A.5 replacing a value": (
+        {"baz": "qux", "foo": "bar"},
+        [{"op": "replace", "path": "/baz", "value": "boo"}],
+        {"baz": "boo", "foo": "bar"},
+    ),
+    "A.6 moving a value": (
+        {"foo": {"bar": "baz", "waldo": "fred"}, "qux": {"corge": "grault"}},
+        [{"op": "move", "from": "/foo/waldo", "path": "/qux/thud"}],
+        {"foo": {"bar": "baz"}, "qux": {"corge": "grault", "thud": "fred"}},
+    ),
+    "A.7 moving an array element": (
+        {"foo": ["all", "grass", "cows", "eat"]},
+        [{"op": "move", "from": "/foo/1", "path": "/foo/3"}],
+        {"foo": ["all", "cows", "eat", "grass"]},
+    ),
+    "A.8 testing a value: success": (
+        {"baz": "qux", "foo": ["a", 2, "c"]},
+        [{"op": "test", "path": "/baz", "value": "qux"}, {"op": "test", "path": "/foo/1", "value": 2}],
+        {"baz": "qux", "foo": ["a", 2, "c"]},
+    ),
+    "A.10 adding a nested member object": (
+        {"foo": "bar"},
+        [{"op": "add", "path": "/child", "value": {"grandchild": {}}}],
+        {"foo": "bar", "child": {"grandchild": {}}},
+    ),
+    "A.11 ignoring unrecognized elements": (
+        {"foo": "bar"},
+        [{"op": "add", "path": "/baz", "value": "qux", "xyz": 123}],
+        {"foo": "bar", "baz": "qux"},
+    ),
+    "A.14 ~ escape ordering": (
+        {"/": 9, "~1": 10},
+        [{"op": "test", "path": "/~01", "value": 10}, {"op": "add", "path": "/a~1b", "value": 1}],
+        {"/": 9, "~1": 10, "a/b": 1},
+    ),
+    "A.16 adding an array value": (
+        {"foo": ["bar"]},
+        [{"op": "add", "path": "/foo/-", "value": ["abc", "def"]}],
+        {"foo": ["bar", ["abc", "def"]]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", APPENDIX)
+def test_the_examples_of_the_rfc_hold(name: str) -> None:
+    document, patch, expected = APPENDIX[name]
+    before = copy.deepcopy((document, patch))
+    assert json_patch.apply(document, patch) == expected
+    assert (document, patch) == before
+
+
+@pytest.mark.parametrize(
+    ("document", "operation", "message"),
+    [
+        ({"baz": "qux"}, {"op": "test", "path": "/baz", "value": "bar"}, "testing value /baz failed: test failed"),
+        ({"a": 1}, {"op": "test", "path": "/a", "value": True}, "testing value /a failed: test failed"),
+        ({"a": {"b": 0}}, {"op": "test", "path": "/a", "value": {"b": False}}, "testing value /a failed: test failed"),
+        ({"foo": "bar"}, {"op": "add", "path": "/baz/bat", "value": 1}, "doc is missing path: /baz/bat: missing value"),
+        ({"foo": "bar"}, {"op": "remove", "path": "/x"}, "Unable to remove nonexistent key: x: missing value"),
+        ({"foo": []}, {"op": "remove", "path": "/foo/0"}, "Unable to access invalid index: 0"),
+        ({"foo": []}, {"op": "add", "path": "/foo/2", "value": 1}, "Unable to access invalid index: 2"),
+        ({"foo": []}, {"op": "add", "path": "/foo/bar", "value": 1}, "value was not a proper array index: 'bar'"),
+        ({"foo": 1}, {"op": "replace", "path": "/bar/baz", "value": 1}, "doc is missing path: /bar/baz"),
+        ({"foo": [1]}, {"op": "replace", "path": "/foo/5", "value": 1}, "doc is missing key: /foo/5"),
+        ({"foo": 1}, {"op": "copy", "from": "/bar", "path": "/baz"}, "doc is missing from path: /bar"),
+        ({"foo": {"a": 1}}, {"op": "move", "from": "/foo", "path": "/foo/b"}, "/foo/b is inside of /foo"),
+        ({"foo": 1}, {"op": "spam", "path": "/bar"}, "Unexpected kind: spam"),
+        ({"foo": 1}, {"path": "/bar"}, "Unexpected kind: unknown"),
+        ({"foo": 1}, {"op": "add", "path": "/bar"}, "missing value field: missing value"),
+        ({"foo": 1}, {"op": "add", "value": 1}, "operation missing path field: missing value"),
+        ({"foo": 1}, {"op": "move", "path": "/a"}, "missing from field: missing value"),
+        ({"foo": 1}, {"op": "add", "path": "bar", "value": 1}, "doc is missing path: bar"),
+        ({"foo": 1}, {"op": "add", "path": "/foo/bar", "value": 1}, "doc is missing path: /foo/bar"),
+    ],
+)
+def test_an_operation_that_does_not_apply_is_unprocessable(document: object, operation: object, message: str) -> None:
+    with pytest.raises(StatusError) as refusal:
+        json_patch.apply(document, [operation])
+    assert (refusal.value.code, refusal.value.reason) == (422, "Invalid")
+    assert refusal.value.message.startswith("the server rejected our request due to an error in our request: ")
+    assert message in refusal.value.message
+
+
+@pytest.mark.parametrize("patch", [{}, "x", None, 1, ["x"], [None]])
+def test_a_patch_that_is_no_list_of_operations_is_a_bad_request(patch: object) -> None:
+    with pytest.raises(StatusError) as refusal:
+        json_patch.apply({}, patch)
+    assert (refusal.value.code, refusal.value.reason) == (400, "BadRequest")
+
+
+def test_ten_thousand_operations_are_allowed_and_one_more_is_too_large() -> None:
+    operations = [{"op": "test", "path": "/a", "value": 1}] * 10_000
+    assert json_patch.apply({"a": 1}, operations) == {"a": 1}
+    with pytest.raises(StatusError) as refusal:
+        json_patch.apply({"a": 1}, [*operations, operations[0]])
+    assert (refusal.value.code, refusal.value.reason) == (413, "RequestEntityTooLarge")
+    assert refusal.value.message == "The allowed maximum operations in a JSON patch is 10000, got 10001"
+
+
+def test_copies_that_double_the_document_again_and_again_are_stopped() -> None:
+    bomb = [{"op": "copy", "from": "/a", "path": "/a/-"} for _ in range(64)]
+    with pytest.raises(StatusError) as refusal:
+        json_patch.apply({"a": ["x" * 100]}, bomb)
+    assert refusal.value.code == 422
+    assert "the accumulated size increase of copy is" in refusal.value.message
+
+
+def test_a_copied_value_and_its_original_change_apart() -> None:
+    document = {"a": {"b": {"c": 1}}}
+    patch = [
+        {"op": "add", "path": "/a/b/d", "value": 2},
+        {"op": "copy", "from": "/a/b", "path": "/e"},
+        {"op": "replace", "path": "/e/c", "value": 3},
+        {"op": "remove", "path": "/a/b/d"},
+    ]
+    assert json_patch.apply(document, patch) == {"a": {"b": {"c": 1}}, "e": {"c": 3, "d": 2}}
+
+
+def test_a_value_of_the_patch_is_not_changed_by_later_operations() -> None:
+    value = {"x": [1]}
+    patch = [
+        {"op": "add", "path": "/a", "value": value},
+        {"op": "add", "path": "/b", "value": value},
+        {"op": "add", "path": "/a/x/-", "value": 2},
+    ]
+    assert json_patch.apply({}, patch) == {"a": {"x": [1, 2]}, "b": {"x": [1]}}
+    assert value == {"x": [1]}
+
+
+def test_the_whole_document_can_be_tested_and_replaced() -> None:
+    patch = [{"op": "test", "path": "", "value": {"a": 1}}, {"op": "replace", "path": "", "value": {"b": 2}}]
+    assert json_patch.apply({"a": 1}, patch) == {"b": 2}
+    with pytest.raises(StatusError):
+        json_patch.apply({"a": 1}, [{"op": "remove", "path": ""}])
+
+
+def test_habits_of_kube_apiserver_are_kept() -> None:
+    """An index may count from the end; an absent member tests as null; replacing one in a map adds it."""
+    assert json_patch.apply({"a": [1, 2]}, [{"op": "remove", "path": "/a/-1"}]) == {"a": [1]}
+    assert json_patch.apply({"a": 1}, [{"op": "test", "path": "/b", "value": None}]) == {"a": 1}
+    assert json_patch.apply({"a": 1}, [{"op": "replace", "path": "/b", "value": 2}]) == {"a": 1, "b": 2}
+
+
+def test_numbers_are_tested_by_value() -> None:
+    assert json_patch.apply({"a": 1}, [{"op": "test", "path": "/a", "value": 1.0}]) == {"a": 1}
+
+
+def test_parts_that_no_operation_touches_are_shared() -> None:
+    document = {"a": {"deep": [1]}, "b": 1}
+    made = json_patch.apply(document, [{"op": "replace", "path": "/b", "value": 2}])
+    assert made["a"] is document["a"]
