@@ -16,6 +16,7 @@ from kcp.cel.conversions import addition, converter, equality, value_equality
 from kcp.cel.declarations import Overload, dispatcher
 from kcp.cel.emission import FAILURES, LONGEST_EXPRESSION, Value, failed
 from kcp.cel.errors import BudgetExceededError, EvaluationError
+from kcp.cel.folding import constant_of
 from kcp.cel.inline import INLINE
 from kcp.cel.libraries.regex import compiled
 from kcp.cel.loops import Loops, insert, sort_by
@@ -71,13 +72,18 @@ class _Generator(Loops):
     def emit(self, node: Node) -> Value:
         """Code for a node; what it gives may still be JSON data."""
         if isinstance(node, Literal):
-            return self._literal(node)
+            return self._literal_value(node.value)
         if isinstance(node, Ident):
             return self._ident(node)
         if isinstance(node, Select):
             return self._select(node)
         if self._indent > _DEEPEST_BLOCK:
             return self._outline(node)
+        constant = constant_of(node)
+        if constant is not None:
+            # Nothing changes a value, so a constant is made once.
+            self._cost += constant.cost
+            return self._literal_value(constant.value)
         value = self._compound(node)
         value.code = self._short(value.code)
         return value
@@ -105,8 +111,7 @@ class _Generator(Loops):
         self._line(f"{result}, c = {name}({', '.join(['c', 'limit', *parameters.values()])})")
         return Value(result, safe=True)
 
-    def _literal(self, node: Literal) -> Value:
-        value = node.value
+    def _literal_value(self, value: Any) -> Value:
         if value is None or type(value) is bool:
             return Value(repr(value), safe=True)
         if type(value) is int:
@@ -180,22 +185,9 @@ class _Generator(Loops):
             inline = INLINE.get(overloads[0].id)
             if inline is not None:
                 return inline(self, operands)
-        if static and node.function in _FOLDED and (folded := self._fold(node, overloads[0])) is not None:
-            return folded
         codes = [self.cooked(operand) for operand in operands]
         call = overloads[0].call if static else dispatcher(overloads)
         return self.call(self.constant(call), codes, overloads[0])
-
-    def _fold(self, node: Call, overload: Overload) -> Value | None:
-        """The value of a conversion of constants, made once; None when it fails, which is for evaluation to say."""
-        values = [argument.value for argument in node.args if isinstance(argument, Literal)]
-        if len(values) != len(node.args) or node.target is not None:
-            return None
-        try:
-            value = overload.call(*values)
-        except FAILURES:
-            return None
-        return Value(self.constant(value) if type(value) not in {int, bool} else repr(value), safe=True)
 
     def call(self, function: str, codes: list[str], overload: Overload) -> Value:
         """A call of a library function, and its cost."""
@@ -387,7 +379,6 @@ class _Generator(Loops):
         if node.target is None:
             return None
         target = self.temporary(self.cooked(node.target))
-        self._cost += 1
         result = self._fresh()
         with self._block(f"if {target}.present:"):
             self._line(f"{result} = {target if node.function == 'or' else f'{target}.value'}")
@@ -398,11 +389,6 @@ class _Generator(Loops):
     # Literals
 
     def _list(self, node: ListLiteral) -> Value:
-        if node.elements and all(isinstance(element, Literal) for element in node.elements) and not any(node.optional):
-            # Nothing changes a value, so a constant list is made once.
-            return Value(
-                self.constant([element.value for element in node.elements if isinstance(element, Literal)]), safe=True
-            )
         self._cost += 10
         if not any(node.optional):
             return self._sequence([self.cooked(element) for element in node.elements])
@@ -441,7 +427,7 @@ class _Generator(Loops):
 
     def _optional_bind(self, node: OptionalBind) -> Value:
         target = self.temporary(self.cooked(node.target))
-        self._cost += 5
+        self._cost += 3
         result = self._fresh()
         variable = self._fresh("b")
         with self._block(f"if {target}.present:"):
@@ -456,26 +442,6 @@ class _Generator(Loops):
         with self._block("else:"):
             self._line(f"{result} = NONE")
         return Value(result, safe=True)
-
-
-# Functions of constants that are worked out when the expression is compiled.
-_FOLDED: Final = frozenset(
-    [
-        "bool",
-        "bytes",
-        "double",
-        "duration",
-        "int",
-        "string",
-        "timestamp",
-        "uint",
-        "cidr",
-        "ip",
-        "quantity",
-        "semver",
-        "url",
-    ]
-)
 
 
 def _raw_name(type_: "Type", field: str) -> str:

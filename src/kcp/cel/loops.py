@@ -15,7 +15,7 @@ _COSTS: Final = {
     "exists_one": (2, 0, 2),
     "filter": (1, 0, 13),
     "map": (1, 0, 12),
-    "sort_by": (13, 0, 12),
+    "sort_by": (3, 0, 12),
     "transformMap": (1, 0, 3),
     "transformMapEntry": (1, 0, 2),
 }

@@ -86,7 +86,7 @@ class Program:
     def evaluate(
         self, self_value: Any, old_self: Any = ABSENT, budget: Budget | None = None, *, limit: int = PER_CALL_LIMIT
     ) -> Any:
-        """The value of a rule for an object, or part of one, and what was there before.
+        """The value of a rule for an object, or part of one, and what was there before; not to be changed by the caller.
 
         Raises EvaluationError, and BudgetExceededError when one evaluation costs more than `limit` or more than is left of
         the budget.

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from kcp.cel import operators as op
 from kcp.cel.declarations import Row
-from kcp.cel.values import NONE, Duration, Optional, Timestamp
+from kcp.cel.times import EARLIEST
+from kcp.cel.values import NONE, Optional, Timestamp
 
 
 def _of(value: Any) -> Optional:
@@ -16,7 +17,7 @@ def _of(value: Any) -> Optional:
 
 def _of_non_zero(value: Any) -> Optional:
     # An instant is zero at the year 1, everything else where Python says that it is false.
-    zero = False if type(value) is Timestamp else (value == 0 if type(value) is Duration else not value)
+    zero = value == EARLIEST if type(value) is Timestamp else not value
     if type(value) is Optional:
         zero = not value.present
     return NONE if zero else _of(value)

@@ -144,7 +144,7 @@ def _scientific(value: Any, precision: int) -> str:
     if not math.isfinite(number):
         return _not_finite(number)
     mantissa, _, exponent = f"{number:.{precision}e}".partition("e")
-    return f"{mantissa}\u202f\u00d7\u202f10{exponent.removeprefix('+').translate(_SUPERSCRIPTS)}"
+    return f"{mantissa}\u00d710{exponent.removeprefix('+').translate(_SUPERSCRIPTS)}"
 
 
 def _binary(value: Any, _precision: int) -> str:
