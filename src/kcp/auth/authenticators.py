@@ -36,9 +36,14 @@ class BearerTokens:
 
     def user(self, authorization: bytes) -> User | None:
         """The user of an ``Authorization`` header; None when it is of another scheme. Raises StatusError 401."""
-        scheme, _, token = authorization.partition(b" ")
-        token = token.strip()
-        if scheme.lower() != b"bearer" or not token:
+        if authorization.startswith(b"Bearer "):
+            token = authorization[7:].strip()
+        else:
+            scheme, _, token = authorization.partition(b" ")
+            token = token.strip()
+            if scheme.lower() != b"bearer":
+                return None
+        if not token:
             return None
         for authenticator in self._authenticators:
             user = authenticator.find(token)

@@ -1,0 +1,219 @@
+"""``kcp start``, from the first line to the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.kcp_process import Started, run, started
+
+
+def test_it_says_where_it_is_and_how_to_reach_it(tmp_path: Path) -> None:
+    with started(Path(".kcp"), cwd=tmp_path) as server:
+        said = "".join(server.said)
+        assert "kubeconfig: .kcp/data/admin.kubeconfig\n" in said
+        assert "    export KUBECONFIG=.kcp/data/admin.kubeconfig\n" in said
+        assert server.get("/readyz") == b"ok"
+        assert server.stop()[0] == 0
+
+
+def test_its_kubeconfig_works_and_stays_the_same(tmp_path: Path) -> None:
+    root = tmp_path / ".kcp"
+    with started(root) as server:
+        port = server.url.rpartition(":")[2]
+        first = (root / "data" / "admin.kubeconfig").read_bytes()
+        config = yaml.safe_load(first)
+        assert config["current-context"] == "admin"
+        places = {entry["name"]: entry["cluster"]["server"] for entry in config["clusters"]}
+        contexts = {entry["name"]: places[entry["context"]["cluster"]] for entry in config["contexts"]}
+        assert contexts == {"admin": server.url, "user": f"{server.url}/clusters/user"}
+        kubectl = Path(sys.executable).with_name("kubectl")
+        for context in contexts:
+            command = [
+                kubectl,
+                "--kubeconfig",
+                root / "data" / "admin.kubeconfig",
+                "--context",
+                context,
+                "get",
+                "ns",
+                "-o",
+                "name",
+            ]
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=True, env={**os.environ, "HOME": str(tmp_path)}
+            )
+            assert done.stdout.split() == ["namespace/default", "namespace/kube-public", "namespace/kube-system"]
+        assert server.stop()[0] == 0
+    with started(root, "--secure-port", port) as server:
+        assert (root / "data" / "admin.kubeconfig").read_bytes() == first
+        assert server.get("/readyz") == b"ok"
+
+
+def test_what_it_writes_is_for_its_owner_only_and_in_its_directory(tmp_path: Path) -> None:
+    root = tmp_path / ".kcp"
+    with started(root, cwd=tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {".kcp"}
+        assert stat.S_IMODE(root.stat().st_mode) == 0o700
+        assert stat.S_IMODE((root / "data").stat().st_mode) == 0o700
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (root / "data").iterdir()}
+    private = ("ca.key", "serving.key", "admin.key", "admin.token", "admin.kubeconfig", "ca.crt", "serving.crt")
+    assert {modes[name] for name in private} == {0o600}
+    assert not [name for name in modes if name.startswith(".")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_good_order(tmp_path: Path, number: int) -> None:
+    with started(tmp_path / ".kcp") as server:
+        began = time.monotonic()
+        code, errors = server.stop(number)
+        assert (code, time.monotonic() - began < 2) == (0, True)
+        assert "Traceback" not in errors
+
+
+def test_a_watch_does_not_hold_it_up_and_ends_in_good_order(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp") as server:
+        token = (server.root / "data" / "admin.token").read_text()
+        command = ["curl", "-sSN", "--cacert", server.root / "data" / "ca.crt", "-H", f"Authorization: Bearer {token}"]
+        watches = [
+            subprocess.Popen(
+                [*command, form, f"{server.url}/api/v1/namespaces?watch=true"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for form in ("--http1.1", "--http2")
+        ]
+        for watch in watches:
+            assert watch.stdout is not None
+            assert json.loads(watch.stdout.readline())["type"] == "ADDED"
+        began = time.monotonic()
+        assert server.stop()[0] == 0
+        assert time.monotonic() - began < 2
+        for watch in watches:
+            _, errors = watch.communicate(timeout=5)
+            assert (watch.returncode, errors) == (0, "")
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp", "--shutdown-delay-duration", "1m") as server:
+        server.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while b"shutting down" not in failing(server):
+            assert time.monotonic() < deadline
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(2) != 0
+
+
+def failing(server: Started) -> bytes:
+    """What /readyz says, ok or not."""
+    try:
+        return server.get("/readyz")
+    except urllib.error.HTTPError as error:
+        return error.read()
+
+
+def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    root = tmp_path / ".kcp"
+    with started(root) as server:
+        before = json.loads(server.get("/api/v1/namespaces/default"))["metadata"]["uid"]
+        server.process.kill()
+    with started(root) as server:
+        assert json.loads(server.get("/api/v1/namespaces/default"))["metadata"]["uid"] == before
+
+
+def refused(*arguments: str | Path) -> str:
+    """The one line that a server which cannot start says."""
+    done = run("start", *map(str, arguments))
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    assert done.stdout == ""
+    assert done.stderr.startswith("kcp: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_a_taken_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", str(port))
+    assert f"127.0.0.1:{port}" in message
+    assert "--secure-port" in message
+
+
+def test_an_address_of_another_machine(tmp_path: Path) -> None:
+    assert "--bind-address" in refused(
+        "--root-directory", tmp_path, "--bind-address", "192.0.2.1", "--secure-port", "0"
+    )
+
+
+def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    message = refused("--root-directory", blocked / "sub", "--secure-port", "0")
+    assert str(blocked) in message
+    assert "--root-directory" in message
+
+
+def test_a_second_server_on_one_directory(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp") as server:
+        message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0")
+        assert str(server.process.pid) in message
+        assert server.get("/readyz") == b"ok"
+
+
+def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
+    root = tmp_path / ".kcp"
+    with started(root) as server:
+        server.stop()
+    with sqlite3.connect(root / "data" / "kcp.db") as database:
+        database.execute("PRAGMA user_version = 9999")
+    database.close()
+    assert "newer" in refused("--root-directory", root, "--secure-port", "0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--tls-cert-file", "a.crt"), "--tls-private-key-file"),
+        (("--tls-cert-file", "none.crt", "--tls-private-key-file", "none.key"), "none.crt"),
+        (("--client-ca-file", "none.crt"), "--client-ca-file"),
+        (("--token-auth-file", "none.csv"), "--token-auth-file"),
+    ],
+)
+def test_files_that_are_not_there(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    assert words in refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", *arguments)
+
+
+def test_requests_are_logged_at_level_2_without_secrets(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp", "-v", "2", "--log-format", "json") as server:
+        token = (server.root / "data" / "admin.token").read_text()
+        server.get("/clusters/team-1/api/v1/namespaces/default/configmaps?limit=1")
+        _, errors = server.stop()
+    lines = [json.loads(line) for line in errors.splitlines()]
+    (line,) = [line for line in lines if line.get("resource") == "configmaps"]
+    assert (line["cluster"], line["verb"], line["status"], line["user"]) == ("team-1", "list", 200, "admin")
+    assert line["userAgent"].startswith("Python-urllib")
+    assert line["latencyMilliseconds"] > 0
+    assert len(line["auditID"]) == 36
+    assert token not in errors
+
+
+def test_log_lines_are_klog_s_by_default_and_requests_are_not_in_them(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp") as server:
+        server.get("/api/v1/namespaces")
+        _, errors = server.stop()
+    assert errors.startswith("I")
+    assert '] "stopping"' in errors
+    assert "namespaces" not in errors

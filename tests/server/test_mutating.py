@@ -1,0 +1,87 @@
+"""Writes run to their end whatever becomes of the request."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from kcp.api.errors import StatusError
+from kcp.server.inflight import InFlight
+from kcp.server.mutations import Mutations
+
+
+def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
+    async def scenario() -> None:
+        mutations, begun, may_end, ended = Mutations(60), asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def write() -> None:
+            begun.set()
+            await may_end.wait()
+            ended.set()
+
+        request = asyncio.create_task(mutations.run(write()))
+        await begun.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        assert not await mutations.drained(0)
+        may_end.set()
+        assert await mutations.drained(5)
+        assert ended.is_set()
+
+    asyncio.run(scenario())
+
+
+def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:
+    async def scenario() -> None:
+        mutations, may_end = Mutations(0.01), asyncio.Event()
+
+        async def write() -> str:
+            await may_end.wait()
+            return "done"
+
+        with pytest.raises(StatusError) as refusal:
+            await mutations.run(write())
+        assert (refusal.value.code, refusal.value.reason) == (504, "Timeout")
+        may_end.set()
+        assert await mutations.drained(5)
+
+    asyncio.run(scenario())
+
+
+def test_the_outcome_of_a_write_is_the_request_s() -> None:
+    async def scenario() -> None:
+        mutations = Mutations(60)
+
+        async def good() -> int:
+            return 7
+
+        async def bad() -> int:
+            raise StatusError(409, "Conflict", "no")
+
+        assert await mutations.run(good()) == 7
+        with pytest.raises(StatusError):
+            await mutations.run(bad())
+        assert await mutations.drained(0)
+
+    asyncio.run(scenario())
+
+
+def test_readers_and_writers_have_limits_of_their_own() -> None:
+    in_flight = InFlight(1, 2)
+    in_flight.enter(False)
+    in_flight.enter(True)
+    in_flight.enter(True)
+    for mutating in (False, True):
+        with pytest.raises(StatusError) as refusal:
+            in_flight.enter(mutating)
+        assert (refusal.value.code, refusal.value.retry_after) == (429, 1)
+    in_flight.leave(True)
+    in_flight.enter(True)
+
+
+def test_a_limit_of_zero_is_none() -> None:
+    in_flight = InFlight(0, 0)
+    for _ in range(1000):
+        in_flight.enter(False)
