@@ -138,3 +138,105 @@ def test_unknown_sizes_saturate():
 def test_cardinality_is_how_often_the_smallest_value_fits_in_a_request(schema, smallest, cardinality):
     node = schema_type(schema, is_root=False)
     assert (node.smallest, node.cardinality) == (smallest, cardinality)
+
+
+T = {"type": "string"}
+N = {"type": "integer"}
+
+
+def lists(items, **keywords):
+    return {"type": "array", "items": items, **keywords}
+
+
+def maps(values):
+    return {"type": "object", "additionalProperties": values}
+
+
+def objects(**properties):
+    return {"type": "object", "properties": properties}
+
+
+KEYED = lists(objects(k=T, v=T, v2=T), **{"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]})
+
+
+@pytest.mark.parametrize(
+    ("fields", "costs"),
+    [
+        ([N, N], {"self.val1 == self.val2": 4, "type(self.val1) == int": 4, "self.val1 + 1 == 2147483647 + 1": 5}),
+        (
+            [T, T],
+            {
+                "self.val1.matches('^[^0-9]*$')": 943721,
+                "self.val1.charAt(3) == 'k'": 4,
+                "self.val1.indexOf('o') == 1": 314576,
+                "self.val1.replace(' ', 'x') == 'Rookxtakesx👑'": 629150,
+                "self.val1.split(' ') == ['Rook', 'takes', '👑']": 629159,
+                "self.val1.substring(4, 10).trim() == 'takes'": 629149,
+                "self.val1.upperAscii() == 'ROOK TAKES 👑'": 314577,
+                "self.val1.lowerAscii() == self.val1.lowerAscii()": 943723,
+                "self.val1 in ['Pending', 'Available']": 14,
+            },
+        ),
+        ([{"type": "string", "format": "byte"}] * 2, {"self.val1 == self.val2": 314577, "size(self.val1) == 2": 4}),
+        ([{"type": "string", "format": "duration"}], {"self.val1 == duration('1h2m') + duration('3s4ms')": 6}),
+        (
+            [lists(N), lists(N)],
+            {
+                "1 in self.val1": 1572865,
+                "self.val2[0] in self.val1": 1572868,
+                "self.val1 + self.val2 == [1, 2, 3, 1, 2, 3]": 16,
+                "self.val1 + [4, 5] == [1, 2, 3, 4, 5]": 24,
+                "has(self.val1) && has(self.val2)": 2,
+                "self.val1.all(k, size(self.val1) > 0)": 11010044,
+                "self.val1.exists_one(k, self.val1 == [2])": 23592949,
+                "!self.val1.exists_one(k, size(self.val1) > 0)": 9437183,
+                "size(self.val1.filter(k, size(self.val1) > 1)) == 1": 26738686,
+            },
+        ),
+        (
+            [lists(T, **{"x-kubernetes-list-type": "set"})] * 2,
+            {"self.val1 == ['c', 'b', 'a']": 13, "self.val1 == self.val2": 104862, "!('x' in self.val1)": 1048578},
+        ),
+        (
+            [lists(KEYED)],
+            {
+                "self.val1[0] == self.val1[1]": 104864,
+                "self.val1[0] + self.val1[2] == self.val1[2]": 104868,
+                "self.val1[0] == [self.val1[0][0], self.val1[0][1]]": 22,
+                "size(self.val1[0] + [self.val1[3][0]]) == 3": 20,
+                "self.val1[0].all(k, size(self.val1[0]) > 0)": 8388604,
+                "size(self.val1[0].filter(k, size(self.val1[0]) > 1)) == 1": 18874366,
+            },
+        ),
+        (
+            [maps(T), maps(T)],
+            {
+                "self.val1 == self.val2": 39326,
+                "'k1' in self.val1": 3,
+                "self.val1 == {'k1': 'a', 'k2': 'b'}": 33,
+                "self.val1.exists_one(k, size(self.val1) > 0)": 2359294,
+            },
+        ),
+        (
+            [maps(N)],
+            {
+                "!has(self.val1.a)": 3,
+                "self.val1.all(k, self.val1[k] > 0)": 3595115,
+                "self.val1.exists_one(k, self.val1[k] == 2)": 2696338,
+                "size(self.val1.filter(k, self.val1[k] > 1)) == 1": 8089017,
+            },
+        ),
+        (
+            [KEYED],
+            {
+                "has(self.val1[0].v)": 3,
+                "self.val1.all(m, m.k.startsWith('a'))": 6291453,
+                "self.val1.all(m, !has(m.v2) || m.v2 == 'z')": 8388603,
+                "self.val1.exists(m, m.k.endsWith('1'))": 7340028,
+            },
+        ),
+    ],
+)
+def test_most_cost_of_rules_without_limits(fields, costs):
+    schema = objects(**{f"val{place}": field for place, field in enumerate(fields, 1)})
+    assert {rule: compile_rule(rule, schema, is_root=False).estimated_cost.maximum for rule in costs} == costs

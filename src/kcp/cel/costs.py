@@ -10,6 +10,7 @@ from typing import Final
 from kcp.cel import types
 from kcp.cel.call_costs import estimate_call
 from kcp.cel.ranges import ONE, UNKNOWN, ZERO, Range, add, exactly, scaled, times, union
+from kcp.cel.schema_types import SchemaType
 from kcp.cel.syntax import (
     Call,
     Comprehension,
@@ -41,15 +42,16 @@ _FIXED: Final = {
 _STEP: Final = {"exists_one": 2, "filter": 13, "map": 12, "sort_by": 12, "transformMap": 3, "transformMapEntry": 2}
 
 
-def estimate(tree: Node) -> Range:
-    """The least and the most cost of an expression that has been checked."""
-    return Estimator().cost(tree)
+def estimate(tree: Node, root: SchemaType | None = None) -> Range:
+    """The least and the most cost of an expression that has been checked; `root` is the schema of ``self``."""
+    return Estimator(root).cost(tree)
 
 
 class Estimator:
     """Goes through a tree once, keeping the sizes that it finds."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: SchemaType | None) -> None:
+        self._root = root
         self._sizes: dict[int, Range] = {}
         self._entries: dict[int, Entry] = {}
         self._locals: dict[str, tuple[Range | None, Entry | None]] = {}
@@ -88,6 +90,9 @@ class Estimator:
             return exactly(len(node.entries))
         if node.schema is not None and self._has_path(node):
             return 0, node.schema.longest
+        if isinstance(node, Ident) and node.type_value is not None and self._root is not None:
+            # Kubernetes takes the name of a type for a path that ends where self does.
+            return 0, self._root.longest
         if _is_scalar(node.type):
             return ONE
         if isinstance(node, Ident) and node.name in self._locals:

@@ -185,7 +185,7 @@ def _compile(
         used = check(expression, tree, variables, library or functions())
         if result and str(tree.type) != result:
             raise CompilationError(_WORDING.get(result, f"must evaluate to {result}"))
-        minimum, maximum = estimate(tree)
+        minimum, maximum = estimate(tree, variables["self"][1] if "self" in variables else None)
         function = generate(tree, list(variables))
     except (RecursionError, MemoryError):
         raise too_deep() from None
