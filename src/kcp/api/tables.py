@@ -1,16 +1,20 @@
 """Table columns: their declarations, and the cells that JSON paths give.
 
-Follows the API concepts page "Receiving resources as Tables" and apiextensions-apiserver's table convertor.
+Follows the API concepts page "Receiving resources as Tables", apiextensions-apiserver's table convertor and
+k8s.io/apimachinery's ``duration`` package.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
+import orjson
+
 from kcp.api import jsonpath, metadata
+from kcp.api.numbers import format_float
 
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
@@ -31,7 +35,7 @@ class Column:
 
     @classmethod
     def from_definition(cls, declared: Mapping[str, Any]) -> Column:
-        """A column of ``additionalPrinterColumns``."""
+        """A column of ``additionalPrinterColumns``. Raises ValueError for a path that cannot be read."""
         path = declared.get("jsonPath")
         return cls(
             declared["name"],
@@ -44,76 +48,56 @@ class Column:
 
     def definition(self) -> dict[str, Any]:
         """The entry of ``columnDefinitions``."""
-        # clients know dates by the cell's text: the wire type of a date column is string
-        kind = "string" if self.type == "date" else self.type
         return {
             "name": self.name,
-            "type": kind,
+            "type": self.type,
             "format": self.format,
             "description": self.description,
             "priority": self.priority,
         }
 
     def cell(self, obj: Mapping[str, Any]) -> Any:
-        """This column's cell in an object's row."""
-        if self.path is None:
-            return None
-        found = self.path.find(obj)
+        """This column's cell in an object's row: of what the path finds, the first; null for a value of another type."""
+        found = self.path.find(obj) if self.path is not None else None
         if not found:
             return None
-        value = found[0] if len(found) == 1 else found
-        return _CELLS.get(self.type, _text)(value)
+        cell = _CELLS.get(self.type)
+        return cell(found[0]) if cell is not None else None
 
 
-def _text(value: Any) -> Any:
-    if value is None or isinstance(value, str):
+def _text(value: Any) -> str:
+    if type(value) is str:
         return value
-    if isinstance(value, bool):
+    if value is None:
+        return "<no value>"
+    if type(value) is bool:
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return f"{value:g}" if isinstance(value, float) else str(value)
-    if isinstance(value, list):
-        return (
-            "[" + " ".join(str(_text(item)) for item in value) + "]"
-            if any(isinstance(item, (dict, list)) for item in value)
-            else ",".join(str(_text(item)) for item in value)
-        )
-    return "map[" + " ".join(f"{name}:{_text(value[name])}" for name in sorted(value)) + "]"
+    if type(value) is float:
+        return format_float(value)
+    if type(value) is int:
+        return str(value)
+    shown = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    # as Go writes JSON
+    return shown.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _whole(value: Any) -> Any:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, (int, float)):
-        return int(value)
-    if isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            return None
-    return None
+def _integer(value: Any) -> int | None:
+    return int(value) if type(value) is int or type(value) is float else None
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, (int, float)):
-        return value
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
+def _number(value: Any) -> int | float | None:
+    return value if type(value) is int or type(value) is float else None
 
 
-def _boolean(value: Any) -> Any:
-    return value if isinstance(value, bool) else None
+def _boolean(value: Any) -> bool | None:
+    return value if type(value) is bool else None
 
 
-def _date(value: Any) -> Any:
-    return age(value) if isinstance(value, str) else "<unknown>" if value is None else "<invalid>"
+def _date(value: Any) -> str | None:
+    return age(value) if type(value) is str else None
 
 
-_CELLS: Final = {"integer": _whole, "number": _number, "boolean": _boolean, "date": _date}
+_CELLS: Final = {"string": _text, "integer": _integer, "number": _number, "boolean": _boolean, "date": _date}
 
 NAME_COLUMN: Final = Column(
     "Name",
@@ -127,17 +111,17 @@ NAME_COLUMN: Final = Column(
 
 def age(timestamp: str | None) -> str:
     """How long ago a time was, as kubectl shows it; ``<unknown>`` for none, ``<invalid>`` for what is no time."""
-    if not timestamp:
+    if not timestamp or timestamp == "null":
         return "<unknown>"
     try:
         then = metadata.parse_time(timestamp)
     except ValueError:
         return "<invalid>"
-    return human_duration((datetime.now(UTC) - then).total_seconds())
+    return human_duration(time.time() - then.timestamp())
 
 
 def human_duration(seconds: float) -> str:
-    """A duration in the two units that matter, as k8s.io/apimachinery's ``HumanDuration``."""
+    """A duration in the one or two units that matter, as k8s.io/apimachinery's ``HumanDuration``."""
     whole = int(seconds)
     if whole < -1:
         return "<invalid>"
@@ -145,24 +129,21 @@ def human_duration(seconds: float) -> str:
         return "0s"
     if whole < 2 * _MINUTE:
         return f"{whole}s"
-    if whole < 10 * _MINUTE:
-        return _two(whole, _MINUTE, "m", 1, "s")
-    if whole < 3 * _HOUR:
-        return f"{whole // _MINUTE}m"
-    if whole < 8 * _HOUR:
-        return _two(whole, _HOUR, "h", _MINUTE, "m")
-    if whole < 2 * _DAY:
-        return f"{whole // _HOUR}h"
-    if whole < 8 * _DAY:
-        return _two(whole, _DAY, "d", _HOUR, "h")
-    if whole < 2 * _YEAR:
-        return f"{whole // _DAY}d"
-    if whole < 8 * _YEAR:
-        return _two(whole, _YEAR, "y", _DAY, "d")
+    for limit, large, unit, small, rest in _STAGES:
+        if whole < limit:
+            first, remainder = divmod(whole, large)
+            second = remainder // small if small else 0
+            return f"{first}{unit}{second}{rest}" if second else f"{first}{unit}"
     return f"{whole // _YEAR}y"
 
 
-def _two(seconds: int, large: int, large_unit: str, small: int, small_unit: str) -> str:
-    first, rest = divmod(seconds, large)
-    second = rest // small
-    return f"{first}{large_unit}{second}{small_unit}" if second else f"{first}{large_unit}"
+_STAGES: Final = (
+    (10 * _MINUTE, _MINUTE, "m", 1, "s"),
+    (3 * _HOUR, _MINUTE, "m", 0, ""),
+    (8 * _HOUR, _HOUR, "h", _MINUTE, "m"),
+    (2 * _DAY, _HOUR, "h", 0, ""),
+    (8 * _DAY, _DAY, "d", _HOUR, "h"),
+    (2 * _YEAR, _DAY, "d", 0, ""),
+    (8 * _YEAR, _YEAR, "y", _DAY, "d"),
+)
+"""Below the first figure: the large unit and its letter, and the small one, if it is shown."""

@@ -11,7 +11,6 @@ import base64
 import binascii
 import math
 import re
-import struct
 from typing import Any, Final
 
 import yaml
@@ -26,6 +25,8 @@ from yaml.events import (
     StreamEndEvent,
     StreamStartEvent,
 )
+
+from kcp.api.numbers import format_float
 
 MAX_ALIASED: Final = 200_000
 """Values that the aliases of one document may expand to."""
@@ -112,20 +113,11 @@ def _key(value: Any) -> str:
 
 
 def _float_key(value: float) -> str:
-    if not math.isfinite(value):
-        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
-    try:
-        (single,) = struct.unpack("f", struct.pack("f", value))
-    except OverflowError:
-        return ".inf" if value > 0 else "-.inf"
-    for precision in range(9):
-        shown = f"{single:.{precision}e}"
-        if struct.pack("f", float(shown)) == struct.pack("f", single):
-            break
-    mantissa, _, exponent = shown.partition("e")
-    if -4 <= int(exponent) < 6 or precision >= int(exponent) >= 0:
-        return f"{float(shown):.{max(precision - int(exponent), 0)}f}"
-    return f"{mantissa}e{exponent}"
+    shown = format_float(value, single=True)
+    return _UNENDING.get(shown, shown)
+
+
+_UNENDING: Final = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}
 
 
 class _Frame:
