@@ -85,7 +85,7 @@ class _Checker:
         self._globals = variables
         self._functions = functions
         self._scopes: list[dict[str, Variable]] = []
-        self._found: types.Substitution = {}
+        self._found = types.Substitution()
         self._fresh = 0
         self._nodes: list[Node] = []
         self._literals: list[ListLiteral | MapLiteral] = []
@@ -132,10 +132,10 @@ class _Checker:
         return Type("param", f"_var{self._fresh}")
 
     def _assignable(self, left: Type, right: Type) -> bool:
-        found = dict(self._found)
-        if types.assignable(found, left, right):
-            self._found = found
+        mark = self._found.mark()
+        if types.assignable(self._found, left, right):
             return True
+        self._found.rollback(mark)
         return False
 
     # Names
@@ -269,12 +269,12 @@ class _Checker:
             if overload.member != (node.target is not None) or len(overload.arguments) != len(arguments):
                 continue
             wanted, given = self._instantiate(overload)
-            found = dict(self._found)
-            if not types.all_assignable(found, arguments, wanted):
+            mark = self._found.mark()
+            if not types.all_assignable(self._found, arguments, wanted):
+                self._found.rollback(mark)
                 continue
-            self._found = found
             node.overloads.append(overload)
-            given = types.substitute(found, given)
+            given = types.substitute(self._found, given)
             if result is None:
                 result = given
             elif result.kind != "dyn" and given != result:

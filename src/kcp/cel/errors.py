@@ -27,7 +27,7 @@ class CompilationError(CelError):
     """The expression cannot be compiled.
 
     ``str()`` is the text that Kubernetes shows, one paragraph for each issue; ``message``, ``line`` (from 1) and ``column``
-    (from 1) are of the first one. ``is_internal`` is never set for a mistake of the author.
+    (from 1) are of the first one.
     """
 
     def __init__(self, message: str, line: int = 0, column: int = 0, text: str = "") -> None:

@@ -3,6 +3,7 @@
 https://github.com/google/cel-spec/blob/master/doc/langdef.md#gradual-type-checking
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -101,13 +102,37 @@ NAMED: Final[dict[str, Type]] = {
     "kubernetes.Semver": SEMVER,
 }
 
-Substitution = dict[str, Type]
+
+class Substitution(dict[str, Type]):
+    """What type parameters were found to be, with a way back: a long expression has too many for a copy at each try."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trail: list[tuple[str, Type | None]] = []
+
+    def bind(self, name: str, type_: Type) -> None:
+        self._trail.append((name, self.get(name)))
+        self[name] = type_
+
+    def mark(self) -> int:
+        """Where `rollback` can return to."""
+        return len(self._trail)
+
+    def rollback(self, mark: int) -> None:
+        """Forget what was bound after a mark."""
+        while len(self._trail) > mark:
+            name, before = self._trail.pop()
+            if before is None:
+                del self[name]
+            else:
+                self[name] = before
+
 
 _NULLABLE: Final = frozenset(["opaque", "object", "timestamp", "duration"])
 _WITH_PARAMETERS: Final = frozenset(["opaque", "list", "map"])
 
 
-def substitute(found: Substitution, type_: Type, *, to_dyn: bool = False) -> Type:
+def substitute(found: Mapping[str, Type], type_: Type, *, to_dyn: bool = False) -> Type:
     """The type with its parameters replaced by what they were found to be; the rest by dyn when `to_dyn`."""
     if type_.kind == "param":
         bound = found.get(type_.name)
@@ -175,12 +200,12 @@ def _bind(found: Substitution, type_: Type, parameter: Type) -> tuple[bool, bool
         if assignable(found, type_, bound):
             general = most_general(type_, bound)
             if not _occurs(found, parameter, general):
-                found[parameter.name] = general
+                found.bind(parameter.name, general)
             return True, True
         return False, True
     if _occurs(found, parameter, type_):
         return False, False
-    found[parameter.name] = type_
+    found.bind(parameter.name, type_)
     return True, False
 
 
