@@ -36,6 +36,12 @@ def test_a_serving_certificate_is_no_user() -> None:
     assert ClientCertificates([AUTHORITY.certificate]).user((leaf[0] + leaf[1],)) is None
 
 
+def test_a_client_s_certificate_cannot_make_other_clients() -> None:
+    forged = certificates.new_client_identity(ADMIN, "root", (MASTERS,))
+    chain = (forged.certificate.decode(), ADMIN.certificate.decode())
+    assert ClientCertificates([AUTHORITY.certificate]).user(chain) is None
+
+
 def test_an_expired_certificate_is_no_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificates, "IDENTITY_LIFETIME", dt.timedelta(seconds=-1))
     old = certificates.new_client_identity(AUTHORITY, "admin", (MASTERS,))

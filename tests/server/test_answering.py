@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kcp.registry.requests import Written
+from kcp.store.contract import StoreUnavailableError
 from tests.server.running_server import RunningServer, config_map
 
 
@@ -190,7 +192,14 @@ def test_a_body_of_an_unknown_type_is_415_and_says_which_are_known(server: Runni
     answer = server.post(path, b"<a/>", Content_Type="application/xml")
     assert (answer.status, answer.json["reason"]) == (415, "UnsupportedMediaType")
     assert "application/yaml" in answer.json["message"]
-    assert server.ask("PATCH", f"{path}/a", b"{}", Content_Type="application/json").status == 415
+    refused = server.ask("PATCH", f"{path}/a", b"{}", Content_Type="application/json")
+    assert (refused.status, refused.json["message"]) == (
+        415,
+        (
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
+            "application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
+        ),
+    )
     assert server.post(path, b"x", Content_Type="application/json", Content_Encoding="gzip").status == 415
 
 
@@ -260,6 +269,24 @@ def test_a_defect_is_a_500_status_and_is_logged(fresh_root: Path, caplog: pytest
     assert (answer.status, answer.json["reason"]) == (500, "InternalError")
     assert "secret" not in answer.json["message"]
     assert any("a request failed" in record.message for record in caplog.records)
+
+
+def test_a_log_that_is_not_available_is_503(fresh_root: Path) -> None:
+    server = RunningServer(fresh_root)
+    try:
+        registry = server.process.registry
+        assert registry is not None
+
+        async def full(*_: object) -> Written:
+            raise StoreUnavailableError("database or disk is full")
+
+        registry.create = full  # type: ignore[method-assign, assignment]
+        answer = server.post("/api/v1/namespaces/default/configmaps", config_map("a"))
+    finally:
+        server.stop()
+    assert (answer.status, answer.json["reason"]) == (503, "ServiceUnavailable")
+    assert "disk is full" in answer.json["message"]
+    assert answer.headers["Retry-After"] == "1"
 
 
 def test_too_many_at_once_are_asked_to_come_back(fresh_root: Path) -> None:

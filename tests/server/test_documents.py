@@ -112,6 +112,8 @@ def test_metrics_have_kubernetes_names_and_no_tenants(server: RunningServer, clu
         'apiserver_current_inflight_requests{request_kind="readOnly"}',
         "apiserver_longrunning_requests",
         "process_resident_memory_bytes",
+        "apiserver_storage_size_bytes",
+        "kcp_store_revision",
     ):
         assert name in text
     assert 'resource="namespaces"' in text

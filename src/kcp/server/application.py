@@ -27,6 +27,7 @@ from kcp.server.mutations import Mutations
 from kcp.server.request_info import CLUSTER_HEADER, RequestInfo, read_request
 from kcp.server.resources import Resources
 from kcp.server.watches import Watches
+from kcp.store.contract import StoreClosedError, StoreUnavailableError
 
 logger: Final = logging.getLogger("kcp.server")
 
@@ -82,6 +83,9 @@ class Application:
             await self._serve(exchange)
         except errors.StatusError as error:
             await self.refuse(exchange, error)
+        except (StoreClosedError, StoreUnavailableError) as error:
+            logger.error("the log is not available: %s", error)
+            await self.refuse(exchange, errors.service_unavailable(f"the log is not available: {error}"))
         except TruncatedAnswerError as error:
             logger.warning("an answer broke off: %s", error)
             raise

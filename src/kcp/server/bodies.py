@@ -33,9 +33,10 @@ async def read_object(exchange: Exchange, type_: ResourceType, field_validation:
 
 async def read_patch(exchange: Exchange, field_validation: str) -> tuple[str, Any, list[str]]:
     """A patch: its media type, its content and its duplicate fields. Raises StatusError 400, 413 or 415."""
-    media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), ("", *PATCH_TYPES))
-    if not media_type:
+    content_type = exchange.headers.get(b"content-type", b"")
+    if not content_type:
         raise errors.unsupported_media_type(PATCH_TYPES)
+    media_type = negotiation.body_media_type(content_type, PATCH_TYPES)
     body = await exchange.body()
     form = YAML if media_type == patching.APPLY_YAML else JSON
     content, problems = await _decode(body, form, field_validation)

@@ -19,6 +19,8 @@ _BACKLOG: Final = 1024
 _STREAMS: Final = 250
 """Per connection, as kube-apiserver's --http2-max-streams-per-connection."""
 _STALL: Final = 60.0
+_HEADERS: Final = 128 * 1024
+"""Bytes of request headers over HTTP/2; over HTTP/1.1 it is 32 KB."""
 
 
 def bind(address: str, port: int) -> socket.socket:
@@ -87,6 +89,7 @@ class Listening:
                 server_header="off",
                 max_request_body_size=0,
                 max_concurrent_streams=_STREAMS,
+                h2_max_header_list_size=_HEADERS,
                 timeout_graceful_shutdown=grace,
                 h2_timeout_response_stall=_STALL,
             ),

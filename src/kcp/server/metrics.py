@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _DURATIONS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _WATCH_SIZES: Final = (1024, 4096, 16384, 65536, 262144, 1048576)
 _SCRAPE_AGAIN: Final = 1.0
+_STORE_GAUGES: Final = (
+    ("apiserver_storage_size_bytes", "size_bytes", "Bytes that the log takes on the disk."),
+    ("kcp_store_revision", "revision", "The newest revision."),
+    ("kcp_store_oldest_revision", "oldest_revision", "The oldest revision that can be resumed from."),
+    ("kcp_store_pending_writes", "pending", "Keys with writes that are not durable yet."),
+)
 CUSTOM: Final = "customresources"
 """The ``resource`` label of all custom resources."""
 _REQUEST_LABELS: Final = ("verb", "group", "version", "resource", "subresource", "scope")
@@ -94,9 +100,14 @@ class Metrics:
         self._text = b""
         self._made = 0.0
 
-    def gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
-        """Add a gauge that is read when it is asked for."""
-        Gauge(name, help_text, registry=self.registry).set_function(value)
+    def follow_store(self, statistics: Callable[[], dict[str, float]]) -> None:
+        """Show a store's figures, read when they are asked for."""
+
+        def reader(field: str) -> Callable[[], float]:
+            return lambda: statistics()[field]
+
+        for name, field, help_text in _STORE_GAUGES:
+            Gauge(name, help_text, registry=self.registry).set_function(reader(field))
 
     def observe(self, info: RequestInfo | None, type_: ResourceType | None, code: int, seconds: float) -> None:
         """Count an answered request. 1.4 us."""

@@ -47,6 +47,7 @@ class ServerProcess:
         self.identity: Identity | None = None
         self.registry: Registry | None = None
         self.application: Application | None = None
+        self._statistics: Callable[[], dict[str, float]] = dict
 
     @property
     def kubeconfig(self) -> Path:
@@ -100,6 +101,7 @@ class ServerProcess:
         except OSError as error:
             raise _unwritable(error) from error
         self._stack.push_async_callback(store.close)
+        self._statistics = store.statistics
         compactor = AutoCompactor(store, retention=self.configuration.history_retention)
         compactor.start()
         self._stack.push_async_callback(compactor.stop)
@@ -125,7 +127,7 @@ class ServerProcess:
         manager = Manager(self.registry)
         await manager.start()
         self._stack.push_async_callback(manager.stop)
-        return Application(
+        application = Application(
             self.registry,
             authorizer=authorizer,
             certificates=ClientCertificates(identity.client_authority_bundles),
@@ -142,6 +144,8 @@ class ServerProcess:
                 "shutdown": lambda: "process is shutting down" if self.stopping else None,
             },
         )
+        application.metrics.follow_store(self._statistics)
+        return application
 
     def _listen(self, listener: socket.socket, application: Application, identity: Identity) -> Listening:
         return listening.Listening(

@@ -85,6 +85,7 @@ class Watches:
         latest = time.monotonic() - STALLED_AFTER
         for session in tuple(self.sessions):
             if 0.0 < session.sending_since < latest:
+                session.left = True
                 session.end(at_once=True)
 
     async def serve(
@@ -231,7 +232,7 @@ class Watches:
                 session.sending_since = now
                 await send(frames)
                 session.sending_since = 0.0
-                if now - yielded > _LOOP_SHARE:
+                if watch.pending and now - yielded > _LOOP_SHARE:
                     await asyncio.sleep(0)
                     yielded = now = clock()
             if now >= over:
