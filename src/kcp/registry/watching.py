@@ -7,7 +7,7 @@ entering it is ADDED. An event is encoded once per representation and shared by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from kcp.api import errors
@@ -96,7 +96,12 @@ class WatchStream:
         """The revision up to which everything has been handed out."""
         return self._subscription.revision
 
-    async def next(self, timeout: float) -> list[bytes]:
+    @property
+    def pending(self) -> bool:
+        """`next` has something to give without waiting."""
+        return self._initial is not None or self._subscription.pending
+
+    async def next(self, timeout: float) -> Sequence[bytes]:
         """The frames that are ready, or none after ``timeout`` seconds. Raises StatusError 410 when the place is lost."""
         if self._initial is not None:
             return self._initial_frames()
@@ -107,7 +112,13 @@ class WatchStream:
         if not events:
             return []
         if self._plain:
-            return [self._frame(event) for event in events]
+            cache = getattr(events, "cache", None)
+            if cache is None:
+                return [self._frame(event) for event in events]
+            frames = cache.get(self._frame_key)
+            if frames is None:
+                frames = cache[self._frame_key] = Frames(self._frame(event) for event in events)
+            return frames
         return [frame for event in events if (frame := self._filtered_frame(event)) is not None]
 
     def bookmark(self, *, initial_end: bool = False) -> bytes:
@@ -201,6 +212,18 @@ def _as_of(record: Record | None, revision: int) -> Record:
     return Record(record.key, revision, record.value, record.tag)
 
 
+class Frames(list[bytes]):
+    """The frames of a batch, shared by all watchers of a range that want them in one form."""
+
+    __slots__ = ("joined",)
+
+    def __init__(self, frames: Iterable[bytes]) -> None:
+        super().__init__(frames)
+        self.joined = b"".join(self)
+
+
 def joined(frames: Sequence[bytes]) -> bytes:
     """Frames as one piece of a stream."""
+    if isinstance(frames, Frames):
+        return frames.joined
     return frames[0] if len(frames) == 1 else b"".join(frames)

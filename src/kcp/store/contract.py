@@ -133,10 +133,16 @@ class Subscription(Protocol):
     def revision(self) -> int:
         """Everything of the range up to this revision has been handed out (or never matched): a safe bookmark."""
 
+    @property
+    def pending(self) -> bool:
+        """`next` has something to give without waiting."""
+
     def __aiter__(self) -> AsyncIterator[Sequence[Event]]: ...
 
     async def next(self, timeout: float | None = None) -> Sequence[Event]:
-        """The next batch, or an empty one when ``timeout`` seconds pass without an event.
+        """The next batch, or an empty one when ``timeout`` seconds (or a little less) pass without an event.
+
+        A batch may be shared with other subscriptions; where it has a ``cache`` (a dict), that is for encodings of all of it.
 
         Raises SlowConsumerError when this subscription's buffer overflowed (resume by revision), StoreClosedError at shutdown.
         """
