@@ -204,6 +204,25 @@ def test_a_list_item_without_a_defaulted_key_is_the_item_with_the_default() -> N
     assert made["spec"]["ports"] == [{"port": 80, "protocol": "TCP", "name": "http"}]
 
 
+def test_a_list_whose_items_all_go_stays_empty_where_somebody_else_made_it() -> None:
+    live = written(None, widget({"tags": ["a"]}), "writer")
+    live = applied(live, widget({"tags": ["b"]}))
+    live = written(live, changed(live, tags=["b"]), "writer")
+    assert applied(live, widget({"replicas": 1}))["spec"] == {"tags": [], "replicas": 1}
+
+
+def test_true_is_not_one_where_there_is_no_schema() -> None:
+    live = written(None, widget({"free": {"a": 1, "b": [1]}, "percent": 1}), "writer")
+    config = widget({"free": {"a": True, "b": [True]}, "percent": 1})
+    with pytest.raises(StatusError) as refusal:
+        applied(live, config)
+    fields = [cause["field"] for cause in (refusal.value.details or {})["causes"]]
+    assert fields == [".spec.free.a", ".spec.free.b"]
+    made = applied(live, config, force=True)
+    assert made["spec"]["free"]["a"] is True
+    assert made["spec"]["free"]["b"][0] is True
+
+
 def test_nested_lists_merge() -> None:
     live = applied(None, widget({"containers": [{"name": "a", "env": [{"name": "X", "value": "1"}]}]}), "one")
     made = applied(live, widget({"containers": [{"name": "a", "env": [{"name": "Y", "value": "2"}]}]}), "two")
@@ -215,6 +234,11 @@ def test_nested_lists_merge() -> None:
 def test_an_empty_map_in_a_configuration_leaves_what_is_there() -> None:
     live = written(None, widget({"template": {"color": "red"}}))
     assert applied(live, widget({"template": {}}))["spec"] == {"template": {"color": "red"}}
+
+
+def test_an_empty_list_replaces_a_map_where_there_is_no_schema() -> None:
+    live = written(None, widget({"free": {"a": {"b": 1}}}), "writer")
+    assert applied(live, widget({"free": {"a": []}}), force=True)["spec"] == {"free": {"a": []}}
 
 
 def test_null_is_a_value() -> None:

@@ -124,6 +124,12 @@ def test_values_of_other_types_than_the_schemas_count_as_one_value() -> None:
     assert owned_spec(new, "first") == {".": {}, "f:free": {}}
 
 
+def test_true_and_one_differ_where_there_is_no_schema() -> None:
+    live = written(None, widget({"replicas": 1, "free": {"a": 1, "b": {"c": [0]}}}), "first")
+    new = written(live, changed(live, free={"a": True, "b": {"c": [False]}}), "second")
+    assert owned_spec(new, "second") == {"f:free": {"f:a": {}, "f:b": {"f:c": {}}}}
+
+
 def test_items_without_a_key_make_their_list_one_value() -> None:
     live = written(None, widget({"containers": [{"image": "a"}]}), "first")
     assert owned_spec(live, "first") == {".": {}, "f:containers": {}}

@@ -209,7 +209,7 @@ def _pruned(merged: dict[str, Any], last: FieldSet, sets: list[FieldSet], type_:
     """
 
     def named(value: Any) -> FieldSet:
-        return with_named_fields(field_set_of(value, type_), type_)
+        return with_named_fields(field_set_of(value or {}, type_), type_)
 
     last = with_named_fields(last, type_)
     owned: FieldSet = {}
@@ -221,7 +221,8 @@ def _pruned(merged: dict[str, Any], last: FieldSet, sets: list[FieldSet], type_:
     going = field_sets.difference(whole, field_sets.union(named(bare), owned))
     without_unowned = remove(merged, going, type_)
     dangling = field_sets.difference(whole, named(without_unowned))
-    pruned: dict[str, Any] = remove(merged, field_sets.intersection(dangling, last), type_)
+    # where Kubernetes leaves null of a map or list that loses all its parts, it stays empty here: null breaks most schemas
+    pruned: dict[str, Any] = remove(merged, field_sets.intersection(dangling, last), type_, emptied=True)
     return pruned
 
 

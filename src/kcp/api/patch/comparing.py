@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from kcp.api.patch import field_sets
 from kcp.api.patch.field_sets import FieldSet
+from kcp.api.patch.json_patch import equal
 from kcp.api.patch.merge_types import OBJECT_META, UNTYPED, MergeType
 from kcp.api.patch.printing import go_type, plain, quoted
 
@@ -125,8 +126,10 @@ def changes(old: dict[str, Any], new: dict[str, Any], type_: MergeType, ignored:
             _compare_metadata(old.get("metadata") or {}, value or {}, taken, removed)
         elif key not in old:
             taken["f:" + key] = everything(value, fields.get(key, rest))
-        elif (before := old[key]) is not value and before != value:
-            _compare(before, value, fields.get(key, rest), "f:" + key, taken, removed)
+        elif (before := old[key]) is not value:
+            child = fields.get(key, rest)
+            if before != value or (child.loose and not equal(before, value)):
+                _compare(before, value, child, "f:" + key, taken, removed)
     for key, value in old.items():
         if key not in new and key not in skipped:
             if key == "metadata":
@@ -220,11 +223,8 @@ def _granular(value: Any, type_: MergeType) -> bool:
 def _comparable(old: Any, new: Any, old_parts: bool, new_parts: bool) -> bool:
     if old_parts and new_parts:
         return type(old) is type(new)
-    return (old_parts and _empty(new)) or (new_parts and _empty(old))
-
-
-def _empty(value: Any) -> bool:
-    return value is None or value == {} or value == []
+    whole, other = (new, old) if old_parts else (old, new)
+    return (old_parts or new_parts) and (whole is None or (not whole and type(whole) is type(other)))
 
 
 def _compare_maps(
@@ -234,8 +234,10 @@ def _compare_maps(
     for key, value in new.items():
         if key not in old:
             taken["f:" + key] = everything(value, fields.get(key, rest))
-        elif (before := old[key]) is not value and before != value:
-            _compare(before, value, fields.get(key, rest), "f:" + key, taken, removed)
+        elif (before := old[key]) is not value:
+            child = fields.get(key, rest)
+            if before != value or (child.loose and not equal(before, value)):
+                _compare(before, value, child, "f:" + key, taken, removed)
     for key, value in old.items():
         if key not in new:
             removed["f:" + key] = everything(value, fields.get(key, rest))
@@ -248,7 +250,7 @@ def _compare_lists(old: list[Any], new: list[Any], type_: MergeType, taken: Fiel
         if len(earlier) <= 1 and len(values) == 1:
             if not earlier:
                 taken[element] = everything(values[0], type_.items)
-            elif earlier[0] is not values[0] and earlier[0] != values[0]:
+            elif not equal(earlier[0], values[0]):
                 _compare(earlier[0], values[0], type_.items, element, taken, removed)
         elif len(values) == 1:  # a key that stood several times stands once
             taken[element] = everything(values[0], type_.items)

@@ -251,6 +251,8 @@ def _item(items: list[Any], token: str, path: str, name: str, *, last: bool, mis
 
 def equal(left: Any, right: Any) -> bool:
     """Whether two JSON values are equal: numbers by value, and ``true`` is not 1."""
+    if left is right:
+        return True
     if type(left) is dict:
         return (
             type(right) is dict

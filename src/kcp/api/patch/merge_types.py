@@ -48,6 +48,7 @@ class MergeType:
     atomic_map    the map is one value: it is owned and replaced as a whole
     list_keys     None: the list is one value; (): a set of scalars; else the sorted names of the fields that identify an item
     items         the type of a list's items
+    loose         whether true and 1 may take each other's place here or anywhere below: == is not enough to compare values
     key_defaults  the defaults of the fields in list_keys
     strategy      strategic merge patch: "merge", "replace" or ""
     merge_key     strategic merge patch: the field that identifies an item, or ""
@@ -60,6 +61,7 @@ class MergeType:
         "items",
         "key_defaults",
         "list_keys",
+        "loose",
         "merge_key",
         "open",
         "rest",
@@ -73,6 +75,7 @@ class MergeType:
     atomic_map: bool
     list_keys: tuple[str, ...] | None
     items: MergeType
+    loose: bool
     key_defaults: dict[str, Any]
     strategy: str
     merge_key: str
@@ -85,6 +88,7 @@ class MergeType:
         self.atomic_map = False
         self.list_keys = None
         self.items = self
+        self.loose = bool in accepts and int in accepts
         self.key_defaults = {}
         self.strategy = ""
         self.merge_key = ""
@@ -225,6 +229,33 @@ def add_type_and_metadata(made: MergeType) -> None:
     made.fields = {**made.fields, "apiVersion": _TEXT, "kind": _TEXT, "metadata": OBJECT_META}
 
 
+def _find_loose(root: MergeType) -> None:
+    """Set ``loose`` of every type that is reachable; types may refer to themselves, hence the rounds."""
+    found: dict[int, MergeType] = {}
+    waiting = [root]
+    while waiting:
+        type_ = waiting.pop()
+        if id(type_) not in found and type_ is not OBJECT_META:
+            found[id(type_)] = type_
+            type_.loose = bool in type_.accepts and int in type_.accepts
+            waiting += _parts(type_)
+    settled = False
+    while not settled:
+        settled = True
+        for type_ in found.values():
+            if not type_.loose and any(part.loose for part in _parts(type_)):
+                type_.loose, settled = True, False
+
+
+def _parts(type_: MergeType) -> list[MergeType]:
+    parts = list(type_.fields.values()) if dict in type_.accepts else []
+    if dict in type_.accepts and type_.open:
+        parts.append(type_.rest)
+    if list in type_.accepts:
+        parts.append(type_.items)
+    return parts
+
+
 _compiled: dict[bytes, MergeType] = {}
 
 
@@ -242,6 +273,7 @@ def compile_merge_type(raw_schema: dict[str, Any] | None) -> MergeType:
         made = MergeType(_ACCEPTED["object"])
         made.fields, made.rest, made.open = compiled.fields, compiled.rest, compiled.open
         add_type_and_metadata(made)
+        _find_loose(made)
         if len(_compiled) >= _CACHE_SIZE:
             del _compiled[next(iter(_compiled))]
         _compiled[digest] = made

@@ -10,6 +10,7 @@ from typing import Any
 
 from kcp.api.patch.comparing import elements_of
 from kcp.api.patch.field_sets import FieldSet
+from kcp.api.patch.json_patch import equal
 from kcp.api.patch.merge_types import MergeType
 
 
@@ -20,14 +21,14 @@ def merge(old: Any, applied: Any, type_: MergeType) -> Any:
         return merge_maps(old, applied, type_) if type(old) is dict else applied
     if kind is list and applied and type_.list_keys is not None:
         return _merge_lists(old, applied, type_) if type(old) is list and old else applied
-    if old == applied and (type(old) is bool) == (kind is bool):
+    if old == applied and (not type_.loose or equal(old, applied)):
         return old
-    if not applied and kind in (dict, list, type(None)) and _keeps_its_parts(old, type_):
+    if (applied is None or (not applied and kind in (dict, list) and type(old) is kind)) and _has_parts(old, type_):
         return old
     return applied
 
 
-def _keeps_its_parts(old: Any, type_: MergeType) -> bool:
+def _has_parts(old: Any, type_: MergeType) -> bool:
     """An empty or null configuration says nothing about the parts of a map or list that is merged part by part."""
     if type(old) is dict:
         return bool(old) and not type_.atomic_map
@@ -99,16 +100,21 @@ def _merge_lists(old: list[Any], applied: list[Any], type_: MergeType) -> list[A
     return old if same else merged
 
 
-def remove(value: Any, fields: FieldSet, type_: MergeType) -> Any:
-    """``value`` without the members of ``fields`` and all below them. A map or list that loses all its parts stays, empty."""
+def remove(value: Any, fields: FieldSet, type_: MergeType, *, emptied: bool = False) -> Any:
+    """``value`` without the members of ``fields`` and all below them.
+
+    A map or list that loses all its parts becomes null, or with ``emptied`` stays empty.
+    """
     if type(value) is dict and not type_.atomic_map:
-        return _remove_from_map(value, fields, type_)
-    if type(value) is list and type_.list_keys is not None:
-        return _remove_from_list(value, fields, type_)
-    return value
+        made: Any = _remove_from_map(value, fields, type_, emptied)
+    elif type(value) is list and type_.list_keys is not None:
+        made = _remove_from_list(value, fields, type_, emptied)
+    else:
+        return value
+    return made if made or emptied else None
 
 
-def _remove_from_map(value: dict[str, Any], fields: FieldSet, type_: MergeType) -> dict[str, Any]:
+def _remove_from_map(value: dict[str, Any], fields: FieldSet, type_: MergeType, emptied: bool) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     same = True
     for key, child in value.items():
@@ -117,14 +123,14 @@ def _remove_from_map(value: dict[str, Any], fields: FieldSet, type_: MergeType) 
             if not node or "." in node:
                 same = False
                 continue
-            made = remove(child, node, type_.field(key))
+            made = remove(child, node, type_.field(key), emptied=emptied)
             if made is not child:
                 same, child = False, made
         kept[key] = child
     return value if same else kept
 
 
-def _remove_from_list(value: list[Any], fields: FieldSet, type_: MergeType) -> list[Any]:
+def _remove_from_list(value: list[Any], fields: FieldSet, type_: MergeType, emptied: bool) -> list[Any]:
     kept: list[Any] = []
     same = True
     for element, item in zip(elements_of(value, type_) or [""] * len(value), value, strict=True):
@@ -133,7 +139,7 @@ def _remove_from_list(value: list[Any], fields: FieldSet, type_: MergeType) -> l
             if not node or "." in node:
                 same = False
                 continue
-            made = remove(item, node, type_.items)
+            made = remove(item, node, type_.items, emptied=emptied)
             if made is not item:
                 same, item = False, made
         kept.append(item)
