@@ -1,0 +1,157 @@
+"""A bare HTTPS client over asyncio for tests that load, kill or feed nonsense to a server: it sends what it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from kcp.testing import Server
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server as its clients see it, and the token they show."""
+
+    host: str
+    port: int
+    token: str
+    trust: ssl.SSLContext
+
+    @classmethod
+    def of(cls, server: Server) -> Self:
+        """The administrator's view of a running server."""
+        parts = urlsplit(server.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        trust = ssl.create_default_context(cafile=str(server.certificate_authority))
+        return cls(parts.hostname, parts.port, server.token, trust)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Connection:
+    """One keep-alive connection of HTTP/1.1."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.reader: asyncio.StreamReader
+        self.writer: asyncio.StreamWriter
+
+    async def __aenter__(self) -> Self:
+        address = self.address
+        self.reader, self.writer = await asyncio.open_connection(
+            address.host, address.port, ssl=address.trust, limit=1 << 24
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Not a polite end: a server that is sending a watch does not take part in one, and asyncio waits half a minute.
+        self.writer.transport.abort()
+
+    async def request(
+        self, method: str, path: str, body: Any = None, *, media_type: str = JSON, **headers: str
+    ) -> Answer:
+        """Send one request and read its answer. Raises OSError or EOFError when the connection breaks off."""
+        await self.send(method, path, body, media_type=media_type, **headers)
+        return await self.answer(method)
+
+    async def send(self, method: str, path: str, body: Any = None, *, media_type: str = JSON, **headers: str) -> None:
+        """Send one request. A body of bytes goes out as it is, anything else as JSON."""
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        found = {"Host": self.address.host, "Authorization": f"Bearer {self.address.token}"}
+        if body is not None:
+            found |= {"Content-Type": media_type, "Content-Length": str(len(data))}
+        found |= {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in found.items()), "", ""]
+        await self.send_bytes("\r\n".join(lines).encode("latin-1") + data)
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send whatever bytes."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        """Read the head of an answer."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {}
+        for line in head[1:]:
+            name, colon, value = line.partition(":")
+            if colon:
+                headers[name.lower()] = value.strip()
+        return int(head[0].split(" ", 2)[1]), headers
+
+    async def answer(self, method: str = "GET") -> Answer:
+        """Read one answer."""
+        status, headers = await self.head()
+        if method == "HEAD" or status in (204, 304):
+            return Answer(status, headers, b"")
+        if "content-length" in headers:
+            return Answer(status, headers, await self.reader.readexactly(int(headers["content-length"])))
+        return Answer(status, headers, b"".join([piece async for piece in self.chunks()]))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The parts of a chunked body. Raises EOFError when it breaks off before its end."""
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
+            yield (await self.reader.readexactly(size + 2))[:-2]
+        await self.reader.readuntil(b"\r\n")
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """The lines of a chunked body: a watch's events."""
+        rest = b""
+        async for piece in self.chunks():
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                yield line
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    """A ConfigMap."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def definition(
+    plural: str, kind: str, *, group: str = "example.com", schema: dict[str, Any] | None = None, **spec: Any
+) -> dict[str, Any]:
+    """A CustomResourceDefinition of one version."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema or anything}}
+    names = {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version], **spec},
+    }
+
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def resident_bytes(process: int) -> int:
+    """The memory of a process that is in RAM."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError(f"process {process} has no VmRSS")

@@ -1,0 +1,255 @@
+"""`kill -9` under load: what was acknowledged is there afterwards, and nothing else has changed.
+
+The default run kills a few times. `KCP_CRASH_ROUNDS=200` makes a soak of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kcp.testing import Server
+from tests.clients import DEFINITIONS, Address, Connection, config_map, definition
+from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
+
+ROUNDS = int(os.environ.get("KCP_CRASH_ROUNDS", "5"))
+CLUSTERS = ("alpha", "beta", "gamma-1", "root")
+COLLECTIONS = {
+    "configmaps": "/api/v1/namespaces/default/configmaps",
+    "widgets": "/apis/example.com/v1/namespaces/default/widgets",
+}
+ACROSS = {"configmaps": "/clusters/*/api/v1/configmaps", "widgets": "/clusters/*/apis/example.com/v1/widgets"}
+WRITERS = 12
+OBJECTS_OF_A_WRITER = 6
+BROKEN = (OSError, EOFError)
+
+
+class Writer:
+    """A client with objects of its own that writes as fast as it is answered, until the connection breaks."""
+
+    def __init__(self, number: int, ledger: Ledger, seed: int) -> None:
+        self.number = number
+        self.ledger = ledger
+        self.random = random.Random(seed)
+        self.steps = 0
+
+    async def run(self, address: Address) -> None:
+        try:
+            async with Connection(address) as connection:
+                while True:
+                    await self._write(connection)
+        except BROKEN:
+            return
+
+    def _any_key(self) -> Key:
+        pick = self.random
+        resource = pick.choice(tuple(COLLECTIONS))
+        return Key(resource, pick.choice(CLUSTERS), f"w{self.number}-{pick.randrange(OBJECTS_OF_A_WRITER)}")
+
+    async def _write(self, connection: Connection) -> None:
+        key = self._any_key()
+        self.steps += 1
+        step = f"{self.number}.{self.steps}"
+        state = self.ledger.states.setdefault(key, None)
+        collection = f"/clusters/{key.cluster}{COLLECTIONS[key.resource]}"
+        path = f"{collection}/{key.name}"
+        body = self._object(key, step)
+        if state is None:
+            self.ledger.doubtful[key] = step
+            answer = await connection.request("POST", collection, body)
+        elif self.random.random() < 0.2:
+            self.ledger.doubtful[key] = None
+            answer = await connection.request("DELETE", path)
+        elif self.random.random() < 0.5:
+            self.ledger.doubtful[key] = step
+            part = {field: value for field, value in body.items() if field in ("data", "spec")}
+            answer = await connection.request("PATCH", path, part, media_type="application/merge-patch+json")
+        else:
+            self.ledger.doubtful[key] = step
+            body["metadata"]["resourceVersion"] = str(state.revision)
+            answer = await connection.request("PUT", path, body)
+        assert answer.status in (200, 201), (key, answer)
+        self.ledger.acknowledge(key, state_of(answer.json) if self.ledger.doubtful[key] else None)
+
+    @staticmethod
+    def _object(key: Key, step: str) -> dict[str, object]:
+        if key.resource == "configmaps":
+            return config_map(key.name, step=step, filling="x" * 500)
+        metadata = {"name": key.name}
+        return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": metadata, "spec": {"step": step}}
+
+
+async def observe(observer: Observer, address: Address) -> None:
+    """Watch from where the observer is until the connection breaks or the end is cancelled."""
+    path = f"{ACROSS[observer.resource]}?watch=true&allowWatchBookmarks=true&resourceVersion={observer.last}"
+    try:
+        async with Connection(address) as connection:
+            await connection.send("GET", path)
+            status, headers = await connection.head()
+            assert status == 200, headers
+            observer.connections += 1
+            async for line in connection.lines():
+                observer.take(json.loads(line))
+    except BROKEN:
+        return
+
+
+async def load(server: Server, ledger: Ledger, observers: list[Observer], seconds: float, seed: int) -> None:
+    """Write and watch, and kill the server in the midst of it."""
+    address = Address.of(server)
+    writers = [Writer(number, ledger, seed * 1000 + number) for number in range(WRITERS)]
+    work = [asyncio.create_task(writer.run(address)) for writer in writers]
+    work += [asyncio.create_task(observe(observer, address)) for observer in observers]
+    await asyncio.sleep(seconds)
+    os.kill(server.process_id, signal.SIGKILL)
+    await asyncio.gather(*work)
+
+
+async def found_now(connection: Connection) -> tuple[dict[Key, State], int]:
+    """All objects by key, and the newest revision of the lists."""
+    found, revision = {}, 0
+    for resource, path in ACROSS.items():
+        answer = await connection.request("GET", path)
+        assert answer.status == 200, answer
+        found |= {key_of(resource, item): state_of(item) for item in answer.json["items"]}
+        revision = max(revision, int(answer.json["metadata"]["resourceVersion"]))
+    return found, revision
+
+
+async def check(server: Server, ledger: Ledger) -> None:
+    """Compare the server with the ledger, over every way to read."""
+    async with Connection(Address.of(server)) as connection:
+        found, revision = await found_now(connection)
+        assert ledger.compare(found) == []
+        assert revision >= ledger.revision
+        for key, state in random.Random(revision).sample(sorted(found.items()), min(20, len(found))):
+            path = f"/clusters/{key.cluster}{COLLECTIONS[key.resource]}/{key.name}"
+            assert state_of((await connection.request("GET", path)).json) == state
+        fresh = f"fresh-{revision}"
+        answer = await connection.request(
+            "POST", f"/clusters/other{COLLECTIONS['configmaps']}", config_map(fresh, step="0")
+        )
+        assert answer.status == 201
+        key = Key("configmaps", "other", fresh)
+        assert state_of(answer.json).revision > revision
+        ledger.acknowledge(key, state_of(answer.json))
+
+
+async def catch_up(server: Server, ledger: Ledger, observers: list[Observer]) -> None:
+    """Let the observers resume once more, and compare their story with the ledger and with the lists."""
+    address = Address.of(server)
+    async with Connection(address) as connection:
+        found, _ = await found_now(connection)
+    for observer in observers:
+        task = asyncio.create_task(observe(observer, address))
+        newest = max((state.revision for key, state in found.items() if key.resource == observer.resource), default=0)
+        async with asyncio.timeout(20):
+            expected = {key: state for key, state in found.items() if key.resource == observer.resource}
+            while observer.states != expected:
+                assert not task.done() or task.exception() is None
+                await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.wait((task,))
+        assert observer.last >= newest
+        assert observer.problems == []
+        assert observer.missed(ledger) == []
+
+
+def identity(server: Server) -> tuple[object, bytes, object]:
+    """What clients have stored of a server: its users, its authority, and the UID of what is there from the start."""
+
+    async def uid() -> object:
+        async with Connection(Address.of(server)) as connection:
+            return (await connection.request("GET", "/api/v1/namespaces/default")).json["metadata"]["uid"]
+
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    return config["users"], server.certificate_authority.read_bytes(), asyncio.run(uid())
+
+
+def kill_while_starting(server: Server, seconds: float) -> None:
+    """A start that does not get far."""
+    process = subprocess.Popen(server.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+async def prepare(server: Server) -> int:
+    """The custom resources, in every logical cluster; the revision from which to watch."""
+    async with Connection(Address.of(server)) as connection:
+        for cluster in CLUSTERS:
+            made = await connection.request(
+                "POST", f"/clusters/{cluster}{DEFINITIONS}", definition("widgets", "Widget")
+            )
+            assert made.status == 201, made
+        return (await found_now(connection))[1]
+
+
+@pytest.mark.timeout(60 + 10 * ROUNDS)
+def test_nothing_acknowledged_is_lost_and_watchers_see_each_change_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = Ledger()
+    pick = random.Random(7)
+    with Server(root_directory=tmp_path, in_process=False) as server:
+        first = asyncio.run(prepare(server))
+        observers = [Observer(resource, first) for resource in COLLECTIONS]
+        before = identity(server)
+        for number in range(ROUNDS):
+            asyncio.run(load(server, ledger, observers, pick.uniform(0.3, 1.2), number))
+            server.stop()
+            kill_while_starting(server, pick.uniform(0.1, 0.8))
+            server.start()
+            assert identity(server) == before
+            asyncio.run(check(server, ledger))
+        asyncio.run(catch_up(server, ledger, observers))
+        assert all(observer.connections == ROUNDS + 1 for observer in observers)
+    assert ledger.acknowledged > 100 * ROUNDS
+    with capsys.disabled():
+        print(f"\ncrash: {ROUNDS} kills, {ledger.acknowledged} acknowledged writes, none lost")
+
+
+def test_a_place_that_was_compacted_is_410_after_a_kill(tmp_path: Path) -> None:
+    arguments = ("--history-retention", "1s")
+
+    async def main(server: Server, since: str) -> str:
+        async with Connection(Address.of(server)) as connection:
+            async with asyncio.timeout(20):
+                while True:
+                    await connection.request(
+                        "PATCH",
+                        f"{COLLECTIONS['configmaps']}/a",
+                        {"data": {"step": since}},
+                        media_type="application/merge-patch+json",
+                    )
+                    answer = await connection.request(
+                        "GET", f"/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion={since}"
+                    )
+                    assert answer.status == 200, answer
+                    first = json.loads(answer.body.splitlines()[0])
+                    if first["type"] == "ERROR":
+                        assert (first["object"]["code"], first["object"]["reason"]) == (410, "Expired")
+                        return str(first["object"]["message"])
+
+    async def create(server: Server) -> str:
+        async with Connection(Address.of(server)) as connection:
+            answer = await connection.request("POST", COLLECTIONS["configmaps"], config_map("a", step="0"))
+            return str(answer.json["metadata"]["resourceVersion"])
+
+    with Server(root_directory=tmp_path, in_process=False, arguments=arguments) as server:
+        since = asyncio.run(create(server))
+        said = asyncio.run(main(server, since))
+        os.kill(server.process_id, signal.SIGKILL)
+        server.stop()
+        server.start()
+        assert asyncio.run(main(server, since)).partition("(")[0] == said.partition("(")[0]
