@@ -18,6 +18,7 @@ import yaml
 
 from kcp.testing import Server
 from tests.clients import DEFINITIONS, Address, Connection, config_map, definition
+from tests.conftest import Report
 from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
 
 ROUNDS = int(os.environ.get("KCP_CRASH_ROUNDS", "5"))
@@ -196,9 +197,7 @@ async def prepare(server: Server) -> int:
 
 
 @pytest.mark.timeout(60 + 10 * ROUNDS)
-def test_nothing_acknowledged_is_lost_and_watchers_see_each_change_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_acknowledged_is_lost_and_watchers_see_each_change_once(tmp_path: Path, measured: Report) -> None:
     ledger = Ledger()
     pick = random.Random(7)
     with Server(root_directory=tmp_path, in_process=False) as server:
@@ -215,8 +214,7 @@ def test_nothing_acknowledged_is_lost_and_watchers_see_each_change_once(
         asyncio.run(catch_up(server, ledger, observers))
         assert all(observer.connections == ROUNDS + 1 for observer in observers)
     assert ledger.acknowledged > 100 * ROUNDS
-    with capsys.disabled():
-        print(f"\ncrash: {ROUNDS} kills, {ledger.acknowledged} acknowledged writes, none lost")
+    measured(f"crash: {ROUNDS} kills, {ledger.acknowledged} acknowledged writes, none lost")
 
 
 def test_a_place_that_was_compacted_is_410_after_a_kill(tmp_path: Path) -> None:
