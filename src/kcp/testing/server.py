@@ -99,7 +99,9 @@ class Server:
 
     @property
     def _cluster(self) -> dict[str, Any]:
-        return next(entry["cluster"] for entry in self._admin["clusters"] if entry["name"] == "admin")
+        """The kubeconfig's entry that has no path: the default logical cluster."""
+        clusters: list[dict[str, Any]] = [entry["cluster"] for entry in self._admin["clusters"]]
+        return min(clusters, key=lambda cluster: len(cluster["server"]))
 
     @property
     def process_id(self) -> int:
