@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kcp.api.errors import StatusError
 from tests.registry.world import World, config_map, refused, scenario, widget
 
 
@@ -48,11 +47,9 @@ async def test_a_compacted_token_is_expired_and_a_fresh_one_goes_on(world: World
     first = await world.list(world.config_maps, limit=2)
     await world.delete(world.config_maps, "c")
     await world.registry.store.compact(world.registry.store.revision)
-    try:
+    with refused(410, "Expired") as caught:
         await world.list(world.config_maps, continue_token=first["metadata"]["continue"])
-    except StatusError as error:
-        assert (error.code, error.reason) == (410, "Expired")
-        fresh = error.status()["metadata"]["continue"]
+    fresh = caught.value.status()["metadata"]["continue"]
     rest = await world.list(world.config_maps, continue_token=fresh)
     assert [item["metadata"]["name"] for item in rest["items"]] == ["d", "e"]
 

@@ -153,9 +153,9 @@ async def _apply(
             return new
         new = dict(new, metadata=dict(new["metadata"]))
         quiet = RequestContext(context.user, context.cluster, field_validation="Ignore")
-        new = orjson.loads(orjson.dumps(new))
-        pipeline.shape(new, type_, quiet, [])
-        return new
+        copy: Object = orjson.loads(orjson.dumps(new))
+        pipeline.shape(copy, type_, quiet, [])
+        return copy
 
     return await writer.change(
         context, target, transform, resource_version=pinned, may_create=not target.subresource, owned=True

@@ -45,11 +45,11 @@ def check_kind(obj: Object, type_: ResourceType) -> None:
 
 def metadata_of(obj: Object) -> dict[str, Any]:
     """The object's metadata, made if absent. Raises StatusError 400 where its members have other JSON types than ObjectMeta's."""
-    meta = obj.get("metadata")
+    meta: dict[str, Any] | None = obj.get("metadata")
     if meta is None:
         meta = obj["metadata"] = {}
     metadata.check_meta_types(meta)
-    return meta  # type: ignore[no-any-return]
+    return meta
 
 
 def check_place(meta: dict[str, Any], target: Target) -> None:

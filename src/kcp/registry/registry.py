@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from kcp.api import documents, errors
-from kcp.api.patch import json_patch, merge_patch, strategic_merge
+from kcp.api.patch import json_patch, merge_patch, merge_types, strategic_merge
 from kcp.registry import admission, listing, patching, pipeline, scale
 from kcp.registry.catalog import Catalog
 from kcp.registry.deleting import Deleted, Deleter
@@ -185,7 +185,7 @@ def _patched_scale(old: Object, media_type: str, body: Any) -> Any:
     if media_type == patching.JSON_PATCH:
         return json_patch.apply(old, body)
     if media_type == patching.STRATEGIC_MERGE_PATCH:
-        return strategic_merge.apply(old, body, strategic_merge.UNTYPED)
+        return strategic_merge.apply(old, body, merge_types.UNTYPED)
     if media_type == patching.MERGE_PATCH:
         return merge_patch.apply(old, body)
     merged: Any = merge_patch.apply(old, {"spec": body.get("spec") or {}} if isinstance(body, dict) else body)

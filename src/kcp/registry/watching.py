@@ -112,10 +112,10 @@ class WatchStream:
         if not events:
             return []
         if self._plain:
-            cache = getattr(events, "cache", None)
+            cache: dict[object, Any] | None = getattr(events, "cache", None)
             if cache is None:
                 return [self._frame(event) for event in events]
-            frames = cache.get(self._frame_key)
+            frames: Frames | None = cache.get(self._frame_key)
             if frames is None:
                 frames = cache[self._frame_key] = Frames(self._frame(event) for event in events)
             return frames
