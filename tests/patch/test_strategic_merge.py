@@ -118,6 +118,10 @@ def test_set_element_order_alone_arranges_what_is_there() -> None:
     assert made == {"tags": ["c", "b", "a"]}
 
 
+def test_null_removes_a_list_whatever_its_order() -> None:
+    assert patched({"tags": ["a"]}, {"tags": None, "$setElementOrder/tags": ["a"]}) == {}
+
+
 def test_set_element_order_works_with_deletions() -> None:
     old = {"containers": [{"name": name} for name in "abc"]}
     patch = {

