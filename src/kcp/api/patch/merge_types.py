@@ -240,9 +240,10 @@ def _find_loose(root: MergeType) -> None:
             type_.loose = bool in type_.accepts and int in type_.accepts
             waiting += _parts(type_)
     settled = False
+    parts_first = list(reversed(found.values()))
     while not settled:
         settled = True
-        for type_ in found.values():
+        for type_ in parts_first:
             if not type_.loose and any(part.loose for part in _parts(type_)):
                 type_.loose, settled = True, False
 
