@@ -37,7 +37,7 @@ SendFrames = Callable[[Sequence[bytes]], Awaitable[None]]
 class Session:
     """One running watch, and the means to end it from elsewhere."""
 
-    __slots__ = ("_task", "ended", "events", "exchange", "left", "sending_since", "transport", "waiting")
+    __slots__ = ("_task", "cut", "ended", "events", "exchange", "left", "sending_since", "transport", "waiting")
 
     def __init__(self, exchange: Exchange, transport: str) -> None:
         self._task = asyncio.current_task()
@@ -46,6 +46,7 @@ class Session:
         self.ended = False
         self.waiting = False
         self.left = False
+        self.cut = False
         self.sending_since = 0.0
         self.events = 0
 
@@ -57,6 +58,7 @@ class Session:
     def end(self, *, at_once: bool = False) -> None:
         """End the stream: after the piece that is being sent, or without waiting for that."""
         already, self.ended = self.ended, True
+        self.cut = self.cut or at_once
         if self._task is not None and ((self.waiting and not already) or at_once):
             self._task.cancel()
 
@@ -85,7 +87,6 @@ class Watches:
         latest = time.monotonic() - STALLED_AFTER
         for session in tuple(self.sessions):
             if 0.0 < session.sending_since < latest:
-                session.left = True
                 session.end(at_once=True)
 
     async def serve(
@@ -102,8 +103,8 @@ class Watches:
         seconds = self._lifetime(exchange)
         watch = await self._open(context, target, options, representation)
         exchange.stream = True
-        await exchange.begin(200, b"application/json")
         if isinstance(watch, errors.StatusError):
+            await exchange.begin(200, b"application/json")
             await exchange.finish(error_frame(watch))
             return
 
@@ -112,11 +113,12 @@ class Watches:
 
         transport = "HTTP/2" if exchange.scope["http_version"].startswith("2") else "HTTP/1.1"
         try:
-            await exchange.send_more(b"")
-            left = await self._run(exchange, transport, watch, seconds, options.allow_bookmarks, send)
+            await exchange.begin(200, b"application/json")
+            await exchange.send_more(b"")  # the head goes out with the first part of the body
+            session = await self._run(exchange, transport, watch, seconds, options.allow_bookmarks, send)
         finally:
             watch.close()
-        if not left:
+        if not session.cut:
             await exchange.finish()
 
     async def serve_messages(
@@ -136,8 +138,8 @@ class Watches:
         seconds = self._lifetime(exchange)
         watch = await self._open(context, target, options, representation)
         exchange.stream = True
-        await accept()
         if isinstance(watch, errors.StatusError):
+            await accept()
             await send_text(error_frame(watch))
             return False
 
@@ -146,9 +148,11 @@ class Watches:
                 await send_text(frame)
 
         try:
-            return await self._run(exchange, "WebSocket", watch, seconds, options.allow_bookmarks, send)
+            await accept()
+            session = await self._run(exchange, "WebSocket", watch, seconds, options.allow_bookmarks, send)
         finally:
             watch.close()
+        return session.left or session.cut
 
     def _lifetime(self, exchange: Exchange) -> float:
         """How long a watch may last: what the client asks for, or a random time so that not all come back at once."""
@@ -175,8 +179,8 @@ class Watches:
         seconds: float,
         bookmarks: bool,
         send: SendFrames,
-    ) -> bool:
-        """Send what a watch gives until it ends; returns for every end that is not a failure: whether the client has left."""
+    ) -> Session:
+        """Send what a watch gives until it ends; returns for every end that is not a failure."""
         session = Session(exchange, transport)
         gone = asyncio.ensure_future(exchange.disconnected())
         gone.add_done_callback(session.client_left)
@@ -202,7 +206,7 @@ class Watches:
                 labels = type_labels(exchange.type)
                 self._metrics.watch_events.labels(*labels).inc(session.events)
                 self._metrics.watch_bytes.labels(*labels).inc(exchange.sent)
-        return session.left
+        return session
 
     async def _pump(
         self, session: Session, watch: WatchStream, seconds: float, bookmarks: bool, send: SendFrames
