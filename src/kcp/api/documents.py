@@ -81,7 +81,7 @@ def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
     except orjson.JSONDecodeError as error:
         if not body.strip():
             raise errors.bad_request("the body of the request is empty") from error
-        if "recursion" in str(error).lower():
+        if "depth limit" in str(error):
             raise _too_deep() from error
         raise errors.bad_request(f"the body of the request is not valid JSON: {error}") from error
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:

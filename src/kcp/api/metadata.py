@@ -103,7 +103,11 @@ def new_uid() -> str:
 
 
 # a forked child must not draw the parent's identities
-os.register_at_fork(after_in_child=_uids.clear)
+def _forget_uids() -> None:
+    _uids.clear()
+
+
+os.register_at_fork(after_in_child=_forget_uids)
 
 
 def generate_name(prefix: str) -> str:

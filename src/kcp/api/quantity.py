@@ -1,7 +1,7 @@
 """Quantities: numbers with a unit's prefix, as ``100m``, ``1.5Gi`` or ``12e6``.
 
-Follows k8s.io/apimachinery's ``resource.Quantity``: what parses, the rounding up to nano, the cap at 2^63-1, and the canonical
-text in the format that the quantity was given in. The value itself is exact.
+Follows k8s.io/apimachinery's ``resource.Quantity``: what parses, the rounding up to nano, the cap of binary ones at 2^63-1, and
+the canonical text in the format that the quantity was given in. The value itself is exact.
 """
 
 from __future__ import annotations
@@ -107,11 +107,12 @@ def parse_quantity(text: str) -> Quantity:
         raise ValueError(_WRONG_FORMAT)
     scale, form = _scale(suffix)
     value = Fraction(int(whole + fraction or "0"), 10 ** len(fraction)) * scale
-    # finer than nano is rounded away from zero, larger than 64 bits is capped
+    # finer than nano is rounded away from zero; binary quantities are capped at 64 bits
     value = Fraction(-(-value * _NANO // 1), _NANO)
     if form is Format.BINARY and value < 1:
         form = Format.DECIMAL
-    value = min(value, Fraction(_MAX))
+    if form is Format.BINARY:
+        value = min(value, Fraction(_MAX))
     return Quantity(-value if sign == "-" else value, form)
 
 
@@ -123,11 +124,12 @@ def _scale(suffix: str) -> tuple[Fraction, Format]:
     exponent = _EXPONENT.fullmatch(suffix)
     if exponent is None:
         raise ValueError(_WRONG_SUFFIX if re.fullmatch(r"[eEinumkKMGTP]*[-+]?[0-9]*", suffix) else _WRONG_FORMAT)
-    power = int(exponent[1]) if len(exponent[1]) < 12 else (-_MAX if exponent[1][0] == "-" else _MAX)
-    if not -(1 << 31) <= power < 1 << 31:
-        raise ValueError(_WRONG_SUFFIX)
-    # beyond these bounds every mantissa of MAX_LENGTH digits is rounded to nano, or capped, all the same
-    return Fraction(10) ** max(min(power, 2 * MAX_LENGTH), -2 * MAX_LENGTH), Format.EXPONENT
+    digits = exponent[1]
+    # below the lower bound every mantissa of MAX_LENGTH digits is rounded to nano; above the upper nothing is measured
+    power = max(int(digits), -2 * MAX_LENGTH)
+    if power > 2 * MAX_LENGTH:
+        raise ValueError("unable to parse numeric part of quantity")
+    return Fraction(10) ** power, Format.EXPONENT
 
 
 def canonical(quantity: Quantity) -> str:
