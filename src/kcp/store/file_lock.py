@@ -8,23 +8,33 @@ from pathlib import Path
 
 
 class StoreLockedError(Exception):
-    """Another process has the store open."""
+    """Another process (or another store in this one) has the file open."""
 
 
 class FileLock:
-    """Held from construction to `release`. Raises StoreLockedError."""
+    """Held from construction to `release`.
+
+    Raises StoreLockedError when it is taken, OSError when the lock file cannot be made.
+    """
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
             os.close(self._descriptor)
             who = f"process {holder}" if holder else "another process"
             raise StoreLockedError(f"{path.parent} is in use by {who}") from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            os.close(self._descriptor)
+            raise
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            # a full disk must not keep the server from starting: the number only serves the message above
+            return
 
     def release(self) -> None:
         """Give the lock back."""
