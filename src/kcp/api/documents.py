@@ -114,7 +114,7 @@ def _keys_are_distinct(body: bytes, value: Any) -> bool:
     """Whether no key stands twice in one object; False when only a second reading can tell.
 
     Where no colon follows white space, each key ends in ``":``, and a string holds that only after a backslash. Written anew,
-    a value has as many keys as its text had, unless one stood twice. 3 us for 1 kB; the reading with pairs takes 42.
+    a value has as many keys as its text had, unless one stood twice. 9 us for 1 kB; the reading with pairs takes 42.
     """
     if b" :" in body or b"\n:" in body or b"\t:" in body or b"\r:" in body or b'\\\\":' in body:
         return False
