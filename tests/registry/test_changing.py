@@ -176,3 +176,44 @@ async def test_versions_share_objects(world: World) -> None:
     changed = await world.patch(second, "w", {"spec": {"size": 4}})
     assert changed["apiVersion"] == "example.com/v2"
     assert (await world.get(world.widgets, "w"))["spec"] == {"size": 4, "color": "red"}
+
+
+@scenario
+async def test_one_and_true_are_different_values(world: World) -> None:
+    await world.define(LOOSE)
+    loose = world.type("loose", "example.com")
+    await world.create(loose, {"metadata": {"name": "l"}, "spec": {"value": 1}})
+    changed = await world.patch(loose, "l", {"spec": {"value": True}})
+    assert changed["spec"]["value"] is True
+    assert (await world.get(loose, "l"))["spec"]["value"] is True
+
+
+@scenario
+async def test_managers_of_versions_that_are_no_longer_served_are_forgotten(world: World) -> None:
+    made = await world.define()
+    second = world.type("widgets", "example.com", "v2")
+    await world.create(second, {"metadata": {"name": "w"}, "spec": {"size": 1}}, field_manager="old")
+    made["spec"]["versions"][1]["served"] = False
+    await world.update(world.type("customresourcedefinitions", "apiextensions.k8s.io"), made)
+    changed = await world.patch(world.widgets, "w", {"spec": {"size": 2}}, field_manager="new")
+    assert [entry["manager"] for entry in changed["metadata"]["managedFields"]] == ["new"]
+
+
+LOOSE = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: loose.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: loose, singular: loose, kind: Loose}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
+"""

@@ -148,6 +148,7 @@ async def _apply(
             subresource=target.subresource,
             now=metadata.now(),
             reset_fields=reset,
+            served_versions=type_.served_versions or None,
         )
         if new is old:
             return new

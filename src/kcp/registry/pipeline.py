@@ -120,6 +120,7 @@ def own_fields(live: Object | None, obj: Object, target: Target, context: Reques
         subresource=target.subresource,
         now=metadata.now(),
         reset_fields=reset,
+        served_versions=type_.served_versions or None,
     )
     if managed:
         obj["metadata"]["managedFields"] = managed

@@ -67,6 +67,8 @@ class ResourceType:
     selectable_fields: tuple[SelectableField, ...] = ()
     storage: str = ""
     storage_version: str = ""
+    served_versions: tuple[str, ...] = ()
+    """The apiVersions in which the objects are served; field managers of others are forgotten."""
     builtin: bool = False
     terminating: bool = False
     """The definition is being deleted: objects go, and none comes."""
@@ -159,6 +161,7 @@ def from_definition(
     group = spec.get("group", "")
     storage_version = next(version["name"] for version in spec["versions"] if version.get("storage"))
     resource = GroupResource(group, names["plural"])
+    served = tuple(version["name"] for version in spec["versions"] if version.get("served"))
     types = []
     for version in spec["versions"]:
         if not version.get("served"):
@@ -188,6 +191,7 @@ def from_definition(
                 ),
                 storage=extension.get("storage", str(resource)),
                 storage_version=storage_version,
+                served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
                 builtin=builtin,
                 terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
                 deprecation_warning=warning,
