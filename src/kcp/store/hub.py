@@ -67,6 +67,11 @@ class HubSubscription:
         return self._range
 
     @property
+    def pending(self) -> bool:
+        """`next` has something to give without waiting."""
+        return bool(self._buffer) or self._history is not None or self._lost
+
+    @property
     def revision(self) -> int:
         """Everything of the range up to here has been handed out."""
         if self._buffer or self._history is not None or self._lost or self._closed:
