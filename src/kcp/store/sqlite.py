@@ -39,6 +39,7 @@ from kcp.store.file_lock import FileLock, StoreLockedError
 from kcp.store.hub import Hub, HubSubscription, Past
 from kcp.store.overlay import Overlay
 from kcp.store.reading import Reader
+from kcp.store.recent_reads import RecentReads
 from kcp.store.tables import MAX_CHANGES, ORDINAL_BITS, ForeignFileError, NewerFormatError
 from kcp.store.writer import Pending, Row, Writer
 
@@ -109,6 +110,7 @@ class SQLiteStore:
         self._hub = Hub(revision)
         self._changes = RecentChanges(revision)
         self._overlay = Overlay()
+        self._recent = RecentReads()
         self._assigned = revision
         self._epoch = 0
         self._closed = False
@@ -161,7 +163,7 @@ class SQLiteStore:
         """The durable current value."""
         if self._overlay.keys and (found := self._overlay.keys.get(key)) is not None:
             return found.durable
-        return self._reader.newest(key)[0]
+        return self._committed(key)[0]
 
     def latest(self, key: Key) -> Record | None:
         """The newest value, durable or on its way."""
@@ -170,7 +172,14 @@ class SQLiteStore:
     def _newest(self, key: Key) -> tuple[Record | None, int]:
         if self._overlay.keys and (found := self._overlay.keys.get(key)) is not None:
             return found.latest, found.position
-        return self._reader.newest(key)
+        return self._committed(key)
+
+    def _committed(self, key: Key) -> tuple[Record | None, int]:
+        found = self._recent.get(key)
+        if found is None:
+            found = self._reader.newest(key)
+            self._recent.remember(key, found)
+        return found
 
     def scan(
         self, range_: Range, *, limit: int = 0, after: Key | None = None, at: int | None = None, count: bool = True
@@ -252,6 +261,7 @@ class SQLiteStore:
         events: list[Event],
     ) -> None:
         key, value, _, tag, final, lifetime = change
+        self._recent.forget(key, None)
         position = (revision << ORDINAL_BITS) + len(rows)
         if value is None:
             deleted = before if final is None else Record(key, revision, final, tag)
