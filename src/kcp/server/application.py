@@ -80,22 +80,29 @@ class Application:
 
     async def _http(self, exchange: Exchange) -> None:
         try:
+            await self._answer(exchange)
+        except TruncatedAnswerError as error:
+            logger.warning("an answer broke off: %s", error)
+            raise
+        except ClientGoneError as error:
+            logger.debug("a client left before it was answered: %s", error)
+        finally:
+            self.finish(exchange)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        """Serve, or refuse. Raises TruncatedAnswerError and ClientGoneError, also from the sending of a refusal."""
+        try:
             await self._serve(exchange)
         except errors.StatusError as error:
             await self.refuse(exchange, error)
         except (StoreClosedError, StoreUnavailableError) as error:
             logger.error("the log is not available: %s", error)
             await self.refuse(exchange, errors.service_unavailable(f"the log is not available: {error}"))
-        except TruncatedAnswerError as error:
-            logger.warning("an answer broke off: %s", error)
+        except (TruncatedAnswerError, ClientGoneError):
             raise
-        except ClientGoneError as error:
-            logger.debug("a client left before it was answered: %s", error)
         except Exception as error:
             logger.exception("a request failed: %s %s", exchange.scope["method"], exchange.scope["path"])
             await self.refuse(exchange, errors.internal_error(f"{type(error).__name__} while serving the request"))
-        finally:
-            self.finish(exchange)
 
     async def refuse(self, exchange: Exchange, error: errors.StatusError) -> None:
         """Answer with a Status. Raises TruncatedAnswerError when another answer has begun."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+_INT64: Final = 2**63
 
 
 def plain(value: Any) -> str:
@@ -24,7 +26,7 @@ def plain(value: Any) -> str:
 
 def quoted(value: Any) -> str:
     """A value inside a field path: strings in quotes, anything else as JSON."""
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _INT64:
         value = int(value)
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
