@@ -80,6 +80,28 @@ def _typed(
             yield record, type_
 
 
+def _pieces(head: bytes, chunks: Iterator[list[bytes]]) -> Iterator[bytes]:
+    """A list from its head and its items: a piece for each chunk, each item copied once on the way.
+
+    Head and end are put to the first and last item before the join, since a piece of a list can be megabytes.
+    """
+    start = head
+    waiting: list[bytes] = []
+    for items in chunks:
+        if not items:
+            continue
+        if waiting:
+            yield b",".join(waiting)
+            start = b","
+        items[0] = start + items[0]
+        waiting = items
+    if waiting:
+        waiting[-1] += b"]}\n"
+        yield b",".join(waiting)
+    else:
+        yield head + b"]}\n"
+
+
 class WholeObjects:
     """Objects as they are."""
 
@@ -89,26 +111,24 @@ class WholeObjects:
         return value
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
-        type_ = listing.type
-        yield b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
-            type_.list_kind.encode(),
-            type_.api_version.encode(),
+        head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
+            listing.type.list_kind.encode(),
+            listing.type.api_version.encode(),
             _list_metadata(listing),
         )
-        comma = b""
-        for records in listing.chunks:
-            if not records:
-                continue
-            if listing.wildcard:
-                items = [
-                    _bytes_of(record, its_type, True) for record, its_type in _typed(records, listing, type_of_cluster)
-                ]
-            else:
-                items = [served_bytes(record, type_) for record in records]
-            if items:
-                yield comma + b",".join(items)
-                comma = b","
-        yield b"]}\n"
+        return _pieces(head, (self._items(records, listing, type_of_cluster) for records in listing.chunks))
+
+    @staticmethod
+    def _items(records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster) -> list[bytes]:
+        if listing.wildcard:
+            return [_bytes_of(record, type_, True) for record, type_ in _typed(records, listing, type_of_cluster)]
+        type_ = listing.type
+        tag, splice = type_.tag, documents.splice_revision
+        return [
+            splice(value, revision) if its_tag == tag else served_bytes(record, type_)
+            for record in records
+            for _, revision, value, its_tag in (record,)
+        ]
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         return _frame(kind, _bytes_of(record, type_, wildcard))
@@ -138,18 +158,18 @@ class MetadataOnly:
         return orjson.dumps(self._partial(orjson.loads(value)))
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
-        head = b'{"kind":"PartialObjectMetadataList","apiVersion":"%b","metadata":%b,"items":['
-        yield head % (self._api_version.encode(), _list_metadata(listing))
-        comma = b""
-        for records in listing.chunks:
-            items = [
+        head = b'{"kind":"PartialObjectMetadataList","apiVersion":"%b","metadata":%b,"items":[' % (
+            self._api_version.encode(),
+            _list_metadata(listing),
+        )
+        items = (
+            [
                 orjson.dumps(self._partial(_object_of(record, type_, listing.wildcard)))
                 for record, type_ in _typed(records, listing, type_of_cluster)
             ]
-            if items:
-                yield comma + b",".join(items)
-                comma = b","
-        yield b"]}\n"
+            for records in listing.chunks
+        )
+        return _pieces(head, items)
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         return _frame(kind, orjson.dumps(self._partial(_object_of(record, type_, wildcard))))
@@ -201,17 +221,14 @@ class TableRows:
         )
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
-        yield self._head(listing.type, _list_metadata(listing))
-        comma = b""
-        for records in listing.chunks:
-            rows = [
+        rows = (
+            [
                 orjson.dumps(self._row(_object_of(record, type_, listing.wildcard), type_))
                 for record, type_ in _typed(records, listing, type_of_cluster)
             ]
-            if rows:
-                yield comma + b",".join(rows)
-                comma = b","
-        yield b"]}\n"
+            for records in listing.chunks
+        )
+        return _pieces(self._head(listing.type, _list_metadata(listing)), rows)
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         obj = _object_of(record, type_, wildcard)
