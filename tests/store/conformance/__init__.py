@@ -1,0 +1,1 @@
+"""What every backend of the log promises, checked on each of them."""

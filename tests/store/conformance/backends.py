@@ -1,0 +1,97 @@
+"""The backends that the suite runs on, and short ways to ask a store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from kcp.store.contract import ANY, Change, Event, Key, Range, Record, Store, Subscription
+from kcp.store.sqlite import open_store
+
+Value = TypeVar("Value")
+
+
+class SQLiteBackend:
+    """A log in a file of a directory; opening it again finds what was there."""
+
+    name = "sqlite"
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "kcp.db"
+
+    async def open(self) -> Store:
+        """A store over the same log as the last time."""
+        return open_store(self._path)
+
+
+BACKENDS = (SQLiteBackend,)
+Backend = SQLiteBackend
+
+
+@asynccontextmanager
+async def opened(backend: Backend) -> AsyncIterator[Store]:
+    """The backend's store, closed at the end."""
+    store = await backend.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def with_store(backend: Backend, work: Callable[[Store], Awaitable[Value]]) -> Value:
+    """Run some work on a store in an event loop of its own."""
+
+    async def run() -> Value:
+        async with opened(backend) as store:
+            return await work(store)
+
+    return asyncio.run(run())
+
+
+def key(name: str, namespace: str = "default", cluster: str = "root", resource: str = "widgets") -> Key:
+    """A key of the tests' usual resource."""
+    return Key(resource, cluster, namespace, name)
+
+
+WIDGETS = Range("widgets")
+
+
+async def put(store: Store, where: Key | str, value: bytes = b"{}", expected: int = ANY, tag: str = "") -> int:
+    """Write one value."""
+    where = key(where) if isinstance(where, str) else where
+    return await store.write([Change(where, value, expected=expected, tag=tag)])
+
+
+async def delete(store: Store, where: Key | str, expected: int = ANY, final: bytes | None = None) -> int:
+    """Delete one key."""
+    where = key(where) if isinstance(where, str) else where
+    return await store.write([Change(where, None, expected=expected, final=final)])
+
+
+async def received(subscription: Subscription, through: int) -> list[Event]:
+    """Every event of a subscription up to a revision, which must be published."""
+    events: list[Event] = []
+    async with asyncio.timeout(10):
+        while subscription.revision < through:
+            events += await subscription.next(timeout=0)
+    return events
+
+
+def names(records: list[Record]) -> list[str]:
+    """The names of a page."""
+    return [record.key.name for record in records]
+
+
+def shown(events: list[Event]) -> list[tuple[str, str, int]]:
+    """Events as (what happened, name, revision)."""
+    return [(kind(event), event.key.name, event.revision) for event in events]
+
+
+def kind(event: Event) -> str:
+    """What an event says to a watcher."""
+    if event.record is None:
+        return "deleted"
+    return "added" if event.previous is None else "modified"

@@ -1,0 +1,1 @@
+"""What only the SQLite file has: its lock, its format, its crashes, its space."""
