@@ -63,6 +63,7 @@ class HubSubscription:
         "_lost",
         "_owned",
         "_range",
+        "_started",
         "_timer",
         "_waiter",
     )
@@ -75,6 +76,7 @@ class HubSubscription:
         self._owned = False
         self._limit = limit
         self._delivered = after
+        self._started = False
         self._lost = False
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
@@ -129,10 +131,11 @@ class HubSubscription:
         Raises SlowConsumerError, StoreClosedError, CompactedError.
         """
         while self._history is not None:
+            if self._started:
+                await asyncio.sleep(0)  # a long history: let others run between its pieces, whoever reads them
+            self._started = True
             if events := self._replay(self._history):
                 return events
-            if self._history is not None:
-                await asyncio.sleep(0)  # a long history without a match: let others run between its pieces
         if not self._buffer and not self._lost and not self._closed and not self._hub.closed:
             await self._wait(timeout)
         if self._lost:
