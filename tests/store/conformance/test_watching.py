@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -332,7 +332,7 @@ def test_closing_the_store_hands_out_what_is_there_and_then_ends(backend: Backen
     asyncio.run(work())
 
 
-async def _until_closed(subscription: Subscription):  # noqa: ANN202
+async def _until_closed(subscription: Subscription) -> AsyncIterator[Sequence[Event]]:
     try:
         async for batch in subscription:
             yield batch

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from kcp.store.contract import Change
 from kcp.store.sqlite import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put, received, shown
@@ -101,7 +103,7 @@ def test_many_expire_in_one_sweep(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
-def test_the_sweeper_works_by_itself(tmp_path: Path, monkeypatch) -> None:  # noqa: ANN001
+def test_the_sweeper_works_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         monkeypatch.setattr("kcp.store.expiry._SECONDS", 0.01)
         clock = Clock()
