@@ -175,6 +175,13 @@ class HubSubscription:
             self._hub.add(self)
         return past.events
 
+    def lose(self) -> None:
+        """Changes have been missed: whoever reads this must begin anew."""
+        self._lost = True
+        self._buffer = []
+        self._hub.remove(self)
+        self.wake()
+
     def wake(self) -> None:
         """Let a waiting reader look again."""
         if self._waiter is not None and not self._waiter.done():
@@ -247,6 +254,12 @@ class Hub:
             group.subscriptions.pop(subscription, None)
             if not group.subscriptions:
                 del self._groups[subscription.range]
+
+    def lose_subscriptions(self) -> None:
+        """Changes have been missed: every subscription has lost its place."""
+        for group in list(self._subscriptions.values()):
+            for subscription in list(group):
+                subscription.lose()
 
     def follow(self, resource: str | None, callback: Follower) -> Callable[[], None]:
         """Call back with each batch of a resource's changes; returns the undo."""

@@ -1,0 +1,270 @@
+"""Calls to etcd over gRPC: several endpoints, TLS, authentication, and errors that say what is known of the outcome.
+
+One channel for each endpoint; calls go to the same one until it fails, then to the next. A call is only repeated here when
+its name says that repeating is harmless: whoever sends a transaction must find out himself what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from kcp.store.contract import StoreUnavailableError
+from kcp.store.etcd import messages
+
+_OPTIONS: Final = (
+    ("grpc.keepalive_time_ms", 5000),
+    ("grpc.keepalive_timeout_ms", 2000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+_ATTEMPT_SECONDS: Final = 3.0
+_PAUSE_SECONDS: Final = 0.1
+_DEFAULT_PORT: Final = 2379
+_HAS_LEADER: Final = ("hasleader", "true")
+
+
+class EndpointError(ValueError):
+    """An endpoint is not one, or the TLS material cannot be read; the message says which."""
+
+
+class UnknownOutcomeError(Exception):
+    """The call may or may not have been carried out."""
+
+
+class RefusedError(Exception):
+    """etcd did not carry out the call, and would not the next time either. ``code`` is gRPC's name of the reason."""
+
+    def __init__(self, code: str, details: str) -> None:
+        super().__init__(details)
+        self.code = code
+
+
+class CompactedRevisionError(Exception):
+    """etcd has forgotten the revision asked for; ``oldest`` is what it knows, 0 when it did not say."""
+
+    def __init__(self, oldest: int = 0) -> None:
+        super().__init__(f"etcd has compacted the revision (oldest: {oldest})")
+        self.oldest = oldest
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach an etcd cluster. ``https`` endpoints use TLS; the certificate and key are the client's."""
+
+    endpoints: tuple[str, ...]
+    authority_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    username: str = ""
+    password: str = ""
+
+
+class Client:
+    """Calls to one etcd cluster, on one event loop. Raises EndpointError."""
+
+    def __init__(self, connection: Connection) -> None:
+        import grpc
+
+        self._grpc = grpc
+        self._connection = connection
+        self._token = ""
+        self._authenticating = asyncio.Lock()
+        credentials = None
+        self._calls: list[dict[str, Any]] = []
+        self._channels = []
+        endpoints = list(connection.endpoints)
+        random.shuffle(endpoints)
+        for endpoint in endpoints:
+            secure, target = _target(endpoint)
+            if secure:
+                credentials = credentials or _credentials(grpc, connection)
+                channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
+            else:
+                channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+            self._channels.append(channel)
+            self._calls.append(_calls(channel))
+        self._current = 0
+
+    def move_on(self, failed: int) -> None:
+        """Use the next endpoint, unless another call has moved on already."""
+        if failed == self._current:
+            self._current = (failed + 1) % len(self._calls)
+
+    async def once(self, method: str, request: Any, timeout: float) -> Any:
+        """One attempt at a call. Raises UnknownOutcomeError, RefusedError, CompactedRevisionError."""
+        for attempt in range(2):
+            current = self._current
+            try:
+                metadata = await self._metadata(timeout)
+                return await self._calls[current][method](request, timeout=timeout, metadata=metadata)
+            except self._grpc.aio.AioRpcError as error:
+                if error.code() is self._grpc.StatusCode.UNAUTHENTICATED and self._connection.username and not attempt:
+                    self._token = ""
+                    continue
+                self._judge(error, current)
+        raise AssertionError("unreachable")
+
+    async def repeatedly(self, method: str, timeout: float, **fields: Any) -> Any:
+        """A call that may be carried out twice. Raises StoreUnavailableError when the time is over, and as `once`."""
+        request = messages.make(messages.METHODS[method][1], **fields)
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return await self.once(method, request, min(max(left, 0.05), _ATTEMPT_SECONDS))
+            except UnknownOutcomeError as error:
+                if deadline - time.monotonic() < _PAUSE_SECONDS:
+                    raise StoreUnavailableError(f"etcd does not answer: {error}") from error
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def watch(self, start: bytes, end: bytes, revision: int) -> AsyncGenerator[Any, None]:
+        """Responses about a range of keys, from a revision on; those that came in fragments are joined.
+
+        Raises UnknownOutcomeError when the stream breaks, CompactedRevisionError, RefusedError.
+        """
+        current = self._current
+        create = messages.make(
+            "WatchCreateRequest",
+            key=start,
+            range_end=end,
+            start_revision=revision,
+            progress_notify=True,
+            fragment=True,
+        )
+        stream = None
+        try:
+            stream = self._calls[current]["Watch"](metadata=await self._metadata(_ATTEMPT_SECONDS))
+            await stream.write(messages.make("WatchRequest", create_request=create))
+            whole = None
+            while (part := await stream.read()) is not self._grpc.aio.EOF:
+                if part.canceled:
+                    if part.compact_revision:
+                        raise CompactedRevisionError(part.compact_revision)
+                    self._forget_token(part.cancel_reason)
+                    raise UnknownOutcomeError(part.cancel_reason or "the watch was cancelled")
+                if whole is None:
+                    whole = part
+                else:
+                    whole.events.extend(part.events)
+                if not part.fragment:
+                    yield whole
+                    whole = None
+            raise UnknownOutcomeError("the watch ended")
+        except self._grpc.aio.AioRpcError as error:
+            if error.code() is self._grpc.StatusCode.UNAUTHENTICATED:
+                self._token = ""
+                raise UnknownOutcomeError(error.details()) from error
+            self._judge(error, current)
+        except asyncio.InvalidStateError as error:
+            self.move_on(current)
+            raise UnknownOutcomeError("the watch ended") from error
+        finally:
+            if stream is not None:
+                stream.cancel()
+
+    async def keep_alive(self, lease: int, timeout: float) -> int:
+        """Renew a lease; the seconds it has now, 0 when it is over. Raises UnknownOutcomeError, RefusedError."""
+        current = self._current
+        try:
+            async with asyncio.timeout(timeout):
+                stream = self._calls[current]["LeaseKeepAlive"](metadata=await self._metadata(timeout))
+                try:
+                    await stream.write(messages.make("LeaseKeepAliveRequest", ID=lease))
+                    answer = await stream.read()
+                finally:
+                    stream.cancel()
+        except self._grpc.aio.AioRpcError as error:
+            self._judge(error, current)
+        except (TimeoutError, asyncio.InvalidStateError) as error:
+            self.move_on(current)
+            raise UnknownOutcomeError("no answer to the renewal of a lease") from error
+        if answer is self._grpc.aio.EOF:
+            self.move_on(current)
+            raise UnknownOutcomeError("the renewal of a lease was cut off")
+        return int(answer.TTL)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for channel in self._channels:
+            await channel.close()
+
+    def _judge(self, error: Any, endpoint: int) -> None:
+        """Raise what a call's error means; the endpoint is left when it is at fault."""
+        code, details = error.code(), error.details() or ""
+        codes = self._grpc.StatusCode
+        if code is codes.OUT_OF_RANGE and "compacted" in details:
+            raise CompactedRevisionError from error
+        if code in (codes.UNAVAILABLE, codes.DEADLINE_EXCEEDED, codes.CANCELLED, codes.UNKNOWN, codes.INTERNAL):
+            self.move_on(endpoint)
+            raise UnknownOutcomeError(details or code.name) from error
+        raise RefusedError(code.name, details) from error
+
+    def _forget_token(self, reason: str) -> None:
+        if "auth" in reason or "permission" in reason:
+            self._token = ""
+
+    async def _metadata(self, timeout: float) -> tuple[tuple[str, str], ...]:
+        if not self._connection.username:
+            return (_HAS_LEADER,)
+        if not self._token:
+            async with self._authenticating:
+                if not self._token:
+                    request = messages.make(
+                        "AuthenticateRequest", name=self._connection.username, password=self._connection.password
+                    )
+                    answer = await self._calls[self._current]["Authenticate"](request, timeout=timeout)
+                    self._token = answer.token
+        return (_HAS_LEADER, ("token", self._token))
+
+
+def _calls(channel: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    classes = messages.classes()
+    for method, (service, request, response) in messages.METHODS.items():
+        kind = channel.stream_stream if method in ("Watch", "LeaseKeepAlive") else channel.unary_unary
+        found[method] = kind(
+            f"/etcdserverpb.{service}/{method}",
+            request_serializer=classes[request].SerializeToString,
+            response_deserializer=classes[response].FromString,
+        )
+    return found
+
+
+def _target(endpoint: str) -> tuple[bool, str]:
+    """Whether TLS is used, and the host and port of an endpoint. Raises EndpointError."""
+    parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
+    try:
+        port = parts.port or _DEFAULT_PORT
+    except ValueError as error:
+        raise EndpointError(f"{endpoint} has no valid port") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise EndpointError(f"{endpoint} is not an etcd endpoint such as https://host:2379")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return parts.scheme == "https", f"{host}:{port}"
+
+
+def _credentials(grpc: Any, connection: Connection) -> Any:
+    contents: list[bytes | None] = []
+    for path in (connection.authority_file, connection.key_file, connection.certificate_file):
+        try:
+            contents.append(path.read_bytes() if path is not None else None)
+        except OSError as error:
+            raise EndpointError(f"cannot read {path}: {error.strerror}") from error
+    if contents[0] is None:
+        with contextlib.suppress(OSError):
+            contents[0] = Path("/etc/ssl/certs/ca-certificates.crt").read_bytes()
+    return grpc.ssl_channel_credentials(*contents)

@@ -1,0 +1,224 @@
+"""Following etcd: every revision goes to the local replica once and in order, whatever breaks in between.
+
+The watch resumes behind the last revision that was applied. When etcd has compacted that, the replica is compared with
+the whole state at one revision and set right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from itertools import groupby
+from typing import Any, Final
+
+from kcp.store.contract import Change, Key, StoreClosedError, StoreUnavailableError
+from kcp.store.etcd import messages
+from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.layout import Layout
+from kcp.store.etcd.replica import Fetched, Replica
+
+log: Final = logging.getLogger(__name__)
+
+_PAGE_KEYS: Final = 2000
+_PAGE_BYTES: Final = 4 << 20
+_BACKLOG: Final = 5000
+"""Revisions that may wait for the replica's writer before no more are read from etcd."""
+_PAUSE_SECONDS: Final = 0.2
+_CALL_SECONDS: Final = 10.0
+
+
+class Feed:
+    """Keeps a replica the same as etcd. ``offset`` is what its revisions are ahead of etcd's."""
+
+    def __init__(self, client: Client, layout: Layout, replica: Replica, origin: int, offset: int) -> None:
+        self._client = client
+        self._layout = layout
+        self._replica = replica
+        self._origin = origin
+        self._offset = offset
+        self._progress = 0
+        self.connected = False
+        self.problem = "not connected yet"
+        self.rebuilds = 0
+        self.reconnections = 0
+        self.on_note: Callable[[bytes, int], None] = lambda _write, _revision: None
+        self.on_compacted: Callable[[int], None] = lambda _revision: None
+        self.on_leader_changed: Callable[[], None] = lambda: None
+
+    async def load(self) -> None:
+        """Fill an empty replica, with the retained history where etcd tells how long that is."""
+        while True:
+            try:
+                oldest, newest = await self._bounds()
+                revision = oldest or newest
+                await self._replica.clear()
+                async for page in self._pages(revision):
+                    await self._replica.insert(page)
+            except CompactedRevisionError:
+                continue  # it was compacted while we read
+            await self._replica.complete(self._origin, revision + self._offset)
+            return
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except (CompactedRevisionError, UnknownOutcomeError, RefusedError, StoreUnavailableError) as error:
+                self.connected = False
+                self.problem = str(error)
+                if self._replica.failed:
+                    await self._start_over()
+            except StoreClosedError:
+                return
+            except Exception as error:
+                # whatever it was, the replica must not stand still for ever
+                self.connected = False
+                self.problem = repr(error)
+                log.exception("following etcd failed")
+            self.reconnections += 1
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _start_over(self) -> None:
+        await self._replica.settled()
+        self._replica.failed = False
+        self._progress = 0
+
+    async def _follow(self) -> None:
+        if self._position < (await self._bounds())[0]:
+            await self._set_right()
+        layout = self._layout
+        responses = self._client.watch(layout.start, layout.end, self._position + 1)
+        try:
+            async for response in responses:
+                await self._take(response)
+        except CompactedRevisionError:
+            await self._set_right()
+        finally:
+            await responses.aclose()
+
+    @property
+    def _position(self) -> int:
+        """etcd's revision up to which everything is known."""
+        return max(self._replica.applied - self._offset, self._progress)
+
+    async def _take(self, response: Any) -> None:
+        replica = self._replica
+        revision = response.header.revision
+        if response.created:
+            if revision < self._position:
+                raise UnknownOutcomeError(
+                    f"etcd is at revision {revision}, before {self._position} which it had reached: it has been restored "
+                    "from a backup; restart this server"
+                )
+            self.connected, self.problem = True, ""
+        elif not response.events:
+            self._progress = max(self._progress, revision)
+        future = None
+        for number, events in groupby(response.events, key=lambda event: event.kv.mod_revision):
+            if number + self._offset > replica.applied:
+                if replica.failed:
+                    raise StoreUnavailableError("the local copy cannot be written")
+                future = self._apply(number, list(events))
+        if future is not None and replica.applied - replica.revision > _BACKLOG:
+            await asyncio.wait((future,))
+
+    def _apply(self, number: int, events: list[Any]) -> asyncio.Future[int]:
+        layout, revision = self._layout, number + self._offset
+        changes: list[Change] = []
+        note = None
+        for event in events:
+            key = event.kv.key
+            if key.startswith(layout.objects):
+                changes.append(self._change(event))
+            elif key == layout.note:
+                note = messages.parse("Note", event.kv.value)
+            elif key == layout.compacted and event.type == messages.PUT:
+                self.on_compacted(int(event.kv.value) + self._offset)
+            elif key.startswith(layout.leaders):
+                self.on_leader_changed()
+        if note is not None:
+            self.on_note(note.write, revision)
+            if note.finals:
+                finals = {layout.key_of(final.key): final for final in note.finals}
+                changes = [_with_final(change, finals.get(change.key)) for change in changes]
+        future = self._replica.apply(revision, changes)
+        future.add_done_callback(_look_at)
+        return future
+
+    def _change(self, event: Any) -> Change:
+        key = self._layout.key_of(event.kv.key)
+        if event.type == messages.DELETE:
+            return Change(key, None)
+        content = messages.parse("Stored", event.kv.value)
+        return Change(key, content.value, tag=content.tag)
+
+    # reading everything
+
+    async def _bounds(self) -> tuple[int, int]:
+        """etcd's revision up to which servers have compacted (0: never), and the newest one."""
+        answer = await self._client.repeatedly("Range", _CALL_SECONDS, key=self._layout.compacted)
+        return (int(answer.kvs[0].value) if answer.kvs else 0), answer.header.revision
+
+    async def _pages(self, revision: int) -> AsyncGenerator[list[Fetched], None]:
+        """All objects as of a revision; the next page is asked for while one is used."""
+        layout = self._layout
+        start, limit = layout.objects, _PAGE_KEYS // 4
+
+        def ask() -> asyncio.Task[Any]:
+            return asyncio.create_task(
+                self._client.repeatedly(
+                    "Range", _CALL_SECONDS, key=start, range_end=layout.objects_end, limit=limit, revision=revision
+                )
+            )
+
+        asking = ask()
+        try:
+            while True:
+                answer = await asking
+                kvs = answer.kvs
+                more = answer.more and len(kvs) > 0
+                if more:
+                    start = kvs[-1].key + b"\0"
+                    average = sum(len(kv.value) for kv in kvs) // len(kvs) + 1
+                    limit = max(1, min(_PAGE_KEYS, _PAGE_BYTES // average))
+                    asking = ask()
+                yield [self._fetched(kv) for kv in kvs]
+                if not more:
+                    return
+        finally:
+            asking.cancel()
+
+    def _fetched(self, kv: Any) -> Fetched:
+        content = messages.parse("Stored", kv.value)
+        return Fetched(self._layout.key_of(kv.key), kv.mod_revision + self._offset, content.value, content.tag)
+
+    async def _set_right(self) -> None:
+        """Changes were missed for good: compare with the state of now."""
+        self.connected, self.problem = False, "the local copy is being rebuilt"
+        await self._replica.settled()
+        log.warning("etcd has compacted what this server had not seen yet; comparing everything")
+        _, newest = await self._bounds()
+        present: set[Key] = set()
+        changed: list[Fetched] = []
+        async for page in self._pages(newest):
+            for item in page:
+                present.add(item.key)
+                if self._replica.differs(item):
+                    changed.append(item)
+        await self._replica.set_right(changed, present, newest + self._offset)
+        self._progress = 0
+        self.rebuilds += 1
+
+
+def _with_final(change: Change, final: Any) -> Change:
+    if change.value is not None or final is None:
+        return change
+    return change._replace(final=final.value, tag=final.tag)
+
+
+def _look_at(future: asyncio.Future[int]) -> None:
+    """A refusal is told by `Replica.failed`; the future must not complain that nobody asked it."""
+    if not future.cancelled():
+        future.exception()

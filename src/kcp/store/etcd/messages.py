@@ -1,0 +1,151 @@
+"""etcd's messages, from a table of field numbers.
+
+The part of etcd's v3 protocol (``rpc.proto``, ``kv.proto``) that the store speaks, and the two messages that it keeps in
+etcd itself. Enumerations are plain integers on the wire, and so they are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final, cast
+
+PUT: Final = 0
+DELETE: Final = 1
+EQUAL: Final = 0
+GREATER: Final = 1
+VERSION: Final = 0
+CREATE: Final = 1
+MOD: Final = 2
+
+_TABLE: Final[dict[str, str]] = {
+    "ResponseHeader": "cluster_id 1 uint64, member_id 2 uint64, revision 3 int64, raft_term 4 uint64",
+    "KeyValue": "key 1 bytes, create_revision 2 int64, mod_revision 3 int64, version 4 int64, value 5 bytes, lease 6 int64",
+    "Event": "type 1 int32, kv 2 KeyValue, prev_kv 3 KeyValue",
+    "RangeRequest": (
+        "key 1 bytes, range_end 2 bytes, limit 3 int64, revision 4 int64, sort_order 5 int32, sort_target 6 int32, "
+        "serializable 7 bool, keys_only 8 bool, count_only 9 bool"
+    ),
+    "RangeResponse": "header 1 ResponseHeader, kvs 2 repeated KeyValue, more 3 bool, count 4 int64",
+    "PutRequest": "key 1 bytes, value 2 bytes, lease 3 int64, prev_kv 4 bool",
+    "PutResponse": "header 1 ResponseHeader",
+    "DeleteRangeRequest": "key 1 bytes, range_end 2 bytes, prev_kv 3 bool",
+    "DeleteRangeResponse": "header 1 ResponseHeader, deleted 2 int64",
+    "RequestOp": (
+        "request_range 1 RangeRequest, request_put 2 PutRequest, request_delete_range 3 DeleteRangeRequest, "
+        "request_txn 4 TxnRequest"
+    ),
+    "ResponseOp": "response_range 1 RangeResponse, response_put 2 PutResponse, response_delete_range 3 DeleteRangeResponse",
+    "Compare": "result 1 int32, target 2 int32, key 3 bytes, version 4 int64, create_revision 5 int64, mod_revision 6 int64",
+    "TxnRequest": "compare 1 repeated Compare, success 2 repeated RequestOp, failure 3 repeated RequestOp",
+    "TxnResponse": "header 1 ResponseHeader, succeeded 2 bool, responses 3 repeated ResponseOp",
+    "CompactionRequest": "revision 1 int64, physical 2 bool",
+    "CompactionResponse": "header 1 ResponseHeader",
+    "WatchCreateRequest": (
+        "key 1 bytes, range_end 2 bytes, start_revision 3 int64, progress_notify 4 bool, prev_kv 6 bool, watch_id 7 int64, "
+        "fragment 8 bool"
+    ),
+    "WatchRequest": "create_request 1 WatchCreateRequest",
+    "WatchResponse": (
+        "header 1 ResponseHeader, watch_id 2 int64, created 3 bool, canceled 4 bool, compact_revision 5 int64, "
+        "cancel_reason 6 string, fragment 7 bool, events 11 repeated Event"
+    ),
+    "LeaseGrantRequest": "TTL 1 int64, ID 2 int64",
+    "LeaseGrantResponse": "header 1 ResponseHeader, ID 2 int64, TTL 3 int64, error 4 string",
+    "LeaseRevokeRequest": "ID 1 int64",
+    "LeaseRevokeResponse": "header 1 ResponseHeader",
+    "LeaseKeepAliveRequest": "ID 1 int64",
+    "LeaseKeepAliveResponse": "header 1 ResponseHeader, ID 2 int64, TTL 3 int64",
+    "StatusRequest": "",
+    "StatusResponse": (
+        "header 1 ResponseHeader, version 2 string, dbSize 3 int64, leader 4 uint64, raftIndex 5 uint64, raftTerm 6 uint64"
+    ),
+    "AuthenticateRequest": "name 1 string, password 2 string",
+    "AuthenticateResponse": "header 1 ResponseHeader, token 2 string",
+    # what the store keeps: a value with its tag, and the note that goes with each write
+    "Stored": "tag 1 string, value 2 bytes",
+    "Final": "key 1 bytes, tag 2 string, value 3 bytes",
+    "Note": "write 1 bytes, finals 2 repeated Final",
+}
+_TYPES: Final = {"int32": 5, "int64": 3, "uint64": 4, "bool": 8, "string": 9, "bytes": 12}
+_MESSAGE_TYPE: Final = 11
+_OPTIONAL: Final = 1
+_REPEATED: Final = 3
+_PACKAGE: Final = "kcp.store.etcd"
+
+METHODS: Final = {
+    "Range": ("KV", "RangeRequest", "RangeResponse"),
+    "Put": ("KV", "PutRequest", "PutResponse"),
+    "Txn": ("KV", "TxnRequest", "TxnResponse"),
+    "Compact": ("KV", "CompactionRequest", "CompactionResponse"),
+    "LeaseGrant": ("Lease", "LeaseGrantRequest", "LeaseGrantResponse"),
+    "LeaseRevoke": ("Lease", "LeaseRevokeRequest", "LeaseRevokeResponse"),
+    "LeaseKeepAlive": ("Lease", "LeaseKeepAliveRequest", "LeaseKeepAliveResponse"),
+    "Status": ("Maintenance", "StatusRequest", "StatusResponse"),
+    "Authenticate": ("Auth", "AuthenticateRequest", "AuthenticateResponse"),
+    "Watch": ("Watch", "WatchRequest", "WatchResponse"),
+}
+"""The calls: service, request and response."""
+
+
+@cache
+def classes() -> dict[str, Any]:
+    """The message classes by name; made once, in a millisecond."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    file = descriptor_pb2.FileDescriptorProto(name="kcp/store/etcd.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in _TABLE.items():
+        message = file.message_type.add(name=name)
+        for words in filter(None, fields.split(", ")):
+            field, number, *labels, type_ = words.split()
+            added = message.field.add(
+                name=field, number=int(number), label=_REPEATED if "repeated" in labels else _OPTIONAL
+            )
+            scalar: Any = _TYPES.get(type_)
+            if scalar is not None:
+                added.type = scalar
+            else:
+                added.type, added.type_name = cast(Any, _MESSAGE_TYPE), f".{_PACKAGE}.{type_}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _TABLE}
+
+
+def make(name: str, /, **fields: Any) -> Any:
+    """A message with these fields."""
+    return classes()[name](**fields)
+
+
+def parse(name: str, content: bytes) -> Any:
+    """A message from its wire form. Raises ValueError."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return classes()[name].FromString(content)
+    except DecodeError as error:
+        raise ValueError(f"not a message of type {name}: {error}") from error
+
+
+def put(key: bytes, value: bytes, lease: int = 0) -> Any:
+    """An operation of a transaction that writes a key."""
+    return make("RequestOp", request_put=make("PutRequest", key=key, value=value, lease=lease))
+
+
+def delete(key: bytes) -> Any:
+    """An operation of a transaction that deletes a key."""
+    return make("RequestOp", request_delete_range=make("DeleteRangeRequest", key=key))
+
+
+def read(key: bytes, *, keys_only: bool = False) -> Any:
+    """An operation of a transaction that reads a key."""
+    return make("RequestOp", request_range=make("RangeRequest", key=key, keys_only=keys_only))
+
+
+def together(operations: Sequence[Any]) -> Any:
+    """An operation of a transaction that is several: a transaction takes few, and those within it as many again."""
+    return make("RequestOp", request_txn=make("TxnRequest", success=operations))
+
+
+def unchanged(key: bytes, revision: int) -> Any:
+    """A condition of a transaction: the key was last written at this revision; 0 is that it is not there."""
+    return make("Compare", result=EQUAL, target=MOD, key=key, mod_revision=revision)

