@@ -17,6 +17,7 @@ from typing import Final
 import apsw
 
 from kcp.store import tables
+from kcp.store.backups import copy_log
 from kcp.store.changes import RecentChanges
 from kcp.store.compaction import Forgetting
 from kcp.store.contract import (
@@ -341,6 +342,12 @@ class SQLiteStore:
     async def expire(self) -> None:
         """Delete now what has outlived its lifetime, as happens every few seconds."""
         await self._expiry.sweep()
+
+    async def backup(self, destination: Path) -> None:
+        """Copy everything durable to a new file. Raises FileExistsError, StoreUnavailableError, StoreClosedError."""
+        if self._closed:
+            raise StoreClosedError("the store is closed")
+        await copy_log(self._path, destination)
 
     async def close(self) -> None:
         """Finish what was accepted, end subscriptions, release the file."""

@@ -1,0 +1,48 @@
+"""Copies of the log, made while it is in use.
+
+Between the copy and its return, revisions are given out that the copy does not know. So a copy says of itself that it
+is one: the store that is opened on it goes on behind every revision that anybody can have seen, retains no history, and
+whoever watched the lost log lists anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from kcp.store.contract import StoreUnavailableError
+from kcp.store.tables import PUT_FACT, RESTORED_SKIP, SKIP, connect
+
+
+async def copy_log(source: Path, destination: Path) -> None:
+    """Write everything committed in ``source`` to a new file, in a thread of its own; writers do not wait for it.
+
+    To restore it, put the file in the place of the log of a stopped server, without the log's ``-wal`` and ``-shm`` files.
+    Raises FileExistsError, StoreUnavailableError.
+    """
+    if await asyncio.to_thread(destination.exists):
+        raise FileExistsError(f"{destination} exists; a backup is a new file")
+    try:
+        await asyncio.to_thread(_copy, source, destination)
+    except apsw.Error as error:
+        await asyncio.to_thread(destination.unlink, missing_ok=True)
+        raise StoreUnavailableError(f"{destination} cannot be written: {error}") from error
+
+
+def _copy(source: Path, destination: Path) -> None:
+    reading = connect(source, cache_kilobytes=1024, writable=False)
+    try:
+        reading.execute("PRAGMA query_only = 0")  # what is written is the other file
+        reading.execute("VACUUM INTO ?", (str(destination),))
+    finally:
+        reading.close()
+    copy = connect(destination, cache_kilobytes=1024, writable=True)
+    try:
+        execute: Any = copy.execute
+        execute("PRAGMA synchronous = EXTRA")  # syncs the whole file and its directory
+        execute(PUT_FACT, (SKIP, RESTORED_SKIP))
+    finally:
+        copy.close()
