@@ -29,6 +29,17 @@ class Duration(click.ParamType[float]):
         return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 
+class Words(click.ParamType[tuple[str, ...]]):
+    """``a,b,c``: a list with commas in between."""
+
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        del param, ctx
+        words = value if isinstance(value, tuple) else str(value).split(",")
+        return tuple(stripped for word in words if (stripped := word.strip()))
+
+
 class GroupedOption(click.Option):
     """An option that is shown under a heading."""
 

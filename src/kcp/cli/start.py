@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _DURATION: Final = flags.Duration()
+_LIST: Final = flags.Words()
 _COUNT: Final = click.IntRange(min=0)
 _LOGS_REQUESTS_FROM: Final = 2
 
@@ -69,6 +70,22 @@ _logging = flags.group("Logging")
     type=click.Choice(DURABILITIES),
     help="full: a write is acknowledged when it is on the disk. relaxed: power loss may take the last moments.",
 )
+@_storage(
+    "--etcd-servers",
+    type=_LIST,
+    metavar="URL,...",
+    default=(),
+    show_default=False,
+    help="Keep everything in this etcd cluster, which other servers may share. [default: a file in the root directory]",
+)
+@_storage("--etcd-prefix", default="/kcp", metavar="PREFIX", help="Begin of every key in etcd.")
+@_storage("--etcd-cafile", type=_FILE, help="Authorities that sign etcd's certificates. [default: the system's]")
+@_storage("--etcd-certfile", type=_FILE, help="Client certificate for etcd.")
+@_storage("--etcd-keyfile", type=_FILE, help="Private key of --etcd-certfile.")
+@_storage(
+    "--etcd-username", default="", metavar="NAME", show_default=False, help="User of etcd, where it asks for one."
+)
+@_storage("--etcd-password-file", type=_FILE, help="File that holds the password of --etcd-username.")
 @_storage(
     "--history-retention",
     default="5m",

@@ -19,17 +19,20 @@ class Controller(Protocol):
 
 
 class Manager:
-    """All controllers of a server."""
+    """All controllers of a server. May be started again when it has been stopped: each start learns anew."""
 
     def __init__(self, registry: Registry) -> None:
-        self._controllers: list[Controller] = [
+        self._registry = registry
+        self._controllers: list[Controller] = []
+
+    async def start(self) -> None:
+        """Start each; returns when all have seen what is there."""
+        registry = self._registry
+        self._controllers = [
             DefinitionController(registry),
             NamespaceController(registry),
             GarbageCollector(registry),
         ]
-
-    async def start(self) -> None:
-        """Start each; returns when all have seen what is there."""
         for controller in self._controllers:
             await controller.start()
 

@@ -29,6 +29,14 @@ class Configuration:
     token_auth_file: Path | None = None
     anonymous_auth: bool = True
     durability: str = "full"
+    etcd_servers: tuple[str, ...] = ()
+    """Endpoints of an etcd cluster that keeps the log; none: it is kept in a file."""
+    etcd_prefix: str = "/kcp"
+    etcd_cafile: Path | None = None
+    etcd_certfile: Path | None = None
+    etcd_keyfile: Path | None = None
+    etcd_username: str = ""
+    etcd_password_file: Path | None = None
     history_retention: float = 300.0
     event_ttl: float = 3600.0
     max_requests_inflight: int = 400
@@ -48,6 +56,10 @@ class Configuration:
         """Raise ConfigurationError for combinations that mean nothing."""
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             raise ConfigurationError("--tls-cert-file and --tls-private-key-file must be given together")
+        if (self.etcd_certfile is None) != (self.etcd_keyfile is None):
+            raise ConfigurationError("--etcd-certfile and --etcd-keyfile must be given together")
+        if bool(self.etcd_username) != (self.etcd_password_file is not None):
+            raise ConfigurationError("--etcd-username and --etcd-password-file must be given together")
         if self.durability not in DURABILITIES:
             raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")
         highest = 65535

@@ -80,6 +80,16 @@ def prepare(configuration: Configuration) -> Identity:
     )
 
 
+def material(folder: Path) -> dict[str, str]:
+    """What servers of one log have in common, by file name; made where it is missing. Raises ConfigurationError, OSError."""
+    authority = _authority(folder)
+    return {
+        "ca.crt": authority.certificate.decode(),
+        "ca.key": authority.key.decode(),
+        "admin.token": _token(folder / "admin.token"),
+    }
+
+
 def write_kubeconfig(identity: Identity, host: str, port: int) -> None:
     """Write the administrator's kubeconfig for the address that the server has got."""
     shown = f"[{host}]" if ":" in host else host

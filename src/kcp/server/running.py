@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kcp.server.application import Application
     from kcp.server.identity import Identity
     from kcp.server.listening import Listening
-    from kcp.store.contract import Store
+    from kcp.server.storage import Storage
 
 logger: Final = logging.getLogger("kcp.server")
 
@@ -47,7 +47,6 @@ class ServerProcess:
         self.identity: Identity | None = None
         self.registry: Registry | None = None
         self.application: Application | None = None
-        self._statistics: Callable[[], dict[str, float]] = dict
 
     @property
     def kubeconfig(self) -> Path:
@@ -68,7 +67,7 @@ class ServerProcess:
 
         configuration = self.configuration
         _make_directories(configuration)
-        store = await self._open_store()
+        storage = await self._open_storage()
         listener = listening.bind(configuration.bind_address, configuration.secure_port)
         self._stack.callback(listener.close)
         host, port = identity.reachable_host(configuration), listener.getsockname()[1]
@@ -78,7 +77,7 @@ class ServerProcess:
             self.identity = identity.prepare(configuration)
         except OSError as error:
             raise _unwritable(error) from error
-        self.application = await self._compose(store, self.identity)
+        self.application = await self._compose(storage, self.identity)
         http = self._listen(listener, self.application, self.identity)
         await http.start()
         self._stack.push_async_callback(self._stop_serving, http)
@@ -86,28 +85,20 @@ class ServerProcess:
         identity.write_kubeconfig(self.identity, host, port)
         self.ready = True
 
-    async def _open_store(self) -> Store:
-        from kcp.store.compaction import AutoCompactor
+    async def _open_storage(self) -> Storage:
+        from kcp.server.storage import open_storage, share_identity
         from kcp.store.contract import StoreUnavailableError
-        from kcp.store.sqlite import NewerFormatError, StoreLockedError, open_store
 
-        folder = self.configuration.data_directory
         try:
-            store = open_store(folder / "kcp.db", durability=self.configuration.durability)
-        except StoreLockedError as error:
-            raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
-        except (NewerFormatError, StoreUnavailableError) as error:
-            raise ConfigurationError(str(error)) from error
+            storage = await open_storage(self.configuration, self._stack)
+            await share_identity(storage, self.configuration)
         except OSError as error:
             raise _unwritable(error) from error
-        self._stack.push_async_callback(store.close)
-        self._statistics = store.statistics
-        compactor = AutoCompactor(store, retention=self.configuration.history_retention)
-        compactor.start()
-        self._stack.push_async_callback(compactor.stop)
-        return store
+        except StoreUnavailableError as error:
+            raise ConfigurationError(str(error)) from error
+        return storage
 
-    async def _compose(self, store: Store, identity: Identity) -> Application:
+    async def _compose(self, storage: Storage, identity: Identity) -> Application:
         from kcp.auth.authenticators import BearerTokens, ClientCertificates
         from kcp.auth.authorizers import BasicAuthorizer
         from kcp.auth.tokens import StaticTokens
@@ -122,11 +113,10 @@ class ServerProcess:
         administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
         tokens = BearerTokens([StaticTokens([(identity.admin_token, administrator), *_tokens(configuration)])])
         self.registry = await compose_registry(
-            store, authorizer=authorizer, tokens=tokens, event_lifetime=int(configuration.event_ttl)
+            storage.store, authorizer=authorizer, tokens=tokens, event_lifetime=int(configuration.event_ttl)
         )
         manager = Manager(self.registry)
-        await manager.start()
-        self._stack.push_async_callback(manager.stop)
+        await storage.lead("controllers", manager.start, manager.stop, self._stack)
         application = Application(
             self.registry,
             authorizer=authorizer,
@@ -141,10 +131,11 @@ class ServerProcess:
             log_requests=configuration.log_requests,
             ready_checks={
                 "poststarthook/start-controllers": lambda: None if self.ready else "not finished",
+                **storage.checks,
                 "shutdown": lambda: "process is shutting down" if self.stopping else None,
             },
         )
-        application.metrics.follow_store(self._statistics)
+        application.metrics.follow_store(storage.statistics)
         return application
 
     def _listen(self, listener: socket.socket, application: Application, identity: Identity) -> Listening:

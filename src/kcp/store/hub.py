@@ -178,7 +178,7 @@ class HubSubscription:
     def lose(self) -> None:
         """Changes have been missed: whoever reads this must begin anew."""
         self._lost = True
-        self._buffer = []
+        self._buffer = Batch()
         self._hub.remove(self)
         self.wake()
 
@@ -257,8 +257,8 @@ class Hub:
 
     def lose_subscriptions(self) -> None:
         """Changes have been missed: every subscription has lost its place."""
-        for group in list(self._subscriptions.values()):
-            for subscription in list(group):
+        for group in list(self._groups.values()):
+            for subscription in list(group.subscriptions):
                 subscription.lose()
 
     def follow(self, resource: str | None, callback: Follower) -> Callable[[], None]:
