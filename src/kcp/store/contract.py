@@ -195,7 +195,8 @@ class Store(Protocol):
         """Check all preconditions, apply all changes or none; the result is their one revision, once durable.
 
         Raises PreconditionFailedError (at once or when awaited), StoreClosedError, StoreUnavailableError.
-        Events of the write reach subscriptions before the awaiting caller resumes.
+        Followers have been told of the write before the awaiting caller resumes; subscriptions are handed its events
+        then, or within some milliseconds where a crowd shares a range.
         """
 
     def watch(self, range_: Range, after: int, *, buffer: int = 10_000) -> Subscription:
