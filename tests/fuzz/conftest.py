@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import ssl
 import threading
@@ -12,11 +13,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kcp.testing import Server
 from tests.clients import DEFINITIONS, JSON, Address, Answer, Connection, config_map, definition, resident_bytes
 
 T = TypeVar("T")
+EXAMPLES = int(os.environ.get("KCP_FUZZ_EXAMPLES", "80"))
+"""How much of each kind of nonsense; thousands make a soak of it."""
+FUZZED = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+TWICE_FUZZED = settings(FUZZED, max_examples=2 * EXAMPLES)
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 _WIDGET = {

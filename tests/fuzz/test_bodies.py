@@ -6,13 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.clients import DEFINITIONS, JSON, config_map, definition
-from tests.fuzz.conftest import CONFIG_MAPS, WIDGETS, Target, words
+from tests.fuzz.conftest import CONFIG_MAPS, FUZZED, TWICE_FUZZED, WIDGETS, Target, words
 
-FUZZED = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 JSON_PATCH = "application/json-patch+json"
@@ -92,7 +91,7 @@ BUILT_IN_VALUES = st.recursive(
 )
 
 
-@settings(FUZZED, max_examples=250)
+@TWICE_FUZZED
 @given(st.sampled_from(BUILT_IN), st.dictionaries(BUILT_IN_FIELDS, BUILT_IN_VALUES, max_size=6))
 def test_any_object_of_a_built_in_type(target: Target, place: str, fields: dict[str, Any]) -> None:
     fields.pop("kind", None)
@@ -280,7 +279,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(FUZZED, max_examples=150)
+@TWICE_FUZZED
 @given(OPERATIONS | ANYTHING)
 def test_any_json_patch(target: Target, patch: Any) -> None:
     target.ask(
@@ -288,7 +287,7 @@ def test_any_json_patch(target: Target, patch: Any) -> None:
     )
 
 
-@settings(FUZZED, max_examples=150)
+@TWICE_FUZZED
 @given(st.sampled_from([MERGE_PATCH, STRATEGIC_PATCH]), OBJECTS | ANYTHING)
 def test_any_merge_patch(target: Target, media_type: str, patch: Any) -> None:
     body = json.dumps(patch).encode()
@@ -296,7 +295,7 @@ def test_any_merge_patch(target: Target, media_type: str, patch: Any) -> None:
     target.ask("PATCH", f"{WIDGETS}/none?dryRun=All", body, media_type=media_type)
 
 
-@settings(FUZZED, max_examples=150)
+@TWICE_FUZZED
 @given(OBJECTS, st.booleans())
 def test_any_applied_object(target: Target, obj: dict[str, Any], force: bool) -> None:
     query = f"dryRun=All&fieldManager=f&force={str(force).lower()}"
@@ -353,7 +352,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(FUZZED, max_examples=150)
+@TWICE_FUZZED
 @given(st.dictionaries(KEYWORDS, SCHEMAS, max_size=6))
 def test_any_schema(target: Target, schema: dict[str, Any]) -> None:
     whole = {"type": "object", "properties": {"spec": schema}}
@@ -361,7 +360,7 @@ def test_any_schema(target: Target, schema: dict[str, Any]) -> None:
     target.ask("POST", DEFINITIONS + "?dryRun=All", definition("fuzzes", "Fuzz", schema=schema or whole))
 
 
-@settings(FUZZED, max_examples=100)
+@TWICE_FUZZED
 @given(
     st.dictionaries(
         st.sampled_from(["group", "scope", "names", "versions", "conversion", "preserveUnknownFields"]),

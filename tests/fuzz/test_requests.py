@@ -6,13 +6,12 @@ import string
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.clients import DEFINITIONS
-from tests.fuzz.conftest import CONFIG_MAPS, WIDGETS, Target, words
+from tests.fuzz.conftest import CONFIG_MAPS, FUZZED, WIDGETS, Target, words
 
-FUZZED = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 METHODS = st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "FOO"])
 TARGET_LETTERS = "".join(letter for letter in string.printable if letter not in string.whitespace + "#")
 SEGMENTS = st.sampled_from(

@@ -23,7 +23,7 @@ from kcp.registry.resource_types import ResourceType, from_definition
 from kcp.store.contract import Event, Key, Range, Store
 
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
-_REMEMBERED_CLUSTERS: Final = 8192
+_REMEMBERED_CLUSTERS: Final = 2048
 _REMEMBERED_DEFINITIONS: Final = 4096
 
 

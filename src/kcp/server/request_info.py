@@ -36,7 +36,7 @@ _VERBS: Final = {
     "DELETE": "delete",
 }
 _NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
-_REMEMBERED: Final = 2048
+_REMEMBERED: Final = 512
 _REMEMBERED_LENGTH: Final = 256
 _CORE_DEPTH: Final = 2
 _GROUP_DEPTH: Final = 3

@@ -7,7 +7,7 @@ from typing import Final
 
 from kcp.store.contract import Range
 
-_REMEMBERED: Final = 4096
+_REMEMBERED: Final = 2048
 
 
 class RecentChanges:

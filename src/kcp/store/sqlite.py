@@ -53,15 +53,16 @@ def open_store(
     path: Path,
     *,
     durability: str = "full",
-    cache_kilobytes: int = 8192,
+    cache_kilobytes: int = 1024,
     buffer: int = 10_000,
     clock: Callable[[], float] = time.time,
 ) -> SQLiteStore:
     """Open or make the file, inside a running event loop.
 
     ``durability`` "relaxed" answers before the disk has a write: a power cut may lose the last ones, but no revision is
-    given out twice. ``cache_kilobytes`` bounds the memory of each of the two connections, ``buffer`` the events that wait
-    for a watcher; ``clock`` says what time it is to keys with a lifetime.
+    given out twice. ``cache_kilobytes`` bounds the memory of each of the two connections: 8 MB were no faster than 1 with
+    100,000 objects, since the kernel has the pages. ``buffer`` bounds the events that wait for a watcher; ``clock`` says
+    what time it is to keys with a lifetime.
 
     Raises StoreLockedError when another process has it, NewerFormatError when a newer version wrote it,
     ForeignFileError when another application did, StoreUnavailableError when it cannot be opened.
