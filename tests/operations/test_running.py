@@ -1,0 +1,186 @@
+"""A server in operation: how fast it is there, what it leaves behind, how it ends under load, what its metrics grow with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from kcp.testing import Server
+from tests.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
+from tests.conftest import Report
+
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+async def asked(server: Server, method: str, path: str, body: object = None, **headers: str) -> Answer:
+    async with Connection(Address.of(server)) as connection:
+        return await connection.request(method, path, body, **headers)
+
+
+def test_how_long_it_takes_to_be_ready(tmp_path: Path, measured: Report) -> None:
+    def start() -> float:
+        began = time.perf_counter()
+        with Server(root_directory=tmp_path, in_process=False) as server:
+            taken = time.perf_counter() - began
+            assert asyncio.run(asked(server, "GET", "/readyz")).body == b"ok"
+        return taken
+
+    first, *others = [start() for _ in range(4)]
+    measured(f"ready: first start {first * 1000:.0f} ms, later ones {statistics.median(others) * 1000:.0f} ms")
+
+
+def test_nothing_is_written_outside_the_root_directory(tmp_path: Path) -> None:
+    places = {name: tmp_path / name for name in ("home", "temporary", "working", "root")}
+    for place in places.values():
+        place.mkdir()
+    server = Server(root_directory=places["root"], in_process=False)
+    environment = {
+        **os.environ,
+        "HOME": str(places["home"]),
+        "TMPDIR": str(places["temporary"]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    process = subprocess.Popen(
+        server.command,
+        cwd=places["working"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while "export" not in process.stdout.readline():
+        assert process.poll() is None
+    opened = {number.resolve() for number in Path(f"/proc/{process.pid}/fd").iterdir()}
+    files = {path for path in opened if path.is_file() and not str(path).startswith("/proc")}
+    assert files, "the database is open"
+    assert all(path.is_relative_to(places["root"]) for path in files), files
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert {name: [path.name for path in place.iterdir()] for name, place in places.items() if name != "root"} == {
+        "home": [],
+        "temporary": [],
+        "working": [],
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_end_under_load_is_orderly_and_loses_nothing(tmp_path: Path, measured: Report, number: int) -> None:
+    acknowledged: list[str] = []
+    ends: list[bytes] = []
+
+    async def write(address: Address, worker: int) -> None:
+        try:
+            async with Connection(address) as connection:
+                for step in range(10_000):
+                    name = f"w{worker}-{step}"
+                    answer = await connection.request("POST", CONFIG_MAPS, config_map(name))
+                    if answer.status != 201:
+                        assert answer.status in (429, 503), answer
+                        return
+                    acknowledged.append(name)
+        except (OSError, EOFError):
+            return
+
+    async def watch(address: Address, cluster: str) -> None:
+        async with Connection(address) as connection:
+            await connection.send("GET", f"/clusters/{cluster}/api/v1/configmaps?watch=true")
+            assert (await connection.head())[0] == 200
+            # The chunks must end as chunks do: a stream that breaks off raises here.
+            ends.append(b"".join([line async for line in connection.lines()])[:0])
+
+    async def load(server: Server) -> float:
+        address = Address.of(server)
+        work = [asyncio.create_task(write(address, worker)) for worker in range(6)]
+        work += [asyncio.create_task(watch(address, cluster)) for cluster in ("root", "*", "idle-1") for _ in range(15)]
+        await asyncio.sleep(1)
+        os.kill(server.process_id, number)
+        began = time.perf_counter()
+        await asyncio.gather(*work)
+        await asyncio.to_thread(process.wait, 5)
+        return time.perf_counter() - began
+
+    async def names(server: Server) -> set[str]:
+        return {item["metadata"]["name"] for item in (await asked(server, "GET", CONFIG_MAPS)).json["items"]}
+
+    server = Server(root_directory=tmp_path, in_process=False)
+    server.start()
+    process = server._runner._process
+    assert process is not None
+    seconds = asyncio.run(load(server))
+    assert (process.returncode, len(ends)) == (0, 45)
+    assert seconds < 2
+    assert "Traceback" not in (tmp_path / "server.log").read_text()
+    server.stop()
+    measured(f"stop under load, 45 watches: {seconds * 1000:.0f} ms")
+    with server:
+        assert set(acknowledged) <= asyncio.run(names(server))
+        assert len(acknowledged) > 50
+
+
+def test_metrics_do_not_grow_with_tenants(tmp_path: Path) -> None:
+    async def series(connection: Connection) -> set[str]:
+        await asyncio.sleep(1.1)  # the exposition is made once a second
+        text = (await connection.request("GET", "/metrics")).body.decode()
+        return {line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")}
+
+    async def use(connection: Connection, number: int) -> None:
+        group = f"group-{number}.example.com"
+        cluster = f"/clusters/tenant-{number}"
+        made = definition("things", "Thing", group=group)
+        assert (await connection.request("POST", f"{cluster}{DEFINITIONS}", made)).status == 201
+        place = f"{cluster}/apis/{group}/v1/namespaces/default/things"
+        thing = {"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": {"name": f"thing-{number}"}}
+        assert (await connection.request("POST", place, thing)).status == 201
+        for path in (place, f"{cluster}/api", f"{cluster}/nothing-{number}", f"{cluster}{CONFIG_MAPS}/none-{number}"):
+            await connection.request("GET", path)
+        await connection.request(f"VERB{number}", place)
+
+    async def main(server: Server) -> None:
+        async with Connection(Address.of(server)) as connection:
+            await use(connection, 1)
+            before = await series(connection)
+            assert any(line.startswith("apiserver_request_total{") for line in before)
+            assert any(line.startswith("apiserver_request_duration_seconds_bucket{") for line in before)
+            assert any(line.startswith("apiserver_current_inflight_requests{") for line in before)
+            for number in range(2, 40):
+                await use(connection, number)
+            after = await series(connection)
+            grown = {line for line in after - before if "/metrics" not in line}
+            assert grown == set()
+            assert not [line for line in after if "tenant" in line or "group-" in line or "thing" in line]
+
+    with Server(root_directory=tmp_path) as server:
+        asyncio.run(main(server))
+
+
+def test_request_lines_tell_who_asked_what_in_text_too(tmp_path: Path) -> None:
+    with Server(root_directory=tmp_path, in_process=False, arguments=("-v", "2")) as server:
+        audit = "0f7a3ac5-0000-4000-8000-00000000beef"
+        headers = {"Audit_Id": audit, "Impersonate_User": "jane"}
+        answer = asyncio.run(asked(server, "GET", f"/clusters/team-1{CONFIG_MAPS}/a", **headers))
+        assert (answer.status, answer.headers["audit-id"]) == (403, audit)
+        token = server.token
+    (line,) = [line for line in (tmp_path / "server.log").read_text().splitlines() if audit in line]
+    for part in ('cluster="team-1"', 'verb="get"', 'resource="configmaps"', 'name="a"', "status=403", 'user="jane"'):
+        assert part in line
+    assert token not in line
+
+
+def test_a_token_from_before_a_restart_still_works(tmp_path: Path) -> None:
+    with Server(root_directory=tmp_path) as server:
+        first = server.token, server.certificate_authority.read_bytes()
+        uid = asyncio.run(asked(server, "GET", "/api/v1/namespaces/default")).json["metadata"]["uid"]
+    with Server(root_directory=tmp_path, in_process=False) as server:
+        assert (server.token, server.certificate_authority.read_bytes()) == first
+        answer = asyncio.run(asked(server, "GET", "/api/v1/namespaces/default"))
+        assert json.loads(answer.body)["metadata"]["uid"] == uid
