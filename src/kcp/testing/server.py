@@ -174,6 +174,7 @@ class _ProcessRunner:
             if "export KUBECONFIG" in line:
                 return
         code = self._process.wait()
+        self.stop()
         raise ServerError(f"kcp start ended with exit code {code}: {log.read_text()}")
 
     def stop(self) -> None:
