@@ -1,0 +1,195 @@
+"""kill -9 of a server and of an etcd member under load: nothing acknowledged is lost, watchers see each event once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kcp.testing import Server
+from tests.clients import Address, Connection, config_map
+from tests.distributed.conftest import StartServers
+from tests.store.etcd.cluster import EtcdCluster
+
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+WRITERS = 8
+BROKEN = (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError)
+
+
+@dataclass
+class Writer:
+    """One client that owns some objects: what it was told, and the one change of which it was told nothing."""
+
+    name: str
+    steps: dict[str, int] = field(default_factory=dict)
+    doubtful: dict[str, int] = field(default_factory=dict)
+    revisions: dict[str, int] = field(default_factory=dict)
+    acknowledged: int = 0
+    refused: int = 0
+    longest_pause: float = 0.0
+
+    async def run(self, addresses: list[Address], stop: asyncio.Event) -> None:
+        """Write, on the next server when one fails."""
+        turn = hash(self.name)
+        while not stop.is_set():
+            try:
+                async with asyncio.timeout(15), Connection(addresses[turn % len(addresses)]) as connection:
+                    last = time.monotonic()
+                    while not stop.is_set():
+                        await self.change(connection)
+                        self.longest_pause = max(self.longest_pause, time.monotonic() - last)
+                        last = time.monotonic()
+            except BROKEN:
+                turn += 1
+                await asyncio.sleep(0.05)
+
+    async def change(self, connection: Connection) -> None:
+        """Create the next object, or replace one of the last ones."""
+        number = self.acknowledged % 20
+        name = f"{self.name}-{number}"
+        step = max(self.steps.get(name, 0), self.doubtful.get(name, 0)) + 1
+        self.doubtful[name] = step
+        answer = await connection.request("PUT", f"{CONFIG_MAPS}/{name}", config_map(name, step=str(step)))
+        if answer.status == 404:
+            answer = await connection.request("POST", CONFIG_MAPS, config_map(name, step=str(step)))
+        if answer.status in (200, 201):
+            revision = int(answer.json["metadata"]["resourceVersion"])
+            assert revision > self.revisions.get(name, 0), "a revision went back"
+            self.revisions[name], self.steps[name] = revision, step
+            self.acknowledged += 1
+            del self.doubtful[name]
+        else:
+            assert answer.status in (409, 429, 500, 503, 504), answer.body
+            self.refused += 1
+
+
+async def watch(address: Address, since: str, seen: list[tuple[int, str, str, int]], stop: asyncio.Event) -> None:
+    """Follow all ConfigMaps, resuming where the last watch ended."""
+    while not stop.is_set():
+        try:
+            async with Connection(address) as connection:
+                last = seen[-1][0] if seen else since
+                await connection.send("GET", f"{CONFIG_MAPS}?watch=true&resourceVersion={last}")
+                assert (await connection.head())[0] == 200
+                async for line in connection.lines():
+                    event = json.loads(line)
+                    meta = event["object"]["metadata"]
+                    step = int(event["object"]["data"]["step"])
+                    seen.append((int(meta["resourceVersion"]), event["type"], meta["name"], step))
+        except BROKEN:
+            await asyncio.sleep(0.05)
+
+
+async def under_load(servers: list[Server], watched: Server, harm: Callable[[], None]) -> list[Writer]:
+    """Write through all servers, do harm in the midst of it, and check what is there afterwards."""
+    stop = asyncio.Event()
+    addresses = [Address.of(server) for server in servers]
+    writers = [Writer(f"w{number}") for number in range(WRITERS)]
+    seen: list[tuple[int, str, str, int]] = []
+    survivor = Address.of(watched)
+    async with Connection(survivor) as connection:
+        since = (await connection.request("GET", CONFIG_MAPS)).json["metadata"]["resourceVersion"]
+    watching = asyncio.create_task(watch(survivor, since, seen, stop))
+    writing = [asyncio.create_task(writer.run(addresses, stop)) for writer in writers]
+    await asyncio.sleep(1.5)
+    await asyncio.to_thread(harm)
+    before = sum(writer.acknowledged for writer in writers)
+    async with asyncio.timeout(30):
+        while sum(writer.acknowledged for writer in writers) < before + 200:
+            await asyncio.sleep(0.1)
+    stop.set()
+    await asyncio.gather(*writing)
+    async with Connection(survivor) as connection:
+        listed = (await connection.request("GET", CONFIG_MAPS)).json
+    async with asyncio.timeout(10):
+        newest = max(int(item["metadata"]["resourceVersion"]) for item in listed["items"])
+        while not seen or seen[-1][0] < newest:
+            await asyncio.sleep(0.05)
+    watching.cancel()
+    check(writers, {item["metadata"]["name"]: item for item in listed["items"]}, seen)
+    return writers
+
+
+def check(writers: list[Writer], found: dict[str, dict], seen: list[tuple[int, str, str, int]]) -> None:
+    """Nothing acknowledged is lost; the watcher saw every write once, in order, and nothing else."""
+    revisions = [revision for revision, *_ in seen]
+    assert revisions == sorted(set(revisions)), "events out of order or twice"
+    by_name: dict[str, list[tuple[int, str, int]]] = {}
+    for revision, kind, name, step in seen:
+        by_name.setdefault(name, []).append((revision, kind, step))
+    for writer in writers:
+        for name, step in writer.steps.items():
+            item = found[name]
+            there = int(item["data"]["step"])
+            allowed = {step, writer.doubtful.get(name, step)}
+            assert there in allowed, f"{name}: acknowledged step {step}, found {there}"
+            events = by_name[name]
+            assert [kind for _, kind, _ in events] == ["ADDED", *["MODIFIED"] * (len(events) - 1)]
+            steps = [step for _, _, step in events]
+            assert steps == sorted(set(steps)), f"{name}: a write was carried out twice: {steps}"
+            assert (writer.revisions[name], step) in [(revision, step) for revision, _, step in events]
+            assert events[-1][0] == int(item["metadata"]["resourceVersion"])
+
+
+def report(what: str, writers: list[Writer]) -> None:
+    """Say what was checked."""
+    print(
+        f"{what}: {sum(writer.acknowledged for writer in writers)} writes acknowledged, "
+        f"{sum(writer.refused for writer in writers)} refused, {sum(len(writer.doubtful) for writer in writers)} in doubt, "
+        f"longest pause of a writer {max(writer.longest_pause for writer in writers):.1f} s"
+    )
+
+
+def test_a_server_is_killed_under_load(start_servers: StartServers) -> None:
+    first, second = start_servers(2)
+    writers = asyncio.run(
+        under_load([first, second], second, lambda: os.kill(first.process_id, signal.SIGKILL)),
+    )
+    report("server killed", writers)
+
+
+def test_etcd_members_are_killed_one_after_the_other_under_load(start_servers: StartServers, etcd: EtcdCluster) -> None:
+    servers = start_servers(2)
+
+    def harm() -> None:
+        for member in etcd.members:
+            member.kill()
+            time.sleep(1.5)
+            member.start()
+            time.sleep(1.5)
+
+    writers = asyncio.run(under_load(servers, servers[1], harm))
+    report("etcd members killed", writers)
+
+
+def test_all_etcd_members_are_killed_at_once_under_load(start_servers: StartServers, etcd: EtcdCluster) -> None:
+    servers = start_servers(2)
+
+    def harm() -> None:
+        for member in etcd.members:
+            member.kill()
+        time.sleep(1)
+        for member in etcd.members:
+            member.start()
+
+    writers = asyncio.run(under_load(servers, servers[0], harm))
+    report("all etcd members killed", writers)
+
+
+def test_an_etcd_member_is_paused_under_load(start_servers: StartServers, etcd: EtcdCluster) -> None:
+    """Its connections stay open and nothing comes back: calls end by their deadlines."""
+    servers = start_servers(2)
+
+    def harm() -> None:
+        for member in etcd.members[:2]:
+            member.signal(signal.SIGSTOP)
+            time.sleep(3)
+            member.signal(signal.SIGCONT)
+            time.sleep(1)
+
+    writers = asyncio.run(under_load(servers, servers[0], harm))
+    report("etcd members paused", writers)
