@@ -231,7 +231,7 @@ class _ThreadRunner:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             try:
                 await process.start()
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
+            except BaseException as error:  # handed to the thread that asked
                 outcome.set_exception(error)
                 return
             outcome.set_result(None)
