@@ -120,7 +120,7 @@ class Registry:
 
         async def transform(old: Object | None, _record: Record | None) -> Object:
             assert old is not None
-            return change(old)
+            return change(orjson.loads(orjson.dumps(old)))
 
         return await self._writer.change(context, target, transform, resource_version=resource_version)
 

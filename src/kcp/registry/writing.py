@@ -143,8 +143,9 @@ class Writer:
     ) -> Written:
         """Read, transform, check and write, again until nobody came between.
 
-        ``transform`` gets the newest object (its own copy) and gives the new one. ``resource_version`` pins the state that may be
-        replaced. ``owned`` says that the transformed object's managed fields are right already (apply).
+        ``transform`` gets the newest object, which it must not change, and gives the new one, which shares nothing with it; or
+        the very same one, which means that there is nothing to do. ``resource_version`` pins the state that may be replaced.
+        ``owned`` says that the transformed object's managed fields are right already (apply).
         """
         type_ = target.type
         for _ in range(_RETRIES):
@@ -160,8 +161,10 @@ class Writer:
                         raise
                     continue
             old = served_object(record, type_)
-            obj = await transform(served_object(record, type_), record)
+            obj = await transform(old, record)
             pinned = _check_preconditions(obj, old, record, target, resource_version)
+            if obj is old:
+                return Written(documents.encode(old), type_, object=old)
             written = await self._replace(context, target, obj, old, record, owned=owned)
             if written is not None:
                 return written

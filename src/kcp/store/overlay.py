@@ -35,19 +35,20 @@ class Overlay:
             self._resources[key.resource] = self._resources.get(key.resource, 0) + 1
         self.keys[key] = OnItsWay(latest, position, before if known is None else known.durable)
 
-    def arrive(self, event: Event, position: int) -> None:
-        """A write of this key is durable."""
+    def arrive(self, event: Event, position: int) -> bool:
+        """A write of this key is durable; returns whether it is the newest."""
         known = self.keys.get(event.key)
         if known is None:
-            return
+            return False
         if known.position != position:
             self.keys[event.key] = OnItsWay(known.latest, known.position, event.record)
-            return
+            return False
         del self.keys[event.key]
         resource = event.key.resource
         self._resources[resource] -= 1
         if not self._resources[resource]:
             del self._resources[resource]
+        return True
 
     def clear(self) -> None:
         """Nothing is on its way any more: it failed."""

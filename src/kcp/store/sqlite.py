@@ -285,7 +285,8 @@ class SQLiteStore:
         events: list[Event] = []
         for pending in batch:
             for row, event in zip(pending.rows, pending.events, strict=True):
-                self._overlay.arrive(event, row.position)
+                if self._overlay.arrive(event, row.position) and event.record is not None:
+                    self._recent.remember(event.key, (event.record, row.position))
                 self._changes.note(event.key.resource, event.key.cluster, event.revision)
             events += pending.events
         if events:
