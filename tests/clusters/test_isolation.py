@@ -146,7 +146,7 @@ def test_owners_of_another_cluster_own_nothing(server: Server) -> None:
         await two.made(CONFIG_MAPS, beside)
         assert (await one.ask("DELETE", f"{CONFIG_MAPS}/owner")).status == 200
         async with asyncio.timeout(5):
-            while await one.status(f"{CONFIG_MAPS}/child") != 404:  # noqa: ASYNC110 - polls over HTTP
+            while await one.status(f"{CONFIG_MAPS}/child") != 404:
                 await asyncio.sleep(0.02)
         assert await two.status(f"{CONFIG_MAPS}/owner") == 200
         assert await two.status(f"{CONFIG_MAPS}/beside") == 200

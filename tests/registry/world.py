@@ -168,7 +168,7 @@ class World:
     async def eventually(self, question: Callable[[], Awaitable[bool]], seconds: float = 5) -> None:
         """Wait until a question is answered with yes."""
         async with asyncio.timeout(seconds):
-            while not await question():  # noqa: ASYNC110 - what is waited for is the controllers' work
+            while not await question():
                 await asyncio.sleep(0.005)
 
     async def is_gone(self, type_: ResourceType, name: str, namespace: str = "default") -> bool:

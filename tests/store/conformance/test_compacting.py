@@ -93,7 +93,7 @@ def test_the_oldest_revision_is_remembered(backend: Backend) -> None:
 
 async def _until_compacted(store: Store, to: int) -> None:
     async with asyncio.timeout(20):
-        while store.oldest < to:  # noqa: ASYNC110 - the contract has no event for it
+        while store.oldest < to:
             await asyncio.sleep(0.005)
 
 

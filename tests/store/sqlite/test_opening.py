@@ -180,7 +180,7 @@ def test_a_compaction_cut_short_is_finished_later(tmp_path: Path) -> None:
             await (put(store, "a", str(index).encode()) if index % 3 else delete(store, "a"))
         target = store.revision
         compacting = asyncio.create_task(store.compact(target))
-        while not _some_rows_are_gone(store):  # noqa: ASYNC110 - compaction gives no sign in between
+        while not _some_rows_are_gone(store):
             await asyncio.sleep(0)
         compacting.cancel()
         await asyncio.gather(compacting, return_exceptions=True)
