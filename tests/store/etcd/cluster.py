@@ -77,9 +77,14 @@ class Member:
             self.process = None
 
     def signal(self, number: signal.Signals) -> None:
-        """Pause or continue the process."""
+        """Pause or continue the process; returns when it stands still, or at once for others."""
         assert self.process is not None
         self.process.send_signal(number)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while number == signal.SIGSTOP and any(
+            "State:\tT" not in (task / "status").read_text() for task in tasks.iterdir()
+        ):
+            time.sleep(0.001)
 
 
 class EtcdCluster:

@@ -49,9 +49,9 @@ MAX_CHANGES: Final = 1024
 MAX_CONDITIONS: Final = 120
 """Changes of one write that expect a revision: etcd takes 128 conditions in a transaction unless told otherwise."""
 _TOGETHER: Final = 100
-_WRITE_SECONDS: Final = 20.0
+_WRITE_SECONDS: Final = 12.0
 _ATTEMPT_SECONDS: Final = 5.0
-_CATCH_UP_SECONDS: Final = 10.0
+_CATCH_UP_SECONDS: Final = 8.0
 _HEARTBEAT_SECONDS: Final = 2.0
 _LATE_SECONDS: Final = 6.0
 _OPEN_SECONDS: Final = 15.0
@@ -421,14 +421,11 @@ class EtcdStore:
             raise StoreClosedError("the store is closed")
         target = min(revision, self.revision)
         raw = target - self._offset
-        if target <= self.oldest or raw < 1:
-            return
         try:
             known = await self._client.repeatedly("Range", _WRITE_SECONDS, key=self._layout.compacted)
-            if not known.kvs or int(known.kvs[0].value) < raw:
-                await self._client.repeatedly(
-                    "Put", _WRITE_SECONDS, key=self._layout.compacted, value=str(raw).encode()
-                )
+            if raw <= (int(known.kvs[0].value) if known.kvs else 0):
+                return
+            await self._client.repeatedly("Put", _WRITE_SECONDS, key=self._layout.compacted, value=str(raw).encode())
             await self._client.repeatedly("Compact", _WRITE_SECONDS, revision=raw)
         except CompactedRevisionError:
             log.debug("etcd had compacted revision %d already", raw)

@@ -1,0 +1,296 @@
+"""What breaks between a server and etcd, and what must be true afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kcp.store.contract import (
+    ABSENT,
+    Change,
+    CompactedError,
+    Event,
+    PreconditionFailedError,
+    Range,
+    SlowConsumerError,
+    Store,
+    StoreUnavailableError,
+)
+from kcp.store.etcd import messages
+from kcp.store.etcd.client import Client
+from kcp.store.etcd.layout import Layout
+from kcp.store.etcd.store import EtcdStore, open_store
+from tests.store.conformance.backends import WIDGETS, delete, key, put, received, shown
+from tests.store.etcd.backends import EtcdBackend, with_store
+from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[EtcdBackend]:
+    """A log in a cluster of one member that the test may harm."""
+    if binary() is None:
+        pytest.skip(MISSING)
+    folder = tmp_path / "etcd"
+    folder.mkdir()
+    with EtcdCluster(folder, 1) as cluster:
+        yield EtcdBackend(cluster, tmp_path)
+
+
+async def until_in_step(store: Store) -> None:
+    """Until the store answers again."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await store.catch_up()
+            except StoreUnavailableError:
+                continue
+            return
+
+
+def test_a_write_whose_answer_is_lost_is_found_out_about(own: EtcdBackend) -> None:
+    """etcd stands still with the transaction in its hands; when it goes on the write has happened once, or never."""
+    member = own.cluster.members[0]
+
+    async def work(store: Store) -> None:
+        revision = await put(store, "counter", b"0")
+        for number in range(3):
+            member.signal(signal.SIGSTOP)
+            loop = asyncio.get_running_loop()
+            loop.call_later(5.5 + number, member.signal, signal.SIGCONT)
+            value = str(number + 1).encode()
+            revision = await store.write([Change(key("counter"), value, expected=revision)])
+            found = store.get(key("counter"))
+            assert found is not None
+            assert (found.revision, found.value) == (revision, value)
+        events = await received(store.watch(WIDGETS, store.oldest), revision)
+        assert [event.record.value for event in events if event.record] == [b"0", b"1", b"2", b"3"]
+
+    with_store(own, work)
+
+
+def test_a_write_that_cannot_be_resolved_says_so(own: EtcdBackend) -> None:
+    member = own.cluster.members[0]
+
+    async def work(store: Store) -> None:
+        await put(store, "a")
+        member.kill()
+        outcomes = await asyncio.gather(put(store, "b"), store.catch_up(), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [StoreUnavailableError] * 2
+        assert isinstance(store, EtcdStore)
+        assert "not in step with etcd" in (store.problem() or "")
+        assert store.get(key("a")) is not None
+        member.start()
+        await until_in_step(store)
+        assert store.problem() is None
+        assert await put(store, "b", expected=ABSENT)
+
+    with_store(own, work)
+
+
+def test_watchers_miss_nothing_and_get_nothing_twice_when_etcd_restarts(own: EtcdBackend) -> None:
+    member = own.cluster.members[0]
+
+    async def work(store: Store) -> None:
+        other = await own.open_another("other")
+        try:
+            start = store.revision
+            await other.catch_up()
+            live = [store.watch(WIDGETS, start), other.watch(WIDGETS, start)]
+            written = []
+            for number in range(3):
+                written += [await put(store, f"a{index}") for index in range(50)]
+                (member.kill if number else member.stop)()
+                member.start()
+                own.cluster.wait()
+                written += [await put(other, f"b{index}") for index in range(50)]
+            await until_in_step(store)
+            await until_in_step(other)
+            for subscription in live:
+                assert [event.revision for event in await received(subscription, written[-1])] == written
+        finally:
+            await other.close()
+
+    with_store(own, work)
+
+
+async def compact_everything(backend: EtcdBackend) -> int:
+    """Compact etcd up to its newest revision behind the servers' backs."""
+    client = Client(backend.options.connection)
+    try:
+        answer = await client.repeatedly("Range", 5, key=b"x")
+        revision: int = answer.header.revision
+        await client.repeatedly("Compact", 5, revision=revision)
+        return revision
+    finally:
+        await client.close()
+
+
+def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBackend) -> None:
+    """Its followers learn of the outcome, its watchers that they must list again."""
+
+    async def work(store: Store) -> None:
+        lagging = await own.open_another("lagging")
+        assert isinstance(lagging, EtcdStore)
+        try:
+            for name in "abcd":
+                await put(store, name, b"1")
+            await lagging.catch_up()
+            start = lagging.revision
+            live, seen = lagging.watch(WIDGETS, start), list[Event]()
+            undo = lagging.follow("widgets", seen.extend)
+            feed = lagging._background[0]
+            feed.cancel()  # as if the network between this server and etcd were cut
+            await asyncio.wait((feed,))
+            await put(store, "a", b"2")
+            await put(store, "a", b"3")
+            await delete(store, "b")
+            await put(store, "e", b"1")
+            await compact_everything(own)
+            lagging._background[0] = asyncio.create_task(lagging._feed.run())
+            await until_in_step(lagging)
+            async with asyncio.timeout(5):
+                while not lagging._feed.rebuilds:
+                    await asyncio.sleep(0.01)
+            assert lagging.scan(WIDGETS).records == store.scan(WIDGETS).records
+            assert {event[:2] for event in shown(seen)} == {("modified", "a"), ("deleted", "b"), ("added", "e")}
+            with pytest.raises(SlowConsumerError):
+                await live.next(timeout=1)
+            with pytest.raises(CompactedError):
+                lagging.watch(WIDGETS, start)
+            now = lagging.revision
+            resumed = lagging.watch(WIDGETS, now)
+            written = await put(store, "f")
+            await lagging.catch_up()
+            assert [event.revision for event in await received(resumed, written)] == [written]
+            undo()
+        finally:
+            await lagging.close()
+
+    with_store(own, work)
+
+
+def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBackend) -> None:
+    async def fill(store: Store) -> None:
+        for name in "abc":
+            await put(store, name, b"1")
+
+    with_store(backend, fill)
+
+    async def elsewhere() -> int:
+        other = await backend.open_another("other")
+        try:
+            await delete(other, "a")
+            revision = await put(other, "b", b"2")
+            await other.compact(revision)
+            return revision
+        finally:
+            await other.close()
+
+    revision = asyncio.run(elsewhere())
+
+    async def look(store: Store) -> None:
+        assert [(record.key.name, record.value) for record in store.scan(WIDGETS).records] == [("b", b"2"), ("c", b"1")]
+        assert store.oldest >= revision
+        await put(store, "a", b"3", expected=ABSENT)
+
+    with_store(backend, look)
+
+
+def test_a_copy_of_another_log_is_thrown_away(own: EtcdBackend) -> None:
+    async def fill(store: Store) -> None:
+        for number in range(20):
+            await put(store, f"n{number}")
+
+    with_store(own, fill)
+    member = own.cluster.members[0]
+    member.kill()
+    folder = Path(own.directory / "etcd" / "m0")
+    folder.rename(folder.with_name("lost"))
+    member.start()
+    own.cluster.wait()
+
+    async def look(store: Store) -> None:
+        assert store.scan(WIDGETS).records == []
+        assert await put(store, "new") == store.revision
+
+    with_store(own, look)
+
+
+def test_a_lease_that_ended_is_taken_anew(backend: EtcdBackend) -> None:
+    """A server that was silent for too long was taken for gone; it joins again with its next write."""
+
+    async def work(store: Store) -> None:
+        assert isinstance(store, EtcdStore)
+        await put(store, "a")
+        session = store._session
+        await store._client.once("LeaseRevoke", messages.make("LeaseRevokeRequest", ID=session.lease), 5)
+        written = await asyncio.gather(*(put(store, f"n{number}") for number in range(10)))
+        assert len(set(written)) == 10
+        assert session.lease
+
+    with_store(backend, work)
+
+
+def test_keys_with_a_lifetime_vanish_on_every_server(backend: EtcdBackend) -> None:
+    async def work(store: Store) -> None:
+        other = await backend.open_another("other")
+        try:
+            start = await store.write([Change(key("brief"), b"1", lifetime=2)])
+            await store.write([Change(key("kept"), b"1", lifetime=2)])
+            await store.write([Change(key("kept"), b"2")])
+            began = time.monotonic()
+            await other.catch_up()
+            watching = other.watch(WIDGETS, start)
+            async with asyncio.timeout(15):
+                while store.get(key("brief")) is not None or other.get(key("brief")) is not None:
+                    await asyncio.sleep(0.05)
+            assert time.monotonic() - began > 1.5
+            events = await received(watching, other.revision)
+            assert shown(events)[-1][:2] == ("deleted", "brief")
+            assert events[-1].deleted is not None
+            assert events[-1].deleted.value == b"1"
+            assert store.get(key("kept")) is not None
+        finally:
+            await other.close()
+
+    with_store(backend, work)
+
+
+def test_servers_of_other_prefixes_are_not_disturbed(cluster: EtcdCluster, tmp_path: Path) -> None:
+    async def work() -> None:
+        stores = []
+        for index, prefix in enumerate(("/kcp", "/kcp2", "kcp/inner", "")):
+            folder = tmp_path / str(index)
+            folder.mkdir()
+            stores.append(await open_store(cluster.options(prefix), folder))
+        try:
+            for index, store in enumerate(stores):
+                await put(store, f"n{index}")
+            for index, store in enumerate(stores):
+                await store.catch_up()
+                assert [record.key.name for record in store.scan(WIDGETS).records] == [f"n{index}"]
+        finally:
+            for store in stores:
+                await store.close()
+
+    asyncio.run(work())
+
+
+def test_values_of_two_resources_never_meet(backend: EtcdBackend) -> None:
+    async def work(store: Store) -> None:
+        layout = Layout("/kcp")
+        places = {layout.object_key(key(name, "a", "b", "c")) for name in ("x", "%2F", "/", "%", "x/", "")}
+        assert len(places) == 6
+        for name in ("x", "%2F", "/", "%25", "x/", "", "ü\0"):
+            assert layout.key_of(layout.object_key(key(name, "a/b", "%"))) == key(name, "a/b", "%")
+        await put(store, key("b", "c", "a"))
+        with pytest.raises(PreconditionFailedError):
+            await put(store, key("b", "c", "a"), expected=ABSENT)
+        assert store.count(Range("widgets", "a/c")) == 0
+
+    with_store(backend, work)
