@@ -17,6 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import uvloop
 import yaml
 
 from bench import clusters, fanout
@@ -82,7 +83,7 @@ def _steps(peer: Peer, figures: Figures, seconds: float) -> None:
         wrk(peer, WIDGETS, connections=16, seconds=seconds, work="apply", prefix=fresh_name("a")),
     )
     prefix = fresh_name("c")
-    asyncio.run(_fill(peer, CONFIG_MAPS, prefix, 1000, "ConfigMap"))
+    uvloop.run(_fill(peer, CONFIG_MAPS, prefix, 1000, "ConfigMap"))
     step = wrk(peer, CONFIG_MAPS, connections=16, seconds=seconds, work="update", prefix=prefix)
     note("update, 16 conn (req/s)", step)
 
@@ -133,7 +134,7 @@ def main() -> None:
         mine["start to ready (s)"].append(ready)
         mine["resident, idle (MB)"].append(resident_megabytes(pid))
         if options.clusters:
-            found = asyncio.run(clusters.measure(kcp, pid, count=options.clusters))
+            found = uvloop.run(clusters.measure(kcp, pid, count=options.clusters))
             mine["logical clusters created (1/s)"].append(found.created_per_second)
             mine["logical clusters listed (s)"].append(found.list_seconds)
             mine["logical clusters deleted (1/s)"].append(found.deleted_per_second)
@@ -142,12 +143,12 @@ def main() -> None:
             mine["resident, after clusters (MB)"].append(found.after)
         peers = [kcp] + ([Peer(options.peer_name, options.peer, options.peer_token)] if options.peer else [])
         for peer in peers:
-            asyncio.run(_prepare(peer))
+            uvloop.run(_prepare(peer))
         for _ in range(options.rounds):
             for peer in peers:
                 _steps(peer, figures[peer.name], options.seconds)
-                asyncio.run(_list_all(peer, figures[peer.name]))
-                asyncio.run(_fan_out(peer, figures[peer.name]))
+                uvloop.run(_list_all(peer, figures[peer.name]))
+                uvloop.run(_fan_out(peer, figures[peer.name]))
         mine["resident, after the load (MB)"].append(resident_megabytes(pid))
     _print(figures, peers)
 

@@ -6,6 +6,7 @@ import click
 
 from kcp import __version__
 from kcp.cli.completion import completion
+from kcp.cli.snapshot import snapshot
 from kcp.cli.start import start
 
 
@@ -16,4 +17,5 @@ def main() -> None:
 
 
 main.add_command(start)
+main.add_command(snapshot)
 main.add_command(completion)
