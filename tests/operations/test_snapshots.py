@@ -1,0 +1,77 @@
+"""``kcp snapshot``: copies of the log of a running server, and what clients see after one was put back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from kcp.cli.main import main
+from kcp.testing import Server
+from tests.clients import Address, Answer, Connection, config_map
+
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def kcp(*words: str | Path) -> Result:
+    """Run a command."""
+    return CliRunner().invoke(main, list(map(str, words)))
+
+
+def ask(server: Server, method: str, path: str, body: object = None) -> Answer:
+    """One request."""
+
+    async def work() -> Answer:
+        async with Connection(Address.of(server)) as connection:
+            return await connection.request(method, path, body)
+
+    return asyncio.run(work())
+
+
+def test_a_copy_is_taken_from_a_running_server_and_put_back(tmp_path: Path) -> None:
+    root, file = tmp_path / "root", tmp_path / "copy.db"
+    root.mkdir()
+    with Server(root_directory=root, in_process=False) as server:
+        assert ask(server, "POST", CONFIG_MAPS, config_map("kept")).status == 201
+        saved = kcp("snapshot", "save", "--root-directory", root, file)
+        assert saved.exit_code == 0, saved.output
+        lost = ask(server, "POST", CONFIG_MAPS, config_map("lost"))
+        newest = int(lost.json["metadata"]["resourceVersion"])
+        refused = kcp("snapshot", "restore", "--root-directory", root, file)
+        assert refused.exit_code == 1
+        assert "stop the server first" in refused.output
+    told = kcp("snapshot", "info", file)
+    assert told.output == saved.output
+    assert "logical clusters: " in told.output
+    restored = kcp("snapshot", "restore", "--root-directory", root, file)
+    assert restored.exit_code == 0, restored.output
+    with Server(root_directory=root, in_process=False) as server:
+        listed = ask(server, "GET", CONFIG_MAPS).json
+        assert [item["metadata"]["name"] for item in listed["items"]] == ["kept"]
+        assert int(listed["metadata"]["resourceVersion"]) > newest
+        gone = ask(server, "GET", f"{CONFIG_MAPS}?watch=true&resourceVersion={newest}&timeoutSeconds=1")
+        assert gone.status == 410 or b'"code":410' in gone.body
+
+
+def test_a_copy_that_was_changed_is_refused(tmp_path: Path) -> None:
+    root, file = tmp_path / "root", tmp_path / "copy.db"
+    root.mkdir()
+    with Server(root_directory=root):
+        assert kcp("snapshot", "save", "--root-directory", root, file).exit_code == 0
+    again = kcp("snapshot", "save", "--root-directory", root, file)
+    assert again.exit_code == 1
+    assert "exists" in again.output
+    content = bytearray(file.read_bytes())
+    content[5000] ^= 1
+    file.write_bytes(content)
+    for command in (("info",), ("restore", "--root-directory", root)):
+        refused = kcp("snapshot", *command, file)
+        assert refused.exit_code == 1
+        assert "checksum" in refused.output
+
+
+def test_a_directory_without_a_log_is_named(tmp_path: Path) -> None:
+    refused = kcp("snapshot", "save", "--root-directory", tmp_path / "none", tmp_path / "copy.db")
+    assert refused.exit_code == 1
+    assert str(tmp_path / "none") in refused.output
