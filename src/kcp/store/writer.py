@@ -251,3 +251,11 @@ class Writer:
         except apsw.Error:
             # the next start then skips some revisions, which is always right
             return
+
+
+def insert_rows(
+    connection: apsw.Connection, logged: Sequence[tuple[Any, ...]], current: Sequence[tuple[Any, ...]]
+) -> None:
+    """Add rows of the log (in the order of its columns but with ``deletes`` last) and of ``current``. Raises apsw.Error."""
+    _LOG.run(connection.execute, logged)
+    _CURRENT.run(connection.execute, current)

@@ -20,10 +20,12 @@ from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd import messages
 
 _OPTIONS: Final = (
-    ("grpc.keepalive_time_ms", 5000),
+    # etcd ends connections that ping more often than every 5 s, or that ping while nothing is under way
+    ("grpc.keepalive_time_ms", 7000),
     ("grpc.keepalive_timeout_ms", 2000),
-    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from itertools import groupby
 from typing import Any, Final
@@ -53,8 +54,9 @@ class Feed:
                 oldest, newest = await self._bounds()
                 revision = oldest or newest
                 await self._replica.clear()
+                used: Counter[int] = Counter()
                 async for page in self._pages(revision):
-                    await self._replica.insert(page)
+                    await self._replica.insert(page, used)
             except CompactedRevisionError:
                 continue  # it was compacted while we read
             await self._replica.complete(self._origin, revision + self._offset)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,7 +20,7 @@ from kcp.store.contract import Change, Event, Key, StoreUnavailableError
 from kcp.store.file_lock import FileLock
 from kcp.store.sqlite import SQLiteStore
 from kcp.store.tables import OLDEST, ORDINAL_BITS, PUT_FACT, REVISION, ForeignFileError, NewerFormatError
-from kcp.store.writer import Pending, Row
+from kcp.store.writer import Pending, Row, insert_rows
 
 ORIGIN: Final = "origin"
 """The fact that says which log the file is a copy of; it is written when the copy is whole."""
@@ -147,31 +148,23 @@ class Replica(SQLiteStore):
 
         await self._writer.run(work)
 
-    async def insert(self, page: Sequence[Fetched]) -> None:
-        """Add a page of a log's state to an empty copy that nobody reads yet."""
-        logged = [(item.revision, item) for item in page]
+    async def insert(self, page: Sequence[Fetched], used: Counter[int]) -> None:
+        """Add a page of a log's state to an empty copy that nobody reads yet.
+
+        ``used`` counts, from page to page, the keys of each revision: those of one write share it. Both tables take many rows
+        with one statement: 100,000 values of 1 KB took 23 s with a statement for each.
+        """
+        logged: list[tuple[Any, ...]] = []
+        current: list[tuple[Any, ...]] = []
+        for key, revision, value, tag in page:
+            place = (revision << ORDINAL_BITS) + used[revision]
+            used[revision] += 1
+            logged.append((place, *key, 0, tag, value, 0))
+            current.append((*key, place))
 
         def work(connection: apsw.Connection) -> None:
-            positions: list[tuple[Any, ...]] = []
             with connection:
-                execute: Any = connection.execute
-                for revision, (key, _, value, tag) in logged:
-                    place = revision << ORDINAL_BITS
-                    while True:  # keys of one write share a revision
-                        try:
-                            execute(
-                                "INSERT INTO log(position, resource, cluster, namespace, name, deletes, previous, tag, value) "
-                                "VALUES (?,?,?,?,?,0,0,?,?)",
-                                (place, *key, tag, value),
-                            )
-                        except apsw.ConstraintError:
-                            place += 1
-                            continue
-                        break
-                    positions.append((*key, place))
-                connection.executemany(
-                    "INSERT INTO current(resource, cluster, namespace, name, position) VALUES (?,?,?,?,?)", positions
-                )
+                insert_rows(connection, logged, current)
 
         await self._writer.run(work)
 
