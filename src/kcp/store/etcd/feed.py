@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from itertools import groupby
 from typing import Any, Final
 
-from kcp.store.contract import Change, Key, StoreClosedError, StoreUnavailableError
+from kcp.store.contract import ABSENT, ANY, Change, Key, StoreClosedError, StoreUnavailableError
 from kcp.store.etcd import messages
 from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.layout import Layout
@@ -154,7 +154,8 @@ class Feed:
         if event.type == messages.DELETE:
             return Change(key, None)
         content = messages.parse("Stored", event.kv.value)
-        return Change(key, content.value, tag=content.tag)
+        is_new = event.kv.create_revision == event.kv.mod_revision
+        return Change(key, content.value, ABSENT if is_new else ANY, content.tag)
 
     # reading everything
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from kcp.store import tables
-from kcp.store.contract import Change, Event, Key, StoreUnavailableError
+from kcp.store.contract import ABSENT, Change, Event, Key, StoreUnavailableError
 from kcp.store.file_lock import FileLock
 from kcp.store.sqlite import SQLiteStore
 from kcp.store.tables import OLDEST, ORDINAL_BITS, PUT_FACT, REVISION, ForeignFileError, NewerFormatError
@@ -112,7 +112,8 @@ class Replica(SQLiteStore):
         rows: list[Row] = []
         events: list[Event] = []
         for change in changes:
-            before, previous = self._newest(change.key)
+            # what says that it is new needs no look: one takes 0.1 ms beside a busy writer
+            before, previous = (None, 0) if change.expected == ABSENT else self._newest(change.key)
             if change.value is not None or before is not None:
                 self._accept(change, before, previous, revision, rows, events)
         self._assigned = revision
