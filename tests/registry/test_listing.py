@@ -136,3 +136,24 @@ async def test_logical_clusters_are_apart_and_the_wildcard_sees_all(world: World
     assert await everywhere.names(everywhere.widgets) == ["w"]
     with refused(405, "MethodNotAllowed"):
         await everywhere.create(everywhere.config_maps, config_map("c"))
+
+
+@scenario
+async def test_a_page_that_many_ask_for_is_always_the_present_one(world: World) -> None:
+    await five(world)
+    for expected in (list("abc"), list("abc"), list("abc")):
+        assert await world.names(world.config_maps, limit=3) == expected
+    await world.create(world.config_maps, config_map("aa"))
+    assert await world.names(world.config_maps, limit=3) == ["a", "aa", "b"]
+    await world.patch(world.config_maps, "aa", {"data": {"a": "2"}})
+    for _ in range(3):
+        page = await world.list(world.config_maps, limit=3)
+        assert page["items"][1]["data"] == {"a": "2"}
+        assert page["metadata"]["resourceVersion"] == str(world.registry.store.revision)
+        assert page["metadata"]["remainingItemCount"] == 3
+        await world.create(world.type("secrets"), {"metadata": {"generateName": "s-"}})
+    rest = await world.names(world.config_maps, limit=3, continue_token=page["metadata"]["continue"])
+    assert rest == ["c", "d", "e"]
+    await world.delete(world.config_maps, "a")
+    assert await world.names(world.config_maps, limit=3) == ["aa", "b", "c"]
+    assert await world.at("other").names(world.config_maps, limit=3) == []

@@ -16,6 +16,7 @@ from kcp.registry import continuations
 from kcp.registry.filtering import Filter
 from kcp.registry.requests import WILDCARD, ListOptions, RequestContext, Target
 from kcp.registry.resource_types import ResourceType
+from kcp.registry.shared_pages import SharedPage
 from kcp.registry.source import Source
 from kcp.store.contract import CompactedError, FutureRevisionError, Key, Range, Record
 
@@ -42,6 +43,8 @@ class Listing:
     continue_token: str
     remaining: int
     chunks: Iterator[list[Record]]
+    shared: SharedPage | None = None
+    """The page's encoding, or where to keep it."""
 
 
 def parse_resource_version(text: str) -> int:
@@ -190,9 +193,7 @@ def _limited(
     limit: int,
 ) -> Listing:
     if selection.everything and selection.exact_namespace is None:
-        page = source.page(type_, range_, limit=limit, after=after, at=at)
-        token = _token(at, page.records, page.remaining)
-        return Listing(type_, wildcard, at, token, max(page.remaining, 0), iter([page.records]))
+        return _whole_page(source, type_, range_, wildcard, at, after, limit)
     kept: list[Record] = []
     while True:
         page = source.page(type_, range_, limit=max(CHUNK, limit), after=after, at=at)
@@ -206,6 +207,24 @@ def _limited(
         if not page.remaining:
             return Listing(type_, wildcard, at, "", 0, iter([kept]))
         after = page.records[-1].key
+
+
+def _whole_page(
+    source: Source, type_: ResourceType, range_: Range, wildcard: bool, at: int, after: Key | None, limit: int
+) -> Listing:
+    key = (type_.tag, range_, after, limit)
+    if not wildcard and (shared := source.shared_pages.find(key, at)) is not None:
+        token = continuations.encode(continuations.Continuation(at, shared.last)) if shared.last is not None else ""
+
+        def read() -> Iterator[list[Record]]:
+            yield source.page(type_, range_, limit=limit, after=after, at=at).records
+
+        return Listing(type_, wildcard, at, token, shared.remaining, read(), shared)
+    page = source.page(type_, range_, limit=limit, after=after, at=at)
+    token, remaining = _token(at, page.records, page.remaining), max(page.remaining, 0)
+    if not wildcard and at == source.store.revision:
+        source.shared_pages.note(key, at, page.records[-1].key if token else None, remaining)
+    return Listing(type_, wildcard, at, token, remaining, iter([page.records]))
 
 
 def _token(at: int, records: list[Record], more: int) -> str:

@@ -116,7 +116,15 @@ class WholeObjects:
             listing.type.api_version.encode(),
             _list_metadata(listing),
         )
-        return _pieces(head, (self._items(records, listing, type_of_cluster) for records in listing.chunks))
+        chunks = (self._items(records, listing, type_of_cluster) for records in listing.chunks)
+        shared = listing.shared
+        if shared is None:
+            return _pieces(head, chunks)
+        items = shared.items
+        if items is None:
+            items = b",".join(item for chunk in chunks for item in chunk)
+            shared.keep(items)
+        return iter((b"".join((head, items, b"]}\n")),))
 
     @staticmethod
     def _items(records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster) -> list[bytes]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from kcp.api import documents
 from kcp.registry.records import VIRTUAL_REVISION, key_of
 from kcp.registry.resource_types import ResourceType
+from kcp.registry.shared_pages import SharedPages
 from kcp.store.contract import ABSENT, Key, Page, Range, Record, Store
 
 
@@ -19,6 +20,7 @@ class Source:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.shared_pages = SharedPages(store)
 
     def get(self, type_: ResourceType, cluster: str, namespace: str, name: str) -> Record | None:
         """The durable object of a name."""

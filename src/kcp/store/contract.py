@@ -188,6 +188,9 @@ class Store(Protocol):
         ``remaining`` is computed only when ``count`` is set and the page was cut (else 0 means "nothing after", -1 "more").
         """
 
+    def unchanged_since(self, range_: Range, revision: int) -> bool:
+        """Whether no key of the range has changed after a revision; False where that is not known."""
+
     def count(self, range_: Range) -> int:
         """How many keys the range holds now."""
 

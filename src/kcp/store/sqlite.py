@@ -199,6 +199,10 @@ class SQLiteStore:
             remaining = self._reader.remaining(range_, found.records[-1].key, past) if count else -1
         return Page(found.records, at, remaining)
 
+    def unchanged_since(self, range_: Range, revision: int) -> bool:
+        """Whether no key of the range has changed after a revision; False where that is not remembered."""
+        return self._changes.newest(range_) <= revision
+
     def _is_unchanged(self, range_: Range, at: int) -> bool:
         return self._changes.newest(range_) <= at and not self._overlay.touches(range_.resource)
 

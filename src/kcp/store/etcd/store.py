@@ -197,6 +197,10 @@ class EtcdStore:
         """A page of the range in key order."""
         return self._replica.scan(range_, limit=limit, after=after, at=at, count=count)
 
+    def unchanged_since(self, range_: Range, revision: int) -> bool:
+        """Whether no key of the range has changed here after a revision; False where that is not remembered."""
+        return self._replica.unchanged_since(range_, revision)
+
     def count(self, range_: Range) -> int:
         """How many keys the range holds now."""
         return self._replica.count(range_)

@@ -1,0 +1,73 @@
+"""Pages of lists that several clients ask for while nothing changes: they are encoded once.
+
+After a restart, or behind a dashboard, many clients list one collection at the same time. The second asker of a page makes
+its encoding, those that follow copy it, until something of its range changes. Bounded in bytes; the oldest leaves first.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kcp.store.contract import Key, Range, Store
+
+_ALL_BYTES: Final = 4 << 20
+_PAGE_BYTES: Final = 1 << 20
+_PAGES: Final = 256
+
+PageKey = tuple[str, Range, Key | None, int]
+"""The tag of the type, the range, the key behind which the page begins, and its limit."""
+
+
+class SharedPage:
+    """One page as of ``revision``: how it goes on, and its items joined by commas once somebody has made them."""
+
+    __slots__ = ("_owner", "items", "last", "remaining", "revision")
+
+    def __init__(self, owner: SharedPages, revision: int, last: Key | None, remaining: int) -> None:
+        self._owner = owner
+        self.revision = revision
+        self.last = last
+        self.remaining = remaining
+        self.items: bytes | None = None
+
+    def keep(self, items: bytes) -> None:
+        """Keep the encoded items for those who ask next."""
+        if len(items) <= _PAGE_BYTES and self.items is None:
+            self.items = items
+            self._owner.grew(len(items))
+
+
+class SharedPages:
+    """The pages that were asked for last."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pages: dict[PageKey, SharedPage] = {}
+        self._bytes = 0
+
+    def find(self, key: PageKey, at: int) -> SharedPage | None:
+        """The page as it is at a revision, if it was asked for and has not changed since."""
+        page = self._pages.get(key)
+        if page is None:
+            return None
+        if at >= page.revision and self._store.unchanged_since(key[1], page.revision):
+            return page
+        self._drop(key)
+        return None
+
+    def note(self, key: PageKey, revision: int, last: Key | None, remaining: int) -> None:
+        """A page was read."""
+        if len(self._pages) >= _PAGES:
+            self._drop(next(iter(self._pages)))
+        self._pages[key] = SharedPage(self, revision, last, remaining)
+
+    def grew(self, size: int) -> None:
+        """A page has got its items: make room."""
+        self._bytes += size
+        while self._bytes > _ALL_BYTES:
+            self._drop(next(iter(self._pages)))
+
+    def _drop(self, key: PageKey) -> None:
+        page = self._pages.pop(key)
+        if page.items is not None:
+            self._bytes -= len(page.items)
