@@ -1,12 +1,10 @@
 """Quantities: what parses, what they are worth, how they are written."""
 
-from fractions import Fraction
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcp.api.quantity import Format, Quantity, parse_quantity
+from kcp.api.quantity import NANO, Format, Quantity, parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -52,10 +50,33 @@ def test_quantities_compare_and_add_by_value():
     assert parse_quantity("-0.1m").milli() == -1
 
 
+@pytest.mark.parametrize(
+    ("text", "integer"),
+    [
+        ("50k", True),
+        ("1e3", True),
+        ("0", True),
+        ("1Ki", True),
+        ("1.5", False),
+        ("1000m", False),
+        ("1.0", False),
+        ("10E", False),
+    ],
+)
+def test_integers_are_those_written_without_a_fraction_that_64_bits_hold(text, integer):
+    assert parse_quantity(text).is_integer() is integer
+
+
+def test_adding_nothing_leaves_an_integer_and_a_fraction_takes_that_away():
+    assert (parse_quantity("1") + parse_quantity("0.0")).is_integer()
+    assert not (parse_quantity("1") + parse_quantity("1000m")).is_integer()
+    assert not (parse_quantity("9223372036854775807") - parse_quantity("-1")).is_integer()
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.integers(-(2**60), 2**60), st.sampled_from([1, 1000, 10**6, 10**9]), st.sampled_from(list(Format)))
 def test_a_quantity_survives_its_own_text(numerator, denominator, form):
-    quantity = Quantity(Fraction(numerator, denominator), form)
+    quantity = Quantity(numerator * (NANO // denominator), form)
     assert parse_quantity(str(quantity)) == quantity
 
 

@@ -1,7 +1,7 @@
 """Quantities: numbers with a unit's prefix, as ``100m``, ``1.5Gi`` or ``12e6``.
 
 Follows k8s.io/apimachinery's ``resource.Quantity``: what parses, the rounding up to nano, the cap of binary ones at 2^63-1, and
-the canonical text in the format that the quantity was given in. The value itself is exact.
+the canonical text in the format that the quantity was given in. The value is an exact whole number of billionths.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ from functools import total_ordering
 from typing import Final
 
 _SYNTAX: Final = re.compile(r"([-+]?)([0-9]*)(?:\.([0-9]*))?(.*)", re.ASCII | re.DOTALL)
+_SUFFIX: Final = re.compile(r"[eEinumkKMGTP]*[-+]?[0-9]*", re.ASCII)
 _EXPONENT: Final = re.compile(r"[eE]([-+]?[0-9]+)", re.ASCII)
 _BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY_NAMES: Final = {power: suffix for suffix, power in _BINARY.items()} | {0: ""}
 _DECIMAL_NAMES: Final = {power: suffix for suffix, power in _DECIMAL.items()}
-_NANO: Final = 10**9
-_MAX: Final = (1 << 63) - 1
+NANO: Final = 10**9
+_LEAST: Final = -(1 << 63)
+_MOST: Final = (1 << 63) - 1
+_MOST_DIGITS: Final = 18
 MAX_LENGTH: Final = 256
 """Characters of a quantity; Kubernetes has no such limit, and no use for longer ones."""
 
-_WRONG_FORMAT: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+WRONG_FORMAT: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _WRONG_SUFFIX: Final = "unable to parse quantity's suffix"
+_WRONG_NUMBER: Final = "unable to parse numeric part of quantity"
 
 
 class Format(Enum):
@@ -37,51 +41,62 @@ class Format(Enum):
 
 @total_ordering
 class Quantity:
-    """An exact number and the format of its text. Equal quantities are those of equal value: ``1`` and ``1000m``."""
+    """A number of billionths and the format of its text. Equal quantities are those of equal value: ``1`` and ``1000m``.
 
-    __slots__ = ("format", "value")
+    `scale` is the power of ten of the form with a 64-bit mantissa that apimachinery gives to most quantities; None where it uses
+    its form of any size, which it never takes for an integer.
+    """
 
-    def __init__(self, value: Fraction | int, form: Format = Format.DECIMAL) -> None:
-        self.value = Fraction(value)
+    __slots__ = ("format", "nano", "scale")
+
+    def __init__(self, nano: int, form: Format = Format.DECIMAL, scale: int | None = None) -> None:
+        self.nano = nano
         self.format = form
+        self.scale = scale
+
+    @property
+    def value(self) -> Fraction:
+        """The exact number."""
+        return Fraction(self.nano, NANO)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Quantity) and self.value == other.value
+        return isinstance(other, Quantity) and self.nano == other.nano
 
     def __lt__(self, other: Quantity) -> bool:
-        return self.value < other.value
+        return self.nano < other.nano
 
     def __hash__(self) -> int:
-        return hash(self.value)
+        return hash(self.nano)
 
     def __add__(self, other: Quantity) -> Quantity:
-        return Quantity(self.value + other.value, self.format if self.value else other.format)
+        nano = self.nano + other.nano
+        return Quantity(nano, self.format if self.nano else other.format, _scale_of_sum(nano, self, other))
 
     def __sub__(self, other: Quantity) -> Quantity:
-        return Quantity(self.value - other.value, self.format if self.value else other.format)
+        return self + -other
 
     def __neg__(self) -> Quantity:
-        return Quantity(-self.value, self.format)
+        return Quantity(-self.nano, self.format, self.scale)
 
     def __bool__(self) -> bool:
-        return bool(self.value)
+        return bool(self.nano)
 
     @property
     def sign(self) -> int:
         """1, 0 or -1."""
-        return (self.value > 0) - (self.value < 0)
+        return (self.nano > 0) - (self.nano < 0)
 
     def to_integer(self) -> int:
         """The value, rounded away from zero."""
-        return _away_from_zero(self.value)
+        return _away_from_zero(self.nano, NANO)
 
     def milli(self) -> int:
         """The value in thousandths, rounded away from zero."""
-        return _away_from_zero(self.value * 1000)
+        return _away_from_zero(self.nano, NANO // 1000)
 
     def is_integer(self) -> bool:
-        """Whether the value is a whole number that 64 bits can hold."""
-        return self.value.denominator == 1 and -_MAX - 1 <= self.value <= _MAX
+        """Whether apimachinery's ``AsInt64`` gives a number: ``1000m`` is none."""
+        return self.scale is not None and self.scale >= 0 and _LEAST <= self.nano // NANO <= _MOST
 
     def __str__(self) -> str:
         return canonical(self)
@@ -90,68 +105,83 @@ class Quantity:
         return f"Quantity({canonical(self)!r})"
 
 
-def _away_from_zero(value: Fraction) -> int:
-    whole = -(-abs(value.numerator) // value.denominator)
-    return whole if value >= 0 else -whole
+def from_integer(number: int) -> Quantity:
+    """The quantity of a 64-bit integer."""
+    return Quantity(number * NANO, Format.DECIMAL, 0)
+
+
+def _scale_of_sum(nano: int, left: Quantity, right: Quantity) -> int | None:
+    if left.scale is None or right.scale is None:
+        return None
+    # adding nothing keeps the other one's form
+    scale = left.scale if not right.nano else right.scale if not left.nano else min(left.scale, right.scale)
+    return scale if abs(nano) * 10 ** max(0, -scale) // NANO <= _MOST else None
+
+
+def _away_from_zero(number: int, divisor: int) -> int:
+    return -(-number // divisor) if number >= 0 else number // divisor
 
 
 def parse_quantity(text: str) -> Quantity:
     """Read a quantity. Raises ValueError with Kubernetes' message."""
     if not text or len(text) > MAX_LENGTH:
-        raise ValueError(_WRONG_FORMAT)
+        raise ValueError(WRONG_FORMAT)
     found = _SYNTAX.fullmatch(text)
     assert found is not None  # the last group takes whatever is left
     sign, whole, fraction, suffix = found.groups()
     fraction = fraction or ""
     if not (whole or fraction):
-        raise ValueError(_WRONG_FORMAT)
-    scale, form = _scale(suffix)
-    value = Fraction(int(whole + fraction or "0"), 10 ** len(fraction)) * scale
+        raise ValueError(WRONG_FORMAT)
+    power, form = _power(suffix)
+    mantissa = int(whole + fraction)
+    places = len(whole.lstrip("0") or "0")
+    scale: int | None
     # finer than nano is rounded away from zero; binary quantities are capped at 64 bits
-    value = Fraction(-(-value * _NANO // 1), _NANO)
-    if form is Format.BINARY and value < 1:
-        form = Format.DECIMAL
     if form is Format.BINARY:
-        value = min(value, Fraction(_MAX))
-    return Quantity(-value if sign == "-" else value, form)
+        nano = _away_from_zero((mantissa << power) * NANO, 10 ** len(fraction))
+        scale = 0 if not fraction and 14 - places - power * 3 // 10 >= 0 else None
+        if nano < NANO:
+            form = Format.DECIMAL
+        nano = min(nano, _MOST * NANO)
+    else:
+        scale = power - len(fraction)
+        nano = mantissa * 10 ** (scale + 9) if scale >= -9 else _away_from_zero(mantissa, 10 ** -(scale + 9))
+        if places + len(fraction) > _MOST_DIGITS or scale < -9:
+            scale = None
+    return Quantity(-nano if sign == "-" else nano, form, scale)
 
 
-def _scale(suffix: str) -> tuple[Fraction, Format]:
+def _power(suffix: str) -> tuple[int, Format]:
+    """The power, of 2 in the binary format and else of 10, that a suffix stands for."""
     if suffix in _BINARY:
-        return Fraction(1 << _BINARY[suffix]), Format.BINARY
+        return _BINARY[suffix], Format.BINARY
     if suffix in _DECIMAL:
-        return Fraction(10) ** _DECIMAL[suffix], Format.DECIMAL
+        return _DECIMAL[suffix], Format.DECIMAL
     exponent = _EXPONENT.fullmatch(suffix)
     if exponent is None:
-        raise ValueError(_WRONG_SUFFIX if re.fullmatch(r"[eEinumkKMGTP]*[-+]?[0-9]*", suffix) else _WRONG_FORMAT)
-    digits = exponent[1]
+        raise ValueError(_WRONG_SUFFIX if _SUFFIX.fullmatch(suffix) else WRONG_FORMAT)
     # below the lower bound every mantissa of MAX_LENGTH digits is rounded to nano; above the upper nothing is measured
-    power = max(int(digits), -2 * MAX_LENGTH)
+    power = max(int(exponent[1]), -2 * MAX_LENGTH)
     if power > 2 * MAX_LENGTH:
-        raise ValueError("unable to parse numeric part of quantity")
-    return Fraction(10) ** power, Format.EXPONENT
+        raise ValueError(_WRONG_NUMBER)
+    return power, Format.EXPONENT
 
 
 def canonical(quantity: Quantity) -> str:
     """The canonical text: the largest prefix that leaves no fraction."""
-    value = quantity.value
-    if not value:
+    number, form = quantity.nano, quantity.format
+    if not number:
         return "0"
-    form = quantity.format
-    if form is Format.BINARY:
-        if abs(value) < 1024 or value.denominator != 1:
-            form = Format.DECIMAL
-        else:
-            number, power = value.numerator, 0
-            while power < 60 and not number % 1024:
-                number //= 1024
-                power += 10
-            return f"{number}{_BINARY_NAMES[power]}"
-    nanos = _away_from_zero(value * _NANO)
+    if form is Format.BINARY and abs(number) >= 1024 * NANO and not number % NANO:
+        number, power = number // NANO, 0
+        while power < 60 and not number % 1024:
+            number //= 1024
+            power += 10
+        return f"{number}{_BINARY_NAMES[power]}"
     power = -9
-    while not nanos % 1000 and (power < 18 or form is Format.EXPONENT):
-        nanos //= 1000
+    while not number % 1000 and (power < 18 or form is Format.EXPONENT):
+        number //= 1000
         power += 3
     if form is Format.EXPONENT:
-        return f"{nanos}e{power}" if power else str(nanos)
-    return f"{nanos}{_DECIMAL_NAMES[power]}"
+        return f"{number}e{power}" if power else str(number)
+    return f"{number}{_DECIMAL_NAMES[power]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors
@@ -128,9 +127,9 @@ def _bound_errors(given: dict[str, Any], resource: str, path: str) -> Iterator[F
         if amount(ratio) < 1:
             yield field_errors.invalid(where, ratio, f"ratio {ratio} is less than 1")
         if "min" in given and "max" in given and amount(given["min"]):
-            limit = Decimal(amount(given["max"])) / Decimal(amount(given["min"]))
+            limit = amount(given["max"]) / amount(given["min"])
             if amount(ratio) > limit:
-                yield field_errors.invalid(where, ratio, f"ratio {ratio} is greater than max/min = {limit:.6f}")
+                yield field_errors.invalid(where, ratio, f"ratio {ratio} is greater than max/min = {float(limit):.6f}")
     if "default" in given and "defaultRequest" in given and not allows_overcommit(resource):
         default, request = given["default"], given["defaultRequest"]
         if amount(default) != amount(request):

@@ -1,140 +1,89 @@
 """Kubernetes' quantity library: exact decimal numbers with SI or binary suffixes, as apimachinery's resource.Quantity."""
 
-import re
-from fractions import Fraction
 from typing import Final
 
+from kcp.api import quantity as quantities
 from kcp.cel import runtime_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
-from kcp.cel.values import INT_MAX, INT_MIN, Opaque
-
-_QUANTITY: Final = re.compile(
-    r"([+-]?)(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))(?:([KMGTPE]i)|([numkMGTPE]?)|[eE]([+-]?[0-9]{1,9}))\Z"
-)
-_DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
-_WRONG: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-_NANO: Final = 10**9
-_MOST_DIGITS: Final = 18
-_LARGEST: Final = INT_MAX * _NANO
+from kcp.cel.values import Opaque
 
 
 class Quantity(Opaque):
-    """An amount in billionths.
+    """An amount."""
 
-    `scale` is the power of ten that apimachinery's int64 form of it has; None where it has only the form of any size, and so
-    is "no integer" to it.
-    """
-
-    __slots__ = ("nano", "scale")
+    __slots__ = ("amount",)
     cel_type = "kubernetes.Quantity"
 
-    def __init__(self, nano: int, scale: int | None) -> None:
-        self.nano = nano
-        self.scale = scale
+    def __init__(self, amount: quantities.Quantity) -> None:
+        self.amount = amount
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Quantity) and other.nano == self.nano
+        return isinstance(other, Quantity) and other.amount == self.amount
 
     def __hash__(self) -> int:
-        return hash(self.nano)
+        return hash(self.amount)
 
 
 def _parse(text: str) -> Quantity:
-    match = _QUANTITY.match(text)
-    if match is None:
-        raise EvaluationError(_WRONG)
-    sign, whole, fraction, only_fraction, binary, decimal, exponent = match.groups()
-    whole, fraction = (whole or "").lstrip("0"), fraction or only_fraction or ""
-    digits = int((whole + fraction) or 0)
-    if binary:
-        power = _BINARY[binary]
-        amount = Fraction(digits << power, 10 ** len(fraction))
-        precise = not fraction and 15 - len(whole or "0") - int(power * 3 / 10) - 1 >= 0
-        scale = 0
-    else:
-        shift = int(exponent) if exponent else _DECIMAL[decimal or ""]
-        scale = shift - len(fraction)
-        amount = _scaled(digits, scale)
-        precise = len(whole or "0") + len(fraction) <= _MOST_DIGITS and scale >= -9
-    # Anything finer than a billionth is rounded up, anything larger than an int64 is the largest.
-    nano = min(-((-amount * _NANO) // 1), _LARGEST if not precise else max(_LARGEST, int(amount * _NANO)))
-    return Quantity(int(-nano if sign == "-" else nano), scale if precise else None)
-
-
-def _scaled(digits: int, scale: int) -> Fraction:
-    if digits == 0:
-        return Fraction(0)
-    # Beyond these the result is the largest or the least quantity whatever the digits are.
-    if scale > 40:
-        return Fraction(10**40)
-    if scale < -20 - len(str(digits)):
-        return Fraction(1, 10**12)
-    return Fraction(digits) * Fraction(10) ** scale
+    try:
+        return Quantity(quantities.parse_quantity(text))
+    except ValueError as wrong:
+        raise EvaluationError(str(wrong)) from None
 
 
 def _is_quantity(text: str) -> bool:
     try:
-        _parse(text)
-    except EvaluationError:
+        quantities.parse_quantity(text)
+    except ValueError:
         return False
     return True
 
 
 def _sign(quantity: Quantity) -> int:
-    return (quantity.nano > 0) - (quantity.nano < 0)
+    return quantity.amount.sign
 
 
 def _is_greater(left: Quantity, right: Quantity) -> bool:
-    return left.nano > right.nano
+    return left.amount > right.amount
 
 
 def _is_less(left: Quantity, right: Quantity) -> bool:
-    return left.nano < right.nano
+    return left.amount < right.amount
 
 
 def _compare(left: Quantity, right: Quantity) -> int:
-    return (left.nano > right.nano) - (left.nano < right.nano)
+    return (left.amount > right.amount) - (left.amount < right.amount)
 
 
 def _float(quantity: Quantity) -> float:
-    return quantity.nano / _NANO
+    return float(quantity.amount.value)
 
 
 def _is_integer(quantity: Quantity) -> bool:
-    return quantity.scale is not None and quantity.scale >= 0 and INT_MIN <= quantity.nano // _NANO <= INT_MAX
+    return quantity.amount.is_integer()
 
 
 def _integer(quantity: Quantity) -> int:
-    if not _is_integer(quantity):
+    if not quantity.amount.is_integer():
         raise EvaluationError("cannot convert value to integer")
-    return quantity.nano // _NANO
-
-
-def _sum(left: Quantity, right: Quantity, factor: int) -> Quantity:
-    nano = left.nano + factor * right.nano
-    if left.scale is None or right.scale is None:
-        return Quantity(nano, None)
-    # Adding nothing keeps the other one's form.
-    scale = left.scale if right.nano == 0 else right.scale if left.nano == 0 else min(left.scale, right.scale)
-    return Quantity(nano, scale if abs(nano) * 10 ** max(0, -scale) // _NANO <= INT_MAX else None)
+    return quantity.amount.to_integer()
 
 
 def _add(left: Quantity, right: Quantity) -> Quantity:
-    return _sum(left, right, 1)
+    return Quantity(left.amount + right.amount)
 
 
 def _subtract(left: Quantity, right: Quantity) -> Quantity:
-    return _sum(left, right, -1)
+    return Quantity(left.amount - right.amount)
 
 
 def _add_int(left: Quantity, right: int) -> Quantity:
-    return _sum(left, Quantity(right * _NANO, 0), 1)
+    return Quantity(left.amount + quantities.from_integer(right))
 
 
 def _subtract_int(left: Quantity, right: int) -> Quantity:
-    return _sum(left, Quantity(right * _NANO, 0), -1)
+    return Quantity(left.amount - quantities.from_integer(right))
 
 
 ROWS: Final[list[Row]] = [
