@@ -105,7 +105,10 @@ class Session:
                 if not self.lease:
                     await self._renew_fence(self.fence, _CALL_SECONDS)
                     continue
-                left = await self._client.keep_alive(self.lease, _RENEWAL_SECONDS)
+                lease = self.lease
+                left = await self._client.keep_alive(lease, _RENEWAL_SECONDS)
+                if lease != self.lease:
+                    continue  # a write has found it ended and has a new one
                 if left:
                     self._alive_until = asked + left
                 else:
