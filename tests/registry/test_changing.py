@@ -182,7 +182,9 @@ async def test_versions_share_objects(world: World) -> None:
 async def test_one_and_true_are_different_values(world: World) -> None:
     await world.define(LOOSE)
     loose = world.type("loose", "example.com")
-    await world.create(loose, {"metadata": {"name": "l"}, "spec": {"value": 1}})
+    await world.create(
+        loose, {"apiVersion": "example.com/v1", "kind": "Loose", "metadata": {"name": "l"}, "spec": {"value": 1}}
+    )
     changed = await world.patch(loose, "l", {"spec": {"value": True}})
     assert changed["spec"]["value"] is True
     assert (await world.get(loose, "l"))["spec"]["value"] is True
@@ -192,7 +194,7 @@ async def test_one_and_true_are_different_values(world: World) -> None:
 async def test_managers_of_versions_that_are_no_longer_served_are_forgotten(world: World) -> None:
     made = await world.define()
     second = world.type("widgets", "example.com", "v2")
-    await world.create(second, {"metadata": {"name": "w"}, "spec": {"size": 1}}, field_manager="old")
+    await world.create(second, {**widget("w"), "apiVersion": "example.com/v2"}, field_manager="old")
     made["spec"]["versions"][1]["served"] = False
     await world.update(world.type("customresourcedefinitions", "apiextensions.k8s.io"), made)
     changed = await world.patch(world.widgets, "w", {"spec": {"size": 2}}, field_manager="new")

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import errors, field_errors, metadata
+from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupKind
 from kcp.api.patch import apply, json_patch, merge_patch, strategic_merge
 from kcp.registry import pipeline
-from kcp.registry.requests import STRICT, RequestContext, Target, Written
+from kcp.registry.requests import IGNORE, STRICT, RequestContext, Target, Written
 from kcp.registry.writing import Object, Writer
 from kcp.store.contract import Record
 
@@ -25,6 +25,8 @@ STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_YAML: Final = "application/apply-patch+yaml"
 PATCH_TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_YAML)
 
+_OPERATION: Final = frozenset({"op", "path", "from", "value"})
+"""The members of a JSON patch's operation."""
 _OWN_RESET: Final = {"": (("status",),), "status": (("metadata",), ("spec",))}
 
 
@@ -44,18 +46,13 @@ async def patch(
     if force:
         problem = field_errors.forbidden("force", "may not be specified for non-apply patch")
         raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [problem])
-    if duplicates and context.field_validation == STRICT:
-        listed = ", ".join(f'duplicate field "{path}"' for path in duplicates)
-        raise errors.bad_request(f"error decoding patch: strict decoding error: {listed}")
-    if duplicates:
-        for path in duplicates:
-            context.warn(f'duplicate field "{path}"')
+    faults = _faults(media_type, body, duplicates or [], context)
     type_ = target.type
     pinned = _pinned_version(media_type, body)
 
     async def transform(old: Object | None, _record: Record | None) -> Object:
         assert old is not None
-        return _patched(old, media_type, body, target, context)
+        return _patched(old, media_type, body, target, context, faults)
 
     if media_type == STRATEGIC_MERGE_PATCH and not isinstance(body, dict):
         raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
@@ -63,17 +60,35 @@ async def patch(
     return await writer.change(context, target, transform, resource_version=pinned)
 
 
-def _patched(old: Object, media_type: str, body: Any, target: Target, context: RequestContext) -> Object:
+def _faults(media_type: str, body: Any, duplicates: list[str], context: RequestContext) -> list[str]:
+    """What strict field validation objects to in a patch itself; warns or is silent as asked."""
+    faults = [f'duplicate field "{path}"' for path in duplicates]
+    if media_type == JSON_PATCH and isinstance(body, list):
+        for index, operation in enumerate(body):
+            unknown = operation.keys() - _OPERATION if isinstance(operation, dict) else ()
+            faults += [f'unknown field "[{index}].{name}"' for name in sorted(unknown)]
+        faults = [f"json patch {fault}" for fault in faults]
+    if context.field_validation == STRICT:
+        return faults
+    if context.field_validation != IGNORE:
+        for fault in faults:
+            context.warn(fault)
+    return []
+
+
+def _patched(
+    old: Object, media_type: str, body: Any, target: Target, context: RequestContext, faults: list[str]
+) -> Object:
     if media_type == JSON_PATCH:
         new: Any = json_patch.apply(old, body)
     elif media_type == MERGE_PATCH:
         new = merge_patch.apply(old, body)
     else:
         new = strategic_merge.apply(old, body, target.type.merge_type)
-    return _reshaped(new, old, body, target, context)
+    return _reshaped(new, old, target, context, faults)
 
 
-def _reshaped(new: Any, old: Object, body: Any, target: Target, context: RequestContext) -> Object:
+def _reshaped(new: Any, old: Object, target: Target, context: RequestContext, faults: list[str]) -> Object:
     """Check and complete what a patch has made of the object. Changes are made on copies: patches share parts with ``old``."""
     type_ = target.type
     if not isinstance(new, dict):
@@ -81,19 +96,21 @@ def _reshaped(new: Any, old: Object, body: Any, target: Target, context: Request
     if new.get("apiVersion") != old["apiVersion"] or new.get("kind") != old["kind"]:
         pipeline.check_kind(new, type_)
     new = orjson.loads(orjson.dumps(new))
-    meta = pipeline.metadata_of(new)
+    meta = pipeline.metadata_of(new, type_)
     if type_.namespaced and (meta.get("namespace") or target.namespace) != target.namespace:
-        raise errors.bad_request("the namespace of the object may not be changed by a patch")
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     if (meta.get("name") or target.name) != target.name:
         raise _immutable_name(target, meta.get("name"))
     meta["name"] = target.name
     if type_.namespaced:
         meta["namespace"] = target.namespace
-    problems = pipeline.shape(new, type_, context, [])
+    sent = documents.encode(new).decode().strip() if context.field_validation == STRICT else ""
+    problems = faults + pipeline.shape(new, type_, context, [])
     if problems:
-        text = orjson.dumps(body).decode()
-        problem = field_errors.invalid("patch", text, "strict decoding error: " + ", ".join(problems))
-        raise errors.invalid(type_.group_kind, target.name, [problem])
+        problem = field_errors.invalid("patch", sent, "strict decoding error: " + ", ".join(problems))
+        raise errors.invalid(GroupKind("", ""), "", [problem])
     return new  # type: ignore[no-any-return]
 
 
@@ -129,7 +146,7 @@ async def _apply(
     for path in duplicates:
         context.warn(f'duplicate field "{path}"')
     pipeline.check_kind(applied, type_)
-    meta = pipeline.metadata_of(applied)
+    meta = pipeline.metadata_of(applied, type_)
     if meta.get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
     pipeline.check_place(meta, target)
@@ -138,6 +155,9 @@ async def _apply(
     reset = _OWN_RESET.get(target.subresource, ()) if type_.has_status else ()
 
     async def transform(old: Object | None, _record: Record | None) -> Object:
+        if old is None and (uid := meta.get("uid")):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise errors.conflict(type_.resource, target.name, why)
         new = apply.server_side_apply(
             old,
             applied,

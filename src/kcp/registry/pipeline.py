@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kcp.api import errors, field_errors, metadata
+from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.field_errors import FieldError
 from kcp.api.patch import managed_fields
 from kcp.registry import admission
@@ -18,20 +18,34 @@ from kcp.registry.resource_types import ResourceType
 Object = dict[str, Any]
 
 MAX_OBJECT_BYTES: Final = 3 * 1024 * 1024
+_JSON_TYPES: Final = {
+    "integer": "number",
+    "number": "number",
+    "boolean": "bool",
+    "string": "string",
+    "array": "array",
+    "object": "object",
+    "null": "null",
+}
+"""Names of types in schemas' errors, and what decoders call them."""
 _STATUS_ONLY: Final = (("status",),)
 _NOT_STATUS: Final = (("metadata",), ("spec",))
 
 
 def check_kind(obj: Object, type_: ResourceType) -> None:
-    """The object says the kind and version of the URL it is sent to. Raises StatusError 400."""
+    """The object says the kind and version of the URL it is sent to. Raises StatusError 400.
+
+    What a built-in type's object does not say, its URL says; objects of other types must speak for themselves, as decoders of
+    kube-apiserver have it.
+    """
     sent, kind = obj.get("apiVersion"), obj.get("kind")
-    if not sent and not kind:
-        obj["apiVersion"], obj["kind"] = type_.api_version, type_.kind
-        return
+    if type_.builtin and not (sent and kind):
+        obj["apiVersion"] = sent = sent or type_.api_version
+        obj["kind"] = kind = kind or type_.kind
     if not kind:
-        raise errors.bad_request("Object 'Kind' is missing in the request body")
+        raise _unrecognized(obj, type_, "Kind")
     if not sent:
-        raise errors.bad_request("Object 'apiVersion' is missing in the request body")
+        raise _unrecognized(obj, type_, "apiVersion")
     if kind != type_.kind:
         raise errors.bad_request(
             f'{kind} in version "{sent}" cannot be handled as a {type_.kind}: the kind in the data ({kind}) does not match '
@@ -43,12 +57,24 @@ def check_kind(obj: Object, type_: ResourceType) -> None:
         )
 
 
-def metadata_of(obj: Object) -> dict[str, Any]:
+def _unrecognized(obj: Object, type_: ResourceType, missing: str) -> errors.StatusError:
+    text = documents.encode(obj).decode().strip()
+    return errors.bad_request(
+        f"the object provided is unrecognized (must be of type {type_.kind}): Object '{missing}' is missing in '{text}'"
+    )
+
+
+def cannot_be_handled(type_: ResourceType) -> str:
+    """What kube-apiserver says before it says why a body cannot be decoded."""
+    return f'{type_.kind} in version "{type_.version}" cannot be handled as a {type_.kind}: '
+
+
+def metadata_of(obj: Object, type_: ResourceType) -> dict[str, Any]:
     """The object's metadata, made if absent. Raises StatusError 400 where its members have other JSON types than ObjectMeta's."""
     meta: dict[str, Any] | None = obj.get("metadata")
     if meta is None:
         meta = obj["metadata"] = {}
-    metadata.check_meta_types(meta)
+    metadata.check_meta_types(meta, cannot_be_handled(type_))
     return meta
 
 
@@ -62,14 +88,8 @@ def check_place(meta: dict[str, Any], target: Target) -> None:
                 f"({namespace} is not {target.namespace})"
             )
         meta["namespace"] = target.namespace
-    elif namespace:
-        # kube-apiserver refuses it in validation; clients that always send one get the same message from here
-        raise errors.invalid(
-            target.type.group_kind,
-            meta.get("name") or "",
-            [field_errors.forbidden("metadata.namespace", "not allowed on this type")],
-        )
     else:
+        # clients may name one for an object that has none: kube-apiserver forgets it
         meta.pop("namespace", None)
     if target.name:
         name = meta.get("name")
@@ -89,8 +109,8 @@ def shape(obj: Object, type_: ResourceType, context: RequestContext, duplicates:
     type_.strategy.default(obj)
     if unknown is None:
         return []
-    problems = [f'unknown field "{path}"' for path in unknown]
-    problems += [f'duplicate field "{path}"' for path in duplicates]
+    problems = [f'duplicate field "{path}"' for path in duplicates]
+    problems += [f'unknown field "{path}"' for path in unknown]
     if problems and context.field_validation != STRICT:
         for problem in problems:
             context.warn(problem)
@@ -101,10 +121,7 @@ def shape(obj: Object, type_: ResourceType, context: RequestContext, duplicates:
 def refuse_unknown(problems: list[str], type_: ResourceType) -> None:
     """Raise StatusError 400 when strict field validation found anything."""
     if problems:
-        raise errors.bad_request(
-            f'{type_.kind} in version "{type_.version}" cannot be handled as a {type_.kind}: '
-            f"strict decoding error: {', '.join(problems)}"
-        )
+        raise errors.bad_request(f"{cannot_be_handled(type_)}strict decoding error: {', '.join(problems)}")
 
 
 def own_fields(live: Object | None, obj: Object, target: Target, context: RequestContext) -> None:
@@ -137,15 +154,36 @@ def validate(obj: Object, old: Object | None, target: Target) -> None:
         meta, namespaced=type_.namespaced, name_validator=strategy.name_errors
     )
     if old is None:
-        found += type_.schema.validate(obj)
+        found += _schema_errors(obj, None, type_)
         if not found or type_.builtin:
             found += strategy.validate(obj)
     else:
         found += metadata.validate_object_meta_update(meta, old["metadata"])
-        found += type_.schema.validate(obj, old)
+        found += _schema_errors(obj, old, type_)
         found += _update_errors(obj, old, target)
     if found:
         raise errors.invalid(type_.group_kind, meta.get("name") or meta.get("generateName") or "", _distinct(found))
+
+
+def _schema_errors(obj: Object, old: Object | None, type_: ResourceType) -> list[FieldError]:
+    """What the schema objects to.
+
+    Raises StatusError 400 for a built-in type's field of another JSON type: such a body does not decode in kube-apiserver.
+    """
+    found = type_.schema.validate(obj, old)
+    if found and type_.builtin:
+        for error in found:
+            if error.type == field_errors.TYPE_INVALID:
+                raise errors.bad_request(cannot_be_handled(type_) + _mistyped(error, type_.kind))
+    return found
+
+
+def _mistyped(error: FieldError, kind: str) -> str:
+    sent = _JSON_TYPES.get(error.value) if isinstance(error.value, str) else None
+    _, found, rest = error.detail.partition(" in body must be of type ")
+    if sent is None or not found:
+        return str(error)
+    return f"json: cannot unmarshal {sent} into Go struct field {kind}.{error.field} of type {rest.partition(':')[0]}"
 
 
 def _update_errors(obj: Object, old: Object, target: Target) -> list[FieldError]:

@@ -95,7 +95,7 @@ class Registry:
         if type_.stored and not target.subresource:
             return await self._writer.create(context, target, obj, duplicates)
         pipeline.check_kind(obj, type_)
-        pipeline.metadata_of(obj)
+        pipeline.metadata_of(obj, type_)
         pipeline.refuse_unknown(pipeline.shape(obj, type_, context, duplicates or []), type_)
         if type_.namespaced:
             obj["metadata"]["namespace"] = target.namespace
@@ -136,6 +136,10 @@ class Registry:
     ) -> Written:
         """Patch an object or a subresource; an apply patch may create the object."""
         _refuse_wildcard(context, target, "patch")
+        if target.subresource == "scale" and media_type == patching.APPLY_YAML:
+            applied = scale.apply_configuration(body, target.type)
+            written = await patching.patch(self._writer, context, target, media_type, applied, force=force)
+            return _as_scale(written, target.type)
         if target.subresource == "scale":
             return await self._rescale(context, target, lambda old: _patched_scale(old, media_type, body))
         return await patching.patch(self._writer, context, target, media_type, body, force=force, duplicates=duplicates)
@@ -177,8 +181,12 @@ class Registry:
             return scale.with_replicas(orjson.loads(orjson.dumps(old)), wanted, type_)
 
         written = await self._writer.change(context, target, transform, resource_version=wanted_version)
-        obj = written.object if written.object is not None else orjson.loads(written.value)
-        return Written(documents.encode(scale.scale_of(obj, type_)), type_, False)
+        return _as_scale(written, type_)
+
+
+def _as_scale(written: Written, type_: ResourceType) -> Written:
+    obj = written.object if written.object is not None else orjson.loads(written.value)
+    return Written(documents.encode(scale.scale_of(obj, type_)), type_, False)
 
 
 def _patched_scale(old: Object, media_type: str, body: Any) -> Any:
@@ -186,10 +194,7 @@ def _patched_scale(old: Object, media_type: str, body: Any) -> Any:
         return json_patch.apply(old, body)
     if media_type == patching.STRATEGIC_MERGE_PATCH:
         return strategic_merge.apply(old, body, merge_types.UNTYPED)
-    if media_type == patching.MERGE_PATCH:
-        return merge_patch.apply(old, body)
-    merged: Any = merge_patch.apply(old, {"spec": body.get("spec") or {}} if isinstance(body, dict) else body)
-    return merged
+    return merge_patch.apply(old, body)
 
 
 def _refuse_wildcard(context: RequestContext, target: Target, verb: str) -> None:

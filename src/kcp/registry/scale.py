@@ -41,15 +41,23 @@ def scale_of(obj: Object, type_: ResourceType) -> Object:
 
 def with_replicas(obj: Object, scale: Object, type_: ResourceType) -> Object:
     """The object with the replicas that a Scale asks for. Raises StatusError 400 or 422."""
-    subresource = _subresource(type_)
     spec = scale.get("spec") or {}
     replicas = spec.get("replicas", 0) if isinstance(spec, dict) else None
     if isinstance(replicas, bool) or not isinstance(replicas, int):
         raise errors.bad_request("spec.replicas of a Scale must be an integer")
     if replicas < 0:
         problem = field_errors.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
-        raise errors.invalid(KIND, obj["metadata"]["name"], [problem])
-    return jsonpath.simple_path(subresource.paths["specReplicasPath"]).set(obj, replicas)
+        raise errors.invalid(KIND, obj["metadata"].get("name") or "", [problem])
+    return jsonpath.simple_path(_subresource(type_).paths["specReplicasPath"]).set(obj, replicas)
+
+
+def apply_configuration(scale: Any, type_: ResourceType) -> Object:
+    """The apply configuration of the object that an applied Scale stands for. Raises StatusError 400 or 422."""
+    if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
+        raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
+    meta = scale.get("metadata")
+    applied: Object = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {} if meta is None else meta}
+    return with_replicas(applied, scale, type_)
 
 
 def _subresource(type_: ResourceType) -> Subresource:

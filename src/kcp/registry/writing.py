@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from kcp.api import documents, errors, field_errors, metadata
+from kcp.api.kinds import GroupKind
 from kcp.api.patch import json_patch
 from kcp.registry import admission, namespaces, pipeline
 from kcp.registry.records import key_of, served_object, stored_value
@@ -38,7 +39,7 @@ class Writer:
         """Store a new object. Raises StatusError 400, 403, 404, 409 or 422."""
         type_ = target.type
         pipeline.check_kind(obj, type_)
-        meta = pipeline.metadata_of(obj)
+        meta = pipeline.metadata_of(obj, type_)
         if meta.get("resourceVersion") not in (None, "", "0"):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         pipeline.check_place(meta, target)
@@ -116,7 +117,7 @@ class Writer:
         """Replace an object (PUT), or a subresource of it. Raises StatusError 400, 403, 404, 409 or 422."""
         type_ = target.type
         pipeline.check_kind(sent, type_)
-        meta = pipeline.metadata_of(sent)
+        meta = pipeline.metadata_of(sent, type_)
         pipeline.check_place(meta, target)
         pipeline.refuse_unknown(pipeline.shape(sent, type_, context, duplicates or []), type_)
         wanted = meta.get("resourceVersion") or ""
@@ -126,10 +127,11 @@ class Writer:
         async def transform(_old: Object | None, _record: Record | None) -> Object:
             return dict(sent, metadata=dict(meta))
 
-        create = type_.strategy.allow_create_on_update and not target.subresource and not wanted
+        uid = meta.get("uid") or ""
+        create = type_.strategy.allow_create_on_update and not target.subresource and not wanted and not uid
         if not wanted and not type_.strategy.allow_unconditional_update and not target.subresource:
             wanted = "0"
-        return await self.change(context, target, transform, resource_version=wanted, may_create=create)
+        return await self.change(context, target, transform, resource_version=wanted, uid=uid, may_create=create)
 
     async def change(
         self,
@@ -138,14 +140,15 @@ class Writer:
         transform: Transform,
         *,
         resource_version: str = "",
+        uid: str = "",
         may_create: bool = False,
         owned: bool = False,
     ) -> Written:
         """Read, transform, check and write, again until nobody came between.
 
         ``transform`` gets the newest object, which it must not change, and gives the new one, which shares nothing with it; or
-        the very same one, which means that there is nothing to do. ``resource_version`` pins the state that may be replaced.
-        ``owned`` says that the transformed object's managed fields are right already (apply).
+        the very same one, which means that there is nothing to do. ``resource_version`` pins the state that may be replaced,
+        ``uid`` the object. ``owned`` says that the transformed object's managed fields are right already (apply).
         """
         type_ = target.type
         for _ in range(_RETRIES):
@@ -162,7 +165,7 @@ class Writer:
                     continue
             old = served_object(record, type_)
             obj = await transform(old, record)
-            pinned = _check_preconditions(obj, old, record, target, resource_version)
+            pinned = _check_preconditions(old, record, target, resource_version, uid)
             if obj is old:
                 return Written(documents.encode(old), type_, object=old)
             written = await self._replace(context, target, obj, old, record, owned=owned)
@@ -216,12 +219,17 @@ class Writer:
         elif type_.has_status:
             _keep_status(obj, old)
         meta, old_meta = obj["metadata"], old["metadata"]
-        for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        for name in ("creationTimestamp", "generation"):
             if name in old_meta:
-                if name != "uid" or not meta.get("uid"):
-                    meta[name] = old_meta[name]
+                meta[name] = old_meta[name]
             else:
                 meta.pop(name, None)
+        if "deletionTimestamp" in old_meta:
+            meta["deletionTimestamp"] = old_meta["deletionTimestamp"]
+        # what is said otherwise of these is refused in validation
+        for name in ("uid", "deletionGracePeriodSeconds"):
+            if name in old_meta and meta.get(name) in (None, ""):
+                meta[name] = old_meta[name]
         meta.pop("selfLink", None)
         if target.subresource in _WHOLE_OBJECT:
             strategy.prepare_for_update(obj, old, context)
@@ -271,16 +279,16 @@ def _deletion_complete(obj: Object, type_: Any) -> bool:
     )
 
 
-def _check_preconditions(obj: Object, old: Object, record: Record, target: Target, resource_version: str) -> bool:
-    """Whether the change is pinned to one state. Raises StatusError 409 when the object is in another."""
+def _check_preconditions(old: Object, record: Record, target: Target, resource_version: str, uid: str) -> bool:
+    """Whether the change is pinned to one state. Raises StatusError 409 when the object is in another, or is another."""
     type_ = target.type
-    uid = obj["metadata"].get("uid")
     if uid and uid != old["metadata"].get("uid"):
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata'].get('uid')}"
         raise errors.conflict(type_.resource, target.name, why)
     if resource_version == "0":
         missing = field_errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-        raise errors.invalid(type_.group_kind, target.name, [missing])
+        # the plural where others say the kind: kube-apiserver's words, which clients have come to know
+        raise errors.invalid(GroupKind(type_.group, type_.plural), target.name, [missing])
     if resource_version and resource_version != str(record.revision):
         if not resource_version.isdigit():
             bad = field_errors.invalid("metadata.resourceVersion", resource_version, "must be a resource version")

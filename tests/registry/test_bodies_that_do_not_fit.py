@@ -1,0 +1,174 @@
+"""Bodies that contradict their URL, their type or the object that is there, in kube-apiserver's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcp.api.errors import StatusError
+from kcp.registry import patching
+from kcp.registry.requests import STRICT, Target
+from tests.registry.world import World, config_map, refused, scenario, widget
+
+
+@scenario
+async def test_a_url_says_the_kind_of_a_built_in_types_object(world: World) -> None:
+    made = await world.create(world.config_maps, {"kind": "ConfigMap", "metadata": {"name": "a"}})
+    assert (made["apiVersion"], made["kind"]) == ("v1", "ConfigMap")
+
+
+@scenario
+async def test_a_custom_resource_says_its_kind_itself(world: World) -> None:
+    await world.define()
+    for missing, name in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+        body = widget("a")
+        del body[missing]
+        with refused(400, "BadRequest") as caught:
+            await world.create(world.widgets, body)
+        assert f"(must be of type Widget): Object '{name}' is missing in '{{" in caught.value.message
+
+
+@scenario
+async def test_metadata_of_another_type_does_not_decode(world: World) -> None:
+    with refused(400, "BadRequest") as caught:
+        await world.create(world.config_maps, {**config_map("a"), "metadata": {"name": 5}})
+    assert caught.value.message == (
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: '
+        "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.name of type string"
+    )
+
+
+@scenario
+async def test_a_built_in_field_of_another_type_does_not_decode(world: World) -> None:
+    with refused(400, "BadRequest") as caught:
+        await world.create(world.config_maps, {**config_map("a"), "data": {"k": 1}})
+    assert caught.value.message == (
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: '
+        "json: cannot unmarshal number into Go struct field ConfigMap.data.k of type string"
+    )
+
+
+@scenario
+async def test_a_custom_field_of_another_type_is_invalid(world: World) -> None:
+    await world.define()
+    body = widget("a")
+    body["spec"]["size"] = "large"
+    with refused(422, "Invalid") as caught:
+        await world.create(world.widgets, body)
+    assert caught.value.details["causes"][0]["field"] == "spec.size"
+
+
+@scenario
+async def test_a_namespace_of_a_cluster_scoped_object_is_forgotten(world: World) -> None:
+    roles = world.type("clusterroles", "rbac.authorization.k8s.io")
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": []}
+    made = await world.create(roles, {**role, "metadata": {"name": "a", "namespace": "default"}})
+    assert "namespace" not in made["metadata"]
+
+
+@scenario
+async def test_strict_field_validation_names_duplicates_then_unknown_fields(world: World) -> None:
+    await world.define()
+    body = widget("a")
+    body["spec"] |= {"weight": 1, "height": 2}
+    context = world.context(field_validation=STRICT)
+    with refused(400, "BadRequest") as caught:
+        await world.registry.create(context, Target(world.widgets, "default"), body, ["spec.size"])
+    assert caught.value.message == (
+        'Widget in version "v1" cannot be handled as a Widget: strict decoding error: '
+        'duplicate field "spec.size", unknown field "spec.height", unknown field "spec.weight"'
+    )
+
+
+async def _strictly_patched(world: World, media_type: str, body: Any, duplicates: list[str]) -> StatusError:
+    context = world.context(field_validation=STRICT)
+    with refused(422, "Invalid") as caught:
+        await world.registry.patch(
+            context, Target(world.widgets, "default", "a"), media_type, body, duplicates=duplicates
+        )
+    return caught.value
+
+
+@scenario
+async def test_strict_field_validation_of_a_patch_shows_what_the_patch_makes(world: World) -> None:
+    await world.define()
+    await world.create(world.widgets, widget("a"))
+    refusal = await _strictly_patched(world, patching.MERGE_PATCH, {"spec": {"weight": 1}}, ["spec.weight"])
+    assert refusal.message.startswith(' "" is invalid: patch: Invalid value: "{')
+    assert '\\"weight\\":1' in refusal.message
+    assert refusal.message.endswith('strict decoding error: duplicate field "spec.weight", unknown field "spec.weight"')
+    assert refusal.details["causes"][0]["field"] == "patch"
+
+
+@scenario
+async def test_strict_field_validation_names_what_a_json_patch_says_too_much(world: World) -> None:
+    await world.define()
+    await world.create(world.widgets, widget("a"))
+    operation = {"op": "add", "path": "/spec/size", "value": 2, "why": "growth"}
+    refusal = await _strictly_patched(world, patching.JSON_PATCH, [operation], ["[0].value"])
+    assert refusal.message.endswith(
+        'strict decoding error: json patch duplicate field "[0].value", json patch unknown field "[0].why"'
+    )
+
+
+@scenario
+async def test_an_update_of_another_object_of_the_name_is_a_conflict(world: World) -> None:
+    made = await world.create(world.config_maps, config_map("a"))
+    with refused(409, "Conflict") as caught:
+        await world.update(world.config_maps, config_map("a", namespace="default", uid="other"))
+    assert caught.value.message == (
+        'Operation cannot be fulfilled on configmaps "a": Precondition failed: '
+        f"UID in precondition: other, UID in object meta: {made['metadata']['uid']}"
+    )
+
+
+@scenario
+async def test_a_patch_cannot_change_what_the_server_owns(world: World) -> None:
+    await world.create(world.config_maps, config_map("a"))
+    for name, value in (
+        ("uid", "other"),
+        ("deletionTimestamp", "2020-01-01T00:00:00Z"),
+        ("deletionGracePeriodSeconds", 5),
+    ):
+        with refused(422, "Invalid") as caught:
+            await world.patch(world.config_maps, "a", {"metadata": {name: value}})
+        assert caught.value.message.endswith("field is immutable")
+        assert caught.value.details["causes"][0]["field"] == f"metadata.{name}"
+    kept = await world.patch(world.config_maps, "a", {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z"}})
+    assert not kept["metadata"]["creationTimestamp"].startswith("2020")
+
+
+@scenario
+async def test_an_update_without_a_version_says_so_with_the_plural(world: World) -> None:
+    await world.define()
+    await world.create(world.widgets, widget("a"))
+    with refused(422, "Invalid") as caught:
+        await world.update(world.widgets, widget("a", namespace="default"))
+    assert caught.value.message == (
+        'widgets.example.com "a" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update'
+    )
+
+
+@scenario
+async def test_applying_to_an_object_of_a_uid_does_not_make_another(world: World) -> None:
+    with refused(409, "Conflict") as caught:
+        await world.apply(world.config_maps, config_map("a", uid="gone"))
+    assert caught.value.message == (
+        'Operation cannot be fulfilled on configmaps "a": '
+        "uid mismatch: the provided object specified uid gone, and no existing object was found"
+    )
+
+
+@scenario
+async def test_an_applied_scale_owns_the_replicas(world: World) -> None:
+    await world.define()
+    await world.create(world.widgets, widget("a"), field_manager="creator")
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a"}, "spec": {"replicas": 4}}
+    with refused(409, "Conflict") as caught:
+        await world.apply(world.widgets, scale, "scaler", subresource="scale")
+    assert [cause["field"] for cause in caught.value.details["causes"]] == [".spec.size"]
+    answer = await world.apply(world.widgets, scale, "scaler", subresource="scale", force=True)
+    assert (answer["kind"], answer["spec"]) == ("Scale", {"replicas": 4})
+    entries = (await world.get(world.widgets, "a"))["metadata"]["managedFields"]
+    [entry] = [each for each in entries if each["manager"] == "scaler"]
+    assert (entry["operation"], entry["subresource"], entry["apiVersion"]) == ("Apply", "scale", "example.com/v1")
+    assert entry["fieldsV1"] == {"f:spec": {"f:size": {}}}
