@@ -10,6 +10,7 @@ from typing import Final
 from kcp.cel import types
 from kcp.cel.declarations import Functions, Overload
 from kcp.cel.errors import CompilationError, EvaluationError, Issue
+from kcp.cel.lexer import KEYWORDS
 from kcp.cel.libraries.regex import compiled
 from kcp.cel.schema_types import SchemaType
 from kcp.cel.syntax import (
@@ -38,31 +39,6 @@ _CONSTANTS: Final = {
     str: types.STRING,
     bytes: types.BYTES,
 }
-_KEYWORDS: Final = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
 _SCALARS: Final = frozenset(["timestamp", "duration"])
 # Kubernetes knows no length of the keys of a map, and so counts none.
 _KEY: Final = SchemaType(types.STRING, smallest=2)
@@ -174,7 +150,7 @@ class _Checker:
 
     def _select(self, node: Select) -> Type:
         qualified = None if node.test or node.optional else _qualified(node)
-        if qualified is not None and self._lookup_first(qualified) is None:
+        if qualified is not None and not self._is_local(qualified):
             ident = Ident(node.offset, qualified)
             type_ = self._name(ident)
             if type_ is not None:
@@ -185,12 +161,10 @@ class _Checker:
         type_ = self._field(node)
         return types.BOOL if node.test else types.substitute(self._found, type_)
 
-    def _lookup_first(self, qualified: str) -> Variable | None:
+    def _is_local(self, qualified: str) -> bool:
+        """Whether the first part is a loop's variable, which hides a declared name that has dots."""
         first = qualified.split(".", 1)[0]
-        for scope in reversed(self._scopes):
-            if first in scope:
-                return scope[first]
-        return self._globals.get(first)
+        return any(first in scope for scope in self._scopes)
 
     def _field(self, node: Select) -> Type:
         self.check(node.operand)
@@ -218,7 +192,7 @@ class _Checker:
     def _object_field(self, node: Select, target: Type) -> Type:
         fields = target.schema.fields if target.schema is not None else {}
         found = fields.get(node.field)
-        if found is None and node.field in _KEYWORDS:
+        if found is None and node.field in KEYWORDS:
             found = fields.get(f"__{node.field}__")
         if found is None:
             self.issue(f"undefined field '{node.field}'", node)

@@ -30,6 +30,9 @@ RESERVED: Final = frozenset(
         "while",
     ]
 )
+KEYWORDS: Final = RESERVED | {"true", "false", "null", "in"}
+"""What no identifier can be; `RESERVED` are those of them that have no meaning."""
+
 _ESCAPE: Final = r"""\\(?:[abfnrtv"'\\?`]|[0-3][0-7]{2}|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})"""
 _TOKEN: Final = re.compile(
     rf"""

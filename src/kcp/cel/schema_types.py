@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kcp.cel import types
-from kcp.cel.lexer import RESERVED
+from kcp.cel.lexer import KEYWORDS
 from kcp.cel.types import Type
 
 MOST_REQUEST_BYTES: Final = 3 * 1024 * 1024
 UNBOUNDED: Final = 2**64 - 1
-_KEYWORDS: Final = RESERVED | {"true", "false", "null", "in"}
 _ESCAPES: Final = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _ESCAPED: Final = re.compile(r"__|[-./]")
 _VALID_FIELD: Final = re.compile(r"[A-Za-z_./-][A-Za-z0-9_./-]*\Z")
@@ -33,7 +32,7 @@ def escape(name: str) -> str | None:
     ``__``, ``.``, ``-`` and ``/`` become ``__underscores__``, ``__dot__``, ``__dash__`` and ``__slash__``; a keyword ``in``
     becomes ``__in__``.
     """
-    if name in _KEYWORDS:
+    if name in KEYWORDS:
         return f"__{name}__"
     if not _VALID_FIELD.match(name):
         return None

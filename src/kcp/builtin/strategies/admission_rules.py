@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
+from kcp.builtin.strategies.admission_expressions import Environment
 from kcp.builtin.strategies.base import mapping, maps, one_of, text, texts
 from kcp.builtin.strategies.label_selectors import label_selector_errors
 
@@ -80,16 +81,21 @@ def _resource_errors(resources: list[str], path: str) -> Iterator[FieldError]:
         yield field_errors.invalid(path, resources, why)
 
 
-def match_condition_errors(conditions: list[dict[str, Any]], path: str) -> Iterator[FieldError]:
-    """What is wrong with ``matchConditions``, but for what compiling them would find."""
+def match_condition_errors(
+    conditions: list[dict[str, Any]], path: str, environment: Environment
+) -> Iterator[FieldError]:
+    """What is wrong with ``matchConditions``."""
     if len(conditions) > _MAX_CONDITIONS:
         yield field_errors.too_many(path, len(conditions), _MAX_CONDITIONS)
         return
     seen: set[str] = set()
     for index, condition in enumerate(conditions):
         where = f"{path}[{index}]"
-        if not text(condition, "expression").strip():
+        expression = text(condition, "expression").strip()
+        if not expression:
             yield field_errors.required(f"{where}.expression")
+        else:
+            yield from environment.condition_errors(expression, f"{where}.expression")
         name = text(condition, "name")
         if not name:
             yield field_errors.required(f"{where}.name")

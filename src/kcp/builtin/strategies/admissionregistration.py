@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
+from kcp.builtin.strategies.admission_expressions import Environment
 from kcp.builtin.strategies.admission_rules import (
     POLICIES,
     failure_policy_errors,
@@ -69,7 +70,7 @@ def _webhook_errors(webhook: Object, path: str) -> Iterator[FieldError]:
         yield from label_selector_errors(mapping(webhook, selector), f"{path}.{selector}")
     yield from webhook_client_errors(mapping(webhook, "clientConfig"), f"{path}.clientConfig", any_bundle=True)
     yield from one_of(webhook, "reinvocationPolicy", path, ("IfNeeded", "Never"))
-    yield from match_condition_errors(maps(webhook, "matchConditions"), f"{path}.matchConditions")
+    yield from match_condition_errors(maps(webhook, "matchConditions"), f"{path}.matchConditions", Environment())
 
 
 def _review_version_errors(versions: list[str], path: str) -> Iterator[FieldError]:
@@ -101,13 +102,14 @@ class PolicyStrategy(BuiltinStrategy):
 
     def validate(self, obj: Object) -> list[FieldError]:
         spec = mapping(obj, "spec")
+        environment = Environment(params="paramKind" in spec)
         return [
             *failure_policy_errors(spec, "spec"),
             *(_param_kind_errors(mapping(spec, "paramKind"), "spec.paramKind") if "paramKind" in spec else ()),
             *_constraint_errors(spec),
-            *match_condition_errors(maps(spec, "matchConditions"), "spec.matchConditions"),
-            *_named_errors(spec, "variables", "name", _variable_errors),
-            *_content_errors(spec),
+            *match_condition_errors(maps(spec, "matchConditions"), "spec.matchConditions", environment),
+            *_named_errors(spec, "variables", "name", _variable_errors, environment),
+            *_content_errors(spec, environment),
         ]
 
     def cells(self, obj: Object) -> list[Any] | None:
@@ -127,7 +129,7 @@ def _constraint_errors(spec: Object) -> Iterator[FieldError]:
         yield field_errors.required(f"{path}.resourceRules")
 
 
-def _content_errors(spec: Object) -> Iterator[FieldError]:
+def _content_errors(spec: Object, environment: Environment) -> Iterator[FieldError]:
     annotations = maps(spec, "auditAnnotations")
     if not annotations and not sequence(spec, "validations"):
         why = "validations or auditAnnotations must contain at least one item"
@@ -135,20 +137,24 @@ def _content_errors(spec: Object) -> Iterator[FieldError]:
         yield field_errors.required("spec.auditAnnotations", why)
         return
     for index, validation in enumerate(maps(spec, "validations")):
-        yield from _validation_errors(validation, f"spec.validations[{index}]")
+        yield from _validation_errors(validation, f"spec.validations[{index}]", environment)
     if len(annotations) > _MAX_AUDIT_ANNOTATIONS:
         yield field_errors.too_many("spec.auditAnnotations", len(annotations), _MAX_AUDIT_ANNOTATIONS)
         return
-    yield from _named_errors(spec, "auditAnnotations", "key", _annotation_errors)
+    yield from _named_errors(spec, "auditAnnotations", "key", _annotation_errors, environment)
 
 
 def _named_errors(
-    spec: Object, field: str, key: str, errors_of: Callable[[Object, str], Iterator[FieldError]]
+    spec: Object,
+    field: str,
+    key: str,
+    errors_of: Callable[[Object, str, Environment], Iterator[FieldError]],
+    environment: Environment,
 ) -> Iterator[FieldError]:
     seen: set[str] = set()
     for index, item in enumerate(maps(spec, field)):
         path = f"spec.{field}[{index}]"
-        yield from errors_of(item, path)
+        yield from errors_of(item, path, environment)
         name = text(item, key)
         if name in seen:
             yield field_errors.duplicate(f"{path}.{key}", name)
@@ -176,20 +182,25 @@ def _param_kind_errors(kind: Object, path: str) -> Iterator[FieldError]:
         yield field_errors.invalid(f"{path}.kind", name, why)
 
 
-def _variable_errors(variable: Object, path: str) -> Iterator[FieldError]:
+def _variable_errors(variable: Object, path: str, environment: Environment) -> Iterator[FieldError]:
     name = text(variable, "name")
     if not name.strip():
         yield field_errors.required(f"{path}.name", "name is not specified")
     elif not (name.isascii() and name.isidentifier()):
         yield field_errors.invalid(f"{path}.name", name, "name is not a valid CEL identifier")
-    if not text(variable, "expression").strip():
+    expression = text(variable, "expression").strip()
+    if not expression:
         yield field_errors.required(f"{path}.expression", "expression is not specified")
+    else:
+        yield from environment.declare(name, expression, f"{path}.expression")
 
 
-def _validation_errors(validation: Object, path: str) -> Iterator[FieldError]:
+def _validation_errors(validation: Object, path: str, environment: Environment) -> Iterator[FieldError]:
     expression, message = text(validation, "expression").strip(), text(validation, "message")
     if not expression:
         yield field_errors.required(f"{path}.expression", "expression is not specified")
+    else:
+        yield from environment.condition_errors(expression, f"{path}.expression")
     if message and not message.strip():
         why = "message must be non-empty if specified"
         yield field_errors.invalid(f"{path}.message", message, why)
@@ -200,18 +211,23 @@ def _validation_errors(validation: Object, path: str) -> Iterator[FieldError]:
     own = text(validation, "messageExpression")
     if own and not own.strip():
         yield field_errors.invalid(f"{path}.messageExpression", own, "must be non-empty if specified")
+    elif own:
+        yield from environment.message_errors(own.strip(), f"{path}.messageExpression")
     yield from one_of(validation, "reason", path, _REASONS)
 
 
-def _annotation_errors(annotation: Object, path: str) -> Iterator[FieldError]:
+def _annotation_errors(annotation: Object, path: str, environment: Environment) -> Iterator[FieldError]:
     key = text(annotation, "key")
     if not key.strip():
         yield field_errors.required(f"{path}.key")
     else:
         for why in names.is_qualified_name(key):
             yield field_errors.invalid(f"{path}.key", key, why)
-    if not text(annotation, "valueExpression").strip():
+    expression = text(annotation, "valueExpression").strip()
+    if not expression:
         yield field_errors.required(f"{path}.valueExpression", "valueExpression is not specified")
+    else:
+        yield from environment.annotation_errors(expression, f"{path}.valueExpression")
 
 
 _ACTIONS: Final = ("Audit", "Deny", "Warn")
