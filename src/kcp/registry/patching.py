@@ -52,7 +52,7 @@ async def patch(
 
     async def transform(old: Object | None, _record: Record | None) -> Object:
         assert old is not None
-        return _patched(old, media_type, body, target, context, faults)
+        return await _patched(old, media_type, body, target, context, faults)
 
     if media_type == STRATEGIC_MERGE_PATCH and not isinstance(body, dict):
         raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
@@ -76,7 +76,7 @@ def _faults(media_type: str, body: Any, duplicates: list[str], context: RequestC
     return []
 
 
-def _patched(
+async def _patched(
     old: Object, media_type: str, body: Any, target: Target, context: RequestContext, faults: list[str]
 ) -> Object:
     if media_type == JSON_PATCH:
@@ -85,10 +85,10 @@ def _patched(
         new = merge_patch.apply(old, body)
     else:
         new = strategic_merge.apply(old, body, target.type.merge_type)
-    return _reshaped(new, old, target, context, faults)
+    return await _reshaped(new, old, target, context, faults)
 
 
-def _reshaped(new: Any, old: Object, target: Target, context: RequestContext, faults: list[str]) -> Object:
+async def _reshaped(new: Any, old: Object, target: Target, context: RequestContext, faults: list[str]) -> Object:
     """Check and complete what a patch has made of the object. Changes are made on copies: patches share parts with ``old``."""
     type_ = target.type
     if not isinstance(new, dict):
@@ -107,7 +107,7 @@ def _reshaped(new: Any, old: Object, target: Target, context: RequestContext, fa
     if type_.namespaced:
         meta["namespace"] = target.namespace
     sent = documents.encode(new).decode().strip() if context.field_validation == STRICT else ""
-    problems = faults + pipeline.shape(new, type_, context, [])
+    problems = faults + await pipeline.shape_anywhere(new, type_, context, [])
     if problems:
         problem = field_errors.invalid("patch", sent, "strict decoding error: " + ", ".join(problems))
         raise errors.invalid(GroupKind("", ""), "", [problem])
@@ -175,7 +175,7 @@ async def _apply(
         new = dict(new, metadata=dict(new["metadata"]))
         quiet = RequestContext(context.user, context.cluster, field_validation="Ignore")
         copy: Object = orjson.loads(orjson.dumps(new))
-        pipeline.shape(copy, type_, quiet, [])
+        await pipeline.shape_anywhere(copy, type_, quiet, [])
         return copy
 
     return await writer.change(

@@ -6,6 +6,7 @@ the metadata and the type's own rules, then validating admission. Dry runs stop 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from kcp.api import documents, errors, field_errors, metadata
@@ -116,6 +117,19 @@ def shape(obj: Object, type_: ResourceType, context: RequestContext, duplicates:
             context.warn(problem)
         return []
     return problems
+
+
+async def shape_anywhere(obj: Object, type_: ResourceType, context: RequestContext, duplicates: list[str]) -> list[str]:
+    """Like ``shape``; for large objects in a thread."""
+    if type_.strategy.is_large(obj):
+        return await asyncio.to_thread(shape, obj, type_, context, duplicates)
+    return shape(obj, type_, context, duplicates)
+
+
+async def rehearse(obj: Object, type_: ResourceType) -> None:
+    """Let a thread do what would hold the event loop for too long."""
+    if type_.strategy.is_large(obj):
+        await asyncio.to_thread(type_.strategy.rehearse, obj)
 
 
 def refuse_unknown(problems: list[str], type_: ResourceType) -> None:

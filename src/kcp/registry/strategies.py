@@ -32,6 +32,8 @@ class Strategy:
     """``metadata.generation`` starts at 1 and grows with every change outside metadata and status."""
     deletion_keeps_object: ClassVar[bool] = False
     """The answer to a delete is the deleted object rather than a Status."""
+    judged_beside_others: ClassVar[bool] = False
+    """What a write makes of an object depends on the others of its type in the logical cluster: such writes take turns there."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
@@ -41,6 +43,13 @@ class Strategy:
 
     def default(self, obj: Object) -> None:
         """Fill in defaults that the schema cannot say."""
+
+    def is_large(self, obj: Object) -> bool:
+        """Whether judging an object takes so long that it must not happen on the event loop. ``obj`` may be malformed."""
+        return False
+
+    def rehearse(self, obj: Object) -> None:
+        """Judge a large object in a thread, and remember what its write will ask on the event loop; raises nothing."""
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         """Set what the server owns on a new object."""

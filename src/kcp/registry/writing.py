@@ -15,6 +15,7 @@ from kcp.registry import admission, namespaces, pipeline
 from kcp.registry.records import key_of, served_object, stored_value
 from kcp.registry.requests import RequestContext, Target, Written
 from kcp.registry.source import Source, expected_revision
+from kcp.registry.turns import Turns
 from kcp.store.contract import ABSENT, Change, PreconditionFailedError, Record
 
 Object = dict[str, Any]
@@ -32,6 +33,7 @@ class Writer:
         self._source = source
         self._store = source.store
         self._chain = chain
+        self._turns = Turns()
 
     async def create(
         self, context: RequestContext, target: Target, obj: Object, duplicates: list[str] | None = None
@@ -43,13 +45,21 @@ class Writer:
         if meta.get("resourceVersion") not in (None, "", "0"):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         pipeline.check_place(meta, target)
-        pipeline.refuse_unknown(pipeline.shape(obj, type_, context, duplicates or []), type_)
+        pipeline.refuse_unknown(await pipeline.shape_anywhere(obj, type_, context, duplicates or []), type_)
         return await self.create_shaped(context, target, obj)
 
     async def create_shaped(
         self, context: RequestContext, target: Target, obj: Object, *, owned: bool = False
     ) -> Written:
         """Store a new object that is pruned and defaulted; ``owned`` says that its managed fields are right already."""
+        type_ = target.type
+        await pipeline.rehearse(obj, type_)
+        if type_.strategy.judged_beside_others:
+            async with self._turns.of(context.cluster, type_.resource):
+                return await self._store_new(context, target, obj, owned=owned)
+        return await self._store_new(context, target, obj, owned=owned)
+
+    async def _store_new(self, context: RequestContext, target: Target, obj: Object, *, owned: bool) -> Written:
         type_ = target.type
         if type_.terminating:
             why = "create not allowed while custom resource definition is terminating"
@@ -119,7 +129,7 @@ class Writer:
         pipeline.check_kind(sent, type_)
         meta = pipeline.metadata_of(sent, type_)
         pipeline.check_place(meta, target)
-        pipeline.refuse_unknown(pipeline.shape(sent, type_, context, duplicates or []), type_)
+        pipeline.refuse_unknown(await pipeline.shape_anywhere(sent, type_, context, duplicates or []), type_)
         wanted = meta.get("resourceVersion") or ""
         if wanted == "0":
             wanted = ""
@@ -168,7 +178,13 @@ class Writer:
             pinned = _check_preconditions(old, record, target, resource_version, uid)
             if obj is old:
                 return Written(documents.encode(old), type_, object=old)
-            written = await self._replace(context, target, obj, old, record, owned=owned)
+            if target.subresource in _WHOLE_OBJECT:
+                await pipeline.rehearse(obj, type_)
+            if type_.strategy.judged_beside_others:
+                async with self._turns.of(context.cluster, type_.resource):
+                    written = await self._replace(context, target, obj, old, record, owned=owned)
+            else:
+                written = await self._replace(context, target, obj, old, record, owned=owned)
             if written is not None:
                 return written
             if pinned:

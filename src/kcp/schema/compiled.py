@@ -7,6 +7,7 @@ the root: see kcp.schema.nodes.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final
 
@@ -115,5 +116,6 @@ def compile_schema(raw: dict[str, Any] | None) -> CompiledSchema:
         if len(_cache) > _CACHE_SIZE:
             _cache.popitem(last=False)
     else:
-        _cache.move_to_end(key)
+        with suppress(KeyError):  # another thread may have dropped it meanwhile
+            _cache.move_to_end(key)
     return compiled

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 from kcp.api import metadata
@@ -10,6 +11,7 @@ from kcp.api.field_errors import FieldError
 from kcp.builtin.strategies.base import BuiltinStrategy, drop_nulls, mapping, maps, sequence
 from kcp.registry.requests import RequestContext
 from kcp.registry.strategies import Object
+from kcp.schema import reading
 from kcp.schema.definitions import (
     compute_conditions,
     default_definition,
@@ -18,6 +20,8 @@ from kcp.schema.definitions import (
     validate_definition_update,
 )
 
+_LARGE: Final = 200
+"""Places in schemas, all versions together, that take longer to judge (30 us each) than the event loop may be held."""
 CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
 """Holds a definition until its objects are gone."""
 
@@ -27,6 +31,7 @@ class DefinitionStrategy(BuiltinStrategy):
 
     allow_unconditional_update = False
     counts_generation = True
+    judged_beside_others = True
 
     def __init__(self, others: Callable[[str], Iterable[Object]]) -> None:
         """``others`` gives the definitions whose names a new one of a logical cluster may not take, itself included."""
@@ -40,6 +45,15 @@ class DefinitionStrategy(BuiltinStrategy):
                 drop_schema_nulls(mapping(schema, "openAPIV3Schema"))
                 version["schema"] = schema
         default_definition(obj)
+
+    def is_large(self, obj: Object) -> bool:
+        places = (place for schema in _schemas(obj) for place in reading.places(schema))
+        return next(islice(places, _LARGE, None), None) is not None
+
+    def rehearse(self, obj: Object) -> None:
+        if isinstance(mapping(obj, "spec").get("names"), dict):
+            compute_conditions(obj, (), "")
+        validate_definition(obj)
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         obj["status"] = {}
@@ -75,6 +89,12 @@ class DefinitionStrategy(BuiltinStrategy):
 
     def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
         return validate_definition_status_update(obj, old)
+
+
+def _schemas(obj: Object) -> Iterator[dict[str, Any]]:
+    for version in maps(mapping(obj, "spec"), "versions"):
+        if found := mapping(mapping(version, "schema"), "openAPIV3Schema"):
+            yield found
 
 
 _VALUES = ("default", "enum", "example")

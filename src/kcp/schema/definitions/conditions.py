@@ -10,6 +10,7 @@ from typing import Any, Final
 from kcp.api import field_errors
 from kcp.schema.definitions.conversion import ca_bundle_is_readable
 from kcp.schema.definitions.names import approval_state, is_protected_group
+from kcp.schema.definitions.verdicts import remembered
 from kcp.schema.reading import objects, schema, strings, text
 from kcp.schema.structural import validate_structural
 
@@ -129,6 +130,9 @@ def _established(definition: Definition, previous: Condition | None, names_accep
     return _condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted")
 
 
+_structural_errors = remembered(validate_structural)
+
+
 def _non_structural(definition: Definition) -> Condition | None:
     spec = schema(definition, "spec") or {}
     found = []
@@ -137,7 +141,7 @@ def _non_structural(definition: Definition) -> Condition | None:
     for index, version in enumerate(objects(spec.get("versions"))):
         raw = schema(schema(version, "schema") or {}, "openAPIV3Schema")
         if raw is not None:
-            found += validate_structural(raw, f"spec.versions[{index}].schema.openAPIV3Schema")
+            found += _structural_errors(raw, f"spec.versions[{index}].schema.openAPIV3Schema")
     if not found:
         return None
     seen = list(dict.fromkeys(map(str, found)))

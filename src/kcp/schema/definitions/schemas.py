@@ -15,6 +15,7 @@ from kcp.schema import field_paths
 from kcp.schema.compiled import compile_schema
 from kcp.schema.default_rules import validate_defaults
 from kcp.schema.definitions.list_rules import list_and_map_type_errors
+from kcp.schema.definitions.verdicts import remembered
 from kcp.schema.nodes import Node
 from kcp.schema.reading import Raw, flag, is_well_formed, number, objects, places, properties, schema, schemas, text
 from kcp.schema.rules import KEYWORD, Rule, mentions_rules, rules_of
@@ -107,6 +108,7 @@ def _occurrences(raw: Raw) -> int | None:
     return None if most is None else max(most, 0)
 
 
+@remembered
 def schema_errors(raw: Raw, path: str, *, status: bool, leniency: Leniency) -> list[FieldError]:
     """What is wrong with a version's ``openAPIV3Schema``; ``status`` says that the status subresource is on."""
     found = _root_errors(raw, path) if status else []

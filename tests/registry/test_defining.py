@@ -1,0 +1,88 @@
+"""CustomResourceDefinitions whose judgement takes long, or that come at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from tests.clients import definition
+from tests.registry.world import Object, World, refused, scenario
+
+
+def _large(kind: str, **names: str) -> Object:
+    """A definition of 8,000 places."""
+    inner = {f"field{number}": {"type": "string", "maxLength": 10} for number in range(100)}
+    outer = {f"part{number}": {"type": "object", "properties": dict(inner)} for number in range(80)}
+    plural = f"{kind.lower()}s"
+    made = definition(plural, kind, schema={"type": "object", "properties": outer})
+    made["spec"]["names"] |= names
+    return made
+
+
+def _definitions(world: World) -> Any:
+    return world.type("customresourcedefinitions", "apiextensions.k8s.io")
+
+
+@scenario
+async def test_others_have_their_turn_while_a_large_definition_is_judged(world: World) -> None:
+    begun = time.perf_counter()
+    creation = asyncio.create_task(world.create(_definitions(world), _large("Big"), ""))
+    turns, longest, since = 0, 0.0, time.perf_counter()
+    while not creation.done():
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        turns, longest, since = turns + 1, max(longest, now - since), now
+    took = time.perf_counter() - begun
+    made = creation.result()
+    assert {each["type"]: each["status"] for each in made["status"]["conditions"]}["Established"] == "True"
+    assert turns > 10
+    assert longest < took / 2
+    assert world.type("bigs", "example.com").kind == "Big"
+
+
+@scenario
+async def test_of_large_definitions_made_at_once_one_gets_the_kind(world: World) -> None:
+    one, other = _large("Big"), _large("Big")
+    other["metadata"]["name"], other["spec"]["names"]["plural"] = "others.example.com", "others"
+    made = await asyncio.gather(*(world.create(_definitions(world), each, "") for each in (one, other)))
+    accepted = [
+        next(each["status"] for each in obj["status"]["conditions"] if each["type"] == "NamesAccepted") for obj in made
+    ]
+    assert sorted(accepted) == ["False", "True"]
+
+
+@scenario
+async def test_what_is_wrong_deep_in_a_large_definition_is_said(world: World) -> None:
+    sent = _large("Big")
+    schema = sent["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["part79"]["properties"]["field99"] = {"maxLength": 3}
+    with refused(422, "Invalid") as caught:
+        await world.create(_definitions(world), sent, "")
+    assert [cause["field"] for cause in caught.value.details["causes"]] == [
+        "spec.validation.openAPIV3Schema.properties[part79].properties[field99].type"
+    ]
+
+
+@scenario
+async def test_a_large_definition_that_changes_is_judged_anew(world: World) -> None:
+    made = await world.create(_definitions(world), _large("Big"), "")
+    schema = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["part0"]["properties"]["field0"] = {"type": "nonsense"}
+    with refused(422, "Invalid"):
+        await world.update(_definitions(world), made)
+    schema["properties"]["part0"]["properties"]["field0"] = {"type": "integer"}
+    await world.update(_definitions(world), made)
+    again = {"apiVersion": "example.com/v1", "kind": "Big", "metadata": {"name": "a"}, "part0": {"field0": "text"}}
+    with refused(422, "Invalid"):
+        await world.create(world.type("bigs", "example.com"), again)
+
+
+@scenario
+async def test_of_small_definitions_made_at_once_one_gets_the_kind(world: World) -> None:
+    sent = [definition(f"{name}s", "Same") for name in ("one", "two", "three", "four")]
+    made = await asyncio.gather(*(world.create(_definitions(world), each, "") for each in sent))
+    served = [
+        obj for obj in made if world.registry.find_type("root", "example.com", "v1", obj["spec"]["names"]["plural"])
+    ]
+    assert len(served) == 1
