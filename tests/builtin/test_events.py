@@ -131,3 +131,31 @@ def test_fields_that_kubectl_describe_selects_by(types: Types, field: str, value
     strategy = types("events").strategy
     assert field in strategy.selectable
     assert strategy.selectable_fields(OLD)[field] == value
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("regarding.name", "settings"), ("regarding.kind", "ConfigMap"), ("reportingController", "example.com/watcher")],
+)
+def test_the_new_group_selects_by_the_new_names(types: Types, field: str, value: str) -> None:
+    type_ = types("events", "events.k8s.io")
+    assert field in type_.strategy.selectable
+    assert "involvedObject.name" not in type_.strategy.selectable
+    assert type_.strategy.selectable_fields(types.create(type_, dict(NEW)))[field] == value
+
+
+def test_times_have_the_one_form_that_clients_in_go_read(types: Types) -> None:
+    old = {**OLD, "firstTimestamp": "2024-01-01T02:00:00+02:00", "lastTimestamp": "2024-01-01T00:01:00.5Z"}
+    created = types.create(types("events"), old)
+    assert (created["firstTimestamp"], created["lastTimestamp"]) == ("2024-01-01T00:00:00Z", "2024-01-01T00:01:00Z")
+    new = {
+        **NEW,
+        "eventTime": "2024-01-01T00:00:00Z",
+        "series": {"count": 2, "lastObservedTime": "2024-01-01T01:00:00.1+01:00"},
+    }
+    created = types.create(types("events", "events.k8s.io"), new)
+    assert created["eventTime"] == "2024-01-01T00:00:00.000000Z"
+    assert created["series"]["lastObservedTime"] == "2024-01-01T00:00:00.100000Z"
+    spec = {"renewTime": "2024-01-01T00:00:00.1234567Z", "acquireTime": "soon"}
+    lease = types.create(types("leases", "coordination.k8s.io"), {"spec": spec})
+    assert lease["spec"] == {"renewTime": "2024-01-01T00:00:00.123456Z", "acquireTime": "soon"}

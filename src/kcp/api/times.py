@@ -30,9 +30,14 @@ def now() -> str:
     return cached[1]
 
 
-def micro_time() -> str:
-    """The time as MicroTime: RFC 3339, UTC, six decimals."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def micro_time(moment: datetime | None = None) -> str:
+    """A time, now if none is given, as MicroTime: RFC 3339, UTC, six decimals."""
+    return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def whole_time(moment: datetime) -> str:
+    """A time as metadata carries it: RFC 3339, UTC, whole seconds."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
 def parse_time(text: str) -> datetime:

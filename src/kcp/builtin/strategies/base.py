@@ -6,11 +6,14 @@ resources know neither rule.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
 
 from kcp.api import field_errors, names, tables
 from kcp.api.field_errors import FieldError
+from kcp.api.times import parse_time
 from kcp.registry.strategies import Object, Strategy
 
 IMMUTABLE: Final = "field is immutable"
@@ -47,6 +50,18 @@ def drop_nulls(node: Any) -> None:
         for item in node:
             if isinstance(item, (dict, list)):
                 drop_nulls(item)
+
+
+def canonical_times(obj: dict[str, Any], members: Iterable[str], written: Callable[[datetime], str]) -> None:
+    """Write each time among these members in its one form, in place; what is no time stays for the schema's errors.
+
+    Kubernetes' clients in Go read a MicroTime only when it has six decimals.
+    """
+    for name in members:
+        value = obj.get(name)
+        if isinstance(value, str):
+            with suppress(ValueError, OverflowError):
+                obj[name] = written(parse_time(value))
 
 
 def text(obj: Mapping[str, Any] | None, name: str) -> str:

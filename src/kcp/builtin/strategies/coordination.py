@@ -6,7 +6,8 @@ from typing import Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
-from kcp.builtin.strategies.base import NOT_NEGATIVE, BuiltinStrategy, integer, mapping, text
+from kcp.api.times import micro_time
+from kcp.builtin.strategies.base import NOT_NEGATIVE, BuiltinStrategy, canonical_times, integer, mapping, text
 from kcp.registry.strategies import Object
 
 _STRATEGIES: Final = ("OldestEmulationVersion",)
@@ -17,6 +18,10 @@ class LeaseStrategy(BuiltinStrategy):
 
     allow_create_on_update = True
     allow_unconditional_update = False
+
+    def default(self, obj: Object) -> None:
+        super().default(obj)
+        canonical_times(mapping(obj, "spec"), ("acquireTime", "renewTime"), micro_time)
 
     def validate(self, obj: Object) -> list[FieldError]:
         spec = mapping(obj, "spec")

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Final
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
 from kcp.api.tables import age
-from kcp.builtin.strategies.base import BuiltinStrategy, drop_nulls, integer, mapping, text
+from kcp.api.times import micro_time, whole_time
+from kcp.builtin.strategies.base import BuiltinStrategy, canonical_times, drop_nulls, integer, mapping, text
 from kcp.registry.strategies import Object
 
 LIFETIME: Final = 3600
@@ -63,6 +64,8 @@ class EventStrategy(BuiltinStrategy):
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
+        canonical_times(obj, ("firstTimestamp", "lastTimestamp"), whole_time)
+        _canonical_micro_times(obj)
         obj.setdefault("involvedObject", {})
         obj.setdefault("source", {})
 
@@ -79,8 +82,14 @@ class EventStrategy(BuiltinStrategy):
 class NewEventStrategy(EventStrategy):
     """events.k8s.io/v1 Event. Errors name the fields as core/v1 does; so does kube-apiserver."""
 
+    selectable: ClassVar[frozenset[str]] = frozenset(
+        {f"regarding.{name}" for name in _SELECTABLE} | {"reason", "reportingController", "type"}
+    )
+
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
+        canonical_times(obj, ("deprecatedFirstTimestamp", "deprecatedLastTimestamp"), whole_time)
+        _canonical_micro_times(obj)
 
     def to_storage(self, obj: Object) -> Object:
         stored = _renamed(obj, _OLD_NAMES)
@@ -115,7 +124,18 @@ class NewEventStrategy(EventStrategy):
         return _cells(self.to_storage(obj))
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
-        return _selectable_fields(self.to_storage(obj))
+        return {
+            "reportingController": text(obj, "reportingController"),
+            **{
+                name.replace("involvedObject.", "regarding."): value
+                for name, value in _selectable_fields(self.to_storage(obj)).items()
+            },
+        }
+
+
+def _canonical_micro_times(event: Object) -> None:
+    canonical_times(event, ("eventTime",), micro_time)
+    canonical_times(mapping(event, "series"), ("lastObservedTime",), micro_time)
 
 
 def _any_errors(event: Object) -> Iterator[FieldError]:
