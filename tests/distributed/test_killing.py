@@ -6,9 +6,14 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
 
 from kcp.testing import Server
 from tests.clients import Address, Connection, config_map
@@ -114,6 +119,15 @@ async def under_load(servers: list[Server], watched: Server, harm: Callable[[], 
     return writers
 
 
+def _etcd_version() -> tuple[int, ...]:
+    """The version of the etcd that the tests run."""
+    etcd = Path(sys.executable).with_name("etcd")
+    if not etcd.exists():
+        return (0,)
+    shown = subprocess.run([etcd, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in shown.split()[2].split("."))
+
+
 def check(writers: list[Writer], found: dict[str, dict], seen: list[tuple[int, str, str, int]]) -> None:
     """Nothing acknowledged is lost; the watcher saw every write once, in order, and nothing else."""
     revisions = [revision for revision, *_ in seen]
@@ -166,6 +180,10 @@ def test_etcd_members_are_killed_one_after_the_other_under_load(start_servers: S
     report("etcd members killed", writers)
 
 
+@pytest.mark.skipif(
+    _etcd_version() < (3, 5, 5),
+    reason="etcd before 3.5.5 can lose acknowledged writes when it is killed (etcd-io/etcd#14370)",
+)
 def test_all_etcd_members_are_killed_at_once_under_load(start_servers: StartServers, etcd: EtcdCluster) -> None:
     servers = start_servers(2)
 
