@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from tests.clients import definition
-from tests.registry.world import Object, World, refused, scenario
+from tests.registry.world import Object, World, refused, scenario, scenario_with_controllers, widget
 
 
 def _large(kind: str, **names: str) -> Object:
@@ -86,3 +86,27 @@ async def test_of_small_definitions_made_at_once_one_gets_the_kind(world: World)
         obj for obj in made if world.registry.find_type("root", "example.com", "v1", obj["spec"]["names"]["plural"])
     ]
     assert len(served) == 1
+
+
+@scenario_with_controllers
+async def test_objects_go_with_their_definition_whatever_finalizers_clients_wrote(world: World) -> None:
+    made = await world.define()
+    assert "finalizers" not in made["metadata"]
+    await world.patch(_definitions(world), made["metadata"]["name"], {"metadata": {"finalizers": []}})
+    await world.create(world.widgets, widget("a"))
+    watch = await world.watch(world.widgets)
+    assert not await world.delete(_definitions(world), "widgets.example.com")
+    assert await watch.events(1) == [("DELETED", "a")]
+    await world.eventually(lambda: world.is_gone(_definitions(world), "widgets.example.com"))
+
+
+@scenario
+async def test_clients_may_write_stored_versions_and_not_conditions(world: World) -> None:
+    made = await world.define()
+    sent = {"storedVersions": ["v1"], "conditions": [{"type": "Seen", "status": "True"}], "acceptedNames": {}}
+    name = made["metadata"]["name"]
+    written = await world.patch(_definitions(world), name, {"status": sent}, subresource="status")
+    status = {each["type"]: each["status"] for each in written["status"]["conditions"]}
+    assert status == {"Seen": "True", "NamesAccepted": "True", "Established": "True"}
+    assert written["status"]["acceptedNames"]["kind"] == "Widget"
+    await world.create(world.widgets, widget("a"))

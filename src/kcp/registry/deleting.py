@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.kinds import GroupKind
-from kcp.registry import admission
+from kcp.registry import admission, pipeline
 from kcp.registry.filtering import Filter
 from kcp.registry.listing import range_of
 from kcp.registry.records import key_of, served_bytes, served_object, stored_value
@@ -75,6 +75,7 @@ class Deleter:
             _check_preconditions(obj, record, target, options)
             if self._chain:
                 await self._chain.validate(admission.Attributes(context, target, "DELETE", None, obj))
+            await pipeline.rehearse(obj, type_)
             outcome = await self._try(context, target, options, record, obj)
             if outcome is not None:
                 return outcome
@@ -88,6 +89,9 @@ class Deleter:
         obj = served_object(record, type_)
         meta = obj["metadata"]
         finalizers = _finalizers(meta.get("finalizers") or [], options)
+        if not meta.get("deletionTimestamp"):
+            own = type_.strategy.deletion_finalizers
+            finalizers = [*finalizers, *(name for name in own if name not in finalizers)]
         key = key_of(type_, context.cluster, target.namespace, target.name)
         if not finalizers and not type_.strategy.blocks_deletion(obj):
             if not context.dry_run:

@@ -34,6 +34,8 @@ class Strategy:
     """The answer to a delete is the deleted object rather than a Status."""
     judged_beside_others: ClassVar[bool] = False
     """What a write makes of an object depends on the others of its type in the logical cluster: such writes take turns there."""
+    deletion_finalizers: ClassVar[tuple[str, ...]] = ()
+    """Finalizers that an object gets when its deletion begins, whatever clients wrote before."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
@@ -56,6 +58,9 @@ class Strategy:
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
         """Put back what a client may not change; set what the server owns."""
+
+    def prepare_for_status_update(self, obj: Object, context: RequestContext) -> None:
+        """Set what the server owns in the status that a client wrote."""
 
     def validate(self, obj: Object) -> list[FieldError]:
         """Errors of a new object, after the schema's."""

@@ -178,8 +178,7 @@ class Writer:
             pinned = _check_preconditions(old, record, target, resource_version, uid)
             if obj is old:
                 return Written(documents.encode(old), type_, object=old)
-            if target.subresource in _WHOLE_OBJECT:
-                await pipeline.rehearse(obj, type_)
+            await pipeline.rehearse(obj if target.subresource in _WHOLE_OBJECT else old, type_)
             if type_.strategy.judged_beside_others:
                 async with self._turns.of(context.cluster, type_.resource):
                     written = await self._replace(context, target, obj, old, record, owned=owned)
@@ -249,6 +248,8 @@ class Writer:
         meta.pop("selfLink", None)
         if target.subresource in _WHOLE_OBJECT:
             strategy.prepare_for_update(obj, old, context)
+        elif target.subresource == "status":
+            strategy.prepare_for_status_update(obj, context)
         return obj
 
 

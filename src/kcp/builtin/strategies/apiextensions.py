@@ -32,6 +32,7 @@ class DefinitionStrategy(BuiltinStrategy):
     allow_unconditional_update = False
     counts_generation = True
     judged_beside_others = True
+    deletion_finalizers = (CLEANUP_FINALIZER,)
 
     def __init__(self, others: Callable[[str], Iterable[Object]]) -> None:
         """``others`` gives the definitions whose names a new one of a logical cluster may not take, itself included."""
@@ -58,9 +59,6 @@ class DefinitionStrategy(BuiltinStrategy):
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         obj["status"] = {}
         default_definition(obj)
-        finalizers = obj["metadata"].get("finalizers") or []
-        if CLEANUP_FINALIZER not in finalizers:
-            obj["metadata"]["finalizers"] = [*finalizers, CLEANUP_FINALIZER]
         self._judge(obj, context)
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
@@ -69,6 +67,10 @@ class DefinitionStrategy(BuiltinStrategy):
         versions = sequence(status, "storedVersions")
         if stored and stored[0] not in versions:
             obj["status"] = {**status, "storedVersions": [*versions, stored[0]]}
+        self._judge(obj, context)
+
+    def prepare_for_status_update(self, obj: Object, context: RequestContext) -> None:
+        # conditions are the server's: kube-apiserver's controllers would put them back
         self._judge(obj, context)
 
     def prepare_for_delete(self, obj: Object, context: RequestContext) -> None:
