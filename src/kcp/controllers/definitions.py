@@ -7,70 +7,45 @@ in the write itself, so that it is in force for the next request.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from kcp.api import documents, errors
 from kcp.builtin.strategies.apiextensions import CLEANUP_FINALIZER
 from kcp.controllers import contents
-from kcp.controllers.following import present
-from kcp.controllers.namespaces import NamespaceKey
+from kcp.controllers.deletions import AGAIN, ClusterKey, DeletionController
 from kcp.controllers.system import system_context
-from kcp.controllers.work_queues import WorkQueue
 from kcp.registry.catalog import DEFINITIONS, definitions_of
 from kcp.registry.registry import Registry
 from kcp.registry.requests import Target
 from kcp.registry.resource_types import ResourceType, from_definition
 from kcp.registry.writing import Object
-from kcp.store.contract import Event, Range, Record
+from kcp.store.contract import Key, Range
 
-_AGAIN: Final = 0.5
 _NOT_FOUND: Final = 404
 
 
-class DefinitionController:
+class DefinitionController(DeletionController):
     """Empties terminating definitions; lets waiting ones have the names that a deleted one gives up."""
 
     def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._queue: WorkQueue[NamespaceKey] = WorkQueue("definitions", self._reconcile)
-        self._undo = registry.store.follow(DEFINITIONS, self._on_change)
+        super().__init__(registry, DEFINITIONS)
 
-    async def start(self) -> None:
-        """Take up what was left terminating."""
-        self._queue.start()
-        async for records in present(self._registry.store, Range(DEFINITIONS)):
-            for record in records:
-                self._consider(record)
-
-    async def stop(self) -> None:
-        """Stop; the next start takes it up."""
-        self._undo()
-        await self._queue.stop()
-
-    def _on_change(self, events: Sequence[Event]) -> None:
-        for event in events:
-            if event.record is not None:
-                self._consider(event.record)
-            else:
-                self._queue.add(NamespaceKey(event.key.cluster, ""))
-
-    def _consider(self, record: Record) -> None:
-        if b'"deletionTimestamp"' in record.value:
-            self._queue.add(NamespaceKey(record.key.cluster, record.key.name))
+    def on_gone(self, key: Key) -> None:
+        """Have the names of the logical cluster's other definitions looked at: no name stands for that."""
+        self._queue.add(ClusterKey(key.cluster, ""))
 
     def _type(self) -> ResourceType:
         found = self._registry.catalog.base.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
         assert found is not None
         return found
 
-    async def _reconcile(self, key: NamespaceKey) -> None:
+    async def reconcile(self, key: ClusterKey) -> None:
         if key.name:
             await self._clean_up(key)
         else:
             await self._reconsider_names(key.cluster)
 
-    async def _clean_up(self, key: NamespaceKey) -> None:
+    async def _clean_up(self, key: ClusterKey) -> None:
         registry = self._registry
         record = registry.source.latest(self._type(), key.cluster, "", key.name)
         if record is None:
@@ -85,7 +60,7 @@ class DefinitionController:
             range_ = Range(types[0].storage, key.cluster)
             remaining = await contents.delete_everything(registry, context, types[0], range_)
             if remaining.objects:
-                self._queue.add_later(key, _AGAIN)
+                self._queue.add_later(key, AGAIN)
                 return
         try:
             await registry.change(context, Target(self._type(), "", key.name), _without_finalizer)

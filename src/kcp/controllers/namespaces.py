@@ -7,63 +7,30 @@ namespace with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from kcp.api import documents, errors, metadata
 from kcp.controllers import contents
 from kcp.controllers.contents import Remaining
-from kcp.controllers.following import present
+from kcp.controllers.deletions import AGAIN, ClusterKey, DeletionController
 from kcp.controllers.system import system_context
-from kcp.controllers.work_queues import WorkQueue
 from kcp.registry.namespaces import STORAGE
 from kcp.registry.registry import Registry
 from kcp.registry.requests import Target
 from kcp.registry.resource_types import ResourceType
 from kcp.registry.writing import Object
-from kcp.store.contract import Event, Range, Record
+from kcp.store.contract import Range
 
-_AGAIN: Final = 0.5
 _NOT_FOUND: Final = 404
 
 
-class NamespaceKey(NamedTuple):
-    """A namespace of a logical cluster."""
-
-    cluster: str
-    name: str
-
-
-class NamespaceController:
+class NamespaceController(DeletionController):
     """Empties and removes terminating namespaces of all logical clusters."""
 
     def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._queue: WorkQueue[NamespaceKey] = WorkQueue("namespaces", self._reconcile)
-        self._undo = registry.store.follow(STORAGE, self._on_change)
+        super().__init__(registry, STORAGE)
 
-    async def start(self) -> None:
-        """Take up what was left terminating."""
-        self._queue.start()
-        async for records in present(self._registry.store, Range(STORAGE)):
-            for record in records:
-                self._consider(record)
-
-    async def stop(self) -> None:
-        """Stop; the next start takes it up."""
-        self._undo()
-        await self._queue.stop()
-
-    def _on_change(self, events: Sequence[Event]) -> None:
-        for event in events:
-            if event.record is not None:
-                self._consider(event.record)
-
-    def _consider(self, record: Record) -> None:
-        if b'"deletionTimestamp"' in record.value:
-            self._queue.add(NamespaceKey(record.key.cluster, record.key.name))
-
-    async def _reconcile(self, key: NamespaceKey) -> None:
+    async def reconcile(self, key: ClusterKey) -> None:
         registry = self._registry
         namespaces = registry.catalog.base.find("", "v1", "namespaces")
         assert namespaces is not None
@@ -90,7 +57,7 @@ class NamespaceController:
                 raise
             return
         if left:
-            self._queue.add_later(key, _AGAIN)
+            self._queue.add_later(key, AGAIN)
 
 
 def namespaced_types(registry: Registry, cluster: str) -> list[ResourceType]:
