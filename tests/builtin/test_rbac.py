@@ -121,3 +121,9 @@ def test_a_row_names_the_role_and_the_grantees(types: Types) -> None:
     ]
     obj = types.create(types("rolebindings", GROUP), {"roleRef": dict(BINDING["roleRef"]), "subjects": subjects})
     assert types("rolebindings", GROUP).strategy.cells(obj) == ["Role/reader", "0s", "jane", "devs", "team/robot"]
+
+
+@pytest.mark.parametrize("kind", [None, 1, [], {}, [None]])
+def test_a_subject_may_be_of_any_shape_before_it_is_refused(types: Types, kind: Any) -> None:
+    binding = {"roleRef": {"apiGroup": GROUP, "kind": "Role", "name": "x"}, "subjects": [{"kind": kind, "name": "a"}]}
+    assert types.errors(types("rolebindings", GROUP), binding)

@@ -111,3 +111,9 @@ def test_a_set_that_is_nested_too_deeply_is_refused() -> None:
 def test_paths_are_shown_as_kubernetes_shows_them() -> None:
     path = ("f:spec", 'k:{"port":80,"protocol":"TCP"}', "f:tags", 'v:"x"', "i:0")
     assert field_sets.printed(path) == '.spec[port=80,protocol="TCP"].tags[="x"][0]'
+
+
+def test_a_number_beyond_64_bits_identifies_no_item():
+    for element in (lambda: field_sets.key_element({"port": 10**30}), lambda: field_sets.value_element(10**30)):
+        with pytest.raises(ValueError, match="64-bit"):
+            element()

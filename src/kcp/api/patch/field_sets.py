@@ -179,13 +179,20 @@ def _printed_element(element: str) -> str:
 
 
 def value_element(value: Any) -> str:
-    """The path element of an item of a set."""
-    return "v:" + orjson.dumps(_canonical(value)).decode()
+    """The path element of an item of a set. Raises ValueError for a number that JSON documents here cannot hold."""
+    return "v:" + _encoded(_canonical(value))
 
 
 def key_element(key: dict[str, Any]) -> str:
-    """The path element of a list item that these fields (in sorted order) identify."""
-    return "k:" + orjson.dumps({name: _canonical(value) for name, value in key.items()}).decode()
+    """The path element of a list item that these fields (in sorted order) identify. Raises ValueError as `value_element`."""
+    return "k:" + _encoded({name: _canonical(value) for name, value in key.items()})
+
+
+def _encoded(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def _canonical(value: Any) -> Any:

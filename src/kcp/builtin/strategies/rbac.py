@@ -73,7 +73,7 @@ class RoleBindingStrategy(PathSegmentNames):
         if isinstance(role, dict) and not role.get("apiGroup"):
             role["apiGroup"] = GROUP
         for subject in maps(obj, "subjects"):
-            if not subject.get("apiGroup") and subject.get("kind") in {"User", "Group"}:
+            if not subject.get("apiGroup") and text(subject, "kind") in {"User", "Group"}:
                 subject["apiGroup"] = GROUP
 
     def validate(self, obj: Object) -> list[FieldError]:
