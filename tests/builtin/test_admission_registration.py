@@ -156,3 +156,9 @@ def test_a_binding_does_not_deny_and_warn(types: Types) -> None:
     spec = {"policyName": "a", "validationActions": ["Deny", "Warn"]}
     (error,) = types.errors(types("validatingadmissionpolicybindings", GROUP), {"spec": spec})
     assert "must not contain both Deny and Warn" in error
+
+
+def test_no_ca_bundle_is_an_empty_one(types: Types) -> None:
+    client = {"url": "https://hooks.example.com/a", "caBundle": ""}
+    created = types.create(types("validatingwebhookconfigurations", GROUP), webhooks(clientConfig=client))
+    assert created["webhooks"][0]["clientConfig"] == {"url": "https://hooks.example.com/a"}

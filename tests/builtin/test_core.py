@@ -145,3 +145,8 @@ class TestSecrets:
 def test_a_row_of_a_service_account_counts_its_secrets(types: Types) -> None:
     obj = types.create(types("serviceaccounts"), {"secrets": [{"name": "a"}]})
     assert types("serviceaccounts").strategy.cells(obj) == ["1", "0s"]
+
+
+def test_base64_may_be_broken_into_lines(types: Types) -> None:
+    created = types.create(types("secrets"), {"data": {"a": "YWJj\nZGVm\n", "b": ""}})
+    assert created["data"] == {"a": "YWJjZGVm", "b": ""}

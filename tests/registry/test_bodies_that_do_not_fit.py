@@ -172,3 +172,12 @@ async def test_an_applied_scale_owns_the_replicas(world: World) -> None:
     [entry] = [each for each in entries if each["manager"] == "scaler"]
     assert (entry["operation"], entry["subresource"], entry["apiVersion"]) == ("Apply", "scale", "example.com/v1")
     assert entry["fieldsV1"] == {"f:spec": {"f:size": {}}}
+
+
+@scenario
+async def test_a_key_may_hold_no_bytes(world: World) -> None:
+    body = {"metadata": {"name": "a"}, "binaryData": {"nothing": "", "lines": "YWJj\nZGVm\r\n"}}
+    made = await world.create(world.config_maps, body)
+    assert made["binaryData"] == {"nothing": "", "lines": "YWJjZGVm"}
+    with refused(400, "BadRequest"):
+        await world.create(world.config_maps, {"metadata": {"name": "b"}, "binaryData": {"a": "YQ"}})

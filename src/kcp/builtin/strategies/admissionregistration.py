@@ -15,7 +15,18 @@ from kcp.builtin.strategies.admission_rules import (
     match_resources_errors,
     rule_errors,
 )
-from kcp.builtin.strategies.base import BuiltinStrategy, age, integer, mapping, maps, one_of, sequence, text, texts
+from kcp.builtin.strategies.base import (
+    BuiltinStrategy,
+    age,
+    canonical_bytes,
+    integer,
+    mapping,
+    maps,
+    one_of,
+    sequence,
+    text,
+    texts,
+)
 from kcp.builtin.strategies.label_selectors import label_selector_errors
 from kcp.registry.strategies import Object
 from kcp.schema.definitions.conversion import webhook_client_errors
@@ -28,6 +39,11 @@ class WebhooksStrategy(BuiltinStrategy):
     """ValidatingWebhookConfigurations and MutatingWebhookConfigurations."""
 
     counts_generation: ClassVar[bool] = True
+
+    def default(self, obj: Object) -> None:
+        super().default(obj)
+        for webhook in maps(obj, "webhooks"):
+            canonical_bytes(mapping(webhook, "clientConfig"), ("caBundle",))
 
     def validate(self, obj: Object) -> list[FieldError]:
         found: list[FieldError] = []

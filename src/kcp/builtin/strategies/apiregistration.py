@@ -9,6 +9,7 @@ from kcp.api.field_errors import FieldError
 from kcp.builtin.strategies.base import (
     PathSegmentNames,
     age,
+    canonical_bytes,
     decoded_size,
     integer,
     mapping,
@@ -24,6 +25,10 @@ class APIServiceStrategy(PathSegmentNames):
     """APIServices are named after what they register: ``<version>.<group>``."""
 
     allow_unconditional_update = False
+
+    def default(self, obj: Object) -> None:
+        super().default(obj)
+        canonical_bytes(mapping(obj, "spec"), ("caBundle",))
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         conditions = []

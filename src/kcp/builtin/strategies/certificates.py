@@ -12,6 +12,7 @@ from kcp.api.tables import human_duration
 from kcp.builtin.strategies.base import (
     BuiltinStrategy,
     age,
+    canonical_bytes,
     drop_nulls,
     integer,
     keep,
@@ -105,6 +106,8 @@ class SigningRequestStrategy(BuiltinStrategy):
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
+        canonical_bytes(mapping(obj, "spec"), ("request",))
+        canonical_bytes(mapping(obj, "status"), ("certificate",))
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         spec = obj["spec"] = {**mapping(obj, "spec")}

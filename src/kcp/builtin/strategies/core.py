@@ -13,6 +13,7 @@ from kcp.api.field_errors import FieldError
 from kcp.builtin.strategies.base import (
     BuiltinStrategy,
     age,
+    canonical_bytes,
     decoded_size,
     drop_nulls,
     mapping,
@@ -130,6 +131,10 @@ def _key_errors(data: Mapping[str, Any], path: str) -> list[FieldError]:
 class ConfigMapStrategy(BuiltinStrategy):
     """ConfigMaps: well-formed keys, each in one of the two maps, 1 MiB at most."""
 
+    def default(self, obj: Object) -> None:
+        drop_nulls(obj)
+        canonical_bytes(mapping(obj, "binaryData"))
+
     def validate(self, obj: Object) -> list[FieldError]:
         data, binary = mapping(obj, "data"), mapping(obj, "binaryData")
         found = _key_errors(data, "data")
@@ -171,6 +176,7 @@ class SecretStrategy(BuiltinStrategy):
         drop_nulls(obj)
         if not obj.get("type"):
             obj["type"] = "Opaque"
+        canonical_bytes(mapping(obj, "data"))
         strings = obj.get("stringData")
         if isinstance(strings, dict) and all(isinstance(value, str) for value in strings.values()):
             del obj["stringData"]
