@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -110,6 +112,28 @@ class EtcdCluster:
             self.members.append(Member(name, command, client, folder / f"{name}.log"))
 
     @property
+    def views(self, name: str) -> str:
+        """What each member itself holds of the keys that end in a name: tells a write that etcd lost from one that kcp lost."""
+        program = binary("etcdctl")
+        if program is None:
+            return "etcdctl is not installed"
+        lines = []
+        for member in self.members:
+            command = [program, "--endpoints", member.url, "get", "", "--prefix", "--consistency=s", "-w", "json"]
+            environment = {**os.environ, "ETCDCTL_API": "3"}
+            shown = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+            if shown.returncode:
+                lines.append(f"{member.name}: {shown.stderr.strip()[:200]}")
+                continue
+            answer = json.loads(shown.stdout)
+            held = [
+                (entry["mod_revision"], base64.b64decode(entry["value"])[-80:])
+                for entry in answer.get("kvs", ())
+                if base64.b64decode(entry["key"]).endswith(name.encode())
+            ]
+            lines.append(f"{member.name} at revision {answer['header']['revision']}: {held}")
+        return "\n".join(lines)
+
     def urls(self) -> tuple[str, ...]:
         """Where clients connect."""
         return tuple(member.url for member in self.members)
