@@ -1,5 +1,6 @@
 """What generated code is made of: lines, blocks, constants, variables, and what it costs to run them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Value:
     cook: str = ""
 
 
-class Emitter:
+class Emitter(ABC):
     """Lines of a function being made, its constants, and the variables in scope; what turns nodes to code derives from it."""
 
     def __init__(self) -> None:
@@ -128,9 +129,9 @@ class Emitter:
 
     # Nodes
 
+    @abstractmethod
     def emit(self, node: Node) -> Value:
         """Code for a node; what it gives may still be JSON data."""
-        raise NotImplementedError
 
     def _cook(self, schema: SchemaType | None) -> str:
         if schema is None:
