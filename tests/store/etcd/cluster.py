@@ -111,7 +111,6 @@ class EtcdCluster:
             ]
             self.members.append(Member(name, command, client, folder / f"{name}.log"))
 
-    @property
     def views(self, name: str) -> str:
         """What each member itself holds of the keys that end in a name: tells a write that etcd lost from one that kcp lost."""
         program = binary("etcdctl")
@@ -134,6 +133,7 @@ class EtcdCluster:
             lines.append(f"{member.name} at revision {answer['header']['revision']}: {held}")
         return "\n".join(lines)
 
+    @property
     def urls(self) -> tuple[str, ...]:
         """Where clients connect."""
         return tuple(member.url for member in self.members)
