@@ -46,7 +46,9 @@ async def _prepare(peer: Peer) -> None:
     raise RuntimeError(f"{peer.name}: the widgets are not served")
 
 
-async def _fill(peer: Peer, path: str, prefix: str, count: int, kind: str) -> None:
+async def _fill(peer: Peer, path: str, prefix: str, count: int, kind: str) -> list[tuple[str, str]]:
+    """Make objects; their names and resource versions."""
+    made = []
     async with Connection(peer) as connection:
         for number in range(1, count + 1):
             body: dict[str, Any] = {"metadata": {"name": f"{prefix}-{number}"}}
@@ -57,6 +59,8 @@ async def _fill(peer: Peer, path: str, prefix: str, count: int, kind: str) -> No
             status, answer = await connection.request("POST", path, body)
             if status != 201:
                 raise RuntimeError(f"{peer.name}: fill gave {status}: {answer[:200]!r}")
+            made.append((body["metadata"]["name"], json.loads(answer)["metadata"]["resourceVersion"]))
+    return made
 
 
 def _steps(peer: Peer, figures: Figures, seconds: float) -> None:
@@ -82,10 +86,13 @@ def _steps(peer: Peer, figures: Figures, seconds: float) -> None:
         "server-side apply, 16 conn (req/s)",
         wrk(peer, WIDGETS, connections=16, seconds=seconds, work="apply", prefix=fresh_name("a")),
     )
+    replaced = uvloop.run(_fill(peer, WIDGETS, fresh_name("u"), 1000, "Widget"))
+    step = wrk(peer, WIDGETS, connections=16, seconds=seconds, work="replace", versions=replaced)
+    note("update, 16 conn (req/s)", step)
     prefix = fresh_name("c")
     uvloop.run(_fill(peer, CONFIG_MAPS, prefix, 1000, "ConfigMap"))
     step = wrk(peer, CONFIG_MAPS, connections=16, seconds=seconds, work="update", prefix=prefix)
-    note("update, 16 conn (req/s)", step)
+    note("update of ConfigMaps, 16 conn (req/s)", step)
 
 
 async def _list_all(peer: Peer, figures: Figures) -> None:
