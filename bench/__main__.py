@@ -20,10 +20,10 @@ from typing import Any
 import uvloop
 import yaml
 
-from bench import clusters, fanout
+from bench import clusters, fanout, objects
 from bench.client import Connection, Peer
 from bench.load import fresh_name, wrk
-from bench.processes import kcp_server, resident_megabytes
+from bench.processes import Server, kcp_server
 
 WIDGETS = fanout.WIDGETS
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -114,6 +114,30 @@ async def _fan_out(peer: Peer, figures: Figures) -> None:
             figures[f"watch x{watchers}: events missing"].append(found.missing)
 
 
+def _objects(server: Server, count: int, mine: Figures) -> None:
+    found = uvloop.run(objects.measure(server, count=count))
+    mine["objects (count)"].append(found.listed)
+    mine["bytes of one"].append(found.object_bytes)
+    mine["objects created (1/s)"].append(found.created_per_second)
+    mine["objects listed in pages (s)"].append(found.list_seconds)
+    mine["resident, objects written (MB)"].append(found.written)
+    mine["resident, objects read (MB)"].append(found.read)
+    mine["files with objects (MB)"].append(found.files)
+
+
+def _clusters(server: Server, count: int, mine: Figures) -> None:
+    found = uvloop.run(clusters.measure(server, count=count))
+    mine["logical clusters (count)"].append(found.listed)
+    mine["logical clusters created (1/s)"].append(found.created_per_second)
+    mine["logical clusters listed (s)"].append(found.list_seconds)
+    mine["logical clusters deleted (1/s)"].append(found.deleted_per_second)
+    mine["resident, before clusters (MB)"].append(found.before)
+    mine["resident, with clusters (MB)"].append(found.full)
+    mine["resident, after clusters (MB)"].append(found.after)
+    mine["files, before clusters (MB)"].append(found.files_before)
+    mine["files, with clusters (MB)"].append(found.files_full)
+
+
 def _print(figures: dict[str, Figures], peers: list[Peer]) -> None:
     labels = list(dict.fromkeys(label for peer in peers for label in figures[peer.name]))
     print(f"{'work':<36}" + "".join(f"{peer.name:>16}" for peer in peers) + ("      ratio" if len(peers) > 1 else ""))
@@ -131,23 +155,21 @@ def main() -> None:
     parser.add_argument("--peer", metavar="URL", help="another API server to run the same load on")
     parser.add_argument("--peer-token", default="", help="its bearer token (system:masters)")
     parser.add_argument("--peer-name", default="peer")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=1, help="of the request load (0: none)")
     parser.add_argument("--seconds", type=float, default=5, help="of each step")
     parser.add_argument("--clusters", type=int, default=10_000, help="logical clusters to make (0: none)")
+    parser.add_argument("--objects", type=int, default=100_000, help="objects of 1 KB to hold (0: none)")
     options = parser.parse_args()
     figures: dict[str, Figures] = defaultdict(lambda: defaultdict(list))
-    with kcp_server() as (kcp, pid, ready):
-        mine = figures[kcp.name]
-        mine["start to ready (s)"].append(ready)
-        mine["resident, idle (MB)"].append(resident_megabytes(pid))
+    if options.objects:
+        with kcp_server() as server:
+            _objects(server, options.objects, figures["kcp"])
+    with kcp_server() as server:
+        kcp, mine = server.peer, figures["kcp"]
+        mine["start to ready (s)"].append(server.ready_seconds)
+        mine["resident, idle (MB)"].append(server.resident_megabytes())
         if options.clusters:
-            found = uvloop.run(clusters.measure(kcp, pid, count=options.clusters))
-            mine["logical clusters created (1/s)"].append(found.created_per_second)
-            mine["logical clusters listed (s)"].append(found.list_seconds)
-            mine["logical clusters deleted (1/s)"].append(found.deleted_per_second)
-            mine["resident, before clusters (MB)"].append(found.before)
-            mine["resident, with clusters (MB)"].append(found.full)
-            mine["resident, after clusters (MB)"].append(found.after)
+            _clusters(server, options.clusters, mine)
         peers = [kcp] + ([Peer(options.peer_name, options.peer, options.peer_token)] if options.peer else [])
         for peer in peers:
             uvloop.run(_prepare(peer))
@@ -156,7 +178,7 @@ def main() -> None:
                 _steps(peer, figures[peer.name], options.seconds)
                 uvloop.run(_list_all(peer, figures[peer.name]))
                 uvloop.run(_fan_out(peer, figures[peer.name]))
-        mine["resident, after the load (MB)"].append(resident_megabytes(pid))
+        mine["resident, after the load (MB)"].append(server.resident_megabytes())
     _print(figures, peers)
 
 
