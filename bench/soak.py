@@ -35,6 +35,7 @@ from bench.processes import Server, kcp_server
 WARM_UP: Final = 1 / 3
 SHARE: Final = 0.05
 COUNT_TOLERANCE: Final = 10
+FEWEST_SAMPLES: Final = 9
 _PROBE_SECONDS: Final = 0.1
 
 
@@ -86,11 +87,9 @@ class Judgement:
 
 
 def judge(samples: Sequence[Sample], tolerance_megabytes: float) -> list[Judgement]:
-    """The rule over samples after the warm-up. Raises ValueError when there are too few of them."""
+    """The rule over samples after the warm-up, of at least `FEWEST_SAMPLES`."""
     measured = [sample for sample in samples if sample.seconds >= samples[-1].seconds * WARM_UP]
     third = len(measured) // 3
-    if third < 1:
-        raise ValueError(f"{len(samples)} samples are too few for a verdict: sample more often, or run for longer")
     judgements = []
     for what, read, in_megabytes in _JUDGED:
         first = statistics.median(read(sample) for sample in measured[:third])
@@ -184,6 +183,8 @@ def main() -> int:
     parser.add_argument("--history-retention", default="120s", help="of the server; what is older is compacted")
     parser.add_argument("--etcd-servers", default="", help="addresses of an etcd cluster, for a server over that")
     options = parser.parse_args()
+    if options.minutes * 60 / options.sample_seconds < FEWEST_SAMPLES:
+        parser.error(f"a verdict takes at least {FEWEST_SAMPLES} samples: raise --minutes or lower --sample-seconds")
     arguments = ["--history-retention", options.history_retention]
     if options.etcd_servers:
         arguments += ["--etcd-servers", options.etcd_servers]
