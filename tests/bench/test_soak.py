@@ -29,7 +29,7 @@ def samples(memory: Sequence[float], files: float = 60) -> list[Sample]:
 
 
 def test_a_short_soak_prints_samples_and_a_verdict() -> None:
-    done = run("--minutes", "0.2", "--sample-seconds", "1", "--tolerance-megabytes", "64")
+    done = run("--minutes", "0.2", "--sample-seconds", "1", "--tolerance-megabytes", "64", "--filling-clusters", "20")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     rows = [line.split() for line in lines[1:] if line.strip()[0].isdigit() and "requests:" not in line]
