@@ -184,7 +184,7 @@ def main() -> int:
     parser.add_argument("--tolerance-megabytes", type=float, default=4, help="growth that counts as none, see above")
     parser.add_argument("--history-retention", default="120s", help="of the server; what is older is compacted")
     parser.add_argument(
-        "--filling-clusters", type=int, default=5000, help="logical clusters that come and go before, to fill caches"
+        "--filling-clusters", type=int, default=2500, help="logical clusters that come and go before, to fill caches"
     )
     parser.add_argument("--etcd-servers", default="", help="addresses of an etcd cluster, for a server over that")
     options = parser.parse_args()

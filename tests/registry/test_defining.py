@@ -6,6 +6,9 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+
+from kcp.api import metadata
 from tests.clients import definition
 from tests.registry.world import Object, World, refused, scenario, scenario_with_controllers, widget
 
@@ -110,3 +113,25 @@ async def test_clients_may_write_stored_versions_and_not_conditions(world: World
     assert status == {"Seen": "True", "NamesAccepted": "True", "Established": "True"}
     assert written["status"]["acceptedNames"]["kind"] == "Widget"
     await world.create(world.widgets, widget("a"))
+
+
+def test_definitions_that_go_at_different_times_share_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types are remembered by content: were the time part of it, every deletion would leave types of its own in memory."""
+    times = (f"2026-01-01T00:00:{second:02}Z" for second in range(60))
+    monkeypatch.setattr(metadata, "now", lambda: next(times))
+
+    @scenario
+    async def check(world: World) -> None:
+        surfaces = []
+        for cluster in ("first", "second"):
+            there = world.at(cluster)
+            made = definition("widgets", "Widget")
+            made["metadata"]["finalizers"] = ["example.com/hold"]
+            definitions = there.type("customresourcedefinitions", "apiextensions.k8s.io")
+            await there.create(definitions, made, "")
+            assert not await there.delete(definitions, "widgets.example.com", "")
+            assert there.type("widgets", "example.com").terminating
+            surfaces.append(world.registry.catalog.surface(cluster))
+        assert surfaces[0] is surfaces[1]
+
+    check()

@@ -136,9 +136,9 @@ class Catalog:
         conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
         if conditions.get("Established") != "True":
             return None
+        terminating = "deletionTimestamp" in definition["metadata"]  # not when: each second would have types of its own
         identity = orjson.dumps(
-            [definition["spec"], status.get("acceptedNames"), definition["metadata"].get("deletionTimestamp")],
-            option=orjson.OPT_SORT_KEYS,
+            [definition["spec"], status.get("acceptedNames"), terminating], option=orjson.OPT_SORT_KEYS
         )
         digest = hashlib.sha256(identity).hexdigest()
         types = self._types.get(digest)
