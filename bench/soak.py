@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import signal
 import statistics
 import sys
 import time
@@ -190,6 +191,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.minutes * 60 / options.sample_seconds < FEWEST_SAMPLES:
         parser.error(f"a verdict takes at least {FEWEST_SAMPLES} samples: raise --minutes or lower --sample-seconds")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped too
     arguments = ["--history-retention", options.history_retention]
     if options.etcd_servers:
         arguments += ["--etcd-servers", options.etcd_servers]
