@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from kcp.api import documents
+from kcp.api import documents, errors
 from kcp.registry.discovery import DiscoveryDocuments
 from kcp.registry.openapi import OpenAPIDocuments
 from kcp.registry.resource_types import ResourceType, from_definition
@@ -67,6 +67,7 @@ class Catalog:
         self._store = store
         self._builtin = tuple(builtin)
         self._base = Surface(self._builtin)
+        self._groups = frozenset(group for group, _ in self._base.group_versions)
         self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
         self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
         self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
@@ -77,6 +78,10 @@ class Catalog:
     def base(self) -> Surface:
         """The surface of a logical cluster without CustomResourceDefinitions."""
         return self._base
+
+    def not_served(self, group: str) -> errors.StatusError:
+        """404 for what a group does not serve, in the words of whoever would serve the group in Kubernetes."""
+        return errors.unknown_path() if group in self._groups else errors.page_not_found()
 
     def close(self) -> None:
         """Stop following the log."""

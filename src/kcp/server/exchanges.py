@@ -37,6 +37,7 @@ _STREAM_FROM: Final = 512 * 1024
 _LOOP_SHARE: Final = 0.004
 """Seconds of one list's rendering after which others get the event loop."""
 _NOT_CACHED: Final = (b"cache-control", b"no-cache, private")
+TEXT: Final = b"text/plain; charset=utf-8"
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _PRETTY_AGENTS: Final = (b"curl", b"Wget", b"Mozilla/5.0")
 _MAX_WARNINGS: Final = 4096
@@ -268,6 +269,9 @@ class Exchange:
             more.append((b"retry-after", b"%d" % error.retry_after))
         if error.code >= _BAD_REQUEST:
             more.append(_NO_SNIFFING)
+        if error.plain:
+            await self.send(error.code, f"{error}\n".encode(), TEXT, more)
+            return
         body = orjson.dumps(error.status()) + b"\n"
         wants_yaml = negotiation.wants_yaml(self.accept)
         await self.send_object(error.code, body, negotiation.YAML_VIEW if wants_yaml else negotiation.PLAIN_VIEW, more)

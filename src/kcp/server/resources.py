@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 import orjson
@@ -50,7 +50,7 @@ class Resources:
     async def serve(self, exchange: Exchange, info: RequestInfo, type_: ResourceType | None) -> None:
         """Answer an authorized request. Raises StatusError."""
         if type_ is None:
-            raise errors.unknown_path()
+            raise self._registry.catalog.not_served(info.group)
         check_routable(info, type_)
         if type_.deprecation_warning is not None:
             exchange.warnings.append(type_.deprecation_warning)
@@ -142,29 +142,34 @@ class Resources:
 
 
 def check_routable(info: RequestInfo, type_: ResourceType) -> None:
-    """The type takes this verb in this place. Raises StatusError 404 or 405."""
-    verb = info.verb
+    """The type takes this verb in this place. Raises StatusError 400, 404 or 405, in words of its own for custom resources."""
+    verb, builtin = info.verb, type_.builtin
+    if not _in_scope(info, type_):
+        if not builtin:
+            raise errors.page_not_found()
+        misplaced = type_.namespaced and not info.name
+        raise errors.method_not_allowed() if misplaced else errors.unknown_path()
+    verbs: Collection[str] = type_.verbs
     if info.subresource:
         subresource = type_.subresources.get(info.subresource)
         if subresource is None:
-            raise errors.unknown_path()
+            raise errors.unknown_path() if builtin else errors.not_found(type_.resource, info.name)
         verbs = subresource.verbs
-    else:
-        verbs = type_.verbs
+    elif info.name and verb == "create":
+        verbs = ()
+    if verb not in verbs or (builtin and verb in _NEEDS_NAME and not info.name):
+        raise (
+            errors.method_not_allowed() if builtin else errors.method_not_supported(type_.resource, verb or info.method)
+        )
+    if verb in _NEEDS_NAME and not info.name:
+        raise errors.bad_request("name must be provided")
+
+
+def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
+    """The namespace in the path, or that there is none, fits the type."""
     if type_.namespaced:
-        if not info.namespace and verb not in _ACROSS_NAMESPACES:
-            if info.name:
-                raise errors.unknown_path()
-            raise errors.method_not_supported(type_.resource, verb or info.method)
-    elif info.namespace and not (info.resource == "namespaces" and info.namespace == info.name):
-        raise errors.unknown_path()
-    named = bool(info.name)
-    if (
-        verb not in verbs
-        or (named and verb == "create" and not info.subresource)
-        or (not named and verb in _NEEDS_NAME)
-    ):
-        raise errors.method_not_supported(type_.resource, verb or info.method)
+        return bool(info.namespace) or info.verb in _ACROSS_NAMESPACES
+    return not info.namespace or (info.resource == "namespaces" and info.namespace == info.name)
 
 
 def _success(target: Target, uid: str | None) -> bytes:
