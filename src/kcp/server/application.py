@@ -142,6 +142,7 @@ class Application:
 
     def admit(self, exchange: Exchange, authorization: bytes | None = None) -> RequestInfo:
         """Read, authenticate and authorize a request. Raises StatusError."""
+        exchange.check_head()
         scope, headers = exchange.scope, exchange.headers
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         info = read_request(scope.get("method", "GET"), raw_path, scope["query_string"], headers.get(CLUSTER_HEADER))

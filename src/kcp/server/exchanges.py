@@ -13,6 +13,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -31,6 +32,9 @@ Header = tuple[bytes, bytes]
 
 MAX_BODY: Final = 3 * 1024 * 1024
 """The largest request body, as kube-apiserver has it."""
+MAX_HEAD: Final = 128 * 1024
+"""The largest request head: the target and all fields, each counted as RFC 9113 counts them (section 6.5.2)."""
+_FIELD_OVERHEAD: Final = 32
 _GZIP_FROM: Final = 128 * 1024
 _STREAM_FROM: Final = 512 * 1024
 """Answers up to this size are sent in one piece."""
@@ -115,6 +119,15 @@ class Exchange:
         if info is not None and info.query and (asked := info.query.optional_flag("pretty")) is not None:
             return asked
         return self.headers.get(b"user-agent", b"").startswith(_PRETTY_AGENTS)
+
+    def check_head(self) -> None:
+        """Raises StatusError 431 when the head of the request is too large."""
+        headers, scope = self.raw_headers, self.scope
+        size = _FIELD_OVERHEAD * len(headers) + sum(map(len, chain.from_iterable(headers)))
+        size += len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if size > MAX_HEAD:
+            message = f"the head of the request (its target and header fields) is too large: limit is {MAX_HEAD} bytes"
+            raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
 
     async def body(self, limit: int = MAX_BODY) -> bytes:
         """The request's body. Raises StatusError 413 as soon as it is over the limit, 415 for a compressed one."""
