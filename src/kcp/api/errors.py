@@ -141,9 +141,10 @@ def method_not_supported(resource: GroupResource, action: str) -> StatusError:
     return StatusError(405, "MethodNotAllowed", message, details=_about(resource, ""))
 
 
-def method_not_allowed() -> StatusError:
+def method_not_allowed(
+    message: str = "the server does not allow this method on the requested resource",
+) -> StatusError:
     """405: the path is there and does not take this method."""
-    message = "the server does not allow this method on the requested resource"
     return StatusError(405, "MethodNotAllowed", message, details={})
 
 

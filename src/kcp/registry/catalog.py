@@ -48,7 +48,7 @@ class Surface:
         """The type of a kind, of a version or of the first that serves it (owner references, object references)."""
         for type_ in self.types:
             if type_.kind == kind and type_.group == group and version in ("", type_.version) and type_.stored:
-                return type_
+                return None if type_.placeholder else type_
         return None
 
     @cached_property
@@ -98,8 +98,9 @@ class Catalog:
 
     def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
         """A type that some logical cluster serves at this path: for requests that span logical clusters."""
-        if found := self._base.find(group, version, plural):
-            return found
+        built_in = self._base.find(group, version, plural)
+        if built_in is not None and not built_in.placeholder:
+            return built_in
         name = f"{plural}.{group}" if group else f"{plural}.core"
         after: Key | None = None
         while True:
@@ -108,7 +109,7 @@ class Catalog:
                 if record.key.name == name and (found := self.surface(record.key.cluster).find(group, version, plural)):
                     return found
             if not page.remaining:
-                return None
+                return built_in
             after = page.records[-1].key
 
     def _assemble(self, cluster: str) -> Surface:
@@ -126,9 +127,15 @@ class Catalog:
         return found
 
     def _merged(self, definitions: Iterable[Sequence[ResourceType]]) -> list[ResourceType]:
-        taken = {(type_.group, type_.version, type_.plural) for type_ in self._builtin}
-        merged = list(self._builtin)
-        for type_ in (type_ for types in definitions for type_ in types):
+        custom = [type_ for types in definitions for type_ in types]
+        claimed = {(type_.group, name) for type_ in custom for name in (type_.plural, type_.kind)}
+        merged = [
+            type_
+            for type_ in self._builtin
+            if not (type_.placeholder and claimed & {(type_.group, type_.plural), (type_.group, type_.kind)})
+        ]
+        taken = {(type_.group, type_.version, type_.plural) for type_ in merged}
+        for type_ in custom:
             path = (type_.group, type_.version, type_.plural)
             if path not in taken:
                 taken.add(path)

@@ -70,6 +70,8 @@ class ResourceType:
     served_versions: tuple[str, ...] = ()
     """The apiVersions in which the objects are served; field managers of others are forgotten."""
     builtin: bool = False
+    placeholder: str = ""
+    """Words for those who would write: a built-in list that is always empty, and steps back for a custom type of its name."""
     terminating: bool = False
     """The definition is being deleted: objects go, and none comes."""
     deprecation_warning: str | None = None
@@ -152,7 +154,7 @@ def from_definition(
     """The resource types of each served version of a CustomResourceDefinition manifest.
 
     ``x-kcp`` beside ``spec`` (built-in types only) says what a CRD cannot: ``verbs``, further ``subresources``, ``storage``
-    (the ``resource`` to share storage with; empty for types that are not stored).
+    (the ``resource`` to share storage with; empty for types that are not stored), ``placeholder``.
     """
     spec = definition["spec"]
     accepted = (definition.get("status") or {}).get("acceptedNames") or {}
@@ -193,6 +195,7 @@ def from_definition(
                 storage_version=storage_version,
                 served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
                 builtin=builtin,
+                placeholder=extension.get("placeholder", ""),
                 terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
                 deprecation_warning=warning,
                 strategy=strategy,

@@ -157,6 +157,8 @@ def check_routable(info: RequestInfo, type_: ResourceType) -> None:
         verbs = subresource.verbs
     elif info.name and verb == "create":
         verbs = ()
+    if verb not in verbs and type_.placeholder:
+        raise errors.method_not_allowed(type_.placeholder)
     if verb not in verbs or (builtin and verb in _NEEDS_NAME and not info.name):
         raise (
             errors.method_not_allowed() if builtin else errors.method_not_supported(type_.resource, verb or info.method)
