@@ -59,7 +59,9 @@ class Http2Connection:
     def __init__(self, host: str, port: int, authority: Path, timeout: float = 10) -> None:
         trust = ssl.create_default_context(cafile=str(authority))
         trust.set_alpn_protocols(["h2"])
-        self._socket = trust.wrap_socket(socket.create_connection((host, port), timeout), server_hostname=host)
+        plain = socket.create_connection((host, port), timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = trust.wrap_socket(plain, server_hostname=host)
         self._host = host
         self._next = 1
         self._rest = b""

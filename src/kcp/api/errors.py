@@ -177,7 +177,7 @@ def too_large_resource_version(requested: int, current: int) -> StatusError:
 
 def request_entity_too_large(message: str) -> StatusError:
     """413: the body, or what it would become, is over a limit."""
-    return StatusError(413, "RequestEntityTooLarge", message)
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {message}")
 
 
 def too_many_requests(message: str, retry_after: int = 1) -> StatusError:

@@ -43,6 +43,7 @@ _LOOP_SHARE: Final = 0.004
 _NOT_CACHED: Final = (b"cache-control", b"no-cache, private")
 TEXT: Final = b"text/plain; charset=utf-8"
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+_CLOSE: Final = ((b"connection", b"close"),)
 _PRETTY_AGENTS: Final = (b"curl", b"Wget", b"Mozilla/5.0")
 _MAX_WARNINGS: Final = 4096
 _BAD_REQUEST: Final = 400
@@ -69,6 +70,7 @@ class Exchange:
     """A request with what is known of it, and its answer."""
 
     __slots__ = (
+        "_body_timeout",
         "_receive",
         "_send",
         "audit_id",
@@ -86,8 +88,10 @@ class Exchange:
         "warnings",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body_timeout: float = 60.0) -> None:
+        """``body_timeout`` is how many seconds the client may take to send the whole body."""
         self.scope = scope
+        self._body_timeout = body_timeout
         self._receive = receive
         self._send = send
         self.started = time.perf_counter()
@@ -130,32 +134,37 @@ class Exchange:
             raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
 
     async def body(self, limit: int = MAX_BODY) -> bytes:
-        """The request's body. Raises StatusError 413 as soon as it is over the limit, 415 for a compressed one."""
+        """The request's body.
+
+        Raises StatusError 413 as soon as it is over the limit, 415 for a compressed one, 504 when it does not come in time.
+        """
         headers = self.headers
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise errors.StatusError(415, "UnsupportedMediaType", "the body may not have a Content-Encoding")
         length = headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > limit:
             raise _too_large(limit)
-        message = await self._receive()
-        first: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(first) > limit:
-                raise _too_large(limit)
-            return first
-        parts, size = [first], len(first)
-        while message.get("more_body", False):
-            if size > limit:
-                raise _too_large(limit)
+        try:
+            async with asyncio.timeout(self._body_timeout):
+                return await self._whole_body(limit)
+        except TimeoutError:
+            message = f"the request's body did not arrive within {self._body_timeout:g} seconds"
+            raise errors.StatusError(504, "Timeout", message, details={}, headers=_CLOSE) from None
+
+    async def _whole_body(self, limit: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise errors.bad_request("the request's body broke off")
-            part: bytes = message.get("body", b"")
-            parts.append(part)
-            size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        return b"".join(parts)
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise _too_large(limit)
+            more = message.get("more_body", False)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def disconnected(self) -> None:
         """Return when the client has gone; some servers cancel the request instead."""
@@ -291,8 +300,8 @@ class Exchange:
 
 
 def _too_large(limit: int) -> errors.StatusError:
-    refusal = errors.request_entity_too_large(f"Request entity too large: limit is {limit}")
-    refusal.headers = ((b"connection", b"close"),)
+    refusal = errors.request_entity_too_large(f"limit is {limit}")
+    refusal.headers = _CLOSE
     return refusal
 
 
