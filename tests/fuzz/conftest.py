@@ -150,11 +150,14 @@ def check_transport_refusal(answer: Answer) -> None:
 
 
 def check(answer: Answer, method: str = "GET") -> None:
-    """A refusal is a Status that is whole; no answer is a defect's."""
+    """A refusal is a Status that is whole, or Go's words for a path that is not there; no answer is a defect's."""
     shown = (answer.status, answer.headers, answer.body[:500])
     assert answer.status < 500, shown
     assert len(answer.headers.get("audit-id", "")) > 0, shown
     if answer.status < 400 or method == "HEAD":
+        return
+    if answer.headers["content-type"].startswith("text/plain"):
+        assert (answer.status, answer.body) == (404, b"404 page not found\n"), shown
         return
     if "yaml" in answer.headers["content-type"]:
         assert b"kind: Status" in answer.body, shown
