@@ -90,10 +90,10 @@ class Target:
         return answer
 
     def refused(self, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
-        """Send a request, demand a refusal, and give its Status."""
+        """Send a request, demand a refusal, and give its Status (an empty one for a path that is not there)."""
         answer = self.ask(method, path, body, **more)
         assert 400 <= answer.status < 500, (answer.status, answer.body[:300])
-        status: dict[str, Any] = answer.json
+        status: dict[str, Any] = answer.json if answer.headers["content-type"] == JSON else {}
         return status
 
     async def _ask(self, method: str, path: str, body: Any, media_type: str, headers: dict[str, str]) -> Answer:

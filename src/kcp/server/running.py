@@ -82,7 +82,10 @@ class ServerProcess:
         await http.start()
         self._stack.push_async_callback(self._stop_serving, http)
         self._in_background(connections.sweep(self.application.watches))
-        identity.write_kubeconfig(self.identity, host, port)
+        try:
+            identity.write_kubeconfig(self.identity, host, port)
+        except OSError as error:
+            raise _unwritable(error) from error
         self.ready = True
 
     async def _open_storage(self) -> Storage:
@@ -198,7 +201,8 @@ def _make_directories(configuration: Configuration) -> None:
 
 def _unwritable(error: OSError) -> ConfigurationError:
     why = error.strerror or str(error)
-    return ConfigurationError(f"cannot write to {error.filename}: {why}; choose another with --root-directory")
+    place = f"to {error.filename}" if error.filename else "what a server needs"
+    return ConfigurationError(f"cannot write {place}: {why}; choose another place with --root-directory")
 
 
 async def serve_until_signalled(process: ServerProcess, announce: Callable[[ServerProcess], None]) -> None:
