@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import jsonpath, tables
+from kcp.api import jsonpath, protobuf, tables
 from kcp.api.kinds import GroupKind, GroupResource, GroupVersion, GroupVersionKind
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.strategies import CUSTOM_RESOURCE, Strategy
@@ -102,6 +102,11 @@ class ResourceType:
     def stored(self) -> bool:
         """Objects are kept; reviews are only answered."""
         return bool(self.storage)
+
+    @cached_property
+    def has_protobuf(self) -> bool:
+        """Objects can be shown as Kubernetes protobuf: those of built-in types can, custom resources have no such form."""
+        return self.builtin and protobuf.known(self.api_version, self.kind)
 
     @cached_property
     def has_status(self) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import documents, errors
+from kcp.api import documents, errors, protobuf
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.resource_types import ResourceType
 from kcp.server import negotiation
@@ -200,7 +200,7 @@ class Exchange:
         """Send an encoded JSON object in the form of a view, compressed when that is worth it."""
         if view.yaml:
             body = await _in_thread_if_large(yaml_of, body)
-        elif self.pretty:
+        elif self.pretty and not view.protobuf:
             body = await _in_thread_if_large(pretty_json, body)
         await self.send_bytes(status, body, view.content_type, more)
 
@@ -294,9 +294,18 @@ class Exchange:
         if error.plain:
             await self.send(error.code, f"{error}\n".encode(), TEXT, more)
             return
-        body = orjson.dumps(error.status()) + b"\n"
-        wants_yaml = negotiation.wants_yaml(self.accept)
-        await self.send_object(error.code, body, negotiation.YAML_VIEW if wants_yaml else negotiation.PLAIN_VIEW, more)
+        await self.send_status(error.code, error.status(), more)
+
+    async def send_status(self, code: int, status: dict[str, Any], more: Sequence[Header] = ()) -> None:
+        """Send a Status in the form that the client takes."""
+        view = negotiation.status_view(self.accept)
+        encode = protobuf.encode_body if view.protobuf else _json_line
+        body = encode(status)
+        await self.send_object(code, body, view, more)
+
+
+def _json_line(obj: dict[str, Any]) -> bytes:
+    return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _too_large(limit: int) -> errors.StatusError:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Final
-
-import orjson
+from typing import Any, Final
 
 from kcp.api import errors
 from kcp.registry import patching
@@ -74,38 +72,38 @@ class Resources:
 
     async def _get(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query
-        view = negotiation.view(exchange.accept, "get", query.text("includeObject"))
+        view = _view(exchange, info, target)
         value = await self._registry.get(self._context(exchange, info), target, query.text("resourceVersion"))
         await exchange.send_object(200, view.representation.single(value, target.type), view)
 
     async def _list(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query
-        view = negotiation.view(exchange.accept, "list", query.text("includeObject"))
+        view = _view(exchange, info, target)
         listing = await self._registry.list(self._context(exchange, info), target, queries.list_options(query))
         pieces = view.representation.listing(listing, self._registry.type_of_cluster(target.type))
         await exchange.send_pieces(pieces, view)
 
     async def _watch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "watch", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         options = queries.list_options(info.query)
         await self._watches.serve(exchange, self._context(exchange, info), target, options, view.representation)
 
     async def _create(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "create", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
         obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
         write = self._registry.create(context, target, obj, duplicates)
         await self._send_written(exchange, await self._mutations.run(write), view)
 
     async def _update(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "update", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
         obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
         write = self._registry.update(context, target, obj, duplicates)
         await self._send_written(exchange, await self._mutations.run(write), view)
 
     async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "patch", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         validation = queries.field_validation(info.query, "PatchOptions")
         media_type, patch, duplicates = await bodies.read_patch(exchange, validation)
         context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
@@ -114,20 +112,18 @@ class Resources:
         await self._send_written(exchange, await self._mutations.run(write), view)
 
     async def _delete(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "delete", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         context = self._context(exchange, info)
         options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
         deleted = await self._mutations.run(self._registry.delete(context, target, options))
         if deleted.gone and not target.type.strategy.deletion_keeps_object:
-            body = _success(target, deleted.object["metadata"].get("uid"))
-            plain = negotiation.YAML_VIEW if view.yaml else negotiation.PLAIN_VIEW
-            await exchange.send_object(200, body, plain)
+            await exchange.send_status(200, _success(target, deleted.object["metadata"].get("uid")))
             return
         status = 202 if not deleted.gone and options.orphan_dependents is False else 200
         await exchange.send_object(status, view.representation.single(deleted.value, target.type), view)
 
     async def _delete_collection(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "deletecollection", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         context = self._context(exchange, info)
         selection = queries.list_options(info.query)
         options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
@@ -174,7 +170,12 @@ def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
     return not info.namespace or (info.resource == "namespaces" and info.namespace == info.name)
 
 
-def _success(target: Target, uid: str | None) -> bytes:
+def _view(exchange: Exchange, info: RequestInfo, target: Target) -> negotiation.View:
+    """The form in which a verb is answered. Raises StatusError 400 or 406."""
+    return negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), target.type)
+
+
+def _success(target: Target, uid: str | None) -> dict[str, Any]:
     type_ = target.type
     details = {"name": target.name}
     if type_.group:
@@ -182,7 +183,4 @@ def _success(target: Target, uid: str | None) -> bytes:
     details["kind"] = type_.plural
     if uid:
         details["uid"] = uid
-    return orjson.dumps(
-        {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details},
-        option=orjson.OPT_APPEND_NEWLINE,
-    )
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
