@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import orjson
 
-from kcp.api import errors
+from kcp.api import errors, protobuf
 from kcp.registry.catalog import Catalog, Surface
 from kcp.registry.discovery import AGGREGATED_VERSIONS, Document
 from kcp.server import negotiation, version
@@ -102,6 +102,11 @@ class DocumentRoutes:
             body = documents.resources(parts[1], parts[2]) if len(parts) == _VERSION and parts[1] else None
         if body is None:
             raise self._catalog.not_served("" if parts[0] == "api" else parts[1])
+        if negotiation.status_view(exchange.accept).protobuf:
+            await exchange.send_object(
+                200, protobuf.encode_body(orjson.loads(body)), negotiation.PROTOBUF_VIEW, (_VARY,)
+            )
+            return
         await self._send_json(exchange, body, (_VARY,))
 
     async def _send_document(

@@ -55,7 +55,7 @@ def decode_body(body: bytes) -> dict[str, Any]:
 
 def encode_body(obj: dict[str, Any]) -> bytes:
     """An object as a body. Raises KeyError for kinds that are not known, ValueError where a value is not of its field's type."""
-    api_version, kind = obj["apiVersion"], obj["kind"]
+    api_version, kind = obj.get("apiVersion", ""), obj["kind"]
     name = root(api_version, kind)
     if name is None:
         raise KeyError(f"{api_version} {kind}")
