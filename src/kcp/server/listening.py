@@ -21,6 +21,9 @@ _BACKLOG: Final = 1024
 _STREAMS: Final = 250
 """Per connection, as kube-apiserver's --http2-max-streams-per-connection."""
 _STALL: Final = 60.0
+_LATER: Final = 30.0
+"""Seconds by which a body may be later than the application waits for it. Then the connection is closed without an answer, and
+the application is not told."""
 _HEAD: Final = 2 * MAX_HEAD
 """Bytes of a request's head. What is over our own limit and not over this one is refused by us, with a Status."""
 _FIELDS: Final = _HEAD // 32
@@ -72,6 +75,7 @@ class Listening:
         key: Path,
         client_authorities: Path,
         grace: float,
+        body_timeout: float,
     ) -> None:
         import h2corn
         from h2corn import _lib
@@ -98,6 +102,7 @@ class Listening:
                 limit_request_fields=_FIELDS,
                 h2_max_header_list_size=_HEAD,
                 timeout_graceful_shutdown=grace,
+                timeout_request_body_idle=body_timeout + _LATER,
                 h2_timeout_response_stall=_STALL,
             ),
         )

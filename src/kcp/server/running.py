@@ -149,6 +149,7 @@ class ServerProcess:
             key=identity.serving_key,
             client_authorities=identity.client_authorities,
             grace=self.configuration.shutdown_grace_period,
+            body_timeout=self.configuration.request_timeout,
         )
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
