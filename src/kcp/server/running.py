@@ -83,7 +83,10 @@ class ServerProcess:
         await http.start()
         self._stack.push_async_callback(self._stop_serving, http)
         self._in_background(connections.sweep(self.application.watches))
-        identity.write_kubeconfig(self.identity, host, port)
+        try:
+            identity.write_kubeconfig(self.identity, host, port)
+        except OSError as error:
+            raise _unwritable(error) from error
         self.ready = True
 
     async def _open_storage(self) -> Storage:
@@ -147,6 +150,7 @@ class ServerProcess:
             key=identity.serving_key,
             client_authorities=identity.client_authorities,
             grace=self.configuration.shutdown_grace_period,
+            body_timeout=self.configuration.request_timeout,
         )
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -199,7 +203,8 @@ def _make_directories(configuration: Configuration) -> None:
 
 def _unwritable(error: OSError) -> ConfigurationError:
     why = error.strerror or str(error)
-    return ConfigurationError(f"cannot write to {error.filename}: {why}; choose another with --root-directory")
+    place = f"to {error.filename}" if error.filename else "what a server needs"
+    return ConfigurationError(f"cannot write {place}: {why}; choose another place with --root-directory")
 
 
 async def serve_until_signalled(process: ServerProcess, announce: Callable[[ServerProcess], None]) -> None:
