@@ -19,7 +19,7 @@ class Log:
 
     def __init__(self, history: History) -> None:
         self.changes = sorted(history.log, key=_revision)
-        self.since, self.until = history.since, history.until
+        self.since, self.until, self.compacted = history.since, history.until, history.compacted
         self.by_key: dict[Key, list[Change]] = {}
         for change in self.changes:
             self.by_key.setdefault(change.key, []).append(change)

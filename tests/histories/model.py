@@ -146,7 +146,8 @@ EXPIRED = "expired"
 class Watch:
     """One watch stream. ``responses`` are its pieces as they came in; ``end`` says how it ended.
 
-    ``complete_to`` is a revision up to which it must have delivered everything (0: no further than its last event).
+    ``complete_to`` is a revision up to which it must have delivered everything (0: no further than its last event). ``oldest``
+    is what an expired one was told of the history that is still there.
     """
 
     client: str
@@ -157,11 +158,15 @@ class Watch:
     responses: list[tuple[Event, ...]] = field(default_factory=list)
     end: str = ""
     complete_to: int = 0
+    oldest: int = 0
 
 
 @dataclass(slots=True)
 class History:
-    """Everything recorded. ``log`` is every change after revision ``since`` up to ``until``, before which nothing was there."""
+    """Everything recorded. ``log`` is every change after revision ``since`` up to ``until``, before which nothing was there.
+
+    ``compacted`` says that the servers forgot some of it meanwhile, so that a watch may have come too late.
+    """
 
     since: int = 0
     until: int = 0
@@ -170,6 +175,7 @@ class History:
     watches: list[Watch] = field(default_factory=list)
     log: list[Change] = field(default_factory=list)
     failed_reads: int = 0
+    compacted: bool = False
 
     def summary(self) -> str:
         """Counts, in one line."""

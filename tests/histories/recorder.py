@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -45,6 +45,7 @@ _STEP: Final = "histories/step"
 _KEPT: Final = "histories/kept"
 _CLUSTER: Final = "kcp.io/cluster"
 _REQUEST_SECONDS: Final = 10.0
+_OLDEST: Final = re.compile(r"\((\d+)\)")
 _METHODS: Final = {Verb.CREATE: "POST", Verb.UPDATE: "PUT", Verb.PATCH: "PATCH", Verb.DELETE: "DELETE"}
 _NUMBERED_REASONS: Final = (404, 409)
 
@@ -257,14 +258,18 @@ class Follower:
                 connection = await client.connect()
                 watch.server = client.server
                 await connection.send("GET", path_of(self.selection, **query))
-                status, _ = await connection.head()
+                status, headers = await connection.head()
+                whole = await connection.reader.readexactly(int(headers.get("content-length", 0)))
             if status != 200:
-                watch.end = EXPIRED if status == 410 else f"refused with {status}"
+                watch.end = f"refused with {status}"
                 return watch.end
             self.last = watch
             client.history.watches.append(watch)
-            async for line in connection.lines():
-                self._take(watch, json.loads(line))
+            if whole:  # an error instead of a stream
+                self._take(watch, json.loads(whole))
+            else:
+                async for line in connection.lines():
+                    self._take(watch, json.loads(line))
             watch.end = watch.end or "closed"
         except BROKEN as error:
             watch.end = f"broken: {error!r}"
@@ -276,6 +281,8 @@ class Follower:
         obj = content["object"]
         if content["type"] == "ERROR":
             watch.end = EXPIRED if obj.get("code") == 410 else f"error {obj}"
+            oldest = _OLDEST.search(obj.get("message", ""))
+            watch.oldest = int(oldest[1]) if oldest is not None else 0
             return
         revision = int(obj["metadata"]["resourceVersion"])
         if content["type"] == BOOKMARK:
@@ -286,25 +293,40 @@ class Follower:
         self.reached = max(self.reached, revision)
 
 
+class _Witness:
+    """A watch of all objects of a resource: it replays the log."""
+
+    def __init__(self, places: Sequence[Place], resource: str, since: int) -> None:
+        self.history = History()
+        self.follower = Follower(Client("witness", places, self.history), Selection(resource), since)
+        self.task = asyncio.create_task(self.follower.run())
+
+
 class Recorder:
     """Clients of some servers for the length of an ``async with`` block; on leaving it, the history is complete.
 
     ``places`` say where the servers are. All objects are in logical clusters that nobody else uses. ``patience`` is how many
-    seconds the servers have at the end to take writes again, and to deliver what the followers are owed.
+    seconds the servers have at the end to take writes again, and to deliver what the followers are owed. ``compacted`` is for
+    servers that forget history in that time: the log is then what a watch of everything saw meanwhile.
     """
 
-    def __init__(self, places: Sequence[Place], *, clusters: int = 2, patience: float = 30.0) -> None:
+    def __init__(
+        self, places: Sequence[Place], *, clusters: int = 2, patience: float = 30.0, compacted: bool = False
+    ) -> None:
         self.places = list(places)
         self._patience = patience
-        self.history = History()
+        self.stopped = False
+        self.history = History(compacted=compacted)
+        self._witnesses: dict[str, _Witness] = {}
         run = uuid.uuid4().hex[:8]
         self.clusters = tuple(f"history-{run}-{number}" for number in range(clusters))
         self._followers: list[tuple[Follower, asyncio.Task[None]]] = []
 
     @classmethod
-    def of(cls, *servers: Server, patience: float = 30.0) -> Self:
+    def of(cls, *servers: Server, patience: float = 30.0, compacted: bool = False) -> Self:
         """Clients of servers of this test, wherever they are started again."""
-        return cls([functools.partial(Address.of, server) for server in servers], patience=patience)
+        places = [functools.partial(Address.of, server) for server in servers]
+        return cls(places, patience=patience, compacted=compacted)
 
     def client(self, name: str, turn: int = 0) -> Client:
         """A client whose operations go into the history."""
@@ -320,6 +342,8 @@ class Recorder:
             answer = await client.ask("GET", path_of(Selection(RESOURCES[0], self.clusters[0])))
             assert answer.status == 200, answer
             self.history.since = int(answer.json["metadata"]["resourceVersion"])
+        if self.history.compacted:
+            self._witnesses = {resource: _Witness(self.places, resource, self.history.since) for resource in RESOURCES}
         return self
 
     async def __aexit__(
@@ -329,6 +353,8 @@ class Recorder:
             if kind is None:
                 await self.settle()
         finally:
+            for witness in self._witnesses.values():
+                witness.task.cancel()
             for _, task in self._followers:
                 task.cancel()
             outcomes = await asyncio.gather(*(task for _, task in self._followers), return_exceptions=True)
@@ -341,6 +367,15 @@ class Recorder:
         from tests.histories.traffic import run
 
         await run(self, seconds, clients, seed)
+
+    def stop(self) -> None:
+        """End the traffic before its time."""
+        self.stopped = True
+
+    @property
+    def acknowledged(self) -> int:
+        """How many writes have been, so far."""
+        return sum(write.outcome is Outcome.OK for write in self.history.writes)
 
     async def settle(self) -> None:
         """Write fences, replay the log, and wait until the followers have delivered everything up to the fences.
@@ -373,17 +408,11 @@ class Recorder:
             await asyncio.sleep(0.1)
 
     async def _replay(self, resource: str, fence: int) -> None:
-        history = History()
-        client = Client("replay", self.places, history)
-        follower = Follower(client, Selection(resource), self.history.since)
-        task = asyncio.create_task(follower.run())
-        while follower.reached < fence:
-            assert not task.done(), [watch.end for watch in history.watches]
+        witness = self._witnesses.setdefault(resource, _Witness(self.places, resource, self.history.since))
+        while witness.follower.reached < fence:
+            assert not witness.task.done(), [watch.end for watch in witness.history.watches]
             await asyncio.sleep(0.02)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        for watch in history.watches:
+        for watch in witness.history.watches:
             for event in (event for response in watch.responses for event in response):
                 if event.key is not None and event.key.cluster in self.clusters and event.revision <= fence:
                     value = None if event.kind == "DELETED" else event.value
@@ -403,4 +432,5 @@ class Recorder:
             )
             while follower.reached < last and time.monotonic() < deadline and not task.done():
                 await asyncio.sleep(0.02)
-            follower.complete(last)
+            if not task.done():  # else it expired, and owes nothing more
+                follower.complete(last)

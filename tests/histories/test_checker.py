@@ -381,6 +381,16 @@ WATCHES: dict[str, tuple[Callable[[History], object], set[Fault]]] = {
 }
 
 
+def test_a_watch_may_come_too_late_only_for_what_is_compacted() -> None:
+    history = right()
+    history.compacted = True
+    late = Watch("w", "s", ALL, 12, end=EXPIRED, oldest=13)
+    history.watches.append(late)
+    assert check(history) == []
+    late.oldest = 12
+    assert [violation.fault for violation in check(history)] == [Fault.EXPIRED]
+
+
 @pytest.mark.parametrize("name", WATCHES)
 def test_a_planted_violation_of_a_watch_is_named(name: str) -> None:
     plant, faults = WATCHES[name]

@@ -20,20 +20,24 @@ from kcp.testing import Server
 from tests.conftest import Report
 from tests.distributed.conftest import StartServers, etcd, start_servers
 from tests.histories import Fault, History, Recorder, check
-from tests.histories.model import BOOKMARK, Outcome
+from tests.histories.model import BOOKMARK, EXPIRED, Outcome, Selection
+from tests.histories.recorder import Follower
 from tests.store.etcd.cluster import EtcdCluster
 
 __all__ = ["etcd", "start_servers"]  # fixtures
 
 
 async def recorded(
-    servers: list[Server], seconds: float, *harms: Callable[[], None], clients: int = 8, patience: float = 30
+    servers: list[Server], *harms: Callable[[], None], clients: int = 8, patience: float = 30
 ) -> History:
-    """The history of some seconds of traffic, with harm done at even distances in them."""
+    """The history of some traffic: a second and a hundred writes or more before, between and after what does harm."""
     async with Recorder.of(*servers, patience=patience) as recorder:
-        traffic = asyncio.create_task(recorder.traffic(seconds, clients, seed=1))
-        for harm in harms:
-            await asyncio.sleep(seconds / (len(harms) + 1))
+        traffic = asyncio.create_task(recorder.traffic(90, clients, seed=1))
+        for harm in (*harms, recorder.stop):
+            before = recorder.acknowledged
+            await asyncio.sleep(1)
+            while recorder.acknowledged < before + 100 and not traffic.done():
+                await asyncio.sleep(0.02)
             await asyncio.to_thread(harm)
         await traffic
     return recorder.history
@@ -59,7 +63,7 @@ def kill_and_start_again(server: Server) -> None:
 def test_a_server_on_sqlite_that_is_killed_twice(tmp_path: Path, measured: Report) -> None:
     with Server(root_directory=tmp_path, in_process=False) as server:
         harm = (lambda: kill_and_start_again(server),) * 2
-        history = asyncio.run(recorded([server], 5, *harm))
+        history = asyncio.run(recorded([server], *harm))
     verify(history, "SQLite, killed twice", measured)
     assert any(watch.end.startswith("broken") for watch in history.watches)
 
@@ -67,16 +71,35 @@ def test_a_server_on_sqlite_that_is_killed_twice(tmp_path: Path, measured: Repor
 def test_bookmarks_under_load(monkeypatch: pytest.MonkeyPatch, measured: Report) -> None:
     monkeypatch.setattr(watches, "BOOKMARK_INTERVAL", 0.05)
     with Server() as server:
-        history = asyncio.run(recorded([server], 3))
+        history = asyncio.run(recorded([server]))
     verify(history, "bookmarks every 50 ms", measured)
     marks = [event for watch in history.watches for (event,) in watch.responses if event.kind == BOOKMARK]
     assert len(marks) > 50
 
 
-def faults_of(seconds: float = 2) -> set[Fault]:
+def test_compaction_under_load(measured: Report) -> None:
+    async def work(server: Server) -> tuple[History, set[str]]:
+        async with Recorder.of(server, compacted=True) as recorder:
+            traffic = asyncio.create_task(recorder.traffic(90))
+            ends: set[str] = set()
+            while EXPIRED not in ends and not traffic.done():
+                await asyncio.sleep(0.5)
+                late = Follower(recorder.client("late"), Selection("configmaps"), recorder.history.since, seconds=1)
+                ends.add(await late.once())
+            recorder.stop()
+            await traffic
+        return recorder.history, ends
+
+    with Server(arguments=("--history-retention", "1s")) as server:
+        history, ends = asyncio.run(work(server))
+    assert EXPIRED in ends
+    verify(history, "history of a second", measured)
+
+
+def faults_of() -> set[Fault]:
     """What the checker says of a server in this process."""
     with Server() as server:
-        history = asyncio.run(recorded([server], seconds, patience=3))
+        history = asyncio.run(recorded([server], patience=3))
     return {violation.fault for violation in check(history)}
 
 
@@ -118,5 +141,5 @@ def test_three_servers_on_etcd_of_which_some_are_killed(
         etcd.members[0].kill()
         etcd.members[0].start()
 
-    history = asyncio.run(recorded(servers, 6, lambda: kill_and_start_again(servers[0]), kill_member, clients=9))
+    history = asyncio.run(recorded(servers, lambda: kill_and_start_again(servers[0]), kill_member, clients=9))
     verify(history, "three servers on etcd, one and an etcd member killed", measured)

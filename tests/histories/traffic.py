@@ -60,7 +60,7 @@ class Worker:
     async def run(self) -> None:
         """Operations until the time is over."""
         async with self._client:
-            while time.monotonic() < self._end:
+            while time.monotonic() < self._end and not self._recorder.stopped:
                 done = await (self._write() if self._dice.random() < 0.5 else self._read())
                 if not done:
                     await asyncio.sleep(_PAUSE_AFTER_FAILURE)

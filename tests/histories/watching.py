@@ -31,7 +31,7 @@ class _Checked:
         self.watch = watch
         self.log = log
         self.delivered = [event for response in watch.responses for event in response if event.kind != BOOKMARK]
-        self.reached = max([watch.complete_to, *(event.revision for event in self.delivered)])
+        self.reached = max([watch.complete_to, watch.since, *(event.revision for event in self.delivered)])
         mark = max((event.revision for response in watch.responses for event in response), default=0)
         self.wanted: dict[Place, Event] = {}
         for change in log.between(watch.since, max(mark, self.reached)):
@@ -46,8 +46,8 @@ class _Checked:
         for event in self.delivered:
             yield from self._event(event)
         yield from self._completeness()
-        if self.watch.end == EXPIRED and self.watch.since <= self.log.until:
-            yield Violation(Fault.EXPIRED, "answered with 410")
+        if self.watch.end == EXPIRED and not (self.log.compacted and self.watch.oldest > self.reached):
+            yield Violation(Fault.EXPIRED, f"410 at {self.reached}, the oldest is {self.watch.oldest}")
 
     def _order(self) -> Iterator[Violation]:
         last, seen = 0, set()
