@@ -10,11 +10,11 @@ import click
 
 from kcp.cli import flags
 from kcp.cli.places import (
-    configuration_of,
     etcd_options,
     existing_log_file,
     new_log_file,
     place_flags,
+    place_of,
     refusals,
 )
 
@@ -29,7 +29,7 @@ _moving = flags.group("Moving")
 def export(file: Path, logical_cluster: str | None, **choices: Any) -> None:
     """Write what a log holds at one revision to FILE, gzipped when its name ends in .gz. Servers go on as usual."""
     with refusals():
-        configuration = configuration_of(choices)
+        configuration = place_of(choices)
         if configuration.etcd_servers:
             from kcp.store.etcd.moving import export_log
 
@@ -66,7 +66,7 @@ def import_(file: Path, logical_cluster: str | None, replace: bool, **choices: A
     with refusals():
         from kcp.store import moving
 
-        configuration = configuration_of(choices)
+        configuration = place_of(choices)
         if logical_cluster is not None:
             _check_name(logical_cluster)
         selection = moving.select(file, logical_cluster, replace=replace)

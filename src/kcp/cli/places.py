@@ -63,7 +63,7 @@ def place_flags(command: Command) -> Command:
     return root_directory_flag(etcd_flags(command))
 
 
-def configuration_of(choices: dict[str, Any]) -> Configuration:
+def place_of(choices: dict[str, Any]) -> Configuration:
     """What `place_flags` have brought. Raises ConfigurationError."""
     configuration = Configuration(**choices)
     configuration.check()

@@ -12,12 +12,12 @@ import click
 
 from kcp.cli import flags
 from kcp.cli.places import (
-    configuration_of,
     end,
     etcd_options,
     existing_log_file,
     new_log_file,
     place_flags,
+    place_of,
     refusals,
 )
 
@@ -40,7 +40,7 @@ def snapshot() -> None:
 def save(file: Path, **choices: Any) -> None:
     """Write a consistent copy to FILE, and its checksum beside it. Servers go on as usual."""
     with refusals():
-        configuration = configuration_of(choices)
+        configuration = place_of(choices)
         if configuration.etcd_servers:
             from kcp.store.etcd.moving import export_log
 
@@ -73,7 +73,7 @@ def restore(file: Path, replace: bool, **choices: Any) -> None:
     seen; clients that watch are told to list again.
     """
     with refusals():
-        configuration = configuration_of(choices)
+        configuration = place_of(choices)
         _verify(file)
         if configuration.etcd_servers:
             from kcp.store.etcd.moving import restore_log

@@ -88,7 +88,11 @@ def connect(path: Path, *, cache_kilobytes: int, writable: bool) -> apsw.Connect
     connection.set_busy_timeout(5000)
     connection.execute(f"PRAGMA cache_size = -{cache_kilobytes}")
     connection.execute("PRAGMA temp_store = MEMORY")
-    if not writable:
+    if writable:
+        # one that reads before it writes, and begins as a reader, fails at once when another process has written in between:
+        # what copies the file beside a server (Litestream) writes to it now and then
+        connection.transaction_mode = "IMMEDIATE"
+    else:
         connection.execute("PRAGMA query_only = 1")
     return connection
 

@@ -162,6 +162,13 @@ class WholeLog:
         except UnknownOutcomeError:
             await asyncio.sleep(_PAUSE_SECONDS)
             return None
+        except RefusedError as error:
+            if "too large" not in str(error):
+                raise
+            raise StoreUnavailableError(
+                f"etcd does not take {request.ByteSize()} bytes in one write: start it with --max-request-bytes=4194304, and "
+                "repeat"
+            ) from error
         return int(answer.header.revision) if answer.succeeded else None
 
     def note(self) -> Any:
