@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from kcp.store.contract import Change, CompactedError, FutureRevisionError, Key, Range, Store
-from kcp.store.exports import Reading
+from kcp.store.exports import Entry, Header, Reading, writing
 from kcp.store.moving import KeyExistsError, MovingError
 from tests.store.conformance.backends import delete, key, put
-from tests.store.moving.logs import Log
+from tests.store.moving.logs import Log, SQLiteLog
+
+IMPORT = """
+import sys
+from pathlib import Path
+from kcp.store.moving import import_log, select
+log, file = map(Path, sys.argv[1:])
+import_log(log, file, select(file, None, replace=False))
+"""
 
 CONTENT = {
     key("a"): (b'{"a":"\xc3\xa9"}', "t1"),
@@ -209,3 +219,23 @@ def test_a_revision_that_the_exported_log_reaches_later_is_not_known(source: Log
         assert await put(store, "new") > seen
 
     target.use(look)
+
+
+def test_an_import_into_a_file_that_is_killed_has_written_nothing(tmp_path: Path) -> None:
+    log, file = SQLiteLog(tmp_path), tmp_path / "large.jsonl"
+    log.use(fill)
+    before = log.state()
+    with writing(file, Header(5)) as export:
+        export.add(Entry(key(f"n{index:06}", cluster="new"), 3, b"x" * 1000) for index in range(40_000))
+    wal = log.path.with_name(f"{log.path.name}-wal")
+    command = [sys.executable, "-c", IMPORT, str(log.path), str(file)]
+    with subprocess.Popen(command) as process:
+        deadline = time.monotonic() + 30
+        while not wal.exists() or wal.stat().st_size < 8 << 20:
+            assert process.poll() is None, "it was too quick to be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        process.kill()
+    assert log.state() == before
+    assert asyncio.run(log.take(file)).written == 40_000
+    assert len(log.state()) == len(before) + 40_000

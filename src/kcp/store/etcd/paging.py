@@ -38,6 +38,7 @@ async def pages(
                 average = sum(len(kv.value) for kv in kvs) // len(kvs) + 1
                 limit = max(1, min(_PAGE_KEYS, _PAGE_BYTES // average))
                 asking = ask()
+                await asyncio.sleep(0)  # so that it is under way also when whoever takes this page never waits
             yield kvs
             if not more:
                 return
