@@ -6,6 +6,8 @@ import asyncio
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -284,3 +286,24 @@ def test_no_server_starts_over_a_restore_that_has_not_ended(tmp_path: Path, etcd
     asyncio.run(begin())
     with pytest.raises(ServerError, match="a restore below /kcp/ has begun and not ended"):
         server_over(etcd, tmp_path / "root", in_process=False).start()
+
+
+def test_an_export_that_the_disk_does_not_take_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Server(root_directory=tmp_path) as server:
+        for number in range(20):
+            assert ask(server, "POST", MAPS, config_map(f"m{number}", text="x" * 50_000)).status == 201
+        for name in ("copy.jsonl", "copy.jsonl.gz"):
+            words = [
+                sys.executable,
+                "-m",
+                "kcp",
+                "store",
+                "export",
+                "--root-directory",
+                str(tmp_path),
+                str(tmp_path / name),
+            ]
+            limited = f"ulimit -f 1; exec {shlex.join(words)}"
+            ended = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False)
+            assert (ended.returncode, ended.stderr) == (1, f"kcp: {tmp_path / name}: File too large\n")
+    assert not list(tmp_path.glob("copy*"))

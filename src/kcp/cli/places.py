@@ -125,4 +125,4 @@ def refusals() -> Iterator[None]:
     except StoreUnavailableError as error:
         end(str(error))
     except OSError as error:
-        end(f"{error.filename}: {error.strerror}" if error.strerror else str(error))
+        end(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))

@@ -138,6 +138,10 @@ def writing(path: Path, header: Header) -> Iterator[ExportWriter]:
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)

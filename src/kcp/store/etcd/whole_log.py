@@ -61,6 +61,7 @@ class WholeLog:
         self.client = client
         self.layout = layout
         self._leases: dict[int, int] = {}
+        self._endings: dict[int, int | None] = {0: None}
 
     @staticmethod
     @contextlib.asynccontextmanager
@@ -106,22 +107,24 @@ class WholeLog:
             raise MovingError(f"a restore {self.name} has begun and not ended")
         if not facts.identified_at:
             raise MovingError(f"there is no log {self.name}")
-        endings: dict[int, int | None] = {0: None}
         with writing(file, Header(facts.newest, logical_cluster)) as export:
             async for kvs in pages(self.client, self.layout, facts.revision):
-                entries = []
-                for kv in kvs:
-                    key = self.layout.key_of(kv.key)
-                    if logical_cluster in (None, key.cluster):
-                        if kv.lease not in endings:
-                            endings[kv.lease] = await self._ending(kv.lease)
-                        content = messages.parse("Stored", kv.value)
-                        revision = kv.mod_revision + facts.offset
-                        entries.append(Entry(key, revision, content.value, content.tag, endings[kv.lease]))
-                export.add(entries)
+                try:
+                    entries = [await self._entry(kv, facts.offset) for kv in kvs]
+                except ValueError as error:
+                    raise MovingError(f"not all is of a log {self.name}: {error}") from error
+                export.add(entry for entry in entries if logical_cluster in (None, entry.key.cluster))
             refuse_nothing(export.entries, logical_cluster)
         assert export.summary is not None
         return export.summary
+
+    async def _entry(self, kv: Any, offset: int) -> Entry:
+        """An object as it is exported. Raises ValueError for what is none."""
+        key = self.layout.key_of(kv.key)
+        content = messages.parse("Stored", kv.value)
+        if kv.lease not in self._endings:
+            self._endings[kv.lease] = await self._ending(kv.lease)
+        return Entry(key, kv.mod_revision + offset, content.value, content.tag, self._endings[kv.lease])
 
     async def _ending(self, lease: int) -> int:
         """When a lease ends."""
