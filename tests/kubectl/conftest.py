@@ -120,8 +120,18 @@ def kubectl(request: pytest.FixtureRequest, server: Server, binary: Path, tmp_pa
 @pytest.fixture
 def current_kubectl(server: Server, tmp_path: Path) -> Kubectl:
     """The current kubectl in a fresh logical cluster."""
+    return _in_fresh_cluster(server, CURRENT, tmp_path)
+
+
+@pytest.fixture
+def fresh_kubectl(server: Server, binary: Path, tmp_path: Path) -> Kubectl:
+    """A kubectl in a fresh logical cluster."""
+    return _in_fresh_cluster(server, binary, tmp_path)
+
+
+def _in_fresh_cluster(server: Server, binary: Path, tmp_path: Path) -> Kubectl:
     home = tmp_path / "home"
     home.mkdir()
     kubeconfig = home / "kubeconfig"
     server.logical_cluster(f"kubectl-{uuid.uuid4().hex[:8]}").write_kubeconfig(kubeconfig)
-    return Kubectl(CURRENT, kubeconfig, home)
+    return Kubectl(binary, kubeconfig, home, old=binary != CURRENT)

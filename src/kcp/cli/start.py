@@ -101,7 +101,10 @@ _logging = flags.group("Logging")
     help="Writing requests served at one time; more get 429. 0 is no limit.",
 )
 @_limits(
-    "--request-timeout", default="1m", type=_DURATION, help="How long a write may take before its request gets 504."
+    "--request-timeout",
+    default="1m",
+    type=_DURATION,
+    help="How long a request's body may take to arrive, and a write after that, before the request gets 504.",
 )
 @_limits(
     "--min-request-timeout",

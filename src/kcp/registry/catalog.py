@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from kcp.api import documents
+from kcp.api import documents, errors
 from kcp.registry.discovery import DiscoveryDocuments
 from kcp.registry.openapi import OpenAPIDocuments
 from kcp.registry.resource_types import ResourceType, from_definition
@@ -48,7 +48,7 @@ class Surface:
         """The type of a kind, of a version or of the first that serves it (owner references, object references)."""
         for type_ in self.types:
             if type_.kind == kind and type_.group == group and version in ("", type_.version) and type_.stored:
-                return type_
+                return None if type_.placeholder else type_
         return None
 
     @cached_property
@@ -67,6 +67,7 @@ class Catalog:
         self._store = store
         self._builtin = tuple(builtin)
         self._base = Surface(self._builtin)
+        self._groups = frozenset(group for group, _ in self._base.group_versions)
         self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
         self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
         self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
@@ -77,6 +78,10 @@ class Catalog:
     def base(self) -> Surface:
         """The surface of a logical cluster without CustomResourceDefinitions."""
         return self._base
+
+    def not_served(self, group: str) -> errors.StatusError:
+        """404 for what a group does not serve, in the words of whoever would serve the group in Kubernetes."""
+        return errors.unknown_path() if group in self._groups else errors.page_not_found()
 
     def close(self) -> None:
         """Stop following the log."""
@@ -93,8 +98,9 @@ class Catalog:
 
     def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
         """A type that some logical cluster serves at this path: for requests that span logical clusters."""
-        if found := self._base.find(group, version, plural):
-            return found
+        built_in = self._base.find(group, version, plural)
+        if built_in is not None and not built_in.placeholder:
+            return built_in
         name = f"{plural}.{group}" if group else f"{plural}.core"
         after: Key | None = None
         while True:
@@ -103,7 +109,7 @@ class Catalog:
                 if record.key.name == name and (found := self.surface(record.key.cluster).find(group, version, plural)):
                     return found
             if not page.remaining:
-                return None
+                return built_in
             after = page.records[-1].key
 
     def _assemble(self, cluster: str) -> Surface:
@@ -121,9 +127,15 @@ class Catalog:
         return found
 
     def _merged(self, definitions: Iterable[Sequence[ResourceType]]) -> list[ResourceType]:
-        taken = {(type_.group, type_.version, type_.plural) for type_ in self._builtin}
-        merged = list(self._builtin)
-        for type_ in (type_ for types in definitions for type_ in types):
+        custom = [type_ for types in definitions for type_ in types]
+        claimed = {(type_.group, name) for type_ in custom for name in (type_.plural, type_.kind)}
+        merged = [
+            type_
+            for type_ in self._builtin
+            if not (type_.placeholder and claimed & {(type_.group, type_.plural), (type_.group, type_.kind)})
+        ]
+        taken = {(type_.group, type_.version, type_.plural) for type_ in merged}
+        for type_ in custom:
             path = (type_.group, type_.version, type_.plural)
             if path not in taken:
                 taken.add(path)

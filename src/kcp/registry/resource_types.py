@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import jsonpath, tables
+from kcp.api import jsonpath, protobuf, tables
 from kcp.api.kinds import GroupKind, GroupResource, GroupVersion, GroupVersionKind
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.strategies import CUSTOM_RESOURCE, Strategy
@@ -70,6 +70,8 @@ class ResourceType:
     served_versions: tuple[str, ...] = ()
     """The apiVersions in which the objects are served; field managers of others are forgotten."""
     builtin: bool = False
+    placeholder: str = ""
+    """Words for those who would write: a built-in list that is always empty, and steps back for a custom type of its name."""
     terminating: bool = False
     """The definition is being deleted: objects go, and none comes."""
     deprecation_warning: str | None = None
@@ -100,6 +102,11 @@ class ResourceType:
     def stored(self) -> bool:
         """Objects are kept; reviews are only answered."""
         return bool(self.storage)
+
+    @cached_property
+    def has_protobuf(self) -> bool:
+        """Objects can be shown as Kubernetes protobuf: those of built-in types can, custom resources have no such form."""
+        return self.builtin and protobuf.known(self.api_version, self.kind)
 
     @cached_property
     def has_status(self) -> bool:
@@ -152,7 +159,7 @@ def from_definition(
     """The resource types of each served version of a CustomResourceDefinition manifest.
 
     ``x-kcp`` beside ``spec`` (built-in types only) says what a CRD cannot: ``verbs``, further ``subresources``, ``storage``
-    (the ``resource`` to share storage with; empty for types that are not stored).
+    (the ``resource`` to share storage with; empty for types that are not stored), ``placeholder``.
     """
     spec = definition["spec"]
     accepted = (definition.get("status") or {}).get("acceptedNames") or {}
@@ -193,6 +200,7 @@ def from_definition(
                 storage_version=storage_version,
                 served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
                 builtin=builtin,
+                placeholder=extension.get("placeholder", ""),
                 terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
                 deprecation_warning=warning,
                 strategy=strategy,

@@ -1,8 +1,9 @@
 """The HTTP server under the application: h2corn, embedded in our event loop.
 
 It speaks HTTP/1.1 and HTTP/2 over TLS and asks for client certificates without demanding them. What is set here
-(and what the application does for itself) follows from how it behaves: it does not limit bodies, since its own refusals
-have no content; it drains for as long as it is told; and it has no signal handlers when embedded.
+(and what the application does for itself) follows from how it behaves: it does not limit bodies, and heads later than the
+application does, since its own refusals have no content; it drains for as long as it is told; and it has no signal
+handlers when embedded.
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from kcp.server.configuration import ConfigurationError
+from kcp.server.exchanges import MAX_HEAD
 
 _BACKLOG: Final = 1024
 _STREAMS: Final = 250
 """Per connection, as kube-apiserver's --http2-max-streams-per-connection."""
 _STALL: Final = 60.0
-_HEADERS: Final = 128 * 1024
-"""Bytes of request headers over HTTP/2; over HTTP/1.1 it is 32 KB."""
+_LATER: Final = 30.0
+"""Seconds by which a body may be later than the application waits for it. Then the connection is closed without an answer, and
+the application is not told."""
+_HEAD: Final = 2 * MAX_HEAD
+"""Bytes of a request's head. What is over our own limit and not over this one is refused by us, with a Status."""
+_FIELDS: Final = _HEAD // 32
 
 
 def bind(address: str, port: int) -> socket.socket:
@@ -69,6 +75,7 @@ class Listening:
         key: Path,
         client_authorities: Path,
         grace: float,
+        body_timeout: float,
     ) -> None:
         import h2corn
         from h2corn import _lib
@@ -89,8 +96,13 @@ class Listening:
                 server_header="off",
                 max_request_body_size=0,
                 max_concurrent_streams=_STREAMS,
-                h2_max_header_list_size=_HEADERS,
+                limit_request_head_size=_HEAD,
+                limit_request_line=_HEAD,
+                limit_request_field_size=_HEAD,
+                limit_request_fields=_FIELDS,
+                h2_max_header_list_size=_HEAD,
                 timeout_graceful_shutdown=grace,
+                timeout_request_body_idle=body_timeout + _LATER,
                 h2_timeout_response_stall=_STALL,
             ),
         )

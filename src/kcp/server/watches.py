@@ -13,8 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import orjson
-
 from kcp.api import errors
 from kcp.registry.registry import Registry
 from kcp.registry.representations import Representation
@@ -104,8 +102,8 @@ class Watches:
         watch = await self._open(context, target, options, representation)
         exchange.stream = True
         if isinstance(watch, errors.StatusError):
-            await exchange.begin(200, b"application/json")
-            await exchange.finish(error_frame(watch))
+            await exchange.begin(200, representation.stream_type)
+            await exchange.finish(representation.error(watch.status()))
             return
 
         async def send(frames: Sequence[bytes]) -> None:
@@ -113,7 +111,7 @@ class Watches:
 
         transport = "HTTP/2" if exchange.scope["http_version"].startswith("2") else "HTTP/1.1"
         try:
-            await exchange.begin(200, b"application/json")
+            await exchange.begin(200, representation.stream_type)
             await exchange.send_more(b"")  # the head goes out with the first part of the body
             session = await self._run(exchange, transport, watch, seconds, options.allow_bookmarks, send)
         finally:
@@ -140,7 +138,7 @@ class Watches:
         exchange.stream = True
         if isinstance(watch, errors.StatusError):
             await accept()
-            await send_text(error_frame(watch))
+            await send_text(representation.error(watch.status()))
             return False
 
         async def send(frames: Sequence[bytes]) -> None:
@@ -221,7 +219,7 @@ class Watches:
             try:
                 frames = await watch.next(min(over, bookmark_at) - now)
             except errors.StatusError as error:
-                frames = [error_frame(error)]
+                frames = [watch.error(error)]
                 session.ended = True
             except StoreClosedError:
                 return
@@ -241,8 +239,3 @@ class Watches:
                     yielded = now = clock()
             if now >= over:
                 return
-
-
-def error_frame(error: errors.StatusError) -> bytes:
-    """The event that says why a watch cannot go on."""
-    return orjson.dumps({"type": "ERROR", "object": error.status()}, option=orjson.OPT_APPEND_NEWLINE)

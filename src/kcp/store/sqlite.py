@@ -84,7 +84,10 @@ def open_store(
             connection.close(force=True)
         lock.release()
         if isinstance(error, apsw.Error):
-            raise StoreUnavailableError(f"{path} cannot be opened: {error}") from error
+            first = error
+            while isinstance(first.__context__, apsw.Error):  # undoing what failed has failed too
+                first = first.__context__
+            raise StoreUnavailableError(f"{path} cannot be opened: {first}") from error
         raise
 
 
