@@ -8,7 +8,6 @@ last write and waits until the replica is there. See `session` for how the outco
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import heapq
 import itertools
 import logging
@@ -38,7 +37,7 @@ from kcp.store.etcd.feed import Feed
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.leadership import Leadership
 from kcp.store.etcd.lifetimes import Lifetimes
-from kcp.store.etcd.replica import Replica, open_replica
+from kcp.store.etcd.replica import Replica, open_replica, origin_of, replica_file
 from kcp.store.etcd.session import Session
 from kcp.store.hub import HubSubscription
 
@@ -78,8 +77,8 @@ async def open_store(options: Options, folder: Path) -> EtcdStore:
     replica: Replica | None = None
     try:
         facts = await _identity(client, layout)
-        origin = int.from_bytes(hashlib.sha256(facts.identity).digest()[:7], "big")
-        file = folder / f"replica-{hashlib.sha256(layout.start).hexdigest()[:12]}.db"
+        origin = origin_of(facts.identity)
+        file = replica_file(folder, layout)
         replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
         feed = Feed(client, layout, replica, origin, facts)
         if replica.is_whole and replica.applied > facts.newest:
