@@ -39,7 +39,23 @@ def _copy(source: Path, destination: Path) -> None:
         reading.execute("VACUUM INTO ?", (str(destination),))
     finally:
         reading.close()
-    copy = connect(destination, cache_kilobytes=1024, writable=True)
+    _mark_as_copy(destination)
+
+
+def mark_as_copy(path: Path) -> None:
+    """Have the store that is opened on a file go on behind every revision that anybody can have seen.
+
+    For files that something else has copied, too: what replicates a log's bytes knows nothing of its revisions. Raises
+    StoreUnavailableError.
+    """
+    try:
+        _mark_as_copy(path)
+    except apsw.Error as error:
+        raise StoreUnavailableError(f"{path} cannot be written: {error}") from error
+
+
+def _mark_as_copy(path: Path) -> None:
+    copy = connect(path, cache_kilobytes=1024, writable=True)
     try:
         execute: Any = copy.execute
         execute("PRAGMA synchronous = EXTRA")  # syncs the whole file and its directory

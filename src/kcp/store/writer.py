@@ -211,17 +211,9 @@ class Writer:
         rows = [row for pending in batch for row in pending.rows]
         if not rows:
             return
-        execute = self._execute
-        execute("BEGIN IMMEDIATE")
-        _LOG.run(execute, [(row[0], *row[1], *row[2:6]) for row in rows])
-        newest: dict[Key, Row] = {row.key: row for row in rows}
-        _CURRENT.run(execute, [(*key, row.position) for key, row in newest.items() if not row.deletes])
-        for row in rows:
-            if row.deletes and newest[row.key] is row:
-                execute(_LEAVE, row.key)
-        _DEPARTED.run(execute, [(*row.key, row.position) for row in rows if row.deletes])
-        _EXPIRY.run(execute, [(row.due, row.position) for row in rows if row.due is not None])
-        execute("COMMIT")
+        self._execute("BEGIN IMMEDIATE")
+        insert_changes(self._connection, rows)
+        self._execute("COMMIT")
 
     def _roll_back(self) -> None:
         try:
@@ -251,6 +243,19 @@ class Writer:
         except apsw.Error:
             # the next start then skips some revisions, which is always right
             return
+
+
+def insert_changes(connection: apsw.Connection, rows: Sequence[Row]) -> None:
+    """Add changes in the order of their positions, within a transaction of the caller's. Raises apsw.Error."""
+    execute: Any = connection.execute
+    _LOG.run(execute, [(row[0], *row[1], *row[2:6]) for row in rows])
+    newest: dict[Key, Row] = {row.key: row for row in rows}
+    _CURRENT.run(execute, [(*key, row.position) for key, row in newest.items() if not row.deletes])
+    for row in rows:
+        if row.deletes and newest[row.key] is row:
+            execute(_LEAVE, row.key)
+    _DEPARTED.run(execute, [(*row.key, row.position) for row in rows if row.deletes])
+    _EXPIRY.run(execute, [(row.due, row.position) for row in rows if row.due is not None])
 
 
 def insert_rows(
