@@ -72,6 +72,8 @@ def test_what_it_writes_is_for_its_owner_only_and_in_its_directory(tmp_path: Pat
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (root / "data").iterdir()}
     private = ("ca.key", "serving.key", "admin.key", "admin.token", "admin.kubeconfig", "ca.crt", "serving.crt")
     assert {modes[name] for name in private} == {0o600}
+    assert {modes[name] for name in modes if name.startswith("kcp.db")} == {0o600}
+    assert {"kcp.db", "kcp.db-wal"} <= set(modes)
     assert not [name for name in modes if name.startswith(".")]
 
 

@@ -95,6 +95,7 @@ class Listening:
                 access_log=False,
                 server_header="off",
                 max_request_body_size=0,
+                grpc=True,  # gRPC's media type reaches the application, whose 415 says which it takes
                 max_concurrent_streams=_STREAMS,
                 limit_request_head_size=_HEAD,
                 limit_request_line=_HEAD,
