@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ from kcp.server.configuration import Configuration, ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.store.contract import Store
-    from kcp.store.etcd.store import EtcdStore
+    from kcp.store.etcd.store import EtcdStore, Options
 
 Action = Callable[[], Awaitable[None]]
 
@@ -64,14 +65,12 @@ def _open_sqlite(configuration: Configuration) -> Storage:
     return Storage(store, store.statistics, {}, None)
 
 
-async def _open_etcd(configuration: Configuration) -> Storage:
-    try:
-        from kcp.store.etcd.client import Connection, EndpointError
-        from kcp.store.etcd.store import Options, open_store
-    except ImportError as error:
-        raise ConfigurationError(_NO_GRPC) from error
-    from kcp.store.contract import StoreUnavailableError
-    from kcp.store.file_lock import StoreLockedError
+def etcd_options(configuration: Configuration) -> Options:
+    """Where the log is in etcd, as it is configured. Raises ConfigurationError."""
+    if importlib.util.find_spec("grpc") is None:
+        raise ConfigurationError("--etcd-servers needs gRPC: pip install 'kcp-apiserver[etcd]'")
+    from kcp.store.etcd.client import Connection
+    from kcp.store.etcd.store import Options
 
     connection = Connection(
         endpoints=configuration.etcd_servers,
@@ -81,10 +80,18 @@ async def _open_etcd(configuration: Configuration) -> Storage:
         username=configuration.etcd_username,
         password=_password(configuration),
     )
+    return Options(connection, configuration.etcd_prefix)
+
+
+async def _open_etcd(configuration: Configuration) -> Storage:
+    options = etcd_options(configuration)
+    from kcp.store.contract import StoreUnavailableError
+    from kcp.store.etcd.client import EndpointError
+    from kcp.store.etcd.store import open_store
+    from kcp.store.file_lock import StoreLockedError
+
     try:
-        store = await open_store(Options(connection, configuration.etcd_prefix), configuration.data_directory)
-    except ImportError as error:
-        raise ConfigurationError(_NO_GRPC) from error
+        store = await open_store(options, configuration.data_directory)
     except StoreLockedError as error:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except EndpointError as error:
@@ -92,9 +99,6 @@ async def _open_etcd(configuration: Configuration) -> Storage:
     except StoreUnavailableError as error:
         raise ConfigurationError(f"cannot use etcd at {', '.join(configuration.etcd_servers)}: {error}") from error
     return Storage(store, store.statistics, {"etcd": store.problem}, store)
-
-
-_NO_GRPC: Final = "--etcd-servers needs gRPC: pip install 'kcp-apiserver[etcd]'"
 
 
 def _password(configuration: Configuration) -> str:

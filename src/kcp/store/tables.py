@@ -93,11 +93,8 @@ def connect(path: Path, *, cache_kilobytes: int, writable: bool) -> apsw.Connect
     return connection
 
 
-def prepare(connection: apsw.Connection, path: Path, *, relaxed: bool) -> None:
-    """Make or migrate the tables, and settle what an unclean end left open.
-
-    Raises NewerFormatError, ForeignFileError, apsw.Error.
-    """
+def read_format(connection: apsw.Connection, path: Path) -> int:
+    """The format of the file, 0 for an empty one. Raises NewerFormatError, ForeignFileError, apsw.Error."""
     execute: Any = connection.execute
     found = execute("PRAGMA user_version").fetchone()[0]
     application = execute("PRAGMA application_id").fetchone()[0]
@@ -109,6 +106,16 @@ def prepare(connection: apsw.Connection, path: Path, *, relaxed: bool) -> None:
         raise NewerFormatError(
             f"{path} has format {found}; this version of kcp reads up to {FORMAT}: start the version that wrote it, or newer"
         )
+    return int(found)
+
+
+def prepare(connection: apsw.Connection, path: Path, *, relaxed: bool) -> None:
+    """Make or migrate the tables, and settle what an unclean end left open.
+
+    Raises NewerFormatError, ForeignFileError, apsw.Error.
+    """
+    found = read_format(connection, path)
+    execute: Any = connection.execute
     execute("PRAGMA auto_vacuum = INCREMENTAL")
     execute("PRAGMA journal_mode = WAL")
     execute("PRAGMA synchronous = FULL")
