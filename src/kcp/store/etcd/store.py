@@ -8,7 +8,6 @@ last write and waits until the replica is there. See `session` for how the outco
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import heapq
 import itertools
 import logging
@@ -38,7 +37,7 @@ from kcp.store.etcd.feed import Feed
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.leadership import Leadership
 from kcp.store.etcd.lifetimes import Lifetimes
-from kcp.store.etcd.replica import Replica, open_replica
+from kcp.store.etcd.replica import Replica, open_replica, origin_of, replica_file
 from kcp.store.etcd.session import Session
 from kcp.store.hub import HubSubscription
 
@@ -78,7 +77,7 @@ async def open_store(options: Options, folder: Path) -> EtcdStore:
     replica: Replica | None = None
     try:
         origin, offset = await _identity(client, layout)
-        file = folder / f"replica-{hashlib.sha256(layout.start).hexdigest()[:12]}.db"
+        file = replica_file(folder, layout)
         replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
         feed = Feed(client, layout, replica, origin, offset)
         if replica.is_whole and replica.applied - offset > (await _newest(client, layout)):
@@ -127,8 +126,7 @@ async def _identity(client: Client, layout: Layout) -> tuple[int, int]:
             await asyncio.sleep(0.2)
     found = await client.repeatedly("Range", _OPEN_SECONDS, key=layout.identity)
     ahead = await client.repeatedly("Range", _OPEN_SECONDS, key=layout.offset)
-    origin = int.from_bytes(hashlib.sha256(found.kvs[0].value).digest()[:7], "big")
-    return origin, int(ahead.kvs[0].value) if ahead.kvs else 0
+    return origin_of(found.kvs[0].value), int(ahead.kvs[0].value) if ahead.kvs else 0
 
 
 class EtcdStore:
