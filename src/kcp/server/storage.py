@@ -48,7 +48,8 @@ async def open_storage(configuration: Configuration, stack: contextlib.AsyncExit
     """Open the log that is configured; the stack closes it. Raises ConfigurationError, OSError."""
     storage = await _open_etcd(configuration) if configuration.etcd_servers else _open_sqlite(configuration)
     stack.push_async_callback(storage.store.close)
-    await _compact(storage, configuration.history_retention, stack)
+    if configuration.compaction_interval != 0:
+        await _compact(storage, configuration, stack)
     return storage
 
 
@@ -111,10 +112,12 @@ def _password(configuration: Configuration) -> str:
         raise ConfigurationError(f"--etcd-password-file: cannot read {path}: {error.strerror}") from error
 
 
-async def _compact(storage: Storage, retention: float, stack: contextlib.AsyncExitStack) -> None:
+async def _compact(storage: Storage, configuration: Configuration, stack: contextlib.AsyncExitStack) -> None:
     from kcp.store.compaction import AutoCompactor
 
-    compactor = AutoCompactor(storage.store, retention=retention)
+    compactor = AutoCompactor(
+        storage.store, retention=configuration.history_retention, interval=configuration.compaction_interval
+    )
 
     async def start() -> None:
         compactor.start()
