@@ -18,6 +18,7 @@ from kcp.server.configuration import Configuration, ConfigurationError
 if TYPE_CHECKING:
     from kcp.store.contract import Store
     from kcp.store.etcd.store import EtcdStore, Options
+    from kcp.store.figures import Distribution
 
 Action = Callable[[], Awaitable[None]]
 
@@ -34,6 +35,8 @@ class Storage:
     checks: dict[str, Callable[[], str | None]]
     """Checks of readiness."""
     shared: EtcdStore | None
+    distributions: dict[str, Distribution]
+    """Figures of batches, by name."""
 
     async def lead(self, task: str, start: Action, stop: Action, stack: contextlib.AsyncExitStack) -> None:
         """Have a task done by one server: now and until the stack unwinds where this is the only one."""
@@ -63,7 +66,7 @@ def _open_sqlite(configuration: Configuration) -> Storage:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except (NewerFormatError, ForeignFileError, StoreUnavailableError) as error:
         raise ConfigurationError(str(error)) from error
-    return Storage(store, store.statistics, {}, None)
+    return Storage(store, store.statistics, {}, None, store.distributions())
 
 
 def etcd_options(configuration: Configuration) -> Options:
@@ -99,7 +102,7 @@ async def _open_etcd(configuration: Configuration) -> Storage:
         raise ConfigurationError(f"--etcd-servers: {error}") from error
     except StoreUnavailableError as error:
         raise ConfigurationError(f"cannot use etcd at {', '.join(configuration.etcd_servers)}: {error}") from error
-    return Storage(store, store.statistics, {"etcd": store.problem}, store)
+    return Storage(store, store.statistics, {"etcd": store.problem}, store, store.distributions())
 
 
 def _password(configuration: Configuration) -> str:
