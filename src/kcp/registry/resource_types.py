@@ -72,6 +72,8 @@ class ResourceType:
     builtin: bool = False
     terminating: bool = False
     """The definition is being deleted: objects go, and none comes."""
+    content: str = ""
+    """A word for all that the definition says, the same as long as that is the same; empty for built-in types."""
     deprecation_warning: str | None = None
     strategy: Strategy = CUSTOM_RESOURCE
     extension: Mapping[str, Any] = field(default_factory=dict)
@@ -147,7 +149,7 @@ def _subresources(version: Mapping[str, Any], extension: Mapping[str, Any]) -> d
 
 
 def from_definition(
-    definition: Mapping[str, Any], *, strategy: Strategy = CUSTOM_RESOURCE, builtin: bool = False
+    definition: Mapping[str, Any], *, strategy: Strategy = CUSTOM_RESOURCE, builtin: bool = False, content: str = ""
 ) -> list[ResourceType]:
     """The resource types of each served version of a CustomResourceDefinition manifest.
 
@@ -194,6 +196,7 @@ def from_definition(
                 served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
                 builtin=builtin,
                 terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
+                content=content,
                 deprecation_warning=warning,
                 strategy=strategy,
                 extension=extension,
