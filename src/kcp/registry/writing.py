@@ -128,6 +128,8 @@ class Writer:
         type_ = target.type
         pipeline.check_kind(sent, type_)
         meta = pipeline.metadata_of(sent, type_)
+        if not meta.get("name"):
+            raise errors.undeterminable_name(target.name)
         pipeline.check_place(meta, target)
         pipeline.refuse_unknown(await pipeline.shape_anywhere(sent, type_, context, duplicates or []), type_)
         wanted = meta.get("resourceVersion") or ""
