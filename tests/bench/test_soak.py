@@ -29,7 +29,9 @@ def samples(memory: Sequence[float], files: float = 60) -> list[Sample]:
 
 
 def test_a_short_soak_prints_samples_and_a_verdict() -> None:
-    done = run("--minutes", "0.15", "--sample-seconds", "0.5", "--tolerance-megabytes", "64", "--filling-clusters", "20")
+    done = run(
+        "--minutes", "0.15", "--sample-seconds", "0.5", "--tolerance-megabytes", "64", "--filling-clusters", "20"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     rows = [line.split() for line in lines[1:] if line.strip()[0].isdigit() and "requests:" not in line]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kcp.api import metadata
+from kcp.store.contract import Range
 from tests.clients import definition
 from tests.registry.world import Object, World, refused, scenario, scenario_with_controllers, widget
 
@@ -113,6 +114,21 @@ async def test_clients_may_write_stored_versions_and_not_conditions(world: World
     assert status == {"Seen": "True", "NamesAccepted": "True", "Established": "True"}
     assert written["status"]["acceptedNames"]["kind"] == "Widget"
     await world.create(world.widgets, widget("a"))
+
+
+@scenario_with_controllers
+async def test_nothing_is_kept_for_a_logical_cluster_whose_definitions_have_gone(world: World) -> None:
+    definitions = _definitions(world)
+    kept = Range("turns.kcp.io", world.cluster)
+    await world.define()
+    await world.create(definitions, definition("gadgets", "Gadget"), "")
+    assert world.registry.store.count(kept) == 1
+    for name in ("widgets.example.com", "gadgets.example.com"):
+        await world.delete(definitions, name, "")
+        await world.eventually(lambda name=name: world.is_gone(definitions, name, ""))
+    assert world.registry.store.count(kept) == 0
+    await world.define()
+    assert await world.names(world.widgets) == []
 
 
 def test_definitions_that_go_at_different_times_share_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
