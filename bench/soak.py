@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import signal
 import statistics
 import sys
 import time
@@ -115,7 +116,7 @@ class Sampler:
     def __init__(self, server: Server, churn: Churn) -> None:
         self._server, self._churn = server, churn
         self._start = self._last = time.monotonic()
-        self._done = 0
+        self._done = churn.requests
         self._longest = 0.0
         self.samples: list[Sample] = []
 
@@ -148,11 +149,13 @@ class Sampler:
         return sample
 
 
-async def soak(server: Server, *, seconds: float, rate: float, every: float) -> tuple[list[Sample], Churn]:
+async def soak(
+    server: Server, *, seconds: float, rate: float, every: float, clusters: int
+) -> tuple[list[Sample], Churn]:
     """Keep a server busy for a time; the samples, and what the clients did."""
     churn = Churn(server.peer, rate)
+    await churn.prepare(clusters)
     sampler = Sampler(server, churn)
-    await churn.prepare()
     print(_row(HEADINGS))
     work = [asyncio.create_task(each) for each in (churn.run(), sampler.probe())]
     end = time.monotonic() + seconds
@@ -181,16 +184,26 @@ def main() -> int:
     parser.add_argument("--sample-seconds", type=float, default=10)
     parser.add_argument("--tolerance-megabytes", type=float, default=4, help="growth that counts as none, see above")
     parser.add_argument("--history-retention", default="120s", help="of the server; what is older is compacted")
+    parser.add_argument(
+        "--filling-clusters", type=int, default=2500, help="logical clusters that come and go before, to fill caches"
+    )
     parser.add_argument("--etcd-servers", default="", help="addresses of an etcd cluster, for a server over that")
     options = parser.parse_args()
     if options.minutes * 60 / options.sample_seconds < FEWEST_SAMPLES:
         parser.error(f"a verdict takes at least {FEWEST_SAMPLES} samples: raise --minutes or lower --sample-seconds")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped too
     arguments = ["--history-retention", options.history_retention]
     if options.etcd_servers:
         arguments += ["--etcd-servers", options.etcd_servers]
     with kcp_server(arguments) as server:
         samples, churn = uvloop.run(
-            soak(server, seconds=options.minutes * 60, rate=options.rate, every=options.sample_seconds)
+            soak(
+                server,
+                seconds=options.minutes * 60,
+                rate=options.rate,
+                every=options.sample_seconds,
+                clusters=options.filling_clusters,
+            )
         )
     print(churn.summary())
     judgements = judge(samples, options.tolerance_megabytes)

@@ -29,7 +29,9 @@ def samples(memory: Sequence[float], files: float = 60) -> list[Sample]:
 
 
 def test_a_short_soak_prints_samples_and_a_verdict() -> None:
-    done = run("--minutes", "0.2", "--sample-seconds", "1", "--tolerance-megabytes", "64")
+    done = run(
+        "--minutes", "0.15", "--sample-seconds", "0.5", "--tolerance-megabytes", "64", "--filling-clusters", "20"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     rows = [line.split() for line in lines[1:] if line.strip()[0].isdigit() and "requests:" not in line]
@@ -62,3 +64,15 @@ def test_a_run_too_short_for_a_verdict_is_refused_before_it_begins() -> None:
     done = run("--minutes", "0.1", "--sample-seconds", "10")
     assert done.returncode == 2
     assert "at least 9 samples" in done.stderr.splitlines()[-1]
+
+
+def test_a_soak_that_is_told_to_end_takes_its_server_along() -> None:
+    arguments = ("--minutes", "5", "--sample-seconds", "0.2", "--filling-clusters", "0")
+    command = [sys.executable, "-u", "-m", "bench.soak", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "memory" in process.stdout.readline()
+        (server,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.terminate()
+        assert process.wait(30) == 1
+    assert not Path(f"/proc/{server}").exists()

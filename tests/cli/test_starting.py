@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import sqlite3
+import ssl
 import stat
 import subprocess
 import sys
@@ -72,6 +75,8 @@ def test_what_it_writes_is_for_its_owner_only_and_in_its_directory(tmp_path: Pat
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (root / "data").iterdir()}
     private = ("ca.key", "serving.key", "admin.key", "admin.token", "admin.kubeconfig", "ca.crt", "serving.crt")
     assert {modes[name] for name in private} == {0o600}
+    assert {modes[name] for name in modes if name.startswith("kcp.db")} == {0o600}
+    assert {"kcp.db", "kcp.db-wal"} <= set(modes)
     assert not [name for name in modes if name.startswith(".")]
 
 
@@ -300,6 +305,51 @@ def test_a_file_system_without_room(tmp_path: Path, options: str) -> None:
     assert any(
         words in message for words in ("Read-only file system", "No space left", "disk is full", "disk I/O error")
     ), message
+
+
+def held_connections(server: Started, count: int) -> list[ssl.SSLSocket]:
+    """Connections that are opened and kept, as many as the server takes."""
+    trust = ssl.create_default_context(cafile=str(server.root / "data" / "ca.crt"))
+    place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    held = []
+    with contextlib.suppress(OSError):
+        while len(held) < count:
+            held.append(trust.wrap_socket(socket.create_connection(place, 1), server_hostname=place[0]))
+    return held
+
+
+def test_more_connections_than_it_can_have_files_open_do_not_end_it(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp", files=256) as server:
+        held = held_connections(server, 400)
+        assert 128 <= len(held) < 256
+        for connection in held:
+            connection.close()
+        deadline = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(OSError):
+                assert server.get("/readyz") == b"ok"
+                break
+            assert time.monotonic() < deadline
+        assert server.stop()[0] == 0
+
+
+def test_it_takes_as_many_files_as_it_may(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp", files=256) as server:
+        assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (256, 256)
+    with started(tmp_path / ".kcp") as server:
+        soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard
+
+
+def test_it_ends_with_an_error_when_it_can_accept_no_more(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp") as server:
+        used = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used, used))
+        held_connections(server, 1)
+        _, errors = server.process.communicate(timeout=10)
+        assert server.process.returncode == 1
+        assert "kcp: the HTTP server ended: Too many open files" in errors
+        assert "Traceback" not in errors
 
 
 def test_requests_are_logged_at_level_2_without_secrets(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
+from kcp.api import protobuf
 from kcp.testing import Server
 from tests.clients import DEFINITIONS, JSON, Address, Answer, Connection, config_map, definition, resident_bytes
 
@@ -162,8 +163,11 @@ def check(answer: Answer, method: str = "GET") -> None:
     if "yaml" in answer.headers["content-type"]:
         assert b"kind: Status" in answer.body, shown
         return
-    assert answer.headers["content-type"] == JSON, shown
-    status = json.loads(answer.body)
+    if answer.headers["content-type"] == protobuf.CONTENT_TYPE:
+        status = protobuf.decode_body(answer.body)
+    else:
+        assert answer.headers["content-type"] == JSON, shown
+        status = json.loads(answer.body)
     assert (status["kind"], status["apiVersion"], status["status"]) == ("Status", "v1", "Failure"), shown
     assert status["code"] == answer.status, shown
     assert status["reason"], shown

@@ -169,6 +169,19 @@ def test_a_slow_body_holds_its_slot_for_a_time_only(fresh_root: Path) -> None:
         assert server.post(path, config_map("a")).status == 201
 
 
+def test_a_slow_body_over_http_2_ends_its_stream_only(fresh_root: Path) -> None:
+    with running(fresh_root, max_mutating_requests_inflight=1, request_timeout=1.5) as server:
+        authority = server.process.configuration.data_directory / "ca.crt"
+        fields = [("authorization", f"Bearer {server.token}"), ("content-type", "application/json")]
+        with Http2Connection("127.0.0.1", server.port, authority) as connection:
+            slow = connection.request("POST", "/api/v1/namespaces", fields, b"{", end=False)
+            assert connection.answer(connection.request("GET", "/api/v1/namespaces", fields)).status == 200
+            answer = connection.answer(slow)
+            assert (answer.status, json.loads(answer.body)["reason"]) == (504, "Timeout")
+            body = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}).encode()
+            assert connection.answer(connection.request("POST", "/api/v1/namespaces", fields, body)).status == 201
+
+
 def test_a_body_that_trickles_in_is_not_waited_for(fresh_root: Path) -> None:
     with running(fresh_root, request_timeout=1.5) as server, secure(server) as slow:
         slow.sendall(head_of(server, "/api/v1/namespaces", "Content-Length: 100000"))

@@ -141,6 +141,16 @@ def test_a_broken_request_over_http_2_resets_its_stream_only(
         assert connection.answer(connection.request("GET", "/version", authorized(server))).status == 200
 
 
+@pytest.mark.parametrize("media_type", ["application/grpc", "application/grpc+proto"])
+def test_the_media_type_of_another_protocol_is_415_with_what_is_taken(server: RunningServer, media_type: str) -> None:
+    fields = authorized(server, ("content-type", media_type))
+    with http2(server) as connection:
+        answer = connection.answer(connection.request("POST", "/api/v1/namespaces", fields, b"\0\0\0\0\0"))
+    assert answer.status == 415
+    assert b"accepted media types include: application/json" in answer.body
+    assert server.post("/api/v1/namespaces", b"{}", Content_Type=media_type).json["code"] == 415
+
+
 def test_a_header_block_that_cannot_be_read_ends_the_connection(server: RunningServer) -> None:
     with http2(server) as connection:
         stream = connection.open(b"\xff\xff\xff\xff\xff", end=True)

@@ -123,6 +123,19 @@ def bad_request(message: str) -> StatusError:
     return StatusError(400, "BadRequest", message)
 
 
+class UndecodableError(StatusError):
+    """400: a body that is no object of its type. ``why`` goes without what is ``described`` before it in the message."""
+
+    def __init__(self, why: str, described: str = "") -> None:
+        super().__init__(400, "BadRequest", described + why)
+        self.why = why
+
+
+def undeterminable_name(name: str) -> StatusError:
+    """400: an object without a name where the URL has one."""
+    return bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+
+
 def unauthorized(message: str = "Unauthorized") -> StatusError:
     """401: credentials are missing or not accepted."""
     return StatusError(401, "Unauthorized", message, headers=((b"www-authenticate", b'Bearer realm="kubernetes"'),))

@@ -72,6 +72,13 @@ _logging = flags.group("Logging")
     type=_DURATION,
     help="How long superseded states are kept, for watches and lists that resume.",
 )
+@_storage(
+    "--compaction-interval",
+    type=_DURATION,
+    show_default=False,
+    help="How often what is older is compacted; it may live that much longer, or twice. 0 is never. "
+    "[default: a fifth of --history-retention, at least 1s]",
+)
 @_storage("--event-ttl", default="1h", type=_DURATION, help="How long Events are kept.")
 @_authentication(
     "--client-ca-file",

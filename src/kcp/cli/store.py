@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kcp.cli.checking import check
 from kcp.cli.moving import export, import_
 
 
@@ -12,5 +13,6 @@ def store() -> None:
     """Look after a store: check, export, import."""
 
 
+store.add_command(check)
 store.add_command(export)
 store.add_command(import_)

@@ -27,6 +27,11 @@ _REMEMBERED_CLUSTERS: Final = 2048
 _REMEMBERED_DEFINITIONS: Final = 4096
 
 
+def definition_name(group: str, plural: str) -> str:
+    """What the CustomResourceDefinition of a resource is called."""
+    return f"{plural}.{group or 'core'}"
+
+
 def definitions_of(store: Store, cluster: str) -> list[dict[str, Any]]:
     """The CustomResourceDefinitions of a logical cluster."""
     return [documents.decode(record.value) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
@@ -71,7 +76,7 @@ class Catalog:
         self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
         self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
         self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
-        self._changed: list[Callable[[str], None]] = []
+        self._followers: list[Callable[[Event], None]] = []
         self._unfollow = store.follow(DEFINITIONS, self._on_change)
 
     @property
@@ -87,6 +92,15 @@ class Catalog:
         """Stop following the log."""
         self._unfollow()
 
+    def follow(self, callback: Callable[[Event], None]) -> None:
+        """Call back with each change of a definition, once the surface is that after it."""
+        self._followers.append(callback)
+
+    def still_serves(self, cluster: str, type_: ResourceType) -> bool:
+        """Whether a logical cluster serves a type just as it did when that was found."""
+        found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
+        return found is not None and found.content == type_.content
+
     def surface(self, cluster: str) -> Surface:
         """The surface of a logical cluster."""
         found = self._by_cluster.get(cluster)
@@ -101,7 +115,7 @@ class Catalog:
         built_in = self._base.find(group, version, plural)
         if built_in is not None and not built_in.placeholder:
             return built_in
-        name = f"{plural}.{group}" if group else f"{plural}.core"
+        name = definition_name(group, plural)
         after: Key | None = None
         while True:
             page = self._store.scan(Range(DEFINITIONS), limit=500, after=after, count=False)
@@ -148,14 +162,12 @@ class Catalog:
         conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
         if conditions.get("Established") != "True":
             return None
-        identity = orjson.dumps(
-            [definition["spec"], status.get("acceptedNames"), definition["metadata"].get("deletionTimestamp")],
-            option=orjson.OPT_SORT_KEYS,
-        )
-        digest = hashlib.sha256(identity).hexdigest()
+        said = orjson.dumps([definition["spec"], status.get("acceptedNames")], option=orjson.OPT_SORT_KEYS)
+        content = hashlib.sha256(said).hexdigest()
+        digest = f"{content}-terminating" if definition["metadata"].get("deletionTimestamp") else content
         types = self._types.get(digest)
         if types is None:
-            types = self._types[digest] = tuple(from_definition(definition))
+            types = self._types[digest] = tuple(from_definition(definition, content=content))
             if len(self._types) > _REMEMBERED_DEFINITIONS:
                 self._types.popitem(last=False)
         return digest, types
@@ -163,3 +175,6 @@ class Catalog:
     def _on_change(self, events: Sequence[Event]) -> None:
         for event in events:
             self._by_cluster.pop(event.key.cluster, None)
+        for event in events:
+            for callback in self._followers:
+                callback(event)

@@ -74,6 +74,8 @@ class ResourceType:
     """Words for those who would write: a built-in list that is always empty, and steps back for a custom type of its name."""
     terminating: bool = False
     """The definition is being deleted: objects go, and none comes."""
+    content: str = ""
+    """A word for all that the definition says, the same as long as that is the same; empty for built-in types."""
     deprecation_warning: str | None = None
     strategy: Strategy = CUSTOM_RESOURCE
     extension: Mapping[str, Any] = field(default_factory=dict)
@@ -154,7 +156,7 @@ def _subresources(version: Mapping[str, Any], extension: Mapping[str, Any]) -> d
 
 
 def from_definition(
-    definition: Mapping[str, Any], *, strategy: Strategy = CUSTOM_RESOURCE, builtin: bool = False
+    definition: Mapping[str, Any], *, strategy: Strategy = CUSTOM_RESOURCE, builtin: bool = False, content: str = ""
 ) -> list[ResourceType]:
     """The resource types of each served version of a CustomResourceDefinition manifest.
 
@@ -202,6 +204,7 @@ def from_definition(
                 builtin=builtin,
                 placeholder=extension.get("placeholder", ""),
                 terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
+                content=content,
                 deprecation_warning=warning,
                 strategy=strategy,
                 extension=extension,

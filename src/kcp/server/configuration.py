@@ -44,6 +44,8 @@ class Configuration:
     etcd_username: str = ""
     etcd_password_file: Path | None = None
     history_retention: float = 300.0
+    compaction_interval: float | None = None
+    """How often history is compacted; 0: never, None: as the compactor thinks fit for the retention."""
     event_ttl: float = 3600.0
     max_requests_inflight: int = 400
     max_mutating_requests_inflight: int = 200

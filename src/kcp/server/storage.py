@@ -18,6 +18,7 @@ from kcp.server.configuration import Configuration, ConfigurationError
 if TYPE_CHECKING:
     from kcp.store.contract import Store
     from kcp.store.etcd.store import EtcdStore, Options
+    from kcp.store.figures import Distribution
 
 Action = Callable[[], Awaitable[None]]
 
@@ -34,6 +35,8 @@ class Storage:
     checks: dict[str, Callable[[], str | None]]
     """Checks of readiness."""
     shared: EtcdStore | None
+    distributions: dict[str, Distribution]
+    """Figures of batches, by name."""
 
     async def lead(self, task: str, start: Action, stop: Action, stack: contextlib.AsyncExitStack) -> None:
         """Have a task done by one server: now and until the stack unwinds where this is the only one."""
@@ -48,7 +51,8 @@ async def open_storage(configuration: Configuration, stack: contextlib.AsyncExit
     """Open the log that is configured; the stack closes it. Raises ConfigurationError, OSError."""
     storage = await _open_etcd(configuration) if configuration.etcd_servers else _open_sqlite(configuration)
     stack.push_async_callback(storage.store.close)
-    await _compact(storage, configuration.history_retention, stack)
+    if configuration.compaction_interval != 0:
+        await _compact(storage, configuration, stack)
     return storage
 
 
@@ -62,7 +66,7 @@ def _open_sqlite(configuration: Configuration) -> Storage:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except (NewerFormatError, ForeignFileError, StoreUnavailableError) as error:
         raise ConfigurationError(str(error)) from error
-    return Storage(store, store.statistics, {}, None)
+    return Storage(store, store.statistics, {}, None, store.distributions())
 
 
 def etcd_options(configuration: Configuration) -> Options:
@@ -98,7 +102,7 @@ async def _open_etcd(configuration: Configuration) -> Storage:
         raise ConfigurationError(f"--etcd-servers: {error}") from error
     except StoreUnavailableError as error:
         raise ConfigurationError(f"cannot use etcd at {', '.join(configuration.etcd_servers)}: {error}") from error
-    return Storage(store, store.statistics, {"etcd": store.problem}, store)
+    return Storage(store, store.statistics, {"etcd": store.problem}, store, store.distributions())
 
 
 def _password(configuration: Configuration) -> str:
@@ -111,10 +115,12 @@ def _password(configuration: Configuration) -> str:
         raise ConfigurationError(f"--etcd-password-file: cannot read {path}: {error.strerror}") from error
 
 
-async def _compact(storage: Storage, retention: float, stack: contextlib.AsyncExitStack) -> None:
+async def _compact(storage: Storage, configuration: Configuration, stack: contextlib.AsyncExitStack) -> None:
     from kcp.store.compaction import AutoCompactor
 
-    compactor = AutoCompactor(storage.store, retention=retention)
+    compactor = AutoCompactor(
+        storage.store, retention=configuration.history_retention, interval=configuration.compaction_interval
+    )
 
     async def start() -> None:
         compactor.start()

@@ -27,7 +27,7 @@ async def copy_log(source: Path, destination: Path) -> None:
         raise FileExistsError(f"{destination} exists; a backup is a new file")
     try:
         await asyncio.to_thread(_copy, source, destination)
-    except apsw.Error as error:
+    except (apsw.Error, OSError) as error:
         await asyncio.to_thread(destination.unlink, missing_ok=True)
         raise StoreUnavailableError(f"{destination} cannot be written: {error}") from error
 
@@ -35,6 +35,7 @@ async def copy_log(source: Path, destination: Path) -> None:
 def _copy(source: Path, destination: Path) -> None:
     reading = connect(source, cache_kilobytes=1024, writable=False)
     try:
+        destination.touch(mode=0o600)  # an empty file may be written into, and there are Secrets in a log
         reading.execute("PRAGMA query_only = 0")  # what is written is the other file
         reading.execute("VACUUM INTO ?", (str(destination),))
     finally:

@@ -82,7 +82,12 @@ class ForeignFileError(Exception):
 
 
 def connect(path: Path, *, cache_kilobytes: int, writable: bool) -> apsw.Connection:
-    """Open the file with the settings that every connection needs. Raises apsw.Error."""
+    """Open the file with the settings that every connection needs; one that is made is its owner's only.
+
+    Raises apsw.Error, OSError.
+    """
+    if writable and not path.exists():
+        path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writable else 0)
     connection = apsw.Connection(str(path), flags=flags)
     connection.set_busy_timeout(5000)

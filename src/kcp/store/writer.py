@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -16,12 +17,15 @@ import apsw
 
 from kcp.store import tables
 from kcp.store.contract import Event, Key, StoreClosedError, StoreUnavailableError
+from kcp.store.figures import Distribution
 
 _BATCH: Final = 1000
 _CHECKPOINT_PAGES: Final = 4000
 """WAL pages (of 4 KB) after which the writer checkpoints even when it is busy."""
 _IDLE_SECONDS: Final = 0.05
 _GROUPS: Final = (64, 16, 4, 1)
+_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class Row(NamedTuple):
@@ -100,6 +104,10 @@ class Writer:
         self.batches = 0
         self.writes = 0
         self.failures = 0
+        self.sizes = Distribution(_SIZES)
+        """Writes that were committed together."""
+        self.commits = Distribution(_SECONDS)
+        """Seconds that a commit took: the write-ahead log and, where that is asked of the disk, its sync."""
         self._thread.start()
 
     def submit(self, pending: Pending) -> None:
@@ -203,6 +211,7 @@ class Writer:
         self._dirty = True
         self.batches += 1
         self.writes += len(batch)
+        self.sizes.observe(len(batch))
         self._loop.call_soon_threadsafe(self._outcome, batch, error)
         if error is None:
             self._checkpoint(idle=False)
@@ -213,7 +222,9 @@ class Writer:
             return
         self._execute("BEGIN IMMEDIATE")
         insert_changes(self._connection, rows)
+        began = time.perf_counter()
         self._execute("COMMIT")
+        self.commits.observe(time.perf_counter() - began)
 
     def _roll_back(self) -> None:
         try:

@@ -39,6 +39,7 @@ from kcp.store.etcd.leadership import Leadership
 from kcp.store.etcd.lifetimes import Lifetimes
 from kcp.store.etcd.replica import Replica, open_replica, origin_of, replica_file
 from kcp.store.etcd.session import Session
+from kcp.store.figures import Distribution
 from kcp.store.hub import HubSubscription
 
 log: Final = logging.getLogger(__name__)
@@ -156,6 +157,8 @@ class EtcdStore:
         self._background: list[asyncio.Task[None]] = []
         self._leaderships: list[Leadership] = []
         self._in_step_at = time.monotonic()
+        self._known = 0
+        """The newest revision of etcd that this server has heard of."""
         self._problem = ""
         self._closed = False
         replica.on_applied = self._on_applied
@@ -221,9 +224,14 @@ class EtcdStore:
         return {
             **self._replica.statistics(),
             "lag_seconds": time.monotonic() - self._in_step_at,
+            "lag_revisions": max(self._known - self.revision, 0),
             "rebuilds": self._feed.rebuilds,
             "reconnections": self._feed.reconnections,
         }
+
+    def distributions(self) -> dict[str, Distribution]:
+        """Figures for metrics that are counted for each batch, of the replica."""
+        return self._replica.distributions()
 
     def problem(self) -> str | None:
         """Why this server does not keep up with etcd; None when it does."""
@@ -281,6 +289,7 @@ class EtcdStore:
 
     async def _reach(self, revision: int) -> None:
         """Wait until events up to a revision have been handed out."""
+        self._known = max(self._known, revision)
         if self._replica.revision >= revision:
             return
         future: asyncio.Future[None] = self._loop.create_future()
