@@ -50,7 +50,7 @@ def run(line: str, folder: Path, etcd: EtcdCluster | None = None) -> Result:
 def done(line: str, folder: Path, etcd: EtcdCluster | None = None) -> str:
     """What it says when it ends well."""
     result = run(line, folder, etcd)
-    assert result.exit_code == 0, (line, result.output)
+    assert result.exit_code == 0, f"{line}\n{result.output}"
     return result.output
 
 
@@ -163,6 +163,9 @@ def test_from_one_machine_to_etcd_and_a_logical_cluster_back(tmp_path: Path, etc
     done(import_one, tmp_path)
     assert "of logical cluster team-b exists" in refused(import_one, tmp_path)
     assert "imported 0 objects" in done(f"{import_one} --replace", tmp_path)
+    # whatever was moved, all is true of a log that always is
+    assert "BROKEN" not in done("kcp store check --root-directory /var/lib/other", tmp_path)
+    assert "BROKEN" not in done(f"kcp store check --etcd-servers {ETCD} --root-directory /var/lib/kcp", tmp_path, etcd)
     with Server(root_directory=other) as server:
         assert listed(server, MAPS)["items"] == mine
         moved = objects(server, "team-b")
@@ -200,6 +203,8 @@ def test_an_etcd_that_is_lost_is_restored_into_a_new_one(tmp_path: Path, etcd: E
     new.mkdir()
     with EtcdCluster(new) as replacement:
         assert "start the servers" in done(restore, tmp_path, replacement)
+        checked = done(f"kcp store check --etcd-servers {ETCD} --root-directory /nowhere", tmp_path, replacement)
+        assert "BROKEN" not in checked
         for folder in (root, tmp_path / "another"):  # one with the local copy of the lost log, one that was never there
             with server_over(replacement, folder) as server:
                 assert objects(server) == before

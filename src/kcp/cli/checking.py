@@ -76,7 +76,10 @@ def examine(key: Key, value: bytes) -> str | None:
     import orjson
 
     from kcp.api.documents import stored_problem
+    from kcp.registry.turns import TURNS
 
+    if key.resource == TURNS:
+        return "a turn has no value" if value else None
     if key.cluster:
         return stored_problem(value, key.namespace, key.name)
     try:

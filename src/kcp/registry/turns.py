@@ -16,7 +16,8 @@ from kcp.api.kinds import GroupResource
 from kcp.registry.resource_types import ResourceType
 from kcp.store.contract import ABSENT, Change, Key, Range, Store
 
-_TURNS: Final = "turns.kcp.io"
+TURNS: Final = "turns.kcp.io"
+"""Where the keys lie that such writes change; there is no object and no value in them."""
 
 
 class Turns:
@@ -34,7 +35,7 @@ def turn(store: Store, type_: ResourceType, cluster: str) -> list[Change]:
     """What a write must contain that is judged by what is read from now on; empty for a type whose objects are not."""
     if not type_.strategy.judged_beside_others:
         return []
-    key = Key(_TURNS, cluster, "", type_.storage)
+    key = Key(TURNS, cluster, "", type_.storage)
     taken = store.get(key)
     return [Change(key, b"", expected=taken.revision if taken is not None else ABSENT)]
 

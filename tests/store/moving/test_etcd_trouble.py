@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from kcp.store.contract import Key, Store, StoreUnavailableError
-from kcp.store.etcd.client import Client, Connection
+from kcp.store.etcd.client import Client, CompactedRevisionError, Connection
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.store import Options
 from kcp.store.exports import Reading
 from kcp.store.moving import MovingError
-from tests.store.conformance.backends import delete, put
+from tests.store.conformance.backends import put
 from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 from tests.store.etcd.test_connecting import etcdctl
 from tests.store.moving.logs import EtcdLog
@@ -34,7 +35,7 @@ def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
             for number in (0, 1):
                 cluster.members[number].kill()
                 cluster.members[number].start()
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(40):
                     while not moving.done() and not await _serves(cluster, number):
                         await asyncio.sleep(0.05)
             done = await moving
@@ -58,23 +59,32 @@ async def _serves(cluster: EtcdCluster, number: int) -> bool:
 
 def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
-        await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 4000) for index in range(4000)))
-        stop = asyncio.Event()
+        for start in range(0, 4000, 200):
+            await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 4000) for index in range(start, start + 200)))
+        copy = tmp_path / "copy.jsonl"
+        client = Client(etcd_log.options.connection)
 
         async def forget() -> None:
-            while not stop.is_set():
+            while True:
                 await put(store, "busy")
-                await delete(store, "busy")
-                await store.compact(store.revision)
+                with contextlib.suppress(CompactedRevisionError):
+                    await client.repeatedly("Compact", 10, revision=store.revision)
+
+        async def export_again_and_again() -> None:
+            async with asyncio.timeout(60):
+                while True:  # now and then it is read in time
+                    assert (await etcd_log.export(copy)).entries >= 4000
+                    await asyncio.to_thread(copy.unlink)
 
         forgetting = asyncio.create_task(forget())
         try:
             with pytest.raises(StoreUnavailableError, match=r"compacted faster .* longer --history-retention"):
-                await etcd_log.export(tmp_path / "copy.jsonl")
+                await export_again_and_again()
         finally:
-            stop.set()
-            await forgetting
-        assert (await etcd_log.export(tmp_path / "copy.jsonl")).entries == 4000  # nothing was left behind
+            forgetting.cancel()
+            await asyncio.wait((forgetting,))
+            await client.close()
+        assert (await etcd_log.export(copy)).entries == 4001  # nothing was left behind
 
     etcd_log.use(work)
 
