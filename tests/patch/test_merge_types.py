@@ -107,3 +107,22 @@ def test_defaults_of_list_keys_are_found_behind_references() -> None:
     ports["x-kubernetes-list-map-keys"] = ["protocol"]
     made = compile_merge_type({"type": "object", "properties": {"ports": ports}, "$defs": {"Port": port}})
     assert made.fields["ports"].key_defaults == {"protocol": "TCP"}
+
+
+def test_values_that_nothing_more_is_said_of_share_a_type() -> None:
+    """Most of a large schema is such values: compiling each anew would make its first use slow."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "one": {"type": "string", "maxLength": 3, "default": "x"},
+            "two": {"type": "string", "description": "Another."},
+            "when": {"type": "string", "format": "date-time"},
+            "items": {"type": "array", "items": {"type": "string"}},
+        },
+    }
+    fields = compile_merge_type(schema).fields
+    assert fields["one"] is fields["two"]
+    assert fields["items"].items is fields["one"]
+    assert int not in fields["one"].accepts
+    assert int in fields["when"].accepts
+    assert fields["one"].list_keys is None

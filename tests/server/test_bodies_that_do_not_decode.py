@@ -1,7 +1,7 @@
 """What is answered to a body that is no object of its type.
 
 A whole object that does not decode is a 400. A patch is checked by decoding what it makes of the object: the object was right,
-so the patch is invalid, 422 on the field ``patch``. A dotless number in a ResourceQuota is no less a matter of decoding than a
+so the patch is invalid, 422 on the field ``patch``. What is no amount in a ResourceQuota is a matter of decoding no less than a
 number in a ConfigMap. Codes and fields as kube-apiserver v1.20 answers them; ``fieldValidation`` as in later ones.
 """
 

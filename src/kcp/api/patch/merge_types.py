@@ -98,6 +98,12 @@ class MergeType:
         return self.fields.get(name, self.rest)
 
 
+def _leaf(accepts: frozenset[type]) -> MergeType:
+    made = MergeType(accepts)
+    made.rest = made.items = UNTYPED
+    return made
+
+
 UNTYPED: Final = MergeType()
 """No schema: maps merge field by field, lists are one value."""
 
@@ -144,6 +150,8 @@ class _Compiler:
         reference = schema.get("$ref")
         if reference is not None:
             return self._resolve(schema, reference, preserve)
+        if into is None and _is_leaf(schema):
+            return _LEAVES[_accepted(schema)]
         preserve = preserve or schema.get("x-kubernetes-preserve-unknown-fields") is True
         made = into or MergeType()
         made.accepts = _accepted(schema)
@@ -213,6 +221,16 @@ def _accepted(schema: Mapping[str, Any]) -> frozenset[type]:
     return _ACCEPTED.get(kind, _SCALARS)
 
 
+_LEAVES: Final = {accepts: _leaf(accepts) for accepts in {_ANY, _SCALARS, *_ACCEPTED.values()}}
+"""One type for all values that nothing is said of but what they are: most of a large schema's."""
+_LEAF_TYPES: Final = frozenset(("string", "integer", "number", "boolean"))
+_MORE: Final = frozenset(("properties", "additionalProperties", "items", *_OVERRIDES)) - {"default"}
+
+
+def _is_leaf(schema: Mapping[str, Any]) -> bool:
+    return schema.get("type") in _LEAF_TYPES and _MORE.isdisjoint(schema)
+
+
 def _compile_strategy(made: MergeType, schema: Mapping[str, Any]) -> None:
     stated = schema.get("x-kubernetes-patch-strategy")
     if stated is not None:
@@ -276,6 +294,7 @@ def compile_merge_type(raw_schema: dict[str, Any] | None) -> MergeType:
         add_type_and_metadata(made)
         _find_loose(made)
         if len(_compiled) >= _CACHE_SIZE:
-            del _compiled[next(iter(_compiled))]
+            for oldest in list(_compiled)[:1]:  # another thread may have dropped it meanwhile
+                _compiled.pop(oldest, None)
         _compiled[digest] = made
     return made

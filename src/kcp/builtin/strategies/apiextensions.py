@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from kcp.api import metadata
 from kcp.api.field_errors import FieldError
+from kcp.api.patch.merge_types import compile_merge_type
 from kcp.builtin.strategies.base import BuiltinStrategy, canonical_bytes, drop_nulls, mapping, maps, sequence
 from kcp.registry.requests import RequestContext
 from kcp.registry.strategies import Object
@@ -56,7 +57,9 @@ class DefinitionStrategy(BuiltinStrategy):
     def rehearse(self, obj: Object) -> None:
         if isinstance(mapping(obj, "spec").get("names"), dict):
             compute_conditions(obj, (), "")
-        validate_definition(obj)
+        if not validate_definition(obj):
+            for schema in _schemas(obj):
+                compile_merge_type(schema)  # kept by content: the first write of such an object finds it done
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         obj["status"] = {}
