@@ -74,11 +74,11 @@ def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compaction(tm
                 writing = asyncio.create_task(put(store, "other"))
         await writing
         seen.append(left())
-        # a write that comes while a step is under way waits for that one and, at the most, for the next; one more may be
-        # over before it is looked at
+        # a write waits for the step under way and at the most for the next; two or three more may be over before it is looked
+        # at, for the loop and the writer go on in the turns in between. With 100 pages, a page may go that says whose they are
         steps = [(rows - after, size - smaller) for (rows, size), (after, smaller) in pairwise(seen)]
-        assert max(rows for rows, _ in steps) <= 3 * compaction._STEP_ROWS
-        assert max(size for _, size in steps) <= 3 * compaction._VACUUM_PAGES
+        assert max(rows for rows, _ in steps) <= 5 * compaction._STEP_ROWS
+        assert max(size for _, size in steps) <= 5 * (compaction._VACUUM_PAGES + 1)
         assert seen[0][0] - seen[-1][0] > 3500
         assert seen[0][1] - seen[-1][1] > 1000
         assert len(seen) > 10, "writes went on"
