@@ -20,7 +20,8 @@ log: Final = logging.getLogger(__name__)
 
 _STEP_ROWS: Final = 200
 """Rows of the log handled in one transaction: one to three milliseconds of the writer's time."""
-_VACUUM_PAGES: Final = 200
+_VACUUM_PAGES: Final = 100
+"""Pages given back in one transaction: up to three milliseconds of the writer's time."""
 _SPARE_PAGES: Final = 512
 """Free pages (of 4 KB) left in the file for the next writes; those beyond are given back."""
 

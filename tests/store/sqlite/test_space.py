@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
+from kcp.store import compaction
 from kcp.store.contract import Change, Key, Range
 from kcp.store.sqlite import SQLiteStore, open_store
 from tests.store.conformance.backends import delete, put
@@ -42,6 +44,45 @@ def test_deleting_ten_thousand_clusters_gives_the_disk_back(tmp_path: Path) -> N
         await store.close()
         store = open_store(tmp_path / "kcp.db")
         assert (tmp_path / "kcp.db").stat().st_size < 800 * 4096
+        await store.close()
+
+    asyncio.run(work())
+
+
+def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compaction(tmp_path: Path) -> None:
+    async def work() -> None:
+        store = open_store(tmp_path / "kcp.db")
+        keys = await fill(store, 500)
+        for _ in range(8):
+            await asyncio.gather(*(put(store, each, VALUE * 2) for each in keys))
+
+        def left() -> tuple[int, int]:
+            execute = store._reader._execute
+            rows: int = execute("SELECT count(*) FROM log").fetchone()[0]
+            return rows, pages(store)
+
+        seen = [left()]
+        compacting = asyncio.create_task(store.compact(store.revision))
+        writing = asyncio.create_task(put(store, "other"))
+        turn = 0
+        while not compacting.done():
+            turn += 1
+            assert store.get(keys[turn % len(keys)]) is not None
+            await asyncio.sleep(0)
+            if writing.done():
+                seen.append(left())
+                writing = asyncio.create_task(put(store, "other"))
+        await writing
+        seen.append(left())
+        # a write waits for the step under way and at the most for the next; two or three more may be over before it is looked
+        # at, for the loop and the writer go on in the turns in between. With 100 pages, a page may go that says whose they are
+        steps = [(rows - after, size - smaller) for (rows, size), (after, smaller) in pairwise(seen)]
+        assert max(rows for rows, _ in steps) <= 5 * compaction._STEP_ROWS
+        assert max(size for _, size in steps) <= 5 * (compaction._VACUUM_PAGES + 1)
+        assert seen[0][0] - seen[-1][0] > 3500
+        assert seen[0][1] - seen[-1][1] > 1000
+        assert len(seen) > 10, "writes went on"
+        assert turn >= len(seen), "and reads"
         await store.close()
 
     asyncio.run(work())
