@@ -185,9 +185,9 @@ def kill_while_starting(server: Server, seconds: float) -> None:
         process.wait()
 
 
-async def prepare(server: Server) -> int:
+async def prepare(address: Address) -> int:
     """The custom resources, in every logical cluster; the revision from which to watch."""
-    async with Connection(Address.of(server)) as connection:
+    async with Connection(address) as connection:
         for cluster in CLUSTERS:
             made = await connection.request(
                 "POST", f"/clusters/{cluster}{DEFINITIONS}", definition("widgets", "Widget")
@@ -201,7 +201,7 @@ def test_nothing_acknowledged_is_lost_and_watchers_see_each_change_once(tmp_path
     ledger = Ledger()
     pick = random.Random(7)
     with Server(root_directory=tmp_path, in_process=False) as server:
-        first = asyncio.run(prepare(server))
+        first = asyncio.run(prepare(Address.of(server)))
         observers = [Observer(resource, first) for resource in COLLECTIONS]
         before = identity(server)
         for number in range(ROUNDS):

@@ -61,7 +61,7 @@ def _open_sqlite(configuration: Configuration) -> Storage:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except (NewerFormatError, ForeignFileError, StoreUnavailableError) as error:
         raise ConfigurationError(str(error)) from error
-    return Storage(store, store.statistics, {}, None)
+    return Storage(store, store.statistics, {"disk": store.problem}, None)
 
 
 async def _open_etcd(configuration: Configuration) -> Storage:

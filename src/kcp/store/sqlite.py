@@ -39,6 +39,7 @@ from kcp.store.expiry import Expiry
 from kcp.store.file_lock import FileLock, StoreLockedError
 from kcp.store.hub import Hub, HubSubscription, Past
 from kcp.store.overlay import Overlay
+from kcp.store.probing import Probe
 from kcp.store.reading import Reader
 from kcp.store.recent_reads import RecentReads
 from kcp.store.tables import MAX_CHANGES, ORDINAL_BITS, ForeignFileError, NewerFormatError
@@ -118,6 +119,7 @@ class SQLiteStore:
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
         self._writer = Writer(writing, loop, self._settle)
+        self._probe = Probe(self._writer)
         self._forgetting = Forgetting(self._writer)
         self._forgotten = 0
         self._compacting = asyncio.Lock()
@@ -155,6 +157,10 @@ class SQLiteStore:
             "pending": len(self._overlay.keys),
             "subscriptions": self._hub.subscriptions,
         }
+
+    def problem(self) -> str | None:
+        """Why nothing can be written; None when all is well."""
+        return self._probe.problem
 
     async def catch_up(self) -> None:
         """Nothing to wait for: what is acknowledged is durable, and what is durable is shown."""
@@ -308,6 +314,7 @@ class SQLiteStore:
         if batch[0].epoch == self._epoch:
             self._epoch += 1
             self._overlay.clear()
+        self._probe.failed(error, sum(len(row.value or b"") for pending in batch for row in pending.rows))
         for pending in batch:
             if not pending.future.done():
                 pending.future.set_exception(error)
@@ -364,6 +371,7 @@ class SQLiteStore:
 
     async def _close(self) -> None:
         await self._expiry.stop()
+        await self._probe.stop()
         await self._writer.close()
         self._hub.close()
         self._writer.note_clean_end()

@@ -7,6 +7,7 @@ few statements of many rows: a batch of 16 writes takes four statements instead 
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -96,6 +97,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="kcp-store-writer", daemon=True)
         self._dirty = True
         self._epoch = 0
+        self._failure: Exception | None = None
         self._closing = False
         self.batches = 0
         self.writes = 0
@@ -132,7 +134,7 @@ class Writer:
             try:
                 job(connection)
             except apsw.Error as error:
-                failure = StoreUnavailableError(f"the store cannot write: {error}")
+                failure = self._unavailable(error)
             except Exception as error:
                 failure = error
             self._loop.call_soon_threadsafe(report, failure)
@@ -185,8 +187,7 @@ class Writer:
             return
         if any(pending.epoch != self._epoch for pending in batch):
             late = [pending for pending in batch if pending.epoch != self._epoch]
-            failure = StoreUnavailableError("the store cannot write: an earlier write failed")
-            self._loop.call_soon_threadsafe(self._outcome, late, failure)
+            self._loop.call_soon_threadsafe(self._outcome, late, self._failure)
             batch = [pending for pending in batch if pending.epoch == self._epoch]
             if not batch:
                 return
@@ -195,8 +196,7 @@ class Writer:
             self._insert(batch)
         except Exception as problem:
             # of whatever kind: the writes must be refused and the thread must live
-            error = StoreUnavailableError(f"the store cannot write: {problem}")
-            error.__cause__ = problem
+            error = self._failure = self._unavailable(problem)
             self._epoch += 1
             self.failures += 1
             self._roll_back()
@@ -206,6 +206,15 @@ class Writer:
         self._loop.call_soon_threadsafe(self._outcome, batch, error)
         if error is None:
             self._checkpoint(idle=False)
+
+    def _unavailable(self, problem: Exception) -> StoreUnavailableError:
+        """The error of those who wait; it says what the system said where SQLite only knows that it could not write."""
+        number = self._connection.system_errno if isinstance(problem, apsw.IOError) else 0
+        error = StoreUnavailableError(
+            f"the store cannot write: {problem}{f': {os.strerror(number)}' if number else ''}"
+        )
+        error.__cause__ = problem
+        return error
 
     def _insert(self, batch: list[Pending]) -> None:
         rows = [row for pending in batch for row in pending.rows]

@@ -8,6 +8,7 @@ last write and waits until the replica is there. See `session` for how the outco
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import heapq
 import itertools
@@ -284,12 +285,15 @@ class EtcdStore:
                 future.set_result(None)
 
     async def _heartbeat(self) -> None:
+        was = None
         while True:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
-            try:
+            with contextlib.suppress(StoreUnavailableError):  # `problem` says what it was, when it lasts
                 await self.catch_up()
-            except StoreUnavailableError as error:
-                log.debug("not in step with etcd: %s", error)
+            now = self.problem()
+            if (was is None) != (now is None):
+                log.warning("%s", now or "in step with etcd again")
+            was = now
 
     # writes
 
