@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.distributed.conftest import etcd, start_servers  # noqa: F401 - fixtures
 from tests.faults.disk import Disk
 from tests.faults.shim import Shim
 from tests.faults.table import PROPERTY, Line, Record, encoded

@@ -278,8 +278,8 @@ class Load:
         try:
             yield
             self._stop.set()
-            async with asyncio.timeout(2 * PATIENCE):
-                await asyncio.gather(*writing)
+            await self.until("every write's outcome", lambda: all(task.done() for task in writing))
+            await asyncio.gather(*writing)
             await self.check()
             self._end.set()
             await asyncio.gather(*asking)
@@ -414,6 +414,12 @@ class Load:
         events = sum(len(seen) for _, observer in self.observers for seen in observer.seen.values())
         return len(self.story.asked) + events
 
+    def names_in_problems(self) -> list[str]:
+        """The objects that problems are about."""
+        return sorted(
+            {key.name for key in self.story.ledger.states if any(key.name in each for each in self.story.problems)}
+        )
+
     def line(self, fault: str, injected: int, recoveries: Sequence[float], note: str = "") -> Line:
         """What the fault table says. Raises AssertionError when something promised was not so."""
         story = self.story
@@ -437,5 +443,5 @@ class Load:
         return (
             f"{story.ledger.acknowledged} writes acknowledged, {sum(story.refusals.values())} requests refused, "
             f"{story.broken} broken off; {story.refusals.most_common(3)}; health {[each.ready[-3:] for each in self.health]}; "
-            f"problems {story.problems[:5]}"
+            f"wanted {[writer.wanted for writer in self.writers if writer.wanted]}; problems {story.problems[:5]}"
         )

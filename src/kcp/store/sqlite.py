@@ -9,7 +9,6 @@ loop over a connection of their own; they never show what is not durable.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -35,7 +34,7 @@ from kcp.store.contract import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from kcp.store.expiry import Expiry
+from kcp.store.expiry import Expiry, steady_clock
 from kcp.store.file_lock import FileLock, StoreLockedError
 from kcp.store.hub import Hub, HubSubscription, Past
 from kcp.store.overlay import Overlay
@@ -56,14 +55,14 @@ def open_store(
     durability: str = "full",
     cache_kilobytes: int = 1024,
     buffer: int = 10_000,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
 ) -> SQLiteStore:
     """Open or make the file, inside a running event loop.
 
     ``durability`` "relaxed" answers before the disk has a write: a power cut may lose the last ones, but no revision is
     given out twice. ``cache_kilobytes`` bounds the memory of each of the two connections: 8 MB were no faster than 1 with
     100,000 objects, since the kernel has the pages. ``buffer`` bounds the events that wait for a watcher; ``clock`` says
-    what time it is to keys with a lifetime.
+    what time it is to keys with a lifetime; without one it is the time now, going on evenly however the wall clock is set.
 
     Raises StoreLockedError when another process has it, NewerFormatError when a newer version wrote it,
     ForeignFileError when another application did, StoreUnavailableError when it cannot be opened.
@@ -79,7 +78,7 @@ def open_store(
         tables.prepare(writing, path, relaxed=durability == "relaxed")
         reading = tables.connect(path, cache_kilobytes=cache_kilobytes, writable=False)
         opened.append(reading)
-        return SQLiteStore(writing, reading, lock, path, buffer, clock, loop)
+        return SQLiteStore(writing, reading, lock, path, buffer, clock or steady_clock(), loop)
     except BaseException as error:
         for connection in opened:
             connection.close(force=True)

@@ -7,7 +7,6 @@ on its own (it can always be fetched again), and can be set right as a whole whe
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import apsw
 
 from kcp.store import tables
 from kcp.store.contract import ABSENT, Change, Event, Key, StoreUnavailableError
+from kcp.store.expiry import steady_clock
 from kcp.store.file_lock import FileLock
 from kcp.store.sqlite import SQLiteStore
 from kcp.store.tables import OLDEST, ORDINAL_BITS, PUT_FACT, REVISION, ForeignFileError, NewerFormatError
@@ -56,7 +56,7 @@ def open_replica(path: Path, origin: int, *, cache_kilobytes: int = 8192, buffer
             writing = _connect(path, cache_kilobytes, opened)
         reading = tables.connect(path, cache_kilobytes=cache_kilobytes, writable=False)
         opened.append(reading)
-        return Replica(writing, reading, lock, path, buffer, time.time, asyncio.get_running_loop())
+        return Replica(writing, reading, lock, path, buffer, steady_clock(), asyncio.get_running_loop())
     except BaseException as error:
         for connection in opened:
             connection.close(force=True)
