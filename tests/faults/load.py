@@ -125,10 +125,10 @@ class Writer:
         while not stop.is_set() or self.wanted is not None:
             server = turn % len(self._addresses)
             try:
-                async with Connection(self._addresses[server]) as connection:
+                async with asyncio.timeout(None) as bound, Connection(self._addresses[server]) as connection:
                     while not stop.is_set() or self.wanted is not None:
-                        async with asyncio.timeout(PATIENCE):
-                            await self._step(connection, server)
+                        bound.reschedule(asyncio.get_running_loop().time() + PATIENCE)
+                        await self._step(connection, server)
             except TimeoutError:
                 self._story.problems.append(f"no answer in {PATIENCE:.0f} s to {self.wanted}")
             except BROKEN:

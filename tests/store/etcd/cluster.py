@@ -92,7 +92,14 @@ class Member:
 class EtcdCluster:
     """Members that make a cluster together, between ``__enter__`` and ``__exit__``."""
 
-    def __init__(self, folder: Path, members: int = 1, extra: Sequence[str] = (), scheme: str = "http") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        members: int = 1,
+        extra: Sequence[str] = (),
+        scheme: str = "http",
+        listen: str = "127.0.0.1",
+    ) -> None:
         program = binary()
         assert program is not None, MISSING
         ports = free_ports(2 * members)
@@ -105,7 +112,7 @@ class EtcdCluster:
             command = [
                 *(program, "--name", name, "--data-dir", str(folder / name)),
                 *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-                *("--listen-client-urls", client, "--advertise-client-urls", client),
+                *("--listen-client-urls", client.replace("127.0.0.1", listen), "--advertise-client-urls", client),
                 *("--initial-cluster", initial, "--initial-cluster-state", "new", "--unsafe-no-fsync"),
                 *("--log-level", "warn", *extra),
             ]
