@@ -20,10 +20,10 @@ from typing import Any
 import uvloop
 import yaml
 
-from bench import clusters, fanout
+from bench import clusters, fanout, objects
 from bench.client import Connection, Peer
 from bench.load import fresh_name, wrk
-from bench.processes import kcp_server, resident_megabytes
+from bench.processes import Server, kcp_server
 
 WIDGETS = fanout.WIDGETS
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -46,7 +46,9 @@ async def _prepare(peer: Peer) -> None:
     raise RuntimeError(f"{peer.name}: the widgets are not served")
 
 
-async def _fill(peer: Peer, path: str, prefix: str, count: int, kind: str) -> None:
+async def _fill(peer: Peer, path: str, prefix: str, count: int, kind: str) -> list[tuple[str, str]]:
+    """Make objects; their names and resource versions."""
+    made = []
     async with Connection(peer) as connection:
         for number in range(1, count + 1):
             body: dict[str, Any] = {"metadata": {"name": f"{prefix}-{number}"}}
@@ -57,6 +59,8 @@ async def _fill(peer: Peer, path: str, prefix: str, count: int, kind: str) -> No
             status, answer = await connection.request("POST", path, body)
             if status != 201:
                 raise RuntimeError(f"{peer.name}: fill gave {status}: {answer[:200]!r}")
+            made.append((body["metadata"]["name"], json.loads(answer)["metadata"]["resourceVersion"]))
+    return made
 
 
 def _steps(peer: Peer, figures: Figures, seconds: float) -> None:
@@ -82,10 +86,13 @@ def _steps(peer: Peer, figures: Figures, seconds: float) -> None:
         "server-side apply, 16 conn (req/s)",
         wrk(peer, WIDGETS, connections=16, seconds=seconds, work="apply", prefix=fresh_name("a")),
     )
+    replaced = uvloop.run(_fill(peer, WIDGETS, fresh_name("u"), 1000, "Widget"))
+    step = wrk(peer, WIDGETS, connections=16, seconds=seconds, work="replace", versions=replaced)
+    note("update, 16 conn (req/s)", step)
     prefix = fresh_name("c")
     uvloop.run(_fill(peer, CONFIG_MAPS, prefix, 1000, "ConfigMap"))
     step = wrk(peer, CONFIG_MAPS, connections=16, seconds=seconds, work="update", prefix=prefix)
-    note("update, 16 conn (req/s)", step)
+    note("update of ConfigMaps, 16 conn (req/s)", step)
 
 
 async def _list_all(peer: Peer, figures: Figures) -> None:
@@ -107,6 +114,30 @@ async def _fan_out(peer: Peer, figures: Figures) -> None:
             figures[f"watch x{watchers}: events missing"].append(found.missing)
 
 
+def _objects(server: Server, count: int, mine: Figures) -> None:
+    found = uvloop.run(objects.measure(server, count=count))
+    mine["objects (count)"].append(found.listed)
+    mine["bytes of one"].append(found.object_bytes)
+    mine["objects created (1/s)"].append(found.created_per_second)
+    mine["objects listed in pages (s)"].append(found.list_seconds)
+    mine["resident, objects written (MB)"].append(found.written)
+    mine["resident, objects read (MB)"].append(found.read)
+    mine["files with objects (MB)"].append(found.files)
+
+
+def _clusters(server: Server, count: int, mine: Figures) -> None:
+    found = uvloop.run(clusters.measure(server, count=count))
+    mine["logical clusters (count)"].append(found.listed)
+    mine["logical clusters created (1/s)"].append(found.created_per_second)
+    mine["logical clusters listed (s)"].append(found.list_seconds)
+    mine["logical clusters deleted (1/s)"].append(found.deleted_per_second)
+    mine["resident, before clusters (MB)"].append(found.before)
+    mine["resident, with clusters (MB)"].append(found.full)
+    mine["resident, after clusters (MB)"].append(found.after)
+    mine["files, before clusters (MB)"].append(found.files_before)
+    mine["files, with clusters (MB)"].append(found.files_full)
+
+
 def _print(figures: dict[str, Figures], peers: list[Peer]) -> None:
     labels = list(dict.fromkeys(label for peer in peers for label in figures[peer.name]))
     print(f"{'work':<36}" + "".join(f"{peer.name:>16}" for peer in peers) + ("      ratio" if len(peers) > 1 else ""))
@@ -124,23 +155,21 @@ def main() -> None:
     parser.add_argument("--peer", metavar="URL", help="another API server to run the same load on")
     parser.add_argument("--peer-token", default="", help="its bearer token (system:masters)")
     parser.add_argument("--peer-name", default="peer")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=1, help="of the request load (0: none)")
     parser.add_argument("--seconds", type=float, default=5, help="of each step")
     parser.add_argument("--clusters", type=int, default=10_000, help="logical clusters to make (0: none)")
+    parser.add_argument("--objects", type=int, default=100_000, help="objects of 1 KB to hold (0: none)")
     options = parser.parse_args()
     figures: dict[str, Figures] = defaultdict(lambda: defaultdict(list))
-    with kcp_server() as (kcp, pid, ready):
-        mine = figures[kcp.name]
-        mine["start to ready (s)"].append(ready)
-        mine["resident, idle (MB)"].append(resident_megabytes(pid))
+    if options.objects:
+        with kcp_server() as server:
+            _objects(server, options.objects, figures["kcp"])
+    with kcp_server() as server:
+        kcp, mine = server.peer, figures["kcp"]
+        mine["start to ready (s)"].append(server.ready_seconds)
+        mine["resident, idle (MB)"].append(server.resident_megabytes())
         if options.clusters:
-            found = uvloop.run(clusters.measure(kcp, pid, count=options.clusters))
-            mine["logical clusters created (1/s)"].append(found.created_per_second)
-            mine["logical clusters listed (s)"].append(found.list_seconds)
-            mine["logical clusters deleted (1/s)"].append(found.deleted_per_second)
-            mine["resident, before clusters (MB)"].append(found.before)
-            mine["resident, with clusters (MB)"].append(found.full)
-            mine["resident, after clusters (MB)"].append(found.after)
+            _clusters(server, options.clusters, mine)
         peers = [kcp] + ([Peer(options.peer_name, options.peer, options.peer_token)] if options.peer else [])
         for peer in peers:
             uvloop.run(_prepare(peer))
@@ -149,7 +178,7 @@ def main() -> None:
                 _steps(peer, figures[peer.name], options.seconds)
                 uvloop.run(_list_all(peer, figures[peer.name]))
                 uvloop.run(_fan_out(peer, figures[peer.name]))
-        mine["resident, after the load (MB)"].append(resident_megabytes(pid))
+        mine["resident, after the load (MB)"].append(server.resident_megabytes())
     _print(figures, peers)
 
 

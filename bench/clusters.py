@@ -1,4 +1,4 @@
-"""Logical clusters by the thousand: create one object in each, list across all, delete them, and what memory says."""
+"""Logical clusters by the thousand: create one object in each, list across all, delete them, and what memory and disk say."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 from dataclasses import dataclass
 
 from bench.client import Connection, Peer
-from bench.processes import resident_megabytes
+from bench.processes import Server
 
 
 @dataclass
 class Clusters:
-    """Rates a second, and resident memory in MB before, with all of them there, and after."""
+    """Rates a second; MB of resident memory and of files before, with all of them there, and after."""
 
     created_per_second: float
     list_seconds: float
@@ -22,30 +22,46 @@ class Clusters:
     before: float
     full: float
     after: float
+    files_before: float
+    files_full: float
 
 
-async def measure(peer: Peer, pid: int, *, count: int = 10_000, connections: int = 16) -> Clusters:
+async def measure(server: Server, *, count: int = 10_000, connections: int = 16) -> Clusters:
     """Create, list through the wildcard and delete ``count`` logical clusters with a ConfigMap each."""
+    peer = server.peer
     await _each(peer, connections, ["warm-up"], _create)
     await _each(peer, connections, ["warm-up"], _delete)
     names = [f"tenant-{number}" for number in range(count)]
-    before = resident_megabytes(pid)
+    before, files_before = server.resident_megabytes(), server.file_megabytes()
     start = time.perf_counter()
     await _each(peer, connections, names, _create)
     creating = time.perf_counter() - start
-    async with Connection(peer) as connection:
-        start = time.perf_counter()
-        status, answer = await connection.request("GET", "/clusters/*/api/v1/configmaps")
-        listing = time.perf_counter() - start
-    if status != 200:
-        raise RuntimeError(f"the wildcard list gave {status}: {answer[:200]!r}")
-    listed = len(json.loads(answer)["items"])
-    full = resident_megabytes(pid)
+    start = time.perf_counter()
+    listed = await _list(peer)
+    listing = time.perf_counter() - start
+    full, files_full = server.resident_megabytes(), server.file_megabytes()
     start = time.perf_counter()
     await _each(peer, connections, names, _delete)
     deleting = time.perf_counter() - start
     await asyncio.sleep(2)
-    return Clusters(count / creating, listing, listed, count / deleting, before, full, resident_megabytes(pid))
+    after = server.resident_megabytes()
+    return Clusters(count / creating, listing, listed, count / deleting, before, full, after, files_before, files_full)
+
+
+async def _list(peer: Peer) -> int:
+    """Count what the wildcard shows, in pages of 10,000."""
+    listed, token = 0, ""
+    async with Connection(peer) as connection:
+        while True:
+            path = f"/clusters/*/api/v1/configmaps?limit=10000&continue={token}"
+            status, answer = await connection.request("GET", path)
+            if status != 200:
+                raise RuntimeError(f"the wildcard list gave {status}: {answer[:200]!r}")
+            page = json.loads(answer)
+            listed += len(page["items"])
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return listed
 
 
 async def _each(peer: Peer, connections: int, names: list[str], work: object) -> None:

@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +28,20 @@ class Step:
 
 
 def wrk(
-    peer: Peer, path: str, *, connections: int, seconds: float, work: str = "", prefix: str = "", objects: int = 1000
+    peer: Peer,
+    path: str,
+    *,
+    connections: int,
+    seconds: float,
+    work: str = "",
+    prefix: str = "",
+    objects: int = 1000,
+    versions: Sequence[tuple[str, str]] = (),
 ) -> Step:
-    """Run one step. Raises RuntimeError when wrk is not there or prints something else than figures."""
+    """Run one step; ``versions`` are names and resource versions of objects to replace.
+
+    Raises RuntimeError when wrk is not there or prints something else than figures.
+    """
     program = shutil.which("wrk")
     if program is None:
         raise RuntimeError("wrk is needed: apt-get install wrk")
@@ -37,7 +50,11 @@ def wrk(
     if shutil.which("taskset"):
         command = ["taskset", "-c", "1", *command]
     environment = {**os.environ, "WORK": work, "TOKEN": peer.token, "PREFIX": prefix, "OBJECTS": str(objects)}
-    done = subprocess.run([*command, peer.url + path], capture_output=True, text=True, env=environment, check=False)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
+        listed.writelines(f"{name} {version}\n" for name, version in versions)
+        listed.flush()
+        environment["VERSIONS"] = listed.name
+        done = subprocess.run([*command, peer.url + path], capture_output=True, text=True, env=environment, check=False)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
     latency = re.search(r"Latency\s+([\d.]+)(us|ms|s)", done.stdout)
     failures = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)

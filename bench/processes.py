@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -17,16 +18,29 @@ import yaml
 from bench.client import Peer
 
 
-def resident_megabytes(pid: int) -> float:
-    """Resident memory of a process, in MB (Linux)."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else float("nan")
+@dataclass
+class Server:
+    """A running kcp."""
+
+    peer: Peer
+    pid: int
+    root: Path
+    ready_seconds: float
+
+    def resident_megabytes(self) -> float:
+        """Resident memory, in MB (Linux)."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        return int(found[1]) / 1024 if found else float("nan")
+
+    def file_megabytes(self) -> float:
+        """What its directory takes on the disk, in MB."""
+        return sum(path.stat().st_blocks for path in self.root.rglob("*") if path.is_file()) * 512 / 1024**2
 
 
 @contextmanager
-def kcp_server(arguments: Sequence[str] = ()) -> Iterator[tuple[Peer, int, float]]:
-    """A fresh kcp on a free port and in a directory of its own: the peer, its process id, and the seconds to readiness."""
+def kcp_server(arguments: Sequence[str] = ()) -> Iterator[Server]:
+    """A fresh kcp on a free port and in a directory of its own."""
     with tempfile.TemporaryDirectory(prefix="kcp-bench-") as root:
         start = time.perf_counter()
         command = [sys.executable, "-m", "kcp", "start", "--root-directory", root, "--secure-port", "0", *arguments]
@@ -42,7 +56,7 @@ def kcp_server(arguments: Sequence[str] = ()) -> Iterator[tuple[Peer, int, float
             kubeconfig = yaml.safe_load((Path(root) / "data" / "admin.kubeconfig").read_text())
             servers = sorted((entry["cluster"]["server"] for entry in kubeconfig["clusters"]), key=len)
             token = kubeconfig["users"][0]["user"]["token"]
-            yield Peer("kcp", servers[0], token), process.pid, seconds
+            yield Server(Peer("kcp", servers[0], token), process.pid, Path(root), seconds)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(10)

@@ -62,7 +62,14 @@ class Deleter:
         self._chain = chain
 
     async def delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Deleted:
-        """Delete one object. Raises StatusError 403, 404, 409 or 422."""
+        """Delete one object. Raises StatusError 403, 404, 409 or 422, once what it rests on is durable."""
+        try:
+            return await self._delete(context, target, options)
+        except errors.StatusError:
+            await self._source.settled(target.type, context.cluster, target.namespace, target.name)
+            raise
+
+    async def _delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Deleted:
         validate_options(options)
         type_ = target.type
         if why := type_.strategy.check_deletable(target.name):
@@ -101,6 +108,7 @@ class Deleter:
                     return None
             return Deleted(True, served_bytes(record, type_), old)
         if meta.get("deletionTimestamp") and finalizers == (meta.get("finalizers") or []):
+            await self._source.settled(type_, context.cluster, target.namespace, target.name)
             return Deleted(False, served_bytes(record, type_), old)
         if finalizers:
             meta["finalizers"] = finalizers

@@ -32,6 +32,12 @@ class Source:
         record = self.store.latest(Key(type_.storage, cluster, namespace, name))
         return record if record is not None else self.virtual(type_, cluster, name)
 
+    async def settled(self, type_: ResourceType, cluster: str, namespace: str, name: str) -> None:
+        """Return when what `latest` shows is durable: before that nobody is told of it. Raises StoreUnavailableError."""
+        key = Key(type_.storage, cluster, namespace, name)
+        if self.store.latest(key) != self.store.get(key):
+            await self.store.write(())
+
     def page(
         self, type_: ResourceType, range_: Range, *, limit: int = 0, after: Key | None = None, at: int | None = None
     ) -> Page:

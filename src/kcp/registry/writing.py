@@ -159,7 +159,26 @@ class Writer:
         ``transform`` gets the newest object, which it must not change, and gives the new one, which shares nothing with it; or
         the very same one, which means that there is nothing to do. ``resource_version`` pins the state that may be replaced,
         ``uid`` the object. ``owned`` says that the transformed object's managed fields are right already (apply).
+
+        An answer that rests on a state that is not durable yet, a refusal or "nothing to do", is given when it is.
         """
+        try:
+            return await self._change(context, target, transform, resource_version, uid, may_create, owned=owned)
+        except errors.StatusError:
+            await self._source.settled(target.type, context.cluster, target.namespace, target.name)
+            raise
+
+    async def _change(
+        self,
+        context: RequestContext,
+        target: Target,
+        transform: Transform,
+        resource_version: str,
+        uid: str,
+        may_create: bool,
+        *,
+        owned: bool,
+    ) -> Written:
         type_ = target.type
         for _ in range(_RETRIES):
             record = self._source.latest(type_, context.cluster, target.namespace, target.name)
@@ -177,7 +196,7 @@ class Writer:
             obj = await transform(old, record)
             pinned = _check_preconditions(old, record, target, resource_version, uid)
             if obj is old:
-                return Written(documents.encode(old), type_, object=old)
+                return await self._unchanged(context, target, old)
             await pipeline.rehearse(obj if target.subresource in _WHOLE_OBJECT else old, type_)
             if type_.strategy.judged_beside_others:
                 async with self._turns.of(context.cluster, type_.resource):
@@ -189,6 +208,10 @@ class Writer:
             if pinned:
                 raise errors.conflict(type_.resource, target.name, errors.MODIFIED)
         raise errors.server_timeout(type_.resource, "update")
+
+    async def _unchanged(self, context: RequestContext, target: Target, obj: Object) -> Written:
+        await self._source.settled(target.type, context.cluster, target.namespace, target.name)
+        return Written(documents.encode(obj), target.type, object=obj)
 
     async def _replace(
         self, context: RequestContext, target: Target, obj: Object, old: Object, record: Record, *, owned: bool
@@ -209,7 +232,7 @@ class Writer:
         ended = _deletion_complete(obj, type_)
         # Python takes 1 for True: equal is equal JSON
         if obj == old and not ended and record.tag == type_.tag and json_patch.equal(obj, old):
-            return Written(documents.encode(old), type_, object=old)
+            return await self._unchanged(context, target, old)
         value, tag = stored_value(obj, type_)
         _check_size(value)
         if context.dry_run:

@@ -198,6 +198,7 @@ class Store(Protocol):
         """Check all preconditions, apply all changes or none; the result is their one revision, once durable.
 
         Raises PreconditionFailedError (at once or when awaited), StoreClosedError, StoreUnavailableError.
+        A write of no changes waits for the durability of what `latest` shows now.
         Followers have been told of the write before the awaiting caller resumes; subscriptions are handed its events
         then, or within some milliseconds where a crowd shares a range.
         """

@@ -91,6 +91,19 @@ def test_a_refusal_because_of_a_write_on_its_way_comes_when_that_is_durable(back
     with_store(backend, work)
 
 
+def test_a_write_of_nothing_waits_for_what_is_on_its_way(backend: Backend) -> None:
+    async def work(store: Store) -> None:
+        winning = asyncio.ensure_future(store.write([Change(key("a"), b"1")]))
+        await asyncio.sleep(0)
+        shown = store.latest(key("a"))
+        assert await store.write(()) == store.revision
+        assert store.get(key("a")) == shown
+        await winning
+        assert await store.write(()) == store.revision
+
+    with_store(backend, work)
+
+
 def test_writers_can_build_on_what_is_on_its_way(backend: Backend) -> None:
     async def work(store: Store) -> None:
         waiting = []

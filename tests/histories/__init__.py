@@ -1,0 +1,18 @@
+"""Recorded histories of clients, and the checker that says what is wrong with them.
+
+    async with Recorder.of(server, ...) as recorder:        # kcp.testing.Server, one or several over one etcd
+        traffic = asyncio.create_task(recorder.traffic(seconds=10, clients=8, seed=1))
+        ...                                                 # harm the servers; they may be started again elsewhere
+        await traffic
+    assert check(recorder.history) == []                    # or read the Violation: its fault and message
+    print(recorder.history.summary())
+
+``Recorder([place, ...])`` takes functions that return a `tests.clients.Address`, for servers of any other kind. At the end of
+the block at least one server must take writes again within 30 s, and every server must answer watches.
+"""
+
+from tests.histories.checker import check
+from tests.histories.model import Fault, History, Violation
+from tests.histories.recorder import Recorder
+
+__all__ = ["Fault", "History", "Recorder", "Violation", "check"]

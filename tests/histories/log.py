@@ -1,0 +1,100 @@
+"""The replayed log as an index: what was there at each revision, and the shape that a log must have."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from operator import attrgetter
+
+from tests.histories.model import Change, Event, Fault, History, Key, Selection, Version, Violation
+
+Span = tuple[int, int]
+"""The revisions from the first to the last, both included, at which something is so."""
+
+_revision = attrgetter("revision")
+
+
+class Log:
+    """The changes of a history by key."""
+
+    def __init__(self, history: History) -> None:
+        self.changes = sorted(history.log, key=_revision)
+        self.since, self.until = history.since, history.until
+        self.by_key: dict[Key, list[Change]] = {}
+        for change in self.changes:
+            self.by_key.setdefault(change.key, []).append(change)
+        self._revisions = [change.revision for change in self.changes]
+        self._places = {(change.revision, change.key) for change in self.changes}
+        self.revisions = {key: [change.revision for change in changes] for key, changes in self.by_key.items()}
+
+    def problems(self) -> Iterator[Violation]:
+        """What no log can look like."""
+        for key, changes in self.by_key.items():
+            there = False
+            last = self.since
+            for change in changes:
+                if change.revision <= last or (change.value is None and not there):
+                    yield Violation(Fault.MALFORMED_LOG, f"{key}: {change} after revision {last}")
+                there = change.value is not None
+                last = change.revision
+        if self.changes and self.changes[-1].revision > self.until:
+            yield Violation(Fault.MALFORMED_LOG, f"{self.changes[-1]} is beyond the log's end {self.until}")
+
+    def has(self, revision: int, key: Key) -> bool:
+        """Whether a key changed at a revision."""
+        return (revision, key) in self._places
+
+    def between(self, after: int, last: int) -> list[Change]:
+        """The changes after a revision up to another."""
+        return self.changes[bisect_right(self._revisions, after) : bisect_right(self._revisions, last)]
+
+    def at(self, key: Key, revision: int) -> Version | None:
+        """What a key holds in the state at a revision."""
+        index = bisect_right(self.revisions.get(key, ()), revision)
+        if not index:
+            return None
+        change = self.by_key[key][index - 1]
+        return None if change.value is None else Version(change.revision, change.value)
+
+    def before(self, change: Change) -> Version | None:
+        """What a change replaces."""
+        return self.at(change.key, change.revision - 1)
+
+    def following(self, key: Key, revision: int) -> Change | None:
+        """A key's first change after a revision."""
+        revisions = self.revisions.get(key, ())
+        index = bisect_right(revisions, revision)
+        return self.by_key[key][index] if index < len(revisions) else None
+
+    def state(self, selection: Selection, revision: int) -> dict[Key, Version]:
+        """What a selection holds at a revision."""
+        found = {}
+        for key in self.by_key:
+            if selection.spans(key):
+                version = self.at(key, revision)
+                if version is not None and selection.keeps(version.value):
+                    found[key] = version
+        return found
+
+    def spans(self, key: Key) -> Iterator[tuple[Span, Version | None]]:
+        """A key's states in order, each with the revisions at which it was the current one."""
+        first, version = self.since, None
+        for change in self.by_key.get(key, ()):
+            yield (first, change.revision - 1), version
+            first = change.revision
+            version = None if change.value is None else Version(change.revision, change.value)
+        yield (first, self.until), version
+
+    def event(self, selection: Selection, change: Change) -> Event | None:
+        """What a watch of a selection is to say of a change: an object that leaves the selection is deleted, with its state
+        before; one that enters it is added."""
+        if not selection.spans(change.key):
+            return None
+        previous = self.before(change)
+        was = previous is not None and selection.keeps(previous.value)
+        if selection.keeps(change.value):
+            return Event("MODIFIED" if was else "ADDED", change.revision, change.key, change.value, previous)
+        if was:
+            assert previous is not None
+            return Event("DELETED", change.revision, change.key, previous.value, previous)
+        return None

@@ -1,0 +1,403 @@
+"""Clients that remember what they asked, what they were told and when.
+
+`Recorder` runs them over HTTP against one server or several. Afterwards it writes a fence into every range, so that it knows
+what every watch is still to deliver, and replays the log from one of the servers: see `settle`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Self
+
+from kcp.testing import Server
+from tests.clients import Address, Answer, Connection
+from tests.histories.model import (
+    BOOKMARK,
+    EXPIRED,
+    Change,
+    Event,
+    Freshness,
+    History,
+    Key,
+    Outcome,
+    Read,
+    Selection,
+    Value,
+    Verb,
+    Version,
+    Watch,
+    Write,
+)
+
+BROKEN: Final = (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+RESOURCES: Final = ("configmaps", "secrets")
+NAMESPACES: Final = ("default", "kube-public")
+COLOURS: Final = ("red", "blue")
+_KINDS: Final = {"configmaps": "ConfigMap", "secrets": "Secret"}
+_STEP: Final = "histories/step"
+_KEPT: Final = "histories/kept"
+_CLUSTER: Final = "kcp.io/cluster"
+_REQUEST_SECONDS: Final = 10.0
+_METHODS: Final = {Verb.CREATE: "POST", Verb.UPDATE: "PUT", Verb.PATCH: "PATCH", Verb.DELETE: "DELETE"}
+_NUMBERED_REASONS: Final = (404, 409)
+
+Place = Callable[[], Address]
+"""Where a server is now: asked before each connection, since a server that is started again may have another port."""
+
+
+def path_of(selection: Selection, **query: str | int) -> str:
+    """The path that reads or watches a selection."""
+    path = f"/clusters/{selection.cluster or '*'}/api/v1"
+    if selection.namespace is not None:
+        path += f"/namespaces/{selection.namespace}"
+    path += f"/{selection.resource}"
+    if selection.name is not None:
+        path += f"/{selection.name}"
+    if selection.colour is not None:
+        query["labelSelector"] = f"colour={selection.colour}"
+    return path + ("?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else "")
+
+
+def version_of(obj: dict[str, Any]) -> Version:
+    """What a history keeps of an object."""
+    meta = obj["metadata"]
+    notes = meta.get("annotations", {})
+    value = Value(notes.get(_STEP, ""), meta.get("labels", {}).get("colour", ""), notes.get(_KEPT, ""), meta["uid"])
+    return Version(int(meta["resourceVersion"]), value)
+
+
+def object_of(key: Key, value: Value) -> dict[str, Any]:
+    """An object with a value."""
+    return {
+        "apiVersion": "v1",
+        "kind": _KINDS[key.resource],
+        "metadata": {
+            "name": key.name,
+            "labels": {"colour": value.colour},
+            "annotations": {_STEP: value.step, _KEPT: value.kept},
+        },
+    }
+
+
+class Client:
+    """One client: a connection at a time, to the next server when one fails; everything it does goes into the history."""
+
+    def __init__(self, name: str, places: Sequence[Place], history: History, turn: int = 0) -> None:
+        self.name = name
+        self.history = history
+        self._places = places
+        self._turn = turn
+        self._connection: Connection | None = None
+        self._steps = 0
+        self.server = ""
+
+    def next_step(self) -> str:
+        """A word that no other write has."""
+        self._steps += 1
+        return f"{self.name}.{self._steps}"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Drop the connection, and take the next server for the next one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.__aexit__(None, None, None)
+        self._turn += 1
+
+    async def connect(self) -> Connection:
+        """The connection, made if there is none."""
+        if self._connection is None:
+            number = self._turn % len(self._places)
+            self.server = f"server {number}"
+            connection = Connection(self._places[number]())
+            await connection.__aenter__()
+            self._connection = connection
+        return self._connection
+
+    async def ask(self, method: str, path: str, body: Any = None, media_type: str = "application/json") -> Answer:
+        """One request. Raises what `BROKEN` names, without a connection left."""
+        try:
+            async with asyncio.timeout(_REQUEST_SECONDS):
+                connection = await self.connect()
+                return await connection.request(method, path, body, media_type=media_type)
+        except BaseException:
+            await self.leave()
+            raise
+
+    async def write(self, verb: Verb, key: Key, value: Value | None, expected: int = 0) -> Write:
+        """One write, recorded."""
+        path = path_of(
+            Selection(key.resource, key.cluster, key.namespace, name=None if verb is Verb.CREATE else key.name)
+        )
+        body = _body(verb, key, value, expected)
+        media_type = "application/merge-patch+json" if verb is Verb.PATCH else "application/json"
+        invoked = time.monotonic()
+        try:
+            answer = await self.ask(_METHODS[verb], path, body, media_type)
+        except BROKEN as error:
+            facts: dict[str, Any] = {"outcome": Outcome.UNKNOWN, "reason": repr(error)}
+        else:
+            facts = _told(verb, answer)
+        write = Write(self.name, verb, key, invoked, time.monotonic(), value=value, expected=expected, **facts)
+        self.history.writes.append(write)
+        return write
+
+    async def read(self, selection: Selection, freshness: Freshness, at: int = 0) -> Read | None:
+        """One get or list, recorded; None when it had no answer."""
+        query: dict[str, str | int] = {}
+        if freshness is Freshness.ANY:
+            query["resourceVersion"] = at
+        elif freshness is Freshness.EXACT:
+            query |= {"resourceVersion": at, "resourceVersionMatch": "Exact"}
+        invoked = time.monotonic()
+        try:
+            answer = await self.ask("GET", path_of(selection, **query))
+        except BROKEN:
+            self.history.failed_reads += 1
+            return None
+        single = selection.name is not None
+        if answer.status != 200 and not (single and answer.status == 404):
+            self.history.failed_reads += 1
+            return None
+        versions, revision = ({}, 0) if answer.status == 404 else _shown(selection, answer.json)
+        read = Read(
+            self.name, self.server, selection, freshness, invoked, time.monotonic(), versions, revision=revision, at=at
+        )
+        self.history.reads.append(read)
+        return read
+
+
+def _body(verb: Verb, key: Key, value: Value | None, expected: int) -> dict[str, Any] | None:
+    if value is None:
+        return {"preconditions": {"resourceVersion": str(expected)}} if expected else None
+    if verb is Verb.PATCH:
+        body: dict[str, Any] = {"metadata": {"labels": {"colour": value.colour}, "annotations": {_STEP: value.step}}}
+    else:
+        body = object_of(key, value)
+    if expected:
+        body["metadata"]["resourceVersion"] = str(expected)
+    return body
+
+
+def _told(verb: Verb, answer: Answer) -> dict[str, Any]:
+    """What an answer says of a write."""
+    if answer.status in (200, 201):
+        content = answer.json
+        if verb is Verb.DELETE:
+            return {"outcome": Outcome.OK, "deleted": content["details"]["uid"]}
+        return {"outcome": Outcome.OK, "answer": version_of(content)}
+    reason = f"{answer.status}"
+    if answer.status in _NUMBERED_REASONS:
+        reason = answer.json["reason"]
+    return {"outcome": Outcome.UNKNOWN if answer.status >= 500 else Outcome.REFUSED, "reason": reason}
+
+
+def _shown(selection: Selection, content: dict[str, Any]) -> tuple[dict[Key, Version], int]:
+    if selection.name is not None:
+        assert selection.cluster is not None
+        assert selection.namespace is not None
+        key = Key(selection.resource, selection.cluster, selection.namespace, selection.name)
+        return {key: version_of(content)}, 0
+    versions = {_key(selection, item): version_of(item) for item in content["items"]}
+    return versions, int(content["metadata"]["resourceVersion"])
+
+
+def _key(selection: Selection, obj: dict[str, Any]) -> Key:
+    meta = obj["metadata"]
+    cluster = selection.cluster or meta["annotations"][_CLUSTER]
+    return Key(selection.resource, cluster, meta["namespace"], meta["name"])
+
+
+class Follower:
+    """A client that watches a selection and resumes where a stream ends, as informers do; each stream is a `Watch`."""
+
+    def __init__(self, client: Client, selection: Selection, since: int, seconds: int = 0) -> None:
+        self._client = client
+        self.selection = selection
+        self.reached = since
+        self._seconds = seconds
+        self.last: Watch | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            end = await self.once()
+            if end == EXPIRED:
+                return
+            await asyncio.sleep(0 if end == "closed" else 0.05)
+
+    def complete(self, revision: int) -> None:
+        """Hold the last stream to have delivered everything up to a revision."""
+        if self.last is not None:
+            self.last.complete_to = revision
+
+    async def once(self) -> str:
+        """One stream; how it ended."""
+        client = self._client
+        watch = Watch(client.name, "", self.selection, self.reached, time.monotonic())
+        query: dict[str, str | int] = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": self.reached}
+        if self._seconds:
+            query["timeoutSeconds"] = self._seconds
+        try:
+            async with asyncio.timeout(_REQUEST_SECONDS):
+                connection = await client.connect()
+                watch.server = client.server
+                await connection.send("GET", path_of(self.selection, **query))
+                status, _ = await connection.head()
+            if status != 200:
+                watch.end = EXPIRED if status == 410 else f"refused with {status}"
+                return watch.end
+            self.last = watch
+            client.history.watches.append(watch)
+            async for line in connection.lines():
+                self._take(watch, json.loads(line))
+            watch.end = watch.end or "closed"
+        except BROKEN as error:
+            watch.end = f"broken: {error!r}"
+        finally:
+            await client.leave()
+        return watch.end
+
+    def _take(self, watch: Watch, content: dict[str, Any]) -> None:
+        obj = content["object"]
+        if content["type"] == "ERROR":
+            watch.end = EXPIRED if obj.get("code") == 410 else f"error {obj}"
+            return
+        revision = int(obj["metadata"]["resourceVersion"])
+        if content["type"] == BOOKMARK:
+            event = Event(BOOKMARK, revision)
+        else:
+            event = Event(content["type"], revision, _key(self.selection, obj), version_of(obj).value)
+        watch.responses.append((event,))
+        self.reached = max(self.reached, revision)
+
+
+class Recorder:
+    """Clients of some servers for the length of an ``async with`` block; on leaving it, the history is complete.
+
+    ``places`` say where the servers are. All objects are in logical clusters that nobody else uses.
+    """
+
+    def __init__(self, places: Sequence[Place], *, clusters: int = 2) -> None:
+        self.places = list(places)
+        self.history = History()
+        run = uuid.uuid4().hex[:8]
+        self.clusters = tuple(f"history-{run}-{number}" for number in range(clusters))
+        self._followers: list[tuple[Follower, asyncio.Task[None]]] = []
+
+    @classmethod
+    def of(cls, *servers: Server) -> Self:
+        """Clients of servers of this test, wherever they are started again."""
+        return cls([lambda server=server: Address.of(server) for server in servers])  # type: ignore[misc]
+
+    def client(self, name: str, turn: int = 0) -> Client:
+        """A client whose operations go into the history."""
+        return Client(name, self.places, self.history, turn)
+
+    def follow(self, name: str, selection: Selection, turn: int = 0, *, seconds: int = 0) -> None:
+        """Watch a selection from the history's beginning to its end; with ``seconds`` no stream is longer than that."""
+        follower = Follower(self.client(name, turn), selection, self.history.since, seconds)
+        self._followers.append((follower, asyncio.create_task(follower.run())))
+
+    async def __aenter__(self) -> Self:
+        async with self.client("first") as client:
+            answer = await client.ask("GET", path_of(Selection(RESOURCES[0], self.clusters[0])))
+            assert answer.status == 200, answer
+            self.history.since = int(answer.json["metadata"]["resourceVersion"])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                await self.settle()
+        finally:
+            for _, task in self._followers:
+                task.cancel()
+            outcomes = await asyncio.gather(*(task for _, task in self._followers), return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, Exception) and kind is None:
+                    raise outcome
+
+    async def traffic(self, seconds: float, clients: int = 8, seed: int = 1) -> None:
+        """Mixed traffic: see `tests.histories.traffic`."""
+        from tests.histories.traffic import run
+
+        await run(self, seconds, clients, seed)
+
+    async def settle(self, seconds: float = 30.0) -> None:
+        """Write fences, replay the log, and wait until the followers have delivered everything up to the fences.
+
+        A follower that does not get there is recorded as one that should have. Raises TimeoutError when the servers
+        take no write or replay nothing for ``seconds``.
+        """
+        fences: dict[tuple[str, str, str, str], int] = {}
+        async with asyncio.timeout(seconds), self.client("fence") as client:
+            for resource in RESOURCES:
+                for cluster in self.clusters:
+                    for namespace in NAMESPACES:
+                        for colour in COLOURS:
+                            place = (resource, cluster, namespace, colour)
+                            fences[place] = await self._fence(client, *place)
+        self.history.until = max(fences.values())
+        async with asyncio.timeout(seconds):
+            for resource in RESOURCES:
+                await self._replay(resource, max(fence for place, fence in fences.items() if place[0] == resource))
+        self.history.log.sort(key=lambda change: change.revision)
+        await self._drain(fences, seconds)
+
+    async def _fence(self, client: Client, resource: str, cluster: str, namespace: str, colour: str) -> int:
+        while True:
+            step = client.next_step()
+            key = Key(resource, cluster, namespace, step)
+            write = await client.write(Verb.CREATE, key, Value(step, colour, step))
+            if write.answer is not None:
+                return write.answer.revision
+            await asyncio.sleep(0.1)
+
+    async def _replay(self, resource: str, fence: int) -> None:
+        history = History()
+        client = Client("replay", self.places, history)
+        follower = Follower(client, Selection(resource), self.history.since)
+        task = asyncio.create_task(follower.run())
+        while follower.reached < fence:
+            assert not task.done(), [watch.end for watch in history.watches]
+            await asyncio.sleep(0.02)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        for watch in history.watches:
+            for event in (event for response in watch.responses for event in response):
+                if event.key is not None and event.key.cluster in self.clusters and event.revision <= fence:
+                    value = None if event.kind == "DELETED" else event.value
+                    self.history.log.append(Change(event.revision, event.key, value))
+
+    async def _drain(self, fences: dict[tuple[str, str, str, str], int], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for follower, task in self._followers:
+            wanted = follower.selection
+            last = max(
+                fence
+                for (resource, cluster, namespace, colour), fence in fences.items()
+                if resource == wanted.resource
+                and wanted.cluster in (None, cluster)
+                and wanted.namespace in (None, namespace)
+                and wanted.colour in (None, colour)
+            )
+            while follower.reached < last and time.monotonic() < deadline and not task.done():
+                await asyncio.sleep(0.02)
+            follower.complete(last)

@@ -1,0 +1,167 @@
+"""Right histories out of a model: clients of one log that takes operations one at a time, at some moment between their
+invocation and their return. What the checker says of these must be nothing."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from tests.histories.log import Log
+from tests.histories.model import (
+    BOOKMARK,
+    Change,
+    Event,
+    Freshness,
+    History,
+    Key,
+    Outcome,
+    Read,
+    Selection,
+    Value,
+    Verb,
+    Version,
+    Watch,
+    Write,
+)
+
+COLOURS = ("red", "blue")
+CLIENTS = 4
+
+
+@dataclass
+class _Pending:
+    """An operation under way: first taken by the log, then answered."""
+
+    client: str
+    plan: dict[str, Any]
+    invoked: float
+    facts: dict[str, Any] | None = None
+
+
+class Simulation:
+    """One run; `history` is complete after `run`."""
+
+    def __init__(self, seed: int, *, keys: int = 3, operations: int = 60) -> None:
+        self._dice = random.Random(seed)
+        self._keys = [Key("configmaps", f"cluster-{index % 2}", "default", f"n{index // 2}") for index in range(keys)]
+        self._left = operations
+        self._state: dict[Key, Version] = {}
+        self._seen: dict[Key, list[Version]] = {}
+        self._clock = 0.0
+        self._steps = 0
+        self.history = History(since=10, until=10)
+
+    @property
+    def _revision(self) -> int:
+        return self.history.until
+
+    def run(self) -> History:
+        """Operations that overlap in every way, then watches over the log that they made."""
+        busy: dict[str, _Pending] = {}
+        while self._left or busy:
+            self._clock += 1.0
+            client = f"c{self._dice.randrange(CLIENTS)}"
+            pending = busy.get(client)
+            if pending is None:
+                if self._left:
+                    self._left -= 1
+                    busy[client] = _Pending(client, self._plan(client), self._clock)
+            elif pending.facts is None:
+                pending.facts = self._take(pending)
+            else:
+                del busy[client]
+                self._answer(pending)
+        log = Log(self.history)
+        for number in range(6):
+            self.history.watches.append(self._watch(number, log))
+        return self.history
+
+    def _plan(self, client: str) -> dict[str, Any]:
+        dice = self._dice
+        key = dice.choice(self._keys)
+        what = dice.choice((*Verb, Verb.UPDATE, Verb.PATCH, "get", "list", "stale get", "stale list", "exact list"))
+        if isinstance(what, Verb) and key not in self._state and dice.random() < 0.8:
+            what = Verb.CREATE
+        elif what is Verb.CREATE and dice.random() < 0.7:
+            what = Verb.UPDATE
+        if not isinstance(what, Verb):
+            colour = dice.choice((None, *COLOURS))
+            single = what.endswith("get")
+            selection = Selection(
+                key.resource, key.cluster, key.namespace, None if single else colour, key.name if single else None
+            )
+            freshness = {"s": Freshness.ANY, "e": Freshness.EXACT}.get(what[0], Freshness.LATEST)
+            return {"selection": selection, "freshness": freshness}
+        self._steps += 1
+        step = f"{client}.{self._steps}"
+        value = None if what is Verb.DELETE else Value(step, dice.choice(COLOURS), step)
+        seen = self._seen.get(key)
+        pinned = seen and (what is Verb.UPDATE or (what is Verb.DELETE and dice.random() < 0.5))
+        return {"verb": what, "key": key, "value": value, "expected": seen[-1].revision if pinned and seen else 0}
+
+    def _take(self, pending: _Pending) -> dict[str, Any]:
+        plan = pending.plan
+        if "verb" not in plan:
+            return self._read(plan)
+        lost = self._dice.random()
+        if lost < 0.05:
+            return {"outcome": Outcome.UNKNOWN}
+        facts = self._write(plan["verb"], plan["key"], plan["value"], plan["expected"])
+        return {"outcome": Outcome.UNKNOWN} if lost < 0.1 else facts
+
+    def _write(self, verb: Verb, key: Key, value: Value | None, expected: int) -> dict[str, Any]:
+        there = self._state.get(key)
+        if verb is Verb.CREATE and there is not None:
+            return {"outcome": Outcome.REFUSED, "reason": "AlreadyExists"}
+        if verb is not Verb.CREATE and there is None:
+            return {"outcome": Outcome.REFUSED, "reason": "NotFound"}
+        if there is not None and expected not in (0, there.revision):
+            return {"outcome": Outcome.REFUSED, "reason": "Conflict"}
+        self.history.until += 1
+        if value is None:
+            assert there is not None
+            del self._state[key]
+            self.history.log.append(Change(self._revision, key, None))
+            return {"outcome": Outcome.OK, "deleted": there.value.uid}
+        value = value._replace(uid=there.value.uid if there else f"uid-{self._revision}")
+        if verb is Verb.PATCH:
+            assert there is not None
+            value = value._replace(kept=there.value.kept)
+        self._state[key] = Version(self._revision, value)
+        self._seen.setdefault(key, []).append(self._state[key])
+        self.history.log.append(Change(self._revision, key, value))
+        return {"outcome": Outcome.OK, "answer": self._state[key]}
+
+    def _read(self, plan: dict[str, Any]) -> dict[str, Any]:
+        selection, freshness = plan["selection"], plan["freshness"]
+        at = self._dice.randint(self.history.since, self._revision) if freshness is Freshness.EXACT else 0
+        log = Log(self.history)
+        revision = at or self._revision
+        versions = log.state(selection, revision)
+        return {"versions": versions, "revision": 0 if selection.name else revision, "at": at}
+
+    def _answer(self, pending: _Pending) -> None:
+        assert pending.facts is not None
+        times = {"invoked": pending.invoked, "returned": self._clock}
+        if "verb" in pending.plan:
+            self.history.writes.append(Write(pending.client, **pending.plan, **times, **pending.facts))
+        else:
+            self.history.reads.append(Read(pending.client, "server", **pending.plan, **times, **pending.facts))
+
+    def _watch(self, number: int, log: Log) -> Watch:
+        dice = self._dice
+        key = dice.choice(self._keys)
+        selection = Selection(key.resource, dice.choice((None, key.cluster)), None, dice.choice((None, *COLOURS)))
+        since = dice.randint(self.history.since, self._revision)
+        watch = Watch(f"w{number}", "server", selection, since)
+        last = dice.randint(since, self._revision)
+        for change in log.between(since, last):
+            event = log.event(selection, change)
+            if event is not None:
+                watch.responses.append((event,))
+            if dice.random() < 0.2:
+                watch.responses.append((Event(BOOKMARK, change.revision),))
+        if dice.random() < 0.5:
+            watch.complete_to = last
+        return watch

@@ -1,0 +1,80 @@
+"""Real servers under mixed traffic, killed in the midst of it: the checker finds nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kcp.server import watches
+from kcp.testing import Server
+from tests.conftest import Report
+from tests.distributed.conftest import StartServers, etcd, start_servers
+from tests.histories import History, Recorder, check
+from tests.histories.model import BOOKMARK, Outcome
+from tests.store.etcd.cluster import EtcdCluster
+
+__all__ = ["etcd", "start_servers"]  # fixtures
+
+
+async def recorded(servers: list[Server], seconds: float, *harms: Callable[[], None], clients: int = 8) -> History:
+    """The history of some seconds of traffic, with harm done at even distances in them."""
+    async with Recorder.of(*servers) as recorder:
+        traffic = asyncio.create_task(recorder.traffic(seconds, clients, seed=1))
+        for harm in harms:
+            await asyncio.sleep(seconds / (len(harms) + 1))
+            await asyncio.to_thread(harm)
+        await traffic
+    return recorder.history
+
+
+def verify(history: History, what: str, measured: Report) -> None:
+    """No violations, and enough done that this means something."""
+    start = time.perf_counter()
+    assert check(history) == []
+    measured(f"histories: {what}: {history.summary()}; 0 violations, checked in {time.perf_counter() - start:.1f} s")
+    outcomes = {write.outcome for write in history.writes}
+    assert {Outcome.OK, Outcome.REFUSED} <= outcomes
+    assert len(history.log) > 100
+    assert sum(len(watch.responses) for watch in history.watches) > len(history.log)
+
+
+def kill_and_start_again(server: Server) -> None:
+    os.kill(server.process_id, signal.SIGKILL)
+    server.stop()
+    server.start()
+
+
+def test_a_server_on_sqlite_that_is_killed_twice(tmp_path: Path, measured: Report) -> None:
+    with Server(root_directory=tmp_path, in_process=False) as server:
+        harm = (lambda: kill_and_start_again(server),) * 2
+        history = asyncio.run(recorded([server], 6, *harm))
+    verify(history, "SQLite, killed twice", measured)
+    assert any(watch.end.startswith("broken") for watch in history.watches)
+
+
+def test_bookmarks_under_load(monkeypatch: pytest.MonkeyPatch, measured: Report) -> None:
+    monkeypatch.setattr(watches, "BOOKMARK_INTERVAL", 0.05)
+    with Server() as server:
+        history = asyncio.run(recorded([server], 4))
+    verify(history, "bookmarks every 50 ms", measured)
+    marks = [event for watch in history.watches for (event,) in watch.responses if event.kind == BOOKMARK]
+    assert len(marks) > 50
+
+
+def test_three_servers_on_etcd_of_which_some_are_killed(
+    start_servers: StartServers, etcd: EtcdCluster, measured: Report
+) -> None:
+    servers = start_servers(3)
+
+    def kill_member() -> None:
+        etcd.members[0].kill()
+        etcd.members[0].start()
+
+    history = asyncio.run(recorded(servers, 8, lambda: kill_and_start_again(servers[0]), kill_member, clients=9))
+    verify(history, "three servers on etcd, one and an etcd member killed", measured)
