@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import subprocess
+from collections.abc import Container
 from pathlib import Path
 
 import pytest
@@ -114,13 +115,14 @@ async def load(server: Server, ledger: Ledger, observers: list[Observer], second
     await asyncio.gather(*work)
 
 
-async def found_now(connection: Connection) -> tuple[dict[Key, State], int]:
-    """All objects by key, and the newest revision of the lists."""
+async def found_now(connection: Connection, clusters: Container[str] | None = None) -> tuple[dict[Key, State], int]:
+    """All objects by key, or those of some logical clusters, and the newest revision of the lists."""
     found, revision = {}, 0
     for resource, path in ACROSS.items():
         answer = await connection.request("GET", path)
         assert answer.status == 200, answer
-        found |= {key_of(resource, item): state_of(item) for item in answer.json["items"]}
+        keys = ((key_of(resource, item), item) for item in answer.json["items"])
+        found |= {key: state_of(item) for key, item in keys if clusters is None or key.cluster in clusters}
         revision = max(revision, int(answer.json["metadata"]["resourceVersion"]))
     return found, revision
 

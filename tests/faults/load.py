@@ -7,6 +7,7 @@ unknown can be sent again, to any server, until it is known: what is refused or 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import time
@@ -17,15 +18,22 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.clients import Address, Answer, Connection, config_map
-from tests.crash.ledger import Key, Ledger, Observer, State, state_of
+from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
 from tests.crash.test_killing_under_load import ACROSS, CLUSTERS, COLLECTIONS, found_now, prepare
 from tests.faults.table import Line
+from tests.histories import Recorder, check
+from tests.histories.model import History, Outcome, Selection
+from tests.histories.recorder import RESOURCES as RECORDED
+from tests.histories.traffic import Worker as Mixed
 
 BROKEN = (OSError, EOFError)
 OBJECTS_OF_A_WRITER = 6
 PATIENCE = 30.0
 """Seconds after which a request without an answer is a violation."""
+RECORDED_CLIENTS = 3
+"""Clients whose operations are recorded and checked for linearizability, beside the others."""
 _PAUSE = 0.05
+_STRETCH = 0.5
 _REFUSALS = (429, 500, 503, 504)
 _MERGE = "application/merge-patch+json"
 
@@ -258,6 +266,7 @@ class Load:
     def __init__(self, addresses: list[Address], writers: int = 8) -> None:
         self.addresses = addresses
         self.story = Story()
+        self.history = History()
         self.writers = [Writer(number, self.story, addresses) for number in range(writers)]
         self.observers: list[tuple[int, Observer]] = []
         self.health = [Health(server) for server in range(len(addresses))]
@@ -268,16 +277,28 @@ class Load:
     async def running(self) -> AsyncIterator[None]:
         """Load inside the block; afterwards the account is compared with what every server shows."""
         first = await prepare(self.addresses[0])
-        self.observers = [
-            (server, Observer(resource, first)) for server in range(len(self.addresses)) for resource in COLLECTIONS
-        ]
+        servers = range(len(self.addresses))
+        self.observers = [(server, Observer(resource, first)) for server in servers for resource in COLLECTIONS]
         writing = [asyncio.create_task(writer.run(self._stop)) for writer in self.writers]
         watching = [asyncio.create_task(self._observe(server, observer)) for server, observer in self.observers]
         asking = [asyncio.create_task(health.run(self.addresses, self._end)) for health in self.health]
         asking += [asyncio.create_task(self._read(server)) for server in range(len(self.addresses))]
         try:
-            yield
-            self._stop.set()
+            async with Recorder(
+                [lambda server=server: self.addresses[server] for server in servers], clusters=1
+            ) as recorder:  # type: ignore[misc]
+                self.history = recorder.history
+                for server, resource in itertools.product(servers, RECORDED):
+                    recorder.follow(
+                        f"follower of {resource} at {server}", Selection(resource, recorder.clusters[0]), server
+                    )
+                recording = [asyncio.create_task(self._record(recorder, number)) for number in range(RECORDED_CLIENTS)]
+                try:
+                    yield
+                finally:
+                    self._stop.set()
+                    await asyncio.gather(*recording)
+            self.story.problems += [f"history: {violation}" for violation in check(recorder.history)]
             await self.until("every write's outcome", lambda: all(task.done() for task in writing))
             await asyncio.gather(*writing)
             await self.check()
@@ -291,6 +312,14 @@ class Load:
         for task in watching:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+
+    async def _record(self, recorder: Recorder, number: int) -> None:
+        """A client's mixed operations, in stretches, until told to stop."""
+        turn = 0
+        while not self._stop.is_set():
+            turn += 1
+            end = time.monotonic() + _STRETCH
+            await Mixed(recorder, f"recorded{number}-{turn}", number, turn, end).run()
 
     async def _observe(self, server: int, observer: Observer) -> None:
         while True:
@@ -310,7 +339,10 @@ class Load:
                         if event["type"] == "ERROR":
                             observer.problems.append(f"a watch from {observer.last} ended with {event['object']}")
                             return
-                        observer.take(event)
+                        if event["type"] == "BOOKMARK" or key_of("", event["object"]).cluster in CLUSTERS:
+                            observer.take(event)
+                        else:  # of the recorded clients
+                            observer.last = int(event["object"]["metadata"]["resourceVersion"])
             except BROKEN:
                 await asyncio.sleep(_PAUSE)
 
@@ -383,7 +415,7 @@ class Load:
         found: dict[Key, State] = {}
         for server, address in enumerate(self.addresses):
             async with Connection(address) as connection:
-                found, revision = await found_now(connection)
+                found, revision = await found_now(connection, CLUSTERS)
             self.story.problems += [f"server {server}: {problem}" for problem in ledger.compare(found)]
             if revision < ledger.revision:
                 self.story.problems.append(f"server {server} shows revision {revision} after {ledger.revision}")
@@ -412,7 +444,9 @@ class Load:
     def checked(self) -> int:
         """How many answers and events have been looked at."""
         events = sum(len(seen) for _, observer in self.observers for seen in observer.seen.values())
-        return len(self.story.asked) + events
+        history = self.history
+        events += sum(len(watch.responses) for watch in history.watches)
+        return len(self.story.asked) + len(history.writes) + len(history.reads) + events
 
     def names_in_problems(self) -> list[str]:
         """The objects that problems are about."""
@@ -425,17 +459,9 @@ class Load:
         story = self.story
         assert story.problems == [], self.summary()
         assert [health.deaths for health in self.health] == [[] for _ in self.health]
-        refused = sum(story.refusals.values())
-        return Line(
-            fault,
-            injected,
-            story.ledger.acknowledged,
-            refused,
-            self.checked,
-            len(story.problems),
-            max(recoveries),
-            note,
-        )
+        refused = sum(story.refusals.values()) + sum(write.reason.startswith("5") for write in self.history.writes)
+        done = story.ledger.acknowledged + sum(write.outcome is Outcome.OK for write in self.history.writes)
+        return Line(fault, injected, done, refused, self.checked, len(story.problems), max(recoveries), note)
 
     def summary(self) -> str:
         """In one line, for messages."""

@@ -248,7 +248,26 @@ class EtcdStore:
         await asyncio.shield(self._next_question)
 
     async def _ask(self) -> None:
-        """Ask for the last write's revision, and have the next question asked after that."""
+        """Ask for the last write's revision, and have the next question asked after that.
+
+        Where etcd has not answered for so long, those who came meanwhile are told so too: nobody waits for two questions.
+        """
+        failure: StoreUnavailableError | None = None
+        try:
+            await self._ask_once()
+        except StoreUnavailableError as error:
+            self._problem = str(error)
+            failure = error
+            raise
+        finally:
+            waiters, self._next_question, self._question = self._next_question, None, None
+            if waiters is not None and failure is not None:
+                waiters.set_exception(failure)
+            elif waiters is not None:
+                self._question = self._loop.create_task(self._ask())
+                self._question.add_done_callback(lambda task: _pass_on(task, waiters))
+
+    async def _ask_once(self) -> None:
         try:
             async with asyncio.timeout(_CATCH_UP_SECONDS):
                 answer = await self._client.repeatedly(
@@ -258,16 +277,10 @@ class EtcdStore:
                 await self._reach(answer.kvs[0].mod_revision + self._offset if answer.kvs else 0)
                 self._in_step_at, self._problem = asked, ""
         except TimeoutError as error:
-            self._problem = f"the local copy stays behind etcd ({self._feed.problem or 'it follows slowly'})"
-            raise StoreUnavailableError(self._problem) from error
-        except (RefusedError, StoreUnavailableError) as error:
-            self._problem = str(error)
-            raise StoreUnavailableError(self._problem) from error
-        finally:
-            waiters, self._next_question, self._question = self._next_question, None, None
-            if waiters is not None:
-                self._question = self._loop.create_task(self._ask())
-                self._question.add_done_callback(lambda task: _pass_on(task, waiters))
+            why = self._feed.problem or "it follows slowly"
+            raise StoreUnavailableError(f"the local copy stays behind etcd ({why})") from error
+        except RefusedError as error:
+            raise StoreUnavailableError(str(error)) from error
 
     async def _reach(self, revision: int) -> None:
         """Wait until events up to a revision have been handed out."""
