@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -82,6 +84,35 @@ def test_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
         load, recoveries = harmed(server, lambda: shim.set(sync_error=errno.EIO), lambda: shim.set(sync_error=0))
     record(load.line("fsync returns EIO", ROUNDS, recoveries, "reads go on"))
     assert messages(load) == {unavailable("disk I/O error: Input/output error")}
+
+
+def test_a_kill_while_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
+    """What lies in the file unsynced may be there after the kill or not; what was acknowledged is."""
+    server = HarmedServer(tmp_path, shim.prefix)
+
+    async def kill(load: Load) -> float:
+        await load.more_writes(100)
+        refused = load.story.refusals.total()
+        shim.set(sync_error=errno.EIO)
+        await load.until("refusals", lambda: load.story.refusals.total() > refused + 10)
+        os.kill(server.process_id, signal.SIGKILL)
+        shim.set(sync_error=0)
+        mended = time.monotonic()
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+        load.addresses[:] = [Address.of(server)]
+        return await load.recovery(mended)
+
+    async def work() -> tuple[Load, list[float]]:
+        load = Load([Address.of(server)])
+        async with load.running():
+            recoveries = [await kill(load) for _ in range(ROUNDS)]
+            await load.more_writes(100)
+        return load, recoveries
+
+    with server:
+        load, recoveries = asyncio.run(work())
+    record(load.line("fsync returns EIO, and then kill -9", ROUNDS, recoveries, "with the start"))
 
 
 def test_fsync_is_slow(shim: Shim, tmp_path: Path, record: Record) -> None:

@@ -91,7 +91,7 @@ async def _open_etcd(configuration: Configuration) -> Storage:
         raise ConfigurationError(f"--etcd-servers: {error}") from error
     except StoreUnavailableError as error:
         raise ConfigurationError(f"cannot use etcd at {', '.join(configuration.etcd_servers)}: {error}") from error
-    return Storage(store, store.statistics, {"etcd": store.problem}, store)
+    return Storage(store, store.statistics, {"etcd": store.problem, "disk": store.disk_problem}, store)
 
 
 _NO_GRPC: Final = "--etcd-servers needs gRPC: pip install 'kcp-apiserver[etcd]'"

@@ -230,6 +230,10 @@ class EtcdStore:
             return None
         return f"not in step with etcd for {late:.0f} s: {self._feed.problem or self._problem or 'no answer'}"
 
+    def disk_problem(self) -> str | None:
+        """Why the local copy cannot be written; None when all is well."""
+        return self._replica.problem()
+
     # being current
 
     async def catch_up(self) -> None:
@@ -277,7 +281,7 @@ class EtcdStore:
                 await self._reach(answer.kvs[0].mod_revision + self._offset if answer.kvs else 0)
                 self._in_step_at, self._problem = asked, ""
         except TimeoutError as error:
-            why = self._feed.problem or "it follows slowly"
+            why = self.disk_problem() or self._feed.problem or "it follows slowly"
             raise StoreUnavailableError(f"the local copy stays behind etcd ({why})") from error
         except RefusedError as error:
             raise StoreUnavailableError(str(error)) from error
@@ -340,7 +344,7 @@ class EtcdStore:
                     pass
                 return revision
         except TimeoutError as error:
-            why = self._feed.problem or self._problem or "no answer in time"
+            why = self.disk_problem() or self._feed.problem or self._problem or "no answer in time"
             raise StoreUnavailableError(f"etcd is not available: {why}") from error
         except RefusedError as error:
             raise StoreUnavailableError(f"etcd refuses the write: {error}") from error
