@@ -441,18 +441,17 @@ class Load:
             await asyncio.sleep(0.02)
 
     @property
+    def watches_stayed_open(self) -> bool:
+        """Whether no watch had to be opened anew."""
+        return all(observer.connections == 1 for _, observer in self.observers)
+
+    @property
     def checked(self) -> int:
         """How many answers and events have been looked at."""
         events = sum(len(seen) for _, observer in self.observers for seen in observer.seen.values())
         history = self.history
         events += sum(len(watch.responses) for watch in history.watches)
         return len(self.story.asked) + len(history.writes) + len(history.reads) + events
-
-    def names_in_problems(self) -> list[str]:
-        """The objects that problems are about."""
-        return sorted(
-            {key.name for key in self.story.ledger.states if any(key.name in each for each in self.story.problems)}
-        )
 
     def line(self, fault: str, injected: int, recoveries: Sequence[float], note: str = "") -> Line:
         """What the fault table says. Raises AssertionError when something promised was not so."""

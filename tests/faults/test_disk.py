@@ -48,6 +48,7 @@ def harmed(server: Server, bring: Callable[[], None], mend: Callable[[], None]) 
         async with load.running():
             recoveries = [await refuse_for_a_while(load, bring, mend) for _ in range(ROUNDS)]
             await load.more_writes(100)
+        assert load.watches_stayed_open
         return load, recoveries
 
     return asyncio.run(work())
@@ -141,8 +142,9 @@ def test_fsync_is_slow(shim: Shim, tmp_path: Path, record: Record) -> None:
     record(load.line(f"fsync takes {delay:.1f} s", ROUNDS, [0.0], f"{shared:.0f} writes share one, {rate:.0f}/s"))
 
 
-def test_a_start_on_a_read_only_disk(disk: Disk, record: Record) -> None:
-    """The server ends with one clear line; when the disk is mended it starts, and has everything."""
+def refused_start(disk: Disk, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, str, float]:
+    """A server that finds its disk harmed ends; when the disk is mended it starts, with everything. What it said, and how long
+    the start took."""
     server = HarmedServer(disk.outside, disk.prefix, inside=disk.inside)
 
     async def work(load: Load) -> None:
@@ -152,15 +154,29 @@ def test_a_start_on_a_read_only_disk(disk: Disk, record: Record) -> None:
     with server:
         load = Load([Address.of(server)])
         asyncio.run(work(load))
-    disk.remount("ro")
+    bring()
     ended = subprocess.run(server.command, capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode != 0
-    refusal = f"kcp: cannot write to {disk.inside}/data: Read-only file system; choose another with --root-directory"
-    assert ended.stderr.splitlines() == [refusal]
-    disk.remount("rw")
+    (said,) = ended.stderr.splitlines()
+    mend()
     began = time.monotonic()
     with server:
         recovery = time.monotonic() - began
         load.addresses[:] = [Address.of(server)]
         asyncio.run(load.check_ledger())
+    return load, said, recovery
+
+
+def test_a_start_on_a_read_only_disk(disk: Disk, record: Record) -> None:
+    load, said, recovery = refused_start(disk, lambda: disk.remount("ro"), lambda: disk.remount("rw"))
+    assert (
+        said == f"kcp: cannot write to {disk.inside}/data: Read-only file system; choose another with --root-directory"
+    )
     record(load.line("start on a read-only file system", 1, [recovery], "ends with one line; then a restart"))
+
+
+def test_a_start_on_a_full_disk(disk: Disk, record: Record) -> None:
+    load, said, recovery = refused_start(disk, disk.fill, disk.free)
+    why = "disk I/O error; no space is left on the disk: make room, and start again"
+    assert said == f"kcp: {disk.inside}/data/kcp.db cannot be opened: {why}"
+    record(load.line("start on a full disk", 1, [recovery], "ends with one line; then a restart"))

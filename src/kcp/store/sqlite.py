@@ -84,7 +84,7 @@ def open_store(
             connection.close(force=True)
         lock.release()
         if isinstance(error, apsw.Error):
-            raise StoreUnavailableError(f"{path} cannot be opened: {error}") from error
+            raise StoreUnavailableError(tables.unopened(path, error)) from error
         raise
 
 

@@ -8,6 +8,7 @@ the revision shifted left by ten bits, plus the number of the change within its 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,6 +74,10 @@ RELAXED_SKIP: Final = 1 << 24
 RESTORED_SKIP: Final = 1 << 30
 
 
+_ROOM: Final = 1 << 16
+"""Bytes that SQLite needs at least to open a file."""
+
+
 class NewerFormatError(Exception):
     """The file was written by a newer version of the server."""
 
@@ -91,6 +96,12 @@ def connect(path: Path, *, cache_kilobytes: int, writable: bool) -> apsw.Connect
     if not writable:
         connection.execute("PRAGMA query_only = 1")
     return connection
+
+
+def unopened(path: Path, error: apsw.Error) -> str:
+    """Why the file cannot be opened. That the disk is full is just an I/O error to SQLite in some places."""
+    full = isinstance(error, apsw.FullError) or shutil.disk_usage(path.parent).free < _ROOM
+    return f"{path} cannot be opened: {error}{'; no space is left on the disk: make room, and start again' if full else ''}"
 
 
 def prepare(connection: apsw.Connection, path: Path, *, relaxed: bool) -> None:

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from kcp.store.etcd.client import Connection
 from kcp.store.etcd.store import Options
@@ -139,6 +139,21 @@ class EtcdCluster:
             ]
             lines.append(f"{member.name} at revision {answer['header']['revision']}: {held}")
         return "\n".join(lines)
+
+    def agree(self) -> bool:
+        """Whether the members hold the same history, up to the newest revision that all have; true where etcdctl is missing."""
+        program = binary("etcdctl")
+        if program is None:
+            return True
+
+        def answers(*more: str) -> list[dict[str, Any]]:
+            command = [program, "--endpoints", ",".join(self.urls), "endpoint", "hashkv", "-w", "json", *more]
+            environment = {**os.environ, "ETCDCTL_API": "3"}
+            shown = subprocess.run(command, capture_output=True, env=environment, check=True)
+            return [each["HashKV"] for each in json.loads(shown.stdout)]
+
+        revision = min(each["header"]["revision"] for each in answers())
+        return len({each["hash"] for each in answers("--rev", str(revision))}) == 1
 
     @property
     def urls(self) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def open_replica(path: Path, origin: int, *, cache_kilobytes: int = 8192, buffer
             connection.close(force=True)
         lock.release()
         if isinstance(error, apsw.Error):
-            raise StoreUnavailableError(f"{path} cannot be opened: {error}") from error
+            raise StoreUnavailableError(tables.unopened(path, error)) from error
         raise
 
 
