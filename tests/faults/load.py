@@ -34,6 +34,8 @@ RECORDED_CLIENTS = 3
 """Clients whose operations are recorded and checked for linearizability, beside the others."""
 _PAUSE = 0.05
 _STRETCH = 0.5
+_STAY = 50
+"""Writes of a client before it goes to the next server, so that one that came back gets some again."""
 _REFUSALS = (429, 500, 503, 504)
 _MERGE = "application/merge-patch+json"
 
@@ -128,13 +130,15 @@ class Writer:
         self.wanted: Write | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Write as fast as it is answered, on the next server when one breaks off; ends with nothing in doubt."""
+        """Write as fast as it is answered, on the next server after a while or a break; ends with nothing in doubt."""
         turn = self._number
         while not stop.is_set() or self.wanted is not None:
             server = turn % len(self._addresses)
             try:
-                async with asyncio.timeout(None) as bound, Connection(self._addresses[server]) as connection:
-                    while not stop.is_set() or self.wanted is not None:
+                async with asyncio.timeout(PATIENCE) as bound, Connection(self._addresses[server]) as connection:
+                    for _ in range(_STAY):
+                        if stop.is_set() and self.wanted is None:
+                            return
                         bound.reschedule(asyncio.get_running_loop().time() + PATIENCE)
                         await self._step(connection, server)
             except TimeoutError:
