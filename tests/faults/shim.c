@@ -16,6 +16,7 @@ struct control {
     int64_t sync_delay;    /* milliseconds before fsync and fdatasync */
     int64_t sync_error;    /* errno of fsync and fdatasync, after which the data is not synced */
     int64_t write_error;   /* errno of whatever changes a regular file */
+    int64_t read_error;    /* errno of reading from a regular file at a place */
     int64_t syncs;         /* how often something was synced */
     int64_t injected;      /* how many calls were made to fail */
 };
@@ -43,9 +44,9 @@ static int refused(int64_t error) {
     return 1;
 }
 
-static int regular(int file) {
+static int fails(int file, int64_t error) {
     struct stat found;
-    return control->write_error && fstat(file, &found) == 0 && S_ISREG(found.st_mode);
+    return error && fstat(file, &found) == 0 && S_ISREG(found.st_mode) && refused(error);
 }
 
 static int sync_fails(void) {
@@ -58,17 +59,19 @@ static int sync_fails(void) {
 int fsync(int file) { REAL(fsync); return sync_fails() ? -1 : real(file); }
 int fdatasync(int file) { REAL(fdatasync); return sync_fails() ? -1 : real(file); }
 
-#define FAILING(name, type, parameters, arguments) \
+#define FAILING(name, error, type, parameters, arguments) \
     type name parameters { \
         REAL(name); \
-        return regular(file) && refused(control->write_error) ? -1 : real arguments; \
+        return fails(file, control->error) ? -1 : real arguments; \
     }
 
-FAILING(write, ssize_t, (int file, const void *data, size_t size), (file, data, size))
-FAILING(pwrite, ssize_t, (int file, const void *data, size_t size, off_t at), (file, data, size, at))
-FAILING(pwrite64, ssize_t, (int file, const void *data, size_t size, off64_t at), (file, data, size, at))
-FAILING(ftruncate, int, (int file, off_t size), (file, size))
-FAILING(ftruncate64, int, (int file, off64_t size), (file, size))
+FAILING(write, write_error, ssize_t, (int file, const void *data, size_t size), (file, data, size))
+FAILING(pwrite, write_error, ssize_t, (int file, const void *data, size_t size, off_t at), (file, data, size, at))
+FAILING(pwrite64, write_error, ssize_t, (int file, const void *data, size_t size, off64_t at), (file, data, size, at))
+FAILING(pread, read_error, ssize_t, (int file, void *data, size_t size, off_t at), (file, data, size, at))
+FAILING(pread64, read_error, ssize_t, (int file, void *data, size_t size, off64_t at), (file, data, size, at))
+FAILING(ftruncate, write_error, int, (int file, off_t size), (file, size))
+FAILING(ftruncate64, write_error, int, (int file, off64_t size), (file, size))
 
 int clock_gettime(clockid_t clock, struct timespec *found) {
     REAL(clock_gettime);

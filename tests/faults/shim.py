@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 _SOURCE = Path(__file__).with_name("shim.c")
-_FIELDS = ("clock_offset", "sync_delay", "sync_error", "write_error", "syncs", "injected")
+_FIELDS = ("clock_offset", "sync_delay", "sync_error", "write_error", "read_error", "syncs", "injected")
 
 
 class Shim:
@@ -35,7 +35,7 @@ class Shim:
         return ["env", f"LD_PRELOAD={self._library}", f"FAULTS_CONTROL={self._file}"]
 
     def set(self, **values: int) -> None:
-        """``clock_offset`` (seconds), ``sync_delay`` (milliseconds), ``sync_error`` and ``write_error`` (errno), from now on."""
+        """``clock_offset`` (seconds), ``sync_delay`` (milliseconds), ``sync_error``, ``write_error``, ``read_error`` (errno)."""
         for name, value in values.items():
             struct.pack_into("=q", self._control, 8 * _FIELDS.index(name), value)
 

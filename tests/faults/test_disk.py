@@ -87,6 +87,32 @@ def test_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
     assert messages(load) == {unavailable("disk I/O error: Input/output error")}
 
 
+def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Record) -> None:
+    """What is not in memory cannot be read: those who ask for it are told so."""
+
+    async def fail_for_a_while(load: Load) -> float:
+        await load.more_writes(100)
+        refused = load.story.refusals.total()
+        shim.set(read_error=errno.EIO)
+        await load.until("refusals", lambda: load.story.refusals.total() > refused + 10)
+        mended = time.monotonic()
+        shim.set(read_error=0)
+        return await load.recovery(mended)
+
+    async def work() -> tuple[Load, list[float]]:
+        load = Load([Address.of(server)])
+        async with load.running():
+            recoveries = [await fail_for_a_while(load) for _ in range(ROUNDS)]
+            await load.more_writes(100)
+        return load, recoveries
+
+    with HarmedServer(tmp_path, shim.prefix) as server:
+        load, recoveries = asyncio.run(work())
+    record(load.line("disk cannot be read", ROUNDS, recoveries, "what is in memory is answered"))
+    assert {(code, reason) for code, reason, _ in messages(load)} == {(503, "ServiceUnavailable")}
+    assert all("disk" in message for *_, message in messages(load))
+
+
 def test_a_kill_while_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
     """What lies in the file unsynced may be there after the kill or not; what was acknowledged is."""
     server = HarmedServer(tmp_path, shim.prefix)

@@ -8,6 +8,7 @@ the revision shifted left by ten bits, plus the number of the change within its 
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -96,6 +97,12 @@ def connect(path: Path, *, cache_kilobytes: int, writable: bool) -> apsw.Connect
     if not writable:
         connection.execute("PRAGMA query_only = 1")
     return connection
+
+
+def said(error: Exception, connection: apsw.Connection) -> str:
+    """An error with what the system said, where SQLite only knows that it could not write."""
+    number = connection.system_errno if isinstance(error, apsw.IOError) else 0
+    return f"{error}: {os.strerror(number)}" if number else str(error)
 
 
 def unopened(path: Path, error: apsw.Error) -> str:

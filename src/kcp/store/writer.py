@@ -7,7 +7,6 @@ few statements of many rows: a batch of 16 writes takes four statements instead 
 from __future__ import annotations
 
 import asyncio
-import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -208,11 +207,7 @@ class Writer:
             self._checkpoint(idle=False)
 
     def _unavailable(self, problem: Exception) -> StoreUnavailableError:
-        """The error of those who wait; it says what the system said where SQLite only knows that it could not write."""
-        number = self._connection.system_errno if isinstance(problem, apsw.IOError) else 0
-        error = StoreUnavailableError(
-            f"the store cannot write: {problem}{f': {os.strerror(number)}' if number else ''}"
-        )
+        error = StoreUnavailableError(f"the store cannot write: {tables.said(problem, self._connection)}")
         error.__cause__ = problem
         return error
 
