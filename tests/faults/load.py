@@ -140,7 +140,8 @@ class Writer:
                         if stop.is_set() and self.wanted is None:
                             return
                         bound.reschedule(asyncio.get_running_loop().time() + PATIENCE)
-                        await self._step(connection, server)
+                        if not await self._step(connection, server) and len(self._addresses) > 1:
+                            break
             except TimeoutError:
                 self._story.problems.append(f"no answer in {PATIENCE:.0f} s to {self.wanted}")
             except BROKEN:
@@ -160,7 +161,8 @@ class Writer:
         method = pick.choices(("PUT", "PATCH", "DELETE"), (4, 4, 1))[0]
         return Write(key, method, None if method == "DELETE" else step, state.revision)
 
-    async def _step(self, connection: Connection, server: int) -> None:
+    async def _step(self, connection: Connection, server: int) -> bool:
+        """Send the next write, or the last one again; false when the server could not serve."""
         write = self.wanted
         if write is None:
             write = self.wanted = self._choose()
@@ -175,10 +177,12 @@ class Writer:
             self._settle(write, state_of(answer.json) if write.step is not None else None)
         elif answer.status in _REFUSALS:
             await asyncio.sleep(_PAUSE)
+            return False
         elif answer.status in (404, 409) and tried:
             await self._look(connection, server, write)
         else:
             self._give_up(write, f"{method} was answered with {answer.status}: {answer.body[:300]!r}")
+        return True
 
     async def _look(self, connection: Connection, server: int, write: Write) -> None:
         """An earlier attempt may have happened: the state says so."""
