@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,16 @@ from bench.processes import Server, kcp_server
 WIDGETS = fanout.WIDGETS
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
-Figures = dict[str, list[float]]
+
+class Figures(defaultdict[str, list[float]]):
+    """What one server or peer gave, by kind of work: a figure for each round."""
+
+    def __init__(self) -> None:
+        super().__init__(list)
 
 
-async def _prepare(peer: Peer) -> None:
+async def prepare(peer: Peer) -> None:
+    """Define the widgets and wait until they are served. Raises RuntimeError."""
     definition = yaml.safe_load(Path(__file__).with_name("widgets.yaml").read_text())
     async with Connection(peer) as connection:
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -46,7 +53,7 @@ async def _prepare(peer: Peer) -> None:
     raise RuntimeError(f"{peer.name}: the widgets are not served")
 
 
-async def _fill(peer: Peer, path: str, prefix: str, count: int, kind: str) -> list[tuple[str, str]]:
+async def fill(peer: Peer, path: str, prefix: str, count: int, kind: str) -> list[tuple[str, str]]:
     """Make objects; their names and resource versions."""
     made = []
     async with Connection(peer) as connection:
@@ -86,11 +93,11 @@ def _steps(peer: Peer, figures: Figures, seconds: float) -> None:
         "server-side apply, 16 conn (req/s)",
         wrk(peer, WIDGETS, connections=16, seconds=seconds, work="apply", prefix=fresh_name("a")),
     )
-    replaced = uvloop.run(_fill(peer, WIDGETS, fresh_name("u"), 1000, "Widget"))
+    replaced = uvloop.run(fill(peer, WIDGETS, fresh_name("u"), 1000, "Widget"))
     step = wrk(peer, WIDGETS, connections=16, seconds=seconds, work="replace", versions=replaced)
     note("update, 16 conn (req/s)", step)
     prefix = fresh_name("c")
-    uvloop.run(_fill(peer, CONFIG_MAPS, prefix, 1000, "ConfigMap"))
+    uvloop.run(fill(peer, CONFIG_MAPS, prefix, 1000, "ConfigMap"))
     step = wrk(peer, CONFIG_MAPS, connections=16, seconds=seconds, work="update", prefix=prefix)
     note("update of ConfigMaps, 16 conn (req/s)", step)
 
@@ -138,13 +145,14 @@ def _clusters(server: Server, count: int, mine: Figures) -> None:
     mine["files, with clusters (MB)"].append(found.files_full)
 
 
-def _print(figures: dict[str, Figures], peers: list[Peer]) -> None:
-    labels = list(dict.fromkeys(label for peer in peers for label in figures[peer.name]))
-    print(f"{'work':<36}" + "".join(f"{peer.name:>16}" for peer in peers) + ("      ratio" if len(peers) > 1 else ""))
+def print_figures(figures: Mapping[str, Figures], *, ratio: bool = False) -> None:
+    """A table of medians, a column for each; ``ratio`` is of the first to the second."""
+    labels = list(dict.fromkeys(label for each in figures.values() for label in each))
+    print(f"{'work':<36}" + "".join(f"{name:>16}" for name in figures) + ("      ratio" if ratio else ""))
     for label in labels:
-        medians = [statistics.median(figures[peer.name].get(label) or [float("nan")]) for peer in peers]
+        medians = [statistics.median(each.get(label) or [float("nan")]) for each in figures.values()]
         line = f"{label:<36}" + "".join(f"{value:>16,.1f}" for value in medians)
-        if len(peers) > 1:
+        if ratio:
             line += f"{medians[0] / medians[1]:>10.2f}x" if medians[1] else ""
         print(line)
 
@@ -160,7 +168,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=10_000, help="logical clusters to make (0: none)")
     parser.add_argument("--objects", type=int, default=100_000, help="objects of 1 KB to hold (0: none)")
     options = parser.parse_args()
-    figures: dict[str, Figures] = defaultdict(lambda: defaultdict(list))
+    figures: dict[str, Figures] = defaultdict(Figures)
     if options.objects:
         with kcp_server() as server:
             _objects(server, options.objects, figures["kcp"])
@@ -172,14 +180,14 @@ def main() -> None:
             _clusters(server, options.clusters, mine)
         peers = [kcp] + ([Peer(options.peer_name, options.peer, options.peer_token)] if options.peer else [])
         for peer in peers:
-            uvloop.run(_prepare(peer))
+            uvloop.run(prepare(peer))
         for _ in range(options.rounds):
             for peer in peers:
                 _steps(peer, figures[peer.name], options.seconds)
                 uvloop.run(_list_all(peer, figures[peer.name]))
                 uvloop.run(_fan_out(peer, figures[peer.name]))
         mine["resident, after the load (MB)"].append(server.resident_megabytes())
-    _print(figures, peers)
+    print_figures(figures, ratio=len(peers) > 1)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,20 @@ class Churn:
         self.done: Counter[str] = Counter()
         self.problems: list[str] = []
 
-    async def prepare(self) -> None:
-        """What is there all the time."""
+    async def prepare(self, clusters: int) -> None:
+        """What is there all the time; and before it, logical clusters that come and go until every cache of names is full.
+
+        The server remembers some thousand names, definitions and paths: a soak that reaches those bounds in the midst of
+        its time would take their filling for a leak.
+        """
+        names = [f"filling-{number}" for number in range(clusters)]
+
+        async def fill() -> None:
+            async with Connection(self._peer) as connection:
+                while names:
+                    await self._pass_through(connection, names.pop())
+
+        await asyncio.gather(*(fill() for _ in range(_TENANTS)))
         async with Connection(self._peer) as connection:
             for number in range(_STEADY_OBJECTS):
                 await self._send(connection, "POST", STEADY, CONFIG_MAPS, _config_map(f"s{number}", 0))
@@ -72,6 +84,14 @@ class Churn:
         if status not in _EXPECTED:
             self.problems.append(f"{method} {cluster}{path} gave {status}: {answer[:200]!r}")
         return answer
+
+    async def _pass_through(self, connection: Connection, name: str) -> None:
+        await self._send(connection, "POST", name, DEFINITIONS, self._definition, "definitions created")
+        for collection, obj in ((CONFIG_MAPS, _config_map("o", 0)), (WIDGETS, _widget("o", 0))):
+            await self._send(connection, "POST", name, collection, obj)
+            await self._send(connection, "DELETE", name, f"{collection}/o")
+        await self._send(connection, "DELETE", name, f"{DEFINITIONS}/{self._definition['metadata']['name']}")
+        self.done["logical clusters"] += 1
 
     async def _tenancies(self, number: int) -> None:
         """One logical cluster after another, each with a name that nobody has had."""

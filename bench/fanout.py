@@ -27,8 +27,8 @@ class FanOut:
 
 
 class _Round:
-    def __init__(self, peer: Peer, watchers: int, writes: int) -> None:
-        self.peer, self.watchers, self.writes = peer, watchers, writes
+    def __init__(self, peer: Peer, written_to: Peer, watchers: int, writes: int) -> None:
+        self.peer, self.written_to, self.watchers, self.writes = peer, written_to, watchers, writes
         self.run = uuid.uuid4().hex[:8]
         self.started: dict[str, float] = {}
         self.delays: list[float] = []
@@ -64,7 +64,7 @@ class _Round:
         return lines[-1]
 
     async def write(self, numbers: list[int]) -> None:
-        async with Connection(self.peer) as connection:
+        async with Connection(self.written_to) as connection:
             while numbers:
                 name = f"fan-{self.run}-{numbers.pop()}"
                 body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}}
@@ -75,12 +75,14 @@ class _Round:
                     raise RuntimeError(f"{self.peer.name}: create gave {status}: {answer[:200]!r}")
 
 
-async def measure(peer: Peer, *, watchers: int, writes: int = 300, writers: int = 4) -> FanOut:
-    """One round."""
+async def measure(
+    peer: Peer, *, watchers: int, writes: int = 300, writers: int = 4, written_to: Peer | None = None
+) -> FanOut:
+    """One round; the writers may use another server than the watchers."""
     async with Connection(peer) as connection:
         _, answer = await connection.request("GET", f"{WIDGETS}?limit=1")
     version = json.loads(answer)["metadata"]["resourceVersion"]
-    round_ = _Round(peer, watchers, writes)
+    round_ = _Round(peer, written_to or peer, watchers, writes)
     loop = asyncio.get_running_loop()
     tasks, readies = [], []
     for index in range(watchers):

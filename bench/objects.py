@@ -43,6 +43,12 @@ async def measure(server: Server, *, count: int = 100_000, connections: int = 16
     )
 
 
+async def count(peer: Peer) -> int:
+    """How many objects a server lists."""
+    listed, _ = await _list(peer)
+    return listed
+
+
 async def _create(peer: Peer, left: list[int]) -> None:
     async with Connection(peer) as connection:
         while left:

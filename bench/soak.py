@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import signal
 import statistics
 import sys
 import time
@@ -35,6 +36,7 @@ from bench.processes import Server, kcp_server
 WARM_UP: Final = 1 / 3
 SHARE: Final = 0.05
 COUNT_TOLERANCE: Final = 10
+FEWEST_SAMPLES: Final = 9
 _PROBE_SECONDS: Final = 0.1
 
 
@@ -86,11 +88,9 @@ class Judgement:
 
 
 def judge(samples: Sequence[Sample], tolerance_megabytes: float) -> list[Judgement]:
-    """The rule over samples after the warm-up. Raises ValueError when there are too few of them."""
+    """The rule over samples after the warm-up, of at least `FEWEST_SAMPLES`."""
     measured = [sample for sample in samples if sample.seconds >= samples[-1].seconds * WARM_UP]
     third = len(measured) // 3
-    if third < 1:
-        raise ValueError(f"{len(samples)} samples are too few for a verdict: sample more often, or run for longer")
     judgements = []
     for what, read, in_megabytes in _JUDGED:
         first = statistics.median(read(sample) for sample in measured[:third])
@@ -116,7 +116,7 @@ class Sampler:
     def __init__(self, server: Server, churn: Churn) -> None:
         self._server, self._churn = server, churn
         self._start = self._last = time.monotonic()
-        self._done = 0
+        self._done = churn.requests
         self._longest = 0.0
         self.samples: list[Sample] = []
 
@@ -149,11 +149,13 @@ class Sampler:
         return sample
 
 
-async def soak(server: Server, *, seconds: float, rate: float, every: float) -> tuple[list[Sample], Churn]:
+async def soak(
+    server: Server, *, seconds: float, rate: float, every: float, clusters: int
+) -> tuple[list[Sample], Churn]:
     """Keep a server busy for a time; the samples, and what the clients did."""
     churn = Churn(server.peer, rate)
+    await churn.prepare(clusters)
     sampler = Sampler(server, churn)
-    await churn.prepare()
     print(_row(HEADINGS))
     work = [asyncio.create_task(each) for each in (churn.run(), sampler.probe())]
     end = time.monotonic() + seconds
@@ -182,14 +184,26 @@ def main() -> int:
     parser.add_argument("--sample-seconds", type=float, default=10)
     parser.add_argument("--tolerance-megabytes", type=float, default=4, help="growth that counts as none, see above")
     parser.add_argument("--history-retention", default="120s", help="of the server; what is older is compacted")
+    parser.add_argument(
+        "--filling-clusters", type=int, default=2500, help="logical clusters that come and go before, to fill caches"
+    )
     parser.add_argument("--etcd-servers", default="", help="addresses of an etcd cluster, for a server over that")
     options = parser.parse_args()
+    if options.minutes * 60 / options.sample_seconds < FEWEST_SAMPLES:
+        parser.error(f"a verdict takes at least {FEWEST_SAMPLES} samples: raise --minutes or lower --sample-seconds")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped too
     arguments = ["--history-retention", options.history_retention]
     if options.etcd_servers:
         arguments += ["--etcd-servers", options.etcd_servers]
     with kcp_server(arguments) as server:
         samples, churn = uvloop.run(
-            soak(server, seconds=options.minutes * 60, rate=options.rate, every=options.sample_seconds)
+            soak(
+                server,
+                seconds=options.minutes * 60,
+                rate=options.rate,
+                every=options.sample_seconds,
+                clusters=options.filling_clusters,
+            )
         )
     print(churn.summary())
     judgements = judge(samples, options.tolerance_megabytes)

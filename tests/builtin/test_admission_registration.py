@@ -139,6 +139,13 @@ def test_policies_are_checked(types: Types, changes: dict[str, Any], errors: lis
     [
         ({"policyName": "a", "validationActions": ["Deny", "Audit"]}, []),
         (
+            {},
+            [
+                "spec.policyName: Required value",
+                "spec.validationActions: Required value: at least one validation action is required",
+            ],
+        ),
+        (
             {"policyName": "a", "validationActions": ["Deny"], "paramRef": {"parameterNotFoundAction": "Deny"}},
             ["spec.paramRef: Required value: one of name or selector must be specified"],
         ),

@@ -1,5 +1,6 @@
 """CustomResourceDefinitions as objects. What their schemas may say is specified with the schemas."""
 
+import base64
 from typing import Any
 
 from tests.builtin.conftest import Types
@@ -96,3 +97,15 @@ def test_a_new_storage_version_joins_the_stored_ones(types: Types) -> None:
     second = {**new["spec"]["versions"][0], "name": "v2"}
     new["spec"]["versions"] = [{**new["spec"]["versions"][0], "storage": False}, second]
     assert types.update(type_, {**new, "status": old["status"]}, old)["status"]["storedVersions"] == ["v1", "v2"]
+
+
+def test_a_bundle_of_certificates_may_come_in_lines(types: Types) -> None:
+    """Decoders in Go pass over the line ends that tools put into base64."""
+    bundle = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n").decode()
+    lines = "\r\n".join(bundle[start : start + 10] for start in range(0, len(bundle), 10)) + "\n"
+    client = {"url": "https://hooks.example.com/convert", "caBundle": lines}
+    conversion = {"strategy": "Webhook", "webhook": {"clientConfig": client, "conversionReviewVersions": ["v1"]}}
+    manifest = definition()
+    manifest["spec"].update(conversion=conversion, preserveUnknownFields=False)
+    spec = types.create(types("customresourcedefinitions", GROUP), manifest)["spec"]
+    assert spec["conversion"]["webhook"]["clientConfig"]["caBundle"] == bundle

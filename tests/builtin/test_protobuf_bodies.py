@@ -1,4 +1,8 @@
-"""Bodies in Kubernetes protobuf. ``kubectl_bodies.json`` holds what kubectl 1.37 sent for ``create`` and ``auth can-i``."""
+"""Bodies in Kubernetes protobuf.
+
+``kubectl_bodies.json`` holds what kubectl 1.37 sent for ``create`` and ``auth can-i``, ``kube_answers.json`` what kube-apiserver
+1.20 answered, in both forms.
+"""
 
 import base64
 import json
@@ -10,13 +14,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcp.api.errors import StatusError
-from kcp.api.protobuf import MAGIC, decode_body, encode_body, known, roots, wire
+from kcp.api.protobuf import (
+    MAGIC,
+    decode_body,
+    encode_body,
+    encode_item,
+    encode_list,
+    encode_watch_event,
+    known,
+    roots,
+    wire,
+)
+from kcp.api.protobuf.decoding import decode_message
 
 RBAC = "rbac.authorization.k8s.io"
 SENT = {
     name: base64.b64decode(body)
     for name, body in json.loads(Path(__file__).with_name("kubectl_bodies.json").read_text()).items()
 }
+ANSWERED = json.loads(Path(__file__).with_name("kube_answers.json").read_text())
 MEANT: dict[str, Any] = {
     "configmap": {
         "kind": "ConfigMap",
@@ -86,6 +102,50 @@ def test_what_is_encoded_decodes_to_the_same_object(name: str) -> None:
     assert decode_body(encode_body(obj)) == obj
 
 
+def answered(name: str) -> tuple[bytes, Any]:
+    """An answer of kube-apiserver in protobuf and in JSON."""
+    return base64.b64decode(ANSWERED[name]["protobuf"]), ANSWERED[name]["json"]
+
+
+@pytest.mark.parametrize("name", ["namespace", "status", "api", "apis_apps", "api_v1"])
+def test_what_kubernetes_answers_is_the_same_in_both_forms(name: str) -> None:
+    body, obj = answered(name)
+    shown = {"apiVersion": "", **obj}
+    if not shown.get("metadata", True):
+        del shown["metadata"]  # an empty message says nothing
+    assert decode_body(body) == shown
+    assert decode_body(encode_body(obj)) == shown
+
+
+def test_a_list_has_the_shape_of_kubernetes() -> None:
+    body, obj = answered("list")
+    (item,) = obj["items"]
+    item = {"kind": "Namespace", "apiVersion": "v1", **item}
+    assert parts_of(encode_list("v1", "NamespaceList", obj["metadata"], [encode_item(item)])) == parts_of(body)
+
+
+def parts_of(body: bytes) -> list[Any]:
+    """A list's metadata and items as JSON, whatever zero values are written out."""
+    envelope = {number: value for number, _, value in wire.fields(body.removeprefix(MAGIC))}
+    assert isinstance(envelope[1], bytes)
+    assert isinstance(envelope[2], bytes)
+    found: list[Any] = [envelope[1]]
+    for number, _, value in wire.fields(envelope[2]):
+        assert isinstance(value, bytes)
+        found.append((number, decode_message(value, "meta.ListMeta" if number == 1 else "core.Namespace")))
+    return found
+
+
+def test_a_watch_frame_has_the_shape_of_kubernetes() -> None:
+    frame, event = answered("watch event")
+    parts = {number: value for number, _, value in wire.fields(frame[4:])}
+    assert isinstance(parts[2], bytes)
+    ((_, _, body),) = wire.fields(parts[2])
+    assert isinstance(body, bytes)
+    assert decode_body(body) == event["object"]
+    assert encode_watch_event("ADDED", body) == frame
+
+
 def test_subjects_and_role_of_a_binding_arrive() -> None:
     binding = decode_body(SENT["rolebinding"])
     assert binding["roleRef"] == {"apiGroup": RBAC, "kind": "Role", "name": "reader"}
@@ -99,6 +159,8 @@ def test_every_kind_with_a_form_survives_a_round_trip() -> None:
             obj = {"kind": kind, "apiVersion": api_version, "gracePeriodSeconds": 0, "propagationPolicy": "Foreground"}
         elif kind == "Status":
             obj = {"kind": kind, "apiVersion": api_version, "message": "gone", "code": 410}
+        elif kind.startswith("API"):
+            obj = {"kind": kind, "apiVersion": api_version}
         decoded = decode_body(encode_body(obj))
         assert {name: decoded[name] for name in obj} == obj
 

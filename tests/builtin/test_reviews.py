@@ -90,3 +90,29 @@ def test_what_may_i_do(types: Types) -> None:
     assert status["incomplete"] is False
     with pytest.raises(StatusError, match="no namespace"):
         answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {}, ADMIN)
+
+
+def test_an_ordinary_user_is_told_all_of_the_little_that_is_allowed(types: Types) -> None:
+    """Every rule that is told is granted, and nothing is kept back."""
+    status = answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, JANE)
+    assert status["incomplete"] is False
+    assert "evaluationError" not in status
+    assert {(rule["apiGroups"][0], name) for rule in status["resourceRules"] for name in rule["resources"]} == {
+        ("authentication.k8s.io", "selfsubjectreviews"),
+        ("authorization.k8s.io", "selfsubjectaccessreviews"),
+        ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    }
+    for rule in status["resourceRules"]:
+        for name in rule["resources"]:
+            asked = {"verb": "create", "group": rule["apiGroups"][0], "resource": name}
+            spec = {"resourceAttributes": asked}
+            assert answer(types, "selfsubjectaccessreviews", "authorization.k8s.io", spec, JANE)["allowed"], asked
+    (paths,) = status["nonResourceRules"]
+    assert {"/healthz", "/version", "/apis", "/apis/*", "/openapi/*"} < set(paths["nonResourceURLs"])
+    assert "*" not in paths["nonResourceURLs"]
+    for path in paths["nonResourceURLs"]:
+        for verb in paths["verbs"]:
+            spec = {"nonResourceAttributes": {"verb": verb, "path": path.replace("*", "x")}}
+            assert answer(types, "selfsubjectaccessreviews", "authorization.k8s.io", spec, JANE)["allowed"], path
+    nobody = answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, User("x"))
+    assert nobody == {"resourceRules": [], "nonResourceRules": [], "incomplete": False}

@@ -48,9 +48,21 @@ class Started:
 
 
 @contextlib.contextmanager
-def started(root: Path, *arguments: str, cwd: Path | None = None) -> Iterator[Started]:
-    """A running ``kcp start``."""
-    command = [sys.executable, "-m", "kcp", "start", "--root-directory", str(root), "--secure-port", "0", *arguments]
+def started(root: Path, *arguments: str, cwd: Path | None = None, files: int = 0) -> Iterator[Started]:
+    """A running ``kcp start``; ``files`` is how many it may have open at most, where that is not the machine's limit."""
+    limit = ["bash", "-c", f'ulimit -n {files} && exec "$@"', "bash"] if files else []
+    command = [
+        *limit,
+        sys.executable,
+        "-m",
+        "kcp",
+        "start",
+        "--root-directory",
+        str(root),
+        "--secure-port",
+        "0",
+        *arguments,
+    ]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=cwd, env=environment) as process:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
+import click
 import pytest
 
 from kcp import __version__
+from kcp.cli.main import main
+from kcp.cli.start import start
 from tests.cli.kcp_process import run
 
 
@@ -45,10 +50,65 @@ def test_completion_scripts_call_kcp(shell: str) -> None:
     assert "_KCP_COMPLETE" in done.stdout
 
 
+def test_every_flag_of_every_command_says_what_it_is_for() -> None:
+    def check(command: click.Command, path: str) -> None:
+        assert command.help, path
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{path} {parameter.opts}"
+                assert len(parameter.help) > 15, f"{path} {parameter.opts}"
+        if isinstance(command, click.Group):
+            for name, each in command.commands.items():
+                check(each, f"{path} {name}")
+
+    check(main, "kcp")
+    shown = "".join(run("start", "--help").stdout.split())
+    for parameter in start.params:
+        for name in parameter.opts:
+            assert name in shown
+        assert isinstance(parameter, click.Option)
+        assert "".join((parameter.help or "").split()) in shown
+
+
+COMPLETE = """
+PATH="$1:$PATH"
+source <(kcp completion bash)
+COMP_WORDS=($2) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+[[ $2 == *" " ]] && COMP_WORDS+=("") COMP_CWORD=$((COMP_CWORD + 1))
+spec=$(complete -p kcp)
+function_name=${spec##*-F }
+${function_name% kcp} kcp
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_the_script_for_bash_is_one() -> None:
-    script = run("completion", "bash").stdout
-    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("kcp ", {"start", "snapshot", "completion"}),
+        ("kcp sta", {"start"}),
+        ("kcp start --sec", {"--secure-port"}),
+        ("kcp start --max-", {"--max-requests-inflight", "--max-mutating-requests-inflight"}),
+        ("kcp start --durability ", {"full", "relaxed"}),
+        ("kcp snapshot ", {"save", "restore", "info"}),
+        ("kcp completion f", {"fish"}),
+    ],
+)
+def test_bash_completes(tmp_path: Path, typed: str, offered: set[str]) -> None:
+    command = tmp_path / "kcp"
+    command.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -c "from kcp.cli.main import main; main(prog_name=\'kcp\')" "$@"\n'
+    )
+    command.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "--norc", "-c", COMPLETE, "bash", str(tmp_path), typed], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    found = set(done.stdout.split())
+    assert offered <= found, found
+    if not typed.endswith(" "):
+        assert found == offered
 
 
 @pytest.mark.parametrize(

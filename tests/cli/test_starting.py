@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import sqlite3
+import ssl
 import stat
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kcp.auth import certificates
 from tests.cli.kcp_process import Started, run, started
 
 
@@ -71,6 +75,8 @@ def test_what_it_writes_is_for_its_owner_only_and_in_its_directory(tmp_path: Pat
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (root / "data").iterdir()}
     private = ("ca.key", "serving.key", "admin.key", "admin.token", "admin.kubeconfig", "ca.crt", "serving.crt")
     assert {modes[name] for name in private} == {0o600}
+    assert {modes[name] for name in modes if name.startswith("kcp.db")} == {0o600}
+    assert {"kcp.db", "kcp.db-wal"} <= set(modes)
     assert not [name for name in modes if name.startswith(".")]
 
 
@@ -194,6 +200,156 @@ def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
 )
 def test_files_that_are_not_there(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     assert words in refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", *arguments)
+
+
+def key_pair(folder: Path, name: str) -> tuple[Path, Path]:
+    """The files of an authority of its own."""
+    pair = certificates.new_authority(name)
+    found = folder / f"{name}.crt", folder / f"{name}.key"
+    for path, content in zip(found, (pair.certificate, pair.key), strict=True):
+        path.write_bytes(content)
+    return found
+
+
+def test_a_key_of_another_certificate(tmp_path: Path) -> None:
+    certificate, _ = key_pair(tmp_path, "one")
+    _, key = key_pair(tmp_path, "other")
+    given = ("--tls-cert-file", certificate, "--tls-private-key-file", key)
+    message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", *given)
+    assert f"the key in {key} is not that of the certificate in {certificate}" in message
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+@pytest.mark.parametrize("flag", ["--tls-cert-file", "--tls-private-key-file", "--client-ca-file"])
+def test_files_that_hold_something_else(tmp_path: Path, flag: str, content: bytes) -> None:
+    certificate, key = key_pair(tmp_path, "given")
+    (wrong := tmp_path / "wrong").write_bytes(content)
+    given = {"--tls-cert-file": certificate, "--tls-private-key-file": key, flag: wrong}
+    words = [word for pair in given.items() for word in pair]
+    message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", *words)
+    assert message.startswith(f"kcp: {flag}: {wrong} holds no "), message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"token\n", "line 1: expected at least token, user name and user UID"),
+        (b"token,jane,1\n,carl,2\n", "line 2: the token and the user name may not be empty"),
+        (b"\xff\xfe,jane,1\n", "not a CSV file"),
+    ],
+)
+def test_a_token_file_that_cannot_be_read(tmp_path: Path, content: bytes, words: str) -> None:
+    (path := tmp_path / "tokens.csv").write_bytes(content)
+    message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", "--token-auth-file", path)
+    assert message.startswith(f"kcp: --token-auth-file: {path}")
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("--bind-address", "", "must not be empty"),
+        ("--bind-address", "host.invalid", "is not an address of this machine"),
+        ("--external-hostname", "a b", "is neither a host name nor an IP address"),
+        ("--external-hostname", "https://kcp.example.com", "is neither a host name nor an IP address"),
+        ("--tls-san", "", "is neither a host name nor an IP address"),
+        ("--request-timeout", "0", "must be at least"),
+        ("--min-request-timeout", "0s", "must be at least"),
+        ("--history-retention", "0s", "must be at least"),
+        ("--event-ttl", "500ms", "must be at least 1 seconds"),
+    ],
+)
+def test_values_that_mean_nothing(tmp_path: Path, flag: str, value: str, words: str) -> None:
+    message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", flag, value)
+    assert message.startswith(f"kcp: {flag}")
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("kcp.db", b"no database, but long enough to be read as the head of one" * 20, "is not a database"),
+        ("kcp.db", None, "unable to open"),
+        ("ca.key", b"nonsense", "remove both to have them made again"),
+        ("admin.kubeconfig", None, "admin.kubeconfig"),
+    ],
+)
+def test_a_directory_that_holds_something_else(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+    data = tmp_path / ".kcp" / "data"
+    data.mkdir(parents=True)
+    for path in key_pair(tmp_path, "ca"):
+        path.rename(data / path.name)
+    if content is None:
+        (data / name).mkdir()
+    else:
+        (data / name).write_bytes(content)
+    message = refused("--root-directory", data.parent, "--secure-port", "0")
+    assert str(data / name) in message
+    assert words in message
+
+
+@pytest.mark.parametrize("options", ["ro", "size=16k"])
+def test_a_file_system_without_room(tmp_path: Path, options: str) -> None:
+    """Read-only, or full at once."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "none", tmp_path], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs to mount a file system: {mounted.stderr.strip()}")
+    try:
+        message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert any(
+        words in message for words in ("Read-only file system", "No space left", "disk is full", "disk I/O error")
+    ), message
+
+
+def held_connections(server: Started, count: int) -> list[ssl.SSLSocket]:
+    """Connections that are opened and kept, as many as the server takes."""
+    trust = ssl.create_default_context(cafile=str(server.root / "data" / "ca.crt"))
+    place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    held = []
+    with contextlib.suppress(OSError):
+        while len(held) < count:
+            held.append(trust.wrap_socket(socket.create_connection(place, 1), server_hostname=place[0]))
+    return held
+
+
+def test_more_connections_than_it_can_have_files_open_do_not_end_it(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp", files=256) as server:
+        held = held_connections(server, 400)
+        assert 128 <= len(held) < 256
+        for connection in held:
+            connection.close()
+        deadline = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(OSError):
+                assert server.get("/readyz") == b"ok"
+                break
+            assert time.monotonic() < deadline
+        assert server.stop()[0] == 0
+
+
+def test_it_takes_as_many_files_as_it_may(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp", files=256) as server:
+        assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (256, 256)
+    with started(tmp_path / ".kcp") as server:
+        soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard
+
+
+def test_it_ends_with_an_error_when_it_can_accept_no_more(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp") as server:
+        used = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used, used))
+        held_connections(server, 1)
+        _, errors = server.process.communicate(timeout=10)
+        assert server.process.returncode == 1
+        assert "kcp: the HTTP server ended: Too many open files" in errors
+        assert "Traceback" not in errors
 
 
 def test_requests_are_logged_at_level_2_without_secrets(tmp_path: Path) -> None:

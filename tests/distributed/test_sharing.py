@@ -42,6 +42,40 @@ def test_a_definition_made_through_one_server_is_in_force_on_the_others(start_se
     assert percentile(seconds, 0.99) < 1
 
 
+def test_two_servers_never_give_one_kind_to_two_definitions(start_servers: StartServers) -> None:
+    """Each server judges a definition by those it sees; of two that are written at once one is judged again."""
+    servers = start_servers(2)
+
+    async def work() -> list[list[str]]:
+        connections = [await Connection(Address.of(server)).__aenter__() for server in servers]
+        taken = []
+        for number in range(ROUNDS):
+            kinds = [definition(f"{side}things{number}", f"Thing{number}") for side in ("left", "right")]
+            answers = await asyncio.gather(
+                *(
+                    connection.request("POST", DEFINITIONS, kind)
+                    for connection, kind in zip(connections, kinds, strict=True)
+                )
+            )
+            assert [answer.status for answer in answers] == [201, 201], [answer.body for answer in answers]
+            listed = await connections[0].request("GET", DEFINITIONS)
+            taken.append(
+                [
+                    item["metadata"]["name"]
+                    for item in listed.json["items"]
+                    if item["spec"]["names"]["kind"] == f"Thing{number}"
+                    for condition in item["status"]["conditions"]
+                    if (condition["type"], condition["status"]) == ("Established", "True")
+                ]
+            )
+        for connection in connections:
+            await connection.__aexit__(None, None, None)
+        return taken
+
+    taken = asyncio.run(work())
+    assert [len(names) for names in taken] == [1] * ROUNDS, taken
+
+
 def test_a_read_shows_what_another_server_has_acknowledged(start_servers: StartServers) -> None:
     servers = start_servers(2)
 

@@ -10,8 +10,10 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from kcp import __version__
@@ -110,10 +112,18 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_flags_that_a_page_names_are_there(page: Path) -> None:
-    known = {option for command in (main, start) for param in command.params for option in param.opts}
+    known = {option for command in every_command(main) for param in command.params for option in param.opts}
     for line in page.read_text().splitlines():
         if "kcp " in line and "pip " not in line and "kubectl" not in line and "python -m" not in line:
             assert set(FLAG.findall(line)) <= known | {"--help", "--version"}, line
+
+
+def every_command(command: click.Command) -> Iterator[click.Command]:
+    """A command and those below it."""
+    yield command
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            yield from every_command(below)
 
 
 def test_the_map_names_every_package() -> None:
@@ -132,8 +142,9 @@ def test_help_explains_every_flag_of_start() -> None:
 
 
 def test_every_command_has_a_help_text() -> None:
-    for name, command in main.commands.items():
-        assert command.help, name
+    for command in every_command(main):
+        assert command.help, command.name
+    for name in main.commands:
         assert run(name, "--help").returncode == 0
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
+from kcp.api import protobuf
 from kcp.testing import Server
 from tests.clients import DEFINITIONS, JSON, Address, Answer, Connection, config_map, definition, resident_bytes
 
@@ -90,10 +91,10 @@ class Target:
         return answer
 
     def refused(self, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
-        """Send a request, demand a refusal, and give its Status."""
+        """Send a request, demand a refusal, and give its Status (an empty one for a path that is not there)."""
         answer = self.ask(method, path, body, **more)
         assert 400 <= answer.status < 500, (answer.status, answer.body[:300])
-        status: dict[str, Any] = answer.json
+        status: dict[str, Any] = answer.json if answer.headers["content-type"] == JSON else {}
         return status
 
     async def _ask(self, method: str, path: str, body: Any, media_type: str, headers: dict[str, str]) -> Answer:
@@ -150,17 +151,23 @@ def check_transport_refusal(answer: Answer) -> None:
 
 
 def check(answer: Answer, method: str = "GET") -> None:
-    """A refusal is a Status that is whole; no answer is a defect's."""
+    """A refusal is a Status that is whole, or Go's words for a path that is not there; no answer is a defect's."""
     shown = (answer.status, answer.headers, answer.body[:500])
     assert answer.status < 500, shown
     assert len(answer.headers.get("audit-id", "")) > 0, shown
     if answer.status < 400 or method == "HEAD":
         return
+    if answer.headers["content-type"].startswith("text/plain"):
+        assert (answer.status, answer.body) == (404, b"404 page not found\n"), shown
+        return
     if "yaml" in answer.headers["content-type"]:
         assert b"kind: Status" in answer.body, shown
         return
-    assert answer.headers["content-type"] == JSON, shown
-    status = json.loads(answer.body)
+    if answer.headers["content-type"] == protobuf.CONTENT_TYPE:
+        status = protobuf.decode_body(answer.body)
+    else:
+        assert answer.headers["content-type"] == JSON, shown
+        status = json.loads(answer.body)
     assert (status["kind"], status["apiVersion"], status["status"]) == ("Status", "v1", "Failure"), shown
     assert status["code"] == answer.status, shown
     assert status["reason"], shown

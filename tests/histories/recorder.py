@@ -7,6 +7,7 @@ what every watch is still to deliver, and replays the log from one of the server
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 import uuid
@@ -288,20 +289,22 @@ class Follower:
 class Recorder:
     """Clients of some servers for the length of an ``async with`` block; on leaving it, the history is complete.
 
-    ``places`` say where the servers are. All objects are in logical clusters that nobody else uses.
+    ``places`` say where the servers are. All objects are in logical clusters that nobody else uses. ``patience`` is how many
+    seconds the servers have at the end to take writes again, and to deliver what the followers are owed.
     """
 
-    def __init__(self, places: Sequence[Place], *, clusters: int = 2) -> None:
+    def __init__(self, places: Sequence[Place], *, clusters: int = 2, patience: float = 30.0) -> None:
         self.places = list(places)
+        self._patience = patience
         self.history = History()
         run = uuid.uuid4().hex[:8]
         self.clusters = tuple(f"history-{run}-{number}" for number in range(clusters))
         self._followers: list[tuple[Follower, asyncio.Task[None]]] = []
 
     @classmethod
-    def of(cls, *servers: Server) -> Self:
+    def of(cls, *servers: Server, patience: float = 30.0) -> Self:
         """Clients of servers of this test, wherever they are started again."""
-        return cls([lambda server=server: Address.of(server) for server in servers])  # type: ignore[misc]
+        return cls([functools.partial(Address.of, server) for server in servers], patience=patience)
 
     def client(self, name: str, turn: int = 0) -> Client:
         """A client whose operations go into the history."""
@@ -339,14 +342,14 @@ class Recorder:
 
         await run(self, seconds, clients, seed)
 
-    async def settle(self, seconds: float = 30.0) -> None:
+    async def settle(self) -> None:
         """Write fences, replay the log, and wait until the followers have delivered everything up to the fences.
 
         A follower that does not get there is recorded as one that should have. Raises TimeoutError when the servers
-        take no write or replay nothing for ``seconds``.
+        take no write or replay nothing for too long.
         """
         fences: dict[tuple[str, str, str, str], int] = {}
-        async with asyncio.timeout(seconds), self.client("fence") as client:
+        async with asyncio.timeout(self._patience), self.client("fence") as client:
             for resource in RESOURCES:
                 for cluster in self.clusters:
                     for namespace in NAMESPACES:
@@ -354,11 +357,11 @@ class Recorder:
                             place = (resource, cluster, namespace, colour)
                             fences[place] = await self._fence(client, *place)
         self.history.until = max(fences.values())
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(self._patience):
             for resource in RESOURCES:
                 await self._replay(resource, max(fence for place, fence in fences.items() if place[0] == resource))
         self.history.log.sort(key=lambda change: change.revision)
-        await self._drain(fences, seconds)
+        await self._drain(fences)
 
     async def _fence(self, client: Client, resource: str, cluster: str, namespace: str, colour: str) -> int:
         while True:
@@ -386,8 +389,8 @@ class Recorder:
                     value = None if event.kind == "DELETED" else event.value
                     self.history.log.append(Change(event.revision, event.key, value))
 
-    async def _drain(self, fences: dict[tuple[str, str, str, str], int], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+    async def _drain(self, fences: dict[tuple[str, str, str, str], int]) -> None:
+        deadline = time.monotonic() + self._patience
         for follower, task in self._followers:
             wanted = follower.selection
             last = max(

@@ -11,20 +11,26 @@ from pathlib import Path
 
 import pytest
 
+from kcp.registry.resource_types import ResourceType
+from kcp.registry.source import Source
+from kcp.registry.watching import WatchStream
 from kcp.server import watches
+from kcp.store.contract import Event, Record
 from kcp.testing import Server
 from tests.conftest import Report
 from tests.distributed.conftest import StartServers, etcd, start_servers
-from tests.histories import History, Recorder, check
+from tests.histories import Fault, History, Recorder, check
 from tests.histories.model import BOOKMARK, Outcome
 from tests.store.etcd.cluster import EtcdCluster
 
 __all__ = ["etcd", "start_servers"]  # fixtures
 
 
-async def recorded(servers: list[Server], seconds: float, *harms: Callable[[], None], clients: int = 8) -> History:
+async def recorded(
+    servers: list[Server], seconds: float, *harms: Callable[[], None], clients: int = 8, patience: float = 30
+) -> History:
     """The history of some seconds of traffic, with harm done at even distances in them."""
-    async with Recorder.of(*servers) as recorder:
+    async with Recorder.of(*servers, patience=patience) as recorder:
         traffic = asyncio.create_task(recorder.traffic(seconds, clients, seed=1))
         for harm in harms:
             await asyncio.sleep(seconds / (len(harms) + 1))
@@ -53,7 +59,7 @@ def kill_and_start_again(server: Server) -> None:
 def test_a_server_on_sqlite_that_is_killed_twice(tmp_path: Path, measured: Report) -> None:
     with Server(root_directory=tmp_path, in_process=False) as server:
         harm = (lambda: kill_and_start_again(server),) * 2
-        history = asyncio.run(recorded([server], 6, *harm))
+        history = asyncio.run(recorded([server], 5, *harm))
     verify(history, "SQLite, killed twice", measured)
     assert any(watch.end.startswith("broken") for watch in history.watches)
 
@@ -61,10 +67,46 @@ def test_a_server_on_sqlite_that_is_killed_twice(tmp_path: Path, measured: Repor
 def test_bookmarks_under_load(monkeypatch: pytest.MonkeyPatch, measured: Report) -> None:
     monkeypatch.setattr(watches, "BOOKMARK_INTERVAL", 0.05)
     with Server() as server:
-        history = asyncio.run(recorded([server], 4))
+        history = asyncio.run(recorded([server], 3))
     verify(history, "bookmarks every 50 ms", measured)
     marks = [event for watch in history.watches for (event,) in watch.responses if event.kind == BOOKMARK]
     assert len(marks) > 50
+
+
+def faults_of(seconds: float = 2) -> set[Fault]:
+    """What the checker says of a server in this process."""
+    with Server() as server:
+        history = asyncio.run(recorded([server], seconds, patience=3))
+    return {violation.fault for violation in check(history)}
+
+
+def test_a_server_that_drops_events_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = WatchStream._filtered_frame
+
+    def wrong(self: WatchStream, event: Event) -> bytes | None:
+        return None if event.revision % 20 == 0 else right(self, event)
+
+    monkeypatch.setattr(WatchStream, "_filtered_frame", wrong)
+    assert Fault.RELIABLE in faults_of()
+
+
+def test_a_server_that_reads_what_was_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Source.get
+    shown: dict[tuple[str, str, str], Record | None] = {}
+
+    def wrong(self: Source, type_: ResourceType, cluster: str, namespace: str, name: str) -> Record | None:
+        now = right(self, type_, cluster, namespace, name)
+        before, shown[cluster, namespace, name] = shown.get((cluster, namespace, name), now), now
+        return before
+
+    monkeypatch.setattr(Source, "get", wrong)
+    assert Fault.STALE_READ in faults_of()
+
+
+def test_a_server_whose_bookmarks_are_ahead_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "BOOKMARK_INTERVAL", 0.01)
+    monkeypatch.setattr(WatchStream, "revision", property(lambda self: self._source.store.revision + 5))
+    assert Fault.BOOKMARKABLE in faults_of()
 
 
 def test_three_servers_on_etcd_of_which_some_are_killed(
@@ -76,5 +118,5 @@ def test_three_servers_on_etcd_of_which_some_are_killed(
         etcd.members[0].kill()
         etcd.members[0].start()
 
-    history = asyncio.run(recorded(servers, 8, lambda: kill_and_start_again(servers[0]), kill_member, clients=9))
+    history = asyncio.run(recorded(servers, 6, lambda: kill_and_start_again(servers[0]), kill_member, clients=9))
     verify(history, "three servers on etcd, one and an etcd member killed", measured)

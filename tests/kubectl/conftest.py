@@ -1,5 +1,5 @@
-"""kubectl, unmodified, against a real `kcp start`: a current one and an old one, each in the default and in another
-logical cluster.
+"""kubectl, unmodified, against a real `kcp start`: a current one and an old one on SQLite, the current one on etcd, each in
+the default and in another logical cluster.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from kcp.testing import Server
+from tests.store.etcd import cluster as etcd
 
 CURRENT = Path(sys.executable).with_name("kubectl")
 
@@ -81,14 +82,32 @@ class Kubectl:
         return read
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Where the log is and which kubectl asks; what an old kubectl asks does not depend on where the log is."""
+    if "binary" in metafunc.fixturenames:
+        settings = [("sqlite", "current"), ("sqlite", "old"), ("etcd", "current")]
+        metafunc.parametrize(("server", "binary"), settings, indirect=True)
+    elif "server" in metafunc.fixturenames:
+        metafunc.parametrize("server", ["sqlite", "etcd"], indirect=True)
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`kcp start` as a process of its own."""
-    with Server(root_directory=tmp_path_factory.mktemp("kcp"), in_process=False) as running:
-        yield running
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`kcp start` as a process of its own, on SQLite or on an etcd of three members."""
+    root = tmp_path_factory.mktemp("kcp")
+    if request.param == "sqlite":
+        with Server(root_directory=root, in_process=False) as running:
+            yield running
+        return
+    if etcd.binary() is None:
+        pytest.skip(etcd.MISSING)
+    with etcd.EtcdCluster(tmp_path_factory.mktemp("etcd"), 3) as members:
+        arguments = ["--etcd-servers", ",".join(members.urls)]
+        with Server(root_directory=root, in_process=False, arguments=arguments) as running:
+            yield running
 
 
-@pytest.fixture(params=["current", "old"])
+@pytest.fixture
 def binary(request: pytest.FixtureRequest) -> Path:
     """A kubectl."""
     if request.param == "current":
@@ -120,8 +139,18 @@ def kubectl(request: pytest.FixtureRequest, server: Server, binary: Path, tmp_pa
 @pytest.fixture
 def current_kubectl(server: Server, tmp_path: Path) -> Kubectl:
     """The current kubectl in a fresh logical cluster."""
+    return _in_fresh_cluster(server, CURRENT, tmp_path)
+
+
+@pytest.fixture
+def fresh_kubectl(server: Server, binary: Path, tmp_path: Path) -> Kubectl:
+    """A kubectl in a fresh logical cluster."""
+    return _in_fresh_cluster(server, binary, tmp_path)
+
+
+def _in_fresh_cluster(server: Server, binary: Path, tmp_path: Path) -> Kubectl:
     home = tmp_path / "home"
     home.mkdir()
     kubeconfig = home / "kubeconfig"
     server.logical_cluster(f"kubectl-{uuid.uuid4().hex[:8]}").write_kubeconfig(kubeconfig)
-    return Kubectl(CURRENT, kubeconfig, home)
+    return Kubectl(binary, kubeconfig, home, old=binary != CURRENT)

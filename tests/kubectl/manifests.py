@@ -84,6 +84,18 @@ spec:
           spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
 """
 
+DNS = """
+apiVersion: v1
+kind: Service
+metadata:
+  name: dns
+  namespace: kube-system
+  labels: {kubernetes.io/cluster-service: "true"}
+spec:
+  ports:
+  - {name: dns, port: 53}
+"""
+
 GADGET = """
 apiVersion: shop.example.com/v1
 kind: Gadget

@@ -36,12 +36,26 @@ def test_explain_describes_fields(kubectl: Kubectl) -> None:
 
 def test_version_cluster_info_and_raw(kubectl: Kubectl) -> None:
     assert "v1." in kubectl("version")
-    # cluster-info asks for Services, of which there are none before somebody defines them
-    kubectl("apply", "-f", "-", stdin=manifests.SERVICES)
-    kubectl("wait", "--for=condition=Established", "crd/services.core", "--timeout=10s")
     assert "is running at" in kubectl("cluster-info")
     assert json.loads(kubectl("get", "--raw", "/version"))["major"] == "1"
     assert kubectl("get", "--raw", "/readyz") == "ok"
+
+
+def test_services_are_an_empty_list_until_they_are_defined(fresh_kubectl: Kubectl) -> None:
+    kubectl = fresh_kubectl
+    assert "is running at" in kubectl("cluster-info")
+    assert "No resources found" in kubectl.run("get", "services,svc").stderr
+    assert "services" in kubectl("api-resources", "--verbs=get,list", "-o", "name").split()
+    assert "services" not in kubectl("api-resources", "--verbs=list,watch", "-o", "name").split()
+    assert "KIND:" in kubectl("explain", "service")
+    for command in ("create", "apply"):
+        told = kubectl.fails(command, "-f", "-", stdin=manifests.DNS)
+        assert "CustomResourceDefinition named services.core" in told
+    kubectl("apply", "-f", "-", stdin=manifests.SERVICES)
+    kubectl("wait", "--for=condition=Established", "crd/services.core", "--timeout=10s")
+    kubectl("apply", "-f", "-", stdin=manifests.DNS)
+    assert kubectl("get", "svc", "-n", "kube-system", "-o", "name").strip() == "service/dns"
+    assert "/api/v1/namespaces/kube-system/services/dns:dns/proxy" in kubectl("cluster-info")
 
 
 def test_who_am_i_and_what_may_i(kubectl: Kubectl) -> None:

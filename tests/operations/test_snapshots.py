@@ -36,6 +36,7 @@ def test_a_copy_is_taken_from_a_running_server_and_put_back(tmp_path: Path) -> N
         assert ask(server, "POST", CONFIG_MAPS, config_map("kept")).status == 201
         saved = kcp("snapshot", "save", "--root-directory", root, file)
         assert saved.exit_code == 0, saved.output
+        assert file.stat().st_mode & 0o777 == 0o600  # there are Secrets in it
         lost = ask(server, "POST", CONFIG_MAPS, config_map("lost"))
         newest = int(lost.json["metadata"]["resourceVersion"])
         refused = kcp("snapshot", "restore", "--root-directory", root, file)

@@ -124,7 +124,9 @@ def test_ten_thousand_operations_are_allowed_and_one_more_is_too_large() -> None
     with pytest.raises(StatusError) as refusal:
         json_patch.apply({"a": 1}, [*operations, operations[0]])
     assert (refusal.value.code, refusal.value.reason) == (413, "RequestEntityTooLarge")
-    assert refusal.value.message == "The allowed maximum operations in a JSON patch is 10000, got 10001"
+    assert refusal.value.message == (
+        "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001"
+    )
 
 
 def test_copies_that_double_the_document_again_and_again_are_stopped() -> None:

@@ -6,6 +6,10 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+
+from kcp.api import metadata
+from kcp.store.contract import Range
 from tests.clients import definition
 from tests.registry.world import Object, World, refused, scenario, scenario_with_controllers, widget
 
@@ -110,3 +114,40 @@ async def test_clients_may_write_stored_versions_and_not_conditions(world: World
     assert status == {"Seen": "True", "NamesAccepted": "True", "Established": "True"}
     assert written["status"]["acceptedNames"]["kind"] == "Widget"
     await world.create(world.widgets, widget("a"))
+
+
+@scenario_with_controllers
+async def test_nothing_is_kept_for_a_logical_cluster_whose_definitions_have_gone(world: World) -> None:
+    definitions = _definitions(world)
+    kept = Range("turns.kcp.io", world.cluster)
+    await world.define()
+    await world.create(definitions, definition("gadgets", "Gadget"), "")
+    assert world.registry.store.count(kept) == 1
+    for name in ("widgets.example.com", "gadgets.example.com"):
+        await world.delete(definitions, name, "")
+        await world.eventually(lambda name=name: world.is_gone(definitions, name, ""))
+    assert world.registry.store.count(kept) == 0
+    await world.define()
+    assert await world.names(world.widgets) == []
+
+
+def test_definitions_that_go_at_different_times_share_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types are remembered by content: were the time part of it, every deletion would leave types of its own in memory."""
+    times = (f"2026-01-01T00:00:{second:02}Z" for second in range(60))
+    monkeypatch.setattr(metadata, "now", lambda: next(times))
+
+    @scenario
+    async def check(world: World) -> None:
+        surfaces = []
+        for cluster in ("first", "second"):
+            there = world.at(cluster)
+            made = definition("widgets", "Widget")
+            made["metadata"]["finalizers"] = ["example.com/hold"]
+            definitions = there.type("customresourcedefinitions", "apiextensions.k8s.io")
+            await there.create(definitions, made, "")
+            assert not await there.delete(definitions, "widgets.example.com", "")
+            assert there.type("widgets", "example.com").terminating
+            surfaces.append(world.registry.catalog.surface(cluster))
+        assert surfaces[0] is surfaces[1]
+
+    check()

@@ -43,45 +43,6 @@ def test_a_refusal_is_a_status(server: RunningServer, cluster: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "/api/v1/nothings",
-        "/apis/none.example.com/v1/things",
-        "/apis/none",
-        "/nothing",
-        "/api/v2",
-        "/api/v1/namespaces/default/configmaps/a/b",
-        "/livez/none",
-        "/openapi/v1",
-    ],
-)
-def test_what_is_not_served_is_404(server: RunningServer, path: str) -> None:
-    answer = server.get(path)
-    assert (answer.status, answer.json["reason"]) == (404, "NotFound")
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("PUT", "/api/v1/namespaces"),
-        ("POST", "/api/v1/namespaces/default"),
-        ("POST", "/api/v1/configmaps"),
-        ("TRACE", "/api/v1/namespaces"),
-        ("DELETE", "/api/v1/namespaces/default/status"),
-        ("POST", "/version"),
-    ],
-)
-def test_what_a_place_does_not_do_is_405(server: RunningServer, method: str, path: str) -> None:
-    answer = server.ask(method, path, {} if method in ("PUT", "POST") else None)
-    assert (answer.status, answer.json["reason"]) == (405, "MethodNotAllowed")
-
-
-@pytest.mark.parametrize("path", ["/api/v1/namespaces/default/namespaces/kube-system", "/api/v1/configmaps/a"])
-def test_the_scope_of_a_type_cannot_be_got_around(server: RunningServer, path: str) -> None:
-    assert server.get(path).status == 404
-
-
-@pytest.mark.parametrize(
-    "path",
     ["/api/v1//namespaces", "/api/v1/namespaces/%2e%2e/secrets", "/api/v1/namespaces/a%2fb", "/api/v1/namespaces/a%00"],
 )
 def test_a_path_with_more_than_one_reading_is_400(server: RunningServer, path: str) -> None:

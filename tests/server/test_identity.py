@@ -81,6 +81,7 @@ def test_a_new_authority_makes_new_certificates(root: Path) -> None:
     prepare(root)
     before = contents(root)
     (root / "data" / "ca.crt").unlink()
+    (root / "data" / "ca.key").unlink()
     prepare(root)
     assert contents(root)["serving.crt"] != before["serving.crt"]
 
@@ -98,7 +99,10 @@ def test_given_certificates_are_used_and_trusted(root: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigurationError, match="is not that of"):
         prepare(root, tls_cert_file=certificate, tls_private_key_file=key)
     key.write_bytes(b"nonsense")
-    with pytest.raises(ConfigurationError, match="not an unencrypted PEM file"):
+    with pytest.raises(ConfigurationError, match=r"--tls-private-key-file: .* holds no unencrypted private key"):
+        prepare(root, tls_cert_file=certificate, tls_private_key_file=key)
+    certificate.write_bytes(b"nonsense")
+    with pytest.raises(ConfigurationError, match=r"--tls-cert-file: .* holds no PEM certificates"):
         prepare(root, tls_cert_file=certificate, tls_private_key_file=key)
 
 
@@ -107,6 +111,16 @@ def test_a_damaged_file_is_named(root: Path) -> None:
     (root / "data" / "ca.key").write_bytes(b"nonsense")
     with pytest.raises(ConfigurationError, match=r"ca\.key"):
         prepare(root)
+
+
+@pytest.mark.parametrize(("lost", "left"), [("ca.key", "ca.crt"), ("ca.crt", "ca.key")])
+def test_an_authority_is_not_made_again_while_half_of_it_is_there(root: Path, lost: str, left: str) -> None:
+    prepare(root)
+    (root / "data" / lost).unlink()
+    kept = (root / "data" / left).read_bytes()
+    with pytest.raises(ConfigurationError, match=f"{lost} is missing and .*{left} is there: put it back"):
+        prepare(root)
+    assert (root / "data" / left).read_bytes() == kept
 
 
 def test_authorities_for_clients_are_one_bundle(root: Path, tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kcp.server import connections, watches
+from tests.clients import DEFINITIONS, definition
 from tests.server.running_server import RunningServer, config_map
 from tests.server.web_socket_client import WebSocket
 
@@ -271,3 +273,83 @@ def test_a_web_socket_client_that_goes_is_noticed(server: RunningServer, cluster
         socket.text()
         (session,) = sessions(server, cluster, "WebSocket")
     wait_until(lambda: session not in sessions(server, cluster))
+
+
+WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
+WIDGET_DEFINITION = f"{DEFINITIONS}/widgets.example.com"
+MERGE = "application/merge-patch+json"
+
+
+def define_widgets(server: RunningServer, cluster: str, *names: str) -> str:
+    """Define Widgets and create some; returns from where a watch sees no more than what comes."""
+    assert server.post(cluster + DEFINITIONS, definition("widgets", "Widget")).status == 201
+    for name in names:
+        add_widget(server, cluster, name)
+    return server.get(cluster + WIDGETS).json["metadata"]["resourceVersion"]
+
+
+def add_widget(server: RunningServer, cluster: str, name: str) -> None:
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}}
+    assert server.post(cluster + WIDGETS, widget).status == 201
+
+
+def test_a_watch_sees_the_objects_go_with_their_definition_and_ends(server: RunningServer, cluster: str) -> None:
+    start = define_widgets(server, cluster, "a", "b")
+    with server.watch(f"{cluster}{WIDGETS}?watch=true&resourceVersion={start}") as events:
+        assert server.ask("DELETE", cluster + WIDGET_DEFINITION).status == 200
+        seen = [(event["type"], event["object"]["metadata"]["name"]) for event in events]  # to the end of the stream
+    assert seen == [("DELETED", "a"), ("DELETED", "b")]
+    assert sessions(server, cluster) == []
+    assert server.get(cluster + WIDGETS).status == 404
+
+
+def test_a_web_socket_ends_with_the_definition_too(server: RunningServer, cluster: str) -> None:
+    start = define_widgets(server, cluster)
+    path = f"{cluster}{WIDGETS}?watch=true&resourceVersion={start}"
+    with WebSocket(server, path, **server.headers()) as socket:
+        wait_until(lambda: len(sessions(server, cluster)) == 1)
+        assert server.ask("DELETE", cluster + WIDGET_DEFINITION).status == 200
+        opcode, payload = socket.frame()
+    assert (opcode, payload[:2]) == (8, (1000).to_bytes(2, "big"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        [{"name": "v1", "served": False, "storage": False}, {"name": "v2"}],
+        [{"name": "v1", "additionalPrinterColumns": [{"name": "N", "type": "string", "jsonPath": ".metadata.name"}]}],
+    ],
+    ids=["a version that is served no more", "another column"],
+)
+def test_a_watch_ends_when_the_definition_changes(server: RunningServer, cluster: str, change: list[Any]) -> None:
+    start = define_widgets(server, cluster)
+    before = server.get(cluster + WIDGET_DEFINITION).json["spec"]["versions"][0]
+    versions = [{**before, **version} for version in change]
+    with server.watch(f"{cluster}{WIDGETS}?watch=true&resourceVersion={start}") as events:
+        add_widget(server, cluster, "last")
+        changed = server.ask("PATCH", cluster + WIDGET_DEFINITION, {"spec": {"versions": versions}}, Content_Type=MERGE)
+        assert changed.status == 200, changed.json
+        assert [event["object"]["metadata"]["name"] for event in events] == ["last"]
+
+
+def test_a_watch_goes_on_when_what_is_served_stays_the_same(server: RunningServer, cluster: str) -> None:
+    """Neither its metadata, nor another definition, nor the same one of another logical cluster ends it."""
+    start = define_widgets(server, cluster)
+    define_widgets(server, f"{cluster}-other")
+    with server.watch(f"{cluster}{WIDGETS}?watch=true&resourceVersion={start}") as events:
+        server.ask("PATCH", cluster + WIDGET_DEFINITION, {"metadata": {"labels": {"a": "b"}}}, Content_Type=MERGE)
+        server.post(cluster + DEFINITIONS, definition("gadgets", "Gadget"))
+        server.ask("DELETE", f"{cluster}-other{WIDGET_DEFINITION}")
+        wait_until(lambda: server.get(f"{cluster}-other{WIDGETS}").status == 404)
+        add_widget(server, cluster, "still")
+        assert next(events)["object"]["metadata"]["name"] == "still"
+
+
+def test_a_watch_across_logical_clusters_outlives_one_definition(server: RunningServer, cluster: str) -> None:
+    start = define_widgets(server, cluster)
+    define_widgets(server, f"{cluster}-other")
+    with server.watch(f"/clusters/*/apis/example.com/v1/widgets?watch=true&resourceVersion={start}") as events:
+        server.ask("DELETE", f"{cluster}-other{WIDGET_DEFINITION}")
+        wait_until(lambda: server.get(f"{cluster}-other{WIDGETS}").status == 404)
+        add_widget(server, cluster, "still")
+        assert next(events)["object"]["metadata"]["name"] == "still"

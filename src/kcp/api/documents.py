@@ -57,6 +57,30 @@ def splice_revision(value: bytes, revision: int) -> bytes:
     return value.replace(_NO_REVISION, _REVISION % revision, 1)
 
 
+def stored_problem(value: bytes, namespace: str, name: str) -> str | None:
+    """What is wrong with the stored bytes of an object that lies under this namespace and name; None when nothing is."""
+    try:
+        obj = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        return f"it is not JSON: {error}"
+    if not isinstance(obj, dict) or [*obj][:3] != ["apiVersion", "kind", "metadata"]:
+        return "it is no object that begins with apiVersion, kind and metadata"
+    meta = obj["metadata"]
+    if not isinstance(meta, dict):
+        return "its metadata is no object"
+    version, kind = orjson.dumps(obj["apiVersion"]), orjson.dumps(obj["kind"])
+    if not value.startswith(b'{"apiVersion":%s,"kind":%s%s"' % (version, kind, _METADATA)):
+        return "its metadata does not begin with an empty resourceVersion"
+    if "annotations" in meta and ([*meta][1] != "annotations" or not meta["annotations"]):
+        return "its annotations are empty, or not where the logical cluster is put"
+    if CLUSTER_ANNOTATION in meta.get("annotations", ()):
+        return f"it has the annotation {CLUSTER_ANNOTATION}, which is made for readers"
+    found = (meta.get("namespace", ""), meta.get("name"))
+    if found != (namespace, name):
+        return f"it calls itself {'/'.join(map(str, found)).strip('/')}"
+    return None
+
+
 def splice_cluster(value: bytes, cluster: str) -> bytes:
     """A stored object's bytes, with or without their revision, with the annotation that says the logical cluster. 0.6 us."""
     end = value.index(b'"', value.index(_METADATA) + len(_METADATA)) + 1

@@ -24,7 +24,9 @@ class StatusError(Exception):
         details: dict[str, Any] | None = None,
         retry_after: int | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
+        plain: bool = False,
     ) -> None:
+        """``details`` of None are left out, empty ones shown; ``plain`` is for the few that Kubernetes answers in plain text."""
         super().__init__(message)
         self.code = code
         self.reason = reason
@@ -32,6 +34,7 @@ class StatusError(Exception):
         self.details = details
         self.retry_after = retry_after
         self.headers = headers
+        self.plain = plain
         self.list_metadata: dict[str, str] = {}
 
     def __str__(self) -> str:
@@ -44,11 +47,10 @@ class StatusError(Exception):
         body["message"] = self.message
         if self.reason:
             body["reason"] = self.reason
-        details = dict(self.details or {})
-        if self.retry_after is not None:
-            details["retryAfterSeconds"] = self.retry_after
-        if details:
-            body["details"] = details
+        if self.details is not None or self.retry_after is not None:
+            body["details"] = dict(self.details or {})
+            if self.retry_after is not None:
+                body["details"]["retryAfterSeconds"] = self.retry_after
         body["code"] = self.code
         return body
 
@@ -70,8 +72,13 @@ def not_found(resource: GroupResource, name: str) -> StatusError:
 
 
 def unknown_path() -> StatusError:
-    """404: no such resource or path on this server (kubectl tells it from a missing object by the details)."""
+    """404: no such resource in a group that is built in (kubectl tells it from a missing object by the details)."""
     return StatusError(404, "NotFound", "the server could not find the requested resource", details={})
+
+
+def page_not_found() -> StatusError:
+    """404: no such path, and no such group: Go's answer in plain text, from which clients conclude the same."""
+    return StatusError(404, "NotFound", "404 page not found", plain=True)
 
 
 def already_exists(resource: GroupResource, name: str) -> StatusError:
@@ -116,6 +123,19 @@ def bad_request(message: str) -> StatusError:
     return StatusError(400, "BadRequest", message)
 
 
+class UndecodableError(StatusError):
+    """400: a body that is no object of its type. ``why`` goes without what is ``described`` before it in the message."""
+
+    def __init__(self, why: str, described: str = "") -> None:
+        super().__init__(400, "BadRequest", described + why)
+        self.why = why
+
+
+def undeterminable_name(name: str) -> StatusError:
+    """400: an object without a name where the URL has one."""
+    return bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+
+
 def unauthorized(message: str = "Unauthorized") -> StatusError:
     """401: credentials are missing or not accepted."""
     return StatusError(401, "Unauthorized", message, headers=((b"www-authenticate", b'Bearer realm="kubernetes"'),))
@@ -129,9 +149,16 @@ def forbidden(resource: GroupResource, name: str, why: str) -> StatusError:
 
 
 def method_not_supported(resource: GroupResource, action: str) -> StatusError:
-    """405: the resource is there and does not do this."""
+    """405: the custom resource is there and does not do this."""
     message = f'{action} is not supported on resources of kind "{resource}"'
     return StatusError(405, "MethodNotAllowed", message, details=_about(resource, ""))
+
+
+def method_not_allowed(
+    message: str = "the server does not allow this method on the requested resource",
+) -> StatusError:
+    """405: the path is there and does not take this method."""
+    return StatusError(405, "MethodNotAllowed", message, details={})
 
 
 def not_acceptable(accepted: Sequence[str]) -> StatusError:
@@ -163,7 +190,7 @@ def too_large_resource_version(requested: int, current: int) -> StatusError:
 
 def request_entity_too_large(message: str) -> StatusError:
     """413: the body, or what it would become, is over a limit."""
-    return StatusError(413, "RequestEntityTooLarge", message)
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {message}")
 
 
 def too_many_requests(message: str, retry_after: int = 1) -> StatusError:

@@ -20,6 +20,8 @@ TOO_LONG: Final = "FieldValueTooLong"
 TOO_MANY: Final = "FieldValueTooMany"
 TYPE_INVALID: Final = "FieldValueTypeInvalid"
 INTERNAL: Final = "InternalError"
+UNDECODABLE: Final = "Undecodable"
+"""No client sees this one: the whole body is refused before its rules are looked at."""
 
 _TITLES: Final = {
     REQUIRED: "Required value",
@@ -32,6 +34,7 @@ _TITLES: Final = {
     TOO_MANY: "Too many",
     TYPE_INVALID: "Invalid value",
     INTERNAL: "Internal error",
+    UNDECODABLE: "Invalid value",
 }
 _WITHOUT_VALUE: Final = frozenset({REQUIRED, FORBIDDEN, TOO_LONG, TOO_MANY, INTERNAL})
 
@@ -96,6 +99,11 @@ def invalid(field: str, value: Any, detail: str) -> FieldError:
 def type_invalid(field: str, value: Any, detail: str) -> FieldError:
     """The value is of another JSON type than the schema's."""
     return FieldError(TYPE_INVALID, field, value, detail)
+
+
+def undecodable(field: str, value: Any, detail: str) -> FieldError:
+    """The value is none of the field's Go type, whose decoder takes only some texts (quantities)."""
+    return FieldError(UNDECODABLE, field, value, detail)
 
 
 def forbidden(field: str, detail: str) -> FieldError:

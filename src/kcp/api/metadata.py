@@ -127,7 +127,7 @@ def check_meta_types(meta: Any, described: str = "") -> None:
     """
     if type(meta) is not dict:
         message = f"json: cannot unmarshal {_json_type(meta)} into Go struct field .metadata of type v1.ObjectMeta"
-        raise errors.bad_request(described + message)
+        raise errors.UndecodableError(message, described)
     try:
         _check_members(meta, _MEMBERS, "ObjectMeta", "metadata")
         for name in ("labels", "annotations"):
@@ -141,7 +141,7 @@ def check_meta_types(meta: Any, described: str = "") -> None:
             if entries := meta.get(name):
                 _check_entries(entries, f"metadata.{name}", struct, go_type, members)
     except ValueError as error:
-        raise errors.bad_request(described + str(error)) from error
+        raise errors.UndecodableError(str(error), described) from error
 
 
 def _check_members(value: dict[str, Any], members: dict[str, tuple[type[Any], str]], struct: str, path: str) -> None:

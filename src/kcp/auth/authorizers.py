@@ -39,11 +39,37 @@ class Decision(NamedTuple):
     reason: str = ""
 
 
+class ResourceRule(NamedTuple):
+    """What may be done with resources; ``*`` stands for all."""
+
+    verbs: tuple[str, ...]
+    groups: tuple[str, ...]
+    resources: tuple[str, ...]
+
+
+class PathRule(NamedTuple):
+    """What may be done with paths that are not about a resource."""
+
+    verbs: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+class Rules(NamedTuple):
+    """All that somebody may do; ``problem`` says why there may be more."""
+
+    resources: tuple[ResourceRule, ...]
+    paths: tuple[PathRule, ...]
+    problem: str = ""
+
+
 class Authorizer(Protocol):
     """Decides. Must not block: rules are compiled before they are needed."""
 
     def authorize(self, user: User, attributes: Attributes) -> Decision:
         """Whether this user may do this."""
+
+    def rules_for(self, user: User, cluster: str, namespace: str) -> Rules:
+        """What this user may do in a namespace of a logical cluster, and outside of namespaces."""
 
 
 ALLOWED: Final = Decision(True)
@@ -58,14 +84,13 @@ _PATHS: Final = {
     MONITORING: (*_HEALTH, "/metrics", "/metrics/*"),
 }
 """The paths that a group may read."""
-_REVIEWS: Final = frozenset(
-    {
-        ("authentication.k8s.io", "selfsubjectreviews"),
-        ("authorization.k8s.io", "selfsubjectaccessreviews"),
-        ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    }
-)
-"""The questions about oneself that every authenticated user may ask."""
+_READING: Final = ("get", "head")
+_REVIEWS: Final = {
+    "authentication.k8s.io": ("selfsubjectreviews",),
+    "authorization.k8s.io": ("selfsubjectaccessreviews", "selfsubjectrulesreviews"),
+}
+"""The questions about oneself that every authenticated user may ask, by API group."""
+_EVERYTHING: Final = Rules((ResourceRule(("*",), ("*",), ("*",)),), (PathRule(("*",), ("*",)),))
 
 
 def path_matches(pattern: str, path: str) -> bool:
@@ -81,15 +106,24 @@ class BasicAuthorizer:
         if MASTERS in groups:
             return ALLOWED
         if attributes.is_resource:
-            asked = (attributes.group, attributes.resource)
-            reviewing = attributes.verb == "create" and not attributes.subresource and asked in _REVIEWS
+            review = attributes.resource in _REVIEWS.get(attributes.group, ())
+            reviewing = review and attributes.verb == "create" and not attributes.subresource
             return ALLOWED if reviewing and ALL_AUTHENTICATED in groups else NO_OPINION
-        if attributes.verb not in ("get", "head"):
+        if attributes.verb not in _READING:
             return NO_OPINION
         for group in groups:
             if any(path_matches(pattern, attributes.path) for pattern in _PATHS.get(group, ())):
                 return ALLOWED
         return NO_OPINION
+
+    def rules_for(self, user: User, cluster: str, namespace: str) -> Rules:  # noqa: ARG002 - the same everywhere
+        if MASTERS in user.groups:
+            return _EVERYTHING
+        reviews = _REVIEWS if ALL_AUTHENTICATED in user.groups else {}
+        return Rules(
+            tuple(ResourceRule(("create",), (group,), resources) for group, resources in reviews.items()),
+            tuple(PathRule(_READING, _PATHS[group]) for group in user.groups if group in _PATHS),
+        )
 
 
 def denied(user: User, attributes: Attributes, reason: str = "") -> errors.StatusError:

@@ -97,6 +97,17 @@ def is_signed_by(certificate: bytes, authority: bytes) -> bool:
     return True
 
 
+def holds_certificates(content: bytes) -> bool:
+    """The content is one or more certificates in PEM form."""
+    from cryptography import x509
+
+    try:
+        x509.load_pem_x509_certificates(content)
+    except ValueError:
+        return False
+    return True
+
+
 def key_matches(pair: KeyPair) -> bool:
     """The private key belongs to the certificate. Raises ValueError when either cannot be read."""
     from cryptography import x509

@@ -1,14 +1,17 @@
 """Reads the declarations of the built-in types.
 
 Each YAML document under ``types/`` has the shape of a CustomResourceDefinition manifest (apiextensions.k8s.io/v1), so
-that built-in and custom resources are one table of types. Four things go beyond what a CRD can say:
+that built-in and custom resources are one table of types. Five things go beyond what a CRD can say:
 
 * ``$ref: "#/$defs/Name"`` anywhere in a schema, to the schema's own ``$defs`` or to ``definitions.yaml``, with
   ``x-kubernetes-patch-strategy`` and ``x-kubernetes-patch-merge-key`` for strategic merge patches;
 * ``x-kcp.verbs``: the verbs of the resource, where they are not all eight;
 * ``x-kcp.subresources``: subresources beside status and scale: their ``verbs``, and ``group``, ``version`` and ``kind`` of
   the object that is sent where that is not the parent's kind;
-* ``x-kcp.storage``: the resource to share storage with; empty for types that are answered and never stored.
+* ``x-kcp.storage``: the resource to share storage with; empty for types that are answered and never stored;
+* ``x-kcp.placeholder``: the type is only an empty list, so that clients that ask for it find one. Nothing can be written (the
+  text says to those who try what to do instead), its names are free, and a CustomResourceDefinition that takes them is
+  served in its place.
 
 In a built-in type a column of format ``name`` is the name column: then none is put before the others.
 """

@@ -41,7 +41,7 @@ def builtin_types(
     when a declared type has no strategy: the two belong together.
     """
     declared = load_types()
-    own = [_named(definition) for definition in declared]
+    own = [_named(definition) for definition in declared if not definition.get("x-kcp", {}).get("placeholder")]
 
     def others(cluster: str) -> Iterable[Definition]:
         return [*own, *definitions(cluster)]
@@ -72,6 +72,7 @@ def _strategies(
         ("", "ConfigMap"): ConfigMapStrategy(),
         ("", "Secret"): SecretStrategy(),
         ("", "ServiceAccount"): ServiceAccountStrategy(),
+        ("", "Service"): BuiltinStrategy(),
         ("", "LimitRange"): LimitRangeStrategy(),
         ("", "ResourceQuota"): ResourceQuotaStrategy(),
         ("", "Event"): EventStrategy(),

@@ -8,6 +8,7 @@ from kcp import __version__
 from kcp.cli.completion import completion
 from kcp.cli.snapshot import snapshot
 from kcp.cli.start import start
+from kcp.cli.store import store
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -18,4 +19,5 @@ def main() -> None:
 
 main.add_command(start)
 main.add_command(snapshot)
+main.add_command(store)
 main.add_command(completion)

@@ -1,112 +1,146 @@
-"""``kcp snapshot``: save, look at and put back copies of an embedded log."""
+"""``kcp snapshot``: save, look at and put back copies of a log, in a file or in etcd."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import shutil
-import sys
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final
 
 import click
 
-_ROOT: Final = click.option(
-    "--root-directory",
-    default=".kcp",
-    show_default=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The server's directory.",
+from kcp.cli import flags
+from kcp.cli.places import (
+    end,
+    etcd_options,
+    existing_log_file,
+    new_log_file,
+    place_flags,
+    place_of,
+    refusals,
 )
+
 _FILE: Final = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 _CHUNK: Final = 1 << 20
 
 
 @click.group()
 def snapshot() -> None:
-    """Save, look at and put back copies of a server's log.
+    """Save, look at and put back copies of a log.
 
-    A copy holds the objects of all logical clusters. It does not hold certificates and tokens, which are files of the data
-    directory. A log in etcd is saved with etcd's own tools.
+    A copy holds the objects of all logical clusters. That of a log in a file does not hold certificates and tokens, which are
+    files of the data directory; that of a log in etcd does, as they are shared there.
     """
 
 
-@snapshot.command()
-@_ROOT
+@snapshot.command(cls=flags.GroupedCommand)
+@place_flags
 @_FILE
-def save(root_directory: Path, file: Path) -> None:
-    """Write a consistent copy to FILE, and its checksum beside it. The server goes on as usual."""
-    from kcp.store.backups import copy_log
-    from kcp.store.contract import StoreUnavailableError
+def save(file: Path, **choices: Any) -> None:
+    """Write a consistent copy to FILE, and its checksum beside it. Servers go on as usual."""
+    with refusals():
+        configuration = place_of(choices)
+        if configuration.etcd_servers:
+            from kcp.store.etcd.moving import export_log
 
-    log = root_directory / "data" / "kcp.db"
-    if not log.exists():
-        _end(f"{log} does not exist: no server has run in {root_directory}")
-    try:
-        asyncio.run(copy_log(log, file))
+            asyncio.run(export_log(etcd_options(configuration), file))
+        else:
+            from kcp.store.backups import copy_log
+
+            asyncio.run(copy_log(existing_log_file(configuration), file))
         _checksum_file(file).write_text(f"{_digest(file)}  {file.name}\n")
-    except (FileExistsError, StoreUnavailableError, OSError) as error:
-        _end(str(error))
-    _describe(file)
+        _describe(file)
 
 
 @snapshot.command()
 @_FILE
 def info(file: Path) -> None:
     """Check the copy in FILE and say what it holds."""
-    _verify(file)
-    _describe(file)
+    with refusals():
+        _verify(file)
+        _describe(file)
 
 
-@snapshot.command()
-@_ROOT
+@snapshot.command(cls=flags.GroupedCommand)
+@flags.group("Restoring")("--replace", is_flag=True, help="Delete the log that is in etcd already.")
+@place_flags
 @_FILE
-def restore(root_directory: Path, file: Path) -> None:
-    """Put the copy in FILE in the place of a stopped server's log, which is kept beside it with `.replaced` at its end.
+def restore(file: Path, replace: bool, **choices: Any) -> None:
+    """Put the copy in FILE in the place of a log that no server uses.
 
-    Revisions go on behind every one that a client can have seen; clients that watch are told to list again.
+    A log in a file is kept beside it with `.replaced` at its end. Revisions go on behind every one that a client can have
+    seen; clients that watch are told to list again.
     """
-    from kcp.store.file_lock import FileLock, StoreLockedError
+    with refusals():
+        configuration = place_of(choices)
+        _verify(file)
+        if configuration.etcd_servers:
+            from kcp.store.etcd.moving import restore_log
+            from kcp.store.moving import select
 
-    _verify(file)
-    data = root_directory / "data"
-    log = data / "kcp.db"
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = FileLock(log.with_name(log.name + ".lock"))
-    except StoreLockedError as error:
-        _end(f"{error}; stop the server first")
-    except OSError as error:
-        _end(f"cannot write to {data}: {error.strerror}")
-    try:
-        _put_in_place(file, log)
-    except OSError as error:
-        _end(f"cannot put {file} in place: {error}")
-    finally:
-        lock.release()
-    click.echo(f"restored {log}; start the server")
+            if not _is_export(file):
+                end(f"{file} was saved from a log in a file: to bring it into etcd, export that log and import it")
+            selection = select(file, None, replace=replace)
+            done = asyncio.run(restore_log(etcd_options(configuration), file, selection))
+            click.echo(f"restored {done.written} objects at revision {done.revision}; start the servers")
+        else:
+            if _is_export(file):
+                end(f"{file} was saved from etcd: use kcp store import to bring it into a file")
+            _look_into(file)
+            log = new_log_file(configuration)
+            _put_in_place(file, log)
+            click.echo(f"restored {log}; start the server")
 
 
 def _put_in_place(file: Path, log: Path) -> None:
-    incoming = log.with_name(log.name + ".incoming")
-    shutil.copyfile(file, incoming)
-    incoming.chmod(0o600)
-    for suffix in ("", "-wal", "-shm"):
-        there = log.with_name(log.name + suffix)
-        if there.exists():
-            there.replace(log.with_name(f"{log.name}.replaced{suffix}"))
-    incoming.replace(log)
+    from kcp.store.backups import mark_as_copy
+    from kcp.store.file_lock import FileLock
+
+    lock = FileLock(log.with_name(log.name + ".lock"))
+    try:
+        incoming = log.with_name(log.name + ".incoming")
+        for suffix in ("-wal", "-shm"):
+            incoming.with_name(incoming.name + suffix).unlink(missing_ok=True)
+        shutil.copyfile(file, incoming)
+        incoming.chmod(0o600)
+        mark_as_copy(incoming)
+        for suffix in ("", "-wal", "-shm"):
+            there = log.with_name(log.name + suffix)
+            if there.exists():
+                there.replace(log.with_name(f"{log.name}.replaced{suffix}"))
+        incoming.replace(log)
+    finally:
+        lock.release()
 
 
 def _verify(file: Path) -> None:
     if not file.exists():
-        _end(f"{file} does not exist")
+        end(f"{file} does not exist")
     beside = _checksum_file(file)
     if beside.exists() and beside.read_text().split()[:1] != [_digest(file)]:
-        _end(f"{file} is not what was saved: its checksum differs from the one in {beside}")
+        end(f"{file} is not what was saved: its checksum differs from the one in {beside}")
+
+
+def _is_export(file: Path) -> bool:
+    from kcp.store.exports import is_export
+
+    return is_export(file)
 
 
 def _describe(file: Path) -> None:
+    if _is_export(file):
+        from kcp.store.exports import verify
+
+        summary = verify(file)
+        newest, objects, clusters = summary.header.revision, summary.entries, len(summary.logical_clusters)
+    else:
+        newest, objects, clusters = _look_into(file)
+    click.echo(f"file: {file}\nsha256: {_digest(file)}\nbytes: {file.stat().st_size}")
+    click.echo(f"revision: {newest}\nobjects: {objects}\nlogical clusters: {clusters}")
+
+
+def _look_into(file: Path) -> tuple[int, int, int]:
     import apsw
 
     from kcp.store import tables
@@ -116,16 +150,16 @@ def _describe(file: Path) -> None:
         try:
             damage = connection.execute("PRAGMA quick_check").fetchone()
             if damage is None or damage[0] != "ok":
-                _end(f"{file} is damaged: {damage[0] if damage else 'unreadable'}")
+                end(f"{file} is damaged: {damage[0] if damage else 'unreadable'}")
             newest, _ = tables.read_facts(connection)
-            counted = connection.execute("SELECT count(*), count(DISTINCT cluster) FROM current").fetchone()
+            counted: Any = connection.execute(
+                "SELECT count(*), count(DISTINCT nullif(cluster, '')) FROM current"
+            ).fetchone()
         finally:
             connection.close()
     except apsw.Error as error:
-        _end(f"{file} is no copy of a log: {error}")
-    assert counted is not None
-    click.echo(f"file: {file}\nsha256: {_digest(file)}\nbytes: {file.stat().st_size}")
-    click.echo(f"revision: {newest}\nobjects: {counted[0]}\nlogical clusters: {counted[1]}")
+        end(f"{file} is no copy of a log: {error}")
+    return newest, counted[0], counted[1]
 
 
 def _checksum_file(file: Path) -> Path:
@@ -138,8 +172,3 @@ def _digest(file: Path) -> str:
         while part := content.read(_CHUNK):
             digest.update(part)
     return digest.hexdigest()
-
-
-def _end(message: str) -> NoReturn:
-    click.echo(f"kcp: {message}", err=True)
-    sys.exit(1)

@@ -11,6 +11,7 @@ import click
 
 from kcp import __version__
 from kcp.cli import flags
+from kcp.cli.places import etcd_flags, root_directory_flag
 from kcp.server.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _DURATION: Final = flags.Duration()
-_LIST: Final = flags.Words()
 _COUNT: Final = click.IntRange(min=0)
 _LOGS_REQUESTS_FROM: Final = 2
 
@@ -58,39 +58,26 @@ _logging = flags.group("Logging")
     metavar="NAME",
     help="Further host name or address for the serving certificate that is made; may be repeated.",
 )
-@_storage(
-    "--root-directory",
-    default=".kcp",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Directory for everything that the server keeps.",
-)
+@root_directory_flag
 @_storage(
     "--durability",
     default="full",
     type=click.Choice(DURABILITIES),
     help="full: a write is acknowledged when it is on the disk. relaxed: power loss may take the last moments.",
 )
-@_storage(
-    "--etcd-servers",
-    type=_LIST,
-    metavar="URL,...",
-    default=(),
-    show_default=False,
-    help="Keep everything in this etcd cluster, which other servers may share. [default: a file in the root directory]",
-)
-@_storage("--etcd-prefix", default="/kcp", metavar="PREFIX", help="Begin of every key in etcd.")
-@_storage("--etcd-cafile", type=_FILE, help="Authorities that sign etcd's certificates. [default: the system's]")
-@_storage("--etcd-certfile", type=_FILE, help="Client certificate for etcd.")
-@_storage("--etcd-keyfile", type=_FILE, help="Private key of --etcd-certfile.")
-@_storage(
-    "--etcd-username", default="", metavar="NAME", show_default=False, help="User of etcd, where it asks for one."
-)
-@_storage("--etcd-password-file", type=_FILE, help="File that holds the password of --etcd-username.")
+@etcd_flags
 @_storage(
     "--history-retention",
     default="5m",
     type=_DURATION,
     help="How long superseded states are kept, for watches and lists that resume.",
+)
+@_storage(
+    "--compaction-interval",
+    type=_DURATION,
+    show_default=False,
+    help="How often what is older is compacted; it may live that much longer, or twice. 0 is never. "
+    "[default: a fifth of --history-retention, at least 1s]",
 )
 @_storage("--event-ttl", default="1h", type=_DURATION, help="How long Events are kept.")
 @_authentication(
@@ -121,7 +108,10 @@ _logging = flags.group("Logging")
     help="Writing requests served at one time; more get 429. 0 is no limit.",
 )
 @_limits(
-    "--request-timeout", default="1m", type=_DURATION, help="How long a write may take before its request gets 504."
+    "--request-timeout",
+    default="1m",
+    type=_DURATION,
+    help="How long a request's body may take to arrive, and a write after that, before the request gets 504.",
 )
 @_limits(
     "--min-request-timeout",

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from kcp.api import documents
+from kcp.api import documents, errors
 from kcp.registry.discovery import DiscoveryDocuments
 from kcp.registry.openapi import OpenAPIDocuments
 from kcp.registry.resource_types import ResourceType, from_definition
@@ -25,6 +25,11 @@ from kcp.store.contract import Event, Key, Range, Store
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
 _REMEMBERED_CLUSTERS: Final = 2048
 _REMEMBERED_DEFINITIONS: Final = 4096
+
+
+def definition_name(group: str, plural: str) -> str:
+    """What the CustomResourceDefinition of a resource is called."""
+    return f"{plural}.{group or 'core'}"
 
 
 def definitions_of(store: Store, cluster: str) -> list[dict[str, Any]]:
@@ -48,7 +53,7 @@ class Surface:
         """The type of a kind, of a version or of the first that serves it (owner references, object references)."""
         for type_ in self.types:
             if type_.kind == kind and type_.group == group and version in ("", type_.version) and type_.stored:
-                return type_
+                return None if type_.placeholder else type_
         return None
 
     @cached_property
@@ -67,10 +72,11 @@ class Catalog:
         self._store = store
         self._builtin = tuple(builtin)
         self._base = Surface(self._builtin)
+        self._groups = frozenset(group for group, _ in self._base.group_versions)
         self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
         self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
         self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
-        self._changed: list[Callable[[str], None]] = []
+        self._followers: list[Callable[[Event], None]] = []
         self._unfollow = store.follow(DEFINITIONS, self._on_change)
 
     @property
@@ -78,9 +84,22 @@ class Catalog:
         """The surface of a logical cluster without CustomResourceDefinitions."""
         return self._base
 
+    def not_served(self, group: str) -> errors.StatusError:
+        """404 for what a group does not serve, in the words of whoever would serve the group in Kubernetes."""
+        return errors.unknown_path() if group in self._groups else errors.page_not_found()
+
     def close(self) -> None:
         """Stop following the log."""
         self._unfollow()
+
+    def follow(self, callback: Callable[[Event], None]) -> None:
+        """Call back with each change of a definition, once the surface is that after it."""
+        self._followers.append(callback)
+
+    def still_serves(self, cluster: str, type_: ResourceType) -> bool:
+        """Whether a logical cluster serves a type just as it did when that was found."""
+        found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
+        return found is not None and found.content == type_.content
 
     def surface(self, cluster: str) -> Surface:
         """The surface of a logical cluster."""
@@ -93,9 +112,10 @@ class Catalog:
 
     def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
         """A type that some logical cluster serves at this path: for requests that span logical clusters."""
-        if found := self._base.find(group, version, plural):
-            return found
-        name = f"{plural}.{group}" if group else f"{plural}.core"
+        built_in = self._base.find(group, version, plural)
+        if built_in is not None and not built_in.placeholder:
+            return built_in
+        name = definition_name(group, plural)
         after: Key | None = None
         while True:
             page = self._store.scan(Range(DEFINITIONS), limit=500, after=after, count=False)
@@ -103,7 +123,7 @@ class Catalog:
                 if record.key.name == name and (found := self.surface(record.key.cluster).find(group, version, plural)):
                     return found
             if not page.remaining:
-                return None
+                return built_in
             after = page.records[-1].key
 
     def _assemble(self, cluster: str) -> Surface:
@@ -121,9 +141,15 @@ class Catalog:
         return found
 
     def _merged(self, definitions: Iterable[Sequence[ResourceType]]) -> list[ResourceType]:
-        taken = {(type_.group, type_.version, type_.plural) for type_ in self._builtin}
-        merged = list(self._builtin)
-        for type_ in (type_ for types in definitions for type_ in types):
+        custom = [type_ for types in definitions for type_ in types]
+        claimed = {(type_.group, name) for type_ in custom for name in (type_.plural, type_.kind)}
+        merged = [
+            type_
+            for type_ in self._builtin
+            if not (type_.placeholder and claimed & {(type_.group, type_.plural), (type_.group, type_.kind)})
+        ]
+        taken = {(type_.group, type_.version, type_.plural) for type_ in merged}
+        for type_ in custom:
             path = (type_.group, type_.version, type_.plural)
             if path not in taken:
                 taken.add(path)
@@ -136,14 +162,12 @@ class Catalog:
         conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
         if conditions.get("Established") != "True":
             return None
-        identity = orjson.dumps(
-            [definition["spec"], status.get("acceptedNames"), definition["metadata"].get("deletionTimestamp")],
-            option=orjson.OPT_SORT_KEYS,
-        )
-        digest = hashlib.sha256(identity).hexdigest()
+        said = orjson.dumps([definition["spec"], status.get("acceptedNames")], option=orjson.OPT_SORT_KEYS)
+        content = hashlib.sha256(said).hexdigest()
+        digest = f"{content}-terminating" if definition["metadata"].get("deletionTimestamp") else content
         types = self._types.get(digest)
         if types is None:
-            types = self._types[digest] = tuple(from_definition(definition))
+            types = self._types[digest] = tuple(from_definition(definition, content=content))
             if len(self._types) > _REMEMBERED_DEFINITIONS:
                 self._types.popitem(last=False)
         return digest, types
@@ -151,3 +175,6 @@ class Catalog:
     def _on_change(self, events: Sequence[Event]) -> None:
         for event in events:
             self._by_cluster.pop(event.key.cluster, None)
+        for event in events:
+            for callback in self._followers:
+                callback(event)

@@ -18,6 +18,7 @@ from kcp.registry.listing import range_of
 from kcp.registry.records import key_of, served_bytes, served_object, stored_value
 from kcp.registry.requests import DeleteOptions, ListOptions, RequestContext, Target
 from kcp.registry.source import Source, expected_revision
+from kcp.registry.turns import last_turn, turn
 from kcp.store.contract import Change, PreconditionFailedError, Record
 
 Object = dict[str, Any]
@@ -89,6 +90,7 @@ class Deleter:
     ) -> Deleted | None:
         """Delete or mark this state; None when somebody else was faster."""
         type_ = target.type
+        turns = turn(self._store, type_, context.cluster)
         obj = served_object(record, type_)
         meta = obj["metadata"]
         finalizers = _finalizers(meta.get("finalizers") or [], options)
@@ -99,7 +101,8 @@ class Deleter:
         if not finalizers and not type_.strategy.blocks_deletion(obj):
             if not context.dry_run:
                 try:
-                    await self._store.write([Change(key, None, expected_revision(record))])
+                    turns = turns and last_turn(self._store, turns, type_, context.cluster)
+                    await self._store.write([Change(key, None, expected_revision(record)), *turns])
                 except PreconditionFailedError:
                     return None
             return Deleted(True, served_bytes(record, type_), old)
@@ -120,7 +123,7 @@ class Deleter:
         if context.dry_run:
             return Deleted(False, documents.encode(obj), obj)
         try:
-            revision = await self._store.write([Change(key, value, expected_revision(record), tag)])
+            revision = await self._store.write([Change(key, value, expected_revision(record), tag), *turns])
         except PreconditionFailedError:
             return None
         meta["resourceVersion"] = str(revision)

@@ -49,15 +49,27 @@ async def patch(
     faults = _faults(media_type, body, duplicates or [], context)
     type_ = target.type
     pinned = _pinned_version(media_type, body)
+    made: Any = None
 
     async def transform(old: Object | None, _record: Record | None) -> Object:
+        nonlocal made
         assert old is not None
-        return await _patched(old, media_type, body, target, context, faults)
+        made = _patched(old, media_type, body, target)
+        return await _reshaped(made, old, target, context, faults)
 
     if media_type == STRATEGIC_MERGE_PATCH and not isinstance(body, dict):
         raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
     assert type_.stored
-    return await writer.change(context, target, transform, resource_version=pinned)
+    try:
+        return await writer.change(context, target, transform, resource_version=pinned)
+    except errors.UndecodableError as error:
+        # the patch is what the client sent, and what is wrong: not the body, as it is where the whole object is sent
+        raise _bad_patch(made, error.why) from error
+
+
+def _bad_patch(made: Any, why: str) -> errors.StatusError:
+    problem = field_errors.invalid("patch", documents.encode(made).decode().strip(), why)
+    return errors.invalid(GroupKind("", ""), "", [problem])
 
 
 def _faults(media_type: str, body: Any, duplicates: list[str], context: RequestContext) -> list[str]:
@@ -76,46 +88,44 @@ def _faults(media_type: str, body: Any, duplicates: list[str], context: RequestC
     return []
 
 
-async def _patched(
-    old: Object, media_type: str, body: Any, target: Target, context: RequestContext, faults: list[str]
-) -> Object:
+def _patched(old: Object, media_type: str, body: Any, target: Target) -> Any:
     if media_type == JSON_PATCH:
-        new: Any = json_patch.apply(old, body)
-    elif media_type == MERGE_PATCH:
-        new = merge_patch.apply(old, body)
-    else:
-        new = strategic_merge.apply(old, body, target.type.merge_type)
-    return await _reshaped(new, old, target, context, faults)
+        return json_patch.apply(old, body)
+    if media_type == MERGE_PATCH:
+        return merge_patch.apply(old, body)
+    return strategic_merge.apply(old, body, target.type.merge_type)
 
 
 async def _reshaped(new: Any, old: Object, target: Target, context: RequestContext, faults: list[str]) -> Object:
     """Check and complete what a patch has made of the object. Changes are made on copies: patches share parts with ``old``."""
     type_ = target.type
     if not isinstance(new, dict):
-        raise errors.bad_request("the patch makes something else than a JSON object of the object")
+        raise errors.UndecodableError("the patch makes something else than a JSON object of the object")
     if new.get("apiVersion") != old["apiVersion"] or new.get("kind") != old["kind"]:
         pipeline.check_kind(new, type_)
     new = orjson.loads(orjson.dumps(new))
     meta = pipeline.metadata_of(new, type_)
-    if type_.namespaced and (meta.get("namespace") or target.namespace) != target.namespace:
-        raise errors.bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
-    if (meta.get("name") or target.name) != target.name:
-        raise _immutable_name(target, meta.get("name"))
-    meta["name"] = target.name
-    if type_.namespaced:
-        meta["namespace"] = target.namespace
-    sent = documents.encode(new).decode().strip() if context.field_validation == STRICT else ""
+    _check_place(meta, target)
     problems = faults + await pipeline.shape_anywhere(new, type_, context, [])
     if problems:
-        problem = field_errors.invalid("patch", sent, "strict decoding error: " + ", ".join(problems))
-        raise errors.invalid(GroupKind("", ""), "", [problem])
+        raise errors.UndecodableError("strict decoding error: " + ", ".join(problems))
     return new  # type: ignore[no-any-return]
 
 
-def _immutable_name(target: Target, name: Any) -> errors.StatusError:
-    return errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
+def _check_place(meta: dict[str, Any], target: Target) -> None:
+    if not meta.get("name"):
+        raise errors.undeterminable_name(target.name)
+    if meta["name"] != target.name:
+        raise errors.bad_request(
+            f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})"
+        )
+    if target.type.namespaced:
+        namespace = meta.get("namespace") or target.namespace
+        if namespace != target.namespace:
+            raise errors.bad_request(
+                f"the namespace of the object ({namespace}) does not match the namespace on the request ({target.namespace})"
+            )
+        meta["namespace"] = namespace
 
 
 def _pinned_version(media_type: str, body: Any) -> str:
@@ -149,12 +159,15 @@ async def _apply(
     meta = pipeline.metadata_of(applied, type_)
     if meta.get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
+    named = bool(meta.get("name"))
     pipeline.check_place(meta, target)
     _refuse_undeclared(applied, target)
     pinned = str(meta.pop("resourceVersion", "") or "")
     reset = _OWN_RESET.get(target.subresource, ()) if type_.has_status else ()
 
     async def transform(old: Object | None, _record: Record | None) -> Object:
+        if old is None and not named:
+            raise errors.undeterminable_name(target.name)
         if old is None and (uid := meta.get("uid")):
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise errors.conflict(type_.resource, target.name, why)

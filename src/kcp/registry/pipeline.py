@@ -29,6 +29,8 @@ _JSON_TYPES: Final = {
     "null": "null",
 }
 """Names of types in schemas' errors, and what decoders call them."""
+_TOO_LARGE: Final = "Checked value must be of type integer with format"
+"""What an integer's format says of a number that it cannot hold."""
 _STATUS_ONLY: Final = (("status",),)
 _NOT_STATUS: Final = (("metadata",), ("spec",))
 
@@ -48,20 +50,21 @@ def check_kind(obj: Object, type_: ResourceType) -> None:
     if not sent:
         raise _unrecognized(obj, type_, "apiVersion")
     if kind != type_.kind:
-        raise errors.bad_request(
-            f'{kind} in version "{sent}" cannot be handled as a {type_.kind}: the kind in the data ({kind}) does not match '
-            f"the expected kind ({type_.kind})"
+        raise errors.UndecodableError(
+            f"the kind in the data ({kind}) does not match the expected kind ({type_.kind})",
+            f'{kind} in version "{sent}" cannot be handled as a {type_.kind}: ',
         )
     if sent != type_.api_version:
-        raise errors.bad_request(
+        raise errors.UndecodableError(
             f"the API version in the data ({sent}) does not match the expected API version ({type_.api_version})"
         )
 
 
 def _unrecognized(obj: Object, type_: ResourceType, missing: str) -> errors.StatusError:
     text = documents.encode(obj).decode().strip()
-    return errors.bad_request(
-        f"the object provided is unrecognized (must be of type {type_.kind}): Object '{missing}' is missing in '{text}'"
+    return errors.UndecodableError(
+        f"Object '{missing}' is missing in '{text}'",
+        f"the object provided is unrecognized (must be of type {type_.kind}): ",
     )
 
 
@@ -80,7 +83,7 @@ def metadata_of(obj: Object, type_: ResourceType) -> dict[str, Any]:
 
 
 def check_place(meta: dict[str, Any], target: Target) -> None:
-    """Name and namespace of the body agree with the URL's; the namespace is filled in. Raises StatusError 400."""
+    """Name and namespace of the body agree with the URL's; what is not said is filled in. Raises StatusError 400."""
     namespace = meta.get("namespace") or ""
     if target.type.namespaced:
         if namespace and namespace != target.namespace:
@@ -160,7 +163,7 @@ def own_fields(live: Object | None, obj: Object, target: Target, context: Reques
 
 
 def validate(obj: Object, old: Object | None, target: Target) -> None:
-    """Every rule that the object itself must keep. Raises StatusError 422 with all of the causes."""
+    """Every rule that the object itself must keep. Raises UndecodableError, and StatusError 422 with all of the causes."""
     type_ = target.type
     strategy = type_.strategy
     meta = obj["metadata"]
@@ -175,6 +178,9 @@ def validate(obj: Object, old: Object | None, target: Target) -> None:
         found += metadata.validate_object_meta_update(meta, old["metadata"])
         found += _schema_errors(obj, old, type_)
         found += _update_errors(obj, old, target)
+    for error in found:
+        if error.type == field_errors.UNDECODABLE:
+            raise errors.UndecodableError(f"{error.field}: {error.detail}", cannot_be_handled(type_))
     if found:
         raise errors.invalid(type_.group_kind, meta.get("name") or meta.get("generateName") or "", _distinct(found))
 
@@ -182,15 +188,15 @@ def validate(obj: Object, old: Object | None, target: Target) -> None:
 def _schema_errors(obj: Object, old: Object | None, type_: ResourceType) -> list[FieldError]:
     """What the schema objects to.
 
-    Raises StatusError 400 for a built-in type's field of another JSON type: such a body does not decode in kube-apiserver.
+    Raises UndecodableError for a built-in type's field of another JSON type: such a body does not decode in kube-apiserver.
     """
     found = type_.schema.validate(obj, old)
     if found and type_.builtin:
         # no text is no bytes to a decoder, but no base64 to the format
         found = [error for error in found if error.value != "" or "must be of type byte" not in error.detail]
         for error in found:
-            if error.type == field_errors.TYPE_INVALID:
-                raise errors.bad_request(cannot_be_handled(type_) + _mistyped(error, type_.kind))
+            if error.type == field_errors.TYPE_INVALID or error.detail.startswith(_TOO_LARGE):
+                raise errors.UndecodableError(_mistyped(error, type_.kind), cannot_be_handled(type_))
     return found
 
 

@@ -24,9 +24,10 @@ TypeOfCluster = Callable[[str], ResourceType | None]
 
 
 class Representation(Protocol):
-    """One form. ``key`` tells it from others in caches of encoded events."""
+    """One form. ``key`` tells it from others in caches of encoded events; ``stream_type`` is the media type of watches."""
 
     key: str
+    stream_type: bytes
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:
         """One object, given as the bytes of the whole one."""
@@ -40,18 +41,26 @@ class Representation(Protocol):
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
         """A BOOKMARK frame."""
 
+    def error(self, status: dict[str, Any]) -> bytes:
+        """An ERROR frame: the Status that says why a watch cannot go on."""
+
 
 def _frame(kind: str, value: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (kind.encode(), value)
 
 
-def _list_metadata(listing: Listing) -> bytes:
+def list_metadata(listing: Listing) -> dict[str, Any]:
+    """The metadata of a list."""
     metadata: dict[str, Any] = {"resourceVersion": str(listing.revision)}
     if listing.continue_token:
         metadata["continue"] = listing.continue_token
         if listing.remaining:
             metadata["remainingItemCount"] = listing.remaining
-    return orjson.dumps(metadata)
+    return metadata
+
+
+def _list_metadata(listing: Listing) -> bytes:
+    return orjson.dumps(list_metadata(listing))
 
 
 def _bytes_of(record: Record, type_: ResourceType, wildcard: bool) -> bytes:
@@ -59,7 +68,8 @@ def _bytes_of(record: Record, type_: ResourceType, wildcard: bool) -> bytes:
     return documents.splice_cluster(value, record.key.cluster) if wildcard else value
 
 
-def _object_of(record: Record, type_: ResourceType, wildcard: bool) -> dict[str, Any]:
+def object_of(record: Record, type_: ResourceType, wildcard: bool) -> dict[str, Any]:
+    """A record's object; with the annotation that names its logical cluster where a request spans them."""
     obj = served_object(record, type_)
     if wildcard:
         annotations = obj["metadata"].get("annotations") or {}
@@ -67,9 +77,10 @@ def _object_of(record: Record, type_: ResourceType, wildcard: bool) -> dict[str,
     return obj
 
 
-def _typed(
+def typed_records(
     records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster
 ) -> Iterator[tuple[Record, ResourceType]]:
+    """The records of a list with the types that their logical clusters serve; those that serve none are passed over."""
     if not listing.wildcard:
         for record in records:
             yield record, listing.type
@@ -102,7 +113,16 @@ def _pieces(head: bytes, chunks: Iterator[list[bytes]]) -> Iterator[bytes]:
         yield head + b"]}\n"
 
 
-class WholeObjects:
+class _JSONFrames:
+    """What the forms in JSON have in common."""
+
+    stream_type = b"application/json"
+
+    def error(self, status: dict[str, Any]) -> bytes:
+        return _frame("ERROR", orjson.dumps(status))
+
+
+class WholeObjects(_JSONFrames):
     """Objects as they are."""
 
     key = "object"
@@ -129,7 +149,9 @@ class WholeObjects:
     @staticmethod
     def _items(records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster) -> list[bytes]:
         if listing.wildcard:
-            return [_bytes_of(record, type_, True) for record, type_ in _typed(records, listing, type_of_cluster)]
+            return [
+                _bytes_of(record, type_, True) for record, type_ in typed_records(records, listing, type_of_cluster)
+            ]
         type_ = listing.type
         tag, splice = type_.tag, documents.splice_revision
         return [
@@ -142,17 +164,18 @@ class WholeObjects:
         return _frame(kind, _bytes_of(record, type_, wildcard))
 
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
-        return _frame("BOOKMARK", orjson.dumps(_bookmark(type_.kind, type_.api_version, revision, initial_end)))
+        return _frame("BOOKMARK", orjson.dumps(bookmark_object(type_.kind, type_.api_version, revision, initial_end)))
 
 
-def _bookmark(kind: str, api_version: str, revision: int, initial_end: bool) -> dict[str, Any]:
+def bookmark_object(kind: str, api_version: str, revision: int, initial_end: bool) -> dict[str, Any]:
+    """The object of a BOOKMARK: a resource version, and whether the initial events end here."""
     metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
     return {"kind": kind, "apiVersion": api_version, "metadata": metadata}
 
 
-class MetadataOnly:
+class MetadataOnly(_JSONFrames):
     """meta.k8s.io PartialObjectMetadata and its list."""
 
     def __init__(self, version: str = "v1") -> None:
@@ -172,22 +195,22 @@ class MetadataOnly:
         )
         items = (
             [
-                orjson.dumps(self._partial(_object_of(record, type_, listing.wildcard)))
-                for record, type_ in _typed(records, listing, type_of_cluster)
+                orjson.dumps(self._partial(object_of(record, type_, listing.wildcard)))
+                for record, type_ in typed_records(records, listing, type_of_cluster)
             ]
             for records in listing.chunks
         )
         return _pieces(head, items)
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
-        return _frame(kind, orjson.dumps(self._partial(_object_of(record, type_, wildcard))))
+        return _frame(kind, orjson.dumps(self._partial(object_of(record, type_, wildcard))))
 
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:  # noqa: ARG002
-        content = _bookmark("PartialObjectMetadata", self._api_version, revision, initial_end)
+        content = bookmark_object("PartialObjectMetadata", self._api_version, revision, initial_end)
         return _frame("BOOKMARK", orjson.dumps(content))
 
 
-class TableRows:
+class TableRows(_JSONFrames):
     """meta.k8s.io Table. ``include_object`` is ``None``, ``Metadata`` or ``Object``: what each row carries beside its cells."""
 
     def __init__(self, version: str = "v1", include_object: str = "Metadata") -> None:
@@ -231,21 +254,21 @@ class TableRows:
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
         rows = (
             [
-                orjson.dumps(self._row(_object_of(record, type_, listing.wildcard), type_))
-                for record, type_ in _typed(records, listing, type_of_cluster)
+                orjson.dumps(self._row(object_of(record, type_, listing.wildcard), type_))
+                for record, type_ in typed_records(records, listing, type_of_cluster)
             ]
             for records in listing.chunks
         )
         return _pieces(self._head(listing.type, _list_metadata(listing)), rows)
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
-        obj = _object_of(record, type_, wildcard)
+        obj = object_of(record, type_, wildcard)
         metadata = orjson.dumps({"resourceVersion": str(record.revision)})
         return _frame(kind, self._head(type_, metadata) + orjson.dumps(self._row(obj, type_)) + b"]}")
 
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
         row: dict[str, Any] = {"cells": [None] * len(type_.columns)}
-        row["object"] = _bookmark("PartialObjectMetadata", self._api_version, revision, initial_end)
+        row["object"] = bookmark_object("PartialObjectMetadata", self._api_version, revision, initial_end)
         metadata = orjson.dumps({"resourceVersion": str(revision)})
         return _frame("BOOKMARK", self._head(type_, metadata) + orjson.dumps(row) + b"]}")
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import jsonpath, tables
+from kcp.api import jsonpath, protobuf, tables
 from kcp.api.kinds import GroupKind, GroupResource, GroupVersion, GroupVersionKind
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.strategies import CUSTOM_RESOURCE, Strategy
@@ -70,8 +70,12 @@ class ResourceType:
     served_versions: tuple[str, ...] = ()
     """The apiVersions in which the objects are served; field managers of others are forgotten."""
     builtin: bool = False
+    placeholder: str = ""
+    """Words for those who would write: a built-in list that is always empty, and steps back for a custom type of its name."""
     terminating: bool = False
     """The definition is being deleted: objects go, and none comes."""
+    content: str = ""
+    """A word for all that the definition says, the same as long as that is the same; empty for built-in types."""
     deprecation_warning: str | None = None
     strategy: Strategy = CUSTOM_RESOURCE
     extension: Mapping[str, Any] = field(default_factory=dict)
@@ -100,6 +104,11 @@ class ResourceType:
     def stored(self) -> bool:
         """Objects are kept; reviews are only answered."""
         return bool(self.storage)
+
+    @cached_property
+    def has_protobuf(self) -> bool:
+        """Objects can be shown as Kubernetes protobuf: those of built-in types can, custom resources have no such form."""
+        return self.builtin and protobuf.known(self.api_version, self.kind)
 
     @cached_property
     def has_status(self) -> bool:
@@ -147,12 +156,12 @@ def _subresources(version: Mapping[str, Any], extension: Mapping[str, Any]) -> d
 
 
 def from_definition(
-    definition: Mapping[str, Any], *, strategy: Strategy = CUSTOM_RESOURCE, builtin: bool = False
+    definition: Mapping[str, Any], *, strategy: Strategy = CUSTOM_RESOURCE, builtin: bool = False, content: str = ""
 ) -> list[ResourceType]:
     """The resource types of each served version of a CustomResourceDefinition manifest.
 
     ``x-kcp`` beside ``spec`` (built-in types only) says what a CRD cannot: ``verbs``, further ``subresources``, ``storage``
-    (the ``resource`` to share storage with; empty for types that are not stored).
+    (the ``resource`` to share storage with; empty for types that are not stored), ``placeholder``.
     """
     spec = definition["spec"]
     accepted = (definition.get("status") or {}).get("acceptedNames") or {}
@@ -193,7 +202,9 @@ def from_definition(
                 storage_version=storage_version,
                 served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
                 builtin=builtin,
+                placeholder=extension.get("placeholder", ""),
                 terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
+                content=content,
                 deprecation_warning=warning,
                 strategy=strategy,
                 extension=extension,

@@ -1,15 +1,22 @@
 """Writes that take turns: those that are judged by what else is there, and must not be judged side by side.
 
 The log checks one object at a time. Whether a CustomResourceDefinition gets its names depends on all others of its logical
-cluster, so between that judgement and the durable write no other may come.
+cluster, so between that judgement and the durable write no other may come. In one process they queue; between processes that
+share a log, each such write also changes a key of the logical cluster that it has read before it judged, so that of two that
+overlap the later one fails and is judged again.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 from weakref import WeakValueDictionary
 
 from kcp.api.kinds import GroupResource
+from kcp.registry.resource_types import ResourceType
+from kcp.store.contract import ABSENT, Change, Key, Range, Store
+
+_TURNS: Final = "turns.kcp.io"
 
 
 class Turns:
@@ -21,3 +28,19 @@ class Turns:
     def of(self, cluster: str, resource: GroupResource) -> asyncio.Lock:
         """The lock of a resource in a logical cluster."""
         return self._locks.setdefault((cluster, resource), asyncio.Lock())
+
+
+def turn(store: Store, type_: ResourceType, cluster: str) -> list[Change]:
+    """What a write must contain that is judged by what is read from now on; empty for a type whose objects are not."""
+    if not type_.strategy.judged_beside_others:
+        return []
+    key = Key(_TURNS, cluster, "", type_.storage)
+    taken = store.get(key)
+    return [Change(key, b"", expected=taken.revision if taken is not None else ABSENT)]
+
+
+def last_turn(store: Store, changes: list[Change], type_: ResourceType, cluster: str) -> list[Change]:
+    """The same for the removal of an object: nothing is kept for a logical cluster without any."""
+    if store.count(Range(type_.storage, cluster)) > 1:
+        return changes
+    return [change._replace(value=None) for change in changes]

@@ -125,6 +125,10 @@ class WatchStream:
         """A BOOKMARK frame at the current place."""
         return self._representation.bookmark(self._type, self.revision, initial_end=initial_end)
 
+    def error(self, error: errors.StatusError) -> bytes:
+        """An ERROR frame that says why the watch cannot go on."""
+        return self._representation.error(error.status())
+
     def close(self) -> None:
         """Stop following the log."""
         self._subscription.close()

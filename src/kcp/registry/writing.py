@@ -15,7 +15,7 @@ from kcp.registry import admission, namespaces, pipeline, refusals
 from kcp.registry.records import key_of, served_object, stored_value
 from kcp.registry.requests import RequestContext, Target, Written
 from kcp.registry.source import Source, expected_revision
-from kcp.registry.turns import Turns
+from kcp.registry.turns import Turns, last_turn, turn
 from kcp.store.contract import ABSENT, Change, PreconditionFailedError, Record
 
 Object = dict[str, Any]
@@ -56,10 +56,24 @@ class Writer:
         await pipeline.rehearse(obj, type_)
         if type_.strategy.judged_beside_others:
             async with self._turns.of(context.cluster, type_.resource):
-                return await self._store_new(context, target, obj, owned=owned)
-        return await self._store_new(context, target, obj, owned=owned)
+                return await self._store_in_turn(context, target, obj, owned=owned)
+        return await self._store_new(context, target, obj, [], owned=owned)
 
-    async def _store_new(self, context: RequestContext, target: Target, obj: Object, *, owned: bool) -> Written:
+    async def _store_in_turn(self, context: RequestContext, target: Target, obj: Object, *, owned: bool) -> Written:
+        """Judge and store, again while another server's write of such an object came between."""
+        for _ in range(_RETRIES):
+            judged = dict(obj, metadata=dict(obj["metadata"]))
+            turns = turn(self._store, target.type, context.cluster)
+            try:
+                return await self._store_new(context, target, judged, turns, owned=owned)
+            except PreconditionFailedError:
+                continue
+        raise errors.server_timeout(target.type.resource, "create")
+
+    async def _store_new(
+        self, context: RequestContext, target: Target, obj: Object, turns: list[Change], *, owned: bool
+    ) -> Written:
+        """Judge and store. Raises PreconditionFailedError when one of ``turns`` was another's."""
         type_ = target.type
         if type_.terminating:
             why = "create not allowed while custom resource definition is terminating"
@@ -79,7 +93,7 @@ class Writer:
         pipeline.warn_about(obj, None, target, context)
         if self._chain:
             await self._chain.validate(attributes)
-        return await self._insert(context, target, obj, prefix)
+        return await self._insert(context, target, obj, prefix, turns)
 
     async def _check_namespace(self, context: RequestContext, target: Target, name: str) -> None:
         try:
@@ -102,7 +116,9 @@ class Writer:
             obj.pop("status", None)
         type_.strategy.prepare_for_create(obj, context)
 
-    async def _insert(self, context: RequestContext, target: Target, obj: Object, prefix: str) -> Written:
+    async def _insert(
+        self, context: RequestContext, target: Target, obj: Object, prefix: str, turns: list[Change]
+    ) -> Written:
         type_ = target.type
         meta = obj["metadata"]
         for attempt in range(_GENERATE_ATTEMPTS):
@@ -116,9 +132,11 @@ class Writer:
                 if context.dry_run:
                     return _answer(obj, value, tag, 0, target, created=True)
                 revision = await self._store.write(
-                    [Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)]
+                    [Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime), *turns]
                 )
             except PreconditionFailedError as error:
+                if error.key != key:
+                    raise
                 if not prefix:
                     raise errors.already_exists(type_.resource, meta["name"]) from error
                 if attempt + 1 == _GENERATE_ATTEMPTS:
@@ -135,6 +153,8 @@ class Writer:
         type_ = target.type
         pipeline.check_kind(sent, type_)
         meta = pipeline.metadata_of(sent, type_)
+        if not meta.get("name"):
+            raise errors.undeterminable_name(target.name)
         pipeline.check_place(meta, target)
         pipeline.refuse_unknown(await pipeline.shape_anywhere(sent, type_, context, duplicates or []), type_)
         wanted = meta.get("resourceVersion") or ""
@@ -212,7 +232,7 @@ class Writer:
                 written = await self._replace(context, target, obj, old, record, owned=owned)
             if written is not None:
                 return written
-            if pinned:
+            if pinned and not type_.strategy.judged_beside_others:
                 raise errors.conflict(type_.resource, target.name, errors.MODIFIED)
         raise errors.server_timeout(type_.resource, "update")
 
@@ -225,6 +245,7 @@ class Writer:
     ) -> Written | None:
         """Write a new state over ``record``; None when somebody else was faster."""
         type_ = target.type
+        turns = turn(self._store, type_, context.cluster)
         obj = self._prepare_changed(obj, old, target, context)
         if not owned:
             pipeline.own_fields(old, obj, target, context)
@@ -248,8 +269,9 @@ class Writer:
         change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
         if ended:
             change = Change(key, None, expected_revision(record), final=value, tag=tag)
+            turns = turns and last_turn(self._store, turns, type_, context.cluster)
         try:
-            revision = await self._store.write([change])
+            revision = await self._store.write([change, *turns])
         except PreconditionFailedError:
             return None
         return _answer(obj, value, tag, revision, target)

@@ -60,6 +60,7 @@ class Application:
         self._tokens = tokens
         self._anonymous = anonymous
         self._log_requests = log_requests
+        self._request_timeout = request_timeout
         self.in_flight = InFlight(max_reading, max_mutating)
         self.metrics = Metrics(self.in_flight)
         self.mutations = Mutations(request_timeout)
@@ -72,7 +73,7 @@ class Application:
         """Serve an ASGI connection."""
         kind = scope["type"]
         if kind == "http":
-            await self._http(Exchange(scope, receive, send))
+            await self._http(Exchange(scope, receive, send, self._request_timeout))
         elif kind == "websocket":
             await websockets.serve(self, scope, receive, send)
         elif kind == "lifespan":
@@ -142,6 +143,7 @@ class Application:
 
     def admit(self, exchange: Exchange, authorization: bytes | None = None) -> RequestInfo:
         """Read, authenticate and authorize a request. Raises StatusError."""
+        exchange.check_head()
         scope, headers = exchange.scope, exchange.headers
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         info = read_request(scope.get("method", "GET"), raw_path, scope["query_string"], headers.get(CLUSTER_HEADER))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from kcp.api import names
+
 DURABILITIES: Final = ("full", "relaxed")
 LOG_FORMATS: Final = ("text", "json")
+
+
+_SHORTEST: Final = 0.001
 
 
 class ConfigurationError(Exception):
@@ -38,6 +44,8 @@ class Configuration:
     etcd_username: str = ""
     etcd_password_file: Path | None = None
     history_retention: float = 300.0
+    compaction_interval: float | None = None
+    """How often history is compacted; 0: never, None: as the compactor thinks fit for the retention."""
     event_ttl: float = 3600.0
     max_requests_inflight: int = 400
     max_mutating_requests_inflight: int = 200
@@ -65,3 +73,25 @@ class Configuration:
         highest = 65535
         if not 0 <= self.secure_port <= highest:
             raise ConfigurationError(f"--secure-port must be between 0 and {highest}, not {self.secure_port}")
+        for flag, duration, shortest in (
+            ("--request-timeout", self.request_timeout, _SHORTEST),
+            ("--min-request-timeout", self.min_request_timeout, _SHORTEST),
+            ("--history-retention", self.history_retention, _SHORTEST),
+            ("--event-ttl", self.event_ttl, 1.0),
+        ):
+            if duration < shortest:
+                raise ConfigurationError(f"{flag} must be at least {shortest:g} seconds, not {duration:g}")
+        if not self.bind_address:
+            raise ConfigurationError("--bind-address must not be empty; 0.0.0.0 and :: are all addresses")
+        if self.external_hostname:
+            _check_host("--external-hostname", self.external_hostname)
+        for name in self.tls_sans:
+            _check_host("--tls-san", name.removeprefix("*."))
+
+
+def _check_host(flag: str, name: str) -> None:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        if names.is_dns1123_subdomain_with_underscore(name.lower()):
+            raise ConfigurationError(f'{flag}: "{name}" is neither a host name nor an IP address') from None

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import orjson
 
-from kcp.api import errors
+from kcp.api import errors, protobuf
 from kcp.registry.catalog import Catalog, Surface
 from kcp.registry.discovery import AGGREGATED_VERSIONS, Document
 from kcp.server import negotiation, version
-from kcp.server.exchanges import Exchange, Header
+from kcp.server.exchanges import TEXT, Exchange, Header
 from kcp.server.health import Health
 from kcp.server.metrics import Metrics
 from kcp.server.request_info import RequestInfo
@@ -26,13 +26,13 @@ _SWAGGER_PROTOBUF: Final = (
     "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
 )
 _HEALTH: Final = ("healthz", "livez", "readyz")
-_TEXT: Final = b"text/plain; charset=utf-8"
 _METRICS_TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _VARY: Final = (b"vary", b"Accept")
 _FOR_EVER: Final = (b"cache-control", b"public, immutable, max-age=31536000")
 _GROUP: Final = 2
 _VERSION: Final = 3
+_ROOTS: Final = frozenset({"", "api", "apis", "openapi", "version", "metrics", *_HEALTH})
 _STATIC_PATHS: Final = ("/metrics", "/openapi/v2", "/openapi/v3", "/version")
 
 
@@ -47,27 +47,27 @@ class DocumentRoutes:
 
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer a request. Raises StatusError 404 or 405."""
-        if info.method not in ("GET", "HEAD"):
-            raise errors.StatusError(
-                405, "MethodNotAllowed", "the server does not allow this method on the requested resource", details={}
-            )
         parts = info.parts
         root = parts[0] if parts else ""
+        if root not in _ROOTS:
+            raise errors.page_not_found()
+        if info.method not in ("GET", "HEAD"):
+            raise errors.method_not_allowed()
         if not parts:
             await self._send_json(exchange, self._root_paths(info))
         elif root in ("api", "apis"):
             await self._discovery(exchange, info)
         elif root == "openapi":
             await self._openapi(exchange, info)
-        elif root == "version" and len(parts) == 1:
-            await self._send_json(exchange, version.document())
         elif root in _HEALTH:
             await self._answer_health(exchange, info)
-        elif root == "metrics" and len(parts) == 1:
+        elif len(parts) > 1:
+            raise errors.unknown_path() if root == "version" else errors.page_not_found()
+        elif root == "version":
+            await self._send_json(exchange, version.document())
+        else:
             text = await asyncio.to_thread(self._metrics.text)
             await exchange.send(200, text, _METRICS_TEXT)
-        else:
-            raise errors.unknown_path()
 
     async def _send_json(self, exchange: Exchange, body: bytes, more: Sequence[Header] = ()) -> None:
         accepted = negotiation.negotiate(exchange.accept)
@@ -101,7 +101,12 @@ class DocumentRoutes:
         else:
             body = documents.resources(parts[1], parts[2]) if len(parts) == _VERSION and parts[1] else None
         if body is None:
-            raise errors.unknown_path()
+            raise self._catalog.not_served("" if parts[0] == "api" else parts[1])
+        if negotiation.status_view(exchange.accept).protobuf:
+            await exchange.send_object(
+                200, protobuf.encode_body(orjson.loads(body)), negotiation.PROTOBUF_VIEW, (_VARY,)
+            )
+            return
         await self._send_json(exchange, body, (_VARY,))
 
     async def _send_document(
@@ -122,7 +127,7 @@ class DocumentRoutes:
             await self._swagger(exchange, surface)
             return
         if len(parts) < _GROUP or parts[1] != "v3":
-            raise errors.unknown_path()
+            raise errors.page_not_found()
         negotiation.negotiate(exchange.accept, offered=(negotiation.JSON,))
         if len(parts) == _GROUP:
             index = await asyncio.to_thread(surface.openapi.index)
@@ -136,11 +141,11 @@ class DocumentRoutes:
     async def _openapi_version(self, exchange: Exchange, info: RequestInfo, surface: Surface, name: str) -> None:
         document = await asyncio.to_thread(surface.openapi.v3, name)
         if document is None:
-            raise errors.unknown_path()
+            raise errors.page_not_found()
         asked = info.query.text("hash")
         if asked and asked != document.digest:
             place = f"{info.prefix}/openapi/v3/{quote(name)}?hash={document.digest}"
-            await exchange.send(301, b"", _TEXT, ((b"location", place.encode()),))
+            await exchange.send(301, b"", TEXT, ((b"location", place.encode()),))
             return
         more = (_VARY, _FOR_EVER) if asked else (_VARY,)
         await self._send_document(exchange, document, b"application/json", more)
@@ -167,8 +172,8 @@ class DocumentRoutes:
             exclude=query.all("exclude"),
         )
         if verdict is None:
-            raise errors.unknown_path()
-        await exchange.send(verdict.status, verdict.text.encode(), _TEXT, (_NO_SNIFFING,))
+            raise errors.page_not_found()
+        await exchange.send(verdict.status, verdict.text.encode(), TEXT, (_NO_SNIFFING,))
 
 
 def not_modified(if_none_match: bytes, tag: bytes) -> bool:

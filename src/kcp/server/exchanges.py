@@ -13,11 +13,12 @@ import time
 import uuid
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import orjson
 
-from kcp.api import documents, errors
+from kcp.api import documents, errors, protobuf
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.resource_types import ResourceType
 from kcp.server import negotiation
@@ -31,13 +32,18 @@ Header = tuple[bytes, bytes]
 
 MAX_BODY: Final = 3 * 1024 * 1024
 """The largest request body, as kube-apiserver has it."""
+MAX_HEAD: Final = 128 * 1024
+"""The largest request head: the target and all fields, each counted as RFC 9113 counts them (section 6.5.2)."""
+_FIELD_OVERHEAD: Final = 32
 _GZIP_FROM: Final = 128 * 1024
 _STREAM_FROM: Final = 512 * 1024
 """Answers up to this size are sent in one piece."""
 _LOOP_SHARE: Final = 0.004
 """Seconds of one list's rendering after which others get the event loop."""
 _NOT_CACHED: Final = (b"cache-control", b"no-cache, private")
+TEXT: Final = b"text/plain; charset=utf-8"
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+_CLOSE: Final = ((b"connection", b"close"),)
 _PRETTY_AGENTS: Final = (b"curl", b"Wget", b"Mozilla/5.0")
 _MAX_WARNINGS: Final = 4096
 _BAD_REQUEST: Final = 400
@@ -64,6 +70,7 @@ class Exchange:
     """A request with what is known of it, and its answer."""
 
     __slots__ = (
+        "_body_timeout",
         "_receive",
         "_send",
         "audit_id",
@@ -81,8 +88,10 @@ class Exchange:
         "warnings",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body_timeout: float = 60.0) -> None:
+        """``body_timeout`` is how many seconds the client may take to send the whole body."""
         self.scope = scope
+        self._body_timeout = body_timeout
         self._receive = receive
         self._send = send
         self.started = time.perf_counter()
@@ -115,33 +124,47 @@ class Exchange:
             return asked
         return self.headers.get(b"user-agent", b"").startswith(_PRETTY_AGENTS)
 
+    def check_head(self) -> None:
+        """Raises StatusError 431 when the head of the request is too large."""
+        headers, scope = self.raw_headers, self.scope
+        size = _FIELD_OVERHEAD * len(headers) + sum(map(len, chain.from_iterable(headers)))
+        size += len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if size > MAX_HEAD:
+            message = f"the head of the request (its target and header fields) is too large: limit is {MAX_HEAD} bytes"
+            raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
+
     async def body(self, limit: int = MAX_BODY) -> bytes:
-        """The request's body. Raises StatusError 413 as soon as it is over the limit, 415 for a compressed one."""
+        """The request's body.
+
+        Raises StatusError 413 as soon as it is over the limit, 415 for a compressed one, 504 when it does not come in time.
+        """
         headers = self.headers
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise errors.StatusError(415, "UnsupportedMediaType", "the body may not have a Content-Encoding")
         length = headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > limit:
             raise _too_large(limit)
-        message = await self._receive()
-        first: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(first) > limit:
-                raise _too_large(limit)
-            return first
-        parts, size = [first], len(first)
-        while message.get("more_body", False):
-            if size > limit:
-                raise _too_large(limit)
+        try:
+            async with asyncio.timeout(self._body_timeout):
+                return await self._whole_body(limit)
+        except TimeoutError:
+            message = f"the request's body did not arrive within {self._body_timeout:g} seconds"
+            raise errors.StatusError(504, "Timeout", message, details={}, headers=_CLOSE) from None
+
+    async def _whole_body(self, limit: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise errors.bad_request("the request's body broke off")
-            part: bytes = message.get("body", b"")
-            parts.append(part)
-            size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        return b"".join(parts)
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise _too_large(limit)
+            more = message.get("more_body", False)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def disconnected(self) -> None:
         """Return when the client has gone; some servers cancel the request instead."""
@@ -177,7 +200,7 @@ class Exchange:
         """Send an encoded JSON object in the form of a view, compressed when that is worth it."""
         if view.yaml:
             body = await _in_thread_if_large(yaml_of, body)
-        elif self.pretty:
+        elif self.pretty and not view.protobuf:
             body = await _in_thread_if_large(pretty_json, body)
         await self.send_bytes(status, body, view.content_type, more)
 
@@ -268,14 +291,26 @@ class Exchange:
             more.append((b"retry-after", b"%d" % error.retry_after))
         if error.code >= _BAD_REQUEST:
             more.append(_NO_SNIFFING)
-        body = orjson.dumps(error.status()) + b"\n"
-        wants_yaml = negotiation.wants_yaml(self.accept)
-        await self.send_object(error.code, body, negotiation.YAML_VIEW if wants_yaml else negotiation.PLAIN_VIEW, more)
+        if error.plain:
+            await self.send(error.code, f"{error}\n".encode(), TEXT, more)
+            return
+        await self.send_status(error.code, error.status(), more)
+
+    async def send_status(self, code: int, status: dict[str, Any], more: Sequence[Header] = ()) -> None:
+        """Send a Status in the form that the client takes."""
+        view = negotiation.status_view(self.accept)
+        encode = protobuf.encode_body if view.protobuf else _json_line
+        body = encode(status)
+        await self.send_object(code, body, view, more)
+
+
+def _json_line(obj: dict[str, Any]) -> bytes:
+    return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _too_large(limit: int) -> errors.StatusError:
-    refusal = errors.request_entity_too_large(f"Request entity too large: limit is {limit}")
-    refusal.headers = ((b"connection", b"close"),)
+    refusal = errors.request_entity_too_large(f"limit is {limit}")
+    refusal.headers = _CLOSE
     return refusal
 
 

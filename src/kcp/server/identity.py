@@ -134,6 +134,12 @@ def _authority(folder: Path) -> KeyPair:
     paths = folder / "ca.crt", folder / "ca.key"
     found = _read_pair(*paths)
     if found is None:
+        for missing, there in (paths, paths[::-1]):
+            if there.exists():
+                raise ConfigurationError(
+                    f"{missing} is missing and {there} is there: put it back, or remove both to have an authority made that "
+                    "no client trusts yet"
+                )
         found = certificates.new_authority("kcp-ca")
         _write_pair(paths, found)
     return found
@@ -170,9 +176,9 @@ def _read_pair(certificate: Path, key: Path) -> KeyPair | None:
     found = KeyPair(certificate.read_bytes(), key.read_bytes())
     try:
         matches = certificates.key_matches(found)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ConfigurationError(
-            f"{certificate} or {key} cannot be read ({error}); remove both to have them made again"
+            f"{certificate} and {key} are no certificate and its key in PEM form; remove both to have them made again"
         ) from error
     if not matches:
         raise ConfigurationError(f"{key} is not the key of {certificate}; remove both to have them made again")
@@ -184,25 +190,26 @@ def _given(certificate: Path, key: Path) -> KeyPair:
         pair = KeyPair(certificate.read_bytes(), key.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"cannot read {error.filename}: {error.strerror}") from error
+    if not certificates.holds_certificates(pair.certificate):
+        raise ConfigurationError(f"--tls-cert-file: {certificate} holds no PEM certificates")
     try:
         matches = certificates.key_matches(pair)
     except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{certificate} or {key} is not an unencrypted PEM file: {error}") from error
+        raise ConfigurationError(
+            f"--tls-private-key-file: {key} holds no unencrypted private key in PEM form"
+        ) from error
     if not matches:
         raise ConfigurationError(f"the key in {key} is not that of the certificate in {certificate}")
     return pair
 
 
 def _client_authority(path: Path) -> bytes:
-    from cryptography import x509
-
     try:
         bundle = path.read_bytes()
-        x509.load_pem_x509_certificates(bundle)
     except OSError as error:
         raise ConfigurationError(f"--client-ca-file: cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigurationError(f"--client-ca-file: {path} holds no PEM certificates") from error
+    if not certificates.holds_certificates(bundle):
+        raise ConfigurationError(f"--client-ca-file: {path} holds no PEM certificates")
     return bundle if bundle.endswith(b"\n") else bundle + b"\n"
 
 

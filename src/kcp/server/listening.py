@@ -1,26 +1,47 @@
 """The HTTP server under the application: h2corn, embedded in our event loop.
 
 It speaks HTTP/1.1 and HTTP/2 over TLS and asks for client certificates without demanding them. What is set here
-(and what the application does for itself) follows from how it behaves: it does not limit bodies, since its own refusals
-have no content; it drains for as long as it is told; and it has no signal handlers when embedded.
+(and what the application does for itself) follows from how it behaves: it does not limit bodies, and heads later than the
+application does, since its own refusals have no content; it drains for as long as it is told; and it has no signal
+handlers when embedded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import logging
+import resource
 import socket
 from pathlib import Path
 from typing import Any, Final
 
 from kcp.server.configuration import ConfigurationError
+from kcp.server.exchanges import MAX_HEAD
+
+logger: Final = logging.getLogger("kcp.server")
 
 _BACKLOG: Final = 1024
 _STREAMS: Final = 250
 """Per connection, as kube-apiserver's --http2-max-streams-per-connection."""
 _STALL: Final = 60.0
-_HEADERS: Final = 128 * 1024
-"""Bytes of request headers over HTTP/2; over HTTP/1.1 it is 32 KB."""
+_LATER: Final = 30.0
+"""Seconds by which a body may be later than the application waits for it. Then the connection is closed without an answer, and
+the application is not told."""
+_HEAD: Final = 2 * MAX_HEAD
+"""Bytes of a request's head. What is over our own limit and not over this one is refused by us, with a Status."""
+_FIELDS: Final = _HEAD // 32
+_OTHER_FILES: Final = 64
+"""Files that are kept for other things than connections; a server with its log open has some thirty."""
+
+
+def connection_limit() -> int:
+    """How many connections there may be, by the files that this process may open; 0 is no limit.
+
+    The HTTP server ends when it can open no more, so it must not come to that.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if files == resource.RLIM_INFINITY else max(files - _OTHER_FILES, files // 2)
 
 
 def bind(address: str, port: int) -> socket.socket:
@@ -69,6 +90,7 @@ class Listening:
         key: Path,
         client_authorities: Path,
         grace: float,
+        body_timeout: float,
     ) -> None:
         import h2corn
         from h2corn import _lib
@@ -88,9 +110,16 @@ class Listening:
                 access_log=False,
                 server_header="off",
                 max_request_body_size=0,
+                grpc=True,  # gRPC's media type reaches the application, whose 415 says which it takes
+                limit_connections=connection_limit(),
                 max_concurrent_streams=_STREAMS,
-                h2_max_header_list_size=_HEADERS,
+                limit_request_head_size=_HEAD,
+                limit_request_line=_HEAD,
+                limit_request_field_size=_HEAD,
+                limit_request_fields=_FIELDS,
+                h2_max_header_list_size=_HEAD,
                 timeout_graceful_shutdown=grace,
+                timeout_request_body_idle=body_timeout + _LATER,
                 h2_timeout_response_stall=_STALL,
             ),
         )
@@ -106,15 +135,20 @@ class Listening:
             self._running.result()
         await started
 
+    async def ended(self) -> None:
+        """Return when the server has been stopped. Raises what ended it before."""
+        assert self._running is not None
+        await asyncio.shield(self._running)
+
     async def stop(self) -> None:
         """Accept no more, let requests finish within the grace period, and cut what is left."""
         if self._running is None:
             return
         self._server.shutdown()
-        try:
-            await self._running
-        finally:
-            self._listener.close()
+        await asyncio.wait((self._running,))
+        self._listener.close()
+        if not self._running.cancelled() and (error := self._running.exception()):
+            logger.error("the HTTP server ended with an error: %s", error)
 
 
 def _no_banner(*_: object) -> None:

@@ -7,28 +7,62 @@ of its own.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from kcp.server.request_info import RequestInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from kcp.registry.resource_types import ResourceType
     from kcp.server.inflight import InFlight
+    from kcp.store.figures import Distribution
 
 _DURATIONS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _WATCH_SIZES: Final = (1024, 4096, 16384, 65536, 262144, 1048576)
 _SCRAPE_AGAIN: Final = 1.0
-_STORE_GAUGES: Final = (
-    ("apiserver_storage_size_bytes", "size_bytes", "Bytes that the log takes on the disk."),
-    ("kcp_store_revision", "revision", "The newest revision."),
-    ("kcp_store_oldest_revision", "oldest_revision", "The oldest revision that can be resumed from."),
-    ("kcp_store_pending_writes", "pending", "Keys with writes that are not durable yet."),
+_STORE_FIGURES: Final = (
+    (GaugeMetricFamily, "apiserver_storage_size_bytes", "size_bytes", "Bytes that the log takes here on the disk."),
+    (GaugeMetricFamily, "kcp_store_revision", "revision", "The newest revision."),
+    (
+        GaugeMetricFamily,
+        "kcp_store_oldest_revision",
+        "oldest_revision",
+        "The oldest revision that can be resumed from: what was superseded before is compacted.",
+    ),
+    (GaugeMetricFamily, "kcp_store_pending_writes", "pending", "Keys with writes that are not durable yet."),
+    (CounterMetricFamily, "kcp_store_writes", "writes", "Writes that were handed to the disk."),
+    (CounterMetricFamily, "kcp_store_failed_batches", "failed_batches", "Batches of writes that the disk refused."),
+    (
+        GaugeMetricFamily,
+        "kcp_store_replica_lag_seconds",
+        "lag_seconds",
+        "Seconds since the local copy was last seen to be in step with etcd, which is asked every two seconds.",
+    ),
+    (
+        GaugeMetricFamily,
+        "kcp_store_replica_lag_revisions",
+        "lag_revisions",
+        "Revisions that etcd is known to have and the local copy does not show yet.",
+    ),
+    (CounterMetricFamily, "kcp_store_replica_rebuilds", "rebuilds", "Comparisons with all of etcd after a gap."),
+    (CounterMetricFamily, "kcp_store_etcd_reconnections", "reconnections", "Times that etcd was followed anew."),
+)
+"""The figures of a store that are one number; those of etcd are absent where there is none."""
+_STORE_DISTRIBUTIONS: Final = (
+    ("kcp_store_batch_writes", "batch_writes", "Writes that were committed together."),
+    (
+        "kcp_store_commit_duration_seconds",
+        "commit_seconds",
+        "Seconds that a commit to the disk took, with its sync; over etcd, one to the local copy, which is not synced.",
+    ),
 )
 CUSTOM: Final = "customresources"
 """The ``resource`` label of all custom resources."""
@@ -51,6 +85,24 @@ _PATHS: Final = frozenset({"api", "apis", "openapi", "version", "healthz", "live
 class _RequestChildren(NamedTuple):
     total: Any
     duration: Any
+
+
+class _StoreCollector(Collector):
+    """The figures that a store keeps itself."""
+
+    def __init__(self, statistics: Callable[[], dict[str, float]], distributions: dict[str, Distribution]) -> None:
+        self._statistics = statistics
+        self._distributions = distributions
+
+    def collect(self) -> Iterator[Metric]:
+        figures = self._statistics()
+        for family, name, field, help_text in _STORE_FIGURES:
+            if field in figures:
+                yield family(name, help_text, value=figures[field])
+        for name, field, help_text in _STORE_DISTRIBUTIONS:
+            buckets, total = self._distributions[field].cumulative()
+            shown = [("+Inf" if math.isinf(bound) else str(float(bound)), float(count)) for bound, count in buckets]
+            yield HistogramMetricFamily(name, help_text, buckets=shown, sum_value=total)
 
 
 class Metrics:
@@ -100,14 +152,9 @@ class Metrics:
         self._text = b""
         self._made = 0.0
 
-    def follow_store(self, statistics: Callable[[], dict[str, float]]) -> None:
+    def follow_store(self, statistics: Callable[[], dict[str, float]], distributions: dict[str, Distribution]) -> None:
         """Show a store's figures, read when they are asked for."""
-
-        def reader(field: str) -> Callable[[], float]:
-            return lambda: statistics()[field]
-
-        for name, field, help_text in _STORE_GAUGES:
-            Gauge(name, help_text, registry=self.registry).set_function(reader(field))
+        self.registry.register(_StoreCollector(statistics, distributions))
 
     def observe(self, info: RequestInfo | None, type_: ResourceType | None, code: int, seconds: float) -> None:
         """Count an answered request. 1.4 us."""

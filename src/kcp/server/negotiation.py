@@ -11,7 +11,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kcp.api import errors
+from kcp.registry.protobuf_objects import ProtobufObjects
 from kcp.registry.representations import WHOLE_OBJECTS, MetadataOnly, Representation, TableRows
+from kcp.registry.resource_types import ResourceType
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
@@ -144,11 +146,13 @@ class View(NamedTuple):
     yaml: bool
     representation: Representation
     content_type: bytes
+    protobuf: bool = False
 
 
 _INCLUDE: Final = ("", "None", "Metadata", "Object")
 PLAIN_VIEW: Final = View(False, WHOLE_OBJECTS, b"application/json")
 YAML_VIEW: Final = View(True, WHOLE_OBJECTS, b"application/yaml")
+PROTOBUF_VIEW: Final = View(False, ProtobufObjects(), PROTOBUF.encode(), protobuf=True)
 _TABLES: Final = {
     (version, include): TableRows(version, include or "Metadata") for version in _META_VERSIONS for include in _INCLUDE
 }
@@ -161,15 +165,21 @@ _KINDS: Final = {
 }
 
 
-def view(accept: bytes, verb: str, include_object: str = "") -> View:
-    """How the answer of a verb on objects is shown. Raises StatusError 400 or 406."""
+def view(accept: bytes, verb: str, include_object: str = "", type_: ResourceType | None = None) -> View:
+    """How the answer of a verb on objects is shown: as protobuf to those only who take nothing else.
+
+    Raises StatusError 400 or 406.
+    """
     if accept in (b"application/json", b"*/*", b""):
         return PLAIN_VIEW
-    found = negotiate(
-        accept,
-        kinds=_KINDS.get(verb, _SINGLE_KINDS),
-        offered=(JSON,) if verb == "watch" else OBJECT_MEDIA_TYPES,
-    )
+    offered = (JSON,) if verb == "watch" else OBJECT_MEDIA_TYPES
+    header = accept[:_LONGEST_HEADER].decode("latin-1")
+    found = _negotiated(header, offered, _KINDS.get(verb, _SINGLE_KINDS))
+    if found is None:
+        has_protobuf = type_ is not None and type_.has_protobuf
+        if has_protobuf and _negotiated(header, (PROTOBUF,), ()) is not None:
+            return PROTOBUF_VIEW
+        raise errors.not_acceptable((*offered, PROTOBUF) if has_protobuf else offered)
     if not found.kind:
         return PLAIN_VIEW if found.media_type == JSON else YAML_VIEW
     if found.kind != "Table":
@@ -179,12 +189,17 @@ def view(accept: bytes, verb: str, include_object: str = "") -> View:
     return View(found.media_type == YAML, _TABLES[found.version, include_object], found.content_type)
 
 
-def wants_yaml(accept: bytes) -> bool:
-    """Whether an answer that is not an object of a type (a Status, a version) shall be YAML; never a refusal."""
+def status_view(accept: bytes) -> View:
+    """How a Status is shown; never a refusal."""
     if accept in (b"application/json", b"*/*", b""):
-        return False
-    found = _negotiated(accept[:_LONGEST_HEADER].decode("latin-1"), OBJECT_MEDIA_TYPES, ())
-    return found is not None and found.media_type == YAML
+        return PLAIN_VIEW
+    header = accept[:_LONGEST_HEADER].decode("latin-1")
+    found = _negotiated(header, OBJECT_MEDIA_TYPES, ())
+    if found is not None:
+        return PLAIN_VIEW if found.media_type == JSON else YAML_VIEW
+    kinds = (*_SINGLE_KINDS, *_LIST_KINDS)
+    takes_json = _negotiated(header, OBJECT_MEDIA_TYPES, kinds) is not None
+    return PLAIN_VIEW if takes_json or _negotiated(header, (PROTOBUF,), ()) is None else PROTOBUF_VIEW
 
 
 def body_media_type(content_type: bytes, accepted: tuple[str, ...]) -> str:

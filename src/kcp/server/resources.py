@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
-
-import orjson
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final
 
 from kcp.api import errors
 from kcp.registry import patching
@@ -50,7 +48,7 @@ class Resources:
     async def serve(self, exchange: Exchange, info: RequestInfo, type_: ResourceType | None) -> None:
         """Answer an authorized request. Raises StatusError."""
         if type_ is None:
-            raise errors.unknown_path()
+            raise self._registry.catalog.not_served(info.group)
         check_routable(info, type_)
         if type_.deprecation_warning is not None:
             exchange.warnings.append(type_.deprecation_warning)
@@ -74,38 +72,38 @@ class Resources:
 
     async def _get(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query
-        view = negotiation.view(exchange.accept, "get", query.text("includeObject"))
+        view = _view(exchange, info, target)
         value = await self._registry.get(self._context(exchange, info), target, query.text("resourceVersion"))
         await exchange.send_object(200, view.representation.single(value, target.type), view)
 
     async def _list(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query
-        view = negotiation.view(exchange.accept, "list", query.text("includeObject"))
+        view = _view(exchange, info, target)
         listing = await self._registry.list(self._context(exchange, info), target, queries.list_options(query))
         pieces = view.representation.listing(listing, self._registry.type_of_cluster(target.type))
         await exchange.send_pieces(pieces, view)
 
     async def _watch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "watch", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         options = queries.list_options(info.query)
         await self._watches.serve(exchange, self._context(exchange, info), target, options, view.representation)
 
     async def _create(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "create", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
         obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
         write = self._registry.create(context, target, obj, duplicates)
         await self._send_written(exchange, await self._mutations.run(write), view)
 
     async def _update(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "update", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
         obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
         write = self._registry.update(context, target, obj, duplicates)
         await self._send_written(exchange, await self._mutations.run(write), view)
 
     async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "patch", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         validation = queries.field_validation(info.query, "PatchOptions")
         media_type, patch, duplicates = await bodies.read_patch(exchange, validation)
         context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
@@ -114,20 +112,18 @@ class Resources:
         await self._send_written(exchange, await self._mutations.run(write), view)
 
     async def _delete(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "delete", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         context = self._context(exchange, info)
         options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
         deleted = await self._mutations.run(self._registry.delete(context, target, options))
         if deleted.gone and not target.type.strategy.deletion_keeps_object:
-            body = _success(target, deleted.object["metadata"].get("uid"))
-            plain = negotiation.YAML_VIEW if view.yaml else negotiation.PLAIN_VIEW
-            await exchange.send_object(200, body, plain)
+            await exchange.send_status(200, _success(target, deleted.object["metadata"].get("uid")))
             return
         status = 202 if not deleted.gone and options.orphan_dependents is False else 200
         await exchange.send_object(status, view.representation.single(deleted.value, target.type), view)
 
     async def _delete_collection(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = negotiation.view(exchange.accept, "deletecollection", info.query.text("includeObject"))
+        view = _view(exchange, info, target)
         context = self._context(exchange, info)
         selection = queries.list_options(info.query)
         options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
@@ -142,32 +138,44 @@ class Resources:
 
 
 def check_routable(info: RequestInfo, type_: ResourceType) -> None:
-    """The type takes this verb in this place. Raises StatusError 404 or 405."""
-    verb = info.verb
+    """The type takes this verb in this place. Raises StatusError 400, 404 or 405, in words of its own for custom resources."""
+    verb, builtin = info.verb, type_.builtin
+    if not _in_scope(info, type_):
+        if not builtin:
+            raise errors.page_not_found()
+        misplaced = type_.namespaced and not info.name
+        raise errors.method_not_allowed() if misplaced else errors.unknown_path()
+    verbs: Collection[str] = type_.verbs
     if info.subresource:
         subresource = type_.subresources.get(info.subresource)
         if subresource is None:
-            raise errors.unknown_path()
+            raise errors.unknown_path() if builtin else errors.not_found(type_.resource, info.name)
         verbs = subresource.verbs
-    else:
-        verbs = type_.verbs
+    elif info.name and verb == "create":
+        verbs = ()
+    if verb not in verbs and type_.placeholder:
+        raise errors.method_not_allowed(type_.placeholder)
+    if verb not in verbs or (builtin and verb in _NEEDS_NAME and not info.name):
+        raise (
+            errors.method_not_allowed() if builtin else errors.method_not_supported(type_.resource, verb or info.method)
+        )
+    if verb in _NEEDS_NAME and not info.name:
+        raise errors.bad_request("name must be provided")
+
+
+def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
+    """The namespace in the path, or that there is none, fits the type."""
     if type_.namespaced:
-        if not info.namespace and verb not in _ACROSS_NAMESPACES:
-            if info.name:
-                raise errors.unknown_path()
-            raise errors.method_not_supported(type_.resource, verb or info.method)
-    elif info.namespace and not (info.resource == "namespaces" and info.namespace == info.name):
-        raise errors.unknown_path()
-    named = bool(info.name)
-    if (
-        verb not in verbs
-        or (named and verb == "create" and not info.subresource)
-        or (not named and verb in _NEEDS_NAME)
-    ):
-        raise errors.method_not_supported(type_.resource, verb or info.method)
+        return bool(info.namespace) or info.verb in _ACROSS_NAMESPACES
+    return not info.namespace or (info.resource == "namespaces" and info.namespace == info.name)
 
 
-def _success(target: Target, uid: str | None) -> bytes:
+def _view(exchange: Exchange, info: RequestInfo, target: Target) -> negotiation.View:
+    """The form in which a verb is answered. Raises StatusError 400 or 406."""
+    return negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), target.type)
+
+
+def _success(target: Target, uid: str | None) -> dict[str, Any]:
     type_ = target.type
     details = {"name": target.name}
     if type_.group:
@@ -175,7 +183,4 @@ def _success(target: Target, uid: str | None) -> bytes:
     details["kind"] = type_.plural
     if uid:
         details["uid"] = uid
-    return orjson.dumps(
-        {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details},
-        option=orjson.OPT_APPEND_NEWLINE,
-    )
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

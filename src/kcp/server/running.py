@@ -11,6 +11,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,7 @@ class ServerProcess:
         self.identity: Identity | None = None
         self.registry: Registry | None = None
         self.application: Application | None = None
+        self.http: Listening | None = None
 
     @property
     def kubeconfig(self) -> Path:
@@ -79,11 +81,14 @@ class ServerProcess:
         except OSError as error:
             raise _unwritable(error) from error
         self.application = await self._compose(storage, self.identity)
-        http = self._listen(listener, self.application, self.identity)
+        http = self.http = self._listen(listener, self.application, self.identity)
         await http.start()
         self._stack.push_async_callback(self._stop_serving, http)
         self._in_background(connections.sweep(self.application.watches))
-        identity.write_kubeconfig(self.identity, host, port)
+        try:
+            identity.write_kubeconfig(self.identity, host, port)
+        except OSError as error:
+            raise _unwritable(error) from error
         self.ready = True
 
     async def _open_storage(self) -> Storage:
@@ -136,7 +141,7 @@ class ServerProcess:
                 "shutdown": lambda: "process is shutting down" if self.stopping else None,
             },
         )
-        application.metrics.follow_store(storage.statistics)
+        application.metrics.follow_store(storage.statistics, storage.distributions)
         return application
 
     def _listen(self, listener: socket.socket, application: Application, identity: Identity) -> Listening:
@@ -147,6 +152,7 @@ class ServerProcess:
             key=identity.serving_key,
             client_authorities=identity.client_authorities,
             grace=self.configuration.shutdown_grace_period,
+            body_timeout=self.configuration.request_timeout,
         )
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -199,11 +205,15 @@ def _make_directories(configuration: Configuration) -> None:
 
 def _unwritable(error: OSError) -> ConfigurationError:
     why = error.strerror or str(error)
-    return ConfigurationError(f"cannot write to {error.filename}: {why}; choose another with --root-directory")
+    place = f"to {error.filename}" if error.filename else "what a server needs"
+    return ConfigurationError(f"cannot write {place}: {why}; choose another place with --root-directory")
 
 
 async def serve_until_signalled(process: ServerProcess, announce: Callable[[ServerProcess], None]) -> None:
-    """Start, announce, wait for SIGTERM or SIGINT, stop. A second signal ends the process at once."""
+    """Start, announce, wait for SIGTERM or SIGINT, stop. A second signal ends the process at once.
+
+    Raises ConfigurationError when the server cannot start, or cannot go on.
+    """
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
 
@@ -217,9 +227,22 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
     await process.start()
     announce(process)
     _spare_the_collector()
-    await asked.wait()
+    assert process.http is not None
+    signalled, served = asyncio.create_task(asked.wait()), asyncio.create_task(process.http.ended())
+    await asyncio.wait((signalled, served), return_when=asyncio.FIRST_COMPLETED)
     logger.info("stopping")
+    signalled.cancel()
     await process.stop()
+    await asyncio.wait((signalled, served))
+    if failure := served.exception():
+        raise ConfigurationError(f"the HTTP server ended: {failure}")
+
+
+def _allow_many_files() -> None:
+    """Take as many open files as the system grants: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # not every system grants what it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _spare_the_collector() -> None:
@@ -237,4 +260,5 @@ def run(configuration: Configuration, announce: Callable[[ServerProcess], None])
     """Run a server until it is told to stop. Raises ConfigurationError when it cannot start."""
     import uvloop
 
+    _allow_many_files()
     uvloop.run(serve_until_signalled(ServerProcess(configuration), announce))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,8 @@ from kcp.server.configuration import Configuration, ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.store.contract import Store
-    from kcp.store.etcd.store import EtcdStore
+    from kcp.store.etcd.store import EtcdStore, Options
+    from kcp.store.figures import Distribution
 
 Action = Callable[[], Awaitable[None]]
 
@@ -33,6 +35,8 @@ class Storage:
     checks: dict[str, Callable[[], str | None]]
     """Checks of readiness."""
     shared: EtcdStore | None
+    distributions: dict[str, Distribution]
+    """Figures of batches, by name."""
 
     async def lead(self, task: str, start: Action, stop: Action, stack: contextlib.AsyncExitStack) -> None:
         """Have a task done by one server: now and until the stack unwinds where this is the only one."""
@@ -47,7 +51,8 @@ async def open_storage(configuration: Configuration, stack: contextlib.AsyncExit
     """Open the log that is configured; the stack closes it. Raises ConfigurationError, OSError."""
     storage = await _open_etcd(configuration) if configuration.etcd_servers else _open_sqlite(configuration)
     stack.push_async_callback(storage.store.close)
-    await _compact(storage, configuration.history_retention, stack)
+    if configuration.compaction_interval != 0:
+        await _compact(storage, configuration, stack)
     return storage
 
 
@@ -61,17 +66,15 @@ def _open_sqlite(configuration: Configuration) -> Storage:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except (NewerFormatError, ForeignFileError, StoreUnavailableError) as error:
         raise ConfigurationError(str(error)) from error
-    return Storage(store, store.statistics, {"disk": store.problem}, None)
+    return Storage(store, store.statistics, {"disk": store.problem}, None, store.distributions())
 
 
-async def _open_etcd(configuration: Configuration) -> Storage:
-    try:
-        from kcp.store.etcd.client import Connection, EndpointError
-        from kcp.store.etcd.store import Options, open_store
-    except ImportError as error:
-        raise ConfigurationError(_NO_GRPC) from error
-    from kcp.store.contract import StoreUnavailableError
-    from kcp.store.file_lock import StoreLockedError
+def etcd_options(configuration: Configuration) -> Options:
+    """Where the log is in etcd, as it is configured. Raises ConfigurationError."""
+    if importlib.util.find_spec("grpc") is None:
+        raise ConfigurationError("--etcd-servers needs gRPC: pip install 'kcp-apiserver[etcd]'")
+    from kcp.store.etcd.client import Connection
+    from kcp.store.etcd.store import Options
 
     connection = Connection(
         endpoints=configuration.etcd_servers,
@@ -81,20 +84,26 @@ async def _open_etcd(configuration: Configuration) -> Storage:
         username=configuration.etcd_username,
         password=_password(configuration),
     )
+    return Options(connection, configuration.etcd_prefix)
+
+
+async def _open_etcd(configuration: Configuration) -> Storage:
+    options = etcd_options(configuration)
+    from kcp.store.contract import StoreUnavailableError
+    from kcp.store.etcd.client import EndpointError
+    from kcp.store.etcd.store import open_store
+    from kcp.store.file_lock import StoreLockedError
+
     try:
-        store = await open_store(Options(connection, configuration.etcd_prefix), configuration.data_directory)
-    except ImportError as error:
-        raise ConfigurationError(_NO_GRPC) from error
+        store = await open_store(options, configuration.data_directory)
     except StoreLockedError as error:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except EndpointError as error:
         raise ConfigurationError(f"--etcd-servers: {error}") from error
     except StoreUnavailableError as error:
         raise ConfigurationError(f"cannot use etcd at {', '.join(configuration.etcd_servers)}: {error}") from error
-    return Storage(store, store.statistics, {"etcd": store.problem, "disk": store.disk_problem}, store)
-
-
-_NO_GRPC: Final = "--etcd-servers needs gRPC: pip install 'kcp-apiserver[etcd]'"
+    checks = {"etcd": store.problem, "disk": store.disk_problem}
+    return Storage(store, store.statistics, checks, store, store.distributions())
 
 
 def _password(configuration: Configuration) -> str:
@@ -107,10 +116,12 @@ def _password(configuration: Configuration) -> str:
         raise ConfigurationError(f"--etcd-password-file: cannot read {path}: {error.strerror}") from error
 
 
-async def _compact(storage: Storage, retention: float, stack: contextlib.AsyncExitStack) -> None:
+async def _compact(storage: Storage, configuration: Configuration, stack: contextlib.AsyncExitStack) -> None:
     from kcp.store.compaction import AutoCompactor
 
-    compactor = AutoCompactor(storage.store, retention=retention)
+    compactor = AutoCompactor(
+        storage.store, retention=configuration.history_retention, interval=configuration.compaction_interval
+    )
 
     async def start() -> None:
         compactor.start()

@@ -2,7 +2,9 @@
 
 Follows the API concepts page "Efficient detection of changes". All frames that are ready go out in one piece. A stream
 ends when its time is over, when its place in the log is lost (an ``ERROR`` event), when the client has gone, or when the
-server stops; to a client the first and the last are a normal end, after which it resumes by resource version.
+server stops; to a client the first and the last are a normal end, after which it resumes by resource version. Likewise
+the watches of a custom resource end when its definition goes or changes, since what they promised holds no longer: the
+client that resumes is told so, or is served by the new definition.
 """
 
 from __future__ import annotations
@@ -10,20 +12,20 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import orjson
-
 from kcp.api import errors
+from kcp.registry.catalog import definition_name
 from kcp.registry.registry import Registry
 from kcp.registry.representations import Representation
-from kcp.registry.requests import ListOptions, RequestContext, Target
+from kcp.registry.requests import WILDCARD, ListOptions, RequestContext, Target
 from kcp.registry.watching import WatchStream, joined
 from kcp.server import queries
 from kcp.server.exchanges import Exchange
 from kcp.server.metrics import Metrics, type_labels
-from kcp.store.contract import StoreClosedError
+from kcp.store.contract import Event, StoreClosedError
 
 BOOKMARK_INTERVAL: Final = 60.0
 STALLED_AFTER: Final = 30.0
@@ -37,10 +39,24 @@ SendFrames = Callable[[Sequence[bytes]], Awaitable[None]]
 class Session:
     """One running watch, and the means to end it from elsewhere."""
 
-    __slots__ = ("_task", "cut", "ended", "events", "exchange", "left", "sending_since", "transport", "waiting")
+    __slots__ = (
+        "_last",
+        "_task",
+        "_watch",
+        "cut",
+        "ended",
+        "events",
+        "exchange",
+        "left",
+        "sending_since",
+        "transport",
+        "waiting",
+    )
 
-    def __init__(self, exchange: Exchange, transport: str) -> None:
+    def __init__(self, exchange: Exchange, transport: str, watch: WatchStream) -> None:
         self._task = asyncio.current_task()
+        self._watch = watch
+        self._last: int | None = None
         self.exchange = exchange
         self.transport = transport
         self.ended = False
@@ -54,6 +70,19 @@ class Session:
         """End it because there is nobody to send to."""
         self.left = True
         self.end()
+
+    @property
+    def over(self) -> bool:
+        """Nothing is to be sent any more."""
+        watch = self._watch
+        return self.ended or (self._last is not None and not watch.pending and watch.revision >= self._last)
+
+    def end_after(self, revision: int) -> None:
+        """End the stream when everything up to a revision has been sent."""
+        if self._last is None:
+            self._last = revision
+            if self.over:
+                self.end()
 
     def end(self, *, at_once: bool = False) -> None:
         """End the stream: after the piece that is being sent, or without waiting for that."""
@@ -71,6 +100,8 @@ class Watches:
         self._metrics = metrics
         self._shortest = min_request_timeout
         self.sessions: set[Session] = set()
+        self._of_definitions: defaultdict[tuple[str, str], set[Session]] = defaultdict(set)
+        registry.catalog.follow(self._on_definition)
         self._stopping = False
         self._running = {
             transport: metrics.long_running.labels(transport) for transport in ("HTTP/1.1", "HTTP/2", "WebSocket")
@@ -104,8 +135,8 @@ class Watches:
         watch = await self._open(context, target, options, representation)
         exchange.stream = True
         if isinstance(watch, errors.StatusError):
-            await exchange.begin(200, b"application/json")
-            await exchange.finish(error_frame(watch))
+            await exchange.begin(200, representation.stream_type)
+            await exchange.finish(representation.error(watch.status()))
             return
 
         async def send(frames: Sequence[bytes]) -> None:
@@ -113,7 +144,7 @@ class Watches:
 
         transport = "HTTP/2" if exchange.scope["http_version"].startswith("2") else "HTTP/1.1"
         try:
-            await exchange.begin(200, b"application/json")
+            await exchange.begin(200, representation.stream_type)
             await exchange.send_more(b"")  # the head goes out with the first part of the body
             session = await self._run(exchange, transport, watch, seconds, options.allow_bookmarks, send)
         finally:
@@ -140,7 +171,7 @@ class Watches:
         exchange.stream = True
         if isinstance(watch, errors.StatusError):
             await accept()
-            await send_text(error_frame(watch))
+            await send_text(representation.error(watch.status()))
             return False
 
         async def send(frames: Sequence[bytes]) -> None:
@@ -153,6 +184,33 @@ class Watches:
         finally:
             watch.close()
         return session.left or session.cut
+
+    def _follow_definition(self, session: Session) -> tuple[str, str] | None:
+        """Have a watch of a custom resource end with its definition; returns under which name that is known."""
+        exchange = session.exchange
+        assert exchange.info is not None
+        assert exchange.type is not None
+        cluster = exchange.info.cluster
+        if exchange.type.builtin or cluster == WILDCARD:
+            return None
+        name = (cluster, definition_name(exchange.type.group, exchange.type.plural))
+        self._of_definitions[name].add(session)
+        if not self._registry.catalog.still_serves(cluster, exchange.type):  # it changed since the type was looked up
+            session.end_after(self._registry.store.revision)
+        return name
+
+    def _forget(self, name: tuple[str, str], session: Session) -> None:
+        sessions = self._of_definitions[name]
+        sessions.discard(session)
+        if not sessions:
+            del self._of_definitions[name]
+
+    def _on_definition(self, event: Event) -> None:
+        name = (event.key.cluster, event.key.name)
+        for session in tuple(self._of_definitions.get(name, ())):
+            assert session.exchange.type is not None
+            if not self._registry.catalog.still_serves(event.key.cluster, session.exchange.type):
+                session.end_after(event.revision)
 
     def _lifetime(self, exchange: Exchange) -> float:
         """How long a watch may last: what the client asks for, or a random time so that not all come back at once."""
@@ -181,11 +239,12 @@ class Watches:
         send: SendFrames,
     ) -> Session:
         """Send what a watch gives until it ends; returns for every end that is not a failure."""
-        session = Session(exchange, transport)
+        session = Session(exchange, transport, watch)
         gone = asyncio.ensure_future(exchange.disconnected())
         gone.add_done_callback(session.client_left)
         running = self._running[transport]
         self.sessions.add(session)
+        followed = self._follow_definition(session)
         running.inc()
         if self._stopping:
             session.ended = True
@@ -200,6 +259,8 @@ class Watches:
             gone.remove_done_callback(session.client_left)
             gone.cancel()
             self.sessions.discard(session)
+            if followed is not None:
+                self._forget(followed, session)
             running.dec()
             if session.events:
                 assert exchange.type is not None
@@ -216,12 +277,12 @@ class Watches:
         over = now + seconds
         bookmark_at = now + BOOKMARK_INTERVAL if bookmarks else over + 1.0
         yielded = now
-        while not session.ended:
+        while not session.over:
             session.waiting = True
             try:
                 frames = await watch.next(min(over, bookmark_at) - now)
             except errors.StatusError as error:
-                frames = [error_frame(error)]
+                frames = [watch.error(error)]
                 session.ended = True
             except StoreClosedError:
                 return
@@ -241,8 +302,3 @@ class Watches:
                     yielded = now = clock()
             if now >= over:
                 return
-
-
-def error_frame(error: errors.StatusError) -> bytes:
-    """The event that says why a watch cannot go on."""
-    return orjson.dumps({"type": "ERROR", "object": error.status()}, option=orjson.OPT_APPEND_NEWLINE)

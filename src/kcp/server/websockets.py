@@ -72,7 +72,7 @@ async def _serve(application: Application, exchange: Exchange, send: Send) -> No
     check_routable(info, type_)
     if info.verb != "watch":
         raise errors.bad_request("only watches are served over WebSocket")
-    view = negotiation.view(exchange.accept, "watch", info.query.text("includeObject"))
+    view = negotiation.view(exchange.accept, "watch", info.query.text("includeObject"))  # in JSON: messages are text
     context = RequestContext(exchange.user, info.cluster, warnings=exchange.warnings)
     target = Target(type_, info.namespace if type_.namespaced else "", info.name)
 

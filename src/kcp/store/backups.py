@@ -27,7 +27,7 @@ async def copy_log(source: Path, destination: Path) -> None:
         raise FileExistsError(f"{destination} exists; a backup is a new file")
     try:
         await asyncio.to_thread(_copy, source, destination)
-    except apsw.Error as error:
+    except (apsw.Error, OSError) as error:
         await asyncio.to_thread(destination.unlink, missing_ok=True)
         raise StoreUnavailableError(f"{destination} cannot be written: {error}") from error
 
@@ -35,11 +35,28 @@ async def copy_log(source: Path, destination: Path) -> None:
 def _copy(source: Path, destination: Path) -> None:
     reading = connect(source, cache_kilobytes=1024, writable=False)
     try:
+        destination.touch(mode=0o600)  # an empty file may be written into, and there are Secrets in a log
         reading.execute("PRAGMA query_only = 0")  # what is written is the other file
         reading.execute("VACUUM INTO ?", (str(destination),))
     finally:
         reading.close()
-    copy = connect(destination, cache_kilobytes=1024, writable=True)
+    _mark_as_copy(destination)
+
+
+def mark_as_copy(path: Path) -> None:
+    """Have the store that is opened on a file go on behind every revision that anybody can have seen.
+
+    For files that something else has copied, too: what replicates a log's bytes knows nothing of its revisions. Raises
+    StoreUnavailableError.
+    """
+    try:
+        _mark_as_copy(path)
+    except apsw.Error as error:
+        raise StoreUnavailableError(f"{path} cannot be written: {error}") from error
+
+
+def _mark_as_copy(path: Path) -> None:
+    copy = connect(path, cache_kilobytes=1024, writable=True)
     try:
         execute: Any = copy.execute
         execute("PRAGMA synchronous = EXTRA")  # syncs the whole file and its directory

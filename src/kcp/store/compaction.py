@@ -95,6 +95,7 @@ def _give_back(connection: apsw.Connection) -> bool:
 class AutoCompactor:
     """Notes the revision at each interval, and compacts up to the one that is older than ``retention`` seconds.
 
+    What is superseded lives for the retention and up to two intervals more. ``interval`` None is a fifth of the retention.
     ``revisions``, if given, also bounds how many revisions are retained, however young they are.
     """
 

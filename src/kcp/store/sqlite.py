@@ -35,6 +35,7 @@ from kcp.store.contract import (
     StoreUnavailableError,
 )
 from kcp.store.expiry import Expiry, steady_clock
+from kcp.store.figures import Distribution
 from kcp.store.file_lock import FileLock, StoreLockedError
 from kcp.store.hub import Hub, HubSubscription, Past
 from kcp.store.overlay import Overlay
@@ -84,7 +85,10 @@ def open_store(
             connection.close(force=True)
         lock.release()
         if isinstance(error, apsw.Error):
-            raise StoreUnavailableError(tables.unopened(path, error)) from error
+            first = error
+            while isinstance(first.__context__, apsw.Error):  # undoing what failed has failed too
+                first = first.__context__
+            raise StoreUnavailableError(tables.unopened(path, first)) from error
         raise
 
 
@@ -160,6 +164,10 @@ class SQLiteStore:
     def problem(self) -> str | None:
         """Why nothing can be written; None when all is well."""
         return self._probe.problem
+
+    def distributions(self) -> dict[str, Distribution]:
+        """Figures for metrics that are counted for each batch: writes committed together, seconds of a commit."""
+        return {"batch_writes": self._writer.sizes, "commit_seconds": self._writer.commits}
 
     async def catch_up(self) -> None:
         """Nothing to wait for: what is acknowledged is durable, and what is durable is shown."""

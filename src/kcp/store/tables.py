@@ -88,13 +88,22 @@ class ForeignFileError(Exception):
 
 
 def connect(path: Path, *, cache_kilobytes: int, writable: bool) -> apsw.Connection:
-    """Open the file with the settings that every connection needs. Raises apsw.Error."""
+    """Open the file with the settings that every connection needs; one that is made is its owner's only.
+
+    Raises apsw.Error, OSError.
+    """
+    if writable and not path.exists():
+        path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writable else 0)
     connection = apsw.Connection(str(path), flags=flags)
     connection.set_busy_timeout(5000)
     connection.execute(f"PRAGMA cache_size = -{cache_kilobytes}")
     connection.execute("PRAGMA temp_store = MEMORY")
-    if not writable:
+    if writable:
+        # one that reads before it writes, and begins as a reader, fails at once when another process has written in between:
+        # what copies the file beside a server (Litestream) writes to it now and then
+        connection.transaction_mode = "IMMEDIATE"
+    else:
         connection.execute("PRAGMA query_only = 1")
     return connection
 
@@ -111,11 +120,8 @@ def unopened(path: Path, error: apsw.Error) -> str:
     return f"{path} cannot be opened: {error}{'; no space is left on the disk: make room, and start again' if full else ''}"
 
 
-def prepare(connection: apsw.Connection, path: Path, *, relaxed: bool) -> None:
-    """Make or migrate the tables, and settle what an unclean end left open.
-
-    Raises NewerFormatError, ForeignFileError, apsw.Error.
-    """
+def read_format(connection: apsw.Connection, path: Path) -> int:
+    """The format of the file, 0 for an empty one. Raises NewerFormatError, ForeignFileError, apsw.Error."""
     execute: Any = connection.execute
     found = execute("PRAGMA user_version").fetchone()[0]
     application = execute("PRAGMA application_id").fetchone()[0]
@@ -127,6 +133,16 @@ def prepare(connection: apsw.Connection, path: Path, *, relaxed: bool) -> None:
         raise NewerFormatError(
             f"{path} has format {found}; this version of kcp reads up to {FORMAT}: start the version that wrote it, or newer"
         )
+    return int(found)
+
+
+def prepare(connection: apsw.Connection, path: Path, *, relaxed: bool) -> None:
+    """Make or migrate the tables, and settle what an unclean end left open.
+
+    Raises NewerFormatError, ForeignFileError, apsw.Error.
+    """
+    found = read_format(connection, path)
+    execute: Any = connection.execute
     execute("PRAGMA auto_vacuum = INCREMENTAL")
     execute("PRAGMA journal_mode = WAL")
     execute("PRAGMA synchronous = FULL")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -16,12 +17,15 @@ import apsw
 
 from kcp.store import tables
 from kcp.store.contract import Event, Key, StoreClosedError, StoreUnavailableError
+from kcp.store.figures import Distribution
 
 _BATCH: Final = 1000
 _CHECKPOINT_PAGES: Final = 4000
 """WAL pages (of 4 KB) after which the writer checkpoints even when it is busy."""
 _IDLE_SECONDS: Final = 0.05
 _GROUPS: Final = (64, 16, 4, 1)
+_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class Row(NamedTuple):
@@ -101,6 +105,10 @@ class Writer:
         self.batches = 0
         self.writes = 0
         self.failures = 0
+        self.sizes = Distribution(_SIZES)
+        """Writes that were committed together."""
+        self.commits = Distribution(_SECONDS)
+        """Seconds that a commit took: the write-ahead log and, where that is asked of the disk, its sync."""
         self._thread.start()
 
     def submit(self, pending: Pending) -> None:
@@ -202,6 +210,7 @@ class Writer:
         self._dirty = True
         self.batches += 1
         self.writes += len(batch)
+        self.sizes.observe(len(batch))
         self._loop.call_soon_threadsafe(self._outcome, batch, error)
         if error is None:
             self._checkpoint(idle=False)
@@ -215,17 +224,11 @@ class Writer:
         rows = [row for pending in batch for row in pending.rows]
         if not rows:
             return
-        execute = self._execute
-        execute("BEGIN IMMEDIATE")
-        _LOG.run(execute, [(row[0], *row[1], *row[2:6]) for row in rows])
-        newest: dict[Key, Row] = {row.key: row for row in rows}
-        _CURRENT.run(execute, [(*key, row.position) for key, row in newest.items() if not row.deletes])
-        for row in rows:
-            if row.deletes and newest[row.key] is row:
-                execute(_LEAVE, row.key)
-        _DEPARTED.run(execute, [(*row.key, row.position) for row in rows if row.deletes])
-        _EXPIRY.run(execute, [(row.due, row.position) for row in rows if row.due is not None])
-        execute("COMMIT")
+        self._execute("BEGIN IMMEDIATE")
+        insert_changes(self._connection, rows)
+        began = time.perf_counter()
+        self._execute("COMMIT")
+        self.commits.observe(time.perf_counter() - began)
 
     def _roll_back(self) -> None:
         try:
@@ -255,6 +258,19 @@ class Writer:
         except apsw.Error:
             # the next start then skips some revisions, which is always right
             return
+
+
+def insert_changes(connection: apsw.Connection, rows: Sequence[Row]) -> None:
+    """Add changes in the order of their positions, within a transaction of the caller's. Raises apsw.Error."""
+    execute: Any = connection.execute
+    _LOG.run(execute, [(row[0], *row[1], *row[2:6]) for row in rows])
+    newest: dict[Key, Row] = {row.key: row for row in rows}
+    _CURRENT.run(execute, [(*key, row.position) for key, row in newest.items() if not row.deletes])
+    for row in rows:
+        if row.deletes and newest[row.key] is row:
+            execute(_LEAVE, row.key)
+    _DEPARTED.run(execute, [(*row.key, row.position) for row in rows if row.deletes])
+    _EXPIRY.run(execute, [(row.due, row.position) for row in rows if row.due is not None])
 
 
 def insert_rows(

@@ -98,8 +98,11 @@ class EtcdCluster:
         members: int = 1,
         extra: Sequence[str] = (),
         scheme: str = "http",
+        *,
         listen: str = "127.0.0.1",
+        durable: bool = False,
     ) -> None:
+        """Members that wait for the disk only where that is asked for: most tests end processes, not machines."""
         program = binary()
         assert program is not None, MISSING
         ports = free_ports(2 * members)
@@ -113,8 +116,9 @@ class EtcdCluster:
                 *(program, "--name", name, "--data-dir", str(folder / name)),
                 *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
                 *("--listen-client-urls", client.replace("127.0.0.1", listen), "--advertise-client-urls", client),
-                *("--initial-cluster", initial, "--initial-cluster-state", "new", "--unsafe-no-fsync"),
-                *("--log-level", "warn", *extra),
+                *("--initial-cluster", initial, "--initial-cluster-state", "new", "--log-level", "warn"),
+                *(() if durable else ("--unsafe-no-fsync",)),
+                *extra,
             ]
             self.members.append(Member(name, command, client, folder / f"{name}.log"))
 

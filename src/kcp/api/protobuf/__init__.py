@@ -5,6 +5,7 @@ A body is four bytes of magic and a ``runtime.Unknown`` message: the object's ap
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from kcp.api import errors
@@ -13,10 +14,21 @@ from kcp.api.protobuf.decoding import decode_message
 from kcp.api.protobuf.encoding import encode_message
 from kcp.api.protobuf.messages import root, roots
 
-__all__ = ["CONTENT_TYPE", "MAGIC", "decode_body", "encode_body", "known", "roots"]
+__all__ = [
+    "CONTENT_TYPE",
+    "MAGIC",
+    "decode_body",
+    "encode_body",
+    "encode_item",
+    "encode_list",
+    "encode_watch_event",
+    "known",
+    "roots",
+]
 
 CONTENT_TYPE: Final = "application/vnd.kubernetes.protobuf"
 MAGIC: Final = b"k8s\x00"
+_METADATA, _ITEMS = 1, 2
 _TYPE, _RAW, _ENCODING, _CONTENT_TYPE = 1, 2, 3, 4
 
 
@@ -43,16 +55,40 @@ def decode_body(body: bytes) -> dict[str, Any]:
 
 def encode_body(obj: dict[str, Any]) -> bytes:
     """An object as a body. Raises KeyError for kinds that are not known, ValueError where a value is not of its field's type."""
-    api_version, kind = obj["apiVersion"], obj["kind"]
+    api_version, kind = obj.get("apiVersion", ""), obj["kind"]
     name = root(api_version, kind)
     if name is None:
         raise KeyError(f"{api_version} {kind}")
+    return _enveloped(api_version, kind, encode_message(obj, name))
+
+
+def encode_item(obj: dict[str, Any]) -> bytes:
+    """An object as one of the items of a list. Raises as `encode_body` does."""
+    name = root(obj["apiVersion"], obj["kind"])
+    if name is None:
+        raise KeyError(f"{obj['apiVersion']} {obj['kind']}")
+    return wire.pack_bytes(_ITEMS, encode_message(obj, name))
+
+
+def encode_list(api_version: str, list_kind: str, metadata: dict[str, Any], items: Iterable[bytes]) -> bytes:
+    """A list as a body: all lists of built-in types have their metadata and items in the same places."""
+    head = wire.pack_bytes(_METADATA, encode_message(metadata, "meta.ListMeta"))
+    return _enveloped(api_version, list_kind, b"".join((head, *items)))
+
+
+def encode_watch_event(kind: str, body: bytes) -> bytes:
+    """A frame of a watch: its length in four bytes, and a meta/v1 ``WatchEvent`` with an object's body in it."""
+    event = wire.pack_bytes(1, kind.encode()) + wire.pack_bytes(2, wire.pack_bytes(1, body))
+    return len(event).to_bytes(4, "big") + event
+
+
+def _enveloped(api_version: str, kind: str, raw: bytes) -> bytes:
     of_type = wire.pack_bytes(1, api_version.encode()) + wire.pack_bytes(2, kind.encode())
     return b"".join(
         (
             MAGIC,
             wire.pack_bytes(_TYPE, of_type),
-            wire.pack_bytes(_RAW, encode_message(obj, name)),
+            wire.pack_bytes(_RAW, raw),
             wire.pack_bytes(_ENCODING, b""),
             wire.pack_bytes(_CONTENT_TYPE, b""),
         )

@@ -50,8 +50,8 @@ _ROOTS: Final = {
     "apiregistration.k8s.io/v1": ("apiregistration", ("APIService",)),
     "autoscaling/v1": ("autoscaling", ("Scale",)),
 }
-_EVERYWHERE: Final = ("DeleteOptions", "Status")
-"""Kinds of meta/v1 that are sent as any group's."""
+_EVERYWHERE: Final = ("DeleteOptions", "Status", "APIVersions", "APIGroupList", "APIGroup", "APIResourceList")
+"""Kinds of meta/v1 that are sent as any group's, or as none's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from kcp.api import metadata
 from kcp.api.field_errors import FieldError
-from kcp.builtin.strategies.base import BuiltinStrategy, drop_nulls, mapping, maps, sequence
+from kcp.builtin.strategies.base import BuiltinStrategy, canonical_bytes, drop_nulls, mapping, maps, sequence
 from kcp.registry.requests import RequestContext
 from kcp.registry.strategies import Object
 from kcp.schema import reading
@@ -41,6 +41,8 @@ class DefinitionStrategy(BuiltinStrategy):
     def default(self, obj: Object) -> None:
         kept = [(version, version.pop("schema", None)) for version in maps(mapping(obj, "spec"), "versions")]
         drop_nulls(obj)
+        webhook = mapping(mapping(mapping(obj, "spec"), "conversion"), "webhook")
+        canonical_bytes(mapping(webhook, "clientConfig"), ("caBundle",))
         for version, schema in kept:
             if schema is not None:
                 drop_schema_nulls(mapping(schema, "openAPIV3Schema"))

@@ -103,7 +103,7 @@ class NamespaceStrategy(BuiltinStrategy):
     @staticmethod
     def _finalized(sent: Object, old: Object) -> Object:
         changed = {**sent, "status": old.get("status", {})}
-        changed["spec"] = mapping(sent, "spec")
+        changed["spec"] = {name: value for name, value in mapping(sent, "spec").items() if value}
         return changed
 
     subresource_updates: ClassVar[Mapping[str, Callable[[Object, Object], Object]]] = {"finalize": _finalized}

@@ -34,7 +34,7 @@ def quantity_errors(amounts: dict[str, Any], path: str) -> Iterator[FieldError]:
         try:
             amount(value)
         except ValueError as wrong:
-            yield field_errors.invalid(f"{path}[{name}]", value, str(wrong))
+            yield field_errors.undecodable(f"{path}[{name}]", value, str(wrong))
 
 
 @lru_cache(1024)

@@ -139,7 +139,7 @@ def _attributes(spec: Object, cluster: str) -> Attributes:
 
 
 class RulesReviewStrategy(BuiltinStrategy):
-    """What may I do in this namespace? Answered from the authorizer's verdict on everything."""
+    """What may I do in this namespace?"""
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -148,14 +148,17 @@ class RulesReviewStrategy(BuiltinStrategy):
         namespace = text(mapping(obj, "spec"), "namespace")
         if not namespace:
             raise errors.bad_request("no namespace on request")
-        everything = Attributes(context.cluster, "*", group="*", version="*", resource="*", namespace=namespace)
-        anywhere = Attributes(context.cluster, "*", is_resource=False, path="*")
-        status: dict[str, Any] = {"resourceRules": [], "nonResourceRules": [], "incomplete": False}
-        if self._authorizer.authorize(context.user, everything).allowed:
-            status["resourceRules"].append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
-        if self._authorizer.authorize(context.user, anywhere).allowed:
-            status["nonResourceRules"].append({"verbs": ["*"], "nonResourceURLs": ["*"]})
-        if not status["resourceRules"]:
-            status["incomplete"] = True
-            status["evaluationError"] = "the authorizer does not list its rules"
+        rules = self._authorizer.rules_for(context.user, context.cluster, namespace)
+        status: dict[str, Any] = {
+            "resourceRules": [
+                {"verbs": list(rule.verbs), "apiGroups": list(rule.groups), "resources": list(rule.resources)}
+                for rule in rules.resources
+            ],
+            "nonResourceRules": [
+                {"verbs": list(rule.verbs), "nonResourceURLs": list(rule.paths)} for rule in rules.paths
+            ],
+            "incomplete": bool(rules.problem),
+        }
+        if rules.problem:
+            status["evaluationError"] = rules.problem
         return {**obj, "status": status}

@@ -16,13 +16,13 @@ from typing import Any, Final
 from kcp.store.contract import ABSENT, ANY, Change, Key, StoreClosedError, StoreUnavailableError
 from kcp.store.etcd import messages
 from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.facts import Facts, LogReplacedError, read_facts
 from kcp.store.etcd.layout import Layout
+from kcp.store.etcd.paging import pages
 from kcp.store.etcd.replica import Fetched, Replica
 
 log: Final = logging.getLogger(__name__)
 
-_PAGE_KEYS: Final = 2000
-_PAGE_BYTES: Final = 4 << 20
 _BACKLOG: Final = 5000
 """Revisions that may wait for the replica's writer before no more are read from etcd."""
 _PAUSE_SECONDS: Final = 0.2
@@ -30,14 +30,15 @@ _CALL_SECONDS: Final = 10.0
 
 
 class Feed:
-    """Keeps a replica the same as etcd. ``offset`` is what its revisions are ahead of etcd's."""
+    """Keeps a replica the same as the log in etcd of which ``facts`` are known; ``origin`` is what the replica calls it."""
 
-    def __init__(self, client: Client, layout: Layout, replica: Replica, origin: int, offset: int) -> None:
+    def __init__(self, client: Client, layout: Layout, replica: Replica, origin: int, facts: Facts) -> None:
         self._client = client
         self._layout = layout
         self._replica = replica
         self._origin = origin
-        self._offset = offset
+        self._offset = facts.offset
+        self._identified_at = facts.identified_at
         self._progress = 0
         self.connected = False
         self.problem = "not connected yet"
@@ -46,6 +47,7 @@ class Feed:
         self.on_note: Callable[[bytes, int], None] = lambda _write, _revision: None
         self.on_compacted: Callable[[int], None] = lambda _revision: None
         self.on_leader_changed: Callable[[], None] = lambda: None
+        self.on_replaced: Callable[[LogReplacedError], None] = lambda _error: None
 
     async def load(self) -> None:
         """Fill an empty replica, with the retained history where etcd tells how long that is."""
@@ -63,7 +65,7 @@ class Feed:
             return
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Follow until cancelled, or until another log is in the place of the one that was opened."""
         while True:
             try:
                 await self._follow()
@@ -73,6 +75,11 @@ class Feed:
                 if self._replica.failed:
                     await self._start_over()
             except StoreClosedError:
+                return
+            except LogReplacedError as error:
+                self.connected = False
+                self.problem = str(error)
+                self.on_replaced(error)
                 return
             except Exception as error:
                 # whatever it was, the replica must not stand still for ever
@@ -132,6 +139,8 @@ class Feed:
         note = None
         for event in events:
             key = event.kv.key
+            if key == layout.identity and number > self._identified_at:
+                raise LogReplacedError(layout)
             if key.startswith(layout.objects):
                 changes.append(self._change(event))
             elif key == layout.note:
@@ -160,38 +169,16 @@ class Feed:
     # reading everything
 
     async def _bounds(self) -> tuple[int, int]:
-        """etcd's revision up to which servers have compacted (0: never), and the newest one."""
-        answer = await self._client.repeatedly("Range", _CALL_SECONDS, key=self._layout.compacted)
-        return (int(answer.kvs[0].value) if answer.kvs else 0), answer.header.revision
+        """etcd's revision up to which servers have compacted (0: never), and the newest one. Raises LogReplacedError."""
+        facts = await read_facts(self._client, self._layout, _CALL_SECONDS)
+        if facts.identified_at != self._identified_at:
+            raise LogReplacedError(self._layout)
+        return facts.compacted, facts.revision
 
     async def _pages(self, revision: int) -> AsyncGenerator[list[Fetched], None]:
-        """All objects as of a revision; the next page is asked for while one is used."""
-        layout = self._layout
-        start, limit = layout.objects, _PAGE_KEYS // 4
-
-        def ask() -> asyncio.Task[Any]:
-            return asyncio.create_task(
-                self._client.repeatedly(
-                    "Range", _CALL_SECONDS, key=start, range_end=layout.objects_end, limit=limit, revision=revision
-                )
-            )
-
-        asking = ask()
-        try:
-            while True:
-                answer = await asking
-                kvs = answer.kvs
-                more = answer.more and len(kvs) > 0
-                if more:
-                    start = kvs[-1].key + b"\0"
-                    average = sum(len(kv.value) for kv in kvs) // len(kvs) + 1
-                    limit = max(1, min(_PAGE_KEYS, _PAGE_BYTES // average))
-                    asking = ask()
-                yield [self._fetched(kv) for kv in kvs]
-                if not more:
-                    return
-        finally:
-            asking.cancel()
+        """All objects as of a revision."""
+        async for kvs in pages(self._client, self._layout, revision):
+            yield [self._fetched(kv) for kv in kvs]
 
     def _fetched(self, kv: Any) -> Fetched:
         content = messages.parse("Stored", kv.value)

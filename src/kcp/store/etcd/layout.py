@@ -1,6 +1,6 @@
 """Where things lie in etcd.
 
-Below the prefix: ``o/`` the objects, ``n`` the note that every write puts beside its changes, ``m/`` facts about the log,
+Below the prefix: ``o/`` the objects, ``n`` the note that every write puts beside its changes, ``m/`` `facts` about the log,
 ``s/`` the servers that live, ``l/`` who leads. A key's parts are joined by slashes, with slashes and percent signs
 in them escaped, so that no part can reach into another whatever it holds.
 """
@@ -25,14 +25,20 @@ class Layout:
         self.objects = self.start + b"o/"
         self.objects_end = end_of(self.objects)
         self.note = self.start + b"n"
-        self.identity = self.start + b"m/identity"
-        self.offset = self.start + b"m/offset"
-        self.compacted = self.start + b"m/compacted"
+        self.facts = self.start + b"m/"
+        self.facts_end = end_of(self.facts)
+        self.identity = self.facts + b"identity"
+        self.offset = self.facts + b"offset"
+        self.compacted = self.facts + b"compacted"
+        self.importing = self.facts + b"importing"
+        self.restoring = self.facts + b"restoring"
+        self.servers = self.start + b"s/"
+        self.servers_end = end_of(self.servers)
         self.leaders = self.start + b"l/"
 
     def server(self, name: str) -> bytes:
         """The key that lives as long as a server does."""
-        return self.start + b"s/" + name.encode()
+        return self.servers + name.encode()
 
     def leader(self, task: str) -> bytes:
         """The key of whoever does a task for all."""

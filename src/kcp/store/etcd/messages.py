@@ -56,6 +56,8 @@ _TABLE: Final[dict[str, str]] = {
     "LeaseRevokeResponse": "header 1 ResponseHeader",
     "LeaseKeepAliveRequest": "ID 1 int64",
     "LeaseKeepAliveResponse": "header 1 ResponseHeader, ID 2 int64, TTL 3 int64",
+    "LeaseTimeToLiveRequest": "ID 1 int64, keys 2 bool",
+    "LeaseTimeToLiveResponse": "header 1 ResponseHeader, ID 2 int64, TTL 3 int64, grantedTTL 4 int64, keys 5 repeated bytes",
     "StatusRequest": "",
     "StatusResponse": (
         "header 1 ResponseHeader, version 2 string, dbSize 3 int64, leader 4 uint64, raftIndex 5 uint64, raftTerm 6 uint64"
@@ -81,6 +83,7 @@ METHODS: Final = {
     "LeaseGrant": ("Lease", "LeaseGrantRequest", "LeaseGrantResponse"),
     "LeaseRevoke": ("Lease", "LeaseRevokeRequest", "LeaseRevokeResponse"),
     "LeaseKeepAlive": ("Lease", "LeaseKeepAliveRequest", "LeaseKeepAliveResponse"),
+    "LeaseTimeToLive": ("Lease", "LeaseTimeToLiveRequest", "LeaseTimeToLiveResponse"),
     "Status": ("Maintenance", "StatusRequest", "StatusResponse"),
     "Authenticate": ("Auth", "AuthenticateRequest", "AuthenticateResponse"),
     "Watch": ("Watch", "WatchRequest", "WatchResponse"),
@@ -131,9 +134,9 @@ def put(key: bytes, value: bytes, lease: int = 0) -> Any:
     return make("RequestOp", request_put=make("PutRequest", key=key, value=value, lease=lease))
 
 
-def delete(key: bytes) -> Any:
-    """An operation of a transaction that deletes a key."""
-    return make("RequestOp", request_delete_range=make("DeleteRangeRequest", key=key))
+def delete(key: bytes, end: bytes = b"") -> Any:
+    """An operation of a transaction that deletes a key, or all from there to before an end."""
+    return make("RequestOp", request_delete_range=make("DeleteRangeRequest", key=key, range_end=end))
 
 
 def read(key: bytes, *, keys_only: bool = False) -> Any:

@@ -7,6 +7,7 @@ on its own (it can always be fetched again), and can be set right as a whole whe
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import apsw
 
 from kcp.store import tables
 from kcp.store.contract import ABSENT, Change, Event, Key, StoreUnavailableError
+from kcp.store.etcd.layout import Layout
 from kcp.store.expiry import steady_clock
 from kcp.store.file_lock import FileLock
 from kcp.store.sqlite import SQLiteStore
@@ -33,6 +35,16 @@ class Fetched(NamedTuple):
     revision: int
     value: bytes
     tag: str
+
+
+def origin_of(identity: bytes) -> int:
+    """The number of a log, from the word in etcd that says which one it is."""
+    return int.from_bytes(hashlib.sha256(identity).digest()[:7], "big")
+
+
+def replica_file(folder: Path, layout: Layout) -> Path:
+    """Where a server that keeps its files in a folder has its copy of a log."""
+    return folder / f"replica-{hashlib.sha256(layout.start).hexdigest()[:12]}.db"
 
 
 def open_replica(path: Path, origin: int, *, cache_kilobytes: int = 8192, buffer: int = 10_000) -> Replica:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import heapq
 import itertools
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -35,12 +33,14 @@ from kcp.store.contract import (
 from kcp.store.etcd import layout as places
 from kcp.store.etcd import messages
 from kcp.store.etcd.client import Client, CompactedRevisionError, Connection, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.facts import Facts, LogReplacedError, new_identity, read_facts
 from kcp.store.etcd.feed import Feed
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.leadership import Leadership
 from kcp.store.etcd.lifetimes import Lifetimes
-from kcp.store.etcd.replica import Replica, open_replica
+from kcp.store.etcd.replica import Replica, open_replica, origin_of, replica_file
 from kcp.store.etcd.session import Session
+from kcp.store.figures import Distribution
 from kcp.store.hub import HubSubscription
 
 log: Final = logging.getLogger(__name__)
@@ -78,20 +78,21 @@ async def open_store(options: Options, folder: Path) -> EtcdStore:
     session = Session(client, layout)
     replica: Replica | None = None
     try:
-        origin, offset = await _identity(client, layout)
-        file = folder / f"replica-{hashlib.sha256(layout.start).hexdigest()[:12]}.db"
+        facts = await _identity(client, layout)
+        origin = origin_of(facts.identity)
+        file = replica_file(folder, layout)
         replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
-        feed = Feed(client, layout, replica, origin, offset)
-        if replica.is_whole and replica.applied - offset > (await _newest(client, layout)):
+        feed = Feed(client, layout, replica, origin, facts)
+        if replica.is_whole and replica.applied > facts.newest:
             log.warning("etcd is at an older revision than the local copy, which is thrown away")
             await replica.close()
             file.unlink()
             replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
-            feed = Feed(client, layout, replica, origin, offset)
+            feed = Feed(client, layout, replica, origin, facts)
         if not replica.is_whole:
             await feed.load()
         await session.open(_OPEN_SECONDS)
-        store = EtcdStore(client, layout, session, replica, feed, offset)
+        store = EtcdStore(client, layout, session, replica, feed, facts)
         await store.start()
     except BaseException as error:
         await session.close()
@@ -100,22 +101,18 @@ async def open_store(options: Options, folder: Path) -> EtcdStore:
         await client.close()
         if isinstance(error, RefusedError | UnknownOutcomeError):
             raise StoreUnavailableError(f"etcd refuses: {error}") from error
+        if isinstance(error, LogReplacedError):
+            raise StoreUnavailableError(str(error)) from error
         raise
     return store
 
 
-async def _newest(client: Client, layout: Layout) -> int:
-    answer = await client.repeatedly("Range", _OPEN_SECONDS, key=layout.identity, keys_only=True)
-    return int(answer.header.revision)
-
-
-async def _identity(client: Client, layout: Layout) -> tuple[int, int]:
-    """A number for the log below the prefix, made when it is new, and what its revisions are ahead of etcd's."""
-    made = secrets.token_hex(16).encode()
+async def _identity(client: Client, layout: Layout) -> Facts:
+    """The facts of the log below the prefix, which is begun where none is. Raises StoreUnavailableError, RefusedError."""
     transaction = messages.make(
         "TxnRequest",
-        compare=[messages.unchanged(layout.identity, 0)],
-        success=[messages.put(layout.identity, made)],
+        compare=[messages.unchanged(layout.identity, 0), messages.unchanged(layout.restoring, 0)],
+        success=[messages.put(layout.identity, new_identity())],
     )
     deadline = time.monotonic() + _OPEN_SECONDS
     while True:  # harmless to repeat: it only acts where nothing is
@@ -126,24 +123,30 @@ async def _identity(client: Client, layout: Layout) -> tuple[int, int]:
             if time.monotonic() > deadline:
                 raise StoreUnavailableError(f"etcd does not answer: {error}") from error
             await asyncio.sleep(0.2)
-    found = await client.repeatedly("Range", _OPEN_SECONDS, key=layout.identity)
-    ahead = await client.repeatedly("Range", _OPEN_SECONDS, key=layout.offset)
-    origin = int.from_bytes(hashlib.sha256(found.kvs[0].value).digest()[:7], "big")
-    return origin, int(ahead.kvs[0].value) if ahead.kvs else 0
+    facts = await read_facts(client, layout, _OPEN_SECONDS)
+    if not facts.identified_at:
+        raise StoreUnavailableError(
+            f"a restore below {layout.start.decode()} has begun and not ended; wait for it, or run it again"
+        )
+    if facts.importing[1]:
+        log.warning("an import has begun and not ended (unless it is running, run it again): %r", facts.importing[0])
+    return facts
 
 
 class EtcdStore:
     """The store contract over etcd. Made by `open_store`."""
 
     def __init__(
-        self, client: Client, layout: Layout, session: Session, replica: Replica, feed: Feed, offset: int
+        self, client: Client, layout: Layout, session: Session, replica: Replica, feed: Feed, facts: Facts
     ) -> None:
         self._client = client
         self._layout = layout
         self._session = session
         self._replica = replica
         self._feed = feed
-        self._offset = offset
+        self._offset = facts.offset
+        self._identified_at = facts.identified_at
+        self._replaced: LogReplacedError | None = None
         self._loop = asyncio.get_running_loop()
         self._lifetimes = Lifetimes(client)
         self._numbers = itertools.count(1)
@@ -155,12 +158,15 @@ class EtcdStore:
         self._background: list[asyncio.Task[None]] = []
         self._leaderships: list[Leadership] = []
         self._in_step_at = time.monotonic()
+        self._known = 0
+        """The newest revision of etcd that this server has heard of."""
         self._problem = ""
         self._closed = False
         replica.on_applied = self._on_applied
         feed.on_note = self._on_note
         feed.on_compacted = self._on_compacted
         feed.on_leader_changed = self._on_leader_changed
+        feed.on_replaced = self._on_replaced
 
     async def start(self) -> None:
         """Follow etcd; returns when the replica shows everything that was acknowledged before."""
@@ -219,12 +225,19 @@ class EtcdStore:
         return {
             **self._replica.statistics(),
             "lag_seconds": time.monotonic() - self._in_step_at,
+            "lag_revisions": max(self._known - self.revision, 0),
             "rebuilds": self._feed.rebuilds,
             "reconnections": self._feed.reconnections,
         }
 
+    def distributions(self) -> dict[str, Distribution]:
+        """Figures for metrics that are counted for each batch, of the replica."""
+        return self._replica.distributions()
+
     def problem(self) -> str | None:
         """Why this server does not keep up with etcd; None when it does."""
+        if self._replaced is not None:
+            return str(self._replaced)
         late = time.monotonic() - self._in_step_at
         if late < _LATE_SECONDS:
             return None
@@ -243,6 +256,7 @@ class EtcdStore:
         """
         if self._closed:
             raise StoreClosedError("the store is closed")
+        self._refuse_if_replaced()
         if self._question is None:
             self._question = self._loop.create_task(self._ask())
             await asyncio.shield(self._question)
@@ -274,11 +288,16 @@ class EtcdStore:
     async def _ask_once(self) -> None:
         try:
             async with asyncio.timeout(_CATCH_UP_SECONDS):
+                layout = self._layout
                 answer = await self._client.repeatedly(
-                    "Range", _CATCH_UP_SECONDS, key=self._layout.note, keys_only=True
+                    "Range", _CATCH_UP_SECONDS, key=layout.identity, range_end=layout.note + b"\0", keys_only=True
                 )
+                found = {kv.key: kv.mod_revision for kv in answer.kvs}
+                if found.get(layout.identity) != self._identified_at:
+                    self._on_replaced(LogReplacedError(layout))
+                    self._refuse_if_replaced()
                 asked = time.monotonic()
-                await self._reach(answer.kvs[0].mod_revision + self._offset if answer.kvs else 0)
+                await self._reach(found[layout.note] + self._offset if layout.note in found else 0)
                 self._in_step_at, self._problem = asked, ""
         except TimeoutError as error:
             why = self.disk_problem() or self._feed.problem or "it follows slowly"
@@ -288,6 +307,7 @@ class EtcdStore:
 
     async def _reach(self, revision: int) -> None:
         """Wait until events up to a revision have been handed out."""
+        self._known = max(self._known, revision)
         if self._replica.revision >= revision:
             return
         future: asyncio.Future[None] = self._loop.create_future()
@@ -318,6 +338,7 @@ class EtcdStore:
         """Check all preconditions, apply all changes or none; the result is their revision."""
         if self._closed:
             raise StoreClosedError("the store is closed")
+        self._refuse_if_replaced()
         if len(changes) > MAX_CHANGES:
             raise ValueError(f"a write takes at most {MAX_CHANGES} changes, this one has {len(changes)}")
         if sum(change.expected != ANY for change in changes) > MAX_CONDITIONS:
@@ -387,9 +408,15 @@ class EtcdStore:
 
     async def _transaction(self, changes: Sequence[Change], fence: int, name: bytes) -> Any:
         layout = self._layout
-        compare = [messages.unchanged(self._session.key, fence)]
+        compare = [
+            messages.unchanged(self._session.key, fence),
+            messages.unchanged(layout.identity, self._identified_at),
+        ]
         success: list[Any] = []
-        failure: list[Any] = [messages.read(self._session.key, keys_only=True)]
+        failure: list[Any] = [
+            messages.read(self._session.key, keys_only=True),
+            messages.read(layout.identity, keys_only=True),
+        ]
         finals: list[Any] = []
         for change in changes:
             key = layout.object_key(change.key)
@@ -413,13 +440,16 @@ class EtcdStore:
     async def _explain(self, answer: Any, changes: Sequence[Change], fence: int) -> None:
         """Raise PreconditionFailedError for the condition that did not hold, once reads show why."""
         now = answer.header.revision + self._offset
-        found = [response.response_range.kvs for response in answer.responses]
-        for change, kvs in zip((change for change in changes if change.expected != ANY), found[1:], strict=True):
+        fences, identities, *found = [response.response_range.kvs for response in answer.responses]
+        if [kv.mod_revision for kv in identities] != [self._identified_at]:
+            self._on_replaced(LogReplacedError(self._layout))
+            self._refuse_if_replaced()
+        for change, kvs in zip((change for change in changes if change.expected != ANY), found, strict=True):
             actual = kvs[0].mod_revision + self._offset if kvs else 0
             if actual != change.expected:
                 await self._show(change.key, actual, now)
                 raise PreconditionFailedError(change.key, change.expected, self._replica.get(change.key))
-        if not found[0] and self._session.fence == fence:
+        if not fences and self._session.fence == fence:
             self._session.lease = 0  # it ended, and the fence with it
         await self._session.fence_after(fence, _WRITE_SECONDS)
 
@@ -484,6 +514,22 @@ class EtcdStore:
     def _on_leader_changed(self) -> None:
         for leadership in self._leaderships:
             leadership.wake()
+
+    def _on_replaced(self, error: LogReplacedError) -> None:
+        """Do nothing any more, for what is here has nothing to do with what is there; let others lead."""
+        if self._replaced is None:
+            self._replaced = error
+            log.error("%s", error)
+            self._in_task(self._leave())
+
+    async def _leave(self) -> None:
+        for leadership in self._leaderships:
+            await leadership.stop()
+        await self._session.close()
+
+    def _refuse_if_replaced(self) -> None:
+        if self._replaced is not None:
+            raise StoreUnavailableError(str(self._replaced))
 
     async def close(self) -> None:
         """Finish what was accepted, end subscriptions, leave the cluster."""

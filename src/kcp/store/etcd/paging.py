@@ -1,0 +1,46 @@
+"""Reading a log's whole state from etcd, at one revision, without asking for too much at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Final
+
+from kcp.store.etcd.client import Client
+from kcp.store.etcd.layout import Layout
+
+_PAGE_KEYS: Final = 2000
+_PAGE_BYTES: Final = 4 << 20
+_CALL_SECONDS: Final = 10.0
+
+
+async def pages(
+    client: Client, layout: Layout, revision: int, *, keys_only: bool = False
+) -> AsyncGenerator[Sequence[Any], None]:
+    """All objects as of etcd's revision, as etcd's key-values; the next page is asked for while one is used.
+
+    Raises CompactedRevisionError, RefusedError, StoreUnavailableError.
+    """
+    start, limit = layout.objects, _PAGE_KEYS // 4
+
+    def ask() -> asyncio.Task[Any]:
+        asking = {"key": start, "range_end": layout.objects_end, "limit": limit, "revision": revision}
+        return asyncio.create_task(client.repeatedly("Range", _CALL_SECONDS, keys_only=keys_only, **asking))
+
+    asking = ask()
+    try:
+        while True:
+            answer = await asking
+            kvs = answer.kvs
+            more = answer.more and len(kvs) > 0
+            if more:
+                start = kvs[-1].key + b"\0"
+                average = sum(len(kv.value) for kv in kvs) // len(kvs) + 1
+                limit = max(1, min(_PAGE_KEYS, _PAGE_BYTES // average))
+                asking = ask()
+                await asyncio.sleep(0)  # so that it is under way also when whoever takes this page never waits
+            yield kvs
+            if not more:
+                return
+    finally:
+        asking.cancel()

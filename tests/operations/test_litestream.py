@@ -1,0 +1,146 @@
+"""Litestream beside a server's file: it copies all the time, and what it restores is put in place as the page says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kcp.store.contract import Range
+from kcp.store.sqlite import open_store
+from kcp.testing import Server
+from tests.clients import Address, Connection, config_map
+from tests.conftest import Report
+from tests.operations.litestream import MISSING, Litestream, binary
+from tests.operations.test_moving import MAPS, PAGE, ask, commands, done, is_gone, listed
+
+pytestmark = pytest.mark.skipif(binary() is None, reason=MISSING)
+
+WRITERS = 4
+
+
+def configured(folder: Path) -> Litestream:
+    """The page's configuration, with its paths in a folder."""
+    (text,) = re.findall(r"^```yaml\n(dbs:.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    text = re.sub(r"path: (/\S+)", lambda found: f"path: {folder}{found[1]}", text)
+    file = folder / "litestream.yml"
+    file.write_text(text.replace("sync-interval: 1s", "sync-interval: 200ms"))
+    assert commands("Litestream", "litestream replicate") == ["litestream replicate -config litestream.yml"]
+    return Litestream(file)
+
+
+def restore(litestream: Litestream, folder: Path) -> Path | None:
+    """What Litestream can bring back now, if it can."""
+    (command,) = commands("Litestream", "litestream restore")
+    (folder / "restored.db").unlink(missing_ok=True)
+    words = [word if not word.startswith("/") else f"{folder}{word}" for word in shlex.split(command)[1:]]
+    ended = subprocess.run([litestream.program, *words], cwd=folder, capture_output=True, text=True, check=False)
+    return folder / "restored.db" if ended.returncode == 0 else None
+
+
+def names_in(copy: Path) -> set[str]:
+    """The objects in a restored file. It is opened as a server would, which changes it."""
+
+    async def work() -> set[str]:
+        store = open_store(copy)
+        try:
+            return {record.key.name for record in store.scan(Range("configmaps")).records}
+        finally:
+            await store.close()
+
+    return asyncio.run(work())
+
+
+def until(holds: Callable[[], bool], log: Path) -> None:
+    """Ask until something is so."""
+    deadline = time.monotonic() + 40
+    while not holds():
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.1)
+
+
+async def load(address: Address, prefix: str, seconds: float) -> list[str]:
+    """Write for a while with several clients; the names that were acknowledged."""
+    acknowledged: list[str] = []
+    end = time.monotonic() + seconds
+
+    async def write(worker: int) -> None:
+        async with Connection(address) as connection:
+            number = 0
+            while time.monotonic() < end:
+                name = f"{prefix}{worker}-{number}"
+                answer = await connection.request("POST", f"/{MAPS}", config_map(name, text="x" * 2000))
+                assert answer.status == 201, answer.body
+                acknowledged.append(name)
+                number += 1
+
+    await asyncio.gather(*map(write, range(WRITERS)))
+    return acknowledged
+
+
+def test_nothing_that_litestream_has_copied_is_lost_with_the_disk(tmp_path: Path, measured: Report) -> None:
+    root = tmp_path / "var/lib/kcp"
+    root.mkdir(parents=True)
+    with Server(root_directory=root):
+        pass  # the file is there
+    with configured(tmp_path) as litestream:
+        first = Server(root_directory=root, in_process=False)
+        first.start()
+        written = set(asyncio.run(load(Address.of(first), "a", 3)))
+        os.kill(first.process_id, signal.SIGKILL)
+        first.stop()
+        second = Server(root_directory=root, in_process=False)
+        second.start()
+        written |= set(asyncio.run(load(Address.of(second), "b", 1.5)))
+        began = time.monotonic()
+
+        def copied() -> bool:
+            copy = restore(litestream, tmp_path)
+            return copy is not None and names_in(copy) >= written
+
+        until(copied, litestream.log)
+        measured(
+            f"litestream: {len(written)} objects written, all copied {time.monotonic() - began:.1f} s after the last"
+        )
+        lost = ask(second, "POST", MAPS, config_map("perhaps-lost"))
+        seen = int(lost.json["metadata"]["resourceVersion"])
+        os.kill(second.process_id, signal.SIGKILL)
+        second.stop()
+        litestream.kill()
+    assert "level=ERROR" not in litestream.log.read_text()
+    for file in (root / "data").glob("kcp.db*"):
+        file.unlink()
+    assert restore(litestream, tmp_path) is not None
+    assert "start the server" in done(commands("Litestream", "kcp snapshot restore")[0], tmp_path)
+    with Server(root_directory=root, in_process=False) as third:
+        found = listed(third, MAPS)
+        assert {item["metadata"]["name"] for item in found["items"]} - {"perhaps-lost"} == written
+        assert int(found["metadata"]["resourceVersion"]) > seen
+        assert is_gone(third, MAPS, seen)
+
+
+def test_it_goes_on_after_it_was_away(tmp_path: Path) -> None:
+    """Stopped and started again, also while the server has brought its log into the file and begun it anew."""
+    root = tmp_path / "var/lib/kcp"
+    root.mkdir(parents=True)
+    written: set[str] = set()
+    with Server(root_directory=root, in_process=False) as server:
+        for turn in "abc":
+            with configured(tmp_path) as litestream:
+                written |= set(asyncio.run(load(Address.of(server), f"{turn}-with", 1)))
+            written |= set(asyncio.run(load(Address.of(server), f"{turn}-without", 0.5)))
+    with Server(root_directory=root, in_process=False), configured(tmp_path) as litestream:
+
+        def copied() -> bool:
+            copy = restore(litestream, tmp_path)
+            return copy is not None and names_in(copy) >= written
+
+        until(copied, litestream.log)

@@ -1,0 +1,290 @@
+"""The limits on what one client may cost the others, tried over the wire."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kcp.testing import Server
+from tests.clients import resident_bytes
+from tests.http2_frames import HEADERS, MAX_CONCURRENT_STREAMS, RST_STREAM, ConnectionEndedError, Http2Connection
+from tests.server.running_server import Answer, RunningServer, config_map
+
+MEGABYTE = 1 << 20
+OVER = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":"' + b"x" * (3 * MEGABYTE) + b'"}}'
+REFUSED_STREAM = 7
+ENHANCE_YOUR_CALM = 11
+RESETS = 10_000
+TOLERATED = 200
+"""Streams that are reset on one connection before the server ends it; the limit is some more."""
+
+
+@contextlib.contextmanager
+def running(root: Path, **choices: object) -> Iterator[RunningServer]:
+    """A server of a test's own."""
+    server = RunningServer(root, **choices)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def secure(server: RunningServer) -> ssl.SSLSocket:
+    plain = socket.create_connection(("127.0.0.1", server.port), 10)
+    return server.trust.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def head_of(server: RunningServer, path: str, *lines: str) -> bytes:
+    own = (
+        f"POST {path} HTTP/1.1",
+        "Host: a",
+        f"Authorization: Bearer {server.token}",
+        "Content-Type: application/json",
+    )
+    return "\r\n".join((*own, *lines, "", "")).encode()
+
+
+def received(connection: ssl.SSLSocket) -> tuple[int, dict[str, object]]:
+    """The status and the JSON of the one answer that comes until the server closes the connection."""
+    data = b""
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while part := connection.recv(65536):
+            data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    return int(head.split(b" ", 2)[1]), json.loads(body)
+
+
+def soon(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+PATH = "/clusters/limits/api/v1/namespaces/default/configmaps"
+
+
+def test_a_body_in_chunks_over_the_limit_is_413_before_its_end(server: RunningServer) -> None:
+    with secure(server) as connection:
+        connection.sendall(head_of(server, PATH, "Transfer-Encoding: chunked"))
+        chunk = b"x" * 65536
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            for _ in range(3 * MEGABYTE // len(chunk) + 1):
+                connection.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        status, body = received(connection)  # the last chunk has not been sent
+    assert (status, body["reason"]) == (413, "RequestEntityTooLarge")
+    assert body["message"] == f"Request entity too large: limit is {3 * MEGABYTE}"
+
+
+def test_a_length_over_the_limit_is_413_before_the_body(server: RunningServer) -> None:
+    with secure(server) as connection:
+        connection.sendall(head_of(server, PATH, f"Content-Length: {3 * MEGABYTE + 1}"))
+        assert received(connection)[0] == 413
+
+
+def test_a_body_over_the_limit_is_413_over_http_2(server: RunningServer) -> None:
+    authority = server.process.configuration.data_directory / "ca.crt"
+    fields = [("authorization", f"Bearer {server.token}"), ("content-type", "application/json")]
+    with Http2Connection("127.0.0.1", server.port, authority) as connection:
+        answer = connection.answer(connection.request("POST", PATH, fields, OVER))
+        assert (answer.status, json.loads(answer.body)["reason"]) == (413, "RequestEntityTooLarge")
+        assert connection.answer(connection.request("GET", "/version", fields)).status == 200
+
+
+def test_a_body_up_to_the_limit_is_read(server: RunningServer) -> None:
+    body = config_map("almost", text="x" * (3 * MEGABYTE - 200))
+    answer = server.post(PATH, body)
+    assert answer.status != 413, answer.body
+    assert len(json.dumps(body)) > 3 * MEGABYTE - 200
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_compressed_bodies_are_415(server: RunningServer, encoding: str) -> None:
+    answer = server.post(PATH, b"x", Content_Type="application/json", Content_Encoding=encoding)
+    assert (answer.status, answer.json["reason"]) == (415, "UnsupportedMediaType")
+
+
+def patch(server: RunningServer, operations: int) -> Answer:
+    server.post(PATH, config_map("patched"))
+    body = json.dumps([{"op": "test", "path": "/metadata/name", "value": "patched"}] * operations).encode()
+    return server.ask("PATCH", f"{PATH}/patched", body, Content_Type="application/json-patch+json")
+
+
+def test_ten_thousand_patch_operations_are_taken_and_one_more_is_413(server: RunningServer) -> None:
+    assert patch(server, 10_000).status == 200
+    answer = patch(server, 10_001)
+    assert (answer.status, answer.json["reason"]) == (413, "RequestEntityTooLarge")
+    assert answer.json["message"] == (
+        "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001"
+    )
+
+
+@pytest.mark.parametrize(("depth", "status"), [(150, 201), (250, 400), (100_000, 400)])
+def test_json_may_be_nested_so_deep(server: RunningServer, depth: int, status: int) -> None:
+    rule = b'{"not":' * depth + b"{}" + b"}" * depth
+    body = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"deep-%d"},"extra":%b}' % (depth, rule)
+    answer = server.post(PATH, body, Content_Type="application/json")
+    assert answer.status == status, answer.body
+    if status == 400:
+        assert answer.json["message"] == "the body of the request is nested more than 200 levels deep"
+
+
+def test_aliases_in_yaml_may_not_explode(server: RunningServer) -> None:
+    lines = [b"a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [b"a%d: &a%d [%b]" % (level, level, b", ".join([b"*a%d" % (level - 1)] * 10)) for level in range(1, 9)]
+    began = time.monotonic()
+    answer = server.post(PATH, b"\n".join(lines), Content_Type="application/yaml")
+    assert (answer.status, answer.json["reason"]) == (413, "RequestEntityTooLarge")
+    assert "aliases expand" in answer.json["message"]
+    assert time.monotonic() - began < 5
+
+
+def test_watches_are_counted_apart(fresh_root: Path) -> None:
+    with running(fresh_root, max_requests_inflight=1) as server, contextlib.ExitStack() as watches:
+        for _ in range(5):
+            events = watches.enter_context(server.watch("/api/v1/namespaces?watch=true"))
+            assert next(events)["type"] == "ADDED"
+        assert server.get("/api/v1/namespaces").status == 200
+
+
+def test_a_slow_body_holds_its_slot_for_a_time_only(fresh_root: Path) -> None:
+    path = "/api/v1/namespaces/default/configmaps"
+    with running(fresh_root, max_mutating_requests_inflight=1, request_timeout=1.5) as server, secure(server) as slow:
+        slow.sendall(head_of(server, path, "Content-Length: 100000") + b"{")
+        soon(lambda: server.post(path, config_map("a")).status == 429)
+        refused = server.post(path, config_map("a"))
+        assert (refused.json["reason"], refused.headers["Retry-After"]) == ("TooManyRequests", "1")
+        assert refused.json["details"] == {"retryAfterSeconds": 1}
+        assert server.get(path).status == 200  # reading has slots of its own
+        status, body = received(slow)
+        assert (status, body["reason"]) == (504, "Timeout")
+        assert body["message"] == "the request's body did not arrive within 1.5 seconds"
+        assert server.post(path, config_map("a")).status == 201
+
+
+def test_a_slow_body_over_http_2_ends_its_stream_only(fresh_root: Path) -> None:
+    with running(fresh_root, max_mutating_requests_inflight=1, request_timeout=1.5) as server:
+        authority = server.process.configuration.data_directory / "ca.crt"
+        fields = [("authorization", f"Bearer {server.token}"), ("content-type", "application/json")]
+        with Http2Connection("127.0.0.1", server.port, authority) as connection:
+            slow = connection.request("POST", "/api/v1/namespaces", fields, b"{", end=False)
+            assert connection.answer(connection.request("GET", "/api/v1/namespaces", fields)).status == 200
+            answer = connection.answer(slow)
+            assert (answer.status, json.loads(answer.body)["reason"]) == (504, "Timeout")
+            body = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}).encode()
+            assert connection.answer(connection.request("POST", "/api/v1/namespaces", fields, body)).status == 201
+
+
+def test_a_body_that_trickles_in_is_not_waited_for(fresh_root: Path) -> None:
+    with running(fresh_root, request_timeout=1.5) as server, secure(server) as slow:
+        slow.sendall(head_of(server, "/api/v1/namespaces", "Content-Length: 100000"))
+        began = time.monotonic()
+        slow.settimeout(0.05)
+        data = b""
+        while not data:
+            assert time.monotonic() - began < 10
+            slow.sendall(b" ")
+            with contextlib.suppress(TimeoutError):
+                data = slow.recv(65536)
+        assert data.startswith(b"HTTP/1.1 504 ")
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_frees_its_slot(fresh_root: Path) -> None:
+    path = "/api/v1/namespaces/default/configmaps"
+    with running(fresh_root, max_mutating_requests_inflight=1) as server:
+        with secure(server) as leaving:
+            leaving.sendall(head_of(server, path, "Content-Length: 100000") + b"{")
+            soon(lambda: server.post(path, config_map("a")).status == 429)
+        soon(lambda: server.post(path, config_map("b")).status == 201)
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in a process of its own, so that its memory can be told."""
+    with Server(root_directory=tmp_path_factory.mktemp("outside"), in_process=False) as server:
+        yield server
+
+
+def connect(server: Server) -> Http2Connection:
+    return Http2Connection("127.0.0.1", int(server.url.rpartition(":")[2]), server.certificate_authority)
+
+
+def test_streams_over_the_limit_of_a_connection_are_refused(outside: Server) -> None:
+    watch = "/api/v1/namespaces?watch=true"
+    fields = [("authorization", f"Bearer {outside.token}")]
+    with connect(outside) as connection:
+        limit = connection.settings[MAX_CONCURRENT_STREAMS]
+        assert limit == 250
+        streams = [connection.request("GET", watch, fields) for _ in range(limit)]
+        begun = set()
+        while len(begun) < limit:
+            found = connection.read()
+            assert found.kind != RST_STREAM
+            if found.kind == HEADERS:
+                begun.add(found.stream)
+        assert begun == set(streams)
+        assert connection.answer(connection.request("GET", watch, fields)).reset == REFUSED_STREAM
+        connection.reset(streams[0])
+        soon(lambda: connection.answer(connection.request("GET", "/version", fields)).status == 200)
+
+
+def answer_times(server: Server, count: int = 50) -> float:
+    """The median of the times that a request takes, in milliseconds."""
+    times = []
+    with connect(server) as connection:
+        fields = [("authorization", f"Bearer {server.token}")]
+        for _ in range(count):
+            began = time.perf_counter()
+            assert connection.answer(connection.request("GET", "/api/v1/namespaces", fields)).status == 200
+            times.append((time.perf_counter() - began) * 1000)
+    return statistics.median(times)
+
+
+def reset_streams(server: Server, connection: Http2Connection, count: int) -> None:
+    """Open streams and reset them at once, and wait until the server has seen it."""
+    fields = connection.fields("GET", "/api/v1/namespaces", [("authorization", f"Bearer {server.token}")])
+    for _ in range(count):
+        connection.reset(connection.open(fields, end=True))
+    assert connection.answer(connection.request("GET", "/livez")).status == 200
+
+
+def test_a_connection_that_resets_too_much_is_ended(outside: Server) -> None:
+    with connect(outside) as connection, pytest.raises(ConnectionEndedError) as ended:
+        reset_streams(outside, connection, RESETS)
+    assert ended.value.code == ENHANCE_YOUR_CALM
+    with connect(outside) as connection:
+        assert connection.answer(connection.request("GET", "/livez")).status == 200
+
+
+def test_streams_that_are_opened_and_reset_leave_nothing_behind(
+    outside: Server, measured: Callable[[str], None]
+) -> None:
+    def reset_all(count: int) -> None:
+        for _ in range(count // TOLERATED):
+            with connect(outside) as connection:
+                reset_streams(outside, connection, TOLERATED)
+
+    reset_all(1000)  # what is made once is made before the measurement
+    before, quick = resident_bytes(outside.process_id), answer_times(outside)
+    began = time.monotonic()
+    reset_all(RESETS)
+    took = time.monotonic() - began
+    after, still_quick = resident_bytes(outside.process_id), answer_times(outside)
+    measured(
+        f"rapid reset: {RESETS} streams, {TOLERATED} a connection, in {took:.1f} s, memory {before >> 10} -> "
+        f"{after >> 10} KB, median answer {quick:.2f} -> {still_quick:.2f} ms"
+    )
+    assert after - before < 20 * MEGABYTE
+    assert still_quick < 10 * quick + 20
+    with connect(outside) as connection:
+        metrics = connection.request("GET", "/metrics", [("authorization", f"Bearer {outside.token}")])
+        lines = connection.answer(metrics).body.decode().splitlines()
+    inside = [line for line in lines if line.startswith("apiserver_current_inflight_requests{")]
+    assert sum(float(line.rpartition(" ")[2]) for line in inside) <= 1, inside

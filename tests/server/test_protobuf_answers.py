@@ -1,0 +1,211 @@
+"""Answers in Kubernetes protobuf: for built-in types, and for those only who take nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import IO, Any
+
+import pytest
+
+from kcp.api.protobuf import MAGIC, decode_body, encode_body, wire
+from kcp.api.protobuf.decoding import decode_message
+from tests.clients import DEFINITIONS, definition
+from tests.server.running_server import Answer, RunningServer, config_map
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def ask(server: RunningServer, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+    """A request of a client that speaks nothing but protobuf."""
+    return server.ask(method, path, body, **{"Accept": PROTOBUF, "Content_Type": PROTOBUF, **headers})
+
+
+def read(answer: Answer) -> dict[str, Any]:
+    assert answer.type == PROTOBUF, (answer.type, answer.body)
+    return decode_body(answer.body)
+
+
+def read_list(answer: Answer, message: str) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """The kind, the metadata and the items of a list."""
+    assert answer.type == PROTOBUF, (answer.type, answer.body)
+    envelope = dict(parts(answer.body.removeprefix(MAGIC)))
+    kind = dict(parts(envelope[1]))[2].decode()
+    contents = parts(envelope[2])
+    (metadata,) = [decode_message(value, "meta.ListMeta") for number, value in contents if number == 1]
+    return kind, metadata, [decode_message(value, message) for number, value in contents if number == 2]
+
+
+def parts(data: bytes) -> list[tuple[int, bytes]]:
+    return [(number, value) for number, _, value in wire.fields(data) if isinstance(value, bytes)]
+
+
+def events(stream: IO[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of a watch: each behind its length."""
+    while head := stream.read(4):
+        event = dict(parts(stream.read(int.from_bytes(head, "big"))))
+        yield event[1].decode(), decode_body(dict(parts(event[2]))[1])
+
+
+@contextlib.contextmanager
+def watch(server: RunningServer, path: str) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
+    connection = server.connect()
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers=server.headers(Accept=f"{PROTOBUF};stream=watch"))
+        response = connection.getresponse()
+        assert (response.status, response.headers["Content-Type"]) == (200, f"{PROTOBUF};stream=watch")
+        yield events(response)
+
+
+def test_an_object_is_created_read_and_deleted(server: RunningServer, cluster: str) -> None:
+    created = ask(
+        server, "POST", cluster + MAPS, encode_body({**config_map("a", key="value"), "binaryData": {"b": "AP8="}})
+    )
+    assert created.status == 201
+    assert read(created) == server.get(f"{cluster}{MAPS}/a").json
+    assert read(ask(server, "GET", f"{cluster}{MAPS}/a", User_Agent="curl/8.0")) == read(created)
+    merge = {"Content_Type": "application/merge-patch+json"}
+    assert read(ask(server, "PATCH", f"{cluster}{MAPS}/a", b'{"data":{"key":"new"}}', **merge))["data"] == {
+        "key": "new"
+    }
+    options = encode_body({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"})
+    deleted = read(ask(server, "DELETE", f"{cluster}{MAPS}/a", options))
+    assert (deleted["kind"], deleted["status"]) == ("Status", "Success")
+    assert deleted["details"] == {"name": "a", "kind": "configmaps", "uid": read(created)["metadata"]["uid"]}
+
+
+def test_a_list_is_paged(server: RunningServer, cluster: str) -> None:
+    for name in ("a", "b", "c"):
+        assert server.post(cluster + MAPS, config_map(name)).status == 201
+    kind, first, items = read_list(ask(server, "GET", f"{cluster}{MAPS}?limit=2"), "core.ConfigMap")
+    assert (kind, [item["metadata"]["name"] for item in items]) == ("ConfigMapList", ["a", "b"])
+    assert first["remainingItemCount"] == 1
+    more = f"{cluster}{MAPS}?limit=2&continue={first['continue']}"
+    _, last, rest = read_list(ask(server, "GET", more), "core.ConfigMap")
+    assert [item["metadata"]["name"] for item in rest] == ["c"]
+    assert last == {"resourceVersion": first["resourceVersion"]}
+
+
+def test_a_large_list_is_whole(server: RunningServer, cluster: str) -> None:
+    for number in range(4):
+        assert server.post(cluster + MAPS, config_map(f"big-{number}", text="x" * 300_000)).status == 201
+    _, _, items = read_list(ask(server, "GET", cluster + MAPS), "core.ConfigMap")
+    assert [len(item["data"]["text"]) for item in items] == [300_000] * 4
+
+
+def test_objects_of_all_logical_clusters_name_theirs(server: RunningServer, cluster: str) -> None:
+    assert server.post(cluster + MAPS, config_map("here")).status == 201
+    _, _, items = read_list(ask(server, "GET", "/clusters/*/api/v1/configmaps"), "core.ConfigMap")
+    owners = {item["metadata"]["annotations"]["kcp.io/cluster"] for item in items}
+    assert cluster.removeprefix("/clusters/") in owners
+
+
+def test_a_watch_gives_events_and_bookmarks(server: RunningServer, cluster: str) -> None:
+    assert server.post(cluster + MAPS, config_map("before", key="1")).status == 201
+    initial = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    with watch(server, f"{cluster}{MAPS}?{initial}") as seen:
+        kind, obj = next(seen)
+        assert (kind, obj["metadata"]["name"]) == ("ADDED", "before")
+        assert obj == server.get(f"{cluster}{MAPS}/before").json
+        kind, obj = next(seen)
+        assert (kind, obj["kind"]) == ("BOOKMARK", "ConfigMap")
+        assert obj["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+        assert server.ask("DELETE", f"{cluster}{MAPS}/before").status == 200
+        kind, obj = next(seen)
+        assert (kind, obj["metadata"]["name"]) == ("DELETED", "before")
+
+
+def test_a_watch_whose_place_is_not_there_says_so_in_an_event(server: RunningServer, cluster: str) -> None:
+    with watch(server, f"{cluster}{MAPS}?watch=true&resourceVersion=99999999") as seen:
+        kind, status = next(seen)
+        assert (kind, status["kind"], status["code"], status["reason"]) == ("ERROR", "Status", 410, "Expired")
+        assert next(seen, None) is None
+
+
+def test_watchers_of_both_forms_see_the_same(server: RunningServer, cluster: str) -> None:
+    path = f"{cluster}{MAPS}?watch=true&resourceVersion=0"
+    with watch(server, path) as binary, server.watch(path) as text:
+        for number in range(3):
+            assert server.post(cluster + MAPS, config_map(f"m-{number}", key="1")).status == 201
+        for _ in range(3):
+            kind, obj = next(binary)
+            assert {"type": kind, "object": obj} == next(text)
+
+
+def test_refusals_are_protobuf_too(server: RunningServer, cluster: str) -> None:
+    missing = ask(server, "GET", f"{cluster}{MAPS}/none")
+    assert (missing.status, read(missing)["message"]) == (404, 'configmaps "none" not found')
+    invalid = ask(server, "POST", cluster + MAPS, encode_body(config_map("A B")))
+    assert (invalid.status, read(invalid)["details"]["causes"][0]["field"]) == (422, "metadata.name")
+
+
+def test_custom_resources_have_no_such_form(server: RunningServer, cluster: str) -> None:
+    assert server.post(cluster + DEFINITIONS, definition("widgets", "Widget")).status == 201
+    path = f"{cluster}/apis/example.com/v1/namespaces/default/widgets"
+    for place in (path, f"{path}?watch=true", f"{path}/a"):
+        answer = ask(server, "GET", place)
+        assert (answer.status, read(answer)["reason"]) == (406, "NotAcceptable")
+    assert server.get(path, Accept=f"{PROTOBUF}, */*").json["kind"] == "WidgetList"
+
+
+@pytest.mark.parametrize(
+    "accept", [f"{PROTOBUF},application/json", f"{PROTOBUF}, */*", f"{PROTOBUF};q=1,application/json;q=0.1"]
+)
+def test_whoever_takes_json_as_well_gets_json(server: RunningServer, accept: str) -> None:
+    answer = server.get("/api/v1/namespaces/default", Accept=accept)
+    assert (answer.type, answer.json["kind"]) == ("application/json", "Namespace")
+
+
+@pytest.mark.parametrize("form", ["Table", "PartialObjectMetadata"])
+def test_other_representations_are_json_only(server: RunningServer, form: str) -> None:
+    only = f"{PROTOBUF};as={form};g=meta.k8s.io;v=v1"
+    assert server.get("/api/v1/namespaces/default", Accept=only).status == 406
+    answer = server.get("/api/v1/namespaces/default", Accept=f"{only},application/json;as={form};g=meta.k8s.io;v=v1")
+    assert (answer.status, answer.json["kind"]) == (200, form)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/api", "APIVersions"),
+        ("/apis", "APIGroupList"),
+        ("/apis/coordination.k8s.io", "APIGroup"),
+        ("/api/v1", "APIResourceList"),
+        ("/apis/coordination.k8s.io/v1", "APIResourceList"),
+    ],
+)
+def test_discovery_is_the_same_in_both_forms(server: RunningServer, path: str, kind: str) -> None:
+    found = read(ask(server, "GET", path))
+    assert found["kind"] == kind
+    assert found == {"apiVersion": "", **server.get(path).json}
+
+
+def test_every_built_in_type_can_be_listed(server: RunningServer, cluster: str) -> None:
+    groups = server.get(f"{cluster}/apis").json["groups"]
+    places = ["/api/v1", *(f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"])]
+    listed = 0
+    for place in places:
+        for resource in server.get(cluster + place).json["resources"]:
+            if "list" not in resource["verbs"]:
+                continue
+            answer = ask(server, "GET", f"{cluster}{place}/{resource['name']}")
+            if resource["name"] == "services":
+                assert answer.status == 406  # no type, but an empty list for those who ask in JSON
+                continue
+            assert answer.status == 200, (place, resource, answer.body)
+            assert read_list(answer, "core.Namespace")[0] == f"{resource['kind']}List"
+            listed += 1
+    assert listed > 15
+
+
+def test_a_review_is_answered(server: RunningServer) -> None:
+    body = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}
+    answer = ask(server, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", encode_body(body))
+    assert (answer.status, read(answer)["status"]["userInfo"]["username"]) == (201, "admin")
+
+
+def test_json_stays_what_it_was(server: RunningServer) -> None:
+    answer = server.get("/api/v1/namespaces/none", Accept="text/html")
+    assert (answer.status, answer.type, json.loads(answer.body)["reason"]) == (406, "application/json", "NotAcceptable")

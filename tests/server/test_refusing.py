@@ -1,0 +1,173 @@
+"""What is not served, and methods that a place does not take: the answers of kube-apiserver, recorded from version 1.20."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.clients import DEFINITIONS, definition
+from tests.server.running_server import Answer, RunningServer
+
+NOT_FOUND = {
+    "kind": "Status",
+    "apiVersion": "v1",
+    "metadata": {},
+    "status": "Failure",
+    "message": "the server could not find the requested resource",
+    "reason": "NotFound",
+    "details": {},
+    "code": 404,
+}
+NOT_ALLOWED = {
+    "kind": "Status",
+    "apiVersion": "v1",
+    "metadata": {},
+    "status": "Failure",
+    "message": "the server does not allow this method on the requested resource",
+    "reason": "MethodNotAllowed",
+    "details": {},
+    "code": 405,
+}
+BODY = {"POST": b"{}", "PUT": b"{}"}
+
+
+@pytest.fixture(scope="module")
+def widgets(server: RunningServer) -> str:
+    """A logical cluster with a custom type of each scope."""
+    cluster = "/clusters/refusing"
+    for more in ({"plural": "widgets", "kind": "Widget"}, {"plural": "gears", "kind": "Gear", "scope": "Cluster"}):
+        answer = server.post(cluster + DEFINITIONS, definition(**more))  # type: ignore[arg-type]
+        assert answer.status == 201, answer.body
+    return f"{cluster}/apis/example.com"
+
+
+def ask(server: RunningServer, method: str, path: str) -> Answer:
+    return server.ask(method, path, BODY.get(method), Content_Type="application/json")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/nothings"),
+        ("GET", "/api/v2"),
+        ("GET", "/api/v2/things"),
+        ("GET", "/api/v1/namespaces/default/nothings"),
+        ("GET", "/api/v1/namespaces/default/configmaps/a/b"),
+        ("GET", "/api/v1/namespaces/default/configmaps/a/status"),
+        ("POST", "/api/v1/namespaces/default/configmaps/a/b"),
+        ("GET", "/api/v1/namespaces/default/configmaps/a/b/c/d"),
+        ("GET", "/api/v1/configmaps/a"),
+        ("GET", "/api/v1/namespaces/default/namespaces/kube-system"),
+        ("GET", "/apis/rbac.authorization.k8s.io/v9"),
+        ("GET", "/apis/rbac.authorization.k8s.io/v9/roles"),
+        ("GET", "/version/x"),
+    ],
+)
+def test_what_a_built_in_group_does_not_serve_is_a_status(server: RunningServer, method: str, path: str) -> None:
+    answer = ask(server, method, path)
+    assert (answer.status, answer.type, answer.json) == (404, "application/json", NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/nothing"),
+        ("POST", "/nothing"),
+        ("GET", "/apis/none"),
+        ("GET", "/apis/none.example.com/v1/things"),
+        ("GET", "/apis/none.example.com/v1/namespaces/a/things/b"),
+        ("GET", "/livez/none"),
+        ("GET", "/openapi/v1"),
+        ("GET", "/openapi/v3/apis/none/v1"),
+        ("GET", "/metrics/x"),
+    ],
+)
+def test_other_paths_that_are_not_there_are_plain_text(server: RunningServer, method: str, path: str) -> None:
+    answer = ask(server, method, path)
+    assert (answer.status, answer.type, answer.body) == (404, "text/plain; charset=utf-8", b"404 page not found\n")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Audit-Id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v9"),
+        ("GET", "/v9/widgets"),
+        ("GET", "/v1/nothings"),
+        ("GET", "/v1/widgets/a"),
+        ("POST", "/v1/widgets"),
+        ("DELETE", "/v1/widgets"),
+        ("GET", "/v1/namespaces/default/gears/a"),
+        ("POST", "/v1/namespaces/default/gears"),
+    ],
+)
+def test_custom_resources_that_are_not_there_are_plain_text(
+    server: RunningServer, widgets: str, method: str, path: str
+) -> None:
+    answer = ask(server, method, widgets + path)
+    assert (answer.status, answer.type, answer.body) == (404, "text/plain; charset=utf-8", b"404 page not found\n")
+
+
+def test_a_subresource_that_a_custom_resource_lacks_is_told_as_a_missing_object(
+    server: RunningServer, widgets: str
+) -> None:
+    answer = server.get(f"{widgets}/v1/namespaces/default/widgets/x/scale")
+    assert (answer.status, answer.json["message"]) == (404, 'widgets.example.com "x" not found')
+    assert answer.json["details"] == {"name": "x", "group": "example.com", "kind": "widgets"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/api/v1/namespaces"),
+        ("PATCH", "/api/v1/namespaces/default/configmaps"),
+        ("POST", "/api/v1/namespaces/default"),
+        ("POST", "/api/v1/configmaps"),
+        ("DELETE", "/api/v1/configmaps"),
+        ("DELETE", "/api/v1/namespaces"),
+        ("TRACE", "/api/v1/namespaces"),
+        ("OPTIONS", "/api/v1/namespaces"),
+        ("DELETE", "/api/v1/namespaces/default/status"),
+        ("POST", "/version"),
+        ("POST", "/api"),
+    ],
+)
+def test_what_a_built_in_place_does_not_do_is_405(server: RunningServer, method: str, path: str) -> None:
+    answer = ask(server, method, path)
+    assert (answer.status, answer.json) == (405, NOT_ALLOWED)
+
+
+@pytest.mark.parametrize(("method", "verb"), [("TRACE", "TRACE"), ("POST", "create")])
+def test_what_a_custom_resource_does_not_do_is_405_in_other_words(
+    server: RunningServer, widgets: str, method: str, verb: str
+) -> None:
+    answer = ask(server, method, f"{widgets}/v1/namespaces/default/widgets/x")
+    assert (answer.status, answer.json["details"]) == (405, {"group": "example.com", "kind": "widgets"})
+    assert answer.json["message"] == f'{verb} is not supported on resources of kind "widgets.example.com"'
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_custom_resource_without_its_name_is_400(server: RunningServer, widgets: str, method: str) -> None:
+    answer = ask(server, method, f"{widgets}/v1/namespaces/default/widgets")
+    assert (answer.status, answer.json["message"]) == (400, "name must be provided")
+
+
+def test_what_a_stranger_may_not_see_is_told_with_empty_details(server: RunningServer) -> None:
+    answer: Any = server.get("/nothing", token=None)
+    assert (answer.status, answer.json["details"]) == (403, {})
+    assert answer.json["message"].startswith('forbidden: User "system:anonymous" cannot get path "/nothing"')
+
+
+def test_a_custom_type_that_has_gone_is_plain_text(server: RunningServer) -> None:
+    cluster = "/clusters/refusing-going"
+    assert server.post(cluster + DEFINITIONS, definition("cogs", "Cog")).status == 201
+    path = f"{cluster}/apis/example.com/v1/cogs"
+    assert server.get(path).status == 200
+    assert server.ask("DELETE", f"{cluster}{DEFINITIONS}/cogs.example.com").status == 200
+    deadline = time.monotonic() + 10
+    while (answer := server.get(path)).status == 200:
+        assert time.monotonic() < deadline
+    assert (answer.status, answer.body) == (404, b"404 page not found\n")

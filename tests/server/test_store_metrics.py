@@ -1,0 +1,106 @@
+"""What /metrics says of the store, over HTTP, with the log in a file and in etcd."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.server.running_server import RunningServer
+from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
+
+MAPS = "/clusters/some-tenant/api/v1/namespaces/default/configmaps"
+OF_ETCD = {"kcp_store_replica_lag_seconds", "kcp_store_replica_lag_revisions", "kcp_store_replica_rebuilds_total"}
+Samples = dict[tuple[str, str], float]
+
+
+def samples(server: RunningServer) -> Samples:
+    """The store's samples by name and bucket; none has another label."""
+    found = {}
+    text = server.get("/metrics", token=server.token).body.decode()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name.startswith(("kcp_store_", "apiserver_storage_")):
+                assert set(sample.labels) <= {"le"}
+                found[sample.name, sample.labels.get("le", "")] = sample.value
+    return found
+
+
+def until(server: RunningServer, holds: Callable[[Samples], bool]) -> Samples:
+    """The samples when they are as wanted; the exposition is made once a second."""
+    deadline = time.monotonic() + 20
+    while not holds(found := samples(server)):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found
+
+
+def write(server: RunningServer, count: int) -> int:
+    """Some objects; returns the revision of the last one."""
+    for _ in range(count):
+        body = {"metadata": {"generateName": "n"}, "data": {"a": "b" * 1000}}
+        answer = server.post(MAPS, body)
+        assert answer.status == 201
+    return int(answer.json["metadata"]["resourceVersion"])
+
+
+def check_batches(before: Samples, after: Samples, count: int) -> None:
+    """Both histograms are ones, and have counted the batches of at least so many writes."""
+    written = after["kcp_store_writes_total", ""] - before["kcp_store_writes_total", ""]
+    assert written >= count
+    for name in ("kcp_store_batch_writes", "kcp_store_commit_duration_seconds"):
+        buckets = [value for (bucket, _), value in after.items() if bucket == f"{name}_bucket"]
+        assert len(buckets) > 10
+        assert buckets == sorted(buckets)
+        assert buckets[-1] == after[f"{name}_bucket", "+Inf"] == after[f"{name}_count", ""]
+        assert after[f"{name}_count", ""] > before[f"{name}_count", ""]
+        assert after[f"{name}_sum", ""] > before[f"{name}_sum", ""]
+    assert after["kcp_store_batch_writes_sum", ""] == after["kcp_store_writes_total", ""]
+
+
+def test_the_figures_of_a_log_in_a_file(tmp_path: Path) -> None:
+    server = RunningServer(tmp_path, history_retention=0.2, compaction_interval=0.2)
+    try:
+        before = samples(server)
+        newest = write(server, 30)
+        after = until(server, lambda found: found["kcp_store_revision", ""] >= newest)
+        check_batches(before, after, 30)
+        assert not {name for name, _ in after} & OF_ETCD
+        assert after["kcp_store_failed_batches_total", ""] == 0
+        until(server, lambda found: found["kcp_store_oldest_revision", ""] >= newest)
+        assert after["apiserver_storage_size_bytes", ""] > (tmp_path / "data" / "kcp.db").stat().st_size / 2
+    finally:
+        server.stop()
+
+
+def test_the_figures_of_a_log_in_etcd(tmp_path: Path) -> None:
+    if binary() is None:
+        pytest.skip(MISSING)
+    with EtcdCluster(tmp_path) as cluster:
+        server = RunningServer(tmp_path / "kcp", etcd_servers=cluster.urls)
+        try:
+            before = samples(server)
+            newest = write(server, 10)
+            after = until(server, lambda found: found["kcp_store_revision", ""] >= newest)
+            check_batches(before, after, 10)
+            assert {name for name, _ in after} >= OF_ETCD
+            until(
+                server,
+                lambda found: (
+                    found["kcp_store_replica_lag_revisions", ""] == 0
+                    and found["kcp_store_replica_lag_seconds", ""] < 2.5
+                ),
+            )
+            for member in cluster.members:
+                member.kill()
+            until(server, lambda found: found["kcp_store_replica_lag_seconds", ""] > 4)
+            for member in cluster.members:
+                member.start()
+            until(server, lambda found: found["kcp_store_replica_lag_seconds", ""] < 2.5)
+            again = samples(server)
+            assert again["kcp_store_etcd_reconnections_total", ""] > before["kcp_store_etcd_reconnections_total", ""]
+        finally:
+            server.stop()

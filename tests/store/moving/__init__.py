@@ -1,0 +1,1 @@
+"""Moving a log's state between stores of any kind."""

@@ -1,0 +1,117 @@
+"""Moving through an etcd that loses a member, forgets what is being read, or lets a user see its own prefix only."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kcp.store.contract import Key, Store, StoreUnavailableError
+from kcp.store.etcd.client import Client, Connection
+from kcp.store.etcd.layout import Layout
+from kcp.store.etcd.store import Options
+from kcp.store.exports import Reading
+from kcp.store.moving import MovingError
+from tests.store.conformance.backends import delete, put
+from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
+from tests.store.etcd.test_connecting import etcdctl
+from tests.store.moving.logs import EtcdLog
+from tests.store.moving.test_etcd import write
+
+pytestmark = pytest.mark.skipif(binary() is None or binary("etcdctl") is None, reason=MISSING)
+
+
+@pytest.mark.parametrize("work", ["take", "restore"])
+def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
+    file = tmp_path / "some.jsonl"
+    write(file, 3000, value=b"x" * 300)
+    with EtcdCluster(tmp_path, 3) as cluster:
+        log = EtcdLog(tmp_path, cluster)
+
+        async def move() -> None:
+            moving = asyncio.create_task(getattr(log, work)(file))
+            for number in (0, 1):
+                cluster.members[number].kill()
+                cluster.members[number].start()
+                async with asyncio.timeout(20):
+                    while not moving.done() and not await _serves(cluster, number):
+                        await asyncio.sleep(0.05)
+            done = await moving
+            assert done.written == 3001
+
+        asyncio.run(move())
+        held = {Key(*where): record.value for where, record in log.state().items()}
+        assert held == {entry.key: entry.value for entry in Reading(file)}
+
+
+async def _serves(cluster: EtcdCluster, number: int) -> bool:
+    client = Client(Connection((cluster.urls[number],)))
+    try:
+        await client.repeatedly("Range", 0.5, key=b"x")
+    except StoreUnavailableError:
+        return False
+    finally:
+        await client.close()
+    return True
+
+
+def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog, tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 4000) for index in range(4000)))
+        stop = asyncio.Event()
+
+        async def forget() -> None:
+            while not stop.is_set():
+                await put(store, "busy")
+                await delete(store, "busy")
+                await store.compact(store.revision)
+
+        forgetting = asyncio.create_task(forget())
+        try:
+            with pytest.raises(StoreUnavailableError, match=r"compacted faster .* longer --history-retention"):
+                await etcd_log.export(tmp_path / "copy.jsonl")
+        finally:
+            stop.set()
+            await forgetting
+        assert (await etcd_log.export(tmp_path / "copy.jsonl")).entries == 4000  # nothing was left behind
+
+    etcd_log.use(work)
+
+
+def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Path) -> None:
+    file, again = tmp_path / "some.jsonl", tmp_path / "again.jsonl"
+    write(file, 250)
+    with EtcdCluster(tmp_path) as cluster:
+        log = EtcdLog(tmp_path, cluster)
+        etcdctl(cluster, "user", "add", "root:secret")
+        etcdctl(cluster, "user", "grant-role", "root", "root")
+        etcdctl(cluster, "role", "add", "kcp")
+        etcdctl(cluster, "role", "grant-permission", "kcp", "--prefix=true", "readwrite", f"{log.options.prefix}/")
+        etcdctl(cluster, "user", "add", "kcp:word")
+        etcdctl(cluster, "user", "grant-role", "kcp", "kcp")
+        etcdctl(cluster, "auth", "enable")
+        with pytest.raises(StoreUnavailableError, match="etcd refuses"):
+            asyncio.run(log.take(file))
+        log.options = Options(Connection(cluster.urls, username="kcp", password="word"), log.options.prefix)
+        assert asyncio.run(log.take(file)).written == 251
+        assert asyncio.run(log.export(again)).entries == 251
+        assert asyncio.run(log.restore(again, replace=True)).written == 251
+        assert asyncio.run(log.take(file, replace=True)).unchanged == 251
+        log.options = Options(log.options.connection, "/another")
+        with pytest.raises(StoreUnavailableError, match="etcd refuses"):
+            asyncio.run(log.take(file))
+
+
+def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
+    write(tmp_path / "some.jsonl", 3)
+    asyncio.run(etcd_log.take(tmp_path / "some.jsonl"))
+
+    async def spoil() -> None:
+        client = Client(etcd_log.options.connection)
+        await client.repeatedly("Put", 5, key=Layout(etcd_log.options.prefix).objects + b"stray", value=b"x")
+        await client.close()
+
+    asyncio.run(spoil())
+    with pytest.raises(MovingError, match=r"not all is of a log below .*stray"):
+        asyncio.run(etcd_log.export(tmp_path / "copy.jsonl"))
