@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults import table
+
 Report = Callable[[str], None]
 _PROPERTY = "measured"
 
@@ -17,15 +19,17 @@ def measured(record_property: Callable[[str, object], None]) -> Report:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    found = [
-        str(value)
+    properties = [
+        each
         for reports in terminalreporter.stats.values()
         for report in reports
         if isinstance(report, pytest.TestReport) and report.when == "call"
-        for name, value in report.user_properties
-        if name == _PROPERTY
+        for each in report.user_properties
     ]
-    if found:
-        terminalreporter.section("measured")
-        for line in found:
+    found = [str(value) for name, value in properties if name == _PROPERTY]
+    faults = [table.decoded(str(value)) for name, value in properties if name == table.PROPERTY]
+    for title, lines in (("measured", found), ("faults", table.rendered(faults) if faults else [])):
+        if lines:
+            terminalreporter.section(title)
+        for line in lines:
             terminalreporter.write_line(line)

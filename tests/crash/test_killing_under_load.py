@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import subprocess
+from collections.abc import Container
 from pathlib import Path
 
 import pytest
@@ -114,13 +115,14 @@ async def load(server: Server, ledger: Ledger, observers: list[Observer], second
     await asyncio.gather(*work)
 
 
-async def found_now(connection: Connection) -> tuple[dict[Key, State], int]:
-    """All objects by key, and the newest revision of the lists."""
+async def found_now(connection: Connection, clusters: Container[str] | None = None) -> tuple[dict[Key, State], int]:
+    """All objects by key, or those of some logical clusters, and the newest revision of the lists."""
     found, revision = {}, 0
     for resource, path in ACROSS.items():
         answer = await connection.request("GET", path)
         assert answer.status == 200, answer
-        found |= {key_of(resource, item): state_of(item) for item in answer.json["items"]}
+        keys = ((key_of(resource, item), item) for item in answer.json["items"])
+        found |= {key: state_of(item) for key, item in keys if clusters is None or key.cluster in clusters}
         revision = max(revision, int(answer.json["metadata"]["resourceVersion"]))
     return found, revision
 
@@ -185,9 +187,9 @@ def kill_while_starting(server: Server, seconds: float) -> None:
         process.wait()
 
 
-async def prepare(server: Server) -> int:
+async def prepare(address: Address) -> int:
     """The custom resources, in every logical cluster; the revision from which to watch."""
-    async with Connection(Address.of(server)) as connection:
+    async with Connection(address) as connection:
         for cluster in CLUSTERS:
             made = await connection.request(
                 "POST", f"/clusters/{cluster}{DEFINITIONS}", definition("widgets", "Widget")
@@ -201,7 +203,7 @@ def test_nothing_acknowledged_is_lost_and_watchers_see_each_change_once(tmp_path
     ledger = Ledger()
     pick = random.Random(7)
     with Server(root_directory=tmp_path, in_process=False) as server:
-        first = asyncio.run(prepare(server))
+        first = asyncio.run(prepare(Address.of(server)))
         observers = [Observer(resource, first) for resource in COLLECTIONS]
         before = identity(server)
         for number in range(ROUNDS):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 AUTHORITY_LIFETIME: Final = dt.timedelta(days=3650)
 IDENTITY_LIFETIME: Final = dt.timedelta(days=365)
-_CLOCKS_DIFFER: Final = dt.timedelta(minutes=5)
+_CLOCKS_DIFFER: Final = dt.timedelta(days=2)
+"""How long before its making a certificate is valid: a clock that is set back by a day must not lock everybody out."""
 
 
 class KeyPair(NamedTuple):

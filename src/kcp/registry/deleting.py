@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.kinds import GroupKind
-from kcp.registry import admission, pipeline
+from kcp.registry import admission, pipeline, refusals
 from kcp.registry.filtering import Filter
 from kcp.registry.listing import range_of
 from kcp.registry.records import key_of, served_bytes, served_object, stored_value
@@ -63,12 +63,8 @@ class Deleter:
         self._chain = chain
 
     async def delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Deleted:
-        """Delete one object. Raises StatusError 403, 404, 409 or 422, once what it rests on is durable."""
-        try:
-            return await self._delete(context, target, options)
-        except errors.StatusError:
-            await self._source.settled(target.type, context.cluster, target.namespace, target.name)
-            raise
+        """Delete one object. Raises StatusError 403, 404, 409 or 422, once what it rests on is current and durable."""
+        return await refusals.upheld(self._source, context, target, lambda: self._delete(context, target, options))
 
     async def _delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Deleted:
         validate_options(options)

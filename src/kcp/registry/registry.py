@@ -163,7 +163,7 @@ class Registry:
         wanted_version = ""
         record = self.source.latest(type_, context.cluster, target.namespace, target.name)
         if record is None:
-            raise errors.not_found(type_.resource, target.name)
+            record = await self._record(context, target, "")  # another server may have made it
         sent = change(scale.scale_of(served_object(record, type_), type_))
         if not isinstance(sent, dict) or sent.get("kind", "Scale") != "Scale":
             raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")

@@ -11,7 +11,7 @@ from typing import Any, Final
 from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.kinds import GroupKind
 from kcp.api.patch import json_patch
-from kcp.registry import admission, namespaces, pipeline
+from kcp.registry import admission, namespaces, pipeline, refusals
 from kcp.registry.records import key_of, served_object, stored_value
 from kcp.registry.requests import RequestContext, Target, Written
 from kcp.registry.source import Source, expected_revision
@@ -83,7 +83,7 @@ class Writer:
         if prefix:
             meta["name"] = metadata.generate_name(prefix)
         if type_.namespaced:
-            namespaces.check_accepts_content(self._store, context.cluster, target, meta.get("name") or "")
+            await self._check_namespace(context, target, meta.get("name") or "")
         self._prepare_new(obj, target, context)
         if not owned:
             pipeline.own_fields(None, obj, target, context)
@@ -94,6 +94,13 @@ class Writer:
         if self._chain:
             await self._chain.validate(attributes)
         return await self._insert(context, target, obj, prefix, turns)
+
+    async def _check_namespace(self, context: RequestContext, target: Target, name: str) -> None:
+        try:
+            namespaces.check_accepts_content(self._store, context.cluster, target, name)
+        except errors.StatusError:
+            await self._store.catch_up()  # another server may have made it
+            namespaces.check_accepts_content(self._store, context.cluster, target, name)
 
     def _prepare_new(self, obj: Object, target: Target, context: RequestContext) -> None:
         type_ = target.type
@@ -180,13 +187,13 @@ class Writer:
         the very same one, which means that there is nothing to do. ``resource_version`` pins the state that may be replaced,
         ``uid`` the object. ``owned`` says that the transformed object's managed fields are right already (apply).
 
-        An answer that rests on a state that is not durable yet, a refusal or "nothing to do", is given when it is.
+        A refusal holds for the current state, and an answer that rests on one that is not durable yet is given when it is.
         """
-        try:
-            return await self._change(context, target, transform, resource_version, uid, may_create, owned=owned)
-        except errors.StatusError:
-            await self._source.settled(target.type, context.cluster, target.namespace, target.name)
-            raise
+
+        def attempt() -> Awaitable[Written]:
+            return self._change(context, target, transform, resource_version, uid, may_create, owned=owned)
+
+        return await refusals.upheld(self._source, context, target, attempt)
 
     async def _change(
         self,

@@ -97,7 +97,7 @@ class Application:
         except errors.StatusError as error:
             await self.refuse(exchange, error)
         except (StoreClosedError, StoreUnavailableError) as error:
-            logger.error("the log is not available: %s", error)
+            logger.debug("the log is not available: %s", error)  # it says so itself, once: there may be many requests
             await self.refuse(exchange, errors.service_unavailable(f"the log is not available: {error}"))
         except (TruncatedAnswerError, ClientGoneError):
             raise

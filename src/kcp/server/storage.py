@@ -66,7 +66,7 @@ def _open_sqlite(configuration: Configuration) -> Storage:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except (NewerFormatError, ForeignFileError, StoreUnavailableError) as error:
         raise ConfigurationError(str(error)) from error
-    return Storage(store, store.statistics, {}, None, store.distributions())
+    return Storage(store, store.statistics, {"disk": store.problem}, None, store.distributions())
 
 
 def etcd_options(configuration: Configuration) -> Options:
@@ -102,7 +102,8 @@ async def _open_etcd(configuration: Configuration) -> Storage:
         raise ConfigurationError(f"--etcd-servers: {error}") from error
     except StoreUnavailableError as error:
         raise ConfigurationError(f"cannot use etcd at {', '.join(configuration.etcd_servers)}: {error}") from error
-    return Storage(store, store.statistics, {"etcd": store.problem}, store, store.distributions())
+    checks = {"etcd": store.problem, "disk": store.disk_problem}
+    return Storage(store, store.statistics, checks, store, store.distributions())
 
 
 def _password(configuration: Configuration) -> str:

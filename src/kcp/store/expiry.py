@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,16 @@ log: Final = logging.getLogger(__name__)
 _SECONDS: Final = 5.0
 _AT_ONCE: Final = 100
 """Deletes accepted before others get the event loop: two milliseconds."""
+
+
+def steady_clock() -> Callable[[], float]:
+    """Seconds since the epoch, by what the wall clock says now; when that is set to another time later, this goes on evenly.
+
+    Without it a clock that jumps a day ahead would take everything that lives for hours.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the former goes on while the machine sleeps
+    ahead = time.time() - time.clock_gettime(clock)
+    return lambda: time.clock_gettime(clock) + ahead
 
 
 class Expiry:

@@ -7,14 +7,15 @@ So a page of the past costs what a page of the present costs, plus a step for ea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import apsw
 
-from kcp.store.contract import Event, Key, Range, Record
+from kcp.store.contract import Event, Key, Range, Record, StoreUnavailableError
 from kcp.store.hub import Past
-from kcp.store.tables import ORDINAL_BITS
+from kcp.store.tables import ORDINAL_BITS, said
 
 _COUNT_AT_MOST: Final = 2000
 """Keys counted behind a page: a tenth of a millisecond, little beside the page itself; more of them are "more"."""
@@ -47,6 +48,9 @@ _HISTORY: Final = (
     "WHERE position > ? AND position <= ? AND "
 )
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _make: Final = tuple.__new__
 """Makes a named tuple without its Python-level constructor: 0.2 us less for each record of a list."""
 
@@ -58,19 +62,37 @@ class Found(NamedTuple):
     more: bool
 
 
+def _or_unavailable(method: Callable[Concatenate[Reader, P], R]) -> Callable[Concatenate[Reader, P], R]:
+    """Have a read that the disk does not answer raise what the contract names."""
+
+    @functools.wraps(method)
+    def read(self: Reader, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except apsw.Error as error:
+            raise StoreUnavailableError(f"the store cannot read: {said(error, self.connection)}") from error
+
+    return read
+
+
 class Reader:
-    """Reads over one connection, on the event loop's thread. Every statement is finished when a method returns."""
+    """Reads over one connection, on the event loop's thread. Every statement is finished when a method returns.
+
+    Each read raises StoreUnavailableError when the disk fails.
+    """
 
     def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._execute: Any = connection.execute
 
+    @_or_unavailable
     def newest(self, key: Key) -> tuple[Record | None, int]:
         """The committed value of a key and its position."""
         for position, value, tag in self._execute(_GET, key):
             return _make(Record, (key, position >> ORDINAL_BITS, value, tag)), position
         return None, 0
 
+    @_or_unavailable
     def page(self, range_: Range, after: Key | None, limit: int) -> Found:
         """A page of the committed state."""
         if (condition := _condition("current", range_, after)) is None:
@@ -80,13 +102,14 @@ class Reader:
         records = [_make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6])) for row in rows]
         return _cut(records, limit)
 
+    @_or_unavailable
     def page_at(self, range_: Range, after: Key | None, limit: int, at: int) -> Found:
         """A page of the state at an older revision, which must be retained."""
         if _condition("current", range_, after) is None:
             return Found([], False)
         bound = (at + 1) << ORDINAL_BITS
         found: list[Record] = []
-        with self._connection:  # one snapshot for all the statements
+        with self.connection:  # one snapshot for all the statements
             last = self._some_at(range_, after, limit, bound, found)
             while last is not None and len(found) <= limit:
                 last = self._some_at(range_, last, limit, bound, found)
@@ -141,6 +164,7 @@ class Reader:
             return _make(Record, (key, found >> ORDINAL_BITS, value, tag))
         return None
 
+    @_or_unavailable
     def count(self, range_: Range, after: Key | None = None, *, most: int = 0) -> int:
         """How many committed keys the range holds behind a key; -1 when there are more than ``most``."""
         if (condition := _condition("current", range_, after)) is None:
@@ -152,6 +176,7 @@ class Reader:
         ).fetchone()[0]
         return -1 if most and counted > most else counted
 
+    @_or_unavailable
     def count_at(self, range_: Range, after: Key | None, at: int, *, most: int = 0) -> int:
         """How many keys the range held at a revision; -1 when there are more, or too much has changed since."""
         current, departed = _condition("current", range_, after), _condition("departed", range_, after)
@@ -159,7 +184,7 @@ class Reader:
             return 0
         bound = (at + 1) << ORDINAL_BITS
         changed_at_most = _CHANGED_AT_MOST if most else -2
-        with self._connection:
+        with self.connection:
             where, bindings = current
             same = self._execute(
                 f"SELECT count(*) FROM (SELECT 1 FROM current WHERE {where} AND position < ? LIMIT ?)",
@@ -175,16 +200,18 @@ class Reader:
             counted: int = same + sum(self._execute(sql, (position, bound)).fetchone()[0] for (position,) in changed)
         return -1 if most and counted > most else counted
 
+    @_or_unavailable
     def remaining(self, range_: Range, after: Key, at: int | None) -> int:
         """How many keys follow a page; -1 when they are too many to count in a moment."""
         if at is None:
             return self.count(range_, after, most=_COUNT_AT_MOST)
         return self.count_at(range_, after, at, most=_COUNT_AT_MOST)
 
+    @_or_unavailable
     def history(self, range_: Range, after: int, through: int) -> Past:
         """The events of a range behind ``after``: a bounded piece of what lies between there and ``through``."""
         start, end = ((after + 1) << ORDINAL_BITS) - 1, ((through + 1) << ORDINAL_BITS) - 1
-        with self._connection:
+        with self.connection:
             last = self._execute(
                 "SELECT position FROM log WHERE position > ? AND position <= ? ORDER BY position LIMIT 1 OFFSET ?",
                 (start, end, _PIECE_ROWS - 1),
@@ -219,6 +246,7 @@ class Reader:
             return Event(revision, key, Record(key, revision, value, tag), before, None)
         return Event(revision, key, None, before, before if value is None else Record(key, revision, value, tag))
 
+    @_or_unavailable
     def due(self, now: int, limit: int) -> list[tuple[int, int, Key | None]]:
         """What has outlived its lifetime: when, at which position, and the key unless that row is compacted away."""
         sql = (
@@ -232,7 +260,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self.connection.close()
 
 
 def _key_of(record: Record) -> Key:

@@ -9,7 +9,6 @@ loop over a connection of their own; they never show what is not durable.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -35,11 +34,12 @@ from kcp.store.contract import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from kcp.store.expiry import Expiry
+from kcp.store.expiry import Expiry, steady_clock
 from kcp.store.figures import Distribution
 from kcp.store.file_lock import FileLock, StoreLockedError
 from kcp.store.hub import Hub, HubSubscription, Past
 from kcp.store.overlay import Overlay
+from kcp.store.probing import Probe
 from kcp.store.reading import Reader
 from kcp.store.recent_reads import RecentReads
 from kcp.store.tables import MAX_CHANGES, ORDINAL_BITS, ForeignFileError, NewerFormatError
@@ -56,14 +56,14 @@ def open_store(
     durability: str = "full",
     cache_kilobytes: int = 1024,
     buffer: int = 10_000,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
 ) -> SQLiteStore:
     """Open or make the file, inside a running event loop.
 
     ``durability`` "relaxed" answers before the disk has a write: a power cut may lose the last ones, but no revision is
     given out twice. ``cache_kilobytes`` bounds the memory of each of the two connections: 8 MB were no faster than 1 with
     100,000 objects, since the kernel has the pages. ``buffer`` bounds the events that wait for a watcher; ``clock`` says
-    what time it is to keys with a lifetime.
+    what time it is to keys with a lifetime; without one it is the time now, going on evenly however the wall clock is set.
 
     Raises StoreLockedError when another process has it, NewerFormatError when a newer version wrote it,
     ForeignFileError when another application did, StoreUnavailableError when it cannot be opened.
@@ -79,7 +79,7 @@ def open_store(
         tables.prepare(writing, path, relaxed=durability == "relaxed")
         reading = tables.connect(path, cache_kilobytes=cache_kilobytes, writable=False)
         opened.append(reading)
-        return SQLiteStore(writing, reading, lock, path, buffer, clock, loop)
+        return SQLiteStore(writing, reading, lock, path, buffer, clock or steady_clock(), loop)
     except BaseException as error:
         for connection in opened:
             connection.close(force=True)
@@ -88,7 +88,7 @@ def open_store(
             first = error
             while isinstance(first.__context__, apsw.Error):  # undoing what failed has failed too
                 first = first.__context__
-            raise StoreUnavailableError(f"{path} cannot be opened: {first}") from error
+            raise StoreUnavailableError(tables.unopened(path, first)) from error
         raise
 
 
@@ -122,6 +122,7 @@ class SQLiteStore:
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
         self._writer = Writer(writing, loop, self._settle)
+        self._probe = Probe(self._writer)
         self._forgetting = Forgetting(self._writer)
         self._forgotten = 0
         self._compacting = asyncio.Lock()
@@ -159,6 +160,10 @@ class SQLiteStore:
             "pending": len(self._overlay.keys),
             "subscriptions": self._hub.subscriptions,
         }
+
+    def problem(self) -> str | None:
+        """Why nothing can be written; None when all is well."""
+        return self._probe.problem
 
     def distributions(self) -> dict[str, Distribution]:
         """Figures for metrics that are counted for each batch: writes committed together, seconds of a commit."""
@@ -316,6 +321,7 @@ class SQLiteStore:
         if batch[0].epoch == self._epoch:
             self._epoch += 1
             self._overlay.clear()
+        self._probe.failed(error, sum(len(row.value or b"") for pending in batch for row in pending.rows))
         for pending in batch:
             if not pending.future.done():
                 pending.future.set_exception(error)
@@ -372,6 +378,7 @@ class SQLiteStore:
 
     async def _close(self) -> None:
         await self._expiry.stop()
+        await self._probe.stop()
         await self._writer.close()
         self._hub.close()
         self._writer.note_clean_end()

@@ -8,6 +8,8 @@ the revision shifted left by ten bits, plus the number of the change within its 
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,6 +75,10 @@ RELAXED_SKIP: Final = 1 << 24
 RESTORED_SKIP: Final = 1 << 30
 
 
+_ROOM: Final = 1 << 16
+"""Bytes that SQLite needs at least to open a file."""
+
+
 class NewerFormatError(Exception):
     """The file was written by a newer version of the server."""
 
@@ -100,6 +106,18 @@ def connect(path: Path, *, cache_kilobytes: int, writable: bool) -> apsw.Connect
     else:
         connection.execute("PRAGMA query_only = 1")
     return connection
+
+
+def said(error: Exception, connection: apsw.Connection) -> str:
+    """An error with what the system said, where SQLite only knows that it could not write."""
+    number = connection.system_errno if isinstance(error, apsw.IOError) else 0
+    return f"{error}: {os.strerror(number)}" if number else str(error)
+
+
+def unopened(path: Path, error: apsw.Error) -> str:
+    """Why the file cannot be opened. That the disk is full is just an I/O error to SQLite in some places."""
+    full = isinstance(error, apsw.FullError) or shutil.disk_usage(path.parent).free < _ROOM
+    return f"{path} cannot be opened: {error}{'; no space is left on the disk: make room, and start again' if full else ''}"
 
 
 def read_format(connection: apsw.Connection, path: Path) -> int:

@@ -100,6 +100,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="kcp-store-writer", daemon=True)
         self._dirty = True
         self._epoch = 0
+        self._failure: Exception | None = None
         self._closing = False
         self.batches = 0
         self.writes = 0
@@ -140,7 +141,7 @@ class Writer:
             try:
                 job(connection)
             except apsw.Error as error:
-                failure = StoreUnavailableError(f"the store cannot write: {error}")
+                failure = self._unavailable(error)
             except Exception as error:
                 failure = error
             self._loop.call_soon_threadsafe(report, failure)
@@ -193,8 +194,7 @@ class Writer:
             return
         if any(pending.epoch != self._epoch for pending in batch):
             late = [pending for pending in batch if pending.epoch != self._epoch]
-            failure = StoreUnavailableError("the store cannot write: an earlier write failed")
-            self._loop.call_soon_threadsafe(self._outcome, late, failure)
+            self._loop.call_soon_threadsafe(self._outcome, late, self._failure)
             batch = [pending for pending in batch if pending.epoch == self._epoch]
             if not batch:
                 return
@@ -203,8 +203,7 @@ class Writer:
             self._insert(batch)
         except Exception as problem:
             # of whatever kind: the writes must be refused and the thread must live
-            error = StoreUnavailableError(f"the store cannot write: {problem}")
-            error.__cause__ = problem
+            error = self._failure = self._unavailable(problem)
             self._epoch += 1
             self.failures += 1
             self._roll_back()
@@ -215,6 +214,11 @@ class Writer:
         self._loop.call_soon_threadsafe(self._outcome, batch, error)
         if error is None:
             self._checkpoint(idle=False)
+
+    def _unavailable(self, problem: Exception) -> StoreUnavailableError:
+        error = StoreUnavailableError(f"the store cannot write: {tables.said(problem, self._connection)}")
+        error.__cause__ = problem
+        return error
 
     def _insert(self, batch: list[Pending]) -> None:
         rows = [row for pending in batch for row in pending.rows]

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from kcp.store.etcd.client import Connection
 from kcp.store.etcd.store import Options
@@ -99,6 +99,7 @@ class EtcdCluster:
         extra: Sequence[str] = (),
         scheme: str = "http",
         *,
+        listen: str = "127.0.0.1",
         durable: bool = False,
     ) -> None:
         """Members that wait for the disk only where that is asked for: most tests end processes, not machines."""
@@ -114,7 +115,7 @@ class EtcdCluster:
             command = [
                 *(program, "--name", name, "--data-dir", str(folder / name)),
                 *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-                *("--listen-client-urls", client, "--advertise-client-urls", client),
+                *("--listen-client-urls", client.replace("127.0.0.1", listen), "--advertise-client-urls", client),
                 *("--initial-cluster", initial, "--initial-cluster-state", "new", "--log-level", "warn"),
                 *(() if durable else ("--unsafe-no-fsync",)),
                 *extra,
@@ -142,6 +143,21 @@ class EtcdCluster:
             ]
             lines.append(f"{member.name} at revision {answer['header']['revision']}: {held}")
         return "\n".join(lines)
+
+    def agree(self) -> bool:
+        """Whether the members hold the same history, up to the newest revision that all have; true where etcdctl is missing."""
+        program = binary("etcdctl")
+        if program is None:
+            return True
+
+        def answers(*more: str) -> list[dict[str, Any]]:
+            command = [program, "--endpoints", ",".join(self.urls), "endpoint", "hashkv", "-w", "json", *more]
+            environment = {**os.environ, "ETCDCTL_API": "3"}
+            shown = subprocess.run(command, capture_output=True, env=environment, check=True)
+            return [each["HashKV"] for each in json.loads(shown.stdout)]
+
+        revision = min(each["header"]["revision"] for each in answers())
+        return len({each["hash"] for each in answers("--rev", str(revision))}) == 1
 
     @property
     def urls(self) -> tuple[str, ...]:

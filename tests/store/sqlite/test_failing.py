@@ -91,6 +91,7 @@ def test_a_failed_batch_takes_everything_built_on_it_along(tmp_path: Path) -> No
         assert await live.next(timeout=0) == ()
         assert store.statistics()["failed_batches"] == 1
         assert store.statistics()["pending"] == 0
+        assert store.problem() == "the store cannot write: database or disk is full"
 
         await _limit_pages(store, 1 << 30)
         now = await put(store, "b")
@@ -98,6 +99,9 @@ def test_a_failed_batch_takes_everything_built_on_it_along(tmp_path: Path) -> No
         events = await received(live, now)
         assert [(event.key.name, event.revision) for event in events] == [("b", now)]
         assert [event.revision for event in await received(store.watch(WIDGETS, first), now)] == [now]
+        async with asyncio.timeout(5):
+            while store.problem() is not None:
+                await asyncio.sleep(0.01)
         await store.close()
 
     asyncio.run(work())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import apsw
 from kcp.store import tables
 from kcp.store.contract import ABSENT, Change, Event, Key, StoreUnavailableError
 from kcp.store.etcd.layout import Layout
+from kcp.store.expiry import steady_clock
 from kcp.store.file_lock import FileLock
 from kcp.store.sqlite import SQLiteStore
 from kcp.store.tables import OLDEST, ORDINAL_BITS, PUT_FACT, REVISION, ForeignFileError, NewerFormatError
@@ -68,13 +68,13 @@ def open_replica(path: Path, origin: int, *, cache_kilobytes: int = 8192, buffer
             writing = _connect(path, cache_kilobytes, opened)
         reading = tables.connect(path, cache_kilobytes=cache_kilobytes, writable=False)
         opened.append(reading)
-        return Replica(writing, reading, lock, path, buffer, time.time, asyncio.get_running_loop())
+        return Replica(writing, reading, lock, path, buffer, steady_clock(), asyncio.get_running_loop())
     except BaseException as error:
         for connection in opened:
             connection.close(force=True)
         lock.release()
         if isinstance(error, apsw.Error):
-            raise StoreUnavailableError(f"{path} cannot be opened: {error}") from error
+            raise StoreUnavailableError(tables.unopened(path, error)) from error
         raise
 
 

@@ -8,6 +8,7 @@ last write and waits until the replica is there. See `session` for how the outco
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import logging
@@ -242,6 +243,10 @@ class EtcdStore:
             return None
         return f"not in step with etcd for {late:.0f} s: {self._feed.problem or self._problem or 'no answer'}"
 
+    def disk_problem(self) -> str | None:
+        """Why the local copy cannot be written; None when all is well."""
+        return self._replica.problem()
+
     # being current
 
     async def catch_up(self) -> None:
@@ -261,7 +266,26 @@ class EtcdStore:
         await asyncio.shield(self._next_question)
 
     async def _ask(self) -> None:
-        """Ask for the last write's revision, and have the next question asked after that."""
+        """Ask for the last write's revision, and have the next question asked after that.
+
+        Where etcd has not answered for so long, those who came meanwhile are told so too: nobody waits for two questions.
+        """
+        failure: StoreUnavailableError | None = None
+        try:
+            await self._ask_once()
+        except StoreUnavailableError as error:
+            self._problem = str(error)
+            failure = error
+            raise
+        finally:
+            waiters, self._next_question, self._question = self._next_question, None, None
+            if waiters is not None and failure is not None:
+                waiters.set_exception(failure)
+            elif waiters is not None:
+                self._question = self._loop.create_task(self._ask())
+                self._question.add_done_callback(lambda task: _pass_on(task, waiters))
+
+    async def _ask_once(self) -> None:
         try:
             async with asyncio.timeout(_CATCH_UP_SECONDS):
                 layout = self._layout
@@ -276,16 +300,10 @@ class EtcdStore:
                 await self._reach(found[layout.note] + self._offset if layout.note in found else 0)
                 self._in_step_at, self._problem = asked, ""
         except TimeoutError as error:
-            self._problem = f"the local copy stays behind etcd ({self._feed.problem or 'it follows slowly'})"
-            raise StoreUnavailableError(self._problem) from error
-        except (RefusedError, StoreUnavailableError) as error:
-            self._problem = str(error)
-            raise StoreUnavailableError(self._problem) from error
-        finally:
-            waiters, self._next_question, self._question = self._next_question, None, None
-            if waiters is not None:
-                self._question = self._loop.create_task(self._ask())
-                self._question.add_done_callback(lambda task: _pass_on(task, waiters))
+            why = self.disk_problem() or self._feed.problem or "it follows slowly"
+            raise StoreUnavailableError(f"the local copy stays behind etcd ({why})") from error
+        except RefusedError as error:
+            raise StoreUnavailableError(str(error)) from error
 
     async def _reach(self, revision: int) -> None:
         """Wait until events up to a revision have been handed out."""
@@ -304,12 +322,15 @@ class EtcdStore:
                 future.set_result(None)
 
     async def _heartbeat(self) -> None:
+        was = None
         while True:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
-            try:
+            with contextlib.suppress(StoreUnavailableError):  # `problem` says what it was, when it lasts
                 await self.catch_up()
-            except StoreUnavailableError as error:
-                log.debug("not in step with etcd: %s", error)
+            now = self.problem()
+            if (was is None) != (now is None):
+                log.warning("%s", now or "in step with etcd again")
+            was = now
 
     # writes
 
@@ -344,7 +365,7 @@ class EtcdStore:
                     pass
                 return revision
         except TimeoutError as error:
-            why = self._feed.problem or self._problem or "no answer in time"
+            why = self.disk_problem() or self._feed.problem or self._problem or "no answer in time"
             raise StoreUnavailableError(f"etcd is not available: {why}") from error
         except RefusedError as error:
             raise StoreUnavailableError(f"etcd refuses the write: {error}") from error

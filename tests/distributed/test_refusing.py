@@ -1,0 +1,46 @@
+"""A write through one server, of what another has just acknowledged, is not refused for what this one does not show yet."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.clients import Address, Connection, config_map
+from tests.distributed.conftest import StartServers
+
+NAMESPACES = "/api/v1/namespaces"
+CLIENTS = 12
+TURNS = 15
+
+
+def test_what_another_server_acknowledged_is_there_for_every_write(start_servers: StartServers) -> None:
+    first, second = start_servers(2)
+
+    async def told(
+        connection: Connection, method: str, path: str, body: Any, media_type: str = "application/json"
+    ) -> str:
+        answer = await connection.request(method, path, body, media_type=media_type)
+        assert answer.status in (200, 201), (method, path, answer.body)
+        return str(answer.json["metadata"].get("resourceVersion"))
+
+    async def client(name: str) -> None:
+        async with Connection(Address.of(first)) as here, Connection(Address.of(second)) as there:
+            for turn in range(TURNS):
+                namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{name}-{turn}"}}
+                await told(here, "POST", NAMESPACES, namespace)
+                collection = f"{NAMESPACES}/{name}-{turn}/configmaps"
+                revision = await told(there, "POST", collection, config_map("a", step="1"))
+                changed = config_map("a", step="2")
+                changed["metadata"]["resourceVersion"] = revision
+                revision = await told(here, "PUT", f"{collection}/a", changed)
+                part = {"metadata": {"resourceVersion": revision}, "data": {"step": "3"}}
+                revision = await told(there, "PATCH", f"{collection}/a", part, "application/merge-patch+json")
+                condition = {"preconditions": {"resourceVersion": revision}}
+                await told(here, "DELETE", f"{collection}/a", condition)
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(CLIENTS):
+                group.create_task(client(f"n{number}"))
+
+    asyncio.run(work())

@@ -1,0 +1,480 @@
+"""Load for servers that a test harms: clients that write, read, watch and ask for health, and an account of all they were told.
+
+Every write is conditional on the state that its writer owns, and no name is used twice, so that a write whose outcome is
+unknown can be sent again, to any server, until it is known: what is refused or cut off is never guessed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tests.clients import Address, Answer, Connection, config_map
+from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
+from tests.crash.test_killing_under_load import ACROSS, CLUSTERS, COLLECTIONS, found_now, prepare
+from tests.faults.table import Line
+from tests.histories import Recorder, check
+from tests.histories.model import History, Outcome, Selection
+from tests.histories.recorder import RESOURCES as RECORDED
+from tests.histories.traffic import Worker as Mixed
+
+BROKEN = (OSError, EOFError)
+OBJECTS_OF_A_WRITER = 6
+PATIENCE = 30.0
+"""Seconds after which a request without an answer is a violation."""
+RECORDED_CLIENTS = 3
+"""Clients whose operations are recorded and checked for linearizability, beside the others."""
+_PAUSE = 0.05
+_STRETCH = 0.5
+_STAY = 50
+"""Writes of a client before it goes to the next server, so that one that came back gets some again."""
+_REFUSALS = (429, 500, 503, 504)
+_MERGE = "application/merge-patch+json"
+
+
+class Asked(NamedTuple):
+    """One request that was answered: when, by which server, how fast, with what."""
+
+    moment: float
+    server: int
+    kind: str
+    status: int
+    seconds: float
+
+
+@dataclass
+class Story:
+    """What clients were told."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    asked: list[Asked] = field(default_factory=list)
+    refusals: Counter[tuple[str, int, str, str]] = field(default_factory=Counter)
+    """How often which kind of request was refused: kind, code, reason, message."""
+    problems: list[str] = field(default_factory=list)
+    broken: int = 0
+
+    def note(self, server: int, kind: str, answer: Answer, began: float) -> None:
+        """A request of a kind (read, write) was answered."""
+        now = time.monotonic()
+        self.asked.append(Asked(now, server, kind, answer.status, now - began))
+        if answer.status in _REFUSALS:
+            status = answer.json
+            if status.get("kind") != "Status" or status.get("code") != answer.status:
+                self.problems.append(
+                    f"{kind} refused with {answer.status}, but not with a Status: {answer.body[:200]!r}"
+                )
+            self.refusals[kind, answer.status, status.get("reason", ""), status.get("message", "")] += 1
+
+    def answers(self, kind: str, since: float, until: float, *, server: int | None = None) -> list[Asked]:
+        """The requests of a kind that were answered in a stretch of time."""
+        return [
+            each
+            for each in self.asked
+            if each.kind == kind and since <= each.moment <= until and (server is None or each.server == server)
+        ]
+
+
+@dataclass
+class Write:
+    """A write that somebody wants: sent until its outcome is known."""
+
+    key: Key
+    method: str
+    step: str | None
+    revision: int
+    tried: bool = False
+
+    def request(self) -> tuple[str, str, Any, str]:
+        """Method, path, body and media type."""
+        collection = f"/clusters/{self.key.cluster}{COLLECTIONS[self.key.resource]}"
+        path = f"{collection}/{self.key.name}"
+        condition = {"resourceVersion": str(self.revision)}
+        if self.method == "DELETE":
+            return "DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": condition}, _JSON
+        body = self._object()
+        if self.method == "POST":
+            return "POST", collection, body, _JSON
+        body["metadata"] |= condition
+        return self.method, path, body, _JSON if self.method == "PUT" else _MERGE
+
+    def _object(self) -> dict[str, Any]:
+        assert self.step is not None
+        if self.key.resource == "configmaps":
+            return config_map(self.key.name, step=self.step, filling="x" * 500)
+        metadata = {"name": self.key.name}
+        return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": metadata, "spec": {"step": self.step}}
+
+
+_JSON = "application/json"
+
+
+class Writer:
+    """A client with objects of its own."""
+
+    def __init__(self, number: int, story: Story, addresses: list[Address]) -> None:
+        self._number = number
+        self._story = story
+        self._addresses = addresses
+        self._random = random.Random(number)
+        self._mine: dict[Key, State] = {}
+        self._names = 0
+        self._steps = 0
+        self.wanted: Write | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write as fast as it is answered, on the next server after a while or a break; ends with nothing in doubt."""
+        turn = self._number
+        while not stop.is_set() or self.wanted is not None:
+            server = turn % len(self._addresses)
+            try:
+                async with asyncio.timeout(PATIENCE) as bound, Connection(self._addresses[server]) as connection:
+                    for _ in range(_STAY):
+                        if stop.is_set() and self.wanted is None:
+                            return
+                        bound.reschedule(asyncio.get_running_loop().time() + PATIENCE)
+                        if not await self._step(connection, server) and len(self._addresses) > 1:
+                            break
+            except TimeoutError:
+                self._story.problems.append(f"no answer in {PATIENCE:.0f} s to {self.wanted}")
+            except BROKEN:
+                self._story.broken += 1
+                await asyncio.sleep(_PAUSE)
+            turn += 1
+
+    def _choose(self) -> Write:
+        pick = self._random
+        self._steps += 1
+        step = f"{self._number}.{self._steps}"
+        if len(self._mine) < OBJECTS_OF_A_WRITER:
+            self._names += 1
+            key = Key(pick.choice(tuple(COLLECTIONS)), pick.choice(CLUSTERS), f"w{self._number}-{self._names}")
+            return Write(key, "POST", step, 0)
+        key, state = pick.choice(list(self._mine.items()))
+        method = pick.choices(("PUT", "PATCH", "DELETE"), (4, 4, 1))[0]
+        return Write(key, method, None if method == "DELETE" else step, state.revision)
+
+    async def _step(self, connection: Connection, server: int) -> bool:
+        """Send the next write, or the last one again; false when the server could not serve."""
+        write = self.wanted
+        if write is None:
+            write = self.wanted = self._choose()
+            self._story.ledger.states.setdefault(write.key, None)
+        self._story.ledger.doubtful[write.key] = write.step
+        tried, write.tried = write.tried, True
+        method, path, body, media_type = write.request()
+        began = time.monotonic()
+        answer = await connection.request(method, path, body, media_type=media_type)
+        self._story.note(server, "write", answer, began)
+        if answer.status in (200, 201):
+            self._settle(write, state_of(answer.json) if write.step is not None else None)
+        elif answer.status in _REFUSALS:
+            await asyncio.sleep(_PAUSE)
+            return False
+        elif answer.status in (404, 409) and tried:
+            await self._look(connection, server, write)
+        else:
+            self._give_up(write, f"{method} was answered with {answer.status}: {answer.body[:300]!r}")
+        return True
+
+    async def _look(self, connection: Connection, server: int, write: Write) -> None:
+        """An earlier attempt may have happened: the state says so."""
+        began = time.monotonic()
+        path = f"/clusters/{write.key.cluster}{COLLECTIONS[write.key.resource]}/{write.key.name}"
+        answer = await connection.request("GET", path)
+        self._story.note(server, "read", answer, began)
+        if answer.status in _REFUSALS:
+            await asyncio.sleep(_PAUSE)
+        elif answer.status == 404 and write.step is None:
+            self._settle(write, None)
+        elif answer.status == 200 and (state := state_of(answer.json)).step == write.step:
+            self._settle(write, state)
+        else:
+            self._give_up(write, f"was refused as if another had written; found {answer.status} {answer.body[:300]!r}")
+
+    def _settle(self, write: Write, state: State | None) -> None:
+        self._story.ledger.acknowledge(write.key, state)
+        self.wanted = None
+        if state is None:
+            self._mine.pop(write.key, None)
+            return
+        if state.step != write.step or state.revision <= write.revision:
+            self._story.problems.append(f"{write} was answered with {state}")
+        self._mine[write.key] = state
+
+    def _give_up(self, write: Write, what: str) -> None:
+        self._story.problems.append(f"{write}: {what}")
+        self._mine.pop(write.key, None)
+        self.wanted = None
+
+
+class Health:
+    """What a server says of its health, asked all the time."""
+
+    def __init__(self, server: int) -> None:
+        self.server = server
+        self.ready: list[tuple[float, int, str]] = []
+        """Each change of /readyz: when, the code, the checks that failed."""
+        self.deaths: list[str] = []
+        """Answers of /livez that were not 200."""
+
+    async def run(self, addresses: list[Address], stop: asyncio.Event) -> None:
+        """Ask until told to stop; a server that is not there is asked again."""
+        while not stop.is_set():
+            try:
+                async with Connection(addresses[self.server]) as connection:
+                    while not stop.is_set():
+                        async with asyncio.timeout(PATIENCE):
+                            await self._ask(connection)
+                        await asyncio.sleep(_PAUSE)
+            except (*BROKEN, TimeoutError):
+                self._note(0, "no connection")
+                await asyncio.sleep(_PAUSE)
+
+    async def _ask(self, connection: Connection) -> None:
+        answer = await connection.request("GET", "/readyz?verbose")
+        failed = [line for line in answer.body.decode().splitlines() if line.startswith("[-]")]
+        self._note(answer.status, "\n".join(failed))
+        alive = await connection.request("GET", "/livez")
+        if alive.status != 200:
+            self.deaths.append(alive.body.decode())
+
+    def _note(self, status: int, failed: str) -> None:
+        if not self.ready or self.ready[-1][1] != status:
+            self.ready.append((time.monotonic(), status, failed))
+
+    @property
+    def now(self) -> int:
+        """What /readyz said last."""
+        return self.ready[-1][1] if self.ready else 0
+
+    def failures(self, since: float = 0.0) -> list[str]:
+        """The checks that failed when /readyz became 500."""
+        return [failed for moment, status, failed in self.ready if status == 500 and moment >= since]
+
+    def ready_after(self, moment: float) -> float | None:
+        """When /readyz was first 200 after a moment (and is so still, or again); None when it is not."""
+        return (
+            next((max(at, moment) for at, status, _ in reversed(self.ready) if status == 200), None)
+            if (self.now == 200)
+            else None
+        )
+
+
+class Load:
+    """The clients of some servers. ``addresses`` may be changed while it runs: a restarted server has another port."""
+
+    def __init__(self, addresses: list[Address], writers: int = 8) -> None:
+        self.addresses = addresses
+        self.story = Story()
+        self.history = History()
+        self.writers = [Writer(number, self.story, addresses) for number in range(writers)]
+        self.observers: list[tuple[int, Observer]] = []
+        self.health = [Health(server) for server in range(len(addresses))]
+        self._stop = asyncio.Event()
+        self._end = asyncio.Event()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load inside the block; afterwards the account is compared with what every server shows."""
+        first = await prepare(self.addresses[0])
+        servers = range(len(self.addresses))
+        self.observers = [(server, Observer(resource, first)) for server in servers for resource in COLLECTIONS]
+        writing = [asyncio.create_task(writer.run(self._stop)) for writer in self.writers]
+        watching = [asyncio.create_task(self._observe(server, observer)) for server, observer in self.observers]
+        asking = [asyncio.create_task(health.run(self.addresses, self._end)) for health in self.health]
+        asking += [asyncio.create_task(self._read(server)) for server in range(len(self.addresses))]
+        try:
+            async with Recorder(
+                [lambda server=server: self.addresses[server] for server in servers], clusters=1
+            ) as recorder:  # type: ignore[misc]
+                self.history = recorder.history
+                for server, resource in itertools.product(servers, RECORDED):
+                    recorder.follow(
+                        f"follower of {resource} at {server}", Selection(resource, recorder.clusters[0]), server
+                    )
+                recording = [asyncio.create_task(self._record(recorder, number)) for number in range(RECORDED_CLIENTS)]
+                try:
+                    yield
+                finally:
+                    self._stop.set()
+                    await asyncio.gather(*recording)
+            self.story.problems += [f"history: {violation}" for violation in check(recorder.history)]
+            await self.until("every write's outcome", lambda: all(task.done() for task in writing))
+            await asyncio.gather(*writing)
+            await self.check()
+            self._end.set()
+            await asyncio.gather(*asking)
+        finally:
+            tasks = [*writing, *watching, *asking]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in watching:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def _record(self, recorder: Recorder, number: int) -> None:
+        """A client's mixed operations, in stretches, until told to stop."""
+        turn = 0
+        while not self._stop.is_set():
+            turn += 1
+            end = time.monotonic() + _STRETCH
+            await Mixed(recorder, f"recorded{number}-{turn}", number, turn, end).run()
+
+    async def _observe(self, server: int, observer: Observer) -> None:
+        while True:
+            path = f"{ACROSS[observer.resource]}?watch=true&allowWatchBookmarks=true&resourceVersion={observer.last}"
+            try:
+                async with Connection(self.addresses[server]) as connection:
+                    await connection.send("GET", path)
+                    status, _ = await connection.head()
+                    if status != 200:
+                        if status not in _REFUSALS:
+                            observer.problems.append(f"a watch was answered with {status}")
+                        await asyncio.sleep(_PAUSE)
+                        continue
+                    observer.connections += 1
+                    async for line in connection.lines():
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            observer.problems.append(f"a watch from {observer.last} ended with {event['object']}")
+                            return
+                        if event["type"] == "BOOKMARK" or key_of("", event["object"]).cluster in CLUSTERS:
+                            observer.take(event)
+                        else:  # of the recorded clients
+                            observer.last = int(event["object"]["metadata"]["resourceVersion"])
+            except BROKEN:
+                await asyncio.sleep(_PAUSE)
+
+    async def _read(self, server: int) -> None:
+        """Read what must be current: single objects and short lists in turn."""
+        paths = [f"{COLLECTIONS['configmaps']}?limit=10", "/api/v1/namespaces/default"]
+        turn = 0
+        while not self._end.is_set():
+            try:
+                async with Connection(self.addresses[server]) as connection:
+                    while not self._end.is_set():
+                        turn += 1
+                        began = time.monotonic()
+                        async with asyncio.timeout(PATIENCE):
+                            answer = await connection.request("GET", paths[turn % len(paths)])
+                        self.story.note(server, "read", answer, began)
+                        if answer.status not in (200, *_REFUSALS):
+                            self.story.problems.append(
+                                f"a read was answered with {answer.status}: {answer.body[:200]!r}"
+                            )
+                        await asyncio.sleep(_PAUSE)
+            except TimeoutError:
+                self.story.problems.append(f"no answer in {PATIENCE:.0f} s to a read")
+            except BROKEN:
+                await asyncio.sleep(_PAUSE)
+
+    # waiting
+
+    async def until(self, what: str, true: Callable[[], bool], seconds: float = PATIENCE) -> float:
+        """Wait for something; how long that took."""
+        began = time.monotonic()
+        while not true():
+            if time.monotonic() - began > seconds:
+                raise AssertionError(f"waited {seconds:.0f} s for: {what}; {self.summary()}")
+            await asyncio.sleep(0.02)
+        return time.monotonic() - began
+
+    async def more_writes(self, count: int, seconds: float = PATIENCE) -> None:
+        """Wait for so many more acknowledged writes."""
+        target = self.story.ledger.acknowledged + count
+        await self.until(f"{count} more writes", lambda: self.story.ledger.acknowledged >= target, seconds)
+
+    async def recovery(self, since: float, seconds: float = PATIENCE) -> float:
+        """Wait until every server has acknowledged a write that came after a moment, and is ready; how long that took."""
+        servers = range(len(self.addresses))
+
+        def moments() -> Iterator[float | None]:
+            for server in servers:
+                yield next(
+                    (
+                        each.moment
+                        for each in self.story.asked
+                        if each.moment - each.seconds >= since
+                        and each.server == server
+                        and each.kind == "write"
+                        and each.status in (200, 201)
+                    ),
+                    None,
+                )
+                yield self.health[server].ready_after(since)
+
+        await self.until("every server works again", lambda: all(each is not None for each in moments()), seconds)
+        return max(each for each in moments() if each is not None) - since
+
+    # checking
+
+    async def check_ledger(self) -> dict[Key, State]:
+        """Compare the account with what each server shows, which is returned as the last one shows it."""
+        ledger = self.story.ledger
+        found: dict[Key, State] = {}
+        for server, address in enumerate(self.addresses):
+            async with Connection(address) as connection:
+                found, revision = await found_now(connection, CLUSTERS)
+            self.story.problems += [f"server {server}: {problem}" for problem in ledger.compare(found)]
+            if revision < ledger.revision:
+                self.story.problems.append(f"server {server} shows revision {revision} after {ledger.revision}")
+        return found
+
+    async def check(self) -> None:
+        """Compare the account with what each server shows, and the watchers' stories with both."""
+        ledger = self.story.ledger
+        found = await self.check_ledger()
+        for _, observer in self.observers:
+            await self._catch_up(observer, found)
+        for server, observer in self.observers:
+            told = [*observer.problems, *observer.missed(ledger)]
+            self.story.problems += [f"watch of {observer.resource} at server {server}: {problem}" for problem in told]
+
+    async def _catch_up(self, observer: Observer, found: dict[Key, State]) -> None:
+        expected = {key: state for key, state in found.items() if key.resource == observer.resource}
+        began = time.monotonic()
+        while observer.states != expected and not observer.problems:
+            if time.monotonic() - began > PATIENCE:
+                observer.problems.append("does not show what a list shows")
+                return
+            await asyncio.sleep(0.02)
+
+    @property
+    def watches_stayed_open(self) -> bool:
+        """Whether no watch had to be opened anew."""
+        return all(observer.connections == 1 for _, observer in self.observers)
+
+    @property
+    def checked(self) -> int:
+        """How many answers and events have been looked at."""
+        events = sum(len(seen) for _, observer in self.observers for seen in observer.seen.values())
+        history = self.history
+        events += sum(len(watch.responses) for watch in history.watches)
+        return len(self.story.asked) + len(history.writes) + len(history.reads) + events
+
+    def line(self, fault: str, injected: int, recoveries: Sequence[float], note: str = "") -> Line:
+        """What the fault table says. Raises AssertionError when something promised was not so."""
+        story = self.story
+        assert story.problems == [], self.summary()
+        assert [health.deaths for health in self.health] == [[] for _ in self.health]
+        refused = sum(story.refusals.values()) + sum(write.reason.startswith("5") for write in self.history.writes)
+        done = story.ledger.acknowledged + sum(write.outcome is Outcome.OK for write in self.history.writes)
+        return Line(fault, injected, done, refused, self.checked, len(story.problems), max(recoveries), note)
+
+    def summary(self) -> str:
+        """In one line, for messages."""
+        story = self.story
+        return (
+            f"{story.ledger.acknowledged} writes acknowledged, {sum(story.refusals.values())} requests refused, "
+            f"{story.broken} broken off; {story.refusals.most_common(3)}; health {[each.ready[-3:] for each in self.health]}; "
+            f"wanted {[writer.wanted for writer in self.writers if writer.wanted]}; problems {story.problems[:5]}"
+        )

@@ -1,0 +1,45 @@
+"""The faults of `shim.c`, built with gcc, switched on and off while a server runs."""
+
+from __future__ import annotations
+
+import mmap
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_SOURCE = Path(__file__).with_name("shim.c")
+_FIELDS = ("clock_offset", "sync_delay", "sync_error", "write_error", "read_error", "syncs", "injected")
+
+
+class Shim:
+    """What stands between programs and libc. Skips the test where there is no gcc."""
+
+    def __init__(self, folder: Path) -> None:
+        compiler = shutil.which("gcc")
+        if compiler is None:
+            pytest.skip("gcc is not installed, with which the faults of fsync and clocks are built")
+        self._library = folder / "shim.so"
+        self._file = folder / "shim.control"
+        self._file.write_bytes(bytes(8 * len(_FIELDS)))
+        command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", self._library, _SOURCE, "-ldl"]
+        subprocess.run(command, check=True)
+        with self._file.open("r+b") as file:
+            self._control = mmap.mmap(file.fileno(), 0)
+
+    @property
+    def prefix(self) -> list[str]:
+        """What to put before a command so that its process has the faults."""
+        return ["env", f"LD_PRELOAD={self._library}", f"FAULTS_CONTROL={self._file}"]
+
+    def set(self, **values: int) -> None:
+        """``clock_offset`` (seconds), ``sync_delay`` (milliseconds), ``sync_error``, ``write_error``, ``read_error`` (errno)."""
+        for name, value in values.items():
+            struct.pack_into("=q", self._control, 8 * _FIELDS.index(name), value)
+
+    def get(self, name: str) -> int:
+        """A value, such as ``syncs`` (how often something was synced) or ``injected`` (how many calls were made to fail)."""
+        found: int = struct.unpack_from("=q", self._control, 8 * _FIELDS.index(name))[0]
+        return found

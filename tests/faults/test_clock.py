@@ -1,0 +1,164 @@
+"""Wall clocks that are set to another day while servers run."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import itertools
+import time
+from pathlib import Path
+
+from kcp.testing import Server
+from tests.clients import Address, Connection
+from tests.distributed.test_leading import leads
+from tests.faults.conftest import ROUNDS
+from tests.faults.disk import HarmedServer
+from tests.faults.load import Load
+from tests.faults.shim import Shim
+from tests.faults.table import Record
+from tests.store.etcd.cluster import EtcdCluster
+
+DAY = 24 * 3600
+EVENTS = "/api/v1/namespaces/default/events"
+LIFETIME = 7
+"""Of Events, in seconds; what has outlived it is deleted every five seconds."""
+SWEPT = 5.5
+
+
+def with_certificate(server: Server) -> Address:
+    """The administrator with a client certificate instead of a token."""
+    address = Address.of(server)
+    folder = server.certificate_authority.parent
+    address.trust.load_cert_chain(folder / "admin.crt", folder / "admin.key")
+    return Address(address.host, address.port, "", address.trust)
+
+
+async def who(address: Address) -> str:
+    """Whom the server takes the client for."""
+    async with Connection(address) as connection:
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        answer = await connection.request("POST", path, review, Authorization="")
+        assert answer.status == 201, answer.body
+        return str(answer.json["status"]["userInfo"]["username"])
+
+
+class Occurrences:
+    """Events of the API, made and looked for."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def make(self, name: str) -> dt.datetime:
+        """Make one; what time the server says it is."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name},
+            "involvedObject": {"kind": "Namespace", "name": "default", "namespace": "default"},
+        }
+        answer = await self._connection.request("POST", EVENTS, body)
+        assert answer.status == 201, answer.body
+        return dt.datetime.fromisoformat(answer.json["metadata"]["creationTimestamp"])
+
+    async def there(self, name: str) -> bool:
+        """Whether it is there."""
+        return (await self._connection.request("GET", f"{EVENTS}/{name}")).status == 200
+
+
+async def watch_for(address: Address, seconds: int) -> float:
+    """How long a watch lasts that is asked for some seconds."""
+    async with Connection(address) as connection:
+        began = time.monotonic()
+        answer = await connection.request("GET", f"{EVENTS}?watch=true&timeoutSeconds={seconds}")
+        assert answer.status == 200
+        return time.monotonic() - began
+
+
+def days_ahead(shown: dt.datetime) -> int:
+    """By how many days a server's clock is ahead of ours."""
+    return round((shown - dt.datetime.now(dt.UTC)) / dt.timedelta(days=1))
+
+
+def test_the_clock_is_set_ahead_and_back(shim: Shim, tmp_path: Path, record: Record) -> None:
+    """Lifetimes, watches' timeouts, retained history and certificates go by what has passed, not by what is shown."""
+
+    async def jumps(address: Address, certified: Address, load: Load, turn: int) -> list[float]:
+        async with Connection(address) as connection:
+            events = Occurrences(connection)
+            assert days_ahead(await events.make(f"before-{turn}")) == 0
+            watching = asyncio.create_task(watch_for(address, 6))
+            shim.set(clock_offset=DAY)
+            jumped = time.monotonic()
+            assert days_ahead(await events.make(f"ahead-{turn}")) == 1
+            recoveries = [await load.recovery(jumped)]
+            assert await who(certified) == "admin"
+            await load.until("a sweep", lambda: time.monotonic() - jumped > SWEPT)
+            assert await events.there(f"before-{turn}"), "what lives for seconds is taken by a clock that jumps"
+            assert 5 < await watching < 8
+            shim.set(clock_offset=-DAY)
+            jumped = time.monotonic()
+            assert days_ahead(await events.make(f"back-{turn}")) == -1
+            recoveries.append(await load.recovery(jumped))
+            assert await who(certified) == "admin"
+            while await events.there(f"back-{turn}"):
+                assert time.monotonic() - jumped < LIFETIME + 2 * SWEPT, "what lives for seconds outlives a day"
+                await asyncio.sleep(0.1)
+            assert time.monotonic() - jumped > LIFETIME - 1
+            shim.set(clock_offset=0)
+            return recoveries
+
+    async def work(server: Server) -> tuple[Load, list[float]]:
+        address, certified = Address.of(server), with_certificate(server)
+        load = Load([address], writers=4)
+        async with load.running():
+            await load.more_writes(100)
+            oldest = load.observers[0][1].last
+            recoveries = [await jumps(address, certified, load, turn) for turn in range(ROUNDS)]
+            async with Connection(address) as connection:
+                path = f"/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion={oldest}"
+                resumed = await connection.request("GET", path)
+                assert b'"ERROR"' not in resumed.body, "history that is not old was thrown away"
+        return load, list(itertools.chain(*recoveries))
+
+    with HarmedServer(tmp_path, shim.prefix, arguments=["--event-ttl", f"{LIFETIME}s"]) as server:
+        load, recoveries = asyncio.run(work(server))
+    record(load.line("clock set by a day, ahead and back", 2 * ROUNDS, recoveries, "lifetimes, certificates, watches"))
+    assert load.watches_stayed_open
+    assert not load.story.refusals
+
+
+def test_clocks_of_two_servers_differ_by_two_days(tmp_path: Path, etcd: EtcdCluster, record: Record) -> None:
+    """Whoever leads goes on leading, and both serve."""
+    arguments = ["--etcd-servers", ",".join(etcd.urls), "--v", "1"]
+    servers, shims = [], []
+    for name in ("ahead", "back"):
+        folder = tmp_path / name
+        folder.mkdir()
+        shims.append(Shim(folder))
+        servers.append(HarmedServer(folder, shims[-1].prefix, arguments=arguments))
+
+    async def jump(load: Load) -> float:
+        for offset in (DAY, 0):
+            shims[0].set(clock_offset=offset)
+            shims[1].set(clock_offset=-offset)
+            jumped = time.monotonic()
+            recovery = await load.recovery(jumped)
+            await load.more_writes(100)
+        return recovery
+
+    async def work() -> tuple[Load, list[float]]:
+        load = Load([Address.of(server) for server in servers])
+        async with load.running():
+            await load.until("a leader", lambda: any(map(leads, servers)))
+            leading = [leads(server) for server in servers]
+            recoveries = [await jump(load) for _ in range(ROUNDS)]
+            assert [leads(server) for server in servers] == leading
+        return load, recoveries
+
+    with servers[0], servers[1]:
+        load, recoveries = asyncio.run(work())
+        logs = "".join((server.root_directory / "server.log").read_text() for server in servers)
+    assert "does not lead any more" not in logs.partition("stopping")[0]
+    record(load.line("clocks of two servers apart by two days", 4 * ROUNDS, recoveries, "who leads goes on leading"))
+    assert not load.story.refusals

@@ -1,0 +1,208 @@
+"""Disks that are full, read-only, slow or broken."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kcp.testing import Server
+from tests.clients import Address
+from tests.faults.conftest import ROUNDS
+from tests.faults.disk import Disk, HarmedServer
+from tests.faults.load import Load
+from tests.faults.shim import Shim
+from tests.faults.table import Record
+
+
+async def refuse_for_a_while(load: Load, bring: Callable[[], None], mend: Callable[[], None]) -> float:
+    """While the disk takes nothing, writes are refused, reads are answered, the server is alive and not ready.
+
+    Returns how long it took, once the disk was mended, until the server wrote and was ready again, without a hand.
+    """
+    await load.more_writes(100)
+    story, health = load.story, load.health[0]
+    before = sum(story.refusals.values())
+    bring()
+    began = time.monotonic()
+    await load.until("refusals", lambda: sum(story.refusals.values()) > before + 30)
+    await load.until("not ready", lambda: health.now == 500)
+    await load.until("reads", lambda: len(story.answers("read", began, time.monotonic())) > 10)
+    mended = time.monotonic()
+    assert {each.status for each in story.answers("read", began, mended)} == {200}
+    assert [failed.partition(":")[0] for failed in health.failures(began)] == ["[-]disk failed"]
+    mend()
+    return await load.recovery(mended)
+
+
+def harmed(server: Server, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, list[float]]:
+    """A server under load whose disk fails and is mended, some times."""
+
+    async def work() -> tuple[Load, list[float]]:
+        load = Load([Address.of(server)])
+        async with load.running():
+            recoveries = [await refuse_for_a_while(load, bring, mend) for _ in range(ROUNDS)]
+            await load.more_writes(100)
+        assert load.watches_stayed_open
+        return load, recoveries
+
+    return asyncio.run(work())
+
+
+def unavailable(why: str) -> tuple[int, str, str]:
+    """What those are told who cannot write."""
+    return 503, "ServiceUnavailable", f"the log is not available: the store cannot write: {why}"
+
+
+def messages(load: Load) -> set[tuple[int, str, str]]:
+    """What was said to those who were refused."""
+    return {(code, reason, message) for _, code, reason, message in load.story.refusals}
+
+
+def test_a_full_disk(disk: Disk, record: Record) -> None:
+    with HarmedServer(disk.outside, disk.prefix, inside=disk.inside) as server:
+        load, recoveries = harmed(server, disk.fill, disk.free)
+    record(load.line("disk full", ROUNDS, recoveries, "reads go on"))
+    assert messages(load) == {unavailable("database or disk is full")}
+
+
+def test_a_disk_that_becomes_read_only(shim: Shim, tmp_path: Path, record: Record) -> None:
+    """As ext4 does it when the disk reports errors: whoever has a file open for writing cannot write to it any more."""
+    with HarmedServer(tmp_path, shim.prefix) as server:
+        load, recoveries = harmed(server, lambda: shim.set(write_error=errno.EROFS), lambda: shim.set(write_error=0))
+    record(load.line("file system becomes read-only", ROUNDS, recoveries, "reads go on"))
+    assert messages(load) == {unavailable("disk I/O error: Read-only file system")}
+
+
+def test_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
+    """What could not be synced is not acknowledged, and is not there."""
+    with HarmedServer(tmp_path, shim.prefix) as server:
+        load, recoveries = harmed(server, lambda: shim.set(sync_error=errno.EIO), lambda: shim.set(sync_error=0))
+    record(load.line("fsync returns EIO", ROUNDS, recoveries, "reads go on"))
+    assert messages(load) == {unavailable("disk I/O error: Input/output error")}
+
+
+def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Record) -> None:
+    """What is not in memory cannot be read: those who ask for it are told so."""
+
+    async def fail_for_a_while(load: Load) -> float:
+        await load.more_writes(100)
+        refused = load.story.refusals.total()
+        shim.set(read_error=errno.EIO)
+        await load.until("refusals", lambda: load.story.refusals.total() > refused + 10)
+        mended = time.monotonic()
+        shim.set(read_error=0)
+        return await load.recovery(mended)
+
+    async def work() -> tuple[Load, list[float]]:
+        load = Load([Address.of(server)])
+        async with load.running():
+            recoveries = [await fail_for_a_while(load) for _ in range(ROUNDS)]
+            await load.more_writes(100)
+        return load, recoveries
+
+    with HarmedServer(tmp_path, shim.prefix) as server:
+        load, recoveries = asyncio.run(work())
+    record(load.line("disk cannot be read", ROUNDS, recoveries, "what is in memory is answered"))
+    assert {(code, reason) for code, reason, _ in messages(load)} == {(503, "ServiceUnavailable")}
+    assert all("disk" in message for *_, message in messages(load))
+
+
+def test_a_kill_while_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
+    """What lies in the file unsynced may be there after the kill or not; what was acknowledged is."""
+    server = HarmedServer(tmp_path, shim.prefix)
+
+    async def kill(load: Load) -> float:
+        await load.more_writes(100)
+        refused = load.story.refusals.total()
+        shim.set(sync_error=errno.EIO)
+        await load.until("refusals", lambda: load.story.refusals.total() > refused + 10)
+        os.kill(server.process_id, signal.SIGKILL)
+        shim.set(sync_error=0)
+        mended = time.monotonic()
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+        load.addresses[:] = [Address.of(server)]
+        return await load.recovery(mended)
+
+    async def work() -> tuple[Load, list[float]]:
+        load = Load([Address.of(server)])
+        async with load.running():
+            recoveries = [await kill(load) for _ in range(ROUNDS)]
+            await load.more_writes(100)
+        return load, recoveries
+
+    with server:
+        load, recoveries = asyncio.run(work())
+    record(load.line("fsync returns EIO, and then kill -9", ROUNDS, recoveries, "with the start"))
+
+
+def test_fsync_is_slow(shim: Shim, tmp_path: Path, record: Record) -> None:
+    """Many writers share each fsync, and nobody who reads waits for it."""
+    writers, delay = 32, 0.2
+
+    async def work(load: Load) -> tuple[float, float, list[float]]:
+        async with load.running():
+            await load.more_writes(100)
+            shim.set(sync_delay=round(delay * 1000))
+            syncs, acknowledged = shim.get("syncs"), load.story.ledger.acknowledged
+            began = time.monotonic()
+            await load.more_writes(writers * 5 * ROUNDS)
+            ended = time.monotonic()
+            shared = (load.story.ledger.acknowledged - acknowledged) / (shim.get("syncs") - syncs)
+            reads = sorted(each.seconds for each in load.story.answers("read", began, ended))
+            shim.set(sync_delay=0)
+            return shared, (load.story.ledger.acknowledged - acknowledged) / (ended - began), reads
+
+    with HarmedServer(tmp_path, shim.prefix) as server:
+        load = Load([Address.of(server)], writers=writers)
+        shared, rate, reads = asyncio.run(work(load))
+    middle = reads[len(reads) // 2]
+    assert middle < 0.05
+    assert shared > writers / 4
+    record(load.line(f"fsync takes {delay:.1f} s", ROUNDS, [0.0], f"{shared:.0f} writes share one, {rate:.0f}/s"))
+
+
+def refused_start(disk: Disk, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, str, float]:
+    """A server that finds its disk harmed ends; when the disk is mended it starts, with everything. What it said, and how long
+    the start took."""
+    server = HarmedServer(disk.outside, disk.prefix, inside=disk.inside)
+
+    async def work(load: Load) -> None:
+        async with load.running():
+            await load.more_writes(100)
+
+    with server:
+        load = Load([Address.of(server)])
+        asyncio.run(work(load))
+    bring()
+    ended = subprocess.run(server.command, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode != 0
+    (said,) = ended.stderr.splitlines()
+    mend()
+    began = time.monotonic()
+    with server:
+        recovery = time.monotonic() - began
+        load.addresses[:] = [Address.of(server)]
+        asyncio.run(load.check_ledger())
+    return load, said, recovery
+
+
+def test_a_start_on_a_read_only_disk(disk: Disk, record: Record) -> None:
+    load, said, recovery = refused_start(disk, lambda: disk.remount("ro"), lambda: disk.remount("rw"))
+    assert (
+        said == f"kcp: cannot write to {disk.inside}/data: Read-only file system; choose another place with --root-directory"
+    )
+    record(load.line("start on a read-only file system", 1, [recovery], "ends with one line; then a restart"))
+
+
+def test_a_start_on_a_full_disk(disk: Disk, record: Record) -> None:
+    load, said, recovery = refused_start(disk, disk.fill, disk.free)
+    why = "disk I/O error; no space is left on the disk: make room, and start again"
+    assert said == f"kcp: {disk.inside}/data/kcp.db cannot be opened: {why}"
+    record(load.line("start on a full disk", 1, [recovery], "ends with one line; then a restart"))

@@ -1,0 +1,61 @@
+"""A server over etcd whose own disk is full: its local copy cannot follow."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from tests.clients import Address
+from tests.faults.conftest import ROUNDS
+from tests.faults.disk import Disk, HarmedServer
+from tests.faults.load import Load
+from tests.faults.table import Record
+from tests.faults.test_etcd import BOUNDS
+from tests.store.etcd.cluster import EtcdCluster
+
+
+async def fill_for_a_while(load: Load, disk: Disk) -> float:
+    """The server with the full disk refuses in bounded time; the other one goes on. Returns how long it took to recover."""
+    story = load.story
+    await load.more_writes(100)
+    disk.fill()
+    began = time.monotonic()
+    await load.until("not ready", lambda: [health.now for health in load.health] == [500, 200])
+    assert load.health[0].failures(began)[0].startswith("[-]disk failed")
+    await load.until("refusals", lambda: story.refusals.total() > 0)
+    await load.until(
+        "the other writes",
+        lambda: any(
+            each.status in (200, 201) for each in story.answers("write", began + 1, time.monotonic(), server=1)
+        ),
+    )
+    freed = time.monotonic()
+    disk.free()
+    recovery = await load.recovery(freed)
+    for kind, bound in BOUNDS.items():
+        assert max(each.seconds for each in story.answers(kind, began, freed)) < bound
+    return recovery
+
+
+def test_the_disk_of_a_local_copy_is_full(disk: Disk, etcd: EtcdCluster, tmp_path: Path, record: Record) -> None:
+    arguments = ["--etcd-servers", ",".join(etcd.urls)]
+    folder = tmp_path / "other"
+    folder.mkdir()
+
+    async def work(addresses: list[Address]) -> tuple[Load, list[float]]:
+        load = Load(addresses)
+        async with load.running():
+            recoveries = [await fill_for_a_while(load, disk) for _ in range(ROUNDS)]
+            await load.more_writes(100)
+        return load, recoveries
+
+    with (
+        HarmedServer(disk.outside, disk.prefix, inside=disk.inside, arguments=arguments) as full,
+        HarmedServer(folder, [], arguments=arguments) as other,
+    ):
+        load, recoveries = asyncio.run(work([Address.of(full), Address.of(other)]))
+    record(load.line("disk full under a local copy of etcd", ROUNDS, recoveries, "others go on"))
+    assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
+    assert any("database or disk is full" in message for *_, message in load.story.refusals)
+    assert load.health[1].failures() == []
