@@ -196,7 +196,8 @@ def refused_start(disk: Disk, bring: Callable[[], None], mend: Callable[[], None
 def test_a_start_on_a_read_only_disk(disk: Disk, record: Record) -> None:
     load, said, recovery = refused_start(disk, lambda: disk.remount("ro"), lambda: disk.remount("rw"))
     assert (
-        said == f"kcp: cannot write to {disk.inside}/data: Read-only file system; choose another place with --root-directory"
+        said
+        == f"kcp: cannot write to {disk.inside}/data: Read-only file system; choose another place with --root-directory"
     )
     record(load.line("start on a read-only file system", 1, [recovery], "ends with one line; then a restart"))
 
