@@ -39,6 +39,7 @@ TESTED = {
     "kcp snapshot restore --root-directory": "tests/documentation/test_operations.py",
     "kcp snapshot save --etcd-servers": "tests/operations/test_moving.py",
     "kcp snapshot restore --etcd-servers": "tests/operations/test_moving.py",
+    "kcp store check": "tests/documentation/test_operations.py",
     "kcp store export": "tests/operations/test_moving.py",
     "litestream": "tests/operations/test_litestream.py",
 }
@@ -128,6 +129,7 @@ def test_one_machine(tmp_path: Path) -> None:
     with started(block("kcp start --root-directory /var/lib/kcp\n"), root) as server:
         asyncio.run(_create([Address.of(server)], ["kept"]))
         assert "logical clusters: " in shell(here(block("kcp snapshot save --root-directory")), tmp_path)
+        assert "0 violations" in shell(here(block("kcp store check")), tmp_path)
         assert shell("sha256sum --check backup.db.sha256", tmp_path) == "backup.db: OK\n"
         asyncio.run(_create([Address.of(server)], ["lost"]))
     shell(here(block("kcp snapshot restore --root-directory")), tmp_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -230,12 +231,20 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
     assert process.http is not None
     signalled, served = asyncio.create_task(asked.wait()), asyncio.create_task(process.http.ended())
     await asyncio.wait((signalled, served), return_when=asyncio.FIRST_COMPLETED)
+    if served.done() and (failure := served.exception()):
+        loop.set_exception_handler(functools.partial(_all_but, failure))
     logger.info("stopping")
     signalled.cancel()
     await process.stop()
     await asyncio.wait((signalled, served))
     if failure := served.exception():
         raise ConfigurationError(f"the HTTP server ended: {failure}")
+
+
+def _all_but(told: BaseException, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what nobody handled, except what the user is told anyway: the HTTP server has tasks that end with the same error."""
+    if context.get("exception") is not told:
+        loop.default_exception_handler(context)
 
 
 def _allow_many_files() -> None:
