@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -22,20 +23,20 @@ Value = TypeVar("Value")
 RESOURCES = ("widgets", "gadgets", "own")
 
 
-class Log:
+class Log(ABC):
     """A log that is empty at first."""
 
+    @abstractmethod
     async def open(self) -> Store:
         """A store over it."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def export(self, file: Path, cluster: str | None = None) -> Summary:
         """Write what it holds to a file."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def take(self, file: Path, cluster: str | None = None, *, replace: bool = False) -> Imported:
         """Import a file."""
-        raise NotImplementedError
 
     def use(self, work: Callable[[Store], Awaitable[Value]]) -> Value:
         """Do some work with a store, in an event loop of its own."""
