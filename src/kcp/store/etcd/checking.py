@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +15,12 @@ from kcp.store.contract import Key, StoreUnavailableError
 from kcp.store.etcd import messages
 from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError
 from kcp.store.etcd.layout import Layout
+from kcp.store.etcd.paging import pages
 from kcp.store.etcd.replica import ORIGIN, Fetched, origin_of, replica_file
 from kcp.store.etcd.store import Options
 from kcp.store.reading import Reader
 from kcp.store.tables import ORDINAL_BITS, ForeignFileError, NewerFormatError
 
-_PAGE_KEYS: Final = 1000
 _CALL_SECONDS: Final = 10.0
 _SAYS: Final = {
     "keys": "every key below the prefix is one that kcp puts there",
@@ -104,7 +104,7 @@ class _Look:
         self._revision = answer.header.revision
         for fact in await self._facts():
             self._asked.ask("facts", fact)
-        async for kvs in self._pages(self._layout.start, self._layout.end, self._revision):
+        async for kvs in pages(self._client, self._layout.start, self._layout.end, self._revision):
             self._tell("etcd")
             for kv in kvs:
                 self._take(kv)
@@ -130,16 +130,6 @@ class _Look:
             if compacted is not None and compacted <= self._revision
             else f"the compaction line is {found[layout.compacted]!r}, etcd's revision {self._revision}",
         ]
-
-    async def _pages(self, start: bytes, end: bytes, revision: int) -> AsyncGenerator[Any, None]:
-        while True:
-            answer = await self._client.repeatedly(
-                "Range", _CALL_SECONDS, key=start, range_end=end, limit=_PAGE_KEYS, revision=revision
-            )
-            yield answer.kvs
-            if not answer.more:
-                return
-            start = answer.kvs[-1].key + b"\0"
 
     def _take(self, kv: Any) -> None:
         layout = self._layout
@@ -255,7 +245,7 @@ class _Look:
     ) -> None:
         reader = Reader(connection)
         seen: set[int] = set()
-        async for kvs in self._pages(self._layout.objects, self._layout.objects_end, raw):
+        async for kvs in pages(self._client, self._layout.objects, self._layout.objects_end, raw):
             self._tell("copy")
             for kv in kvs:
                 try:

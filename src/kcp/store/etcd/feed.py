@@ -177,7 +177,7 @@ class Feed:
 
     async def _pages(self, revision: int) -> AsyncGenerator[list[Fetched], None]:
         """All objects as of a revision."""
-        async for kvs in pages(self._client, self._layout, revision):
+        async for kvs in pages(self._client, self._layout.objects, self._layout.objects_end, revision):
             yield [self._fetched(kv) for kv in kvs]
 
     def _fetched(self, kv: Any) -> Fetched:

@@ -199,7 +199,7 @@ class _Import:
         log, target = self._log, self._selection.target
         rest: list[Change] = []
         now = await log.facts()
-        async for kvs in pages(log.client, log.layout, now.revision, keys_only=True):
+        async for kvs in pages(log.client, log.layout.objects, log.layout.objects_end, now.revision, keys_only=True):
             keys = [log.layout.key_of(kv.key) for kv in kvs]
             rest += [
                 Change(key, None)

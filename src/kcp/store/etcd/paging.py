@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
 from kcp.store.etcd.client import Client
-from kcp.store.etcd.layout import Layout
 
 _PAGE_KEYS: Final = 2000
 _PAGE_BYTES: Final = 4 << 20
@@ -15,16 +14,16 @@ _CALL_SECONDS: Final = 10.0
 
 
 async def pages(
-    client: Client, layout: Layout, revision: int, *, keys_only: bool = False
+    client: Client, start: bytes, end: bytes, revision: int, *, keys_only: bool = False
 ) -> AsyncGenerator[Sequence[Any], None]:
-    """All objects as of etcd's revision, as etcd's key-values; the next page is asked for while one is used.
+    """A range's key-values as of etcd's revision; the next page is asked for while one is used.
 
     Raises CompactedRevisionError, RefusedError, StoreUnavailableError.
     """
-    start, limit = layout.objects, _PAGE_KEYS // 4
+    limit = _PAGE_KEYS // 4
 
     def ask() -> asyncio.Task[Any]:
-        asking = {"key": start, "range_end": layout.objects_end, "limit": limit, "revision": revision}
+        asking = {"key": start, "range_end": end, "limit": limit, "revision": revision}
         return asyncio.create_task(client.repeatedly("Range", _CALL_SECONDS, keys_only=keys_only, **asking))
 
     asking = ask()

@@ -108,7 +108,7 @@ class WholeLog:
         if not facts.identified_at:
             raise MovingError(f"there is no log {self.name}")
         with writing(file, Header(facts.newest, logical_cluster)) as export:
-            async for kvs in pages(self.client, self.layout, facts.revision):
+            async for kvs in pages(self.client, self.layout.objects, self.layout.objects_end, facts.revision):
                 try:
                     entries = [await self._entry(kv, facts.offset) for kv in kvs]
                 except ValueError as error:
