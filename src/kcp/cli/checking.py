@@ -10,23 +10,30 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from kcp.cli.start import start
+from kcp.cli import flags
+from kcp.cli.places import etcd_options, place_flags, place_of
 from kcp.server.configuration import Configuration, ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.store.checking import Finding, Violation
-    from kcp.store.contract import Key
 
-_PLACE: Final = [
-    param for param in start.params if param.name == "root_directory" or f"{param.name}".startswith("etcd_")
-]
-"""The flags that say where a server's log is: those of `kcp start`."""
+_checking = flags.group("Checking")
 _BROKEN: Final = 1
 _USAGE: Final = 2
 _AGAIN_SECONDS: Final = 0.2
 
 
-def _check(file: Path | None, first: int, **choices: Any) -> None:
+@click.command(cls=flags.GroupedCommand)
+@_checking(
+    "--first",
+    default=10,
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Violations of each rule that are shown; all are counted.",
+)
+@place_flags
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+def check(file: Path | None, first: int, **choices: Any) -> None:
     """Ask of a store whether everything is true of it that always is, and change nothing.
 
     Looks at the state of one moment; a server may be at work on it. Without FILE, at the log in the root directory; with
@@ -35,68 +42,31 @@ def _check(file: Path | None, first: int, **choices: Any) -> None:
     """
     from kcp.store.contract import StoreUnavailableError
 
-    configuration = Configuration(**choices)
     try:
-        configuration.check()
+        configuration = place_of(choices)
         if configuration.etcd_servers:
             if file is not None:
                 _end("FILE and --etcd-servers cannot be given together")
             findings = _of_etcd(configuration, first)
         else:
-            findings = _of_file(file or configuration.data_directory / "kcp.db", first)
+            findings = _of_file(file or configuration.log_file, first)
         broken = _tell(findings)
     except ConfigurationError as error:
         _end(str(error))
     except StoreUnavailableError as error:
-        _end(f"cannot read etcd at {', '.join(configuration.etcd_servers)}: {error}")
+        _end(f"cannot read etcd at {', '.join(choices['etcd_servers'])}: {error}")
     sys.exit(_BROKEN if broken else 0)
-
-
-check: Final = click.Command(
-    "check",
-    callback=_check,
-    help=_check.__doc__,
-    params=[
-        click.Argument(["file"], required=False, type=click.Path(path_type=Path, dir_okay=False)),
-        *_PLACE,
-        click.Option(
-            ["--first"],
-            default=10,
-            show_default=True,
-            metavar="N",
-            type=click.IntRange(min=0),
-            help="Violations of each rule that are shown; all are counted.",
-        ),
-    ],
-)
-
-
-def examine(key: Key, value: bytes) -> str | None:
-    """What is wrong with a stored value. Those of no logical cluster are the servers' own: JSON, but no objects."""
-    import orjson
-
-    from kcp.api.documents import stored_problem
-    from kcp.registry.turns import TURNS
-
-    if key.resource == TURNS:
-        return "a turn has no value" if value else None
-    if key.cluster:
-        return stored_problem(value, key.namespace, key.name)
-    try:
-        orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        return f"it is not JSON: {error}"
-    return None
 
 
 def _of_file(path: Path, first: int) -> Iterable[Finding]:
     import apsw
 
+    from kcp.registry.records import stored_problem
     from kcp.store import checking
     from kcp.store.tables import ForeignFileError, NewerFormatError
 
     try:
-        log = checking.opened(path, examine=examine)
+        log = checking.opened(path, examine=stored_problem)
     except FileNotFoundError:
         _end(f"{path} does not exist: say --root-directory of a server that has run, or the file")
     except (ForeignFileError, NewerFormatError) as error:
@@ -114,13 +84,13 @@ def _of_file(path: Path, first: int) -> Iterable[Finding]:
 def _of_etcd(configuration: Configuration, first: int) -> Iterable[Finding]:
     import asyncio
 
-    from kcp.server.storage import etcd_options
+    from kcp.registry.records import stored_problem
     from kcp.store.etcd.checking import check_log
     from kcp.store.etcd.client import EndpointError
 
     options = etcd_options(configuration)
     try:
-        return asyncio.run(check_log(options, configuration.data_directory, examine, first, _progress()))
+        return asyncio.run(check_log(options, configuration.data_directory, stored_problem, first, _progress()))
     except EndpointError as error:
         raise ConfigurationError(f"--etcd-servers: {error}") from error
 

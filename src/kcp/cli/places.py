@@ -70,23 +70,18 @@ def place_of(choices: dict[str, Any]) -> Configuration:
     return configuration
 
 
-def log_file(configuration: Configuration) -> Path:
-    """The log of a server that keeps it in a file."""
-    return configuration.data_directory / "kcp.db"
-
-
 def existing_log_file(configuration: Configuration) -> Path:
-    """The same where a server has run. Raises ConfigurationError."""
-    log = log_file(configuration)
+    """The log of a server that has run. Raises ConfigurationError."""
+    log = configuration.log_file
     if not log.exists():
         raise ConfigurationError(f"{log} does not exist: no server has run in {configuration.root_directory}")
     return log
 
 
 def new_log_file(configuration: Configuration) -> Path:
-    """The same with its directory made. Raises OSError."""
+    """Where a server's log is to be, the directory made. Raises OSError."""
     configuration.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return log_file(configuration)
+    return configuration.log_file
 
 
 def etcd_options(configuration: Configuration) -> Options:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
+
 from kcp.api import documents
 from kcp.registry.resource_types import ResourceType
+from kcp.registry.turns import TURNS
 from kcp.store.contract import Key, Record
 
 VIRTUAL_REVISION: Final = 1
@@ -46,6 +49,22 @@ def stored_value(obj: dict[str, Any], type_: ResourceType) -> tuple[bytes, str]:
         group = type_.group
         stored["apiVersion"] = f"{group}/{type_.storage_version}" if group else type_.storage_version
     return documents.encode_stored(stored), ""
+
+
+def stored_problem(key: Key, value: bytes) -> str | None:
+    """What is wrong with what lies in the log at a key; None when nothing is.
+
+    What is of no logical cluster is the servers' own: JSON, but no objects.
+    """
+    if key.resource == TURNS:
+        return "a turn has no value" if value else None
+    if key.cluster:
+        return documents.stored_problem(value, key.namespace, key.name)
+    try:
+        orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        return f"it is not JSON: {error}"
+    return None
 
 
 def _converted(obj: dict[str, Any], type_: ResourceType) -> dict[str, Any]:

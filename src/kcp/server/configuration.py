@@ -60,6 +60,11 @@ class Configuration:
         """Where everything is that the server writes."""
         return self.root_directory / "data"
 
+    @property
+    def log_file(self) -> Path:
+        """The log of a server that keeps it in a file."""
+        return self.data_directory / "kcp.db"
+
     def check(self) -> None:
         """Raise ConfigurationError for combinations that mean nothing."""
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):

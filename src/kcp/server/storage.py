@@ -61,7 +61,7 @@ def _open_sqlite(configuration: Configuration) -> Storage:
     from kcp.store.sqlite import ForeignFileError, NewerFormatError, StoreLockedError, open_store
 
     try:
-        store = open_store(configuration.data_directory / "kcp.db", durability=configuration.durability)
+        store = open_store(configuration.log_file, durability=configuration.durability)
     except StoreLockedError as error:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except (NewerFormatError, ForeignFileError, StoreUnavailableError) as error:
