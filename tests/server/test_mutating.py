@@ -8,12 +8,13 @@ import pytest
 
 from kcp.api.errors import StatusError
 from kcp.server.inflight import InFlight
+from kcp.server.deadlines import Deadlines
 from kcp.server.mutations import Mutations
 
 
 def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
     async def scenario() -> None:
-        mutations, begun, may_end, ended = Mutations(60), asyncio.Event(), asyncio.Event(), asyncio.Event()
+        mutations, begun, may_end, ended = Mutations(Deadlines(60)), asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         async def write() -> None:
             begun.set()
@@ -35,7 +36,7 @@ def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
 
 def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:
     async def scenario() -> None:
-        mutations, may_end = Mutations(0.01), asyncio.Event()
+        mutations, may_end = Mutations(Deadlines(0.01)), asyncio.Event()
 
         async def write() -> str:
             await may_end.wait()
@@ -52,7 +53,7 @@ def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:
 
 def test_the_outcome_of_a_write_is_the_request_s() -> None:
     async def scenario() -> None:
-        mutations = Mutations(60)
+        mutations = Mutations(Deadlines(60))
 
         async def good() -> int:
             return 7

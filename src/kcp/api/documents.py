@@ -137,12 +137,15 @@ def _check_depth(value: Any) -> None:
 def _keys_are_distinct(body: bytes, value: Any) -> bool:
     """Whether no key stands twice in one object; False when only a second reading can tell.
 
-    Where no colon follows white space, each key ends in ``":``, and a string holds that only after a backslash. Written anew,
-    a value has as many keys as its text had, unless one stood twice. 9 us for 1 kB; the reading with pairs takes 42.
+    Written anew, a value has as many keys as its text had, unless one stood twice: a client that writes JSON as orjson does
+    is known by that at once. Else, where no colon follows white space, each key ends in ``":``, and a string holds that only
+    after a backslash. 1 us and 9 us for 1 kB; the reading with pairs takes 42.
     """
+    written = orjson.dumps(value)
+    if body.startswith(written):
+        return True
     if b" :" in body or b"\n:" in body or b"\t:" in body or b"\r:" in body or b'\\\\":' in body:
         return False
-    written = orjson.dumps(value)
     return body.count(b'":') - body.count(b'\\":') == written.count(b'":') - written.count(b'\\":')
 
 

@@ -18,6 +18,7 @@ from kcp.auth.impersonation import impersonated
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.registry import Registry
 from kcp.server import request_log, websockets
+from kcp.server.deadlines import Deadlines
 from kcp.server.document_routes import DocumentRoutes
 from kcp.server.exchanges import ClientGoneError, Exchange, Message, Receive, Scope, Send, TruncatedAnswerError
 from kcp.server.health import Check, Health
@@ -60,10 +61,10 @@ class Application:
         self._tokens = tokens
         self._anonymous = anonymous
         self._log_requests = log_requests
-        self._request_timeout = request_timeout
+        self.deadlines = Deadlines(request_timeout)
         self.in_flight = InFlight(max_reading, max_mutating)
         self.metrics = Metrics(self.in_flight)
-        self.mutations = Mutations(request_timeout)
+        self.mutations = Mutations(self.deadlines)
         self.watches = Watches(registry, self.metrics, min_request_timeout)
         self.resources = Resources(registry, self.watches, self.mutations)
         self.health = Health({"ping": lambda: None}, ready_checks or {})
@@ -73,7 +74,7 @@ class Application:
         """Serve an ASGI connection."""
         kind = scope["type"]
         if kind == "http":
-            await self._http(Exchange(scope, receive, send, self._request_timeout))
+            await self._http(Exchange(scope, receive, send, self.deadlines))
         elif kind == "websocket":
             await websockets.serve(self, scope, receive, send)
         elif kind == "lifespan":

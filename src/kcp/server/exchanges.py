@@ -22,6 +22,7 @@ from kcp.api import documents, errors, protobuf
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.resource_types import ResourceType
 from kcp.server import negotiation
+from kcp.server.deadlines import Deadlines
 from kcp.server.request_info import RequestInfo
 
 Message = MutableMapping[str, Any]
@@ -70,7 +71,7 @@ class Exchange:
     """A request with what is known of it, and its answer."""
 
     __slots__ = (
-        "_body_timeout",
+        "_deadlines",
         "_receive",
         "_send",
         "audit_id",
@@ -88,10 +89,10 @@ class Exchange:
         "warnings",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, body_timeout: float = 60.0) -> None:
-        """``body_timeout`` is how many seconds the client may take to send the whole body."""
+    def __init__(self, scope: Scope, receive: Receive, send: Send, deadlines: Deadlines) -> None:
+        """``deadlines`` say how long the client may take to send the whole body."""
         self.scope = scope
-        self._body_timeout = body_timeout
+        self._deadlines = deadlines
         self._receive = receive
         self._send = send
         self.started = time.perf_counter()
@@ -145,10 +146,10 @@ class Exchange:
         if length is not None and length.isdigit() and int(length) > limit:
             raise _too_large(limit)
         try:
-            async with asyncio.timeout(self._body_timeout):
+            with self._deadlines.start():
                 return await self._whole_body(limit)
         except TimeoutError:
-            message = f"the request's body did not arrive within {self._body_timeout:g} seconds"
+            message = f"the request's body did not arrive within {self._deadlines.seconds:g} seconds"
             raise errors.StatusError(504, "Timeout", message, details={}, headers=_CLOSE) from None
 
     async def _whole_body(self, limit: int) -> bytes:

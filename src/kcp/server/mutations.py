@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from kcp.api import errors
+from kcp.server.deadlines import Deadlines
 
 T = TypeVar("T")
 
@@ -18,26 +19,31 @@ T = TypeVar("T")
 class Mutations:
     """The writes that are under way."""
 
-    def __init__(self, timeout: float) -> None:
-        """``timeout`` is how long a request waits for its write; the write goes on."""
-        self._timeout = timeout
-        self._running: set[asyncio.Task[Any]] = set()
+    def __init__(self, deadlines: Deadlines) -> None:
+        """``deadlines`` say how long a request waits for its write; the write goes on."""
+        self._deadlines = deadlines
+        self._running: dict[asyncio.Task[Any], asyncio.Future[None]] = {}
 
     async def run(self, write: Coroutine[Any, Any, T]) -> T:
         """The outcome of a write. Raises what it raises, or StatusError 504 when it takes too long."""
-        task = asyncio.create_task(write)
-        self._running.add(task)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(write)
+        ended = self._running[task] = loop.create_future()
         task.add_done_callback(self._finished)
-        done, _ = await asyncio.wait((task,), timeout=self._timeout)
-        if not done:
+        try:
+            with self._deadlines.start():
+                await ended
+        except TimeoutError:
             message = "Timeout: request did not complete within the allotted timeout"
-            raise errors.StatusError(504, "Timeout", message, details={})
+            raise errors.StatusError(504, "Timeout", message, details={}) from None
         return task.result()
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()
+        ended = self._running.pop(task)
+        if not ended.done():
+            ended.set_result(None)
+        elif not task.cancelled():
+            task.exception()  # nobody is left who would ask for it
 
     async def drained(self, timeout: float) -> bool:
         """Wait until nothing is under way; whether that is so."""

@@ -33,7 +33,7 @@ _ENDED: Final = 1000
 async def serve(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve a WebSocket connection."""
     scope = {**scope, "method": "GET"}
-    exchange = Exchange(scope, _until_closed(receive), send)
+    exchange = Exchange(scope, _until_closed(receive), send, application.deadlines)
     try:
         await _serve(application, exchange, send)
     except errors.StatusError as error:
