@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from kcp.api.errors import StatusError
-from kcp.server.inflight import InFlight
 from kcp.server.deadlines import Deadlines
+from kcp.server.inflight import InFlight
 from kcp.server.mutations import Mutations
 
 

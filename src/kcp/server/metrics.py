@@ -61,7 +61,7 @@ _STORE_DISTRIBUTIONS: Final = (
     (
         "kcp_store_commit_duration_seconds",
         "commit_seconds",
-        "Seconds that a commit to the disk took, with its sync; over etcd, one to the local copy, which is not synced.",
+        "Seconds that a batch took to be written and synced; over etcd, to the local copy, which is not synced.",
     ),
 )
 CUSTOM: Final = "customresources"

@@ -62,6 +62,21 @@ FORMAT: Final = len(MIGRATIONS)
 """The file's format, in ``user_version``. A newer one is refused, an older one is migrated."""
 APPLICATION_ID: Final = 0x6B637031
 
+_FOLLOW_LOG: Final = """
+CREATE TEMP TRIGGER kept AFTER INSERT ON main.log WHEN NOT new.deletes BEGIN
+  INSERT INTO current(resource, cluster, namespace, name, position)
+    VALUES (new.resource, new.cluster, new.namespace, new.name, new.position)
+    ON CONFLICT DO UPDATE SET position = excluded.position;
+END;
+CREATE TEMP TRIGGER departed AFTER INSERT ON main.log WHEN new.deletes BEGIN
+  DELETE FROM current
+    WHERE resource = new.resource AND cluster = new.cluster AND namespace = new.namespace AND name = new.name;
+  INSERT INTO departed(resource, cluster, namespace, name, position)
+    VALUES (new.resource, new.cluster, new.namespace, new.name, new.position);
+END;
+"""
+"""What a change does beyond the log, so that a whole batch is one statement. Of the connection: no part of the file."""
+
 PUT_FACT: Final = "INSERT INTO facts(name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 REVISION: Final = "revision"
 """The fact that keeps the newest revision when its rows are compacted away."""
@@ -139,7 +154,7 @@ def read_format(connection: apsw.Connection, path: Path) -> int:
 
 
 def prepare(connection: apsw.Connection, path: Path, *, relaxed: bool) -> None:
-    """Make or migrate the tables, and settle what an unclean end left open.
+    """Make or migrate the tables, settle what an unclean end left open, and have ``current`` and ``departed`` follow the log.
 
     Raises NewerFormatError, ForeignFileError, apsw.Error.
     """
@@ -157,6 +172,7 @@ def prepare(connection: apsw.Connection, path: Path, *, relaxed: bool) -> None:
             execute(f"PRAGMA application_id = {APPLICATION_ID}")
             execute(f"PRAGMA user_version = {FORMAT}")
     _skip_lost_revisions(connection, relaxed=relaxed)
+    execute(_FOLLOW_LOG)
     if relaxed:
         execute("PRAGMA synchronous = NORMAL")
 
