@@ -1,0 +1,98 @@
+"""Waits of requests, which share one timer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from kcp.server.deadlines import Deadlines
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """An event loop that counts its timers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timers = 0
+
+    def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        self.timers += 1
+        return super().call_at(*args, **kwargs)
+
+
+def test_each_wait_that_is_overdue_ends_and_the_others_go_on() -> None:
+    async def scenario() -> None:
+        deadlines, ends = Deadlines(0.05), asyncio.Event()
+
+        async def wait(begun: asyncio.Event) -> str:
+            with deadlines.start():
+                begun.set()
+                await ends.wait()
+            return "in time"
+
+        early, begun = asyncio.Event(), asyncio.Event()
+        overdue = [asyncio.create_task(wait(early)) for _ in range(3)]
+        await asyncio.wait(overdue)
+        assert [type(task.exception()) for task in overdue] == [TimeoutError] * 3
+        late = asyncio.create_task(wait(begun))
+        await begun.wait()
+        ends.set()
+        assert await late == "in time"
+
+    asyncio.run(scenario())
+
+
+def test_what_goes_on_after_a_wait_in_time_is_not_ended() -> None:
+    async def scenario() -> None:
+        deadlines = Deadlines(0.01)
+        with deadlines.start():
+            await asyncio.sleep(0)
+        with pytest.raises(TimeoutError), deadlines.start():
+            await asyncio.Event().wait()  # the timer of the first has come by then
+        with pytest.raises(TimeoutError), deadlines.start():
+            await asyncio.Event().wait()
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_wait_is_cancelled() -> None:
+    async def scenario() -> None:
+        deadlines = Deadlines(0.01)
+
+        async def wait() -> None:
+            with deadlines.start():
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+
+
+def test_an_error_of_the_body_passes_through() -> None:
+    async def scenario() -> None:
+        with pytest.raises(ValueError, match="mine"), Deadlines(1).start():
+            raise ValueError("mine")
+
+    asyncio.run(scenario())
+
+
+def test_a_thousand_waits_take_one_timer() -> None:
+    loop = CountingLoop()
+
+    async def scenario() -> None:
+        deadlines = Deadlines(60)
+        for _ in range(1000):
+            with deadlines.start():
+                await asyncio.sleep(0)
+
+    try:
+        loop.run_until_complete(scenario())
+        assert loop.timers == 1
+    finally:
+        loop.close()
