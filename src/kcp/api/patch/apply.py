@@ -149,7 +149,7 @@ def _applied(request: _Request, force: bool) -> dict[str, Any]:
     made = Changes({}, {}) if merged is base else changes(base, merged, type_, request.reset_fields)
     if made.taken and not force and (conflicts := _conflicts(others, made.taken)):
         raise _ConflictsError(conflicts)
-    kept = disowned(others, made, type_) if made else others
+    kept = disowned(others, made.all(), type_) if made else others
     if owned:
         kept.append(_own_entry(request, previous, owned, changed=merged is not base and merged != base))
     in_order(kept)

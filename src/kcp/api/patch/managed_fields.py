@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from kcp.api.patch import field_sets
-from kcp.api.patch.comparing import Changes, Paths, changes, reconciled
+from kcp.api.patch.comparing import Paths, changes, reconciled
 from kcp.api.patch.field_sets import FieldSet
 from kcp.api.patch.merge_types import MergeType
 
@@ -53,14 +53,19 @@ def update_managed_fields(
     entries = [entry for entry in entries if _kept(entry, served_versions)]
     if not made:
         return entries
-    entries = disowned(entries, made, merge_type)
-    if made.taken:
-        mine = (manager or UNKNOWN_MANAGER, operation, api_version, subresource)
-        previous = next((entry for entry in entries if identity(entry) == mine), None)
-        owned = made.taken
-        if previous is not None:
-            owned = field_sets.union(previous["fieldsV1"], owned)
-            entries.remove(previous)
+    mine = (manager or UNKNOWN_MANAGER, operation, api_version, subresource)
+    previous = next((entry for entry in entries if identity(entry) == mine), None)
+    if previous is not None:
+        entries.remove(previous)
+    entries = disowned(entries, made.all(), merge_type) if entries else []
+    owned = made.taken
+    if previous is not None:
+        if not owned:
+            entries += disowned([previous], made.removed, merge_type)
+        else:
+            left = field_sets.difference(reconciled(previous["fieldsV1"], merge_type), made.removed)
+            owned = field_sets.union(left, owned)
+    if owned:
         entries.append(new_entry(mine, now, owned))
     return in_order(_capped(entries))
 
@@ -69,9 +74,8 @@ def _kept(entry: Entry, served_versions: Collection[str] | None) -> bool:
     return bool(entry["fieldsV1"]) and (served_versions is None or entry["apiVersion"] in served_versions)
 
 
-def disowned(entries: Iterable[Entry], made: Changes, merge_type: MergeType) -> list[Entry]:
+def disowned(entries: Iterable[Entry], changed: FieldSet, merge_type: MergeType) -> list[Entry]:
     """The entries without the fields that were changed; those that own nothing any more are gone."""
-    changed = made.all()
     kept = []
     for entry in entries:
         fields = entry["fieldsV1"]
