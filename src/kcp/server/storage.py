@@ -73,7 +73,7 @@ def etcd_options(configuration: Configuration) -> Options:
     """Where the log is in etcd, as it is configured. Raises ConfigurationError."""
     if importlib.util.find_spec("grpc") is None:
         raise ConfigurationError("--etcd-servers needs gRPC: pip install 'kcp-apiserver[etcd]'")
-    from kcp.store.etcd.client import Connection
+    from kcp.store.etcd.access import Connection
     from kcp.store.etcd.store import Options
 
     connection = Connection(
@@ -90,7 +90,7 @@ def etcd_options(configuration: Configuration) -> Options:
 async def _open_etcd(configuration: Configuration) -> Storage:
     options = etcd_options(configuration)
     from kcp.store.contract import StoreUnavailableError
-    from kcp.store.etcd.client import EndpointError
+    from kcp.store.etcd.access import EndpointError
     from kcp.store.etcd.store import open_store
     from kcp.store.file_lock import StoreLockedError
 
@@ -99,7 +99,7 @@ async def _open_etcd(configuration: Configuration) -> Storage:
     except StoreLockedError as error:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except EndpointError as error:
-        raise ConfigurationError(f"--etcd-servers: {error}") from error
+        raise ConfigurationError(str(error)) from error
     except StoreUnavailableError as error:
         raise ConfigurationError(f"cannot use etcd at {', '.join(configuration.etcd_servers)}: {error}") from error
     checks = {"etcd": store.problem, "disk": store.disk_problem}

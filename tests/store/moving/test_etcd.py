@@ -26,7 +26,7 @@ IMPORT = """
 import asyncio, sys
 from pathlib import Path
 from kcp.store.etcd import moving
-from kcp.store.etcd.client import Connection
+from kcp.store.etcd.access import Connection
 from kcp.store.etcd.store import Options
 from kcp.store.moving import select
 options, file, work = Options(Connection((sys.argv[1],)), sys.argv[2]), Path(sys.argv[3]), getattr(moving, sys.argv[4])

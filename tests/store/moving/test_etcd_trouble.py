@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kcp.store.contract import Key, Store, StoreUnavailableError
-from kcp.store.etcd.client import Client, CompactedRevisionError, Connection
+from kcp.store.etcd.access import Connection
+from kcp.store.etcd.client import Client, CompactedRevisionError
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.store import Options
 from kcp.store.exports import Reading

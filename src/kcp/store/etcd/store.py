@@ -32,7 +32,8 @@ from kcp.store.contract import (
 )
 from kcp.store.etcd import layout as places
 from kcp.store.etcd import messages
-from kcp.store.etcd.client import Client, CompactedRevisionError, Connection, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.access import Connection
+from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.facts import Facts, LogReplacedError, new_identity, read_facts
 from kcp.store.etcd.feed import Feed
 from kcp.store.etcd.layout import Layout
@@ -109,20 +110,12 @@ async def open_store(options: Options, folder: Path) -> EtcdStore:
 
 async def _identity(client: Client, layout: Layout) -> Facts:
     """The facts of the log below the prefix, which is begun where none is. Raises StoreUnavailableError, RefusedError."""
-    transaction = messages.make(
-        "TxnRequest",
+    await client.repeatedly(  # harmless to repeat: it only acts where nothing is
+        "Txn",
+        _OPEN_SECONDS,
         compare=[messages.unchanged(layout.identity, 0), messages.unchanged(layout.restoring, 0)],
         success=[messages.put(layout.identity, new_identity())],
     )
-    deadline = time.monotonic() + _OPEN_SECONDS
-    while True:  # harmless to repeat: it only acts where nothing is
-        try:
-            await client.once("Txn", transaction, _ATTEMPT_SECONDS)
-            break
-        except UnknownOutcomeError as error:
-            if time.monotonic() > deadline:
-                raise StoreUnavailableError(f"etcd does not answer: {error}") from error
-            await asyncio.sleep(0.2)
     facts = await read_facts(client, layout, _OPEN_SECONDS)
     if not facts.identified_at:
         raise StoreUnavailableError(
