@@ -35,6 +35,7 @@ TESTED = {
     "openssl req": "tests/documentation/test_operations.py",
     "etcd --name": "tests/documentation/test_operations.py",
     "export ETCDCTL_API": "tests/documentation/test_operations.py",
+    "revision=$(etcdctl": "tests/faults/test_etcd_full.py",
     "kcp snapshot save --root-directory": "tests/documentation/test_operations.py",
     "kcp snapshot restore --root-directory": "tests/documentation/test_operations.py",
     "kcp snapshot save --etcd-servers": "tests/operations/test_moving.py",

@@ -17,6 +17,7 @@ from kcp.server.configuration import Configuration, ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.store.contract import Store
+    from kcp.store.etcd.members import Labelled
     from kcp.store.etcd.store import EtcdStore, Options
     from kcp.store.figures import Distribution
 
@@ -37,6 +38,8 @@ class Storage:
     shared: EtcdStore | None
     distributions: dict[str, Distribution]
     """Figures of batches, by name."""
+    labelled: Callable[[], Labelled] = dict
+    """Figures with labels: none, or those of etcd's members."""
 
     async def lead(self, task: str, start: Action, stop: Action, stack: contextlib.AsyncExitStack) -> None:
         """Have a task done by one server: now and until the stack unwinds where this is the only one."""
@@ -103,7 +106,7 @@ async def _open_etcd(configuration: Configuration) -> Storage:
     except StoreUnavailableError as error:
         raise ConfigurationError(f"cannot use etcd at {', '.join(configuration.etcd_servers)}: {error}") from error
     checks = {"etcd": store.problem, "disk": store.disk_problem}
-    return Storage(store, store.statistics, checks, store, store.distributions())
+    return Storage(store, store.statistics, checks, store, store.distributions(), store.labelled)
 
 
 def _password(configuration: Configuration) -> str:

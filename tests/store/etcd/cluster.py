@@ -159,6 +159,16 @@ class EtcdCluster:
         revision = min(each["header"]["revision"] for each in answers())
         return len({each["hash"] for each in answers("--rev", str(revision))}) == 1
 
+    def control(self, *words: str) -> str:
+        """Run etcdctl, which must end well; says what it said."""
+        program = binary("etcdctl")
+        assert program is not None
+        environment = {**os.environ, "ETCDCTL_API": "3"}
+        command = [program, "--endpoints", ",".join(self.urls), *words]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     @property
     def urls(self) -> tuple[str, ...]:
         """Where clients connect."""

@@ -20,6 +20,8 @@ _GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0
 """With what HTTP/2 begins: the preface and empty settings. TLS tells of a client certificate that is refused only then."""
 _OTHER_NAME: Final = (62, 64)
 """OpenSSL's codes for a certificate of another host name, or of another address."""
+NO_SPACE: Final = "database space exceeded"
+"""What etcd says when its quota is used up."""
 _HINTS: Final = (
     ("invalid user ID or password", "it has no such user with the password in --etcd-password-file"),
     (
@@ -31,8 +33,12 @@ _HINTS: Final = (
         "permission denied",
         "the user of --etcd-username or --etcd-certfile needs a role that may read and write below --etcd-prefix",
     ),
+    (
+        NO_SPACE,
+        "alarm NOSPACE, a member has reached its --quota-backend-bytes: compact and defragment it, disarm the alarm",
+    ),
 )
-"""What etcd says of users, and what to do."""
+"""What etcd says, and what to do."""
 
 
 class EndpointError(ValueError):

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd import messages
-from kcp.store.etcd.access import Connection, endpoint_of, explained, material, refusal
+from kcp.store.etcd.access import NO_SPACE, Connection, endpoint_of, explained, material, refusal
 
 _OPTIONS: Final = (
     # etcd ends connections that ping more often than every 5 s, or that ping while nothing is under way
@@ -48,6 +48,10 @@ class RefusedError(Exception):
         self.code = code
 
 
+class NoSpaceError(RefusedError):
+    """etcd.s quota is used up. A write that was the first beyond it has been carried out all the same; it has ended by now."""
+
+
 class CompactedRevisionError(Exception):
     """etcd has forgotten the revision asked for; ``oldest`` is what it knows, 0 when it did not say."""
 
@@ -73,6 +77,8 @@ class Client:
         self._channels = []
         endpoints = [endpoint_of(url) for url in connection.endpoints]
         random.shuffle(endpoints)
+        self.endpoints = tuple(endpoint.url for endpoint in endpoints)
+        """In the order in which they are tried."""
         for endpoint in endpoints:
             if endpoint.secure:
                 credentials = credentials or grpc.ssl_channel_credentials(*material(connection))
@@ -89,10 +95,13 @@ class Client:
         if failed == self._current:
             self._current = (failed + 1) % len(self._calls)
 
-    async def once(self, method: str, request: Any, timeout: float) -> Any:
-        """One attempt at a call. Raises UnknownOutcomeError, RefusedError, CompactedRevisionError."""
+    async def once(self, method: str, request: Any, timeout: float, *, endpoint: int | None = None) -> Any:
+        """One attempt at a call, to the endpoint in use or a certain one.
+
+        Raises UnknownOutcomeError, RefusedError, CompactedRevisionError.
+        """
         for attempt in range(2):
-            current = self._current
+            current = self._current if endpoint is None else endpoint
             try:
                 metadata = await self._metadata(timeout)
                 answer = await self._calls[current][method](request, timeout=timeout, metadata=metadata)
@@ -200,7 +209,8 @@ class Client:
         if code in (codes.UNAVAILABLE, codes.DEADLINE_EXCEEDED, codes.CANCELLED, codes.UNKNOWN, codes.INTERNAL):
             self.move_on(endpoint)
             raise UnknownOutcomeError(details or code.name) from error
-        raise RefusedError(code.name, explained(details)) from error
+        refused = NoSpaceError if NO_SPACE in details else RefusedError
+        raise refused(code.name, explained(details)) from error
 
     def _forget_token(self, reason: str) -> None:
         if "auth" in reason or "permission" in reason:
