@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, Member, binary, free_ports
 
 from kcp.testing import Server
 from tests.clients import Address, Connection, config_map
 from tests.documentation.test_readme import PAGES, README, ROOT, blocks
-from tests.store.etcd.cluster import MISSING, Member, binary, free_ports
 
 PAGE = ROOT / "docs" / "operations.md"
 MAPS = "/api/v1/namespaces/default/configmaps"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 
 from tests.clients import Address, Connection, config_map
 from tests.distributed.conftest import StartServers
@@ -15,7 +16,6 @@ from tests.documentation.test_operations import block, shell
 from tests.faults.conftest import ROUNDS
 from tests.faults.load import Load
 from tests.faults.table import Record
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 QUOTA = 24 << 20
 FILLING = "/clusters/filling/api/v1/namespaces/default/configmaps"

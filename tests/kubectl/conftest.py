@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench import etcd
 from kcp.testing import Server
-from tests.store.etcd import cluster as etcd
 
 CURRENT = Path(sys.executable).with_name("kubectl")
 

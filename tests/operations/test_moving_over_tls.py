@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, binary
 from click.testing import CliRunner, Result
 
 from kcp.cli.main import main
@@ -15,7 +16,6 @@ from kcp.store.tables import RESTORED_SKIP
 from kcp.testing import Server
 from tests.clients import config_map
 from tests.operations.test_moving import MAPS, ask, is_gone, make_objects, newest, objects, stored
-from tests.store.etcd.cluster import MISSING, binary
 from tests.store.etcd.secured import SecuredEtcd
 
 PASSWORD = "open sesame"

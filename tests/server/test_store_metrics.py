@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.running_server import RunningServer
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 MAPS = "/clusters/some-tenant/api/v1/namespaces/default/configmaps"
 OF_ETCD = {"kcp_store_replica_lag_seconds", "kcp_store_replica_lag_revisions", "kcp_store_replica_rebuilds_total"}

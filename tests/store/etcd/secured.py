@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from bench.etcd import EtcdCluster, binary
+
 from kcp.auth import certificates
 from kcp.auth.certificates import KeyPair
-from tests.store.etcd.cluster import EtcdCluster, binary
 
 PREFIX = "/kcp/"
 """Below which the user ``kcp`` may read and write."""

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd.store import EtcdStore, open_store
 from tests.store.conformance.backends import delete, key, put
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 QUOTA = 16 << 20
 FILLING = b"x" * 50_000

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from bench.etcd import EtcdCluster
 
 from kcp.store.contract import CompactedError, Key, Range, Store, StoreUnavailableError
 from kcp.store.etcd.client import Client
@@ -19,7 +20,6 @@ from kcp.store.etcd.layout import Layout
 from kcp.store.exports import Entry, Header, Reading, writing
 from kcp.store.moving import MovingError
 from tests.store.conformance.backends import WIDGETS, delete, key, kind, put
-from tests.store.etcd.cluster import EtcdCluster
 from tests.store.moving.logs import EtcdLog, SQLiteLog
 
 IMPORT = """

@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 
 from kcp.store.contract import Key, Store, StoreUnavailableError
 from kcp.store.etcd.access import Connection
@@ -16,7 +17,6 @@ from kcp.store.etcd.store import Options
 from kcp.store.exports import Reading
 from kcp.store.moving import MovingError
 from tests.store.conformance.backends import put
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 from tests.store.moving.logs import EtcdLog
 from tests.store.moving.test_etcd import write
 
