@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
-from tests.store.etcd.cluster import EtcdCluster
 
 from bench import fanout, objects
 from bench.__main__ import WIDGETS, Figures, fill, prepare, print_figures
 from bench.client import Peer
+from bench.etcd import EtcdCluster
 from bench.load import Step, fresh_name, wrk
 from bench.processes import Server, kcp_server
 

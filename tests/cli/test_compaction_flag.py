@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 
 from tests.cli.kcp_process import Started, run, started
 from tests.cli.test_store_check import send
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 OLDEST = re.compile(r"the oldest is (\d+)")

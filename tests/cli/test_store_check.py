@@ -13,9 +13,9 @@ from pathlib import Path
 
 import apsw
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 
 from tests.cli.kcp_process import Started, run, started
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 
 def send(server: Started, method: str, path: str, body: object = None) -> None:

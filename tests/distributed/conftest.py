@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 
 from kcp.testing import Server
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 StartServers = Callable[[int], list[Server]]
 

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, Member, binary, free_ports
 
 from kcp.testing import Server
 from tests.clients import Address, Connection, config_map
 from tests.documentation.test_readme import PAGES, README, ROOT, blocks
-from tests.store.etcd.cluster import MISSING, Member, binary, free_ports
 
 PAGE = ROOT / "docs" / "operations.md"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -35,6 +35,7 @@ TESTED = {
     "openssl req": "tests/documentation/test_operations.py",
     "etcd --name": "tests/documentation/test_operations.py",
     "export ETCDCTL_API": "tests/documentation/test_operations.py",
+    "revision=$(etcdctl": "tests/faults/test_etcd_full.py",
     "kcp snapshot save --root-directory": "tests/documentation/test_operations.py",
     "kcp snapshot restore --root-directory": "tests/documentation/test_operations.py",
     "kcp snapshot save --etcd-servers": "tests/operations/test_moving.py",
@@ -80,7 +81,7 @@ def shell(script: str, folder: Path) -> str:
 
 def started(text: str, root: Path) -> Server:
     """The server of a `kcp start`, in a directory of its own and on a free port."""
-    words = words_of(text)
+    words = words_of(text.replace("kcp.example.com", "localhost"))
     assert words[:2] == ["kcp", "start"]
     place = words.index("--root-directory")
     root.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import signal
 import time
 
 import pytest
+from bench.etcd import EtcdCluster
 
 from kcp.testing import Server
 from tests.clients import Address
@@ -15,7 +16,6 @@ from tests.distributed.conftest import StartServers
 from tests.faults.conftest import ROUNDS
 from tests.faults.load import Load
 from tests.faults.table import Record
-from tests.store.etcd.cluster import EtcdCluster
 
 BOUNDS = {"read": 12.0, "write": 17.0}
 """Seconds within which requests are answered while etcd is away: eight and twelve, and something for the machine."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 
 from tests.clients import Address
 from tests.distributed.test_leading import leads
@@ -21,7 +22,6 @@ from tests.faults.load import Load
 from tests.faults.network import Host
 from tests.faults.table import Record
 from tests.faults.test_etcd import BOUNDS
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 NOTICED = 12.0
 """Seconds within which a server leaves a member of which nothing comes any more."""

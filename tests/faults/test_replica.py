@@ -6,13 +6,14 @@ import asyncio
 import time
 from pathlib import Path
 
+from bench.etcd import EtcdCluster
+
 from tests.clients import Address
 from tests.faults.conftest import ROUNDS
 from tests.faults.disk import Disk, HarmedServer
 from tests.faults.load import Load
 from tests.faults.table import Record
 from tests.faults.test_etcd import BOUNDS
-from tests.store.etcd.cluster import EtcdCluster
 
 
 async def fill_for_a_while(load: Load, disk: Disk) -> float:

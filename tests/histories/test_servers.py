@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bench.etcd import EtcdCluster
 
 from kcp.registry.resource_types import ResourceType
 from kcp.registry.source import Source
@@ -22,7 +23,6 @@ from tests.distributed.conftest import StartServers, etcd, start_servers
 from tests.histories import Fault, History, Recorder, check
 from tests.histories.model import BOOKMARK, EXPIRED, Outcome, Selection
 from tests.histories.recorder import Follower
-from tests.store.etcd.cluster import EtcdCluster
 
 __all__ = ["etcd", "start_servers"]  # fixtures
 

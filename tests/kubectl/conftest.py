@@ -1,9 +1,10 @@
-"""kubectl, unmodified, against a real `kcp start`: a current one and an old one on SQLite, the current one on etcd, each in
-the default and in another logical cluster.
+"""kubectl, unmodified, against a real `kcp start`: a current one and an old one, on SQLite and on etcd, each in the default
+and in another logical cluster.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -17,8 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench import etcd
 from kcp.testing import Server
-from tests.store.etcd import cluster as etcd
 
 CURRENT = Path(sys.executable).with_name("kubectl")
 
@@ -83,28 +84,47 @@ class Kubectl:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Where the log is and which kubectl asks; what an old kubectl asks does not depend on where the log is."""
-    if "binary" in metafunc.fixturenames:
-        settings = [("sqlite", "current"), ("sqlite", "old"), ("etcd", "current")]
-        metafunc.parametrize(("server", "binary"), settings, indirect=True)
-    elif "server" in metafunc.fixturenames:
+    """Where the log is and which kubectl asks."""
+    if "server" in metafunc.fixturenames or "binary" in metafunc.fixturenames:
         metafunc.parametrize("server", ["sqlite", "etcd"], indirect=True)
+    if "binary" in metafunc.fixturenames:
+        metafunc.parametrize("binary", ["current", "old"], indirect=True)
+
+
+class Servers:
+    """`kcp start` as a process of its own for each kind of log, started when it is first asked for."""
+
+    def __init__(self, factory: pytest.TempPathFactory, stack: contextlib.ExitStack) -> None:
+        self._factory = factory
+        self._stack = stack
+        self._running: dict[str, Server] = {}
+
+    def on(self, log: str) -> Server:
+        """The one on SQLite, or on an etcd of three members."""
+        if log not in self._running:
+            arguments = self._etcd() if log == "etcd" else []
+            server = Server(root_directory=self._factory.mktemp("kcp"), in_process=False, arguments=arguments)
+            self._running[log] = self._stack.enter_context(server)
+        return self._running[log]
+
+    def _etcd(self) -> list[str]:
+        if etcd.binary() is None:
+            pytest.skip(etcd.MISSING)
+        members = self._stack.enter_context(etcd.EtcdCluster(self._factory.mktemp("etcd"), 3))
+        return ["--etcd-servers", ",".join(members.urls)]
 
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`kcp start` as a process of its own, on SQLite or on an etcd of three members."""
-    root = tmp_path_factory.mktemp("kcp")
-    if request.param == "sqlite":
-        with Server(root_directory=root, in_process=False) as running:
-            yield running
-        return
-    if etcd.binary() is None:
-        pytest.skip(etcd.MISSING)
-    with etcd.EtcdCluster(tmp_path_factory.mktemp("etcd"), 3) as members:
-        arguments = ["--etcd-servers", ",".join(members.urls)]
-        with Server(root_directory=root, in_process=False, arguments=arguments) as running:
-            yield running
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """One for all tests, so that both run on whatever the order of the tests: pytest ends what has another parameter."""
+    with contextlib.ExitStack() as stack:
+        yield Servers(tmp_path_factory, stack)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
+    """A running server."""
+    return servers.on(request.param)
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 from click.testing import CliRunner, Result
 
 from kcp.cli.main import main
 from kcp.testing import Server
 from kcp.testing.server import ServerError
 from tests.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 MAPS = "api/v1/namespaces/default/configmaps"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.running_server import RunningServer
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 MAPS = "/clusters/some-tenant/api/v1/namespaces/default/configmaps"
 OF_ETCD = {"kcp_store_replica_lag_seconds", "kcp_store_replica_lag_revisions", "kcp_store_replica_rebuilds_total"}
@@ -18,14 +18,14 @@ Samples = dict[tuple[str, str], float]
 
 
 def samples(server: RunningServer) -> Samples:
-    """The store's samples by name and bucket; none has another label."""
+    """The store's samples by name and their one label's value: of a bucket, or of what is asked of etcd."""
     found = {}
     text = server.get("/metrics", token=server.token).body.decode()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name.startswith(("kcp_store_", "apiserver_storage_")):
-                assert set(sample.labels) <= {"le"}
-                found[sample.name, sample.labels.get("le", "")] = sample.value
+                assert set(sample.labels) in (set(), {"le"}, {"endpoint"}, {"alarm"})
+                found[sample.name, "".join(sample.labels.values())] = sample.value
     return found
 
 
@@ -69,6 +69,7 @@ def test_the_figures_of_a_log_in_a_file(tmp_path: Path) -> None:
         after = until(server, lambda found: found["kcp_store_revision", ""] >= newest)
         check_batches(before, after, 30)
         assert not {name for name, _ in after} & OF_ETCD
+        assert not any(name.startswith("kcp_store_etcd_") for name, _ in after)
         assert after["kcp_store_failed_batches_total", ""] == 0
         until(server, lambda found: found["kcp_store_oldest_revision", ""] >= newest)
         assert after["apiserver_storage_size_bytes", ""] > (tmp_path / "data" / "kcp.db").stat().st_size / 2
@@ -87,6 +88,10 @@ def test_the_figures_of_a_log_in_etcd(tmp_path: Path) -> None:
             after = until(server, lambda found: found["kcp_store_revision", ""] >= newest)
             check_batches(before, after, 10)
             assert {name for name, _ in after} >= OF_ETCD
+            asked = until(server, lambda found: ("kcp_store_etcd_alarm", "NOSPACE") in found)
+            assert asked["kcp_store_etcd_alarm", "NOSPACE"] == asked["kcp_store_etcd_alarm", "CORRUPT"] == 0
+            for url in cluster.urls:
+                assert 0 < asked["kcp_store_etcd_in_use_bytes", url] <= asked["kcp_store_etcd_size_bytes", url]
             until(
                 server,
                 lambda found: (

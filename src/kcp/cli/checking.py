@@ -85,14 +85,14 @@ def _of_etcd(configuration: Configuration, first: int) -> Iterable[Finding]:
     import asyncio
 
     from kcp.registry.records import stored_problem
+    from kcp.store.etcd.access import EndpointError
     from kcp.store.etcd.checking import check_log
-    from kcp.store.etcd.client import EndpointError
 
     options = etcd_options(configuration)
     try:
         return asyncio.run(check_log(options, configuration.data_directory, stored_problem, first, _progress()))
     except EndpointError as error:
-        raise ConfigurationError(f"--etcd-servers: {error}") from error
+        raise ConfigurationError(str(error)) from error
 
 
 def _progress() -> Any:

@@ -101,7 +101,7 @@ def end(message: str) -> NoReturn:
 def refusals() -> Iterator[None]:
     """End with one line for each refusal that has to do with logs and their files."""
     from kcp.store.contract import StoreUnavailableError
-    from kcp.store.etcd.client import EndpointError
+    from kcp.store.etcd.access import EndpointError
     from kcp.store.exports import DamagedExportError
     from kcp.store.file_lock import StoreLockedError
     from kcp.store.moving import KeyExistsError, MovingError
@@ -109,15 +109,14 @@ def refusals() -> Iterator[None]:
 
     try:
         yield
-    except EndpointError as error:
-        end(f"--etcd-servers: {error}")
     except StoreLockedError as error:
         end(f"{error}; stop the server first")
     except KeyExistsError as error:
         end(f"{error}; nothing was written. With --replace, what the target holds is replaced")
-    except (ConfigurationError, MovingError, DamagedExportError, ForeignFileError, NewerFormatError) as error:
-        end(str(error))
-    except StoreUnavailableError as error:
+    except (
+        *(ConfigurationError, EndpointError, StoreUnavailableError, MovingError),
+        *(DamagedExportError, ForeignFileError, NewerFormatError),
+    ) as error:
         end(str(error))
     except OSError as error:
         end(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))

@@ -19,11 +19,11 @@ from prometheus_client.registry import Collector
 from kcp.server.request_info import RequestInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from kcp.registry.resource_types import ResourceType
     from kcp.server.inflight import InFlight
-    from kcp.store.figures import Distribution
+    from kcp.server.storage import Storage
 
 _DURATIONS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _WATCH_SIZES: Final = (1024, 4096, 16384, 65536, 262144, 1048576)
@@ -56,6 +56,28 @@ _STORE_FIGURES: Final = (
     (CounterMetricFamily, "kcp_store_etcd_reconnections", "reconnections", "Times that etcd was followed anew."),
 )
 """The figures of a store that are one number; those of etcd are absent where there is none."""
+_STORE_LABELLED: Final = (
+    (
+        "kcp_store_etcd_size_bytes",
+        "etcd_size",
+        "endpoint",
+        "Bytes that the database of an etcd member takes on its disk; the quota is of these.",
+    ),
+    (
+        "kcp_store_etcd_in_use_bytes",
+        "etcd_in_use",
+        "endpoint",
+        "Bytes of the database of an etcd member that are in use; the rest is given back by defragmenting it.",
+    ),
+    (
+        "kcp_store_etcd_quota_bytes",
+        "etcd_quota",
+        "endpoint",
+        "The quota of an etcd member, which members of 3.6 and newer tell.",
+    ),
+    ("kcp_store_etcd_alarm", "etcd_alarm", "alarm", "1 while an alarm of etcd is raised."),
+)
+"""Gauges with one label, for what is there of it."""
 _STORE_DISTRIBUTIONS: Final = (
     ("kcp_store_batch_writes", "batch_writes", "Writes that were committed together."),
     (
@@ -90,17 +112,22 @@ class _RequestChildren(NamedTuple):
 class _StoreCollector(Collector):
     """The figures that a store keeps itself."""
 
-    def __init__(self, statistics: Callable[[], dict[str, float]], distributions: dict[str, Distribution]) -> None:
-        self._statistics = statistics
-        self._distributions = distributions
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
 
     def collect(self) -> Iterator[Metric]:
-        figures = self._statistics()
+        figures, labelled = self._storage.statistics(), self._storage.labelled()
         for family, name, field, help_text in _STORE_FIGURES:
             if field in figures:
                 yield family(name, help_text, value=figures[field])
+        for name, field, label, help_text in _STORE_LABELLED:
+            if labelled.get(field):
+                gauge = GaugeMetricFamily(name, help_text, labels=(label,))
+                for values, value in labelled[field].items():
+                    gauge.add_metric(values, value)
+                yield gauge
         for name, field, help_text in _STORE_DISTRIBUTIONS:
-            buckets, total = self._distributions[field].cumulative()
+            buckets, total = self._storage.distributions[field].cumulative()
             shown = [("+Inf" if math.isinf(bound) else str(float(bound)), float(count)) for bound, count in buckets]
             yield HistogramMetricFamily(name, help_text, buckets=shown, sum_value=total)
 
@@ -152,9 +179,9 @@ class Metrics:
         self._text = b""
         self._made = 0.0
 
-    def follow_store(self, statistics: Callable[[], dict[str, float]], distributions: dict[str, Distribution]) -> None:
+    def follow_store(self, storage: Storage) -> None:
         """Show a store's figures, read when they are asked for."""
-        self.registry.register(_StoreCollector(statistics, distributions))
+        self.registry.register(_StoreCollector(storage))
 
     def observe(self, info: RequestInfo | None, type_: ResourceType | None, code: int, seconds: float) -> None:
         """Count an answered request. 1.4 us."""

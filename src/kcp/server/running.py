@@ -142,7 +142,7 @@ class ServerProcess:
                 "shutdown": lambda: "process is shutting down" if self.stopping else None,
             },
         )
-        application.metrics.follow_store(storage.statistics, storage.distributions)
+        application.metrics.follow_store(storage)
         return application
 
     def _listen(self, listener: socket.socket, application: Application, identity: Identity) -> Listening:

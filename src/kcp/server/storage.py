@@ -17,6 +17,7 @@ from kcp.server.configuration import Configuration, ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.store.contract import Store
+    from kcp.store.etcd.members import Labelled
     from kcp.store.etcd.store import EtcdStore, Options
     from kcp.store.figures import Distribution
 
@@ -37,6 +38,8 @@ class Storage:
     shared: EtcdStore | None
     distributions: dict[str, Distribution]
     """Figures of batches, by name."""
+    labelled: Callable[[], Labelled] = dict
+    """Figures with labels: none, or those of etcd's members."""
 
     async def lead(self, task: str, start: Action, stop: Action, stack: contextlib.AsyncExitStack) -> None:
         """Have a task done by one server: now and until the stack unwinds where this is the only one."""
@@ -73,7 +76,7 @@ def etcd_options(configuration: Configuration) -> Options:
     """Where the log is in etcd, as it is configured. Raises ConfigurationError."""
     if importlib.util.find_spec("grpc") is None:
         raise ConfigurationError("--etcd-servers needs gRPC: pip install 'kcp-apiserver[etcd]'")
-    from kcp.store.etcd.client import Connection
+    from kcp.store.etcd.access import Connection
     from kcp.store.etcd.store import Options
 
     connection = Connection(
@@ -90,7 +93,7 @@ def etcd_options(configuration: Configuration) -> Options:
 async def _open_etcd(configuration: Configuration) -> Storage:
     options = etcd_options(configuration)
     from kcp.store.contract import StoreUnavailableError
-    from kcp.store.etcd.client import EndpointError
+    from kcp.store.etcd.access import EndpointError
     from kcp.store.etcd.store import open_store
     from kcp.store.file_lock import StoreLockedError
 
@@ -99,11 +102,11 @@ async def _open_etcd(configuration: Configuration) -> Storage:
     except StoreLockedError as error:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except EndpointError as error:
-        raise ConfigurationError(f"--etcd-servers: {error}") from error
+        raise ConfigurationError(str(error)) from error
     except StoreUnavailableError as error:
         raise ConfigurationError(f"cannot use etcd at {', '.join(configuration.etcd_servers)}: {error}") from error
     checks = {"etcd": store.problem, "disk": store.disk_problem}
-    return Storage(store, store.statistics, checks, store, store.distributions())
+    return Storage(store, store.statistics, checks, store, store.distributions(), store.labelled)
 
 
 def _password(configuration: Configuration) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from bench.etcd import EtcdCluster
+
 from kcp.store.contract import Store
 from kcp.store.etcd.store import Options, open_store
-from tests.store.etcd.cluster import EtcdCluster
 
 Value = TypeVar("Value")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 
 from tests.store.etcd.backends import EtcdBackend
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 
 @pytest.fixture(scope="session", params=[1, 3], ids=["one-member", "three-members"])

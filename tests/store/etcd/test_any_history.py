@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from bench.etcd import EtcdCluster
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -28,7 +29,6 @@ from kcp.store.contract import (
 from tests.store.conformance import test_any_history as embedded
 from tests.store.conformance.test_any_history import CHANGES, KEYS, RANGES, Fact, State, holds
 from tests.store.etcd.backends import EtcdBackend
-from tests.store.etcd.cluster import EtcdCluster
 
 SERVERS = st.integers(0, 1)
 

@@ -179,7 +179,7 @@ def test_a_prefix_without_a_log_is_told(backend: EtcdBackend) -> None:
 
 def test_no_etcd_is_told_as_such(backend: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     from kcp.store.etcd import checking
-    from kcp.store.etcd.client import Connection
+    from kcp.store.etcd.access import Connection
     from kcp.store.etcd.store import Options
 
     monkeypatch.setattr(checking, "_CALL_SECONDS", 0.5)

@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary, free_ports
 
-from kcp.auth import certificates
-from kcp.auth.certificates import KeyPair
 from kcp.store.contract import Store, StoreUnavailableError
-from kcp.store.etcd.client import Connection, EndpointError
+from kcp.store.etcd.access import Connection, EndpointError
 from kcp.store.etcd.store import Options, open_store
 from tests.store.conformance.backends import key, put
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary, free_ports
-
-
-def write(folder: Path, name: str, pair: KeyPair) -> tuple[Path, Path]:
-    """Put a certificate and its key into files."""
-    paths = folder / f"{name}.crt", folder / f"{name}.key"
-    for path, content in zip(paths, (pair.certificate, pair.key), strict=True):
-        path.write_bytes(content)
-    return paths
+from tests.store.etcd.secured import SecuredEtcd
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> KeyPair:
-    """Who signs everything here."""
-    made = certificates.new_authority("etcd-ca")
-    write(tmp_path, "ca", made)
-    return made
-
-
-@pytest.fixture
-def secured(tmp_path: Path, authority: KeyPair) -> Iterator[EtcdCluster]:
+def etcd(tmp_path: Path) -> Iterator[SecuredEtcd]:
     """A cluster that asks for client certificates."""
     if binary() is None:
         pytest.skip(MISSING)
-    serving = write(
-        tmp_path, "serving", certificates.new_serving_identity(authority, "etcd", ["127.0.0.1", "localhost"])
-    )
-    extra = ["--cert-file", str(serving[0]), "--key-file", str(serving[1])]
-    extra += ["--client-cert-auth", "--trusted-ca-file", str(tmp_path / "ca.crt")]
-    with EtcdCluster(tmp_path, 1, extra, scheme="https") as running:
+    with SecuredEtcd(tmp_path) as running:
         yield running
 
 
@@ -53,50 +31,93 @@ async def use(connection: Connection, folder: Path) -> None:
     store: Store = await open_store(Options(connection), folder)
     try:
         await put(store, "a", b"1")
-        assert store.get(key("a")) is not None
+        revision = await put(store, "a", b"2")
+        await store.compact(revision)  # whether or not etcd lets its user compact it
+        assert (store.oldest, store.get(key("a")) is not None) == (revision, True)
     finally:
         await store.close()
 
 
-def test_client_certificates_are_used(secured: EtcdCluster, authority: KeyPair, tmp_path: Path) -> None:
-    paths = write(tmp_path, "client", certificates.new_client_identity(authority, "kcp", ()))
-    asyncio.run(use(Connection(secured.urls, tmp_path / "ca.crt", *paths), tmp_path))
+def test_client_certificates_are_used(etcd: SecuredEtcd, tmp_path: Path) -> None:
+    asyncio.run(use(Connection(etcd.urls, etcd.authority_file, *etcd.identity("kcp")), tmp_path))
 
 
-def test_a_server_certificate_that_is_not_trusted_is_refused(
-    secured: EtcdCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def refusals(etcd: SecuredEtcd, tmp_path: Path) -> Iterator[tuple[Connection, str]]:
+    """Connections that cannot be, and what is to be said of them."""
+    authority, identity = etcd.authority_file, etcd.identity("kcp")
+    stranger = SecuredEtcd.another_authority(tmp_path)
+    foreign = etcd.identity("foreign", stranger)
+    unlike = etcd.urls[0].replace("127.0.0.1", "127.0.0.2")
+    text = tmp_path / "text"
+    text.write_text("text")
+    yield Connection(etcd.urls, stranger.file, *identity), r"^--etcd-cafile: by .*another\.crt, .* is not to be trusted"
+    yield Connection(etcd.urls, None, *identity), r"^--etcd-cafile: by the system's authorities, "
+    yield Connection(etcd.urls, authority), "^--etcd-certfile: .* asks for a client certificate, and none is given"
+    yield Connection(etcd.urls, authority, *foreign), r"^--etcd-certfile: .* does not accept .*foreign\.crt: "
+    yield Connection(etcd.urls, authority, identity[0], foreign[1]), "^--etcd-keyfile: .* is not the key of"
+    yield Connection(etcd.urls, authority, text, identity[1]), "^--etcd-certfile: .*/text holds no certificate"
+    yield Connection(etcd.urls, authority, identity[0], text), "^--etcd-keyfile, --etcd-certfile: .*/text holds no key"
+    yield Connection(etcd.urls, text, *identity), "^--etcd-cafile: .*/text holds no certificates"
+    yield Connection(etcd.urls, tmp_path / "none.crt", *identity), r"^--etcd-cafile: cannot read .*/none\.crt: No such"
+    yield Connection((etcd.urls[0].replace("https", "http"),)), "^--etcd-servers: .* speaks TLS; is it https://"
+    yield Connection((unlike,), authority, *identity), r"^--etcd-servers: the certificate of .* is not for 127\.0\.0\.2"
+
+
+def test_a_connection_that_cannot_be_is_refused_at_once_and_the_flag_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("kcp.store.etcd.store._OPEN_SECONDS", 2.0)
-    other = certificates.new_authority("another")
-    write(tmp_path, "other", other)
-    paths = write(tmp_path, "client", certificates.new_client_identity(other, "kcp", ()))
-    with pytest.raises(StoreUnavailableError):
-        asyncio.run(use(Connection(secured.urls, tmp_path / "other.crt", *paths), tmp_path))
+    if binary() is None:
+        pytest.skip(MISSING)
+    with SecuredEtcd(tmp_path, listen="0.0.0.0") as etcd:
+        for connection, message in refusals(etcd, tmp_path):
+            began = time.monotonic()
+            with pytest.raises((StoreUnavailableError, EndpointError), match=message):
+                asyncio.run(use(connection, tmp_path))
+            assert time.monotonic() - began < 5
+    assert capfd.readouterr().err == "", "gRPC speaks for itself"
 
 
-def etcdctl(cluster: EtcdCluster, *words: str) -> None:
-    """Run etcd's own client."""
-    program = binary("etcdctl")
-    assert program is not None
-    subprocess.run([program, "--endpoints", cluster.urls[0], *words], check=True, capture_output=True)
+def test_an_endpoint_without_tls_is_named(tmp_path: Path) -> None:
+    if binary() is None:
+        pytest.skip(MISSING)
+    with EtcdCluster(tmp_path, 1) as cluster:
+        connection = Connection((cluster.urls[0].replace("http", "https"),))
+        with pytest.raises(StoreUnavailableError, match=r"^--etcd-servers: .* speaks no TLS; is it http://"):
+            asyncio.run(use(connection, tmp_path))
+
+
+def test_one_endpoint_that_lets_in_is_enough(etcd: SecuredEtcd, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    with EtcdCluster(tmp_path / "plain", 1) as other:
+        endpoints = (other.urls[0].replace("http", "https"), *etcd.urls)
+        asyncio.run(use(Connection(endpoints, etcd.authority_file, *etcd.identity("kcp")), tmp_path))
 
 
 def test_a_user_with_rights_below_the_prefix_is_enough(tmp_path: Path) -> None:
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster:
-        etcdctl(cluster, "user", "add", "root:secret")
-        etcdctl(cluster, "user", "grant-role", "root", "root")
-        etcdctl(cluster, "role", "add", "kcp")
-        etcdctl(cluster, "role", "grant-permission", "kcp", "--prefix=true", "readwrite", "/kcp/")
-        etcdctl(cluster, "user", "add", "kcp:word")
-        etcdctl(cluster, "user", "grant-role", "kcp", "kcp")
-        etcdctl(cluster, "auth", "enable")
+        cluster.control("user", "add", "root:secret")
+        cluster.control("user", "grant-role", "root", "root")
+        cluster.control("role", "add", "kcp")
+        cluster.control("role", "grant-permission", "kcp", "--prefix=true", "readwrite", "/kcp/")
+        cluster.control("user", "add", "kcp:word")
+        cluster.control("user", "grant-role", "kcp", "kcp")
+        cluster.control("auth", "enable")
         asyncio.run(use(Connection(cluster.urls, username="kcp", password="word"), tmp_path))
-        with pytest.raises(StoreUnavailableError, match="authentication failed"):
+        with pytest.raises(StoreUnavailableError, match=r"authentication failed, invalid user.*--etcd-password-file"):
             asyncio.run(use(Connection(cluster.urls, username="kcp", password="wrong"), tmp_path))
-        with pytest.raises(StoreUnavailableError, match=r"permission|user name is empty"):
+        with pytest.raises(
+            StoreUnavailableError, match=r"user name is empty \(it asks for a user: give --etcd-username"
+        ):
             asyncio.run(use(Connection(cluster.urls), tmp_path))
+
+
+def test_a_user_is_not_named_to_an_etcd_that_knows_none(tmp_path: Path) -> None:
+    if binary() is None:
+        pytest.skip(MISSING)
+    with EtcdCluster(tmp_path, 1) as cluster, pytest.raises(StoreUnavailableError, match="leave out --etcd-username"):
+        asyncio.run(use(Connection(cluster.urls, username="kcp", password="word"), tmp_path))
 
 
 def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> None:

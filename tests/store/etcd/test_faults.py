@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 
 from kcp.store.contract import (
     ABSENT,
@@ -27,7 +28,6 @@ from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.store import EtcdStore, open_store
 from tests.store.conformance.backends import WIDGETS, delete, key, put, received, shown
 from tests.store.etcd.backends import EtcdBackend, with_store
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
 
 
 @pytest.fixture

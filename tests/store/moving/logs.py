@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from bench.etcd import EtcdCluster
+
 from kcp.store import moving as files
 from kcp.store.contract import Range, Record, Store
 from kcp.store.etcd import moving as etcd
@@ -17,7 +19,6 @@ from kcp.store.etcd.store import open_store as open_etcd
 from kcp.store.exports import Summary
 from kcp.store.moving import Imported, select
 from kcp.store.sqlite import open_store as open_sqlite
-from tests.store.etcd.cluster import EtcdCluster
 
 Value = TypeVar("Value")
 RESOURCES = ("widgets", "gadgets", "own")

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from bench.etcd import EtcdCluster
 
 from kcp.store.contract import CompactedError, Key, Range, Store, StoreUnavailableError
 from kcp.store.etcd.client import Client
@@ -19,14 +20,13 @@ from kcp.store.etcd.layout import Layout
 from kcp.store.exports import Entry, Header, Reading, writing
 from kcp.store.moving import MovingError
 from tests.store.conformance.backends import WIDGETS, delete, key, kind, put
-from tests.store.etcd.cluster import EtcdCluster
 from tests.store.moving.logs import EtcdLog, SQLiteLog
 
 IMPORT = """
 import asyncio, sys
 from pathlib import Path
 from kcp.store.etcd import moving
-from kcp.store.etcd.client import Connection
+from kcp.store.etcd.access import Connection
 from kcp.store.etcd.store import Options
 from kcp.store.moving import select
 options, file, work = Options(Connection((sys.argv[1],)), sys.argv[2]), Path(sys.argv[3]), getattr(moving, sys.argv[4])

@@ -7,16 +7,16 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
 
 from kcp.store.contract import Key, Store, StoreUnavailableError
-from kcp.store.etcd.client import Client, CompactedRevisionError, Connection
+from kcp.store.etcd.access import Connection
+from kcp.store.etcd.client import Client, CompactedRevisionError
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.store import Options
 from kcp.store.exports import Reading
 from kcp.store.moving import MovingError
 from tests.store.conformance.backends import put
-from tests.store.etcd.cluster import MISSING, EtcdCluster, binary
-from tests.store.etcd.test_connecting import etcdctl
 from tests.store.moving.logs import EtcdLog
 from tests.store.moving.test_etcd import write
 
@@ -94,13 +94,13 @@ def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Pa
     write(file, 250)
     with EtcdCluster(tmp_path) as cluster:
         log = EtcdLog(tmp_path, cluster)
-        etcdctl(cluster, "user", "add", "root:secret")
-        etcdctl(cluster, "user", "grant-role", "root", "root")
-        etcdctl(cluster, "role", "add", "kcp")
-        etcdctl(cluster, "role", "grant-permission", "kcp", "--prefix=true", "readwrite", f"{log.options.prefix}/")
-        etcdctl(cluster, "user", "add", "kcp:word")
-        etcdctl(cluster, "user", "grant-role", "kcp", "kcp")
-        etcdctl(cluster, "auth", "enable")
+        cluster.control("user", "add", "root:secret")
+        cluster.control("user", "grant-role", "root", "root")
+        cluster.control("role", "add", "kcp")
+        cluster.control("role", "grant-permission", "kcp", "--prefix=true", "readwrite", f"{log.options.prefix}/")
+        cluster.control("user", "add", "kcp:word")
+        cluster.control("user", "grant-role", "kcp", "kcp")
+        cluster.control("auth", "enable")
         with pytest.raises(StoreUnavailableError, match="etcd refuses"):
             asyncio.run(log.take(file))
         log.options = Options(Connection(cluster.urls, username="kcp", password="word"), log.options.prefix)

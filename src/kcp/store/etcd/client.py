@@ -7,17 +7,15 @@ its name says that repeating is harmless: whoever sends a transaction must find 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import random
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd import messages
+from kcp.store.etcd.access import NO_SPACE, Connection, endpoint_of, explained, material, refusal
 
 _OPTIONS: Final = (
     # etcd ends connections that ping more often than every 5 s, or that ping while nothing is under way
@@ -35,12 +33,7 @@ _OPTIONS: Final = (
 )
 _ATTEMPT_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 0.1
-_DEFAULT_PORT: Final = 2379
 _HAS_LEADER: Final = ("hasleader", "true")
-
-
-class EndpointError(ValueError):
-    """An endpoint is not one, or the TLS material cannot be read; the message says which."""
 
 
 class UnknownOutcomeError(Exception):
@@ -55,6 +48,10 @@ class RefusedError(Exception):
         self.code = code
 
 
+class NoSpaceError(RefusedError):
+    """etcd.s quota is used up. A write that was the first beyond it has been carried out all the same; it has ended by now."""
+
+
 class CompactedRevisionError(Exception):
     """etcd has forgotten the revision asked for; ``oldest`` is what it knows, 0 when it did not say."""
 
@@ -63,22 +60,12 @@ class CompactedRevisionError(Exception):
         self.oldest = oldest
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How to reach an etcd cluster. ``https`` endpoints use TLS; the certificate and key are the client's."""
-
-    endpoints: tuple[str, ...]
-    authority_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    username: str = ""
-    password: str = ""
-
-
 class Client:
     """Calls to one etcd cluster, on one event loop. Raises EndpointError."""
 
     def __init__(self, connection: Connection) -> None:
+        # what it prints about connections is told by our own errors
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         import grpc
 
         self._grpc = grpc
@@ -88,31 +75,38 @@ class Client:
         credentials = None
         self._calls: list[dict[str, Any]] = []
         self._channels = []
-        endpoints = list(connection.endpoints)
+        endpoints = [endpoint_of(url) for url in connection.endpoints]
         random.shuffle(endpoints)
+        self.endpoints = tuple(endpoint.url for endpoint in endpoints)
+        """In the order in which they are tried."""
         for endpoint in endpoints:
-            secure, target = _target(endpoint)
-            if secure:
-                credentials = credentials or _credentials(grpc, connection)
-                channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
+            if endpoint.secure:
+                credentials = credentials or grpc.ssl_channel_credentials(*material(connection))
+                channel = grpc.aio.secure_channel(endpoint.target, credentials, options=_OPTIONS)
             else:
-                channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+                channel = grpc.aio.insecure_channel(endpoint.target, options=_OPTIONS)
             self._channels.append(channel)
             self._calls.append(_calls(channel))
         self._current = 0
+        self._let_in = False
 
     def move_on(self, failed: int) -> None:
         """Use the next endpoint, unless another call has moved on already."""
         if failed == self._current:
             self._current = (failed + 1) % len(self._calls)
 
-    async def once(self, method: str, request: Any, timeout: float) -> Any:
-        """One attempt at a call. Raises UnknownOutcomeError, RefusedError, CompactedRevisionError."""
+    async def once(self, method: str, request: Any, timeout: float, *, endpoint: int | None = None) -> Any:
+        """One attempt at a call, to the endpoint in use or a certain one.
+
+        Raises UnknownOutcomeError, RefusedError, CompactedRevisionError.
+        """
         for attempt in range(2):
-            current = self._current
+            current = self._current if endpoint is None else endpoint
             try:
                 metadata = await self._metadata(timeout)
-                return await self._calls[current][method](request, timeout=timeout, metadata=metadata)
+                answer = await self._calls[current][method](request, timeout=timeout, metadata=metadata)
+                self._let_in = True
+                return answer
             except self._grpc.aio.AioRpcError as error:
                 if error.code() is self._grpc.StatusCode.UNAUTHENTICATED and self._connection.username and not attempt:
                     self._token = ""
@@ -129,6 +123,8 @@ class Client:
             try:
                 return await self.once(method, request, min(max(left, 0.05), _ATTEMPT_SECONDS))
             except UnknownOutcomeError as error:
+                if not self._let_in and (why := await refusal(self._connection)):
+                    raise StoreUnavailableError(why) from error
                 if deadline - time.monotonic() < _PAUSE_SECONDS:
                     raise StoreUnavailableError(f"etcd does not answer: {error}") from error
                 await asyncio.sleep(_PAUSE_SECONDS)
@@ -213,7 +209,8 @@ class Client:
         if code in (codes.UNAVAILABLE, codes.DEADLINE_EXCEEDED, codes.CANCELLED, codes.UNKNOWN, codes.INTERNAL):
             self.move_on(endpoint)
             raise UnknownOutcomeError(details or code.name) from error
-        raise RefusedError(code.name, details) from error
+        refused = NoSpaceError if NO_SPACE in details else RefusedError
+        raise refused(code.name, explained(details)) from error
 
     def _forget_token(self, reason: str) -> None:
         if "auth" in reason or "permission" in reason:
@@ -244,29 +241,3 @@ def _calls(channel: Any) -> dict[str, Any]:
             response_deserializer=classes[response].FromString,
         )
     return found
-
-
-def _target(endpoint: str) -> tuple[bool, str]:
-    """Whether TLS is used, and the host and port of an endpoint. Raises EndpointError."""
-    parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
-    try:
-        port = parts.port or _DEFAULT_PORT
-    except ValueError as error:
-        raise EndpointError(f"{endpoint} has no valid port") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-        raise EndpointError(f"{endpoint} is not an etcd endpoint such as https://host:2379")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return parts.scheme == "https", f"{host}:{port}"
-
-
-def _credentials(grpc: Any, connection: Connection) -> Any:
-    contents: list[bytes | None] = []
-    for path in (connection.authority_file, connection.key_file, connection.certificate_file):
-        try:
-            contents.append(path.read_bytes() if path is not None else None)
-        except OSError as error:
-            raise EndpointError(f"cannot read {path}: {error.strerror}") from error
-    if contents[0] is None:
-        with contextlib.suppress(OSError):
-            contents[0] = Path("/etc/ssl/certs/ca-certificates.crt").read_bytes()
-    return grpc.ssl_channel_credentials(*contents)

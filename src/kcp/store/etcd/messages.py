@@ -60,7 +60,8 @@ _TABLE: Final[dict[str, str]] = {
     "LeaseTimeToLiveResponse": "header 1 ResponseHeader, ID 2 int64, TTL 3 int64, grantedTTL 4 int64, keys 5 repeated bytes",
     "StatusRequest": "",
     "StatusResponse": (
-        "header 1 ResponseHeader, version 2 string, dbSize 3 int64, leader 4 uint64, raftIndex 5 uint64, raftTerm 6 uint64"
+        "header 1 ResponseHeader, version 2 string, dbSize 3 int64, leader 4 uint64, raftIndex 5 uint64, raftTerm 6 uint64, "
+        "errors 8 repeated string, dbSizeInUse 9 int64, dbSizeQuota 12 int64"
     ),
     "AuthenticateRequest": "name 1 string, password 2 string",
     "AuthenticateResponse": "header 1 ResponseHeader, token 2 string",

@@ -148,14 +148,13 @@ class _Import:
         servers = await log.servers()
         if not before.identified_at or (not servers and before.newest <= seen + RESTORED_SKIP):
             operations += _new_log(layout, before, seen)
-        elif before.newest <= seen:
+        elif before.newest < seen:
             raise MovingError(
                 f"the log {log.name} is at revision {before.newest}, and clients of the exported one have seen {seen}: stop the "
                 f"servers that use it ({servers}), so that the import can raise its revisions"
             )
-        if before.revision > before.compacted:
-            # whoever comes with an older revision, of this log or the other, lists again
-            operations.append(messages.put(layout.compacted, str(before.revision).encode()))
+        # whoever comes with a revision from before this transaction, of this log or the other, lists again
+        operations.append(messages.put(layout.compacted, str(before.revision + 1).encode()))
         return await log.change_facts(before, operations, lambda facts: facts.importing[0] == mark)
 
     async def write(self, facts: Facts) -> None:

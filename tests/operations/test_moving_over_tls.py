@@ -1,0 +1,181 @@
+"""Every command that has to do with a log, over an etcd behind TLS whose users show certificates or say passwords."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from bench.etcd import MISSING, binary
+from click.testing import CliRunner, Result
+
+from kcp.cli.main import main
+from kcp.store.tables import RESTORED_SKIP
+from kcp.testing import Server
+from tests.clients import config_map
+from tests.operations.test_moving import MAPS, ask, is_gone, make_objects, newest, objects, stored
+from tests.store.etcd.secured import SecuredEtcd
+
+PASSWORD = "open sesame"
+
+
+@dataclass
+class Place:
+    """An etcd, and the flags with which its user ``kcp`` gets in."""
+
+    etcd: SecuredEtcd
+    flags: list[str]
+
+
+@pytest.fixture(params=["certificate", "password"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """A running etcd whose users show certificates, or say passwords."""
+    if binary() is None or binary("etcdctl") is None:
+        pytest.skip(MISSING)
+    folder = tmp_path / "etcd"
+    folder.mkdir()
+    by_certificate = request.param == "certificate"
+    with SecuredEtcd(folder, client_certificates=by_certificate) as etcd:
+        etcd.require_users(None if by_certificate else PASSWORD)
+        flags = ["--etcd-servers", etcd.urls[0], "--etcd-cafile", str(etcd.authority_file)]
+        if by_certificate:
+            certificate, key = etcd.identity("kcp")
+            flags += ["--etcd-certfile", str(certificate), "--etcd-keyfile", str(key)]
+        else:
+            (folder / "password").write_text(PASSWORD + "\n")
+            flags += ["--etcd-username", "kcp", "--etcd-password-file", str(folder / "password")]
+        yield Place(etcd, flags)
+
+
+def kcp(*words: str | Path) -> Result:
+    """Run a command."""
+    return CliRunner().invoke(main, list(map(str, words)))
+
+
+def done(*words: str | Path) -> str:
+    """What a command says that ends well."""
+    result = kcp(*words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_log_goes_into_etcd_and_back(tmp_path: Path, place: Place) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    everything, again, one = (tmp_path / name for name in ("everything.jsonl.gz", "again.jsonl.gz", "one.jsonl"))
+    for folder in (first, second):
+        folder.mkdir()
+    with Server(root_directory=first) as server:
+        make_objects(server)
+        make_objects(server, "team-a")
+        before = {cluster: objects(server, cluster) for cluster in ("root", "team-a")}
+        done("store", "export", "--root-directory", first, everything)
+    assert "imported" in done("store", "import", *place.flags, everything)
+    with Server(root_directory=first, arguments=place.flags) as server:
+        assert {cluster: objects(server, cluster) for cluster in before} == before
+        assert "0 violations" in done("store", "check", "--root-directory", first, *place.flags)
+        done("store", "export", *place.flags, again)
+        done("store", "export", *place.flags, "--logical-cluster", "team-a", one)
+        exported_at = newest(server)
+        done(
+            "store", "import", *place.flags, "--logical-cluster", "team-b", one
+        )  # nothing was written since the export
+        assert is_gone(server, MAPS, exported_at)
+        assert stored(objects(server, "team-b")) == stored(before["team-a"])
+        seen = newest(server)
+    done("store", "import", "--root-directory", second, again)
+    done("store", "import", "--root-directory", second, "--logical-cluster", "team-c", one)
+    assert "0 violations" in done("store", "check", "--root-directory", second)
+    with Server(root_directory=second) as server:
+        assert {cluster: objects(server, cluster) for cluster in before} == before
+        assert stored(objects(server, "team-c")) == stored(before["team-a"])
+        assert newest(server) > seen
+        assert ask(server, "GET", f"clusters/team-b/{MAPS}/m0").status == 404, "it was exported before that"
+
+
+def test_a_snapshot_is_saved_and_put_back(tmp_path: Path, place: Place) -> None:
+    copy = tmp_path / "copy.jsonl.gz"
+    (tmp_path / "root").mkdir()
+    with Server(root_directory=tmp_path / "root", arguments=place.flags) as server:
+        make_objects(server)
+        before = objects(server)
+        said = done("snapshot", "save", *place.flags, copy)
+        assert done("snapshot", "info", copy) == said
+        (saved_at,) = re.findall(r"^revision: (\d+)$", said, re.MULTILINE)
+        assert "stop them first" in kcp("snapshot", "restore", "--replace", *place.flags, copy).output
+        assert ask(server, "POST", MAPS, config_map("lost")).status == 201
+        seen = newest(server)
+    refused = kcp("snapshot", "restore", *place.flags, copy)
+    assert (refused.exit_code, "there is a log below /kcp/ in etcd already" in refused.output) == (1, True)
+    assert "start the servers" in done("snapshot", "restore", "--replace", *place.flags, copy)
+    with Server(root_directory=tmp_path / "root", arguments=place.flags) as server:
+        assert objects(server) == before
+        assert newest(server) > int(saved_at) + RESTORED_SKIP
+        assert is_gone(server, MAPS, seen)
+        assert "0 violations" in done("store", "check", "--root-directory", tmp_path / "root", *place.flags)
+
+
+COMMANDS = {
+    ("snapshot", "save"): 1,
+    ("snapshot", "restore"): 1,
+    ("store", "export"): 1,
+    ("store", "import"): 1,
+    ("store", "check"): 2,
+}
+"""The commands that ask etcd, and how they end when it does not let them in."""
+
+
+def replaced(flags: list[str], flag: str, value: str | Path | None) -> list[str]:
+    """Flags with another value of one of them, or without it."""
+    where = flags.index(flag)
+    return [*flags[:where], *(() if value is None else (flag, str(value))), *flags[where + 2 :]]
+
+
+def refusals(place: Place, folder: Path) -> Iterator[tuple[list[str], str]]:
+    """Flags with which nobody gets in, and what is to be said."""
+    etcd, flags = place.etcd, place.flags
+    stranger = SecuredEtcd.another_authority(folder)
+    yield replaced(flags, "--etcd-cafile", stranger.file), "--etcd-cafile: by "
+    if "--etcd-username" in flags:
+        (folder / "wrong").write_text("wrong")
+        without = replaced(replaced(flags, "--etcd-username", None), "--etcd-password-file", None)
+        yield replaced(flags, "--etcd-password-file", folder / "wrong"), "the password in --etcd-password-file"
+        yield replaced(flags, "--etcd-password-file", folder / "none"), "--etcd-password-file: cannot read "
+        yield replaced(flags, "--etcd-username", "nobody"), "the password in --etcd-password-file"
+        yield without, "give --etcd-username and --etcd-password-file"
+        yield (
+            replaced(flags, "--etcd-username", None),
+            "--etcd-username and --etcd-password-file must be given together",
+        )
+        return
+    certificate, key = etcd.identity("foreign", stranger)
+    without = replaced(replaced(flags, "--etcd-certfile", None), "--etcd-keyfile", None)
+    yield without, "--etcd-certfile: https://127.0.0.1:"
+    yield (
+        replaced(replaced(flags, "--etcd-certfile", certificate), "--etcd-keyfile", key),
+        "--etcd-certfile: https://127.0.",
+    )
+    yield replaced(flags, "--etcd-keyfile", key), "--etcd-keyfile: "
+    yield replaced(flags, "--etcd-keyfile", None), "--etcd-certfile and --etcd-keyfile must be given together"
+    certificate, key = etcd.identity("nobody")
+    nobody = replaced(replaced(flags, "--etcd-certfile", certificate), "--etcd-keyfile", key)
+    yield nobody, "the user of --etcd-username or --etcd-certfile needs a role"
+    yield [*flags, "--etcd-prefix", "/elsewhere"], "that may read and write below --etcd-prefix"
+
+
+def test_who_is_not_let_in_is_told_in_one_line_which_flag_is_wrong(tmp_path: Path, place: Place) -> None:
+    with Server(root_directory=tmp_path) as server:
+        make_objects(server)
+        done("store", "export", "--root-directory", tmp_path, tmp_path / "file.jsonl")
+    for flags, message in refusals(place, tmp_path):
+        for command, code in COMMANDS.items():
+            file = [] if command == ("store", "check") else [tmp_path / "file.jsonl"]
+            if command in (("snapshot", "save"), ("store", "export")):
+                file = [tmp_path / "new.jsonl"]
+            result = kcp(*command, *flags, *file)
+            assert result.exit_code == code, (command, result.output)
+            assert message in result.output, (command, result.output)
+            assert result.output.startswith("kcp: ")
+            assert result.output.count("\n") == 1
+            assert not (tmp_path / "new.jsonl").exists()

@@ -1,0 +1,99 @@
+"""etcd whose quota is used up: what is refused, what is not, and that nothing is said to be refused that has happened."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bench.etcd import MISSING, EtcdCluster, binary
+
+from kcp.store.contract import StoreUnavailableError
+from kcp.store.etcd.store import EtcdStore, open_store
+from tests.store.conformance.backends import delete, key, put
+
+QUOTA = 16 << 20
+FILLING = b"x" * 50_000
+NAMES = [f"n{number}" for number in range(40)]
+
+
+async def until(what: str, holds: Callable[[], bool]) -> None:
+    """Wait for something that is to happen within seconds."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.02)
+
+
+def in_use(store: EtcdStore) -> float:
+    """The bytes that the members' databases use, the most of all."""
+    return max(store.labelled().get("etcd_in_use", {}).values(), default=0.0)
+
+
+def alarm(store: EtcdStore) -> float | None:
+    """Whether the store has been told of the alarm; None when it has been told nothing."""
+    return store.labelled().get("etcd_alarm", {}).get(("NOSPACE",))
+
+
+def value(turn: int) -> bytes:
+    """What is written in a turn; nothing was there before the first."""
+    return b"%d " % turn + FILLING
+
+
+async def fill(store: EtcdStore) -> dict[str, bytes]:
+    """Write all names all the time, until each is refused; what each must hold now."""
+
+    async def write(name: str) -> bytes:
+        for turn in range(1, 1000):
+            try:
+                await put(store, name, value(turn))
+            except StoreUnavailableError as error:
+                if "etcd refuses the write: etcdserver: mvcc: database space exceeded (alarm NOSPACE" in str(error):
+                    return value(turn - 1)
+                raise
+        raise AssertionError("it is never full")
+
+    return dict(zip(NAMES, await asyncio.gather(*map(write, NAMES)), strict=True))
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp_path: Path, members: int) -> None:
+    """etcd carries out the write that reaches the quota, and answers it like those that it does not carry out."""
+    if binary() is None or binary("etcdctl") is None:
+        pytest.skip(MISSING)
+
+    async def work(cluster: EtcdCluster) -> None:
+        stores = []
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            stores.append(await open_store(cluster.options("/kcp"), tmp_path / name))
+        store, other = stores
+        try:
+            await until("the first figures", lambda: alarm(store) == 0.0)
+            expected = await fill(store)
+            for each in stores:
+                await each.catch_up()
+                held = {name: record.value for name in NAMES if (record := each.get(key(name))) is not None}
+                assert held == {name: there for name, there in expected.items() if there != value(0)}
+                assert each.problem() is None
+            await until("the alarm", lambda: alarm(store) == 1.0)
+            for change in (put(other, "more", b"1"), delete(other, NAMES[0])):
+                with pytest.raises(StoreUnavailableError, match="NOSPACE"):
+                    await change
+            full = in_use(store)
+            await store.compact(store.revision)
+            await asyncio.to_thread(cluster.control, "defrag", "--cluster")
+            await asyncio.to_thread(cluster.control, "alarm", "disarm")
+            await until("the alarm's end", lambda: alarm(store) == 0.0)
+            await until("room", lambda: in_use(store) < full * 0.75)
+            for number, each in enumerate(stores):
+                assert await put(each, f"more{number}", b"1") > 0
+                assert await delete(each, NAMES[number]) > 0
+        finally:
+            for each in stores:
+                await each.close()
+
+    with EtcdCluster(tmp_path, members, ["--quota-backend-bytes", str(QUOTA)]) as cluster:
+        asyncio.run(work(cluster))
