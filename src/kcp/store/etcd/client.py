@@ -88,9 +88,9 @@ class Client:
         credentials = None
         self._calls: list[dict[str, Any]] = []
         self._channels = []
-        endpoints = list(connection.endpoints)
-        random.shuffle(endpoints)
-        for endpoint in endpoints:
+        self._endpoints = list(connection.endpoints)
+        random.shuffle(self._endpoints)
+        for endpoint in self._endpoints:
             secure, target = _target(endpoint)
             if secure:
                 credentials = credentials or _credentials(grpc, connection)
@@ -198,6 +198,20 @@ class Client:
             self.move_on(current)
             raise UnknownOutcomeError("the renewal of a lease was cut off")
         return int(answer.TTL)
+
+    async def versions(self, timeout: float) -> dict[str, str]:
+        """What the members say they are, by endpoint; those that do not answer in time, or refuse to, are left out."""
+        request = messages.make("StatusRequest")
+
+        async def ask(calls: dict[str, Any]) -> str:
+            try:
+                answer = await calls["Status"](request, timeout=timeout, metadata=await self._metadata(timeout))
+            except self._grpc.aio.AioRpcError:
+                return ""
+            return str(answer.version)
+
+        found = await asyncio.gather(*map(ask, self._calls))
+        return {endpoint: version for endpoint, version in sorted(zip(self._endpoints, found, strict=True)) if version}
 
     async def close(self) -> None:
         """Close every connection."""

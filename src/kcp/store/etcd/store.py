@@ -40,6 +40,7 @@ from kcp.store.etcd.leadership import Leadership
 from kcp.store.etcd.lifetimes import Lifetimes
 from kcp.store.etcd.replica import Replica, open_replica, origin_of, replica_file
 from kcp.store.etcd.session import Session
+from kcp.store.etcd.versions import judge
 from kcp.store.figures import Distribution
 from kcp.store.hub import HubSubscription
 
@@ -56,6 +57,7 @@ _CATCH_UP_SECONDS: Final = 8.0
 _HEARTBEAT_SECONDS: Final = 2.0
 _LATE_SECONDS: Final = 6.0
 _OPEN_SECONDS: Final = 15.0
+_VERSION_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ async def open_store(options: Options, folder: Path) -> EtcdStore:
     replica: Replica | None = None
     try:
         facts = await _identity(client, layout)
+        if (warning := judge(await client.versions(_VERSION_SECONDS))) is not None:
+            log.warning("%s", warning)
         origin = origin_of(facts.identity)
         file = replica_file(folder, layout)
         replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
