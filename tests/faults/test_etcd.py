@@ -16,7 +16,7 @@ from tests.distributed.conftest import StartServers
 from tests.faults.conftest import ROUNDS
 from tests.faults.load import Load
 from tests.faults.table import Record
-from tests.store.etcd.cluster import EtcdCluster, version
+from tests.store.etcd.cluster import EtcdCluster
 
 BOUNDS = {"read": 12.0, "write": 17.0}
 """Seconds within which requests are answered while etcd is away: eight and twelve, and something for the machine."""
@@ -118,7 +118,7 @@ def test_all_etcd_members_are_killed_at_once(start_servers: StartServers, etcd: 
         load, recoveries = asyncio.run(work())
         line = load.line("all etcd members killed at once", 3 * ROUNDS, recoveries, "with their start")
     except AssertionError as error:
-        if not LOSING[0] <= version() <= LOSING[1] or etcd.agree():
+        if not LOSING[0] <= etcd.version <= LOSING[1] or etcd.agree():
             raise
         pytest.xfail(f"etcd's members hold different things, as those of 3.5.0 to 3.5.2 do after kills: {error}")
     record(line)

@@ -130,6 +130,7 @@ class EtcdCluster:
         """Members that wait for the disk only where that is asked for: most tests end processes, not machines."""
         program = program or binary()
         assert program is not None, MISSING
+        self.version = version(program)
         ports = free_ports(2 * members)
         names = [f"m{number}" for number in range(members)]
         initial = ",".join(f"{name}=http://127.0.0.1:{ports[2 * i]}" for i, name in enumerate(names))
