@@ -87,8 +87,9 @@ async def open_store(options: Options, folder: Path) -> EtcdStore:
         file = replica_file(folder, layout)
         replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
         feed = Feed(client, layout, replica, origin, facts)
-        if replica.is_whole and replica.applied > facts.newest:
-            log.warning("etcd is at an older revision than the local copy, which is thrown away")
+        if replica.is_whole and not await feed.can_follow(facts):
+            # not compared: where etcd was restored from a copy, what is here may be newer than what is there
+            log.warning("etcd is older than the local copy, or has compacted what came after it; it is fetched anew")
             await replica.close()
             file.unlink()
             replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
