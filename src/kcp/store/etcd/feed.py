@@ -51,18 +51,31 @@ class Feed:
 
     async def load(self) -> None:
         """Fill an empty replica, with the retained history where etcd tells how long that is."""
+        tried = 0
         while True:
             try:
                 oldest, newest = await self._bounds()
-                revision = oldest or newest
+                revision, tried = oldest if oldest > tried else newest, oldest
                 await self._replica.clear()
                 used: Counter[int] = Counter()
                 async for page in self._pages(revision):
                     await self._replica.insert(page, used)
             except CompactedRevisionError:
-                continue  # it was compacted while we read
+                continue  # by a server while we read, or by another hand, further than servers know
             await self._replica.complete(self._origin, revision + self._offset)
             return
+
+    async def can_follow(self, facts: Facts) -> bool:
+        """Whether etcd knows what comes behind the replica's state: it is as new, and has not forgotten so much."""
+        if not facts.compacted <= self._position <= facts.revision:
+            return False
+        try:
+            await self._client.repeatedly(
+                "Range", _CALL_SECONDS, key=self._layout.identity, revision=self._position, keys_only=True
+            )
+        except CompactedRevisionError:
+            return False
+        return True
 
     async def run(self) -> None:
         """Follow until cancelled, or until another log is in the place of the one that was opened."""
@@ -197,6 +210,8 @@ class Feed:
                 present.add(item.key)
                 if self._replica.differs(item):
                     changed.append(item)
+        if any(item.revision <= self._replica.applied for item in changed):
+            raise LogReplacedError(self._layout)  # what had been seen to be over is back: etcd was restored from a copy
         await self._replica.set_right(changed, present, newest + self._offset)
         self._progress = 0
         self.rebuilds += 1

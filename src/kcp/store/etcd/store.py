@@ -42,6 +42,7 @@ from kcp.store.etcd.lifetimes import Lifetimes
 from kcp.store.etcd.members import Labelled, Members
 from kcp.store.etcd.replica import Replica, open_replica, origin_of, replica_file
 from kcp.store.etcd.session import Session
+from kcp.store.etcd.versions import judge
 from kcp.store.figures import Distribution
 from kcp.store.hub import HubSubscription
 
@@ -58,6 +59,7 @@ _CATCH_UP_SECONDS: Final = 8.0
 _HEARTBEAT_SECONDS: Final = 2.0
 _LATE_SECONDS: Final = 6.0
 _OPEN_SECONDS: Final = 15.0
+_VERSION_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,15 @@ async def open_store(options: Options, folder: Path) -> EtcdStore:
     replica: Replica | None = None
     try:
         facts = await _identity(client, layout)
+        if (warning := judge(await client.versions(_VERSION_SECONDS))) is not None:
+            log.warning("%s", warning)
         origin = origin_of(facts.identity)
         file = replica_file(folder, layout)
         replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
         feed = Feed(client, layout, replica, origin, facts)
-        if replica.is_whole and replica.applied > facts.newest:
-            log.warning("etcd is at an older revision than the local copy, which is thrown away")
+        if replica.is_whole and not await feed.can_follow(facts):
+            # not compared: where etcd was restored from a copy, what is here may be newer than what is there
+            log.warning("etcd is older than the local copy, or has compacted what came after it; it is fetched anew")
             await replica.close()
             file.unlink()
             replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
