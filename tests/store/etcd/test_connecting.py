@@ -99,6 +99,32 @@ def test_a_user_with_rights_below_the_prefix_is_enough(tmp_path: Path) -> None:
             asyncio.run(use(Connection(cluster.urls), tmp_path))
 
 
+def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
+    """It is over when an administrator changes anything about users, or with its time."""
+    if binary() is None or binary("etcdctl") is None:
+        pytest.skip(MISSING)
+    identity = certificates.new_authority("tokens")
+    key = tmp_path / "tokens.key"
+    key.write_bytes(identity.key)
+    extra = ("--auth-token", f"jwt,priv-key={key},sign-method=ES256,ttl=1h")
+    with EtcdCluster(tmp_path, 1, extra) as cluster:
+        etcdctl(cluster, "user", "add", "root:secret")
+        etcdctl(cluster, "user", "grant-role", "root", "root")
+        etcdctl(cluster, "auth", "enable")
+
+        async def work() -> None:
+            connection = Connection(cluster.urls, username="root", password="secret")
+            store = await open_store(Options(connection, "/kcp"), tmp_path)
+            try:
+                for number in range(3):
+                    await asyncio.to_thread(etcdctl, cluster, "--user", "root:secret", "user", "add", f"u{number}:word")
+                    await put(store, "a")
+            finally:
+                await store.close()
+
+        asyncio.run(work())
+
+
 def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> None:
     if binary() is None:
         pytest.skip(MISSING)
