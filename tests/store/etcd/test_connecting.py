@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary, free_ports
+from bench.etcd import API, MISSING, EtcdCluster, binary, free_ports
 
+from kcp.auth import certificates
 from kcp.store.contract import Store, StoreUnavailableError
 from kcp.store.etcd.access import Connection, EndpointError
 from kcp.store.etcd.store import Options, open_store
@@ -118,6 +120,39 @@ def test_a_user_is_not_named_to_an_etcd_that_knows_none(tmp_path: Path) -> None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster, pytest.raises(StoreUnavailableError, match="leave out --etcd-username"):
         asyncio.run(use(Connection(cluster.urls, username="kcp", password="word"), tmp_path))
+
+
+def etcdctl(cluster: EtcdCluster, *words: str) -> None:
+    """Run etcd's own client."""
+    program = binary("etcdctl")
+    assert program is not None
+    subprocess.run([program, "--endpoints", cluster.urls[0], *words], check=True, capture_output=True, env=API)
+
+
+def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
+    """It is over when an administrator changes anything about users, or with its time."""
+    if binary() is None or binary("etcdctl") is None:
+        pytest.skip(MISSING)
+    identity = certificates.new_authority("tokens")
+    key = tmp_path / "tokens.key"
+    key.write_bytes(identity.key)
+    extra = ("--auth-token", f"jwt,priv-key={key},sign-method=ES256,ttl=1h")
+    with EtcdCluster(tmp_path, 1, extra) as cluster:
+        etcdctl(cluster, "user", "add", "root:secret")
+        etcdctl(cluster, "user", "grant-role", "root", "root")
+        etcdctl(cluster, "auth", "enable")
+
+        async def work() -> None:
+            connection = Connection(cluster.urls, username="root", password="secret")
+            store = await open_store(Options(connection, "/kcp"), tmp_path)
+            try:
+                for number in range(3):
+                    await asyncio.to_thread(etcdctl, cluster, "--user", "root:secret", "user", "add", f"u{number}:word")
+                    await put(store, "a")
+            finally:
+                await store.close()
+
+        asyncio.run(work())
 
 
 def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> None:

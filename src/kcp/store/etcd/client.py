@@ -33,6 +33,8 @@ _OPTIONS: Final = (
 )
 _ATTEMPT_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 0.1
+_OLD_TOKEN: Final = ("revision of auth store is old", "revision in header is old")
+"""What etcd 3.6 and 3.5 say of a token that was signed before the last change of users; 3.5 without a code of its own."""
 _HAS_LEADER: Final = ("hasleader", "true")
 
 
@@ -108,7 +110,7 @@ class Client:
                 self._let_in = True
                 return answer
             except self._grpc.aio.AioRpcError as error:
-                if error.code() is self._grpc.StatusCode.UNAUTHENTICATED and self._connection.username and not attempt:
+                if self._token_is_over(error) and not attempt:
                     self._token = ""
                     continue
                 self._judge(error, current)
@@ -224,6 +226,13 @@ class Client:
             raise UnknownOutcomeError(details or code.name) from error
         refused = NoSpaceError if NO_SPACE in details else RefusedError
         raise refused(code.name, explained(details)) from error
+
+    def _token_is_over(self, error: Any) -> bool:
+        """Whether another token may help. A signed one is also over when anything about users and roles has changed."""
+        if not self._connection.username:
+            return False
+        old = any(words in (error.details() or "") for words in _OLD_TOKEN)
+        return old or error.code() is self._grpc.StatusCode.UNAUTHENTICATED
 
     def _forget_token(self, reason: str) -> None:
         if "auth" in reason or "permission" in reason:
