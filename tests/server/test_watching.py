@@ -203,6 +203,28 @@ def test_a_client_that_does_not_read_is_cut_off(
         wait_until(lambda: session not in sessions(server, cluster))
 
 
+def test_a_client_that_pauses_gets_everything_when_it_reads_on(server: RunningServer, cluster: str) -> None:
+    start = version_of(server, cluster)
+    path = f"{cluster}{CONFIG_MAPS}"
+    versions = []
+    with server.watch(f"{path}?watch=true&resourceVersion={start}&timeoutSeconds=90") as events:
+        versions.append(server.post(path, config_map("a")).json["metadata"]["resourceVersion"])
+        (session,) = sessions(server, cluster)
+        deadline = time.monotonic() + 15
+        while not session.sending_since:  # each is sent without a turn of the watch's task until one finds no room
+            assert time.monotonic() < deadline, "the server never had to wait"
+            changed = server.ask("PUT", f"{path}/a", config_map("a", data=f"{len(versions)}" + "x" * 900_000)).json
+            versions.append(changed["metadata"]["resourceVersion"])
+        for _ in range(5):
+            changed = server.ask("PUT", f"{path}/a", config_map("a", data=f"{len(versions)}")).json
+            versions.append(changed["metadata"]["resourceVersion"])
+        assert session.sending_since
+        assert [next(events)["object"]["metadata"]["resourceVersion"] for _ in versions] == versions
+        wait_until(lambda: not session.sending_since)
+        versions = [server.ask("PUT", f"{path}/a", config_map("a")).json["metadata"]["resourceVersion"]]
+        assert [next(events)["object"]["metadata"]["resourceVersion"]] == versions
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl with HTTP/2")
 def test_a_watcher_over_http_2_that_goes_is_noticed_at_once(server: RunningServer, cluster: str) -> None:
     url = f"https://127.0.0.1:{server.port}{cluster}/api/v1/namespaces?watch=true"

@@ -33,6 +33,7 @@ ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
 DELETED: Final = "DELETED"
 
+TakeFrames = Callable[[Sequence[bytes]], bool]
 TypeOfCluster = Callable[[str], ResourceType | None]
 
 
@@ -61,6 +62,7 @@ class WatchStream:
         self._plain = self._selection.everything and self._selection.exact_namespace is None
         self._frame_key = (representation.key, target.type.tag, self._wildcard)
         self._initial, after = self._start(options)
+        self._take: TakeFrames | None = None
         self._mark_initial_end = options.send_initial_events is True
         try:
             self._subscription = source.store.watch(self._range, after)
@@ -101,16 +103,31 @@ class WatchStream:
         """`next` has something to give without waiting."""
         return self._initial is not None or self._subscription.pending
 
-    async def next(self, timeout: float) -> Sequence[bytes]:
-        """The frames that are ready, or none after ``timeout`` seconds. Raises StatusError 410 when the place is lost."""
+    async def next(self, timeout: float, take: TakeFrames | None = None) -> Sequence[bytes]:
+        """The frames that are ready, or none after ``timeout`` seconds or a little earlier.
+
+        Frames that come while it waits are given to ``take``, and it returns with the first that are not taken.
+
+        Raises StatusError 410 when the place is lost.
+        """
         if self._initial is not None:
             return self._initial_frames()
+        self._take = take
         try:
-            events = await self._subscription.next(timeout)
+            events = await self._subscription.next(timeout, self._pass_on if take is not None else None)
         except (SlowConsumerError, CompactedError) as error:
             raise errors.expired(f"too old resource version: {error.revision}: the watch fell behind") from error
-        if not events:
-            return []
+        return self._frames(events) if events else []
+
+    def wake(self) -> None:
+        """Have a `next` that waits return, and give nothing more to its ``take``."""
+        self._subscription.wake()
+
+    def _pass_on(self, events: Sequence[Event]) -> bool:
+        frames = self._frames(events)
+        return not frames or (self._take is not None and self._take(frames))
+
+    def _frames(self, events: Sequence[Event]) -> Sequence[bytes]:
         if self._plain:
             cache: dict[object, Any] | None = getattr(events, "cache", None)
             if cache is None:

@@ -74,10 +74,13 @@ class Exchange:
         "_deadlines",
         "_receive",
         "_send",
+        "_sending",
+        "_sent",
         "audit_id",
         "begun",
         "headers",
         "info",
+        "prompt",
         "raw_headers",
         "scope",
         "sent",
@@ -108,6 +111,9 @@ class Exchange:
         self.sent = 0
         self.begun = False
         self.stream = False
+        self.prompt = False
+        self._sent: object = None
+        self._sending: Awaitable[None] | None = None
 
     @property
     def user_agent(self) -> str:
@@ -265,20 +271,55 @@ class Exchange:
         self.status, self.begun = status, True
         head = self._head(content_type, more)
         try:
-            await self._send({"type": "http.response.start", "status": status, "headers": head})
+            sending = self._send({"type": "http.response.start", "status": status, "headers": head})
+            await sending
         except Exception as error:
             raise ClientGoneError(str(error)) from error
+        self._sent = sending
 
     async def send_more(self, part: bytes) -> None:
-        """Send a part of the body."""
+        """Send a part of the body.
+
+        A server that has nothing to wait for may say so with one awaitable for all parts: then it is ``prompt``.
+        """
         self.sent += len(part)
         try:
-            await self._send({"type": "http.response.body", "body": part, "more_body": True})
+            sending = self._send({"type": "http.response.body", "body": part, "more_body": True})
+            await sending
         except Exception as error:
             raise ClientGoneError(str(error)) from error
+        self.prompt = sending is self._sent
+        self._sent = sending
+
+    def push(self, part: bytes) -> bool:
+        """Send a part of the body by a ``prompt`` server, without waiting; false when `settle` must come before the next."""
+        try:
+            sending = self._send({"type": "http.response.body", "body": part, "more_body": True})
+        except Exception as error:
+            raise ClientGoneError(str(error)) from error
+        self.sent += len(part)
+        if sending is self._sent:
+            return True
+        self._sending = sending
+        return False
+
+    @property
+    def settled(self) -> bool:
+        """Nothing that was pushed is to be waited for."""
+        return self._sending is None
+
+    async def settle(self) -> None:
+        """Wait until the client has room for what was pushed."""
+        if self._sending is not None:
+            try:
+                await self._sending
+            except Exception as error:
+                raise ClientGoneError(str(error)) from error
+            self._sending = None
 
     async def finish(self, part: bytes = b"") -> None:
         """Send the last part."""
+        await self.settle()
         self.sent += len(part)
         try:
             await self._send({"type": "http.response.body", "body": part})

@@ -66,6 +66,18 @@ class Session:
         self.sending_since = 0.0
         self.events = 0
 
+    @property
+    def takes(self) -> bool:
+        """Whether `take` may be used: by a server that can be given a piece without waiting, until an end is set."""
+        return self.exchange.prompt and self._last is None
+
+    def take(self, frames: Sequence[bytes]) -> bool:
+        """Send frames without waking the task, which is left to wait for a client that does not keep up."""
+        self.events += len(frames)
+        if not self.exchange.push(joined(frames)):
+            self._watch.wake()
+        return True
+
     def client_left(self, _: object = None) -> None:
         """End it because there is nobody to send to."""
         self.left = True
@@ -83,6 +95,8 @@ class Session:
             self._last = revision
             if self.over:
                 self.end()
+            else:
+                self._watch.wake()  # from here on its task looks after each piece whether it was the last
 
     def end(self, *, at_once: bool = False) -> None:
         """End the stream: after the piece that is being sent, or without waiting for that."""
@@ -280,7 +294,7 @@ class Watches:
         while not session.over:
             session.waiting = True
             try:
-                frames = await watch.next(min(over, bookmark_at) - now)
+                frames = await watch.next(min(over, bookmark_at) - now, session.take if session.takes else None)
             except errors.StatusError as error:
                 frames = [watch.error(error)]
                 session.ended = True
@@ -289,6 +303,10 @@ class Watches:
             finally:
                 session.waiting = False
             now = clock()
+            if not session.exchange.settled:
+                session.sending_since = now
+                await session.exchange.settle()
+                session.sending_since = 0.0
             if now >= bookmark_at and not session.ended:
                 frames = [*frames, watch.bookmark()]
                 bookmark_at = now + BOOKMARK_INTERVAL

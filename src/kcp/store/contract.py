@@ -139,13 +139,21 @@ class Subscription(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Sequence[Event]]: ...
 
-    async def next(self, timeout: float | None = None) -> Sequence[Event]:
+    async def next(
+        self, timeout: float | None = None, sink: Callable[[Sequence[Event]], bool] | None = None
+    ) -> Sequence[Event]:
         """The next batch, or an empty one when ``timeout`` seconds (or a little less) pass without an event.
+
+        Batches that come while it waits are given to the ``sink``, which must not await. It returns with the first of them
+        that the sink does not take (by returning false, or by an error), or when `wake` is called.
 
         A batch may be shared with other subscriptions; where it has a ``cache`` (a dict), that is for encodings of all of it.
 
         Raises SlowConsumerError when this subscription's buffer overflowed (resume by revision), StoreClosedError at shutdown.
         """
+
+    def wake(self) -> None:
+        """Have a waiting `next` return, and give its sink nothing more."""
 
     def close(self) -> None:
         """Stop at once; the buffer is dropped."""
