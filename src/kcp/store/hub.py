@@ -39,7 +39,7 @@ _SHARE: Final = 25e-6
 """Seconds from one round to the next for each watcher: somewhat more than a watcher's part of a round in all threads."""
 _LONGEST_WAIT: Final = 0.02
 _GATHER: Final = 5e-6
-"""Seconds for each watcher that a round waits for the changes of other writers: less than a third of what a round of its own costs."""
+"""Seconds for each watcher that a round waits for the changes of other writers: less than a third of a round of its own."""
 _LONGEST_GATHER: Final = 0.003
 _WORTH_A_TIMER: Final = 2e-4
 _LOOP_SHARE: Final = 0.001
