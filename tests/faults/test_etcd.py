@@ -7,13 +7,12 @@ import os
 import signal
 import time
 
-import pytest
 from bench.etcd import EtcdCluster
 
-from kcp.store.etcd.versions import LOSING
 from kcp.testing import Server
 from tests.clients import Address
 from tests.distributed.conftest import StartServers
+from tests.distributed.lost_writes import excused
 from tests.faults.conftest import ROUNDS
 from tests.faults.load import Load
 from tests.faults.table import Record
@@ -114,11 +113,7 @@ def test_all_etcd_members_are_killed_at_once(start_servers: StartServers, etcd: 
             await load.more_writes(100)
         return load, recoveries
 
-    try:
+    with excused(etcd):
         load, recoveries = asyncio.run(work())
         line = load.line("all etcd members killed at once", 3 * ROUNDS, recoveries, "with their start")
-    except AssertionError as error:
-        if not LOSING[0] <= etcd.version <= LOSING[1] or etcd.agree():
-            raise
-        pytest.xfail(f"etcd's members hold different things, as those of 3.5.0 to 3.5.2 do after kills: {error}")
     record(line)

@@ -1,0 +1,22 @@
+"""What cannot be held against us: members of etcd that lose acknowledged writes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from bench.etcd import EtcdCluster
+
+from kcp.store.etcd.versions import LOSING
+
+
+@contextlib.contextmanager
+def excused(cluster: EtcdCluster) -> Iterator[None]:
+    """A lost write is an expected failure where members of a release that loses writes have come to differ."""
+    try:
+        yield
+    except AssertionError as error:
+        if not LOSING[0] <= cluster.version <= LOSING[1] or cluster.agree():
+            raise
+        pytest.xfail(f"etcd's members hold different things, as those of 3.5.0 to 3.5.2 do after kills: {error}")
