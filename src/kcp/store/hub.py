@@ -35,11 +35,11 @@ _Part = tuple[str, str | None, str | None]
 Sink = Callable[[Sequence[Event]], bool]
 """Takes a batch in a subscription's place, without awaiting; false when the reader must come for it."""
 
-_SHARE: Final = 25e-6
-"""Seconds from one round to the next for each watcher: somewhat more than a watcher's part of a round in all threads."""
+_SHARE: Final = 40e-6
+"""Seconds from one round to the next for each watcher: more than twice its part of a round in all threads of the server."""
 _LONGEST_WAIT: Final = 0.02
 _GATHER: Final = 5e-6
-"""Seconds for each watcher that a round waits for the changes of other writers: less than a third of a round of its own."""
+"""Seconds for each watcher that a round waits for the changes of other writers: a third of what a round of its own costs."""
 _LONGEST_GATHER: Final = 0.003
 _WORTH_A_TIMER: Final = 2e-4
 _LOOP_SHARE: Final = 0.001
