@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import gc
 import logging
 import os
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 logger: Final = logging.getLogger("kcp.server")
 
 _DIRECTORY_MODE: Final = 0o700
+_HTTP_SERVER_ENDED: Final = "server cleanup failed"
+"""What h2corn says of an error of its task that it has not raised already."""
 _AT_ONCE: Final = 130
 
 
@@ -229,22 +230,41 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
     announce(process)
     _spare_the_collector()
     assert process.http is not None
+    unhandled = _Unhandled()
+    loop.set_exception_handler(unhandled.report)
     signalled, served = asyncio.create_task(asked.wait()), asyncio.create_task(process.http.ended())
     await asyncio.wait((signalled, served), return_when=asyncio.FIRST_COMPLETED)
-    if served.done() and (failure := served.exception()):
-        loop.set_exception_handler(functools.partial(_all_but, failure))
+    if served.done():
+        unhandled.told = served.exception()
     logger.info("stopping")
     signalled.cancel()
     await process.stop()
     await asyncio.wait((signalled, served))
+    unhandled.told = served.exception()
+    unhandled.report_held(loop)
     if failure := served.exception():
         raise ConfigurationError(f"the HTTP server ended: {failure}")
 
 
-def _all_but(told: BaseException, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Report what nobody handled, except what the user is told anyway: the HTTP server has tasks that end with the same error."""
-    if context.get("exception") is not told:
-        loop.default_exception_handler(context)
+class _Unhandled:
+    """Reports what nobody handled, except the error that the user is told anyway: the HTTP server has tasks that end with it."""
+
+    def __init__(self) -> None:
+        self.told: BaseException | None = None
+        self._held: list[dict[str, Any]] | None = []
+
+    def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The event loop's exception handler."""
+        if self._held is not None and context["message"] == _HTTP_SERVER_ENDED:
+            self._held.append(context)  # what the user is told is known a few turns later
+        elif self.told is None or str(context.get("exception")) != str(self.told):
+            loop.default_exception_handler(context)
+
+    def report_held(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Report what was held back until it was known what the user is told."""
+        held, self._held = self._held or [], None
+        for context in held:
+            self.report(loop, context)
 
 
 def _allow_many_files() -> None:
