@@ -152,7 +152,11 @@ class Sampler:
 async def soak(
     server: Server, *, seconds: float, rate: float, every: float, clusters: int
 ) -> tuple[list[Sample], Churn]:
-    """Keep a server busy for a time; the samples, and what the clients did."""
+    """Keep a server busy for a time; the samples, and what the clients did. SIGTERM cancels it."""
+    this = asyncio.current_task()
+    assert this is not None
+    # an exception of an ordinary handler may come in the midst of anything, and be taken for a connection's
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     churn = Churn(server.peer, rate)
     await churn.prepare(clusters)
     sampler = Sampler(server, churn)
@@ -196,15 +200,18 @@ def main() -> int:
     if options.etcd_servers:
         arguments += ["--etcd-servers", options.etcd_servers]
     with kcp_server(arguments) as server:
-        samples, churn = uvloop.run(
-            soak(
-                server,
-                seconds=options.minutes * 60,
-                rate=options.rate,
-                every=options.sample_seconds,
-                clusters=options.filling_clusters,
+        try:
+            samples, churn = uvloop.run(
+                soak(
+                    server,
+                    seconds=options.minutes * 60,
+                    rate=options.rate,
+                    every=options.sample_seconds,
+                    clusters=options.filling_clusters,
+                )
             )
-        )
+        except asyncio.CancelledError:
+            return 1
     print(churn.summary())
     judgements = judge(samples, options.tolerance_megabytes)
     for judgement in judgements:
