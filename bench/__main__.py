@@ -28,6 +28,10 @@ from bench.processes import Server, kcp_server
 
 WIDGETS = fanout.WIDGETS
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+_CROWD = 500
+_PACE = 100
+"""Writes a second that both servers can tell the crowd of: there their delays compare."""
+_PACED_WRITERS = 8
 
 
 class Figures(defaultdict[str, list[float]]):
@@ -113,12 +117,14 @@ async def _list_all(peer: Peer, figures: Figures) -> None:
 
 
 async def _fan_out(peer: Peer, figures: Figures) -> None:
-    for watchers in (1, 500):
+    for watchers in (1, _CROWD):
         found = await fanout.measure(peer, watchers=watchers)
         figures[f"watch x{watchers} (events/s)"].append(found.events_per_second)
         figures[f"watch x{watchers} (p99 ms)"].append(found.p99_ms)
         if found.missing:
             figures[f"watch x{watchers}: events missing"].append(found.missing)
+    found = await fanout.measure(peer, watchers=_CROWD, writers=_PACED_WRITERS, rate=_PACE)
+    figures[f"watch x{_CROWD}, {_PACE} writes/s (p99 ms)"].append(found.p99_ms)
 
 
 def _objects(server: Server, count: int, mine: Figures) -> None:

@@ -63,10 +63,14 @@ class _Round:
                     self.delays.append(now - self.started.pop(name))
         return lines[-1]
 
-    async def write(self, numbers: list[int]) -> None:
+    async def write(self, numbers: list[int], interval: float) -> None:
+        """Write what is left, the n-th not before its time where there is an interval; a late one does not delay the next."""
+        begin = time.perf_counter()
         async with Connection(self.written_to) as connection:
             while numbers:
-                name = f"fan-{self.run}-{numbers.pop()}"
+                number = numbers.pop()
+                await asyncio.sleep(max(0.0, begin + interval * (self.writes - number) - time.perf_counter()))
+                name = f"fan-{self.run}-{number}"
                 body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}}
                 body["spec"] = {"size": 1, "note": "x" * 400}
                 self.started[name] = time.perf_counter()
@@ -76,9 +80,19 @@ class _Round:
 
 
 async def measure(
-    peer: Peer, *, watchers: int, writes: int = 300, writers: int = 4, written_to: Peer | None = None
+    peer: Peer,
+    *,
+    watchers: int,
+    writes: int = 300,
+    writers: int = 4,
+    rate: float = 0.0,
+    written_to: Peer | None = None,
 ) -> FanOut:
-    """One round; the writers may use another server than the watchers."""
+    """One round; the writers may use another server than the watchers.
+
+    ``rate`` is of all writes together, a second; 0: each writer begins the next one when the last is answered. A faster server
+    gets more to deliver then, until the watchers' own processor is full and their delays are its: delays compare at one rate.
+    """
     async with Connection(peer) as connection:
         _, answer = await connection.request("GET", f"{WIDGETS}?limit=1")
     version = json.loads(answer)["metadata"]["resourceVersion"]
@@ -94,7 +108,7 @@ async def measure(
     await asyncio.wait_for(asyncio.gather(*readies), 60)
     numbers = list(range(writes))
     start = time.perf_counter()
-    await asyncio.gather(*(round_.write(numbers) for _ in range(writers)))
+    await asyncio.gather(*(round_.write(numbers, 1 / rate if rate else 0.0) for _ in range(writers)))
     writing = time.perf_counter() - start
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(round_.complete.wait(), 60)
