@@ -63,12 +63,12 @@ FORMAT: Final = len(MIGRATIONS)
 APPLICATION_ID: Final = 0x6B637031
 
 _FOLLOW_LOG: Final = """
-CREATE TEMP TRIGGER kept AFTER INSERT ON main.log WHEN NOT new.deletes BEGIN
+CREATE TEMP TRIGGER current_follows AFTER INSERT ON main.log WHEN NOT new.deletes BEGIN
   INSERT INTO current(resource, cluster, namespace, name, position)
     VALUES (new.resource, new.cluster, new.namespace, new.name, new.position)
     ON CONFLICT DO UPDATE SET position = excluded.position;
 END;
-CREATE TEMP TRIGGER departed AFTER INSERT ON main.log WHEN new.deletes BEGIN
+CREATE TEMP TRIGGER departed_follows AFTER INSERT ON main.log WHEN new.deletes BEGIN
   DELETE FROM current
     WHERE resource = new.resource AND cluster = new.cluster AND namespace = new.namespace AND name = new.name;
   INSERT INTO departed(resource, cluster, namespace, name, position)

@@ -51,7 +51,7 @@ class RefusedError(Exception):
 
 
 class NoSpaceError(RefusedError):
-    """etcd.s quota is used up. A write that was the first beyond it has been carried out all the same; it has ended by now."""
+    """etcd's quota is used up. A write that was the first beyond it has been carried out all the same; it has ended by now."""
 
 
 class CompactedRevisionError(Exception):
