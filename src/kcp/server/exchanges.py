@@ -72,10 +72,10 @@ class Exchange:
 
     __slots__ = (
         "_deadlines",
+        "_last_sending",
         "_receive",
         "_send",
-        "_sending",
-        "_sent",
+        "_unsettled",
         "audit_id",
         "begun",
         "headers",
@@ -112,8 +112,8 @@ class Exchange:
         self.begun = False
         self.stream = False
         self.prompt = False
-        self._sent: object = None
-        self._sending: Awaitable[None] | None = None
+        self._last_sending: object = None
+        self._unsettled: Awaitable[None] | None = None
 
     @property
     def user_agent(self) -> str:
@@ -275,7 +275,7 @@ class Exchange:
             await sending
         except Exception as error:
             raise ClientGoneError(str(error)) from error
-        self._sent = sending
+        self._last_sending = sending
 
     async def send_more(self, part: bytes) -> None:
         """Send a part of the body.
@@ -288,8 +288,8 @@ class Exchange:
             await sending
         except Exception as error:
             raise ClientGoneError(str(error)) from error
-        self.prompt = sending is self._sent
-        self._sent = sending
+        self.prompt = sending is self._last_sending
+        self._last_sending = sending
 
     def push(self, part: bytes) -> bool:
         """Send a part of the body by a ``prompt`` server, without waiting; false when `settle` must come before the next."""
@@ -298,24 +298,24 @@ class Exchange:
         except Exception as error:
             raise ClientGoneError(str(error)) from error
         self.sent += len(part)
-        if sending is self._sent:
+        if sending is self._last_sending:
             return True
-        self._sending = sending
+        self._unsettled = sending
         return False
 
     @property
     def settled(self) -> bool:
         """Nothing that was pushed is to be waited for."""
-        return self._sending is None
+        return self._unsettled is None
 
     async def settle(self) -> None:
         """Wait until the client has room for what was pushed."""
-        if self._sending is not None:
+        if self._unsettled is not None:
             try:
-                await self._sending
+                await self._unsettled
             except Exception as error:
                 raise ClientGoneError(str(error)) from error
-            self._sending = None
+            self._unsettled = None
 
     async def finish(self, part: bytes = b"") -> None:
         """Send the last part."""
