@@ -20,10 +20,18 @@ class Deadlines:
 
     def start(self) -> Deadline:
         """A context, in the running task, whose body raises TimeoutError when it takes too long."""
-        return Deadline(self, self._waits)
+        return Deadline(self)
 
-    def arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        """See to it that the oldest wait is looked at when it is due."""
+    def add(self, wait: Deadline, loop: asyncio.AbstractEventLoop) -> None:
+        """Look after a wait that begins now."""
+        self._waits[wait] = None
+        self._arm(loop)
+
+    def remove(self, wait: Deadline) -> None:
+        """Forget a wait that has ended in time."""
+        del self._waits[wait]
+
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is None and self._waits:
             self._timer = loop.call_at(next(iter(self._waits)).due, self._look, loop)
 
@@ -33,17 +41,16 @@ class Deadlines:
             del self._waits[oldest]
             oldest.expire()
         self._timer = None
-        self.arm(loop)
+        self._arm(loop)
 
 
 class Deadline:
     """One wait. Made by `Deadlines.start`, for one ``with``."""
 
-    __slots__ = ("_cancelling", "_deadlines", "_expired", "_task", "_waits", "due")
+    __slots__ = ("_cancelling", "_deadlines", "_expired", "_task", "due")
 
-    def __init__(self, deadlines: Deadlines, waits: dict[Deadline, None]) -> None:
+    def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._waits = waits
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
@@ -54,12 +61,11 @@ class Deadline:
         self._cancelling = task.cancelling()
         self._expired = False
         self.due = loop.time() + self._deadlines.seconds
-        self._waits[self] = None
-        self._deadlines.arm(loop)
+        self._deadlines.add(self, loop)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if not self._expired:
-            del self._waits[self]
+            self._deadlines.remove(self)
         elif self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
