@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 logger: Final = logging.getLogger("kcp.server")
 
 _DIRECTORY_MODE: Final = 0o700
-_HTTP_SERVER_ENDED: Final = "server cleanup failed"
-"""What h2corn says of an error of its task that it has not raised already."""
 _AT_ONCE: Final = 130
 
 
@@ -255,7 +253,7 @@ class _Unhandled:
 
     def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop's exception handler."""
-        if self._held is not None and context["message"] == _HTTP_SERVER_ENDED:
+        if self._held is not None and context["message"] == listening.CLEANUP_FAILED:
             self._held.append(context)  # what the user is told is known a few turns later
         elif self.told is None or str(context.get("exception")) != str(self.told):
             loop.default_exception_handler(context)
