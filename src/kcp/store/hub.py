@@ -357,10 +357,8 @@ class Hub:
                     self._loop.call_later(wait, self._begin_round, group)
 
     def _begin_round(self, group: _Group) -> None:
-        if group.passing:
-            self._loop.call_later(
-                _LOOP_SHARE, self._begin_round, group
-            )  # else each subscription would join two batches
+        if group.passing:  # else each subscription would join two batches
+            self._loop.call_later(_LOOP_SHARE, self._begin_round, group)
         else:
             self._round(group)
 

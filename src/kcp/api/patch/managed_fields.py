@@ -59,12 +59,11 @@ def update_managed_fields(
         entries.remove(previous)
     entries = disowned(entries, made.all(), merge_type) if entries else []
     owned = made.taken
-    if previous is not None:
-        if not owned:
-            entries += disowned([previous], made.removed, merge_type)
-        else:
-            left = field_sets.difference(reconciled(previous["fieldsV1"], merge_type), made.removed)
-            owned = field_sets.union(left, owned)
+    if previous is not None and not owned:
+        entries += disowned([previous], made.removed, merge_type)
+    elif previous is not None:
+        left = field_sets.difference(reconciled(previous["fieldsV1"], merge_type), made.removed)
+        owned = field_sets.union(left, owned)
     if owned:
         entries.append(new_entry(mine, now, owned))
     return in_order(_capped(entries))
