@@ -187,9 +187,8 @@ class EtcdCluster:
         """Run etcdctl, which must end well; says what it said."""
         program = binary("etcdctl")
         assert program is not None
-        environment = {**os.environ, "ETCDCTL_API": "3"}
         command = [program, "--endpoints", ",".join(self.urls), *words]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=API)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

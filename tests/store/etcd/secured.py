@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from bench.etcd import EtcdCluster, binary
+from bench.etcd import API, EtcdCluster, binary
 
 from kcp.auth import certificates
 from kcp.auth.certificates import KeyPair
@@ -82,8 +81,7 @@ class SecuredEtcd(EtcdCluster):
         certificate, key = self.identity("root")
         command = [program, "--endpoints", self.urls[0], "--cacert", str(self.authority_file)]
         command += ["--cert", str(certificate), "--key", str(key), *words]
-        environment = {**os.environ, "ETCDCTL_API": "3"}
-        return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        return subprocess.run(command, check=False, capture_output=True, text=True, env=API)
 
     def __enter__(self) -> Self:
         super().__enter__()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.etcd import API, MISSING, EtcdCluster, binary, free_ports
+from bench.etcd import MISSING, EtcdCluster, binary, free_ports
 
 from kcp.auth import certificates
 from kcp.store.contract import Store, StoreUnavailableError
@@ -122,13 +121,6 @@ def test_a_user_is_not_named_to_an_etcd_that_knows_none(tmp_path: Path) -> None:
         asyncio.run(use(Connection(cluster.urls, username="kcp", password="word"), tmp_path))
 
 
-def etcdctl(cluster: EtcdCluster, *words: str) -> None:
-    """Run etcd's own client."""
-    program = binary("etcdctl")
-    assert program is not None
-    subprocess.run([program, "--endpoints", cluster.urls[0], *words], check=True, capture_output=True, env=API)
-
-
 def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
     """It is over when an administrator changes anything about users, or with its time."""
     if binary() is None or binary("etcdctl") is None:
@@ -138,16 +130,16 @@ def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
     key.write_bytes(identity.key)
     extra = ("--auth-token", f"jwt,priv-key={key},sign-method=ES256,ttl=1h")
     with EtcdCluster(tmp_path, 1, extra) as cluster:
-        etcdctl(cluster, "user", "add", "root:secret")
-        etcdctl(cluster, "user", "grant-role", "root", "root")
-        etcdctl(cluster, "auth", "enable")
+        cluster.control("user", "add", "root:secret")
+        cluster.control("user", "grant-role", "root", "root")
+        cluster.control("auth", "enable")
 
         async def work() -> None:
             connection = Connection(cluster.urls, username="root", password="secret")
             store = await open_store(Options(connection, "/kcp"), tmp_path)
             try:
                 for number in range(3):
-                    await asyncio.to_thread(etcdctl, cluster, "--user", "root:secret", "user", "add", f"u{number}:word")
+                    await asyncio.to_thread(cluster.control, "--user", "root:secret", "user", "add", f"u{number}:word")
                     await put(store, "a")
             finally:
                 await store.close()

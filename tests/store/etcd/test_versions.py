@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from bench.etcd import EtcdCluster, binary, installed, version
+from bench.etcd import MISSING, EtcdCluster, binary, installed, version
 
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd.store import Options, open_store
@@ -25,7 +25,7 @@ def started(options: Options, folder: Path, caplog: pytest.LogCaptureFixture) ->
     return [record.getMessage() for record in caplog.records]
 
 
-@pytest.mark.skipif(binary() is None, reason="etcd is not installed")
+@pytest.mark.skipif(binary() is None, reason=MISSING)
 def test_nothing_is_said_unless_members_lose_writes(
     tmp_path: Path, cluster: EtcdCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
