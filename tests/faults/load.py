@@ -12,7 +12,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -478,3 +478,18 @@ class Load:
             f"{story.broken} broken off; {story.refusals.most_common(3)}; health {[each.ready[-3:] for each in self.health]}; "
             f"wanted {[writer.wanted for writer in self.writers if writer.wanted]}; problems {story.problems[:5]}"
         )
+
+
+def under(
+    addresses: Sequence[Address], fault: Callable[[Load], Awaitable[float]], rounds: int
+) -> tuple[Load, list[float]]:
+    """A load on these servers while a fault comes and goes some times, and what each recovery took."""
+
+    async def work() -> tuple[Load, list[float]]:
+        load = Load(list(addresses))
+        async with load.running():
+            recoveries = [await fault(load) for _ in range(rounds)]
+            await load.more_writes(100)
+        return load, recoveries
+
+    return asyncio.run(work())

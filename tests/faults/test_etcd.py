@@ -14,7 +14,7 @@ from tests.clients import Address
 from tests.distributed.conftest import StartServers
 from tests.distributed.lost_writes import excused
 from tests.faults.conftest import ROUNDS
-from tests.faults.load import Load
+from tests.faults.load import Load, under
 from tests.faults.table import Record
 
 BOUNDS = {"read": 12.0, "write": 17.0}
@@ -49,15 +49,9 @@ async def without_quorum(load: Load, etcd: EtcdCluster) -> float:
 def test_etcd_without_quorum(start_servers: StartServers, etcd: EtcdCluster, record: Record) -> None:
     """Writes and current reads are refused in bounded time, open watches stay, and nothing is lost."""
     servers = start_servers(2)
-
-    async def work() -> tuple[Load, list[float]]:
-        load = Load([Address.of(server) for server in servers])
-        async with load.running():
-            recoveries = [await without_quorum(load, etcd) for _ in range(ROUNDS)]
-            await load.more_writes(100)
-        return load, recoveries
-
-    load, recoveries = asyncio.run(work())
+    load, recoveries = under(
+        [Address.of(server) for server in servers], lambda load: without_quorum(load, etcd), ROUNDS
+    )
     record(load.line("etcd without quorum", ROUNDS, recoveries, "watches stay open"))
     assert load.watches_stayed_open
     assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}

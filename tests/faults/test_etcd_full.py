@@ -14,7 +14,7 @@ from tests.clients import Address, Connection, config_map
 from tests.distributed.conftest import StartServers
 from tests.documentation.test_operations import block, shell
 from tests.faults.conftest import ROUNDS
-from tests.faults.load import Load
+from tests.faults.load import Load, under
 from tests.faults.table import Record
 
 QUOTA = 24 << 20
@@ -68,15 +68,8 @@ async def filled(load: Load, etcd: EtcdCluster, folder: Path) -> float:
 def test_etcd_is_full(start_servers: StartServers, etcd: EtcdCluster, record: Record, tmp_path: Path) -> None:
     """Writes are refused with the alarm's name, reads and watches go on, and nothing acknowledged is lost."""
     servers = start_servers(2)
-
-    async def work() -> tuple[Load, list[float]]:
-        load = Load([Address.of(server) for server in servers])
-        async with load.running():
-            recoveries = [await filled(load, etcd, tmp_path) for _ in range(ROUNDS)]
-            await load.more_writes(100)
-        return load, recoveries
-
-    load, recoveries = asyncio.run(work())
+    addresses = [Address.of(server) for server in servers]
+    load, recoveries = under(addresses, lambda load: filled(load, etcd, tmp_path), ROUNDS)
     record(load.line("etcd full", ROUNDS, recoveries, "reads go on; with room made, no restart"))
     assert load.watches_stayed_open
     assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
