@@ -31,8 +31,11 @@ the application is not told."""
 _HEAD: Final = 2 * MAX_HEAD
 """Bytes of a request's head. What is over our own limit and not over this one is refused by us, with a Status."""
 _FIELDS: Final = _HEAD // 32
-CLEANUP_FAILED: Final = "server cleanup failed"
-"""What the HTTP server tells the event loop's exception handler of an error that it has not raised already."""
+REPORTED_AT_ITS_END: Final = frozenset({"server cleanup failed", "Future exception was never retrieved"})
+"""What the event loop's exception handler is told of the error that the HTTP server ends with, besides what the server raises.
+
+The second is asyncio's: until it has ended, h2corn makes future after future of the error, and looks at the last one only.
+"""
 _OTHER_FILES: Final = 64
 """Files that are kept for other things than connections; a server with its log open has some thirty."""
 

@@ -34,6 +34,8 @@ logger: Final = logging.getLogger("kcp.server")
 
 _DIRECTORY_MODE: Final = 0o700
 _AT_ONCE: Final = 130
+_HELD: Final = 1.0
+"""Seconds for which the report of an error waits that may be the HTTP server's end."""
 
 
 class ServerProcess:
@@ -239,30 +241,44 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
     await process.stop()
     await asyncio.wait((signalled, served))
     unhandled.told = served.exception()
-    unhandled.report_held(loop)
+    unhandled.hold_no_more(loop)
     if failure := served.exception():
         raise ConfigurationError(f"the HTTP server ended: {failure}")
 
 
 class _Unhandled:
-    """Reports what nobody handled, except the error that the user is told anyway: the HTTP server has tasks that end with it."""
+    """Reports what nobody handled, except the error that the user is told anyway.
+
+    The HTTP server has tasks and futures that end with that error, and some are reported before it has ended. So what may be
+    one of them is reported a second later than the rest.
+    """
 
     def __init__(self) -> None:
         self.told: BaseException | None = None
-        self._held: list[dict[str, Any]] | None = []
+        self._holds = True
+        self._held: list[dict[str, Any]] = []
 
     def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop's exception handler."""
-        if self._held is not None and context["message"] == listening.CLEANUP_FAILED:
-            self._held.append(context)  # what the user is told is known a few turns later
-        elif self.told is None or str(context.get("exception")) != str(self.told):
-            loop.default_exception_handler(context)
+        if self._holds and context["message"] in listening.REPORTED_AT_ITS_END:
+            self._held.append(context)
+            loop.call_later(_HELD, self._report_held, loop)
+        else:
+            self._report_unless_told(loop, context)
 
-    def report_held(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Report what was held back until it was known what the user is told."""
-        held, self._held = self._held or [], None
+    def hold_no_more(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Report what is held, and from now on everything at once."""
+        self._holds = False
+        self._report_held(loop)
+
+    def _report_held(self, loop: asyncio.AbstractEventLoop) -> None:
+        held, self._held = self._held, []
         for context in held:
-            self.report(loop, context)
+            self._report_unless_told(loop, context)
+
+    def _report_unless_told(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if self.told is None or str(context.get("exception")) != str(self.told):
+            loop.default_exception_handler(context)
 
 
 def _allow_many_files() -> None:
