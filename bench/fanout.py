@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from bench.client import Connection, Peer
 
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
-_MARK = b'"type":"ADDED"'
+_EVENT_END = b"}\n"
+_READ = 1 << 18
+_AT_ONCE = 50
 
 
 @dataclass
@@ -34,25 +36,27 @@ class _Round:
         self.delays: list[float] = []
         self.seen = 0
         self.complete = asyncio.Event()
+        self.buffer = bytearray(_READ)
 
-    async def watch(self, index: int, version: str, ready: asyncio.Future[None]) -> None:
-        peer = self.peer
-        reader, writer = await asyncio.open_connection(peer.host, peer.port, ssl=peer.tls, limit=1 << 22)
-        try:
-            writer.write(peer.head("GET", f"{WIDGETS}?watch=1&resourceVersion={version}&timeoutSeconds=300"))
-            await reader.readuntil(b"\r\n\r\n")
-            ready.set_result(None)
-            tail = b""
-            while piece := await reader.read(1 << 18):
-                data = tail + piece
-                self.seen += data.count(_MARK) - tail.count(_MARK)
-                tail = self._note_delays(data) if index == 0 else data[-len(_MARK) + 1 :]
-                if self.seen >= self.watchers * self.writes:
-                    self.complete.set()
-        finally:
-            writer.close()
+    async def watch(self, number: int, version: str) -> asyncio.BaseTransport:
+        """Open the watch of this number; return when it is answered."""
+        loop, peer = asyncio.get_running_loop(), self.peer
+        head = peer.head("GET", f"{WIDGETS}?watch=1&resourceVersion={version}&timeoutSeconds=300")
+        answered: asyncio.Future[None] = loop.create_future()
+        protocol = _Watch(self, answered, times=number == 0)
+        transport, _ = await loop.create_connection(lambda: protocol, peer.host, peer.port, ssl=peer.tls)
+        transport.write(head)
+        await answered
+        return transport
 
-    def _note_delays(self, data: bytes) -> bytes:
+    def note_events(self, count: int) -> None:
+        """Count the events that a watcher got."""
+        self.seen += count
+        if self.seen >= self.watchers * self.writes:
+            self.complete.set()
+
+    def note_delays(self, data: bytes) -> bytes:
+        """Take the time of each event in `data`; return the begun line at its end."""
         now = time.perf_counter()
         lines = data.split(b"\n")
         for line in lines[:-1]:
@@ -79,6 +83,36 @@ class _Round:
                     raise RuntimeError(f"{self.peer.name}: create gave {status}: {answer[:200]!r}")
 
 
+class _Watch(asyncio.BufferedProtocol):
+    """One watcher. All read into one buffer, and only one parses what it reads: five hundred share a processor."""
+
+    def __init__(self, round_: _Round, answered: asyncio.Future[None], *, times: bool) -> None:
+        self._round, self._answered, self._times = round_, answered, times
+        self._tail = b""
+        self._last = 0
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._answered.done():
+            self._answered.set_exception(error or ConnectionError("a watch ended before it was answered"))
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the protocol's name
+        return self._round.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        buffer = self._round.buffer
+        if not self._answered.done():
+            self._tail += buffer[:nbytes]
+            if self._tail.endswith(b"\r\n\r\n"):
+                self._tail = b""
+                self._answered.set_result(None)
+            return
+        if self._times:
+            self._tail = self._round.note_delays(self._tail + buffer[:nbytes])
+        across_reads = self._last == _EVENT_END[0] and buffer[0] == _EVENT_END[1]
+        self._last = buffer[nbytes - 1]
+        self._round.note_events(buffer.count(_EVENT_END, 0, nbytes) + across_reads)
+
+
 async def measure(
     peer: Peer,
     *,
@@ -97,25 +131,20 @@ async def measure(
         _, answer = await connection.request("GET", f"{WIDGETS}?limit=1")
     version = json.loads(answer)["metadata"]["resourceVersion"]
     round_ = _Round(peer, written_to or peer, watchers, writes)
-    loop = asyncio.get_running_loop()
-    tasks, readies = [], []
-    for index in range(watchers):
-        ready: asyncio.Future[None] = loop.create_future()
-        readies.append(ready)
-        tasks.append(asyncio.create_task(round_.watch(index, version, ready)))
-        if index % 50 == 49:
-            await asyncio.gather(*readies)
-    await asyncio.wait_for(asyncio.gather(*readies), 60)
-    numbers = list(range(writes))
+    watches: list[asyncio.BaseTransport] = []
+    async with asyncio.timeout(60):
+        for first in range(0, watchers, _AT_ONCE):
+            numbers = range(first, min(first + _AT_ONCE, watchers))
+            watches += await asyncio.gather(*(round_.watch(number, version) for number in numbers))
+    left = list(range(writes))
     start = time.perf_counter()
-    await asyncio.gather(*(round_.write(numbers, 1 / rate if rate else 0.0) for _ in range(writers)))
+    await asyncio.gather(*(round_.write(left, 1 / rate if rate else 0.0) for _ in range(writers)))
     writing = time.perf_counter() - start
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(round_.complete.wait(), 60)
     total = time.perf_counter() - start
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    for watch in watches:
+        watch.close()
     delays = sorted(round_.delays) or [float("nan")]
     return FanOut(
         round_.seen / total,
