@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from bench.soak import Sample, judge
 
 ROOT = Path(__file__).parents[2]

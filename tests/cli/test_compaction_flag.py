@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary
 
+from bench.etcd import MISSING, EtcdCluster, binary
 from tests.cli.kcp_process import Started, run, started
 from tests.cli.test_store_check import send
 

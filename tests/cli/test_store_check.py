@@ -13,8 +13,8 @@ from pathlib import Path
 
 import apsw
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary
 
+from bench.etcd import MISSING, EtcdCluster, binary
 from tests.cli.kcp_process import Started, run, started
 
 

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from bench.etcd import EtcdCluster
 
+from bench.etcd import EtcdCluster
 from kcp.store.etcd.versions import LOSING
 
 

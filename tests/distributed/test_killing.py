@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench.etcd import EtcdCluster
-
 from kcp.testing import Server
 from tests.clients import Address, Connection, config_map
 from tests.distributed.conftest import StartServers

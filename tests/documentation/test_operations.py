@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, Member, binary, free_ports, version
 
+from bench.etcd import MISSING, Member, binary, free_ports, version
 from kcp.testing import Server
 from tests.clients import Address, Connection, config_map
 from tests.documentation.test_readme import PAGES, README, ROOT, blocks

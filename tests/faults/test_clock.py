@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 from bench.etcd import EtcdCluster
-
 from kcp.testing import Server
 from tests.clients import Address, Connection
 from tests.distributed.test_leading import leads

@@ -15,7 +15,7 @@ from kcp.testing import Server
 from tests.clients import Address
 from tests.faults.conftest import ROUNDS
 from tests.faults.disk import Disk, HarmedServer
-from tests.faults.load import Load
+from tests.faults.load import Load, under
 from tests.faults.shim import Shim
 from tests.faults.table import Record
 
@@ -42,16 +42,9 @@ async def refuse_for_a_while(load: Load, bring: Callable[[], None], mend: Callab
 
 def harmed(server: Server, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, list[float]]:
     """A server under load whose disk fails and is mended, some times."""
-
-    async def work() -> tuple[Load, list[float]]:
-        load = Load([Address.of(server)])
-        async with load.running():
-            recoveries = [await refuse_for_a_while(load, bring, mend) for _ in range(ROUNDS)]
-            await load.more_writes(100)
-        assert load.watches_stayed_open
-        return load, recoveries
-
-    return asyncio.run(work())
+    load, recoveries = under([Address.of(server)], lambda load: refuse_for_a_while(load, bring, mend), ROUNDS)
+    assert load.watches_stayed_open
+    return load, recoveries
 
 
 def unavailable(why: str) -> tuple[int, str, str]:
@@ -99,15 +92,8 @@ def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Record) -> 
         shim.set(read_error=0)
         return await load.recovery(mended)
 
-    async def work() -> tuple[Load, list[float]]:
-        load = Load([Address.of(server)])
-        async with load.running():
-            recoveries = [await fail_for_a_while(load) for _ in range(ROUNDS)]
-            await load.more_writes(100)
-        return load, recoveries
-
     with HarmedServer(tmp_path, shim.prefix) as server:
-        load, recoveries = asyncio.run(work())
+        load, recoveries = under([Address.of(server)], fail_for_a_while, ROUNDS)
     record(load.line("disk cannot be read", ROUNDS, recoveries, "what is in memory is answered"))
     assert {(code, reason) for code, reason, _ in messages(load)} == {(503, "ServiceUnavailable")}
     assert all("disk" in message for *_, message in messages(load))
@@ -130,15 +116,8 @@ def test_a_kill_while_fsync_fails(shim: Shim, tmp_path: Path, record: Record) ->
         load.addresses[:] = [Address.of(server)]
         return await load.recovery(mended)
 
-    async def work() -> tuple[Load, list[float]]:
-        load = Load([Address.of(server)])
-        async with load.running():
-            recoveries = [await kill(load) for _ in range(ROUNDS)]
-            await load.more_writes(100)
-        return load, recoveries
-
     with server:
-        load, recoveries = asyncio.run(work())
+        load, recoveries = under([Address.of(server)], kill, ROUNDS)
     record(load.line("fsync returns EIO, and then kill -9", ROUNDS, recoveries, "with the start"))
 
 

@@ -8,7 +8,6 @@ import signal
 import time
 
 from bench.etcd import EtcdCluster
-
 from kcp.testing import Server
 from tests.clients import Address
 from tests.distributed.conftest import StartServers
@@ -76,15 +75,7 @@ async def restarted(load: Load, servers: list[Server]) -> float:
 
 def test_all_servers_are_killed_at_once(start_servers: StartServers, etcd: EtcdCluster, record: Record) -> None:
     servers = start_servers(2)
-
-    async def work() -> tuple[Load, list[float]]:
-        load = Load([Address.of(server) for server in servers])
-        async with load.running():
-            recoveries = [await restarted(load, servers) for _ in range(ROUNDS)]
-            await load.more_writes(100)
-        return load, recoveries
-
-    load, recoveries = asyncio.run(work())
+    load, recoveries = under([Address.of(server) for server in servers], lambda load: restarted(load, servers), ROUNDS)
     record(load.line("all servers killed at once", 2 * ROUNDS, recoveries, "with their start"))
 
 
@@ -100,14 +91,7 @@ def test_all_etcd_members_are_killed_at_once(start_servers: StartServers, etcd: 
             member.start()
         return await load.recovery(mended)
 
-    async def work() -> tuple[Load, list[float]]:
-        load = Load([Address.of(server) for server in servers])
-        async with load.running():
-            recoveries = [await harm(load) for _ in range(ROUNDS)]
-            await load.more_writes(100)
-        return load, recoveries
-
     with excused(etcd):
-        load, recoveries = asyncio.run(work())
+        load, recoveries = under([Address.of(server) for server in servers], harm, ROUNDS)
         line = load.line("all etcd members killed at once", 3 * ROUNDS, recoveries, "with their start")
     record(line)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary
 
+from bench.etcd import MISSING, EtcdCluster, binary
 from tests.clients import Address, Connection, config_map
 from tests.distributed.conftest import StartServers
 from tests.documentation.test_operations import block, shell

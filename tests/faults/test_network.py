@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import time
@@ -12,13 +11,13 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary
 
+from bench.etcd import MISSING, EtcdCluster, binary
 from tests.clients import Address
 from tests.distributed.test_leading import leads
 from tests.faults.conftest import ROUNDS
 from tests.faults.disk import HarmedServer
-from tests.faults.load import Load
+from tests.faults.load import Load, under
 from tests.faults.network import Host
 from tests.faults.table import Record
 from tests.faults.test_etcd import BOUNDS
@@ -86,15 +85,8 @@ async def cut_off(load: Load, site: Site) -> float:
 
 def test_servers_are_cut_off_from_etcd(tmp_path: Path, record: Record) -> None:
     with sites(tmp_path, 3) as site:
-
-        async def work() -> tuple[Load, list[float]]:
-            load = Load([Address.of(server) for server in site.servers])
-            async with load.running():
-                recoveries = [await cut_off(load, site) for _ in range(ROUNDS)]
-                await load.more_writes(100)
-            return load, recoveries
-
-        load, recoveries = asyncio.run(work())
+        addresses = [Address.of(server) for server in site.servers]
+        load, recoveries = under(addresses, lambda load: cut_off(load, site), ROUNDS)
     record(load.line("server cut off from etcd, both ways and one way", 2 * ROUNDS, recoveries, "others go on"))
     assert load.watches_stayed_open
     assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
@@ -129,14 +121,7 @@ def longest_silence(load: Load, since: float) -> float:
 
 def test_a_black_hole_before_one_etcd_member(tmp_path: Path, record: Record) -> None:
     with sites(tmp_path, 1) as site:
-
-        async def work() -> tuple[Load, list[float]]:
-            load = Load([Address.of(server) for server in site.servers])
-            async with load.running():
-                recoveries = [await lose_one(load, site) for _ in range(ROUNDS)]
-                await load.more_writes(100)
-            return load, recoveries
-
-        load, recoveries = asyncio.run(work())
+        addresses = [Address.of(server) for server in site.servers]
+        load, recoveries = under(addresses, lambda load: lose_one(load, site), ROUNDS)
     record(load.line("answers of an etcd member vanish", ROUNDS, recoveries, "goes on with another member"))
     assert load.watches_stayed_open

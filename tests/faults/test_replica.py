@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 
 from bench.etcd import EtcdCluster
-
 from tests.clients import Address
 from tests.faults.conftest import ROUNDS
 from tests.faults.disk import Disk, HarmedServer
-from tests.faults.load import Load
+from tests.faults.load import Load, under
 from tests.faults.table import Record
 from tests.faults.test_etcd import BOUNDS
 
@@ -44,18 +42,12 @@ def test_the_disk_of_a_local_copy_is_full(disk: Disk, etcd: EtcdCluster, tmp_pat
     folder = tmp_path / "other"
     folder.mkdir()
 
-    async def work(addresses: list[Address]) -> tuple[Load, list[float]]:
-        load = Load(addresses)
-        async with load.running():
-            recoveries = [await fill_for_a_while(load, disk) for _ in range(ROUNDS)]
-            await load.more_writes(100)
-        return load, recoveries
-
     with (
         HarmedServer(disk.outside, disk.prefix, inside=disk.inside, arguments=arguments) as full,
         HarmedServer(folder, [], arguments=arguments) as other,
     ):
-        load, recoveries = asyncio.run(work([Address.of(full), Address.of(other)]))
+        addresses = [Address.of(full), Address.of(other)]
+        load, recoveries = under(addresses, lambda load: fill_for_a_while(load, disk), ROUNDS)
     record(load.line("disk full under a local copy of etcd", ROUNDS, recoveries, "others go on"))
     assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
     assert any("database or disk is full" in message for *_, message in load.story.refusals)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench.etcd import EtcdCluster
 
+from bench.etcd import EtcdCluster
 from kcp.registry.resource_types import ResourceType
 from kcp.registry.source import Source
 from kcp.registry.watching import WatchStream

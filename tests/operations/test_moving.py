@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary
 from click.testing import CliRunner, Result
 
+from bench.etcd import MISSING, EtcdCluster, binary
 from kcp.cli.main import main
 from kcp.testing import Server
 from kcp.testing.server import ServerError

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, binary
 from click.testing import CliRunner, Result
 
+from bench.etcd import MISSING, binary
 from kcp.cli.main import main
 from kcp.store.tables import RESTORED_SKIP
 from kcp.testing import Server

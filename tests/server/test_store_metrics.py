@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.etcd import MISSING, EtcdCluster, binary
 from tests.server.running_server import RunningServer
 
 MAPS = "/clusters/some-tenant/api/v1/namespaces/default/configmaps"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.etcd import EtcdCluster
-
 from kcp.store.contract import Store
 from kcp.store.etcd.store import Options, open_store
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary, installed
 
+from bench.etcd import MISSING, EtcdCluster, binary, installed
 from tests.store.etcd.backends import EtcdBackend
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from bench.etcd import API, EtcdCluster, binary
-
 from kcp.auth import certificates
 from kcp.auth.certificates import KeyPair
 

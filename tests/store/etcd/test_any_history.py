@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from bench.etcd import EtcdCluster
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from bench.etcd import EtcdCluster
 from kcp.store.contract import (
     ANY,
     CompactedError,

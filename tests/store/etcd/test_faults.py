@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary, version
 
+from bench.etcd import MISSING, EtcdCluster, binary, version
 from kcp.store.contract import (
     ABSENT,
     Change,

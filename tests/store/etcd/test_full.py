@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary
 
+from bench.etcd import MISSING, EtcdCluster, binary
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd.store import EtcdStore, open_store
 from tests.store.conformance.backends import delete, key, put

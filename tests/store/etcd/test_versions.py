@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary, installed, version
 
+from bench.etcd import MISSING, EtcdCluster, binary, installed, version
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd.store import Options, open_store
 from kcp.store.etcd.versions import LOSING, judge

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary
 
+from bench.etcd import MISSING, EtcdCluster, binary
 from tests.store.moving.logs import EtcdLog, Log, SQLiteLog
 
 KINDS: dict[str, type[Log]] = {"sqlite": SQLiteLog, "etcd": EtcdLog}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.etcd import EtcdCluster
-
 from kcp.store import moving as files
 from kcp.store.contract import Range, Record, Store
 from kcp.store.etcd import moving as etcd

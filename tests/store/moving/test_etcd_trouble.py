@@ -7,8 +7,8 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from bench.etcd import MISSING, EtcdCluster, binary
 
+from bench.etcd import MISSING, EtcdCluster, binary
 from kcp.store.contract import Key, Store, StoreUnavailableError
 from kcp.store.etcd.access import Connection
 from kcp.store.etcd.client import Client, CompactedRevisionError
