@@ -44,8 +44,18 @@ async def test_conflict(world: World) -> None:
 async def test_an_update_of_what_is_being_deleted(world: World) -> None:
     made = await world.create(world.config_maps, config_map("a"))
     pending = await accepted(world, world.delete(world.config_maps, "a"))
-    with refused(404, "NotFound"):
+    with refused(409, "Conflict"):
         await world.update(world.config_maps, made)
+    assert await world.is_gone(world.config_maps, "a")
+    await pending
+
+
+@scenario
+async def test_an_update_of_any_object_of_a_name_that_is_being_deleted(world: World) -> None:
+    await world.create(world.config_maps, config_map("a"))
+    pending = await accepted(world, world.delete(world.config_maps, "a"))
+    with refused(404, "NotFound"):
+        await world.update(world.config_maps, config_map("a", namespace="default"))
     assert await world.is_gone(world.config_maps, "a")
     await pending
 

@@ -122,6 +122,56 @@ async def test_an_update_of_another_object_of_the_name_is_a_conflict(world: Worl
 
 
 @scenario
+async def test_an_update_of_an_object_that_has_gone_is_a_conflict(world: World) -> None:
+    """As kube-apiserver has it: a controller that retries conflicts reads again, and finds nothing."""
+    made = await world.create(world.config_maps, config_map("a"))
+    await world.delete(world.config_maps, "a")
+    with refused(409, "Conflict") as caught:
+        await world.update(world.config_maps, made)
+    assert caught.value.message == (
+        'Operation cannot be fulfilled on configmaps "a": Precondition failed: '
+        f"UID in precondition: {made['metadata']['uid']}, UID in object meta: "
+    )
+
+
+@scenario
+async def test_an_apply_configuration_says_the_version_of_its_path(world: World) -> None:
+    for version in ("", "v2"):
+        with refused(400, "BadRequest") as caught:
+            await world.apply(world.config_maps, config_map("a") | {"apiVersion": version})
+        assert caught.value.message == (
+            f"Incorrect version specified in apply patch. Specified patch version: {version}, expected: v1"
+        )
+
+
+@scenario
+async def test_finalizers_of_built_in_types_need_a_domain(world: World) -> None:
+    with refused(422, "Invalid") as caught:
+        await world.create(world.config_maps, config_map("a", finalizers=["mine", "example.com/mine", "orphan"]))
+    assert caught.value.message == (
+        'ConfigMap "a" is invalid: metadata.finalizers[0]: Invalid value: "mine": '
+        "name is neither a standard finalizer name nor is it fully qualified"
+    )
+
+
+@scenario
+async def test_finalizers_of_custom_resources_without_a_domain_are_warned_of_once(world: World) -> None:
+    await world.define()
+    first, second = world.context(), world.context()
+    sent = widget("a", finalizers=["mine", "example.com/mine", "orphan"])
+    await world.registry.create(first, Target(world.widgets, "default"), sent)
+    (warning,) = first.warnings
+    assert warning == (
+        'metadata.finalizers: "mine": prefer a domain-qualified finalizer name including a path (/) '
+        "to avoid accidental conflicts with other finalizer writers"
+    )
+    made = await world.get(world.widgets, "a")
+    made["spec"]["size"] = 2
+    await world.registry.update(second, Target(world.widgets, "default", "a"), made)
+    assert not second.warnings
+
+
+@scenario
 async def test_a_patch_cannot_change_what_the_server_owns(world: World) -> None:
     await world.create(world.config_maps, config_map("a"))
     for name, value in (

@@ -30,11 +30,19 @@ async def test_an_object_that_nothing_holds_goes_at_once(world: World) -> None:
 @scenario
 async def test_preconditions(world: World) -> None:
     made = await world.create(world.config_maps, config_map("a"))
-    with refused(409, "Conflict"):
-        await world.delete(world.config_maps, "a", uid="another")
-    with refused(409, "Conflict"):
-        await world.delete(world.config_maps, "a", resource_version="1")
     meta = made["metadata"]
+    with refused(409, "Conflict") as caught:
+        await world.delete(world.config_maps, "a", uid="another")
+    assert caught.value.message == (
+        'Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition (another) does not match the UID in '
+        f"record ({meta['uid']}). The object might have been deleted and then recreated"
+    )
+    with refused(409, "Conflict") as caught:
+        await world.delete(world.config_maps, "a", resource_version="1")
+    assert caught.value.message == (
+        'Operation cannot be fulfilled on ConfigMap "a": the ResourceVersion in the precondition (1) does not match the '
+        f"ResourceVersion in record ({meta['resourceVersion']}). The object might have been modified"
+    )
     assert await world.delete(world.config_maps, "a", uid=meta["uid"], resource_version=meta["resourceVersion"])
 
 

@@ -33,13 +33,21 @@ def test_what_is_not_there_is_told_from_what_is_false() -> None:
     assert Query(b"a=false").optional_flag("a") is False
 
 
-@pytest.mark.parametrize(
-    "text", ["limit=x", "limit=1.5", "limit=99999999999999999999", "limit=-1", "timeoutSeconds=ten&limit=1e3"]
-)
+@pytest.mark.parametrize("text", ["limit=x", "limit=1.5", "limit=99999999999999999999", "timeoutSeconds=ten&limit=1e3"])
 def test_bad_numbers_are_refused(text: str) -> None:
     with pytest.raises(StatusError) as refusal:
         queries.list_options(Query(text.encode()))
     assert refusal.value.code == 400
+
+
+def test_a_timeout_that_is_no_number_is_refused_in_a_list_too() -> None:
+    with pytest.raises(StatusError) as refusal:
+        queries.list_options(Query(b"timeoutSeconds=x"))
+    assert refusal.value.code == 400
+
+
+def test_a_negative_limit_is_none() -> None:
+    assert queries.list_options(Query(b"limit=-1")).limit == 0
 
 
 def test_list_options() -> None:

@@ -17,6 +17,7 @@ from kcp.api.times import micro_time, now, parse_time
 __all__ = [
     "ANNOTATIONS_LIMIT",
     "FIELDS",
+    "bare_finalizers",
     "check_meta_types",
     "generate_name",
     "micro_time",
@@ -25,6 +26,7 @@ __all__ = [
     "parse_time",
     "validate_annotations",
     "validate_field_manager",
+    "validate_finalizer_domains",
     "validate_labels",
     "validate_object_meta",
     "validate_object_meta_update",
@@ -39,6 +41,7 @@ _SUBRESOURCE_LIMIT: Final = 256
 _INT64: Final = 1 << 63
 _GENERATED_BASE: Final = 58
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+_OWN_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 
 _MEMBERS: Final[dict[str, tuple[type[Any], str]]] = {
     "name": (str, "string"),
@@ -308,6 +311,17 @@ def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldErro
         message = "finalizer orphan and foregroundDeletion cannot be both set"
         found.append(invalid(path, list(finalizers), message))
     return found
+
+
+def bare_finalizers(finalizers: Sequence[str]) -> list[tuple[int, str]]:
+    """Place and name of each finalizer without a domain that is not one of Kubernetes' own."""
+    return [(index, name) for index, name in enumerate(finalizers) if "/" not in name and name not in _OWN_FINALIZERS]
+
+
+def validate_finalizer_domains(finalizers: Sequence[str], path: str) -> list[FieldError]:
+    """Errors of finalizers without a domain; Kubernetes refuses them in its older types, and warns of them in others."""
+    why = "name is neither a standard finalizer name nor is it fully qualified"
+    return [invalid(f"{path}[{index}]", name, why) for index, name in bare_finalizers(finalizers)]
 
 
 def validate_field_manager(manager: str, path: str) -> list[FieldError]:

@@ -48,5 +48,5 @@ def decode(token: str, resource: str) -> Continuation:
             raise ValueError("unknown form")
         cluster, namespace, name = (str(part) for part in start)
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise errors.bad_request(f"continue key is not valid: {error}") from error
+        raise errors.bad_request(f"invalid continue token: continue key is not valid: {error}") from error
     return Continuation(revision, Key(resource, cluster, namespace, name))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kcp.api import documents, errors, field_errors, metadata
-from kcp.api.kinds import GroupKind
+from kcp.api.kinds import GroupKind, GroupResource
 from kcp.registry import admission, pipeline, refusals
 from kcp.registry.filtering import Filter
 from kcp.registry.listing import range_of
@@ -51,7 +51,7 @@ def validate_options(options: DeleteOptions) -> None:
     if policy is not None and policy not in POLICIES:
         problems.append(field_errors.not_supported("propagationPolicy", policy, (*POLICIES, "nil")))
     if problems:
-        raise errors.invalid(GroupKind("", "DeleteOptions"), "", problems)
+        raise errors.invalid(GroupKind("meta.k8s.io", "DeleteOptions"), "", problems)
 
 
 class Deleter:
@@ -163,15 +163,19 @@ class Deleter:
 
 
 def _check_preconditions(obj: Object, record: Record, target: Target, options: DeleteOptions) -> None:
-    resource = target.type.resource
+    # the kind where others say the plural: kube-apiserver's words
+    resource = GroupResource(target.type.group, target.type.kind)
     uid = obj["metadata"].get("uid")
     if options.uid is not None and options.uid != uid:
-        why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {uid}"
+        why = (
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). "
+            "The object might have been deleted and then recreated"
+        )
         raise errors.conflict(resource, target.name, why)
     if options.resource_version is not None and options.resource_version != str(record.revision):
         why = (
-            f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
-            f"ResourceVersion in object meta: {record.revision}"
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in "
+            f"record ({record.revision}). The object might have been modified"
         )
         raise errors.conflict(resource, target.name, why)
 

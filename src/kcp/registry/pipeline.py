@@ -170,6 +170,8 @@ def validate(obj: Object, old: Object | None, target: Target) -> None:
     found: list[FieldError] = metadata.validate_object_meta(
         meta, namespaced=type_.namespaced, name_validator=strategy.name_errors
     )
+    if strategy.finalizers_need_domain and (finalizers := meta.get("finalizers")):
+        found += metadata.validate_finalizer_domains(finalizers, "metadata.finalizers")
     if old is None:
         found += _schema_errors(obj, None, type_)
         if not found or type_.builtin:

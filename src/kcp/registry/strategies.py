@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from kcp.api import names
 from kcp.api.field_errors import FieldError
+from kcp.api.metadata import bare_finalizers
 
 if TYPE_CHECKING:
     from kcp.registry.requests import RequestContext
 
 Object = dict[str, Any]
+
+_BARE = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
 
 
 class Strategy:
@@ -28,6 +31,8 @@ class Strategy:
     """PUT of a name that is not there creates it."""
     allow_unconditional_update: ClassVar[bool] = True
     """PUT without a resource version overwrites whatever is there."""
+    finalizers_need_domain: ClassVar[bool] = False
+    """Finalizers without a domain are refused, but for Kubernetes' own."""
     counts_generation: ClassVar[bool] = False
     """``metadata.generation`` starts at 1 and grows with every change outside metadata and status."""
     deletion_keeps_object: ClassVar[bool] = False
@@ -131,6 +136,15 @@ class CustomResourceStrategy(Strategy):
 
     allow_unconditional_update = False
     counts_generation = True
+
+    def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
+        finalizers = obj["metadata"].get("finalizers")
+        if not finalizers:
+            return ()
+        before = (old["metadata"].get("finalizers") or ()) if old else ()
+        return [
+            f'metadata.finalizers: "{name}": {_BARE}' for _, name in bare_finalizers(finalizers) if name not in before
+        ]
 
 
 CUSTOM_RESOURCE = CustomResourceStrategy()

@@ -210,6 +210,8 @@ class Writer:
         for _ in range(_RETRIES):
             record = self._source.latest(type_, context.cluster, target.namespace, target.name)
             if record is None:
+                if uid:
+                    raise _another_object(target, uid, "")
                 if not may_create:
                     raise errors.not_found(type_.resource, target.name)
                 obj = await transform(None, None)
@@ -348,12 +350,16 @@ def _deletion_complete(obj: Object, type_: Any) -> bool:
     )
 
 
+def _another_object(target: Target, wanted: str, found: Any) -> errors.StatusError:
+    why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+    return errors.conflict(target.type.resource, target.name, why)
+
+
 def _check_preconditions(old: Object, record: Record, target: Target, resource_version: str, uid: str) -> bool:
     """Whether the change is pinned to one state. Raises StatusError 409 when the object is in another, or is another."""
     type_ = target.type
     if uid and uid != old["metadata"].get("uid"):
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata'].get('uid')}"
-        raise errors.conflict(type_.resource, target.name, why)
+        raise _another_object(target, uid, old["metadata"].get("uid"))
     if resource_version == "0":
         missing = field_errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
         # the plural where others say the kind: kube-apiserver's words, which clients have come to know

@@ -82,9 +82,8 @@ def list_options(query: Query) -> ListOptions:
     """The options of list, watch and deletecollection. Raises StatusError 400."""
     if not query:
         return ListOptions()
-    limit = query.integer("limit") or 0
-    if limit < 0:
-        raise errors.bad_request("limit must not be negative")
+    limit = max(query.integer("limit") or 0, 0)
+    query.integer("timeoutSeconds")  # of a watch; refused in the others too when it is none
     try:
         labels, fields = query.text("labelSelector"), query.text("fieldSelector")
         return ListOptions(

@@ -38,6 +38,7 @@ _SIDE_EFFECTS: Final = ("None", "NoneOnDryRun")
 class WebhooksStrategy(BuiltinStrategy):
     """ValidatingWebhookConfigurations and MutatingWebhookConfigurations."""
 
+    finalizers_need_domain = False
     counts_generation: ClassVar[bool] = True
 
     def default(self, obj: Object) -> None:
@@ -110,6 +111,7 @@ _MAX_AUDIT_ANNOTATIONS: Final = 20
 class PolicyStrategy(BuiltinStrategy):
     """ValidatingAdmissionPolicies."""
 
+    finalizers_need_domain = False
     counts_generation: ClassVar[bool] = True
     allow_unconditional_update: ClassVar[bool] = False
 
@@ -252,6 +254,7 @@ _ACTIONS: Final = ("Audit", "Deny", "Warn")
 class PolicyBindingStrategy(BuiltinStrategy):
     """ValidatingAdmissionPolicyBindings."""
 
+    finalizers_need_domain = False
     counts_generation: ClassVar[bool] = True
     allow_unconditional_update: ClassVar[bool] = False
 

@@ -30,6 +30,7 @@ CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
 class DefinitionStrategy(BuiltinStrategy):
     """CustomResourceDefinitions. Null is a value inside schemas (defaults, enumerations, examples) and nowhere else."""
 
+    finalizers_need_domain = False
     allow_unconditional_update = False
     counts_generation = True
     judged_beside_others = True

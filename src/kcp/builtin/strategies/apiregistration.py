@@ -24,6 +24,7 @@ from kcp.registry.strategies import Object
 class APIServiceStrategy(PathSegmentNames):
     """APIServices are named after what they register: ``<version>.<group>``."""
 
+    finalizers_need_domain = False
     allow_unconditional_update = False
 
     def default(self, obj: Object) -> None:

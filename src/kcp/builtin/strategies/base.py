@@ -23,6 +23,8 @@ NOT_NEGATIVE: Final = "must be greater than or equal to 0"
 class BuiltinStrategy(Strategy):
     """A built-in type without rules of its own."""
 
+    finalizers_need_domain = True
+
     def default(self, obj: Object) -> None:
         """Drop members that are null."""
         drop_nulls(obj)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
-from kcp.api import field_errors, names
+from kcp.api import field_errors, metadata, names
 from kcp.api.field_errors import FieldError
 from kcp.builtin.strategies.base import (
     BuiltinStrategy,
@@ -30,7 +30,6 @@ MAX_BYTES: Final = 1024 * 1024
 """How much a ConfigMap or Secret may hold."""
 NAME_LABEL: Final = "kubernetes.io/metadata.name"
 _FROZEN: Final = "field is immutable when `immutable` is set"
-_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 class NamespaceStrategy(BuiltinStrategy):
@@ -75,10 +74,7 @@ class NamespaceStrategy(BuiltinStrategy):
         for index, finalizer in enumerate(texts(mapping(obj, "spec"), "finalizers")):
             path = f"spec.finalizers[{index}]"
             found += [field_errors.invalid(path, finalizer, why) for why in names.is_qualified_name(finalizer)]
-            if "/" not in finalizer and finalizer not in _FINALIZERS:
-                why = "name is neither a standard finalizer name nor is it fully qualified"
-                found.append(field_errors.invalid(path, finalizer, why))
-        return found
+        return found + metadata.validate_finalizer_domains(texts(mapping(obj, "spec"), "finalizers"), "spec.finalizers")
 
     def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
         phase = text(mapping(obj, "status"), "phase")
