@@ -16,7 +16,7 @@ from kcp.registry.records import key_of, served_object, stored_value
 from kcp.registry.requests import RequestContext, Target, Written
 from kcp.registry.source import Source, expected_revision
 from kcp.registry.turns import Turns, last_turn, turn
-from kcp.store.contract import ABSENT, Change, PreconditionFailedError, Record
+from kcp.store.contract import ABSENT, Change, Condition, PreconditionFailedError, Record
 
 Object = dict[str, Any]
 Transform = Callable[[Object | None, Record | None], Awaitable[Object]]
@@ -83,7 +83,7 @@ class Writer:
         if prefix:
             meta["name"] = metadata.generate_name(prefix)
         if type_.namespaced:
-            await self._check_namespace(context, target, meta.get("name") or "")
+            await self._accepting_content(context, target, meta.get("name") or "")
         self._prepare_new(obj, target, context)
         if not owned:
             pipeline.own_fields(None, obj, target, context)
@@ -95,12 +95,12 @@ class Writer:
             await self._chain.validate(attributes)
         return await self._insert(context, target, obj, prefix, turns)
 
-    async def _check_namespace(self, context: RequestContext, target: Target, name: str) -> None:
+    async def _accepting_content(self, context: RequestContext, target: Target, name: str) -> Condition:
         try:
-            namespaces.check_accepts_content(self._store, context.cluster, target, name)
+            return namespaces.accepting_content(self._store, context.cluster, target, name)
         except errors.StatusError:
             await self._store.catch_up()  # another server may have made it
-            namespaces.check_accepts_content(self._store, context.cluster, target, name)
+            return namespaces.accepting_content(self._store, context.cluster, target, name)
 
     def _prepare_new(self, obj: Object, target: Target, context: RequestContext) -> None:
         type_ = target.type
@@ -131,9 +131,8 @@ class Writer:
                     raise PreconditionFailedError(key, ABSENT, None)
                 if context.dry_run:
                     return _answer(obj, value, tag, 0, target, created=True)
-                revision = await self._store.write(
-                    [Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime), *turns]
-                )
+                change = Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)
+                revision = await self._write_new(context, target, [change, *turns])
             except PreconditionFailedError as error:
                 if error.key != key:
                     raise
@@ -145,6 +144,19 @@ class Writer:
             else:
                 return _answer(obj, value, tag, revision, target, created=True)
         raise AssertionError("unreachable")
+
+    async def _write_new(self, context: RequestContext, target: Target, changes: list[Change]) -> int:
+        """Write, if the namespace still takes new objects then: another server may have been told to delete it."""
+        if not target.type.namespaced:
+            return await self._store.write(changes)
+        for _ in range(_RETRIES):
+            accepted = await self._accepting_content(context, target, changes[0].key.name)
+            try:
+                return await self._store.write(changes, [accepted])
+            except PreconditionFailedError as error:
+                if error.key != accepted.key:
+                    raise
+        raise errors.server_timeout(target.type.resource, "create")
 
     async def update(
         self, context: RequestContext, target: Target, sent: Object, duplicates: list[str] | None = None
