@@ -12,6 +12,7 @@ from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.kinds import GroupKind
 from kcp.api.patch import json_patch
 from kcp.registry import admission, namespaces, pipeline, refusals
+from kcp.registry.catalog import Catalog
 from kcp.registry.records import key_of, served_object, stored_value
 from kcp.registry.requests import RequestContext, Target, Written
 from kcp.registry.source import Source, expected_revision
@@ -29,10 +30,11 @@ _SYSTEM_FIELDS: Final = ("deletionTimestamp", "deletionGracePeriodSeconds", "res
 class Writer:
     """The verbs that put objects into the log."""
 
-    def __init__(self, source: Source, chain: admission.Chain) -> None:
+    def __init__(self, source: Source, chain: admission.Chain, catalog: Catalog) -> None:
         self._source = source
         self._store = source.store
         self._chain = chain
+        self._catalog = catalog
         self._turns = Turns()
 
     async def create(
@@ -75,9 +77,8 @@ class Writer:
     ) -> Written:
         """Judge and store. Raises PreconditionFailedError when one of ``turns`` was another's."""
         type_ = target.type
-        if type_.terminating:
-            why = "create not allowed while custom resource definition is terminating"
-            raise errors.StatusError(405, "MethodNotAllowed", why)
+        if not type_.builtin:
+            self._catalog.accepting_objects(context.cluster, type_)
         meta = obj["metadata"]
         prefix = "" if meta.get("name") else meta.get("generateName") or ""
         if prefix:
@@ -146,17 +147,20 @@ class Writer:
         raise AssertionError("unreachable")
 
     async def _write_new(self, context: RequestContext, target: Target, changes: list[Change]) -> int:
-        """Write, if the namespace still takes new objects then: another server may have been told to delete it."""
-        if not target.type.namespaced:
-            return await self._store.write(changes)
+        """Write, if the namespace and the definition still take new objects: another server may have been told to delete them."""
+        type_ = target.type
         for _ in range(_RETRIES):
-            accepted = await self._accepting_content(context, target, changes[0].key.name)
+            conditions = []
+            if type_.namespaced:
+                conditions.append(await self._accepting_content(context, target, changes[0].key.name))
+            if not type_.builtin:
+                conditions.append(self._catalog.accepting_objects(context.cluster, type_))
             try:
-                return await self._store.write(changes, [accepted])
+                return await self._store.write(changes, conditions)
             except PreconditionFailedError as error:
-                if error.key != accepted.key:
+                if all(error.key != condition.key for condition in conditions):
                     raise
-        raise errors.server_timeout(target.type.resource, "create")
+        raise errors.server_timeout(type_.resource, "create")
 
     async def update(
         self, context: RequestContext, target: Target, sent: Object, duplicates: list[str] | None = None
