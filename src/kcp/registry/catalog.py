@@ -33,6 +33,13 @@ def definition_name(group: str, plural: str) -> str:
     return f"{plural}.{group or 'core'}"
 
 
+def terminating() -> errors.StatusError:
+    """405 for a new object of a type whose definition is being deleted."""
+    return errors.StatusError(
+        405, "MethodNotAllowed", "create not allowed while custom resource definition is terminating"
+    )
+
+
 def definitions_of(store: Store, cluster: str) -> list[dict[str, Any]]:
     """The CustomResourceDefinitions of a logical cluster."""
     return [documents.decode(record.value) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
@@ -104,8 +111,7 @@ class Catalog:
         if found is None or found.builtin or found.namespaced != type_.namespaced:
             raise self.not_served(type_.group)
         if found.terminating:
-            why = "create not allowed while custom resource definition is terminating"
-            raise errors.StatusError(405, "MethodNotAllowed", why)
+            raise terminating()
         return condition
 
     def still_serves(self, cluster: str, type_: ResourceType) -> bool:

@@ -12,7 +12,7 @@ from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.kinds import GroupKind
 from kcp.api.patch import json_patch
 from kcp.registry import admission, namespaces, pipeline, refusals
-from kcp.registry.catalog import Catalog
+from kcp.registry.catalog import Catalog, terminating
 from kcp.registry.records import key_of, served_object, stored_value
 from kcp.registry.requests import RequestContext, Target, Written
 from kcp.registry.source import Source, expected_revision
@@ -77,8 +77,8 @@ class Writer:
     ) -> Written:
         """Judge and store. Raises PreconditionFailedError when one of ``turns`` was another's."""
         type_ = target.type
-        if not type_.builtin:
-            self._catalog.accepting_objects(context.cluster, type_)
+        if type_.terminating:
+            raise terminating()
         meta = obj["metadata"]
         prefix = "" if meta.get("name") else meta.get("generateName") or ""
         if prefix:
