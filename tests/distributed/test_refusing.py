@@ -1,4 +1,5 @@
-"""A write through one server, of what another has just acknowledged, is not refused for what this one does not show yet."""
+"""A write through one server, of what another has just acknowledged, is neither refused nor let in for what this one does not
+show yet."""
 
 from __future__ import annotations
 
@@ -40,6 +41,33 @@ def test_what_another_server_acknowledged_is_there_for_every_write(start_servers
 
     async def work() -> None:
         async with asyncio.TaskGroup() as group:
+            for number in range(CLIENTS):
+                group.create_task(client(f"n{number}"))
+
+    asyncio.run(work())
+
+
+def test_nothing_gets_into_a_namespace_that_another_server_was_told_to_delete(start_servers: StartServers) -> None:
+    """It would stay behind when the namespace has gone, and be there again in the next one of that name."""
+    first, second = start_servers(2)
+
+    async def client(name: str) -> None:
+        async with Connection(Address.of(first)) as here, Connection(Address.of(second)) as there:
+            for turn in range(TURNS):
+                namespace = f"{name}-{turn}"
+                body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+                assert (await here.request("POST", NAMESPACES, body)).status == 201
+                collection = f"{NAMESPACES}/{namespace}/configmaps"
+                assert (await there.request("POST", collection, config_map("a"))).status == 201
+                assert (await here.request("DELETE", f"{NAMESPACES}/{namespace}")).status == 200
+                late = await there.request("POST", collection, config_map("late"))
+                assert late.status in (403, 404), late.body
+                while (await there.request("GET", f"{NAMESPACES}/{namespace}")).status == 200:
+                    await asyncio.sleep(0.05)
+                assert (await there.request("GET", collection)).json["items"] == []
+
+    async def work() -> None:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             for number in range(CLIENTS):
                 group.create_task(client(f"n{number}"))
 

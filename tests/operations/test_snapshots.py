@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
+import sqlite3
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -53,6 +57,51 @@ def test_a_copy_is_taken_from_a_running_server_and_put_back(tmp_path: Path) -> N
         assert int(listed["metadata"]["resourceVersion"]) > newest
         gone = ask(server, "GET", f"{CONFIG_MAPS}?watch=true&resourceVersion={newest}&timeoutSeconds=1")
         assert gone.status == 410 or b'"code":410' in gone.body
+
+
+def test_the_same_copy_may_be_put_back_again_and_again(tmp_path: Path) -> None:
+    """Each time, revisions go on behind those that clients saw since the last time, and what was there is kept whole."""
+    root, file = tmp_path / "root", tmp_path / "copy.db"
+    root.mkdir()
+    log = root / "data/kcp.db"
+    newest, kept = 0, []
+    with Server(root_directory=root, in_process=False):
+        assert kcp("snapshot", "save", "--root-directory", root, file).exit_code == 0
+    for turn in range(3):
+        restored = kcp("snapshot", "restore", "--root-directory", root, file)
+        assert restored.exit_code == 0, restored.output
+        kept.append(log.with_name("kcp.db.replaced" if not turn else f"kcp.db.replaced.{turn + 1}"))
+        assert str(kept[-1]) in restored.output
+        with Server(root_directory=root, in_process=False) as server:
+            made = ask(server, "POST", CONFIG_MAPS, config_map(f"made-{turn}"))
+            assert made.status == 201, made.body
+            assert int(made.json["metadata"]["resourceVersion"]) > newest
+            if newest:
+                gone = ask(server, "GET", f"{CONFIG_MAPS}?watch=true&resourceVersion={newest}&timeoutSeconds=1")
+                assert gone.status == 410 or b'"code":410' in gone.body
+            newest = int(made.json["metadata"]["resourceVersion"])
+            if turn == 0:
+                os.kill(server.process_id, signal.SIGKILL)  # its last writes lie beside the file
+    assert log.with_name("kcp.db.replaced.2-wal").stat().st_size > 0
+    for number, there in enumerate(kept):
+        checked = kcp("store", "check", there)
+        assert checked.exit_code == 0, checked.output
+        with contextlib.closing(sqlite3.connect(there)) as connection:
+            names = connection.execute("SELECT name FROM current WHERE name LIKE 'made-%'").fetchall()
+        assert names == ([(f"made-{number - 1}",)] if number else [])
+
+
+def test_a_copy_takes_the_place_of_a_log_that_cannot_be_read(tmp_path: Path) -> None:
+    root, file = tmp_path / "root", tmp_path / "copy.db"
+    root.mkdir()
+    with Server(root_directory=root):
+        assert kcp("snapshot", "save", "--root-directory", root, file).exit_code == 0
+    (root / "data/kcp.db").write_bytes(b"nothing like a database" * 1000)
+    restored = kcp("snapshot", "restore", "--root-directory", root, file)
+    assert restored.exit_code == 0, restored.output
+    assert "kcp.db cannot be read: " in restored.output
+    with Server(root_directory=root) as server:
+        assert ask(server, "GET", CONFIG_MAPS).status == 200
 
 
 def test_a_copy_that_was_changed_is_refused(tmp_path: Path) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
-from tests.registry.world import World, config_map, refused, scenario, widget
+import pytest
+
+from kcp.store.contract import Change, Store
+from tests.registry.world import WIDGETS, World, config_map, refused, scenario, widget
 
 
 @scenario
@@ -80,6 +85,78 @@ async def test_a_namespace_must_be_there(world: World) -> None:
     with refused(404, "NotFound") as caught:
         await world.create(world.config_maps, config_map("a"), "nowhere")
     assert caught.value.message == 'namespaces "nowhere" not found'
+
+
+def just_before_the_next_write(store: Store, action: Callable[[], Awaitable[Any]]) -> None:
+    """Have another's writes come between the judgement of the next write and its place in the log."""
+    patch = pytest.MonkeyPatch()
+    write = store.write
+
+    async def later(changes: Sequence[Change], *more: Any) -> int:
+        patch.undo()
+        await action()
+        return await write(changes, *more)
+
+    patch.setattr(store, "write", later)
+
+
+@scenario
+async def test_a_namespace_may_be_deleted_between_judging_an_object_and_writing_it(world: World) -> None:
+    namespaces = world.type("namespaces")
+    await world.create(namespaces, {"metadata": {"name": "n"}}, "")
+    just_before_the_next_write(world.registry.store, lambda: world.delete(namespaces, "n"))
+    with refused(403, "Forbidden") as caught:
+        await world.create(world.config_maps, config_map("a"), "n")
+    assert "because it is being terminated" in caught.value.message
+    assert (await world.list(world.config_maps, "n"))["items"] == []
+
+
+@scenario
+async def test_a_namespace_may_change_between_judging_an_object_and_writing_it(world: World) -> None:
+    """The virtual namespace is stored meanwhile; what it takes has not changed."""
+    namespace = world.type("namespaces")
+
+    async def label() -> None:
+        obj = await world.get(namespace, "default")
+        await world.update(namespace, dict(obj, metadata=obj["metadata"] | {"labels": {"a": "b"}}))
+
+    just_before_the_next_write(world.registry.store, label)
+    made = await world.create(world.config_maps, config_map("a"))
+    assert (await world.get(namespace, "default"))["metadata"]["labels"]["a"] == "b"
+    assert made == await world.get(world.config_maps, "a")
+
+
+@scenario
+async def test_a_definition_may_be_deleted_between_judging_an_object_and_writing_it(world: World) -> None:
+    await world.define()
+    definitions = world.type("customresourcedefinitions", "apiextensions.k8s.io")
+    widgets = world.widgets
+    just_before_the_next_write(world.registry.store, lambda: world.delete(definitions, "widgets.example.com"))
+    with refused(405, "MethodNotAllowed"):
+        await world.create(widgets, widget("a"))
+    assert (await world.list(widgets))["items"] == []
+
+    await world.define(WIDGETS.replace("widget", "gadget").replace("Widget", "Gadget"))
+    gadgets = world.type("gadgets", "example.com")
+
+    async def gone() -> None:
+        name = "gadgets.example.com"
+        await world.delete(definitions, name)
+        obj = await world.get(definitions, name)
+        await world.update(definitions, dict(obj, metadata=obj["metadata"] | {"finalizers": []}))
+
+    just_before_the_next_write(world.registry.store, gone)
+    with refused(404, "NotFound"):
+        await world.create(gadgets, widget("a") | {"kind": "Gadget"})
+
+
+@scenario
+async def test_another_definition_may_change_between_judging_an_object_and_writing_it(world: World) -> None:
+    await world.define()
+    other = WIDGETS.replace("widget", "gadget").replace("Widget", "Gadget")
+    just_before_the_next_write(world.registry.store, lambda: world.define(other))
+    made = await world.create(world.widgets, widget("a"))
+    assert made == await world.get(world.widgets, "a")
 
 
 @scenario

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,8 @@ from kcp.cli.places import (
 
 _FILE: Final = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 _CHUNK: Final = 1 << 20
+_FILES: Final = ("", "-wal", "-shm")
+"""The files of a log, by what stands behind its name."""
 
 
 @click.group()
@@ -69,8 +72,8 @@ def info(file: Path) -> None:
 def restore(file: Path, replace: bool, **choices: Any) -> None:
     """Put the copy in FILE in the place of a log that no server uses.
 
-    A log in a file is kept beside it with `.replaced` at its end. Revisions go on behind every one that a client can have
-    seen; clients that watch are told to list again.
+    A log in a file is kept beside it with `.replaced` at its end, or `.replaced.2` and so on. Revisions go on behind every
+    one that a client can have seen; clients that watch are told to list again.
     """
     with refusals():
         configuration = place_of(choices)
@@ -89,29 +92,58 @@ def restore(file: Path, replace: bool, **choices: Any) -> None:
                 end(f"{file} was saved from etcd: use kcp store import to bring it into a file")
             _look_into(file)
             log = new_log_file(configuration)
-            _put_in_place(file, log)
-            click.echo(f"restored {log}; start the server")
+            kept = _put_in_place(file, log)
+            click.echo(f"restored {log}{f', what was there is {kept}' if kept else ''}; start the server")
 
 
-def _put_in_place(file: Path, log: Path) -> None:
+def _put_in_place(file: Path, log: Path) -> Path | None:
+    """Where the log is now that was there."""
     from kcp.store.backups import mark_as_copy
     from kcp.store.file_lock import FileLock
 
     lock = FileLock(log.with_name(log.name + ".lock"))
     try:
         incoming = log.with_name(log.name + ".incoming")
-        for suffix in ("-wal", "-shm"):
-            incoming.with_name(incoming.name + suffix).unlink(missing_ok=True)
+        for suffix in _FILES:
+            _beside(incoming, suffix).unlink(missing_ok=True)
         shutil.copyfile(file, incoming)
         incoming.chmod(0o600)
-        mark_as_copy(incoming)
-        for suffix in ("", "-wal", "-shm"):
-            there = log.with_name(log.name + suffix)
-            if there.exists():
-                there.replace(log.with_name(f"{log.name}.replaced{suffix}"))
+        mark_as_copy(incoming, seen=_seen(log))
+        kept = _unused_name(log)
+        present = [suffix for suffix in _FILES if _beside(log, suffix).exists()]
+        for suffix in present:
+            _beside(log, suffix).replace(_beside(kept, suffix))
         incoming.replace(log)
     finally:
         lock.release()
+    return kept if present else None
+
+
+def _seen(log: Path) -> int:
+    """The newest revision that clients can have seen of the log that is there: the same copy may be put back twice."""
+    from kcp.store.backups import newest_revision
+    from kcp.store.contract import StoreUnavailableError
+
+    if not log.exists():
+        return 0
+    try:
+        return newest_revision(log)
+    except StoreUnavailableError as error:
+        click.echo(f"kcp: {error}; revisions go on behind those of the copy", err=True)
+        return 0
+
+
+def _unused_name(log: Path) -> Path:
+    """A name that takes nothing from a log that was kept earlier: neither its file nor what lies beside it."""
+    for number in itertools.count(1):
+        name = log.with_name(f"{log.name}.replaced" if number == 1 else f"{log.name}.replaced.{number}")
+        if not any(_beside(name, suffix).exists() for suffix in _FILES):
+            return name
+    raise AssertionError("unreachable")
+
+
+def _beside(log: Path, suffix: str) -> Path:
+    return log.with_name(log.name + suffix)
 
 
 def _verify(file: Path) -> None:

@@ -20,7 +20,8 @@ from kcp.api import documents, errors
 from kcp.registry.discovery import DiscoveryDocuments
 from kcp.registry.openapi import OpenAPIDocuments
 from kcp.registry.resource_types import ResourceType, from_definition
-from kcp.store.contract import Event, Key, Range, Store
+from kcp.registry.turns import between_turns
+from kcp.store.contract import Condition, Event, Key, Range, Store
 
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
 _REMEMBERED_CLUSTERS: Final = 2048
@@ -30,6 +31,13 @@ _REMEMBERED_DEFINITIONS: Final = 4096
 def definition_name(group: str, plural: str) -> str:
     """What the CustomResourceDefinition of a resource is called."""
     return f"{plural}.{group or 'core'}"
+
+
+def terminating() -> errors.StatusError:
+    """405 for a new object of a type whose definition is being deleted."""
+    return errors.StatusError(
+        405, "MethodNotAllowed", "create not allowed while custom resource definition is terminating"
+    )
 
 
 def definitions_of(store: Store, cluster: str) -> list[dict[str, Any]]:
@@ -95,6 +103,16 @@ class Catalog:
     def follow(self, callback: Callable[[Event], None]) -> None:
         """Call back with each change of a definition, once the surface is that after it."""
         self._followers.append(callback)
+
+    def accepting_objects(self, cluster: str, type_: ResourceType) -> Condition:
+        """On what it rests that a custom type takes new objects. Raises StatusError 404 or 405 when it does not any more."""
+        condition = between_turns(self._store, DEFINITIONS, cluster)
+        found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
+        if found is None or found.builtin or found.namespaced != type_.namespaced:
+            raise self.not_served(type_.group)
+        if found.terminating:
+            raise terminating()
+        return condition
 
     def still_serves(self, cluster: str, type_: ResourceType) -> bool:
         """Whether a logical cluster serves a type just as it did when that was found."""

@@ -12,7 +12,7 @@ from kcp.api import documents, errors
 from kcp.api.kinds import GroupResource
 from kcp.registry.records import VIRTUAL_REVISION
 from kcp.registry.requests import Target
-from kcp.store.contract import Key, Store
+from kcp.store.contract import ABSENT, Condition, Key, Store
 
 STORAGE: Final = "namespaces"
 RESOURCE: Final = GroupResource("", "namespaces")
@@ -41,16 +41,21 @@ def virtual_namespaces(cluster: str, server_uid: str, created: str) -> list[dict
     ]
 
 
-def check_accepts_content(store: Store, cluster: str, target: Target, name: str) -> None:
-    """Raise StatusError 404 when the namespace is not there, 403 when it is being terminated."""
+def accepting_content(store: Store, cluster: str, target: Target, name: str) -> Condition:
+    """On what it rests that the namespace takes a new object.
+
+    Raises StatusError 404 when the namespace is not there, 403 when it is being terminated.
+    """
     namespace = target.namespace
-    record = store.latest(Key(STORAGE, cluster, "", namespace))
+    key = Key(STORAGE, cluster, "", namespace)
+    record = store.latest(key)
     if record is None:
         if namespace in ALWAYS_THERE:
-            return
+            return Condition(key, ABSENT)
         raise errors.not_found(RESOURCE, namespace)
+    accepted = Condition(key, record.revision)
     if b'"deletionTimestamp"' not in record.value:
-        return
+        return accepted
     metadata = documents.decode(record.value)["metadata"]
     if metadata.get("deletionTimestamp"):
         why = f"unable to create new content in namespace {namespace} because it is being terminated"
@@ -64,3 +69,4 @@ def check_accepts_content(store: Store, cluster: str, target: Target, name: str)
             }
         ]
         raise refusal
+    return accepted

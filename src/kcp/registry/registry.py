@@ -36,7 +36,7 @@ class Registry:
         self.store = store
         self.catalog = catalog
         self.source = Source(store)
-        self._writer = Writer(self.source, chain)
+        self._writer = Writer(self.source, chain, catalog)
         self._deleter = Deleter(self.source, chain)
 
     def find_type(self, cluster: str, group: str, version: str, plural: str) -> ResourceType | None:

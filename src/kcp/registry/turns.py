@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from kcp.api.kinds import GroupResource
 from kcp.registry.resource_types import ResourceType
-from kcp.store.contract import ABSENT, Change, Key, Range, Store
+from kcp.store.contract import ABSENT, Change, Condition, Key, Range, Store
 
 TURNS: Final = "turns.kcp.io"
 """Where the keys lie that such writes change; there is no object and no value in them."""
@@ -35,9 +35,15 @@ def turn(store: Store, type_: ResourceType, cluster: str) -> list[Change]:
     """What a write must contain that is judged by what is read from now on; empty for a type whose objects are not."""
     if not type_.strategy.judged_beside_others:
         return []
-    key = Key(TURNS, cluster, "", type_.storage)
+    key, expected = between_turns(store, type_.storage, cluster)
+    return [Change(key, b"", expected)]
+
+
+def between_turns(store: Store, storage: str, cluster: str) -> Condition:
+    """What a write must contain that is judged by which objects of such a type there are now, and is none of them."""
+    key = Key(TURNS, cluster, "", storage)
     taken = store.get(key)
-    return [Change(key, b"", expected=taken.revision if taken is not None else ABSENT)]
+    return Condition(key, taken.revision if taken is not None else ABSENT)
 
 
 def last_turn(store: Store, changes: list[Change], type_: ResourceType, cluster: str) -> list[Change]:

@@ -12,11 +12,12 @@ from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.kinds import GroupKind
 from kcp.api.patch import json_patch
 from kcp.registry import admission, namespaces, pipeline, refusals
+from kcp.registry.catalog import Catalog, terminating
 from kcp.registry.records import key_of, served_object, stored_value
 from kcp.registry.requests import RequestContext, Target, Written
 from kcp.registry.source import Source, expected_revision
 from kcp.registry.turns import Turns, last_turn, turn
-from kcp.store.contract import ABSENT, Change, PreconditionFailedError, Record
+from kcp.store.contract import ABSENT, Change, Condition, PreconditionFailedError, Record
 
 Object = dict[str, Any]
 Transform = Callable[[Object | None, Record | None], Awaitable[Object]]
@@ -29,10 +30,11 @@ _SYSTEM_FIELDS: Final = ("deletionTimestamp", "deletionGracePeriodSeconds", "res
 class Writer:
     """The verbs that put objects into the log."""
 
-    def __init__(self, source: Source, chain: admission.Chain) -> None:
+    def __init__(self, source: Source, chain: admission.Chain, catalog: Catalog) -> None:
         self._source = source
         self._store = source.store
         self._chain = chain
+        self._catalog = catalog
         self._turns = Turns()
 
     async def create(
@@ -76,14 +78,13 @@ class Writer:
         """Judge and store. Raises PreconditionFailedError when one of ``turns`` was another's."""
         type_ = target.type
         if type_.terminating:
-            why = "create not allowed while custom resource definition is terminating"
-            raise errors.StatusError(405, "MethodNotAllowed", why)
+            raise terminating()
         meta = obj["metadata"]
         prefix = "" if meta.get("name") else meta.get("generateName") or ""
         if prefix:
             meta["name"] = metadata.generate_name(prefix)
         if type_.namespaced:
-            await self._check_namespace(context, target, meta.get("name") or "")
+            await self._accepting_content(context, target, meta.get("name") or "")
         self._prepare_new(obj, target, context)
         if not owned:
             pipeline.own_fields(None, obj, target, context)
@@ -95,12 +96,12 @@ class Writer:
             await self._chain.validate(attributes)
         return await self._insert(context, target, obj, prefix, turns)
 
-    async def _check_namespace(self, context: RequestContext, target: Target, name: str) -> None:
+    async def _accepting_content(self, context: RequestContext, target: Target, name: str) -> Condition:
         try:
-            namespaces.check_accepts_content(self._store, context.cluster, target, name)
+            return namespaces.accepting_content(self._store, context.cluster, target, name)
         except errors.StatusError:
             await self._store.catch_up()  # another server may have made it
-            namespaces.check_accepts_content(self._store, context.cluster, target, name)
+            return namespaces.accepting_content(self._store, context.cluster, target, name)
 
     def _prepare_new(self, obj: Object, target: Target, context: RequestContext) -> None:
         type_ = target.type
@@ -131,9 +132,8 @@ class Writer:
                     raise PreconditionFailedError(key, ABSENT, None)
                 if context.dry_run:
                     return _answer(obj, value, tag, 0, target, created=True)
-                revision = await self._store.write(
-                    [Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime), *turns]
-                )
+                change = Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)
+                revision = await self._write_new(context, target, [change, *turns])
             except PreconditionFailedError as error:
                 if error.key != key:
                     raise
@@ -145,6 +145,22 @@ class Writer:
             else:
                 return _answer(obj, value, tag, revision, target, created=True)
         raise AssertionError("unreachable")
+
+    async def _write_new(self, context: RequestContext, target: Target, changes: list[Change]) -> int:
+        """Write, if the namespace and the definition still take new objects: another server may have been told to delete them."""
+        type_ = target.type
+        for _ in range(_RETRIES):
+            conditions = []
+            if type_.namespaced:
+                conditions.append(await self._accepting_content(context, target, changes[0].key.name))
+            if not type_.builtin:
+                conditions.append(self._catalog.accepting_objects(context.cluster, type_))
+            try:
+                return await self._store.write(changes, conditions)
+            except PreconditionFailedError as error:
+                if all(error.key != condition.key for condition in conditions):
+                    raise
+        raise errors.server_timeout(type_.resource, "create")
 
     async def update(
         self, context: RequestContext, target: Target, sent: Object, duplicates: list[str] | None = None

@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 
 from kcp.store.contract import StoreUnavailableError
-from kcp.store.tables import PUT_FACT, RESTORED_SKIP, SKIP, connect
+from kcp.store.tables import PUT_FACT, RESTORED_SKIP, SKIP, connect, read_facts
 
 
 async def copy_log(source: Path, destination: Path) -> None:
@@ -43,23 +43,36 @@ def _copy(source: Path, destination: Path) -> None:
     _mark_as_copy(destination)
 
 
-def mark_as_copy(path: Path) -> None:
+def newest_revision(path: Path) -> int:
+    """The newest revision of a log that nobody uses. Raises StoreUnavailableError when it cannot be read."""
+    try:
+        log = connect(path, cache_kilobytes=1024, writable=False)
+        try:
+            log.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # what lies beside the file stays there
+            return read_facts(log)[0]
+        finally:
+            log.close()
+    except apsw.Error as error:
+        raise StoreUnavailableError(f"{path} cannot be read: {error}") from error
+
+
+def mark_as_copy(path: Path, *, seen: int = 0) -> None:
     """Have the store that is opened on a file go on behind every revision that anybody can have seen.
 
-    For files that something else has copied, too: what replicates a log's bytes knows nothing of its revisions. Raises
-    StoreUnavailableError.
+    ``seen`` is one that the file need not know: the newest of the log in whose place it comes. For files that something else
+    has copied, too: what replicates a log's bytes knows nothing of its revisions. Raises StoreUnavailableError.
     """
     try:
-        _mark_as_copy(path)
+        _mark_as_copy(path, seen)
     except apsw.Error as error:
         raise StoreUnavailableError(f"{path} cannot be written: {error}") from error
 
 
-def _mark_as_copy(path: Path) -> None:
+def _mark_as_copy(path: Path, seen: int = 0) -> None:
     copy = connect(path, cache_kilobytes=1024, writable=True)
     try:
         execute: Any = copy.execute
         execute("PRAGMA synchronous = EXTRA")  # syncs the whole file and its directory
-        execute(PUT_FACT, (SKIP, RESTORED_SKIP))
+        execute(PUT_FACT, (SKIP, max(seen - read_facts(copy)[0], 0) + RESTORED_SKIP))
     finally:
         copy.close()

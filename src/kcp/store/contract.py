@@ -62,6 +62,13 @@ class Change(NamedTuple):
     lifetime: int | None = None
 
 
+class Condition(NamedTuple):
+    """What a write rests on without changing it: ``key`` must have the revision ``expected``, or ABSENT."""
+
+    key: Key
+    expected: int
+
+
 class Event:
     """A committed change, as watchers get it. Shared by all of them: treat as read-only, except ``cache``.
 
@@ -202,8 +209,10 @@ class Store(Protocol):
     def count(self, range_: Range) -> int:
         """How many keys the range holds now."""
 
-    def write(self, changes: Sequence[Change]) -> Awaitable[int]:
+    def write(self, changes: Sequence[Change], conditions: Sequence[Condition] = ()) -> Awaitable[int]:
         """Check all preconditions, apply all changes or none; the result is their one revision, once durable.
+
+        ``conditions`` are about keys that the write does not change; without changes they are not asked.
 
         Raises PreconditionFailedError (at once or when awaited), StoreClosedError, StoreUnavailableError.
         A write of no changes waits for the durability of what `latest` shows now.

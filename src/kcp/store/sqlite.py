@@ -24,6 +24,7 @@ from kcp.store.contract import (
     ANY,
     Change,
     CompactedError,
+    Condition,
     Event,
     FutureRevisionError,
     Key,
@@ -233,7 +234,7 @@ class SQLiteStore:
 
     # writes
 
-    def write(self, changes: Sequence[Change]) -> Awaitable[int]:
+    def write(self, changes: Sequence[Change], conditions: Sequence[Condition] = ()) -> Awaitable[int]:
         """Check, accept and number a write; the result is its revision, once it is durable.
 
         A refusal that rests on a write that is not durable yet is given when it is: nobody learns of what may be lost.
@@ -248,12 +249,13 @@ class SQLiteStore:
             key, expected = change.key, change.expected
             found = self._newest(key)
             if expected != ANY and expected != (found[0].revision if found[0] is not None else ABSENT):
-                refusal = PreconditionFailedError(key, expected, found[0])
-                if key not in overlay:
-                    raise refusal
-                self._writer.submit(Pending(self._epoch, self._assigned, (), (), future, refusal))
-                return future
+                return self._refused(PreconditionFailedError(key, expected, found[0]), future)
             befores.append(found)
+        if changes:
+            for key, expected in conditions:
+                record = self._newest(key)[0]
+                if expected != (record.revision if record is not None else ABSENT):
+                    return self._refused(PreconditionFailedError(key, expected, record), future)
         rows: list[Row] = []
         events: list[Event] = []
         revision = self._assigned + 1
@@ -268,6 +270,13 @@ class SQLiteStore:
             future.set_result(self.revision)
             return future
         self._writer.submit(Pending(self._epoch, revision, rows, events, future))
+        return future
+
+    def _refused(self, refusal: PreconditionFailedError, future: asyncio.Future[int]) -> asyncio.Future[int]:
+        """Refuse a write: at once, or in ``future`` when what it is refused for is durable."""
+        if refusal.key not in self._overlay.keys:
+            raise refusal
+        self._writer.submit(Pending(self._epoch, self._assigned, (), (), future, refusal))
         return future
 
     def _accept(

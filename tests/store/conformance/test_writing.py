@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store, StoreClosedError
+from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError, Store, StoreClosedError
 from tests.store.conformance.backends import (
     WIDGETS,
     Backend,
@@ -40,6 +40,52 @@ def test_absent_means_that_the_key_must_not_exist(backend: Backend) -> None:
         assert caught.value.actual == (key("a"), first, b"1", "")
         await delete(store, "a")
         assert await put(store, "a", b"3", expected=ABSENT) > first
+
+    with_store(backend, work)
+
+
+def test_a_write_may_rest_on_keys_that_it_does_not_change(backend: Backend) -> None:
+    async def work(store: Store) -> None:
+        change = Change(key("a"), b"1", expected=ABSENT)
+        with pytest.raises(PreconditionFailedError) as caught:
+            await store.write([change], [Condition(key("b"), 7)])
+        assert (caught.value.key, caught.value.actual) == (key("b"), None)
+        first = await store.write([change], [Condition(key("b"), ABSENT)])
+        other = await put(store, "b")
+        for expected in (ABSENT, first, other + 1):
+            with pytest.raises(PreconditionFailedError) as caught:
+                await store.write([Change(key("a"), b"2")], [Condition(key("b"), expected)])
+            assert caught.value.key == key("b")
+            assert caught.value.actual is not None
+            assert caught.value.actual.revision == other
+        pair = [Change(key(name), b"2") for name in "ac"]
+        second = await store.write(pair, [Condition(key("b"), other), Condition(key("d"), ABSENT)])
+        assert [store.get(key(name)) for name in "abc"] == [
+            (key("a"), second, b"2", ""),
+            (key("b"), other, b"{}", ""),
+            (key("c"), second, b"2", ""),
+        ]
+
+    with_store(backend, work)
+
+
+def test_a_condition_is_about_the_newest_state_also_where_that_is_on_its_way(backend: Backend) -> None:
+    async def work(store: Store) -> None:
+        async def create(name: str, revision: int) -> int | None:
+            try:
+                return await store.write([Change(key(name), b"1")], [Condition(key("b"), revision)])
+            except PreconditionFailedError:
+                assert store.get(key("b")) is None, "whoever is refused for a deletion can see it"
+                return None
+
+        for turn in range(20):
+            revision = await put(store, "b")
+            gone, first, second = await asyncio.gather(
+                delete(store, "b"), create(f"a{turn}", revision), create(f"b{turn}", revision)
+            )
+            for name, created in ((f"a{turn}", first), (f"b{turn}", second)):
+                assert (store.get(key(name)) is not None) == (created is not None)
+                assert created is None or created < gone
 
     with_store(backend, work)
 

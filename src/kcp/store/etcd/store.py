@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from kcp.store.contract import (
+    ABSENT,
     ANY,
     Change,
+    Condition,
     Event,
     Key,
     Page,
@@ -51,7 +53,7 @@ log: Final = logging.getLogger(__name__)
 MAX_CHANGES: Final = 1024
 """Changes of one write."""
 MAX_CONDITIONS: Final = 120
-"""Changes of one write that expect a revision: etcd takes 128 conditions in a transaction unless told otherwise."""
+"""Changes of one write that expect a revision, with its conditions: etcd takes 128 in a transaction unless told otherwise."""
 _TOGETHER: Final = 100
 _WRITE_SECONDS: Final = 12.0
 _ATTEMPT_SECONDS: Final = 5.0
@@ -340,14 +342,16 @@ class EtcdStore:
 
     # writes
 
-    def write(self, changes: Sequence[Change]) -> Awaitable[int]:
+    def write(self, changes: Sequence[Change], conditions: Sequence[Condition] = ()) -> Awaitable[int]:
         """Check all preconditions, apply all changes or none; the result is their revision."""
         if self._closed:
             raise StoreClosedError("the store is closed")
         self._refuse_if_replaced()
         if len(changes) > MAX_CHANGES:
             raise ValueError(f"a write takes at most {MAX_CHANGES} changes, this one has {len(changes)}")
-        if sum(change.expected != ANY for change in changes) > MAX_CONDITIONS:
+        expectations = [Condition(change.key, change.expected) for change in changes if change.expected != ANY]
+        expectations.extend(conditions)
+        if len(expectations) > MAX_CONDITIONS:
             raise ValueError(f"a write to etcd takes at most {MAX_CONDITIONS} changes that expect a revision")
         if len(changes) > 1 and len({change.key for change in changes}) != len(changes):
             raise ValueError("a write takes one change of each key")
@@ -356,7 +360,7 @@ class EtcdStore:
             nothing.set_result(self.revision)
             return nothing
         # whoever waits may go away; a write that has begun is finished
-        return asyncio.shield(self._in_task(self._write(changes)))
+        return asyncio.shield(self._in_task(self._write(changes, expectations)))
 
     def _in_task(self, work: Any) -> asyncio.Task[Any]:
         task = self._loop.create_task(work)
@@ -364,10 +368,10 @@ class EtcdStore:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _write(self, changes: Sequence[Change]) -> int:
+    async def _write(self, changes: Sequence[Change], expectations: Sequence[Condition]) -> int:
         try:
             async with asyncio.timeout(_WRITE_SECONDS):
-                while (revision := await self._try(changes)) is None:
+                while (revision := await self._try(changes, expectations)) is None:
                     pass
                 return revision
         except TimeoutError as error:
@@ -376,13 +380,13 @@ class EtcdStore:
         except RefusedError as error:
             raise StoreUnavailableError(f"etcd refuses the write: {error}") from error
 
-    async def _try(self, changes: Sequence[Change]) -> int | None:
+    async def _try(self, changes: Sequence[Change], expectations: Sequence[Condition]) -> int | None:
         """One transaction; None when it certainly did not happen and may be tried again."""
-        for change in changes:
-            self._refuse_what_cannot_be(change)
+        for expectation in expectations:
+            self._refuse_what_cannot_be(expectation)
         fence = self._session.fence or await self._session.fence_after(0, _WRITE_SECONDS)
         name = f"{self._session.name}{next(self._numbers):x}".encode()
-        request = await self._transaction(changes, fence, name)
+        request = await self._transaction(changes, expectations, fence, name)
         self._mine[name] = 0
         try:
             answer = await self._client.once("Txn", request, _ATTEMPT_SECONDS)
@@ -406,19 +410,21 @@ class EtcdStore:
             revision: int = written or answer.header.revision + self._offset
             await self._reach(revision)
             return revision
-        await self._explain(answer, changes, fence)
+        await self._explain(answer, expectations, fence)
         return None
 
-    def _refuse_what_cannot_be(self, change: Change) -> None:
+    def _refuse_what_cannot_be(self, expectation: Condition) -> None:
         """Revisions only grow: a state that has been seen to be over does not come back."""
-        expected = change.expected
-        if expected in (ANY, 0):
+        key, expected = expectation
+        if expected == ABSENT:
             return
-        here = self._replica.get(change.key)
+        here = self._replica.get(key)
         if (here is not None and here.revision > expected) or (here is None and self._replica.revision >= expected):
-            raise PreconditionFailedError(change.key, expected, here)
+            raise PreconditionFailedError(key, expected, here)
 
-    async def _transaction(self, changes: Sequence[Change], fence: int, name: bytes) -> Any:
+    async def _transaction(
+        self, changes: Sequence[Change], expectations: Sequence[Condition], fence: int, name: bytes
+    ) -> Any:
         layout = self._layout
         compare = [
             messages.unchanged(self._session.key, fence),
@@ -429,13 +435,14 @@ class EtcdStore:
             messages.read(self._session.key, keys_only=True),
             messages.read(layout.identity, keys_only=True),
         ]
+        for expectation in expectations:
+            key = layout.object_key(expectation.key)
+            raw = expectation.expected - self._offset if expectation.expected else 0
+            compare.append(messages.unchanged(key, raw))
+            failure.append(messages.read(key, keys_only=True))
         finals: list[Any] = []
         for change in changes:
             key = layout.object_key(change.key)
-            if change.expected != ANY:
-                raw = change.expected - self._offset if change.expected else 0
-                compare.append(messages.unchanged(key, raw))
-                failure.append(messages.read(key, keys_only=True))
             if change.value is not None:
                 lease = await self._lifetimes.lease(change.lifetime) if change.lifetime is not None else 0
                 success.append(messages.put(key, places.stored(change.value, change.tag), lease))
@@ -449,18 +456,18 @@ class EtcdStore:
         success.append(messages.put(layout.note, note.SerializeToString()))
         return messages.make("TxnRequest", compare=compare, success=success, failure=failure)
 
-    async def _explain(self, answer: Any, changes: Sequence[Change], fence: int) -> None:
+    async def _explain(self, answer: Any, expectations: Sequence[Condition], fence: int) -> None:
         """Raise PreconditionFailedError for the condition that did not hold, once reads show why."""
         now = answer.header.revision + self._offset
         fences, identities, *found = [response.response_range.kvs for response in answer.responses]
         if [kv.mod_revision for kv in identities] != [self._identified_at]:
             self._on_replaced(LogReplacedError(self._layout))
             self._refuse_if_replaced()
-        for change, kvs in zip((change for change in changes if change.expected != ANY), found, strict=True):
-            actual = kvs[0].mod_revision + self._offset if kvs else 0
-            if actual != change.expected:
-                await self._show(change.key, actual, now)
-                raise PreconditionFailedError(change.key, change.expected, self._replica.get(change.key))
+        for (key, expected), kvs in zip(expectations, found, strict=True):
+            actual = kvs[0].mod_revision + self._offset if kvs else ABSENT
+            if actual != expected:
+                await self._show(key, actual, now)
+                raise PreconditionFailedError(key, expected, self._replica.get(key))
         if not fences and self._session.fence == fence:
             self._session.lease = 0  # it ended, and the fence with it
         await self._session.fence_after(fence, _WRITE_SECONDS)
