@@ -219,3 +219,23 @@ spec:
         properties:
           spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
 """
+
+
+@scenario
+async def test_an_applier_takes_all_of_its_labels_back(world: World) -> None:
+    await world.define()
+    for type_, obj in ((world.config_maps, config_map("a")), (world.widgets, widget("a"))):
+        labelled = {**obj, "metadata": {"name": "a", "labels": {"a": "b"}, "annotations": {"c": "d"}}}
+        await world.apply(type_, labelled)
+        taken_back = await world.apply(type_, obj)
+        assert not taken_back["metadata"].keys() & {"labels", "annotations"}
+        assert taken_back["metadata"]["name"] == "a"
+        assert taken_back["metadata"]["uid"]
+
+
+@scenario
+async def test_an_applier_takes_its_labels_back_and_leaves_those_of_others(world: World) -> None:
+    await world.apply(world.config_maps, config_map("a", labels={"a": "b"}), manager="one")
+    await world.apply(world.config_maps, config_map("a", labels={"c": "d"}), manager="two")
+    taken_back = await world.apply(world.config_maps, config_map("a"), manager="one")
+    assert taken_back["metadata"]["labels"] == {"c": "d"}

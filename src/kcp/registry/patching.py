@@ -155,9 +155,7 @@ async def _apply(
         raise errors.bad_request(f"error strict decoding YAML: {listed}")
     for path in duplicates:
         context.warn(f'duplicate field "{path}"')
-    if (version := applied.get("apiVersion") or "") != type_.api_version:
-        why = f"Incorrect version specified in apply patch. Specified patch version: {version}, expected: {type_.api_version}"
-        raise errors.bad_request(why)
+    apply.check_version(applied, type_.api_version)
     pipeline.check_kind(applied, type_)
     meta = pipeline.metadata_of(applied, type_)
     if meta.get("managedFields"):
