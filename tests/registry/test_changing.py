@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from kcp.registry import patching
 from tests.registry.world import World, config_map, refused, scenario, widget
@@ -166,6 +167,61 @@ async def test_scale_reads_and_writes_replicas(world: World) -> None:
 
 
 @scenario
+async def test_scale_sets_replicas_that_are_not_there_yet(world: World) -> None:
+    await world.define(DIALS)
+    dials = world.type("dials", "example.com")
+    await world.create(dials, {"apiVersion": "example.com/v1", "kind": "Dial", "metadata": {"name": "w"}})
+    with refused(500, "InternalError") as caught:
+        await world.get(dials, "w", subresource="scale")
+    assert caught.value.message == 'Internal error occurred: the spec replicas field ".spec.size" does not exist'
+    with refused(400, "BadRequest") as caught:
+        await world.patch(dials, "w", {"metadata": {"labels": {"a": "b"}}}, subresource="scale")
+    assert caught.value.message == 'the spec replicas field ".spec.size" cannot be empty'
+    patched = await world.patch(dials, "w", {"spec": {"replicas": 6}}, subresource="scale")
+    assert patched["spec"] == {"replicas": 6}
+    assert (await world.get(dials, "w"))["spec"]["size"] == 6
+
+
+@scenario
+async def test_what_a_scale_shows_is_validated(world: World) -> None:
+    await world.define(DIALS)
+    dials = world.type("dials", "example.com")
+    sent: Any = {"apiVersion": "example.com/v1", "kind": "Dial", "metadata": {"name": "a"}}
+    accessor_error = ".spec.size: Invalid value: 0: .spec.size accessor error: x is of the type string, expected"
+    for spec, problem in (
+        ({"size": -1}, ".spec.size: Invalid value: -1: should be a non-negative integer"),
+        ({"size": 1 << 31}, ".spec.size: Invalid value: 2147483648: should be less than or equal to 2147483647"),
+        ({"size": "x"}, f"{accessor_error} int64"),
+        ("x", f"{accessor_error} map[string]interface{{}}"),
+    ):
+        with refused(422, "Invalid") as caught:
+            await world.create(dials, {**sent, "spec": spec})
+        assert caught.value.message == f'Dial.example.com "a" is invalid: {problem}'
+    await world.create(dials, {**sent, "spec": {"size": 1}})
+
+
+@scenario
+async def test_a_status_of_no_particular_state_is_refused_for_custom_resources(world: World) -> None:
+    await world.define()
+    made = await world.create(world.widgets, widget("w"))
+    del made["metadata"]["resourceVersion"]
+    with refused(422, "Invalid") as caught:
+        await world.update(world.widgets, {**made, "status": {"phase": "Ready"}}, "status")
+    assert caught.value.message.endswith("metadata.resourceVersion: Invalid value: 0: must be specified for an update")
+
+
+@scenario
+async def test_empty_members_of_metadata_are_not_kept(world: World) -> None:
+    await world.define()
+    nothing: dict[str, Any] = {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
+    for type_, obj in ((world.config_maps, config_map("a", **nothing)), (world.widgets, widget("a", **nothing))):
+        made = await world.create(type_, obj)
+        assert not made["metadata"].keys() & nothing.keys()
+        changed = await world.update(type_, {**made, "metadata": {**made["metadata"], **nothing}})
+        assert changed == made
+
+
+@scenario
 async def test_versions_share_objects(world: World) -> None:
     await world.define()
     second = world.type("widgets", "example.com", "v2")
@@ -218,6 +274,22 @@ spec:
         type: object
         properties:
           spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
+"""
+DIALS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: dials.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: dials, singular: dial, kind: Dial}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
+    schema:
+      openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
 """
 
 

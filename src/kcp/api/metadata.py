@@ -19,6 +19,7 @@ __all__ = [
     "FIELDS",
     "bare_finalizers",
     "check_meta_types",
+    "drop_empty",
     "generate_name",
     "micro_time",
     "new_uid",
@@ -41,6 +42,7 @@ _SUBRESOURCE_LIMIT: Final = 256
 _INT64: Final = 1 << 63
 _GENERATED_BASE: Final = 58
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+_OMITTED_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences")
 _OWN_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 
 _MEMBERS: Final[dict[str, tuple[type[Any], str]]] = {
@@ -311,6 +313,13 @@ def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldErro
         message = "finalizer orphan and foregroundDeletion cannot be both set"
         found.append(invalid(path, list(finalizers), message))
     return found
+
+
+def drop_empty(meta: dict[str, Any]) -> None:
+    """Take out, in place, what ObjectMeta does not write when it is empty."""
+    for name in _OMITTED_EMPTY:
+        if name in meta and not meta[name]:
+            del meta[name]
 
 
 def bare_finalizers(finalizers: Sequence[str]) -> list[tuple[int, str]]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.field_errors import FieldError
 from kcp.api.patch import managed_fields
-from kcp.registry import admission
+from kcp.registry import admission, scale
 from kcp.registry.requests import IGNORE, STRICT, RequestContext, Target
 from kcp.registry.resource_types import ResourceType
 
@@ -174,11 +174,13 @@ def validate(obj: Object, old: Object | None, target: Target) -> None:
         found += metadata.validate_finalizer_domains(finalizers, "metadata.finalizers")
     if old is None:
         found += _schema_errors(obj, None, type_)
+        found += scale.validate(obj, type_)
         if not found or type_.builtin:
             found += strategy.validate(obj)
     else:
         found += metadata.validate_object_meta_update(meta, old["metadata"])
         found += _schema_errors(obj, old, type_)
+        found += scale.validate(obj, type_)
         found += _update_errors(obj, old, target)
     for error in found:
         if error.type == field_errors.UNDECODABLE:

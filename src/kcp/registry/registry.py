@@ -160,24 +160,24 @@ class Registry:
     async def _rescale(self, context: RequestContext, target: Target, change: Any) -> Written:
         """Write ``spec.replicas`` through a Scale; ``change`` gives the Scale that is wanted from the present one."""
         type_ = target.type
-        wanted_version = ""
         record = self.source.latest(type_, context.cluster, target.namespace, target.name)
         if record is None:
             record = await self._record(context, target, "")  # another server may have made it
-        sent = change(scale.scale_of(served_object(record, type_), type_))
+        sent = change(scale.scale_of(served_object(record, type_), type_, unset=scale.NOT_SET))
         if not isinstance(sent, dict) or sent.get("kind", "Scale") != "Scale":
             raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
         metadata = sent.get("metadata")
-        if isinstance(metadata, dict):
-            wanted_version = str(metadata.get("resourceVersion") or "")
-            if metadata.get("name") not in (None, "", target.name):
-                raise errors.bad_request(
-                    f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
-                )
+        if not isinstance(metadata, dict) or not metadata.get("name"):
+            raise errors.undeterminable_name(target.name)
+        if metadata["name"] != target.name:
+            raise errors.bad_request(
+                f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
+            )
+        wanted_version = str(metadata.get("resourceVersion") or "")
 
         async def transform(old: Object | None, _record: Record | None) -> Object:
             assert old is not None
-            wanted = change(scale.scale_of(old, type_))
+            wanted = change(scale.scale_of(old, type_, unset=scale.NOT_SET))
             return scale.with_replicas(orjson.loads(orjson.dumps(old)), wanted, type_)
 
         written = await self._writer.change(context, target, transform, resource_version=wanted_version)

@@ -108,6 +108,7 @@ class Writer:
         meta = obj["metadata"]
         for name in _SYSTEM_FIELDS:
             meta.pop(name, None)
+        metadata.drop_empty(meta)
         meta["uid"] = metadata.new_uid()
         meta["creationTimestamp"] = metadata.now()
         meta.pop("generation", None)
@@ -182,7 +183,7 @@ class Writer:
 
         uid = meta.get("uid") or ""
         create = type_.strategy.allow_create_on_update and not target.subresource and not wanted and not uid
-        if not wanted and not type_.strategy.allow_unconditional_update and not target.subresource:
+        if not wanted and not type_.strategy.allow_unconditional_update:
             wanted = "0"
         return await self.change(context, target, transform, resource_version=wanted, uid=uid, may_create=create)
 
@@ -316,6 +317,7 @@ class Writer:
             if name in old_meta and meta.get(name) in (None, ""):
                 meta[name] = old_meta[name]
         meta.pop("selfLink", None)
+        metadata.drop_empty(meta)
         if target.subresource in _WHOLE_OBJECT:
             strategy.prepare_for_update(obj, old, context)
         elif target.subresource == "status":
