@@ -26,6 +26,7 @@ def limits(**item: Any) -> dict[str, Any]:
         ("1e3", "1e3"),
         ("2000", "2k"),
         (2000, "2k"),
+        (1.5, "1500m"),
         ("0.0000000001", "1n"),
         ("0.1Ki", "102400m"),
         ("-5", "-5"),
@@ -48,6 +49,11 @@ def test_the_one_form_is_the_same_amount_and_stays(number: int, suffix: str) -> 
     again = dict(amounts)
     canonical(again)
     assert again == amounts
+
+
+def test_amounts_may_be_numbers(types: Types) -> None:
+    quota = types.create(types("resourcequotas"), {"spec": {"hard": {"cpu": 0.5, "memory": 1024}}})
+    assert quota["spec"]["hard"] == {"cpu": "500m", "memory": "1024"}
 
 
 def test_what_is_no_amount_is_refused(types: Types) -> None:

@@ -18,9 +18,12 @@ def amount(value: Any) -> Fraction:
 
 
 def canonical(amounts: dict[str, Any]) -> None:
-    """Write each amount in its one form, in place; what is no quantity stays for `quantity_errors`."""
+    """Write each amount in its one form, in place; what is no quantity stays for `quantity_errors`.
+
+    A number is read as its text, as Kubernetes decodes a Quantity.
+    """
     for name, value in amounts.items():
-        if type(value) in {str, int}:
+        if type(value) in {str, int, float}:
             try:
                 amounts[name] = str(_parsed(str(value)))
             except ValueError:
