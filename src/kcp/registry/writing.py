@@ -83,8 +83,7 @@ class Writer:
         prefix = "" if meta.get("name") else meta.get("generateName") or ""
         if prefix:
             meta["name"] = metadata.generate_name(prefix)
-        if type_.namespaced:
-            await self._accepting_content(context, target, meta.get("name") or "")
+        accepted = await self._accepting_content(context, target, meta.get("name") or "") if type_.namespaced else None
         self._prepare_new(obj, target, context)
         if not owned:
             pipeline.own_fields(None, obj, target, context)
@@ -94,7 +93,7 @@ class Writer:
         pipeline.warn_about(obj, None, target, context)
         if self._chain:
             await self._chain.validate(attributes)
-        return await self._insert(context, target, obj, prefix, turns)
+        return await self._insert(context, target, obj, prefix, turns, accepted)
 
     async def _accepting_content(self, context: RequestContext, target: Target, name: str) -> Condition:
         try:
@@ -119,7 +118,13 @@ class Writer:
         type_.strategy.prepare_for_create(obj, context)
 
     async def _insert(
-        self, context: RequestContext, target: Target, obj: Object, prefix: str, turns: list[Change]
+        self,
+        context: RequestContext,
+        target: Target,
+        obj: Object,
+        prefix: str,
+        turns: list[Change],
+        accepted: Condition | None,
     ) -> Written:
         type_ = target.type
         meta = obj["metadata"]
@@ -134,7 +139,7 @@ class Writer:
                 if context.dry_run:
                     return _answer(obj, value, tag, 0, target, created=True)
                 change = Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)
-                revision = await self._write_new(context, target, [change, *turns])
+                revision = await self._write_new(context, target, [change, *turns], accepted)
             except PreconditionFailedError as error:
                 if error.key != key:
                     raise
@@ -147,13 +152,16 @@ class Writer:
                 return _answer(obj, value, tag, revision, target, created=True)
         raise AssertionError("unreachable")
 
-    async def _write_new(self, context: RequestContext, target: Target, changes: list[Change]) -> int:
-        """Write, if the namespace and the definition still take new objects: another server may have been told to delete them."""
+    async def _write_new(
+        self, context: RequestContext, target: Target, changes: list[Change], accepted: Condition | None
+    ) -> int:
+        """Write, if the namespace and the definition still take new objects: another server may have been told to delete them.
+
+        ``accepted`` is on what it rested, when that was judged before, that the namespace takes them.
+        """
         type_ = target.type
         for _ in range(_RETRIES):
-            conditions = []
-            if type_.namespaced:
-                conditions.append(await self._accepting_content(context, target, changes[0].key.name))
+            conditions = [] if accepted is None else [accepted]
             if not type_.builtin:
                 conditions.append(self._catalog.accepting_objects(context.cluster, type_))
             try:
@@ -161,6 +169,8 @@ class Writer:
             except PreconditionFailedError as error:
                 if all(error.key != condition.key for condition in conditions):
                     raise
+                if accepted is not None:
+                    accepted = await self._accepting_content(context, target, changes[0].key.name)
         raise errors.server_timeout(type_.resource, "create")
 
     async def update(
