@@ -61,6 +61,14 @@ async def test_custom_resources_are_defaulted_pruned_and_counted(world: World) -
 
 
 @scenario
+async def test_a_built_in_types_lists_may_hold_an_item_twice(world: World) -> None:
+    twice = [{"name": "a"}, {"name": "a"}]
+    account = {"metadata": {"name": "a"}, "secrets": twice, "imagePullSecrets": twice}
+    made = await world.create(world.type("serviceaccounts"), account)
+    assert (made["secrets"], made["imagePullSecrets"]) == (twice, twice)
+
+
+@scenario
 async def test_strict_field_validation_names_unknown_fields(world: World) -> None:
     await world.define()
     sent = widget("w")

@@ -196,8 +196,9 @@ def _schema_errors(obj: Object, old: Object | None, type_: ResourceType) -> list
     """
     found = type_.schema.validate(obj, old)
     if found and type_.builtin:
-        # no text is no bytes to a decoder, but no base64 to the format
+        # no text is no bytes to a decoder, but no base64 to the format; and list types tell merges of built-in types, no more
         found = [error for error in found if error.value != "" or "must be of type byte" not in error.detail]
+        found = [error for error in found if error.type != field_errors.DUPLICATE]
         for error in found:
             if error.type == field_errors.TYPE_INVALID or error.detail.startswith(_TOO_LARGE):
                 raise errors.UndecodableError(_mistyped(error, type_.kind), cannot_be_handled(type_))
