@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kcp.auth.authorizers import Attributes, BasicAuthorizer, denied
+from kcp.auth.authorization.authorizers import Attributes, BasicAuthorizer, denied
 from kcp.auth.users import ANONYMOUS, MASTERS, MONITORING, authenticated
 
 ADMIN = authenticated("admin", groups=(MASTERS,))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kcp.api.errors import StatusError
-from kcp.auth.authorizers import Attributes, BasicAuthorizer, Decision
-from kcp.auth.impersonation import impersonated
+from kcp.auth.authorization.authorizers import Attributes, BasicAuthorizer, Decision
+from kcp.auth.authorization.impersonation import impersonated
 from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, MASTERS, User, authenticated
 
 ADMIN = authenticated("admin", groups=(MASTERS,))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kcp.api.errors import StatusError
-from kcp.auth.authenticators import BearerTokens
-from kcp.auth.tokens import StaticTokens, TokenFileError, read_token_file
+from kcp.auth.authentication.authenticators import BearerTokens
+from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
 from kcp.auth.users import ALL_AUTHENTICATED, authenticated
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from kcp.api import metadata
-from kcp.auth.authenticators import BearerTokens
-from kcp.auth.authorizers import BasicAuthorizer
+from kcp.auth.authentication.authenticators import BearerTokens
+from kcp.auth.authorization.authorizers import BasicAuthorizer
 from kcp.auth.users import MASTERS, User
 from kcp.builtin.registration import builtin_types
-from kcp.registry.requests import RequestContext
-from kcp.registry.resource_types import ResourceType
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.resource_types import ResourceType
 
 Object = dict[str, Any]
 ADMIN = User("admin", "42", (MASTERS,), {"scope": ("all",)})

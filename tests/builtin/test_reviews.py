@@ -6,7 +6,7 @@ import pytest
 
 from kcp.api.errors import StatusError
 from kcp.auth.users import ALL_AUTHENTICATED, User
-from kcp.registry.requests import RequestContext
+from kcp.registry.contexts import RequestContext
 from tests.builtin.conftest import ADMIN, Types
 
 JANE = User("jane", groups=(ALL_AUTHENTICATED,))

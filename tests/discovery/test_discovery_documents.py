@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from kcp.registry.discovery import AGGREGATED_VERSIONS, DiscoveryDocuments
-from kcp.registry.resource_types import ResourceType, from_definition
+from kcp.registry.documents.discovery import AGGREGATED_VERSIONS, DiscoveryDocuments
+from kcp.registry.types.resource_types import ResourceType, from_definition
 
 
 def definition(group: str, kind: str, versions: tuple[str, ...] = ("v1",), **more: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcp.registry.discovery import group_order, storage_version_hash, version_order
+from kcp.registry.documents.discovery import group_order, storage_version_hash, version_order
 
 DOCUMENTED = ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10"]
 

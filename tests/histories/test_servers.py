@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench.etcd import EtcdCluster
-from kcp.registry.resource_types import ResourceType
-from kcp.registry.source import Source
-from kcp.registry.watching import WatchStream
-from kcp.server import watches
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.source import Source
+from kcp.registry.verbs.watching import WatchStream
+from kcp.server.requests import watches
 from kcp.store.contract import Event, Record
 from kcp.testing import Server
 from tests.conftest import Report

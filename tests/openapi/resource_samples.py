@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kcp.builtin.loader import load_types
-from kcp.registry.resource_types import ResourceType, from_definition
+from kcp.registry.types.resource_types import ResourceType, from_definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

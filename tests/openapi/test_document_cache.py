@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kcp.registry.document_cache import DocumentCache
+from kcp.registry.documents.document_cache import DocumentCache
 
 
 class Text(NamedTuple):

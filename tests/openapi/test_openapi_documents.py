@@ -9,9 +9,9 @@ import orjson
 import pytest
 from resource_samples import builtin, custom, declared, references, widget
 
-from kcp.registry.discovery import DiscoveryDocuments
-from kcp.registry.document_cache import DocumentCache
-from kcp.registry.openapi import OpenAPIDocuments, url
+from kcp.registry.documents.discovery import DiscoveryDocuments
+from kcp.registry.documents.document_cache import DocumentCache
+from kcp.registry.documents.openapi import OpenAPIDocuments, url
 
 V3_PREFIX = "#/components/schemas/"
 V2_PREFIX = "#/definitions/"

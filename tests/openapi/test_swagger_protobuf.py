@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from resource_samples import builtin, custom, widget
 
-from kcp.registry.openapi import OpenAPIDocuments
-from kcp.registry.openapi.protobuf import definition, length_delimited, varint
+from kcp.registry.documents.openapi import OpenAPIDocuments
+from kcp.registry.documents.openapi.protobuf import definition, length_delimited, varint
 
 SCALARS = {
     "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kcp.api.errors import StatusError
-from kcp.registry import patching
-from kcp.registry.requests import STRICT, Target
+from kcp.registry.contexts import STRICT
+from kcp.registry.requests import Target
+from kcp.registry.verbs import patching
 from tests.registry.world import World, config_map, refused, scenario, widget
 
 

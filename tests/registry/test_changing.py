@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from kcp.registry import patching
+from kcp.registry.verbs import patching
 from tests.registry.world import World, config_map, refused, scenario, widget
 
 

@@ -119,7 +119,7 @@ async def test_clients_may_write_stored_versions_and_not_conditions(world: World
 @scenario_with_controllers
 async def test_nothing_is_kept_for_a_logical_cluster_whose_definitions_have_gone(world: World) -> None:
     definitions = _definitions(world)
-    kept = Range("turns.kcp.io", world.cluster)
+    kept = Range("fences.kcp.io", world.cluster)
     await world.define()
     await world.create(definitions, definition("gadgets", "Gadget"), "")
     assert world.registry.store.count(kept) == 1

@@ -17,12 +17,13 @@ from kcp.api import selectors
 from kcp.api.errors import StatusError
 from kcp.auth.users import User
 from kcp.controllers.manager import Manager
-from kcp.registry import patching
-from kcp.registry.registry import Registry
-from kcp.registry.representations import WHOLE_OBJECTS
-from kcp.registry.requests import DeleteOptions, ListOptions, RequestContext, Target
-from kcp.registry.resource_types import ResourceType
-from kcp.server.composition import compose_registry
+from kcp.registry.contexts import RequestContext
+from kcp.registry.representations.rendering import WHOLE_OBJECTS
+from kcp.registry.requests import DeleteOptions, ListOptions, Target
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs import patching
+from kcp.registry.verbs.registry import Registry
+from kcp.server.process.composition import compose_registry
 from kcp.store.sqlite import open_store
 
 Object = dict[str, Any]

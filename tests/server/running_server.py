@@ -15,8 +15,8 @@ from typing import Any
 
 import uvloop
 
-from kcp.server.configuration import Configuration
-from kcp.server.running import ServerProcess
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.running import ServerProcess
 
 TOKENS = 'jane-token,jane,u-jane,"devs"\nprobe-token,prometheus,u-probe,"system:monitoring"\n'
 

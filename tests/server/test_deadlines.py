@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kcp.server.deadlines import Deadlines
+from kcp.server.requests.deadlines import Deadlines
 
 
 class CountingLoop(asyncio.SelectorEventLoop):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from kcp.auth import certificates
-from kcp.server import identity
-from kcp.server.configuration import Configuration, ConfigurationError
-from kcp.server.identity import Identity
+from kcp.server.process import identity
+from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.identity import Identity
 from tests.server.running_server import RunningServer
 
 

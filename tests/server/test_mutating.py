@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from kcp.api.errors import StatusError
-from kcp.server.deadlines import Deadlines
-from kcp.server.inflight import InFlight
-from kcp.server.mutations import Mutations
+from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.inflight import InFlight
+from kcp.server.requests.mutations import Mutations
 
 
 def test_a_write_goes_on_when_its_request_is_cancelled() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcp.api.errors import StatusError
-from kcp.server import negotiation
+from kcp.server.requests import negotiation
 
 KUBECTL_TABLE = (
     b"application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"

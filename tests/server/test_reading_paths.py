@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcp.api.errors import StatusError
-from kcp.server.request_info import RequestInfo, read_request, split_path
+from kcp.server.requests.request_info import RequestInfo, read_request, split_path
 
 
 def read(path: str, method: str = "GET", query: str = "", cluster: bytes | None = None) -> RequestInfo:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kcp.api.errors import StatusError
-from kcp.server import queries
-from kcp.server.queries import Query
+from kcp.server.requests import queries
+from kcp.server.requests.queries import Query
 
 
 @pytest.mark.parametrize(

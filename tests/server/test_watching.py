@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kcp.server import connections, watches
+from kcp.server.requests import connections, watches
 from tests.clients import DEFINITIONS, definition
 from tests.server.running_server import RunningServer, config_map
 from tests.server.web_socket_client import WebSocket

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from kcp.auth.authorizers import Authorizer
+from kcp.auth.authorization.authorizers import Authorizer
 from kcp.builtin.loader import Definition, load_types
 from kcp.builtin.strategies.admissionregistration import PolicyBindingStrategy, PolicyStrategy, WebhooksStrategy
 from kcp.builtin.strategies.apiextensions import DefinitionStrategy
@@ -23,7 +23,7 @@ from kcp.builtin.strategies.reviews import (
     TokenReviewStrategy,
     TokenUsers,
 )
-from kcp.registry.resource_types import ResourceType, from_definition
+from kcp.registry.types.resource_types import ResourceType, from_definition
 
 
 def builtin_types(

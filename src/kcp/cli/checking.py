@@ -12,7 +12,7 @@ import click
 
 from kcp.cli import flags
 from kcp.cli.places import etcd_options, place_flags, place_of
-from kcp.server.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration, ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.store.checking import Finding, Violation
@@ -61,7 +61,7 @@ def check(file: Path | None, first: int, **choices: Any) -> None:
 def _of_file(path: Path, first: int) -> Iterable[Finding]:
     import apsw
 
-    from kcp.registry.records import stored_problem
+    from kcp.registry.verbs.records import stored_problem
     from kcp.store import checking
     from kcp.store.tables import ForeignFileError, NewerFormatError
 
@@ -84,7 +84,7 @@ def _of_file(path: Path, first: int) -> Iterable[Finding]:
 def _of_etcd(configuration: Configuration, first: int) -> Iterable[Finding]:
     import asyncio
 
-    from kcp.registry.records import stored_problem
+    from kcp.registry.verbs.records import stored_problem
     from kcp.store.etcd.access import EndpointError
     from kcp.store.etcd.checking import check_log
 

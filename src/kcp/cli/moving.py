@@ -85,7 +85,7 @@ def import_(file: Path, logical_cluster: str | None, replace: bool, **choices: A
 def _check_name(name: str) -> None:
     """Refuse what no request could name."""
     from kcp.api.errors import StatusError
-    from kcp.server.request_info import WILDCARD, check_cluster
+    from kcp.server.requests.request_info import WILDCARD, check_cluster
 
     try:
         check_cluster(name)

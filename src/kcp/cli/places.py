@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from kcp.cli import flags
-from kcp.server.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration, ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.store.etcd.store import Options
@@ -86,7 +86,7 @@ def new_log_file(configuration: Configuration) -> Path:
 
 def etcd_options(configuration: Configuration) -> Options:
     """The log of servers that keep it in etcd. Raises ConfigurationError."""
-    from kcp.server.storage import etcd_options
+    from kcp.server.process.storage import etcd_options
 
     return etcd_options(configuration)
 

@@ -12,10 +12,10 @@ import click
 from kcp import __version__
 from kcp.cli import flags
 from kcp.cli.places import etcd_flags, root_directory_flag
-from kcp.server.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
+from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
 
 if TYPE_CHECKING:
-    from kcp.server.running import ServerProcess
+    from kcp.server.process.running import ServerProcess
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _DURATION: Final = flags.Duration()
@@ -148,7 +148,7 @@ def start(verbosity: int, log_format: str, **choices: Any) -> None:
     <root-directory>/data/admin.kubeconfig, and serves until SIGTERM or SIGINT.
     """
     from kcp.cli import log_formats
-    from kcp.server import running
+    from kcp.server.process import running
 
     log_formats.set_up(log_format, verbosity)
     configuration = Configuration(**choices, log_requests=verbosity >= _LOGS_REQUESTS_FROM)

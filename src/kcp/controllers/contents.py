@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 
 from kcp.api import documents, errors
 from kcp.controllers.following import CHUNK
-from kcp.registry.registry import Registry
-from kcp.registry.requests import DeleteOptions, RequestContext, Target
-from kcp.registry.resource_types import ResourceType
+from kcp.registry.contexts import RequestContext
+from kcp.registry.requests import DeleteOptions, Target
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Key, Range, Record
 
 _NOT_FOUND: Final = 404

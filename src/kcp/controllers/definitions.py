@@ -14,11 +14,11 @@ from kcp.builtin.strategies.apiextensions import CLEANUP_FINALIZER
 from kcp.controllers import contents
 from kcp.controllers.deletions import AGAIN, ClusterKey, DeletionController
 from kcp.controllers.system import system_context
-from kcp.registry.catalog import DEFINITIONS, definitions_of
-from kcp.registry.registry import Registry
 from kcp.registry.requests import Target
-from kcp.registry.resource_types import ResourceType, from_definition
-from kcp.registry.writing import Object
+from kcp.registry.types.catalog import DEFINITIONS, definitions_of
+from kcp.registry.types.resource_types import ResourceType, from_definition
+from kcp.registry.verbs.registry import Registry
+from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Key, Range
 
 _NOT_FOUND: Final = 404

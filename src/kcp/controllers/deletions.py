@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from kcp.controllers.following import present
 from kcp.controllers.work_queues import WorkQueue
-from kcp.registry.registry import Registry
+from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Event, Key, Range, Record
 
 AGAIN: Final = 0.5

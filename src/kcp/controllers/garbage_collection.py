@@ -18,12 +18,12 @@ from kcp.controllers.dependents import Dependents
 from kcp.controllers.following import present
 from kcp.controllers.system import system_context
 from kcp.controllers.work_queues import WorkQueue
-from kcp.registry.catalog import DEFINITIONS
-from kcp.registry.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
-from kcp.registry.registry import Registry
 from kcp.registry.requests import DeleteOptions, Target
-from kcp.registry.resource_types import ResourceType
-from kcp.registry.writing import Object
+from kcp.registry.types.catalog import DEFINITIONS
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
+from kcp.registry.verbs.registry import Registry
+from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Event, Key, Range, Record
 
 _NOT_FOUND: Final = 404

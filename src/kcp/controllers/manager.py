@@ -7,7 +7,7 @@ from typing import Protocol
 from kcp.controllers.definitions import DefinitionController
 from kcp.controllers.garbage_collection import GarbageCollector
 from kcp.controllers.namespaces import NamespaceController
-from kcp.registry.registry import Registry
+from kcp.registry.verbs.registry import Registry
 
 
 class Controller(Protocol):

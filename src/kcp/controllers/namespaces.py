@@ -14,11 +14,11 @@ from kcp.controllers import contents
 from kcp.controllers.contents import Remaining
 from kcp.controllers.deletions import AGAIN, ClusterKey, DeletionController
 from kcp.controllers.system import system_context
-from kcp.registry.namespaces import STORAGE
-from kcp.registry.registry import Registry
 from kcp.registry.requests import Target
-from kcp.registry.resource_types import ResourceType
-from kcp.registry.writing import Object
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.namespaces import STORAGE
+from kcp.registry.verbs.registry import Registry
+from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Range
 
 _NOT_FOUND: Final = 404

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kcp.auth.users import User
-from kcp.registry.requests import RequestContext
+from kcp.registry.contexts import RequestContext
 
 CONTROLLERS: Final = User(name="system:kcp:controllers", groups=("system:masters", "system:authenticated"))
 

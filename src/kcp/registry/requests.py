@@ -1,37 +1,15 @@
-"""What a verb is asked: who asks, where, of which type, and the options of the request (meta/v1 *Options)."""
+"""What a verb is asked: the target, and the options of the request (meta/v1 ``*Options``)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kcp.api.selectors import FieldSelector, LabelSelector
-from kcp.auth.users import User
-from kcp.registry.resource_types import ResourceType
+from kcp.registry.types.resource_types import ResourceType
 
 WILDCARD: Final = "*"
 """The logical cluster of a request that means all of them."""
-
-STRICT: Final = "Strict"
-WARN: Final = "Warn"
-IGNORE: Final = "Ignore"
-
-
-@dataclass(slots=True)
-class RequestContext:
-    """Who asks, and in which logical cluster. ``warnings`` collects what goes back as ``Warning`` headers."""
-
-    user: User
-    cluster: str
-    field_manager: str = ""
-    dry_run: bool = False
-    field_validation: str = WARN
-    warnings: list[str] = field(default_factory=list)
-
-    def warn(self, text: str) -> None:
-        """Add a warning once."""
-        if text not in self.warnings:
-            self.warnings.append(text)
 
 
 @dataclass(slots=True)

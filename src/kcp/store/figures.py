@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 
 class Distribution:
@@ -29,3 +30,19 @@ class Distribution:
             total += count
             buckets.append((bound, total))
         return buckets, self._sum
+
+
+class StoreFigures(Protocol):
+    """The figures that an open store offers to a monitoring system."""
+
+    @property
+    def statistics(self) -> Callable[[], Mapping[str, float]]:
+        """Counters and sizes by name."""
+
+    @property
+    def labelled(self) -> Callable[[], Mapping[str, Mapping[tuple[str, ...], float]]]:
+        """Figures by name and the values of their labels."""
+
+    @property
+    def distributions(self) -> Mapping[str, Distribution]:
+        """Distributions of batches by name."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import yaml
 
 if TYPE_CHECKING:
-    from kcp.server.configuration import Configuration
+    from kcp.server.process.configuration import Configuration
 
 _STOP_SECONDS: Final = 10
 
@@ -225,7 +225,7 @@ class _ThreadRunner:
         import uvloop
 
         async def serve() -> None:
-            from kcp.server.running import ServerProcess
+            from kcp.server.process.running import ServerProcess
 
             process = ServerProcess(configuration)
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

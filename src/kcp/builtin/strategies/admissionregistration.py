@@ -28,7 +28,7 @@ from kcp.builtin.strategies.base import (
     texts,
 )
 from kcp.builtin.strategies.label_selectors import label_selector_errors
-from kcp.registry.strategies import Object
+from kcp.registry.types.strategies import Object
 from kcp.schema.definitions.conversion import webhook_client_errors
 
 _REVIEWS: Final = ("v1", "v1beta1")

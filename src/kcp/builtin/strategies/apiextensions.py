@@ -10,8 +10,8 @@ from kcp.api import metadata
 from kcp.api.field_errors import FieldError
 from kcp.api.patch.merge_types import compile_merge_type
 from kcp.builtin.strategies.base import BuiltinStrategy, canonical_bytes, drop_nulls, mapping, maps, sequence
-from kcp.registry.requests import RequestContext
-from kcp.registry.strategies import Object
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.strategies import Object
 from kcp.schema import reading
 from kcp.schema.definitions import (
     compute_conditions,
@@ -33,7 +33,7 @@ class DefinitionStrategy(BuiltinStrategy):
     finalizers_need_domain = False
     allow_unconditional_update = False
     counts_generation = True
-    judged_beside_others = True
+    writes_are_serialized = True
     deletion_finalizers = (CLEANUP_FINALIZER,)
 
     def __init__(self, others: Callable[[str], Iterable[Object]]) -> None:
@@ -55,7 +55,7 @@ class DefinitionStrategy(BuiltinStrategy):
         places = (place for schema in _schemas(obj) for place in reading.places(schema))
         return next(islice(places, _LARGE, None), None) is not None
 
-    def rehearse(self, obj: Object) -> None:
+    def precompute(self, obj: Object) -> None:
         if isinstance(mapping(obj, "spec").get("names"), dict):
             compute_conditions(obj, (), "")
         if not validate_definition(obj):

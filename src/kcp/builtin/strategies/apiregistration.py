@@ -17,8 +17,8 @@ from kcp.builtin.strategies.base import (
     one_of,
     text,
 )
-from kcp.registry.requests import RequestContext
-from kcp.registry.strategies import Object
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.strategies import Object
 
 
 class APIServiceStrategy(PathSegmentNames):

@@ -14,7 +14,7 @@ from typing import Any, Final
 from kcp.api import field_errors, names, tables
 from kcp.api.field_errors import FieldError
 from kcp.api.times import parse_time
-from kcp.registry.strategies import Object, Strategy
+from kcp.registry.types.strategies import Object, Strategy
 
 IMMUTABLE: Final = "field is immutable"
 NOT_NEGATIVE: Final = "must be greater than or equal to 0"

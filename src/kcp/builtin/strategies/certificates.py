@@ -21,8 +21,8 @@ from kcp.builtin.strategies.base import (
     text,
     texts,
 )
-from kcp.registry.requests import RequestContext
-from kcp.registry.strategies import Object
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.strategies import Object
 
 _USAGES: Final = tuple(
     sorted(

@@ -8,7 +8,7 @@ from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
 from kcp.api.times import micro_time
 from kcp.builtin.strategies.base import NOT_NEGATIVE, BuiltinStrategy, canonical_times, integer, mapping, text
-from kcp.registry.strategies import Object
+from kcp.registry.types.strategies import Object
 
 _STRATEGIES: Final = ("OldestEmulationVersion",)
 

@@ -22,9 +22,9 @@ from kcp.builtin.strategies.base import (
     texts,
     unchanged,
 )
-from kcp.registry.namespaces import ALWAYS_THERE, virtual_namespaces
-from kcp.registry.requests import RequestContext
-from kcp.registry.strategies import Object
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.strategies import Object
+from kcp.registry.verbs.namespaces import ALWAYS_THERE, virtual_namespaces
 
 MAX_BYTES: Final = 1024 * 1024
 """How much a ConfigMap or Secret may hold."""

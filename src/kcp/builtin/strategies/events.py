@@ -13,7 +13,7 @@ from kcp.api.field_errors import FieldError
 from kcp.api.tables import age
 from kcp.api.times import micro_time, whole_time
 from kcp.builtin.strategies.base import BuiltinStrategy, canonical_times, drop_nulls, integer, mapping, text
-from kcp.registry.strategies import Object
+from kcp.registry.types.strategies import Object
 
 LIFETIME: Final = 3600
 """How many seconds an event is kept, as kube-apiserver's --event-ttl has it."""

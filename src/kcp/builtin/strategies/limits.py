@@ -28,8 +28,8 @@ from kcp.builtin.strategies.resource_names import (
     limit_type_errors,
     quota_name_errors,
 )
-from kcp.registry.requests import RequestContext
-from kcp.registry.strategies import Object
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.strategies import Object
 
 _LIMIT_FIELDS: Final = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 _COMPARISONS: Final = (

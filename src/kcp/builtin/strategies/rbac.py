@@ -17,7 +17,7 @@ from kcp.builtin.strategies.base import (
     text,
 )
 from kcp.builtin.strategies.label_selectors import label_selector_errors
-from kcp.registry.strategies import Object
+from kcp.registry.types.strategies import Object
 
 GROUP: Final = "rbac.authorization.k8s.io"
 

@@ -7,17 +7,17 @@ from typing import Any, Final, Protocol
 from kcp.api import errors, field_errors
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupKind
-from kcp.auth.authorizers import Attributes, Authorizer
+from kcp.auth.authorization.authorizers import Attributes, Authorizer
 from kcp.auth.users import User
 from kcp.builtin.strategies.base import BuiltinStrategy, mapping, sequence, text, texts
-from kcp.registry.requests import RequestContext
-from kcp.registry.strategies import Object
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.strategies import Object
 
 _AUTHORIZATION: Final = "authorization.k8s.io"
 
 
 class TokenUsers(Protocol):
-    """Finds whose token it is (kcp.auth.authenticators.BearerTokens is one)."""
+    """Finds whose token it is (kcp.auth.authentication.authenticators.BearerTokens is one)."""
 
     def user(self, authorization: bytes) -> User | None: ...
 

@@ -2,7 +2,7 @@
 
 A definition is judged more than once for one write: its conditions and its validation ask the same questions, and so does every
 later change of its status. A large schema takes hundreds of milliseconds, so it is first judged where nobody waits (see
-``rehearse`` of the type's strategy), and the answers are found here when the write asks again.
+``precompute`` of the type's strategy), and the answers are found here when the write asks again.
 """
 
 import hashlib

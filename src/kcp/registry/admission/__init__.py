@@ -1,0 +1,1 @@
+"""The admission chain: what may change or refuse a write."""

@@ -1,0 +1,30 @@
+"""The context of a request: who asks, in which logical cluster, and the options that hold for every kind of write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from kcp.auth.users import User
+
+STRICT: Final = "Strict"
+WARN: Final = "Warn"
+IGNORE: Final = "Ignore"
+"""The values of ``fieldValidation`` (KEP-2885)."""
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """Who asks, and in which logical cluster. ``warnings`` collects what goes back as ``Warning`` headers."""
+
+    user: User
+    cluster: str
+    field_manager: str = ""
+    dry_run: bool = False
+    field_validation: str = WARN
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Add a warning once."""
+        if text not in self.warnings:
+            self.warnings.append(text)

@@ -1,0 +1,1 @@
+"""Discovery and OpenAPI documents of the types that a logical cluster serves."""

@@ -1,0 +1,1 @@
+"""The forms in which objects are answered: whole, metadata only, tables, protobuf."""

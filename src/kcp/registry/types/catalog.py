@@ -1,0 +1,198 @@
+"""Which resource types a logical cluster serves.
+
+A surface is the set of types of a logical cluster. Equal sets are one surface, however many logical clusters have them:
+what is derived from a surface (routing table, discovery, OpenAPI) is made once. The only thing kept per logical cluster
+is a bounded map from its name to its surface, dropped when one of its CustomResourceDefinitions changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
+
+import orjson
+
+from kcp.api import documents, errors
+from kcp.registry.fencing import fence
+from kcp.registry.types.resource_types import ResourceType, from_definition
+from kcp.store.contract import Condition, Event, Key, Range, Store
+
+DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
+_REMEMBERED_CLUSTERS: Final = 2048
+_REMEMBERED_DEFINITIONS: Final = 4096
+
+
+Derived = TypeVar("Derived")
+
+
+def definition_name(group: str, plural: str) -> str:
+    """What the CustomResourceDefinition of a resource is called."""
+    return f"{plural}.{group or 'core'}"
+
+
+def terminating() -> errors.StatusError:
+    """405 for a new object of a type whose definition is being deleted."""
+    return errors.StatusError(
+        405, "MethodNotAllowed", "create not allowed while custom resource definition is terminating"
+    )
+
+
+def definitions_of(store: Store, cluster: str) -> list[dict[str, Any]]:
+    """The CustomResourceDefinitions of a logical cluster."""
+    return [documents.decode(record.value) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
+
+
+class Surface:
+    """The resource types that a logical cluster serves, and the documents that describe them."""
+
+    def __init__(self, types: Sequence[ResourceType]) -> None:
+        self.types = tuple(types)
+        self._by_path = {(type_.group, type_.version, type_.plural): type_ for type_ in self.types}
+        self._derived: dict[Any, Any] = {}
+        self.group_versions = frozenset((type_.group, type_.version) for type_ in self.types)
+
+    def find(self, group: str, version: str, plural: str) -> ResourceType | None:
+        """The type served at a path."""
+        return self._by_path.get((group, version, plural))
+
+    def of_kind(self, group: str, kind: str, version: str = "") -> ResourceType | None:
+        """The type of a kind, of a version or of the first that serves it (owner references, object references)."""
+        for type_ in self.types:
+            if type_.kind == kind and type_.group == group and version in ("", type_.version) and type_.stored:
+                return None if type_.placeholder else type_
+        return None
+
+    def derive(self, make: Callable[[Sequence[ResourceType]], Derived]) -> Derived:
+        """What ``make`` gives for these types (discovery, OpenAPI), made once."""
+        found = self._derived.get(make)
+        if found is None:
+            found = self._derived[make] = make(self.types)
+        return found
+
+
+class Catalog:
+    """The surface of each logical cluster, as of the log's newest revision."""
+
+    def __init__(self, store: Store, builtin: Sequence[ResourceType]) -> None:
+        self._store = store
+        self._builtin = tuple(builtin)
+        self._base = Surface(self._builtin)
+        self._groups = frozenset(group for group, _ in self._base.group_versions)
+        self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
+        self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
+        self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
+        self._followers: list[Callable[[Event], None]] = []
+        self._unfollow = store.follow(DEFINITIONS, self._on_change)
+
+    @property
+    def base(self) -> Surface:
+        """The surface of a logical cluster without CustomResourceDefinitions."""
+        return self._base
+
+    def not_served(self, group: str) -> errors.StatusError:
+        """404 for what a group does not serve, in the words of whoever would serve the group in Kubernetes."""
+        return errors.unknown_path() if group in self._groups else errors.page_not_found()
+
+    def close(self) -> None:
+        """Stop following the log."""
+        self._unfollow()
+
+    def follow(self, callback: Callable[[Event], None]) -> None:
+        """Call back with each change of a definition, once the surface is that after it."""
+        self._followers.append(callback)
+
+    def accepting_objects(self, cluster: str, type_: ResourceType) -> Condition:
+        """On what it rests that a custom type takes new objects. Raises StatusError 404 or 405 when it does not any more."""
+        condition = fence(self._store, DEFINITIONS, cluster)
+        found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
+        if found is None or found.builtin or found.namespaced != type_.namespaced:
+            raise self.not_served(type_.group)
+        if found.terminating:
+            raise terminating()
+        return condition
+
+    def still_serves(self, cluster: str, type_: ResourceType) -> bool:
+        """Whether a logical cluster serves a type just as it did when that was found."""
+        found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
+        return found is not None and found.content == type_.content
+
+    def surface(self, cluster: str) -> Surface:
+        """The surface of a logical cluster."""
+        found = self._by_cluster.get(cluster)
+        if found is None:
+            found = self._by_cluster[cluster] = self._assemble(cluster)
+            if len(self._by_cluster) > _REMEMBERED_CLUSTERS:
+                self._by_cluster.popitem(last=False)
+        return found
+
+    def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
+        """A type that some logical cluster serves at this path: for requests that span logical clusters."""
+        built_in = self._base.find(group, version, plural)
+        if built_in is not None and not built_in.placeholder:
+            return built_in
+        name = definition_name(group, plural)
+        after: Key | None = None
+        while True:
+            page = self._store.scan(Range(DEFINITIONS), limit=500, after=after, count=False)
+            for record in page.records:
+                if record.key.name == name and (found := self.surface(record.key.cluster).find(group, version, plural)):
+                    return found
+            if not page.remaining:
+                return built_in
+            after = page.records[-1].key
+
+    def _assemble(self, cluster: str) -> Surface:
+        records = self._store.scan(Range(DEFINITIONS, cluster), count=False).records
+        if not records:
+            return self._base
+        shared = [entry for record in records if (entry := self._shared_types(record.value)) is not None]
+        content = tuple(digest for digest, _ in shared)
+        if not content:
+            return self._base
+        found = self._by_content.get(content)
+        if found is None:
+            found = Surface(self._merged(types for _, types in shared))
+            self._by_content[content] = found
+        return found
+
+    def _merged(self, definitions: Iterable[Sequence[ResourceType]]) -> list[ResourceType]:
+        custom = [type_ for types in definitions for type_ in types]
+        claimed = {(type_.group, name) for type_ in custom for name in (type_.plural, type_.kind)}
+        merged = [
+            type_
+            for type_ in self._builtin
+            if not (type_.placeholder and claimed & {(type_.group, type_.plural), (type_.group, type_.kind)})
+        ]
+        taken = {(type_.group, type_.version, type_.plural) for type_ in merged}
+        for type_ in custom:
+            path = (type_.group, type_.version, type_.plural)
+            if path not in taken:
+                taken.add(path)
+                merged.append(type_)
+        return merged
+
+    def _shared_types(self, value: bytes) -> tuple[str, tuple[ResourceType, ...]] | None:
+        definition = documents.decode(value)
+        status = definition.get("status") or {}
+        conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
+        if conditions.get("Established") != "True":
+            return None
+        said = orjson.dumps([definition["spec"], status.get("acceptedNames")], option=orjson.OPT_SORT_KEYS)
+        content = hashlib.sha256(said).hexdigest()
+        digest = f"{content}-terminating" if definition["metadata"].get("deletionTimestamp") else content
+        types = self._types.get(digest)
+        if types is None:
+            types = self._types[digest] = tuple(from_definition(definition, content=content))
+            if len(self._types) > _REMEMBERED_DEFINITIONS:
+                self._types.popitem(last=False)
+        return digest, types
+
+    def _on_change(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._by_cluster.pop(event.key.cluster, None)
+        for event in events:
+            for callback in self._followers:
+                callback(event)

@@ -1,0 +1,1 @@
+"""The REST verbs on all resource types, and what they read through."""

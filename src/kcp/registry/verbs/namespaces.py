@@ -1,0 +1,72 @@
+"""Namespaces as the other verbs see them: which are always there, and whether one takes new content.
+
+Follows kube-apiserver's NamespaceLifecycle admission plugin.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from kcp.api import documents, errors
+from kcp.api.kinds import GroupResource
+from kcp.registry.requests import Target
+from kcp.registry.verbs.records import VIRTUAL_REVISION
+from kcp.store.contract import ABSENT, Condition, Key, Store
+
+STORAGE: Final = "namespaces"
+RESOURCE: Final = GroupResource("", "namespaces")
+ALWAYS_THERE: Final = ("default", "kube-public", "kube-system")
+"""In name order."""
+
+
+def virtual_namespaces(cluster: str, server_uid: str, created: str) -> list[dict[str, Any]]:
+    """The namespaces that every logical cluster has before anything is written; same answer each time."""
+    identity = uuid.UUID(server_uid)
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": name,
+                "uid": str(uuid.uuid5(identity, f"{cluster}/{name}")),
+                "resourceVersion": str(VIRTUAL_REVISION),
+                "creationTimestamp": created,
+                "labels": {"kubernetes.io/metadata.name": name},
+            },
+            "spec": {"finalizers": ["kubernetes"]},
+            "status": {"phase": "Active"},
+        }
+        for name in ALWAYS_THERE
+    ]
+
+
+def accepting_content(store: Store, cluster: str, target: Target, name: str) -> Condition:
+    """On what it rests that the namespace takes a new object.
+
+    Raises StatusError 404 when the namespace is not there, 403 when it is being terminated.
+    """
+    namespace = target.namespace
+    key = Key(STORAGE, cluster, "", namespace)
+    record = store.latest(key)
+    if record is None:
+        if namespace in ALWAYS_THERE:
+            return Condition(key, ABSENT)
+        raise errors.not_found(RESOURCE, namespace)
+    accepted = Condition(key, record.revision)
+    if b'"deletionTimestamp"' not in record.value:
+        return accepted
+    metadata = documents.decode(record.value)["metadata"]
+    if metadata.get("deletionTimestamp"):
+        why = f"unable to create new content in namespace {namespace} because it is being terminated"
+        refusal = errors.forbidden(target.type.resource, name, why)
+        assert refusal.details is not None
+        refusal.details["causes"] = [
+            {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
+        ]
+        raise refusal
+    return accepted

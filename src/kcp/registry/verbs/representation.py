@@ -1,0 +1,34 @@
+"""The contract between the verbs and the forms in which their answers are shown (`kcp.registry.representations`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.listing import Listing
+from kcp.store.contract import Record
+
+TypeOfCluster = Callable[[str], ResourceType | None]
+
+
+class Representation(Protocol):
+    """One form. ``key`` tells it from others in caches of encoded events; ``stream_type`` is the media type of watches."""
+
+    key: str
+    stream_type: bytes
+
+    def single(self, value: bytes, type_: ResourceType) -> bytes:
+        """One object, given as the bytes of the whole one."""
+
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
+        """A list, in pieces to send one after the other."""
+
+    def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
+        """A watch frame with its line end."""
+
+    def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
+        """A BOOKMARK frame."""
+
+    def error(self, status: dict[str, Any]) -> bytes:
+        """An ERROR frame: the Status that says why a watch cannot go on."""

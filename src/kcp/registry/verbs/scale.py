@@ -1,0 +1,123 @@
+"""The ``scale`` subresource: autoscaling/v1 Scale over the paths that a CustomResourceDefinition names.
+
+Follows k8s.io/apiextensions-apiserver's ``ScaleREST`` and its validator of custom resources, whose messages these are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kcp.api import errors, field_errors, jsonpath
+from kcp.api.field_errors import FieldError
+from kcp.registry.types.resource_types import ResourceType, Subresource
+
+Object = dict[str, Any]
+NOT_SET: Final = -(1 << 31)
+"""The replicas, in a Scale that a client changes, of an object that has none yet."""
+_INT32: Final = (1 << 31) - 1
+_GO_TYPES: Final = {
+    type(None): "<nil>",
+    bool: "bool",
+    int: "int64",
+    float: "float64",
+    str: "string",
+    list: "[]interface {}",
+    dict: "map[string]interface {}",
+}
+
+
+def scale_of(obj: Object, type_: ResourceType, *, unset: int | None = None) -> Object:
+    """The Scale that shows an object; ``unset`` are the replicas of one that has none. Raises StatusError 500 without either."""
+    subresource = _subresource(type_)
+    meta = obj["metadata"]
+    path = subresource.paths["specReplicasPath"]
+    replicas = jsonpath.simple_path(path).get(obj)
+    if replicas is None:
+        if unset is None:
+            raise errors.internal_error(f'the spec replicas field "{path}" does not exist')
+        replicas = unset
+    observed = jsonpath.simple_path(subresource.paths["statusReplicasPath"]).get(obj)
+    status: Object = {"replicas": observed or 0}
+    if selector_path := subresource.paths.get("labelSelectorPath"):
+        selector = jsonpath.simple_path(selector_path).get(obj)
+        if selector:
+            status["selector"] = selector
+    shown = {"name": meta["name"]}
+    for name in ("namespace", "uid", "resourceVersion", "creationTimestamp"):
+        if meta.get(name):
+            shown[name] = meta[name]
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": shown,
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
+
+
+def with_replicas(obj: Object, scale: Object, type_: ResourceType) -> Object:
+    """The object with the replicas that a Scale asks for. Raises StatusError 400."""
+    path = _subresource(type_).paths["specReplicasPath"]
+    spec = scale.get("spec") or {}
+    replicas = spec.get("replicas", 0) if isinstance(spec, dict) else None
+    if isinstance(replicas, bool) or not isinstance(replicas, int):
+        raise errors.bad_request("spec.replicas of a Scale must be an integer")
+    if replicas == NOT_SET:
+        raise errors.bad_request(f'the spec replicas field "{path}" cannot be empty')
+    return jsonpath.simple_path(path).set(obj, replicas)
+
+
+def apply_configuration(scale: Any, type_: ResourceType) -> Object:
+    """The apply configuration of the object that an applied Scale stands for. Raises StatusError 400."""
+    if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
+        raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
+    meta = scale.get("metadata")
+    applied: Object = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {} if meta is None else meta}
+    return with_replicas(applied, scale, type_)
+
+
+def validate(obj: Object, type_: ResourceType) -> list[FieldError]:
+    """The errors of what a Scale shows of an object, where its type has the subresource."""
+    subresource = type_.subresources.get("scale")
+    if subresource is None:
+        return []
+    found: list[FieldError] = []
+    for name in ("specReplicasPath", "statusReplicasPath"):
+        path = subresource.paths[name]
+        replicas, problem = _member(obj, path, int)
+        if problem is None and replicas is not None and replicas < 0:
+            problem = "should be a non-negative integer"
+        elif problem is None and replicas is not None and replicas > _INT32:
+            problem = f"should be less than or equal to {_INT32}"
+        if problem is not None:
+            found.append(field_errors.invalid(path, replicas or 0, problem))
+    if selector_path := subresource.paths.get("labelSelectorPath"):
+        _, problem = _member(obj, selector_path, str)
+        if problem is not None:
+            found.append(field_errors.invalid(selector_path, "", problem))
+    return found
+
+
+def _member(obj: Object, path: str, kind: type[Any]) -> tuple[Any, str | None]:
+    """What is at a path, None for nothing, or what keeps it from being there as ``kind``."""
+    node: Any = obj
+    way = ""
+    for name in jsonpath.simple_path(path).names:
+        way += f".{name}"
+        if node is None:
+            return None, None
+        if type(node) is not dict:
+            return (
+                None,
+                f"{way} accessor error: {node} is of the type {_GO_TYPES[type(node)]}, expected map[string]interface{{}}",
+            )
+        if name not in node:
+            return None, None
+        node = node[name]
+    if type(node) is not kind:
+        return None, f"{way} accessor error: {node} is of the type {_GO_TYPES[type(node)]}, expected {_GO_TYPES[kind]}"
+    return node, None
+
+
+def _subresource(type_: ResourceType) -> Subresource:
+    return type_.subresources["scale"]

@@ -1,0 +1,93 @@
+"""Reads of one type: the log's records, with the objects that are there without being stored mixed in.
+
+Namespaces ``default``, ``kube-system`` and ``kube-public`` exist in every logical cluster at no cost; a stored object
+of the same name takes the place of the virtual one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kcp.api import documents
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.records import VIRTUAL_REVISION, key_of
+from kcp.registry.verbs.shared_pages import SharedPages
+from kcp.store.contract import ABSENT, Key, Page, Range, Record, Store
+
+
+class Source:
+    """The objects of a type, as records."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.shared_pages = SharedPages(store)
+
+    def get(self, type_: ResourceType, cluster: str, namespace: str, name: str) -> Record | None:
+        """The durable object of a name."""
+        record = self.store.get(Key(type_.storage, cluster, namespace, name))
+        return record if record is not None else self.virtual(type_, cluster, name)
+
+    def latest(self, type_: ResourceType, cluster: str, namespace: str, name: str) -> Record | None:
+        """The newest object of a name, perhaps not durable yet: what a change starts from."""
+        record = self.store.latest(Key(type_.storage, cluster, namespace, name))
+        return record if record is not None else self.virtual(type_, cluster, name)
+
+    async def settled(self, type_: ResourceType, cluster: str, namespace: str, name: str) -> None:
+        """Return when what `latest` shows is durable: before that nobody is told of it. Raises StoreUnavailableError."""
+        key = Key(type_.storage, cluster, namespace, name)
+        if self.store.latest(key) != self.store.get(key):
+            await self.store.write(())
+
+    def page(
+        self, type_: ResourceType, range_: Range, *, limit: int = 0, after: Key | None = None, at: int | None = None
+    ) -> Page:
+        """A page of a range in key order."""
+        page = self.store.scan(range_, limit=limit, after=after, at=at)
+        cluster = range_.cluster
+        if cluster is None or not (virtual := self.virtual_records(type_, cluster)):
+            return page
+        return _mixed(page, virtual, limit, after)
+
+    def virtual(self, type_: ResourceType, cluster: str, name: str) -> Record | None:
+        """The object of a name that is there without being stored."""
+        for record in self.virtual_records(type_, cluster):
+            if record.key.name == name:
+                return record
+        return None
+
+    @staticmethod
+    def virtual_records(type_: ResourceType, cluster: str) -> Sequence[Record]:
+        """All such objects of a logical cluster, in name order."""
+        objects = type_.strategy.virtual_objects(cluster)
+        return [
+            Record(
+                key_of(type_, cluster, "", obj["metadata"]["name"]),
+                VIRTUAL_REVISION,
+                documents.encode_stored(obj),
+                type_.tag,
+            )
+            for obj in objects
+        ]
+
+
+def expected_revision(record: Record) -> int:
+    """The precondition for replacing a record that was read: a virtual one is not in the log yet."""
+    return ABSENT if record.revision == VIRTUAL_REVISION else record.revision
+
+
+def _mixed(page: Page, virtual: Sequence[Record], limit: int, after: Key | None) -> Page:
+    stored = {record.key for record in page.records}
+    last = page.records[-1].key if page.records and page.remaining else None
+    extra = [
+        record
+        for record in virtual
+        if record.key not in stored and (after is None or record.key > after) and (last is None or record.key < last)
+    ]
+    if not extra:
+        return page
+    records = sorted([*page.records, *extra], key=lambda record: record.key)
+    if limit and len(records) > limit:
+        cut = len(records) - limit
+        remaining = page.remaining + cut if page.remaining >= 0 else page.remaining
+        return Page(records[:limit], page.revision, remaining)
+    return Page(records, page.revision, page.remaining)

@@ -1,0 +1,251 @@
+"""WATCH: the log from a revision on, as the events that a client may see.
+
+Follows the API concepts page "Efficient detection of changes" and KEP-3157 (``sendInitialEvents``). Each event is
+filtered by the selectors against the state before and after, so that an object leaving a selection is DELETED and one
+entering it is ADDED. An event is encoded once per representation and shared by every watcher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from kcp.api import errors
+from kcp.registry.contexts import RequestContext
+from kcp.registry.requests import WILDCARD, ListOptions, Target
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs import listing
+from kcp.registry.verbs.filtering import Filter
+from kcp.registry.verbs.records import served_object
+from kcp.registry.verbs.source import Source
+from kcp.store.contract import (
+    CompactedError,
+    Event,
+    FutureRevisionError,
+    Key,
+    Record,
+    SlowConsumerError,
+)
+
+if TYPE_CHECKING:
+    from kcp.registry.verbs.representation import Representation
+
+ADDED: Final = "ADDED"
+MODIFIED: Final = "MODIFIED"
+DELETED: Final = "DELETED"
+
+TakeFrames = Callable[[Sequence[bytes]], bool]
+TypeOfCluster = Callable[[str], ResourceType | None]
+
+
+class WatchStream:
+    """One watch. `next` gives encoded frames, each a JSON document with its line end."""
+
+    def __init__(
+        self,
+        source: Source,
+        context: RequestContext,
+        target: Target,
+        options: ListOptions,
+        representation: Representation,
+        type_of_cluster: TypeOfCluster,
+    ) -> None:
+        listing.validate_options(options, watch=True)
+        self._source = source
+        self._type = target.type
+        self._type_of_cluster = type_of_cluster
+        self._representation = representation
+        self._wildcard = context.cluster == WILDCARD
+        self._selection = Filter(target.type, options.label_selector, options.field_selector, target.name)
+        if self._wildcard and target.namespace:
+            self._selection.exact_namespace = target.namespace
+        self._range = listing.range_of(context, target, self._selection)
+        self._plain = self._selection.everything and self._selection.exact_namespace is None
+        self._frame_key = (representation.key, target.type.tag, self._wildcard)
+        self._initial, after = self._start(options)
+        self._take: TakeFrames | None = None
+        self._mark_initial_end = options.send_initial_events is True
+        try:
+            self._subscription = source.store.watch(self._range, after)
+        except CompactedError as error:
+            raise errors.expired(f"too old resource version: {after} ({error.oldest})") from error
+        except FutureRevisionError as error:
+            raise listing.future_is_expired(error) from error
+
+    def _start(self, options: ListOptions) -> tuple[Iterator[list[Record]] | None, int]:
+        requested = listing.parse_resource_version(options.resource_version)
+        now = self._source.store.revision
+        if options.send_initial_events is True:
+            if requested > now:
+                raise errors.too_large_resource_version(requested, now)
+            return self._current(now), now
+        if options.send_initial_events is False:
+            return None, requested or now
+        if requested == 0:
+            return self._current(now), now
+        return None, requested
+
+    def _current(self, at: int) -> Iterator[list[Record]]:
+        after: Key | None = None
+        while True:
+            page = self._source.page(self._type, self._range, limit=listing.CHUNK, after=after, at=at)
+            yield page.records
+            if not page.remaining:
+                return
+            after = page.records[-1].key
+
+    @property
+    def revision(self) -> int:
+        """The revision up to which everything has been handed out."""
+        return self._subscription.revision
+
+    @property
+    def pending(self) -> bool:
+        """`next` has something to give without waiting."""
+        return self._initial is not None or self._subscription.pending
+
+    async def next(self, timeout: float, take: TakeFrames | None = None) -> Sequence[bytes]:
+        """The frames that are ready, or none after ``timeout`` seconds or a little earlier.
+
+        Frames that come while it waits are given to ``take``, and it returns with the first that are not taken.
+
+        Raises StatusError 410 when the place is lost.
+        """
+        if self._initial is not None:
+            return self._initial_frames()
+        self._take = take
+        try:
+            events = await self._subscription.next(timeout, self._pass_on if take is not None else None)
+        except (SlowConsumerError, CompactedError) as error:
+            raise errors.expired(f"too old resource version: {error.revision}: the watch fell behind") from error
+        return self._frames(events) if events else []
+
+    def wake(self) -> None:
+        """Have a `next` that waits return, and give nothing more to its ``take``."""
+        self._subscription.wake()
+
+    def _pass_on(self, events: Sequence[Event]) -> bool:
+        frames = self._frames(events)
+        return not frames or (self._take is not None and self._take(frames))
+
+    def _frames(self, events: Sequence[Event]) -> Sequence[bytes]:
+        if self._plain:
+            cache: dict[object, Any] | None = getattr(events, "cache", None)
+            if cache is None:
+                return [self._frame(event) for event in events]
+            frames: Frames | None = cache.get(self._frame_key)
+            if frames is None:
+                frames = cache[self._frame_key] = Frames(self._frame(event) for event in events)
+            return frames
+        return [frame for event in events if (frame := self._filtered_frame(event)) is not None]
+
+    def bookmark(self, *, initial_end: bool = False) -> bytes:
+        """A BOOKMARK frame at the current place."""
+        return self._representation.bookmark(self._type, self.revision, initial_end=initial_end)
+
+    def error(self, error: errors.StatusError) -> bytes:
+        """An ERROR frame that says why the watch cannot go on."""
+        return self._representation.error(error.status())
+
+    def close(self) -> None:
+        """Stop following the log."""
+        self._subscription.close()
+
+    def _initial_frames(self) -> list[bytes]:
+        assert self._initial is not None
+        try:
+            records = next(self._initial, None)
+        except CompactedError as error:
+            raise errors.expired("the initial events took longer than the history is kept; list again") from error
+        if records is None:
+            self._initial = None
+            return [self.bookmark(initial_end=True)] if self._mark_initial_end else []
+        frames = []
+        for record in records:
+            type_ = self._type_at(record.key.cluster)
+            if type_ is not None and self._keeps(record, None, type_):
+                frames.append(self._representation.event(ADDED, record, type_, self._wildcard))
+        return frames
+
+    def _type_at(self, cluster: str) -> ResourceType | None:
+        return self._type_of_cluster(cluster) if self._wildcard else self._type
+
+    def _frame(self, event: Event) -> bytes:
+        frame = event.cache.get(self._frame_key)
+        if frame is None:
+            frame = event.cache[self._frame_key] = self._encoded(event)
+        return frame  # type: ignore[return-value]
+
+    def _encoded(self, event: Event) -> bytes:
+        type_ = self._type_at(event.key.cluster) or self._type
+        if event.record is None:
+            return self._representation.event(DELETED, _deleted(event), type_, self._wildcard)
+        kind = ADDED if self._previous(event) is None else MODIFIED
+        return self._representation.event(kind, event.record, type_, self._wildcard)
+
+    def _previous(self, event: Event) -> Record | None:
+        if event.previous is not None:
+            return event.previous
+        return self._source.virtual(self._type, event.key.cluster, event.key.name)
+
+    def _filtered_frame(self, event: Event) -> bytes | None:
+        type_ = self._type_at(event.key.cluster)
+        if type_ is None:
+            return None
+        previous = self._previous(event)
+        before = previous is not None and self._keeps(previous, (event, "before"), type_)
+        now = event.record is not None and self._keeps(event.record, (event, "now"), type_)
+        if event.record is None or (before and not now):
+            if not before:
+                return None
+            gone = _deleted(event) if event.record is None else _as_of(previous, event.revision)
+            return self._representation.event(DELETED, gone, type_, self._wildcard)
+        if not now:
+            return None
+        if before == (previous is not None):
+            return self._frame(event)
+        return self._representation.event(MODIFIED if before else ADDED, event.record, type_, self._wildcard)
+
+    def _keeps(self, record: Record, memo: tuple[Event, str] | None, type_: ResourceType) -> bool:
+        selection = self._selection
+        if selection.exact_namespace is not None and record.key.namespace != selection.exact_namespace:
+            return False
+
+        def load() -> dict[str, Any]:
+            if memo is None:
+                return served_object(record, type_)
+            event, which = memo
+            key = ("object", which, type_.tag)
+            found = event.cache.get(key)
+            if found is None:
+                found = event.cache[key] = served_object(record, type_)
+            return found  # type: ignore[return-value]
+
+        return selection.matches_lazily(record, load, type_)
+
+
+def _deleted(event: Event) -> Record:
+    assert event.deleted is not None
+    return _as_of(event.deleted, event.revision)
+
+
+def _as_of(record: Record | None, revision: int) -> Record:
+    assert record is not None
+    return Record(record.key, revision, record.value, record.tag)
+
+
+class Frames(list[bytes]):
+    """The frames of a batch, shared by all watchers of a range that want them in one form."""
+
+    __slots__ = ("joined",)
+
+    def __init__(self, frames: Iterable[bytes]) -> None:
+        super().__init__(frames)
+        self.joined = b"".join(self)
+
+
+def joined(frames: Sequence[bytes]) -> bytes:
+    """Frames as one piece of a stream."""
+    if isinstance(frames, Frames):
+        return frames.joined
+    return frames[0] if len(frames) == 1 else b"".join(frames)

@@ -1,0 +1,1 @@
+"""A server process: configuration, composition, storage, identity, listening, start and stop."""

@@ -1,0 +1,33 @@
+"""Kubeconfig files (client-go's ``v1 Config``), written as JSON-compatible YAML by hand so that the text is stable."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+from kcp.server.requests.request_info import DEFAULT_CLUSTER
+
+USER_CLUSTER: Final = "user"
+
+
+def _entry(name: str, server: str, authority: str) -> str:
+    return f"- name: {name}\n  cluster:\n    certificate-authority-data: {authority}\n    server: {server}\n"
+
+
+def administrator(server: str, authority: bytes, token: str) -> bytes:
+    """The administrator's kubeconfig: context ``admin`` for the default logical cluster, ``user`` for ``/clusters/user``."""
+    encoded = base64.b64encode(authority).decode()
+    return (
+        "apiVersion: v1\n"
+        "kind: Config\n"
+        "current-context: admin\n"
+        "preferences: {}\n"
+        "clusters:\n"
+        + _entry(DEFAULT_CLUSTER, server, encoded)
+        + _entry(USER_CLUSTER, f"{server}/clusters/{USER_CLUSTER}", encoded)
+        + "contexts:\n"
+        f"- name: admin\n  context:\n    cluster: {DEFAULT_CLUSTER}\n    user: admin\n"
+        f"- name: user\n  context:\n    cluster: {USER_CLUSTER}\n    user: admin\n"
+        "users:\n"
+        f"- name: admin\n  user:\n    token: {token}\n"
+    ).encode()

@@ -1,0 +1,183 @@
+"""Query strings, and the request options in them (meta/v1 ListOptions, CreateOptions, PatchOptions, DeleteOptions).
+
+Values are read as Kubernetes' conversion from query parameters reads them: of a repeated parameter the first counts; a
+boolean is false when it says ``false`` or ``0`` in any case, and true for any other value, the empty one included.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from kcp.api import errors, field_errors
+from kcp.api.kinds import GroupKind
+from kcp.api.selectors import parse_field_selector, parse_label_selector
+from kcp.registry.contexts import IGNORE, STRICT, WARN
+from kcp.registry.requests import DeleteOptions, ListOptions
+
+_MAX_PARAMETERS: Final = 500
+_EXACT_NAME: Final = re.compile(r"(?:^|,)metadata\.name==?([^,=!\\]+)(?:,|$)")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_MANAGER_LENGTH: Final = 128
+_INT64: Final = 2**63
+_ALL: Final = "All"
+
+
+class Query:
+    """The parameters of a request."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, text: bytes) -> None:
+        """Raises StatusError 400 for more parameters than any client sends, and for text that is not UTF-8."""
+        self._values: dict[str, list[str]] = {}
+        if text:
+            try:
+                self._values = parse_qs(
+                    text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
+                )
+            except ValueError as error:
+                raise errors.bad_request(f"the query cannot be read: {error}") from error
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def text(self, name: str) -> str:
+        """A parameter's first value; empty when it is not there."""
+        values = self._values.get(name)
+        return values[0] if values else ""
+
+    def all(self, name: str) -> list[str]:
+        """All values of a parameter."""
+        return self._values.get(name, [])
+
+    def flag(self, name: str) -> bool:
+        """A boolean parameter; false when it is not there."""
+        values = self._values.get(name)
+        return values is not None and values[0].lower() not in ("false", "0")
+
+    def optional_flag(self, name: str) -> bool | None:
+        """A boolean parameter; None when it is not there."""
+        return self.flag(name) if name in self._values else None
+
+    def integer(self, name: str) -> int | None:
+        """An integer parameter; None when it is not there or empty. Raises StatusError 400."""
+        text = self.text(name)
+        if not text:
+            return None
+        if not _INTEGER.fullmatch(text) or not -_INT64 <= int(text) < _INT64:
+            raise errors.bad_request(f'{name}: strconv.ParseInt: parsing "{text}": invalid syntax')
+        return int(text)
+
+    def selected_name(self) -> str:
+        """The name in a field selector that asks for exactly one object: authorization sees a request for that object."""
+        selector = self.text("fieldSelector")
+        if not selector:
+            return ""
+        found = _EXACT_NAME.search(selector)
+        return found[1] if found else ""
+
+
+def list_options(query: Query) -> ListOptions:
+    """The options of list, watch and deletecollection. Raises StatusError 400."""
+    if not query:
+        return ListOptions()
+    limit = max(query.integer("limit") or 0, 0)
+    query.integer("timeoutSeconds")  # of a watch; refused in the others too when it is none
+    try:
+        labels, fields = query.text("labelSelector"), query.text("fieldSelector")
+        return ListOptions(
+            label_selector=parse_label_selector(labels) if labels else None,
+            field_selector=parse_field_selector(fields) if fields else None,
+            limit=limit,
+            continue_token=query.text("continue"),
+            resource_version=query.text("resourceVersion"),
+            resource_version_match=query.text("resourceVersionMatch"),
+            allow_bookmarks=query.flag("allowWatchBookmarks"),
+            send_initial_events=query.optional_flag("sendInitialEvents"),
+        )
+    except ValueError as error:
+        raise errors.bad_request(str(error)) from error
+
+
+def timeout_seconds(query: Query) -> int | None:
+    """``timeoutSeconds``; None when nothing or zero is asked for. Raises StatusError 400."""
+    seconds = query.integer("timeoutSeconds")
+    return seconds if seconds is not None and seconds > 0 else None
+
+
+def dry_run(values: list[str], kind: str) -> bool:
+    """``dryRun``. Raises StatusError 422 for anything but ``All``; ``kind`` names the options in the message."""
+    wrong = [value for value in values if value not in (_ALL, "")]
+    if wrong:
+        problems = [field_errors.not_supported("dryRun", values, (_ALL,))]
+        raise errors.invalid(GroupKind("meta.k8s.io", kind), "", problems)
+    return _ALL in values
+
+
+def field_validation(query: Query, kind: str) -> str:
+    """``fieldValidation``; Warn when nothing is asked for. Raises StatusError 422."""
+    text = query.text("fieldValidation")
+    if text in ("", STRICT, WARN, IGNORE):
+        return text or WARN
+    problem = field_errors.not_supported("fieldValidation", text, ("", IGNORE, STRICT, WARN))
+    raise errors.invalid(GroupKind("meta.k8s.io", kind), "", [problem])
+
+
+def field_manager(query: Query, user_agent: str, kind: str) -> str:
+    """``fieldManager``, or what Kubernetes makes of the user agent. Raises StatusError 422 for a name that cannot be shown."""
+    text = query.text("fieldManager")
+    if not text:
+        text = user_agent.partition("/")[0]
+        shown = "".join(letter for letter in text if letter.isprintable())
+        return shown[:_MANAGER_LENGTH] or "unknown"
+    problems = []
+    if len(text) > _MANAGER_LENGTH:
+        problems.append(field_errors.too_long("fieldManager", _MANAGER_LENGTH))
+    if not text.isprintable():
+        problems.append(field_errors.invalid("fieldManager", text, "should only contain printable characters"))
+    if problems:
+        raise errors.invalid(GroupKind("meta.k8s.io", kind), "", problems)
+    return text
+
+
+def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
+    """The DeleteOptions of a body, or of the query where there is no body, and whether it is a dry run.
+
+    Raises StatusError 400 or 422.
+    """
+    if body is None:
+        body = {}
+        if policy := query.text("propagationPolicy"):
+            body["propagationPolicy"] = policy
+        if (orphan := query.optional_flag("orphanDependents")) is not None:
+            body["orphanDependents"] = orphan
+        if (grace := query.integer("gracePeriodSeconds")) is not None:
+            body["gracePeriodSeconds"] = grace
+        if runs := query.all("dryRun"):
+            body["dryRun"] = runs
+    if not isinstance(body, dict):
+        raise errors.bad_request("the body of a delete must be a DeleteOptions object")
+    kind = body.get("kind")
+    if kind not in (None, "", "DeleteOptions"):
+        raise errors.bad_request(f"the body of a delete must be a DeleteOptions object, not {kind}")
+    preconditions = _member(body, "preconditions", dict) or {}
+    options = DeleteOptions(
+        propagation_policy=_member(body, "propagationPolicy", str) or None,
+        orphan_dependents=_member(body, "orphanDependents", bool),
+        grace_period_seconds=_member(body, "gracePeriodSeconds", int),
+        uid=_member(preconditions, "uid", str),
+        resource_version=_member(preconditions, "resourceVersion", str),
+    )
+    runs = _member(body, "dryRun", list) or []
+    return options, dry_run([str(run) for run in runs], "DeleteOptions")
+
+
+def _member(obj: dict[str, Any], name: str, kind: type) -> Any:
+    value = obj.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise errors.bad_request(f"{name} of the DeleteOptions has the wrong type")
+    return value

@@ -1,0 +1,175 @@
+"""What a request is about, from its method, path and query: read once, in one way.
+
+Follows k8s.io/apiserver's RequestInfoFactory, with kcp's ``/clusters/<name>`` prefix. Authorization, routing and logging
+all use the same reading, so that no two of them can understand one path differently: a path is taken apart before its
+segments are percent-decoded, and what has more than one reading (dot segments, empty segments, encoded slashes or zero
+bytes, encodings that are not UTF-8) is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from kcp.api import errors
+from kcp.auth.authorization.authorizers import Attributes
+from kcp.server.requests.queries import Query
+
+DEFAULT_CLUSTER: Final = "root"
+WILDCARD: Final = "*"
+CLUSTER_HEADER: Final = b"x-kubernetes-cluster"
+
+_CLUSTER_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,78}[a-z0-9]", re.ASCII)
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_PLAIN_PATH: Final = re.compile(rb"(?:/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@-]*)+/?|/")
+"""Paths that need no decoding and have no dot segment, nearly all of them: one match instead of a look at each segment."""
+
+_VERBS: Final = {
+    "GET": "get",
+    "HEAD": "get",
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+_NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
+_REMEMBERED: Final = 512
+_REMEMBERED_LENGTH: Final = 256
+_CORE_DEPTH: Final = 2
+_GROUP_DEPTH: Final = 3
+_DEEPEST: Final = 3
+"""Resource, name and subresource."""
+
+
+@dataclass(slots=True)
+class RequestInfo(Attributes):
+    """The reading of a request.
+
+    ``parts`` are the decoded segments of the path behind the logical cluster; ``prefix`` is what selected the logical cluster in
+    the path, for URLs in answers.
+    """
+
+    parts: tuple[str, ...] = ()
+    method: str = "GET"
+    prefix: str = ""
+    query: Query = field(default_factory=lambda: Query(b""))
+
+
+def check_cluster(name: str) -> str:
+    """A logical cluster's name, or the wildcard. Raises StatusError 404 for anything else."""
+    if name == WILDCARD or _CLUSTER_NAME.fullmatch(name):
+        return name
+    raise errors.StatusError(
+        404,
+        "NotFound",
+        f'Unknown cluster: "{name}" is not a logical cluster name: 2 to 80 lower case letters, digits and "-", starting '
+        'and ending with a letter or digit (^[a-z0-9][a-z0-9-]{0,78}[a-z0-9]$), or "*"',
+    )
+
+
+def split_path(raw_path: bytes) -> list[str]:
+    """The decoded segments of a path. Raises StatusError 400 for a path that has more than one reading."""
+    if _PLAIN_PATH.fullmatch(raw_path):
+        parts = raw_path.decode().split("/")
+        return parts[1:-1] if parts[-1] == "" else parts[1:]
+    if not raw_path.startswith(b"/"):
+        raise errors.bad_request("the path must start with a slash")
+    if _BAD_ESCAPE.search(raw_path):
+        raise errors.bad_request("the path holds an invalid percent-encoding")
+    segments = raw_path[1:].split(b"/")
+    if segments[-1] == b"":
+        segments.pop()
+    return [_segment(segment) for segment in segments]
+
+
+def _segment(encoded: bytes) -> str:
+    if not encoded:
+        raise errors.bad_request("the path holds an empty segment")
+    decoded = unquote_to_bytes(encoded)
+    if b"/" in decoded or b"\x00" in decoded:
+        raise errors.bad_request("the path holds an encoded slash or zero byte")
+    if decoded in {b".", b".."}:
+        raise errors.bad_request("the path holds a dot segment")
+    try:
+        return decoded.decode()
+    except UnicodeDecodeError as error:
+        raise errors.bad_request("the path is not UTF-8") from error
+
+
+def read_request(method: str, raw_path: bytes, query_string: bytes, cluster_header: bytes | None) -> RequestInfo:
+    """The reading of a request; it may be shared between requests and must not be changed. Raises StatusError 400 or 404."""
+    if len(raw_path) + len(query_string) < _REMEMBERED_LENGTH:
+        return _read_again(method, raw_path, query_string, cluster_header)
+    return _read(method, raw_path, query_string, cluster_header)
+
+
+def _read(method: str, raw_path: bytes, query_string: bytes, cluster_header: bytes | None) -> RequestInfo:
+    parts = split_path(raw_path)
+    prefix = ""
+    if parts and parts[0] == "clusters":
+        cluster = check_cluster(parts[1] if len(parts) > 1 else "")
+        prefix = f"/clusters/{cluster}"
+        parts = parts[2:]
+    elif cluster_header:
+        cluster = check_cluster(cluster_header.decode("latin-1"))
+    else:
+        cluster = DEFAULT_CLUSTER
+    query = Query(query_string)
+    if parts:
+        root = parts[0]
+        if root == "api" and len(parts) > _CORE_DEPTH:
+            return _resource_request(method, cluster, prefix, "", parts, _CORE_DEPTH, query)
+        if root == "apis" and len(parts) > _GROUP_DEPTH:
+            return _resource_request(method, cluster, prefix, parts[1], parts, _GROUP_DEPTH, query)
+    path = "/" + "/".join(parts)
+    if parts and raw_path.endswith(b"/"):
+        path += "/"
+    verb = method.lower()
+    return RequestInfo(cluster, verb, False, path=path, parts=tuple(parts), method=method, prefix=prefix, query=query)
+
+
+_read_again: Final = lru_cache(_REMEMBERED)(_read)
+"""Clients ask for the same paths again and again: 0.3 us instead of 4. At most 3 MB."""
+
+
+def _resource_request(
+    method: str, cluster: str, prefix: str, group: str, parts: list[str], depth: int, query: Query
+) -> RequestInfo:
+    version, rest = parts[depth - 1], parts[depth:]
+    verb = _VERBS.get(method, "")
+    watching = False
+    if rest[0] == "watch" and len(rest) > 1 and verb == "get":
+        watching, rest = True, rest[1:]
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) >= _DEEPEST and rest[2] not in _NAMESPACE_SUBRESOURCES:
+            rest = rest[2:]
+    if len(rest) > _DEEPEST:
+        raise errors.unknown_path()
+    resource = rest[0]
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) == _DEEPEST else ""
+    if verb == "get" and (watching or not name):
+        verb = "watch" if watching or query.flag("watch") else "list"
+        name = name or query.selected_name()
+    elif verb == "delete" and not name:
+        verb = "deletecollection"
+    return RequestInfo(
+        cluster,
+        verb,
+        True,
+        group,
+        version,
+        resource,
+        subresource,
+        namespace,
+        name,
+        parts=tuple(parts),
+        method=method,
+        prefix=prefix,
+        query=query,
+    )

@@ -1,0 +1,187 @@
+"""Requests on resources: from a reading of the request to a verb of the registry, and the verb's answer to the client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final
+
+from kcp.api import errors
+from kcp.registry.contexts import RequestContext
+from kcp.registry.requests import Target, Written
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs import patching
+from kcp.registry.verbs.registry import Registry
+from kcp.server.requests import bodies, negotiation, queries
+from kcp.server.requests.exchanges import Exchange
+from kcp.server.requests.mutations import Mutations
+from kcp.server.requests.request_info import RequestInfo
+from kcp.server.requests.watches import Watches
+
+_ACROSS_NAMESPACES: Final = frozenset({"list", "watch"})
+_NEEDS_NAME: Final = frozenset({"get", "update", "patch", "delete"})
+_OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
+
+Handler = Callable[[Exchange, RequestInfo, Target], Awaitable[None]]
+
+
+class Resources:
+    """The handlers of the verbs."""
+
+    def __init__(self, registry: Registry, watches: Watches, mutations: Mutations) -> None:
+        self._registry = registry
+        self._watches = watches
+        self._mutations = mutations
+        self._handlers: dict[str, Handler] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+
+    def find_type(self, info: RequestInfo) -> ResourceType | None:
+        """The type that a request is about."""
+        return self._registry.find_type(info.cluster, info.group, info.version, info.resource)
+
+    async def serve(self, exchange: Exchange, info: RequestInfo, type_: ResourceType | None) -> None:
+        """Answer an authorized request. Raises StatusError."""
+        if type_ is None:
+            raise self._registry.catalog.not_served(info.group)
+        check_routable(info, type_)
+        if type_.deprecation_warning is not None:
+            exchange.warnings.append(type_.deprecation_warning)
+        namespace = info.namespace if type_.namespaced else ""
+        await self._handlers[info.verb](exchange, info, Target(type_, namespace, info.name, info.subresource))
+
+    def _context(self, exchange: Exchange, info: RequestInfo) -> RequestContext:
+        return RequestContext(exchange.user, info.cluster, warnings=exchange.warnings)
+
+    def _writing_context(self, exchange: Exchange, info: RequestInfo, *, apply: bool = False) -> RequestContext:
+        query, kind = info.query, _OPTIONS[info.verb]
+        named = not apply or query.text("fieldManager")
+        return RequestContext(
+            exchange.user,
+            info.cluster,
+            field_manager=queries.field_manager(query, exchange.user_agent, kind) if named else "",
+            dry_run=queries.dry_run(query.all("dryRun"), kind),
+            field_validation=queries.field_validation(query, kind),
+            warnings=exchange.warnings,
+        )
+
+    async def _get(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
+        query = info.query
+        view = _view(exchange, info, target)
+        value = await self._registry.get(self._context(exchange, info), target, query.text("resourceVersion"))
+        await exchange.send_object(200, view.representation.single(value, target.type), view)
+
+    async def _list(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
+        query = info.query
+        view = _view(exchange, info, target)
+        listing = await self._registry.list(self._context(exchange, info), target, queries.list_options(query))
+        pieces = view.representation.listing(listing, self._registry.type_of_cluster(target.type))
+        await exchange.send_pieces(pieces, view)
+
+    async def _watch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
+        view = _view(exchange, info, target)
+        options = queries.list_options(info.query)
+        await self._watches.serve(exchange, self._context(exchange, info), target, options, view.representation)
+
+    async def _create(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
+        view = _view(exchange, info, target)
+        context = self._writing_context(exchange, info)
+        obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
+        write = self._registry.create(context, target, obj, duplicates)
+        await self._send_written(exchange, await self._mutations.run(write), view)
+
+    async def _update(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
+        view = _view(exchange, info, target)
+        context = self._writing_context(exchange, info)
+        obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
+        write = self._registry.update(context, target, obj, duplicates)
+        await self._send_written(exchange, await self._mutations.run(write), view)
+
+    async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
+        view = _view(exchange, info, target)
+        validation = queries.field_validation(info.query, "PatchOptions")
+        media_type, patch, duplicates = await bodies.read_patch(exchange, validation)
+        context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
+        force = info.query.flag("force")
+        write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)
+        await self._send_written(exchange, await self._mutations.run(write), view)
+
+    async def _delete(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
+        view = _view(exchange, info, target)
+        context = self._context(exchange, info)
+        options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
+        deleted = await self._mutations.run(self._registry.delete(context, target, options))
+        if deleted.gone and not target.type.strategy.deletion_keeps_object:
+            await exchange.send_status(200, _success(target, deleted.object["metadata"].get("uid")))
+            return
+        status = 202 if not deleted.gone and options.orphan_dependents is False else 200
+        await exchange.send_object(status, view.representation.single(deleted.value, target.type), view)
+
+    async def _delete_collection(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
+        view = _view(exchange, info, target)
+        context = self._context(exchange, info)
+        selection = queries.list_options(info.query)
+        options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
+        write = self._registry.delete_collection(context, target, options, selection)
+        listing = await self._mutations.run(write)
+        pieces = view.representation.listing(listing, self._registry.type_of_cluster(target.type))
+        await exchange.send_pieces(pieces, view)
+
+    async def _send_written(self, exchange: Exchange, written: Written, view: negotiation.View) -> None:
+        body = view.representation.single(written.value, written.type)
+        await exchange.send_object(201 if written.created else 200, body, view)
+
+
+def check_routable(info: RequestInfo, type_: ResourceType) -> None:
+    """The type takes this verb in this place. Raises StatusError 400, 404 or 405, in words of its own for custom resources."""
+    verb, builtin = info.verb, type_.builtin
+    if not _in_scope(info, type_):
+        if not builtin:
+            raise errors.page_not_found()
+        misplaced = type_.namespaced and not info.name
+        raise errors.method_not_allowed() if misplaced else errors.unknown_path()
+    verbs: Collection[str] = type_.verbs
+    if info.subresource:
+        subresource = type_.subresources.get(info.subresource)
+        if subresource is None:
+            raise errors.unknown_path() if builtin else errors.not_found(type_.resource, info.name)
+        verbs = subresource.verbs
+    elif info.name and verb == "create":
+        verbs = ()
+    if verb not in verbs and type_.placeholder:
+        raise errors.method_not_allowed(type_.placeholder)
+    if verb not in verbs or (builtin and verb in _NEEDS_NAME and not info.name):
+        raise (
+            errors.method_not_allowed() if builtin else errors.method_not_supported(type_.resource, verb or info.method)
+        )
+    if verb in _NEEDS_NAME and not info.name:
+        raise errors.bad_request("name must be provided")
+
+
+def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
+    """The namespace in the path, or that there is none, fits the type."""
+    if type_.namespaced:
+        return bool(info.namespace) or info.verb in _ACROSS_NAMESPACES
+    return not info.namespace or (info.resource == "namespaces" and info.namespace == info.name)
+
+
+def _view(exchange: Exchange, info: RequestInfo, target: Target) -> negotiation.View:
+    """The form in which a verb is answered. Raises StatusError 400 or 406."""
+    return negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), target.type)
+
+
+def _success(target: Target, uid: str | None) -> dict[str, Any]:
+    type_ = target.type
+    details = {"name": target.name}
+    if type_.group:
+        details["group"] = type_.group
+    details["kind"] = type_.plural
+    if uid:
+        details["uid"] = uid
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
