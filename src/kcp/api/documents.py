@@ -13,15 +13,15 @@ from typing import Any, Final
 import orjson
 
 from kcp.api import errors
+from kcp.logical_clusters import ANNOTATION, LogicalClusterName
 
 MAX_DEPTH: Final = 200
 """Levels of a body. orjson writes 254, and managed fields wrap an object's levels in a few more."""
-CLUSTER_ANNOTATION: Final = "kcp.io/cluster"
-"""Set on reads that span logical clusters, never stored."""
 
 _NO_REVISION: Final = b'"resourceVersion":""'
 _REVISION: Final = b'"resourceVersion":"%d"'
 _METADATA: Final = b',"metadata":{"resourceVersion":"'
+_ANNOTATION: Final = ANNOTATION.encode()
 _ANNOTATIONS: Final = b',"annotations":{'
 _API_VERSION: Final = b'{"apiVersion":"'
 _FIRST: Final = frozenset(("apiVersion", "kind", "metadata"))
@@ -40,8 +40,8 @@ def encode_stored(obj: dict[str, Any]) -> bytes:
     meta = obj["metadata"]
     ordered: dict[str, Any] = {"resourceVersion": ""}
     if annotations := meta.get("annotations"):
-        if CLUSTER_ANNOTATION in annotations:
-            annotations = {name: value for name, value in annotations.items() if name != CLUSTER_ANNOTATION}
+        if ANNOTATION in annotations:
+            annotations = {name: value for name, value in annotations.items() if name != ANNOTATION}
         if annotations:
             ordered["annotations"] = annotations
     ordered |= {name: value for name, value in meta.items() if name not in _SPLICED}
@@ -73,21 +73,21 @@ def stored_problem(value: bytes, namespace: str, name: str) -> str | None:
         return "its metadata does not begin with an empty resourceVersion"
     if "annotations" in meta and ([*meta][1] != "annotations" or not meta["annotations"]):
         return "its annotations are empty, or not where the logical cluster is put"
-    if CLUSTER_ANNOTATION in meta.get("annotations", ()):
-        return f"it has the annotation {CLUSTER_ANNOTATION}, which is made for readers"
+    if ANNOTATION in meta.get("annotations", ()):
+        return f"it has the annotation {ANNOTATION}, which is made for readers"
     found = (meta.get("namespace", ""), meta.get("name"))
     if found != (namespace, name):
         return f"it calls itself {'/'.join(map(str, found)).strip('/')}"
     return None
 
 
-def splice_cluster(value: bytes, cluster: str) -> bytes:
+def splice_cluster(value: bytes, cluster: LogicalClusterName) -> bytes:
     """A stored object's bytes, with or without their revision, with the annotation that says the logical cluster. 0.6 us."""
     end = value.index(b'"', value.index(_METADATA) + len(_METADATA)) + 1
     if value.startswith(_ANNOTATIONS, end):
         place = end + len(_ANNOTATIONS)
-        return b'%b"kcp.io/cluster":%b,%b' % (value[:place], orjson.dumps(cluster), value[place:])
-    return b'%b,"annotations":{"kcp.io/cluster":%b}%b' % (value[:end], orjson.dumps(cluster), value[end:])
+        return b'%b"%b":%b,%b' % (value[:place], _ANNOTATION, orjson.dumps(cluster), value[place:])
+    return b'%b,"annotations":{"%b":%b}%b' % (value[:end], _ANNOTATION, orjson.dumps(cluster), value[end:])
 
 
 def splice_api_version(value: bytes, api_version: str) -> bytes:

@@ -23,6 +23,7 @@ from kcp.builtin.strategies.reviews import (
     TokenReviewStrategy,
     TokenUsers,
 )
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType, from_definition
 
 
@@ -32,7 +33,7 @@ def builtin_types(
     created: str,
     authorizer: Authorizer,
     tokens: TokenUsers,
-    definitions: Callable[[str], Iterable[Definition]],
+    definitions: Callable[[LogicalClusterName], Iterable[Definition]],
 ) -> list[ResourceType]:
     """Every built-in type.
 
@@ -43,7 +44,7 @@ def builtin_types(
     declared = load_types()
     own = [_named(definition) for definition in declared if not definition.get("x-kcp", {}).get("placeholder")]
 
-    def others(cluster: str) -> Iterable[Definition]:
+    def others(cluster: LogicalClusterName) -> Iterable[Definition]:
         return [*own, *definitions(cluster)]
 
     strategies = _strategies(server_uid, created, authorizer, tokens, DefinitionStrategy(others))

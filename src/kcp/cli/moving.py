@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from kcp import logical_clusters
 from kcp.cli import flags
 from kcp.cli.places import (
     etcd_options,
@@ -17,16 +18,29 @@ from kcp.cli.places import (
     place_of,
     refusals,
 )
+from kcp.logical_clusters import LogicalClusterName
 
 _FILE: Final = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 _moving = flags.group("Moving")
 
 
+def _name(_context: click.Context, _parameter: click.Parameter, text: str | None) -> LogicalClusterName | None:
+    """Read ``--logical-cluster``. Raises BadParameter for a name that no request can use."""
+    if text is None:
+        return None
+    if text == logical_clusters.WILDCARD:
+        raise click.BadParameter("* stands for all; leave the flag out")
+    try:
+        return logical_clusters.parse_name(text)
+    except logical_clusters.InvalidNameError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command(cls=flags.GroupedCommand)
-@_moving("--logical-cluster", metavar="NAME", help="Only this logical cluster. [default: all of them]")
+@_moving("--logical-cluster", metavar="NAME", callback=_name, help="Only this logical cluster. [default: all of them]")
 @place_flags
 @_FILE
-def export(file: Path, logical_cluster: str | None, **choices: Any) -> None:
+def export(file: Path, logical_cluster: LogicalClusterName | None, **choices: Any) -> None:
     """Write what a log holds at one revision to FILE, gzipped when its name ends in .gz. Servers go on as usual."""
     with refusals():
         configuration = place_of(choices)
@@ -48,6 +62,7 @@ def export(file: Path, logical_cluster: str | None, **choices: Any) -> None:
 @_moving(
     "--logical-cluster",
     metavar="NAME",
+    callback=_name,
     help="Of a file with all logical clusters, only this one; the one of a file that holds one, under this name.",
 )
 @_moving(
@@ -57,7 +72,7 @@ def export(file: Path, logical_cluster: str | None, **choices: Any) -> None:
 )
 @place_flags
 @_FILE
-def import_(file: Path, logical_cluster: str | None, replace: bool, **choices: Any) -> None:
+def import_(file: Path, logical_cluster: LogicalClusterName | None, replace: bool, **choices: Any) -> None:
     """Write what FILE holds into a log: of a stopped server, or into etcd while servers run.
 
     Objects keep their UIDs and times; their resource versions are new, and larger than those of either log. Clients that watched
@@ -67,8 +82,6 @@ def import_(file: Path, logical_cluster: str | None, replace: bool, **choices: A
         from kcp.store import moving
 
         configuration = place_of(choices)
-        if logical_cluster is not None:
-            _check_name(logical_cluster)
         selection = moving.select(file, logical_cluster, replace=replace)
         if configuration.etcd_servers:
             from kcp.store.etcd.moving import import_log
@@ -80,16 +93,3 @@ def import_(file: Path, logical_cluster: str | None, replace: bool, **choices: A
         f"imported {done.written} objects; {done.unchanged} were there, {done.deleted} deleted, {done.ended} had expired; "
         f"revision {done.revision}"
     )
-
-
-def _check_name(name: str) -> None:
-    """Refuse what no request could name."""
-    from kcp.api.errors import StatusError
-    from kcp.server.requests.request_info import WILDCARD, check_cluster
-
-    try:
-        check_cluster(name)
-    except StatusError as error:
-        raise click.BadParameter(str(error), param_hint="--logical-cluster") from error
-    if name == WILDCARD:
-        raise click.BadParameter("* stands for all; leave the flag out", param_hint="--logical-cluster")

@@ -14,6 +14,7 @@ from kcp.builtin.strategies.apiextensions import CLEANUP_FINALIZER
 from kcp.controllers import contents
 from kcp.controllers.deletions import AGAIN, ClusterKey, DeletionController
 from kcp.controllers.system import system_context
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
 from kcp.registry.types.catalog import DEFINITIONS, definitions_of
 from kcp.registry.types.resource_types import ResourceType, from_definition
@@ -68,7 +69,7 @@ class DefinitionController(DeletionController):
             if error.code != _NOT_FOUND:
                 raise
 
-    async def _reconsider_names(self, cluster: str) -> None:
+    async def _reconsider_names(self, cluster: LogicalClusterName) -> None:
         """A write of the unchanged definition computes its conditions anew."""
         context = system_context(cluster)
         for definition in definitions_of(self._registry.store, cluster):

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from kcp.controllers.following import present
 from kcp.controllers.work_queues import WorkQueue
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Event, Key, Range, Record
 
@@ -20,7 +21,7 @@ AGAIN: Final = 0.5
 class ClusterKey(NamedTuple):
     """A logical cluster, and the name of an object in it that has no namespace."""
 
-    cluster: str
+    cluster: LogicalClusterName
     name: str
 
 

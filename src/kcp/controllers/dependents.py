@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import Key
 
 
@@ -17,11 +18,11 @@ class Dependents:
     def __init__(self) -> None:
         self._by_cluster: dict[str, dict[str, set[Key]]] = {}
 
-    def knows(self, cluster: str) -> bool:
+    def knows(self, cluster: LogicalClusterName) -> bool:
         """Whether anything in the logical cluster has an owner."""
         return cluster in self._by_cluster
 
-    def of(self, cluster: str, uid: str) -> tuple[Key, ...]:
+    def of(self, cluster: LogicalClusterName, uid: str) -> tuple[Key, ...]:
         """The dependents of an owner."""
         return tuple(self._by_cluster.get(cluster, {}).get(uid, ()))
 

@@ -18,6 +18,7 @@ from kcp.controllers.dependents import Dependents
 from kcp.controllers.following import present
 from kcp.controllers.system import system_context
 from kcp.controllers.work_queues import WorkQueue
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import DeleteOptions, Target
 from kcp.registry.types.catalog import DEFINITIONS
 from kcp.registry.types.resource_types import ResourceType
@@ -88,7 +89,7 @@ class GarbageCollector:
         elif _IS_GOING in record.value:
             self._queue.add(record.key)
 
-    def _poke_owners(self, cluster: str, dependent: Record) -> None:
+    def _poke_owners(self, cluster: LogicalClusterName, dependent: Record) -> None:
         """A dependent changed or went: an owner that waits for it in the foreground may go on."""
         for reference in _references(documents.decode(dependent.value)):
             owner = self._owner(cluster, dependent.key.namespace, reference)
@@ -101,11 +102,11 @@ class GarbageCollector:
                 return type_
         return None
 
-    def _owner(self, cluster: str, namespace: str, reference: dict[str, Any]) -> Record | None:
+    def _owner(self, cluster: LogicalClusterName, namespace: str, reference: dict[str, Any]) -> Record | None:
         found = self._find_owner(cluster, namespace, reference)
         return found if isinstance(found, Record) else None
 
-    def _find_owner(self, cluster: str, namespace: str, reference: dict[str, Any]) -> Record | bool:
+    def _find_owner(self, cluster: LogicalClusterName, namespace: str, reference: dict[str, Any]) -> Record | bool:
         """The owner's record; False when it is gone; True when it cannot be told (its kind is not served here)."""
         try:
             group_version = GroupVersion.parse(reference.get("apiVersion", ""))

@@ -14,6 +14,7 @@ from kcp.controllers import contents
 from kcp.controllers.contents import Remaining
 from kcp.controllers.deletions import AGAIN, ClusterKey, DeletionController
 from kcp.controllers.system import system_context
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.namespaces import STORAGE
@@ -60,7 +61,7 @@ class NamespaceController(DeletionController):
             self._queue.add_later(key, AGAIN)
 
 
-def namespaced_types(registry: Registry, cluster: str) -> list[ResourceType]:
+def namespaced_types(registry: Registry, cluster: LogicalClusterName) -> list[ResourceType]:
     """One type for each storage that has objects in namespaces."""
     found: dict[str, ResourceType] = {}
     for type_ in registry.catalog.surface(cluster).types:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kcp.auth.users import User
+from kcp.logical_clusters import LogicalClusterName
 
 STRICT: Final = "Strict"
 WARN: Final = "Warn"
@@ -18,7 +19,7 @@ class RequestContext:
     """Who asks, and in which logical cluster. ``warnings`` collects what goes back as ``Warning`` headers."""
 
     user: User
-    cluster: str
+    cluster: LogicalClusterName
     field_manager: str = ""
     dry_run: bool = False
     field_validation: str = WARN

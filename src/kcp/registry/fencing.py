@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import ABSENT, Condition, Key, Store
 
 FENCES: Final = "fences.kcp.io"
 """The resource of the fencing keys. No object lies there, and their values are empty."""
 
 
-def fence(store: Store, storage: str, cluster: str) -> Condition:
+def fence(store: Store, storage: str, cluster: LogicalClusterName) -> Condition:
     """The precondition that no object of a type was written in a logical cluster since now."""
     key = Key(FENCES, cluster, "", storage)
     found = store.get(key)

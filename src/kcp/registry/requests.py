@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from kcp.api.selectors import FieldSelector, LabelSelector
 from kcp.registry.types.resource_types import ResourceType
-
-WILDCARD: Final = "*"
-"""The logical cluster of a request that means all of them."""
 
 
 @dataclass(slots=True)

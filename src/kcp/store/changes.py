@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+from kcp.logical_clusters import WILDCARD
 from kcp.store.contract import Range
 
 _REMEMBERED: Final = 2048
@@ -20,12 +21,12 @@ class RecentChanges:
 
     def __init__(self, floor: int) -> None:
         self._floor = floor
-        self._known: OrderedDict[tuple[str, str | None], int] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def note(self, resource: str, cluster: str, revision: int) -> None:
         """A key of this resource and logical cluster changed."""
         known = self._known
-        for part in ((resource, cluster), (resource, None)):
+        for part in ((resource, cluster), (resource, WILDCARD)):
             known[part] = revision
             known.move_to_end(part)
         if len(known) > _REMEMBERED:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store import tables
 from kcp.store.contract import Key
 from kcp.store.tables import FORGOTTEN, MAX_CHANGES, OLDEST, ORDINAL_BITS, REVISION
@@ -167,8 +168,9 @@ def _query(counted: str, sql: str) -> Look:
 
 
 def _violation(row: tuple[Any, ...]) -> Violation:
-    *parts, position, what = row
-    return Violation(Key(*map(str, parts)), position >> ORDINAL_BITS if isinstance(position, int) else 0, what)
+    resource, cluster, namespace, name, position, what = row
+    key = Key(str(resource), LogicalClusterName(str(cluster)), str(namespace), str(name))
+    return Violation(key, position >> ORDINAL_BITS if isinstance(position, int) else 0, what)
 
 
 _SHAPE: Final = f"""

@@ -11,6 +11,8 @@ durability (`write`) and for other servers (`catch_up`) is asynchronous.
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from kcp.logical_clusters import WILDCARD, LogicalClusterName
+
 ANY: Final = -1
 """Precondition of a change: whatever is there, if anything."""
 ABSENT: Final = 0
@@ -21,19 +23,19 @@ class Key(NamedTuple):
     """Where a value lives. The parts are kept apart by the store whatever characters they hold."""
 
     resource: str
-    cluster: str
+    cluster: LogicalClusterName
     namespace: str
     name: str
 
 
 class Range(NamedTuple):
-    """A set of keys: all of a resource, of one cluster in it, or of one namespace in that. None matches everything.
+    """A set of keys: all of a resource, of one logical cluster in it, or of one namespace in that.
 
-    An empty namespace is the one of objects that have none; it is not a wildcard.
+    The namespace None stands for all; the empty namespace is the one of objects that have none.
     """
 
     resource: str
-    cluster: str | None = None
+    cluster: LogicalClusterName = WILDCARD
     namespace: str | None = None
 
 

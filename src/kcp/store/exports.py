@@ -28,6 +28,7 @@ from typing import IO, Any, Final, NamedTuple, cast
 
 import orjson
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import Key
 
 FORMAT: Final = "kcp-export"
@@ -46,7 +47,7 @@ class Header(NamedTuple):
     """What a file holds: a log's state at ``revision``, all of it or one logical cluster."""
 
     revision: int
-    logical_cluster: str | None = None
+    logical_cluster: LogicalClusterName | None = None
 
 
 class Entry(NamedTuple):
@@ -228,7 +229,7 @@ class Reading:
             raise DamagedExportError(
                 f"{self._path} has version {version} of the format; this version of kcp reads up to {VERSION}: use a newer one"
             )
-        return Header(revision, cluster)
+        return Header(revision, None if cluster is None else LogicalClusterName(cluster))
 
     def _entry(self, line: bytes, number: int) -> Entry:
         try:

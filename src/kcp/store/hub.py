@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from kcp.logical_clusters import WILDCARD
 from kcp.store.contract import Event, Range, SlowConsumerError, StoreClosedError
 
 log: Final = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Past(NamedTuple):
 History = Callable[[Range, int], Past]
 """Reads the next piece of a range's history behind a revision: whole revisions, some progress each time."""
 Follower = Callable[[Sequence[Event]], None]
-_Part = tuple[str, str | None, str | None]
+_Part = tuple[str, str, str | None]
 Sink = Callable[[Sequence[Event]], bool]
 """Takes a batch in a subscription's place, without awaiting; false when the reader must come for it."""
 
@@ -339,8 +340,8 @@ class Hub:
             for range_ in (
                 (resource, cluster, namespace),
                 (resource, cluster, None),
-                (resource, None, None),
-                (resource, None, namespace),
+                (resource, WILDCARD, None),
+                (resource, WILDCARD, namespace),
             ):
                 group = groups.get(range_)
                 if group is not None:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import apsw
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store import tables
 from kcp.store.contract import Key, StoreUnavailableError
 from kcp.store.exports import DamagedExportError, Entry, Header, Reading, Summary, verify, writing
@@ -60,8 +61,8 @@ class Selection(NamedTuple):
     """
 
     summary: Summary
-    source: str | None
-    target: str | None
+    source: LogicalClusterName | None
+    target: LogicalClusterName | None
     replace: bool
 
 
@@ -80,7 +81,7 @@ def described(key: Key) -> str:
     return f"{key.resource} {f'{key.namespace}/' if key.namespace else ''}{key.name}"
 
 
-def select(file: Path, logical_cluster: str | None, *, replace: bool) -> Selection:
+def select(file: Path, logical_cluster: LogicalClusterName | None, *, replace: bool) -> Selection:
     """Read a file through, and decide what of it is taken: of a file with all logical clusters, all or the one named; that of a
     file with one, under its own name or another. Raises DamagedExportError, MovingError, OSError."""
     summary = verify(file)
@@ -110,7 +111,7 @@ def pages(items: Iterable[Item], size: int = _PAGE) -> Iterator[list[Item]]:
         yield page
 
 
-def export_log(log: Path, file: Path, logical_cluster: str | None = None) -> Summary:
+def export_log(log: Path, file: Path, logical_cluster: LogicalClusterName | None = None) -> Summary:
     """Write what a log holds at one moment to a new file; a server may go on using the log.
 
     Raises FileExistsError, MovingError, StoreUnavailableError, NewerFormatError, ForeignFileError, OSError.
@@ -142,7 +143,7 @@ def export_log(log: Path, file: Path, logical_cluster: str | None = None) -> Sum
     return export.summary
 
 
-def refuse_nothing(entries: int, logical_cluster: str | None) -> None:
+def refuse_nothing(entries: int, logical_cluster: LogicalClusterName | None) -> None:
     """Raise MovingError where a logical cluster was named that holds nothing: more likely a slip than a wish."""
     if logical_cluster is not None and not entries:
         raise MovingError(f"logical cluster {logical_cluster} holds nothing")

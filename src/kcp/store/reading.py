@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import apsw
 
+from kcp.logical_clusters import WILDCARD
 from kcp.store.contract import Event, Key, Range, Record, StoreUnavailableError
 from kcp.store.hub import Past
 from kcp.store.tables import ORDINAL_BITS, said
@@ -285,7 +286,7 @@ def _condition(table: str, range_: Range, after: Key | None) -> tuple[str, tuple
     open_parts: list[tuple[str, str]] = []
     beside = False  # the key lies before the range, not in it
     for column, given, bound in (
-        ("cluster", range_.cluster, after and after.cluster),
+        ("cluster", None if range_.cluster == WILDCARD else range_.cluster, after and after.cluster),
         ("namespace", range_.namespace, after and after.namespace),
         ("name", None, after and after.name),
     ):

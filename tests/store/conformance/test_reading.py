@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from kcp.logical_clusters import WILDCARD
 from kcp.store.contract import Change, CompactedError, FutureRevisionError, Key, Range, Store
 from tests.store.conformance.backends import WIDGETS, Backend, delete, key, names, put, with_store
 
@@ -76,7 +77,7 @@ def test_a_range_holds_only_its_resource_cluster_and_namespace(backend: Backend)
         places = [record.key[1:3] for record in store.scan(Range("widgets", "two")).records]
         assert places == [("two", ""), ("two", "a"), ("two", "b")]
         assert [record.key[1:3] for record in store.scan(Range("widgets", "two", "")).records] == [("two", "")]
-        assert [record.key[1:3] for record in store.scan(Range("widgets", None, "a")).records] == [
+        assert [record.key[1:3] for record in store.scan(Range("widgets", WILDCARD, "a")).records] == [
             ("one", "a"),
             ("two", "a"),
         ]
@@ -93,7 +94,7 @@ def test_a_range_holds_only_its_resource_cluster_and_namespace(backend: Backend)
         (Range("w", "b", "o"), Key("w", "b", "n", "9"), ["bo1"]),
         (Range("w", "b", "n"), Key("w", "b", "o", ""), []),
         (Range("w", "b", "n"), Key("w", "b", "n", "1"), ["bn2"]),
-        (Range("w", None, "n"), Key("w", "a", "n", "1"), ["bn1", "bn2", "cn1"]),
+        (Range("w", WILDCARD, "n"), Key("w", "a", "n", "1"), ["bn1", "bn2", "cn1"]),
     ],
 )
 def test_a_page_starts_behind_a_key_that_need_not_exist(

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from kcp.logical_clusters import WILDCARD
 from kcp.store.contract import (
     Change,
     CompactedError,
@@ -33,7 +34,7 @@ RANGES = [
     Range("w", "a"),
     Range("w", "a", "n"),
     Range("w", "b", "n"),
-    Range("w", None, "n"),
+    Range("w", WILDCARD, "n"),
     Range("w", "a", ""),
 ]
 

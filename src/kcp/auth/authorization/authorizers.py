@@ -14,13 +14,14 @@ from typing import Final, NamedTuple, Protocol
 from kcp.api import errors
 from kcp.api.kinds import GroupResource
 from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, MASTERS, MONITORING, User
+from kcp.logical_clusters import LogicalClusterName
 
 
 @dataclass(slots=True)
 class Attributes:
     """What is asked for. ``path`` is that of requests that are not about a resource; ``cluster`` may be ``*``."""
 
-    cluster: str
+    cluster: LogicalClusterName
     verb: str
     is_resource: bool = True
     group: str = ""
@@ -68,7 +69,7 @@ class Authorizer(Protocol):
     def authorize(self, user: User, attributes: Attributes) -> Decision:
         """Whether this user may do this."""
 
-    def rules_for(self, user: User, cluster: str, namespace: str) -> Rules:
+    def rules_for(self, user: User, cluster: LogicalClusterName, namespace: str) -> Rules:
         """What this user may do in a namespace of a logical cluster, and outside of namespaces."""
 
 
@@ -116,7 +117,7 @@ class BasicAuthorizer:
                 return ALLOWED
         return NO_OPINION
 
-    def rules_for(self, user: User, cluster: str, namespace: str) -> Rules:  # noqa: ARG002 - the same everywhere
+    def rules_for(self, user: User, cluster: LogicalClusterName, namespace: str) -> Rules:  # noqa: ARG002 - the same everywhere
         if MASTERS in user.groups:
             return _EVERYTHING
         reviews = _REVIEWS if ALL_AUTHENTICATED in user.groups else {}

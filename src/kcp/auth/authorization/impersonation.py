@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 from kcp.api import errors
 from kcp.auth.authorization.authorizers import Attributes, Authorizer, denied
 from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS, MASTERS, User
+from kcp.logical_clusters import LogicalClusterName
 
 _EXTRA: Final = b"impersonate-extra-"
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
@@ -21,7 +22,9 @@ _RESERVED_EXTRA: Final = "kcp.io"
 _SERVICE_ACCOUNT_PARTS: Final = 4
 
 
-def impersonated(headers: list[tuple[bytes, bytes]], user: User, cluster: str, authorizer: Authorizer) -> User:
+def impersonated(
+    headers: list[tuple[bytes, bytes]], user: User, cluster: LogicalClusterName, authorizer: Authorizer
+) -> User:
     """The user that a request with ``Impersonate-*`` headers is served as. Raises StatusError 400, 403 or 500."""
     name, uid, groups, extra = _read(headers)
     if not name:
@@ -64,14 +67,14 @@ def _read(headers: list[tuple[bytes, bytes]]) -> tuple[str, str, list[str], dict
     return name, uid, groups, extra
 
 
-def _user_attributes(cluster: str, name: str) -> Attributes:
+def _user_attributes(cluster: LogicalClusterName, name: str) -> Attributes:
     parts = name.split(":")
     if name.startswith(_SERVICE_ACCOUNT) and len(parts) == _SERVICE_ACCOUNT_PARTS:
         return Attributes(cluster, "impersonate", resource="serviceaccounts", namespace=parts[2], name=parts[3])
     return Attributes(cluster, "impersonate", resource="users", name=name)
 
 
-def _check_extra(user: User, cluster: str, key: str, values: list[str], authorizer: Authorizer) -> None:
+def _check_extra(user: User, cluster: LogicalClusterName, key: str, values: list[str], authorizer: Authorizer) -> None:
     for value in values:
         attributes = Attributes(
             cluster, "impersonate", group=_AUTHENTICATION, resource="userextras", subresource=key, name=value

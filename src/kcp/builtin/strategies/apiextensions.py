@@ -10,6 +10,7 @@ from kcp.api import metadata
 from kcp.api.field_errors import FieldError
 from kcp.api.patch.merge_types import compile_merge_type
 from kcp.builtin.strategies.base import BuiltinStrategy, canonical_bytes, drop_nulls, mapping, maps, sequence
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
 from kcp.schema import reading
@@ -36,7 +37,7 @@ class DefinitionStrategy(BuiltinStrategy):
     writes_are_serialized = True
     deletion_finalizers = (CLEANUP_FINALIZER,)
 
-    def __init__(self, others: Callable[[str], Iterable[Object]]) -> None:
+    def __init__(self, others: Callable[[LogicalClusterName], Iterable[Object]]) -> None:
         """``others`` gives the definitions whose names a new one of a logical cluster may not take, itself included."""
         self._others = others
 

@@ -22,6 +22,7 @@ from kcp.builtin.strategies.base import (
     texts,
     unchanged,
 )
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
 from kcp.registry.verbs.namespaces import ALWAYS_THERE, virtual_namespaces
@@ -104,7 +105,7 @@ class NamespaceStrategy(BuiltinStrategy):
 
     subresource_updates: ClassVar[Mapping[str, Callable[[Object, Object], Object]]] = {"finalize": _finalized}
 
-    def virtual_objects(self, cluster: str) -> Sequence[Object]:
+    def virtual_objects(self, cluster: LogicalClusterName) -> Sequence[Object]:
         return virtual_namespaces(cluster, self._server_uid, self._created)
 
 

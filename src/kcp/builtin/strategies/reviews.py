@@ -10,6 +10,7 @@ from kcp.api.kinds import GroupKind
 from kcp.auth.authorization.authorizers import Attributes, Authorizer
 from kcp.auth.users import User
 from kcp.builtin.strategies.base import BuiltinStrategy, mapping, sequence, text, texts
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
 
@@ -121,7 +122,7 @@ def _user_of(spec: Object) -> User:
     return User(text(spec, "user"), text(spec, "uid"), tuple(texts(spec, "groups")), extra)
 
 
-def _attributes(spec: Object, cluster: str) -> Attributes:
+def _attributes(spec: Object, cluster: LogicalClusterName) -> Attributes:
     if "resourceAttributes" not in spec:
         asked = mapping(spec, "nonResourceAttributes")
         return Attributes(cluster, text(asked, "verb"), is_resource=False, path=text(asked, "path"))

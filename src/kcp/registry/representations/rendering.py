@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from kcp.api import documents
+from kcp.logical_clusters import ANNOTATION
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.records import served_bytes, served_object
@@ -19,7 +20,6 @@ from kcp.registry.verbs.representation import TypeOfCluster
 from kcp.store.contract import Record
 
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
-CLUSTER_ANNOTATION: Final = "kcp.io/cluster"
 
 
 def _frame(kind: str, value: bytes) -> bytes:
@@ -50,7 +50,7 @@ def object_of(record: Record, type_: ResourceType, wildcard: bool) -> dict[str, 
     obj = served_object(record, type_)
     if wildcard:
         annotations = obj["metadata"].get("annotations") or {}
-        obj["metadata"]["annotations"] = {**annotations, CLUSTER_ANNOTATION: record.key.cluster}
+        obj["metadata"]["annotations"] = {**annotations, ANNOTATION: record.key.cluster}
     return obj
 
 

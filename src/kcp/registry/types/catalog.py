@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 import orjson
 
 from kcp.api import documents, errors
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.fencing import fence
 from kcp.registry.types.resource_types import ResourceType, from_definition
 from kcp.store.contract import Condition, Event, Key, Range, Store
@@ -40,7 +41,7 @@ def terminating() -> errors.StatusError:
     )
 
 
-def definitions_of(store: Store, cluster: str) -> list[dict[str, Any]]:
+def definitions_of(store: Store, cluster: LogicalClusterName) -> list[dict[str, Any]]:
     """The CustomResourceDefinitions of a logical cluster."""
     return [documents.decode(record.value) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
 
@@ -104,7 +105,7 @@ class Catalog:
         """Call back with each change of a definition, once the surface is that after it."""
         self._followers.append(callback)
 
-    def accepting_objects(self, cluster: str, type_: ResourceType) -> Condition:
+    def accepting_objects(self, cluster: LogicalClusterName, type_: ResourceType) -> Condition:
         """On what it rests that a custom type takes new objects. Raises StatusError 404 or 405 when it does not any more."""
         condition = fence(self._store, DEFINITIONS, cluster)
         found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
@@ -114,12 +115,12 @@ class Catalog:
             raise terminating()
         return condition
 
-    def still_serves(self, cluster: str, type_: ResourceType) -> bool:
+    def still_serves(self, cluster: LogicalClusterName, type_: ResourceType) -> bool:
         """Whether a logical cluster serves a type just as it did when that was found."""
         found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
         return found is not None and found.content == type_.content
 
-    def surface(self, cluster: str) -> Surface:
+    def surface(self, cluster: LogicalClusterName) -> Surface:
         """The surface of a logical cluster."""
         found = self._by_cluster.get(cluster)
         if found is None:
@@ -144,7 +145,7 @@ class Catalog:
                 return built_in
             after = page.records[-1].key
 
-    def _assemble(self, cluster: str) -> Surface:
+    def _assemble(self, cluster: LogicalClusterName) -> Surface:
         records = self._store.scan(Range(DEFINITIONS, cluster), count=False).records
         if not records:
             return self._base

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from kcp.api import names
 from kcp.api.field_errors import FieldError
 from kcp.api.metadata import bare_finalizers
+from kcp.logical_clusters import LogicalClusterName
 
 if TYPE_CHECKING:
     from kcp.registry.contexts import RequestContext
@@ -122,7 +123,7 @@ class Strategy:
         """A stored object in this type's own group and version."""
         return obj
 
-    def virtual_objects(self, cluster: str) -> Sequence[Object]:
+    def virtual_objects(self, cluster: LogicalClusterName) -> Sequence[Object]:
         """Objects that are there in every logical cluster without being stored (in name order)."""
         return ()
 

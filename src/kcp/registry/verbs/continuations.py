@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from kcp.api import errors
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import Key
 
 INCONSISTENT: Final = -1
@@ -49,4 +50,4 @@ def decode(token: str, resource: str) -> Continuation:
         cluster, namespace, name = (str(part) for part in start)
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
         raise errors.bad_request(f"invalid continue token: continue key is not valid: {error}") from error
-    return Continuation(revision, Key(resource, cluster, namespace, name))
+    return Continuation(revision, Key(resource, LogicalClusterName(cluster), namespace, name))

@@ -12,8 +12,9 @@ from typing import Final
 
 from kcp.api import errors, field_errors
 from kcp.api.kinds import GroupKind
+from kcp.logical_clusters import WILDCARD
 from kcp.registry.contexts import RequestContext
-from kcp.registry.requests import WILDCARD, ListOptions, Target
+from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import continuations
 from kcp.registry.verbs.filtering import Filter
@@ -105,13 +106,12 @@ def validate_options(options: ListOptions, *, watch: bool) -> None:
 
 def range_of(context: RequestContext, target: Target, selection: Filter) -> Range:
     """The keys that a collection request spans."""
-    cluster = None if context.cluster == WILDCARD else context.cluster
+    cluster, storage = context.cluster, target.type.storage
+    if cluster == WILDCARD:
+        return Range(storage)
     if not target.type.namespaced:
-        return Range(target.type.storage, cluster, None if cluster is None else "")
-    namespace = target.namespace or selection.exact_namespace
-    if cluster is None:
-        return Range(target.type.storage)
-    return Range(target.type.storage, cluster, namespace or None)
+        return Range(storage, cluster, "")
+    return Range(storage, cluster, target.namespace or selection.exact_namespace or None)
 
 
 async def list_objects(source: Source, context: RequestContext, target: Target, options: ListOptions) -> Listing:
@@ -126,7 +126,7 @@ async def list_objects(source: Source, context: RequestContext, target: Target, 
     try:
         if (
             selection.exact_name is not None
-            and range_.cluster
+            and not wildcard
             and range_.namespace is not None
             and at == source.store.revision
         ):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from kcp.api import documents, errors
 from kcp.api.kinds import GroupResource
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
 from kcp.registry.verbs.records import VIRTUAL_REVISION
 from kcp.store.contract import ABSENT, Condition, Key, Store
@@ -20,7 +21,7 @@ ALWAYS_THERE: Final = ("default", "kube-public", "kube-system")
 """In name order."""
 
 
-def virtual_namespaces(cluster: str, server_uid: str, created: str) -> list[dict[str, Any]]:
+def virtual_namespaces(cluster: LogicalClusterName, server_uid: str, created: str) -> list[dict[str, Any]]:
     """The namespaces that every logical cluster has before anything is written; same answer each time."""
     identity = uuid.UUID(server_uid)
     return [
@@ -41,7 +42,7 @@ def virtual_namespaces(cluster: str, server_uid: str, created: str) -> list[dict
     ]
 
 
-def accepting_content(store: Store, cluster: str, target: Target, name: str) -> Condition:
+def accepting_content(store: Store, cluster: LogicalClusterName, target: Target, name: str) -> Condition:
     """On what it rests that the namespace takes a new object.
 
     Raises StatusError 404 when the namespace is not there, 403 when it is being terminated.

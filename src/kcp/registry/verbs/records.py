@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from kcp.api import documents
+from kcp.logical_clusters import SERVER_OWNED, LogicalClusterName
 from kcp.registry.fencing import FENCES
 from kcp.registry.types.resource_types import ResourceType
 from kcp.store.contract import Key, Record
@@ -19,7 +20,7 @@ VIRTUAL_REVISION: Final = 1
 """The revision of objects that are there without being stored. The log's first write is the server's own identity."""
 
 
-def key_of(type_: ResourceType, cluster: str, namespace: str, name: str) -> Key:
+def key_of(type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> Key:
     """Where an object of a type lives."""
     return Key(type_.storage, cluster, namespace, name)
 
@@ -58,7 +59,7 @@ def stored_problem(key: Key, value: bytes) -> str | None:
     """
     if key.resource == FENCES:
         return "a fencing key has no value" if value else None
-    if key.cluster:
+    if key.cluster != SERVER_OWNED:
         return documents.stored_problem(value, key.namespace, key.name)
     try:
         orjson.loads(value)

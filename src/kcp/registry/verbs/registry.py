@@ -14,9 +14,10 @@ import orjson
 
 from kcp.api import documents, errors
 from kcp.api.patch import json_patch, merge_patch, merge_types, strategic_merge
+from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.admission import chain as admission
 from kcp.registry.contexts import RequestContext
-from kcp.registry.requests import WILDCARD, DeleteOptions, ListOptions, Target, Written
+from kcp.registry.requests import DeleteOptions, ListOptions, Target, Written
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import listing, patching, pipeline, scale
@@ -41,7 +42,7 @@ class Registry:
         self._writer = Writer(self.source, chain, catalog)
         self._deleter = Deleter(self.source, chain)
 
-    def find_type(self, cluster: str, group: str, version: str, plural: str) -> ResourceType | None:
+    def find_type(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
         """The type that a logical cluster, or any of them for the wildcard, serves at a path."""
         if cluster == WILDCARD:
             return self.catalog.find_anywhere(group, version, plural)
@@ -50,7 +51,7 @@ class Registry:
     def type_of_cluster(self, type_: ResourceType) -> Any:
         """For wildcard requests: a logical cluster's own definition of the type."""
 
-        def find(cluster: str) -> ResourceType | None:
+        def find(cluster: LogicalClusterName) -> ResourceType | None:
             return self.catalog.surface(cluster).find(type_.group, type_.version, type_.plural)
 
         return find

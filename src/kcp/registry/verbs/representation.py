@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
 from kcp.store.contract import Record
 
-TypeOfCluster = Callable[[str], ResourceType | None]
+TypeOfCluster = Callable[[LogicalClusterName], ResourceType | None]
 
 
 class Representation(Protocol):

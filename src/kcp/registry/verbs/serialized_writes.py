@@ -10,6 +10,7 @@ import asyncio
 from weakref import WeakValueDictionary
 
 from kcp.api.kinds import GroupResource
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.fencing import fence
 from kcp.registry.types.resource_types import ResourceType
 from kcp.store.contract import Change, Range, Store
@@ -21,12 +22,12 @@ class WriteLocks:
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, GroupResource], asyncio.Lock] = WeakValueDictionary()
 
-    def of(self, cluster: str, resource: GroupResource) -> asyncio.Lock:
+    def of(self, cluster: LogicalClusterName, resource: GroupResource) -> asyncio.Lock:
         """The lock of a resource in a logical cluster."""
         return self._locks.setdefault((cluster, resource), asyncio.Lock())
 
 
-def fencing_changes(store: Store, type_: ResourceType, cluster: str) -> list[Change]:
+def fencing_changes(store: Store, type_: ResourceType, cluster: LogicalClusterName) -> list[Change]:
     """The change that makes concurrent writes of this type conflict; none for a type whose writes are not serialized."""
     if not type_.strategy.writes_are_serialized:
         return []
@@ -34,7 +35,9 @@ def fencing_changes(store: Store, type_: ResourceType, cluster: str) -> list[Cha
     return [Change(key, b"", expected)]
 
 
-def fencing_changes_of_delete(store: Store, changes: list[Change], type_: ResourceType, cluster: str) -> list[Change]:
+def fencing_changes_of_delete(
+    store: Store, changes: list[Change], type_: ResourceType, cluster: LogicalClusterName
+) -> list[Change]:
     """The same for a delete: the last object of a logical cluster takes the fencing key with it."""
     if store.count(Range(type_.storage, cluster)) > 1:
         return changes

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcp.api import documents
+from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.records import VIRTUAL_REVISION, key_of
 from kcp.registry.verbs.shared_pages import SharedPages
@@ -22,17 +23,17 @@ class Source:
         self.store = store
         self.shared_pages = SharedPages(store)
 
-    def get(self, type_: ResourceType, cluster: str, namespace: str, name: str) -> Record | None:
+    def get(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> Record | None:
         """The durable object of a name."""
         record = self.store.get(Key(type_.storage, cluster, namespace, name))
         return record if record is not None else self.virtual(type_, cluster, name)
 
-    def latest(self, type_: ResourceType, cluster: str, namespace: str, name: str) -> Record | None:
+    def latest(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> Record | None:
         """The newest object of a name, perhaps not durable yet: what a change starts from."""
         record = self.store.latest(Key(type_.storage, cluster, namespace, name))
         return record if record is not None else self.virtual(type_, cluster, name)
 
-    async def settled(self, type_: ResourceType, cluster: str, namespace: str, name: str) -> None:
+    async def settled(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> None:
         """Return when what `latest` shows is durable: before that nobody is told of it. Raises StoreUnavailableError."""
         key = Key(type_.storage, cluster, namespace, name)
         if self.store.latest(key) != self.store.get(key):
@@ -44,11 +45,11 @@ class Source:
         """A page of a range in key order."""
         page = self.store.scan(range_, limit=limit, after=after, at=at)
         cluster = range_.cluster
-        if cluster is None or not (virtual := self.virtual_records(type_, cluster)):
+        if cluster == WILDCARD or not (virtual := self.virtual_records(type_, cluster)):
             return page
         return _mixed(page, virtual, limit, after)
 
-    def virtual(self, type_: ResourceType, cluster: str, name: str) -> Record | None:
+    def virtual(self, type_: ResourceType, cluster: LogicalClusterName, name: str) -> Record | None:
         """The object of a name that is there without being stored."""
         for record in self.virtual_records(type_, cluster):
             if record.key.name == name:
@@ -56,7 +57,7 @@ class Source:
         return None
 
     @staticmethod
-    def virtual_records(type_: ResourceType, cluster: str) -> Sequence[Record]:
+    def virtual_records(type_: ResourceType, cluster: LogicalClusterName) -> Sequence[Record]:
         """All such objects of a logical cluster, in name order."""
         objects = type_.strategy.virtual_objects(cluster)
         return [

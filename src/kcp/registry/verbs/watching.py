@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from kcp.api import errors
+from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.contexts import RequestContext
-from kcp.registry.requests import WILDCARD, ListOptions, Target
+from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import listing
 from kcp.registry.verbs.filtering import Filter
@@ -35,7 +36,7 @@ MODIFIED: Final = "MODIFIED"
 DELETED: Final = "DELETED"
 
 TakeFrames = Callable[[Sequence[bytes]], bool]
-TypeOfCluster = Callable[[str], ResourceType | None]
+TypeOfCluster = Callable[[LogicalClusterName], ResourceType | None]
 
 
 class WatchStream:
@@ -167,7 +168,7 @@ class WatchStream:
                 frames.append(self._representation.event(ADDED, record, type_, self._wildcard))
         return frames
 
-    def _type_at(self, cluster: str) -> ResourceType | None:
+    def _type_at(self, cluster: LogicalClusterName) -> ResourceType | None:
         return self._type_of_cluster(cluster) if self._wildcard else self._type
 
     def _frame(self, event: Event) -> bytes:

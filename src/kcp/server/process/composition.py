@@ -11,12 +11,13 @@ from kcp.api import metadata
 from kcp.auth.authentication.authenticators import BearerTokens
 from kcp.auth.authorization.authorizers import Authorizer, BasicAuthorizer
 from kcp.builtin.registration import builtin_types
+from kcp.logical_clusters import SERVER_OWNED
 from kcp.registry.types.catalog import Catalog, definitions_of
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store
 
 DEFAULT_EVENT_LIFETIME: Final = 3600
-_IDENTITY: Final = Key("servers.kcp.io", "", "", "identity")
+_IDENTITY: Final = Key("servers.kcp.io", SERVER_OWNED, "", "identity")
 
 
 async def compose_registry(

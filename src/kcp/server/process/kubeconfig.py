@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from typing import Final
 
-from kcp.server.requests.request_info import DEFAULT_CLUSTER
+from kcp.logical_clusters import DEFAULT, LogicalClusterName, path_of
 
-USER_CLUSTER: Final = "user"
+USER_CLUSTER: Final = LogicalClusterName("user")
 
 
 def _entry(name: str, server: str, authority: str) -> str:
@@ -23,10 +23,10 @@ def administrator(server: str, authority: bytes, token: str) -> bytes:
         "current-context: admin\n"
         "preferences: {}\n"
         "clusters:\n"
-        + _entry(DEFAULT_CLUSTER, server, encoded)
-        + _entry(USER_CLUSTER, f"{server}/clusters/{USER_CLUSTER}", encoded)
+        + _entry(DEFAULT, server, encoded)
+        + _entry(USER_CLUSTER, f"{server}{path_of(USER_CLUSTER)}", encoded)
         + "contexts:\n"
-        f"- name: admin\n  context:\n    cluster: {DEFAULT_CLUSTER}\n    user: admin\n"
+        f"- name: admin\n  context:\n    cluster: {DEFAULT}\n    user: admin\n"
         f"- name: user\n  context:\n    cluster: {USER_CLUSTER}\n    user: admin\n"
         "users:\n"
         f"- name: admin\n  user:\n    token: {token}\n"

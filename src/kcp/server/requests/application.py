@@ -11,6 +11,7 @@ import logging
 import time
 from typing import Final
 
+from kcp import logical_clusters
 from kcp.api import errors
 from kcp.auth.authentication.authenticators import BearerTokens, ClientCertificates
 from kcp.auth.authorization.authorizers import Authorizer, denied
@@ -26,7 +27,7 @@ from kcp.server.requests.document_routes import DocumentRoutes
 from kcp.server.requests.exchanges import ClientGoneError, Exchange, Message, Receive, Scope, Send, TruncatedAnswerError
 from kcp.server.requests.inflight import InFlight
 from kcp.server.requests.mutations import Mutations
-from kcp.server.requests.request_info import CLUSTER_HEADER, RequestInfo, read_request
+from kcp.server.requests.request_info import RequestInfo, read_request
 from kcp.server.requests.resources import Resources
 from kcp.server.requests.watches import Watches
 from kcp.store.contract import StoreClosedError, StoreUnavailableError
@@ -148,7 +149,9 @@ class Application:
         exchange.check_head()
         scope, headers = exchange.scope, exchange.headers
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-        info = read_request(scope.get("method", "GET"), raw_path, scope["query_string"], headers.get(CLUSTER_HEADER))
+        info = read_request(
+            scope.get("method", "GET"), raw_path, scope["query_string"], headers.get(logical_clusters.HEADER)
+        )
         exchange.info = info
         user = self._authenticate(scope, authorization or headers.get(b"authorization"))
         for name in headers:

@@ -14,15 +14,12 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from kcp import logical_clusters
 from kcp.api import errors
 from kcp.auth.authorization.authorizers import Attributes
+from kcp.logical_clusters import LogicalClusterName
 from kcp.server.requests.queries import Query
 
-DEFAULT_CLUSTER: Final = "root"
-WILDCARD: Final = "*"
-CLUSTER_HEADER: Final = b"x-kubernetes-cluster"
-
-_CLUSTER_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,78}[a-z0-9]", re.ASCII)
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _PLAIN_PATH: Final = re.compile(rb"(?:/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@-]*)+/?|/")
 """Paths that need no decoding and have no dot segment, nearly all of them: one match instead of a look at each segment."""
@@ -58,16 +55,12 @@ class RequestInfo(Attributes):
     query: Query = field(default_factory=lambda: Query(b""))
 
 
-def check_cluster(name: str) -> str:
-    """A logical cluster's name, or the wildcard. Raises StatusError 404 for anything else."""
-    if name == WILDCARD or _CLUSTER_NAME.fullmatch(name):
-        return name
-    raise errors.StatusError(
-        404,
-        "NotFound",
-        f'Unknown cluster: "{name}" is not a logical cluster name: 2 to 80 lower case letters, digits and "-", starting '
-        'and ending with a letter or digit (^[a-z0-9][a-z0-9-]{0,78}[a-z0-9]$), or "*"',
-    )
+def _logical_cluster(text: str) -> LogicalClusterName:
+    """The logical cluster that a path or header names. Raises StatusError 404."""
+    try:
+        return logical_clusters.parse_name(text)
+    except logical_clusters.InvalidNameError as error:
+        raise errors.StatusError(404, "NotFound", f"Unknown cluster: {error}") from error
 
 
 def split_path(raw_path: bytes) -> list[str]:
@@ -109,14 +102,14 @@ def read_request(method: str, raw_path: bytes, query_string: bytes, cluster_head
 def _read(method: str, raw_path: bytes, query_string: bytes, cluster_header: bytes | None) -> RequestInfo:
     parts = split_path(raw_path)
     prefix = ""
-    if parts and parts[0] == "clusters":
-        cluster = check_cluster(parts[1] if len(parts) > 1 else "")
-        prefix = f"/clusters/{cluster}"
+    if parts and parts[0] == logical_clusters.PATH_ROOT:
+        cluster = _logical_cluster(parts[1] if len(parts) > 1 else "")
+        prefix = logical_clusters.path_of(cluster)
         parts = parts[2:]
     elif cluster_header:
-        cluster = check_cluster(cluster_header.decode("latin-1"))
+        cluster = _logical_cluster(cluster_header.decode("latin-1"))
     else:
-        cluster = DEFAULT_CLUSTER
+        cluster = logical_clusters.DEFAULT
     query = Query(query_string)
     if parts:
         root = parts[0]
@@ -136,7 +129,7 @@ _read_again: Final = lru_cache(_REMEMBERED)(_read)
 
 
 def _resource_request(
-    method: str, cluster: str, prefix: str, group: str, parts: list[str], depth: int, query: Query
+    method: str, cluster: LogicalClusterName, prefix: str, group: str, parts: list[str], depth: int, query: Query
 ) -> RequestInfo:
     version, rest = parts[depth - 1], parts[depth:]
     verb = _VERBS.get(method, "")

@@ -17,8 +17,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from kcp.api import errors
+from kcp.logical_clusters import WILDCARD
 from kcp.registry.contexts import RequestContext
-from kcp.registry.requests import WILDCARD, ListOptions, Target
+from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.catalog import definition_name
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.representation import Representation

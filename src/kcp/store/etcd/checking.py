@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import apsw
 
+from kcp.logical_clusters import SERVER_OWNED
 from kcp.store import checking, tables
 from kcp.store.checking import Examine, Finding, Progress, Violation
 from kcp.store.contract import Key, StoreUnavailableError
@@ -93,7 +94,7 @@ class _Look:
         self._tell = tell
         self._asked = _Asked(first, _SAYS)
         self._small: dict[bytes, Any] = {}
-        self._newest = (0, Key("", "", "", ""))
+        self._newest = (0, Key("", SERVER_OWNED, "", ""))
         self._revision = 0
         self._offset = 0
         self._origin = 0

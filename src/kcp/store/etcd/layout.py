@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import Key
 from kcp.store.etcd import messages
 
@@ -53,7 +54,8 @@ class Layout:
         parts = stored[len(self.objects) :].decode().split("/")
         if len(parts) != _PARTS:
             raise ValueError(f"{stored!r} is not the key of an object")
-        return Key(*map(_unescaped, parts))
+        resource, cluster, namespace, name = map(_unescaped, parts)
+        return Key(resource, LogicalClusterName(cluster), namespace, name)
 
 
 def _escaped(part: str) -> str:

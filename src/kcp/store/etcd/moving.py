@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import orjson
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import Key, StoreUnavailableError
 from kcp.store.etcd import layout as places
 from kcp.store.etcd import messages
@@ -39,7 +40,7 @@ _BYTES_TOGETHER: Final = 1 << 20
 _ATTEMPTS: Final = 3
 
 
-async def export_log(options: Options, file: Path, logical_cluster: str | None = None) -> Summary:
+async def export_log(options: Options, file: Path, logical_cluster: LogicalClusterName | None = None) -> Summary:
     """Write what a log holds at one revision to a new file.
 
     Raises FileExistsError, MovingError, StoreUnavailableError, EndpointError, OSError.

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import Key, StoreUnavailableError
 from kcp.store.etcd import layout as places
 from kcp.store.etcd import messages
@@ -100,7 +101,7 @@ class WholeLog:
         )
         return bool(answer.count)
 
-    async def export(self, file: Path, logical_cluster: str | None) -> Summary:
+    async def export(self, file: Path, logical_cluster: LogicalClusterName | None) -> Summary:
         """Write the state of now. Raises CompactedRevisionError when it is forgotten before it is read."""
         facts = await self.facts()
         if facts.restoring[1]:
