@@ -103,7 +103,9 @@ def test_the_examples_of_the_rfc_hold(name: str) -> None:
         ({"foo": 1}, {"op": "add", "path": "/foo/bar", "value": 1}, "doc is missing path: /foo/bar"),
     ],
 )
-def test_an_operation_that_does_not_apply_is_unprocessable(document: object, operation: object, message: str) -> None:
+def test_an_operation_that_cannot_be_applied_is_unprocessable(
+    document: object, operation: object, message: str
+) -> None:
     with pytest.raises(StatusError) as refusal:
         json_patch.apply(document, [operation])
     assert (refusal.value.code, refusal.value.reason) == (422, "Invalid")
@@ -112,13 +114,13 @@ def test_an_operation_that_does_not_apply_is_unprocessable(document: object, ope
 
 
 @pytest.mark.parametrize("patch", [{}, "x", None, 1, ["x"], [None]])
-def test_a_patch_that_is_no_list_of_operations_is_a_bad_request(patch: object) -> None:
+def test_a_patch_that_is_not_a_list_of_operations_is_a_bad_request(patch: object) -> None:
     with pytest.raises(StatusError) as refusal:
         json_patch.apply({}, patch)
     assert (refusal.value.code, refusal.value.reason) == (400, "BadRequest")
 
 
-def test_ten_thousand_operations_are_allowed_and_one_more_is_too_large() -> None:
+def test_a_patch_has_at_most_ten_thousand_operations() -> None:
     operations = [{"op": "test", "path": "/a", "value": 1}] * 10_000
     assert json_patch.apply({"a": 1}, operations) == {"a": 1}
     with pytest.raises(StatusError) as refusal:
@@ -129,7 +131,7 @@ def test_ten_thousand_operations_are_allowed_and_one_more_is_too_large() -> None
     )
 
 
-def test_copies_that_double_the_document_again_and_again_are_stopped() -> None:
+def test_copies_are_limited_in_bytes() -> None:
     bomb = [{"op": "copy", "from": "/a", "path": "/a/-"} for _ in range(64)]
     with pytest.raises(StatusError) as refusal:
         json_patch.apply({"a": ["x" * 100]}, bomb)
@@ -137,7 +139,7 @@ def test_copies_that_double_the_document_again_and_again_are_stopped() -> None:
     assert "the accumulated size increase of copy is" in refusal.value.message
 
 
-def test_a_copied_value_and_its_original_change_apart() -> None:
+def test_a_copied_value_and_its_original_are_independent() -> None:
     document = {"a": {"b": {"c": 1}}}
     patch = [
         {"op": "add", "path": "/a/b/d", "value": 2},
@@ -166,7 +168,7 @@ def test_the_whole_document_can_be_tested_and_replaced() -> None:
         json_patch.apply({"a": 1}, [{"op": "remove", "path": ""}])
 
 
-def test_habits_of_kube_apiserver_are_kept() -> None:
+def test_deviations_of_kube_apiserver() -> None:
     """An index may count from the end; an absent member tests as null; replacing one in a map adds it."""
     assert json_patch.apply({"a": [1, 2]}, [{"op": "remove", "path": "/a/-1"}]) == {"a": [1]}
     assert json_patch.apply({"a": 1}, [{"op": "test", "path": "/b", "value": None}]) == {"a": 1}
@@ -177,7 +179,7 @@ def test_numbers_are_tested_by_value() -> None:
     assert json_patch.apply({"a": 1}, [{"op": "test", "path": "/a", "value": 1.0}]) == {"a": 1}
 
 
-def test_parts_that_no_operation_touches_are_shared() -> None:
+def test_unchanged_parts_are_shared() -> None:
     document = {"a": {"deep": [1]}, "b": 1}
     made = json_patch.apply(document, [{"op": "replace", "path": "/b", "value": 2}])
     assert made["a"] is document["a"]

@@ -21,7 +21,7 @@ TOO_MANY: Final = "FieldValueTooMany"
 TYPE_INVALID: Final = "FieldValueTypeInvalid"
 INTERNAL: Final = "InternalError"
 UNDECODABLE: Final = "Undecodable"
-"""No client sees this one: the whole body is refused before its rules are looked at."""
+"""Internal: the body is refused as undecodable before it is validated."""
 
 _TITLES: Final = {
     REQUIRED: "Required value",
@@ -40,7 +40,7 @@ _WITHOUT_VALUE: Final = frozenset({REQUIRED, FORBIDDEN, TOO_LONG, TOO_MANY, INTE
 
 
 class _Absent:
-    """The value of a field error that shows none."""
+    """The value of a field error that has none."""
 
     def __repr__(self) -> str:
         return "<absent>"
@@ -51,7 +51,7 @@ ABSENT: Final = _Absent()
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field: its type (a constant above), its path, the bad value, and the detail for a person."""
+    """An error about one field: its type (a constant above), its path, the bad value, and the detail for a person."""
 
     type: str
     field: str
@@ -63,7 +63,7 @@ class FieldError:
         """The message without the path, as ``causes[].message`` carries it."""
         text = _TITLES[self.type]
         if self.type not in _WITHOUT_VALUE and self.value is not ABSENT:
-            text += f": {_shown(self.value)}"
+            text += f": {_format(self.value)}"
         if self.detail:
             text += f": {self.detail}"
         return text
@@ -76,7 +76,7 @@ class FieldError:
         return {"reason": self.type, "message": self.body, "field": self.field}
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -87,12 +87,12 @@ def _shown(value: Any) -> str:
 
 
 def required(field: str, detail: str = "") -> FieldError:
-    """The field must be there and is not."""
+    """The required field is missing."""
     return FieldError(REQUIRED, field, ABSENT, detail)
 
 
 def invalid(field: str, value: Any, detail: str) -> FieldError:
-    """The value breaks a rule."""
+    """The value is invalid."""
     return FieldError(INVALID, field, value, detail)
 
 
@@ -102,27 +102,27 @@ def type_invalid(field: str, value: Any, detail: str) -> FieldError:
 
 
 def undecodable(field: str, value: Any, detail: str) -> FieldError:
-    """The value is none of the field's Go type, whose decoder takes only some texts (quantities)."""
+    """The value does not decode as the field's Go type (a quantity, for example)."""
     return FieldError(UNDECODABLE, field, value, detail)
 
 
 def forbidden(field: str, detail: str) -> FieldError:
-    """The field may not be set, or not be changed, here."""
+    """The field may not be set or changed here."""
     return FieldError(FORBIDDEN, field, ABSENT, detail)
 
 
 def duplicate(field: str, value: Any) -> FieldError:
-    """The value may stand only once."""
+    """The value must be unique and is not."""
     return FieldError(DUPLICATE, field, value)
 
 
 def not_found(field: str, value: Any) -> FieldError:
-    """The value refers to something that is not there."""
+    """The value refers to something that does not exist."""
     return FieldError(NOT_FOUND, field, value)
 
 
 def not_supported(field: str, value: Any, supported: Sequence[str]) -> FieldError:
-    """The value is none of a closed set."""
+    """The value is not one of the supported values."""
     detail = "supported values: " + ", ".join(f'"{choice}"' for choice in supported) if supported else ""
     return FieldError(NOT_SUPPORTED, field, value, detail)
 

@@ -6,10 +6,9 @@ against its own place's schema (CEL rules included).
 
 from typing import Any
 
-from kcp.api import field_errors
+from kcp.api import field_errors, json_values
 from kcp.api.field_errors import FieldError
 from kcp.schema.compiled import compile_schema
-from kcp.schema.defaulting import copy_json
 from kcp.schema.explaining import explain
 from kcp.schema.nodes import Node, Scope
 from kcp.schema.object_meta import validate_embedded_resource
@@ -61,7 +60,7 @@ def _default_errors(raw: Raw, path: str, *, inside_meta: bool, require_pruned: b
 
 
 def _prunes(node: Node, value: Any) -> bool:
-    copied = copy_json(value)
+    copied = json_values.copy(value)
     if type(copied) is not dict and type(copied) is not list:
         return False
     return bool(pruner(node)(copied) if node.types or node.preserves_unknown else prune_unknown(copied))

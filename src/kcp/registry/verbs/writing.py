@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from kcp.api import documents, errors, field_errors, metadata
+from kcp.api import documents, errors, field_errors, json_values, metadata
 from kcp.api.kinds import GroupKind
-from kcp.api.patch import json_patch
 from kcp.registry.admission import chain as admission
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import Target, Written
@@ -290,7 +289,7 @@ class Writer:
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         ended = _deletion_complete(obj, type_)
         # Python takes 1 for True: equal is equal JSON
-        if obj == old and not ended and record.tag == type_.tag and json_patch.equal(obj, old):
+        if obj == old and not ended and record.tag == type_.tag and json_values.equal(obj, old):
             return await self._unchanged(context, target, old)
         value, tag = stored_value(obj, type_)
         _check_size(value)
