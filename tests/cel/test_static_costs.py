@@ -128,16 +128,16 @@ def test_unknown_sizes_saturate():
 
 
 @pytest.mark.parametrize(
-    ("schema", "smallest", "cardinality"),
+    ("schema", "min_serialized_size", "cardinality"),
     [
         ({"type": "string"}, 2, 1048576),
         ({"type": "object", "required": ["ab"], "properties": {"ab": {"type": "integer"}}}, 9, 314572),
         ({"type": "object", "required": ["ab"], "properties": {"ab": {"type": "integer", "default": 1}}}, 2, 1048576),
     ],
 )
-def test_cardinality_is_how_often_the_smallest_value_fits_in_a_request(schema, smallest, cardinality):
+def test_cardinality_is_how_often_the_smallest_value_fits_in_a_request(schema, min_serialized_size, cardinality):
     node = schema_type(schema, is_root=False)
-    assert (node.smallest, node.cardinality) == (smallest, cardinality)
+    assert (node.min_serialized_size, node.cardinality) == (min_serialized_size, cardinality)
 
 
 T = {"type": "string"}

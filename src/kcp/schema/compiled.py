@@ -15,13 +15,13 @@ import orjson
 
 from kcp.api import errors, field_errors
 from kcp.api.field_errors import FieldError
-from kcp.schema.checking import check_of, holds
 from kcp.schema.correlation import Correlation
 from kcp.schema.defaulting import defaulter
-from kcp.schema.explaining import NO_PATH, explain
+from kcp.schema.error_reporting import NO_PATH, collect_errors
+from kcp.schema.extension_validation import embedded_errors, list_errors
+from kcp.schema.fast_validation import check_of, holds
 from kcp.schema.nodes import root_node
 from kcp.schema.pruning import pruner
-from kcp.schema.walking import embedded_errors, list_errors
 
 _KEEP_EVERYTHING: Final[dict[str, Any]] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _TOO_DEEP: Final = "the object is nested too deeply"
@@ -58,7 +58,7 @@ class CompiledSchema:
     def _has_rules(self) -> bool:
         if not self._may_have_rules:
             return False
-        from kcp.schema.rules import has_rules
+        from kcp.schema.validation_rules import has_rules
 
         return has_rules(self.root)
 
@@ -85,7 +85,7 @@ class CompiledSchema:
     def errors(self, obj: Any, old: Any = None) -> list[FieldError]:
         """What is wrong with an object but for CEL rules; slower than ``validate`` where nothing is."""
         correlation = Correlation(obj, old, self.root) if old is not None else None
-        found = explain(self.root, obj, "", correlation).errors
+        found = collect_errors(self.root, obj, "", correlation).errors
         found = found + embedded_errors(self.root, obj)
         if old is None or not list_errors(self.root, old):
             found += list_errors(self.root, obj)
@@ -95,7 +95,7 @@ class CompiledSchema:
         """What the CEL rules of the schema say, when its other errors are ``found``."""
         if not self._has_rules:
             return []
-        from kcp.schema.rules import rule_errors
+        from kcp.schema.validation_rules import rule_errors
 
         correlation = Correlation(obj, old, self.root) if old is not None else None
         return rule_errors(self.root, obj, old, correlation, found)

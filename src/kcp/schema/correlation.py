@@ -6,8 +6,8 @@ only as a whole. Used by validation ratcheting and by CEL transition rules.
 
 from typing import Any
 
-from kcp.schema.nodes import Node
-from kcp.schema.values import same
+from kcp.schema.json_values import deep_equals
+from kcp.schema.nodes import SchemaNode
 
 
 class Correlation:
@@ -15,7 +15,7 @@ class Correlation:
 
     __slots__ = ("_old_items", "_unchanged", "new", "node", "old")
 
-    def __init__(self, new: Any, old: Any, node: Node) -> None:
+    def __init__(self, new: Any, old: Any, node: SchemaNode) -> None:
         self.new = new
         self.old = old
         self.node = node
@@ -55,14 +55,14 @@ class Correlation:
 
     def _compare(self) -> bool:
         new, old = self.new, self.old
-        if same(new, old):
+        if deep_equals(new, old):
             return True
         if type(new) is dict and type(old) is dict:
             if new.keys() != old.keys():
                 return False
             for name in new:
                 child = self.key(name)
-                if not (child.unchanged if child is not None else same(new[name], old[name])):
+                if not (child.unchanged if child is not None else deep_equals(new[name], old[name])):
                     return False
             return True
         if type(new) is list and type(old) is list and self.node.list_type == "map" and len(new) == len(old):

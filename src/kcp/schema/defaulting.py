@@ -8,7 +8,7 @@ dict or list and changes it in place.
 from collections.abc import Callable
 from typing import Any, Final
 
-from kcp.schema.nodes import Node
+from kcp.schema.nodes import SchemaNode
 
 Defaulter = Callable[[Any], None]
 _NESTING: Final = frozenset({"properties", "items", "additionalProperties", "$ref"})
@@ -23,7 +23,7 @@ def copy_json(value: Any) -> Any:
     return value
 
 
-def defaulter(node: Node) -> Defaulter:
+def defaulter(node: SchemaNode) -> Defaulter:
     """The defaulting function of a node."""
     function = node.functions.get("default")
     if function is None:
@@ -31,7 +31,7 @@ def defaulter(node: Node) -> Defaulter:
     return function
 
 
-def _make(node: Node) -> Defaulter:
+def _make(node: SchemaNode) -> Defaulter:
     declared = node.property_schemas
     items = node.items
     additional = node.additional
@@ -66,7 +66,7 @@ def _make(node: Node) -> Defaulter:
     return fill
 
 
-def _inner(node: Node, key: str, children: dict[str, Defaulter]) -> Defaulter:
+def _inner(node: SchemaNode, key: str, children: dict[str, Defaulter]) -> Defaulter:
     if key in node.property_schemas:
         children[key] = defaulter(node.property(key))
         return children[key]
@@ -84,7 +84,7 @@ def _holds_null(value: dict[str, Any]) -> bool:
     return False
 
 
-def _fill_list(values: list[Any], items: Node) -> None:
+def _fill_list(values: list[Any], items: SchemaNode) -> None:
     fill = defaulter(items)
     template = None if items.nullable else items.raw.get("default")
     for index, value in enumerate(values):
@@ -94,7 +94,7 @@ def _fill_list(values: list[Any], items: Node) -> None:
             fill(value)
 
 
-def _settle_nulls(value: dict[str, Any], node: Node) -> None:
+def _settle_nulls(value: dict[str, Any], node: SchemaNode) -> None:
     """Give each null that is not allowed its default, or remove it."""
     for key in [key for key, child in value.items() if child is None]:
         child = node.child_for(key)

@@ -10,10 +10,10 @@ import orjson
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.schema.nodes import Node
+from kcp.schema.nodes import SchemaNode
 
 
-def list_type_errors(node: Node, values: list[Any], path: str) -> list[FieldError]:
+def list_type_errors(node: SchemaNode, values: list[Any], path: str) -> list[FieldError]:
     """The duplicates of one list (not of the lists inside its items)."""
     if node.list_type == "set":
         return [field_errors.duplicate(f"{path}[{index}]", values[index]) for index in _repeated(values)]
@@ -51,7 +51,7 @@ def _identity(value: Any) -> tuple[type, Any]:
     return type(value), value
 
 
-def has_repetition(node: Node, values: list[Any]) -> bool:
+def has_repetition(node: SchemaNode, values: list[Any]) -> bool:
     """Whether ``list_type_errors`` would say anything, found out faster."""
     if len(values) < 2 and node.list_type == "set":
         return False

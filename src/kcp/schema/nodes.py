@@ -22,13 +22,13 @@ class Scope:
 
     def __init__(self, definitions: Raw) -> None:
         self.definitions = definitions
-        self._shared: dict[str, Node] = {}
+        self._shared: dict[str, SchemaNode] = {}
 
-    def node(self, raw: Raw) -> "Node":
+    def node(self, raw: Raw) -> "SchemaNode":
         """The node of a raw schema. Raises ValueError when its ``$ref`` leads nowhere."""
         reference = raw.get("$ref")
         if not isinstance(reference, str):
-            return Node(raw, self)
+            return SchemaNode(raw, self)
         name = reference.removeprefix(_REFERENCE)
         target = self.definitions.get(name)
         if not isinstance(target, dict):
@@ -41,16 +41,16 @@ class Scope:
         return shared
 
 
-class Node:
+class SchemaNode:
     """A schema's keywords at one place, with its child nodes."""
 
     def __init__(self, raw: Raw, scope: Scope) -> None:
         self.raw = raw
         self.scope = scope
         self.is_root = False
-        self._properties: dict[str, Node] = {}
+        self._properties: dict[str, SchemaNode] = {}
         self.functions: dict[str, Callable[..., Any]] = {}
-        self.rules: Any = None  # what kcp.schema.rules made of x-kubernetes-validations here
+        self.rules: Any = None  # what kcp.schema.validation_rules made of x-kubernetes-validations here
         self.has_rules: bool | None = None
 
     @cached_property
@@ -91,7 +91,7 @@ class Node:
         found = self.raw.get("properties")
         return found if isinstance(found, dict) else {}
 
-    def property(self, name: str) -> "Node":
+    def property(self, name: str) -> "SchemaNode":
         """The child node of a declared property."""
         node = self._properties.get(name)
         if node is None:
@@ -104,11 +104,11 @@ class Node:
         return self.property(name).raw.get("default") if "$ref" in raw else raw.get("default")
 
     @cached_property
-    def items(self) -> "Node | None":
+    def items(self) -> "SchemaNode | None":
         return self._child("items")
 
     @cached_property
-    def additional(self) -> "Node | None":
+    def additional(self) -> "SchemaNode | None":
         return self._child("additionalProperties")
 
     @cached_property
@@ -120,29 +120,29 @@ class Node:
     def forbids_additional(self) -> bool:
         return self.raw.get("additionalProperties") is False
 
-    def child_for(self, key: str) -> "Node | None":
+    def child_for(self, key: str) -> "SchemaNode | None":
         """The node that describes the value at a key, if any does."""
         return self.property(key) if key in self.property_schemas else self.additional
 
     @cached_property
-    def negated(self) -> "Node | None":
+    def negated(self) -> "SchemaNode | None":
         return self._child("not")
 
-    def alternatives(self, keyword: str) -> "list[Node]":
+    def alternatives(self, keyword: str) -> "list[SchemaNode]":
         """The nodes of ``allOf``, ``anyOf`` or ``oneOf``."""
         found = self.raw.get(keyword)
         return [self.scope.node(raw) for raw in found if isinstance(raw, dict)] if isinstance(found, list) else []
 
     @cached_property
-    def all_of(self) -> "list[Node]":
+    def all_of(self) -> "list[SchemaNode]":
         return self.alternatives("allOf")
 
     @cached_property
-    def any_of(self) -> "list[Node]":
+    def any_of(self) -> "list[SchemaNode]":
         return self.alternatives("anyOf")
 
     @cached_property
-    def one_of(self) -> "list[Node]":
+    def one_of(self) -> "list[SchemaNode]":
         return self.alternatives("oneOf")
 
     @cached_property
@@ -182,14 +182,16 @@ class Node:
         found = self.raw.get(keyword)
         return tuple(each for each in found if isinstance(each, str)) if isinstance(found, list) else ()
 
-    def _child(self, keyword: str) -> "Node | None":
+    def _child(self, keyword: str) -> "SchemaNode | None":
         raw = self.raw.get(keyword)
         return self.scope.node(raw) if isinstance(raw, dict) else None
 
 
-def root_node(raw: Raw) -> Node:
+def root_node(raw: Raw) -> SchemaNode:
     """The root of a schema; its ``apiVersion``, ``kind`` and ``metadata`` are implied."""
     node = Scope(raw.get("$defs") or {}).node({key: value for key, value in raw.items() if key != "$defs"})
-    root = Node(node.raw, node.scope)  # one of its own: a root that is itself a reference must not mark the shared node
+    root = SchemaNode(
+        node.raw, node.scope
+    )  # one of its own: a root that is itself a reference must not mark the shared node
     root.is_root = True
     return root

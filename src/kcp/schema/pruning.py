@@ -9,7 +9,7 @@ is spent on paths while there is nothing to report.
 from collections.abc import Callable
 from typing import Any, Final
 
-from kcp.schema.nodes import META_FIELDS, Node
+from kcp.schema.nodes import META_FIELDS, SchemaNode
 from kcp.schema.object_meta import prune_object_meta
 
 Found = list[str] | None
@@ -27,16 +27,16 @@ def prune_unknown(value: Any) -> Found:
     return _prune_each(value, prune_unknown)
 
 
-def pruner(node: Node) -> Pruner:
+def pruner(node: SchemaNode) -> Pruner:
     """The pruning function of a node."""
     return _function(node, "prune", _make)
 
 
-def _keeper(node: Node) -> Pruner:
+def _keeper(node: SchemaNode) -> Pruner:
     return _function(node, "keep", lambda node: _make(node, keep=True))
 
 
-def _function(node: Node, name: str, make: Callable[[Node], Pruner]) -> Pruner:
+def _function(node: SchemaNode, name: str, make: Callable[[SchemaNode], Pruner]) -> Pruner:
     function = node.functions.get(name)
     if function is None:
         function = node.functions[name] = make(node)
@@ -58,7 +58,7 @@ def _keep_all(_: Any) -> Found:
     return None
 
 
-def _make(node: Node, *, keep: bool = False) -> Pruner:
+def _make(node: SchemaNode, *, keep: bool = False) -> Pruner:
     keep = keep or node.preserves_unknown
     children: dict[str, Pruner] = {}
     if node.embedded or node.is_root:
@@ -100,7 +100,7 @@ def _make(node: Node, *, keep: bool = False) -> Pruner:
     return prune
 
 
-def _declares_only_scalars(node: Node) -> bool:
+def _declares_only_scalars(node: SchemaNode) -> bool:
     return all(_NESTING.isdisjoint(raw) for raw in node.property_schemas.values())
 
 
@@ -110,7 +110,7 @@ def _drop(value: dict[str, Any], unknown: list[str], found: Found) -> Found:
     return (found or []) + ["." + key for key in unknown]
 
 
-def _undeclared(node: Node, *, keep: bool) -> Pruner | None:
+def _undeclared(node: SchemaNode, *, keep: bool) -> Pruner | None:
     """What happens to a field that is not declared; None when it goes."""
     if node.additional is not None:
         return _later(node.additional)
@@ -119,7 +119,7 @@ def _undeclared(node: Node, *, keep: bool) -> Pruner | None:
     return _keep_all if keep else None
 
 
-def _list_pruner(node: Node, *, keep: bool) -> Pruner:
+def _list_pruner(node: SchemaNode, *, keep: bool) -> Pruner:
     items = node.items
     if items is None:
         return _keep_all if keep else lambda values: _prune_each(values, prune_unknown)
@@ -127,7 +127,7 @@ def _list_pruner(node: Node, *, keep: bool) -> Pruner:
     return lambda values: _prune_each(values, of(items))
 
 
-def _later(node: Node) -> Pruner:
+def _later(node: SchemaNode) -> Pruner:
     """The pruner of a node that is made when it is first called (schemas may be recursive)."""
 
     def prune(value: Any) -> Found:

@@ -10,8 +10,8 @@ from typing import Any, Final
 from kcp.api import field_errors
 from kcp.schema.definitions.conversion import ca_bundle_is_readable
 from kcp.schema.definitions.names import approval_state, is_protected_group
-from kcp.schema.definitions.verdicts import remembered
-from kcp.schema.reading import objects, schema, strings, text
+from kcp.schema.definitions.validation_cache import cached_by_content
+from kcp.schema.raw_schemas import objects, schema, strings, text
 from kcp.schema.structural import validate_structural
 
 Definition = dict[str, Any]
@@ -130,7 +130,7 @@ def _established(definition: Definition, previous: Condition | None, names_accep
     return _condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted")
 
 
-_structural_errors = remembered(validate_structural)
+_structural_errors = cached_by_content(validate_structural)
 
 
 def _non_structural(definition: Definition) -> Condition | None:

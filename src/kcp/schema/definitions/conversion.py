@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
-from kcp.schema.reading import schema, strings, text
+from kcp.schema.raw_schemas import schema, strings, text
 
 _ACCEPTED_REVIEWS: Final = ("v1", "v1beta1")
 _URL_FORM: Final = "; desired format: https://host[/path]"

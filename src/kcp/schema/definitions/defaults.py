@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kcp.schema.reading import objects, schema, text
+from kcp.schema.raw_schemas import objects, schema, text
 
 
 def default_definition(definition: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
 from kcp.schema import formats
-from kcp.schema.reading import strings, text
+from kcp.schema.raw_schemas import strings, text
 
 APPROVAL_ANNOTATION: Final = "api-approved.kubernetes.io"
 _PROTECTED: Final = ("k8s.io", "kubernetes.io")

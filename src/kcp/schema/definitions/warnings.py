@@ -3,7 +3,7 @@
 from typing import Any
 
 from kcp.schema import formats
-from kcp.schema.reading import objects, places, schema, text
+from kcp.schema.raw_schemas import objects, schema, subschemas, text
 
 
 def definition_warnings(new: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
@@ -17,7 +17,7 @@ def _warnings(definition: dict[str, Any]) -> list[str]:
     sets = set()
     for version in objects((schema(definition, "spec") or {}).get("versions")):
         raw = schema(schema(version, "schema") or {}, "openAPIV3Schema")
-        for place in places(raw) if raw is not None else ():
+        for place in subschemas(raw) if raw is not None else ():
             types = (text(place, "type"),) if text(place, "type") else ()
             form = text(place, "format")
             if not formats.is_recognized(types, form):

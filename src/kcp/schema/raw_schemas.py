@@ -53,14 +53,14 @@ def objects(found: Any) -> list[Raw]:
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
-def places(raw: Raw) -> Iterator[Raw]:
+def subschemas(raw: Raw) -> Iterator[Raw]:
     """A schema and all schemas inside it."""
     yield raw
     children = [*properties(raw).values(), *properties(raw, "definitions").values()]
     children += [each for keyword in ("allOf", "anyOf", "oneOf") for each in schemas(raw, keyword)]
     children += [each for keyword in ("items", "additionalProperties", "not") if (each := schema(raw, keyword))]
     for child in children:
-        yield from places(child)
+        yield from subschemas(child)
 
 
 _NUMBER: Final = (int, float)
@@ -92,7 +92,7 @@ _JSON_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 
 def is_well_formed(raw: Raw) -> bool:
     """Whether every keyword of a schema has a value of the right JSON type."""
-    return all(_has_json_types(place) for place in places(raw))
+    return all(_has_json_types(place) for place in subschemas(raw))
 
 
 def _has_json_types(raw: Raw) -> bool:

@@ -11,13 +11,13 @@ from typing import Any
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.api.names import is_dns1035_label
-from kcp.schema import reading
-from kcp.schema.default_rules import validate_defaults
+from kcp.schema import raw_schemas
+from kcp.schema.default_validation import validate_defaults
 from kcp.schema.definitions import conversion as conversions
-from kcp.schema.definitions import names, versions
-from kcp.schema.definitions.list_rules import map_key_errors, set_item_errors
-from kcp.schema.definitions.schemas import Leniency, has_unsupported_keywords, schema_errors
-from kcp.schema.reading import Raw, objects, schema, strings, text
+from kcp.schema.definitions import names, version_validation
+from kcp.schema.definitions.list_validation import map_key_errors, set_item_errors
+from kcp.schema.definitions.schema_validation import ValidationOptions, has_unsupported_keywords, schema_errors
+from kcp.schema.raw_schemas import Raw, objects, schema, strings, text
 from kcp.schema.structural import validate_structural
 
 Definition = dict[str, Any]
@@ -145,7 +145,7 @@ def _version_list_errors(listed: list[Raw], path: str) -> list[FieldError]:
         name = text(version, "name")
         if problems := is_dns1035_label(name):
             found.append(field_errors.invalid(f"{path}[{index}].name", name, ",".join(problems)))
-        found += versions.deprecation_errors(version, f"{path}[{index}].deprecationWarning")
+        found += version_validation.deprecation_errors(version, f"{path}[{index}].deprecationWarning")
     if len({text(version, "name") for version in listed}) != len(listed):
         found.append(field_errors.invalid(path, listed, "must contain unique version names"))
     if sum(version.get("storage") is True for version in listed) != 1:
@@ -178,13 +178,15 @@ def _parts_errors(listed: list[Raw], old_spec: Raw | None) -> list[FieldError]:
             status = any_status if path == "spec.validation" else _has_status(version)
             found += _schema_errors(raw, f"{path}.openAPIV3Schema", status, text(version, "name"), old_spec)
     for version, path in _places(listed, "subresources", "subresources"):
-        found += versions.subresource_errors(version.get("subresources"), path)
+        found += version_validation.subresource_errors(version.get("subresources"), path)
     for version, path in _places(listed, "additionalPrinterColumns", "additionalPrinterColumns"):
         for index, column in enumerate(objects(version.get("additionalPrinterColumns"))):
-            found += versions.column_errors(column, f"{path}[{index}]")
+            found += version_validation.column_errors(column, f"{path}[{index}]")
     for version, path in _places(listed, "selectableFields", "selectableFields"):
         kept = old_spec is not None and _keeps_selectable_fields(version, old_spec)
-        found += versions.selectable_field_errors(version.get("selectableFields"), _raw(version), path, any_number=kept)
+        found += version_validation.selectable_field_errors(
+            version.get("selectableFields"), _raw(version), path, any_number=kept
+        )
     return found
 
 
@@ -205,19 +207,19 @@ def _has_status(version: Raw) -> bool:
 
 
 def _schema_errors(raw: Raw, path: str, status: bool, version: str, old_spec: Raw | None) -> list[FieldError]:
-    found = schema_errors(raw, path, status=status, leniency=Leniency())
+    found = schema_errors(raw, path, status=status, options=ValidationOptions())
     if not found or old_spec is None:
         return found
     # Only what is refused needs the question whether the old definition had it already.
-    leniency = _leniency(old_spec, keeps_rules=_has_schema(old_spec, version, raw))
-    return schema_errors(raw, path, status=status, leniency=leniency)
+    options = _options_of(old_spec, keeps_rules=_has_schema(old_spec, version, raw))
+    return schema_errors(raw, path, status=status, options=options)
 
 
-def _leniency(old_spec: Raw, *, keeps_rules: bool) -> Leniency:
+def _options_of(old_spec: Raw, *, keeps_rules: bool) -> ValidationOptions:
     """What the stored definition does already, and its update may therefore go on doing."""
     raws = [raw for raw in map(_raw, objects(old_spec.get("versions"))) if raw is not None]
-    nodes = [node for raw in raws for node in reading.places(raw)]
-    return Leniency(
+    nodes = [node for raw in raws for node in raw_schemas.subschemas(raw)]
+    return ValidationOptions(
         unpruned_defaults=any(map(_has_unpruned_default, raws)),
         non_atomic_sets=any(
             node.get("x-kubernetes-list-type") == "set" and set_item_errors(node, "") for node in nodes
@@ -229,6 +231,6 @@ def _leniency(old_spec: Raw, *, keeps_rules: bool) -> Leniency:
 
 
 def _has_unpruned_default(raw: Raw) -> bool:
-    if has_unsupported_keywords(raw) or not reading.is_well_formed(raw) or validate_structural(raw, ""):
+    if has_unsupported_keywords(raw) or not raw_schemas.is_well_formed(raw) or validate_structural(raw, ""):
         return False
     return any(error.detail == "must not have unknown fields" for error in validate_defaults(raw, ""))

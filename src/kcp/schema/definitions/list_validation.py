@@ -2,7 +2,7 @@
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.schema.reading import Raw, flag, properties, schema, strings, text
+from kcp.schema.raw_schemas import Raw, flag, properties, schema, strings, text
 
 _LIST_TYPE = "x-kubernetes-list-type"
 _MAP_TYPE = "x-kubernetes-map-type"

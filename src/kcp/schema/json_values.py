@@ -13,28 +13,28 @@ INTEGER_RANGES: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (INT64_MIN, IN
 _LARGEST_FLOAT32: Final = 3.4028235677973366e38
 
 
-def same(one: Any, other: Any) -> bool:
+def deep_equals(one: Any, other: Any) -> bool:
     """Deep equality that tells 1 from 1.0 and from true."""
     kind = type(one)
     if kind is not type(other):
         return False
     if kind is dict:
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+        return one.keys() == other.keys() and all(deep_equals(value, other[key]) for key, value in one.items())
     if kind is list:
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(map(deep_equals, one, other))
     return bool(one == other)
 
 
 def has_equal_items(values: list[Any]) -> bool:
     """Whether two items of a list are the same."""
-    return any(same(one, other) for index, one in enumerate(values) for other in values[:index])
+    return any(deep_equals(one, other) for index, one in enumerate(values) for other in values[:index])
 
 
-def same_number_or_value(one: Any, other: Any) -> bool:
+def equals_enum_value(one: Any, other: Any) -> bool:
     """Deep equality for enums: a number's spelling (1 or 1.0) does not matter at the top."""
     if type(one) in (int, float) and type(other) in (int, float):
         return bool(one == other)
-    return same(one, other)
+    return deep_equals(one, other)
 
 
 def is_integral(value: float) -> bool:
@@ -69,7 +69,7 @@ def is_multiple(value: float, factor: float) -> bool:
     return abs(quotient - round(quotient)) < 1e-9 * max(1.0, abs(quotient))
 
 
-def shown_number(value: float) -> str:
+def format_number(value: float) -> str:
     """A number as Go's ``%v`` prints it."""
     if type(value) is int:
         return str(value)

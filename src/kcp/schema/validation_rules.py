@@ -15,12 +15,12 @@ from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema import field_paths
 from kcp.schema.correlation import Correlation
-from kcp.schema.explaining import NO_PATH
-from kcp.schema.nodes import Node
-from kcp.schema.reading import Raw, flag, objects, places, text
+from kcp.schema.error_reporting import NO_PATH
+from kcp.schema.nodes import SchemaNode
+from kcp.schema.raw_schemas import Raw, flag, objects, subschemas, text
 
 KEYWORD: Final = "x-kubernetes-validations"
-LONGEST_MESSAGE: Final = 5 * 1024
+MAX_MESSAGE_BYTES: Final = 5 * 1024
 _OUT_OF_BUDGET: Final = "validation failed due to running out of cost budget, no further validation rules will be run"
 _BLOCKING: Final = frozenset(
     {
@@ -34,7 +34,7 @@ _BLOCKING: Final = frozenset(
 
 
 @dataclass(slots=True)
-class Rule:
+class ValidationRule:
     """One rule with its programs, or with the reasons why there are none."""
 
     raw: dict[str, Any]
@@ -56,15 +56,15 @@ class Rule:
         return text(self.raw, "message").strip() or f"failed rule: {self.shown}"
 
 
-def rules_of(node: Node) -> list[Rule]:
+def rules_of(node: SchemaNode) -> list[ValidationRule]:
     """The compiled rules of a node itself."""
     if node.rules is None:
         node.rules = _compile(node)
-    rules: list[Rule] = node.rules
+    rules: list[ValidationRule] = node.rules
     return rules
 
 
-def _compile(node: Node) -> list[Rule]:
+def _compile(node: SchemaNode) -> list[ValidationRule]:
     raws = objects(node.raw.get(KEYWORD))
     if not raws:
         return []
@@ -72,12 +72,12 @@ def _compile(node: Node) -> list[Rule]:
     type_ = cel.schema_type(node.raw, is_root=is_root)
     if type_ is None:
         why = "failed to convert to declType for CEL validation rules"
-        return [Rule(raw, problem=why, message_problem="") for raw in raws]
+        return [ValidationRule(raw, problem=why, message_problem="") for raw in raws]
     return [_compile_rule(raw, node, type_, is_root=is_root) for raw in raws]
 
 
-def _compile_rule(raw: dict[str, Any], node: Node, type_: cel.SchemaType, *, is_root: bool) -> Rule:
-    rule = Rule(raw, cardinality=type_.cardinality)
+def _compile_rule(raw: dict[str, Any], node: SchemaNode, type_: cel.SchemaType, *, is_root: bool) -> ValidationRule:
+    rule = ValidationRule(raw, cardinality=type_.cardinality)
     optional = flag(raw, "optionalOldSelf")
     expression = text(raw, "rule")
     if not expression.strip():
@@ -109,7 +109,7 @@ def _described(problem: cel.CompilationError, prefix: str) -> str:
 
 
 def rule_errors(
-    root: Node, obj: Any, old: Any, correlation: Correlation | None, found: Sequence[FieldError]
+    root: SchemaNode, obj: Any, old: Any, correlation: Correlation | None, found: Sequence[FieldError]
 ) -> list[FieldError]:
     """Run all rules on an object whose other errors are ``found``; some of those make rules pointless."""
     if any(error.type in _BLOCKING for error in found):
@@ -158,7 +158,7 @@ class _Run:
         self.errors: list[FieldError] = []
         self.budget = cel.Budget(cel.RUNTIME_COST_BUDGET)
 
-    def visit(self, node: Node, value: Any, old: Any, path: str, ratchet: _Ratchet) -> None:
+    def visit(self, node: SchemaNode, value: Any, old: Any, path: str, ratchet: _Ratchet) -> None:
         if value is None or not has_rules(node):
             return
         for rule in rules_of(node):
@@ -172,7 +172,9 @@ class _Run:
                 below = f"{path}[{index}]"
                 self.visit(node.items, child, before.old if before else None, below, ratchet.index(index))
 
-    def _visit_map(self, node: Node, value: dict[str, Any], old: dict[str, Any], path: str, ratchet: _Ratchet) -> None:
+    def _visit_map(
+        self, node: SchemaNode, value: dict[str, Any], old: dict[str, Any], path: str, ratchet: _Ratchet
+    ) -> None:
         for key, child in value.items():
             if key in node.property_schemas:
                 below = f"{path}.{key}" if path else key
@@ -180,7 +182,9 @@ class _Run:
             elif node.additional is not None:
                 self.visit(node.additional, child, old.get(key), f"{path}[{key}]", ratchet.key(key))
 
-    def _apply(self, rule: Rule, node: Node, value: Any, old: Any, path: str, ratchet: _Ratchet) -> None:
+    def _apply(
+        self, rule: ValidationRule, node: SchemaNode, value: Any, old: Any, path: str, ratchet: _Ratchet
+    ) -> None:
         where = path or NO_PATH
         kind = text(node.raw, "type")
         if self.budget.remaining <= 0:
@@ -214,7 +218,7 @@ class _Run:
         if transition or not ratchet.forgives:
             self.errors.append(_failure(rule, where, value, message))
 
-    def _message(self, rule: Rule, value: Any, before: Any, where: str, kind: str) -> str:
+    def _message(self, rule: ValidationRule, value: Any, before: Any, where: str, kind: str) -> str:
         if rule.message_program is None:
             return rule.default_message
         try:
@@ -234,7 +238,7 @@ class _Run:
         except cel.EvaluationError:
             return rule.default_message
         trimmed = message.strip() if isinstance(message, str) else ""
-        if not trimmed or "\n" in trimmed or len(trimmed.encode()) > LONGEST_MESSAGE:
+        if not trimmed or "\n" in trimmed or len(trimmed.encode()) > MAX_MESSAGE_BYTES:
             return rule.default_message
         return trimmed
 
@@ -243,7 +247,7 @@ class _Run:
         raise _StopError
 
 
-def _evaluation_problem(problem: cel.EvaluationError, rule: Rule) -> str:
+def _evaluation_problem(problem: cel.EvaluationError, rule: ValidationRule) -> str:
     if str(problem).startswith("no such overload"):
         return (
             f"'{problem}': call arguments did not match a supported operator, function or macro signature "
@@ -252,7 +256,7 @@ def _evaluation_problem(problem: cel.EvaluationError, rule: Rule) -> str:
     return f"{problem} evaluating rule: {rule.shown}"
 
 
-def _failure(rule: Rule, where: str, value: Any, message: str) -> FieldError:
+def _failure(rule: ValidationRule, where: str, value: Any, message: str) -> FieldError:
     shown = field_errors.ABSENT if type(value) in (dict, list) else value
     reason = text(rule.raw, "reason")
     if reason == field_errors.FORBIDDEN:
@@ -264,7 +268,7 @@ def _failure(rule: Rule, where: str, value: Any, message: str) -> FieldError:
     return FieldError(field_errors.INVALID, where, shown, message)
 
 
-def has_rules(node: Node) -> bool:
+def has_rules(node: SchemaNode) -> bool:
     """Whether there are rules at a node or below it; looked for once."""
     if node.has_rules is None:
         shared = node.scope.definitions.values()
@@ -274,4 +278,4 @@ def has_rules(node: Node) -> bool:
 
 def mentions_rules(raw: Raw) -> bool:
     """Whether there are rules in a raw schema, references aside."""
-    return any(place.get(KEYWORD) for place in places(raw))
+    return any(place.get(KEYWORD) for place in subschemas(raw))

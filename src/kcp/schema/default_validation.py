@@ -10,12 +10,12 @@ from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema.compiled import compile_schema
 from kcp.schema.defaulting import copy_json
-from kcp.schema.explaining import explain
-from kcp.schema.nodes import Node, Scope
+from kcp.schema.error_reporting import collect_errors
+from kcp.schema.extension_validation import embedded_errors
+from kcp.schema.nodes import SchemaNode, Scope
 from kcp.schema.object_meta import validate_embedded_resource
 from kcp.schema.pruning import prune_unknown, pruner
-from kcp.schema.reading import Raw, flag, properties, schema
-from kcp.schema.walking import embedded_errors
+from kcp.schema.raw_schemas import Raw, flag, properties, schema
 
 _META_FIELDS = ("metadata", "apiVersion", "kind")
 
@@ -54,13 +54,13 @@ def _default_errors(raw: Raw, path: str, *, inside_meta: bool, require_pruned: b
         embedded = embedded_errors(node, value)
     if embedded:
         return found + embedded
-    problems = explain(node, value, "").errors
+    problems = collect_errors(node, value, "").errors
     if not problems:
         problems = compile_schema(raw).rule_errors(value)
     return found + [_below(error, path) for error in problems]
 
 
-def _prunes(node: Node, value: Any) -> bool:
+def _prunes(node: SchemaNode, value: Any) -> bool:
     copied = copy_json(value)
     if type(copied) is not dict and type(copied) is not list:
         return False

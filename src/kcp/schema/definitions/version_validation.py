@@ -5,13 +5,13 @@ from typing import Any, Final
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema import field_paths
-from kcp.schema.reading import objects, schema, text
+from kcp.schema.raw_schemas import objects, schema, text
 
 MAX_SELECTABLE_FIELDS: Final = 8
 _COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS: Final = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _SELECTABLE_TYPES: Final = ("string", "boolean", "integer")
-_LONGEST_WARNING: Final = 256
+_MAX_WARNING_BYTES: Final = 256
 
 
 def deprecation_errors(version: dict[str, Any], path: str) -> list[FieldError]:
@@ -22,7 +22,7 @@ def deprecation_errors(version: dict[str, Any], path: str) -> list[FieldError]:
     if version.get("deprecated") is not True:
         return [field_errors.invalid(path, warning, "can only be set for deprecated versions")]
     problems = []
-    if len(warning.encode()) > _LONGEST_WARNING:
+    if len(warning.encode()) > _MAX_WARNING_BYTES:
         problems.append("must be <= 256 characters long")
     if not warning:
         problems.append("must not be an empty string")
