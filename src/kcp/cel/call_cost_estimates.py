@@ -31,11 +31,17 @@ _TRAVERSAL: Final = 0.1
 _PATTERN: Final = 0.25
 
 
+def cost_rule(function: str, overload: str) -> CostRule | None:
+    """The rule that estimates an overload of a function; None if each call costs 1."""
+    rule = _BY_OVERLOAD.get(overload)
+    if rule is None and overload != "cidr_ip":
+        rule = _BY_FUNCTION.get(function)
+    return rule
+
+
 def estimate_call(estimator: SizeEstimates, node: Call, overload: str) -> Estimate:
     """Estimate the cost of one overload of a call and the size of its result."""
-    rule = _BY_OVERLOAD.get(overload)
-    if rule is None:
-        rule = _BY_FUNCTION.get(node.function) if overload != "cidr_ip" else None
+    rule = cost_rule(node.function, overload)
     return rule(estimator, node, overload) if rule is not None else (ONE, None)
 
 

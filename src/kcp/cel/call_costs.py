@@ -1,7 +1,7 @@
 """Actual costs of calls at run time, in cel-go's cost units.
 
 Each function is a `declarations.CallCost`: it takes the result and the arguments. The rules are those of Kubernetes'
-library.CostEstimator.CallCost, the factors cel-go's common.StringTraversalCostFactor (0.1) and RegexStringLengthCostFactor (0.25).
+library.CostEstimator.CallCost; the factors are cel-go's StringTraversalCostFactor (0.1) and RegexStringLengthCostFactor (0.25).
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ static estimate of a cost that depends on sizes is looked up by overload id or f
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -99,6 +99,7 @@ class Functions:
         self._overloads: dict[str, list[Overload]] = {}
 
     def add(self, rows: Iterable[Row], *, namespaced: bool = False) -> None:
+        """Declare the overloads of these rows."""
         for row in rows:
             declared = overload(row, namespaced=namespaced)
             self._overloads.setdefault(declared.function, []).append(declared)
@@ -112,7 +113,13 @@ class Functions:
             result._overloads.setdefault(declared.function, []).append(declared)
         return result
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the declared functions."""
+        return tuple(self._overloads)
+
     def find(self, name: str) -> list[Overload] | None:
+        """The overloads of a function; None if it is not declared."""
         return self._overloads.get(name)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Node:
-    """An expression: its offset in the source; after type checking, its type, and the schema of its value if it is schema data."""
+    """An expression: its offset in the source; after type checking, its type, and its schema if its value is schema data."""
 
     __slots__ = ("offset", "schema", "type")
 

@@ -1,7 +1,7 @@
-"""Type checker: sets the type of every node, the overloads of every call, and the schema of nodes whose values are schema data.
+"""Type checker: sets the type of every node, the overloads of every call, and the schema of nodes that hold schema data.
 
-Follows cel-go's checker/checker.go, including the error messages, and Kubernetes' additional AST validators: homogeneous literals,
-and constant timestamps, durations and regular expressions that parse.
+Follows cel-go's checker/checker.go with its error messages, and Kubernetes' additional AST validators: literals must be
+homogeneous, and constant timestamps, durations and regular expressions must parse.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""Whether the defaults of a structural schema are values that it would accept.
+"""Validation of the defaults in a structural schema.
 
-Follows apiextensions-apiserver's schema/defaulting.ValidateDefaults: a default must hold no unknown field and must validate
-against its own place's schema (CEL rules included).
+Follows apiextensions-apiserver's schema/defaulting.ValidateDefaults: a default must have no unknown fields and must be valid by
+the schema that it stands in, including its CEL rules.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ _META_FIELDS = ("metadata", "apiVersion", "kind")
 
 
 def validate_defaults(raw: Raw, path: str, *, require_pruned: bool = True) -> list[FieldError]:
-    """What is wrong with the defaults in a structural schema."""
+    """Validate all defaults of a structural schema."""
     return _validate(raw, path, inside_meta=False, is_resource=True, require_pruned=require_pruned)
 
 
@@ -68,7 +68,7 @@ def _prunes(node: SchemaNode, value: Any) -> bool:
 
 
 def _below(error: FieldError, path: str) -> FieldError:
-    """An error of the default's value, placed where the default stands."""
+    """Prefix the field of an error with the path of the default."""
     if error.field == "<nil>":
         return FieldError(error.type, path, error.value, error.detail)
     return FieldError(error.type, f"{path}.{error.field}", error.value, error.detail)

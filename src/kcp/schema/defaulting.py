@@ -1,17 +1,16 @@
-"""Filling in of a schema's defaults.
+"""Defaulting of objects by their schema.
 
-Follows apiextensions-apiserver's defaulting: a property that is missing, or null without being nullable, gets its default (a
-fresh copy), and defaults are filled in below it; a null that is neither allowed nor defaulted is removed. A defaulter takes a
-dict or list and changes it in place.
+Follows apiextensions-apiserver's defaulting: a property that is missing, or null without being nullable, gets a copy of its
+default, to which defaulting applies again; a null that is not nullable and has no default is removed. A defaulter takes a dict or
+list and changes it in place.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from kcp.schema.nodes import SchemaNode
 
 Defaulter = Callable[[Any], None]
-_NESTING: Final = frozenset({"properties", "items", "additionalProperties", "$ref"})
 
 
 def copy_json(value: Any) -> Any:
@@ -38,7 +37,7 @@ def _make(node: SchemaNode) -> Defaulter:
     if not declared and additional is None:
         return lambda value: _fill_list(value, items) if items is not None and type(value) is list else None
     children: dict[str, Defaulter] = {}
-    only_scalars = additional is None and all(_NESTING.isdisjoint(raw) for raw in declared.values())
+    only_scalars = additional is None and node.declares_only_scalars
     missing = [(name, default) for name in declared if (default := node.default_of(name)) is not None]
 
     def fill(value: Any) -> None:
@@ -78,7 +77,7 @@ def _nothing(_: Any) -> None:
 
 
 def _holds_null(value: dict[str, Any]) -> bool:
-    for child in value.values():  # noqa: SIM110 - twice as fast as any() or `in`, which compare by ==
+    for child in value.values():  # noqa: SIM110 - faster than any() or `in`, which compare by ==
         if child is None:
             return True
     return False
@@ -95,7 +94,7 @@ def _fill_list(values: list[Any], items: SchemaNode) -> None:
 
 
 def _settle_nulls(value: dict[str, Any], node: SchemaNode) -> None:
-    """Give each null that is not allowed its default, or remove it."""
+    """Replace each null that is not nullable by its default, or remove it."""
     for key in [key for key, child in value.items() if child is None]:
         child = node.child_for(key)
         if child is None or child.nullable:

@@ -1,8 +1,8 @@
-"""Why a value does not satisfy its schema, in Kubernetes' words.
+"""Error reporting: the validation errors of a value that does not satisfy its schema.
 
-Follows kube-openapi's pkg/validation/validate (which validators run on which value, how errors of allOf, anyOf, oneOf and not
-combine, and every message) and apiextensions-apiserver's translation of its results into field errors, with KEP-4008: on an
-update, what is wrong with a value that did not change is not held against it. Order: as the schema lists its properties.
+Follows kube-openapi's pkg/validation/validate (which validators run on which value, how the errors of allOf, anyOf, oneOf and not
+combine, and every message) and apiextensions-apiserver's conversion of its results to field errors, with validation ratcheting
+(KEP-4008): an update does not report errors of unchanged values. Errors are in the order of the schema's properties.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ import orjson
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
+from kcp.cel.patterns import compile_pattern
 from kcp.schema import formats
 from kcp.schema.correlation import Correlation
 from kcp.schema.json_values import (
@@ -30,13 +31,13 @@ NO_PATH: Final = "<nil>"
 
 @dataclass(slots=True)
 class ValidationResult:
-    """The errors at a place, and how many checks were passed on the way (the best failure of anyOf has the most)."""
+    """The errors of a value and its match count: anyOf and oneOf report the errors of the best match."""
 
     errors: list[FieldError] = field(default_factory=list)
     matches: int = 0
 
     def merge(self, other: "ValidationResult") -> None:
-        """Take over another result, each error once."""
+        """Add the errors of another result, without duplicates."""
         for error in other.errors:
             self.add(error)
         self.matches += other.matches
@@ -49,7 +50,7 @@ class ValidationResult:
 def collect_errors(
     node: SchemaNode, value: Any, path: str = "", correlation: Correlation | None = None
 ) -> ValidationResult:
-    """What is wrong with a value, without the errors of parts that did not change."""
+    """Validate a value, with validation ratcheting: without the errors of unchanged values."""
     result = collect_errors_as_new(node, value, path, correlation)
     if result.errors and correlation is not None and correlation.unchanged:
         return ValidationResult([], result.matches)
@@ -57,7 +58,7 @@ def collect_errors(
 
 
 def collect_errors_as_new(node: SchemaNode, value: Any, path: str, correlation: Correlation | None) -> ValidationResult:
-    """What is wrong with a value itself; only the errors of its unchanged children are left out."""
+    """Validate a value as if it were new; validation ratcheting applies to its children only."""
     result = ValidationResult()
     if value is None:
         _check_null(node, path, result)
@@ -86,7 +87,7 @@ def collect_errors_as_new(node: SchemaNode, value: Any, path: str, correlation: 
 
 
 def at(path: str) -> str:
-    """A field's name as field errors give it; the object itself has none."""
+    """The field path as field errors show it; the root has none."""
     return path.removeprefix(".") or NO_PATH
 
 
@@ -150,7 +151,7 @@ def _check_string(node: SchemaNode, value: str, path: str, result: ValidationRes
 
 def _check_pattern(pattern: str, value: str, path: str, result: ValidationResult) -> None:
     try:
-        if formats.pattern(pattern).search(value) is None:
+        if compile_pattern(pattern).search(value) is None:
             result.add(_invalid(path, value, f"should match '{pattern}'"))
     except ValueError as problem:
         result.add(_invalid(path, value, f"should match '{pattern}, but pattern is invalid: {problem}'"))
@@ -198,25 +199,23 @@ def _check_list(
         for index, value in enumerate(values):
             child = correlation.index(index) if correlation is not None else None
             result.merge(collect_errors(node.items, value, f"{path}[{index}]", child))
-    fewest, most = node.count("minItems"), node.count("maxItems")
-    size = len(values)
-    if fewest and size < fewest:
-        result.add(_invalid(path, size, f"should have at least {fewest} items"))
-    if most is not None and size > most:
-        result.add(field_errors.too_many(at(path), size, most))
+    _check_size(node, len(values), "Items", path, result)
     if node.raw.get("uniqueItems") is True and has_equal_items(values):
         result.add(_invalid(path, "", "shouldn't contain duplicates"))
+
+
+def _check_size(node: SchemaNode, size: int, counted: str, path: str, result: ValidationResult) -> None:
+    fewest, most = node.count(f"min{counted}"), node.count(f"max{counted}")
+    if fewest and size < fewest:
+        result.add(_invalid(path, size, f"should have at least {fewest} {counted.lower()}"))
+    if most is not None and size > most:
+        result.add(field_errors.too_many(at(path), size, most))
 
 
 def _check_map(
     node: SchemaNode, value: dict[str, Any], path: str, result: ValidationResult, correlation: Correlation | None
 ) -> None:
-    fewest, most = node.count("minProperties"), node.count("maxProperties")
-    size = len(value)
-    if fewest and size < fewest:
-        result.add(_invalid(path, size, f"should have at least {fewest} properties"))
-    if most is not None and size > most:
-        result.add(field_errors.too_many(at(path), size, most))
+    _check_size(node, len(value), "Properties", path, result)
     declared = node.property_schemas
     for key, child in value.items():
         if key in declared:

@@ -1,4 +1,4 @@
-"""Walks over an object along its schema for the rules that stand outside JSON schema: list types and embedded resources."""
+"""Validation of list types and embedded resources, the ``x-kubernetes-*`` extensions outside of JSON Schema."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +20,12 @@ def _embedded_rule(node: SchemaNode, value: Any, path: str) -> list[FieldError]:
 
 
 def list_errors(root: SchemaNode, obj: dict[str, Any]) -> list[FieldError]:
-    """The duplicates in the lists of type ``set`` and ``map``."""
+    """Validate that items of lists of type ``set`` and ``map`` are unique."""
     return _walk(root, obj, "", _list_rule)
 
 
 def embedded_errors(root: SchemaNode, obj: dict[str, Any]) -> list[FieldError]:
-    """What is wrong with apiVersion, kind and metadata of the embedded resources."""
+    """Validate apiVersion, kind and metadata of the embedded resources."""
     return _walk(root, obj, "", _embedded_rule)
 
 

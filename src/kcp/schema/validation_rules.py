@@ -1,8 +1,8 @@
-"""``x-kubernetes-validations``: the CEL rules of a schema, compiled and run (KEP-2876).
+"""``x-kubernetes-validations``: compilation and evaluation of the CEL rules of a schema (KEP-2876).
 
-Follows apiextensions-apiserver's schema/cel: rules run on values that are there; transition rules (those that use ``oldSelf``)
-only where there is an old value to compare with; all rules for one object share a cost budget; and a rule that an unchanged
-value breaks is not held against an update (KEP-4008).
+Follows apiextensions-apiserver's schema/cel: rules run on present values; transition rules (those that use ``oldSelf``) run only
+if there is an old value; all rules for one object share a cost budget; an update does not fail a rule on an unchanged value
+(validation ratcheting, KEP-4008).
 """
 
 import contextlib
@@ -35,7 +35,7 @@ _BLOCKING: Final = frozenset(
 
 @dataclass(slots=True)
 class ValidationRule:
-    """One rule with its programs, or with the reasons why there are none."""
+    """A rule with its compiled programs or its compilation errors."""
 
     raw: dict[str, Any]
     program: cel.Program | None = None
@@ -47,17 +47,17 @@ class ValidationRule:
 
     @property
     def shown(self) -> str:
-        """How messages name the rule."""
+        """The rule as error messages show it."""
         return text(self.raw, "message").strip() or text(self.raw, "rule").strip()
 
     @property
     def default_message(self) -> str:
-        """What is said when the rule fails and no message expression says it better."""
+        """The message of a failed rule without a message expression."""
         return text(self.raw, "message").strip() or f"failed rule: {self.shown}"
 
 
 def rules_of(node: SchemaNode) -> list[ValidationRule]:
-    """The compiled rules of a node itself."""
+    """The compiled rules of a node, without those of its children."""
     if node.rules is None:
         node.rules = _compile(node)
     rules: list[ValidationRule] = node.rules
@@ -111,7 +111,7 @@ def _described(problem: cel.CompilationError, prefix: str) -> str:
 def rule_errors(
     root: SchemaNode, obj: Any, old: Any, correlation: Correlation | None, found: Sequence[FieldError]
 ) -> list[FieldError]:
-    """Run all rules on an object whose other errors are ``found``; some of those make rules pointless."""
+    """Run all rules on an object; some kinds of other errors (``found``) prevent that."""
     if any(error.type in _BLOCKING for error in found):
         why = (
             "some validation rules were not checked because the object was invalid; "
@@ -125,12 +125,12 @@ def rule_errors(
 
 
 class _StopError(Exception):
-    """No further rules are run for this object."""
+    """Stops the evaluation of rules for the object."""
 
 
 @dataclass(slots=True)
 class _Ratchet:
-    """What decides whether a value is unchanged: its own correlation, else its nearest parent's."""
+    """Validation ratcheting: the correlation of a value, or of its nearest correlated ancestor."""
 
     current: Correlation | None
     parent: Correlation | None
@@ -152,7 +152,7 @@ class _Ratchet:
 
 
 class _Run:
-    """One object's walk along the rules of its schema."""
+    """Evaluation of all rules for one object."""
 
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
@@ -269,7 +269,7 @@ def _failure(rule: ValidationRule, where: str, value: Any, message: str) -> Fiel
 
 
 def has_rules(node: SchemaNode) -> bool:
-    """Whether there are rules at a node or below it; looked for once."""
+    """Whether a node or any node below it has rules; computed once."""
     if node.has_rules is None:
         shared = node.scope.definitions.values()
         node.has_rules = mentions_rules(node.raw) or any(mentions_rules(raw) for raw in shared)
@@ -277,5 +277,5 @@ def has_rules(node: SchemaNode) -> bool:
 
 
 def mentions_rules(raw: Raw) -> bool:
-    """Whether there are rules in a raw schema, references aside."""
+    """Whether a raw schema contains rules, references aside."""
     return any(place.get(KEYWORD) for place in subschemas(raw))

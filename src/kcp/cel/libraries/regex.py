@@ -1,27 +1,19 @@
 """Kubernetes' regex library, and compiled patterns for ``matches``: RE2 syntax, linear time."""
 
-from functools import lru_cache
 from typing import Any, Final
-
-import re2
 
 from kcp.cel import call_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
-
-_OPTIONS: Final = re2.Options()
-_OPTIONS.log_errors = False
+from kcp.cel.patterns import compile_pattern
 
 
-@lru_cache(maxsize=512)
 def compiled(pattern: str) -> Any:
     """Compile a pattern. Raises EvaluationError if it is invalid."""
     try:
-        return re2.compile(pattern, options=_OPTIONS)
-    except (re2.error, ValueError) as error:
-        detail = error.args[0] if error.args else ""
-        detail = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
-        raise EvaluationError(f"error parsing regexp: {detail}") from None
+        return compile_pattern(pattern)
+    except ValueError as error:
+        raise EvaluationError(str(error)) from None
 
 
 def _find(text: str, pattern: str) -> str:

@@ -1,7 +1,7 @@
-"""The schema of a definition's version: what apiextensions.k8s.io/v1 lets stand in it.
+"""Validation of the schema of a definition's version.
 
-Follows apiextensions-apiserver's ValidateCustomResourceDefinitionOpenAPISchema and what surrounds it: keywords that are not
-supported, list and map types, rules (KEP-2876) with their estimated cost, on top of the rules of structural schemas.
+Follows apiextensions-apiserver's ValidateCustomResourceDefinitionOpenAPISchema and its callers: unsupported keywords, list and
+map types, CEL rules (KEP-2876) with their estimated cost, beside the rules of structural schemas.
 """
 
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ _RULES_SHOWN: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class ValidationOptions:
-    """What an update may keep although a new definition could not have it."""
+    """Violations that an update may keep, because the old definition has them (apiextensions' validationOptions)."""
 
     unpruned_defaults: bool = False
     non_atomic_sets: bool = False
@@ -77,7 +77,7 @@ class ValidationOptions:
 
 @dataclass(slots=True)
 class _Costs:
-    """The estimated cost of all rules of a schema, and the rules that matter most."""
+    """The total estimated cost of the rules of a schema, and the most expensive rules."""
 
     total: int = 0
     largest: list[tuple[int, str]] = field(default_factory=list)
@@ -90,17 +90,17 @@ class _Costs:
 
 @dataclass(frozen=True, slots=True)
 class _SchemaContext:
-    """What is known of a context in the schema from the subschemas above it."""
+    """What a schema node inherits from its ancestors (Kubernetes' CELSchemaContext)."""
 
     costs: _Costs
     options: ValidationOptions
-    cardinality: int | None = 1  # how often the context can occur in an object; None: no bound
+    cardinality: int | None = 1  # how many values an object can have here; None: no limit
     defaults_forbidden: str | None = None
     inside_meta: bool = False
     uncorrelatable: str | None = None
 
     def below(self, raw: Raw) -> "_SchemaContext":
-        """The context of a child of the schema ``raw`` that stands here."""
+        """The context of the children of ``raw``."""
         factor = _occurrences(raw)
         if factor == 1:
             return self
@@ -121,7 +121,7 @@ def _occurrences(raw: Raw) -> int | None:
 
 @cached_by_content
 def schema_errors(raw: Raw, path: str, *, status: bool, options: ValidationOptions) -> list[FieldError]:
-    """What is wrong with a version's ``openAPIV3Schema``; ``status`` says that the status subresource is on."""
+    """Validate a version's ``openAPIV3Schema``; ``status`` is true if the status subresource is enabled."""
     found = _root_errors(raw, path) if status else []
     if flag(raw, "nullable"):
         found.append(field_errors.forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
@@ -146,7 +146,7 @@ def schema_errors(raw: Raw, path: str, *, status: bool, options: ValidationOptio
 
 
 def has_unsupported_keywords(raw: Raw) -> bool:
-    """Whether a schema says something, anywhere, that no structural schema can say."""
+    """Whether a schema or a subschema has a keyword that structural schemas do not support."""
     return any(context.get(keyword) is not None for context in subschemas(raw) for keyword in _UNSUPPORTED)
 
 
@@ -166,7 +166,7 @@ _Found = tuple[list[FieldError], list[FieldError]]
 
 
 def _walk(raw: Raw, path: str, context: _SchemaContext, node: SchemaNode | None, *, is_root: bool = False) -> _Found:
-    """The errors of a schema and of its rules, from here down; without a node, rules are not compiled."""
+    """Validate a schema recursively; returns its errors and those of its rules. Without a node, rules are not compiled."""
     found = _keyword_errors(raw, path, context)
     rule_problems: list[FieldError] = []
     for child, below, child_context, child_node in _children(raw, path, context, node, is_root=is_root):

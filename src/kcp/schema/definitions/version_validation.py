@@ -1,4 +1,4 @@
-"""What stands beside the schema in a version: subresources, printer columns, selectable fields, deprecation."""
+"""Validation of the subresources, printer columns, selectable fields and deprecation of a version."""
 
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ _MAX_WARNING_BYTES: Final = 256
 
 
 def deprecation_errors(version: dict[str, Any], path: str) -> list[FieldError]:
-    """A deprecation warning is for deprecated versions, short, and printable."""
+    """Validate a deprecation warning."""
     warning = version.get("deprecationWarning")
     if not isinstance(warning, str):
         return []
@@ -34,7 +34,7 @@ def deprecation_errors(version: dict[str, Any], path: str) -> list[FieldError]:
 
 
 def subresource_errors(subresources: Any, path: str) -> list[FieldError]:
-    """The scale subresource's paths: where they must point."""
+    """Validate the paths of the scale subresource."""
     scale = schema(subresources, "scale") if isinstance(subresources, dict) else None
     if scale is None:
         return []
@@ -60,7 +60,7 @@ def subresource_errors(subresources: Any, path: str) -> list[FieldError]:
 
 
 def column_errors(column: dict[str, Any], path: str) -> list[FieldError]:
-    """One entry of ``additionalPrinterColumns``."""
+    """Validate an entry of ``additionalPrinterColumns``."""
     found = []
     if not text(column, "name"):
         found.append(field_errors.required(f"{path}.name"))
@@ -84,7 +84,7 @@ def column_errors(column: dict[str, Any], path: str) -> list[FieldError]:
 def selectable_field_errors(
     fields: Any, raw: dict[str, Any] | None, path: str, *, any_number: bool = False
 ) -> list[FieldError]:
-    """``selectableFields`` (KEP-4358): scalar fields of the schema, not in metadata, each once, at most eight."""
+    """Validate ``selectableFields`` (KEP-4358): unique scalar fields outside of metadata, at most eight."""
     entries = objects(fields)
     if not entries:
         return []

@@ -1,4 +1,4 @@
-"""Advice about a definition that is accepted all the same (the ``Warning`` headers of kube-apiserver)."""
+"""Warnings about a valid definition, sent as ``Warning`` headers."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from kcp.schema.raw_schemas import objects, schema, subschemas, text
 
 
 def definition_warnings(new: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
-    """Formats that mean nothing, and sets that other features cannot handle; on an update only what is new."""
+    """Warn of unrecognized formats and of sets of objects or lists; an update warns only of new ones."""
     before = set(_warnings(old)) if old is not None else set()
     return [warning for warning in _warnings(new) if warning not in before]
 
