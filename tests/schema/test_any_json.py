@@ -136,8 +136,8 @@ def test_any_object_can_be_judged_as_a_schema(raw: dict[str, Any]) -> None:
 def test_an_object_that_is_nested_too_deeply_is_refused() -> None:
     raw = {
         "type": "object",
-        "properties": {"next": {"$ref": "#/$defs/Node"}},
-        "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}},
+        "properties": {"next": {"$ref": "#/$defs/SchemaNode"}},
+        "$defs": {"SchemaNode": {"type": "object", "properties": {"next": {"$ref": "#/$defs/SchemaNode"}}}},
     }
     obj: dict[str, Any] = {}
     for _ in range(5000):

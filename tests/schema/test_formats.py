@@ -2,6 +2,7 @@
 
 import pytest
 
+from kcp.cel.patterns import compile_pattern
 from kcp.schema import formats
 
 CASES = {
@@ -60,4 +61,4 @@ def test_a_format_counts_only_for_its_type() -> None:
 
 def test_a_pattern_that_cannot_be_read_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="error parsing regexp"):
-        formats.pattern("(")
+        compile_pattern("(")

@@ -4,15 +4,15 @@ Rules of schemas (``x-kubernetes-validations``)::
 
     program = compile_rule("self.replicas <= self.maximum", schema, is_root=True)
     program.evaluate(obj)                    # True or False; old_self for transition rules
-    program.uses_old_self                    # a transition rule: evaluate it only when there is an old value
-    program.estimated_cost.maximum           # against EXPRESSION_COST_LIMIT, times schema_type(...).cardinality
+    program.uses_old_self                    # a transition rule: evaluate it only if there is an old value
+    program.estimated_cost.maximum           # multiply by schema_type(...).cardinality, compare with EXPRESSION_COST_LIMIT
 
 Other expressions (admission policies, match conditions)::
 
     compile_expression("object.kind == 'Secret'", {"object": DYN}, BOOL).evaluate_variables({"object": obj})
 
 Values are plain JSON data. Language: https://github.com/google/cel-spec; libraries:
-https://kubernetes.io/docs/reference/using-api/cel/ in their state of Kubernetes 1.37.
+https://kubernetes.io/docs/reference/using-api/cel/ as of Kubernetes 1.37.
 """
 
 from kcp.cel.errors import BudgetExceededError, CelError, CompilationError, EvaluationError
@@ -24,13 +24,13 @@ from kcp.cel.programs import (
     PER_CALL_LIMIT,
     RUNTIME_COST_BUDGET,
     Budget,
-    Cost,
+    CostEstimate,
     Program,
     compile_expression,
     compile_rule,
 )
-from kcp.cel.schema_types import SchemaType, escape, schema_type
-from kcp.cel.types import BOOL, DYN, INT, STRING, Type, list_of, map_of
+from kcp.cel.schema_types import escape, schema_type
+from kcp.cel.types import BOOL, DYN, INT, STRING, SchemaType, Type, list_of, map_of
 
 __all__ = [
     "ABSENT",
@@ -47,7 +47,7 @@ __all__ = [
     "BudgetExceededError",
     "CelError",
     "CompilationError",
-    "Cost",
+    "CostEstimate",
     "EvaluationError",
     "Program",
     "SchemaType",

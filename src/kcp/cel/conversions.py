@@ -1,6 +1,6 @@
-"""JSON data of a schema to CEL values, and equality of data as their schema means it.
+"""Conversion of JSON data to CEL values by schema, and equality and concatenation by schema.
 
-Only where the data are not the value already: see `SchemaType.plain`.
+No conversion takes place where the data is already the value: see `SchemaType.plain`.
 """
 
 import base64
@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from kcp.cel.errors import EvaluationError
 from kcp.cel.operators import equals
-from kcp.cel.schema_types import SchemaType
 from kcp.cel.times import date, schema_duration, timestamp
+from kcp.cel.types import SchemaType
 
 
 def _bytes(text: str) -> bytes:
@@ -31,10 +31,10 @@ SCALARS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 def converter(schema: SchemaType, *, objects: bool = False) -> Callable[[Any], Any] | None:
-    """What turns JSON data of this schema into a CEL value, or None when nothing has to be done.
+    """Make the function that converts JSON data of this schema to a CEL value; None if no conversion is needed.
 
-    Objects stay as they are, since expressions reach into them by their schema; with `objects` they become maps of values
-    (for ``dyn()``, where the schema is lost).
+    Objects are not converted, since expressions access their fields by schema; with `objects` they become maps of values
+    (for ``dyn()``, which loses the schema).
     """
     if schema.conversion:
         scalar = SCALARS[schema.conversion]
@@ -65,7 +65,7 @@ def _object_converter(schema: SchemaType) -> Callable[[Any], Any]:
 
 
 def equality(schema: SchemaType) -> Callable[[Any, Any], bool]:
-    """Whether two pieces of JSON data of this schema are equal: sets and maps in lists whatever their order."""
+    """Make the equality of JSON data of this schema; lists of type set and map are equal in any order."""
     if schema.plain_equality:
         return lambda left, right: bool(left == right)
     if schema.conversion:
@@ -86,7 +86,7 @@ def equality(schema: SchemaType) -> Callable[[Any, Any], bool]:
 
 
 def value_equality(schema: SchemaType) -> Callable[[Any, Any], bool]:
-    """Whether a list of this schema, a set or a map, equals a list that is not of a schema; both are CEL values."""
+    """Make the equality of a list of type set or map and a list without a schema; both are CEL values."""
     if schema.list_type == "set":
         return lambda left, right: _equal_sets(left, right, equals)
     keys = schema.list_keys
@@ -133,7 +133,7 @@ def _key(item: dict[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def addition(schema: SchemaType) -> Callable[[list[Any], list[Any]], list[Any]] | None:
-    """What ``+`` does to a list of this schema, when it is a set or a map: None for a plain list."""
+    """Make the ``+`` of lists of type set or map; None for an atomic list."""
     if schema.list_type == "set":
         return _union
     if schema.list_type == "map":
@@ -143,7 +143,7 @@ def addition(schema: SchemaType) -> Callable[[list[Any], list[Any]], list[Any]] 
 
 
 def _union(left: list[Any], right: list[Any]) -> list[Any]:
-    """Elements of the left list keep their places; those that are new come after, in their order."""
+    """Append the elements of the right list that the left list does not contain."""
     result = list(left)
     try:
         seen = {(type(item), item) for item in left}
@@ -159,7 +159,7 @@ def _union(left: list[Any], right: list[Any]) -> list[Any]:
 
 
 def _merge(left: list[Any], right: list[Any], keys: tuple[str, ...]) -> list[Any]:
-    """Elements with a key of the left list take its place; the others come after, in their order."""
+    """Replace the elements of the left list by those of the right list with the same key; append the others."""
     result = list(left)
     places = {_key(item, keys): place for place, item in enumerate(left)}
     for item in right:

@@ -1,25 +1,26 @@
-"""What a function is to the checker and the code generator: overloads, each with a signature, an implementation, a cost.
+"""Function declarations: overloads with their signature, implementation and cost.
 
-Libraries declare theirs as rows of a table: an overload's id (cel-go's, which the cost model goes by), a signature such as
-``string.indexOf(string, int): int`` or ``size(list<A>): int``, and the function.
+A library in `kcp.cel.libraries` declares its functions as rows of a table: the overload id of cel-go, a signature such as
+``string.indexOf(string, int): int`` or ``size(list<A>): int``, the implementation, and the actual cost if it is not 1. The
+static estimate of a cost that depends on sizes is looked up by overload id or function name in `kcp.cel.call_cost_estimates`.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from kcp.cel import types
 from kcp.cel.types import Type
-from kcp.cel.values import type_name
+from kcp.cel.values import no_such_overload, type_name
 
-Cost = Callable[..., int]
-"""The cost of one call from its result and its arguments."""
+CallCost = Callable[..., int]
+"""Gives the cost of one call from its result and its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """One way to call a function; `arguments` starts with the target of a receiver-style one."""
+    """One overload of a function; for a receiver-style call, `arguments` starts with the receiver."""
 
     id: str
     function: str
@@ -27,11 +28,11 @@ class Overload:
     arguments: tuple[Type, ...]
     result: Type
     call: Callable[..., Any]
-    cost: Cost | None = None
+    cost: CallCost | None = None
     generic: bool = False
 
 
-Row = tuple[str, str, Callable[..., Any]] | tuple[str, str, Callable[..., Any], Cost]
+Row = tuple[str, str, Callable[..., Any]] | tuple[str, str, Callable[..., Any], CallCost]
 
 _SIGNATURE: Final = re.compile(
     r"(?:(?P<target>[a-z_A-Z]+(?:<.*?>+)?)\.)?(?P<name>[\w.@?:\[\]!<>=&|+*/%-]+?)\((?P<arguments>.*)\): (?P<result>.+)\Z"
@@ -51,7 +52,7 @@ _NAMED: Final = {
 
 
 def parse_type(text: str, names: Mapping[str, Type] = _NAMED) -> Type:
-    """A type as signatures write it: ``list<A>``, ``map<K, V>``, ``optional<V>``, ``type<A>`` or a name."""
+    """Parse a type of a signature: ``list<A>``, ``map<K, V>``, ``optional<V>``, ``type<A>`` or a name."""
     text = text.strip()
     if "<" not in text:
         return names[text]
@@ -74,7 +75,7 @@ def _split(text: str) -> list[str]:
 
 
 def overload(row: Row, names: Mapping[str, Type] = _NAMED, *, namespaced: bool = False) -> Overload:
-    """The overload of a row; with `namespaced`, a dotted name is the function's, such as ``optional.of(V)``."""
+    """Parse a row; with `namespaced`, a dotted name such as ``optional.of(V)`` is a function name, not a receiver."""
     match = (_QUALIFIED if namespaced else _SIGNATURE).match(row[1])
     assert match is not None, row[1]
     target = None if namespaced else match["target"]
@@ -92,18 +93,19 @@ def _has_parameter(type_: Type) -> bool:
 
 
 class Functions:
-    """Functions by name."""
+    """A set of declared functions, by name."""
 
     def __init__(self) -> None:
         self._overloads: dict[str, list[Overload]] = {}
 
     def add(self, rows: Iterable[Row], *, namespaced: bool = False) -> None:
+        """Declare the overloads of these rows."""
         for row in rows:
             declared = overload(row, namespaced=namespaced)
             self._overloads.setdefault(declared.function, []).append(declared)
 
     def extended(self, rows: Iterable[Row], names: Mapping[str, Type]) -> "Functions":
-        """These functions and more, whose signatures may also use these names of types (the rows' own kinds of values)."""
+        """Make a copy with more functions; `names` are additional type names for their signatures."""
         result = Functions()
         result._overloads = {name: list(overloads) for name, overloads in self._overloads.items()}
         for row in rows:
@@ -111,7 +113,13 @@ class Functions:
             result._overloads.setdefault(declared.function, []).append(declared)
         return result
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the declared functions."""
+        return tuple(self._overloads)
+
     def find(self, name: str) -> list[Overload] | None:
+        """The overloads of a function; None if it is not declared."""
         return self._overloads.get(name)
 
 
@@ -123,16 +131,16 @@ _RUNTIME_NAMES: Final = {
 
 
 def _wanted(type_: Type) -> str | None:
-    """The name that a value's type has to have to be an argument of this type; None for any."""
+    """The runtime type name that an argument of this type must have; None for any."""
     if type_.kind in {"dyn", "param"}:
         return None
     return type_.name if type_.kind in {"opaque", "object"} else _RUNTIME_NAMES.get(type_.kind, type_.kind)
 
 
 def dispatcher(overloads: list[Overload]) -> Callable[..., Any]:
-    """A function that picks the overload by the types of the values it is called with."""
+    """Make a function that selects the overload by the runtime types of its arguments."""
     wanted = [(tuple(_wanted(type_) for type_ in one.arguments), one.call) for one in overloads]
-    # Python type -> found before. Values have some twenty types, so this stays small.
+    # Cache by Python types; there are about twenty of them.
     known: dict[tuple[type, ...], Callable[..., Any]] = {}
 
     def dispatch(*arguments: Any) -> Any:
@@ -147,8 +155,6 @@ def dispatcher(overloads: list[Overload]) -> Callable[..., Any]:
 def _pick(
     wanted: list[tuple[tuple[str | None, ...], Callable[..., Any]]], arguments: tuple[Any, ...]
 ) -> Callable[..., Any]:
-    from kcp.cel.values import no_such_overload
-
     names = [type_name(argument) for argument in arguments]
     for expected, call in wanted:
         if len(expected) == len(names) and all(

@@ -1,23 +1,23 @@
-"""What can go wrong with a CEL expression: it does not compile, it fails on a value, or it costs too much.
+"""Errors of CEL expressions: compilation, evaluation and cost limits.
 
-The printed form of a compilation error is cel-go's ``Error.ToDisplayString``, which Kubernetes shows to users as it is.
+A compilation error is formatted as by cel-go's ``Error.ToDisplayString``, which Kubernetes passes on to users unchanged.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_LONGEST_SNIPPET: Final = 16384
-_MOST_ERRORS: Final = 100
+_MAX_SNIPPET_BYTES: Final = 16384
+_MAX_ERRORS: Final = 100
 
 
 class CelError(Exception):
-    """Anything that is wrong with an expression or its evaluation."""
+    """Base class of the errors of an expression and of its evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One thing wrong with the text of an expression: what, and at which offset (in code points; -1 for the whole)."""
+    """One compilation error: the message and the offset in the source (in code points; -1 for none)."""
 
     message: str
     offset: int
@@ -26,8 +26,8 @@ class Issue:
 class CompilationError(CelError):
     """The expression cannot be compiled.
 
-    ``str()`` is the text that Kubernetes shows, one paragraph for each issue; ``message``, ``line`` (from 1) and ``column``
-    (from 1) are of the first one.
+    ``str()`` is the text that Kubernetes shows, one paragraph per issue. ``message``, ``line`` and ``column`` (both from 1)
+    belong to the first issue.
     """
 
     def __init__(self, message: str, line: int = 0, column: int = 0, text: str = "") -> None:
@@ -38,29 +38,26 @@ class CompilationError(CelError):
 
     @classmethod
     def at(cls, source: str, issues: Sequence[Issue]) -> "CompilationError":
-        """The error for these issues, in the order in which they stand in the source."""
+        """Make the error for these issues, ordered by their position in the source."""
         ordered = sorted(issues, key=lambda issue: issue.offset)
-        parts = [_display(source, issue) for issue in ordered[:_MOST_ERRORS]]
-        if len(ordered) > _MOST_ERRORS:
-            parts.append(f"{len(ordered) - _MOST_ERRORS} more errors were truncated")
+        parts = [_display(source, issue) for issue in ordered[:_MAX_ERRORS]]
+        if len(ordered) > _MAX_ERRORS:
+            parts.append(f"{len(ordered) - _MAX_ERRORS} more errors were truncated")
         line, column = position(source, ordered[0].offset)
         return cls(ordered[0].message, line, column + 1, "\n".join(parts))
 
 
 class EvaluationError(CelError):
-    """The expression has no value for this input: a missing key, an overflow, a division by zero, ...
+    """Evaluation failed for this input: a missing key, an overflow, a division by zero.
 
-    ``cost`` is what evaluation cost until then.
+    ``cost`` is the cost of the evaluation up to the failure.
     """
 
     cost: int = 0
 
 
 class BudgetExceededError(CelError):
-    """Evaluation was cancelled because it cost more than one call, or all calls for one object, may cost.
-
-    ``per_call`` tells the two apart.
-    """
+    """Evaluation was cancelled because it exceeded the limit of one call (``per_call``) or the budget of one object."""
 
     def __init__(self, per_call: bool) -> None:
         super().__init__("operation cancelled: actual cost limit exceeded")
@@ -68,7 +65,7 @@ class BudgetExceededError(CelError):
 
 
 def position(source: str, offset: int) -> tuple[int, int]:
-    """The line (from 1) and column (from 0) of an offset; (-1, 0) for no place at all."""
+    """The line (from 1) and column (from 0) of an offset; (-1, 0) for a negative one."""
     if offset < 0:
         return -1, 0
     line = source.count("\n", 0, offset) + 1
@@ -81,7 +78,7 @@ def _display(source: str, issue: Issue) -> str:
     if line < 1:
         return text
     snippet = source.split("\n")[line - 1].replace("\t", " ")
-    if len(snippet.encode("utf-8", "surrogatepass")) > _LONGEST_SNIPPET:
+    if len(snippet.encode("utf-8", "surrogatepass")) > _MAX_SNIPPET_BYTES:
         return text
     dots = "".join("." if character < "\x80" else "\uff0e" for character in snippet[:column])
     mark = "\uff3e" if column < len(snippet) and snippet[column] >= "\x80" else "^"

@@ -1,4 +1,4 @@
-"""Text of an expression to tokens, by the lexical grammar of the CEL language definition.
+"""Lexer: the tokens of an expression, by the lexical grammar of the CEL language definition.
 
 https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax
 """
@@ -31,7 +31,7 @@ RESERVED: Final = frozenset(
     ]
 )
 KEYWORDS: Final = RESERVED | {"true", "false", "null", "in"}
-"""What no identifier can be; `RESERVED` are those of them that have no meaning."""
+"""Words that cannot be identifiers; those in `RESERVED` have no meaning yet."""
 
 _ESCAPE: Final = r"""\\(?:[abfnrtv"'\\?`]|[0-3][0-7]{2}|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})"""
 _TOKEN: Final = re.compile(
@@ -53,11 +53,11 @@ _ESCAPES: Final = re.compile(
     r"\\(?:([abfnrtv\"'\\?`])|([0-3][0-7]{2})|[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))"
 )
 _SIMPLE: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_LONGEST_NUMBER: Final = 400
+_MAX_NUMBER_LENGTH: Final = 400
 
 
 class SyntaxIssueError(Exception):
-    """The text is not an expression."""
+    """A syntax error in an expression."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ class SyntaxIssueError(Exception):
 
 
 class Token(NamedTuple):
-    """One token: its kind (literal, name, quoted, operator or end), its text, its value and its offset."""
+    """A token: its kind (literal, name, quoted, operator or end), text, offset and value."""
 
     kind: str
     text: str
@@ -74,7 +74,7 @@ class Token(NamedTuple):
 
 
 def tokenize(source: str) -> list[Token]:
-    """The tokens of an expression, ending with one of the kind ``end``. Raises SyntaxIssueError."""
+    """Split an expression into tokens, the last of kind ``end``. Raises SyntaxIssueError."""
     tokens: list[Token] = []
     position, end = 0, len(source)
     while position < end:
@@ -108,7 +108,7 @@ def _token(match: re.Match[str], text: str, offset: int) -> Token:
         return Token("literal", text, offset, value)
     if match["uint"] is not None:
         return Token("literal", text, offset, Uint(_integer(text[:-1], UINT_MAX, "uint", offset)))
-    # One more than the largest: the sign of -9223372036854775808 comes with the parser.
+    # One more than the maximum: the parser handles the sign of -9223372036854775808.
     return Token("literal", text, offset, _integer(text, INT_MAX + 1, "int", offset))
 
 
@@ -116,7 +116,7 @@ _CONSTANTS: Final = {"true": True, "false": False, "null": None}
 
 
 def _integer(text: str, most: int, kind: str, offset: int) -> int:
-    if len(text) > _LONGEST_NUMBER:
+    if len(text) > _MAX_NUMBER_LENGTH:
         raise SyntaxIssueError(f"invalid {kind} literal", offset)
     value = int(text, 16) if text[:2] == "0x" else int(text)
     if value > most:

@@ -1,11 +1,11 @@
-"""The operators of the language on values whose types only evaluation tells, and the checked arithmetic of all."""
+"""Operators on values whose types are known only at run time, and checked arithmetic."""
 
 import math
 from collections.abc import Iterable
 from typing import Any, Final
 
 from kcp.cel.errors import EvaluationError
-from kcp.cel.limits import Steps, check_list
+from kcp.cel.limits import StepCounter, check_list_length
 from kcp.cel.values import INT_MAX, INT_MIN, NONE, UINT_MAX, Optional, Uint, no_such_overload
 
 _NUMBERS: Final = frozenset([int, Uint, float])
@@ -13,22 +13,22 @@ _CONTAINERS: Final = frozenset([list, dict, Optional])
 
 
 def equals(left: Any, right: Any) -> bool:
-    """Equality of any two values: numbers by value whatever their type, containers by content, other types never."""
+    """Equality of any two values: numbers by value across types, containers by content; other types differ."""
     kind, other = type(left), type(right)
     if kind is not other:
         return kind in _NUMBERS and other in _NUMBERS and bool(left == right)
     if kind in _CONTAINERS:
-        return _equal_containers(left, right, Steps())
+        return _equal_containers(left, right, StepCounter())
     return bool(left == right)
 
 
-def _equal_containers(left: Any, right: Any, steps: Steps) -> bool:
+def _equal_containers(left: Any, right: Any, steps: StepCounter) -> bool:
     kind = type(left)
     if kind is Optional:
         return left.present == right.present and (not left.present or _equal(left.value, right.value, steps))
     if len(left) != len(right):
         return False
-    steps.take(left)
+    steps.count(left)
     if kind is list:
         return all(_equal(one, two, steps) for one, two in zip(left, right, strict=True))
     return all(
@@ -36,14 +36,14 @@ def _equal_containers(left: Any, right: Any, steps: Steps) -> bool:
     )
 
 
-def _equal(left: Any, right: Any, steps: Steps) -> bool:
+def _equal(left: Any, right: Any, steps: StepCounter) -> bool:
     if type(left) is type(right) and type(left) in _CONTAINERS:
         return _equal_containers(left, right, steps)
     return equals(left, right)
 
 
 def _same_key(key: Any, mapping: dict[Any, Any]) -> bool:
-    # True and 1 are one key to Python; a map has keys of one type but for dyn() ones.
+    # True and 1 are the same key in Python, and different keys in CEL.
     return type(key) is str or any(type(key) is type(other) for other in mapping if other == key)
 
 
@@ -72,7 +72,7 @@ def index(container: Any, key: Any) -> Any:
         return index_list(container, key)
     if type(container) is dict:
         if not contains(key, container):
-            raise EvaluationError(f"no such key: {show(key)}")
+            raise EvaluationError(f"no such key: {format_key(key)}")
         return container[key]
     if type(container) is Optional:
         return optional_index(container, key)
@@ -142,14 +142,14 @@ def size(value: Any) -> int:
 
 
 def iterate(value: Any) -> Iterable[Any]:
-    """What a comprehension over a value of unknown type goes through."""
+    """The range of a comprehension over a value of unknown type."""
     if type(value) in {list, dict}:
         return value  # type: ignore[no-any-return]
     raise no_such_overload()
 
 
 def pairs(value: Any) -> Iterable[tuple[Any, Any]]:
-    """What a comprehension with two variables goes through: index and element, or key and value."""
+    """The range of a two-variable comprehension: (index, element) or (key, value)."""
     if type(value) is list:
         return enumerate(value)
     if type(value) is dict:
@@ -167,8 +167,8 @@ def not_(value: Any) -> bool:
     return not as_bool(value)
 
 
-def show(value: Any) -> str:
-    """A key as error messages print it."""
+def format_key(value: Any) -> str:
+    """Format a map key for an error message."""
     return str(value).lower() if type(value) is bool else str(value)
 
 
@@ -204,7 +204,7 @@ def multiply_int(left: int, right: int) -> int:
 
 
 def divide_int(left: int, right: int) -> int:
-    """Integer division, towards zero."""
+    """Integer division, truncated towards zero."""
     if right == 0:
         raise EvaluationError("division by zero")
     quotient = abs(left) // abs(right)
@@ -254,7 +254,7 @@ def add(left: Any, right: Any) -> Any:
 
 
 def add_lists(left: list[Any], right: list[Any]) -> list[Any]:
-    check_list(len(left) + len(right))
+    check_list_length(len(left) + len(right))
     return left + right
 
 
@@ -271,7 +271,7 @@ def negate(value: Any) -> Any:
 
 
 def divide_double(left: float, right: float) -> float:
-    """Division as IEEE 754 has it, where nothing is an error."""
+    """IEEE 754 division, which never fails."""
     if right != 0:
         return left / right
     if left == 0 or math.isnan(left):

@@ -1,6 +1,6 @@
-"""Tokens to the abstract syntax tree, expanding nothing but recognising Kubernetes' macros.
+"""Parser: the abstract syntax tree of an expression, with macros recognized but not expanded.
 
-Grammar and limits are cel-go's (parser/gen/CEL.g4); error messages are worded as its ANTLR parser words them, up to the first.
+Grammar and limits are cel-go's (parser/gen/CEL.g4). Only the first error is reported, in the words of its ANTLR parser.
 """
 
 from typing import Final
@@ -21,8 +21,8 @@ from kcp.cel.syntax import (
 )
 from kcp.cel.values import INT_MAX
 
-MOST_CODE_POINTS: Final = 100_000
-DEEPEST: Final = 250
+MAX_CODE_POINTS: Final = 100_000
+MAX_DEPTH: Final = 250
 
 _EXPRESSION: Final = (
     "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
@@ -30,13 +30,13 @@ _EXPRESSION: Final = (
 _RELATIONS: Final = {"<": "_<_", "<=": "_<=_", ">": "_>_", ">=": "_>=_", "==": "_==_", "!=": "_!=_", "in": "@in"}
 _SUMS: Final = {"+": "_+_", "-": "_-_"}
 _PRODUCTS: Final = {"*": "_*_", "/": "_/_", "%": "_%_"}
-# Binding strength of the left-associative operators; && and || are gathered in lists of terms instead.
+# Precedence of the left-associative operators; the terms of && and || are collected in lists instead.
 _BINARY: Final = {
     **{text: (1, name) for text, name in _RELATIONS.items()},
     **{text: (2, name) for text, name in _SUMS.items()},
     **{text: (3, name) for text, name in _PRODUCTS.items()},
 }
-# macro -> the numbers of arguments with which it is one
+# macro -> its possible numbers of arguments
 _MACROS: Final = {
     "all": (2, 3),
     "exists": (2, 3),
@@ -54,9 +54,9 @@ _MACROS: Final = {
 
 
 def parse(source: str) -> Node:
-    """The tree of an expression. Raises CompilationError."""
-    if len(source) > MOST_CODE_POINTS:
-        size = f"expression code point size exceeds limit: size: {len(source)}, limit {MOST_CODE_POINTS}"
+    """Parse an expression. Raises CompilationError."""
+    if len(source) > MAX_CODE_POINTS:
+        size = f"expression code point size exceeds limit: size: {len(source)}, limit {MAX_CODE_POINTS}"
         raise CompilationError(size, text=f"ERROR: <input>:-1:0: {size}")
     try:
         return _Parser(source).parse()
@@ -67,8 +67,8 @@ def parse(source: str) -> Node:
 
 
 def too_deep() -> CompilationError:
-    """The error for an expression that nests deeper than it may."""
-    message = f"expression recursion limit exceeded: {DEEPEST}"
+    """The error of an expression that is nested too deeply."""
+    message = f"expression recursion limit exceeded: {MAX_DEPTH}"
     return CompilationError(message, text=f"ERROR: <input>:-1:0: {message}")
 
 
@@ -112,7 +112,7 @@ class _Parser:
 
     def _deeper(self, levels: int = 1) -> None:
         self._depth += levels
-        if self._depth > DEEPEST:
+        if self._depth > MAX_DEPTH:
             raise RecursionError
 
     # Expressions
@@ -171,7 +171,7 @@ class _Parser:
             node = self._postfix(Literal(number.offset - 1, -number.value))
         else:
             node = self._postfix(self._primary())
-        # An even number of signs says nothing; cel-go drops them too.
+        # An even number of signs cancels out, as in cel-go.
         return Call(sign.offset, "!_" if sign.text == "!" else "-_", [node]) if count % 2 else node
 
     def _postfix(self, node: Node) -> Node:
@@ -251,7 +251,7 @@ class _Parser:
         return Ident(token.offset - len(dot), dot + token.text)
 
     def _struct_name_end(self) -> int | None:
-        """Where a name such as ``a.b.C`` that an opening brace follows ends."""
+        """The end of a message name such as ``a.b.C`` before an opening brace; None if there is none."""
         at = self._at + 1
         tokens = self._tokens
         while tokens[at].text == "." and tokens[at].kind == "operator" and tokens[at + 1].kind == "name":

@@ -1,4 +1,4 @@
-"""Compiled expressions: from text to a `Program`, and its evaluation within cost limits."""
+"""Compilation of expressions to `Program` objects, and their evaluation within cost limits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kcp.cel import types
 from kcp.cel.errors import BudgetExceededError, CompilationError, EvaluationError
-from kcp.cel.schema_types import SchemaType, schema_type
-from kcp.cel.types import Type
+from kcp.cel.schema_types import schema_type
+from kcp.cel.types import SchemaType, Type
 from kcp.cel.values import NONE, Optional
 
 if TYPE_CHECKING:
-    from kcp.cel.checker import Variable
     from kcp.cel.declarations import Functions
+    from kcp.cel.type_checker import Variable
 
 PER_CALL_LIMIT: Final = 1_000_000
 RUNTIME_COST_BUDGET: Final = 10_000_000
@@ -30,7 +30,7 @@ ABSENT: Final = _Absent()
 
 
 class Budget:
-    """What all evaluations for one object together may still cost."""
+    """The cost budget that all evaluations for one object share."""
 
     __slots__ = ("remaining",)
 
@@ -38,22 +38,22 @@ class Budget:
         self.remaining = limit
 
     def spend(self, cost: int) -> None:
-        """Take the cost of one evaluation off. Raises BudgetExceededError when there was less left."""
+        """Subtract the cost of one evaluation. Raises BudgetExceededError when the budget is exhausted."""
         self.remaining -= cost
         if self.remaining < 0:
             raise BudgetExceededError(per_call=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """The least and the most that an evaluation can cost, by what the schema says of sizes."""
+class CostEstimate:
+    """The estimated minimum and maximum cost of one evaluation (cel-go's checker.CostEstimate)."""
 
     minimum: int
     maximum: int
 
 
 class Program:
-    """A compiled expression; made by `compile_rule` and `compile_expression`."""
+    """A compiled expression, made by `compile_rule` or `compile_expression`."""
 
     __slots__ = (
         "_function",
@@ -71,7 +71,7 @@ class Program:
         parameters: Sequence[str],
         used: set[str],
         result_type: Type,
-        estimated_cost: Cost,
+        estimated_cost: CostEstimate,
         *,
         optional_old_self: bool = False,
     ) -> None:
@@ -86,10 +86,9 @@ class Program:
     def evaluate(
         self, self_value: Any, old_self: Any = ABSENT, budget: Budget | None = None, *, limit: int = PER_CALL_LIMIT
     ) -> Any:
-        """The value of a rule for an object, or part of one, and what was there before; not to be changed by the caller.
+        """Evaluate a rule for a value and, if there is one, the old value. The caller must not modify the result.
 
-        Raises EvaluationError, and BudgetExceededError when one evaluation costs more than `limit` or more than is left of
-        the budget.
+        Raises EvaluationError, and BudgetExceededError when the evaluation costs more than `limit` or exhausts the budget.
         """
         if self._optional_old_self:
             old_self = NONE if old_self is ABSENT else Optional(present=True, value=old_self)
@@ -98,7 +97,7 @@ class Program:
     def evaluate_variables(
         self, values: Mapping[str, Any], budget: Budget | None = None, *, limit: int = PER_CALL_LIMIT
     ) -> Any:
-        """The value of a general expression for values of its variables. Raises as `evaluate` does."""
+        """Evaluate an expression for values of its variables. Raises as `evaluate` does."""
         arguments = [values[name] if name in self.variables else None for name in self._parameters]
         return self._run(budget, limit, *arguments)
 
@@ -124,9 +123,9 @@ def compile_rule(
 ) -> Program:
     """Compile a validation rule, or with `result` "string" a message expression, of a node of a structural schema.
 
-    `schema` is that node, as a dict or as `schema_type` made it (to share the work between the rules of one node); `is_root`
-    says that it is the root of a resource, or an embedded one. The program's variables are ``self`` and ``oldSelf``, an
-    optional with `optional_old_self`. Raises CompilationError.
+    `schema` is the node, as a dict or as the result of `schema_type`, which the rules of one node share. `is_root` is true for
+    the root of a resource or of an embedded resource. The variables are ``self`` and ``oldSelf``; with `optional_old_self`, the
+    latter is an optional value. Raises CompilationError.
     """
     try:
         node = schema if isinstance(schema, SchemaType) else schema_type(schema, is_root=is_root)
@@ -147,10 +146,9 @@ def compile_expression(
     *,
     library: "Functions | None" = None,
 ) -> Program:
-    """Compile an expression over these variables, each declared with a type or a schema. Raises CompilationError.
+    """Compile an expression over variables, each declared with a type or a schema. Raises CompilationError.
 
-    `library` is what may be called instead of the usual functions: ``functions().extended(rows, types)`` of
-    `kcp.cel.libraries` adds some, such as an authorizer's.
+    `library` replaces the default functions; ``functions().extended(rows, types)`` of `kcp.cel.libraries` adds functions to them.
     """
     variables: dict[str, Variable] = {
         name: (declared.type, declared) if isinstance(declared, SchemaType) else (declared, None)
@@ -159,7 +157,7 @@ def compile_expression(
     return _compile(text, variables, "" if result_type is None else str(result_type), library=library)
 
 
-_WORDING: Final = {
+_RESULT_TYPE_ERRORS: Final = {
     "bool": "cel expression must evaluate to a bool",
     "string": "messageExpression must evaluate to a string",
 }
@@ -173,22 +171,22 @@ def _compile(
     optional_old_self: bool = False,
     library: "Functions | None" = None,
 ) -> Program:
-    # The compiler comes with the first expression, not with the import: a server without rules starts without it.
-    from kcp.cel.checker import check
-    from kcp.cel.codegen import generate
-    from kcp.cel.costs import estimate
+    # Import the compiler with the first expression: a server without rules starts faster and smaller.
+    from kcp.cel.code_generator import generate
+    from kcp.cel.cost_estimates import estimate
     from kcp.cel.libraries import functions
     from kcp.cel.parser import parse, too_deep
+    from kcp.cel.type_checker import check
 
     tree = parse(expression)
     try:
         used = check(expression, tree, variables, library or functions())
         if result and str(tree.type) != result:
-            raise CompilationError(_WORDING.get(result, f"must evaluate to {result}"))
+            raise CompilationError(_RESULT_TYPE_ERRORS.get(result, f"must evaluate to {result}"))
         minimum, maximum = estimate(tree, variables["self"][1] if "self" in variables else None)
         function = generate(tree, list(variables))
     except (RecursionError, MemoryError):
         raise too_deep() from None
     return Program(
-        function, list(variables), used, tree.type, Cost(minimum, maximum), optional_old_self=optional_old_self
+        function, list(variables), used, tree.type, CostEstimate(minimum, maximum), optional_old_self=optional_old_self
     )

@@ -1,35 +1,35 @@
-"""Ranges of sizes and costs, from the least to the most, that stop at the largest unsigned 64-bit integer."""
+"""Ranges of sizes and costs, (minimum, maximum), that saturate at the largest unsigned 64-bit integer."""
 
 import math
 from typing import Final, overload
 
 Range = tuple[int, int]
 
-MOST: Final = 2**64 - 1
+MAX_UINT64: Final = 2**64 - 1
 ZERO: Final[Range] = (0, 0)
 ONE: Final[Range] = (1, 1)
-UNKNOWN: Final[Range] = (0, MOST)
+UNKNOWN: Final[Range] = (0, MAX_UINT64)
 
 
-def exactly(value: int) -> Range:
+def fixed(value: int) -> Range:
     return value, value
 
 
 def add(*ranges: Range) -> Range:
-    return min(sum(one[0] for one in ranges), MOST), min(sum(one[1] for one in ranges), MOST)
+    return min(sum(one[0] for one in ranges), MAX_UINT64), min(sum(one[1] for one in ranges), MAX_UINT64)
 
 
-def times(left: Range, right: Range) -> Range:
-    return min(left[0] * right[0], MOST), min(left[1] * right[1], MOST)
+def multiply(left: Range, right: Range) -> Range:
+    return min(left[0] * right[0], MAX_UINT64), min(left[1] * right[1], MAX_UINT64)
 
 
-def scaled(range_: Range, factor: float) -> Range:
-    """Times a factor, rounded up: in floating point, since that is what cel-go does."""
-    return _scaled(range_[0], factor), _scaled(range_[1], factor)
+def scale(range_: Range, factor: float) -> Range:
+    """Multiply by a factor in floating point and round up, as cel-go does."""
+    return _scale(range_[0], factor), _scale(range_[1], factor)
 
 
-def _scaled(value: int, factor: float) -> int:
-    return min(math.ceil(float(value) * factor), MOST)
+def _scale(value: int, factor: float) -> int:
+    return min(math.ceil(float(value) * factor), MAX_UINT64)
 
 
 @overload
@@ -37,5 +37,5 @@ def union(left: Range, right: Range) -> Range: ...
 @overload
 def union(left: Range | None, right: Range) -> Range: ...
 def union(left: Range | None, right: Range) -> Range:
-    """The range that covers both."""
+    """The smallest range that contains both."""
     return right if left is None else (min(left[0], right[0]), max(left[1], right[1]))

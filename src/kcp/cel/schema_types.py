@@ -1,8 +1,4 @@
-"""Structural schemas as CEL types, as k8s.io/apiserver/pkg/cel/common maps them.
-
-A `SchemaType` knows more than the CEL type: how the JSON data stands for it (a ``date-time`` is a string), how long it can
-be (for the cost estimate), what equality and ``+`` mean (``x-kubernetes-list-type``), and the real name of each field.
-"""
+"""Mapping of structural schemas to CEL types, as in k8s.io/apiserver/pkg/cel/common (SchemaDeclType)."""
 
 import re
 from collections.abc import Mapping
@@ -10,14 +6,12 @@ from typing import Any, Final
 
 from kcp.cel import types
 from kcp.cel.lexer import KEYWORDS
-from kcp.cel.types import Type
+from kcp.cel.types import MAX_REQUEST_BYTES, SchemaType, Type
 
-MOST_REQUEST_BYTES: Final = 3 * 1024 * 1024
-UNBOUNDED: Final = 2**64 - 1
 _ESCAPES: Final = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _ESCAPED: Final = re.compile(r"__|[-./]")
 _VALID_FIELD: Final = re.compile(r"[A-Za-z_./-][A-Za-z0-9_./-]*\Z")
-# format -> (type, how to convert, least size as JSON, longest text; None: maxLength or what a request can hold)
+# format -> (type, conversion, minimum serialized size, maximum length; None: maxLength or the size of a request)
 _STRINGS: Final[dict[str, tuple[Type, str, int, int | None]]] = {
     "byte": (types.BYTES, "byte", 2, None),
     "duration": (types.DURATION, "duration", 3, 32),
@@ -27,7 +21,7 @@ _STRINGS: Final[dict[str, tuple[Type, str, int, int | None]]] = {
 
 
 def escape(name: str) -> str | None:
-    """The identifier by which expressions name a field, or None when they cannot.
+    """The identifier of a field in expressions; None if it cannot be accessed.
 
     ``__``, ``.``, ``-`` and ``/`` become ``__underscores__``, ``__dot__``, ``__dash__`` and ``__slash__``; a keyword ``in``
     becomes ``__in__``.
@@ -39,44 +33,8 @@ def escape(name: str) -> str | None:
     return _ESCAPED.sub(lambda found: _ESCAPES[found.group()], name)
 
 
-class SchemaType:
-    """One node of a schema as expressions see it."""
-
-    __slots__ = (
-        "conversion",
-        "element",
-        "fields",
-        "list_keys",
-        "list_type",
-        "longest",
-        "plain",
-        "plain_equality",
-        "smallest",
-        "type",
-    )
-
-    def __init__(self, type_: Type, *, smallest: int, longest: int = 0, conversion: str = "") -> None:
-        self.type = type_
-        self.smallest = smallest
-        self.longest = longest
-        self.conversion = conversion
-        self.element: SchemaType | None = None
-        self.fields: dict[str, tuple[str, SchemaType]] = {}
-        self.list_type = ""
-        self.list_keys: tuple[str, ...] = ()
-        # plain: the JSON data is the CEL value, through and through.
-        # plain_equality: two are equal when their JSON data are equal by ==.
-        self.plain = conversion == ""
-        self.plain_equality = conversion in {"", "double"}
-
-    @property
-    def cardinality(self) -> int:
-        """How many values of this least size one request can hold (Kubernetes' MaxCardinality)."""
-        return MOST_REQUEST_BYTES // (self.smallest + 1)
-
-
 def schema_type(schema: Mapping[str, Any], *, is_root: bool, name: str = "selfType") -> SchemaType | None:
-    """The type of a schema, or None when expressions cannot see data of this schema (unknown fields, no type)."""
+    """The CEL type of a schema; None if expressions cannot access its data (no type, unknown fields)."""
     return _Builder(schema).build(schema, is_root, name)
 
 
@@ -89,7 +47,7 @@ class _Builder:
         reference = schema.get("$ref")
         if isinstance(reference, str):
             target = reference.rsplit("/", 1)[-1]
-            # A schema that holds itself has no finite type; where it starts over, expressions cannot look in.
+            # A recursive schema has no finite type: expressions cannot access the recursion.
             if target in self._open or target not in self._definitions:
                 return None
             self._open.append(target)
@@ -97,8 +55,12 @@ class _Builder:
             self._open.pop()
             return built
         if schema.get("x-kubernetes-int-or-string"):
-            longest = _most(schema, "maxLength", 4)
-            return SchemaType(types.DYN, smallest=1, longest=MOST_REQUEST_BYTES - 2 if longest is None else longest)
+            max_elements = _limit(schema, "maxLength", 4)
+            return SchemaType(
+                types.DYN,
+                min_serialized_size=1,
+                max_elements=MAX_REQUEST_BYTES - 2 if max_elements is None else max_elements,
+            )
         if is_root:
             schema = _with_metadata(schema)
         match schema.get("type"):
@@ -109,11 +71,11 @@ class _Builder:
             case "string":
                 return _string(schema)
             case "boolean":
-                return SchemaType(types.BOOL, smallest=4)
+                return SchemaType(types.BOOL, min_serialized_size=4)
             case "number":
-                return SchemaType(types.DOUBLE, smallest=1, conversion="double")
+                return SchemaType(types.DOUBLE, min_serialized_size=1, conversion="double")
             case "integer":
-                return SchemaType(types.INT, smallest=1)
+                return SchemaType(types.INT, min_serialized_size=1)
         return None
 
     def _child(self, schema: Any, name: str) -> SchemaType | None:
@@ -125,11 +87,13 @@ class _Builder:
         element = self._child(schema.get("items"), f"{name}.@idx")
         if element is None:
             return None
-        longest = _most(schema, "maxItems")
+        max_elements = _limit(schema, "maxItems")
         built = SchemaType(
             types.list_of(element.type),
-            smallest=2,
-            longest=(MOST_REQUEST_BYTES - 2) // (element.smallest + 1) if longest is None else longest,
+            min_serialized_size=2,
+            max_elements=(MAX_REQUEST_BYTES - 2) // (element.min_serialized_size + 1)
+            if max_elements is None
+            else max_elements,
         )
         built.element = element
         list_type = schema.get("x-kubernetes-list-type")
@@ -145,10 +109,12 @@ class _Builder:
             element = self._child(additional, f"{name}.@elem")
             if element is None:
                 return None
-            longest = _most(schema, "maxProperties")
-            if longest is None:
-                longest = (MOST_REQUEST_BYTES - 2) // (element.smallest + 6)
-            built = SchemaType(types.map_of(types.STRING, element.type), smallest=2, longest=longest)
+            max_elements = _limit(schema, "maxProperties")
+            if max_elements is None:
+                max_elements = (MAX_REQUEST_BYTES - 2) // (element.min_serialized_size + 6)
+            built = SchemaType(
+                types.map_of(types.STRING, element.type), min_serialized_size=2, max_elements=max_elements
+            )
             built.element = element
             built.plain = element.plain
             built.plain_equality = element.plain_equality
@@ -157,7 +123,7 @@ class _Builder:
 
     def _fields(self, schema: Mapping[str, Any], name: str) -> SchemaType:
         type_ = Type("object", name)
-        built = SchemaType(type_, smallest=2)
+        built = SchemaType(type_, min_serialized_size=2)
         type_.schema = built
         required = set(schema.get("required") or ())
         for field, raw in (schema.get("properties") or {}).items():
@@ -171,7 +137,7 @@ class _Builder:
                 built.plain = built.plain and escaped == field and child.plain
             built.plain_equality = built.plain_equality and child.plain_equality
             if field in required and raw.get("default") is None:
-                built.smallest += len(field.encode()) + child.smallest + 4
+                built.min_serialized_size += len(field.encode()) + child.min_serialized_size + 4
         if schema.get("x-kubernetes-preserve-unknown-fields"):
             built.plain_equality = False
         return built
@@ -180,25 +146,27 @@ class _Builder:
 def _string(schema: Mapping[str, Any]) -> SchemaType:
     format_ = _STRINGS.get(str(schema.get("format", "")))
     if format_ is not None:
-        type_, conversion, smallest, fixed = format_
-        longest = fixed if fixed is not None else _most(schema, "maxLength")
-        longest = MOST_REQUEST_BYTES - 2 if longest is None else longest
-        return SchemaType(type_, smallest=smallest, longest=longest, conversion=conversion)
-    longest = _most(schema, "maxLength", 4)
-    if longest is None:
+        type_, conversion, min_serialized_size, fixed = format_
+        max_elements = fixed if fixed is not None else _limit(schema, "maxLength")
+        max_elements = MAX_REQUEST_BYTES - 2 if max_elements is None else max_elements
+        return SchemaType(
+            type_, min_serialized_size=min_serialized_size, max_elements=max_elements, conversion=conversion
+        )
+    max_elements = _limit(schema, "maxLength", 4)
+    if max_elements is None:
         choices = schema.get("enum") or ()
         lengths = [len(choice.encode()) for choice in choices if isinstance(choice, str)]
-        longest = max(lengths, default=0) if choices else MOST_REQUEST_BYTES - 2
-    return SchemaType(types.STRING, smallest=2, longest=longest)
+        max_elements = max(lengths, default=0) if choices else MAX_REQUEST_BYTES - 2
+    return SchemaType(types.STRING, min_serialized_size=2, max_elements=max_elements)
 
 
-def _most(schema: Mapping[str, Any], keyword: str, factor: int = 1) -> int | None:
+def _limit(schema: Mapping[str, Any], keyword: str, factor: int = 1) -> int | None:
     value = schema.get(keyword)
     return None if value is None else max(0, int(value)) * factor
 
 
 def _with_metadata(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema with what every resource has: apiVersion, kind, metadata.name and metadata.generateName."""
+    """Add what every resource has: apiVersion, kind, metadata.name and metadata.generateName."""
     properties = dict(schema.get("properties") or {})
     text = {"type": "string"}
     metadata = properties.get("metadata") or {}

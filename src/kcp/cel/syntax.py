@@ -1,19 +1,18 @@
 """The abstract syntax tree of an expression.
 
-Macros stay whole (`Comprehension`, `OptionalBind`) instead of being expanded into folds as in cel-go: the checker, the cost
-model and the code generator know each of them, and the generated code is a plain Python loop.
+Macros are nodes (`Comprehension`, `OptionalBind`) instead of being expanded into folds as in cel-go: the type checker, the cost
+estimation and the code generator know each of them, and the generated code is a plain Python loop.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kcp.cel.declarations import Overload
-    from kcp.cel.schema_types import SchemaType
-    from kcp.cel.types import Type
+    from kcp.cel.types import SchemaType, Type
 
 
 class Node:
-    """An expression: its offset in the source, and after checking its type, and the schema that its JSON data follows."""
+    """An expression: its offset in the source; after type checking, its type, and its schema if its value is schema data."""
 
     __slots__ = ("offset", "schema", "type")
 
@@ -35,7 +34,7 @@ class Literal(Node):
 
 
 class Ident(Node):
-    """A name; the checker also puts here a qualified name such as ``google.protobuf.Timestamp``."""
+    """An identifier; after type checking also a qualified one such as ``google.protobuf.Timestamp``."""
 
     __slots__ = ("name", "type_value")
 
@@ -60,7 +59,7 @@ class Select(Node):
 
 
 class Call(Node):
-    """A call of a function or operator; `target` is there for the receiver style.
+    """A call of a function or operator; `target` is the receiver of a receiver-style call.
 
     ``_&&_`` and ``_||_`` take any number of terms.
     """
@@ -97,7 +96,7 @@ class MapLiteral(Node):
 
 
 class StructLiteral(Node):
-    """``Name{field: value}``: parsed so that it can be refused by name."""
+    """``Name{field: value}``, which is parsed only to be rejected with a good message."""
 
     __slots__ = ("fields", "name")
 
@@ -108,10 +107,10 @@ class StructLiteral(Node):
 
 
 class Comprehension(Node):
-    """``range.kind(variable[, second], [predicate,] body)``; which of the two last there are depends on the kind.
+    """``range.kind(variable[, second], [predicate,] body)``; predicate and body depend on the kind.
 
-    Kinds: all, exists, exists_one (predicate only), filter (predicate only), map and transformList (body, maybe predicate),
-    transformMap, transformMapEntry (same), sort_by (body).
+    Predicate only: all, exists, exists_one, filter. Body and optional predicate: map (also for transformList), transformMap,
+    transformMapEntry. Body only: sort_by.
     """
 
     __slots__ = ("body", "kind", "predicate", "range", "second", "variable")

@@ -43,7 +43,7 @@ _OFFSET: Final = re.compile(r"([+-])?([0-9]{1,2}):([0-9]{2})\Z")
 
 
 def timestamp(text: str) -> Timestamp:
-    """An RFC 3339 instant. Raises EvaluationError."""
+    """Parse an RFC 3339 date-time. Raises EvaluationError."""
     match = _RFC3339.match(text)
     if match is None:
         raise EvaluationError(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}"')
@@ -63,7 +63,7 @@ def timestamp(text: str) -> Timestamp:
 
 
 def date(text: str) -> Timestamp:
-    """A full-date of RFC 3339, as the instant at which it starts in UTC. Raises EvaluationError."""
+    """The start, in UTC, of a full-date of RFC 3339. Raises EvaluationError."""
     if not _DATE.match(text):
         raise EvaluationError(f"Invalid date formatted string {text}")
     return timestamp(f"{text}T00:00:00Z")
@@ -84,16 +84,16 @@ def _checked(nanoseconds: int) -> Timestamp:
 
 
 def format_timestamp(value: Timestamp) -> str:
-    """RFC 3339 with as many digits of a second as are needed."""
+    """Format as RFC 3339 with as many fractional digits as needed."""
     seconds, fraction = divmod(int(value), SECOND)
     text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
-    # strftime does not fill up years before 1000 everywhere.
+    # On some platforms strftime does not pad years before 1000.
     text = text.rjust(19, "0")
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else f"{text}Z"
 
 
 def duration(text: str) -> Duration:
-    """A duration in Go's syntax, such as ``-1h30m`` or ``1.5s``. Raises EvaluationError."""
+    """Parse a duration in Go's syntax, such as ``-1h30m`` or ``1.5s``. Raises EvaluationError."""
     rest = text[1:] if text[:1] in {"-", "+"} else text
     total = 0 if rest == "0" else _parts(rest)
     if total is None:
@@ -119,7 +119,7 @@ def _parts(text: str) -> int | None:
 
 
 def schema_duration(text: str) -> Duration:
-    """A duration as the schema format ``duration`` accepts it: Go's syntax, or words such as ``2 days``."""
+    """Parse a duration of the schema format ``duration``: Go's syntax, or words such as ``2 days``."""
     try:
         return duration(text)
     except EvaluationError:
@@ -136,7 +136,7 @@ def checked_duration(nanoseconds: int) -> Duration:
 
 
 def format_duration(value: Duration) -> str:
-    """Seconds, as ``string(duration)`` gives them."""
+    """Format in seconds, as ``string(duration)`` does."""
     sign = "-" if value < 0 else ""
     seconds, fraction = divmod(abs(int(value)), SECOND)
     return f"{sign}{seconds}.{fraction:09d}".rstrip("0") + "s" if fraction else f"{sign}{seconds}s"

@@ -1,20 +1,18 @@
-"""CEL types, and unification of types with parameters, as the language definition's type checker wants them.
+"""CEL types, and the types of schema data.
 
-https://github.com/google/cel-spec/blob/master/doc/langdef.md#gradual-type-checking
+https://github.com/google/cel-spec/blob/master/doc/langdef.md#values
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from kcp.cel.schema_types import SchemaType
+MAX_REQUEST_BYTES: Final = 3 * 1024 * 1024
 
 
 class Type:
-    """A type: ``kind`` says of what sort, ``name`` which one, ``parameters`` of what.
+    """A CEL type: its kind, its name, and its type parameters.
 
     Kinds: dyn, error, null, bool, int, uint, double, string, bytes, timestamp, duration, list, map, type, opaque, object, param.
-    Object types of a schema know it (`schema`); its fields are looked up there.
+    An object type has the `schema` that declares its fields.
     """
 
     __slots__ = ("kind", "name", "parameters", "schema")
@@ -46,6 +44,47 @@ class Type:
     __repr__ = __str__
 
 
+class SchemaType:
+    """The type of the values of one schema node.
+
+    Beside the CEL type it holds the JSON representation (`conversion`: a ``date-time`` is a string), the sizes for cost
+    estimates (Kubernetes' DeclType: MaxElements, MinSerializedSize), the semantics of equality and ``+``
+    (``x-kubernetes-list-type``), and the property name of each field.
+    """
+
+    __slots__ = (
+        "conversion",
+        "element",
+        "fields",
+        "list_keys",
+        "list_type",
+        "max_elements",
+        "min_serialized_size",
+        "plain",
+        "plain_equality",
+        "type",
+    )
+
+    def __init__(self, type_: Type, *, min_serialized_size: int, max_elements: int = 0, conversion: str = "") -> None:
+        self.type = type_
+        self.min_serialized_size = min_serialized_size
+        self.max_elements = max_elements
+        self.conversion = conversion
+        self.element: SchemaType | None = None
+        self.fields: dict[str, tuple[str, SchemaType]] = {}
+        self.list_type = ""
+        self.list_keys: tuple[str, ...] = ()
+        # plain: the JSON data is the CEL value, at every depth.
+        # plain_equality: two values are equal if and only if their JSON data is equal by ==.
+        self.plain = conversion == ""
+        self.plain_equality = conversion in {"", "double"}
+
+    @property
+    def cardinality(self) -> int:
+        """How many values of the minimum size fit into one request (Kubernetes' MaxCardinality)."""
+        return MAX_REQUEST_BYTES // (self.min_serialized_size + 1)
+
+
 DYN: Final = Type("dyn")
 ERROR: Final = Type("error", "!error!")
 NULL: Final = Type("null")
@@ -57,7 +96,6 @@ STRING: Final = Type("string")
 BYTES: Final = Type("bytes")
 TIMESTAMP: Final = Type("timestamp")
 DURATION: Final = Type("duration")
-TYPE: Final = Type("type")
 URL: Final = Type("object", "kubernetes.URL")
 QUANTITY: Final = Type("object", "kubernetes.Quantity")
 SEMVER: Final = Type("object", "kubernetes.Semver")
@@ -86,7 +124,7 @@ def is_optional(type_: Type) -> bool:
     return type_.name == "optional_type"
 
 
-# Names by which expressions speak of types.
+# The type names that are identifiers in expressions.
 NAMED: Final[dict[str, Type]] = {
     **{name: Type(name) for name in ("bool", "int", "uint", "double", "string", "bytes", "type")},
     "null_type": NULL,
@@ -101,118 +139,3 @@ NAMED: Final[dict[str, Type]] = {
     "kubernetes.Quantity": QUANTITY,
     "kubernetes.Semver": SEMVER,
 }
-
-
-class Substitution(dict[str, Type]):
-    """What type parameters were found to be, with a way back: a long expression has too many for a copy at each try."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._trail: list[tuple[str, Type | None]] = []
-
-    def bind(self, name: str, type_: Type) -> None:
-        self._trail.append((name, self.get(name)))
-        self[name] = type_
-
-    def mark(self) -> int:
-        """Where `rollback` can return to."""
-        return len(self._trail)
-
-    def rollback(self, mark: int) -> None:
-        """Forget what was bound after a mark."""
-        while len(self._trail) > mark:
-            name, before = self._trail.pop()
-            if before is None:
-                del self[name]
-            else:
-                self[name] = before
-
-
-_NULLABLE: Final = frozenset(["opaque", "object", "timestamp", "duration"])
-_WITH_PARAMETERS: Final = frozenset(["opaque", "list", "map"])
-
-
-def substitute(found: Mapping[str, Type], type_: Type, *, to_dyn: bool = False) -> Type:
-    """The type with its parameters replaced by what they were found to be; the rest by dyn when `to_dyn`."""
-    if type_.kind == "param":
-        bound = found.get(type_.name)
-        if bound is not None:
-            return substitute(found, bound, to_dyn=to_dyn)
-        return DYN if to_dyn else type_
-    if not type_.parameters:
-        return type_
-    parameters = tuple(substitute(found, parameter, to_dyn=to_dyn) for parameter in type_.parameters)
-    return type_ if parameters == type_.parameters else Type(type_.kind, type_.name, parameters, type_.schema)
-
-
-def assignable(found: Substitution, left: Type, right: Type) -> bool:
-    """Whether a value of the type `left` may stand where `right` is wanted; learns parameters into `found`."""
-    if right.kind == "param":
-        valid, bound = _bind(found, left, right)
-        if valid:
-            return True
-        if bound:
-            return False
-    if left.kind == "param":
-        return _bind(found, right, left)[0]
-    if left.kind in {"dyn", "error"} or right.kind in {"dyn", "error"}:
-        return True
-    if left.kind == "null" or right.kind == "null":
-        other = right if left.kind == "null" else left
-        return other.kind == "null" or other.kind in _NULLABLE
-    if left.kind != right.kind:
-        return False
-    if left.kind in _WITH_PARAMETERS:
-        return left.name == right.name and all_assignable(found, left.parameters, right.parameters)
-    return left.kind == "type" or left.name == right.name
-
-
-def all_assignable(found: Substitution, left: tuple[Type, ...], right: tuple[Type, ...]) -> bool:
-    """`assignable` for each of two lists of types of one length."""
-    return len(left) == len(right) and all(assignable(found, one, two) for one, two in zip(left, right, strict=True))
-
-
-def most_general(left: Type, right: Type) -> Type:
-    """The less specific of two types that unify."""
-    return left if _less_specific(left, right) else right
-
-
-def _less_specific(left: Type, right: Type) -> bool:
-    if left.kind in {"dyn", "param"}:
-        return True
-    if right.kind in {"dyn", "param"} or left.kind != right.kind:
-        return False
-    if left.kind in _WITH_PARAMETERS:
-        if left.name != right.name or len(left.parameters) != len(right.parameters):
-            return False
-        return all(_less_specific(one, two) for one, two in zip(left.parameters, right.parameters, strict=True))
-    return left.kind == "type" or left == right
-
-
-def _bind(found: Substitution, type_: Type, parameter: Type) -> tuple[bool, bool]:
-    """Try to let `parameter` stand for `type_`: whether that works, and whether it was bound before."""
-    if type_ == parameter:
-        return True, True
-    bound = found.get(parameter.name)
-    if bound is not None:
-        if type_ == bound:
-            return True, True
-        if assignable(found, type_, bound):
-            general = most_general(type_, bound)
-            if not _occurs(found, parameter, general):
-                found.bind(parameter.name, general)
-            return True, True
-        return False, True
-    if _occurs(found, parameter, type_):
-        return False, False
-    found.bind(parameter.name, type_)
-    return True, False
-
-
-def _occurs(found: Substitution, parameter: Type, within: Type) -> bool:
-    if within == parameter:
-        return True
-    if within.kind == "param":
-        bound = found.get(within.name)
-        return bound is not None and _occurs(found, parameter, bound)
-    return any(_occurs(found, parameter, inner) for inner in within.parameters)

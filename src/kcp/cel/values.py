@@ -1,7 +1,7 @@
-"""How CEL values that JSON does not have are held: unsigned integers, instants, durations, optionals and types.
+"""Representation of CEL values that JSON does not have: unsigned integers, timestamps, durations, optionals and types.
 
-Everything else is plain data: int, float, str, bytes, bool, None, list and dict. The first three are subclasses of int, so
-that comparing and hashing them is as fast as for int; their CEL type is told by their exact Python type.
+Every other value is plain data: int, float, str, bytes, bool, None, list and dict. The first three are subclasses of int, which
+makes comparison and hashing as fast as for int; the exact Python type determines the CEL type.
 """
 
 from typing import Any, Final
@@ -20,19 +20,19 @@ class Uint(int):
 
 
 class Timestamp(int):
-    """An instant, as nanoseconds since 1970 in UTC."""
+    """A timestamp, in nanoseconds since 1970-01-01T00:00:00Z."""
 
     __slots__ = ()
 
 
 class Duration(int):
-    """A span of time in nanoseconds."""
+    """A duration in nanoseconds."""
 
     __slots__ = ()
 
 
 class Optional:
-    """A value that may be missing."""
+    """An optional value (``optional_type``)."""
 
     __slots__ = ("present", "value")
 
@@ -41,7 +41,7 @@ class Optional:
         self.value = value
 
     def get(self) -> Any:
-        """The value; EvaluationError when there is none."""
+        """The value. Raises EvaluationError if there is none."""
         if not self.present:
             raise EvaluationError("optional.none() dereference")
         return self.value
@@ -51,7 +51,7 @@ NONE: Final = Optional(present=False)
 
 
 class TypeValue:
-    """A type as a value: what ``type(x)`` gives and what the name of a type stands for. Two are equal by name."""
+    """A type as a value, such as the result of ``type(x)``; equal by name."""
 
     __slots__ = ("name",)
 
@@ -66,7 +66,7 @@ class TypeValue:
 
 
 class Opaque:
-    """The base of the libraries' own values (URL, quantity, IP, ...): ``cel_type`` is the name of the CEL type."""
+    """Base class of library values (URL, quantity, IP); ``cel_type`` is the name of the CEL type."""
 
     __slots__ = ()
     cel_type: str = ""
@@ -90,7 +90,7 @@ _NAMES: Final[dict[type, str]] = {
 
 
 def type_name(value: Any) -> str:
-    """The name of a value's CEL type, without parameters."""
+    """The name of a value's CEL type, without type parameters."""
     name = _NAMES.get(type(value))
     if name is not None:
         return name
@@ -100,5 +100,5 @@ def type_name(value: Any) -> str:
 
 
 def no_such_overload() -> EvaluationError:
-    """The error for an operation on values of types that it does not take."""
+    """The error of a call whose argument types match no overload."""
     return EvaluationError("no such overload")

@@ -1,7 +1,6 @@
-"""A schema made ready for use, kept by its content.
+"""Compiled schemas, cached by content.
 
-Equal schemas in a thousand logical clusters are one CompiledSchema; nothing is kept per cluster. Compiling reads nothing but
-the root: see kcp.schema.nodes.
+Equal schemas share one CompiledSchema across all logical clusters. Compiling reads only the root: see kcp.schema.nodes.
 """
 
 import hashlib
@@ -15,13 +14,13 @@ import orjson
 
 from kcp.api import errors, field_errors
 from kcp.api.field_errors import FieldError
-from kcp.schema.checking import check_of, holds
 from kcp.schema.correlation import Correlation
 from kcp.schema.defaulting import defaulter
-from kcp.schema.explaining import NO_PATH, explain
+from kcp.schema.error_reporting import NO_PATH, collect_errors
+from kcp.schema.extension_validation import embedded_errors, list_errors
+from kcp.schema.fast_validation import check_of, holds
 from kcp.schema.nodes import root_node
 from kcp.schema.pruning import pruner
-from kcp.schema.walking import embedded_errors, list_errors
 
 _KEEP_EVERYTHING: Final[dict[str, Any]] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _TOO_DEEP: Final = "the object is nested too deeply"
@@ -29,7 +28,7 @@ _CACHE_SIZE: Final = 1024
 
 
 class CompiledSchema:
-    """What a schema does to the objects of its type."""
+    """Prunes, defaults and validates the objects of a schema."""
 
     def __init__(self, raw: dict[str, Any], *, may_have_rules: bool = True) -> None:
         self.raw = raw
@@ -39,7 +38,7 @@ class CompiledSchema:
         self._default = defaulter(self.root)
 
     def prune(self, obj: dict[str, Any], unknown: list[str] | None = None) -> None:
-        """Remove fields that the schema does not know, in place; ``unknown`` gets their paths (``spec.list[2].bar``), sorted."""
+        """Remove unknown fields in place; their paths (``spec.list[2].bar``) are appended to ``unknown``, sorted."""
         try:
             found = self._prune(obj)
         except RecursionError:
@@ -48,7 +47,7 @@ class CompiledSchema:
             unknown += sorted(path[1:] for path in found)
 
     def default(self, obj: dict[str, Any]) -> None:
-        """Fill in defaults, in place; a null that the schema does not allow gives way to its default or is removed."""
+        """Apply defaults in place; a null that is not nullable is replaced by its default or removed."""
         try:
             self._default(obj)
         except RecursionError:
@@ -58,7 +57,7 @@ class CompiledSchema:
     def _has_rules(self) -> bool:
         if not self._may_have_rules:
             return False
-        from kcp.schema.rules import has_rules
+        from kcp.schema.validation_rules import has_rules
 
         return has_rules(self.root)
 
@@ -67,7 +66,7 @@ class CompiledSchema:
         return check_of(self.root)
 
     def validate(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
-        """What is wrong with an object; on an update, errors of values that did not change are left out."""
+        """Validate an object; an update does not report errors of unchanged values (KEP-4008)."""
         found: list[FieldError] = []
         try:
             if not self.accepts(obj):
@@ -79,23 +78,23 @@ class CompiledSchema:
         return found
 
     def accepts(self, obj: Any) -> bool:
-        """Whether the object satisfies all but the CEL rules; as quick as that can be told."""
+        """Whether the object is valid, CEL rules aside."""
         return holds(self._check, obj)
 
     def errors(self, obj: Any, old: Any = None) -> list[FieldError]:
-        """What is wrong with an object but for CEL rules; slower than ``validate`` where nothing is."""
+        """The validation errors of an object, CEL rules aside."""
         correlation = Correlation(obj, old, self.root) if old is not None else None
-        found = explain(self.root, obj, "", correlation).errors
+        found = collect_errors(self.root, obj, "", correlation).errors
         found = found + embedded_errors(self.root, obj)
         if old is None or not list_errors(self.root, old):
             found += list_errors(self.root, obj)
         return found
 
     def rule_errors(self, obj: Any, old: Any = None, found: Sequence[FieldError] = ()) -> list[FieldError]:
-        """What the CEL rules of the schema say, when its other errors are ``found``."""
+        """The errors of the CEL rules, given the other errors of the object."""
         if not self._has_rules:
             return []
-        from kcp.schema.rules import rule_errors
+        from kcp.schema.validation_rules import rule_errors
 
         correlation = Correlation(obj, old, self.root) if old is not None else None
         return rule_errors(self.root, obj, old, correlation, found)
@@ -105,7 +104,7 @@ _cache: "OrderedDict[bytes, CompiledSchema]" = OrderedDict()
 
 
 def compile_schema(raw: dict[str, Any] | None) -> CompiledSchema:
-    """The compiled form of a raw schema, kept by content; None stands for a schema that keeps and accepts everything."""
+    """Compile a raw schema, or take it from the cache; None means a schema that preserves and accepts everything."""
     if raw is None:
         raw = _KEEP_EVERYTHING
     content = orjson.dumps(raw)
@@ -116,6 +115,6 @@ def compile_schema(raw: dict[str, Any] | None) -> CompiledSchema:
         if len(_cache) > _CACHE_SIZE:
             _cache.popitem(last=False)
     else:
-        with suppress(KeyError):  # another thread may have dropped it meanwhile
+        with suppress(KeyError):  # another thread may have evicted it
             _cache.move_to_end(key)
     return compiled

@@ -1,21 +1,21 @@
-"""Which old value a new value is compared with.
+"""Correlation of new values with old values, for validation ratcheting and CEL transition rules.
 
-Follows apiserver's CorrelatedObject (KEP-4008): maps correlate by key, lists of type ``map`` by their items' keys, other lists
-only as a whole. Used by validation ratcheting and by CEL transition rules.
+Follows apiserver's CorrelatedObject (KEP-4008): maps correlate by key, lists of type ``map`` by the keys of their items, other
+lists only as a whole.
 """
 
 from typing import Any
 
-from kcp.schema.nodes import Node
-from kcp.schema.values import same
+from kcp.schema.json_values import deep_equals
+from kcp.schema.nodes import SchemaNode
 
 
 class Correlation:
-    """A new value beside its old one, under the schema that says how their children correspond."""
+    """A new value, its old value, and the schema that correlates their children."""
 
     __slots__ = ("_old_items", "_unchanged", "new", "node", "old")
 
-    def __init__(self, new: Any, old: Any, node: Node) -> None:
+    def __init__(self, new: Any, old: Any, node: SchemaNode) -> None:
         self.new = new
         self.old = old
         self.node = node
@@ -23,14 +23,14 @@ class Correlation:
         self._old_items: dict[Any, Any] | None = None
 
     def key(self, name: str) -> "Correlation | None":
-        """The correlation of a field or map entry; None when there is no old one."""
+        """The correlation of a field or map entry; None if there is no old value."""
         if type(self.old) is not dict or type(self.new) is not dict or name not in self.old or name not in self.new:
             return None
         child = self.node.child_for(name)
         return Correlation(self.new[name], self.old[name], child) if child is not None else None
 
     def index(self, index: int) -> "Correlation | None":
-        """The correlation of a list's item; None when items of this list have no identity, or the item is new."""
+        """The correlation of a list item; None if the list is not of type ``map`` or the item is new."""
         if type(self.old) is not list or type(self.new) is not list or self.node.list_type != "map":
             return None
         identity = _identity(self.new[index], self.node.list_keys)
@@ -48,21 +48,21 @@ class Correlation:
 
     @property
     def unchanged(self) -> bool:
-        """Whether the new value says the same as the old one."""
+        """Whether the new value is equivalent to the old value."""
         if self._unchanged is None:
             self._unchanged = self._compare()
         return self._unchanged
 
     def _compare(self) -> bool:
         new, old = self.new, self.old
-        if same(new, old):
+        if deep_equals(new, old):
             return True
         if type(new) is dict and type(old) is dict:
             if new.keys() != old.keys():
                 return False
             for name in new:
                 child = self.key(name)
-                if not (child.unchanged if child is not None else same(new[name], old[name])):
+                if not (child.unchanged if child is not None else deep_equals(new[name], old[name])):
                     return False
             return True
         if type(new) is list and type(old) is list and self.node.list_type == "map" and len(new) == len(old):

@@ -1,22 +1,22 @@
-"""Simple JSON paths that point into a schema (``.spec.list['key']``).
+"""Resolution of simple JSON paths in a schema (``.spec.list['key']``).
 
-Follows apiextensions-apiserver's cel.ValidFieldPath: used for a rule's ``fieldPath`` and for ``selectableFields``.
+Follows apiextensions-apiserver's cel.ValidFieldPath; used for the ``fieldPath`` of rules and for ``selectableFields``.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Final
 
-from kcp.schema.reading import Raw, properties, schema
+from kcp.schema.raw_schemas import Raw, properties, schema
 
 _PART: Final = re.compile(r"'(?:[^'\\]|\\.)*'|[.\[\]]|[^.\[\]]+")
 _ESCAPES: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "'": "'", "\\": "\\"}
 
 
 def resolve(path: str, raw: Raw, *, arrays: bool = True) -> tuple[str, Raw | None]:
-    """The path as field errors print it, without a leading dot, and the schema that it leads to.
+    """Resolve a path; returns it as field errors show it, without a leading dot, and the schema it points to.
 
-    Raises ValueError with the reason when the path is malformed or leads nowhere; ``arrays`` allows ``['key']``.
+    ``arrays`` allows ``['key']``. Raises ValueError with the reason if the path is malformed or does not resolve.
     """
     printed = ""
     current: Raw | None = raw

@@ -1,7 +1,7 @@
-"""The string formats that a schema may ask for, and what satisfies them.
+"""Validation of string formats.
 
-Follows kube-openapi's strfmt registry with apiextensions-apiserver's list of supported formats: a dash in a format's name
-means nothing (``date-time`` is ``datetime``), and a format that is not known asks for nothing. Patterns are linear-time (re2).
+Follows kube-openapi's strfmt registry with apiextensions-apiserver's list of supported formats: dashes in a format's name are
+ignored (``date-time`` is ``datetime``), and an unknown format is not enforced. Regular expressions take linear time (re2).
 """
 
 import calendar
@@ -9,37 +9,18 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from email.errors import HeaderParseError
 from email.headerregistry import Address
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
-import re2
+from kcp.cel.patterns import compile_pattern
 
 StringCheck = Callable[[str], bool]
 
 
-@lru_cache(maxsize=4096)
-def pattern(text: str) -> Any:
-    """Compile a regular expression as Go's ``regexp`` would read it. Raises ValueError with the reason."""
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(text, options=options)
-    except re2.error as problem:
-        raise ValueError(_reason(problem, text)) from None
-
-
-def _reason(problem: Exception, text: str) -> str:
-    shown = problem.args[0] if problem.args else "invalid"
-    if isinstance(shown, bytes):
-        shown = shown.decode("utf-8", "replace")
-    return f"error parsing regexp: {shown}" if shown else f"error parsing regexp: `{text}`"
-
-
 def _matches(text: str) -> StringCheck:
     def check(value: str) -> bool:
-        # Compiled when it is first needed: the one for host names takes 20 MB and a tenth of a second.
-        return pattern(text).search(value) is not None
+        # Compiled on first use: the pattern of host names is large.
+        return compile_pattern(text).search(value) is not None
 
     return check
 
@@ -48,10 +29,10 @@ _HOSTNAME: Final = _matches(
     r"^([a-zA-Z0-9\p{S}\p{L}]((-?[a-zA-Z0-9\p{S}\p{L}]{0,62})?)"
     r"|([a-zA-Z0-9\p{S}\p{L}](([a-zA-Z0-9-\p{S}\p{L}]{0,61}[a-zA-Z0-9\p{S}\p{L}])?)(\.)){1,}([a-zA-Z\p{L}]){2,63})$"
 )
-_TIME: Final = pattern(r"^([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|([+-][0-9]{2}:[0-9]{2}))$")
-_DATE: Final = pattern(r"^([0-9]{4})-([0-9]{2})-([0-9]{2})$")
-_GO_DURATION: Final = pattern(r"^[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$")
-_WORD_DURATION: Final = pattern(r"(\d+)\s*([A-Za-zµ]+)")
+_TIME: Final = compile_pattern(r"^([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|([+-][0-9]{2}:[0-9]{2}))$")
+_DATE: Final = compile_pattern(r"^([0-9]{4})-([0-9]{2})-([0-9]{2})$")
+_GO_DURATION: Final = compile_pattern(r"^[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$")
+_WORD_DURATION: Final = compile_pattern(r"(\d+)\s*([A-Za-zµ]+)")
 _SHORT_NAME: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _IS_SHORT_NAME: Final = _matches(f"^{_SHORT_NAME}$")
 _IS_LONG_NAME: Final = _matches(rf"^{_SHORT_NAME}(\.{_SHORT_NAME})*$")
@@ -80,7 +61,7 @@ def is_date(value: str) -> bool:
 
 
 def is_date_time(value: str) -> bool:
-    """RFC 3339 date-time, as loosely as Kubernetes reads it."""
+    """RFC 3339 date-time, as lenient as Kubernetes."""
     parts = value.lower().split("t")
     if len(parts) < 2 or not is_date(parts[0]):
         return False
@@ -116,12 +97,12 @@ def _is_ip(value: str) -> bool:
 
 
 def is_ipv4(value: str) -> bool:
-    """A dotted address; leading zeros are tolerated."""
+    """An IPv4 address; leading zeros are allowed."""
     return "." in value and _is_ip(value)
 
 
 def is_ipv6(value: str) -> bool:
-    """An address with colons."""
+    """An IPv6 address."""
     return ":" in value and _is_ip(value)
 
 
@@ -205,7 +186,7 @@ def is_hostname(value: str) -> bool:
 
 
 def is_isbn10(value: str) -> bool:
-    """Ten digits, the last of which checks the others."""
+    """Ten digits, the last of which is the check digit."""
     digits = _without_spaces_and_minus(value)
     if len(digits) != 10 or not _digits(digits[:9]) or not (_digits(digits[9]) or digits[9] == "X"):
         return False
@@ -214,7 +195,7 @@ def is_isbn10(value: str) -> bool:
 
 
 def is_isbn13(value: str) -> bool:
-    """Thirteen digits, the last of which checks the others."""
+    """Thirteen digits, the last of which is the check digit."""
     digits = _without_spaces_and_minus(value)
     if len(digits) != 13 or not _digits(digits):
         return False
@@ -231,7 +212,7 @@ def _without_spaces_and_minus(value: str) -> str:
 
 
 def is_credit_card(value: str) -> bool:
-    """A card number with its check digit; anything but digits is ignored."""
+    """A card number with a valid check digit; other characters are ignored."""
     digits = "".join(char for char in value if char in "0123456789")
     if not _CREDIT_CARD(digits):
         return False
@@ -286,7 +267,7 @@ _NUMBER_FORMATS: Final = {"integer": ("int32", "int64"), "number": ("float", "do
 
 
 def effective_format(types: Sequence[str], name: str) -> str:
-    """The format as far as it is enforced for a value of these types; empty when it is not."""
+    """The format if it is enforced for values of these types, else an empty string."""
     only = types[0] if len(types) == 1 else ""
     if only in ("", "string"):
         return name if name.replace("-", "") in STRING_FORMATS else ""
@@ -294,10 +275,10 @@ def effective_format(types: Sequence[str], name: str) -> str:
 
 
 def is_recognized(types: Sequence[str], name: str) -> bool:
-    """Whether the format means something to validation (an unknown one earns a warning, not an error)."""
+    """Whether the format is known to validation; an unknown format is a warning, not an error."""
     return not name or bool(effective_format(types, name))
 
 
 def string_check(name: str) -> StringCheck | None:
-    """The check of an effective format on strings."""
+    """The check of an enforced format on strings."""
     return STRING_FORMATS.get(name.replace("-", ""))

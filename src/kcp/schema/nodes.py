@@ -1,8 +1,8 @@
-"""One place of a schema, read once and lazily.
+"""Schema nodes, which are read lazily.
 
-A real object uses a small part of a large schema, so a node reads its keywords when it is first met, and its functions
-(pruning, defaulting, checking) are made when first called; a schema of 20,000 nodes costs nothing until then. ``$ref`` into
-the root's ``$defs`` resolves to one shared node, so recursive schemas are finite.
+An object uses a small part of a large schema, so a node reads its keywords on first use, and makes its functions (pruning,
+defaulting, validation) when they are first called. A ``$ref`` into the root's ``$defs`` resolves to one shared node, so recursive
+schemas are finite.
 """
 
 from collections.abc import Callable
@@ -14,21 +14,22 @@ from kcp.schema.formats import effective_format
 Raw = dict[str, Any]
 META_FIELDS: Final = ("apiVersion", "kind", "metadata")
 _REFERENCE: Final = "#/$defs/"
+_NESTING: Final = frozenset({"properties", "items", "additionalProperties", "$ref"})
 _DESCRIPTIVE: Final = frozenset({"$ref", "description", "title", "example", "externalDocs"})
 
 
 class Scope:
-    """The ``$defs`` that the nodes of one schema share."""
+    """The ``$defs`` of one schema, shared by its nodes."""
 
     def __init__(self, definitions: Raw) -> None:
         self.definitions = definitions
-        self._shared: dict[str, Node] = {}
+        self._shared: dict[str, SchemaNode] = {}
 
-    def node(self, raw: Raw) -> "Node":
-        """The node of a raw schema. Raises ValueError when its ``$ref`` leads nowhere."""
+    def node(self, raw: Raw) -> "SchemaNode":
+        """The node of a raw schema. Raises ValueError if its ``$ref`` does not resolve."""
         reference = raw.get("$ref")
         if not isinstance(reference, str):
-            return Node(raw, self)
+            return SchemaNode(raw, self)
         name = reference.removeprefix(_REFERENCE)
         target = self.definitions.get(name)
         if not isinstance(target, dict):
@@ -41,16 +42,16 @@ class Scope:
         return shared
 
 
-class Node:
-    """A schema's keywords at one place, with its child nodes."""
+class SchemaNode:
+    """The keywords of one schema, with its child nodes."""
 
     def __init__(self, raw: Raw, scope: Scope) -> None:
         self.raw = raw
         self.scope = scope
         self.is_root = False
-        self._properties: dict[str, Node] = {}
+        self._properties: dict[str, SchemaNode] = {}
         self.functions: dict[str, Callable[..., Any]] = {}
-        self.rules: Any = None  # what kcp.schema.rules made of x-kubernetes-validations here
+        self.rules: Any = None  # set by kcp.schema.validation_rules
         self.has_rules: bool | None = None
 
     @cached_property
@@ -70,7 +71,7 @@ class Node:
 
     @cached_property
     def accepts_null(self) -> bool:
-        """Whether null passes the type check (enums are another matter)."""
+        """Whether null passes the type check; an enum may still exclude it."""
         return self.nullable or not self.types
 
     @cached_property
@@ -91,7 +92,12 @@ class Node:
         found = self.raw.get("properties")
         return found if isinstance(found, dict) else {}
 
-    def property(self, name: str) -> "Node":
+    @cached_property
+    def declares_only_scalars(self) -> bool:
+        """Whether no declared property can have children."""
+        return all(_NESTING.isdisjoint(raw) for raw in self.property_schemas.values())
+
+    def property(self, name: str) -> "SchemaNode":
         """The child node of a declared property."""
         node = self._properties.get(name)
         if node is None:
@@ -99,50 +105,50 @@ class Node:
         return node
 
     def default_of(self, name: str) -> Any:
-        """The default of a declared property; None when there is none."""
+        """The default of a declared property; None if it has none."""
         raw = self.property_schemas[name]
         return self.property(name).raw.get("default") if "$ref" in raw else raw.get("default")
 
     @cached_property
-    def items(self) -> "Node | None":
+    def items(self) -> "SchemaNode | None":
         return self._child("items")
 
     @cached_property
-    def additional(self) -> "Node | None":
+    def additional(self) -> "SchemaNode | None":
         return self._child("additionalProperties")
 
     @cached_property
     def has_additional(self) -> bool:
-        """Whether undeclared properties are declared as such (``true`` or a schema)."""
+        """Whether additional properties are allowed (``true`` or a schema)."""
         return isinstance(self.raw.get("additionalProperties"), dict) or self.raw.get("additionalProperties") is True
 
     @cached_property
     def forbids_additional(self) -> bool:
         return self.raw.get("additionalProperties") is False
 
-    def child_for(self, key: str) -> "Node | None":
-        """The node that describes the value at a key, if any does."""
+    def child_for(self, key: str) -> "SchemaNode | None":
+        """The node of the value at a key; None if the schema does not know the key."""
         return self.property(key) if key in self.property_schemas else self.additional
 
     @cached_property
-    def negated(self) -> "Node | None":
+    def negated(self) -> "SchemaNode | None":
         return self._child("not")
 
-    def alternatives(self, keyword: str) -> "list[Node]":
+    def alternatives(self, keyword: str) -> "list[SchemaNode]":
         """The nodes of ``allOf``, ``anyOf`` or ``oneOf``."""
         found = self.raw.get(keyword)
         return [self.scope.node(raw) for raw in found if isinstance(raw, dict)] if isinstance(found, list) else []
 
     @cached_property
-    def all_of(self) -> "list[Node]":
+    def all_of(self) -> "list[SchemaNode]":
         return self.alternatives("allOf")
 
     @cached_property
-    def any_of(self) -> "list[Node]":
+    def any_of(self) -> "list[SchemaNode]":
         return self.alternatives("anyOf")
 
     @cached_property
-    def one_of(self) -> "list[Node]":
+    def one_of(self) -> "list[SchemaNode]":
         return self.alternatives("oneOf")
 
     @cached_property
@@ -164,12 +170,12 @@ class Node:
         return self._strings("required")
 
     def limit(self, keyword: str) -> int | float | None:
-        """The number under a keyword such as ``maximum``."""
+        """The value of a numeric keyword such as ``maximum``."""
         found = self.raw.get(keyword)
         return found if type(found) is int or type(found) is float else None
 
     def count(self, keyword: str) -> int | None:
-        """The number under a keyword such as ``maxLength``, which counts something."""
+        """The value of a counting keyword such as ``maxLength``."""
         found = self.limit(keyword)
         return int(found) if found is not None else None
 
@@ -182,14 +188,14 @@ class Node:
         found = self.raw.get(keyword)
         return tuple(each for each in found if isinstance(each, str)) if isinstance(found, list) else ()
 
-    def _child(self, keyword: str) -> "Node | None":
+    def _child(self, keyword: str) -> "SchemaNode | None":
         raw = self.raw.get(keyword)
         return self.scope.node(raw) if isinstance(raw, dict) else None
 
 
-def root_node(raw: Raw) -> Node:
-    """The root of a schema; its ``apiVersion``, ``kind`` and ``metadata`` are implied."""
+def root_node(raw: Raw) -> SchemaNode:
+    """The root node of a schema, which implies ``apiVersion``, ``kind`` and ``metadata``."""
     node = Scope(raw.get("$defs") or {}).node({key: value for key, value in raw.items() if key != "$defs"})
-    root = Node(node.raw, node.scope)  # one of its own: a root that is itself a reference must not mark the shared node
+    root = SchemaNode(node.raw, node.scope)  # a copy: a root that is a reference must not mark the shared node
     root.is_root = True
     return root

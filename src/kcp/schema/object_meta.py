@@ -1,7 +1,7 @@
-"""ObjectMeta inside schemas: which fields there are, and the rules of an embedded resource's metadata.
+"""ObjectMeta in schemas: its fields, and the validation of embedded resources.
 
 Follows apiextensions-apiserver's schema/objectmeta: the metadata of the root and of every ``x-kubernetes-embedded-resource`` is
-pruned to meta/v1 ObjectMeta and validated like a root object's.
+pruned to the fields of meta/v1 ObjectMeta and validated as that of a root object.
 """
 
 from typing import Any, Final
@@ -53,7 +53,7 @@ _JSON_NAMES: Final = {str: "string", int: "integer", dict: "object", list: "arra
 
 
 def prune_object_meta(meta: Any) -> list[str] | None:
-    """Remove what ObjectMeta does not know, in place; returns the paths relative to the metadata, or None."""
+    """Remove fields unknown to ObjectMeta in place; returns their paths relative to the metadata, or None."""
     if type(meta) is not dict:
         return None
     found: list[str] = []
@@ -76,7 +76,7 @@ def _drop(value: dict[str, Any], known: frozenset[str], path: str) -> list[str]:
 
 
 def malformed_object_meta(meta: Any) -> str | None:
-    """Why a JSON value cannot be an ObjectMeta, in words; None when it can."""
+    """The reason why a JSON value does not decode as ObjectMeta; None if it does."""
     if type(meta) is not dict:
         return f"metadata must be an object, not {_json_name(meta)}"
     return _first_mismatch(meta, OBJECT_META_TYPES, "") or _malformed_parts(meta)
@@ -114,7 +114,7 @@ def _json_name(value: Any) -> str:
 
 
 def validate_embedded_resource(value: dict[str, Any], path: str) -> list[FieldError]:
-    """The rules of an object that is embedded in another: apiVersion and kind are there, metadata is proper ObjectMeta."""
+    """Validate an embedded resource: apiVersion and kind are required, metadata is a valid ObjectMeta."""
     found = [field_errors.required(f"{path}.{name}") for name in ("apiVersion", "kind") if name not in value]
     for name, text in value.items():
         if name == "apiVersion":
@@ -159,7 +159,7 @@ def _metadata_errors(value: Any, path: str) -> list[FieldError]:
 
 
 def path_segment_name_errors(name: str) -> list[str]:
-    """Why a name cannot be one segment of a URL's path."""
+    """The reasons why a name cannot be a segment of a URL path."""
     if name in (".", ".."):
         return [f"may not be '{name}'"]
     return [f"may not contain '{part}'" for part in ("/", "%") if part in name]

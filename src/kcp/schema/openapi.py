@@ -1,8 +1,8 @@
-"""What of a schema is published in OpenAPI, for clients that explain, validate and merge by it.
+"""What of a schema is published in OpenAPI, for clients that collect_errors, validate and merge by it.
 
 Input is a raw schema: the dialect of a CustomResourceDefinition's ``openAPIV3Schema``, or of a built-in type, which may refer to
-``#/$defs/Name``. The rules are those of Kubernetes' apiextensions-apiserver: version 3 is the schema itself with its extensions;
-version 2 (Swagger) is a lossy form that kubectl of any age can read.
+``#/$defs/Name``. The rules are those of Kubernetes' apiextensions-apiserver: version 3 is the schema with its extensions;
+version 2 (Swagger) is a lossy form that every kubectl can read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     ReferenceName = Callable[[str], str]
-    """From the name in ``#/$defs/<name>`` to the name of the published definition."""
+    """Maps the name in ``#/$defs/<name>`` to the name of the published definition."""
 
 V3_PREFIX: Final = "#/components/schemas/"
 V2_PREFIX: Final = "#/definitions/"
@@ -58,20 +58,20 @@ def type_meta() -> dict[str, Any]:
 
 
 def publish_v3(schema: Mapping[str, Any], reference_name: ReferenceName) -> dict[str, Any]:
-    """A schema as OpenAPI v3 shows it."""
+    """Convert a schema to OpenAPI v3."""
     return _Publisher(reference_name, V3_PREFIX).v3(schema)
 
 
 def publish_v2(schema: Mapping[str, Any], reference_name: ReferenceName) -> dict[str, Any]:
-    """A schema as Swagger 2.0 shows it: without alternatives, without types where null or unknown fields may be."""
+    """Convert a schema to Swagger 2.0: without alternatives, and without types where null or unknown fields are allowed."""
     return _Publisher(reference_name, V2_PREFIX).v2(schema)
 
 
 def publish_root(schema: Mapping[str, Any] | None, reference_name: ReferenceName, *, swagger: bool) -> dict[str, Any]:
-    """The schema of a whole object: as above, with ``apiVersion``, ``kind`` and ``metadata``.
+    """Convert the schema of a whole object, with ``apiVersion``, ``kind`` and ``metadata``.
 
-    Without a schema, and in Swagger where the root keeps unknown fields, nothing but ``type: object`` may be said: older kubectl
-    refuses every field that a definition with properties does not name.
+    Without a schema, and in Swagger if the root preserves unknown fields, the result is ``type: object`` without properties:
+    older kubectl rejects every field that a definition with properties does not declare.
     """
     if schema is None or (swagger and schema.get(_PRESERVE) is True):
         return {"type": "object"}
@@ -89,7 +89,7 @@ class _Publisher:
         self._prefix = prefix
 
     def reference(self, name: str, beside: dict[str, Any]) -> dict[str, Any]:
-        """A reference with keywords beside it. Version 3 ignores what stands beside ``$ref``: there it goes inside ``allOf``."""
+        """A reference with sibling keywords. Version 3 ignores siblings of ``$ref``, so the reference goes into ``allOf``."""
         link = {"$ref": self._prefix + self._name(name)}
         if not beside or self._prefix == V2_PREFIX:
             return {**link, **beside}
@@ -178,7 +178,7 @@ def _unfold_int_or_string(published: dict[str, Any]) -> None:
 
 
 def _relax_required(published: dict[str, Any], schema: Mapping[str, Any]) -> None:
-    """Older kubectl takes a null for a missing value: what may be null is not required there."""
+    """Older kubectl treats null as missing, so nullable properties are not required."""
     required = published.get("required")
     if not required:
         return

@@ -1,16 +1,17 @@
-"""Whether a schema is structural.
+"""Validation that a schema is structural.
 
-Follows apiextensions-apiserver's schema.ValidateStructural (KEP-1693, "Vanilla OpenAPI Subset"): every place has one type;
-``allOf``, ``anyOf``, ``oneOf`` and ``not`` hold value validations only, and only of fields that are also described outside of
-them; metadata is implied. Errors come sorted by their text, as there.
+Follows apiextensions-apiserver's schema.ValidateStructural (KEP-1693, "Vanilla OpenAPI Subset"): every value has one type;
+``allOf``, ``anyOf``, ``oneOf`` and ``not`` contain value validations only, and only for fields that are also declared outside of
+them; metadata is implied. Errors are sorted by their text, as in Kubernetes.
 """
 
 from typing import Final
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.schema import formats, reading
-from kcp.schema.reading import Raw, flag, properties, schema, schemas, text
+from kcp.cel.patterns import compile_pattern
+from kcp.schema import raw_schemas
+from kcp.schema.raw_schemas import Raw, flag, properties, schema, schemas, text
 
 _ROOT: Final = "root"
 _ITEM: Final = "item"
@@ -21,7 +22,7 @@ _TYPE_MISSING: Final = {
     _FIELD: "must not be empty for specified object fields",
 }
 _INT_OR_STRING: Final = [{"type": "integer"}, {"type": "string"}]
-# What a value validation may not say, and how that is put.
+# The keywords that are forbidden in a value validation, with the error message.
 _FORBIDDEN_WHEN_NESTED: Final = (
     ("type", "must be empty to be structural"),
     ("default", "must be undefined to be structural"),
@@ -41,7 +42,7 @@ _DESCRIBES_NOTHING: Final = frozenset({"type", "default", "properties"})
 
 
 def validate_structural(raw: Raw, path: str) -> list[FieldError]:
-    """What keeps a schema from being structural; ``path`` is where it stands in its object."""
+    """The reasons why a schema is not structural; ``path`` is the field path of the schema."""
     found = _invariants(raw, _ROOT, path) + _completeness(raw, raw, path, path)
     return sorted(found, key=str)
 
@@ -144,7 +145,7 @@ def _value_validations(raw: Raw, path: str, *, skip_any_of: bool, skip_first_all
     pattern = text(raw, "pattern")
     if pattern:
         try:
-            formats.pattern(pattern)
+            compile_pattern(pattern)
         except ValueError as problem:
             why = f"must be a valid regular expression, but isn't: {problem}"
             found.append(field_errors.invalid(f"{path}.pattern", pattern, why))
@@ -172,7 +173,7 @@ def _nested(raw: Raw, path: str, *, skip_any_of: bool = False) -> list[FieldErro
 
 
 def _completeness(validation: Raw, structure: Raw | None, path: str, origin: str) -> list[FieldError]:
-    """Each value validation needs a counterpart: ``path`` is where that should be, ``origin`` where it is asked for."""
+    """Validate that each value validation (at ``origin``) has a structural counterpart (at ``path``)."""
     found = []
     nested = [(negated, "not") for negated in [schema(validation, "not")] if negated is not None]
     for keyword in ("allOf", "anyOf", "oneOf"):
@@ -189,7 +190,7 @@ def _nested_completeness(validation: Raw, structure: Raw | None, path: str, orig
     items = schema(validation, "items")
     if items is not None:
         found += _nested_completeness(items, schema(structure, "items"), f"{path}.items", f"{origin}.items")
-    declared = reading.properties(structure)
+    declared = raw_schemas.properties(structure)
     for name, each in properties(validation).items():
         where = f"properties[{name}]"
         found += _nested_completeness(each, declared.get(name), f"{path}.{where}", f"{origin}.{where}")

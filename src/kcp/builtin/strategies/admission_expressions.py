@@ -199,7 +199,7 @@ def _always() -> Mapping[str, cel.Type | cel.SchemaType]:
     namespace = cel.schema_type(_NAMESPACE, is_root=False, name="kubernetes.Namespace")
     assert request is not None
     assert namespace is not None
-    request.fields["options"] = ("options", cel.SchemaType(cel.DYN, smallest=1))
+    request.fields["options"] = ("options", cel.SchemaType(cel.DYN, min_serialized_size=1))
     return {"object": cel.DYN, "oldObject": cel.DYN, "request": request, "namespaceObject": namespace}
 
 
@@ -234,13 +234,13 @@ class Environment:
         """What is wrong with a variable's expression; what is not declares ``variables.<name>`` for all that follow."""
         if self._variables is None:
             type_ = cel.Type("object", "kubernetes.variables")
-            type_.schema = self._declared["variables"] = self._variables = cel.SchemaType(type_, smallest=2)
+            type_.schema = self._declared["variables"] = self._variables = cel.SchemaType(type_, min_serialized_size=2)
         try:
             found = self.compile(expression, authorizer=True).result_type
         except cel.CompilationError as problem:
             yield field_errors.invalid(path, expression, _described(problem))
             return
-        self._variables.fields[name] = (name, found.schema or cel.SchemaType(found, smallest=1))
+        self._variables.fields[name] = (name, found.schema or cel.SchemaType(found, min_serialized_size=1))
 
     def _errors(
         self, expression: str, path: str, results: tuple[cel.Type, ...], *, authorizer: bool = True

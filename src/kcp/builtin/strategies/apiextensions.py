@@ -13,7 +13,7 @@ from kcp.builtin.strategies.base import BuiltinStrategy, canonical_bytes, drop_n
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
-from kcp.schema import reading
+from kcp.schema import raw_schemas
 from kcp.schema.definitions import (
     compute_conditions,
     default_definition,
@@ -53,7 +53,7 @@ class DefinitionStrategy(BuiltinStrategy):
         default_definition(obj)
 
     def is_large(self, obj: Object) -> bool:
-        places = (place for schema in _schemas(obj) for place in reading.places(schema))
+        places = (place for schema in _schemas(obj) for place in raw_schemas.subschemas(schema))
         return next(islice(places, _LARGE, None), None) is not None
 
     def precompute(self, obj: Object) -> None:

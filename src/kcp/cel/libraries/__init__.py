@@ -1,6 +1,6 @@
-"""The function libraries: tables of overloads with their implementations.
+"""Function libraries, one module each: the libraries and versions that Kubernetes 1.37 enables.
 
-Which there are, and in which version, is what Kubernetes 1.37 enables (k8s.io/apiserver/pkg/cel/environment).
+Source: k8s.io/apiserver/pkg/cel/environment.
 """
 
 from functools import cache
@@ -10,7 +10,7 @@ from kcp.cel.declarations import Functions
 
 @cache
 def functions() -> Functions:
-    """Every function that an expression may call."""
+    """The functions of all libraries."""
     from kcp.cel.libraries import (
         formats,
         lists,

@@ -1,4 +1,4 @@
-"""Kubernetes' format library: named formats, each of which says what is wrong with a text."""
+"""Kubernetes' format library: validation of strings by named formats."""
 
 import base64
 import binascii
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kcp.api import names
+from kcp.cel.call_costs import length, tenth
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
 from kcp.cel.libraries.urls import check_request_uri
-from kcp.cel.runtime_costs import length, tenth
 from kcp.cel.times import date, timestamp
 from kcp.cel.values import NONE, Opaque, Optional
 
@@ -18,14 +18,14 @@ _UUID: Final = re.compile(r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{
 
 
 class NamedFormat(Opaque):
-    """A format: its name, what finds the faults of a text, and the length of its regular expression, for the cost."""
+    """A named format: its validation function, and the size of its regular expression for the cost."""
 
-    __slots__ = ("faults", "name", "pattern_length")
+    __slots__ = ("errors", "name", "pattern_length")
     cel_type = "kubernetes.NamedFormat"
 
-    def __init__(self, name: str, faults: Callable[[str], list[str]], pattern_length: int) -> None:
+    def __init__(self, name: str, errors: Callable[[str], list[str]], pattern_length: int) -> None:
         self.name = name
-        self.faults = faults
+        self.errors = errors
         self.pattern_length = pattern_length
 
     def __eq__(self, other: object) -> bool:
@@ -36,19 +36,19 @@ class NamedFormat(Opaque):
 
 
 def _prefix(rule: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
-    """The rule for a prefix of a name, which may end with a dash."""
+    """The validation of a name prefix, which may end with a dash."""
     return lambda text: rule(f"{text[:-2]}a" if len(text) > 1 and text.endswith("-") else text)
 
 
 def _parsed(parse: Callable[[str], Any], message: str = "") -> Callable[[str], list[str]]:
-    def faults(text: str) -> list[str]:
+    def errors(text: str) -> list[str]:
         try:
             parse(text)
         except (EvaluationError, binascii.Error, ValueError) as error:
             return [message or str(error)]
         return []
 
-    return faults
+    return errors
 
 
 def _decode(text: str) -> bytes:
@@ -81,7 +81,7 @@ def _named(name: str) -> Optional:
 
 
 def _validate(format_: NamedFormat, text: str) -> Optional:
-    found = format_.faults(text)
+    found = format_.errors(text)
     return Optional(present=True, value=found) if found else NONE
 
 

@@ -4,18 +4,18 @@ import itertools
 from functools import reduce
 from typing import Any, Final
 
+from kcp.cel import call_costs as cost
 from kcp.cel import operators as op
-from kcp.cel import runtime_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
-from kcp.cel.limits import check_list
+from kcp.cel.limits import check_list_length
 from kcp.cel.times import add_durations
 from kcp.cel.values import Duration, Timestamp, Uint, no_such_overload
 
 _COMPARABLE: Final = ("int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes")
 _NUMBERS: Final = frozenset([int, Uint, float])
 _ORDERED: Final = _NUMBERS | {bool, str, bytes, Duration, Timestamp}
-_LONGEST_RANGE: Final = 1_000_000
+_MAX_RANGE_LENGTH: Final = 1_000_000
 
 
 def _comparable(items: list[Any]) -> None:
@@ -50,7 +50,7 @@ def _sum_int(items: list[Any]) -> Any:
 
 
 def _sum_any(items: list[Any]) -> Any:
-    """Of a list whose element type only its elements tell."""
+    """Sum a list whose element type is known only at run time."""
     kinds = set(map(type, items))
     sums = {Uint: _sum_uint, float: _sum_double, Duration: _sum_duration}
     if len(kinds) != 1 or (kind := kinds.pop()) not in sums:
@@ -96,9 +96,9 @@ def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
     if depth < 0:
         raise EvaluationError("level must be non-negative")
     flat = items
-    # Level by level, so that deep lists need no deep recursion.
+    # One level at a time, without recursion.
     while depth > 0 and any(type(item) is list for item in flat):
-        check_list(sum(len(item) if type(item) is list else 1 for item in flat))
+        check_list_length(sum(len(item) if type(item) is list else 1 for item in flat))
         flat = [inner for item in flat for inner in (item if type(item) is list else (item,))]
         depth -= 1
     return flat
@@ -113,8 +113,8 @@ def _sort(items: list[Any]) -> list[Any]:
 
 
 def _range(count: int) -> list[int]:
-    if count > _LONGEST_RANGE:
-        raise EvaluationError(f"lists.range({count}) is too long: the limit is {_LONGEST_RANGE}")
+    if count > _MAX_RANGE_LENGTH:
+        raise EvaluationError(f"lists.range({count}) is too long: the limit is {_MAX_RANGE_LENGTH}")
     return list(range(count))
 
 

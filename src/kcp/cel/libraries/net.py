@@ -4,7 +4,7 @@ import ipaddress
 import re
 from typing import Final
 
-from kcp.cel import runtime_costs as cost
+from kcp.cel import call_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
 from kcp.cel.values import Opaque
@@ -30,7 +30,7 @@ class IP(Opaque):
 
 
 class CIDR(Opaque):
-    """An IP address with a prefix length; bits after the prefix may be set."""
+    """An IP address with a prefix length; host bits may be set."""
 
     __slots__ = ("interface",)
     cel_type = "net.CIDR"
@@ -60,7 +60,7 @@ def _address(text: str) -> _ADDRESS:
 
 
 def parse_cidr(text: str) -> CIDR:
-    """An address and prefix length such as ``10.0.0.0/8``. Raises EvaluationError."""
+    """Parse an address and prefix length such as ``10.0.0.0/8``. Raises EvaluationError."""
     address, slash, length = text.rpartition("/")
     failure = "network address parse error during conversion from string: "
     if not slash or "%" in text or not _PREFIX_LENGTH.match(length):
@@ -103,7 +103,7 @@ def _is_loopback(ip: IP) -> bool:
 
 
 def _is_link_local_multicast(ip: IP) -> bool:
-    # 224.0.0.0/24 and the scope 2 of ff00::/8
+    # 224.0.0.0/24, and scope 2 of ff00::/8
     packed = ip.address.packed
     return packed[:3] == b"\xe0\x00\x00" if len(packed) == 4 else packed[0] == 0xFF and packed[1] & 0x0F == 2
 
@@ -114,7 +114,7 @@ def _is_link_local_unicast(ip: IP) -> bool:
 
 
 def _is_global_unicast(ip: IP) -> bool:
-    """As Go has it: private addresses count, multicast, loopback, link-local, broadcast and none do not."""
+    """Go's IsGlobalUnicast: not multicast, loopback, link-local, broadcast or unspecified; private addresses count."""
     address = ip.address
     broadcast = address.version == 4 and address.packed == b"\xff\xff\xff\xff"
     return not (

@@ -1,6 +1,6 @@
 """cel-go's optional values: https://pkg.go.dev/github.com/google/cel-go/cel#OptionalTypes
 
-``or`` and ``orValue`` are here for the checker; the code generator evaluates their argument only when it is needed.
+``or`` and ``orValue`` are declared for the type checker; the code generator evaluates their argument lazily.
 """
 
 from typing import Any, Final
@@ -16,7 +16,7 @@ def _of(value: Any) -> Optional:
 
 
 def _of_non_zero(value: Any) -> Optional:
-    # An instant is zero at the year 1, everything else where Python says that it is false.
+    # The zero timestamp is the start of year 1; other zero values are false in Python.
     zero = value == EARLIEST if type(value) is Timestamp else not value
     if type(value) is Optional:
         zero = not value.present

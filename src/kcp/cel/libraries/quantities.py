@@ -3,14 +3,14 @@
 from typing import Final
 
 from kcp.api import quantity as quantities
-from kcp.cel import runtime_costs as cost
+from kcp.cel import call_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
 from kcp.cel.values import Opaque
 
 
-class Quantity(Opaque):
-    """An amount."""
+class QuantityValue(Opaque):
+    """A quantity."""
 
     __slots__ = ("amount",)
     cel_type = "kubernetes.Quantity"
@@ -19,15 +19,15 @@ class Quantity(Opaque):
         self.amount = amount
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Quantity) and other.amount == self.amount
+        return isinstance(other, QuantityValue) and other.amount == self.amount
 
     def __hash__(self) -> int:
         return hash(self.amount)
 
 
-def _parse(text: str) -> Quantity:
+def _parse(text: str) -> QuantityValue:
     try:
-        return Quantity(quantities.parse_quantity(text))
+        return QuantityValue(quantities.parse_quantity(text))
     except ValueError as wrong:
         raise EvaluationError(str(wrong)) from None
 
@@ -40,50 +40,50 @@ def _is_quantity(text: str) -> bool:
     return True
 
 
-def _sign(quantity: Quantity) -> int:
+def _sign(quantity: QuantityValue) -> int:
     return quantity.amount.sign
 
 
-def _is_greater(left: Quantity, right: Quantity) -> bool:
+def _is_greater(left: QuantityValue, right: QuantityValue) -> bool:
     return left.amount > right.amount
 
 
-def _is_less(left: Quantity, right: Quantity) -> bool:
+def _is_less(left: QuantityValue, right: QuantityValue) -> bool:
     return left.amount < right.amount
 
 
-def _compare(left: Quantity, right: Quantity) -> int:
+def _compare(left: QuantityValue, right: QuantityValue) -> int:
     return (left.amount > right.amount) - (left.amount < right.amount)
 
 
-def _float(quantity: Quantity) -> float:
+def _float(quantity: QuantityValue) -> float:
     return float(quantity.amount.value)
 
 
-def _is_integer(quantity: Quantity) -> bool:
+def _is_integer(quantity: QuantityValue) -> bool:
     return quantity.amount.is_integer()
 
 
-def _integer(quantity: Quantity) -> int:
+def _integer(quantity: QuantityValue) -> int:
     if not quantity.amount.is_integer():
         raise EvaluationError("cannot convert value to integer")
     return quantity.amount.to_integer()
 
 
-def _add(left: Quantity, right: Quantity) -> Quantity:
-    return Quantity(left.amount + right.amount)
+def _add(left: QuantityValue, right: QuantityValue) -> QuantityValue:
+    return QuantityValue(left.amount + right.amount)
 
 
-def _subtract(left: Quantity, right: Quantity) -> Quantity:
-    return Quantity(left.amount - right.amount)
+def _subtract(left: QuantityValue, right: QuantityValue) -> QuantityValue:
+    return QuantityValue(left.amount - right.amount)
 
 
-def _add_int(left: Quantity, right: int) -> Quantity:
-    return Quantity(left.amount + quantities.from_integer(right))
+def _add_int(left: QuantityValue, right: int) -> QuantityValue:
+    return QuantityValue(left.amount + quantities.from_integer(right))
 
 
-def _subtract_int(left: Quantity, right: int) -> Quantity:
-    return Quantity(left.amount - quantities.from_integer(right))
+def _subtract_int(left: QuantityValue, right: int) -> QuantityValue:
+    return QuantityValue(left.amount - quantities.from_integer(right))
 
 
 ROWS: Final[list[Row]] = [

@@ -1,27 +1,19 @@
-"""Kubernetes' regex library, and the compiled patterns that ``matches`` uses too: RE2 syntax, linear time."""
+"""Kubernetes' regex library, and compiled patterns for ``matches``: RE2 syntax, linear time."""
 
-from functools import lru_cache
 from typing import Any, Final
 
-import re2
-
-from kcp.cel import runtime_costs as cost
+from kcp.cel import call_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
-
-_OPTIONS: Final = re2.Options()
-_OPTIONS.log_errors = False
+from kcp.cel.patterns import compile_pattern
 
 
-@lru_cache(maxsize=512)
 def compiled(pattern: str) -> Any:
-    """The pattern, compiled. Raises EvaluationError when it is none."""
+    """Compile a pattern. Raises EvaluationError if it is invalid."""
     try:
-        return re2.compile(pattern, options=_OPTIONS)
-    except (re2.error, ValueError) as error:
-        detail = error.args[0] if error.args else ""
-        detail = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
-        raise EvaluationError(f"error parsing regexp: {detail}") from None
+        return compile_pattern(pattern)
+    except ValueError as error:
+        raise EvaluationError(str(error)) from None
 
 
 def _find(text: str, pattern: str) -> str:
@@ -35,7 +27,7 @@ def _find_all(text: str, pattern: str, most: int = -1) -> list[str]:
         return found
     last = -1
     for match in compiled(pattern).finditer(text):
-        # As in Go, an empty match right after the one before does not count.
+        # As in Go, ignore an empty match that abuts the preceding match.
         if match.end() == match.start() == last:
             continue
         last = match.end()

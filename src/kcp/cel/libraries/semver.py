@@ -4,7 +4,7 @@ import re
 from functools import total_ordering
 from typing import Any, Final
 
-from kcp.cel import runtime_costs as cost
+from kcp.cel import call_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
 from kcp.cel.values import UINT_MAX, Opaque
@@ -15,14 +15,14 @@ _VERSION: Final = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-([0-9A-Za-z.-
 
 @total_ordering
 class Semver(Opaque):
-    """A version, ordered by precedence; build metadata do not count."""
+    """A version, ordered by precedence; build metadata is ignored."""
 
     __slots__ = ("order", "release")
     cel_type = "kubernetes.Semver"
 
     def __init__(self, release: tuple[int, int, int], prerelease: tuple[str, ...]) -> None:
         self.release = release
-        # No prerelease comes after any; numbers come before words.
+        # A version without prerelease has higher precedence; numeric identifiers have lower precedence.
         parts: tuple[Any, ...] = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in prerelease)
         self.order = (release, not prerelease, parts)
 
@@ -51,7 +51,7 @@ def _parse(text: str) -> Semver:
 
 
 def semver(text: str, normalize: bool = False) -> Semver:
-    """The version; `normalize` takes a ``v``, zeros in front and a missing minor or patch number. Raises EvaluationError."""
+    """Parse a version; `normalize` allows a ``v`` prefix, leading zeros and missing numbers. Raises EvaluationError."""
     if not normalize:
         return _parse(text)
     parts = text.removeprefix("v").split(".", 2)

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from kcp.cel import call_costs as cost
 from kcp.cel import operators as op
-from kcp.cel import runtime_costs as cost
 from kcp.cel.declarations import Row
 
 

@@ -1,4 +1,4 @@
-"""The standard library: operators, sizes, conversions, texts, times.
+"""The standard library: operators, sizes, conversions, strings and times.
 
 https://github.com/google/cel-spec/blob/master/doc/langdef.md#standard
 """
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
+from kcp.cel import call_costs as cost
 from kcp.cel import operators as op
-from kcp.cel import runtime_costs as cost
 from kcp.cel import times
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
@@ -26,7 +26,7 @@ def _type(value: Any) -> TypeValue:
 
 
 def int_from_double(value: float) -> int:
-    # The largest int64 is not a double; cel-go refuses both ends.
+    # The largest int64 is not a double; cel-go rejects both limits.
     if not INT_MIN < value < INT_MAX:
         raise op.overflow()
     return int(value)
@@ -97,7 +97,7 @@ def _bool_from_string(text: str) -> bool:
 
 
 def string_from_double(value: float) -> str:
-    """The shortest text that reads back as the same number, as Go's ``%g`` has it: 1e+06 from a million on."""
+    """The shortest string that parses to the same number, as Go's ``%g``: exponents from 1e+06 on."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
@@ -151,7 +151,7 @@ def _matches(text: str, pattern: str) -> bool:
 
 
 def _unreachable(*_arguments: Any) -> Any:
-    raise AssertionError("the code generator has its own code for this operator")
+    raise AssertionError("the code generator handles this operator")
 
 
 _ORDERED: Final = ("bool", "int64", "uint64", "double", "string", "bytes", "timestamp", "duration")

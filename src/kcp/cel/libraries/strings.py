@@ -2,30 +2,17 @@
 
 from typing import Any, Final
 
-from kcp.cel import runtime_costs as cost
+from kcp.cel import call_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
-from kcp.cel.libraries.text_format import format_text
-from kcp.cel.limits import check_text
+from kcp.cel.libraries.string_format import format_string, quote
+from kcp.cel.limits import check_string_length
 from kcp.cel.values import type_name
 
 _UPPER: Final = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
 _LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-# What Go's strings.TrimSpace takes off: Unicode's White_Space, which str.strip() exceeds by four control characters.
+# What Go's strings.TrimSpace removes: Unicode's White_Space; str.strip() also removes four control characters.
 _SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-_QUOTED: Final = str.maketrans(
-    {
-        "\a": "\\a",
-        "\b": "\\b",
-        "\f": "\\f",
-        "\n": "\\n",
-        "\r": "\\r",
-        "\t": "\\t",
-        "\v": "\\v",
-        "\\": "\\\\",
-        '"': '\\"',
-    }
-)
 
 
 def _out_of_range(offset: int) -> EvaluationError:
@@ -66,12 +53,12 @@ def _upper(text: str) -> str:
 
 def _replace(text: str, old: str, new: str, most: int = -1) -> str:
     if len(new) > len(old):
-        check_text(len(text) + text.count(old) * (len(new) - len(old)))
+        check_string_length(len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new, max(most, -1) if most < 2**31 else -1)
 
 
 def _split(text: str, separator: str, most: int = -1) -> list[str]:
-    """As Go's strings.SplitN: an empty separator splits after each code point; none of 0, all for a negative number."""
+    """Go's strings.SplitN: an empty separator splits after each code point; 0 gives no parts, a negative number all."""
     if most == 0:
         return []
     if separator:
@@ -98,13 +85,8 @@ def _join(items: list[Any], separator: str = "") -> str:
     for item in items:
         if type(item) is not str:
             raise EvaluationError(f"join: invalid input: {type_name(item)}")
-    check_text(sum(map(len, items)) + len(separator) * len(items))
+    check_string_length(sum(map(len, items)) + len(separator) * len(items))
     return separator.join(items)
-
-
-def quote(text: str) -> str:
-    """The text as a literal of the language."""
-    return f'"{text.translate(_QUOTED)}"'
 
 
 ROWS: Final[list[Row]] = [
@@ -122,7 +104,7 @@ ROWS: Final[list[Row]] = [
     ("string_substring_int", "string.substring(int): string", _substring, cost.text),
     ("string_substring_int_int", "string.substring(int, int): string", _substring, cost.text),
     ("string_trim", "string.trim(): string", _trim, cost.text),
-    ("string_format", "string.format(list<dyn>): string", format_text, cost.text),
+    ("string_format", "string.format(list<dyn>): string", format_string, cost.text),
     ("list_join", "list<string>.join(): string", _join, cost.joined),
     ("list_join_string", "list<string>.join(string): string", _join, cost.joined),
 ]

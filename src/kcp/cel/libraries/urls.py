@@ -1,10 +1,10 @@
-"""Kubernetes' URL library, on what Go's net/url accepts."""
+"""Kubernetes' URL library, with the syntax of Go's net/url."""
 
 import re
 from typing import Final
 from urllib.parse import quote, unquote, unquote_plus
 
-from kcp.cel import runtime_costs as cost
+from kcp.cel import call_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
 from kcp.cel.values import Opaque
@@ -47,7 +47,7 @@ class URL(Opaque):
 
 
 def check_request_uri(text: str) -> None:
-    """Go's url.ParseRequestURI: an absolute URI or an absolute path. Raises EvaluationError with its message."""
+    """Check an absolute URI or absolute path, as Go's url.ParseRequestURI. Raises EvaluationError."""
     _parse(text, text, "", request=True)
 
 

@@ -1,8 +1,8 @@
-"""The rules of a CustomResourceDefinition object itself (apiextensions.k8s.io/v1)."""
+"""Defaulting, validation and conditions of CustomResourceDefinitions (apiextensions.k8s.io/v1)."""
 
 from kcp.schema.definitions.conditions import compute_conditions, name_conflicts
 from kcp.schema.definitions.defaults import default_definition
-from kcp.schema.definitions.definition import (
+from kcp.schema.definitions.validation import (
     validate_definition,
     validate_definition_status_update,
     validate_definition_update,

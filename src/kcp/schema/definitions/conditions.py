@@ -1,7 +1,7 @@
-"""The conditions of a definition's status, as pure functions of what is stored.
+"""The status conditions of a definition, as pure functions of the stored definitions.
 
 Follows apiextensions-apiserver's naming, establishing, non-structural-schema and API approval controllers: names are accepted
-unless another definition of the group has them, and a definition whose names were accepted once stays established.
+unless another definition of the group has them, and an established definition stays established.
 """
 
 from collections.abc import Iterable
@@ -10,11 +10,10 @@ from typing import Any, Final
 from kcp.api import field_errors
 from kcp.schema.definitions.conversion import ca_bundle_is_readable
 from kcp.schema.definitions.names import approval_state, is_protected_group
-from kcp.schema.definitions.verdicts import remembered
-from kcp.schema.reading import objects, schema, strings, text
+from kcp.schema.definitions.validation_cache import cached_by_content
+from kcp.schema.raw_schemas import Definition, objects, schema, strings, text
 from kcp.schema.structural import validate_structural
 
-Definition = dict[str, Any]
 Condition = dict[str, str]
 _RESOURCE_FIELDS: Final = (("plural", "PluralConflict"), ("singular", "SingularConflict"))
 _KIND_FIELDS: Final = (("kind", "KindConflict"), ("listKind", "ListKindConflict"))
@@ -27,7 +26,7 @@ _APPROVAL: Final = {
 
 
 def name_conflicts(definition: Definition, others: Iterable[Definition]) -> tuple[dict[str, Any], Condition]:
-    """The names that a definition gets beside the other definitions of its logical cluster, and its NamesAccepted condition."""
+    """The accepted names of a definition among the others of its logical cluster, and its NamesAccepted condition."""
     spec = schema(definition, "spec") or {}
     wanted = schema(spec, "names") or {}
     accepted = schema(schema(definition, "status") or {}, "acceptedNames") or {}
@@ -62,7 +61,7 @@ def name_conflicts(definition: Definition, others: Iterable[Definition]) -> tupl
 
 
 def _required_names(granted: dict[str, Any]) -> dict[str, Any]:
-    """``plural`` and ``kind`` are always shown."""
+    """``plural`` and ``kind`` are always present."""
     return {field: granted.get(field, "") for field in ("plural", "kind")}
 
 
@@ -85,9 +84,9 @@ def _taken(definition: Definition, others: Iterable[Definition]) -> tuple[set[st
 def compute_conditions(
     definition: Definition, others: Iterable[Definition], now: str
 ) -> tuple[list[Condition], dict[str, Any]]:
-    """``status.conditions`` and ``status.acceptedNames`` of a definition beside the others of its logical cluster.
+    """Compute ``status.conditions`` and ``status.acceptedNames`` of a definition among the others of its logical cluster.
 
-    ``now`` (RFC 3339) is the transition time of what changes; conditions that this does not know are kept.
+    ``now`` (RFC 3339) is the transition time of changed conditions; conditions of unknown types are kept.
     """
     old = {text(each, "type"): each for each in objects((schema(definition, "status") or {}).get("conditions"))}
     granted, names_accepted = name_conflicts(definition, others)
@@ -130,7 +129,7 @@ def _established(definition: Definition, previous: Condition | None, names_accep
     return _condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted")
 
 
-_structural_errors = remembered(validate_structural)
+_structural_errors = cached_by_content(validate_structural)
 
 
 def _non_structural(definition: Definition) -> Condition | None:

@@ -1,4 +1,4 @@
-"""The conversion between versions that a definition asks for: none, or a webhook's."""
+"""Validation of a definition's conversion strategy: None or Webhook."""
 
 import base64
 import binascii
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
-from kcp.schema.reading import schema, strings, text
+from kcp.schema.raw_schemas import schema, strings, text
 
 _ACCEPTED_REVIEWS: Final = ("v1", "v1beta1")
 _URL_FORM: Final = "; desired format: https://host[/path]"
@@ -16,9 +16,9 @@ _URL_FORM: Final = "; desired format: https://host[/path]"
 def conversion_errors(
     conversion: dict[str, Any] | None, path: str, *, known_review: bool = True, any_bundle: bool = True
 ) -> list[FieldError]:
-    """What is wrong with ``spec.conversion``.
+    """Validate ``spec.conversion``.
 
-    ``known_review`` demands a ConversionReview version that there is; ``any_bundle`` lets a CA bundle pass that cannot be read.
+    ``known_review`` requires a supported ConversionReview version; ``any_bundle`` accepts a CA bundle that cannot be parsed.
     """
     if conversion is None:
         return []
@@ -44,13 +44,13 @@ def conversion_errors(
 
 
 def has_known_review(conversion: dict[str, Any] | None) -> bool:
-    """Whether a conversion names a ConversionReview version that there is, or names none."""
+    """Whether a conversion lists a supported ConversionReview version, or none at all."""
     reviews = strings(schema(conversion or {}, "webhook") or {}, "conversionReviewVersions")
     return not reviews or any(review in _ACCEPTED_REVIEWS for review in reviews)
 
 
 def ca_bundle_is_readable(conversion: dict[str, Any] | None) -> bool:
-    """Whether the webhook's CA bundle, if there is one, holds a PEM certificate."""
+    """Whether the webhook's CA bundle, if any, contains a PEM certificate."""
     client = schema(schema(conversion or {}, "webhook") or {}, "clientConfig") or {}
     return not client.get("caBundle") or _is_certificate(client["caBundle"])
 
@@ -64,7 +64,7 @@ def _is_certificate(bundle: Any) -> bool:
 
 
 def webhook_client_errors(client: dict[str, Any] | None, path: str, *, any_bundle: bool) -> list[FieldError]:
-    """What is wrong with how a webhook is to be reached (conversion and admission webhooks are reached alike)."""
+    """Validate the client configuration of a conversion or admission webhook."""
     if client is None:
         return [field_errors.required(path, "required when strategy is set to Webhook")]
     service = schema(client, "service")

@@ -1,12 +1,12 @@
-"""What a CustomResourceDefinition says without saying it (apiextensions.k8s.io/v1 defaulting)."""
+"""Defaulting of CustomResourceDefinitions (apiextensions.k8s.io/v1)."""
 
 from typing import Any
 
-from kcp.schema.reading import objects, schema, text
+from kcp.schema.raw_schemas import objects, schema, text
 
 
 def default_definition(definition: dict[str, Any]) -> None:
-    """Fill in names, conversion and stored versions, in place."""
+    """Set the defaults of names, conversion and stored versions in place."""
     spec = schema(definition, "spec")
     if spec is None:
         return

@@ -1,11 +1,11 @@
-"""The names of a custom resource, and the group that they stand in."""
+"""Validation of the names and the group of a custom resource."""
 
 from typing import Any, Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
 from kcp.schema import formats
-from kcp.schema.reading import strings, text
+from kcp.schema.raw_schemas import strings, text
 
 APPROVAL_ANNOTATION: Final = "api-approved.kubernetes.io"
 _PROTECTED: Final = ("k8s.io", "kubernetes.io")
@@ -14,7 +14,7 @@ _APPROVAL_PATH: Final = f"metadata.annotations[{APPROVAL_ANNOTATION}]"
 
 
 def object_name_errors(name: str, plural: str, group: str) -> list[str]:
-    """Why an object name does not fit the resource that it defines; the core group is written ``core``."""
+    """The reasons why an object name does not match its resource and group; the core group is ``core``."""
     found = names.is_dns1123_subdomain(name)
     if name != f"{plural}.{group or 'core'}":
         found = [*found, 'must be spec.names.plural+"."+spec.group']
@@ -22,7 +22,7 @@ def object_name_errors(name: str, plural: str, group: str) -> list[str]:
 
 
 def group_errors(group: str, path: str) -> list[FieldError]:
-    """Why a text cannot be an API group; the core group, the empty text, can."""
+    """Validate an API group; the empty string is the core group."""
     if not group:
         return []
     if problems := names.is_dns1123_subdomain(group):
@@ -33,7 +33,7 @@ def group_errors(group: str, path: str) -> list[FieldError]:
 
 
 def names_errors(found_names: dict[str, Any], path: str) -> list[FieldError]:
-    """What is wrong with ``spec.names`` or ``status.acceptedNames``, as far as they are given."""
+    """Validate those of ``spec.names`` or ``status.acceptedNames`` that are set."""
     found = []
     for field in ("plural", "singular"):
         found += _label(text(found_names, field), f"{path}.{field}")
@@ -53,7 +53,7 @@ def names_errors(found_names: dict[str, Any], path: str) -> list[FieldError]:
 
 
 def missing_names(found_names: dict[str, Any], path: str) -> list[FieldError]:
-    """The names that a definition must give."""
+    """Validate that the required names are set."""
     fields = ("plural", "singular", "kind", "listKind")
     return [field_errors.required(f"{path}.{field}") for field in fields if not text(found_names, field)]
 
@@ -65,7 +65,7 @@ def _label(name: str, path: str, *, empty: bool = True) -> list[FieldError]:
 
 
 def approval_state(annotations: Any) -> tuple[str, str]:
-    """Whether a protected group's API is ``Approved``, ``Bypassed``, ``Missing`` its annotation or ``Invalid``; and why."""
+    """The approval state of a protected group (``Approved``, ``Bypassed``, ``Missing`` or ``Invalid``), and the reason."""
     annotation = annotations.get(APPROVAL_ANNOTATION) if isinstance(annotations, dict) else None
     must = f'protected groups must have approval annotation "{APPROVAL_ANNOTATION}"'
     if not annotation:
@@ -81,12 +81,12 @@ def approval_state(annotations: Any) -> tuple[str, str]:
 
 
 def is_protected_group(group: str) -> bool:
-    """Whether a group belongs to the Kubernetes community."""
+    """Whether a group is a protected community group."""
     return any(group == protected or group.endswith("." + protected) for protected in _PROTECTED)
 
 
 def approval_errors(group: str, annotations: Any, old_annotations: Any | None) -> list[FieldError]:
-    """A protected group needs its approval; what was accepted before stays so."""
+    """Validate the approval annotation of a protected group; an update may keep the state."""
     if not is_protected_group(group):
         return []
     state, reason = approval_state(annotations)

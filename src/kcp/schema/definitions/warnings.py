@@ -1,13 +1,13 @@
-"""Advice about a definition that is accepted all the same (the ``Warning`` headers of kube-apiserver)."""
+"""Warnings about a valid definition, sent as ``Warning`` headers."""
 
 from typing import Any
 
 from kcp.schema import formats
-from kcp.schema.reading import objects, places, schema, text
+from kcp.schema.raw_schemas import objects, schema, subschemas, text
 
 
 def definition_warnings(new: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
-    """Formats that mean nothing, and sets that other features cannot handle; on an update only what is new."""
+    """Warn of unrecognized formats and of sets of objects or lists; an update warns only of new ones."""
     before = set(_warnings(old)) if old is not None else set()
     return [warning for warning in _warnings(new) if warning not in before]
 
@@ -17,7 +17,7 @@ def _warnings(definition: dict[str, Any]) -> list[str]:
     sets = set()
     for version in objects((schema(definition, "spec") or {}).get("versions")):
         raw = schema(schema(version, "schema") or {}, "openAPIV3Schema")
-        for place in places(raw) if raw is not None else ():
+        for place in subschemas(raw) if raw is not None else ():
             types = (text(place, "type"),) if text(place, "type") else ()
             form = text(place, "format")
             if not formats.is_recognized(types, form):

@@ -1,33 +1,33 @@
-"""Constants: literals of all kinds, and conversions of them, whose value is worked out when the expression is compiled.
+"""Constant folding: literals, and conversions of literals, are evaluated when the expression is compiled.
 
-What cel-go folds costs nothing when it is evaluated; the libraries' own constructors cost what they would have cost.
+Conversions that cel-go folds are free at run time; constructors of the libraries keep the cost of their call.
 """
 
 from typing import Any, Final, NamedTuple
 
-from kcp.cel.emission import FAILURES
+from kcp.cel.code_emitter import FAILURES
 from kcp.cel.syntax import Call, ListLiteral, Literal, MapLiteral, Node
 
-_FREE: Final = frozenset(["bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"])
-_PAID: Final = frozenset(["cidr", "ip", "quantity", "semver", "url"])
+_FOLDED: Final = frozenset(["bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"])
+_CHARGED: Final = frozenset(["cidr", "ip", "quantity", "semver", "url"])
 
 
 class Constant(NamedTuple):
-    """A value, and what every evaluation pays for it."""
+    """A folded value, and the cost that each evaluation is charged for it."""
 
     value: Any
     cost: int
 
 
 def constant_of(node: Node) -> Constant | None:
-    """The value of a constant expression; None when it is none, or fails, which is for evaluation to say."""
+    """Fold a constant expression; None if it is not constant or its evaluation fails."""
     if isinstance(node, Literal):
         return Constant(node.value, 0)
     if isinstance(node, ListLiteral):
         return None if any(node.optional) else _list(node)
     if isinstance(node, MapLiteral):
         return _map(node)
-    if isinstance(node, Call) and node.target is None and (node.function in _FREE or node.function in _PAID):
+    if isinstance(node, Call) and node.target is None and (node.function in _FOLDED or node.function in _CHARGED):
         return _conversion(node)
     return None
 
@@ -48,7 +48,7 @@ def _map(node: MapLiteral) -> Constant | None:
     cost = 0
     for key, item, optional in node.entries:
         name, value = constant_of(key), constant_of(item)
-        # Keys of other types may be one to Python and two to the language.
+        # Keys of other types can be equal in Python and different in CEL.
         if optional or name is None or value is None or type(name.value) is not str or name.value in result:
             return None
         result[name.value] = value.value
@@ -65,6 +65,6 @@ def _conversion(node: Call) -> Constant | None:
         value = overload.call(*values)
     except FAILURES:
         return None
-    if node.function in _FREE:
+    if node.function in _FOLDED:
         return Constant(value, 0)
     return Constant(value, 1 if overload.cost is None else overload.cost(value, *values))

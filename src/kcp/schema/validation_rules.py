@@ -1,8 +1,8 @@
-"""``x-kubernetes-validations``: the CEL rules of a schema, compiled and run (KEP-2876).
+"""``x-kubernetes-validations``: compilation and evaluation of the CEL rules of a schema (KEP-2876).
 
-Follows apiextensions-apiserver's schema/cel: rules run on values that are there; transition rules (those that use ``oldSelf``)
-only where there is an old value to compare with; all rules for one object share a cost budget; and a rule that an unchanged
-value breaks is not held against an update (KEP-4008).
+Follows apiextensions-apiserver's schema/cel: rules run on present values; transition rules (those that use ``oldSelf``) run only
+if there is an old value; all rules for one object share a cost budget; an update does not fail a rule on an unchanged value
+(validation ratcheting, KEP-4008).
 """
 
 import contextlib
@@ -15,12 +15,12 @@ from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema import field_paths
 from kcp.schema.correlation import Correlation
-from kcp.schema.explaining import NO_PATH
-from kcp.schema.nodes import Node
-from kcp.schema.reading import Raw, flag, objects, places, text
+from kcp.schema.error_reporting import NO_PATH
+from kcp.schema.nodes import SchemaNode
+from kcp.schema.raw_schemas import Raw, flag, objects, subschemas, text
 
 KEYWORD: Final = "x-kubernetes-validations"
-LONGEST_MESSAGE: Final = 5 * 1024
+MAX_MESSAGE_BYTES: Final = 5 * 1024
 _OUT_OF_BUDGET: Final = "validation failed due to running out of cost budget, no further validation rules will be run"
 _BLOCKING: Final = frozenset(
     {
@@ -34,8 +34,8 @@ _BLOCKING: Final = frozenset(
 
 
 @dataclass(slots=True)
-class Rule:
-    """One rule with its programs, or with the reasons why there are none."""
+class ValidationRule:
+    """A rule with its compiled programs or its compilation errors."""
 
     raw: dict[str, Any]
     program: cel.Program | None = None
@@ -47,24 +47,24 @@ class Rule:
 
     @property
     def shown(self) -> str:
-        """How messages name the rule."""
+        """The rule as error messages show it."""
         return text(self.raw, "message").strip() or text(self.raw, "rule").strip()
 
     @property
     def default_message(self) -> str:
-        """What is said when the rule fails and no message expression says it better."""
+        """The message of a failed rule without a message expression."""
         return text(self.raw, "message").strip() or f"failed rule: {self.shown}"
 
 
-def rules_of(node: Node) -> list[Rule]:
-    """The compiled rules of a node itself."""
+def rules_of(node: SchemaNode) -> list[ValidationRule]:
+    """The compiled rules of a node, without those of its children."""
     if node.rules is None:
         node.rules = _compile(node)
-    rules: list[Rule] = node.rules
+    rules: list[ValidationRule] = node.rules
     return rules
 
 
-def _compile(node: Node) -> list[Rule]:
+def _compile(node: SchemaNode) -> list[ValidationRule]:
     raws = objects(node.raw.get(KEYWORD))
     if not raws:
         return []
@@ -72,12 +72,12 @@ def _compile(node: Node) -> list[Rule]:
     type_ = cel.schema_type(node.raw, is_root=is_root)
     if type_ is None:
         why = "failed to convert to declType for CEL validation rules"
-        return [Rule(raw, problem=why, message_problem="") for raw in raws]
+        return [ValidationRule(raw, problem=why, message_problem="") for raw in raws]
     return [_compile_rule(raw, node, type_, is_root=is_root) for raw in raws]
 
 
-def _compile_rule(raw: dict[str, Any], node: Node, type_: cel.SchemaType, *, is_root: bool) -> Rule:
-    rule = Rule(raw, cardinality=type_.cardinality)
+def _compile_rule(raw: dict[str, Any], node: SchemaNode, type_: cel.SchemaType, *, is_root: bool) -> ValidationRule:
+    rule = ValidationRule(raw, cardinality=type_.cardinality)
     optional = flag(raw, "optionalOldSelf")
     expression = text(raw, "rule")
     if not expression.strip():
@@ -109,9 +109,9 @@ def _described(problem: cel.CompilationError, prefix: str) -> str:
 
 
 def rule_errors(
-    root: Node, obj: Any, old: Any, correlation: Correlation | None, found: Sequence[FieldError]
+    root: SchemaNode, obj: Any, old: Any, correlation: Correlation | None, found: Sequence[FieldError]
 ) -> list[FieldError]:
-    """Run all rules on an object whose other errors are ``found``; some of those make rules pointless."""
+    """Run all rules on an object; some kinds of other errors (``found``) prevent that."""
     if any(error.type in _BLOCKING for error in found):
         why = (
             "some validation rules were not checked because the object was invalid; "
@@ -125,12 +125,12 @@ def rule_errors(
 
 
 class _StopError(Exception):
-    """No further rules are run for this object."""
+    """Stops the evaluation of rules for the object."""
 
 
 @dataclass(slots=True)
 class _Ratchet:
-    """What decides whether a value is unchanged: its own correlation, else its nearest parent's."""
+    """Validation ratcheting: the correlation of a value, or of its nearest correlated ancestor."""
 
     current: Correlation | None
     parent: Correlation | None
@@ -152,13 +152,13 @@ class _Ratchet:
 
 
 class _Run:
-    """One object's walk along the rules of its schema."""
+    """Evaluation of all rules for one object."""
 
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
         self.budget = cel.Budget(cel.RUNTIME_COST_BUDGET)
 
-    def visit(self, node: Node, value: Any, old: Any, path: str, ratchet: _Ratchet) -> None:
+    def visit(self, node: SchemaNode, value: Any, old: Any, path: str, ratchet: _Ratchet) -> None:
         if value is None or not has_rules(node):
             return
         for rule in rules_of(node):
@@ -172,7 +172,9 @@ class _Run:
                 below = f"{path}[{index}]"
                 self.visit(node.items, child, before.old if before else None, below, ratchet.index(index))
 
-    def _visit_map(self, node: Node, value: dict[str, Any], old: dict[str, Any], path: str, ratchet: _Ratchet) -> None:
+    def _visit_map(
+        self, node: SchemaNode, value: dict[str, Any], old: dict[str, Any], path: str, ratchet: _Ratchet
+    ) -> None:
         for key, child in value.items():
             if key in node.property_schemas:
                 below = f"{path}.{key}" if path else key
@@ -180,7 +182,9 @@ class _Run:
             elif node.additional is not None:
                 self.visit(node.additional, child, old.get(key), f"{path}[{key}]", ratchet.key(key))
 
-    def _apply(self, rule: Rule, node: Node, value: Any, old: Any, path: str, ratchet: _Ratchet) -> None:
+    def _apply(
+        self, rule: ValidationRule, node: SchemaNode, value: Any, old: Any, path: str, ratchet: _Ratchet
+    ) -> None:
         where = path or NO_PATH
         kind = text(node.raw, "type")
         if self.budget.remaining <= 0:
@@ -214,7 +218,7 @@ class _Run:
         if transition or not ratchet.forgives:
             self.errors.append(_failure(rule, where, value, message))
 
-    def _message(self, rule: Rule, value: Any, before: Any, where: str, kind: str) -> str:
+    def _message(self, rule: ValidationRule, value: Any, before: Any, where: str, kind: str) -> str:
         if rule.message_program is None:
             return rule.default_message
         try:
@@ -234,7 +238,7 @@ class _Run:
         except cel.EvaluationError:
             return rule.default_message
         trimmed = message.strip() if isinstance(message, str) else ""
-        if not trimmed or "\n" in trimmed or len(trimmed.encode()) > LONGEST_MESSAGE:
+        if not trimmed or "\n" in trimmed or len(trimmed.encode()) > MAX_MESSAGE_BYTES:
             return rule.default_message
         return trimmed
 
@@ -243,7 +247,7 @@ class _Run:
         raise _StopError
 
 
-def _evaluation_problem(problem: cel.EvaluationError, rule: Rule) -> str:
+def _evaluation_problem(problem: cel.EvaluationError, rule: ValidationRule) -> str:
     if str(problem).startswith("no such overload"):
         return (
             f"'{problem}': call arguments did not match a supported operator, function or macro signature "
@@ -252,7 +256,7 @@ def _evaluation_problem(problem: cel.EvaluationError, rule: Rule) -> str:
     return f"{problem} evaluating rule: {rule.shown}"
 
 
-def _failure(rule: Rule, where: str, value: Any, message: str) -> FieldError:
+def _failure(rule: ValidationRule, where: str, value: Any, message: str) -> FieldError:
     shown = field_errors.ABSENT if type(value) in (dict, list) else value
     reason = text(rule.raw, "reason")
     if reason == field_errors.FORBIDDEN:
@@ -264,8 +268,8 @@ def _failure(rule: Rule, where: str, value: Any, message: str) -> FieldError:
     return FieldError(field_errors.INVALID, where, shown, message)
 
 
-def has_rules(node: Node) -> bool:
-    """Whether there are rules at a node or below it; looked for once."""
+def has_rules(node: SchemaNode) -> bool:
+    """Whether a node or any node below it has rules; computed once."""
     if node.has_rules is None:
         shared = node.scope.definitions.values()
         node.has_rules = mentions_rules(node.raw) or any(mentions_rules(raw) for raw in shared)
@@ -273,5 +277,5 @@ def has_rules(node: Node) -> bool:
 
 
 def mentions_rules(raw: Raw) -> bool:
-    """Whether there are rules in a raw schema, references aside."""
-    return any(place.get(KEYWORD) for place in places(raw))
+    """Whether a raw schema contains rules, references aside."""
+    return any(place.get(KEYWORD) for place in subschemas(raw))

@@ -1,14 +1,14 @@
-"""Comprehensions to Python loops."""
+"""Code generation of comprehensions as Python loops."""
 
 from typing import Any, Final
 
 from kcp.cel import operators as op
-from kcp.cel.emission import Emitter, Value
+from kcp.cel.call_costs import compared_with_all
+from kcp.cel.code_emitter import Emitter, Fragment
 from kcp.cel.errors import EvaluationError
-from kcp.cel.runtime_costs import compared_with_all
 from kcp.cel.syntax import Comprehension
 
-# kind -> cost of the fold apart from its iterations, of one iteration apart from predicate and body, of a step that is taken
+# kind -> (cost of the fold without its iterations, of an iteration without predicate and body, of an executed step)
 _COSTS: Final = {
     "all": (1, 3, 0),
     "exists": (1, 4, 0),
@@ -22,27 +22,27 @@ _COSTS: Final = {
 
 
 def insert(result: dict[Any, Any], key: Any, value: Any) -> None:
-    """Put an entry that must be new into the map that a comprehension makes."""
+    """Insert a new entry into the map that a comprehension builds."""
     if key in result:
-        raise EvaluationError(f"insert failed: key {op.show(key)} already exists")
+        raise EvaluationError(f"insert failed: key {op.format_key(key)} already exists")
     result[key] = value
 
 
 def sort_by(items: list[Any], keys: list[Any]) -> list[Any]:
-    """The items in the order of their keys."""
+    """Sort the items by their keys."""
     if len({type(key) for key in keys}) > 1:
         raise EvaluationError("list elements must have the same type")
     return [items[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
 
 
 class Loops(Emitter):
-    """The part of the generator that knows comprehensions."""
+    """The comprehensions of the code generator."""
 
-    def comprehension(self, node: Comprehension) -> Value:
+    def comprehension(self, node: Comprehension) -> Fragment:
         source = self.emit(node.range)
-        items = self.atom(source)
+        items = self.reusable(source)
         if node.range.type.kind not in {"list", "map"}:
-            items = self.temporary(f"{self.cooked_value(source)}")
+            items = self.temporary(f"{self.converted_code(source)}")
         result = self._fresh()
         start = {"all": "True", "exists": "False", "exists_one": "0", "transformMap": "{}", "transformMapEntry": "{}"}
         self._line(f"{result} = {start.get(node.kind, '[]')}")
@@ -56,9 +56,9 @@ class Loops(Emitter):
             self._cost += _COSTS[node.kind][1]
             self._flush()
             self._line("if c > limit: raise Over(True)")
-            with self._variable(node.variable, Value(first, safe=True)):
+            with self._variable(node.variable, Fragment(first, safe=True)):
                 if node.second:
-                    with self._variable(node.second, Value(second, safe=True)):
+                    with self._variable(node.second, Fragment(second, safe=True)):
                         self._body(node, result, error, first)
                 else:
                     self._body(node, result, error, first)
@@ -66,14 +66,14 @@ class Loops(Emitter):
             decided = f"not {result}" if node.kind == "all" else result
             self._line(f"if {error} is not None and not {'(' + decided + ')'}: raise {error}")
         if node.kind == "exists_one":
-            return Value(f"({result} == 1)", safe=True)
+            return Fragment(f"({result} == 1)", safe=True)
         if node.kind == "sort_by":
             return self._sorted(source, items, result)
-        return Value(result, safe=True)
+        return Fragment(result, safe=True)
 
-    def _sorted(self, source: Value, items: str, keys: str) -> Value:
+    def _sorted(self, source: Fragment, items: str, keys: str) -> Fragment:
         self._line(f"c += {self.constant(compared_with_all)}(None, {keys})")
-        return Value(f"sort_by({self.cooked_value(Value(items, cook=source.cook))}, {keys})")
+        return Fragment(f"sort_by({self.converted_code(Fragment(items, convert=source.convert))}, {keys})")
 
     def _loop(self, node: Comprehension, items: str) -> tuple[str, str, str]:
         first, second = self._fresh("x"), self._fresh("y")
@@ -98,7 +98,7 @@ class Loops(Emitter):
         conjunction = node.kind == "all"
         term = self._fresh()
         self._guarded(node.predicate, term, conjunction, error)
-        # A term that fails says nothing: for all it counts as true, for exists as false.
+        # A failing term does not determine the result: it counts as true in all(), as false in exists().
         if not conjunction:
             self._line(f"if {term}: {result} = True; break")
         else:
@@ -109,21 +109,21 @@ class Loops(Emitter):
         if node.kind == "exists_one":
             self._line(f"{result} += 1")
         elif node.kind == "filter":
-            # The element becomes part of a new value, so it must be one.
-            cook = (
-                self._cook(node.range.schema.element)
+            # The element becomes part of a new list, so it is converted.
+            convert = (
+                self._converter_name(node.range.schema.element)
                 if node.range.schema is not None and node.range.type.kind == "list"
                 else ""
             )
-            self._line(f"{result}.append({cook}({first}))" if cook else f"{result}.append({first})")
+            self._line(f"{result}.append({convert}({first}))" if convert else f"{result}.append({first})")
         elif node.kind in {"map", "sort_by"}:
             assert node.body is not None
-            self._line(f"{result}.append({self.cooked(node.body)})")
+            self._line(f"{result}.append({self.converted(node.body)})")
         elif node.kind == "transformMap":
             assert node.body is not None
-            self._line(f"insert({result}, {first}, {self.cooked(node.body)})")
+            self._line(f"insert({result}, {first}, {self.converted(node.body)})")
         else:
             assert node.body is not None
             key, value = self._fresh("x"), self._fresh("y")
-            entries = self.cooked(node.body)
+            entries = self.converted(node.body)
             self._line(f"for {key}, {value} in {entries}.items(): insert({result}, {key}, {value})")

@@ -1,7 +1,6 @@
-"""Questions about JSON values that pruning, checking and explaining share.
+"""Predicates on JSON values, shared by fast validation and error reporting.
 
-Integers outside 64 bits and floats count as Go's decoder would have them: the former are numbers, and a float with an integral
-value passes as an integer.
+Numbers behave as in Go's decoder: an integer beyond 64 bits is a number, and a float with an integral value is an integer.
 """
 
 from typing import Any, Final
@@ -13,37 +12,37 @@ INTEGER_RANGES: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (INT64_MIN, IN
 _LARGEST_FLOAT32: Final = 3.4028235677973366e38
 
 
-def same(one: Any, other: Any) -> bool:
-    """Deep equality that tells 1 from 1.0 and from true."""
+def deep_equals(one: Any, other: Any) -> bool:
+    """Deep equality that distinguishes 1, 1.0 and true."""
     kind = type(one)
     if kind is not type(other):
         return False
     if kind is dict:
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+        return one.keys() == other.keys() and all(deep_equals(value, other[key]) for key, value in one.items())
     if kind is list:
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(map(deep_equals, one, other))
     return bool(one == other)
 
 
 def has_equal_items(values: list[Any]) -> bool:
-    """Whether two items of a list are the same."""
-    return any(same(one, other) for index, one in enumerate(values) for other in values[:index])
+    """Whether two items of a list are equal."""
+    return any(deep_equals(one, other) for index, one in enumerate(values) for other in values[:index])
 
 
-def same_number_or_value(one: Any, other: Any) -> bool:
-    """Deep equality for enums: a number's spelling (1 or 1.0) does not matter at the top."""
+def equals_enum_value(one: Any, other: Any) -> bool:
+    """Deep equality for enums, where 1 equals 1.0 at the top level."""
     if type(one) in (int, float) and type(other) in (int, float):
         return bool(one == other)
-    return same(one, other)
+    return deep_equals(one, other)
 
 
 def is_integral(value: float) -> bool:
-    """Whether a float passes as a JSON integer."""
+    """Whether a float is valid as a JSON integer."""
     return -_EXACT <= value <= _EXACT and value.is_integer()
 
 
 def json_type(value: Any) -> str:
-    """The JSON type's name; an integer that does not fit 64 bits is a number."""
+    """The name of the JSON type; an integer beyond 64 bits is a number."""
     kind = type(value)
     if kind is int:
         return "integer" if INT64_MIN <= value <= INT64_MAX else "number"
@@ -54,7 +53,7 @@ _NAMES: Final = {str: "string", bool: "boolean", float: "number", dict: "object"
 
 
 def in_range(value: float, type_: str, format_: str) -> bool:
-    """Whether a number fits the type and format that a schema names."""
+    """Whether a number is in the range of a type and format."""
     if type_ == "integer":
         low, high = INTEGER_RANGES[format_]
         return (type(value) is int or value.is_integer()) and low <= value <= high
@@ -69,7 +68,7 @@ def is_multiple(value: float, factor: float) -> bool:
     return abs(quotient - round(quotient)) < 1e-9 * max(1.0, abs(quotient))
 
 
-def shown_number(value: float) -> str:
+def format_number(value: float) -> str:
     """A number as Go's ``%v`` prints it."""
     if type(value) is int:
         return str(value)

@@ -1,16 +1,15 @@
-"""The least and the most that evaluating a checked expression can cost, before there is any value.
+"""Static cost estimation of type-checked expressions.
 
-Follows cel-go's checker/cost.go with Kubernetes' library.CostEstimator, in the same units and with the same rounding, since
-these figures decide which rules a definition may have: a rule accepted by one server must be accepted by another. Sizes come
-from the schema (maxLength, maxItems, maxProperties, or what a request can hold).
+Follows cel-go's checker/cost.go with Kubernetes' library.CostEstimator, with the same units and the same rounding: the estimates
+decide which rules a definition may have, and both servers must accept the same rules. Sizes come from the schema: maxLength,
+maxItems and maxProperties, or the largest value that fits into a request.
 """
 
 from typing import Final
 
 from kcp.cel import types
-from kcp.cel.call_costs import estimate_call
-from kcp.cel.ranges import ONE, UNKNOWN, ZERO, Range, add, exactly, scaled, times, union
-from kcp.cel.schema_types import SchemaType
+from kcp.cel.call_cost_estimates import estimate_call
+from kcp.cel.ranges import ONE, UNKNOWN, ZERO, Range, add, fixed, multiply, scale, union
 from kcp.cel.syntax import (
     Call,
     Comprehension,
@@ -22,14 +21,14 @@ from kcp.cel.syntax import (
     OptionalBind,
     Select,
 )
-from kcp.cel.types import Type
+from kcp.cel.types import SchemaType, Type
 
 Entry = tuple[Range, Range]
-"""The sizes of the keys and of the values of a container."""
+"""The sizes of the keys and of the values of a list or map."""
 
 _SCALARS: Final = frozenset(["bool", "double", "duration", "int", "timestamp", "uint"])
-# kind -> cost of starting and ending; cost of an iteration apart from predicate and body
-_FIXED: Final = {
+# kind -> (cost of the start and the result, cost of an iteration without predicate and body)
+_LOOP_COSTS: Final = {
     "all": (1, 3),
     "exists": (1, 4),
     "exists_one": (2, 0),
@@ -38,17 +37,24 @@ _FIXED: Final = {
     "transformMap": (31, 0),
     "transformMapEntry": (31, 0),
 }
-# kind -> cost of a step apart from its body
-_STEP: Final = {"exists_one": 2, "filter": 13, "map": 12, "sort_by": 12, "transformMap": 3, "transformMapEntry": 2}
+# kind -> cost of a loop step without its body
+_STEP_COSTS: Final = {
+    "exists_one": 2,
+    "filter": 13,
+    "map": 12,
+    "sort_by": 12,
+    "transformMap": 3,
+    "transformMapEntry": 2,
+}
 
 
 def estimate(tree: Node, root: SchemaType | None = None) -> Range:
-    """The least and the most cost of an expression that has been checked; `root` is the schema of ``self``."""
+    """Estimate the minimum and maximum cost of a type-checked expression; `root` is the schema of ``self``."""
     return Estimator(root).cost(tree)
 
 
 class Estimator:
-    """Goes through a tree once, keeping the sizes that it finds."""
+    """Walks a tree once and records the size of each node's value."""
 
     def __init__(self, root: SchemaType | None) -> None:
         self._root = root
@@ -78,21 +84,21 @@ class Estimator:
     # Sizes
 
     def size(self, node: Node) -> Range | None:
-        """How large the value of a node can be, if anything is known of that."""
+        """The estimated size of a node's value; None when nothing is known."""
         known = self._sizes.get(id(node))
         if known is not None:
             return known
         if isinstance(node, Literal):
-            return exactly(len(node.value)) if isinstance(node.value, (str, bytes)) else ONE
+            return fixed(len(node.value)) if isinstance(node.value, (str, bytes)) else ONE
         if isinstance(node, ListLiteral):
-            return exactly(len(node.elements))
+            return fixed(len(node.elements))
         if isinstance(node, MapLiteral):
-            return exactly(len(node.entries))
+            return fixed(len(node.entries))
         if node.schema is not None and self._has_path(node):
-            return 0, node.schema.longest
+            return 0, node.schema.max_elements
         if isinstance(node, Ident) and node.type_value is not None and self._root is not None:
-            # Kubernetes takes the name of a type for a path that ends where self does.
-            return 0, self._root.longest
+            # Kubernetes resolves the name of a type to the path of self.
+            return 0, self._root.max_elements
         if _is_scalar(node.type):
             return ONE
         if isinstance(node, Ident) and node.name in self._locals:
@@ -103,9 +109,9 @@ class Estimator:
         return self.size(node) or UNKNOWN
 
     def element_size(self, node: Node) -> Range:
-        """How large the elements of a list can be, as far as its schema says."""
+        """The estimated size of a list's elements."""
         if node.schema is not None and node.schema.element is not None and self._has_path(node):
-            return 0, node.schema.element.longest
+            return 0, node.schema.element.max_elements
         return UNKNOWN
 
     def _entry(self, node: Node) -> Entry | None:
@@ -115,7 +121,7 @@ class Estimator:
         return known
 
     def _has_path(self, node: Node) -> bool:
-        """Whether Kubernetes can find the schema of a node: not through ``map.key``, though through ``map["key"]``."""
+        """Whether Kubernetes finds the schema of a node: through ``map["key"]``, but not through ``map.key``."""
         while True:
             if isinstance(node, Ident):
                 return node.name not in self._pathless
@@ -139,7 +145,7 @@ class Estimator:
         return add(operand, ONE) if node.operand.type.kind in {"map", "object"} else operand
 
     def _list(self, node: ListLiteral) -> Range:
-        total, size = exactly(10), None
+        total, size = fixed(10), None
         for element in node.elements:
             total = add(total, self.cost(element))
             size = union(size, self.size_or_unknown(element))
@@ -147,7 +153,7 @@ class Estimator:
         return total
 
     def _map(self, node: MapLiteral) -> Range:
-        total, keys, values = exactly(30), None, None
+        total, keys, values = fixed(30), None, None
         for key, value, _ in node.entries:
             total = add(add(total, self.cost(key)), self.cost(value))
             keys = union(keys, self.size_or_unknown(key))
@@ -207,7 +213,7 @@ class Estimator:
         self._locals[node.variable] = (None, None)
         body = self.cost(node.body)
         self._restore(node.variable, before)
-        bound = add(exactly(11), target, body)
+        bound = add(fixed(11), target, body)
         if not node.flat:
             bound = add(bound, ONE)
         return add(target, ONE, union(bound, ONE))
@@ -234,15 +240,15 @@ class Estimator:
         count = self.size_or_unknown(node.range)
         if node.kind == "sort_by":
             return self._sort_by(node, total, count, body)
-        fixed, each = _FIXED[node.kind]
-        step = add(exactly(each), self._step(node, predicate, body))
+        start, each = _LOOP_COSTS[node.kind]
+        step = add(fixed(each), self._step(node, predicate, body))
         if node.kind in {"all", "exists", "exists_one"}:
             self._sizes[id(node)] = ONE
         else:
             self._sizes[id(node)] = count
         if node.kind in {"map", "filter"}:
             self._entries[id(node)] = (ONE, (0, body_size[1]))
-        return add(total, exactly(fixed), times(count, step))
+        return add(total, fixed(start), multiply(count, step))
 
     def _bind_variables(self, node: Comprehension) -> None:
         entry = self._entry(node.range)
@@ -263,7 +269,7 @@ class Estimator:
             schema = node.range.schema
             if schema is not None:
                 element = schema.element if node.range.type.kind == "list" else None
-                return 0, element.longest if element is not None else 0
+                return 0, element.max_elements if element is not None else 0
             known = self._locals[node.variable][0]
             return known or (ONE if _is_scalar(node.type.parameters[0]) else UNKNOWN)
         return UNKNOWN
@@ -271,19 +277,19 @@ class Estimator:
     @staticmethod
     def _step(node: Comprehension, predicate: Range, body: Range) -> Range:
         if node.kind in {"all", "exists"}:
-            # The first operand, the result so far, may decide.
+            # The first operand, the result so far, may short-circuit the step.
             return 0, predicate[1]
-        step = add(exactly(_STEP[node.kind]), body)
+        step = add(fixed(_STEP_COSTS[node.kind]), body)
         return step if node.predicate is None else add(predicate, union(step, ONE))
 
     def _sort_by(self, node: Comprehension, total: Range, count: Range, key: Range) -> Range:
         assert node.body is not None
-        fixed = exactly(10 + 1 + 1 + 11)
-        mapped = times(count, add(exactly(_STEP["sort_by"]), key))
+        start = fixed(10 + 1 + 1 + 11)
+        mapped = multiply(count, add(fixed(_STEP_COSTS["sort_by"]), key))
         factor = 2.1 if node.body.type.kind in {"string", "bytes"} else 2.0
-        square = times(count, count)
+        square = multiply(count, count)
         self._sizes[id(node)] = square
-        return add(total, fixed, mapped, scaled(square, factor), exactly(11))
+        return add(total, start, mapped, scale(square, factor), fixed(11))
 
 
 def _is_scalar(type_: Type) -> bool:

@@ -1,35 +1,35 @@
-"""Walks over an object along its schema for the rules that stand outside JSON schema: list types and embedded resources."""
+"""Validation of list types and embedded resources, the ``x-kubernetes-*`` extensions outside of JSON Schema."""
 
 from collections.abc import Callable
 from typing import Any
 
 from kcp.api.field_errors import FieldError
 from kcp.schema.list_types import list_type_errors
-from kcp.schema.nodes import Node
+from kcp.schema.nodes import SchemaNode
 from kcp.schema.object_meta import validate_embedded_resource
 
-Rule = Callable[[Node, Any, str], list[FieldError]]
+_ExtensionRule = Callable[[SchemaNode, Any, str], list[FieldError]]
 
 
-def _list_rule(node: Node, value: Any, path: str) -> list[FieldError]:
+def _list_rule(node: SchemaNode, value: Any, path: str) -> list[FieldError]:
     return list_type_errors(node, value, path) if type(value) is list else []
 
 
-def _embedded_rule(node: Node, value: Any, path: str) -> list[FieldError]:
+def _embedded_rule(node: SchemaNode, value: Any, path: str) -> list[FieldError]:
     return validate_embedded_resource(value, path) if node.embedded and type(value) is dict else []
 
 
-def list_errors(root: Node, obj: dict[str, Any]) -> list[FieldError]:
-    """The duplicates in the lists of type ``set`` and ``map``."""
+def list_errors(root: SchemaNode, obj: dict[str, Any]) -> list[FieldError]:
+    """Validate that items of lists of type ``set`` and ``map`` are unique."""
     return _walk(root, obj, "", _list_rule)
 
 
-def embedded_errors(root: Node, obj: dict[str, Any]) -> list[FieldError]:
-    """What is wrong with apiVersion, kind and metadata of the embedded resources."""
+def embedded_errors(root: SchemaNode, obj: dict[str, Any]) -> list[FieldError]:
+    """Validate apiVersion, kind and metadata of the embedded resources."""
     return _walk(root, obj, "", _embedded_rule)
 
 
-def _walk(node: Node, value: Any, path: str, rule: Rule) -> list[FieldError]:
+def _walk(node: SchemaNode, value: Any, path: str, rule: _ExtensionRule) -> list[FieldError]:
     found = rule(node, value, path)
     if type(value) is dict:
         declared = node.property_schemas

@@ -1,7 +1,7 @@
-"""The schema of a definition's version: what apiextensions.k8s.io/v1 lets stand in it.
+"""Validation of the schema of a definition's version.
 
-Follows apiextensions-apiserver's ValidateCustomResourceDefinitionOpenAPISchema and what surrounds it: keywords that are not
-supported, list and map types, rules (KEP-2876) with their estimated cost, on top of the rules of structural schemas.
+Follows apiextensions-apiserver's ValidateCustomResourceDefinitionOpenAPISchema and its callers: unsupported keywords, list and
+map types, CEL rules (KEP-2876) with their estimated cost, beside the rules of structural schemas.
 """
 
 from collections.abc import Iterator
@@ -13,13 +13,24 @@ from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema import field_paths
 from kcp.schema.compiled import compile_schema
-from kcp.schema.default_rules import validate_defaults
-from kcp.schema.definitions.list_rules import list_and_map_type_errors
-from kcp.schema.definitions.verdicts import remembered
-from kcp.schema.nodes import Node
-from kcp.schema.reading import Raw, flag, is_well_formed, number, objects, places, properties, schema, schemas, text
-from kcp.schema.rules import KEYWORD, Rule, mentions_rules, rules_of
+from kcp.schema.default_validation import validate_defaults
+from kcp.schema.definitions.list_validation import list_and_map_type_errors
+from kcp.schema.definitions.validation_cache import cached_by_content
+from kcp.schema.nodes import SchemaNode
+from kcp.schema.raw_schemas import (
+    Raw,
+    flag,
+    is_well_formed,
+    number,
+    objects,
+    properties,
+    schema,
+    schemas,
+    subschemas,
+    text,
+)
 from kcp.schema.structural import validate_structural
+from kcp.schema.validation_rules import KEYWORD, ValidationRule, mentions_rules, rules_of
 
 _META_FIELDS: Final = frozenset({"metadata", "kind", "apiVersion"})
 _TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
@@ -54,8 +65,8 @@ _RULES_SHOWN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Leniency:
-    """What an update may keep although a new definition could not have it."""
+class ValidationOptions:
+    """Violations that an update may keep, because the old definition has them (apiextensions' validationOptions)."""
 
     unpruned_defaults: bool = False
     non_atomic_sets: bool = False
@@ -66,7 +77,7 @@ class Leniency:
 
 @dataclass(slots=True)
 class _Costs:
-    """The estimated cost of all rules of a schema, and the rules that matter most."""
+    """The total estimated cost of the rules of a schema, and the most expensive rules."""
 
     total: int = 0
     largest: list[tuple[int, str]] = field(default_factory=list)
@@ -78,18 +89,18 @@ class _Costs:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """What is known of a place in the schema from the places above it."""
+class _SchemaContext:
+    """What a schema node inherits from its ancestors (Kubernetes' CELSchemaContext)."""
 
     costs: _Costs
-    leniency: Leniency
-    cardinality: int | None = 1  # how often the place can occur in an object; None: no bound
+    options: ValidationOptions
+    cardinality: int | None = 1  # how many values an object can have here; None: no limit
     defaults_forbidden: str | None = None
     inside_meta: bool = False
     uncorrelatable: str | None = None
 
-    def below(self, raw: Raw) -> "_Place":
-        """The place of a child of the schema ``raw`` that stands here."""
+    def below(self, raw: Raw) -> "_SchemaContext":
+        """The context of the children of ``raw``."""
         factor = _occurrences(raw)
         if factor == 1:
             return self
@@ -108,9 +119,9 @@ def _occurrences(raw: Raw) -> int | None:
     return None if most is None else max(most, 0)
 
 
-@remembered
-def schema_errors(raw: Raw, path: str, *, status: bool, leniency: Leniency) -> list[FieldError]:
-    """What is wrong with a version's ``openAPIV3Schema``; ``status`` says that the status subresource is on."""
+@cached_by_content
+def schema_errors(raw: Raw, path: str, *, status: bool, options: ValidationOptions) -> list[FieldError]:
+    """Validate a version's ``openAPIV3Schema``; ``status`` is true if the status subresource is enabled."""
     found = _root_errors(raw, path) if status else []
     if flag(raw, "nullable"):
         found.append(field_errors.forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
@@ -118,25 +129,25 @@ def schema_errors(raw: Raw, path: str, *, status: bool, leniency: Leniency) -> l
     if not has_unsupported_keywords(raw):
         problems = validate_structural(raw, path)
         if not problems and is_well_formed(raw):
-            problems = validate_defaults(raw, path, require_pruned=not leniency.unpruned_defaults)
+            problems = validate_defaults(raw, path, require_pruned=not options.unpruned_defaults)
         if problems:
             found += problems
         else:
             node = compile_schema(raw).root if mentions_rules(raw) and is_well_formed(raw) else None
-    place = _Place(_Costs(), leniency)
-    problems, rule_problems = _walk(raw, path, place, node, is_root=True)
+    context = _SchemaContext(_Costs(), options)
+    problems, rule_problems = _walk(raw, path, context, node, is_root=True)
     found += problems + rule_problems
-    if place.costs.total > cel.DEFINITION_COST_LIMIT:
+    if context.costs.total > cel.DEFINITION_COST_LIMIT:
         why = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
-        found += [field_errors.forbidden(where, why) for _, where in place.costs.largest]
-        why = _over_budget(_CRD_TOTAL, place.costs.total, cel.DEFINITION_COST_LIMIT)
+        found += [field_errors.forbidden(where, why) for _, where in context.costs.largest]
+        why = _over_budget(_CRD_TOTAL, context.costs.total, cel.DEFINITION_COST_LIMIT)
         found.append(field_errors.forbidden(path, why))
     return found
 
 
 def has_unsupported_keywords(raw: Raw) -> bool:
-    """Whether a schema says something, anywhere, that no structural schema can say."""
-    return any(place.get(keyword) is not None for place in places(raw) for keyword in _UNSUPPORTED)
+    """Whether a schema or a subschema has a keyword that structural schemas do not support."""
+    return any(context.get(keyword) is not None for context in subschemas(raw) for keyword in _UNSUPPORTED)
 
 
 def _root_errors(raw: Raw, path: str) -> list[FieldError]:
@@ -154,12 +165,12 @@ def _root_errors(raw: Raw, path: str) -> list[FieldError]:
 _Found = tuple[list[FieldError], list[FieldError]]
 
 
-def _walk(raw: Raw, path: str, place: _Place, node: Node | None, *, is_root: bool = False) -> _Found:
-    """The errors of a schema and of its rules, from here down; without a node, rules are not compiled."""
-    found = _keyword_errors(raw, path, place)
+def _walk(raw: Raw, path: str, context: _SchemaContext, node: SchemaNode | None, *, is_root: bool = False) -> _Found:
+    """Validate a schema recursively; returns its errors and those of its rules. Without a node, rules are not compiled."""
+    found = _keyword_errors(raw, path, context)
     rule_problems: list[FieldError] = []
-    for child, below, child_place, child_node in _children(raw, path, place, node, is_root=is_root):
-        deeper, deeper_rules = _walk(child, below, child_place, child_node)
+    for child, below, child_context, child_node in _children(raw, path, context, node, is_root=is_root):
+        deeper, deeper_rules = _walk(child, below, child_context, child_node)
         found += deeper
         rule_problems += deeper_rules
     if raw.get("x-kubernetes-preserve-unknown-fields") is False:
@@ -168,50 +179,54 @@ def _walk(raw: Raw, path: str, place: _Place, node: Node | None, *, is_root: boo
     found += list_and_map_type_errors(
         raw,
         path,
-        non_atomic_sets=place.leniency.non_atomic_sets,
-        loose_map_keys=place.leniency.loose_map_keys,
+        non_atomic_sets=context.options.non_atomic_sets,
+        loose_map_keys=context.options.loose_map_keys,
     )
     for index, rule in enumerate(objects(raw.get(KEYWORD))):
         found += _rule_form_errors(rule, raw, f"{path}.{KEYWORD}[{index}]")
     if not found and node is not None:
         for index, compiled in enumerate(rules_of(node)):
-            rule_problems += _rule_errors(compiled, f"{path}.{KEYWORD}[{index}]", place)
+            rule_problems += _rule_errors(compiled, f"{path}.{KEYWORD}[{index}]", context)
     return found, rule_problems
 
 
-_Child = tuple[Raw, str, _Place, Node | None]
+_Child = tuple[Raw, str, _SchemaContext, SchemaNode | None]
 
 
-def _children(raw: Raw, path: str, place: _Place, node: Node | None, *, is_root: bool) -> Iterator[_Child]:
-    yield from _property_children(raw, path, place, node, is_root=is_root)
+def _children(
+    raw: Raw, path: str, context: _SchemaContext, node: SchemaNode | None, *, is_root: bool
+) -> Iterator[_Child]:
+    yield from _property_children(raw, path, context, node, is_root=is_root)
     additional = schema(raw, "additionalProperties")
     if additional is not None:
-        below = place.below(raw)
-        if place.inside_meta:
+        below = context.below(raw)
+        if context.inside_meta:
             reason = "inside additionalProperties applying to object metadata"
             below = replace(below, defaults_forbidden=reason)
         yield additional, f"{path}.additionalProperties", below, node.additional if node is not None else None
     negated = schema(raw, "not")
     if negated is not None:
-        yield negated, f"{path}.not", place, None
+        yield negated, f"{path}.not", context, None
     for keyword in ("allOf", "oneOf", "anyOf"):
         for index, each in enumerate(schemas(raw, keyword)):
-            yield each, f"{path}.{keyword}[{index}]", place, None
+            yield each, f"{path}.{keyword}[{index}]", context, None
     for name, each in properties(raw, "definitions").items():
-        yield each, f"{path}.definitions[{name}]", place, None
+        yield each, f"{path}.definitions[{name}]", context, None
     items = schema(raw, "items")
     if items is not None:
-        below = place.below(raw)
+        below = context.below(raw)
         if text(raw, "x-kubernetes-list-type") != "map" and below.uncorrelatable is None:
             below = replace(below, uncorrelatable=path)
         yield items, f"{path}.items", below, node.items if node is not None else None
 
 
-def _property_children(raw: Raw, path: str, place: _Place, node: Node | None, *, is_root: bool) -> Iterator[_Child]:
+def _property_children(
+    raw: Raw, path: str, context: _SchemaContext, node: SchemaNode | None, *, is_root: bool
+) -> Iterator[_Child]:
     declared = properties(raw)
     if not declared:
         return
-    below = place.below(raw)
+    below = context.below(raw)
     if text(raw, "x-kubernetes-map-type") not in ("", "granular", "atomic") and below.uncorrelatable is None:
         below = replace(below, uncorrelatable=path)
     is_resource = is_root or flag(raw, "x-kubernetes-embedded-resource")
@@ -225,13 +240,13 @@ def _property_children(raw: Raw, path: str, place: _Place, node: Node | None, *,
         yield each, f"{path}.properties[{name}]", own, child
 
 
-def _keyword_errors(raw: Raw, path: str, place: _Place) -> list[FieldError]:
+def _keyword_errors(raw: Raw, path: str, context: _SchemaContext) -> list[FieldError]:
     found = []
     kind = text(raw, "type")
-    if kind and kind not in _TYPES and not place.leniency.unknown_types:
+    if kind and kind not in _TYPES and not context.options.unknown_types:
         found.append(field_errors.not_supported(f"{path}.type", kind, _TYPES))
-    if raw.get("default") is not None and place.defaults_forbidden is not None:
-        why = f"must not be set {place.defaults_forbidden}"
+    if raw.get("default") is not None and context.defaults_forbidden is not None:
+        why = f"must not be set {context.defaults_forbidden}"
         found.append(field_errors.forbidden(f"{path}.default", why))
     found += [
         field_errors.forbidden(f"{path}.{keyword}", f"{keyword} is not supported")
@@ -243,7 +258,7 @@ def _keyword_errors(raw: Raw, path: str, place: _Place) -> list[FieldError]:
         found.append(field_errors.forbidden(f"{path}.type", why))
     if isinstance(raw.get("items"), list):
         found.append(field_errors.forbidden(f"{path}.items", "items must be a schema object and not an array"))
-    if place.inside_meta and flag(raw, "x-kubernetes-embedded-resource"):
+    if context.inside_meta and flag(raw, "x-kubernetes-embedded-resource"):
         below = f"{path}.x-kubernetes-embedded-resource"
         found.append(field_errors.forbidden(below, "must not be used inside of resource meta"))
     if flag(raw, "uniqueItems"):
@@ -296,22 +311,22 @@ def _has_newline(value: str) -> bool:
     return "\n" in value or "\r" in value
 
 
-def _rule_errors(rule: Rule, path: str, place: _Place) -> list[FieldError]:
+def _rule_errors(rule: ValidationRule, path: str, context: _SchemaContext) -> list[FieldError]:
     found = []
     raw = rule.raw
     if rule.program is not None:
-        times = place.cardinality if place.cardinality is not None else rule.cardinality
-        found += _cost_errors(rule.program.estimated_cost.maximum * times, "rule", path, place)
+        times = context.cardinality if context.cardinality is not None else rule.cardinality
+        found += _cost_errors(rule.program.estimated_cost.maximum * times, "rule", path, context)
     if rule.problem:
         found.append(field_errors.invalid(f"{path}.rule", raw, rule.problem))
     if rule.message_problem:
         found.append(field_errors.invalid(f"{path}.messageExpression", raw, rule.message_problem))
     elif rule.message_program is not None:
         cost = rule.message_program.estimated_cost.maximum
-        found += _cost_errors(cost, "messageExpression", path, place)
+        found += _cost_errors(cost, "messageExpression", path, context)
     if rule.program is not None and rule.program.uses_old_self:
-        if place.uncorrelatable is not None:
-            why = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {place.uncorrelatable}"
+        if context.uncorrelatable is not None:
+            why = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {context.uncorrelatable}"
             found.append(field_errors.invalid(f"{path}.rule", raw.get("rule"), why))
     elif raw.get("optionalOldSelf") is not None:
         why = "may not be set if oldSelf is not used in rule"
@@ -319,9 +334,9 @@ def _rule_errors(rule: Rule, path: str, place: _Place) -> list[FieldError]:
     return found
 
 
-def _cost_errors(cost: int, what: str, path: str, place: _Place) -> list[FieldError]:
-    place.costs.observe(f"{path}.{what}", cost)
-    if cost <= cel.EXPRESSION_COST_LIMIT or place.leniency.expensive_rules:
+def _cost_errors(cost: int, what: str, path: str, context: _SchemaContext) -> list[FieldError]:
+    context.costs.observe(f"{path}.{what}", cost)
+    if cost <= cel.EXPRESSION_COST_LIMIT or context.options.expensive_rules:
         return []
     why = _over_budget(f"estimated {what} cost", cost, cel.EXPRESSION_COST_LIMIT)
     return [field_errors.forbidden(f"{path}.{what}", why)]

@@ -1,24 +1,26 @@
-"""Reading of raw schemas that nobody has checked yet: what has the wrong JSON type reads as absent."""
+"""Access to raw schemas before their validation: a value of the wrong JSON type counts as absent."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
 Raw = dict[str, Any]
+Definition = dict[str, Any]
+"""A CustomResourceDefinition."""
 
 
 def schema(raw: Raw, keyword: str) -> Raw | None:
-    """The schema under a keyword."""
+    """The schema at a keyword; None if there is none."""
     found = raw.get(keyword)
     return found if isinstance(found, dict) else None
 
 
 def schemas(raw: Raw, keyword: str) -> list[Raw]:
-    """The list of schemas under a keyword."""
+    """The list of schemas at a keyword."""
     return objects(raw.get(keyword))
 
 
 def properties(raw: Raw, keyword: str = "properties") -> dict[str, Raw]:
-    """The schemas by name under a keyword."""
+    """The schemas by name at a keyword."""
     found = raw.get(keyword)
     return (
         {str(name): each for name, each in found.items() if isinstance(each, dict)} if isinstance(found, dict) else {}
@@ -26,19 +28,19 @@ def properties(raw: Raw, keyword: str = "properties") -> dict[str, Raw]:
 
 
 def text(raw: Raw, keyword: str) -> str:
-    """The string under a keyword."""
+    """The string at a keyword; empty if there is none."""
     found = raw.get(keyword)
     return found if isinstance(found, str) else ""
 
 
 def strings(raw: Raw, keyword: str) -> list[str]:
-    """The list of strings under a keyword."""
+    """The list of strings at a keyword."""
     found = raw.get(keyword)
     return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
 
 
 def number(raw: Raw, keyword: str) -> int | None:
-    """The integer under a keyword."""
+    """The integer at a keyword; None if there is none."""
     found = raw.get(keyword)
     return found if type(found) is int else None
 
@@ -49,18 +51,18 @@ def flag(raw: Raw, keyword: str) -> bool:
 
 
 def objects(found: Any) -> list[Raw]:
-    """The objects of a list."""
+    """The JSON objects in a list."""
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
-def places(raw: Raw) -> Iterator[Raw]:
-    """A schema and all schemas inside it."""
+def subschemas(raw: Raw) -> Iterator[Raw]:
+    """Iterate over a schema and all schemas inside it."""
     yield raw
     children = [*properties(raw).values(), *properties(raw, "definitions").values()]
     children += [each for keyword in ("allOf", "anyOf", "oneOf") for each in schemas(raw, keyword)]
     children += [each for keyword in ("items", "additionalProperties", "not") if (each := schema(raw, keyword))]
     for child in children:
-        yield from places(child)
+        yield from subschemas(child)
 
 
 _NUMBER: Final = (int, float)
@@ -91,8 +93,8 @@ _JSON_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 
 
 def is_well_formed(raw: Raw) -> bool:
-    """Whether every keyword of a schema has a value of the right JSON type."""
-    return all(_has_json_types(place) for place in places(raw))
+    """Whether every keyword of a schema and its subschemas has a value of the right JSON type."""
+    return all(_has_json_types(place) for place in subschemas(raw))
 
 
 def _has_json_types(raw: Raw) -> bool:

@@ -1,8 +1,8 @@
-"""``x-kubernetes-list-type``, ``x-kubernetes-list-map-keys`` and ``x-kubernetes-map-type`` in a schema."""
+"""Validation of ``x-kubernetes-list-type``, ``x-kubernetes-list-map-keys`` and ``x-kubernetes-map-type`` in a schema."""
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.schema.reading import Raw, flag, properties, schema, strings, text
+from kcp.schema.raw_schemas import Raw, flag, properties, schema, strings, text
 
 _LIST_TYPE = "x-kubernetes-list-type"
 _MAP_TYPE = "x-kubernetes-map-type"
@@ -12,7 +12,7 @@ _KEYS = "x-kubernetes-list-map-keys"
 def list_and_map_type_errors(
     raw: Raw, path: str, *, non_atomic_sets: bool = False, loose_map_keys: bool = False
 ) -> list[FieldError]:
-    """What is wrong with these keywords at one place; the flags let pass what an old definition has already."""
+    """Validate these keywords of one schema node; the flags tolerate violations of the old definition."""
     found = _map_type_errors(raw, path) + _list_type_errors(raw, path, non_atomic_sets=non_atomic_sets)
     if text(raw, _LIST_TYPE) == "map":
         found += _keyed_list_errors(raw, path)
@@ -57,7 +57,7 @@ def _list_type_errors(raw: Raw, path: str, *, non_atomic_sets: bool) -> list[Fie
 
 
 def set_item_errors(raw: Raw, path: str) -> list[FieldError]:
-    """The items of a set must be compared as a whole."""
+    """Validate that the items of a set are atomic."""
     items = schema(raw, "items")
     if items is None:
         return []
@@ -97,7 +97,7 @@ def _keyed_list_errors(raw: Raw, path: str) -> list[FieldError]:
 
 
 def map_key_errors(raw: Raw, path: str) -> list[FieldError]:
-    """Items of sets and maps are never null, and the keys of a map's items are always there."""
+    """Validate that items of sets and maps are not nullable, and that the keys of map items are always present."""
     items = schema(raw, "items")
     list_type = raw.get(_LIST_TYPE)
     if items is None or list_type not in ("set", "map"):

@@ -1,18 +1,17 @@
-"""Type checking: gives every node its type, every call its overloads, and every node of schema data its schema.
+"""Type checker: sets the type of every node, the overloads of every call, and the schema of nodes that hold schema data.
 
-Follows cel-go's checker (checker/checker.go), its wording of errors, and Kubernetes' additional validators: literals of one
-element type, constant timestamps, durations and patterns that parse.
+Follows cel-go's checker/checker.go with its error messages, and Kubernetes' additional AST validators: literals must be
+homogeneous, and constant timestamps, durations and regular expressions must parse.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
-from kcp.cel import types
+from kcp.cel import types, unification
 from kcp.cel.declarations import Functions, Overload
 from kcp.cel.errors import CompilationError, EvaluationError, Issue
 from kcp.cel.lexer import KEYWORDS
 from kcp.cel.libraries.regex import compiled
-from kcp.cel.schema_types import SchemaType
 from kcp.cel.syntax import (
     Call,
     Comprehension,
@@ -26,7 +25,7 @@ from kcp.cel.syntax import (
     StructLiteral,
 )
 from kcp.cel.times import duration, timestamp
-from kcp.cel.types import Type
+from kcp.cel.types import SchemaType, Type
 from kcp.cel.values import Uint
 
 Variable = tuple[Type, SchemaType | None]
@@ -40,12 +39,12 @@ _CONSTANTS: Final = {
     bytes: types.BYTES,
 }
 _SCALARS: Final = frozenset(["timestamp", "duration"])
-# Kubernetes knows no length of the keys of a map, and so counts none.
-_KEY: Final = SchemaType(types.STRING, smallest=2)
+# Kubernetes knows no size for the keys of a map and estimates 0.
+_KEY: Final = SchemaType(types.STRING, min_serialized_size=2)
 
 
 def check(source: str, tree: Node, variables: Mapping[str, Variable], functions: Functions) -> set[str]:
-    """Check the tree in place and return the variables that it uses. Raises CompilationError."""
+    """Annotate the tree in place and return the names of the variables it uses. Raises CompilationError."""
     checker = _Checker(variables, functions)
     checker.check(tree)
     checker.finish()
@@ -61,20 +60,20 @@ class _Checker:
         self._globals = variables
         self._functions = functions
         self._scopes: list[dict[str, Variable]] = []
-        self._found = types.Substitution()
+        self._substitution = unification.Substitution()
         self._fresh = 0
         self._nodes: list[Node] = []
         self._literals: list[ListLiteral | MapLiteral] = []
-        # How many calls of format, whose arguments may be of any types, are around the node being checked.
-        self._exempt = 0
+        # How many calls of format(), whose arguments may be heterogeneous, enclose the current node.
+        self._format_calls = 0
 
     def issue(self, message: str, node: Node) -> None:
         self.issues.append(Issue(message, node.offset))
 
     def finish(self) -> None:
-        """Replace parameters by what they turned out to be, then check what needs that."""
+        """Substitute the type parameters, then run the checks that need the final types."""
         for node in self._nodes:
-            node.type = types.substitute(self._found, node.type, to_dyn=True)
+            node.type = unification.substitute(self._substitution, node.type, to_dyn=True)
         for literal in () if self.issues else self._literals:
             self._homogeneous(literal)
 
@@ -101,17 +100,17 @@ class _Checker:
         return node.type
 
     def _resolved(self, node: Node) -> Type:
-        return types.substitute(self._found, node.type)
+        return unification.substitute(self._substitution, node.type)
 
     def _parameter(self) -> Type:
         self._fresh += 1
         return Type("param", f"_var{self._fresh}")
 
     def _assignable(self, left: Type, right: Type) -> bool:
-        mark = self._found.mark()
-        if types.assignable(self._found, left, right):
+        mark = self._substitution.mark()
+        if unification.assignable(self._substitution, left, right):
             return True
-        self._found.rollback(mark)
+        self._substitution.rollback(mark)
         return False
 
     # Names
@@ -159,10 +158,10 @@ class _Checker:
                 node.schema = ident.schema
                 return type_
         type_ = self._field(node)
-        return types.BOOL if node.test else types.substitute(self._found, type_)
+        return types.BOOL if node.test else unification.substitute(self._substitution, type_)
 
     def _is_local(self, qualified: str) -> bool:
-        """Whether the first part is a loop's variable, which hides a declared name that has dots."""
+        """Whether the first segment is a comprehension variable, which shadows a declared qualified name."""
         first = qualified.split(".", 1)[0]
         return any(first in scope for scope in self._scopes)
 
@@ -203,9 +202,9 @@ class _Checker:
     # Calls
 
     def _call(self, node: Call) -> Type:
-        self._exempt += node.function == "format"
+        self._format_calls += node.function == "format"
         type_ = self._checked_call(node)
-        self._exempt -= node.function == "format"
+        self._format_calls -= node.function == "format"
         return type_
 
     def _checked_call(self, node: Call) -> Type:
@@ -232,7 +231,7 @@ class _Checker:
         if result is None:
             return types.ERROR
         self._check_constants(node)
-        self._place(node)
+        self._propagate_schema(node)
         return result
 
     def _resolve(self, node: Call, overloads: list[Overload]) -> Type | None:
@@ -243,18 +242,18 @@ class _Checker:
             if overload.member != (node.target is not None) or len(overload.arguments) != len(arguments):
                 continue
             wanted, given = self._instantiate(overload)
-            mark = self._found.mark()
-            if not types.all_assignable(self._found, arguments, wanted):
-                self._found.rollback(mark)
+            mark = self._substitution.mark()
+            if not unification.all_assignable(self._substitution, arguments, wanted):
+                self._substitution.rollback(mark)
                 continue
             node.overloads.append(overload)
-            given = types.substitute(self._found, given)
+            given = unification.substitute(self._substitution, given)
             if result is None:
                 result = given
             elif result.kind != "dyn" and given != result:
                 result = types.DYN
         if result is None:
-            shown = [str(types.substitute(self._found, type_, to_dyn=True)) for type_ in arguments]
+            shown = [str(unification.substitute(self._substitution, type_, to_dyn=True)) for type_ in arguments]
             receiver = f"{shown.pop(0)}." if node.target is not None else ""
             self.issue(
                 f"found no matching overload for '{node.function}' applied to '{receiver}({', '.join(shown)})'", node
@@ -265,12 +264,12 @@ class _Checker:
         if not overload.generic:
             return overload.arguments, overload.result
         fresh = {name: self._parameter() for name in "ABKTV"}
-        return tuple(types.substitute(fresh, type_) for type_ in overload.arguments), types.substitute(
+        return tuple(unification.substitute(fresh, type_) for type_ in overload.arguments), unification.substitute(
             fresh, overload.result
         )
 
-    def _place(self, node: Call) -> None:
-        """Data of a schema stay so when an index reaches into a list or map."""
+    def _propagate_schema(self, node: Call) -> None:
+        """An index into schema data gives schema data."""
         if node.function == "_[_]" and node.args[0].schema is not None:
             node.schema = node.args[0].schema.element
 
@@ -294,11 +293,11 @@ class _Checker:
         if before is None:
             return type_
         if self._assignable(before, type_):
-            return types.most_general(before, type_)
+            return unification.most_general(before, type_)
         return types.DYN
 
     def _unwrapped(self, node: Node) -> Type:
-        """The type of an element after ``?``."""
+        """The type of an optional element (``?e``)."""
         type_ = self._resolved(node)
         if types.is_optional(type_):
             return type_.parameters[0]
@@ -311,7 +310,7 @@ class _Checker:
         for item, optional in zip(node.elements, node.optional, strict=True):
             type_ = self.check(item)
             element = self._join(element, self._unwrapped(item) if optional else type_)
-        if not self._exempt:
+        if not self._format_calls:
             self._literals.append(node)
         return types.list_of(element or self._parameter())
 
@@ -322,12 +321,12 @@ class _Checker:
             key_type = self._join(key_type, self.check(key))
             type_ = self.check(value)
             value_type = self._join(value_type, self._unwrapped(value) if optional else type_)
-        if not self._exempt:
+        if not self._format_calls:
             self._literals.append(node)
         return types.map_of(key_type or self._parameter(), value_type or self._parameter())
 
     def _homogeneous(self, node: ListLiteral | MapLiteral) -> None:
-        """Kubernetes' validator: elements are of one type exactly, but for arguments of format."""
+        """Kubernetes' validator of homogeneous literals; arguments of format() are exempt."""
         if isinstance(node, ListLiteral):
             columns = [list(zip(node.elements, node.optional, strict=True))]
         else:
@@ -424,7 +423,7 @@ class _Checker:
 
     def _optional_bind(self, node: OptionalBind) -> Type:
         target = self.check(node.target)
-        target = types.substitute(self._found, target)
+        target = unification.substitute(self._substitution, target)
         if types.is_optional(target):
             inner = target.parameters[0]
         else:
@@ -434,12 +433,12 @@ class _Checker:
         self._scopes.append({node.variable: (inner, None)})
         body = self.check(node.body)
         self._scopes.pop()
-        body = types.substitute(self._found, body)
+        body = unification.substitute(self._substitution, body)
         if not node.flat:
             return types.optional_of(body)
         if not types.is_optional(body) and body.kind not in {"dyn", "error"}:
             wanted = types.optional_of(self._parameter())
-            shown = f"(bool, {body}, {types.substitute({}, wanted, to_dyn=True)})"
+            shown = f"(bool, {body}, {unification.substitute({}, wanted, to_dyn=True)})"
             self.issue(f"found no matching overload for '_?_:_' applied to '{shown}'", node)
             return types.ERROR
         return body
@@ -451,7 +450,7 @@ _COMPARABLE: Final = frozenset(
 
 
 def _qualified(node: Node) -> str | None:
-    """The dotted name that a chain of selections spells."""
+    """The qualified name that a chain of selections spells; None for anything else."""
     parts: list[str] = []
     while isinstance(node, Select) and not node.test and not node.optional:
         parts.append(node.field)

@@ -1,8 +1,8 @@
-"""Why a value does not satisfy its schema, in Kubernetes' words.
+"""Error reporting: the validation errors of a value that does not satisfy its schema.
 
-Follows kube-openapi's pkg/validation/validate (which validators run on which value, how errors of allOf, anyOf, oneOf and not
-combine, and every message) and apiextensions-apiserver's translation of its results into field errors, with KEP-4008: on an
-update, what is wrong with a value that did not change is not held against it. Order: as the schema lists its properties.
+Follows kube-openapi's pkg/validation/validate (which validators run on which value, how the errors of allOf, anyOf, oneOf and not
+combine, and every message) and apiextensions-apiserver's conversion of its results to field errors, with validation ratcheting
+(KEP-4008): an update does not report errors of unchanged values. Errors are in the order of the schema's properties.
 """
 
 from dataclasses import dataclass, field
@@ -12,31 +12,32 @@ import orjson
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
+from kcp.cel.patterns import compile_pattern
 from kcp.schema import formats
 from kcp.schema.correlation import Correlation
-from kcp.schema.nodes import Node
-from kcp.schema.values import (
+from kcp.schema.json_values import (
+    equals_enum_value,
+    format_number,
     has_equal_items,
     in_range,
     is_integral,
     is_multiple,
     json_type,
-    same_number_or_value,
-    shown_number,
 )
+from kcp.schema.nodes import SchemaNode
 
 NO_PATH: Final = "<nil>"
 
 
 @dataclass(slots=True)
-class Result:
-    """The errors at a place, and how many checks were passed on the way (the best failure of anyOf has the most)."""
+class ValidationResult:
+    """The errors of a value and its match count: anyOf and oneOf report the errors of the best match."""
 
     errors: list[FieldError] = field(default_factory=list)
     matches: int = 0
 
-    def merge(self, other: "Result") -> None:
-        """Take over another result, each error once."""
+    def merge(self, other: "ValidationResult") -> None:
+        """Add the errors of another result, without duplicates."""
         for error in other.errors:
             self.add(error)
         self.matches += other.matches
@@ -46,17 +47,19 @@ class Result:
             self.errors.append(error)
 
 
-def explain(node: Node, value: Any, path: str = "", correlation: Correlation | None = None) -> Result:
-    """What is wrong with a value, without the errors of parts that did not change."""
-    result = explain_as_new(node, value, path, correlation)
+def collect_errors(
+    node: SchemaNode, value: Any, path: str = "", correlation: Correlation | None = None
+) -> ValidationResult:
+    """Validate a value, with validation ratcheting: without the errors of unchanged values."""
+    result = collect_errors_as_new(node, value, path, correlation)
     if result.errors and correlation is not None and correlation.unchanged:
-        return Result([], result.matches)
+        return ValidationResult([], result.matches)
     return result
 
 
-def explain_as_new(node: Node, value: Any, path: str, correlation: Correlation | None) -> Result:
-    """What is wrong with a value itself; only the errors of its unchanged children are left out."""
-    result = Result()
+def collect_errors_as_new(node: SchemaNode, value: Any, path: str, correlation: Correlation | None) -> ValidationResult:
+    """Validate a value as if it were new; validation ratcheting applies to its children only."""
+    result = ValidationResult()
     if value is None:
         _check_null(node, path, result)
         return result
@@ -84,7 +87,7 @@ def explain_as_new(node: Node, value: Any, path: str, correlation: Correlation |
 
 
 def at(path: str) -> str:
-    """A field's name as field errors give it; the object itself has none."""
+    """The field path as field errors show it; the root has none."""
     return path.removeprefix(".") or NO_PATH
 
 
@@ -96,7 +99,7 @@ def _type_mismatch(path: str, expected: str, found: str) -> FieldError:
     return field_errors.type_invalid(at(path), found, f'{path} in body must be of type {expected}: "{found}"')
 
 
-def _check_null(node: Node, path: str, result: Result) -> None:
+def _check_null(node: SchemaNode, path: str, result: ValidationResult) -> None:
     if not node.accepts_null and "null" not in node.types:
         result.add(_type_mismatch(path, ",".join(node.types), "null"))
     else:
@@ -107,7 +110,7 @@ def _check_null(node: Node, path: str, result: Result) -> None:
 _GO_FORMATS: Final = {"integer": "int64", "number": "float64"}
 
 
-def _check_type(node: Node, value: Any, path: str, result: Result) -> None:
+def _check_type(node: SchemaNode, value: Any, path: str, result: ValidationResult) -> None:
     types = node.types
     found = json_type(value)
     passes_as_number = (found == "integer" and "number" in types) or (
@@ -121,15 +124,15 @@ def _check_type(node: Node, value: Any, path: str, result: Result) -> None:
         result.add(_type_mismatch(path, ",".join(types) or node.format, found))
 
 
-def _check_enum(node: Node, value: Any, path: str, result: Result) -> None:
+def _check_enum(node: SchemaNode, value: Any, path: str, result: ValidationResult) -> None:
     choices = node.enum
-    if not choices or any(choice is not None and same_number_or_value(value, choice) for choice in choices):
+    if not choices or any(choice is not None and equals_enum_value(value, choice) for choice in choices):
         return
     shown = [choice if type(choice) is str else orjson.dumps(choice).decode() for choice in choices]
     result.add(field_errors.not_supported(at(path), value, shown))
 
 
-def _check_string(node: Node, value: str, path: str, result: Result) -> None:
+def _check_string(node: SchemaNode, value: str, path: str, result: ValidationResult) -> None:
     longest, shortest, pattern = node.count("maxLength"), node.count("minLength"), node.pattern
     result.matches += 1
     if longest is not None and len(value) > longest:
@@ -146,15 +149,15 @@ def _check_string(node: Node, value: str, path: str, result: Result) -> None:
             result.add(field_errors.type_invalid(at(path), value, text))
 
 
-def _check_pattern(pattern: str, value: str, path: str, result: Result) -> None:
+def _check_pattern(pattern: str, value: str, path: str, result: ValidationResult) -> None:
     try:
-        if formats.pattern(pattern).search(value) is None:
+        if compile_pattern(pattern).search(value) is None:
             result.add(_invalid(path, value, f"should match '{pattern}'"))
     except ValueError as problem:
         result.add(_invalid(path, value, f"should match '{pattern}, but pattern is invalid: {problem}'"))
 
 
-def _check_number(node: Node, value: float, path: str, result: Result) -> None:
+def _check_number(node: SchemaNode, value: float, path: str, result: ValidationResult) -> None:
     kind = node.types[0] if len(node.types) == 1 else ""
     form = node.format if kind else ""
 
@@ -169,48 +172,50 @@ def _check_number(node: Node, value: float, path: str, result: Result) -> None:
     if factor is not None:
         outside(factor, "MultipleOf")
         if factor <= 0:
-            text = f"factor MultipleOf declared for {path} must be positive: {shown_number(factor)}"
+            text = f"factor MultipleOf declared for {path} must be positive: {format_number(factor)}"
             result.add(field_errors.invalid(at(path), factor, text))
         elif not is_multiple(value, factor):
-            result.add(_invalid(path, value, f"should be a multiple of {shown_number(factor)}"))
+            result.add(_invalid(path, value, f"should be a multiple of {format_number(factor)}"))
     if low is not None:
         outside(low, "Minimum boundary")
         if raw.get("exclusiveMinimum"):
             if value <= low:
-                result.add(_invalid(path, value, f"should be greater than {shown_number(low)}"))
+                result.add(_invalid(path, value, f"should be greater than {format_number(low)}"))
         elif value < low:
-            result.add(_invalid(path, value, f"should be greater than or equal to {shown_number(low)}"))
+            result.add(_invalid(path, value, f"should be greater than or equal to {format_number(low)}"))
     if high is not None:
         outside(high, "Maximum boundary")
         if raw.get("exclusiveMaximum"):
             if value >= high:
-                result.add(_invalid(path, value, f"should be less than {shown_number(high)}"))
+                result.add(_invalid(path, value, f"should be less than {format_number(high)}"))
         elif value > high:
-            result.add(_invalid(path, value, f"should be less than or equal to {shown_number(high)}"))
+            result.add(_invalid(path, value, f"should be less than or equal to {format_number(high)}"))
 
 
-def _check_list(node: Node, values: list[Any], path: str, result: Result, correlation: Correlation | None) -> None:
+def _check_list(
+    node: SchemaNode, values: list[Any], path: str, result: ValidationResult, correlation: Correlation | None
+) -> None:
     if node.items is not None:
         for index, value in enumerate(values):
             child = correlation.index(index) if correlation is not None else None
-            result.merge(explain(node.items, value, f"{path}[{index}]", child))
-    fewest, most = node.count("minItems"), node.count("maxItems")
-    size = len(values)
-    if fewest and size < fewest:
-        result.add(_invalid(path, size, f"should have at least {fewest} items"))
-    if most is not None and size > most:
-        result.add(field_errors.too_many(at(path), size, most))
+            result.merge(collect_errors(node.items, value, f"{path}[{index}]", child))
+    _check_size(node, len(values), "Items", path, result)
     if node.raw.get("uniqueItems") is True and has_equal_items(values):
         result.add(_invalid(path, "", "shouldn't contain duplicates"))
 
 
-def _check_map(node: Node, value: dict[str, Any], path: str, result: Result, correlation: Correlation | None) -> None:
-    fewest, most = node.count("minProperties"), node.count("maxProperties")
-    size = len(value)
+def _check_size(node: SchemaNode, size: int, counted: str, path: str, result: ValidationResult) -> None:
+    fewest, most = node.count(f"min{counted}"), node.count(f"max{counted}")
     if fewest and size < fewest:
-        result.add(_invalid(path, size, f"should have at least {fewest} properties"))
+        result.add(_invalid(path, size, f"should have at least {fewest} {counted.lower()}"))
     if most is not None and size > most:
         result.add(field_errors.too_many(at(path), size, most))
+
+
+def _check_map(
+    node: SchemaNode, value: dict[str, Any], path: str, result: ValidationResult, correlation: Correlation | None
+) -> None:
+    _check_size(node, len(value), "Properties", path, result)
     declared = node.property_schemas
     for key, child in value.items():
         if key in declared:
@@ -218,11 +223,11 @@ def _check_map(node: Node, value: dict[str, Any], path: str, result: Result, cor
         if node.forbids_additional:
             result.add(field_errors.invalid(at(path), key, f"{path}.{key} in body is a forbidden property"))
         elif node.additional is not None:
-            result.merge(explain(node.additional, child, f"{path}.{key}", _child(correlation, key, path)))
+            result.merge(collect_errors(node.additional, child, f"{path}.{key}", _child(correlation, key, path)))
     for key in declared:
         if key in value:
             below = f"{path}.{key}" if path else key
-            result.merge(explain(node.property(key), value[key], below, _child(correlation, key, path)))
+            result.merge(collect_errors(node.property(key), value[key], below, _child(correlation, key, path)))
     for key in node.required:
         if key not in value:
             result.add(field_errors.required(at(f"{path}.{key}")))
@@ -234,11 +239,11 @@ def _child(correlation: Correlation | None, key: str, path: str) -> Correlation 
     return correlation.key(key)
 
 
-def _alternatives(node: Node, value: Any, path: str, correlation: Correlation | None) -> Result:
-    result = Result(matches=1)
+def _alternatives(node: SchemaNode, value: Any, path: str, correlation: Correlation | None) -> ValidationResult:
+    result = ValidationResult(matches=1)
 
-    def tried(alternative: Node) -> Result:
-        return explain_as_new(alternative, value, path, correlation)
+    def tried(alternative: SchemaNode) -> ValidationResult:
+        return collect_errors_as_new(alternative, value, path, correlation)
 
     def say(text: str) -> None:
         result.add(field_errors.invalid(NO_PATH, "", f'"{path}" {text}'))

@@ -1,28 +1,28 @@
-"""What stands beside the schema in a version: subresources, printer columns, selectable fields, deprecation."""
+"""Validation of the subresources, printer columns, selectable fields and deprecation of a version."""
 
 from typing import Any, Final
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema import field_paths
-from kcp.schema.reading import objects, schema, text
+from kcp.schema.raw_schemas import objects, schema, text
 
 MAX_SELECTABLE_FIELDS: Final = 8
 _COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS: Final = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _SELECTABLE_TYPES: Final = ("string", "boolean", "integer")
-_LONGEST_WARNING: Final = 256
+_MAX_WARNING_BYTES: Final = 256
 
 
 def deprecation_errors(version: dict[str, Any], path: str) -> list[FieldError]:
-    """A deprecation warning is for deprecated versions, short, and printable."""
+    """Validate a deprecation warning."""
     warning = version.get("deprecationWarning")
     if not isinstance(warning, str):
         return []
     if version.get("deprecated") is not True:
         return [field_errors.invalid(path, warning, "can only be set for deprecated versions")]
     problems = []
-    if len(warning.encode()) > _LONGEST_WARNING:
+    if len(warning.encode()) > _MAX_WARNING_BYTES:
         problems.append("must be <= 256 characters long")
     if not warning:
         problems.append("must not be an empty string")
@@ -34,7 +34,7 @@ def deprecation_errors(version: dict[str, Any], path: str) -> list[FieldError]:
 
 
 def subresource_errors(subresources: Any, path: str) -> list[FieldError]:
-    """The scale subresource's paths: where they must point."""
+    """Validate the paths of the scale subresource."""
     scale = schema(subresources, "scale") if isinstance(subresources, dict) else None
     if scale is None:
         return []
@@ -60,7 +60,7 @@ def subresource_errors(subresources: Any, path: str) -> list[FieldError]:
 
 
 def column_errors(column: dict[str, Any], path: str) -> list[FieldError]:
-    """One entry of ``additionalPrinterColumns``."""
+    """Validate an entry of ``additionalPrinterColumns``."""
     found = []
     if not text(column, "name"):
         found.append(field_errors.required(f"{path}.name"))
@@ -84,7 +84,7 @@ def column_errors(column: dict[str, Any], path: str) -> list[FieldError]:
 def selectable_field_errors(
     fields: Any, raw: dict[str, Any] | None, path: str, *, any_number: bool = False
 ) -> list[FieldError]:
-    """``selectableFields`` (KEP-4358): scalar fields of the schema, not in metadata, each once, at most eight."""
+    """Validate ``selectableFields`` (KEP-4358): unique scalar fields outside of metadata, at most eight."""
     entries = objects(fields)
     if not entries:
         return []

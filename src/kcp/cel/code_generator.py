@@ -1,10 +1,10 @@
-"""Checked expressions to Python functions.
+"""Code generator: type-checked expressions to Python functions.
 
-The function is made of statements: `&&`, `||` and `?:` become ifs, comprehensions become loops, and what an expression costs
-is added up in a local variable, so that a small rule runs in well under a microsecond. No text of the user gets into the
-generated source: every name is made here, and every constant that is not a number, a bool or None comes from a table.
+The function consists of statements: `&&`, `||` and `?:` become ifs, comprehensions become loops, and the cost is added up in a
+local variable. No text of the client gets into the generated source: names are generated, and every constant that is not a
+number, a bool or None is passed in through the namespace of the function.
 
-The generated function takes the most it may cost and its variables, and returns (value, cost).
+The generated function takes the cost limit and the variables, and returns (value, cost).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kcp.cel import operators as op
 from kcp.cel import types
+from kcp.cel.code_emitter import FAILURES, MAX_EXPRESSION_LENGTH, Fragment, failed
+from kcp.cel.comprehensions import Loops, insert, sort_by
+from kcp.cel.constant_folding import constant_of
 from kcp.cel.conversions import addition, converter, equality, value_equality
 from kcp.cel.declarations import Overload, dispatcher
-from kcp.cel.emission import FAILURES, LONGEST_EXPRESSION, Value, failed
 from kcp.cel.errors import BudgetExceededError, EvaluationError
-from kcp.cel.folding import constant_of
-from kcp.cel.inline import INLINE
+from kcp.cel.inline_operators import INLINE
 from kcp.cel.libraries.regex import compiled
-from kcp.cel.loops import Loops, insert, sort_by
 from kcp.cel.syntax import (
     Call,
     Comprehension,
@@ -36,7 +36,7 @@ from kcp.cel.values import NONE, Optional, TypeValue, no_such_overload
 if TYPE_CHECKING:
     from kcp.cel.types import Type
 
-_DEEPEST_BLOCK: Final = 12
+_MAX_BLOCK_DEPTH: Final = 12
 _SAME_REPRESENTATION: Final = frozenset(["bool", "int", "uint", "string", "bytes", "timestamp", "duration", "double"])
 _RUNTIME_TYPE_NAMES: Final = {
     "null": "null_type",
@@ -46,7 +46,7 @@ _RUNTIME_TYPE_NAMES: Final = {
 
 
 def generate(tree: Node, variables: Sequence[str]) -> Callable[..., tuple[Any, int]]:
-    """The function for a checked tree; it takes the cost limit, then the values of these variables."""
+    """Generate the function of a type-checked tree. Its parameters are the cost limit and these variables."""
     generator = _Generator()
     parameters = {name: f"v{position}" for position, name in enumerate(variables)}
     generator.function("evaluate", tree, parameters, first=True)
@@ -58,7 +58,7 @@ def generate(tree: Node, variables: Sequence[str]) -> Callable[..., tuple[Any, i
         iterate=op.iterate, pairs=op.pairs, sort_by=sort_by, enumerate=enumerate, len=len, float=float, min=min,
     )  # fmt: skip
     namespace["__builtins__"] = {}
-    exec(compile(source, "<cel>", "exec"), namespace)  # noqa: S102 - generated above from names and constants of our own
+    exec(compile(source, "<cel>", "exec"), namespace)  # noqa: S102 - generated above, no text of the client
     return namespace["evaluate"]  # type: ignore[no-any-return]
 
 
@@ -69,26 +69,26 @@ def _tenth_min(left: Any, right: Any) -> int:
 class _Generator(Loops):
     # Nodes
 
-    def emit(self, node: Node) -> Value:
-        """Code for a node; what it gives may still be JSON data."""
+    def emit(self, node: Node) -> Fragment:
+        """Generate the code of a node; its value may still be JSON data."""
         if isinstance(node, Literal):
             return self._literal_value(node.value)
         if isinstance(node, Ident):
             return self._ident(node)
         if isinstance(node, Select):
             return self._select(node)
-        if self._indent > _DEEPEST_BLOCK:
+        if self._indent > _MAX_BLOCK_DEPTH:
             return self._outline(node)
         constant = constant_of(node)
         if constant is not None:
-            # Nothing changes a value, so a constant is made once.
+            # Values are immutable, so a constant is computed once.
             self._cost += constant.cost
             return self._literal_value(constant.value)
         value = self._compound(node)
         value.code = self._short(value.code)
         return value
 
-    def _compound(self, node: Node) -> Value:
+    def _compound(self, node: Node) -> Fragment:
         if isinstance(node, Call):
             return self._call(node)
         if isinstance(node, Comprehension):
@@ -100,34 +100,33 @@ class _Generator(Loops):
         assert isinstance(node, OptionalBind)
         return self._optional_bind(node)
 
-    def _outline(self, node: Node) -> Value:
-        """Put a deeply nested expression into a function of its own: Python limits how deep blocks nest."""
+    def _outline(self, node: Node) -> Fragment:
+        """Generate a deeply nested expression as a separate function: Python limits the nesting of blocks."""
         name = self._fresh("f")
         parameters = {name: value.code for name, value in self._scope.items()}
         self.function(name, node, parameters)
         self._flush()
         result = self._fresh()
-        # Two variables may go by one name in Python (an outer one hidden by an inner one has its own).
         self._line(f"{result}, c = {name}({', '.join(['c', 'limit', *parameters.values()])})")
-        return Value(result, safe=True)
+        return Fragment(result, safe=True)
 
-    def _literal_value(self, value: Any) -> Value:
+    def _literal_value(self, value: Any) -> Fragment:
         if value is None or type(value) is bool:
-            return Value(repr(value), safe=True)
+            return Fragment(repr(value), safe=True)
         if type(value) is int:
-            return Value(repr(value) if value >= 0 else f"({value!r})", safe=True)
-        return Value(self.constant(value), safe=True)
+            return Fragment(repr(value) if value >= 0 else f"({value!r})", safe=True)
+        return Fragment(self.constant(value), safe=True)
 
-    def _ident(self, node: Ident) -> Value:
+    def _ident(self, node: Ident) -> Fragment:
         if node.type_value is not None:
-            return Value(self.constant(TypeValue(_runtime_name(node.type_value))), safe=True)
+            return Fragment(self.constant(TypeValue(_runtime_name(node.type_value))), safe=True)
         self._cost += 1
         variable = self._globals[node.name[1:]] if node.name.startswith(".") else self._scope[node.name]
-        return Value(variable.code, variable.safe, self._cook(node.schema))
+        return Fragment(variable.code, variable.safe, self._converter_name(node.schema))
 
     # Selection
 
-    def _select(self, node: Select) -> Value:
+    def _select(self, node: Select) -> Fragment:
         if node.identifier is not None:
             return self._ident(node.identifier)
         operand_type = node.operand.type
@@ -138,16 +137,16 @@ class _Generator(Loops):
         if operand_type.kind == "object" or operand_type.kind == "map":
             key = self.constant(_raw_name(operand_type, node.field))
             if node.test:
-                return Value(f"({key} in {operand.code})", operand.safe)
-            cook = self._cook(node.schema)
-            if operand_type.kind == "map" and operand.cook and node.schema is None:
-                operand = Value(f"{operand.cook}({operand.code})")
-            return Value(self._short(f"{operand.code}[{key}]"), cook=cook)
+                return Fragment(f"({key} in {operand.code})", operand.safe)
+            convert = self._converter_name(node.schema)
+            if operand_type.kind == "map" and operand.convert and node.schema is None:
+                operand = Fragment(f"{operand.convert}({operand.code})")
+            return Fragment(self._short(f"{operand.code}[{key}]"), convert=convert)
         function = self.constant(op.has if node.test else op.select)
-        code = f"{operand.cook}({operand.code})" if operand.cook else operand.code
-        return Value(self._short(f"{function}({code}, {self.constant(node.field)})"))
+        code = f"{operand.convert}({operand.code})" if operand.convert else operand.code
+        return Fragment(self._short(f"{function}({code}, {self.constant(node.field)})"))
 
-    def _optional_select(self, node: Select) -> Value:
+    def _optional_select(self, node: Select) -> Fragment:
         operand_type = node.operand.type
         inner = operand_type.parameters[0] if types.is_optional(operand_type) else operand_type
         operand = self.emit(node.operand)
@@ -160,18 +159,18 @@ class _Generator(Loops):
             key, schema = self.constant(field[0]), field[1]
         else:
             key = self.constant(node.field)
-            code = f"{operand.cook}({code})" if operand.cook else code
+            code = f"{operand.convert}({code})" if operand.convert else code
         if node.test:
-            return Value(f"{self.constant(op.has)}({code}, {key})")
+            return Fragment(f"{self.constant(op.has)}({code}, {key})")
         result = f"{self.constant(op.optional_select)}({code}, {key})"
-        cook = self._cook(schema)
-        if cook:
-            result = f"{self.constant(_map_optional)}({result}, {cook})"
-        return Value(self._short(result))
+        convert = self._converter_name(schema)
+        if convert:
+            result = f"{self.constant(_map_optional)}({result}, {convert})"
+        return Fragment(self._short(result))
 
     # Calls
 
-    def _call(self, node: Call) -> Value:
+    def _call(self, node: Call) -> Fragment:
         special = _SPECIAL.get(node.function)
         if special is not None and (value := special(self, node)) is not None:
             return value
@@ -185,26 +184,26 @@ class _Generator(Loops):
             inline = INLINE.get(overloads[0].id)
             if inline is not None:
                 return inline(self, operands)
-        codes = [self.cooked(operand) for operand in operands]
+        codes = [self.converted(operand) for operand in operands]
         call = overloads[0].call if static else dispatcher(overloads)
         return self.call(self.constant(call), codes, overloads[0])
 
-    def call(self, function: str, codes: list[str], overload: Overload) -> Value:
-        """A call of a library function, and its cost."""
+    def call(self, function: str, codes: list[str], overload: Overload) -> Fragment:
+        """Generate the call of a library function and add its cost."""
         if overload.cost is None:
             self._cost += 1
-            return Value(f"{function}({', '.join(codes)})")
+            return Fragment(f"{function}({', '.join(codes)})")
         names = [code if code.isidentifier() else self.temporary(code) for code in codes]
         result = self.temporary(f"{function}({', '.join(names)})")
         self._line(f"c += {self.constant(overload.cost)}({', '.join([result, *names])})")
         self._line("if c > limit: raise Over(True)")
-        return Value(result, safe=True)
+        return Fragment(result, safe=True)
 
-    def value(self, code: str) -> Value:
-        return Value(code)
+    def value(self, code: str) -> Fragment:
+        return Fragment(code)
 
-    def emit_atom(self, code: str) -> Value:
-        return Value(self.temporary(code), safe=True)
+    def emit_variable(self, code: str) -> Fragment:
+        return Fragment(self.temporary(code), safe=True)
 
     def overflow_check(self, name: str, least: int, most: int) -> None:
         self._line(f"if {name} > {most} or {name} < {least}: raise overflow()")
@@ -215,8 +214,8 @@ class _Generator(Loops):
     def charge_code(self, code: str) -> None:
         self._line(f"c += {code}")
 
-    def equality(self, node: Call) -> Value | None:
-        """``==`` and ``!=``, by what the types tell of the values."""
+    def equality(self, node: Call) -> Fragment | None:
+        """``==`` and ``!=``, specialized by the static types."""
         left, right = node.args
         negated = node.function == "_!=_"
         sign = "!=" if negated else "=="
@@ -227,7 +226,7 @@ class _Generator(Loops):
                 return None
             value = self.emit(other)
             self._cost += 1
-            return Value(f"({value.code} is {'not ' if negated else ''}None)", value.safe)
+            return Fragment(f"({value.code} is {'not ' if negated else ''}None)", value.safe)
         if len(kinds) != 1 or "dyn" in kinds:
             return None
         kind = left.type.kind
@@ -235,23 +234,23 @@ class _Generator(Loops):
             return self._scalar_equality(left, right, sign)
         schema = left.type.schema if kind == "object" else left.schema
         if schema is not None and (kind == "object" or (right.schema is not None and kind in {"list", "map"})):
-            codes = [self.atom(self.emit(left)), self.atom(self.emit(right))]
+            codes = [self.reusable(self.emit(left)), self.reusable(self.emit(right))]
             if kind == "object":
                 self._cost += 1
             else:
                 self._line(f"c += tenth_min({codes[0]}, {codes[1]})")
             if schema.plain_equality and (kind == "object" or right.schema is None or right.schema.plain_equality):
-                return Value(f"({codes[0]} {sign} {codes[1]})")
+                return Fragment(f"({codes[0]} {sign} {codes[1]})")
             code = f"{self.constant(equality(schema))}({codes[0]}, {codes[1]})"
-            return Value(f"(not {code})" if negated else code)
+            return Fragment(f"(not {code})" if negated else code)
         if schema is not None and schema.list_type:
-            codes = [self.atom(Value(self.cooked(left))), self.atom(Value(self.cooked(right)))]
+            codes = [self.reusable(Fragment(self.converted(left))), self.reusable(Fragment(self.converted(right)))]
             self._line(f"c += tenth_min({codes[0]}, {codes[1]})")
             code = f"{self.constant(value_equality(schema))}({codes[0]}, {codes[1]})"
-            return Value(f"(not {code})" if negated else code)
+            return Fragment(f"(not {code})" if negated else code)
         return None
 
-    def _scalar_equality(self, left: Node, right: Node, sign: str) -> Value:
+    def _scalar_equality(self, left: Node, right: Node, sign: str) -> Fragment:
         values = [self.emit(left), self.emit(right)]
         kind = left.type.kind
         if kind in {"string", "bytes"}:
@@ -260,17 +259,17 @@ class _Generator(Loops):
                 self._cost += (min(len(literal) for literal in literals) + 9) // 10
             else:
                 for value in values:
-                    value.code = self.cooked_value(value)
-                    value.cook = ""
-                    value.code = self.atom(value)
+                    value.code = self.converted_code(value)
+                    value.convert = ""
+                    value.code = self.reusable(value)
                 self._line(f"c += tenth_min({values[0].code}, {values[1].code})")
         else:
             self._cost += 1
-        codes = [value.code if kind == "double" else self.cooked_value(value) for value in values]
-        return Value(f"({codes[0]} {sign} {codes[1]})", all(value.safe and not value.cook for value in values))
+        codes = [value.code if kind == "double" else self.converted_code(value) for value in values]
+        return Fragment(f"({codes[0]} {sign} {codes[1]})", all(value.safe and not value.convert for value in values))
 
-    def logical(self, node: Call) -> Value:
-        """``&&`` and ``||``: a term that decides wins over terms that fail."""
+    def logical(self, node: Call) -> Fragment:
+        """``&&`` and ``||``: a term that determines the result absorbs the errors of other terms."""
         conjunction = node.function == "_&&_"
         result, error = self._fresh(), ""
         self._flush()
@@ -291,19 +290,19 @@ class _Generator(Loops):
                     self._line(f"if {going_on} and {name} is not None: raise {name}")
         if error:
             self._lines.insert(mark, " " * self._indent + f"{name} = None")
-        return Value(result, safe=True)
+        return Fragment(result, safe=True)
 
-    def conditional(self, node: Call) -> Value:
+    def conditional(self, node: Call) -> Fragment:
         condition, then, otherwise = node.args
         test = self.condition(condition)
         result = self._fresh()
         with self._block(f"if {test}:"):
-            self._line(f"{result} = {self.cooked(then)}")
+            self._line(f"{result} = {self.converted(then)}")
         with self._block("else:"):
-            self._line(f"{result} = {self.cooked(otherwise)}")
-        return Value(result, safe=True)
+            self._line(f"{result} = {self.converted(otherwise)}")
+        return Fragment(result, safe=True)
 
-    def index(self, node: Call) -> Value | None:
+    def index(self, node: Call) -> Fragment | None:
         container, key = node.args
         if container.type.kind not in {"list", "map"} or len(node.overloads) != 1:
             return None
@@ -314,16 +313,16 @@ class _Generator(Loops):
         if container.type.kind == "list" and key.type.kind != "int":
             return None
         value = self.emit(container)
-        # A variable key is all that its index costs.
+        # With a constant key the index costs 1, otherwise only the key does.
         self._cost += isinstance(key, Literal)
-        code = value.code if node.schema is not None else self.cooked_value(value)
-        cook = self._cook(node.schema)
+        code = value.code if node.schema is not None else self.converted_code(value)
+        convert = self._converter_name(node.schema)
         if container.type.kind == "map":
-            return Value(f"{code}[{self.cooked(key)}]", cook=cook)
+            return Fragment(f"{code}[{self.converted(key)}]", convert=convert)
         function = self.constant(op.index_list)
-        return Value(f"{function}({code}, {self.cooked(key)})", cook=cook)
+        return Fragment(f"{function}({code}, {self.converted(key)})", convert=convert)
 
-    def contains(self, node: Call) -> Value | None:
+    def contains(self, node: Call) -> Fragment | None:
         item, container = node.args
         if item.type.kind not in {"string", "int", "bytes"}:
             return None
@@ -331,91 +330,91 @@ class _Generator(Loops):
             constants = [element.value for element in container.elements if isinstance(element, Literal)]
             if len(constants) == len(container.elements) and container.elements[0].type == item.type:
                 value = self.emit(item)
-                return Value(f"({self.cooked_value(value)} in {self.constant(frozenset(constants))})", value.safe)
+                return Fragment(f"({self.converted_code(value)} in {self.constant(frozenset(constants))})", value.safe)
         if container.type.kind not in {"list", "map"} or container.type.parameters[0] != item.type:
             return None
-        code = self.cooked(item)
-        holder = self.cooked(container)
+        code = self.converted(item)
+        container_code = self.converted(container)
         if container.type.kind == "list":
-            holder = holder if holder.isidentifier() else self.temporary(holder)
-            self._line(f"c += len({holder})")
+            container_code = container_code if container_code.isidentifier() else self.temporary(container_code)
+            self._line(f"c += len({container_code})")
         else:
             self._cost += 1
-        return Value(f"({code} in {holder})")
+        return Fragment(f"({code} in {container_code})")
 
-    def sum(self, node: Call) -> Value | None:
-        """``+`` of lists, which a schema may make sets or maps."""
+    def sum(self, node: Call) -> Fragment | None:
+        """``+`` of lists, which may be sets or maps by their schema."""
         if {argument.type.kind for argument in node.args} != {"list"}:
             return None
         left, right = node.args
         add = addition(left.schema) if left.schema is not None else None
-        codes = [self.cooked(left), self.cooked(right)]
+        codes = [self.converted(left), self.converted(right)]
         self._cost += 1
-        return Value(f"{self.constant(add or op.add_lists)}({codes[0]}, {codes[1]})")
+        return Fragment(f"{self.constant(add or op.add_lists)}({codes[0]}, {codes[1]})")
 
-    def matches(self, node: Call) -> Value | None:
-        """A constant pattern is compiled with the expression."""
+    def matches(self, node: Call) -> Fragment | None:
+        """``matches`` with a constant pattern, which is compiled with the expression."""
         subject, pattern = (node.target, node.args[0]) if node.target is not None else (node.args[0], node.args[1])
         if subject.type.kind != "string" or not isinstance(pattern, Literal):
             return None
-        text = self.atom(Value(self.cooked(subject)))
+        text = self.reusable(Fragment(self.converted(subject)))
         factor = (len(pattern.value) + 3) // 4
         self._line(f"c += (len({text}) + 10) // 10 * {factor}")
-        return Value(f"({self.constant(compiled(pattern.value).search)}({text}) is not None)")
+        return Fragment(f"({self.constant(compiled(pattern.value).search)}({text}) is not None)")
 
-    def to_dyn(self, node: Call) -> Value:
-        """``dyn(x)``: what is known of the type is forgotten, so data become values through and through."""
+    def to_dyn(self, node: Call) -> Fragment:
+        """``dyn(x)``: the schema is lost, so the data is converted at every depth."""
         argument = node.args[0]
         value = self.emit(argument)
         self._cost += 1
         schema = argument.type.schema if argument.type.kind == "object" else argument.schema
         convert = converter(schema, objects=True) if schema is not None else None
         if convert is None:
-            return Value(self.cooked_value(value), value.safe and not value.cook)
-        return Value(f"{self.constant(convert)}({value.code})")
+            return Fragment(self.converted_code(value), value.safe and not value.convert)
+        return Fragment(f"{self.constant(convert)}({value.code})")
 
-    def optional_or(self, node: Call) -> Value | None:
-        """``or`` and ``orValue`` evaluate their argument only when they need it."""
+    def optional_or(self, node: Call) -> Fragment | None:
+        """``or`` and ``orValue``, which evaluate their argument lazily."""
         if node.target is None:
             return None
-        target = self.temporary(self.cooked(node.target))
+        target = self.temporary(self.converted(node.target))
         result = self._fresh()
         with self._block(f"if {target}.present:"):
             self._line(f"{result} = {target if node.function == 'or' else f'{target}.value'}")
         with self._block("else:"):
-            self._line(f"{result} = {self.cooked(node.args[0])}")
-        return Value(result, safe=True)
+            self._line(f"{result} = {self.converted(node.args[0])}")
+        return Fragment(result, safe=True)
 
     # Literals
 
-    def _list(self, node: ListLiteral) -> Value:
+    def _list(self, node: ListLiteral) -> Fragment:
         self._cost += 10
         if not any(node.optional):
-            return self._sequence([self.cooked(element) for element in node.elements])
+            return self._sequence([self.converted(element) for element in node.elements])
         result = self.temporary("[]")
         for element, optional in zip(node.elements, node.optional, strict=True):
-            code = self.cooked(element)
+            code = self.converted(element)
             if optional:
                 item = self.temporary(code)
                 self._line(f"if {item}.present: {result}.append({item}.value)")
             else:
                 self._line(f"{result}.append({code})")
-        return Value(result, safe=True)
+        return Fragment(result, safe=True)
 
-    def _sequence(self, codes: list[str]) -> Value:
-        if sum(map(len, codes)) < LONGEST_EXPRESSION:
-            return Value(f"[{', '.join(codes)}]")
+    def _sequence(self, codes: list[str]) -> Fragment:
+        if sum(map(len, codes)) < MAX_EXPRESSION_LENGTH:
+            return Fragment(f"[{', '.join(codes)}]")
         result = self.temporary("[]")
         for code in codes:
             self._line(f"{result}.append({code})")
-        return Value(result, safe=True)
+        return Fragment(result, safe=True)
 
-    def _map(self, node: MapLiteral) -> Value:
+    def _map(self, node: MapLiteral) -> Fragment:
         self._cost += 30
         result = self.temporary("{}")
         for key, item, optional in node.entries:
-            name = self.temporary(self.cooked(key))
-            code = self.cooked(item)
+            name = self.temporary(self.converted(key))
+            code = self.converted(item)
             if key.type.kind not in {"string", "int", "uint", "bool"}:
                 self._line(f"{self.constant(_check_key)}({name})")
             if optional:
@@ -423,17 +422,17 @@ class _Generator(Loops):
                 self._line(f"if {code}.present: {self.constant(_literal_insert)}({result}, {name}, {code}.value)")
             else:
                 self._line(f"{self.constant(_literal_insert)}({result}, {name}, {code})")
-        return Value(result, safe=True)
+        return Fragment(result, safe=True)
 
-    def _optional_bind(self, node: OptionalBind) -> Value:
-        target = self.temporary(self.cooked(node.target))
+    def _optional_bind(self, node: OptionalBind) -> Fragment:
+        target = self.temporary(self.converted(node.target))
         self._cost += 3
         result = self._fresh()
         variable = self._fresh("b")
         with self._block(f"if {target}.present:"):
             self._line(f"{variable} = {target}.value")
-            with self._variable(node.variable, Value(variable, safe=True)):
-                body = self.cooked(node.body)
+            with self._variable(node.variable, Fragment(variable, safe=True)):
+                body = self.converted(node.body)
             if node.flat:
                 self._line(f"{result} = {self.constant(_as_optional)}({body})")
             else:
@@ -441,7 +440,7 @@ class _Generator(Loops):
                 self._line(f"{result} = Opt(True, {body})")
         with self._block("else:"):
             self._line(f"{result} = NONE")
-        return Value(result, safe=True)
+        return Fragment(result, safe=True)
 
 
 def _raw_name(type_: "Type", field: str) -> str:
@@ -478,7 +477,7 @@ def _literal_insert(result: dict[Any, Any], key: Any, value: Any) -> None:
     result[key] = value
 
 
-_SPECIAL: Final[dict[str, Callable[[_Generator, Call], Value | None]]] = {
+_SPECIAL: Final[dict[str, Callable[[_Generator, Call], Fragment | None]]] = {
     "_&&_": _Generator.logical,
     "_||_": _Generator.logical,
     "_?_:_": _Generator.conditional,

@@ -1,4 +1,4 @@
-"""What generated code is made of: lines, blocks, constants, variables, and what it costs to run them."""
+"""Building blocks of generated code: lines, blocks, constants, variables, and cost accounting."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -9,21 +9,21 @@ from typing import Any, Final
 from kcp.cel import operators as op
 from kcp.cel.conversions import converter
 from kcp.cel.errors import EvaluationError
-from kcp.cel.schema_types import SchemaType
 from kcp.cel.syntax import Node
+from kcp.cel.types import SchemaType
 from kcp.cel.values import no_such_overload
 
-# What evaluating an expression can raise: our own errors, and what Python raises for a missing key or a value of a wrong type.
+# What evaluation can raise: EvaluationError, and what Python raises for a missing key or a value of the wrong type.
 FAILURES: Final = (EvaluationError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
-LONGEST_EXPRESSION: Final = 160
+MAX_EXPRESSION_LENGTH: Final = 160
 
 
 def failed(error: Exception, cost: int) -> EvaluationError:
-    """The error of the language for whatever was raised, with what evaluation cost until then."""
+    """Convert any evaluation failure to an EvaluationError that carries the cost so far."""
     if isinstance(error, EvaluationError):
         result = error
     elif isinstance(error, KeyError):
-        result = EvaluationError(f"no such key: {op.show(error.args[0])}")
+        result = EvaluationError(f"no such key: {op.format_key(error.args[0])}")
     else:
         result = no_such_overload()
     result.cost = cost
@@ -31,20 +31,20 @@ def failed(error: Exception, cost: int) -> EvaluationError:
 
 
 @dataclass(slots=True)
-class Value:
-    """A piece of generated code that gives a value.
+class Fragment:
+    """A generated expression.
 
-    `safe`: evaluating it cannot raise. `cook`: the name of the function that turns the JSON data that it gives into the CEL
-    value; "" when they are the same.
+    `safe`: its evaluation cannot raise. `convert`: the name of the function that converts its value, JSON data, to the CEL value;
+    "" if none is needed.
     """
 
     code: str
     safe: bool = False
-    cook: str = ""
+    convert: str = ""
 
 
 class Emitter(ABC):
-    """Lines of a function being made, its constants, and the variables in scope; what turns nodes to code derives from it."""
+    """Base of the code generator: the lines of the current function, the constants, and the variables in scope."""
 
     def __init__(self) -> None:
         self.functions: list[str] = []
@@ -55,20 +55,20 @@ class Emitter(ABC):
         self._lines: list[str] = []
         self._indent = 1
         self._cost = 0
-        self._scope: dict[str, Value] = {}
-        self._globals: dict[str, Value] = {}
+        self._scope: dict[str, Fragment] = {}
+        self._globals: dict[str, Fragment] = {}
         self._schemas: dict[int, str] = {}
 
     # Pieces
 
     def function(self, name: str, tree: Node, parameters: dict[str, str], *, first: bool = False) -> None:
-        """Generate a function of its own for a tree."""
+        """Generate a function for a tree."""
         saved = (self._lines, self._indent, self._cost)
         self._lines, self._indent, self._cost = [], 2 if first else 1, 0
         if first:
-            self._globals = {name: Value(code, safe=True) for name, code in parameters.items()}
+            self._globals = {name: Fragment(code, safe=True) for name, code in parameters.items()}
             self._scope = dict(self._globals)
-        result = self.cooked(tree)
+        result = self.converted(tree)
         self._flush()
         if first:
             body = [f"  r = {result}", "  if c > limit: raise Over(True)", "  return r, c"]
@@ -88,7 +88,7 @@ class Emitter(ABC):
         return f"{prefix}{self._count}"
 
     def constant(self, value: Any) -> str:
-        """The name by which generated code speaks of a value."""
+        """The name of a constant in the generated code."""
         name = self._names.get(id(value))
         if name is None:
             name = self._fresh("k")
@@ -120,20 +120,20 @@ class Emitter(ABC):
         return name
 
     def _short(self, code: str) -> str:
-        """Keep expressions short: Python limits how deep they nest."""
-        return code if len(code) < LONGEST_EXPRESSION else self.temporary(code)
+        """Assign a long expression to a variable: Python limits the nesting of expressions."""
+        return code if len(code) < MAX_EXPRESSION_LENGTH else self.temporary(code)
 
-    def atom(self, value: Value) -> str:
-        """Code that may be used twice."""
+    def reusable(self, value: Fragment) -> str:
+        """Code that may be used more than once: a variable."""
         return value.code if value.code.isidentifier() else self.temporary(value.code)
 
     # Nodes
 
     @abstractmethod
-    def emit(self, node: Node) -> Value:
-        """Code for a node; what it gives may still be JSON data."""
+    def emit(self, node: Node) -> Fragment:
+        """Generate the code of a node; its value may still be JSON data."""
 
-    def _cook(self, schema: SchemaType | None) -> str:
+    def _converter_name(self, schema: SchemaType | None) -> str:
         if schema is None:
             return ""
         known = self._schemas.get(id(schema))
@@ -145,11 +145,11 @@ class Emitter(ABC):
         return known
 
     @staticmethod
-    def cooked_value(value: Value) -> str:
-        return f"{value.cook}({value.code})" if value.cook else value.code
+    def converted_code(value: Fragment) -> str:
+        return f"{value.convert}({value.code})" if value.convert else value.code
 
     def _guarded(self, term: Node, result: str, conjunction: bool, error: str) -> str:
-        """Evaluate a term into `result`; when it fails, keep the error and go on. Gives `error` when it can fail."""
+        """Evaluate a term into `result`; store a failure in `error` and continue. Returns `error`, or "" if it cannot fail."""
         self._flush()
         flushed = len(self._lines)
         self._indent += 1
@@ -173,15 +173,15 @@ class Emitter(ABC):
     def condition(self, node: Node) -> str:
         return self.condition_value(node).code
 
-    def condition_value(self, node: Node) -> Value:
-        """Code for a bool; a value of unknown type is checked."""
+    def condition_value(self, node: Node) -> Fragment:
+        """Generate the code of a condition; a value of unknown type is checked to be a bool."""
         value = self.emit(node)
         if node.type.kind == "bool":
             return value
-        return Value(f"as_bool({self.cooked_value(value)})")
+        return Fragment(f"as_bool({self.converted_code(value)})")
 
     @contextmanager
-    def _variable(self, name: str, value: Value) -> Iterator[None]:
+    def _variable(self, name: str, value: Fragment) -> Iterator[None]:
         before = self._scope.get(name)
         self._scope[name] = value
         yield
@@ -190,7 +190,7 @@ class Emitter(ABC):
         else:
             self._scope[name] = before
 
-    def cooked(self, node: Node) -> str:
-        """Code for the CEL value of a node."""
+    def converted(self, node: Node) -> str:
+        """Generate the code of a node's CEL value."""
         value = self.emit(node)
-        return f"{value.cook}({value.code})" if value.cook else value.code
+        return f"{value.convert}({value.code})" if value.convert else value.code

@@ -1,8 +1,8 @@
-"""Whether a CustomResourceDefinition may be stored.
+"""Validation of CustomResourceDefinitions.
 
-Follows apiextensions-apiserver's ValidateCustomResourceDefinition(Update). That validates its internal version, in which what
-all versions have in common stands at ``spec`` (``spec.validation``, ``spec.subresources``, ...); paths are given as it gives
-them. Metadata is validated with every object's, not here; only the name's agreement with the spec is.
+Follows apiextensions-apiserver's ValidateCustomResourceDefinition(Update), which validates the internal version: fields that are
+equal in all versions are at ``spec`` (``spec.validation``, ``spec.subresources``), and so are the field paths of their errors.
+Metadata is validated elsewhere, except that the name must match the spec.
 """
 
 from collections.abc import Iterator
@@ -11,22 +11,21 @@ from typing import Any
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.api.names import is_dns1035_label
-from kcp.schema import reading
-from kcp.schema.default_rules import validate_defaults
+from kcp.schema import raw_schemas
+from kcp.schema.default_validation import validate_defaults
 from kcp.schema.definitions import conversion as conversions
-from kcp.schema.definitions import names, versions
-from kcp.schema.definitions.list_rules import map_key_errors, set_item_errors
-from kcp.schema.definitions.schemas import Leniency, has_unsupported_keywords, schema_errors
-from kcp.schema.reading import Raw, objects, schema, strings, text
+from kcp.schema.definitions import names, version_validation
+from kcp.schema.definitions.list_validation import map_key_errors, set_item_errors
+from kcp.schema.definitions.schema_validation import ValidationOptions, has_unsupported_keywords, schema_errors
+from kcp.schema.raw_schemas import Definition, Raw, objects, schema, strings, text
 from kcp.schema.structural import validate_structural
 
-Definition = dict[str, Any]
 _IMMUTABLE = "field is immutable"
 _TYPES = frozenset({"", "string", "number", "integer", "boolean", "array", "object"})
 
 
 def validate_definition(definition: Definition) -> list[FieldError]:
-    """What is wrong with a new definition (defaulted before)."""
+    """Validate a new definition, after defaulting."""
     spec = schema(definition, "spec") or {}
     group, plural = text(spec, "group"), text(schema(spec, "names") or {}, "plural")
     meta = schema(definition, "metadata") or {}
@@ -41,7 +40,7 @@ def validate_definition(definition: Definition) -> list[FieldError]:
 
 
 def validate_definition_update(new: Definition, old: Definition) -> list[FieldError]:
-    """What is wrong with a change of a definition; what was accepted before may stay."""
+    """Validate an update of a definition; violations that the old definition has are tolerated where Kubernetes does."""
     spec, old_spec = schema(new, "spec") or {}, schema(old, "spec") or {}
     found = _spec_errors(spec, old=old)
     wanted, had = schema(spec, "names") or {}, schema(old_spec, "names") or {}
@@ -58,7 +57,7 @@ def validate_definition_update(new: Definition, old: Definition) -> list[FieldEr
 
 
 def validate_definition_status_update(new: Definition, _: Definition) -> list[FieldError]:
-    """What is wrong with a change of a definition's status."""
+    """Validate an update of a definition's status."""
     status = schema(new, "status") or {}
     return names.names_errors(schema(status, "acceptedNames") or {}, "status.acceptedNames")
 
@@ -117,7 +116,7 @@ def _spec_errors(spec: Raw, *, old: Definition | None) -> list[FieldError]:
     found += _version_list_errors(listed, f"{path}.versions")
     found += names.missing_names(schema(spec, "names") or {}, f"{path}.names")
     found += names.names_errors(schema(spec, "names") or {}, f"{path}.names")
-    found += _parts_errors(listed, old_spec)
+    found += _version_field_errors(listed, old_spec)
     was_known = old is None or conversions.has_known_review(schema(old_spec or {}, "conversion"))
     any_bundle = old is None or not _is_established(old)
     any_bundle = any_bundle or not conversions.ca_bundle_is_readable(schema(old_spec or {}, "conversion"))
@@ -145,7 +144,7 @@ def _version_list_errors(listed: list[Raw], path: str) -> list[FieldError]:
         name = text(version, "name")
         if problems := is_dns1035_label(name):
             found.append(field_errors.invalid(f"{path}[{index}].name", name, ",".join(problems)))
-        found += versions.deprecation_errors(version, f"{path}[{index}].deprecationWarning")
+        found += version_validation.deprecation_errors(version, f"{path}[{index}].deprecationWarning")
     if len({text(version, "name") for version in listed}) != len(listed):
         found.append(field_errors.invalid(path, listed, "must contain unique version names"))
     if sum(version.get("storage") is True for version in listed) != 1:
@@ -157,10 +156,10 @@ def _raw(version: Raw) -> Raw | None:
     return schema(schema(version, "schema") or {}, "openAPIV3Schema")
 
 
-def _places(listed: list[Raw], field: str, common: str) -> Iterator[tuple[Raw, str]]:
-    """The versions that are to be looked at for a field, and where errors of it are said to be.
+def _distinct_versions(listed: list[Raw], field: str, common: str) -> Iterator[tuple[Raw, str]]:
+    """The versions in which to validate a field, each with the field path of its errors.
 
-    What all versions agree on is looked at once, at ``spec``.
+    A field that is equal in all versions is validated once, at ``spec``.
     """
     if listed and all(version.get(field) == listed[0].get(field) for version in listed):
         yield listed[0], f"spec.{common}"
@@ -169,22 +168,24 @@ def _places(listed: list[Raw], field: str, common: str) -> Iterator[tuple[Raw, s
         yield version, f"spec.versions[{index}].{field}"
 
 
-def _parts_errors(listed: list[Raw], old_spec: Raw | None) -> list[FieldError]:
+def _version_field_errors(listed: list[Raw], old_spec: Raw | None) -> list[FieldError]:
     found: list[FieldError] = []
     any_status = any(map(_has_status, listed))
-    for version, path in _places(listed, "schema", "validation"):
+    for version, path in _distinct_versions(listed, "schema", "validation"):
         raw = _raw(version)
         if raw is not None:
             status = any_status if path == "spec.validation" else _has_status(version)
             found += _schema_errors(raw, f"{path}.openAPIV3Schema", status, text(version, "name"), old_spec)
-    for version, path in _places(listed, "subresources", "subresources"):
-        found += versions.subresource_errors(version.get("subresources"), path)
-    for version, path in _places(listed, "additionalPrinterColumns", "additionalPrinterColumns"):
+    for version, path in _distinct_versions(listed, "subresources", "subresources"):
+        found += version_validation.subresource_errors(version.get("subresources"), path)
+    for version, path in _distinct_versions(listed, "additionalPrinterColumns", "additionalPrinterColumns"):
         for index, column in enumerate(objects(version.get("additionalPrinterColumns"))):
-            found += versions.column_errors(column, f"{path}[{index}]")
-    for version, path in _places(listed, "selectableFields", "selectableFields"):
+            found += version_validation.column_errors(column, f"{path}[{index}]")
+    for version, path in _distinct_versions(listed, "selectableFields", "selectableFields"):
         kept = old_spec is not None and _keeps_selectable_fields(version, old_spec)
-        found += versions.selectable_field_errors(version.get("selectableFields"), _raw(version), path, any_number=kept)
+        found += version_validation.selectable_field_errors(
+            version.get("selectableFields"), _raw(version), path, any_number=kept
+        )
     return found
 
 
@@ -205,19 +206,19 @@ def _has_status(version: Raw) -> bool:
 
 
 def _schema_errors(raw: Raw, path: str, status: bool, version: str, old_spec: Raw | None) -> list[FieldError]:
-    found = schema_errors(raw, path, status=status, leniency=Leniency())
+    found = schema_errors(raw, path, status=status, options=ValidationOptions())
     if not found or old_spec is None:
         return found
-    # Only what is refused needs the question whether the old definition had it already.
-    leniency = _leniency(old_spec, keeps_rules=_has_schema(old_spec, version, raw))
-    return schema_errors(raw, path, status=status, leniency=leniency)
+    # Only an invalid schema is compared with the old definition.
+    options = _options_of(old_spec, keeps_rules=_has_schema(old_spec, version, raw))
+    return schema_errors(raw, path, status=status, options=options)
 
 
-def _leniency(old_spec: Raw, *, keeps_rules: bool) -> Leniency:
-    """What the stored definition does already, and its update may therefore go on doing."""
+def _options_of(old_spec: Raw, *, keeps_rules: bool) -> ValidationOptions:
+    """The violations of the stored definition, which its update may keep."""
     raws = [raw for raw in map(_raw, objects(old_spec.get("versions"))) if raw is not None]
-    nodes = [node for raw in raws for node in reading.places(raw)]
-    return Leniency(
+    nodes = [node for raw in raws for node in raw_schemas.subschemas(raw)]
+    return ValidationOptions(
         unpruned_defaults=any(map(_has_unpruned_default, raws)),
         non_atomic_sets=any(
             node.get("x-kubernetes-list-type") == "set" and set_item_errors(node, "") for node in nodes
@@ -229,6 +230,6 @@ def _leniency(old_spec: Raw, *, keeps_rules: bool) -> Leniency:
 
 
 def _has_unpruned_default(raw: Raw) -> bool:
-    if has_unsupported_keywords(raw) or not reading.is_well_formed(raw) or validate_structural(raw, ""):
+    if has_unsupported_keywords(raw) or not raw_schemas.is_well_formed(raw) or validate_structural(raw, ""):
         return False
     return any(error.detail == "must not have unknown fields" for error in validate_defaults(raw, ""))

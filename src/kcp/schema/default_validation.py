@@ -1,7 +1,7 @@
-"""Whether the defaults of a structural schema are values that it would accept.
+"""Validation of the defaults in a structural schema.
 
-Follows apiextensions-apiserver's schema/defaulting.ValidateDefaults: a default must hold no unknown field and must validate
-against its own place's schema (CEL rules included).
+Follows apiextensions-apiserver's schema/defaulting.ValidateDefaults: a default must have no unknown fields and must be valid by
+the schema that it stands in, including its CEL rules.
 """
 
 from typing import Any
@@ -9,18 +9,18 @@ from typing import Any
 from kcp.api import field_errors, json_values
 from kcp.api.field_errors import FieldError
 from kcp.schema.compiled import compile_schema
-from kcp.schema.explaining import explain
-from kcp.schema.nodes import Node, Scope
+from kcp.schema.error_reporting import collect_errors
+from kcp.schema.extension_validation import embedded_errors
+from kcp.schema.nodes import SchemaNode, Scope
 from kcp.schema.object_meta import validate_embedded_resource
 from kcp.schema.pruning import prune_unknown, pruner
-from kcp.schema.reading import Raw, flag, properties, schema
-from kcp.schema.walking import embedded_errors
+from kcp.schema.raw_schemas import Raw, flag, properties, schema
 
 _META_FIELDS = ("metadata", "apiVersion", "kind")
 
 
 def validate_defaults(raw: Raw, path: str, *, require_pruned: bool = True) -> list[FieldError]:
-    """What is wrong with the defaults in a structural schema."""
+    """Validate all defaults of a structural schema."""
     return _validate(raw, path, inside_meta=False, is_resource=True, require_pruned=require_pruned)
 
 
@@ -53,13 +53,13 @@ def _default_errors(raw: Raw, path: str, *, inside_meta: bool, require_pruned: b
         embedded = embedded_errors(node, value)
     if embedded:
         return found + embedded
-    problems = explain(node, value, "").errors
+    problems = collect_errors(node, value, "").errors
     if not problems:
         problems = compile_schema(raw).rule_errors(value)
     return found + [_below(error, path) for error in problems]
 
 
-def _prunes(node: Node, value: Any) -> bool:
+def _prunes(node: SchemaNode, value: Any) -> bool:
     copied = json_values.copy(value)
     if type(copied) is not dict and type(copied) is not list:
         return False
@@ -67,7 +67,7 @@ def _prunes(node: Node, value: Any) -> bool:
 
 
 def _below(error: FieldError, path: str) -> FieldError:
-    """An error of the default's value, placed where the default stands."""
+    """Prefix the field of an error with the path of the default."""
     if error.field == "<nil>":
         return FieldError(error.type, path, error.value, error.detail)
     return FieldError(error.type, f"{path}.{error.field}", error.value, error.detail)

@@ -1,24 +1,44 @@
-"""``"...".format([...])`` of cel-go's string extensions before version 4, for the locale en_US that Kubernetes uses."""
+"""``"...".format([...])`` of cel-go's string extensions, version 2, with Kubernetes' locale en_US."""
 
 import math
 from collections.abc import Callable
 from typing import Any, Final
 
 from kcp.cel.errors import EvaluationError
-from kcp.cel.limits import Steps, check_text
+from kcp.cel.libraries.standard import string_from_double
+from kcp.cel.limits import StepCounter, check_string_length
 from kcp.cel.times import format_duration, format_timestamp
 from kcp.cel.values import Duration, Timestamp, TypeValue, Uint, type_name
 
-_MOST_PRECISION: Final = 1000
+_MAX_PRECISION: Final = 1000
 _SUPERSCRIPTS: Final = str.maketrans(
     "0123456789-", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b"
 )
 _NOT_NUMBERS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _STRINGS_OF: Final = "strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps"
 
+_ESCAPES: Final = str.maketrans(
+    {
+        "\a": "\\a",
+        "\b": "\\b",
+        "\f": "\\f",
+        "\n": "\\n",
+        "\r": "\\r",
+        "\t": "\\t",
+        "\v": "\\v",
+        "\\": "\\\\",
+        '"': '\\"',
+    }
+)
 
-def format_text(pattern: str, arguments: list[Any]) -> str:
-    """The pattern with ``%s %d %f %e %b %x %X %o`` replaced by the arguments. Raises EvaluationError."""
+
+def quote(text: str) -> str:
+    """Format a string as a CEL literal."""
+    return f'"{text.translate(_ESCAPES)}"'
+
+
+def format_string(pattern: str, arguments: list[Any]) -> str:
+    """Replace the clauses ``%s %d %f %e %b %x %X %o`` by the arguments. Raises EvaluationError."""
     out: list[str] = []
     at = used = size = 0
     while (percent := pattern.find("%", at)) >= 0:
@@ -36,7 +56,7 @@ def format_text(pattern: str, arguments: list[Any]) -> str:
             raise EvaluationError(f"index {used} out of range")
         out.append(_CLAUSES[clause](arguments[used], precision))
         size += len(out[-1])
-        check_text(size)
+        check_string_length(size)
         used += 1
     out.append(pattern[at:])
     return "".join(out)
@@ -53,9 +73,9 @@ def _precision(pattern: str, at: int) -> tuple[int, int]:
             "could not parse formatting clause: error while parsing precision: could not find end of precision specifier"
         )
     digits = pattern[at + 1 : end] or "0"
-    if len(digits) > 4 or int(digits) > _MOST_PRECISION:
+    if len(digits) > 4 or int(digits) > _MAX_PRECISION:
         raise EvaluationError(
-            f"could not parse formatting clause: precision {digits[:20]} exceeds maximum allowed precision {_MOST_PRECISION}"
+            f"could not parse formatting clause: precision {digits[:20]} exceeds maximum allowed precision {_MAX_PRECISION}"
         )
     return end, int(digits)
 
@@ -65,8 +85,6 @@ def _bad(message: str, value: Any) -> EvaluationError:
 
 
 def _string(value: Any, _precision: int = 6) -> str:
-    from kcp.cel.libraries.standard import string_from_double
-
     if type(value) is str:
         return value
     if value is None:
@@ -76,7 +94,7 @@ def _string(value: Any, _precision: int = 6) -> str:
     if type(value) in {int, Uint}:
         return str(int(value))
     if type(value) in {list, dict}:
-        return _container(value, Steps())
+        return _container(value, StepCounter())
     by_type: dict[type, Callable[[Any], str]] = {
         float: string_from_double,
         bytes: lambda data: data.decode("utf-8", "replace"),
@@ -89,18 +107,16 @@ def _string(value: Any, _precision: int = 6) -> str:
     return by_type[type(value)](value)
 
 
-def _container(value: Any, steps: Steps) -> str:
-    steps.take(value)
+def _container(value: Any, steps: StepCounter) -> str:
+    steps.count(value)
     if type(value) is list:
         return f"[{', '.join(_inside(item, steps) for item in value)}]"
     pairs = sorted((_inside(key, steps), _inside(item, steps)) for key, item in value.items())
     return "{" + ", ".join(f"{key}:{item}" for key, item in pairs) + "}"
 
 
-def _inside(value: Any, steps: Steps) -> str:
-    """A value within a list or map: as a literal of the language."""
-    from kcp.cel.libraries.strings import quote
-
+def _inside(value: Any, steps: StepCounter) -> str:
+    """Format an element of a list or map as a CEL literal."""
     if type(value) in {list, dict}:
         return _container(value, steps)
     if type(value) is str:
