@@ -1,4 +1,4 @@
-"""The context of a request: who asks, in which logical cluster, and the options that hold for every kind of write."""
+"""The context of a request: the user, the logical cluster, and the options that every write has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IGNORE: Final = "Ignore"
 
 @dataclass(slots=True)
 class RequestContext:
-    """Who asks, and in which logical cluster. ``warnings`` collects what goes back as ``Warning`` headers."""
+    """The user, the logical cluster and the options of a request. ``warnings`` become ``Warning`` headers of the response."""
 
     user: User
     cluster: LogicalClusterName
@@ -26,6 +26,6 @@ class RequestContext:
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
-        """Add a warning once."""
+        """Add a warning, unless it is there already."""
         if text not in self.warnings:
             self.warnings.append(text)
