@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from kcp.auth import certificates
-from kcp.auth.authentication.authenticators import ClientCertificates
+from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.users import ALL_AUTHENTICATED, MASTERS
 
 AUTHORITY = certificates.new_authority("test-ca")

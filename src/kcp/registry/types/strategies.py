@@ -127,7 +127,7 @@ class Strategy:
         """Objects that are there in every logical cluster without being stored (in name order)."""
         return ()
 
-    def answer(self, obj: Object, context: RequestContext) -> Object | None:
+    async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         """For types that are asked rather than stored (reviews): the object with its answer. None means: store it."""
         return None
 

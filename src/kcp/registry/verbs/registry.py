@@ -102,7 +102,7 @@ class Registry:
         pipeline.refuse_unknown(pipeline.shape(obj, type_, context, duplicates or []), type_)
         if type_.namespaced:
             obj["metadata"]["namespace"] = target.namespace
-        answered = type_.strategy.answer(obj, context)
+        answered = await type_.strategy.answer(obj, context)
         if answered is None:
             raise errors.method_not_supported(type_.resource, "create")
         return Written(documents.encode(answered), type_, True, answered)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kcp.server.process.configuration import ConfigurationError
-from kcp.server.requests.exchanges import MAX_HEAD
+from kcp.server.requests.incoming import MAX_HEAD
 
 logger: Final = logging.getLogger("kcp.server")
 

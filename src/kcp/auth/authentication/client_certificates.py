@@ -1,7 +1,7 @@
-"""Who a request comes from: client certificates and bearer tokens.
+"""Client certificates (X.509): the common name is the user, the organizations are the groups.
 
-Follows the Kubernetes page "Authenticating": a certificate's common name is the user, its organizations are the groups.
-Verdicts are remembered by a hash of the credential; the memory is bounded, and a certificate's ends with its validity.
+Follows the Kubernetes page "Authenticating", section "X.509 client certificates". Results are cached by the SHA-256 of
+the certificate; the cache is bounded, and an entry ends with the certificate's validity.
 """
 
 from __future__ import annotations
@@ -10,74 +10,47 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from kcp.api import errors
+from kcp.auth.authentication.authenticator import Credentials
 from kcp.auth.users import User, authenticated
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-_REMEMBERED: Final = 4096
-
-
-class TokenAuthenticator(Protocol):
-    """Knows some bearer tokens."""
-
-    def find(self, token: bytes) -> User | None:
-        """The user of a token; None when this authenticator does not know it."""
-
-
-class BearerTokens:
-    """The users of ``Authorization: Bearer`` headers, asked of each token authenticator in turn."""
-
-    def __init__(self, authenticators: Sequence[TokenAuthenticator]) -> None:
-        self._authenticators = tuple(authenticators)
-
-    def user(self, authorization: bytes) -> User | None:
-        """The user of an ``Authorization`` header; None when it is of another scheme. Raises StatusError 401."""
-        if authorization.startswith(b"Bearer "):
-            token = authorization[7:].strip()
-        else:
-            scheme, _, token = authorization.partition(b" ")
-            token = token.strip()
-            if scheme.lower() != b"bearer":
-                return None
-        if not token:
-            return None
-        for authenticator in self._authenticators:
-            user = authenticator.find(token)
-            if user is not None:
-                return user
-        raise errors.unauthorized()
+_CACHE_SIZE: Final = 4096
 
 
 class ClientCertificates:
     """The users of client certificates that one of the given authorities signed.
 
-    The TLS layer has verified the chain of a certificate; this checks again which authority it was, since the TLS layer may
-    trust more of them, and that the certificate is meant for clients.
+    The TLS layer has verified the certificate chain. This class verifies it again, because the TLS layer may trust more
+    authorities, and checks that the certificate may be used for client authentication.
     """
 
     def __init__(self, authorities: Sequence[bytes]) -> None:
         """``authorities`` are bundles of certificates in PEM form."""
         from cryptography import x509
 
-        self._bundles = authorities
         self._authorities = [found for bundle in authorities for found in x509.load_pem_x509_certificates(bundle)]
-        self._remembered: OrderedDict[bytes, tuple[float, User | None]] = OrderedDict()
+        self._cache: OrderedDict[bytes, tuple[float, User | None]] = OrderedDict()
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        """Return the user of the request's certificate; None without a certificate, or with one of another authority."""
+        chain = credentials.certificate_chain
+        return self.user(chain) if chain else None
 
     def user(self, chain: Sequence[str]) -> User | None:
-        """The user of a chain of PEM certificates, leaf first; None for a stranger's."""
+        """Return the user of a chain of PEM certificates, leaf first; None when it is not signed by the authorities."""
         leaf = chain[0].encode()
         key = hashlib.sha256(leaf).digest()
         now = time.time()
-        known = self._remembered.get(key)
-        if known is None or known[0] <= now:
-            known = self._remembered[key] = self._verified(leaf, chain[1:], now)
-            if len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
-        return known[1]
+        cached = self._cache.get(key)
+        if cached is None or cached[0] <= now:
+            cached = self._cache[key] = self._verified(leaf, chain[1:], now)
+            if len(self._cache) > _CACHE_SIZE:
+                self._cache.popitem(last=False)
+        return cached[1]
 
     def _verified(self, leaf: bytes, intermediates: Sequence[str], now: float) -> tuple[float, User | None]:
         import datetime as dt
