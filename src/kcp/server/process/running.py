@@ -223,7 +223,7 @@ class _UnhandledErrors:
 
     def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop's exception handler."""
-        if self._delays and context["message"] in listening.REPORTED_AT_ITS_END:
+        if self._delays and context["message"] in listening.REPORTED_AT_SERVER_END:
             self._delayed.append(context)
             loop.call_later(_REPORT_DELAY, self._report_delayed, loop)
         else:
