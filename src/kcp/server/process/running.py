@@ -210,7 +210,7 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
 
 
 class _UnhandledErrors:
-    """Reports unhandled errors to the log, except the one with which the HTTP server ends: the user is told that one anyway.
+    """Reports unhandled errors to the log, except the one with which the HTTP server ends: that one is printed anyway.
 
     Tasks and futures of the HTTP server end with that error too, and some are reported before the server has ended. So the
     report of an error that may be the same is delayed by a second.
