@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kcp.api import metadata
-from kcp.auth.authentication.authenticators import BearerTokens
-from kcp.auth.authorization.authorizers import BasicAuthorizer
+from kcp.auth.authentication.bearer_tokens import BearerTokens
+from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.users import MASTERS, User
 from kcp.builtin.registration import builtin_types
 from kcp.registry.contexts import RequestContext

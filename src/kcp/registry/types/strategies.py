@@ -128,7 +128,7 @@ class Strategy:
         """Objects that every logical cluster has without storing them, in name order."""
         return ()
 
-    def answer(self, obj: Object, context: RequestContext) -> Object | None:
+    async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         """The object with its answer, for types that are answered and not stored (reviews); None for other types."""
         return None
 

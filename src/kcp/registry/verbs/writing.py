@@ -62,7 +62,7 @@ class Writer:
         write.object = obj
         await self._mutating_admission(write)
         await self._validating_admission(write)
-        return self._answer(write)
+        return await self._answer(write)
 
     async def _attempt(self, write: Write) -> Written | None:
         """The steps from the present state to the log; None when another write changed the object meanwhile."""
@@ -175,9 +175,9 @@ class Writer:
         if plugins:
             await admitting.validate(plugins, write)
 
-    def _answer(self, write: Write) -> Written:
+    async def _answer(self, write: Write) -> Written:
         type_ = write.target.type
-        answered = type_.strategy.answer(write.new, write.context)
+        answered = await type_.strategy.answer(write.new, write.context)
         if answered is None:
             raise errors.method_not_supported(type_.resource, "create")
         return Written(documents.encode(answered), type_, answered, created=True)
