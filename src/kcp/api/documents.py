@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import errors
+from kcp.api import errors, json_values
 from kcp.logical_clusters import ANNOTATION, LogicalClusterName
 
 MAX_DEPTH: Final = 200
@@ -115,12 +115,7 @@ def _check_depth(value: Any) -> None:
     for _ in range(MAX_DEPTH):
         if not level:
             return
-        level = [
-            item
-            for node in level
-            for item in (node.values() if type(node) is dict else node)
-            if type(item) is dict or type(item) is list
-        ]
+        level = json_values.containers_in(level)
     if level:
         raise _too_deep()
 

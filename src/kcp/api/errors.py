@@ -7,7 +7,7 @@ conventions, "Response Status Kind"); the HTTP layer only serializes it. Any oth
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kcp.api.field_errors import FieldError
+from kcp.api.field_errors import MAX_ERRORS, MAX_ERRORS_LENGTH, FieldError
 from kcp.api.kinds import GroupKind, GroupResource
 
 
@@ -106,15 +106,30 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 def invalid(kind: GroupKind, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422: the object is invalid; one cause per field error."""
     details = _details_of(kind, name)
-    details["causes"] = [error.cause() for error in errors]
-    if len(errors) == 1:
-        summary = str(errors[0])
-    elif errors:
-        seen = dict.fromkeys(str(error) for error in errors)
-        summary = next(iter(seen)) if len(seen) == 1 else f"[{', '.join(seen)}]"
-    else:
-        summary = ""
+    details["causes"], texts = _causes(errors)
+    summary = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""
     return StatusError(422, "Invalid", f'{kind} "{name}" is invalid: {summary}', details=details)
+
+
+def _causes(errors: Sequence[FieldError]) -> tuple[list[dict[str, str]], list[str]]:
+    """The causes, and the distinct texts for the message. Beyond a limit in number or size, a last one counts the rest."""
+    causes: list[dict[str, str]] = []
+    texts: dict[str, None] = {}
+    size = 0
+    for error in errors:
+        if len(causes) == MAX_ERRORS or size > MAX_ERRORS_LENGTH:
+            note = (
+                f"too many errors: the first {len(causes)} are shown, at least {len(errors) - len(causes)} more are not"
+            )
+            causes.append({"message": note})
+            texts[note] = None
+            break
+        cause = error.cause()
+        causes.append(cause)
+        text = f"{cause['field']}: {cause['message']}" if cause["field"] else cause["message"]
+        texts[text] = None
+        size += len(text)
+    return causes, list(texts)
 
 
 def bad_request(message: str) -> StatusError:

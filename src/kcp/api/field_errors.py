@@ -1,7 +1,8 @@
-"""Errors about one field of an object, worded as Kubernetes words them.
+"""Errors about one field of an object, in the words of Kubernetes.
 
 Follows k8s.io/apimachinery's ``field.Error``: the printed form is ``<path>: <type>: <value>: <detail>``, and each error
-becomes one entry of ``status.details.causes``.
+becomes one entry of ``status.details.causes``. Kubernetes sets no limits on these texts; the limits here keep a body full of
+errors from costing seconds and an answer of hundreds of megabytes, and lie above what clients of Kubernetes cause.
 """
 
 from collections.abc import Sequence
@@ -36,6 +37,16 @@ _TITLES: Final = {
     INTERNAL: "Internal error",
     UNDECODABLE: "Invalid value",
 }
+MAX_ERRORS: Final = 1_000
+"""Errors of one object that are reported. Validators that walk a client's input may stop beyond this number."""
+MAX_ERRORS_LENGTH: Final = 128 * 1024
+"""Characters of all errors of one object, beyond which no further error is reported."""
+MAX_VALUE_LENGTH: Final = 8_192
+"""Characters of a value or field path in a message."""
+MAX_SUPPORTED_VALUES: Final = 250
+"""Values that a message lists for a field with a closed set of values."""
+_MAX_MESSAGE_LENGTH: Final = 4 * MAX_VALUE_LENGTH
+
 _WITHOUT_VALUE: Final = frozenset({REQUIRED, FORBIDDEN, TOO_LONG, TOO_MANY, INTERNAL})
 
 
@@ -47,6 +58,21 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
+
+
+class Formatted:
+    """A value that many errors show: it is formatted once."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, value: Any) -> None:
+        self._text = _format(value)
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return self._text
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +92,33 @@ class FieldError:
             text += f": {_format(self.value)}"
         if self.detail:
             text += f": {self.detail}"
-        return text
+        return shorten(text, _MAX_MESSAGE_LENGTH)
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.body}" if self.field else self.body
+        cause = self.cause()
+        return f"{cause['field']}: {cause['message']}" if self.field else cause["message"]
 
     def cause(self) -> dict[str, str]:
         """The entry of ``status.details.causes``."""
-        return {"reason": self.type, "message": self.body, "field": self.field}
+        return {"reason": self.type, "message": self.body, "field": shorten(self.field)}
+
+
+def shorten(text: str, limit: int = MAX_VALUE_LENGTH) -> str:
+    """A text for a message: its first ``limit`` characters, and the number of the others."""
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit} more characters)"
+
+
+def join(texts: Sequence[str], separator: str = ", ") -> str:
+    """Join the texts of errors for one message. Beyond a limit in number or size, a last one counts the rest."""
+    shown: list[str] = []
+    size = 0
+    for text in texts:
+        if len(shown) == MAX_ERRORS or size > MAX_ERRORS_LENGTH:
+            shown.append(f"and {len(texts) - len(shown)} more")
+            break
+        shown.append(shorten(text))
+        size += len(shown[-1])
+    return separator.join(shown)
 
 
 def _format(value: Any) -> str:
@@ -81,8 +126,10 @@ def _format(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
+        return f"{orjson.dumps(value[:MAX_VALUE_LENGTH]).decode()}... ({len(value) - MAX_VALUE_LENGTH} more characters)"
     if isinstance(value, (str, dict, list, int, float)):
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        return shorten(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
     return str(value)
 
 
@@ -123,7 +170,11 @@ def not_found(field: str, value: Any) -> FieldError:
 
 def not_supported(field: str, value: Any, supported: Sequence[str]) -> FieldError:
     """The value is not one of the supported values."""
-    detail = "supported values: " + ", ".join(f'"{choice}"' for choice in supported) if supported else ""
+    if not supported:
+        return FieldError(NOT_SUPPORTED, field, value)
+    detail = "supported values: " + ", ".join(f'"{choice}"' for choice in supported[:MAX_SUPPORTED_VALUES])
+    if len(supported) > MAX_SUPPORTED_VALUES:
+        detail += f", and {len(supported) - MAX_SUPPORTED_VALUES} more"
     return FieldError(NOT_SUPPORTED, field, value, detail)
 
 

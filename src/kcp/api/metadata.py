@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kcp.api import errors, names
-from kcp.api.field_errors import FieldError, forbidden, invalid, not_supported, required, too_long
+from kcp.api.field_errors import (
+    MAX_ERRORS,
+    FieldError,
+    Formatted,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+    too_long,
+)
 from kcp.api.times import micro_time, now, parse_time
 
 __all__ = [
@@ -256,6 +265,8 @@ def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
             found += [invalid(path, key, message) for message in messages]
         if messages := names.is_label_value(value):
             found += [invalid(path, value, message) for message in messages]
+        if len(found) > MAX_ERRORS:
+            break
     return found
 
 
@@ -266,6 +277,8 @@ def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Fiel
     for key, value in annotations.items():
         if names.is_qualified_name(key):
             found += [invalid(path, key, message) for message in names.is_qualified_name(key.lower())]
+            if len(found) > MAX_ERRORS:
+                break
         size += len(key) + len(value)
     # a character has one to four bytes: they are counted only near the limit
     if size * 4 > ANNOTATIONS_LIMIT:
@@ -278,7 +291,10 @@ def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Fiel
 def _validate_owners(owners: Sequence[Meta], path: str) -> list[FieldError]:
     found: list[FieldError] = []
     controller = ""
+    shown: Formatted | None = None
     for index, owner in enumerate(owners):
+        if len(found) > MAX_ERRORS:
+            break
         below = f"{path}[{index}]"
         api_version = owner.get("apiVersion")
         if not api_version:
@@ -299,7 +315,8 @@ def _validate_owners(owners: Sequence[Meta], path: str) -> list[FieldError]:
                     'Only one reference can have Controller set to true. Found "true" in references for '
                     f"{controller} and {current}"
                 )
-                found.append(invalid(path, [dict(each) for each in owners], message))
+                shown = shown or Formatted(owners)
+                found.append(invalid(path, shown, message))
             else:
                 controller = current
     return found
@@ -309,6 +326,8 @@ def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldErro
     found: list[FieldError] = []
     for name in finalizers:
         found += [invalid(path, name, message) for message in names.is_qualified_name(name)]
+        if len(found) > MAX_ERRORS:
+            break
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         message = "finalizer orphan and foregroundDeletion cannot be both set"
         found.append(invalid(path, list(finalizers), message))
@@ -330,7 +349,8 @@ def bare_finalizers(finalizers: Sequence[str]) -> list[tuple[int, str]]:
 def validate_finalizer_domains(finalizers: Sequence[str], path: str) -> list[FieldError]:
     """Refuse finalizers without a domain, as Kubernetes does in its older types; in others it warns."""
     why = "name is neither a standard finalizer name nor is it fully qualified"
-    return [invalid(f"{path}[{index}]", name, why) for index, name in bare_finalizers(finalizers)]
+    bare = bare_finalizers(finalizers)[: MAX_ERRORS + 1]
+    return [invalid(f"{path}[{index}]", name, why) for index, name in bare]
 
 
 def validate_field_manager(manager: str, path: str) -> list[FieldError]:
@@ -341,6 +361,8 @@ def validate_field_manager(manager: str, path: str) -> list[FieldError]:
     if not manager.isprintable():
         position = 0
         for letter in manager:
+            if len(found) > MAX_ERRORS:
+                break
             if not letter.isprintable():
                 found.append(invalid(path, manager, f"invalid character U+{ord(letter):04X} (at position {position})"))
             position += len(letter.encode("utf-8", "surrogatepass"))
@@ -350,6 +372,8 @@ def validate_field_manager(manager: str, path: str) -> list[FieldError]:
 def _validate_managed_fields(entries: Sequence[Meta], path: str) -> list[FieldError]:
     found: list[FieldError] = []
     for index, entry in enumerate(entries):
+        if len(found) > MAX_ERRORS:
+            break
         operation = entry.get("operation")
         if operation not in ("Apply", "Update"):
             problem = required(f"{path}[{index}].operation", "must not be empty")

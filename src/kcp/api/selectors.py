@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from kcp.api import names
-from kcp.api.field_errors import FieldError, forbidden, invalid, required
+from kcp.api.field_errors import MAX_ERRORS, FieldError, forbidden, invalid, required
 from kcp.api.metadata import validate_labels
 
 IN: Final = "in"
@@ -269,7 +269,7 @@ def validate_label_selector(selector: Mapping[str, Any], path: str) -> list[Fiel
         found += validate_labels(texts, f"{path}.matchLabels")
     if isinstance(expressions, list):
         for index, expression in enumerate(expressions):
-            if isinstance(expression, dict):
+            if isinstance(expression, dict) and len(found) <= MAX_ERRORS:
                 found += _expression_errors(expression, f"{path}.matchExpressions[{index}]")
     return found
 
@@ -291,6 +291,8 @@ def _expression_errors(expression: Mapping[str, Any], path: str) -> list[FieldEr
         found += [invalid(f"{path}.key", key, message) for message in names.is_qualified_name(key)]
     if isinstance(values, list):
         for index, value in enumerate(values):
+            if len(found) > MAX_ERRORS:
+                break
             messages = names.is_label_value(value) if isinstance(value, str) else ()
             found += [invalid(f"{path}.values[{index}]", value, message) for message in messages]
     return found

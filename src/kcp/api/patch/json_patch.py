@@ -14,11 +14,18 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import errors
+from kcp.api import errors, json_values
+from kcp.api.field_errors import shorten
 from kcp.api.json_values import equal
 
 MAX_OPERATIONS: Final = 10_000
 MAX_COPIED_BYTES: Final = 3 * 1024 * 1024
+MAX_WORK: Final = 20_000_000
+"""List elements that the operations of one patch may shift. Kubernetes has no such limit; no client needs more."""
+MAX_DEPTH: Final = 200
+"""Nesting of the values that operations put into a document: that of bodies."""
+_VISIT_COST: Final = 100
+"""Work for one value that is visited, in shifted elements."""
 
 _INDEX: Final = re.compile(r"[+-]?[0-9]{1,9}")
 _ABSENT: Final = object()
@@ -27,12 +34,16 @@ _ABSENT: Final = object()
 class _PatchError(Exception):
     """An operation cannot be applied."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message))  # it contains paths and values of the patch
+
 
 def apply(document: Any, patch: Any, *, max_copied_bytes: int = MAX_COPIED_BYTES) -> Any:
     """Apply the operations of ``patch`` to ``document``, which is not changed. Returns the new document.
 
-    Raises StatusError 400 when ``patch`` is not a list of operations; 413 when it has more than 10,000 of them; 422 when one
-    cannot be applied, a test fails, or ``copy`` operations add more than ``max_copied_bytes``.
+    Raises StatusError 400 when ``patch`` is not a list of operations; 413 when it has more than 10,000 of them or they shift
+    more than ``MAX_WORK`` list elements; 422 when an operation cannot be applied, a test fails, the document is nested too
+    deeply, or ``copy`` operations add more than ``max_copied_bytes``.
     """
     if not isinstance(patch, list):
         raise errors.bad_request("error decoding patch: a JSON patch is a list of operations")
@@ -60,6 +71,7 @@ class _Document:
         self._own: dict[int, Any] = {}
         self._max_copied_bytes = max_copied_bytes
         self._copied_bytes = 0
+        self._work = 0
 
     def run(self, operation: dict[str, Any]) -> None:
         name = operation.get("op")
@@ -72,13 +84,16 @@ class _Document:
         handler(self, operation, path)
 
     def add(self, operation: dict[str, Any], path: str) -> None:
-        self._put(path, _value_of(operation), "add operation does not apply: doc is missing path", "add")
+        value = _value_of(operation)
+        self._check_depth(path, value)
+        self._put(path, value, "add operation does not apply: doc is missing path", "add")
 
     def remove(self, _operation: dict[str, Any], path: str) -> None:
         self._pop(path, "remove operation does not apply: doc is missing path", "remove")
 
     def replace(self, operation: dict[str, Any], path: str) -> None:
         value = _value_of(operation)
+        self._check_depth(path, value)
         if path == "":
             self.root = value
             return
@@ -96,6 +111,8 @@ class _Document:
         if path.startswith(source + "/"):
             raise _PatchError(f"move operation does not apply: {path} is inside of {source}")
         value = self._pop(source, "move operation does not apply: doc is missing from path", "move")
+        if path.count("/") > source.count("/"):
+            self._check_depth(path, value, charged=True)
         self._put(path, value, "move operation does not apply: doc is missing destination path", "move")
 
     def copy(self, operation: dict[str, Any], path: str) -> None:
@@ -103,14 +120,17 @@ class _Document:
         value = self._find(source, "copy operation does not apply: doc is missing from path", "copy")
         if value is _ABSENT:
             raise _PatchError(f"copy operation does not apply: doc is missing from path: {source}: missing value")
-        self._copied_bytes += len(orjson.dumps(value))
+        self._check_depth(path, value)
+        serialized = orjson.dumps(value)
+        self._copied_bytes += len(serialized)
         if self._copied_bytes > self._max_copied_bytes:
             raise _PatchError(
                 f"Unable to complete the copy, the accumulated size increase of copy is {self._copied_bytes}, "
                 f"exceeding the limit {self._max_copied_bytes}"
             )
-        self._own.clear()  # the document refers to the value twice from now on: neither may be changed in place
-        self._put(path, value, "copy operation does not apply: doc is missing destination path", "copy")
+        self._put(
+            path, orjson.loads(serialized), "copy operation does not apply: doc is missing destination path", "copy"
+        )
 
     def test(self, operation: dict[str, Any], path: str) -> None:
         expected = operation.get("value")
@@ -169,6 +189,31 @@ class _Document:
         self._own[id(made)] = made
         return made
 
+    def _charge(self, work: int) -> None:
+        """Count work. Raises StatusError 413 beyond the limit."""
+        self._work += work
+        if self._work > MAX_WORK:
+            raise errors.request_entity_too_large(
+                f"The allowed maximum work of a JSON patch is to shift {MAX_WORK} list elements"
+            )
+
+    def _check_depth(self, path: str, value: Any, *, charged: bool = False) -> None:
+        """Raise _PatchError if ``value`` at ``path`` would be nested too deeply.
+
+        A visit of a moved value is ``charged`` as work; others cost no more than reading the patch and what may be copied.
+        """
+        if type(value) is not dict and type(value) is not list:
+            return
+        depth = path.count("/")
+        level = [value]
+        while level:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _PatchError(f"the patched object is nested more than {MAX_DEPTH} levels deep")
+            if charged:
+                self._charge(_VISIT_COST * sum(map(len, level)))
+            level = json_values.containers_in(level)
+
     def _put(self, path: str, value: Any, missing: str, name: str) -> None:
         if path == "":
             self.root = value
@@ -180,7 +225,9 @@ class _Document:
             container.append(value)
         else:
             try:
-                container.insert(_index(key, len(container) + 1), value)
+                index = _index(key, len(container) + 1)
+                self._charge(len(container) - index)
+                container.insert(index, value)
             except _PatchError as problem:
                 raise _PatchError(f"error in {name} for path: '{path}': {problem}") from None
 
@@ -192,7 +239,9 @@ class _Document:
                 raise _PatchError(f"error in {name} for path: '{path}': {problem}")
             return container.pop(key)
         try:
-            return container.pop(_index(key, len(container)))
+            index = _index(key, len(container))
+            self._charge(len(container) - index)
+            return container.pop(index)
         except _PatchError as problem:
             raise _PatchError(f"error in {name} for path: '{path}': {problem}") from None
 
