@@ -15,7 +15,7 @@ from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema import field_paths
 from kcp.schema.correlation import Correlation
-from kcp.schema.error_reporting import NO_PATH
+from kcp.schema.error_limits import MAX_ERRORS, NO_PATH
 from kcp.schema.nodes import SchemaNode
 from kcp.schema.raw_schemas import Raw, flag, objects, subschemas, text
 
@@ -187,6 +187,8 @@ class _Run:
     ) -> None:
         where = path or NO_PATH
         kind = text(node.raw, "type")
+        if len(self.errors) > MAX_ERRORS:
+            raise _StopError
         if self.budget.remaining <= 0:
             self._stop(field_errors.invalid(where, kind, _OUT_OF_BUDGET))
         if rule.program is None:
