@@ -25,6 +25,8 @@ class Scope:
 
     def __init__(self, definitions: Raw) -> None:
         self.definitions = definitions
+        self.with_rules: dict[int, bool] | None = None  # set by kcp.schema.validation_rules, as is the next
+        self.definitions_have_rules = False
         self._shared: dict[str, SchemaNode] = {}
 
     def node(self, raw: Raw) -> "SchemaNode":
