@@ -5,7 +5,7 @@ decide which rules a definition may have, and both servers must accept the same 
 maxItems and maxProperties, or the largest value that fits into a request.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from kcp.cel import types
 from kcp.cel.call_cost_estimates import estimate_call
@@ -25,7 +25,14 @@ from kcp.cel.types import SchemaType, Type
 
 Entry = tuple[Range, Range]
 """The sizes of the keys and of the values of a list or map."""
+Path = tuple[str, ...]
+"""The field path of a value: a variable, then names of fields, ``@items``, ``@keys`` and ``@values``.
 
+As in cel-go, the path of a value that does not come from a variable lacks the variable (``@items`` for an item of a call's
+result), and as in Kubernetes, the first element of any path stands for ``self``.
+"""
+
+_KEY: Final = SchemaType(types.STRING, min_serialized_size=2)
 _SCALARS: Final = frozenset(["bool", "double", "duration", "int", "timestamp", "uint"])
 # kind -> (cost of the start and the result, cost of an iteration without predicate and body)
 _LOOP_COSTS: Final = {
@@ -53,6 +60,14 @@ def estimate(tree: Node, root: SchemaType | None = None) -> Range:
     return Estimator(root).cost(tree)
 
 
+class _Local(NamedTuple):
+    """What is known of the value of a local variable."""
+
+    path: Path = ()
+    size: Range | None = None
+    entry: Entry | None = None
+
+
 class Estimator:
     """Walks a tree once and records the size of each node's value."""
 
@@ -60,8 +75,8 @@ class Estimator:
         self._root = root
         self._sizes: dict[int, Range] = {}
         self._entries: dict[int, Entry] = {}
-        self._locals: dict[str, tuple[Range | None, Entry | None]] = {}
-        self._pathless: set[str] = set()
+        self._paths: dict[int, Path] = {}
+        self._locals: dict[str, _Local] = {}
 
     def cost(self, node: Node) -> Range:
         if isinstance(node, Literal):
@@ -94,15 +109,13 @@ class Estimator:
             return fixed(len(node.elements))
         if isinstance(node, MapLiteral):
             return fixed(len(node.entries))
-        if node.schema is not None and self._has_path(node):
-            return 0, node.schema.max_elements
-        if isinstance(node, Ident) and node.type_value is not None and self._root is not None:
-            # Kubernetes resolves the name of a type to the path of self.
-            return 0, self._root.max_elements
+        size = self._size_at(self._path(node))
+        if size is not None:
+            return size
         if _is_scalar(node.type):
             return ONE
         if isinstance(node, Ident) and node.name in self._locals:
-            return self._locals[node.name][0]
+            return self._locals[node.name].size
         return None
 
     def size_or_unknown(self, node: Node) -> Range:
@@ -110,38 +123,51 @@ class Estimator:
 
     def element_size(self, node: Node) -> Range:
         """The estimated size of a list's elements."""
-        if node.schema is not None and node.schema.element is not None and self._has_path(node):
-            return 0, node.schema.element.max_elements
-        return UNKNOWN
+        path = self._path(node)
+        return (self._size_at((*path, "@items")) if path else None) or UNKNOWN
+
+    def _path(self, node: Node) -> Path:
+        if isinstance(node, Ident):
+            local = self._locals.get(node.name)
+            return local.path if local is not None else (node.name,)
+        return self._paths.get(id(node), ())
+
+    def _size_at(self, path: Path) -> Range | None:
+        """The size of the value at a path by the schema of self; None if the schema does not declare it."""
+        schema = self._root
+        if not path or schema is None:
+            return None
+        for name in path[1:]:
+            if name in {"@items", "@values"}:
+                schema = schema.element
+            elif name == "@keys":
+                # Kubernetes knows no size for the keys of a map and estimates 0.
+                schema = _KEY if schema.element is not None and schema.type.kind == "map" else None
+            else:
+                field = schema.fields.get(name) or schema.fields.get(f"__{name}__")
+                schema = field[1] if field is not None else None
+            if schema is None:
+                return None
+        return 0, schema.max_elements
 
     def _entry(self, node: Node) -> Entry | None:
         known = self._entries.get(id(node))
         if known is None and isinstance(node, Ident) and node.name in self._locals:
-            return self._locals[node.name][1]
+            return self._locals[node.name].entry
         return known
-
-    def _has_path(self, node: Node) -> bool:
-        """Whether Kubernetes finds the schema of a node: through ``map["key"]``, but not through ``map.key``."""
-        while True:
-            if isinstance(node, Ident):
-                return node.name not in self._pathless
-            if isinstance(node, Select) and not node.optional and node.operand.type.kind == "object":
-                node = node.operand
-            elif isinstance(node, Call) and node.function == "_[_]":
-                node = node.args[0]
-            else:
-                return False
 
     # Nodes
 
     def _select(self, node: Select) -> Range:
         if node.identifier is not None:
+            self._paths[id(node)] = (node.identifier.name,)
             return ONE
         operand = self.cost(node.operand)
         if node.test:
             return operand
         if node.optional:
             return add(operand, ONE)
+        self._paths[id(node)] = (*self._path(node.operand), node.field)
         return add(operand, ONE) if node.operand.type.kind in {"map", "object"} else operand
 
     def _list(self, node: ListLiteral) -> Range:
@@ -181,6 +207,8 @@ class Estimator:
             if overload.id in {"index_list", "index_map"}:
                 entry = self._entry(node.args[0])
                 size = entry[1] if entry is not None else None
+                part = "@items" if overload.id == "index_list" else "@values"
+                self._paths[id(node)] = (*self._path(node.args[0]), part)
             elif overload.id == "add_list":
                 self._join_entries(node, node.args[0], node.args[1])
             size = size or self.size(node)
@@ -210,7 +238,7 @@ class Estimator:
         # target.hasValue() ? optional.of(<bind target.value() in body>) : optional.none()
         target = self.cost(node.target)
         before = self._locals.get(node.variable)
-        self._locals[node.variable] = (None, None)
+        self._locals[node.variable] = _Local()
         body = self.cost(node.body)
         self._restore(node.variable, before)
         bound = add(fixed(11), target, body)
@@ -218,7 +246,7 @@ class Estimator:
             bound = add(bound, ONE)
         return add(target, ONE, union(bound, ONE))
 
-    def _restore(self, name: str, before: tuple[Range | None, Entry | None] | None) -> None:
+    def _restore(self, name: str, before: "_Local | None") -> None:
         if before is None:
             del self._locals[name]
         else:
@@ -229,12 +257,10 @@ class Estimator:
     def _comprehension(self, node: Comprehension) -> Range:
         total = self.cost(node.range)
         before = {name: self._locals.get(name) for name in (node.variable, node.second) if name}
-        hidden = self._pathless
         self._bind_variables(node)
         predicate = self.cost(node.predicate) if node.predicate is not None else ZERO
         body = self.cost(node.body) if node.body is not None else ZERO
         body_size = self._body_size(node)
-        self._pathless = hidden
         for name, value in before.items():
             self._restore(name, value)
         count = self.size_or_unknown(node.range)
@@ -253,25 +279,25 @@ class Estimator:
     def _bind_variables(self, node: Comprehension) -> None:
         entry = self._entry(node.range)
         keys, values = entry if entry is not None else (None, None)
+        path = self._path(node.range)
         is_list = node.range.type.kind == "list"
-        names = {node.variable, node.second}
-        self._pathless = self._pathless - names if self._has_path(node.range) else self._pathless | names
+        value = _Local((*path, "@items" if is_list else "@values"), values)
         if node.second:
-            self._locals[node.variable] = (keys, None)
-            self._locals[node.second] = (values, None)
+            self._locals[node.variable] = _Local((*path, "@indices" if is_list else "@keys"), keys)
+            self._locals[node.second] = value
         else:
-            self._locals[node.variable] = (values if is_list else keys, None)
+            self._locals[node.variable] = value if is_list else _Local((*path, "@keys"), keys)
 
     def _body_size(self, node: Comprehension) -> Range:
+        """The size of the elements of the list that map() or filter() builds."""
         if node.kind == "map" and node.body is not None:
             return self.size_or_unknown(node.body)
         if node.kind == "filter":
-            schema = node.range.schema
-            if schema is not None:
-                element = schema.element if node.range.type.kind == "list" else None
-                return 0, element.max_elements if element is not None else 0
-            known = self._locals[node.variable][0]
-            return known or (ONE if _is_scalar(node.type.parameters[0]) else UNKNOWN)
+            variable = self._locals[node.variable]
+            size = self._size_at(variable.path)
+            if size is None and _is_scalar(node.type.parameters[0]):
+                size = ONE
+            return size or variable.size or UNKNOWN
         return UNKNOWN
 
     @staticmethod

@@ -16,11 +16,12 @@ from kcp.api import errors, field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema.correlation import Correlation
 from kcp.schema.defaulting import defaulter
-from kcp.schema.error_reporting import NO_PATH, collect_errors
+from kcp.schema.error_limits import NO_PATH, limited
+from kcp.schema.error_reporting import collect_errors
 from kcp.schema.extension_validation import embedded_errors, list_errors
 from kcp.schema.fast_validation import check_of, holds
 from kcp.schema.nodes import root_node
-from kcp.schema.pruning import pruner
+from kcp.schema.pruning import MAX_PATHS, pruner
 
 _KEEP_EVERYTHING: Final[dict[str, Any]] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _TOO_DEEP: Final = "the object is nested too deeply"
@@ -44,7 +45,7 @@ class CompiledSchema:
         except RecursionError:
             raise errors.bad_request(_TOO_DEEP) from None
         if found and unknown is not None:
-            unknown += sorted(path[1:] for path in found)
+            unknown += sorted(path[1:] for path in found)[:MAX_PATHS]
 
     def default(self, obj: dict[str, Any]) -> None:
         """Apply defaults in place; a null that is not nullable is replaced by its default or removed."""
@@ -75,7 +76,7 @@ class CompiledSchema:
                 found += self.rule_errors(obj, old, found)
         except RecursionError:
             return [field_errors.forbidden(NO_PATH, _TOO_DEEP)]
-        return found
+        return limited(found)
 
     def accepts(self, obj: Any) -> bool:
         """Whether the object is valid, CEL rules aside."""

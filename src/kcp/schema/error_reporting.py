@@ -15,8 +15,10 @@ from kcp.api.field_errors import FieldError
 from kcp.cel.patterns import compile_pattern
 from kcp.schema import formats
 from kcp.schema.correlation import Correlation
+from kcp.schema.error_limits import MAX_ERRORS, NO_PATH
+from kcp.schema.fast_validation import check_of, holds
 from kcp.schema.json_values import (
-    equals_enum_value,
+    enum_identity,
     format_number,
     has_equal_items,
     in_range,
@@ -26,8 +28,6 @@ from kcp.schema.json_values import (
 )
 from kcp.schema.nodes import SchemaNode
 
-NO_PATH: Final = "<nil>"
-
 
 @dataclass(slots=True)
 class ValidationResult:
@@ -35,6 +35,7 @@ class ValidationResult:
 
     errors: list[FieldError] = field(default_factory=list)
     matches: int = 0
+    _values: dict[tuple[str, str, str], list[Any]] = field(default_factory=dict)
 
     def merge(self, other: "ValidationResult") -> None:
         """Add the errors of another result, without duplicates."""
@@ -43,21 +44,39 @@ class ValidationResult:
         self.matches += other.matches
 
     def add(self, error: FieldError) -> None:
-        if error not in self.errors:
+        """Add an error, unless the result has it already or is full."""
+        values = self._values.setdefault((error.type, error.field, error.detail), [])
+        if not self.full and error.value not in values:
+            values.append(error.value)
             self.errors.append(error)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are more errors than are reported, so that validation can stop."""
+        return len(self.errors) > MAX_ERRORS
+
+
+_VALID: Final = ValidationResult()
 
 
 def collect_errors(
-    node: SchemaNode, value: Any, path: str = "", correlation: Correlation | None = None
+    node: SchemaNode, value: Any, path: str = "", correlation: Correlation | None = None, *, counting: bool = False
 ) -> ValidationResult:
-    """Validate a value, with validation ratcheting: without the errors of unchanged values."""
-    result = collect_errors_as_new(node, value, path, correlation)
+    """Validate a value, with validation ratcheting: without the errors of unchanged values.
+
+    ``counting`` says that the match count matters, so that valid parts are validated in full too.
+    """
+    if not counting and holds(check_of(node), value):
+        return _VALID
+    result = collect_errors_as_new(node, value, path, correlation, counting=counting)
     if result.errors and correlation is not None and correlation.unchanged:
         return ValidationResult([], result.matches)
     return result
 
 
-def collect_errors_as_new(node: SchemaNode, value: Any, path: str, correlation: Correlation | None) -> ValidationResult:
+def collect_errors_as_new(
+    node: SchemaNode, value: Any, path: str, correlation: Correlation | None, *, counting: bool = False
+) -> ValidationResult:
     """Validate a value as if it were new; validation ratcheting applies to its children only."""
     result = ValidationResult()
     if value is None:
@@ -75,12 +94,12 @@ def collect_errors_as_new(node: SchemaNode, value: Any, path: str, correlation: 
         _check_number(node, value, path, result)
         result.matches += 2
     elif kind is list:
-        _check_list(node, value, path, result, correlation)
+        _check_list(node, value, path, result, correlation, counting)
         result.matches += 2
     _check_enum(node, value, path, result)
     result.matches += 1
     if kind is dict:
-        _check_map(node, value, path, result, correlation)
+        _check_map(node, value, path, result, correlation, counting)
         result.matches += 1
     result.matches += 1
     return result
@@ -125,11 +144,8 @@ def _check_type(node: SchemaNode, value: Any, path: str, result: ValidationResul
 
 
 def _check_enum(node: SchemaNode, value: Any, path: str, result: ValidationResult) -> None:
-    choices = node.enum
-    if not choices or any(choice is not None and equals_enum_value(value, choice) for choice in choices):
-        return
-    shown = [choice if type(choice) is str else orjson.dumps(choice).decode() for choice in choices]
-    result.add(field_errors.not_supported(at(path), value, shown))
+    if node.enum and enum_identity(value) not in node.enum_identities:
+        result.add(FieldError(field_errors.NOT_SUPPORTED, at(path), value, node.supported_values))
 
 
 def _check_string(node: SchemaNode, value: str, path: str, result: ValidationResult) -> None:
@@ -193,12 +209,19 @@ def _check_number(node: SchemaNode, value: float, path: str, result: ValidationR
 
 
 def _check_list(
-    node: SchemaNode, values: list[Any], path: str, result: ValidationResult, correlation: Correlation | None
+    node: SchemaNode,
+    values: list[Any],
+    path: str,
+    result: ValidationResult,
+    correlation: Correlation | None,
+    counting: bool,
 ) -> None:
     if node.items is not None:
         for index, value in enumerate(values):
+            if result.full:
+                return
             child = correlation.index(index) if correlation is not None else None
-            result.merge(collect_errors(node.items, value, f"{path}[{index}]", child))
+            result.merge(collect_errors(node.items, value, f"{path}[{index}]", child, counting=counting))
     _check_size(node, len(values), "Items", path, result)
     if node.raw.get("uniqueItems") is True and has_equal_items(values):
         result.add(_invalid(path, "", "shouldn't contain duplicates"))
@@ -213,23 +236,31 @@ def _check_size(node: SchemaNode, size: int, counted: str, path: str, result: Va
 
 
 def _check_map(
-    node: SchemaNode, value: dict[str, Any], path: str, result: ValidationResult, correlation: Correlation | None
+    node: SchemaNode,
+    value: dict[str, Any],
+    path: str,
+    result: ValidationResult,
+    correlation: Correlation | None,
+    counting: bool,
 ) -> None:
     _check_size(node, len(value), "Properties", path, result)
     declared = node.property_schemas
     for key, child in value.items():
+        if result.full:
+            return
         if key in declared:
             continue
         if node.forbids_additional:
             result.add(field_errors.invalid(at(path), key, f"{path}.{key} in body is a forbidden property"))
         elif node.additional is not None:
-            result.merge(collect_errors(node.additional, child, f"{path}.{key}", _child(correlation, key, path)))
+            below = _child(correlation, key, path)
+            result.merge(collect_errors(node.additional, child, f"{path}.{key}", below, counting=counting))
     for key in declared:
         if key in value:
-            below = f"{path}.{key}" if path else key
-            result.merge(collect_errors(node.property(key), value[key], below, _child(correlation, key, path)))
+            name, below = f"{path}.{key}" if path else key, _child(correlation, key, path)
+            result.merge(collect_errors(node.property(key), value[key], name, below, counting=counting))
     for key in node.required:
-        if key not in value:
+        if key not in value and not result.full:
             result.add(field_errors.required(at(f"{path}.{key}")))
 
 
@@ -243,7 +274,7 @@ def _alternatives(node: SchemaNode, value: Any, path: str, correlation: Correlat
     result = ValidationResult(matches=1)
 
     def tried(alternative: SchemaNode) -> ValidationResult:
-        return collect_errors_as_new(alternative, value, path, correlation)
+        return collect_errors_as_new(alternative, value, path, correlation, counting=True)
 
     def say(text: str) -> None:
         result.add(field_errors.invalid(NO_PATH, "", f'"{path}" {text}'))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kcp.api.field_errors import FieldError
+from kcp.schema.error_limits import MAX_ERRORS
 from kcp.schema.list_types import list_type_errors
 from kcp.schema.nodes import SchemaNode
 from kcp.schema.object_meta import validate_embedded_resource
@@ -30,17 +31,24 @@ def embedded_errors(root: SchemaNode, obj: dict[str, Any]) -> list[FieldError]:
 
 
 def _walk(node: SchemaNode, value: Any, path: str, rule: _ExtensionRule) -> list[FieldError]:
-    found = rule(node, value, path)
+    found: list[FieldError] = []
+    _visit(node, value, path, rule, found)
+    return found
+
+
+def _visit(node: SchemaNode, value: Any, path: str, rule: _ExtensionRule, found: list[FieldError]) -> None:
+    found += rule(node, value, path)
+    if len(found) > MAX_ERRORS:
+        return
     if type(value) is dict:
         declared = node.property_schemas
         for key, child in value.items():
             if type(child) is not dict and type(child) is not list:
                 continue
             if key in declared:
-                found += _walk(node.property(key), child, f"{path}.{key}" if path else key, rule)
+                _visit(node.property(key), child, f"{path}.{key}" if path else key, rule, found)
             elif node.additional is not None:
-                found += _walk(node.additional, child, f"{path}[{key}]", rule)
+                _visit(node.additional, child, f"{path}[{key}]", rule, found)
     elif type(value) is list and node.items is not None:
         for index, child in enumerate(value):
-            found += _walk(node.items, child, f"{path}[{index}]", rule)
-    return found
+            _visit(node.items, child, f"{path}[{index}]", rule, found)

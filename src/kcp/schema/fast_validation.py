@@ -13,7 +13,7 @@ from kcp.cel.patterns import compile_pattern
 from kcp.schema import formats
 from kcp.schema.json_values import (
     INTEGER_RANGES,
-    equals_enum_value,
+    enum_identity,
     has_equal_items,
     in_range,
     is_integral,
@@ -115,7 +115,7 @@ def _all(parts: list[Check]) -> Check:
 def _common_parts(node: SchemaNode) -> list[Check]:
     parts: list[Check] = []
     if node.enum:
-        parts.append(_enum_check(node.enum))
+        parts.append(_enum_check(node))
     parts += [_later(alternative) for alternative in node.all_of]
     if any_of := [_later(alternative) for alternative in node.any_of]:
         parts.append(lambda value: any(check(value) for check in any_of))
@@ -136,11 +136,12 @@ def _later(node: SchemaNode) -> Check:
     return check
 
 
-def _enum_check(choices: list[Any]) -> Check:
-    if all(type(choice) is str for choice in choices):
-        known = frozenset(choices)
+def _enum_check(node: SchemaNode) -> Check:
+    if all(type(choice) is str for choice in node.enum):
+        known = frozenset(node.enum)
         return lambda value: type(value) is str and value in known
-    return lambda value: any(choice is not None and equals_enum_value(value, choice) for choice in choices)
+    identities = node.enum_identities
+    return lambda value: enum_identity(value) in identities
 
 
 def _string_parts(node: SchemaNode) -> list[Check]:

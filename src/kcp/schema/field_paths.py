@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from kcp.schema.raw_schemas import Raw, properties, schema
+from kcp.schema.raw_schemas import Raw, property_schema, schema
 
 _PART: Final = re.compile(r"'(?:[^'\\]|\\.)*'|[.\[\]]|[^.\[\]]+")
 _ESCAPES: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "'": "'", "\\": "\\"}
@@ -45,11 +45,11 @@ def _next(parts: Iterator[str]) -> str:
 
 
 def _step(current: Raw | None, name: str) -> tuple[Raw | None, str]:
-    declared = properties(current) if current is not None else {}
-    if declared:
-        if name not in declared:
+    if current is not None and schema(current, "properties"):
+        found = property_schema(current, name)
+        if found is None:
             raise ValueError("does not refer to a valid field")
-        return declared[name], f".{name}"
+        return found, f".{name}"
     if current is None or current.get("additionalProperties") is None:
         raise ValueError("does not refer to a valid field")
     return schema(current, "additionalProperties"), f"[{name}]"

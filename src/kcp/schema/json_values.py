@@ -3,7 +3,10 @@
 Numbers behave as in Go's decoder: an integer beyond 64 bits is a number, and a float with an integral value is an integer.
 """
 
+from collections.abc import Hashable
 from typing import Any, Final
+
+import orjson
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -24,16 +27,27 @@ def deep_equals(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def identity(value: Any) -> Hashable:
+    """A hashable value that is equal for two JSON values if and only if they are deeply equal."""
+    kind = type(value)
+    if kind is not dict and kind is not list:
+        return kind, value
+    try:
+        return kind, orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # integers beyond 64 bits, lone surrogates, or deep nesting
+        if kind is list:
+            return kind, tuple(map(identity, value))
+        return kind, frozenset((key, identity(child)) for key, child in value.items())
+
+
+def enum_identity(value: Any) -> Hashable:
+    """The `identity` for membership in an enum, where 1 equals 1.0 at the top level."""
+    return (float, value) if type(value) is int else identity(value)
+
+
 def has_equal_items(values: list[Any]) -> bool:
     """Whether two items of a list are equal."""
-    return any(deep_equals(one, other) for index, one in enumerate(values) for other in values[:index])
-
-
-def equals_enum_value(one: Any, other: Any) -> bool:
-    """Deep equality for enums, where 1 equals 1.0 at the top level."""
-    if type(one) in (int, float) and type(other) in (int, float):
-        return bool(one == other)
-    return deep_equals(one, other)
+    return len({identity(value) for value in values}) < len(values)
 
 
 def is_integral(value: float) -> bool:

@@ -6,10 +6,10 @@ Follows apiextensions-apiserver's schema/listtype: the items of a ``set`` are un
 
 from typing import Any
 
-import orjson
-
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
+from kcp.schema.error_limits import MAX_ERRORS
+from kcp.schema.json_values import identity
 from kcp.schema.nodes import SchemaNode
 
 
@@ -38,17 +38,13 @@ def _repeated(values: list[Any]) -> list[int]:
     counts: dict[Any, int] = {}
     found = []
     for index, value in enumerate(values):
-        identity = _identity(value)
-        counts[identity] = counts.get(identity, 0) + 1
-        if counts[identity] == 2:
+        key = identity(value)
+        counts[key] = counts.get(key, 0) + 1
+        if counts[key] == 2:
             found.append(index)
+            if len(found) > MAX_ERRORS:
+                break
     return found
-
-
-def _identity(value: Any) -> tuple[type, Any]:
-    if type(value) is dict or type(value) is list:
-        return dict, orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    return type(value), value
 
 
 def has_repetition(node: SchemaNode, values: list[Any]) -> bool:

@@ -5,11 +5,13 @@ defaulting, validation) when they are first called. A ``$ref`` into the root's `
 schemas are finite.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, Final
 
+from kcp.schema.error_limits import supported_values
 from kcp.schema.formats import effective_format
+from kcp.schema.json_values import enum_identity
 
 Raw = dict[str, Any]
 META_FIELDS: Final = ("apiVersion", "kind", "metadata")
@@ -23,6 +25,8 @@ class Scope:
 
     def __init__(self, definitions: Raw) -> None:
         self.definitions = definitions
+        self.with_rules: dict[int, bool] | None = None  # set by kcp.schema.validation_rules, as is the next
+        self.definitions_have_rules = False
         self._shared: dict[str, SchemaNode] = {}
 
     def node(self, raw: Raw) -> "SchemaNode":
@@ -164,6 +168,16 @@ class SchemaNode:
     def enum(self) -> list[Any]:
         found = self.raw.get("enum")
         return found if isinstance(found, list) else []
+
+    @cached_property
+    def enum_identities(self) -> frozenset[Hashable]:
+        """The `enum_identity` of each value of the enum; null is no member."""
+        return frozenset(enum_identity(choice) for choice in self.enum if choice is not None)
+
+    @cached_property
+    def supported_values(self) -> str:
+        """The values of the enum, as error messages list them."""
+        return supported_values(self.enum)
 
     @cached_property
     def required(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ OBJECT_META_TYPES: Final[dict[str, Any]] = {
     "finalizers": list,
     "managedFields": list,
 }
+_MAX_PATHS: Final = 100
 _KNOWN: Final = frozenset(OBJECT_META_TYPES)
 OWNER_REFERENCE_TYPES: Final[dict[str, Any]] = {
     "apiVersion": str,
@@ -72,7 +73,7 @@ def _drop(value: dict[str, Any], known: frozenset[str], path: str) -> list[str]:
     unknown = [key for key in value if key not in known]
     for key in unknown:
         del value[key]
-    return [f"{path}.{key}" for key in unknown]
+    return [f"{path}.{key}" for key in unknown[:_MAX_PATHS]]
 
 
 def malformed_object_meta(meta: Any) -> str | None:

@@ -6,11 +6,14 @@ takes a dict or list, changes it in place, and returns the paths of the removed 
 """
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final
 
 from kcp.schema.nodes import META_FIELDS, SchemaNode
 from kcp.schema.object_meta import prune_object_meta
 
+MAX_PATHS: Final = 100
+"""How many unknown fields are reported; all are removed (sigs.k8s.io/json has the same limit on strict errors)."""
 Found = list[str] | None
 Pruner = Callable[[Any], Found]
 _CONTAINERS: Final = frozenset({dict, list})
@@ -19,7 +22,7 @@ _CONTAINERS: Final = frozenset({dict, list})
 def prune_unknown(value: Any) -> Found:
     """Prune a value without a schema: all fields are removed, list items are kept and emptied."""
     if type(value) is dict:
-        found = ["." + str(key) for key in value]
+        found = ["." + str(key) for key in islice(value, MAX_PATHS)]
         value.clear()
         return found or None
     return _prune_each(value, prune_unknown)
@@ -48,7 +51,8 @@ def _prune_each(values: list[Any], prune: Pruner) -> Found:
             deeper = prune(value)
             if deeper:
                 found = found or []
-                found += [f"[{index}]{path}" for path in deeper]
+                if len(found) < MAX_PATHS:
+                    found += [f"[{index}]{path}" for path in deeper]
     return found
 
 
@@ -92,7 +96,8 @@ def _make(node: SchemaNode, *, keep: bool = False) -> Pruner:
                 deeper = inner(child)
                 if deeper:
                     found = found or []
-                    found += [f".{key}{path}" for path in deeper]
+                    if len(found) < MAX_PATHS:
+                        found += [f".{key}{path}" for path in deeper]
         return _drop(value, unknown, found) if unknown else found
 
     return prune
@@ -101,7 +106,7 @@ def _make(node: SchemaNode, *, keep: bool = False) -> Pruner:
 def _drop(value: dict[str, Any], unknown: list[str], found: Found) -> Found:
     for key in unknown:
         del value[key]
-    return (found or []) + ["." + key for key in unknown]
+    return (found or []) + ["." + key for key in unknown[:MAX_PATHS]]
 
 
 def _undeclared(node: SchemaNode, *, keep: bool) -> Pruner | None:

@@ -8,6 +8,11 @@ Definition = dict[str, Any]
 """A CustomResourceDefinition."""
 
 
+_MAPS_OF_SCHEMAS: Final = ("properties", "definitions")
+_LISTS_OF_SCHEMAS: Final = ("allOf", "anyOf", "oneOf")
+_SCHEMAS: Final = ("items", "additionalProperties", "not")
+
+
 def schema(raw: Raw, keyword: str) -> Raw | None:
     """The schema at a keyword; None if there is none."""
     found = raw.get(keyword)
@@ -25,6 +30,12 @@ def properties(raw: Raw, keyword: str = "properties") -> dict[str, Raw]:
     return (
         {str(name): each for name, each in found.items() if isinstance(each, dict)} if isinstance(found, dict) else {}
     )
+
+
+def property_schema(raw: Raw, name: str) -> Raw | None:
+    """The schema of one declared property, without the cost of `properties`."""
+    found = raw.get("properties")
+    return schema(found, name) if isinstance(found, dict) else None
 
 
 def text(raw: Raw, keyword: str) -> str:
@@ -57,12 +68,27 @@ def objects(found: Any) -> list[Raw]:
 
 def subschemas(raw: Raw) -> Iterator[Raw]:
     """Iterate over a schema and all schemas inside it."""
-    yield raw
-    children = [*properties(raw).values(), *properties(raw, "definitions").values()]
-    children += [each for keyword in ("allOf", "anyOf", "oneOf") for each in schemas(raw, keyword)]
-    children += [each for keyword in ("items", "additionalProperties", "not") if (each := schema(raw, keyword))]
-    for child in children:
-        yield from subschemas(child)
+    pending = [raw]
+    while pending:
+        current = pending.pop()
+        yield current
+        pending += reversed(children(current))
+
+
+def children(raw: Raw) -> list[Raw]:
+    """The schemas directly inside a schema."""
+    found: list[Raw] = []
+    for keyword in _MAPS_OF_SCHEMAS:
+        if keyword in raw:
+            found += properties(raw, keyword).values()
+    for keyword in _LISTS_OF_SCHEMAS:
+        if keyword in raw:
+            found += schemas(raw, keyword)
+    for keyword in _SCHEMAS:
+        each = raw.get(keyword)
+        if each and isinstance(each, dict):
+            found.append(each)
+    return found
 
 
 _NUMBER: Final = (int, float)

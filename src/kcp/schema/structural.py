@@ -10,8 +10,7 @@ from typing import Final
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.cel.patterns import compile_pattern
-from kcp.schema import raw_schemas
-from kcp.schema.raw_schemas import Raw, flag, properties, schema, schemas, text
+from kcp.schema.raw_schemas import Raw, flag, properties, property_schema, schema, schemas, text
 
 _ROOT: Final = "root"
 _ITEM: Final = "item"
@@ -190,8 +189,7 @@ def _nested_completeness(validation: Raw, structure: Raw | None, path: str, orig
     items = schema(validation, "items")
     if items is not None:
         found += _nested_completeness(items, schema(structure, "items"), f"{path}.items", f"{origin}.items")
-    declared = raw_schemas.properties(structure)
     for name, each in properties(validation).items():
         where = f"properties[{name}]"
-        found += _nested_completeness(each, declared.get(name), f"{path}.{where}", f"{origin}.{where}")
+        found += _nested_completeness(each, property_schema(structure, name), f"{path}.{where}", f"{origin}.{where}")
     return found

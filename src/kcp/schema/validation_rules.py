@@ -15,9 +15,9 @@ from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema import field_paths
 from kcp.schema.correlation import Correlation
-from kcp.schema.error_reporting import NO_PATH
+from kcp.schema.error_limits import MAX_ERRORS, NO_PATH
 from kcp.schema.nodes import SchemaNode
-from kcp.schema.raw_schemas import Raw, flag, objects, subschemas, text
+from kcp.schema.raw_schemas import Raw, children, flag, objects, subschemas, text
 
 KEYWORD: Final = "x-kubernetes-validations"
 MAX_MESSAGE_BYTES: Final = 5 * 1024
@@ -187,6 +187,8 @@ class _Run:
     ) -> None:
         where = path or NO_PATH
         kind = text(node.raw, "type")
+        if len(self.errors) > MAX_ERRORS:
+            raise _StopError
         if self.budget.remaining <= 0:
             self._stop(field_errors.invalid(where, kind, _OUT_OF_BUDGET))
         if rule.program is None:
@@ -269,13 +271,34 @@ def _failure(rule: ValidationRule, where: str, value: Any, message: str) -> Fiel
 
 
 def has_rules(node: SchemaNode) -> bool:
-    """Whether a node or any node below it has rules; computed once."""
+    """Whether a node or any node below it has rules. Computed once for all nodes of the schema."""
     if node.has_rules is None:
-        shared = node.scope.definitions.values()
-        node.has_rules = mentions_rules(node.raw) or any(mentions_rules(raw) for raw in shared)
+        scope = node.scope
+        if scope.with_rules is None:
+            scope.with_rules = schemas_with_rules(node.raw)
+            scope.definitions_have_rules = any(map(mentions_rules, scope.definitions.values()))
+        known = scope.with_rules.get(id(node.raw))
+        node.has_rules = scope.definitions_have_rules or (mentions_rules(node.raw) if known is None else known)
     return node.has_rules
 
 
 def mentions_rules(raw: Raw) -> bool:
     """Whether a raw schema contains rules, references aside."""
-    return any(place.get(KEYWORD) for place in subschemas(raw))
+    return any(each.get(KEYWORD) for each in subschemas(raw))
+
+
+def schemas_with_rules(raw: Raw) -> dict[int, bool]:
+    """For the id() of a schema and of each schema inside it, whether it contains rules, references aside."""
+    visited: list[tuple[Raw, Raw | None]] = []
+    pending: list[tuple[Raw, Raw | None]] = [(raw, None)]
+    while pending:
+        entry = pending.pop()
+        visited.append(entry)
+        pending += [(child, entry[0]) for child in children(entry[0])]
+    found: dict[int, bool] = {}
+    for each, parent in reversed(visited):
+        has = found.setdefault(id(each), False) or bool(each.get(KEYWORD))
+        found[id(each)] = has
+        if has and parent is not None:
+            found[id(parent)] = True
+    return found
