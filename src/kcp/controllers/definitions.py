@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from kcp.api import documents, errors
-from kcp.builtin.strategies.apiextensions import CLEANUP_FINALIZER
+from kcp.builtin.types.apiextensions.customresourcedefinitions import CLEANUP_FINALIZER
 from kcp.controllers import contents
 from kcp.controllers.deletions import AGAIN, ClusterKey, DeletionController
 from kcp.controllers.system import system_context

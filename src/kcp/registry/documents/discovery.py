@@ -15,42 +15,16 @@ from weakref import WeakKeyDictionary
 import orjson
 
 from kcp.registry.documents.document_cache import SHARED
+from kcp.registry.documents.groups import group_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kcp.registry.types.resource_types import ResourceType, Subresource
 
 AGGREGATED_VERSIONS: Final = ("v2", "v2beta1")
 """The versions of ``apidiscovery.k8s.io`` in which the aggregated document can be had."""
 
-_GROUP_PRIORITY: Final[Mapping[str, int]] = {
-    "apiregistration.k8s.io": 20000,
-    "": 18000,
-    "apps": 17800,
-    "events.k8s.io": 17750,
-    "authentication.k8s.io": 17700,
-    "authorization.k8s.io": 17600,
-    "autoscaling": 17500,
-    "batch": 17400,
-    "certificates.k8s.io": 17300,
-    "networking.k8s.io": 17200,
-    "policy": 17100,
-    "rbac.authorization.k8s.io": 17000,
-    "storage.k8s.io": 16800,
-    "apiextensions.k8s.io": 16700,
-    "admissionregistration.k8s.io": 16700,
-    "scheduling.k8s.io": 16600,
-    "coordination.k8s.io": 16500,
-    "node.k8s.io": 16300,
-    "discovery.k8s.io": 16200,
-    "flowcontrol.apiserver.k8s.io": 16100,
-    "internal.apiserver.k8s.io": 16000,
-    "resource.k8s.io": 15900,
-}
-"""Kubernetes' ``groupPriorityMinimum`` of the built-in groups: kubectl resolves an ambiguous name to the first of them."""
-
-_CUSTOM_PRIORITY: Final = 1000
 _CUSTOM_VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 """The order in which Kubernetes lists the verbs of custom resources; those of built-in types are sorted."""
 
@@ -93,11 +67,6 @@ def version_order(version: str) -> tuple[int, int, int, int, str]:
         return (1, 0, 0, 0, version)
     major, stage, minor = match.groups()
     return (0, _STAGE[stage], -int(major), -int(minor or 0), "")
-
-
-def group_order(group: str) -> tuple[int, str]:
-    """Sorting key of groups: built-in ones by Kubernetes' priority, then all others by alphabet."""
-    return (-_GROUP_PRIORITY.get(group, _CUSTOM_PRIORITY), group)
 
 
 def storage_version_hash(group: str, version: str, kind: str) -> str:

@@ -10,13 +10,13 @@ import orjson
 from kcp.api import metadata
 from kcp.auth.authentication.authenticators import BearerTokens
 from kcp.auth.authorization.authorizers import Authorizer, BasicAuthorizer
+from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.logical_clusters import SERVER_OWNED
 from kcp.registry.types.catalog import Catalog, definitions_of
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store
 
-DEFAULT_EVENT_LIFETIME: Final = 3600
 _IDENTITY: Final = Key("servers.kcp.io", SERVER_OWNED, "", "identity")
 
 
@@ -29,17 +29,15 @@ async def compose_registry(
 ) -> Registry:
     """The verbs over a store. The first write of a new log is its identity, from which what is virtual gets its UIDs."""
     uid, created = await log_identity(store)
-    types = builtin_types(
+    context = BuiltinContext(
         server_uid=uid,
         created=created,
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
         tokens=tokens if tokens is not None else BearerTokens(()),
         definitions=lambda cluster: definitions_of(store, cluster),
+        event_lifetime=event_lifetime,
     )
-    for type_ in types:
-        if type_.kind == "Event":
-            type_.strategy.lifetime = event_lifetime
-    return Registry(store, Catalog(store, types))
+    return Registry(store, Catalog(store, builtin_types(context)))
 
 
 async def log_identity(store: Store) -> tuple[str, str]:

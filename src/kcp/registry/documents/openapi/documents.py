@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from kcp import __version__
-from kcp.registry.documents.discovery import Document, document, group_order, version_order
+from kcp.registry.documents.discovery import Document, document, version_order
 from kcp.registry.documents.document_cache import SHARED, DocumentCache
+from kcp.registry.documents.groups import group_order
 from kcp.registry.documents.openapi import protobuf
 from kcp.registry.documents.openapi.fragments import (
     PROTOBUF,

@@ -1,0 +1,40 @@
+"""What the strategies of built-in types get from the server that they run in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from kcp.auth.authorization.authorizers import Authorizer
+from kcp.auth.users import User
+from kcp.logical_clusters import LogicalClusterName
+
+Definition = dict[str, Any]
+
+DEFAULT_EVENT_LIFETIME: Final = 3600
+"""kube-apiserver's default of ``--event-ttl``, in seconds."""
+
+
+class TokenUsers(Protocol):
+    """Finds the user that a bearer token authenticates (`kcp.auth.authentication.authenticators.BearerTokens`)."""
+
+    def user(self, authorization: bytes) -> User | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltinContext:
+    """The parts of a server that strategies use.
+
+    ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews.
+    ``definitions`` gives the CustomResourceDefinitions of a logical cluster. ``event_lifetime`` is in seconds.
+    """
+
+    server_uid: str
+    created: str
+    authorizer: Authorizer
+    tokens: TokenUsers
+    definitions: Callable[[LogicalClusterName], Iterable[Definition]]
+    event_lifetime: int = DEFAULT_EVENT_LIFETIME
+    reserved: Sequence[Definition] = ()
+    """The names of the built-in types, in the form of definitions: no CRD may take them. Set by `builtin_types`."""
