@@ -74,7 +74,7 @@ def test_a_folder_of_two_files_adds_a_type_with_its_strategy_discovery_and_proto
     folder.mkdir()
     (folder / "type.yaml").write_text(TYPE)
     (folder / "__init__.py").write_text(STRATEGY)
-    probe = subprocess.run(
+    probe = subprocess.run(  # noqa: PLW1510 - the assertion shows what went wrong
         [sys.executable, "-c", PROBE], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
     )
     assert (probe.stdout, probe.stderr) == ("served\n", "")

@@ -1,5 +1,6 @@
-"""What the controllers that empty something before it goes have in common: they look at the objects of one storage that are
-marked for deletion, those present at start and each that a change marks.
+"""The base of controllers that remove the contents of a terminating object before the object itself.
+
+It queues the terminating objects of one storage: those present at start, and each that a change marks for deletion.
 """
 
 from __future__ import annotations
@@ -14,52 +15,52 @@ from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Event, Key, Range, Record
 
-AGAIN: Final = 0.5
-"""Seconds until an object that could not go is looked at once more."""
+RETRY_DELAY: Final = 0.5
+"""Seconds until an object that still has contents is reconciled again."""
 
 
 class ClusterKey(NamedTuple):
-    """A logical cluster, and the name of an object in it that has no namespace."""
+    """The logical cluster and the name of an object outside of namespaces."""
 
     cluster: LogicalClusterName
     name: str
 
 
-class DeletionController(ABC):
-    """Has `reconcile` called for every object of a storage that is marked for deletion, in all logical clusters."""
+class FinalizingController(ABC):
+    """Calls `reconcile` for every terminating object of a storage, in all logical clusters."""
 
     def __init__(self, registry: Registry, storage: str) -> None:
         self._registry = registry
         self._storage = storage
         self._queue: WorkQueue[ClusterKey] = WorkQueue(storage, self.reconcile)
-        self._undo = registry.store.follow(storage, self._on_change)
+        self._unfollow = registry.store.follow(storage, self._on_change)
 
     async def start(self) -> None:
-        """Take up what was left terminating."""
+        """Start the workers, and queue the objects that are terminating already."""
         self._queue.start()
         async for records in present(self._registry.store, Range(self._storage)):
             for record in records:
-                self._consider(record)
+                self._queue_if_terminating(record)
 
     async def stop(self) -> None:
-        """Stop; the next start takes it up."""
-        self._undo()
+        """Stop; the next start queues what is left."""
+        self._unfollow()
         await self._queue.stop()
 
     @abstractmethod
     async def reconcile(self, key: ClusterKey) -> None:
-        """Empty one, and let it go."""
+        """Delete the contents of a terminating object; when none are left, remove the finalizer that keeps the object."""
 
-    def on_gone(self, key: Key) -> None:  # noqa: B027 - most have nothing to do then
-        """One went."""
+    def on_removed(self, key: Key) -> None:  # noqa: B027 - a hook that a subclass may use
+        """React to an object that was removed."""
 
     def _on_change(self, events: Sequence[Event]) -> None:
         for event in events:
             if event.record is not None:
-                self._consider(event.record)
+                self._queue_if_terminating(event.record)
             else:
-                self.on_gone(event.key)
+                self.on_removed(event.key)
 
-    def _consider(self, record: Record) -> None:
+    def _queue_if_terminating(self, record: Record) -> None:
         if b'"deletionTimestamp"' in record.value:
             self._queue.add(ClusterKey(record.key.cluster, record.key.name))
