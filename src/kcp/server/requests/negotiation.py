@@ -11,8 +11,10 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kcp.api import errors
-from kcp.registry.representations.protobuf import ProtobufObjects
-from kcp.registry.representations.rendering import WHOLE_OBJECTS, MetadataOnly, TableRows
+from kcp.registry.representations.metadata_only import MetadataOnly
+from kcp.registry.representations.protobuf_objects import ProtobufObjects
+from kcp.registry.representations.table_rows import TableRows
+from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.representation import Representation
 

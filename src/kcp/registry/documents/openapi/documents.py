@@ -14,7 +14,7 @@ from kcp import __version__
 from kcp.registry.documents.discovery import Document, document, version_order
 from kcp.registry.documents.document_cache import SHARED, DocumentCache
 from kcp.registry.documents.groups import group_order
-from kcp.registry.documents.openapi import protobuf
+from kcp.registry.documents.openapi import swagger_protobuf
 from kcp.registry.documents.openapi.fragments import (
     PROTOBUF,
     SWAGGER,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from kcp.registry.types.resource_types import ResourceType
 
 _INFO: Final = {"title": "kcp", "version": f"v{__version__}"}
-_SECURITY: Final = {protobuf.BEARER_NAME: protobuf.BEARER}
+_SECURITY: Final = {swagger_protobuf.BEARER_NAME: swagger_protobuf.BEARER}
 
 
 class OpenAPIDocuments:
@@ -81,7 +81,7 @@ class OpenAPIDocuments:
     def _swagger(self) -> Document:
         paths, definitions = self._parts(SWAGGER)
         head = {"swagger": "2.0", "info": _INFO}
-        tail = {"securityDefinitions": _SECURITY, "security": [{protobuf.BEARER_NAME: []}]}
+        tail = {"securityDefinitions": _SECURITY, "security": [{swagger_protobuf.BEARER_NAME: []}]}
         return document(
             orjson.dumps(head)[:-1]
             + b',"paths":{'
@@ -93,7 +93,7 @@ class OpenAPIDocuments:
         )
 
     def _protobuf(self) -> Document:
-        return document(protobuf.document(_INFO, *self._parts(PROTOBUF)))
+        return document(swagger_protobuf.document(_INFO, *self._parts(PROTOBUF)))
 
     def _parts(self, form: str) -> tuple[list[bytes], list[bytes]]:
         paths: list[bytes] = []
@@ -148,7 +148,7 @@ class _GroupVersion:
             paths.extend(fragment.paths)
             definitions.update(fragment.definitions)
             references |= fragment.references
-        head: dict[str, Any] = {"openapi": "3.0.0", "info": _INFO, "security": [{protobuf.BEARER_NAME: []}]}
+        head: dict[str, Any] = {"openapi": "3.0.0", "info": _INFO, "security": [{swagger_protobuf.BEARER_NAME: []}]}
         return document(
             orjson.dumps(head)[:-1]
             + b',"paths":{'

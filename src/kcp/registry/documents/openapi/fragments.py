@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from kcp.registry.documents.openapi import protobuf
+from kcp.registry.documents.openapi import swagger_protobuf
 from kcp.registry.documents.openapi.names import package_of
 from kcp.registry.documents.openapi.operations import group_version_operation, operations, path_items
 from kcp.registry.documents.openapi.shared import published, shared
@@ -117,13 +117,13 @@ def with_shared(definitions: Mapping[str, bytes], references: Iterable[str], for
 
 def _definition(name: str, schema: Mapping[str, Any], form: str) -> bytes:
     if form == PROTOBUF:
-        return protobuf.definition(name, schema)
+        return swagger_protobuf.definition(name, schema)
     return orjson.dumps(name) + b":" + orjson.dumps(schema)
 
 
 def _path(path: str, item: Mapping[str, Any], form: str) -> bytes:
     if form == PROTOBUF:
-        return protobuf.path(path, item)
+        return swagger_protobuf.path(path, item)
     return orjson.dumps(path) + b":" + orjson.dumps(item)
 
 

@@ -1,7 +1,6 @@
-"""Objects, lists and watch events of built-in types as Kubernetes protobuf, for clients that take nothing else.
+"""Objects, lists and watch events of built-in types as Kubernetes protobuf, for clients that accept nothing else.
 
-Whoever takes JSON as well gets JSON: that is what the log holds, while a protobuf message is made anew for each answer
-(50 us for a small object).
+A client that accepts JSON as well gets JSON: the log holds that, while a protobuf message is encoded for each answer.
 """
 
 from __future__ import annotations
@@ -12,12 +11,8 @@ from typing import Any
 import orjson
 
 from kcp.api import protobuf
-from kcp.registry.representations.rendering import (
-    bookmark_object,
-    list_metadata,
-    object_of,
-    typed_records,
-)
+from kcp.registry.representations.framing import bookmark_object, list_metadata
+from kcp.registry.representations.served_objects import object_of, typed_records
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.representation import TypeOfCluster
@@ -34,7 +29,7 @@ class ProtobufObjects:
         return protobuf.encode_body(orjson.loads(value))
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
-        """The list in one piece, behind an empty one for each item: others get the event loop in between."""
+        """The list in one piece, after an empty piece for each item, so that the caller can yield to the event loop."""
         items = []
         for records in listing.chunks:
             for record, type_ in typed_records(records, listing, type_of_cluster):
