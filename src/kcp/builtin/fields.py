@@ -21,7 +21,7 @@ NOT_NEGATIVE: Final = "must be greater than or equal to 0"
 
 
 def drop_nulls(node: Any) -> None:
-    """Take members that are null out of all maps below, in place."""
+    """Remove null members from a value and all maps below, in place."""
     if isinstance(node, dict):
         empty = None
         for key, value in node.items():
@@ -38,7 +38,7 @@ def drop_nulls(node: Any) -> None:
 
 
 def canonical_times(obj: dict[str, Any], members: Iterable[str], written: Callable[[datetime], str]) -> None:
-    """Write each time among these members in its one form, in place; what is no time stays for the schema's errors.
+    """Write these members, which are times, in canonical form, in place; a malformed one is left for the schema to report.
 
     Kubernetes' clients in Go read a MicroTime only when it has six decimals.
     """
@@ -50,9 +50,9 @@ def canonical_times(obj: dict[str, Any], members: Iterable[str], written: Callab
 
 
 def canonical_bytes(obj: dict[str, Any], members: Iterable[str] | None = None) -> None:
-    """Take line ends out of the base64 texts among these members, or all, in place, as decoders in Go pass over them.
+    """Remove line ends from these members, or all, which are base64, in place: decoders in Go skip them.
 
-    Of named members, fields of a struct, those without a byte go; keys of a map stay.
+    Named members are fields of a struct: an empty one is removed. Keys of a map are kept.
     """
     for name in obj if members is None else members:
         value = obj.get(name)
@@ -65,41 +65,41 @@ def canonical_bytes(obj: dict[str, Any], members: Iterable[str] | None = None) -
 
 
 def text(obj: Mapping[str, Any] | None, name: str) -> str:
-    """A text member; empty where it is absent, or of another type (which the schema's errors say)."""
+    """A string member; empty if it is absent or of another type."""
     value = obj.get(name) if isinstance(obj, Mapping) else None
     return value if isinstance(value, str) else ""
 
 
 def mapping(obj: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
-    """A map member; empty where it is absent or of another type."""
+    """A map member; empty if it is absent or of another type."""
     value = obj.get(name) if isinstance(obj, Mapping) else None
     return value if isinstance(value, dict) else {}
 
 
 def sequence(obj: Mapping[str, Any] | None, name: str) -> list[Any]:
-    """A list member; empty where it is absent or of another type."""
+    """A list member; empty if it is absent or of another type."""
     value = obj.get(name) if isinstance(obj, Mapping) else None
     return value if isinstance(value, list) else []
 
 
 def maps(obj: Mapping[str, Any] | None, name: str) -> list[dict[str, Any]]:
-    """A list member whose items are maps; others count as empty ones, so that indexes stay right."""
+    """The items of a list of maps; an item of another type becomes an empty map, so that indexes stay the same."""
     return [item if isinstance(item, dict) else {} for item in sequence(obj, name)]
 
 
 def texts(obj: Mapping[str, Any] | None, name: str) -> list[str]:
-    """A list member whose items are texts; others count as empty ones."""
+    """The items of a list of strings; an item of another type becomes an empty string."""
     return [item if isinstance(item, str) else "" for item in sequence(obj, name)]
 
 
 def integer(obj: Mapping[str, Any] | None, name: str) -> int | None:
-    """An integer member; None where it is absent or of another type."""
+    """An integer member; None if it is absent or of another type."""
     value = obj.get(name) if isinstance(obj, Mapping) else None
     return value if type(value) is int else None
 
 
 def keep(obj: Object, old: Object, name: str) -> None:
-    """Put a member back as it was."""
+    """Reset a member to its old value."""
     if name in old:
         obj[name] = old[name]
     else:
@@ -107,19 +107,19 @@ def keep(obj: Object, old: Object, name: str) -> None:
 
 
 def unchanged(obj: Object, old: Object, name: str, path: str = "") -> Iterator[FieldError]:
-    """An error where a member that must stay was changed."""
+    """An error if an immutable member was changed."""
     if obj.get(name) != old.get(name):
         yield field_errors.invalid(path or name, obj.get(name), IMMUTABLE)
 
 
 def one_of(obj: Mapping[str, Any], name: str, path: str, choices: Sequence[str]) -> Iterator[FieldError]:
-    """An error where a member is given and is none of a closed set."""
+    """An error if a member is present and not one of the choices."""
     if name in obj and obj[name] not in choices:
         yield field_errors.not_supported(f"{path}.{name}", obj[name], choices)
 
 
 def decoded_size(value: Any) -> int:
-    """How many bytes a base64 text stands for."""
+    """The number of bytes that a base64 string decodes to; 0 for other values."""
     if not isinstance(value, str):
         return 0
     return len(value) // 4 * 3 - value.count("=", -2)

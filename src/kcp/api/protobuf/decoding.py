@@ -1,4 +1,4 @@
-"""From protobuf messages to the JSON data that Go would have written for them."""
+"""Decodes protobuf messages to the JSON data that Go would encode for them."""
 
 from __future__ import annotations
 

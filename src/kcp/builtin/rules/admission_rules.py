@@ -1,4 +1,4 @@
-"""Which requests a webhook or policy is about: rules, match conditions, match resources (admissionregistration.k8s.io/v1)."""
+"""How webhooks and policies match requests: rules, match conditions, match resources (admissionregistration.k8s.io/v1)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MAX_CONDITIONS: Final = 64
 
 
 def failure_policy_errors(spec: dict[str, Any], path: str) -> Iterator[FieldError]:
-    """``failurePolicy`` is given, and one of two words."""
+    """The errors of a ``failurePolicy``, which is required."""
     if "failurePolicy" not in spec:
         yield field_errors.required(f"{path}.failurePolicy")
     yield from one_of(spec, "failurePolicy", path, ("Fail", "Ignore"))
 
 
 def rule_errors(rule: dict[str, Any], path: str) -> Iterator[FieldError]:
-    """What is wrong with a ``RuleWithOperations``."""
+    """The errors of a ``RuleWithOperations``."""
     operations = texts(rule, "operations")
     if not operations:
         yield field_errors.required(f"{path}.operations")
@@ -86,7 +86,7 @@ def _resource_errors(resources: list[str], path: str) -> Iterator[FieldError]:
 def match_condition_errors(
     conditions: list[dict[str, Any]], path: str, environment: Environment
 ) -> Iterator[FieldError]:
-    """What is wrong with ``matchConditions``."""
+    """The errors of ``matchConditions``."""
     if len(conditions) > _MAX_CONDITIONS:
         yield field_errors.too_many(path, len(conditions), _MAX_CONDITIONS)
         return
@@ -110,7 +110,7 @@ def match_condition_errors(
 
 
 def match_resources_errors(match: dict[str, Any], path: str) -> Iterator[FieldError]:
-    """What is wrong with a ``MatchResources``."""
+    """The errors of a ``MatchResources``."""
     yield from one_of(match, "matchPolicy", path, POLICIES)
     for selector in ("namespaceSelector", "objectSelector"):
         yield from label_selector_errors(mapping(match, selector), f"{path}.{selector}")

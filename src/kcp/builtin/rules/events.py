@@ -14,15 +14,17 @@ from kcp.registry.types.strategies import Object
 
 _SHORT: Final = (("reportingInstance", 128), ("action", 128), ("reason", 128))
 REFERENCE_FIELDS: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+"""The fields of the reference to the event's object, all of which are selectable."""
 
 
 def canonical_micro_times(event: Object) -> None:
+    """Write the MicroTimes of an event in canonical form, in place."""
     canonical_times(event, ("eventTime",), micro_time)
     canonical_times(mapping(event, "series"), ("lastObservedTime",), micro_time)
 
 
 def any_errors(event: Object) -> Iterator[FieldError]:
-    """What holds for events of either group. Only new ones have an event time."""
+    """The errors of an event of either group. Only events of the newer form have an event time."""
     namespace = text(event["metadata"], "namespace")
     about = text(mapping(event, "involvedObject"), "namespace")
     mismatch = field_errors.invalid("involvedObject.namespace", about, "does not match event.namespace")
@@ -54,6 +56,7 @@ def _reporter_errors(event: Object) -> Iterator[FieldError]:
 
 
 def series_errors(event: Object) -> Iterator[FieldError]:
+    """The errors of an event's series."""
     if "series" in event:
         series = mapping(event, "series")
         if (integer(series, "count") or 0) < 2:
@@ -63,6 +66,7 @@ def series_errors(event: Object) -> Iterator[FieldError]:
 
 
 def selectable_fields(event: Object) -> dict[str, str]:
+    """The values of the fields that field selectors may use."""
     about = mapping(event, "involvedObject")
     values = {f"involvedObject.{name}": text(about, name) for name in REFERENCE_FIELDS}
     values["reason"] = text(event, "reason")
@@ -73,6 +77,7 @@ def selectable_fields(event: Object) -> dict[str, str]:
 
 
 def cells(event: Object) -> list[Any]:
+    """The cells of an event's row in a table."""
     about, series = mapping(event, "involvedObject"), mapping(event, "series")
     first = event.get("firstTimestamp") or event.get("eventTime")
     last = event.get("lastTimestamp") or first

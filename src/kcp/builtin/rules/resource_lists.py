@@ -13,14 +13,14 @@ from kcp.api.quantity import Quantity, parse_quantity
 
 
 def amount(value: Any) -> Fraction:
-    """The number that a quantity stands for. Raises ValueError when it is none."""
+    """The value of a quantity. Raises ValueError if it is malformed."""
     return _parsed(str(value)).value
 
 
 def canonical(amounts: dict[str, Any]) -> None:
-    """Write each amount in its one form, in place; what is no quantity stays for `quantity_errors`.
+    """Write each quantity in canonical form, in place; a malformed one is left for `quantity_errors`.
 
-    A number is read as its text, as Kubernetes decodes a Quantity.
+    A JSON number is parsed from its text, as Kubernetes does.
     """
     for name, value in amounts.items():
         if type(value) in {str, int, float}:
@@ -31,7 +31,7 @@ def canonical(amounts: dict[str, Any]) -> None:
 
 
 def quantity_errors(amounts: dict[str, Any], path: str) -> Iterator[FieldError]:
-    """An error for each amount that is no quantity."""
+    """An error for each malformed quantity."""
     for name in sorted(amounts):
         value = amounts[name]
         try:

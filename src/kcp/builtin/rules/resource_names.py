@@ -1,4 +1,4 @@
-"""Names of resources that LimitRanges and ResourceQuotas are about (core/v1)."""
+"""The names of resources in LimitRanges and ResourceQuotas (core/v1)."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ _HUGE_PAGES: Final = "hugepages-"
 
 
 def is_standard_for_quota(name: str) -> bool:
-    """Whether a quota knows the resource by its plain name."""
+    """Whether a name without a domain is a standard resource for quotas."""
     return name in _STANDARD_FOR_QUOTA or name.startswith((_HUGE_PAGES, f"requests.{_HUGE_PAGES}"))
 
 
 def is_counted_whole(name: str) -> bool:
-    """Whether there can only be whole numbers of the resource."""
+    """Whether amounts of the resource are integers."""
     return name in _COUNTED or name.startswith("count/") or _is_extended(name)
 
 
 def allows_overcommit(name: str) -> bool:
-    """Whether more of the resource may be promised than there is: not of huge pages, nor of extended resources."""
+    """Whether the resource may be overcommitted: not huge pages, nor extended resources."""
     return _is_native(name) and not name.startswith(_HUGE_PAGES)
 
 
 def quota_name_errors(name: str, path: str) -> Iterator[FieldError]:
-    """Why a quota cannot be about this resource."""
+    """The errors of a resource name in a quota."""
     problems = names.is_qualified_name(name)
     for why in problems:
         yield field_errors.invalid(path, name, why)
@@ -58,7 +58,7 @@ def quota_name_errors(name: str, path: str) -> Iterator[FieldError]:
 
 
 def limit_type_errors(type_: str, path: str) -> Iterator[FieldError]:
-    """Why a limit cannot be about this kind of object."""
+    """The errors of the type of a limit."""
     problems = names.is_qualified_name(type_)
     for why in problems:
         yield field_errors.invalid(path, type_, why)
@@ -67,7 +67,7 @@ def limit_type_errors(type_: str, path: str) -> Iterator[FieldError]:
 
 
 def limit_range_name_errors(type_: str, name: str, path: str) -> Iterator[FieldError]:
-    """Why a limit on this kind of object cannot be about this resource."""
+    """The errors of a resource name in a limit of a type."""
     problems = names.is_qualified_name(name)
     for why in problems:
         yield field_errors.invalid(path, name, why)

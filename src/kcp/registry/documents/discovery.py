@@ -1,4 +1,4 @@
-"""Discovery: which groups, versions and resources there are, in the older form and in the aggregated one (KEP-3352).
+"""Discovery documents: groups, versions and resources, in the legacy form and in the aggregated one (KEP-3352).
 
 Everything here is a function of a set of resource types. The pieces of a type are encoded once and shared by all
 surfaces that have it, so a changed CustomResourceDefinition costs joining bytes, not encoding the other types again.
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from kcp.registry.types.resource_types import ResourceType, Subresource
 
 AGGREGATED_VERSIONS: Final = ("v2", "v2beta1")
-"""The versions of ``apidiscovery.k8s.io`` in which the aggregated document can be had."""
+"""The versions of ``apidiscovery.k8s.io`` in which the aggregated document is served."""
 
 _CUSTOM_VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 """The order in which Kubernetes lists the verbs of custom resources; those of built-in types are sorted."""
 
 _NOT_WHILE_TERMINATING: Final = ("create", "patch", "update")
-"""What cannot be done with objects whose definition is being deleted."""
+"""Verbs that discovery omits for a type whose definition is terminating."""
 
 _VERSION: Final = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?", re.ASCII)
 _STAGE: Final = {None: 0, "beta": 1, "alpha": 2}
@@ -48,7 +48,7 @@ class Document(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes held."""
+        """The size in bytes."""
         return len(self.body) + 512
 
 
@@ -58,7 +58,7 @@ def document(body: bytes) -> Document:
 
 
 def version_order(version: str) -> tuple[int, int, int, int, str]:
-    """Sorting key of versions, the preferred one first: v2, v1, v2beta2, v2beta1, v1alpha1, then other words by alphabet.
+    """Sorting key of versions, the preferred one first: v2, v1, v2beta2, v2beta1, v1alpha1, then other names alphabetically.
 
     The rule is that of "Version priority" in the CustomResourceDefinition reference.
     """
@@ -75,7 +75,7 @@ def storage_version_hash(group: str, version: str, kind: str) -> str:
 
 
 class _Fragments(NamedTuple):
-    """What a type adds to the older resource list and to the aggregated document."""
+    """The entries of a type in the legacy resource list and in the aggregated document."""
 
     resources: bytes
     aggregated: bytes
@@ -107,6 +107,11 @@ def _verbs(type_: ResourceType) -> list[str]:
     return sorted(served, key=_CUSTOM_VERBS.index)
 
 
+def _names_and_categories(type_: ResourceType) -> dict[str, list[str]]:
+    found = {"shortNames": list(type_.short_names), "categories": list(type_.categories)}
+    return {key: values for key, values in found.items() if values}
+
+
 def _resource(type_: ResourceType) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": type_.plural,
@@ -115,10 +120,7 @@ def _resource(type_: ResourceType) -> dict[str, Any]:
         "kind": type_.kind,
         "verbs": _verbs(type_),
     }
-    if type_.short_names:
-        entry["shortNames"] = list(type_.short_names)
-    if type_.categories:
-        entry["categories"] = list(type_.categories)
+    entry.update(_names_and_categories(type_))
     if type_.stored:
         storage_group = type_.storage.partition(".")[2]
         version = type_.storage_version or type_.version
@@ -149,10 +151,7 @@ def _aggregated_resource(type_: ResourceType) -> dict[str, Any]:
         "singularResource": type_.singular,
         "verbs": _verbs(type_),
     }
-    if type_.short_names:
-        entry["shortNames"] = list(type_.short_names)
-    if type_.categories:
-        entry["categories"] = list(type_.categories)
+    entry.update(_names_and_categories(type_))
     if type_.subresources:
         entry["subresources"] = [
             {
@@ -166,9 +165,9 @@ def _aggregated_resource(type_: ResourceType) -> dict[str, Any]:
 
 
 class DiscoveryDocuments:
-    """The discovery documents of a set of resource types, each encoded when it is asked for, and remembered within a bound.
+    """The discovery documents of a set of resource types, each encoded on first request and cached within a bound.
 
-    Bodies are JSON. What does not exist is None. Methods are pure and may run in any thread.
+    Bodies are JSON; None if there is no such group or version. Methods are pure and may run in any thread.
     """
 
     def __init__(self, types: Iterable[ResourceType]) -> None:
@@ -187,7 +186,7 @@ class DiscoveryDocuments:
         )
 
     def core_versions(self, server_address: str = "") -> bytes:
-        """``/api``: APIVersions, with the address that clients shall use."""
+        """``/api``: APIVersions, with the address for clients."""
         return orjson.dumps(
             {
                 "kind": "APIVersions",

@@ -16,6 +16,7 @@ _IMMUTABLE: Final = "field is immutable when `immutable` is set"
 
 
 def immutability_errors(obj: Object, old: Object, fields: Sequence[str]) -> list[FieldError]:
+    """The errors of an update of an object that is marked immutable."""
     if old.get("immutable") is not True:
         return []
     found = []
@@ -26,6 +27,7 @@ def immutability_errors(obj: Object, old: Object, fields: Sequence[str]) -> list
 
 
 def key_errors(data: Mapping[str, Any], path: str) -> list[FieldError]:
+    """The errors of the keys of a map."""
     return [
         field_errors.invalid(f"{path}[{key}]", key, why) for key in sorted(data) for why in names.is_config_map_key(key)
     ]

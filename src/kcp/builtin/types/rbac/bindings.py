@@ -15,7 +15,7 @@ GROUP: Final = "rbac.authorization.k8s.io"
 
 
 class BindingStrategy(PathSegmentNames):
-    """RoleBindings and ClusterRoleBindings: the role is named once and for all."""
+    """A binding of either kind. Its roleRef is immutable."""
 
     namespaced: ClassVar[bool]
 
@@ -52,13 +52,13 @@ class BindingStrategy(PathSegmentNames):
 
     def cells(self, obj: Object) -> list[Any] | None:
         role = mapping(obj, "roleRef")
-        who: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
+        by_kind: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
         for subject in maps(obj, "subjects"):
             name = text(subject, "name")
             if subject.get("kind") == "ServiceAccount":
                 name = f"{text(subject, 'namespace')}/{name}"
-            who.setdefault(text(subject, "kind"), []).append(name)
-        grantees = [", ".join(who[kind]) for kind in ("User", "Group", "ServiceAccount")]
+            by_kind.setdefault(text(subject, "kind"), []).append(name)
+        grantees = [", ".join(by_kind[kind]) for kind in ("User", "Group", "ServiceAccount")]
         return [f"{text(role, 'kind')}/{text(role, 'name')}", age(obj), *grantees]
 
 

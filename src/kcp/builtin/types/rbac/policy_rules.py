@@ -14,7 +14,7 @@ from kcp.registry.types.strategies import Object
 
 
 class PolicyRulesStrategy(PathSegmentNames):
-    """Roles and ClusterRoles: each rule is about resources or about other paths, and those only in ClusterRoles."""
+    """A role of either kind. A rule applies to resources or to other paths; the latter only in ClusterRoles."""
 
     namespaced: ClassVar[bool]
 

@@ -1,6 +1,6 @@
 """The OpenAPI documents of a surface: the index and one document per group version (version 3), and Swagger 2.0.
 
-Nothing is built before it is asked for, and what is built is held in the bounded `document_cache`. All functions are pure and may
+Documents are built on first request and kept in the bounded `document_cache`. All functions are pure and may
 run in any thread.
 """
 
@@ -65,7 +65,7 @@ class OpenAPIDocuments:
     def v3(self, name: str) -> Document | None:
         """``/openapi/v3/<name>``, where name is ``api/v1`` or ``apis/<group>/<version>``; None when it is not served.
 
-        A request whose ``hash`` is not the document's digest is sent on to `url` with the right one.
+        A request whose ``hash`` is not the document's digest is redirected to `url` with that digest.
         """
         group = self._groups.get(name)
         return None if group is None else group.document()
@@ -114,7 +114,7 @@ class _Digest(NamedTuple):
 
 
 _digests: Final = DocumentCache(limit=4096)
-"""The hashes of documents, by count: thousands of definitions must not be built again because one of them has changed."""
+"""The hashes of documents, limited by number: the index must not rebuild thousands of documents because one has changed."""
 
 
 class _GroupVersion:
@@ -166,5 +166,5 @@ def _resource_list() -> str:
 
 
 def url(name: str, digest: str) -> str:
-    """The URL of a group version's document, with the hash that makes it cacheable for ever."""
+    """The URL of a group version's document, with the hash that makes it cacheable forever."""
     return f"/openapi/v3/{name}?hash={digest}"

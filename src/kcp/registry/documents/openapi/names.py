@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def package(group: str, version: str, *, builtin: bool) -> str:
-    """What stands before the kind."""
+    """The prefix of the kind in a definition's name."""
     known = go_package(group) if builtin or not group else None
     if known is None:
         if builtin and (group.endswith(".k8s.io") or "." not in group):
@@ -26,7 +26,7 @@ def package(group: str, version: str, *, builtin: bool) -> str:
 
 
 def package_of(type_: ResourceType) -> str:
-    """What stands before the kinds of a resource type."""
+    """The prefix of the kinds in the names of a resource type's definitions."""
     return package(type_.group, type_.version, builtin=type_.builtin)
 
 

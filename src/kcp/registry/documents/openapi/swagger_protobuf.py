@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Field(NamedTuple):
-    """A field: its number, and what it holds. ``of`` names the message for messages, lists and maps of them."""
+    """A field: its number and form. ``of`` names the message of a message field, or of the items of a list or map."""
 
     number: int
     form: str
@@ -27,7 +27,7 @@ class _Field(NamedTuple):
 
 
 _EXTENSION: Final = "x-"
-"""The key in a table for whatever begins with these letters."""
+"""The key in a table for all fields with this prefix."""
 
 
 def _fields(**fields: tuple[int, str] | tuple[int, str, str]) -> dict[str, _Field]:

@@ -23,9 +23,9 @@ from kcp.schema.definitions import (
 )
 
 _LARGE: Final = 200
-"""Places in schemas, all versions together, that take longer to judge (30 us each) than the event loop may be held."""
+"""The number of nodes in the schemas of all versions from which on validation is too long for the event loop."""
 CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
-"""Holds a definition until its objects are gone."""
+"""Keeps a definition until its objects are deleted."""
 
 
 class CustomResourceDefinitionStrategy(BuiltinStrategy):
@@ -49,20 +49,20 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
         default_definition(obj)
 
     def is_large(self, obj: Object) -> bool:
-        places = (place for schema in _schemas(obj) for place in reading.places(schema))
-        return next(islice(places, _LARGE, None), None) is not None
+        nodes = (node for schema in _schemas(obj) for node in reading.places(schema))
+        return next(islice(nodes, _LARGE, None), None) is not None
 
     def precompute(self, obj: Object) -> None:
         if isinstance(mapping(obj, "spec").get("names"), dict):
             compute_conditions(obj, (), "")
         if not validate_definition(obj):
             for schema in _schemas(obj):
-                compile_merge_type(schema)  # kept by content: the first write of such an object finds it done
+                compile_merge_type(schema)  # cached by content, for the first write of such an object
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         obj["status"] = {}
         default_definition(obj)
-        self._judge(obj, context)
+        self._set_conditions(obj, context)
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
         stored = [version.get("name") for version in maps(mapping(obj, "spec"), "versions") if version.get("storage")]
@@ -70,19 +70,19 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
         versions = sequence(status, "storedVersions")
         if stored and stored[0] not in versions:
             obj["status"] = {**status, "storedVersions": [*versions, stored[0]]}
-        self._judge(obj, context)
+        self._set_conditions(obj, context)
 
     def prepare_for_status_update(self, obj: Object, context: RequestContext) -> None:
-        # conditions are the server's: kube-apiserver's controllers would put them back
-        self._judge(obj, context)
+        # the server owns the conditions: kube-apiserver's controllers would overwrite them
+        self._set_conditions(obj, context)
 
     def prepare_for_delete(self, obj: Object, context: RequestContext) -> None:
-        self._judge(obj, context)
+        self._set_conditions(obj, context)
 
-    def _judge(self, obj: Object, context: RequestContext) -> None:
+    def _set_conditions(self, obj: Object, context: RequestContext) -> None:
         """Set the conditions in the write itself, so that the definition is in force for the next request."""
         if not isinstance(mapping(obj, "spec").get("names"), dict):
-            return  # the schema's errors say so
+            return  # the schema reports it
         others = [*self.context.reserved, *self.context.definitions(context.cluster)]
         conditions, accepted = compute_conditions(obj, others, metadata.now())
         obj["status"] = {**mapping(obj, "status"), "conditions": conditions, "acceptedNames": accepted}
@@ -108,7 +108,7 @@ _MAPS = ("properties", "patternProperties", "definitions", "dependencies")
 
 
 def drop_schema_nulls(schema: dict[str, Any]) -> None:
-    """Take keywords that are null out of a schema and those below, in place; null stays a value of default, enum, example."""
+    """Remove null keywords from a schema and those below, in place. Null remains a value in default, enum and example."""
     for keyword in [name for name, value in schema.items() if value is None and name != "default"]:
         del schema[keyword]
     for keyword, value in schema.items():

@@ -48,11 +48,11 @@ _LEGACY_SIGNER: Final = "kubernetes.io/legacy-unknown"
 _MIN_SECONDS: Final = 600
 _DECISIONS: Final = ("Approved", "Denied")
 _FINAL: Final = (*_DECISIONS, "Failed")
-_DECLARED_BY_SERVER: Final = ("username", "uid", "groups", "extra")
+_SET_BY_SERVER: Final = ("username", "uid", "groups", "extra")
 
 
 def _approved(sent: Object, old: Object) -> Object:
-    """Through ``approval`` the conditions are written, and nothing else."""
+    """The update through ``approval``: only the conditions are written."""
     status = {**mapping(old, "status")}
     conditions = mapping(sent, "status").get("conditions")
     if conditions:
@@ -61,12 +61,12 @@ def _approved(sent: Object, old: Object) -> Object:
         status.pop("conditions", None)
     changed = {**sent, "status": status}
     keep(changed, old, "spec")
-    _stamp(changed, old)
+    _set_times(changed, old)
     return changed
 
 
-def _stamp(obj: Object, old: Object) -> None:
-    """Fill in when a condition was written, and when its status changed."""
+def _set_times(obj: Object, old: Object) -> None:
+    """Set the times of conditions: the last update, and the last change of the status."""
     now = metadata.now()
     before = {condition.get("type"): condition for condition in maps(mapping(old, "status"), "conditions")}
     for condition in maps(mapping(obj, "status"), "conditions"):
@@ -102,7 +102,7 @@ class CertificateSigningRequestStrategy(BuiltinStrategy):
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         spec = obj["spec"] = {**mapping(obj, "spec")}
-        for name in _DECLARED_BY_SERVER:
+        for name in _SET_BY_SERVER:
             spec.pop(name, None)
         spec.update(user_info(context.user))
         obj["status"] = {}
@@ -200,7 +200,7 @@ def _quoted(label: str) -> str:
 
 
 def _pkcs10_problem(value: Any) -> str:
-    """Why a text is no signed request; empty when it is one."""
+    """The error of a value that is not a signed PKCS #10 request in PEM; empty if it is one."""
     from cryptography import x509
 
     try:

@@ -15,7 +15,7 @@ _STRATEGIES: Final = ("OldestEmulationVersion",)
 
 
 class LeaseStrategy(BuiltinStrategy):
-    """Leases. A PUT creates one: those who elect leaders take a lease without asking whether it is there."""
+    """Leases. A PUT creates one, so that leader election can acquire a lease without reading it first."""
 
     allow_create_on_update = True
     allow_unconditional_update = False

@@ -13,7 +13,7 @@ from kcp.registry.types.strategies import Object
 
 
 class ConfigMapStrategy(BuiltinStrategy):
-    """ConfigMaps: well-formed keys, each in one of the two maps, 1 MiB at most."""
+    """ConfigMaps: valid keys, each in one of the two maps; 1 MiB of data at most."""
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)

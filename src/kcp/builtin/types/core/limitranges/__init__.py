@@ -40,11 +40,11 @@ _COMPARISONS: Final = (
     ("min", "default", "default", "min", "min value {0} is greater than default value {1}"),
     ("default", "max", "default", "max", "default value {0} is greater than max value {1}"),
 )
-"""The lower bound, the upper one, the field to blame, the field whose value is shown, and the message."""
+"""The lower bound, the upper one, the field that the error names, the field whose value it shows, and the message."""
 
 
 class LimitRangeStrategy(BuiltinStrategy):
-    """LimitRanges: what a container is not told follows from what it is."""
+    """LimitRanges: missing defaults of containers are derived from the bounds that are given."""
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
@@ -70,7 +70,7 @@ class LimitRangeStrategy(BuiltinStrategy):
 
 
 def _default_container(item: Object) -> None:
-    """A limit that is not given is the maximum; a request, the limit, or else the minimum."""
+    """Default the limit to the maximum, and the request to the limit, or else to the minimum."""
     default = {**mapping(item, "max"), **mapping(item, "default")}
     request = {**mapping(item, "min"), **default, **mapping(item, "defaultRequest")}
     if default:

@@ -18,7 +18,7 @@ NAME_LABEL: Final = "kubernetes.io/metadata.name"
 
 
 class NamespaceStrategy(BuiltinStrategy):
-    """Namespaces: they carry their name as a label, and go when their contents are gone."""
+    """Namespaces: labelled with their name, and removed once their contents are deleted."""
 
     selectable: ClassVar[frozenset[str]] = frozenset({"status.phase"})
     deletion_keeps_object: ClassVar[bool] = True

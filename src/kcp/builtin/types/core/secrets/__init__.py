@@ -28,7 +28,7 @@ _JSON_TYPES: Final = ("kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson
 
 
 class SecretStrategy(BuiltinStrategy):
-    """Secrets: ``stringData`` is merged into ``data``; some types ask for certain keys."""
+    """Secrets: ``stringData`` is merged into ``data``; some types require certain keys."""
 
     selectable: ClassVar[frozenset[str]] = frozenset({"type"})
 

@@ -39,7 +39,7 @@ _FIXED: Final = (
     "reportingComponent",
     "reportingInstance",
 )
-"""What an update through events.k8s.io/v1 may not change: everything but the series."""
+"""The fields that an update through events.k8s.io/v1 may not change: all but the series."""
 
 
 def _renamed(obj: Object, new_names: Mapping[str, str]) -> Object:
