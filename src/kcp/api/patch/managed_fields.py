@@ -8,13 +8,14 @@ the list.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from kcp.api.patch import field_sets
 from kcp.api.patch.comparing import Paths, changes, reconciled
 from kcp.api.patch.field_sets import FieldSet
 from kcp.api.patch.merge_types import MergeType
+from kcp.api.times import whole_time
 
 Entry = dict[str, Any]
 
@@ -193,7 +194,7 @@ def _time_of(text: Any) -> str | None:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"time has no zone: {text}")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return whole_time(moment)
 
 
 def _capped(entries: list[Entry]) -> list[Entry]:
