@@ -113,6 +113,19 @@ def test_a_table_has_columns_and_rows(server: RunningServer, cluster: str) -> No
     assert "object" not in bare["rows"][0]
 
 
+def test_a_review_has_no_table(server: RunningServer) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"nonResourceAttributes": {"path": "/healthz", "verb": "get"}},
+    }
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    refused = server.post(path, review, Accept=table)
+    assert (refused.status, refused.json["reason"]) == (406, "NotAcceptable")
+    assert server.post(path, review, Accept=f"{table},application/json").json["status"]["allowed"] is True
+
+
 def fill(server: RunningServer, cluster: str, count: int, size: int) -> None:
     for number in range(count):
         path = f"{cluster}/api/v1/namespaces/default/configmaps"

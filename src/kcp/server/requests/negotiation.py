@@ -177,7 +177,8 @@ def view(accept: bytes, verb: str, include_object: str = "", type_: ResourceType
         return PLAIN_VIEW
     offered = (JSON,) if verb == "watch" else OBJECT_MEDIA_TYPES
     header = accept[:_LONGEST_HEADER].decode("latin-1")
-    found = _negotiated(header, offered, _KINDS.get(verb, _SINGLE_KINDS))
+    stored = type_ is None or type_.stored  # a review has no other form: nothing lists it
+    found = _negotiated(header, offered, _KINDS.get(verb, _SINGLE_KINDS) if stored else ())
     if found is None:
         has_protobuf = type_ is not None and type_.has_protobuf
         if has_protobuf and _negotiated(header, (PROTOBUF,), ()) is not None:
