@@ -82,7 +82,7 @@ def test_keys_of_the_server_itself_cannot_be_forged() -> None:
 class AllButReading:
     """Lets everybody impersonate, as a careless rule would."""
 
-    async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:  # noqa: ARG002 - the protocol's
+    async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:
         return Decision(attributes.verb == "impersonate")
 
 

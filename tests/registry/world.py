@@ -18,7 +18,7 @@ from kcp.api.errors import StatusError
 from kcp.auth.users import User
 from kcp.controllers.manager import Manager
 from kcp.registry.contexts import RequestContext
-from kcp.registry.representations.rendering import WHOLE_OBJECTS
+from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching

@@ -113,6 +113,32 @@ def test_a_table_has_columns_and_rows(server: RunningServer, cluster: str) -> No
     assert "object" not in bare["rows"][0]
 
 
+def test_a_table_across_logical_clusters_names_the_logical_cluster_first(server: RunningServer, cluster: str) -> None:
+    name = f"map-{uuid.uuid4().hex[:8]}"
+    assert server.post(f"{cluster}/api/v1/namespaces/default/configmaps", config_map(name)).status == 201
+    query = f"fieldSelector=metadata.name%3D{name}"
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    table = server.get(f"/clusters/*/api/v1/configmaps?{query}", Accept=accept).json
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Cluster", "Name", "Data", "Age"]
+    (row,) = table["rows"]
+    assert row["cells"][:2] == [cluster.removeprefix("/clusters/"), name]
+    alone = server.get(f"{cluster}/api/v1/configmaps?{query}", Accept=accept).json
+    assert [column["name"] for column in alone["columnDefinitions"]] == ["Name", "Data", "Age"]
+
+
+def test_a_review_has_no_table(server: RunningServer) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"nonResourceAttributes": {"path": "/healthz", "verb": "get"}},
+    }
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    refused = server.post(path, review, Accept=table)
+    assert (refused.status, refused.json["reason"]) == (406, "NotAcceptable")
+    assert server.post(path, review, Accept=f"{table},application/json").json["status"]["allowed"] is True
+
+
 def fill(server: RunningServer, cluster: str, count: int, size: int) -> None:
     for number in range(count):
         path = f"{cluster}/api/v1/namespaces/default/configmaps"
