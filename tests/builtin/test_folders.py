@@ -43,8 +43,8 @@ class WidgetStrategy(BuiltinStrategy):
 """
 PROBE = """\
 from kcp.api.protobuf import decode_body, encode_body
-from kcp.auth.authentication.authenticators import BearerTokens
-from kcp.auth.authorization.authorizers import BasicAuthorizer
+from kcp.auth.authentication.bearer_tokens import BearerTokens
+from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.builtin.context import BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.registry.documents.discovery import DiscoveryDocuments
