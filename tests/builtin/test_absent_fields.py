@@ -1,5 +1,6 @@
 """A field that is absent is Go's zero value: only the validation of the type says whether that is allowed."""
 
+import asyncio
 from typing import Any
 
 import pytest
