@@ -7,19 +7,19 @@ in a module of its own: `decoding`, `preconditions`, `preparing`, `admitting`, `
 
 Example: ``PUT .../widgets/a`` with ``spec.size: 2`` over a stored ``spec.size: 1``, where a mutating plugin adds a label:
 
-===================  ==========================================================================================
-decode check         kind and apiVersion are those of the URL, metadata has the JSON types of ObjectMeta
-place                name and namespace are those of the URL; ``namespace: default`` is filled in
-shape                unknown fields are pruned with a warning; ``spec.color: red`` is set by default
-read                 the newest state, revision 7; it exists: the operation is UPDATE
-preconditions        ``metadata.resourceVersion`` is "7" as sent; another would be 409
-prepare              uid, creationTimestamp and status are as they were
-field ownership      the managed fields say that the client's manager owns ``f:size``
-mutating admission   the plugin adds a label to a copy; the copy is decoded, shaped and prepared as above
-schema and rules     generation 2, since ``spec`` changed; metadata, schema and the rules of the type hold
-validating admission the plugins see the object that will be stored, and the old one
-encode, store        the log takes the bytes if the object is still at revision 7; else all runs again from "read"
-===================  ==========================================================================================
+====================  ==========================================================================================
+decode check          kind and apiVersion are those of the URL, metadata has the JSON types of ObjectMeta
+place                 name and namespace are those of the URL; ``namespace: default`` is filled in
+shape                 unknown fields are pruned with a warning; ``spec.color: red`` is set by default
+read                  the newest state, revision 7; it exists: the operation is UPDATE
+preconditions         ``metadata.resourceVersion`` is "7" as sent; another would be 409
+prepare               uid, creationTimestamp and status are as they were
+field ownership       the managed fields say that the client's manager owns ``f:size``
+mutating admission    the plugin adds a label to a copy; the copy is decoded, shaped and prepared as above
+schema and rules      generation 2, since ``spec`` changed; metadata, schema and the rules of the type hold
+validating admission  the plugins see the object that will be stored, and the old one
+encode, store         the log takes the bytes if the object is still at revision 7; else all runs again from "read"
+====================  ==========================================================================================
 """
 
 from __future__ import annotations
