@@ -62,7 +62,7 @@ async def take_over(changed: Any, write: Write) -> None:
         decoding.check_place(decoding.metadata_of(changed, target.type), target)
     except errors.StatusError as error:
         raise errors.internal_error(f"admission plugins made an unusable object: {error.message}") from error
-    await decoding.shape(changed, target.type, context, [], IGNORE)
+    await decoding.shape(changed, target.type, IGNORE, [], context)
     write.object = changed
     managed = before["metadata"].get("managedFields")
     if managed is not None:
