@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from kcp.api import errors
 from kcp.auth.authentication.authenticator import Credentials, TokenAuthenticator
 from kcp.auth.users import User
+
+_SCHEME: Final = b"Bearer "
 
 
 class BearerTokens:
@@ -20,13 +23,14 @@ class BearerTokens:
         authorization = credentials.headers.get(b"authorization")
         if not authorization:
             return None
-        token = bearer_token(authorization)
+        token = authorization[len(_SCHEME) :].strip() if authorization.startswith(_SCHEME) else _token_of(authorization)
         if not token:
             return None
-        user = await self.authenticate_token(token)
-        if user is None:
-            raise errors.unauthorized()
-        return user
+        for authenticator in self._authenticators:
+            user = await authenticator.authenticate_token(token)
+            if user is not None:
+                return user
+        raise errors.unauthorized()
 
     async def authenticate_token(self, token: bytes) -> User | None:
         """Return the user of a token, or None when no authenticator knows it."""
@@ -37,9 +41,7 @@ class BearerTokens:
         return None
 
 
-def bearer_token(authorization: bytes) -> bytes:
+def _token_of(authorization: bytes) -> bytes:
     """Return the token of an ``Authorization`` header; empty for another scheme. The scheme's case does not matter."""
-    if authorization.startswith(b"Bearer "):
-        return authorization[7:].strip()
     scheme, _, token = authorization.partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else b""

@@ -8,8 +8,8 @@ dump nor the time of a lookup reveals them.
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -23,20 +23,15 @@ class TokenFileError(ValueError):
     """A token file that cannot be used; the message names the file and line."""
 
 
-def digest_of(token: bytes) -> bytes:
-    """Return the SHA-256 of a token."""
-    return hashlib.sha256(token).digest()
-
-
 class StaticTokens:
     """A fixed set of tokens."""
 
     def __init__(self, tokens: Iterable[tuple[str, User]] = ()) -> None:
-        self._users = {digest_of(token.encode()): user for token, user in tokens}
+        self._users = {sha256(token.encode()).digest(): user for token, user in tokens}
 
     async def authenticate_token(self, token: bytes) -> User | None:
         """Return the user of a token, or None when the token is not known here."""
-        return self._users.get(digest_of(token))
+        return self._users.get(sha256(token).digest())
 
 
 def read_token_file(path: Path) -> list[tuple[str, User]]:

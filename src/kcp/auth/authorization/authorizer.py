@@ -17,7 +17,7 @@ from kcp.logical_clusters import LogicalClusterName
 class Decision(NamedTuple):
     """An authorizer's answer: allowed, denied, or neither (no opinion). ``reason`` is for people.
 
-    No opinion leaves the decision to the next authorizer; a request on which nobody has an opinion is refused.
+    No opinion leaves the decision to the next authorizer; a request on which no authorizer has an opinion is refused.
     """
 
     allowed: bool

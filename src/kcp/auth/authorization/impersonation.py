@@ -26,7 +26,9 @@ _SERVICE_ACCOUNT_PARTS: Final = 4
 async def impersonated(
     headers: list[tuple[bytes, bytes]], user: User, cluster: LogicalClusterName, authorizer: Authorizer
 ) -> User:
-    """Return the user that a request with ``Impersonate-*`` headers is served as. Raises StatusError 400, 403 or 500."""
+    """Return the user that a request is served as; ``user`` without such headers. Raises StatusError 400, 403 or 500."""
+    if not any(header.startswith(b"impersonate-") for header, _ in headers):
+        return user
     name, uid, groups, extra = _read(headers)
     if not name:
         raise errors.internal_error("requested impersonation of groups, a UID or extra without a user")

@@ -210,7 +210,7 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
 
 
 class _UnhandledErrors:
-    """Reports unhandled errors to the log, except the one with which the HTTP server ends: the user is told that one anyway.
+    """Reports unhandled errors to the log, except the one with which the HTTP server ends: that one is printed anyway.
 
     Tasks and futures of the HTTP server end with that error too, and some are reported before the server has ended. So the
     report of an error that may be the same is delayed by a second.
@@ -223,7 +223,7 @@ class _UnhandledErrors:
 
     def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop's exception handler."""
-        if self._delays and context["message"] in listening.REPORTED_AT_ITS_END:
+        if self._delays and context["message"] in listening.REPORTED_AT_SERVER_END:
             self._delayed.append(context)
             loop.call_later(_REPORT_DELAY, self._report_delayed, loop)
         else:

@@ -18,7 +18,6 @@ from kcp.api import errors
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, forbidden
 from kcp.auth.authorization.impersonation import impersonated
-from kcp.auth.users import User
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.audit import Audit
@@ -99,11 +98,11 @@ class Application:
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
         exchange.user = await self._authenticator.authenticate(exchange)
-        for name in exchange.headers:
-            if name.startswith(b"impersonate-"):
-                exchange.user = await self._impersonate(exchange, info)
-                break
-        await self._authorize(exchange.user, info)
+        if b"impersonate-" in b" ".join(exchange.headers):
+            exchange.user = await impersonated(exchange.raw_headers, exchange.user, info.cluster, self._authorizer)
+        decision = await self._authorizer.decide(exchange.user, info)
+        if not decision.allowed:
+            raise forbidden(exchange.user, info, decision.reason)
         for request_filter in self._filters:
             await request_filter(exchange, info)
         handler, counted = self._route(exchange, info)
@@ -125,14 +124,6 @@ class Application:
         cluster_header = exchange.headers.get(logical_clusters.HEADER)
         info = exchange.info = read_request(scope["method"], raw_path, scope["query_string"], cluster_header)
         return info
-
-    async def _impersonate(self, exchange: Exchange, info: RequestInfo) -> User:
-        return await impersonated(exchange.raw_headers, exchange.user, info.cluster, self._authorizer)
-
-    async def _authorize(self, user: User, info: RequestInfo) -> None:
-        decision = await self._authorizer.decide(user, info)
-        if not decision.allowed:
-            raise forbidden(user, info, decision.reason)
 
     def _route(self, exchange: Exchange, info: RequestInfo) -> tuple[Handler, bool]:
         """Find the handler of a request, and whether it counts as in flight. Raises StatusError 404 or 405."""

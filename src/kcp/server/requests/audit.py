@@ -1,4 +1,4 @@
-"""The audit step: the ``Audit-Id`` of each request, and its record for the audit sinks.
+"""The audit step: the record of each request for the audit sinks.
 
 Follows the Kubernetes page "Auditing". Records have the stage ``ResponseComplete``; nothing is recorded when there is no
 sink. A sink must not block: it is called on the event loop.
@@ -6,33 +6,11 @@ sink. A sink must not block: it is called on the event loop.
 
 from __future__ import annotations
 
-import itertools
-import random
 import time
-import uuid
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
 
 from kcp.server.observability.request_records import AuditSink, RequestRecord
-
-if TYPE_CHECKING:
-    from kcp.server.requests.exchanges import Exchange
-
-_LONGEST_ID: Final = 64
-_TWELVE_DIGITS: Final = 0xFFFFFFFFFFFF
-_PROCESS: Final = str(uuid.uuid4())[:24].encode()
-_NUMBERS: Final = itertools.count(random.getrandbits(40))
-
-
-def audit_id_of(headers: Mapping[bytes, bytes]) -> bytes:
-    """Return the client's ``Audit-Id``, cut to 64 bytes, or a new one."""
-    audit_id = headers.get(b"audit-id")
-    return audit_id[:_LONGEST_ID] if audit_id else new_audit_id()
-
-
-def new_audit_id() -> bytes:
-    """Return a UUID made of a random part of this process and a counter with a random start."""
-    return b"%b%012x" % (_PROCESS, next(_NUMBERS) & _TWELVE_DIGITS)
+from kcp.server.requests.exchanges import Exchange
 
 
 class Audit:

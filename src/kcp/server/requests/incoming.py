@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import time
+import uuid
 from collections.abc import Sequence
 from itertools import chain
 from typing import Final
@@ -11,7 +14,6 @@ from kcp.api import errors
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.types.resource_types import ResourceType
 from kcp.server.requests.asgi import Header, Receive, Scope
-from kcp.server.requests.audit import audit_id_of
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.request_info import RequestInfo
 
@@ -22,6 +24,11 @@ MAX_HEAD: Final = 128 * 1024
 _FIELD_OVERHEAD: Final = 32
 _CLOSE: Final = ((b"connection", b"close"),)
 _PRETTY_AGENTS: Final = (b"curl", b"Wget", b"Mozilla/5.0")
+_AUDIT_ID_LENGTH: Final = 64
+"""Bytes of a client's ``Audit-Id`` that are kept."""
+_PROCESS: Final = str(uuid.uuid4())[:24].encode()
+_NUMBERS: Final = itertools.count(random.getrandbits(40))
+_TWELVE_DIGITS: Final = 0xFFFFFFFFFFFF
 _NO_CERTIFICATES: Final[Sequence[str]] = ()
 
 
@@ -50,7 +57,8 @@ class IncomingRequest:
         self.started = time.perf_counter()
         self.raw_headers: list[Header] = scope["headers"]
         self.headers: dict[bytes, bytes] = dict(self.raw_headers)
-        self.audit_id = audit_id_of(self.headers)
+        audit_id = self.headers.get(b"audit-id")
+        self.audit_id = audit_id[:_AUDIT_ID_LENGTH] if audit_id else new_audit_id()
         self.info: RequestInfo | None = None
         self.type: ResourceType | None = None
         self.user: User = ANONYMOUS
@@ -144,6 +152,11 @@ class IncomingRequest:
         """Return when the client has disconnected. Some HTTP servers cancel the request instead."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def new_audit_id() -> bytes:
+    """Return a UUID made of a random part of this process and a counter with a random start."""
+    return b"%b%012x" % (_PROCESS, next(_NUMBERS) & _TWELVE_DIGITS)
 
 
 def _too_large(limit: int) -> errors.StatusError:

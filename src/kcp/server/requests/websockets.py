@@ -59,7 +59,7 @@ class WebSocketExchange(Exchange):
         others = [name for name in offered if not name.startswith(_BEARER)]
         if token is not None:
             if not others:
-                raise errors.bad_request("a token as a subprotocol needs another subprotocol beside it")
+                raise errors.bad_request("a bearer token as a subprotocol requires a second subprotocol")
             self.headers[b"authorization"] = _authorization(token)
         self._subprotocol = others[0] if others else None
 

@@ -1,1 +1,1 @@
-"""What is mounted beside the resources: discovery, OpenAPI, version, health, metrics, and the index of paths."""
+"""The default mounts: discovery, OpenAPI, version, health, metrics, and the index of paths."""

@@ -27,7 +27,7 @@ class Discovery:
     """The discovery documents of each logical cluster."""
 
     def __init__(self, catalog: Catalog, server_address: str) -> None:
-        """``server_address`` is told to clients of ``/api``, as host and port."""
+        """``server_address`` is the host and port in the response to ``/api``."""
         self._catalog = catalog
         self._server_address = server_address
 
