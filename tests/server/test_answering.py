@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import uuid
@@ -258,7 +257,7 @@ def test_too_many_at_once_are_asked_to_come_back(fresh_root: Path) -> None:
     try:
         composition = server.process.composition
         assert composition is not None
-        asyncio.run(composition.in_flight.enter(False))
+        composition.in_flight.enter(False)
         answer = server.get("/api/v1/namespaces")
         assert (answer.status, answer.json["reason"], answer.headers["Retry-After"]) == (429, "TooManyRequests", "1")
         assert server.get("/livez").status == 200

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _DURATIONS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _EXPOSITION_CACHED: Final = 1.0
 """Seconds for which the exposition is reused."""
-CUSTOM: Final = "customresources"
-"""The ``resource`` label of all custom resources."""
+CUSTOM_LABELS: Final = ("", "", "customresources")
+"""Group, version and resource of all custom resources."""
 REQUEST_LABELS: Final = ("verb", "group", "version", "resource", "subresource", "scope")
 
 
@@ -109,4 +109,4 @@ class Metrics:
 
 def type_labels(type_: ResourceType) -> tuple[str, str, str]:
     """Return group, version and resource as labels: those of a built-in type, or one set for all custom resources."""
-    return (type_.group, type_.version, type_.plural) if type_.builtin else ("", "", CUSTOM)
+    return (type_.group, type_.version, type_.plural) if type_.builtin else CUSTOM_LABELS

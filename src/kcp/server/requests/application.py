@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from kcp import logical_clusters
 from kcp.api import errors
@@ -70,30 +70,27 @@ class Application:
         self._metrics = metrics
         self._deadlines = deadlines
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve an ASGI connection."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Return the coroutine that serves an ASGI connection."""
         kind = scope["type"]
         if kind == "http":
-            await self.handle(Exchange(scope, receive, send, self._deadlines))
-        elif kind == "websocket":
-            await self.handle(WebSocketExchange(scope, receive, send, self._deadlines))
-        elif kind == "lifespan":
-            await _lifespan(receive, send)
+            return self.handle(Exchange(scope, receive, send, self._deadlines))
+        if kind == "websocket":
+            return self.handle(WebSocketExchange(scope, receive, send, self._deadlines))
+        return _lifespan(receive, send)
 
     async def handle(self, exchange: Exchange) -> None:
-        """Take a request through all steps; then count and audit it."""
+        """Take a request through all steps, answer an error, then count and audit the request."""
         try:
-            await self._answer(exchange)
-        except TruncatedResponseError as error:
-            logger.warning("a response was truncated: %s", error)
-            raise
-        except ClientGoneError as error:
-            logger.debug("the client disconnected before the response was complete: %s", error)
+            await self._run_steps(exchange)
+        except Exception as error:
+            await self._answer_error(exchange, error)
         finally:
             labels = labels_of(exchange.info, exchange.type, self._mounts.roots)
             seconds = time.perf_counter() - exchange.started
             self._metrics.observe(labels, exchange.status or _CLIENT_CLOSED_REQUEST, seconds)
-            self._audit.complete(exchange)
+            if self._audit.has_sinks:
+                self._audit.complete(exchange)
 
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
@@ -110,7 +107,7 @@ class Application:
             await handler(exchange, info)
             return
         mutating = info.is_resource and info.verb not in _READ_VERBS
-        await self._in_flight.enter(mutating)
+        self._in_flight.enter(mutating)
         try:
             await handler(exchange, info)
         finally:
@@ -135,22 +132,28 @@ class Application:
         mount = self._mounts.route(info)
         return mount.handler, mount.in_flight
 
-    async def _answer(self, exchange: Exchange) -> None:
-        """Run the steps, and answer an error. Raises TruncatedResponseError and ClientGoneError."""
+    async def _answer_error(self, exchange: Exchange, error: Exception) -> None:
+        """Answer an error with a Status. Raises TruncatedResponseError when the response has begun already."""
         try:
-            await self._run_steps(exchange)
-        except errors.StatusError as error:
+            if isinstance(error, TruncatedResponseError | ClientGoneError):
+                raise error
+            await exchange.refuse(self._status_of(exchange, error))
+        except TruncatedResponseError as truncated:
+            logger.warning("a response was truncated: %s", truncated)
+            raise
+        except ClientGoneError as gone:
+            logger.debug("the client disconnected before the response was complete: %s", gone)
+
+    def _status_of(self, exchange: Exchange, error: Exception) -> errors.StatusError:
+        if isinstance(error, errors.StatusError):
             if error.code == _TOO_MANY_REQUESTS and error.retry_after is not None:
                 self._metrics.terminations.labels("429").inc()
-            await exchange.refuse(error)
-        except (StoreClosedError, StoreUnavailableError) as error:
+            return error
+        if isinstance(error, StoreClosedError | StoreUnavailableError):
             logger.debug("the store is not available: %s", error)  # the store logs it once; there may be many requests
-            await exchange.refuse(errors.service_unavailable(f"the store is not available: {error}"))
-        except (TruncatedResponseError, ClientGoneError):
-            raise
-        except Exception as error:
-            logger.exception("a request failed: %s %s", exchange.method, exchange.scope["path"])
-            await exchange.refuse(errors.internal_error(f"{type(error).__name__} while serving the request"))
+            return errors.service_unavailable(f"the store is not available: {error}")
+        logger.error("a request failed: %s %s", exchange.method, exchange.scope["path"], exc_info=error)
+        return errors.internal_error(f"{type(error).__name__} while serving the request")
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -18,11 +18,10 @@ class Audit:
 
     def __init__(self, sinks: Sequence[AuditSink] = ()) -> None:
         self._sinks = tuple(sinks)
+        self.has_sinks = bool(sinks)
 
     def complete(self, exchange: Exchange) -> None:
         """Record a request whose response is complete, or whose client is gone."""
-        if not self._sinks:
-            return
         record = _record_of(exchange)
         for sink in self._sinks:
             sink.record(record)

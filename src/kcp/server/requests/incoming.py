@@ -109,7 +109,7 @@ class IncomingRequest:
     def check_head(self) -> None:
         """Check the size of the head. Raises StatusError 431."""
         headers, scope = self.raw_headers, self.scope
-        size = _FIELD_OVERHEAD * len(headers) + sum(map(len, chain.from_iterable(headers)))
+        size = _FIELD_OVERHEAD * len(headers) + len(b"".join(chain.from_iterable(headers)))
         size += len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if size > MAX_HEAD:
             message = f"the head of the request (its target and header fields) is too large: limit is {MAX_HEAD} bytes"

@@ -19,7 +19,7 @@ class InFlight:
         self.limits = (reading, mutating)
         self.counts = [0, 0]
 
-    async def enter(self, mutating: bool) -> None:
+    def enter(self, mutating: bool) -> None:
         """Count a request; `leave` must follow. Raises StatusError 429 at the limit."""
         limit = self.limits[mutating]
         if limit and self.counts[mutating] >= limit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kcp.registry.types.resource_types import ResourceType
-from kcp.server.observability.metrics import type_labels
+from kcp.server.observability.metrics import CUSTOM_LABELS
 from kcp.server.requests.request_info import RequestInfo
 
 _VERBS: Final = {
@@ -34,4 +34,7 @@ def labels_of(info: RequestInfo | None, type_: ResourceType | None, roots: froze
         return _OTHER
     subresource = info.subresource if info.subresource in type_.subresources else ""
     scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
-    return (_VERBS.get(info.verb, "OTHER"), *type_labels(type_), subresource, scope)
+    verb = _VERBS.get(info.verb, "OTHER")
+    if type_.builtin:
+        return (verb, type_.group, type_.version, type_.plural, subresource, scope)
+    return (verb, *CUSTOM_LABELS, subresource, scope)
