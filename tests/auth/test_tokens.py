@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from kcp.api.errors import StatusError
+from kcp.auth import certificates
 from kcp.auth.authentication.anonymous import Anonymous
 from kcp.auth.authentication.authenticator import Authenticator
 from kcp.auth.authentication.bearer_tokens import BearerTokens
+from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.users import ALL_AUTHENTICATED, ANONYMOUS, User, authenticated
@@ -97,6 +99,16 @@ def test_only_a_request_without_a_credential_is_anonymous() -> None:
     assert user_of(b"", union) is ANONYMOUS
     with pytest.raises(StatusError, match="Unauthorized"):
         user_of(b"Bearer wrong", union)
+
+
+def test_a_valid_token_is_accepted_beside_a_certificate_that_does_not_verify() -> None:
+    stranger = certificates.new_client_identity(certificates.new_authority("other"), "joe", ())
+    known = ClientCertificates([certificates.new_authority("mine").certificate])
+    union = UnionAuthenticator([known, TOKENS], Anonymous())
+    chain = (stranger.certificate.decode(),)
+    assert asyncio.run(union.authenticate(Request({b"authorization": b"Bearer secret"}, chain))) is JANE
+    with pytest.raises(StatusError, match="Unauthorized"):
+        asyncio.run(union.authenticate(Request({}, chain)))
 
 
 def test_without_anonymous_requests_a_credential_is_needed() -> None:

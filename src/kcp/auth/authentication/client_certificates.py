@@ -1,24 +1,39 @@
 """Client certificates (X.509): the common name is the user, the organizations are the groups.
 
-Follows the Kubernetes page "Authenticating", section "X.509 client certificates". Results are cached by the SHA-256 of
-the certificate; the cache is bounded, and an entry ends with the certificate's validity.
+Follows the Kubernetes page "Authenticating", section "X.509 client certificates". A certificate that does not verify is
+refused with 401 and a log line; a valid token of the same request is still accepted (see `union`). Results are cached by
+the SHA-256 of the certificate; the cache is bounded, and an entry ends with the certificate's validity.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kcp.api import errors
 from kcp.auth.authentication.authenticator import Credentials
 from kcp.auth.users import User, authenticated
 
 if TYPE_CHECKING:
     from cryptography import x509
 
+logger: Final = logging.getLogger("kcp.server")
+
 _CACHE_SIZE: Final = 4096
+_RETRY_AFTER: Final = 60.0
+"""Seconds after which a certificate that did not verify is verified again."""
+
+
+class _Result(NamedTuple):
+    """The cached outcome of a verification; ``problem`` says why a certificate was not accepted."""
+
+    valid_until: float
+    user: User | None
+    problem: str = ""
 
 
 class ClientCertificates:
@@ -33,35 +48,43 @@ class ClientCertificates:
         from cryptography import x509
 
         self._authorities = [found for bundle in authorities for found in x509.load_pem_x509_certificates(bundle)]
-        self._cache: OrderedDict[bytes, tuple[float, User | None]] = OrderedDict()
+        self._cache: OrderedDict[bytes, _Result] = OrderedDict()
 
     async def authenticate(self, credentials: Credentials) -> User | None:
-        """Return the user of the request's certificate; None without a certificate, or with one of another authority."""
+        """Return the user of the request's certificate; None without one, or when it names no user.
+
+        Raises StatusError 401 for a certificate that does not verify.
+        """
         chain = credentials.certificate_chain
         return self.user(chain) if chain else None
 
     def user(self, chain: Sequence[str]) -> User | None:
-        """Return the user of a chain of PEM certificates, leaf first; None when it is not signed by the authorities."""
+        """Return the user of a chain of PEM certificates, leaf first. Raises StatusError 401 when it does not verify."""
         leaf = chain[0].encode()
         key = hashlib.sha256(leaf).digest()
         now = time.time()
         cached = self._cache.get(key)
-        if cached is None or cached[0] <= now:
-            cached = self._cache[key] = self._verified(leaf, chain[1:], now)
+        if cached is None or cached.valid_until <= now:
+            cached = self._cache[key] = self._verify(leaf, chain[1:], now)
+            if cached.problem:
+                logger.warning("a client certificate was not accepted: %s", cached.problem)
             if len(self._cache) > _CACHE_SIZE:
                 self._cache.popitem(last=False)
-        return cached[1]
+        if cached.problem:
+            raise errors.unauthorized()
+        return cached.user
 
-    def _verified(self, leaf: bytes, intermediates: Sequence[str], now: float) -> tuple[float, User | None]:
+    def _verify(self, leaf: bytes, intermediates: Sequence[str], now: float) -> _Result:
         import datetime as dt
 
         from cryptography import x509
         from cryptography.x509 import verification
 
         certificate = x509.load_pem_x509_certificate(leaf)
+        subject = repr(certificate.subject.rfc4514_string())
         expires = certificate.not_valid_after_utc.timestamp()
         if expires <= now:
-            return now + 60, None
+            return _Result(now + _RETRY_AFTER, None, f"{subject} has expired")
         policy = verification.PolicyBuilder().store(verification.Store(self._authorities))
         policy = policy.time(dt.datetime.fromtimestamp(now, dt.UTC))
         leaf_rules = verification.ExtensionPolicy.permit_all()
@@ -70,19 +93,22 @@ class ClientCertificates:
         between = [x509.load_pem_x509_certificate(text.encode()) for text in intermediates]
         try:
             policy.build_client_verifier().verify(certificate, between)
-        except verification.VerificationError:
-            return now + 60, None
-        return expires, _user_of(certificate) if _for_clients(certificate) else None
+        except verification.VerificationError as error:
+            return _Result(now + _RETRY_AFTER, None, f"{subject}: {error}")
+        if not _for_clients(certificate):
+            return _Result(expires, None, f"{subject}: its extended key usage does not include client authentication")
+        return _Result(expires, _user_of(certificate))
 
 
 def _for_clients(certificate: x509.Certificate) -> bool:
+    """Whether the extended key usage allows client authentication. Without the extension, every use is allowed (RFC 5280)."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        return False
+        return True
     return ExtendedKeyUsageOID.CLIENT_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
 
 
