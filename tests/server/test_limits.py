@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kcp.server.process import listening
 from kcp.testing import Server
 from tests.clients import resident_bytes
 from tests.http2_frames import HEADERS, MAX_CONCURRENT_STREAMS, RST_STREAM, ConnectionEndedError, Http2Connection
@@ -288,3 +289,17 @@ def test_streams_that_are_opened_and_reset_leave_nothing_behind(
         lines = connection.answer(metrics).body.decode().splitlines()
     inside = [line for line in lines if line.startswith("apiserver_current_inflight_requests{")]
     assert sum(float(line.rpartition(" ")[2]) for line in inside) <= 1, inside
+
+
+@pytest.mark.parametrize("already_asked", [True, False])
+def test_an_idle_connection_is_closed_after_the_idle_timeout(
+    fresh_root: Path, monkeypatch: pytest.MonkeyPatch, already_asked: bool
+) -> None:
+    assert listening.IDLE_TIMEOUT == 90.0
+    monkeypatch.setattr(listening, "IDLE_TIMEOUT", 1.0)
+    with running(fresh_root) as server, secure(server) as connection:
+        if already_asked:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        while connection.recv(65536):  # times out unless the server closes the connection
+            pass
