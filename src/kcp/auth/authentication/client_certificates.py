@@ -45,6 +45,10 @@ class ClientCertificates:
 
     def __init__(self, authorities: Sequence[bytes]) -> None:
         """``authorities`` are bundles of certificates in PEM form."""
+        self.replace_authorities(authorities)
+
+    def replace_authorities(self, authorities: Sequence[bytes]) -> None:
+        """Replace the authorities: certificates are verified again on their next use."""
         from cryptography import x509
 
         self._authorities = [found for bundle in authorities for found in x509.load_pem_x509_certificates(bundle)]
