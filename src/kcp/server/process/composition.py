@@ -17,6 +17,7 @@ from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.union import UnionAuthorizer
+from kcp.auth.certificates import expiration
 from kcp.builtin.registration import builtin_types
 from kcp.controllers.manager import Controller
 from kcp.logical_clusters import SERVER_OWNED
@@ -84,7 +85,8 @@ async def compose(
         plugins=parts.admission_plugins(environment),
         event_lifetime=int(configuration.event_ttl),
     )
-    deadlines, metrics = Deadlines(configuration.request_timeout), Metrics()
+    deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
+    metrics.set_serving_certificate(expiration(environment.identity.serving_certificate.read_bytes()).timestamp())
     in_flight = _in_flight(configuration, metrics)
     mutations = Mutations(deadlines)
     watches = Watches(registry, metrics, configuration.min_request_timeout)

@@ -24,6 +24,7 @@ from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
 from kcp.registry.admission.chain import Plugin
 from kcp.registry.verbs.registry import Registry
+from kcp.server.observability.metrics import Metrics
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
 from kcp.server.process.configuration import Configuration, ConfigurationError
@@ -41,18 +42,21 @@ if TYPE_CHECKING:
 class Environment:
     """What exists before the parts are made: the configuration, the identity on disk, and the open store.
 
-    A part adds the files that it reads to ``files``, to have them reloaded when they change.
+    A part adds the files that it reads to ``files``, to have them reloaded when they change, and its own metrics to
+    ``metrics.registry``.
     """
 
     configuration: Configuration
     identity: Identity
     store: Store
     files: ReloadedFiles = field(default_factory=ReloadedFiles)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
     """Authenticate client certificates of the server's own CA and of ``--client-ca-file``."""
-    certificates = ClientCertificates(environment.identity.client_authority_bundles)
+    observe = environment.metrics.observe_client_certificate
+    certificates = ClientCertificates(environment.identity.client_authority_bundles, observe)
     configuration = environment.configuration
     if configuration.client_ca_file is not None:
         environment.files.add(
