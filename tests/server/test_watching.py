@@ -14,7 +14,12 @@ from typing import Any
 
 import pytest
 
+from kcp.api.errors import StatusError
+from kcp.server.observability.request_records import RequestRecord
+from kcp.server.process.parts import Parts
 from kcp.server.requests import connections, watches
+from kcp.server.requests.exchanges import Exchange
+from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.watch_sessions import Session
 from tests.clients import DEFINITIONS, definition
 from tests.server.running_server import RunningServer, config_map
@@ -289,6 +294,37 @@ def test_a_refusal_over_web_socket_is_an_http_answer(server: RunningServer, clus
         assert (socket.status, json.loads(socket.body)["kind"]) == (400, "Status")
     with WebSocket(server, f"{cluster}/api/v1/nothings?watch=true", **headers(server)) as socket:
         assert socket.status == 404
+
+
+def test_a_web_socket_takes_the_same_steps_as_http(fresh_root: Path) -> None:
+    records: list[RequestRecord] = []
+
+    class Sink:
+        def record(self, record: RequestRecord) -> None:
+            records.append(record)
+
+    async def closed(exchange: Exchange, info: RequestInfo) -> None:
+        if info.resource == "secrets":
+            raise StatusError(403, "Forbidden", f"closed to {exchange.user.name}")
+
+    server = RunningServer(fresh_root, Parts(filters=lambda _: [closed], audit_sinks=lambda _: [Sink()]))
+    try:
+        path = "/api/v1/namespaces?watch=true"
+        with WebSocket(server, path, **headers(server, Impersonate_User="joe")) as socket:
+            assert socket.status == 403
+        with WebSocket(server, "/api/v1/secrets?watch=true", **headers(server, Audit_ID="mine")) as socket:
+            assert (socket.status, json.loads(socket.body)["message"]) == (403, "closed to admin")
+        with WebSocket(server, path, **headers(server)) as socket:
+            assert json.loads(socket.text())["type"] == "ADDED"
+        wait_until(lambda: len(records) == 3)
+    finally:
+        server.stop()
+    assert [(record.user.name, record.verb, record.status) for record in records] == [
+        ("joe", "watch", 403),
+        ("admin", "watch", 403),
+        ("admin", "watch", 101),
+    ]
+    assert records[1].audit_id == "mine"
 
 
 def test_a_watch_over_web_socket_ends_with_a_close_message(server: RunningServer, cluster: str) -> None:
