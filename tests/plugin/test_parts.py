@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from kcp.embedding import (
+    AdmissionRequest,
     Configuration,
     Credentials,
     Decision,
@@ -24,6 +25,7 @@ from kcp.embedding import (
     Parts,
     RequestInfo,
     RequestRecord,
+    ResourceType,
     Rules,
     StatusError,
     User,
@@ -32,8 +34,6 @@ from kcp.embedding import (
     default_authorizers,
     default_controllers,
 )
-from kcp.registry.admission.chain import AdmissionRequest
-from kcp.registry.types.resource_types import ResourceType
 from kcp.testing import Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"

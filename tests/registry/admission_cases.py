@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kcp.api import errors
-from kcp.registry.admission.chain import AdmissionRequest, Chain, Plugin
+from kcp.registry.admission.chain import AdmissionPlugin, AdmissionRequest, Chain
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
@@ -73,7 +73,7 @@ def _name(obj: Object | None) -> str:
     return "-" if obj is None else obj["metadata"].get("name", "")
 
 
-def with_plugins(there: World, *plugins: Plugin) -> World:
+def with_plugins(there: World, *plugins: AdmissionPlugin) -> World:
     registry = there.registry
     return World(Registry(registry.store, registry.catalog, Chain(plugins)), there.cluster)
 

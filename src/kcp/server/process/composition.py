@@ -17,11 +17,12 @@ from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.union import UnionAuthorizer
+from kcp.auth.certificates import expiration
 from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.controllers.manager import Controller
 from kcp.logical_clusters import SERVER_OWNED
-from kcp.registry.admission.chain import Chain, Plugin
+from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog, definitions_of
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.health import Check, Health
@@ -84,7 +85,8 @@ async def compose(
         plugins=parts.admission_plugins(environment),
         event_lifetime=int(configuration.event_ttl),
     )
-    deadlines, metrics = Deadlines(configuration.request_timeout), Metrics()
+    deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
+    metrics.set_serving_certificate(expiration(environment.identity.serving_certificate.read_bytes()).timestamp())
     in_flight = _in_flight(configuration, metrics)
     mutations = Mutations(deadlines)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
@@ -109,7 +111,7 @@ async def compose_registry(
     *,
     authorizer: Authorizer | None = None,
     tokens: TokenAuthenticator | None = None,
-    plugins: Sequence[Plugin] = (),
+    plugins: Sequence[AdmissionPlugin] = (),
     event_lifetime: int = DEFAULT_EVENT_LIFETIME,
 ) -> Registry:
     """Put the verbs over a store, with the built-in types.
