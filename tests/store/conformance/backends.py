@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kcp.store.contract import ANY, Change, Event, Key, Range, Record, Store, Subscription
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 
 Value = TypeVar("Value")
 

@@ -12,8 +12,8 @@ import pytest
 from bench.etcd import MISSING, EtcdCluster, binary, free_ports
 from kcp.auth import certificates
 from kcp.store.contract import Store, StoreUnavailableError
-from kcp.store.etcd.access import Connection, EndpointError
-from kcp.store.etcd.store import Options, open_store
+from kcp.store.etcd.access import Connection, EndpointError, Options
+from kcp.store.etcd.opening import open_store
 from tests.store.conformance.backends import key, put
 from tests.store.etcd.secured import SecuredEtcd
 

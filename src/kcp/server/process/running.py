@@ -144,7 +144,7 @@ class ServerProcess:
                 "shutdown": lambda: "process is shutting down" if self.stopping else None,
             },
         )
-        application.metrics.follow_store(storage)
+        application.metrics.follow_store(storage.store)
         return application
 
     def _listen(self, listener: socket.socket, application: Application, identity: Identity) -> Listening:
