@@ -118,6 +118,7 @@ def test_atomic_a_batch_ends_with_a_whole_write(backend: Backend) -> None:
     with_store(backend, work)
 
 
+@pytest.mark.requires("consecutive_revisions", "ordered_pending_writes")
 def test_right_previous_value_and_right_is_created(backend: Backend) -> None:
     async def work(store: Store) -> None:
         start = store.revision

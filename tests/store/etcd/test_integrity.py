@@ -41,7 +41,7 @@ def broken(findings: dict[str, Finding]) -> dict[str, Finding]:
 def test_nothing_is_found_beside_servers_that_write_and_when_they_are_gone(backend: EtcdBackend) -> None:
     async def work() -> None:
         one, two = await backend.open(), await backend.open_another("two")
-        undo = one.lead("something", _nothing, _nothing)  # type: ignore[attr-defined]
+        undo = await one.lead("something", _nothing, _nothing)  # type: ignore[attr-defined]
         dice = random.Random(1)
         await write_some(two, dice, 30)
         await one.compact(one.revision - 5)
@@ -58,7 +58,7 @@ def test_nothing_is_found_beside_servers_that_write_and_when_they_are_gone(backe
         findings = await found(backend)
         assert findings["leases"].examined >= 3
         assert findings["replica previous"].examined > 0
-        await undo.stop()
+        await undo()
         await two.close()
         await one.close()
         findings = await found(backend)
@@ -81,19 +81,19 @@ def putting(make: Callable[[Layout], bytes], value: bytes) -> Put:
 
 
 BREAKS: list[tuple[str, str, Put]] = [
-    ("keys", "no key of kcp's", putting(lambda layout: layout.start + b"strange", b"x")),
-    ("keys", "no key of kcp's", putting(lambda layout: layout.metadata + b"strange", b"x")),
-    ("keys", "no key of kcp's", putting(lambda layout: layout.servers, b"x")),
+    ("keys", "not a key that kcp writes", putting(lambda layout: layout.start + b"strange", b"x")),
+    ("keys", "not a key that kcp writes", putting(lambda layout: layout.metadata + b"strange", b"x")),
+    ("keys", "not a key that kcp writes", putting(lambda layout: layout.servers, b"x")),
     ("stored", "is not the key of an object", putting(lambda layout: layout.objects + b"a/b/c", b"x")),
     ("stored", "not a message", putting(lambda layout: layout.object_key(Key("w", "a", "", "x")), b"\xff\xff")),
-    ("stored", "it lies at", putting(lambda layout: layout.objects + b"w/a%zz//x", b"\x12\x02{}")),
+    ("stored", "its key is", putting(lambda layout: layout.objects + b"w/a%zz//x", b"\x12\x02{}")),
     ("values", "not as promised", putting(lambda layout: layout.object_key(Key("w", "a", "", "x")), b"\x12\x01{")),
     ("marker", "put none", putting(lambda layout: layout.object_key(Key("w", "a", "", "x")), b"\x12\x02{}")),
     ("marker", "not a message", putting(lambda layout: layout.marker, b"\xff\xff")),
     ("metadata", "the offset is no number", putting(lambda layout: layout.offset, b"many")),
     ("metadata", "the compaction line is", putting(lambda layout: layout.compacted, b"99999999")),
     ("leases", "has no lease", putting(lambda layout: layout.server("gone"), b"1")),
-    ("leases", "which is no server", putting(lambda layout: layout.leader("compaction"), b"nobody")),
+    ("leases", "which is not a server", putting(lambda layout: layout.leader("compaction"), b"nobody")),
 ]
 
 
@@ -163,12 +163,12 @@ def test_a_copy_that_cannot_be_compared_says_why_and_is_no_violation(backend: Et
         await other.close()
         connection = apsw.Connection(str(replica_file(backend.directory, Layout(backend.prefix))))
         connection.execute("UPDATE facts SET value = 5 WHERE name = 'origin'")
-        assert "one of another log" in (await found(backend))["replica"].says
+        assert "of another log" in (await found(backend))["replica"].says
         connection.execute("DELETE FROM facts WHERE name = 'origin'")
-        assert "not whole" in (await found(backend))["replica"].says
+        assert "is incomplete" in (await found(backend))["replica"].says
         connection.close()
         replica_file(backend.directory, Layout(backend.prefix)).write_bytes(b"no database" * 1000)
-        assert "no copy of a log" in (await found(backend))["replica"].says
+        assert "is not a replica of a log" in (await found(backend))["replica"].says
 
     asyncio.run(work())
 

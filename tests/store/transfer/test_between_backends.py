@@ -19,9 +19,10 @@ from tests.store.transfer.logs import Log, SQLiteLog
 IMPORT = """
 import sys
 from pathlib import Path
-from kcp.store.transfers import import_log, select
+from kcp.store.sqlite.transfer import import_log
+from kcp.store.transfers import select
 log, file = map(Path, sys.argv[1:])
-import_log(log, file, select(file, None, replace=False))
+import_log(log, file, select(file, replace=False))
 """
 
 CONTENT = {

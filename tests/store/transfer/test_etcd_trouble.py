@@ -122,5 +122,5 @@ def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: P
         await client.close()
 
     asyncio.run(spoil())
-    with pytest.raises(TransferError, match=r"not all is of a log below .*stray"):
+    with pytest.raises(TransferError, match=r"a key or value of the log below .*stray"):
         asyncio.run(etcd_log.export(tmp_path / "copy.jsonl"))

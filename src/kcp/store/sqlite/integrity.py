@@ -279,7 +279,7 @@ def _counter(log: Log) -> tuple[int, Iterator[Violation]]:
     found = []
     # a replica's revision advances with etcd's, which does not only count changes of keys: its oldest revision may be ahead
     if oldest > revision and not log.replica:
-        found.append(Violation(None, revision, f"the oldest revision, {oldest}, is behind the newest one"))
+        found.append(Violation(None, revision, f"the oldest revision, {oldest}, is above the newest one"))
     if line > oldest:
         found.append(Violation(None, line, f"compacted up to here, but the oldest available revision is {oldest}"))
     return 3, iter(found)
