@@ -1,30 +1,30 @@
 """Compaction of the SQLite log: superseded values and deletes up to a revision are removed, and their space returned.
 
-Example. Four writes at revisions 5 to 8 create ``a``, update it, create ``b`` and delete ``b``. A position is written
-``revision.ordinal``; positions below are those of single-change writes, ``r.0``::
+Example. Four writes at revisions 1 to 4 create ``a``, update it, create ``b`` and delete ``b``. A position is a revision and the
+number of the change within its write, ``1.0`` for the only change of revision 1::
 
     log                                              current        departed (tombstones)
     position  key  deletes  previous  value          key  position  key  position
-    5.0       a    0        -         1              a    6.0       b    8.0
-    6.0       a    0        5.0       2
-    7.0       b    0        -         x
-    8.0       b    1        7.0       -
+    1.0       a    0        -         one            a    2.0       b    4.0
+    2.0       a    0        1.0       two
+    3.0       b    0        -         x
+    4.0       b    1        3.0       -
 
-``compact(7)`` removes what the changes up to 7.0 supersede: 5.0, which 6.0 names as ``previous``. The values that revision 7
-shows, 6.0 and 7.0, stay, although ``b`` was deleted later: a list at revision 7 and a watch from it are still served. ``facts``
-records ``oldest`` = 7, ``forgotten`` = the last position of revision 7, and ``revision`` = 8, the newest revision when
-compaction began::
+``compact(3)`` removes the rows that changes up to revision 3 supersede: 1.0, which is ``previous`` of 2.0. The values that
+revision 3 shows, 2.0 and 3.0, stay, although ``b`` was deleted later: a list at revision 3 and a watch from it are still
+served. ``facts`` records ``oldest`` = 3, ``forgotten`` = the last possible position of revision 3, and ``revision`` = 4, the
+newest revision::
 
-    6.0       a    0        5.0       2              a    6.0       b    8.0
-    7.0       b    0        -         x
-    8.0       b    1        7.0       -
+    2.0       a    0        1.0       two            a    2.0       b    4.0
+    3.0       b    0        -         x
+    4.0       b    1        3.0       -
 
-``compact(8)`` then removes 7.0, which 8.0 supersedes, the tombstone of ``b``, and the delete 8.0 itself. Nothing in ``log`` is
-newer than 6 now, so the row ``revision`` of ``facts`` is what keeps the next write from taking revision 7 again::
+``compact(4)`` removes 3.0, which 4.0 supersedes, the tombstone of ``b``, and the delete 4.0. The newest row of ``log`` is now
+of revision 2; the row ``revision`` of ``facts`` keeps the next write from taking revision 3 again::
 
-    6.0       a    0        5.0       2              a    6.0
+    2.0       a    0        1.0       two            a    2.0
 
-``previous`` of 6.0 names a row that is gone. No read follows it: it leads below ``oldest``.
+``previous`` of 2.0 names a row that is gone. No read follows it, since it leads below ``oldest``.
 """
 
 from __future__ import annotations

@@ -258,24 +258,24 @@ def _schema(log: Log) -> tuple[int, Iterator[Violation]]:
 
 
 def _metadata(log: Log) -> tuple[int, Iterator[Violation]]:
-    facts = dict(log.rows("SELECT name, value FROM facts"))
-    return len(facts), (
+    metadata = dict(log.rows("SELECT name, value FROM facts"))
+    return len(metadata), (
         Violation(None, 0, f"{name} is {value!r}, not a valid number")
-        for name, value in facts.items()
+        for name, value in metadata.items()
         if not isinstance(value, int) or value < 0
     )
 
 
 def _counter(log: Log) -> tuple[int, Iterator[Violation]]:
     wanted = (REVISION, OLDEST, COMPACTED_THROUGH)
-    facts = {
+    metadata = {
         name: value
         for name, value in log.rows("SELECT name, value FROM facts")
         if name in wanted and isinstance(value, int)
     }
     newest = log.number("SELECT coalesce(max(position), 0) FROM log") >> ORDINAL_BITS
-    revision, oldest = max(newest, facts.get(REVISION, 0)), facts.get(OLDEST, 0)
-    line = facts.get(COMPACTED_THROUGH, 0) >> ORDINAL_BITS
+    revision, oldest = max(newest, metadata.get(REVISION, 0)), metadata.get(OLDEST, 0)
+    line = metadata.get(COMPACTED_THROUGH, 0) >> ORDINAL_BITS
     found = []
     # a replica's revision advances with etcd's, which does not only count changes of keys: its oldest revision may be ahead
     if oldest > revision and not log.replica:
