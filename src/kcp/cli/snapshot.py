@@ -56,7 +56,10 @@ def restore(file: Path, replace: bool, **choices: Any) -> None:
     with errors_end():
         backend = backend_of(choices)
         _verify(file)
-        click.echo(backend.restore(file, replace=replace))
+        restored = backend.restore(file, replace=replace)
+        if restored.warning:
+            click.echo(f"kcp: {restored.warning}", err=True)
+        click.echo(restored.done)
 
 
 def _verify(file: Path) -> None:

@@ -19,7 +19,7 @@ from kcp.store.figures import StoreFigures
 if TYPE_CHECKING:
     from kcp.store.exports import Summary
     from kcp.store.findings import Examine, Finding, Progress
-    from kcp.store.transfers import Imported, Selection, SnapshotInfo
+    from kcp.store.transfers import Imported, Restored, Selection, SnapshotInfo
 
 Action = Callable[[], Awaitable[None]]
 Check = Callable[[], str | None]
@@ -56,8 +56,8 @@ class Backend(Protocol):
     def save(self, file: Path) -> None:
         """Write a consistent snapshot to a new file. Servers may use the log."""
 
-    def restore(self, file: Path, *, replace: bool) -> str:
-        """Replace the log, which no server uses, with a snapshot. Returns what was done, for the operator.
+    def restore(self, file: Path, *, replace: bool) -> Restored:
+        """Replace the log, which no server uses, with a snapshot.
 
         ``replace`` allows a backend to delete the existing log if it cannot keep it.
         """

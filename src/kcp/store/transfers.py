@@ -59,6 +59,13 @@ class Imported(NamedTuple):
     revision: int
 
 
+class Restored(NamedTuple):
+    """What a restore did, and a warning if there is one, as sentences for the operator."""
+
+    done: str
+    warning: str = ""
+
+
 class SnapshotInfo(NamedTuple):
     """What a snapshot contains: its revision, and the counts of its objects and logical clusters."""
 

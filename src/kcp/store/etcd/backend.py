@@ -16,7 +16,7 @@ from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import CAPABILITIES, EtcdStore
 from kcp.store.exports import Summary, is_export
 from kcp.store.findings import FIRST, Examine, Finding, Progress
-from kcp.store.transfers import Imported, Selection, TransferError, select
+from kcp.store.transfers import Imported, Restored, Selection, TransferError, select
 
 
 class EtcdBackend:
@@ -55,14 +55,14 @@ class EtcdBackend:
         """Export the whole log: an export is the snapshot of a log in etcd."""
         self.export_log(file)
 
-    def restore(self, file: Path, *, replace: bool) -> str:
+    def restore(self, file: Path, *, replace: bool) -> Restored:
         """Replace the log with an exported one."""
         if not is_export(file):
             raise TransferError(
                 f"{file} was saved from a log in a file: to bring it into etcd, export that log and import it"
             )
         done = asyncio.run(transfer.restore_log(self._options, file, select(file, replace=replace)))
-        return f"restored {done.written} objects at revision {done.revision}; start the servers"
+        return Restored(f"restored {done.written} objects at revision {done.revision}; start the servers")
 
     def export_log(self, file: Path, logical_cluster: LogicalClusterName = WILDCARD) -> Summary:
         """Write the log's state at one revision to an export file."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,7 @@ from kcp.store.file_lock import FileLock
 from kcp.store.findings import FIRST, Examine, Finding, Progress
 from kcp.store.sqlite import integrity, snapshots, transfer
 from kcp.store.sqlite.store import CAPABILITIES, SQLiteStore, open_store
-from kcp.store.transfers import Imported, Selection, TransferError
-
-logger: Final = logging.getLogger(__name__)
+from kcp.store.transfers import Imported, Restored, Selection, TransferError
 
 _SUFFIXES: Final = ("", "-wal", "-shm")
 """What SQLite appends to the name of a database for its files."""
@@ -45,15 +42,17 @@ class SQLiteBackend:
         self._require_log()
         snapshots.copy_log(self._log, file)
 
-    def restore(self, file: Path, *, replace: bool) -> str:
+    def restore(self, file: Path, *, replace: bool) -> Restored:
         """Put a snapshot in the place of the log, which is kept beside it under another name."""
         del replace  # nothing is deleted
         if is_export(file):
             raise TransferError(f"{file} was saved from etcd: use kcp store import to bring it into a file")
         snapshots.describe(file)
         self._make_directory()
-        kept = _put_in_place(file, self._log)
-        return f"restored {self._log}{f', what was there is {kept}' if kept else ''}; start the server"
+        kept, warning = _put_in_place(file, self._log)
+        return Restored(
+            f"restored {self._log}{f', what was there is {kept}' if kept else ''}; start the server", warning
+        )
 
     def export_log(self, file: Path, logical_cluster: LogicalClusterName = WILDCARD) -> Summary:
         """Write the log's state to an export file."""
@@ -88,8 +87,8 @@ class SQLiteBackend:
         self._log.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
 
 
-def _put_in_place(file: Path, log: Path) -> Path | None:
-    """Replace the log with a copy of a snapshot. Returns the path under which the old log is kept, if there was one."""
+def _put_in_place(file: Path, log: Path) -> tuple[Path | None, str]:
+    """Replace the log with a copy of a snapshot. Returns the path of the old log, if there was one, and a warning."""
     lock = FileLock(log.with_name(log.name + ".lock"))
     try:
         incoming = log.with_name(log.name + ".incoming")
@@ -97,7 +96,8 @@ def _put_in_place(file: Path, log: Path) -> Path | None:
             _with_suffix(incoming, suffix).unlink(missing_ok=True)
         shutil.copyfile(file, incoming)
         incoming.chmod(0o600)
-        snapshots.mark_as_copy(incoming, seen=_newest_seen(log))
+        seen, warning = _newest_seen(log)
+        snapshots.mark_as_copy(incoming, seen=seen)
         kept = _unused_name(log)
         present = [suffix for suffix in _SUFFIXES if _with_suffix(log, suffix).exists()]
         for suffix in present:
@@ -105,18 +105,17 @@ def _put_in_place(file: Path, log: Path) -> Path | None:
         incoming.replace(log)
     finally:
         lock.release()
-    return kept if present else None
+    return kept if present else None, warning
 
 
-def _newest_seen(log: Path) -> int:
-    """Return the newest revision of the old log that clients can have seen: a snapshot may be restored twice."""
+def _newest_seen(log: Path) -> tuple[int, str]:
+    """Return the newest revision of the old log, since a snapshot may be restored twice; and a warning if it is unknown."""
     if not log.exists():
-        return 0
+        return 0, ""
     try:
-        return snapshots.newest_revision(log)
+        return snapshots.newest_revision(log), ""
     except StoreUnavailableError as error:
-        logger.warning("kcp: %s; revisions continue above those of the snapshot", error)
-        return 0
+        return 0, f"{error}; revisions continue above those of the snapshot"
 
 
 def _unused_name(log: Path) -> Path:

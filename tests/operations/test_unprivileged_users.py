@@ -1,4 +1,4 @@
-"""Who is not in `system:masters` may ask for health, version and discovery, and nothing else: every type, verb and path."""
+"""Users outside `system:masters` may read health, version and discovery, and nothing else: every type, verb and path."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REVIEWS = {"selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesre
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    root: Path = tmp_path_factory.mktemp("strangers")
+    root: Path = tmp_path_factory.mktemp("unprivileged")
     (root / "tokens.csv").write_text(
         'jane-token,jane,u-1,"devs,system:nodes"\nroot-token,eve,u-2,"devs,system:masters"\n'
     )
