@@ -24,7 +24,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
 from kcp.registry.verbs.registry import Registry
 from kcp.server.process.composition import compose_registry
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 
 Object = dict[str, Any]
 ADMIN = User("admin", groups=("system:masters",))

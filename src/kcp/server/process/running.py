@@ -124,7 +124,7 @@ class ServerProcess:
         environment = Environment(self.configuration, identity, storage.store, self.files)
         composition = await compose(self.parts, environment, checks, f"{self.address[0]}:{self.address[1]}")
         await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
-        composition.metrics.add_store(storage)
+        composition.metrics.add_store(storage.store)
         return composition
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:
