@@ -1,3 +1,9 @@
-"""kcp: a Kubernetes API server without Kubernetes."""
+"""kcp: a Kubernetes API server without Kubernetes.
+
+Public are the command `kcp`, `kcp.__version__`, `kcp.testing` (a server for tests, with its pytest plugin) and
+`kcp.embedding` (a server inside another program, with parts of its own). All other modules are internal.
+"""
 
 __version__ = "0.1.0"
+
+__all__ = ["__version__"]

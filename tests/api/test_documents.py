@@ -55,7 +55,6 @@ def test_splices_equal_decoding_changing_and_encoding(obj, revision, cluster):
     assert orjson.loads(spliced) == expected
     expected["metadata"]["annotations"] = {**annotations, "kcp.io/cluster": cluster}
     assert orjson.loads(documents.splice_cluster(spliced, cluster)) == expected
-    assert orjson.loads(documents.splice_api_version(stored, "a.b/v2"))["apiVersion"] == "a.b/v2"
     assert documents.encode_stored(orjson.loads(spliced)) == stored
 
 

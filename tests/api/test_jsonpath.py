@@ -48,7 +48,7 @@ WIDGET = {
         ("word", []),
     ],
 )
-def test_what_a_path_finds(path, found):
+def test_paths_select_values(path, found):
     assert jsonpath.compile_path(path).find(WIDGET) == found
 
 
@@ -67,12 +67,12 @@ def test_what_a_path_finds(path, found):
         (".a. .b", "a field name is missing"),
     ],
 )
-def test_paths_that_cannot_be_read_say_where(path, why):
+def test_invalid_paths_report_the_position(path, why):
     with pytest.raises(ValueError, match=re.escape(why)):
         jsonpath.compile_path(path)
 
 
-def test_descents_that_multiply_find_nothing():
+def test_multiplying_descents_have_no_result():
     deep = {}
     for _ in range(100):
         deep = {"a": deep, "b": 1}
@@ -90,7 +90,7 @@ def test_no_text_breaks_the_parser(text):
         path.find(obj)
 
 
-def test_simple_paths_are_read_and_written():
+def test_simple_paths_get_and_set():
     path = jsonpath.simple_path(r".spec['a.b'].c\.d")
     assert path.names == ("spec", "a.b", "c.d")
     assert path.get({}) is None

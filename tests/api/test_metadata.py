@@ -16,7 +16,7 @@ def errors_of(**meta):
     return [str(error) for error in found]
 
 
-def test_typical_metadata_is_fine():
+def test_typical_metadata_is_valid():
     assert not errors_of(
         labels={"app": "x", "example.com/a": ""},
         annotations={"Example.COM/A": "anything at all"},
@@ -31,14 +31,14 @@ def test_a_name_is_required():
     assert errors_of(name="") == ["metadata.name: Required value: name or generateName is required"]
 
 
-def test_a_generated_name_is_judged_by_its_prefix_too():
+def test_the_prefix_of_a_generated_name_is_validated():
     assert errors_of(generateName="abc-") == []
     assert errors_of(generateName="Abc-")[0].startswith(
         'metadata.generateName: Invalid value: "Abc-": a lowercase RFC 1123'
     )
 
 
-def test_a_namespace_stands_on_namespaced_types_only():
+def test_only_namespaced_types_have_a_namespace():
     assert errors_of(namespace="")[0] == "metadata.namespace: Required value"
     found = metadata.validate_object_meta(
         {"name": "a", "namespace": "b"}, namespaced=False, name_validator=names.is_dns1123_subdomain
@@ -46,7 +46,7 @@ def test_a_namespace_stands_on_namespaced_types_only():
     assert [str(error) for error in found] == ["metadata.namespace: Forbidden: not allowed on this type"]
 
 
-def test_labels_are_judged_key_and_value():
+def test_keys_and_values_of_labels_are_validated():
     found = errors_of(labels={"-a": "b/c"})
     assert found[0].startswith('metadata.labels: Invalid value: "-a": name part must consist')
     assert found[1].startswith('metadata.labels: Invalid value: "b/c": a valid label must be')
@@ -55,12 +55,12 @@ def test_labels_are_judged_key_and_value():
 @pytest.mark.parametrize(
     ("letter", "count", "fits"), [("x", 262_143, True), ("x", 262_144, False), ("é", 131_072, False)]
 )
-def test_annotations_fit_256_kibibytes(letter, count, fits):
+def test_annotations_are_limited_to_256_kibibytes(letter, count, fits):
     found = errors_of(annotations={"a": letter * count})
     assert found == ([] if fits else ["metadata.annotations: Too long: may not be more than 262144 bytes"])
 
 
-def test_owners_say_what_they_are():
+def test_owner_references_are_complete():
     assert errors_of(ownerReferences=[{"apiVersion": "a/b/c"}]) == [
         'metadata.ownerReferences[0].apiVersion: Invalid value: "a/b/c": must be <group>/<version> or <version>',
         "metadata.ownerReferences[0].kind: Required value: must not be empty",
@@ -69,12 +69,12 @@ def test_owners_say_what_they_are():
     ]
 
 
-def test_events_own_nothing():
+def test_events_cannot_be_owners():
     (found,) = errors_of(ownerReferences=[{"apiVersion": "v1", "kind": "Event", "name": "a", "uid": "u"}])
     assert found.endswith("/v1, Kind=Event is disallowed from being an owner")
 
 
-def test_there_is_one_controller():
+def test_only_one_owner_is_the_controller():
     owner = {"apiVersion": "v1", "kind": "A", "uid": "u", "controller": True}
     (found,) = errors_of(ownerReferences=[owner | {"name": "a"}, owner | {"name": "b"}])
     assert found.endswith(
@@ -82,12 +82,12 @@ def test_there_is_one_controller():
     )
 
 
-def test_finalizers_exclude_one_another():
+def test_orphan_and_foreground_deletion_exclude_each_other():
     (found,) = errors_of(finalizers=["orphan", "foregroundDeletion"])
     assert found.endswith("finalizer orphan and foregroundDeletion cannot be both set")
 
 
-def test_managed_fields_are_of_a_known_operation():
+def test_managed_fields_have_a_known_operation():
     assert errors_of(managedFields=[{"manager": "a\x07", "operation": "Steal", "fieldsType": "V0"}]) == [
         'metadata.managedFields[0].operation: Unsupported value: "Steal": supported values: "Apply", "Update"',
         'metadata.managedFields[0].fieldsType: Invalid value: "V0": must be `FieldsV1`',
@@ -110,7 +110,7 @@ def test_managed_fields_are_of_a_known_operation():
         ("ownerReferences", [{"controller": "x"}], "string into OwnerReference.metadata.ownerReferences.controller of type bool"),
     ],
 )  # fmt: skip
-def test_other_json_types_are_refused_as_decoding_refuses_them(member, value, message):
+def test_other_json_types_have_the_messages_of_go_decoding(member, value, message):
     kind, field = message.split(" into ")
     with pytest.raises(StatusError) as refused:
         metadata.check_meta_types({member: value}, "decoding: ")
@@ -125,13 +125,13 @@ def test_other_json_types_are_refused_as_decoding_refuses_them(member, value, me
         (1, "json: cannot unmarshal number into Go value of type string"),
     ],
 )
-def test_timestamps_are_times(value, message):
+def test_timestamps_are_rfc_3339(value, message):
     with pytest.raises(StatusError) as refused:
         metadata.check_meta_types({"creationTimestamp": value})
     assert (refused.value.code, str(refused.value)) == (400, message)
 
 
-def test_nulls_are_read_as_go_reads_them():
+def test_nulls_are_normalized_as_in_go():
     meta = {
         "name": "a",
         "labels": {"a": None},
@@ -143,7 +143,7 @@ def test_nulls_are_read_as_go_reads_them():
     assert meta == {"name": "a", "labels": {"a": ""}, "finalizers": [""], "ownerReferences": [{}, {}]}
 
 
-def test_what_an_update_may_not_change():
+def test_immutable_metadata():
     old = {"name": "a", "namespace": "n", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 2}
     assert metadata.validate_object_meta_update(old, old) == []
     assert metadata.validate_object_meta_update({**old, "creationTimestamp": "2026-01-01T01:00:00+01:00"}, old) == []
@@ -158,7 +158,7 @@ def test_what_an_update_may_not_change():
     ]
 
 
-def test_no_finalizers_come_while_an_object_is_being_deleted():
+def test_no_finalizers_are_added_while_an_object_is_being_deleted():
     old = {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b", "c/d"]}
     assert metadata.validate_object_meta_update({**old, "finalizers": ["c/d"]}, old) == []
     (found,) = metadata.validate_object_meta_update({**old, "finalizers": ["c/d", "x/y"]}, old)
@@ -168,7 +168,7 @@ def test_no_finalizers_come_while_an_object_is_being_deleted():
     )
 
 
-def test_generated_names_end_in_five_letters_that_spell_nothing():
+def test_generated_names_end_in_five_random_characters():
     assert re.fullmatch("abc-[bcdfghjklmnpqrstvwxz2456789]{5}", metadata.generate_name("abc-"))
     assert len(metadata.generate_name("x" * 100)) == 63
 

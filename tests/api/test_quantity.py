@@ -27,7 +27,7 @@ def test_quantities_have_a_canonical_text(text, canonical):
 @pytest.mark.parametrize(
     "text", ["", "a", "1.1.M", "1+1.0M", "0.1mi", "0.1am", "aoeu", "1i", "-3.01e-", "1 ", "1e", "é", "--1", "1e99999"]
 )
-def test_texts_that_are_no_quantities(text):
+def test_invalid_quantities(text):
     with pytest.raises(ValueError, match="quantit"):
         parse_quantity(text)
 
@@ -63,11 +63,11 @@ def test_quantities_compare_and_add_by_value():
         ("10E", False),
     ],
 )
-def test_integers_are_those_written_without_a_fraction_that_64_bits_hold(text, integer):
+def test_integers_have_no_fraction_and_fit_into_64_bits(text, integer):
     assert parse_quantity(text).is_integer() is integer
 
 
-def test_adding_nothing_leaves_an_integer_and_a_fraction_takes_that_away():
+def test_a_sum_with_zero_stays_an_integer_and_a_sum_with_a_fraction_does_not():
     assert (parse_quantity("1") + parse_quantity("0.0")).is_integer()
     assert not (parse_quantity("1") + parse_quantity("1000m")).is_integer()
     assert not (parse_quantity("9223372036854775807") - parse_quantity("-1")).is_integer()
@@ -75,7 +75,7 @@ def test_adding_nothing_leaves_an_integer_and_a_fraction_takes_that_away():
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(-(2**60), 2**60), st.sampled_from([1, 1000, 10**6, 10**9]), st.sampled_from(list(Format)))
-def test_a_quantity_survives_its_own_text(numerator, denominator, form):
+def test_the_canonical_text_parses_to_the_same_quantity(numerator, denominator, form):
     quantity = Quantity(numerator * (NANO // denominator), form)
     assert parse_quantity(str(quantity)) == quantity
 

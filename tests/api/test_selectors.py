@@ -65,12 +65,12 @@ def test_texts_have_a_canonical_form(text, canonical):
         ),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_kubernetes_words(text, message):
+def test_invalid_selectors_have_kubernetes_messages(text, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         selectors.parse_label_selector(text)
 
 
-def test_keys_and_values_keep_the_rules_of_labels():
+def test_keys_and_values_follow_the_rules_of_labels():
     with pytest.raises(ValueError, match=r'^unable to parse requirement: <nil>: Invalid value: "-a": name part must'):
         selectors.parse_label_selector("-a")
     with pytest.raises(ValueError, match=r'^unable to parse requirement: values\[0\]\[a\]: Invalid value: "b/c"'):
@@ -100,18 +100,18 @@ def test_keys_and_values_keep_the_rules_of_labels():
         ("a=b,c!=d,e", {"a": "b", "e": "", "c": "d"}, False),
     ],
 )
-def test_what_matches(text, labels, expected):
+def test_matching(text, labels, expected):
     assert selectors.parse_label_selector(text).matches(labels) is expected
 
 
-def test_an_exact_demand_can_be_asked_for():
+def test_exact_match_returns_the_single_required_value():
     selector = selectors.parse_label_selector("a in (b),c in (d,e),f!=g")
     assert [selector.exact_match(key) for key in "acfz"] == ["b", None, None, None]
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(requirements, max_size=4))
-def test_a_selector_survives_its_own_text(given_requirements):
+def test_the_canonical_text_parses_to_the_same_selector(given_requirements):
     selector = selectors.LabelSelector(given_requirements)
     again = selectors.parse_label_selector(str(selector))
     assert again == selector
@@ -128,22 +128,6 @@ def test_no_text_breaks_the_parsers(text):
             continue
         assert parse(str(selector)) == selector
         selector.matches({"a": "b"})
-
-
-def test_a_selector_object_selects():
-    selector = selectors.label_selector_from_object(
-        {
-            "matchLabels": {"a": "b"},
-            "matchExpressions": [
-                {"key": "c", "operator": "In", "values": ["e", "d"]},
-                {"key": "x", "operator": "DoesNotExist"},
-            ],
-        }
-    )
-    assert str(selector) == "a=b,c in (d,e),!x"
-    assert selectors.label_selector_from_object({}).empty
-    with pytest.raises(ValueError, match=r'^"Near" is not a valid label selector operator$'):
-        selectors.label_selector_from_object({"matchExpressions": [{"key": "a", "operator": "Near"}]})
 
 
 def test_a_selector_object_is_validated_field_by_field():
@@ -167,7 +151,7 @@ def test_a_selector_object_is_validated_field_by_field():
     ]
 
 
-def test_field_selectors_escape_what_separates():
+def test_field_selectors_escape_separators():
     selector = selectors.parse_field_selector(r"b!=c,a==x\,y\=z\\,,")
     assert selector.requirements == (("a", "=", r"x,y=z" + "\\"), ("b", "!=", "c"))
     assert str(selector) == r"a=x\,y\=z\\,b!=c"
@@ -185,7 +169,7 @@ def test_field_selectors_escape_what_separates():
         ("a=\\", "invalid field selector: invalid escape sequence: \\"),
     ],
 )
-def test_field_selectors_that_are_refused(text, message):
+def test_invalid_field_selectors(text, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         selectors.parse_field_selector(text)
 

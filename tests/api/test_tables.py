@@ -33,12 +33,12 @@ def test_dates_are_shown_as_ages():
     assert cell("date", then.strftime("%Y-%m-%dT%H:%M:%SZ")) in ("5m2s", "5m3s")
 
 
-def test_of_several_values_the_first_is_shown():
+def test_a_cell_shows_the_first_of_several_values():
     column = tables.Column.from_definition({"name": "C", "type": "string", "jsonPath": ".v[*].n"})
     assert column.cell({"v": [{"n": "x"}, {"n": "y"}]}) == "x"
 
 
-def test_clients_are_told_of_columns():
+def test_column_definitions():
     column = tables.Column.from_definition({"name": "C", "type": "date", "jsonPath": ".v", "priority": 1})
     assert column.definition() == {
         "name": "C",

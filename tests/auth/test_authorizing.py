@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from kcp.auth.authorization.authorizers import Attributes, BasicAuthorizer, denied
+from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.authorizer import Decision, PathRule, Rules, forbidden
+from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.users import ANONYMOUS, MASTERS, MONITORING, authenticated
+from kcp.logical_clusters import DEFAULT
 
 ADMIN = authenticated("admin", groups=(MASTERS,))
 JANE = authenticated("jane")
 PROBE = authenticated("prometheus", groups=(MONITORING,))
 
 
-def allowed(user, attributes: Attributes) -> bool:
-    return BasicAuthorizer().authorize(user, attributes).allowed
+def allowed(user, attributes: AuthorizationAttributes) -> bool:
+    return asyncio.run(BasicAuthorizer().decide(user, attributes)).allowed
 
 
-def reading(path: str) -> Attributes:
-    return Attributes("root", "get", is_resource=False, path=path)
+def reading(path: str) -> AuthorizationAttributes:
+    return AuthorizationAttributes("root", "get", is_resource=False, path=path)
 
 
 def test_masters_may_do_everything() -> None:
-    assert allowed(ADMIN, Attributes("root", "delete", resource="namespaces", name="default"))
-    assert allowed(ADMIN, Attributes("*", "list", resource="secrets"))
+    assert allowed(ADMIN, AuthorizationAttributes("root", "delete", resource="namespaces", name="default"))
+    assert allowed(ADMIN, AuthorizationAttributes("*", "list", resource="secrets"))
     assert allowed(ADMIN, reading("/metrics"))
-    assert allowed(ADMIN, Attributes("root", "impersonate", resource="users", name="jane"))
+    assert allowed(ADMIN, AuthorizationAttributes("root", "impersonate", resource="users", name="jane"))
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/livez/ping", "/readyz", "/version", "/version/"])
@@ -50,34 +56,40 @@ def test_monitoring_may_read_metrics() -> None:
 
 
 def test_paths_may_only_be_read() -> None:
-    assert not allowed(JANE, Attributes("root", "post", is_resource=False, path="/api"))
+    assert not allowed(JANE, AuthorizationAttributes("root", "post", is_resource=False, path="/api"))
 
 
 def test_the_authenticated_may_ask_about_themselves_only() -> None:
-    review = Attributes("root", "create", group="authorization.k8s.io", resource="selfsubjectaccessreviews")
-    others = Attributes("root", "create", group="authorization.k8s.io", resource="subjectaccessreviews")
+    review = AuthorizationAttributes(
+        "root", "create", group="authorization.k8s.io", resource="selfsubjectaccessreviews"
+    )
+    others = AuthorizationAttributes("root", "create", group="authorization.k8s.io", resource="subjectaccessreviews")
     assert allowed(JANE, review)
     assert not allowed(ANONYMOUS, review)
     assert not allowed(JANE, others)
-    assert not allowed(JANE, Attributes("root", "get", resource="configmaps", namespace="default", name="a"))
+    assert not allowed(
+        JANE, AuthorizationAttributes("root", "get", resource="configmaps", namespace="default", name="a")
+    )
 
 
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
         (
-            Attributes("root", "list", version="v1", resource="configmaps", namespace="default"),
+            AuthorizationAttributes("root", "list", version="v1", resource="configmaps", namespace="default"),
             'configmaps is forbidden: User "jane" cannot list resource "configmaps" in API group "" in the namespace "default"',
         ),
         (
-            Attributes("root", "get", group="example.com", resource="widgets", name="w"),
+            AuthorizationAttributes("root", "get", group="example.com", resource="widgets", name="w"),
             (
                 'widgets.example.com "w" is forbidden: User "jane" cannot get resource "widgets" in API group "example.com" '
                 "at the cluster scope"
             ),
         ),
         (
-            Attributes("root", "update", resource="namespaces", subresource="finalize", namespace="a", name="a"),
+            AuthorizationAttributes(
+                "root", "update", resource="namespaces", subresource="finalize", namespace="a", name="a"
+            ),
             (
                 'namespaces "a" is forbidden: User "jane" cannot update resource "namespaces/finalize" in API group "" '
                 'in the namespace "a"'
@@ -86,10 +98,51 @@ def test_the_authenticated_may_ask_about_themselves_only() -> None:
         (reading("/"), 'forbidden: User "jane" cannot get path "/"'),
     ],
 )
-def test_a_refusal_is_worded_as_kubernetes_words_it(attributes: Attributes, message: str) -> None:
-    refusal = denied(JANE, attributes)
+def test_a_refusal_is_worded_as_kubernetes_words_it(attributes: AuthorizationAttributes, message: str) -> None:
+    refusal = forbidden(JANE, attributes)
     assert (refusal.code, refusal.reason, refusal.message) == (403, "Forbidden", message)
 
 
 def test_the_reason_of_an_authorizer_is_told() -> None:
-    assert denied(JANE, reading("/"), "closed on Sundays").message.endswith('path "/": closed on Sundays')
+    assert forbidden(JANE, reading("/"), "closed on Sundays").message.endswith('path "/": closed on Sundays')
+
+
+class Fixed:
+    """Gives one decision, and rules for one path."""
+
+    def __init__(self, decision: Decision, path: str = "") -> None:
+        self.decision = decision
+        self.path = path
+
+    async def decide(self, *_: object) -> Decision:
+        return self.decision
+
+    async def rules_for(self, *_: object) -> Rules:
+        return Rules((), (PathRule(("get",), (self.path,)),), f"{self.path} may be incomplete")
+
+
+ALLOW, DENY = Decision(True), Decision(False, "blocked", denied=True)
+
+
+@pytest.mark.parametrize(
+    ("decisions", "expected"),
+    [
+        ((Decision(False), ALLOW), ALLOW),
+        ((DENY, ALLOW), DENY),
+        ((ALLOW, DENY), ALLOW),
+        (
+            (Decision(False, "no role"), Decision(False), Decision(False, "no webhook")),
+            Decision(False, "no role; no webhook"),
+        ),
+    ],
+)
+def test_the_first_authorizer_with_an_opinion_decides(decisions: tuple[Decision, ...], expected: Decision) -> None:
+    union = UnionAuthorizer([Fixed(decision) for decision in decisions])
+    assert asyncio.run(union.decide(JANE, reading("/"))) == expected
+
+
+def test_the_rules_of_all_authorizers_are_listed() -> None:
+    union = UnionAuthorizer([Fixed(ALLOW, "/a"), Fixed(ALLOW, "/b")])
+    rules = asyncio.run(union.rules_for(JANE, DEFAULT, "team"))
+    assert [rule.paths for rule in rules.paths] == [("/a",), ("/b",)]
+    assert rules.problem == "/a may be incomplete; /b may be incomplete"

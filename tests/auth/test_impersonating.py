@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from kcp.api.errors import StatusError
-from kcp.auth.authorization.authorizers import Attributes, BasicAuthorizer, Decision
+from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.authorizer import Decision
+from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.impersonation import impersonated
 from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, MASTERS, User, authenticated
 
@@ -15,7 +19,7 @@ USER = (b"impersonate-user", b"joe")
 
 
 def act(*headers: tuple[bytes, bytes], user: User = ADMIN) -> User:
-    return impersonated([(b"accept", b"*/*"), *headers], user, "root", BasicAuthorizer())
+    return asyncio.run(impersonated([(b"accept", b"*/*"), *headers], user, "root", BasicAuthorizer()))
 
 
 def refused(*headers: tuple[bytes, bytes], user: User = ADMIN) -> StatusError:
@@ -78,11 +82,11 @@ def test_keys_of_the_server_itself_cannot_be_forged() -> None:
 class AllButReading:
     """Lets everybody impersonate, as a careless rule would."""
 
-    def authorize(self, user: User, attributes: Attributes) -> Decision:  # noqa: ARG002 - the protocol's
+    async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:  # noqa: ARG002 - the protocol's
         return Decision(attributes.verb == "impersonate")
 
 
 def test_nobody_becomes_a_master_who_is_none() -> None:
     with pytest.raises(StatusError) as refusal:
-        impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, "root", AllButReading())
+        asyncio.run(impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, "root", AllButReading()))
     assert refusal.value.code == 403

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from kcp.api.errors import StatusError
-from kcp.auth.authentication.authenticators import BearerTokens
+from kcp.auth import certificates
+from kcp.auth.authentication.anonymous import Anonymous
+from kcp.auth.authentication.authenticator import Authenticator
+from kcp.auth.authentication.bearer_tokens import BearerTokens
+from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
-from kcp.auth.users import ALL_AUTHENTICATED, authenticated
+from kcp.auth.authentication.union import UnionAuthenticator
+from kcp.auth.users import ALL_AUTHENTICATED, ANONYMOUS, User, authenticated
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -46,21 +53,65 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 JANE = authenticated("jane")
 
 
+TOKENS = BearerTokens([StaticTokens([("secret", JANE)])])
+
+
+@dataclass
+class Request:
+    """The credentials of a request."""
+
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    certificate_chain: tuple[str, ...] = ()
+
+
+def user_of(authorization: bytes, authenticator: Authenticator = TOKENS) -> User | None:
+    return asyncio.run(authenticator.authenticate(Request({b"authorization": authorization} if authorization else {})))
+
+
 def test_a_known_token_is_its_user_whatever_the_case_of_the_scheme() -> None:
-    bearer = BearerTokens([StaticTokens([("secret", JANE)])])
-    assert bearer.user(b"Bearer secret") is JANE
-    assert bearer.user(b"bearer  secret ") is JANE
+    assert user_of(b"Bearer secret") is JANE
+    assert user_of(b"bearer  secret ") is JANE
 
 
 def test_an_unknown_token_is_401_and_another_scheme_is_no_user() -> None:
-    bearer = BearerTokens([StaticTokens([("secret", JANE)])])
     with pytest.raises(StatusError) as refusal:
-        bearer.user(b"Bearer wrong")
+        user_of(b"Bearer wrong")
     assert (refusal.value.code, refusal.value.reason) == (401, "Unauthorized")
-    assert bearer.user(b"Basic amFuZTpzZWNyZXQ=") is None
-    assert bearer.user(b"Bearer ") is None
+    assert user_of(b"Basic amFuZTpzZWNyZXQ=") is None
+    assert user_of(b"Bearer ") is None
+    assert user_of(b"") is None
 
 
 def test_tokens_are_not_kept_in_the_clear() -> None:
     tokens = StaticTokens([("secret-word", JANE)])
     assert "secret-word" not in repr(vars(tokens))
+
+
+OTHERS = BearerTokens([StaticTokens([("other", authenticated("joe"))])])
+
+
+def test_a_token_that_one_authenticator_refuses_may_be_accepted_by_the_next() -> None:
+    assert user_of(b"Bearer secret", UnionAuthenticator([OTHERS, TOKENS])) is JANE
+
+
+def test_only_a_request_without_a_credential_is_anonymous() -> None:
+    union = UnionAuthenticator([TOKENS, OTHERS], Anonymous())
+    assert user_of(b"", union) is ANONYMOUS
+    with pytest.raises(StatusError, match="Unauthorized"):
+        user_of(b"Bearer wrong", union)
+
+
+def test_a_valid_token_is_accepted_beside_a_certificate_that_does_not_verify() -> None:
+    stranger = certificates.new_client_identity(certificates.new_authority("other"), "joe", ())
+    known = ClientCertificates([certificates.new_authority("mine").certificate])
+    union = UnionAuthenticator([known, TOKENS], Anonymous())
+    chain = (stranger.certificate.decode(),)
+    assert asyncio.run(union.authenticate(Request({b"authorization": b"Bearer secret"}, chain))) is JANE
+    with pytest.raises(StatusError, match="Unauthorized"):
+        asyncio.run(union.authenticate(Request({}, chain)))
+
+
+def test_without_anonymous_requests_a_credential_is_needed() -> None:
+    with pytest.raises(StatusError) as refusal:
+        user_of(b"", UnionAuthenticator([TOKENS]))
+    assert refusal.value.code == 401

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kcp.api import metadata
-from kcp.auth.authentication.authenticators import BearerTokens
-from kcp.auth.authorization.authorizers import BasicAuthorizer
+from kcp.auth.authentication.bearer_tokens import BearerTokens
+from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.users import MASTERS, User
 from kcp.builtin.registration import builtin_types
 from kcp.registry.contexts import RequestContext
@@ -31,13 +31,17 @@ class Types:
         """The object as it would be stored."""
         self._shape(type_, obj)
         obj["metadata"].setdefault("creationTimestamp", metadata.now())
-        type_.strategy.prepare_for_create(obj, RequestContext(user, "root"))
+        context = RequestContext(user, "root")
+        type_.strategy.prepare_for_create(obj, context)
+        type_.strategy.set_status_from_other_objects(obj, context)
         return obj
 
     def update(self, type_: ResourceType, obj: Object, old: Object) -> Object:
         """The object as it would replace another."""
         self._shape(type_, obj)
-        type_.strategy.prepare_for_update(obj, old, RequestContext(ADMIN, "root"))
+        context = RequestContext(ADMIN, "root")
+        type_.strategy.prepare_for_update(obj, old, context)
+        type_.strategy.set_status_from_other_objects(obj, context)
         return obj
 
     def _shape(self, type_: ResourceType, obj: Object) -> None:

@@ -1,5 +1,6 @@
 """Reviews: questions that are answered and not stored."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ def answer(types: Types, plural: str, group: str, spec: dict[str, Any], user: Us
     obj = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {}, "spec": spec}
     if type_.namespaced:
         obj["metadata"]["namespace"] = "team"
-    answered = type_.strategy.answer(obj, RequestContext(user, "root"))
+    answered = asyncio.run(type_.strategy.answer(obj, RequestContext(user, "root")))
     assert answered is not None
     assert type_.schema.validate(answered) == []
     status: dict[str, Any] = answered["status"]

@@ -93,7 +93,7 @@ def test_an_interval_of_0_compacts_nothing(tmp_path: Path) -> None:
 
 def test_the_flag_is_explained_and_checked() -> None:
     shown = " ".join(run("start", "--help").stdout.split())
-    assert "--compaction-interval DURATION How often what is older is compacted" in shown
+    assert "--compaction-interval DURATION How often older history is compacted" in shown
     done = run("start", "--compaction-interval", "often")
     assert done.returncode == 2
     assert "is not a duration" in done.stderr

@@ -272,7 +272,7 @@ def test_values_that_mean_nothing(tmp_path: Path, flag: str, value: str, words: 
     [
         ("kcp.db", b"no database, but long enough to be read as the head of one" * 20, "is not a database"),
         ("kcp.db", None, "unable to open"),
-        ("ca.key", b"nonsense", "remove both to have them made again"),
+        ("ca.key", b"nonsense", "remove both to generate new ones"),
         ("admin.kubeconfig", None, "admin.kubeconfig"),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_servers_log_is_sound_beside_it_and_when_it_has_stopped(tmp_path: Path
         (b'{"apiVersion":"v1","kind":"K","metadata":{"name":"b"}}', "does not begin with an empty resourceVersion"),
         (b'{"apiVersion":"v1","kind":"K","metadata":{"resourceVersion":"7","name":"b"}}', "empty resourceVersion"),
         (b'{"apiVersion":"v1", "kind":"K","metadata":{"resourceVersion":"","name":"b"}}', "empty resourceVersion"),
-        (b'{"apiVersion":"v1","kind":"K","metadata":{"resourceVersion":"","name":"c"}}', "it calls itself c"),
+        (b'{"apiVersion":"v1","kind":"K","metadata":{"resourceVersion":"","name":"c"}}', "its metadata names c"),
         (
             b'{"apiVersion":"v1","kind":"K","metadata":{"resourceVersion":"","name":"b","annotations":{"a":"b"}}}',
             "its annotations",

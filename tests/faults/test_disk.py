@@ -49,7 +49,7 @@ def harmed(server: Server, bring: Callable[[], None], mend: Callable[[], None]) 
 
 def unavailable(why: str) -> tuple[int, str, str]:
     """What those are told who cannot write."""
-    return 503, "ServiceUnavailable", f"the log is not available: the store cannot write: {why}"
+    return 503, "ServiceUnavailable", f"the store is not available: the store cannot write: {why}"
 
 
 def messages(load: Load) -> set[tuple[int, str, str]]:
@@ -176,7 +176,7 @@ def test_a_start_on_a_read_only_disk(disk: Disk, record: Record) -> None:
     load, said, recovery = refused_start(disk, lambda: disk.remount("ro"), lambda: disk.remount("rw"))
     assert (
         said
-        == f"kcp: cannot write to {disk.inside}/data: Read-only file system; choose another place with --root-directory"
+        == f"kcp: cannot write to {disk.inside}/data: Read-only file system; choose another directory with --root-directory"
     )
     record(load.line("start on a read-only file system", 1, [recovery], "ends with one line; then a restart"))
 

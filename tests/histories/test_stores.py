@@ -6,6 +6,7 @@ import asyncio
 import random
 from pathlib import Path
 
+from kcp.logical_clusters import WILDCARD
 from kcp.store import contract
 from kcp.store.contract import Change as StoredChange
 from kcp.store.contract import Range, Store
@@ -53,7 +54,7 @@ async def write(store: Store, number: int, log: dict[int, list[Change]]) -> None
 
 async def watch(store: Store, where: Range, since: int, last: asyncio.Future[int], turns: int) -> list[Watch]:
     """Watches of a range, one after another, each from where the last one was left; the last goes on to the end."""
-    selection = Selection(where.resource, where.cluster, where.namespace)
+    selection = Selection(where.resource, None if where.cluster == WILDCARD else where.cluster, where.namespace)
     streams: list[Watch] = []
     while True:
         stream = Watch("watcher", "store", selection, since)

@@ -1,4 +1,4 @@
-"""Schemas and short ways to write, apply and read ownership, shared by the tests of patches."""
+"""Schemas and helpers for the tests of patches: write, apply, read ownership."""
 
 from typing import Any
 

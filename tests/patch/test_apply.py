@@ -1,4 +1,4 @@
-"""Server-side apply: what a configuration makes of an object, what is removed, and who owns what afterwards."""
+"""Server-side apply: merged and removed fields, and their ownership."""
 
 import copy
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kcp.api.errors import StatusError
+from kcp.api.patch.apply import server_side_apply
 from kcp.api.patch.merge_types import compile_merge_type
 from tests.patch.schemas import LATER, NOW, VERSION, applied, changed, entry, owned, owned_spec, widget, written
 
@@ -14,7 +15,7 @@ def managers(obj: dict[str, Any]) -> list[str]:
     return [found["manager"] for found in obj["metadata"].get("managedFields", [])]
 
 
-def test_applying_creates_the_object_and_owns_what_it_says() -> None:
+def test_apply_creates_the_object_and_owns_its_fields() -> None:
     made = applied(None, widget({"replicas": 1, "template": {"color": "red"}}, labels={"a": "b"}))
     assert made["spec"] == {"replicas": 1, "template": {"color": "red"}}
     assert made["metadata"]["managedFields"] == [
@@ -32,7 +33,7 @@ def test_applying_creates_the_object_and_owns_what_it_says() -> None:
     ]
 
 
-def test_what_an_applier_owns_follows_the_merge_type() -> None:
+def test_ownership_follows_the_merge_type() -> None:
     spec = {
         "args": ["a"],
         "reference": {"kind": "X"},
@@ -57,6 +58,40 @@ def test_what_an_applier_owns_follows_the_merge_type() -> None:
     }
 
 
+def test_the_example_of_the_module() -> None:
+    config_maps = compile_merge_type(
+        {"type": "object", "properties": {"data": {"additionalProperties": {"type": "string"}}}}
+    )
+
+    def apply(
+        live: dict[str, Any] | None, data: dict[str, str] | None, manager: str, *, force: bool = False
+    ) -> dict[str, Any]:
+        config: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+        if data is not None:
+            config["data"] = data
+        return server_side_apply(live, config, config_maps, manager=manager, force=force, api_version="v1", now=NOW)
+
+    def ownership(obj: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        return [(entry["manager"], entry["fieldsV1"]) for entry in obj["metadata"]["managedFields"]]
+
+    created = apply(None, {"color": "red", "size": "1"}, "a")
+    assert ownership(created) == [("a", {"f:data": {"f:color": {}, "f:size": {}}})]
+    with pytest.raises(StatusError, match=r'conflict with "a": \.data\.color'):
+        apply(created, {"color": "blue"}, "b")
+    shared = apply(created, {"color": "red", "shape": "round"}, "b")
+    assert shared["data"] == {"color": "red", "shape": "round", "size": "1"}
+    assert ownership(shared) == [
+        ("a", {"f:data": {"f:color": {}, "f:size": {}}}),
+        ("b", {"f:data": {"f:color": {}, "f:shape": {}}}),
+    ]
+    forced = apply(shared, {"color": "blue"}, "b", force=True)
+    assert forced["data"] == {"color": "blue", "size": "1"}
+    assert ownership(forced) == [("a", {"f:data": {"f:size": {}}}), ("b", {"f:data": {"f:color": {}}})]
+    dropped = apply(forced, None, "a")
+    assert dropped["data"] == {"color": "blue"}
+    assert ownership(dropped) == [("b", {"f:data": {"f:color": {}}})]
+
+
 def test_inputs_are_not_changed() -> None:
     live = written(None, widget({"replicas": 1, "containers": [{"name": "a", "image": "x"}], "tags": ["a"]}))
     config = widget({"paused": True, "containers": [{"name": "a", "args": ["x"]}, {"name": "b"}], "tags": ["b"]})
@@ -65,7 +100,7 @@ def test_inputs_are_not_changed() -> None:
     assert (live, config) == before
 
 
-def test_applying_the_same_again_gives_the_live_object_itself() -> None:
+def test_applying_the_same_configuration_returns_the_live_object() -> None:
     config = widget({"replicas": 1, "containers": [{"name": "a"}], "tags": ["x"], "args": ["y"]}, labels={"a": "b"})
     live = applied(None, config)
     assert applied(live, copy.deepcopy(config), now=LATER) is live
@@ -79,7 +114,7 @@ def test_a_field_that_is_no_longer_applied_is_removed() -> None:
     assert entry(made, "applier")["time"] == LATER
 
 
-def test_a_field_that_somebody_else_owns_too_stays_when_one_applier_drops_it() -> None:
+def test_a_shared_field_remains_when_one_applier_drops_it() -> None:
     config = widget({"replicas": 1, "paused": True})
     live = applied(applied(None, config, "one"), config, "two")
     made = applied(live, widget({"replicas": 1}), "one")
@@ -88,13 +123,13 @@ def test_a_field_that_somebody_else_owns_too_stays_when_one_applier_drops_it() -
     assert applied(made, widget({"replicas": 1}), "two")["spec"] == {"replicas": 1}
 
 
-def test_a_field_that_an_updater_has_set_stays_when_it_was_never_applied() -> None:
+def test_a_field_that_was_never_applied_remains() -> None:
     live = applied(None, widget({"replicas": 1}))
     live = written(live, changed(live, paused=True, template={"color": "red"}), "writer")
     assert applied(live, widget({}))["spec"] == {"paused": True, "template": {"color": "red"}}
 
 
-def test_a_field_that_an_updater_has_taken_over_stays_when_it_is_no_longer_applied() -> None:
+def test_a_field_that_an_updater_took_over_remains_when_it_is_no_longer_applied() -> None:
     live = applied(None, widget({"replicas": 1, "paused": True}))
     live = written(live, changed(live, replicas=3), "autoscaler")
     made = applied(live, widget({"paused": True}))
@@ -110,14 +145,14 @@ def test_a_field_set_to_an_equal_value_is_shared() -> None:
     assert made["spec"] is live["spec"]
 
 
-def test_an_item_that_is_no_longer_applied_is_removed_and_others_items_stay() -> None:
+def test_an_item_that_is_no_longer_applied_is_removed_and_other_items_remain() -> None:
     live = applied(None, widget({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}))
     live = written(live, changed(live, containers=[*live["spec"]["containers"], {"name": "sidecar"}]), "injector")
     made = applied(live, widget({"containers": [{"name": "b", "image": "1"}]}))
     assert made["spec"]["containers"] == [{"name": "b", "image": "1"}, {"name": "sidecar"}]
 
 
-def test_an_item_that_somebody_else_has_a_field_in_stays_without_what_was_applied() -> None:
+def test_an_item_in_which_another_manager_owns_a_field_remains_without_the_applied_fields() -> None:
     live = applied(None, widget({"containers": [{"name": "a", "image": "1", "args": ["x"]}]}), "one")
     live = applied(live, widget({"containers": [{"name": "a", "image": "1"}]}), "two")
     made = applied(live, widget({}), "one")
@@ -132,7 +167,7 @@ def test_the_key_of_a_map_that_is_no_longer_applied_is_removed() -> None:
     assert made["metadata"]["labels"] == {"y": "2", "z": "3"}
 
 
-def test_nothing_is_left_of_a_map_when_all_of_its_fields_go() -> None:
+def test_a_map_is_removed_with_its_last_field() -> None:
     live = applied(
         None, widget({"replicas": 1, "template": {"color": "red", "size": 1}, "tags": ["a"]}, labels={"x": "1"})
     )
@@ -141,7 +176,7 @@ def test_nothing_is_left_of_a_map_when_all_of_its_fields_go() -> None:
     assert "labels" not in made["metadata"]
 
 
-def test_a_map_that_somebody_else_made_stays_empty_when_its_last_field_goes() -> None:
+def test_a_map_of_another_manager_remains_empty_without_its_last_field() -> None:
     live = written(None, widget({"template": {"size": 1}}), "writer")
     live = applied(live, widget({"template": {"color": "red"}}))
     live = written(live, changed(live, template={"color": "red"}), "writer")
@@ -204,7 +239,7 @@ def test_a_list_item_without_a_defaulted_key_is_the_item_with_the_default() -> N
     assert made["spec"]["ports"] == [{"port": 80, "protocol": "TCP", "name": "http"}]
 
 
-def test_a_list_whose_items_all_go_stays_empty_where_somebody_else_made_it() -> None:
+def test_a_list_of_another_manager_remains_empty_without_its_last_item() -> None:
     live = written(None, widget({"tags": ["a"]}), "writer")
     live = applied(live, widget({"tags": ["b"]}))
     live = written(live, changed(live, tags=["b"]), "writer")
@@ -231,7 +266,7 @@ def test_nested_lists_merge() -> None:
     ]
 
 
-def test_an_empty_map_in_a_configuration_leaves_what_is_there() -> None:
+def test_an_empty_map_in_a_configuration_changes_nothing() -> None:
     live = written(None, widget({"template": {"color": "red"}}))
     assert applied(live, widget({"template": {}}))["spec"] == {"template": {"color": "red"}}
 
@@ -255,7 +290,7 @@ def test_without_a_schema_maps_merge_and_lists_are_replaced() -> None:
     assert owned_spec(made, "one") == {".": {}, "f:a": {".": {}, "f:x": {}}}
 
 
-def test_what_was_there_before_the_first_apply_belongs_to_a_manager_of_its_own() -> None:
+def test_fields_from_before_the_first_apply_have_a_manager_of_their_own() -> None:
     live = widget({"replicas": 1, "paused": True})
     live["metadata"]["uid"] = "u"
     made = applied(live, widget({"replicas": 1}))
@@ -283,7 +318,7 @@ def test_entries_of_versions_that_are_not_served_are_dropped_and_do_not_conflict
     assert made["spec"] == {"replicas": 2}
 
 
-def test_one_name_applies_and_updates_as_two_managers() -> None:
+def test_an_applier_and_an_updater_of_one_name_are_two_managers() -> None:
     live = written(None, widget({"replicas": 1}), "same")
     made = applied(live, widget({"replicas": 1}), "same")
     assert [(e["manager"], e["operation"]) for e in made["metadata"]["managedFields"]] == [
@@ -292,7 +327,7 @@ def test_one_name_applies_and_updates_as_two_managers() -> None:
     ]
 
 
-def test_subresources_are_applied_by_managers_of_their_own() -> None:
+def test_each_subresource_has_a_manager_of_its_own() -> None:
     live = applied(None, widget({"replicas": 1}))
     config = {**widget(None), "status": {"ready": 1}}
     made = applied(live, config, subresource="status", now=LATER)
@@ -307,12 +342,12 @@ def test_the_resource_version_and_names_are_not_owned() -> None:
     assert owned(applied(None, config), "applier") == {"f:spec": {"f:replicas": {}}}
 
 
-def test_an_applier_that_owns_nothing_any_more_has_no_entry() -> None:
+def test_an_applier_without_fields_has_no_entry() -> None:
     live = applied(applied(None, widget({"replicas": 1}), "one"), widget({"paused": True}), "two")
     assert managers(applied(live, widget(None), "one")) == ["two"]
 
 
-def test_times_change_with_what_is_owned_and_not_without() -> None:
+def test_the_time_changes_only_with_owned_fields() -> None:
     live = applied(None, widget({"replicas": 1, "paused": True}), "one")
     live = applied(live, widget({"replicas": 1}), "two", now=LATER)
     assert (entry(live, "one")["time"], entry(live, "two")["time"]) == (NOW, LATER)
@@ -335,7 +370,7 @@ def test_managed_fields_may_not_be_applied(managed: list[Any]) -> None:
     assert (refusal.value.code, refusal.value.message) == (400, "metadata.managedFields must be nil")
 
 
-def test_the_configuration_is_of_the_version_that_is_asked() -> None:
+def test_the_configuration_has_the_version_of_the_request() -> None:
     with pytest.raises(StatusError) as refusal:
         applied(None, {**widget(), "apiVersion": "example.com/v9"})
     assert refusal.value.code == 400
@@ -366,7 +401,7 @@ def test_the_configuration_is_of_the_version_that_is_asked() -> None:
         ({"containers": [{"name": "a", "image": {}}]}, '.spec.containers[name="a"].image: expected string'),
     ],
 )
-def test_a_configuration_that_does_not_fit_its_schema_is_a_bad_request(spec: dict[str, Any], problem: str) -> None:
+def test_a_configuration_that_violates_its_schema_is_a_bad_request(spec: dict[str, Any], problem: str) -> None:
     with pytest.raises(StatusError) as refusal:
         applied(None, widget(spec))
     assert (refusal.value.code, refusal.value.reason) == (400, "BadRequest")
@@ -375,7 +410,7 @@ def test_a_configuration_that_does_not_fit_its_schema_is_a_bad_request(spec: dic
     assert problem in refusal.value.message
 
 
-def test_all_problems_of_a_configuration_are_told() -> None:
+def test_all_errors_of_a_configuration_are_reported() -> None:
     with pytest.raises(StatusError) as refusal:
         applied(None, widget({"spam": 1, "replicas": "x"}))
     assert refusal.value.message.endswith(
@@ -384,7 +419,7 @@ def test_all_problems_of_a_configuration_are_told() -> None:
     )
 
 
-def test_live_objects_with_items_that_stand_twice_can_be_applied_to() -> None:
+def test_a_live_object_with_duplicate_items_can_be_applied_to() -> None:
     live = written(None, widget({"tags": ["a", "a", "b"]}), "writer")
     made = applied(live, widget({"tags": ["b", "c"]}))
     assert made["spec"]["tags"] == ["a", "a", "b", "c"]

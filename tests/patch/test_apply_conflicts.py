@@ -61,7 +61,7 @@ def test_conflicts_are_listed_by_manager() -> None:
     ]
 
 
-def test_the_subresource_of_a_manager_is_named() -> None:
+def test_a_conflict_names_the_subresource_of_the_manager() -> None:
     live = applied(None, widget({"replicas": 1}))
     live = written(live, {**live, "status": {"ready": 1}}, "controller", subresource="status")
     config = {**widget(None), "status": {"ready": 2}}
@@ -82,7 +82,7 @@ def test_numbers_that_are_equal_are_no_conflict() -> None:
     assert applied(live, widget({"free": {"a": 1.0}}))["spec"] == {"free": {"a": 1, "b": 1}}
 
 
-def test_parts_of_different_managers_do_not_conflict() -> None:
+def test_fields_of_different_managers_do_not_conflict() -> None:
     live = applied(None, widget({"containers": [{"name": "a", "image": "1"}], "tags": ["x"]}, labels={"a": "1"}), "one")
     config = widget({"containers": [{"name": "a", "args": ["x"]}, {"name": "b"}], "tags": ["y"]}, labels={"b": "1"})
     made = applied(live, config, "two")
@@ -95,7 +95,7 @@ def test_an_atomic_value_conflicts_as_a_whole() -> None:
     assert [cause["field"] for cause in refusal.status()["details"]["causes"]] == [".spec.args", ".spec.reference"]
 
 
-def test_force_takes_the_fields_over() -> None:
+def test_force_takes_over_conflicting_fields() -> None:
     live = applied(None, widget({"replicas": 1, "paused": True}), "one")
     made = applied(live, widget({"replicas": 2}), "two", force=True, now=LATER)
     assert made["spec"] == {"replicas": 2, "paused": True}
@@ -103,7 +103,7 @@ def test_force_takes_the_fields_over() -> None:
     assert owned_spec(made, "two") == {"f:replicas": {}}
 
 
-def test_a_loser_may_give_a_field_up_or_share_it() -> None:
+def test_the_previous_owner_may_drop_or_share_the_field() -> None:
     """The two ways out of a conflict that KEP-555 names beside force."""
     live = applied(None, widget({"replicas": 1, "paused": True}), "one")
     live = applied(live, widget({"replicas": 2}), "two", force=True)
@@ -113,7 +113,7 @@ def test_a_loser_may_give_a_field_up_or_share_it() -> None:
     assert owned_spec(shared, "one") == {"f:paused": {}, "f:replicas": {}}
 
 
-def test_removing_ones_own_field_is_no_conflict() -> None:
+def test_removing_an_own_field_is_no_conflict() -> None:
     live = applied(None, widget({"replicas": 1, "paused": True}), "one")
     assert applied(live, widget({"replicas": 1}), "one")["spec"] == {"replicas": 1}
 
@@ -132,14 +132,14 @@ def client_side(spec: dict[str, Any], **last: Any) -> dict[str, Any]:
     return written(None, obj, "kubectl-client-side-apply")
 
 
-def test_kubectl_takes_over_what_its_client_side_apply_has_set() -> None:
+def test_kubectl_takes_over_the_fields_of_its_client_side_apply() -> None:
     live = client_side({"replicas": 1, "paused": True})
     made = applied(live, widget({"replicas": 2, "paused": True}), "kubectl")
     assert made["spec"] == {"replicas": 2, "paused": True}
     assert owned_spec(made, "kubectl") == {"f:paused": {}, "f:replicas": {}}
 
 
-def test_other_managers_do_not_take_it_over() -> None:
+def test_other_managers_do_not_take_over_the_fields_of_client_side_apply() -> None:
     refused(client_side({"replicas": 1}), widget({"replicas": 2}), "flux")
 
 
@@ -160,7 +160,7 @@ def test_an_annotation_that_does_not_describe_the_object_allows_nothing(annotati
     refused(live, widget({"replicas": 2}), "kubectl")
 
 
-def test_kubectl_keeps_the_annotation_of_client_side_apply_right() -> None:
+def test_kubectl_updates_the_annotation_of_client_side_apply() -> None:
     live = client_side({"replicas": 1})
     config = widget({"replicas": 2})
     made = applied(live, config, "kubectl")

@@ -32,7 +32,7 @@ def is_canonical(fields: dict[str, Any]) -> bool:
 
 @few
 @given(PATHS)
-def test_a_set_gives_back_the_paths_it_was_made_of(paths: Paths) -> None:
+def test_a_set_contains_exactly_its_paths(paths: Paths) -> None:
     fields = made(paths)
     assert members(fields) == paths
     assert is_canonical(fields)
@@ -44,7 +44,7 @@ def test_a_set_gives_back_the_paths_it_was_made_of(paths: Paths) -> None:
 
 @few
 @given(PATHS, PATHS)
-def test_the_algebra_is_that_of_sets_of_paths(left: Paths, right: Paths) -> None:
+def test_the_operations_are_those_of_sets_of_paths(left: Paths, right: Paths) -> None:
     a, b = made(left), made(right)
     for result, expected in (
         (field_sets.union(a, b), left | right),
@@ -78,12 +78,12 @@ def test_union_is_associative_and_difference_undoes_it(a: Paths, b: Paths, c: Pa
     assert field_sets.difference(field_sets.union(x, y), y) == field_sets.difference(x, y)
 
 
-def test_nothing_taken_away_gives_the_set_itself() -> None:
+def test_a_difference_without_common_members_returns_the_set_itself() -> None:
     fields = made(frozenset({("f:a", "f:b")}))
     assert field_sets.difference(fields, made(frozenset({("f:a",), ("f:c",)}))) is fields
 
 
-def test_decoding_brings_a_set_into_canonical_form() -> None:
+def test_decoding_gives_the_canonical_form() -> None:
     sent = {'k:{"b":1.0,"a":"x"}': {".": {}}, "f:spec": {"f:b": {}, "f:a": {}}, 'v:"\\u003c"': {}, "q:unknown": {}}
     assert list(field_sets.decode(sent).items()) == [
         ("f:spec", {"f:a": {}, "f:b": {}}),
@@ -95,7 +95,7 @@ def test_decoding_brings_a_set_into_canonical_form() -> None:
 @pytest.mark.parametrize(
     "sent", [{"f": {}}, {"spec": {}}, {"v:": {}}, {"k:[]": {}}, {"k:{": {}}, {"i:x": {}}, {"f:a": 1}, []]
 )
-def test_what_is_no_set_is_refused(sent: Any) -> None:
+def test_malformed_sets_are_refused(sent: Any) -> None:
     with pytest.raises(ValueError, match=r".+"):
         field_sets.decode(sent)
 
@@ -108,12 +108,12 @@ def test_a_set_that_is_nested_too_deeply_is_refused() -> None:
         field_sets.decode(fields)
 
 
-def test_paths_are_shown_as_kubernetes_shows_them() -> None:
+def test_paths_are_formatted_as_in_kubernetes() -> None:
     path = ("f:spec", 'k:{"port":80,"protocol":"TCP"}', "f:tags", 'v:"x"', "i:0")
-    assert field_sets.printed(path) == '.spec[port=80,protocol="TCP"].tags[="x"][0]'
+    assert field_sets.format_path(path) == '.spec[port=80,protocol="TCP"].tags[="x"][0]'
 
 
-def test_a_number_beyond_64_bits_identifies_no_item():
+def test_a_number_beyond_64_bits_cannot_identify_an_item():
     for element in (lambda: field_sets.key_element({"port": 10**30}), lambda: field_sets.value_element(10**30)):
         with pytest.raises(ValueError, match="64-bit"):
             element()

@@ -52,7 +52,7 @@ def test_items_are_owned_by_key_or_value() -> None:
     assert fields["f:metadata"]["f:ownerReferences"] == {".": {}, 'k:{"uid":"1"}': {}}
 
 
-def test_nobody_owns_what_the_server_keeps() -> None:
+def test_fields_of_the_server_are_not_tracked() -> None:
     obj = widget(None)
     names = ("uid", "resourceVersion", "creationTimestamp", "generation", "selfLink")
     obj["metadata"] |= dict.fromkeys(names, "1")
@@ -61,7 +61,7 @@ def test_nobody_owns_what_the_server_keeps() -> None:
     assert owned(written(None, obj), "writer") == {"f:metadata": {"f:generateName": {}}}
 
 
-def test_an_update_takes_the_fields_it_changes_and_leaves_the_others() -> None:
+def test_an_update_owns_the_fields_that_it_changes() -> None:
     live = written(None, widget({"replicas": 1, "paused": True}), "first")
     new = written(live, changed(live, replicas=2), "second", now=LATER)
     assert owned_spec(new, "first") == {".": {}, "f:paused": {}}
@@ -71,12 +71,12 @@ def test_an_update_takes_the_fields_it_changes_and_leaves_the_others() -> None:
     assert entry(live, "first")["fieldsV1"]["f:spec"] == {".": {}, "f:paused": {}, "f:replicas": {}}, "inputs stay"
 
 
-def test_an_update_that_changes_nothing_owns_nothing_and_keeps_times() -> None:
+def test_an_update_without_changes_owns_nothing() -> None:
     live = written(None, widget({"replicas": 1}), "first")
     assert written(live, copy.deepcopy(live), "second", now=LATER) == live
 
 
-def test_further_changes_of_a_manager_go_into_its_entry_with_a_new_time() -> None:
+def test_further_changes_of_a_manager_update_its_entry_and_time() -> None:
     live = written(None, widget({"replicas": 1}), "first")
     new = written(live, changed(live, paused=True), "first", now=LATER)
     assert managers(new) == ["first"]
@@ -84,7 +84,7 @@ def test_further_changes_of_a_manager_go_into_its_entry_with_a_new_time() -> Non
     assert entry(new, "first")["time"] == LATER
 
 
-def test_a_removed_field_is_owned_by_nobody_and_entries_without_fields_go() -> None:
+def test_a_removed_field_is_owned_by_nobody_and_empty_entries_are_dropped() -> None:
     live = written(None, widget({"paused": True}), "first")
     live = written(live, changed(live, replicas=2), "second")
     new = written(live, changed(live, replicas=None), "third", now=LATER)
@@ -98,7 +98,7 @@ def test_removing_a_map_removes_the_ownership_of_its_fields() -> None:
     assert owned_spec(new, "first") == {".": {}, "f:replicas": {}}
 
 
-def test_an_item_that_is_changed_is_taken_field_by_field() -> None:
+def test_a_changed_item_is_owned_field_by_field() -> None:
     live = written(
         None, widget({"containers": [{"name": "web", "image": "a"}, {"name": "log", "image": "b"}]}), "first"
     )
@@ -110,14 +110,14 @@ def test_an_item_that_is_changed_is_taken_field_by_field() -> None:
     assert owned_spec(new, "first")["f:containers"]['k:{"name":"web"}'] == {".": {}, "f:name": {}}
 
 
-def test_atomic_values_are_taken_as_a_whole() -> None:
+def test_atomic_values_are_owned_as_a_whole() -> None:
     live = written(None, widget({"args": ["a", "b"], "reference": {"kind": "X", "name": "x"}}), "first")
     new = written(live, changed(live, args=["a", "c"], reference={"kind": "X", "name": "y"}), "second")
     assert owned_spec(new, "second") == {"f:args": {}, "f:reference": {}}
     assert owned(new, "first") == {"f:spec": {}}
 
 
-def test_values_of_other_types_than_the_schemas_count_as_one_value() -> None:
+def test_values_of_another_type_than_the_schemas_are_atomic() -> None:
     live = written(None, widget({"free": {"a": {"b": 1}, "c": 1}}), "first")
     new = written(live, changed(live, free={"a": "text", "c": {"d": 1}}), "second")
     assert owned_spec(new, "second") == {"f:free": {"f:a": {}, "f:c": {".": {}, "f:d": {}}}}
@@ -130,14 +130,14 @@ def test_true_and_one_differ_where_there_is_no_schema() -> None:
     assert owned_spec(new, "second") == {"f:free": {"f:a": {}, "f:b": {"f:c": {}}}}
 
 
-def test_items_without_a_key_make_their_list_one_value() -> None:
+def test_a_list_with_items_without_a_key_is_atomic() -> None:
     live = written(None, widget({"containers": [{"image": "a"}]}), "first")
     assert owned_spec(live, "first") == {".": {}, "f:containers": {}}
     new = written(live, changed(live, containers=[{"image": "b"}]), "second")
     assert owned_spec(new, "second") == {"f:containers": {}}
 
 
-def test_items_that_stand_twice_are_owned_together() -> None:
+def test_duplicate_items_are_owned_together() -> None:
     live = written(None, widget({"tags": ["a", "a", "b"]}), "first")
     assert owned_spec(live, "first")["f:tags"] == {".": {}, 'v:"a"': {}, 'v:"b"': {}}
     containers = [{"name": "x", "image": "1"}, {"name": "x", "image": "2"}]
@@ -157,7 +157,7 @@ def test_reset_fields_are_not_owned() -> None:
     assert entry(new, "controller", subresource="status")["subresource"] == "status"
 
 
-def test_deeper_reset_fields_mask_only_what_is_below_them() -> None:
+def test_deeper_reset_fields_exclude_only_what_is_below_them() -> None:
     reset = (("metadata", "labels"), ("spec", "template"))
     live = written(None, widget({"replicas": 1, "template": {"color": "x"}}, labels={"a": "b"}), reset_fields=reset)
     assert owned(live, "writer") == {"f:spec": {".": {}, "f:replicas": {}}}
@@ -216,7 +216,7 @@ def test_managed_fields_that_a_client_leaves_out_are_kept() -> None:
 
 
 @pytest.mark.parametrize("reset", [[], [{}]])
-def test_a_client_may_end_the_tracking(reset: list[Any]) -> None:
+def test_a_client_may_end_tracking(reset: list[Any]) -> None:
     live = written(None, widget({"replicas": 1}), "first")
     sent = changed(live, replicas=2)
     sent["metadata"] = {**sent["metadata"], "managedFields": reset}
@@ -265,7 +265,7 @@ def test_managed_fields_that_come_through_a_subresource_are_ignored() -> None:
     assert managers(written(live, sent, "second", subresource="status")) == ["first", "second"]
 
 
-def test_fields_below_what_became_one_value_are_owned_as_that_value() -> None:
+def test_fields_below_a_value_that_became_atomic_are_owned_as_that_value() -> None:
     def type_with(list_type: str) -> Any:
         items = {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": list_type}
         spec = {"type": "object", "properties": {"names": items, "other": {"type": "string"}}}

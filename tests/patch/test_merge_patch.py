@@ -30,12 +30,12 @@ def test_the_examples_of_the_rfc_hold(document: dict, patch: dict, expected: dic
 
 
 @pytest.mark.parametrize("patch", [None, [], "x", 1])
-def test_a_patch_that_is_no_object_is_a_bad_request(patch: object) -> None:
+def test_a_patch_that_is_not_an_object_is_a_bad_request(patch: object) -> None:
     with pytest.raises(StatusError) as refusal:
         merge_patch.apply({"a": 1}, patch)
     assert (refusal.value.code, refusal.value.reason) == (400, "BadRequest")
 
 
-def test_parts_that_the_patch_does_not_name_are_shared() -> None:
+def test_members_that_the_patch_does_not_name_are_shared() -> None:
     document = {"a": {"deep": [1]}, "b": 1}
     assert merge_patch.apply(document, {"b": 2})["a"] is document["a"]

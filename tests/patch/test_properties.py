@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kcp.api import json_values
 from kcp.api.errors import StatusError
-from kcp.api.patch import comparing, field_sets, json_patch, merge_patch, strategic_merge
+from kcp.api.patch import field_sets, json_patch, merge_patch, strategic_merge, typed_comparison
 from tests.patch.schemas import RESET, TYPE, applied, owned, widget, written
 
 few = settings(max_examples=100, deadline=None)
@@ -61,7 +62,7 @@ def merge_patch_between(old: dict[str, Any], new: dict[str, Any]) -> dict[str, A
     for key, value in new.items():
         if isinstance(value, dict) and isinstance(old.get(key), dict):
             patch[key] = merge_patch_between(old[key], value)
-        elif key not in old or not json_patch.equal(old[key], value):
+        elif key not in old or not json_values.equal(old[key], value):
             patch[key] = value
     return patch
 
@@ -71,7 +72,7 @@ def merge_patch_between(old: dict[str, Any], new: dict[str, Any]) -> dict[str, A
 def test_a_merge_patch_between_two_documents_leads_from_one_to_the_other(
     old: dict[str, Any], new: dict[str, Any]
 ) -> None:
-    assert json_patch.equal(merge_patch.apply(old, merge_patch_between(old, new)), new)
+    assert json_values.equal(merge_patch.apply(old, merge_patch_between(old, new)), new)
 
 
 @few
@@ -108,12 +109,12 @@ def test_a_json_patch_is_the_sum_of_its_operations_and_changes_no_input(
         except StatusError:
             continue
         kept.append(operation)
-    assert json_patch.equal(json_patch.apply(document, kept), expected)
+    assert json_values.equal(json_patch.apply(document, kept), expected)
     assert (document, operations) == before
 
 
 def everything_of(obj: dict[str, Any]) -> dict[str, Any]:
-    return comparing.changes({}, obj, TYPE, RESET[""]).taken
+    return typed_comparison.compare({}, obj, TYPE, RESET[""]).modified
 
 
 @few
@@ -133,13 +134,13 @@ def test_after_any_updates_every_field_has_exactly_one_owner(steps: list[tuple[s
 
 @few
 @given(WIDGETS, WIDGETS)
-def test_what_differs_is_what_one_would_have_to_take_and_remove(old: dict[str, Any], new: dict[str, Any]) -> None:
-    made = comparing.changes(old, new, TYPE)
-    assert not comparing.changes(old, copy.deepcopy(old), TYPE)
+def test_a_comparison_has_exactly_the_modified_and_removed_fields(old: dict[str, Any], new: dict[str, Any]) -> None:
+    made = typed_comparison.compare(old, new, TYPE)
+    assert not typed_comparison.compare(old, copy.deepcopy(old), TYPE)
     before, after = everything_of(old), everything_of(new)
-    assert field_sets.difference(made.taken, after) == {}
+    assert field_sets.difference(made.modified, after) == {}
     assert field_sets.difference(field_sets.difference(before, made.all()), after) == {}
-    assert field_sets.difference(field_sets.difference(after, made.taken), before) == {}
+    assert field_sets.difference(field_sets.difference(after, made.modified), before) == {}
 
 
 @few
@@ -160,7 +161,7 @@ def test_a_sole_applier_gets_exactly_its_last_configuration(first: dict[str, Any
 
 @few
 @given(WIDGETS, WIDGETS, WIDGETS)
-def test_another_managers_fields_survive_whatever_an_applier_drops(
+def test_fields_of_another_manager_remain_when_an_applier_drops_its_own(
     theirs: dict[str, Any], first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     """All but what stood inside of a value that the applier has replaced as a whole."""
@@ -172,25 +173,25 @@ def test_another_managers_fields_survive_whatever_an_applier_drops(
 
 @few
 @given(WIDGETS, WIDGETS)
-def test_after_forcing_nobody_else_owns_what_was_changed(theirs: dict[str, Any], config: dict[str, Any]) -> None:
+def test_after_force_nobody_else_owns_the_changed_fields(theirs: dict[str, Any], config: dict[str, Any]) -> None:
     live = written(None, theirs, "writer")
     made = applied(live, config, force=True)
-    taken = comparing.changes(live, made, TYPE, RESET[""]).taken
-    assert field_sets.intersection(owned(made, "writer"), taken) == {}
+    modified = typed_comparison.compare(live, made, TYPE, RESET[""]).modified
+    assert field_sets.intersection(owned(made, "writer"), modified) == {}
 
 
 @few
 @given(WIDGETS, WIDGETS)
-def test_what_force_would_take_is_exactly_what_conflicts(theirs: dict[str, Any], config: dict[str, Any]) -> None:
+def test_force_takes_over_exactly_the_conflicting_fields(theirs: dict[str, Any], config: dict[str, Any]) -> None:
     live = written(None, theirs, "writer")
     forced = applied(live, config, force=True)
-    taken = comparing.changes(live, forced, TYPE, RESET[""]).taken
-    lost = field_sets.intersection(owned(live, "writer"), taken)
+    modified = typed_comparison.compare(live, forced, TYPE, RESET[""]).modified
+    lost = field_sets.intersection(owned(live, "writer"), modified)
     if lost:
         with pytest.raises(StatusError) as refusal:
             applied(live, config)
         causes = (refusal.value.details or {})["causes"]
         assert refusal.value.code == 409
-        assert {cause["field"] for cause in causes} == {field_sets.printed(path) for path in field_sets.paths(lost)}
+        assert {cause["field"] for cause in causes} == {field_sets.format_path(path) for path in field_sets.paths(lost)}
     else:
         assert applied(live, config) == forced

@@ -50,7 +50,7 @@ def test_a_new_item_comes_before_the_items_that_the_patch_does_not_name() -> Non
     assert made["containers"][0] == {"name": "new", "image": "x"}
 
 
-def test_lists_merge_inside_of_items() -> None:
+def test_lists_merge_inside_items() -> None:
     web = {**WEB, "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}
     made = patched({"containers": [web]}, {"containers": [{"name": "web", "env": [{"name": "B", "value": "3"}]}]})
     assert made["containers"][0]["env"] == [{"name": "A", "value": "1"}, {"name": "B", "value": "3"}]
@@ -83,12 +83,12 @@ def test_patch_delete_of_a_map_empties_it() -> None:
     assert patched({"template": {"color": "red"}}, {"template": {"$patch": "delete"}}) == {"template": {}}
 
 
-def test_patch_replace_of_a_list_takes_the_rest_of_the_patch() -> None:
+def test_patch_replace_of_a_list_uses_the_rest_of_the_patch() -> None:
     patch = {"containers": [{"$patch": "replace"}, {"name": "only", "image": "x"}]}
     assert patched({"containers": [WEB, LOG]}, patch) == {"containers": [{"name": "only", "image": "x"}]}
 
 
-def test_patch_replace_of_a_map_takes_the_rest_of_the_patch() -> None:
+def test_patch_replace_of_a_map_uses_the_rest_of_the_patch() -> None:
     made = patched({"template": {"color": "red", "size": 1}}, {"template": {"$patch": "replace", "size": 2}})
     assert made == {"template": {"size": 2}}
 
@@ -99,12 +99,12 @@ def test_delete_from_primitive_list_removes_values_of_any_list_of_scalars() -> N
     assert patched({}, {"$deleteFromPrimitiveList/args": ["a"]}) == {}
 
 
-def test_retain_keys_clears_what_is_not_listed() -> None:
+def test_retain_keys_removes_unlisted_members() -> None:
     made = patched({"template": {"color": "red", "size": 1}}, {"template": {"$retainKeys": ["size"], "size": 2}})
     assert made == {"template": {"size": 2}}
 
 
-def test_set_element_order_arranges_items() -> None:
+def test_set_element_order_sorts_items() -> None:
     old = {"containers": [{"name": name} for name in "abc"]}
     patch = {
         "$setElementOrder/containers": [{"name": "d"}, {"name": "c"}, {"name": "a"}],
@@ -113,7 +113,7 @@ def test_set_element_order_arranges_items() -> None:
     assert [item["name"] for item in patched(old, patch)["containers"]] == ["d", "b", "c", "a"]
 
 
-def test_set_element_order_alone_arranges_what_is_there() -> None:
+def test_set_element_order_alone_sorts_the_existing_items() -> None:
     made = patched({"tags": ["a", "b", "c"]}, {"$setElementOrder/tags": ["c", "b", "a"]})
     assert made == {"tags": ["c", "b", "a"]}
 
@@ -146,7 +146,7 @@ def test_fields_without_a_schema_merge_as_maps_and_replace_as_lists() -> None:
     assert made == {"free": {"a": {"b": 1, "c": 2}, "l": [2]}}
 
 
-def test_the_patch_keywords_of_built_in_types_win_over_list_types() -> None:
+def test_patch_keywords_of_built_in_types_override_list_types() -> None:
     items = {"type": "object", "properties": {"type": {"type": "string"}, "status": {"type": "string"}}}
     conditions = {
         "type": "array",
@@ -215,7 +215,7 @@ def test_merging_lists_of_lists_is_unprocessable() -> None:
 
 
 @pytest.mark.parametrize("patch", [None, [], "x"])
-def test_a_patch_that_is_no_object_is_a_bad_request(patch: object) -> None:
+def test_a_patch_that_is_not_an_object_is_a_bad_request(patch: object) -> None:
     with pytest.raises(StatusError) as refusal:
         strategic_merge.apply(widget(), patch, TYPE)
     assert refusal.value.code == 400

@@ -217,8 +217,9 @@ def test_a_collection_is_deleted_by_selection(server: RunningServer, cluster: st
 def test_a_defect_is_a_500_status_and_is_logged(fresh_root: Path, caplog: pytest.LogCaptureFixture) -> None:
     server = RunningServer(fresh_root)
     try:
-        registry = server.process.registry
-        assert registry is not None
+        composition = server.process.composition
+        assert composition is not None
+        registry = composition.registry
 
         async def broken(*_: object) -> bytes:
             raise ZeroDivisionError("a secret of the server")
@@ -235,8 +236,9 @@ def test_a_defect_is_a_500_status_and_is_logged(fresh_root: Path, caplog: pytest
 def test_a_log_that_is_not_available_is_503(fresh_root: Path) -> None:
     server = RunningServer(fresh_root)
     try:
-        registry = server.process.registry
-        assert registry is not None
+        composition = server.process.composition
+        assert composition is not None
+        registry = composition.registry
 
         async def full(*_: object) -> Written:
             raise StoreUnavailableError("database or disk is full")
@@ -253,13 +255,13 @@ def test_a_log_that_is_not_available_is_503(fresh_root: Path) -> None:
 def test_too_many_at_once_are_asked_to_come_back(fresh_root: Path) -> None:
     server = RunningServer(fresh_root, max_requests_inflight=1)
     try:
-        application = server.process.application
-        assert application is not None
-        application.in_flight.enter(False)
+        composition = server.process.composition
+        assert composition is not None
+        composition.in_flight.enter(False)
         answer = server.get("/api/v1/namespaces")
         assert (answer.status, answer.json["reason"], answer.headers["Retry-After"]) == (429, "TooManyRequests", "1")
         assert server.get("/livez").status == 200
-        application.in_flight.leave(False)
+        composition.in_flight.leave(False)
         assert server.get("/api/v1/namespaces").status == 200
     finally:
         server.stop()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kcp.auth import certificates
+from tests.auth.issuing import issued_without_key_usage
 from tests.server.running_server import RunningServer
 
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -64,6 +65,17 @@ def test_anonymous_requests_may_be_switched_off(fresh_root: Path) -> None:
         assert server.get("/version").status == 200
     finally:
         server.stop()
+
+
+def test_a_certificate_without_an_extended_key_usage_names_its_user(server: RunningServer, tmp_path: Path) -> None:
+    data = server.process.configuration.data_directory
+    authority = certificates.KeyPair((data / "ca.crt").read_bytes(), (data / "ca.key").read_bytes())
+    issued = issued_without_key_usage(authority, "joe")
+    (tmp_path / "joe.pem").write_bytes(issued.certificate + issued.key)
+    context = ssl.create_default_context(cafile=str(data / "ca.crt"))
+    context.load_cert_chain(tmp_path / "joe.pem")
+    answer = server.post(WHO, REVIEW, token=None, context=context)
+    assert answer.json["status"]["userInfo"] == {"username": "joe", "groups": ["system:authenticated"]}
 
 
 def test_authorities_of_one_s_own(fresh_root: Path, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_an_authority_is_not_made_again_while_half_of_it_is_there(root: Path, lo
     prepare(root)
     (root / "data" / lost).unlink()
     kept = (root / "data" / left).read_bytes()
-    with pytest.raises(ConfigurationError, match=f"{lost} is missing and .*{left} is there: put it back"):
+    with pytest.raises(ConfigurationError, match=f"{lost} is missing and .*{left} exists: restore it"):
         prepare(root)
     assert (root / "data" / left).read_bytes() == kept
 

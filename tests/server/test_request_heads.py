@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from kcp.server.requests.exchanges import MAX_HEAD
+from kcp.server.requests.incoming import MAX_HEAD
 from tests.http2_frames import Answer, ConnectionEndedError, Http2Connection, block
 from tests.server.running_server import RunningServer
 

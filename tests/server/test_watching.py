@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from kcp.server.requests import connections, watches
+from kcp.server.requests.watch_sessions import Session
 from tests.clients import DEFINITIONS, definition
 from tests.server.running_server import RunningServer, config_map
 from tests.server.web_socket_client import WebSocket
@@ -33,13 +34,13 @@ def wait_until(question: Callable[[], bool], seconds: float = 5) -> None:
         time.sleep(0.01)
 
 
-def sessions(server: RunningServer, cluster: str, transport: str = "") -> list[watches.Session]:
+def sessions(server: RunningServer, cluster: str, transport: str = "") -> list[Session]:
     """The running watches of a logical cluster."""
-    application = server.process.application
-    assert application is not None
+    composition = server.process.composition
+    assert composition is not None
     return [
         session
-        for session in tuple(application.watches.sessions)
+        for session in tuple(composition.watches.sessions)
         if session.transport.startswith(transport) and session.exchange.scope["path"].startswith(f"{cluster}/")
     ]
 
@@ -124,8 +125,9 @@ def test_a_place_that_is_lost_is_told_in_the_stream(fresh_root: Path) -> None:
         old = server.post(CONFIG_MAPS, config_map("a")).json["metadata"]["resourceVersion"]
         for number in range(3):
             server.post(CONFIG_MAPS, config_map(f"b-{number}"))
-        registry = server.process.registry
-        assert registry is not None
+        composition = server.process.composition
+        assert composition is not None
+        registry = composition.registry
         compact = registry.store.compact(registry.store.revision)
         asyncio.run_coroutine_threadsafe(compact, server._loop).result(10)
         with server.watch(f"{CONFIG_MAPS}?watch=true&resourceVersion={old}") as events:
@@ -154,12 +156,12 @@ def test_what_is_wrong_with_a_watch_is_said_before_it_begins(server: RunningServ
 
 
 def test_watches_are_counted_while_they_run(server: RunningServer, cluster: str) -> None:
-    application = server.process.application
-    assert application is not None
-    running = application.metrics.registry
+    composition = server.process.composition
+    assert composition is not None
+    running = composition.metrics.registry
     # watches of other tests' clients that have left are found and counted out at any moment: first all of them
-    sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(application.watches, 0.02), server._loop)
-    wait_until(lambda: not application.watches.sessions)
+    sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(composition.watches, 0.02), server._loop)
+    wait_until(lambda: not composition.watches.sessions)
     sweeping.cancel()
     before = running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"})
     with server.watch(f"{cluster}/api/v1/namespaces?watch=true&timeoutSeconds=1") as events:
@@ -174,7 +176,7 @@ def test_watches_are_counted_while_they_run(server: RunningServer, cluster: str)
 def test_a_watcher_over_http_1_that_has_gone_is_found_by_its_connection(server: RunningServer, cluster: str) -> None:
     path = f"{cluster}{CONFIG_MAPS}?watch=true&resourceVersion={version_of(server, cluster)}"
 
-    def waiting() -> list[watches.Session]:
+    def waiting() -> list[Session]:
         return [session for session in sessions(server, cluster, "HTTP/1.1") if session.waiting]
 
     with server.watch(path):
@@ -183,9 +185,9 @@ def test_a_watcher_over_http_1_that_has_gone_is_found_by_its_connection(server: 
             both = waiting()
             assert connections.gone(both, connections.established_peers()) == []
         wait_until(lambda: len(connections.gone(both, connections.established_peers())) == 1)
-    application = server.process.application
-    assert application is not None
-    sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(application.watches, 0.02), server._loop)
+    composition = server.process.composition
+    assert composition is not None
+    sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(composition.watches, 0.02), server._loop)
     wait_until(lambda: not sessions(server, cluster))
     sweeping.cancel()
 
@@ -197,9 +199,9 @@ def test_a_client_that_does_not_read_is_cut_off(
         next(events)
         (session,) = sessions(server, cluster)
         session.sending_since = time.monotonic() - watches.STALLED_AFTER - 1
-        application = server.process.application
-        assert application is not None
-        server.call(application.watches.end_stalled)
+        composition = server.process.composition
+        assert composition is not None
+        server.call(composition.watches.end_stalled)
         wait_until(lambda: session not in sessions(server, cluster))
 
 

@@ -1,7 +1,8 @@
-"""Errors about one field of an object, worded as Kubernetes words them.
+"""Errors about one field of an object, in the words of Kubernetes.
 
 Follows k8s.io/apimachinery's ``field.Error``: the printed form is ``<path>: <type>: <value>: <detail>``, and each error
-becomes one entry of ``status.details.causes``.
+becomes one entry of ``status.details.causes``. Kubernetes sets no limits on these texts; the limits here keep a body full of
+errors from costing seconds and an answer of hundreds of megabytes, and lie above what clients of Kubernetes cause.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ TOO_MANY: Final = "FieldValueTooMany"
 TYPE_INVALID: Final = "FieldValueTypeInvalid"
 INTERNAL: Final = "InternalError"
 UNDECODABLE: Final = "Undecodable"
-"""No client sees this one: the whole body is refused before its rules are looked at."""
+"""Internal: the body is refused as undecodable before it is validated."""
 
 _TITLES: Final = {
     REQUIRED: "Required value",
@@ -36,11 +37,21 @@ _TITLES: Final = {
     INTERNAL: "Internal error",
     UNDECODABLE: "Invalid value",
 }
+MAX_ERRORS: Final = 1_000
+"""Errors of one object that are reported. Validators that walk a client's input may stop beyond this number."""
+MAX_ERRORS_LENGTH: Final = 128 * 1024
+"""Characters of all errors of one object, beyond which no further error is reported."""
+MAX_VALUE_LENGTH: Final = 8_192
+"""Characters of a value or field path in a message."""
+MAX_SUPPORTED_VALUES: Final = 250
+"""Values that a message lists for a field with a closed set of values."""
+_MAX_MESSAGE_LENGTH: Final = 4 * MAX_VALUE_LENGTH
+
 _WITHOUT_VALUE: Final = frozenset({REQUIRED, FORBIDDEN, TOO_LONG, TOO_MANY, INTERNAL})
 
 
 class _Absent:
-    """The value of a field error that shows none."""
+    """The value of a field error that has none."""
 
     def __repr__(self) -> str:
         return "<absent>"
@@ -49,9 +60,24 @@ class _Absent:
 ABSENT: Final = _Absent()
 
 
+class Formatted:
+    """A value that many errors show: it is formatted once."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, value: Any) -> None:
+        self._text = _format(value)
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field: its type (a constant above), its path, the bad value, and the detail for a person."""
+    """An error about one field: its type (a constant above), its path, the bad value, and the detail for a person."""
 
     type: str
     field: str
@@ -63,36 +89,57 @@ class FieldError:
         """The message without the path, as ``causes[].message`` carries it."""
         text = _TITLES[self.type]
         if self.type not in _WITHOUT_VALUE and self.value is not ABSENT:
-            text += f": {_shown(self.value)}"
+            text += f": {_format(self.value)}"
         if self.detail:
             text += f": {self.detail}"
-        return text
+        return shorten(text, _MAX_MESSAGE_LENGTH)
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.body}" if self.field else self.body
+        cause = self.cause()
+        return f"{cause['field']}: {cause['message']}" if self.field else cause["message"]
 
     def cause(self) -> dict[str, str]:
         """The entry of ``status.details.causes``."""
-        return {"reason": self.type, "message": self.body, "field": self.field}
+        return {"reason": self.type, "message": self.body, "field": shorten(self.field)}
 
 
-def _shown(value: Any) -> str:
+def shorten(text: str, limit: int = MAX_VALUE_LENGTH) -> str:
+    """A text for a message: its first ``limit`` characters, and the number of the others."""
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit} more characters)"
+
+
+def join(texts: Sequence[str], separator: str = ", ") -> str:
+    """Join the texts of errors for one message. Beyond a limit in number or size, a last one counts the rest."""
+    shown: list[str] = []
+    size = 0
+    for text in texts:
+        if len(shown) == MAX_ERRORS or size > MAX_ERRORS_LENGTH:
+            shown.append(f"and {len(texts) - len(shown)} more")
+            break
+        shown.append(shorten(text))
+        size += len(shown[-1])
+    return separator.join(shown)
+
+
+def _format(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
+        return f"{orjson.dumps(value[:MAX_VALUE_LENGTH]).decode()}... ({len(value) - MAX_VALUE_LENGTH} more characters)"
     if isinstance(value, (str, dict, list, int, float)):
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        return shorten(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
     return str(value)
 
 
 def required(field: str, detail: str = "") -> FieldError:
-    """The field must be there and is not."""
+    """The required field is missing."""
     return FieldError(REQUIRED, field, ABSENT, detail)
 
 
 def invalid(field: str, value: Any, detail: str) -> FieldError:
-    """The value breaks a rule."""
+    """The value is invalid."""
     return FieldError(INVALID, field, value, detail)
 
 
@@ -102,28 +149,32 @@ def type_invalid(field: str, value: Any, detail: str) -> FieldError:
 
 
 def undecodable(field: str, value: Any, detail: str) -> FieldError:
-    """The value is none of the field's Go type, whose decoder takes only some texts (quantities)."""
+    """The value does not decode as the field's Go type (a quantity, for example)."""
     return FieldError(UNDECODABLE, field, value, detail)
 
 
 def forbidden(field: str, detail: str) -> FieldError:
-    """The field may not be set, or not be changed, here."""
+    """The field may not be set or changed here."""
     return FieldError(FORBIDDEN, field, ABSENT, detail)
 
 
 def duplicate(field: str, value: Any) -> FieldError:
-    """The value may stand only once."""
+    """The value must be unique and is not."""
     return FieldError(DUPLICATE, field, value)
 
 
 def not_found(field: str, value: Any) -> FieldError:
-    """The value refers to something that is not there."""
+    """The value refers to something that does not exist."""
     return FieldError(NOT_FOUND, field, value)
 
 
 def not_supported(field: str, value: Any, supported: Sequence[str]) -> FieldError:
-    """The value is none of a closed set."""
-    detail = "supported values: " + ", ".join(f'"{choice}"' for choice in supported) if supported else ""
+    """The value is not one of the supported values."""
+    if not supported:
+        return FieldError(NOT_SUPPORTED, field, value)
+    detail = "supported values: " + ", ".join(f'"{choice}"' for choice in supported[:MAX_SUPPORTED_VALUES])
+    if len(supported) > MAX_SUPPORTED_VALUES:
+        detail += f", and {len(supported) - MAX_SUPPORTED_VALUES} more"
     return FieldError(NOT_SUPPORTED, field, value, detail)
 
 

@@ -1,8 +1,8 @@
-"""Kubernetes' JSONPath, as printer columns, scale and selectable fields use it.
+"""Kubernetes' JSONPath, as used by printer columns, scale subresources and selectable fields.
 
-Follows k8s.io/client-go's ``util/jsonpath`` for what may stand inside its braces: ``.a.b``, ``.a\\.b``, ``['a']``, ``[0]``,
-``[1:3]``, ``[*]``, ``.*``, ``..a``, ``[0,2]`` and filters such as ``[?(@.type=="Ready")]``. Its ``range`` loops and texts between
-braces belong to kubectl's templates and are refused.
+Follows k8s.io/client-go's ``util/jsonpath`` for the expressions inside its braces: ``.a.b``, ``.a\\.b``, ``['a']``, ``[0]``,
+``[1:3]``, ``[*]``, ``.*``, ``..a``, ``[0,2]`` and filters such as ``[?(@.type=="Ready")]``. ``range`` loops and text between
+braces are for kubectl's templates only and are refused.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import lru_cache
 from typing import Any, Final
 
 Step = Callable[[list[Any]], list[Any]]
-"""From the values found so far to the next ones. Raises _NoResultError where client-go reports an error."""
+"""One step: from the current values to the next. Raises _NoResultError where client-go returns an error."""
 
 MAX_LENGTH: Final = 4096
 MAX_FOUND: Final = 10_000
-"""Values on the way, beyond which an expression finds nothing: recursive descents multiply."""
+"""Maximum number of values after a step; more are no result. Recursive descents can multiply values."""
 
 
 class _NoResultError(Exception):
-    """The expression does not fit the object: there is no result."""
+    """The expression has no result for this object."""
 
 
 class Path:
@@ -38,7 +38,7 @@ class Path:
         self._steps = tuple(step for _, step in compiled)
 
     def find(self, obj: Any) -> list[Any]:
-        """Every value that the expression leads to; none where it does not fit the object. 0.3 us for ``.a.b``."""
+        """The values that the expression selects; none where client-go returns an error."""
         if self._fields is not None:
             for name in self._fields:
                 if type(obj) is not dict or name not in obj:
@@ -60,7 +60,7 @@ def _run(steps: Iterable[Step], values: list[Any]) -> list[Any]:
 
 
 class SimplePath:
-    """A chain of field names: what may be written as well as read."""
+    """A path of field names, through which a value can be read and written."""
 
     __slots__ = ("names", "text")
 
@@ -77,14 +77,14 @@ class SimplePath:
         return obj
 
     def set(self, obj: dict[str, Any], value: Any) -> dict[str, Any]:
-        """Write the value in place, making the maps on the way; returns the object."""
-        place = obj
+        """Set the value in place, creating missing maps; returns the object."""
+        parent = obj
         for name in self.names[:-1]:
-            inner = place.get(name)
-            if type(inner) is not dict:
-                inner = place[name] = {}
-            place = inner
-        place[self.names[-1]] = value
+            child = parent.get(name)
+            if type(child) is not dict:
+                child = parent[name] = {}
+            parent = child
+        parent[self.names[-1]] = value
         return obj
 
 
@@ -95,29 +95,29 @@ _ESCAPE: Final = re.compile(r"\\(.)")
 
 @lru_cache(maxsize=1024)
 def simple_path(text: str) -> SimplePath:
-    """Read ``.a.b`` or ``.a['b']``. Raises ValueError for anything else, saying where."""
+    """Parse ``.a.b`` or ``.a['b']``. Raises ValueError, with the position, for anything else."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the JSON path is longer than {MAX_LENGTH} characters")
     if not text.startswith("."):
         raise ValueError(f"{text!r} must be a simple JSON path starting with '.'")
     names: list[str] = []
-    place = 0
-    while place < len(text):
-        found = _SIMPLE_QUOTED.match(text, place) or _SIMPLE_FIELD.match(text, place)
-        if found is None or (place == 0 and text[0] == "["):
-            raise ValueError(f"{text!r} is not a simple JSON path: unexpected {text[place:]!r} at {place}")
+    position = 0
+    while position < len(text):
+        found = _SIMPLE_QUOTED.match(text, position) or _SIMPLE_FIELD.match(text, position)
+        if found is None or (position == 0 and text[0] == "["):
+            raise ValueError(f"{text!r} is not a simple JSON path: unexpected {text[position:]!r} at {position}")
         names.append(_ESCAPE.sub(r"\1", next(group for group in found.groups() if group)))
-        place = found.end()
+        position = found.end()
     return SimplePath(text, tuple(names))
 
 
 @lru_cache(maxsize=1024)
 def compile_path(text: str) -> Path:
-    """Read an expression, with or without its braces. Raises ValueError that says where it cannot be read."""
+    """Parse an expression, with or without its braces. Raises ValueError with the position of the error."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the JSON path is longer than {MAX_LENGTH} characters")
     inner = text[1:-1] if text.startswith("{") and text.endswith("}") else text
-    return Path(text, _Reader(inner).steps())
+    return Path(text, _Parser(inner).steps())
 
 
 _TERMINATORS: Final = " \t\r\n.,[]$@{}"
@@ -127,106 +127,106 @@ _KEY: Final = re.compile(r"'([^']*)'")
 _SLICE: Final = re.compile(r"(-?\d*)(:-?\d*)?(:-?\d*)?", re.ASCII)
 
 
-class _Reader:
-    """One pass over an expression's text."""
+class _Parser:
+    """Parses an expression in one pass."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._place = 0
+        self._position = 0
 
-    def _refused(self, why: str) -> ValueError:
-        return ValueError(f"invalid JSON path {self._text!r}: {why} at {self._place}")
+    def _error(self, why: str) -> ValueError:
+        return ValueError(f"invalid JSON path {self._text!r}: {why} at {self._position}")
 
     def steps(self) -> list[tuple[str | None, Step]]:
-        """What to do one after the other; plain fields come with their name."""
+        """The steps of the expression; those that select one field come with its name."""
         found: list[tuple[str | None, Step]] = []
         descended = False
-        while self._place < len(self._text):
-            letter = self._text[self._place]
-            if self._text.startswith("[?(", self._place):
+        while self._position < len(self._text):
+            letter = self._text[self._position]
+            if self._text.startswith("[?(", self._position):
                 found.append((None, self._filter()))
-            elif self._text.startswith("..", self._place):
+            elif self._text.startswith("..", self._position):
                 if descended:
-                    raise self._refused("invalid multiple recursive descent")
-                self._place += 2
+                    raise self._error("invalid multiple recursive descent")
+                self._position += 2
                 found.append((None, _descend))
                 descended = True
-                following = self._text[self._place : self._place + 1]
+                following = self._text[self._position : self._position + 1]
                 if following == "_" or following.isalnum():
                     found.append(self._field())
                 else:
                     continue
             elif letter in " @$":
-                self._place += 1
+                self._position += 1
                 continue
             elif letter == "[":
                 found += self._brackets()
             elif letter in "\"'":
                 found.append((None, _constant(self._quoted())))
             elif letter == ".":
-                self._place += 1
+                self._position += 1
                 found.append(self._field())
             elif letter in "+-" or letter.isdigit():
                 found.append((None, _constant(self._number())))
             elif letter == "_" or letter.isalpha():
                 found.append((None, self._word()))
             else:
-                raise self._refused(f"unexpected {letter!r}")
+                raise self._error(f"unexpected {letter!r}")
             descended = False
         return found
 
     def _field(self) -> tuple[str | None, Step]:
-        start = self._place
-        while self._place < len(self._text) and self._text[self._place] not in _TERMINATORS:
-            self._place += 2 if self._text[self._place] == "\\" else 1
-        self._place = min(self._place, len(self._text))
-        name = self._text[start : self._place]
+        start = self._position
+        while self._position < len(self._text) and self._text[self._position] not in _TERMINATORS:
+            self._position += 2 if self._text[self._position] == "\\" else 1
+        self._position = min(self._position, len(self._text))
+        name = self._text[start : self._position]
         if name == "*":
             return None, _wildcard
         plain = name.replace("\\", "")
         if not plain:
-            # a lone dot is the object itself; anywhere else a name is missing
+            # a single dot selects the object itself
             if self._text.strip() == ".":
                 return None, lambda values: values
-            raise self._refused("a field name is missing")
+            raise self._error("a field name is missing")
         return plain, _field(plain)
 
     def _word(self) -> Step:
-        start = self._place
-        while self._place < len(self._text) and self._text[self._place] not in _TERMINATORS:
-            self._place += 1
-        word = self._text[start : self._place]
-        # client-go reads any word, and gives up on those that it does not know only when it meets an object
+        start = self._position
+        while self._position < len(self._text) and self._text[self._position] not in _TERMINATORS:
+            self._position += 1
+        word = self._text[start : self._position]
+        # client-go parses any word, and returns an error for an unknown one only when it is evaluated
         return _constant(word == "true") if word in ("true", "false") else _nothing
 
     def _number(self) -> int | float:
-        found = _NUMBER.match(self._text, self._place)
+        found = _NUMBER.match(self._text, self._position)
         assert found is not None  # it matches the empty text
         try:
             number = float(found[0]) if "." in found[0] else int(found[0])
         except ValueError as error:
-            raise self._refused(f"cannot parse number {found[0]}") from error
-        self._place = found.end()
+            raise self._error(f"cannot parse number {found[0]}") from error
+        self._position = found.end()
         return number
 
     def _quoted(self) -> str:
-        quote, start = self._text[self._place], self._place
-        self._place += 1
-        while self._place < len(self._text):
-            letter = self._text[self._place]
-            self._place += 2 if letter == "\\" else 1
+        quote, start = self._text[self._position], self._position
+        self._position += 1
+        while self._position < len(self._text):
+            letter = self._text[self._position]
+            self._position += 2 if letter == "\\" else 1
             if letter == quote:
-                return _ESCAPE.sub(r"\1", self._text[start + 1 : self._place - 1])
-        self._place = start
-        raise self._refused("unterminated quoted string")
+                return _ESCAPE.sub(r"\1", self._text[start + 1 : self._position - 1])
+        self._position = start
+        raise self._error("unterminated quoted string")
 
     def _brackets(self) -> list[tuple[str | None, Step]]:
-        end = self._text.find("]", self._place)
+        end = self._text.find("]", self._position)
         if end < 0:
-            raise self._refused("unterminated array")
-        parts = self._text[self._place + 1 : end].split(",")
+            raise self._error("unterminated array")
+        parts = self._text[self._position + 1 : end].split(",")
         branches = [self._bracket(part.strip(" ") if len(parts) > 1 else part) for part in parts]
-        self._place = end + 1
+        self._position = end + 1
         if len(branches) == 1:
             return branches[0]
         united = [[step for _, step in branch] for branch in branches]
@@ -236,39 +236,39 @@ class _Reader:
         if text == "*":
             text = ":"
         if key := _KEY.fullmatch(text):
-            return _Reader(f".{key[1]}").steps()
+            return _Parser(f".{key[1]}").steps()
         found = _SLICE.fullmatch(text)
         if found is None or not text:
-            raise self._refused(f"invalid array index {text}")
+            raise self._error(f"invalid array index {text}")
         start, stop, stride = (
             int(part) if (part := (group or "").lstrip(":")) not in ("", "-") else None for group in found.groups()
         )
         if stride is not None and stride <= 0:
-            raise self._refused("a slice's step must be greater than 0")
+            raise self._error("a slice's step must be greater than 0")
         if found[2] is None and found[3] is None:
             if start is None:
-                raise self._refused(f"invalid array index {text}")
+                raise self._error(f"invalid array index {text}")
             return [(None, _index(start))]
         return [(None, _slice(start, stop, stride))]
 
     def _filter(self) -> Step:
-        start = self._place + 3
-        place, quote = start, ""
-        while place < len(self._text):
-            letter = self._text[place]
+        start = self._position + 3
+        position, quote = start, ""
+        while position < len(self._text):
+            letter = self._text[position]
             if quote:
                 if letter == "\\":
-                    place += 1
+                    position += 1
                 elif letter == quote:
                     quote = ""
             elif letter in "\"'":
                 quote = letter
             elif letter == ")":
                 break
-            place += 1
-        if not self._text.startswith(")]", place):
-            raise self._refused("unterminated filter")
-        text = self._text[start:place]
+            position += 1
+        if not self._text.startswith(")]", position):
+            raise self._error("unterminated filter")
+        text = self._text[start:position]
         comparison = _FILTER.fullmatch(text)
         if comparison is None:
             left, compare, right = text, None, ""
@@ -276,14 +276,14 @@ class _Reader:
             left, right = comparison[1], comparison[3]
             compare = _COMPARISONS.get(comparison[2])
             if compare is None:
-                raise self._refused(f"unrecognized filter operator {comparison[2]}")
+                raise self._error(f"unrecognized filter operator {comparison[2]}")
         made = _filter(_only_steps(left), compare, _only_steps(right))
-        self._place = place + 2
+        self._position = position + 2
         return made
 
 
 def _only_steps(text: str) -> list[Step]:
-    return [step for _, step in _Reader(text).steps()]
+    return [step for _, step in _Parser(text).steps()]
 
 
 def _constant(value: Any) -> Step:
@@ -308,14 +308,14 @@ def _wildcard(values: list[Any]) -> list[Any]:
 
 
 def _descend(values: list[Any]) -> list[Any]:
-    """Every collection that is not empty, from the outside in."""
+    """Every non-empty map and list, outermost first."""
     found: list[Any] = []
-    waiting = values[::-1]
-    while waiting:
-        value = waiting.pop()
+    pending = values[::-1]
+    while pending:
+        value = pending.pop()
         if value and (type(value) is dict or type(value) is list):
             found.append(value)
-            waiting += list(value.values() if type(value) is dict else value)[::-1]
+            pending += list(value.values() if type(value) is dict else value)[::-1]
     return found
 
 

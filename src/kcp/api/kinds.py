@@ -1,6 +1,6 @@
-"""Names of groups, kinds and resources, as Kubernetes' API conventions use them.
+"""Groups, versions, kinds and resources, in the terms of Kubernetes' API conventions.
 
-A *kind* names a shape (``ConfigMap``), a *resource* names a collection in a URL (``configmaps``).
+A *kind* is the type of an object (``ConfigMap``); a *resource* is the collection in a URL (``configmaps``).
 The core group is the empty string.
 """
 
@@ -55,11 +55,3 @@ class GroupVersionKind(NamedTuple):
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
-
-
-class GroupVersionResource(NamedTuple):
-    """A resource of one group and version."""
-
-    group: str
-    version: str
-    resource: str

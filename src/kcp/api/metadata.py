@@ -1,7 +1,7 @@
-"""ObjectMeta: what the server sets, and what a client may write there.
+"""ObjectMeta: generated values, decoding and validation.
 
-Follows k8s.io/apimachinery's ``ValidateObjectMeta`` and ``ValidateObjectMetaUpdate``, the decoding of meta/v1's Go types (its
-messages reach users), and k8s.io/apiserver's name generator.
+Follows k8s.io/apimachinery's ``ValidateObjectMeta`` and ``ValidateObjectMetaUpdate``, the decoding of meta/v1's Go types (with
+its messages), and k8s.io/apiserver's name generator.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kcp.api import errors, names
-from kcp.api.field_errors import FieldError, forbidden, invalid, not_supported, required, too_long
+from kcp.api.field_errors import (
+    MAX_ERRORS,
+    FieldError,
+    Formatted,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+    too_long,
+)
 from kcp.api.times import micro_time, now, parse_time
 
 __all__ = [
@@ -36,7 +45,7 @@ __all__ = [
 Meta = Mapping[str, Any]
 
 ANNOTATIONS_LIMIT: Final = 256 * 1024
-"""Bytes of all annotations' keys and values together."""
+"""Maximum bytes of all annotations' keys and values together."""
 FIELD_MANAGER_LIMIT: Final = 128
 _SUBRESOURCE_LIMIT: Final = 256
 _INT64: Final = 1 << 63
@@ -62,7 +71,7 @@ _MEMBERS: Final[dict[str, tuple[type[Any], str]]] = {
     "finalizers": (list, "[]string"),
     "managedFields": (list, "[]v1.ManagedFieldsEntry"),
 }
-"""Every member of ObjectMeta with its JSON type here and its Go type in messages."""
+"""The members of ObjectMeta: the type of the decoded JSON value, and the Go type in messages."""
 FIELDS: Final = frozenset(_MEMBERS)
 """The names of ObjectMeta's members."""
 
@@ -91,8 +100,8 @@ _uids: list[str] = []
 
 
 def new_uid() -> str:
-    """A random UUID (version 4). 0.8 us, from randomness read for 128 at once; ``str(uuid.uuid4())`` takes 2.5."""
-    global _uids  # noqa: PLW0603 - a pool, replaced as a whole when it is empty
+    """A random UUID (version 4). Random bytes are read for 128 UUIDs at once, which is faster than ``uuid.uuid4()``."""
+    global _uids  # noqa: PLW0603 - a pool, replaced when it is empty
     try:
         return _uids.pop()
     except IndexError:
@@ -107,7 +116,7 @@ def new_uid() -> str:
         return taken
 
 
-# a forked child must not draw the parent's identities
+# a forked child must not use the UUIDs of its parent
 def _forget_uids() -> None:
     _uids.clear()
 
@@ -116,8 +125,8 @@ os.register_at_fork(after_in_child=_forget_uids)
 
 
 def generate_name(prefix: str) -> str:
-    """A name for ``generateName``: the prefix, cut to 58 characters, and five random ones."""
-    # 27 letters: bytes from 243 on are drawn again, so that no letter comes more often than another
+    """Generate a name: the first 58 characters of the prefix and five random ones."""
+    # 27 letters: bytes from 243 on are rejected, so that all letters are equally likely
     letters: list[str] = []
     while len(letters) < 5:
         letters += [_ALPHABET[byte % 27] for byte in os.urandom(8) if byte < 243]
@@ -125,10 +134,10 @@ def generate_name(prefix: str) -> str:
 
 
 def check_meta_types(meta: Any, described: str = "") -> None:
-    """Hold metadata to ObjectMeta's JSON types, as decoding to the Go type does; nulls become what it reads them as.
+    """Check the JSON types of metadata and normalize nulls, as decoding into Go's ObjectMeta does.
 
-    In place: members that are null go, a null label or finalizer becomes ``""``. ``described`` goes before the message, as
-    ``ConfigMap in version "v1" cannot be handled as a ConfigMap: `` does in kube-apiserver. Raises StatusError 400.
+    Changes ``meta`` in place: null members are removed, a null label or finalizer becomes ``""``. ``described`` is the prefix of
+    the message, such as ``ConfigMap in version "v1" cannot be handled as a ConfigMap: ``. Raises StatusError 400.
     """
     if type(meta) is not dict:
         message = f"json: cannot unmarshal {_json_type(meta)} into Go struct field .metadata of type v1.ObjectMeta"
@@ -218,7 +227,7 @@ def _mistyped(field: str, value: Any, expected: str) -> ValueError:
 def validate_object_meta(
     meta: Meta, *, namespaced: bool, name_validator: Callable[[str], list[str]], path: str = "metadata"
 ) -> list[FieldError]:
-    """The errors of an object's metadata. Types are right already (`check_meta_types`). 5 us for a typical object."""
+    """Validate the metadata of an object whose types are correct (`check_meta_types`)."""
     found: list[FieldError] = []
     if prefix := meta.get("generateName"):
         messages = (
@@ -249,25 +258,29 @@ def validate_object_meta(
 
 
 def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
-    """Errors of labels' keys and values."""
+    """Validate the keys and values of labels."""
     found: list[FieldError] = []
     for key, value in labels.items():
         if messages := names.is_qualified_name(key):
             found += [invalid(path, key, message) for message in messages]
         if messages := names.is_label_value(value):
             found += [invalid(path, value, message) for message in messages]
+        if len(found) > MAX_ERRORS:
+            break
     return found
 
 
 def validate_annotations(annotations: Mapping[str, str], path: str) -> list[FieldError]:
-    """Errors of annotations' keys, of which case does not matter, and of their size together."""
+    """Validate the keys of annotations, ignoring case, and their total size."""
     found: list[FieldError] = []
     size = 0
     for key, value in annotations.items():
         if names.is_qualified_name(key):
             found += [invalid(path, key, message) for message in names.is_qualified_name(key.lower())]
+            if len(found) > MAX_ERRORS:
+                break
         size += len(key) + len(value)
-    # a character is one to four bytes: only near the limit does it matter how many
+    # a character has one to four bytes: they are counted only near the limit
     if size * 4 > ANNOTATIONS_LIMIT:
         size = sum(len(f"{key}{value}".encode("utf-8", "surrogatepass")) for key, value in annotations.items())
         if size > ANNOTATIONS_LIMIT:
@@ -278,20 +291,23 @@ def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Fiel
 def _validate_owners(owners: Sequence[Meta], path: str) -> list[FieldError]:
     found: list[FieldError] = []
     controller = ""
+    shown: Formatted | None = None
     for index, owner in enumerate(owners):
-        place = f"{path}[{index}]"
+        if len(found) > MAX_ERRORS:
+            break
+        below = f"{path}[{index}]"
         api_version = owner.get("apiVersion")
         if not api_version:
-            found.append(required(f"{place}.apiVersion", "must not be empty"))
+            found.append(required(f"{below}.apiVersion", "must not be empty"))
         elif api_version.count("/") > 1 or api_version.endswith("/"):
-            found.append(invalid(f"{place}.apiVersion", api_version, "must be <group>/<version> or <version>"))
+            found.append(invalid(f"{below}.apiVersion", api_version, "must be <group>/<version> or <version>"))
         found += [
-            required(f"{place}.{member}", "must not be empty")
+            required(f"{below}.{member}", "must not be empty")
             for member in ("kind", "name", "uid")
             if not owner.get(member)
         ]
         if api_version == "v1" and owner.get("kind") == "Event":
-            found.append(invalid(place, dict(owner), "/v1, Kind=Event is disallowed from being an owner"))
+            found.append(invalid(below, dict(owner), "/v1, Kind=Event is disallowed from being an owner"))
         if owner.get("controller"):
             current = f"{owner.get('kind') or ''}/{owner.get('name') or ''}"
             if controller:
@@ -299,7 +315,8 @@ def _validate_owners(owners: Sequence[Meta], path: str) -> list[FieldError]:
                     'Only one reference can have Controller set to true. Found "true" in references for '
                     f"{controller} and {current}"
                 )
-                found.append(invalid(path, [dict(each) for each in owners], message))
+                shown = shown or Formatted(owners)
+                found.append(invalid(path, shown, message))
             else:
                 controller = current
     return found
@@ -309,6 +326,8 @@ def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldErro
     found: list[FieldError] = []
     for name in finalizers:
         found += [invalid(path, name, message) for message in names.is_qualified_name(name)]
+        if len(found) > MAX_ERRORS:
+            break
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         message = "finalizer orphan and foregroundDeletion cannot be both set"
         found.append(invalid(path, list(finalizers), message))
@@ -316,40 +335,45 @@ def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldErro
 
 
 def drop_empty(meta: dict[str, Any]) -> None:
-    """Take out, in place, what ObjectMeta does not write when it is empty."""
+    """Remove, in place, the empty members that ObjectMeta omits."""
     for name in _OMITTED_EMPTY:
         if name in meta and not meta[name]:
             del meta[name]
 
 
 def bare_finalizers(finalizers: Sequence[str]) -> list[tuple[int, str]]:
-    """Place and name of each finalizer without a domain that is not one of Kubernetes' own."""
+    """Index and name of each finalizer that has no domain and is not one of Kubernetes' own."""
     return [(index, name) for index, name in enumerate(finalizers) if "/" not in name and name not in _OWN_FINALIZERS]
 
 
 def validate_finalizer_domains(finalizers: Sequence[str], path: str) -> list[FieldError]:
-    """Errors of finalizers without a domain; Kubernetes refuses them in its older types, and warns of them in others."""
+    """Refuse finalizers without a domain, as Kubernetes does in its older types; in others it warns."""
     why = "name is neither a standard finalizer name nor is it fully qualified"
-    return [invalid(f"{path}[{index}]", name, why) for index, name in bare_finalizers(finalizers)]
+    bare = bare_finalizers(finalizers)[: MAX_ERRORS + 1]
+    return [invalid(f"{path}[{index}]", name, why) for index, name in bare]
 
 
 def validate_field_manager(manager: str, path: str) -> list[FieldError]:
-    """Errors of a field manager's name: up to 128 bytes of printable characters."""
+    """Validate the name of a field manager: up to 128 bytes of printable characters."""
     found: list[FieldError] = []
     if len(manager) * 4 > FIELD_MANAGER_LIMIT and len(manager.encode("utf-8", "surrogatepass")) > FIELD_MANAGER_LIMIT:
         found.append(too_long(path, FIELD_MANAGER_LIMIT))
     if not manager.isprintable():
-        place = 0
+        position = 0
         for letter in manager:
+            if len(found) > MAX_ERRORS:
+                break
             if not letter.isprintable():
-                found.append(invalid(path, manager, f"invalid character U+{ord(letter):04X} (at position {place})"))
-            place += len(letter.encode("utf-8", "surrogatepass"))
+                found.append(invalid(path, manager, f"invalid character U+{ord(letter):04X} (at position {position})"))
+            position += len(letter.encode("utf-8", "surrogatepass"))
     return found
 
 
 def _validate_managed_fields(entries: Sequence[Meta], path: str) -> list[FieldError]:
     found: list[FieldError] = []
     for index, entry in enumerate(entries):
+        if len(found) > MAX_ERRORS:
+            break
         operation = entry.get("operation")
         if operation not in ("Apply", "Update"):
             problem = required(f"{path}[{index}].operation", "must not be empty")
@@ -379,7 +403,7 @@ _MEMBER_RULES: Final[tuple[tuple[str, Callable[[Any, str], list[FieldError]]], .
 
 
 def validate_object_meta_update(new: Meta, old: Meta, path: str = "metadata") -> list[FieldError]:
-    """The errors of a change of metadata; what `validate_object_meta` says of the new one comes beside."""
+    """Validate a change of metadata, in addition to `validate_object_meta` of the new one."""
     found: list[FieldError] = []
     if old.get("deletionTimestamp"):
         before = set(old.get("finalizers") or ())

@@ -1,4 +1,4 @@
-"""Numbers as Go prints them, where that text reaches clients."""
+"""Numbers formatted as Go formats them, for texts that clients see."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Quantities: numbers with a unit's prefix, as ``100m``, ``1.5Gi`` or ``12e6``.
+"""Quantities: numbers with a unit prefix, such as ``100m``, ``1.5Gi`` or ``12e6``.
 
-Follows k8s.io/apimachinery's ``resource.Quantity``: what parses, the rounding up to nano, the cap of binary ones at 2^63-1, and
-the canonical text in the format that the quantity was given in. The value is an exact whole number of billionths.
+Follows k8s.io/apimachinery's ``resource.Quantity``: its syntax, the rounding up to nano, the cap of binary quantities at 2^63-1,
+and the canonical text in the format of the input. The value is an exact integer number of billionths.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LEAST: Final = -(1 << 63)
 _MOST: Final = (1 << 63) - 1
 _MOST_DIGITS: Final = 18
 MAX_LENGTH: Final = 256
-"""Characters of a quantity; Kubernetes has no such limit, and no use for longer ones."""
+"""Maximum characters of a quantity. Kubernetes has no such limit; no client needs more."""
 
 WRONG_FORMAT: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _WRONG_SUFFIX: Final = "unable to parse quantity's suffix"
@@ -32,7 +32,7 @@ _WRONG_NUMBER: Final = "unable to parse numeric part of quantity"
 
 
 class Format(Enum):
-    """How a quantity is written."""
+    """The notation of a quantity."""
 
     BINARY = "BinarySI"
     DECIMAL = "DecimalSI"
@@ -41,10 +41,10 @@ class Format(Enum):
 
 @total_ordering
 class Quantity:
-    """A number of billionths and the format of its text. Equal quantities are those of equal value: ``1`` and ``1000m``.
+    """A number of billionths and the format of its text. Quantities of equal value are equal: ``1`` and ``1000m``.
 
-    `scale` is the power of ten of the form with a 64-bit mantissa that apimachinery gives to most quantities; None where it uses
-    its form of any size, which it never takes for an integer.
+    `scale` is the power of ten of apimachinery's representation with a 64-bit mantissa; None where apimachinery uses its
+    arbitrary-precision representation, which is never an integer for ``AsInt64``.
     """
 
     __slots__ = ("format", "nano", "scale")
@@ -95,7 +95,7 @@ class Quantity:
         return _away_from_zero(self.nano, NANO // 1000)
 
     def is_integer(self) -> bool:
-        """Whether apimachinery's ``AsInt64`` gives a number: ``1000m`` is none."""
+        """Whether apimachinery's ``AsInt64`` succeeds: it does not for ``1000m``."""
         return self.scale is not None and self.scale >= 0 and _LEAST <= self.nano // NANO <= _MOST
 
     def __str__(self) -> str:
@@ -113,7 +113,7 @@ def from_integer(number: int) -> Quantity:
 def _scale_of_sum(nano: int, left: Quantity, right: Quantity) -> int | None:
     if left.scale is None or right.scale is None:
         return None
-    # adding nothing keeps the other one's form
+    # a zero operand keeps the scale of the other
     scale = left.scale if not right.nano else right.scale if not left.nano else min(left.scale, right.scale)
     return scale if abs(nano) * 10 ** max(0, -scale) // NANO <= _MOST else None
 
@@ -123,11 +123,11 @@ def _away_from_zero(number: int, divisor: int) -> int:
 
 
 def parse_quantity(text: str) -> Quantity:
-    """Read a quantity. Raises ValueError with Kubernetes' message."""
+    """Parse a quantity. Raises ValueError with Kubernetes' message."""
     if not text or len(text) > MAX_LENGTH:
         raise ValueError(WRONG_FORMAT)
     found = _SYNTAX.fullmatch(text)
-    assert found is not None  # the last group takes whatever is left
+    assert found is not None  # the last group matches any rest
     sign, whole, fraction, suffix = found.groups()
     fraction = fraction or ""
     if not (whole or fraction):
@@ -152,7 +152,7 @@ def parse_quantity(text: str) -> Quantity:
 
 
 def _power(suffix: str) -> tuple[int, Format]:
-    """The power, of 2 in the binary format and else of 10, that a suffix stands for."""
+    """The exponent that a suffix denotes, to base 2 in the binary format and else to base 10."""
     if suffix in _BINARY:
         return _BINARY[suffix], Format.BINARY
     if suffix in _DECIMAL:
@@ -160,7 +160,7 @@ def _power(suffix: str) -> tuple[int, Format]:
     exponent = _EXPONENT.fullmatch(suffix)
     if exponent is None:
         raise ValueError(_WRONG_SUFFIX if _SUFFIX.fullmatch(suffix) else WRONG_FORMAT)
-    # below the lower bound every mantissa of MAX_LENGTH digits is rounded to nano; above the upper nothing is measured
+    # below the lower bound every mantissa of MAX_LENGTH digits rounds to nano; above the upper bound is an error
     power = max(int(exponent[1]), -2 * MAX_LENGTH)
     if power > 2 * MAX_LENGTH:
         raise ValueError(_WRONG_NUMBER)

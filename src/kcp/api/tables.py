@@ -1,4 +1,4 @@
-"""Table columns: their declarations, and the cells that JSON paths give.
+"""Table columns: their definitions, and the cells that their JSON paths select.
 
 Follows the API concepts page "Receiving resources as Tables", apiextensions-apiserver's table convertor and
 k8s.io/apimachinery's ``duration`` package.
@@ -24,7 +24,7 @@ _YEAR: Final = 365 * _DAY
 
 @dataclass(frozen=True)
 class Column:
-    """One column: what clients are told of it, and where its cells come from."""
+    """A column: its definition for clients, and the JSON path of its cells."""
 
     name: str
     type: str
@@ -35,7 +35,7 @@ class Column:
 
     @classmethod
     def from_definition(cls, declared: Mapping[str, Any]) -> Column:
-        """A column of ``additionalPrinterColumns``. Raises ValueError for a path that cannot be read."""
+        """A column of ``additionalPrinterColumns``. Raises ValueError for an invalid path."""
         path = declared.get("jsonPath")
         return cls(
             declared["name"],
@@ -57,7 +57,7 @@ class Column:
         }
 
     def cell(self, obj: Mapping[str, Any]) -> Any:
-        """This column's cell in an object's row: of what the path finds, the first; null for a value of another type."""
+        """The cell for an object: the first value that the path finds; null for a value of another type."""
         found = self.path.find(obj) if self.path is not None else None
         if not found:
             return None
@@ -77,7 +77,7 @@ def _text(value: Any) -> str:
     if type(value) is int:
         return str(value)
     shown = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-    # as Go writes JSON
+    # as encoding/json escapes HTML characters
     return shown.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
@@ -110,7 +110,7 @@ NAME_COLUMN: Final = Column(
 
 
 def age(timestamp: str | None) -> str:
-    """How long ago a time was, as kubectl shows it; ``<unknown>`` for none, ``<invalid>`` for what is no time."""
+    """The age of a timestamp as kubectl shows it; ``<unknown>`` without one, ``<invalid>`` if it does not parse."""
     if not timestamp or timestamp == "null":
         return "<unknown>"
     try:
@@ -146,4 +146,4 @@ _STAGES: Final = (
     (2 * _YEAR, _DAY, "d", 0, ""),
     (8 * _YEAR, _YEAR, "y", _DAY, "d"),
 )
-"""Below the first figure: the large unit and its letter, and the small one, if it is shown."""
+"""For durations below the first number of seconds: the large unit and its letter, then the small one (0: none)."""

@@ -21,7 +21,7 @@ _second: tuple[int, str] = (0, "")
 
 
 def now() -> str:
-    """The time as metadata carries it: RFC 3339, UTC, whole seconds. Formatted once a second, 0.1 us otherwise."""
+    """The current time as metadata carries it: RFC 3339, UTC, whole seconds. Formatted once a second."""
     global _second  # noqa: PLW0603 - a cache of one entry, replaced as a whole
     seconds = int(time.time())
     cached = _second
@@ -31,7 +31,7 @@ def now() -> str:
 
 
 def micro_time(moment: datetime | None = None) -> str:
-    """A time, now if none is given, as MicroTime: RFC 3339, UTC, six decimals."""
+    """A time (default: now) as a MicroTime: RFC 3339, UTC, six decimals."""
     return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
@@ -41,10 +41,10 @@ def whole_time(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """An RFC 3339 time, to the microsecond. Raises ValueError that says, as Go's ``time.Parse``, which part cannot be read."""
+    """Parse an RFC 3339 time, to the microsecond. Raises ValueError with the message of Go's ``time.Parse``."""
     found = _RFC3339.fullmatch(text)
     if found is None:
-        raise ValueError(_misread(text))
+        raise ValueError(_parse_error(text))
     whole, fraction, zone = found.groups()
     try:
         return datetime.fromisoformat(f"{whole}.{(fraction or '0').ljust(6, '0')}{zone}")
@@ -52,11 +52,11 @@ def parse_time(text: str) -> datetime:
         raise ValueError(f'parsing time "{text}": {error}') from error
 
 
-def _misread(text: str) -> str:
-    place = 0
+def _parse_error(text: str) -> str:
+    position = 0
     for pattern, element in _ELEMENTS:
-        found = pattern.match(text, place)
+        found = pattern.match(text, position)
         if found is None:
-            return f'parsing time "{text}" as "{_LAYOUT}": cannot parse "{text[place:]}" as "{element}"'
-        place = found.end()
-    return f'parsing time "{text}": extra text: "{text[place:]}"'
+            return f'parsing time "{text}" as "{_LAYOUT}": cannot parse "{text[position:]}" as "{element}"'
+        position = found.end()
+    return f'parsing time "{text}": extra text: "{text[position:]}"'

@@ -1,1 +1,1 @@
-"""Who asks, and what they may do: users, authenticators, authorizers. Knows no HTTP."""
+"""Authentication and authorization: users, authenticators, authorizers. Knows no HTTP."""

@@ -1,7 +1,7 @@
-"""Making certificates: an authority, and identities signed by it.
+"""Issuing certificates: a CA, and serving and client certificates signed by it.
 
-Keys are ECDSA P-256, which take a millisecond to make; an RSA key takes a hundred. X.509 as RFC 5280 has it: random serial
-numbers, key identifiers, key usages.
+Follows RFC 5280: random serial numbers, key identifiers, key usages. Keys are ECDSA P-256, which are generated much faster
+than RSA keys.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 AUTHORITY_LIFETIME: Final = dt.timedelta(days=3650)
 IDENTITY_LIFETIME: Final = dt.timedelta(days=365)
 _CLOCKS_DIFFER: Final = dt.timedelta(days=2)
-"""How long before its making a certificate is valid: a clock that is set back by a day must not lock everybody out."""
+"""How long before its creation a certificate is valid, so that a clock that is set back by a day does not invalidate it."""
 
 
 class KeyPair(NamedTuple):
@@ -29,7 +29,7 @@ class KeyPair(NamedTuple):
 
 
 def new_authority(name: str) -> KeyPair:
-    """A self-signed authority."""
+    """Generate a self-signed CA."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -42,7 +42,7 @@ def new_authority(name: str) -> KeyPair:
 
 
 def new_serving_identity(authority: KeyPair, name: str, alternatives: Iterable[str]) -> KeyPair:
-    """A server's certificate for host names and addresses; the authority's follows it in the PEM text."""
+    """Issue a serving certificate for host names and addresses; the CA certificate is appended to the PEM text."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -56,7 +56,7 @@ def new_serving_identity(authority: KeyPair, name: str, alternatives: Iterable[s
 
 
 def new_client_identity(authority: KeyPair, user: str, groups: Sequence[str]) -> KeyPair:
-    """A user's certificate: the common name is the user, the organizations are the groups."""
+    """Issue a client certificate: the common name is the user, the organizations are the groups."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -66,7 +66,7 @@ def new_client_identity(authority: KeyPair, user: str, groups: Sequence[str]) ->
 
 
 def alternative_names(certificate: bytes) -> frozenset[str]:
-    """The host names and addresses that a PEM certificate is for."""
+    """Return the subject alternative names of a PEM certificate: host names and addresses."""
     from cryptography import x509
 
     loaded = x509.load_pem_x509_certificate(certificate)
@@ -78,14 +78,14 @@ def alternative_names(certificate: bytes) -> frozenset[str]:
 
 
 def remaining_lifetime(certificate: bytes) -> dt.timedelta:
-    """How long a PEM certificate is still valid; negative when it is over."""
+    """Return the remaining validity of a PEM certificate; negative when it has expired."""
     from cryptography import x509
 
     return x509.load_pem_x509_certificate(certificate).not_valid_after_utc - dt.datetime.now(dt.UTC)
 
 
 def is_signed_by(certificate: bytes, authority: bytes) -> bool:
-    """A PEM certificate's signature is the authority's."""
+    """Whether a PEM certificate is signed by a CA."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
@@ -98,7 +98,7 @@ def is_signed_by(certificate: bytes, authority: bytes) -> bool:
 
 
 def holds_certificates(content: bytes) -> bool:
-    """The content is one or more certificates in PEM form."""
+    """Whether the content is one or more certificates in PEM form."""
     from cryptography import x509
 
     try:
@@ -109,7 +109,7 @@ def holds_certificates(content: bytes) -> bool:
 
 
 def key_matches(pair: KeyPair) -> bool:
-    """The private key belongs to the certificate. Raises ValueError when either cannot be read."""
+    """Whether the private key belongs to the certificate. Raises ValueError when either cannot be read."""
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 

@@ -1,7 +1,7 @@
 """Users, as authentication finds them and authorization, admission and audit see them.
 
-Follows the Kubernetes page "Authenticating" (user name, UID, groups, extra). A user is immutable, so that one request can
-never see another's.
+Follows the Kubernetes page "Authenticating" (user name, UID, groups, extra). A user is immutable, because cached users are
+shared by requests.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 ALL_AUTHENTICATED: Final = "system:authenticated"
 ALL_UNAUTHENTICATED: Final = "system:unauthenticated"
 MASTERS: Final = "system:masters"
-"""Members may do everything; no rule can take that away."""
+"""Members may do everything; no rule can restrict them."""
 MONITORING: Final = "system:monitoring"
 
 _NO_EXTRA: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
@@ -39,5 +39,17 @@ ANONYMOUS: Final = User("system:anonymous", groups=(ALL_UNAUTHENTICATED,))
 
 
 def authenticated(name: str, uid: str = "", groups: tuple[str, ...] = ()) -> User:
-    """A user whose credential was good: a member of ``system:authenticated`` beside its own groups."""
+    """Return a user with a valid credential: ``system:authenticated`` is added to the groups."""
     return User(name, uid, groups if ALL_AUTHENTICATED in groups else (*groups, ALL_AUTHENTICATED))
+
+
+def user_info(user: User) -> dict[str, Any]:
+    """Return a user as authentication.k8s.io/v1 ``UserInfo``, as JSON data."""
+    info: dict[str, Any] = {"username": user.name}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.groups:
+        info["groups"] = list(user.groups)
+    if user.extra:
+        info["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return info

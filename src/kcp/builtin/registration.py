@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from kcp.auth.authorization.authorizers import Authorizer
+from kcp.auth.authentication.authenticator import TokenAuthenticator
+from kcp.auth.authorization.authorizer import Authorizer
 from kcp.builtin.loader import Definition, load_types
 from kcp.builtin.strategies.admissionregistration import PolicyBindingStrategy, PolicyStrategy, WebhooksStrategy
 from kcp.builtin.strategies.apiextensions import DefinitionStrategy
@@ -21,7 +22,6 @@ from kcp.builtin.strategies.reviews import (
     RulesReviewStrategy,
     SelfSubjectReviewStrategy,
     TokenReviewStrategy,
-    TokenUsers,
 )
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType, from_definition
@@ -32,7 +32,7 @@ def builtin_types(
     server_uid: str,
     created: str,
     authorizer: Authorizer,
-    tokens: TokenUsers,
+    tokens: TokenAuthenticator,
     definitions: Callable[[LogicalClusterName], Iterable[Definition]],
 ) -> list[ResourceType]:
     """Every built-in type.
@@ -63,7 +63,7 @@ def _named(definition: Definition) -> Definition:
 
 
 def _strategies(
-    server_uid: str, created: str, authorizer: Authorizer, tokens: TokenUsers, definitions: DefinitionStrategy
+    server_uid: str, created: str, authorizer: Authorizer, tokens: TokenAuthenticator, definitions: DefinitionStrategy
 ) -> dict[tuple[str, str], BuiltinStrategy]:
     rbac, admission = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
     authentication, authorization = "authentication.k8s.io", "authorization.k8s.io"

@@ -1,4 +1,4 @@
-"""``kcp start``: run a server until it is told to stop."""
+"""``kcp start``: run a server until a signal stops it."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _logging = flags.group("Logging")
     default="",
     metavar="NAME",
     show_default=False,
-    help="Host name or address that clients use: put into the kubeconfig and the certificate. [default: the bind address]",
+    help="Host name or address for clients, written to the kubeconfig and the certificate. [default: the bind address]",
 )
 @_serving(
     "--tls-cert-file",
     type=_FILE,
-    help="Serving certificate in PEM form, with intermediate ones behind it. [default: made here]",
+    help="Serving certificate in PEM form, followed by intermediate certificates. [default: generated]",
 )
 @_serving("--tls-private-key-file", type=_FILE, help="Private key of --tls-cert-file.")
 @_serving(
@@ -56,36 +56,38 @@ _logging = flags.group("Logging")
     "tls_sans",
     multiple=True,
     metavar="NAME",
-    help="Further host name or address for the serving certificate that is made; may be repeated.",
+    help="Additional host name or address in the generated serving certificate; may be repeated.",
 )
 @root_directory_flag
 @_storage(
     "--durability",
     default="full",
     type=click.Choice(DURABILITIES),
-    help="full: a write is acknowledged when it is on the disk. relaxed: power loss may take the last moments.",
+    help="full: each write is synced to disk before it is acknowledged. relaxed: a power failure may lose the latest writes.",
 )
 @etcd_flags
 @_storage(
     "--history-retention",
     default="5m",
     type=_DURATION,
-    help="How long superseded states are kept, for watches and lists that resume.",
+    help="How long the history is kept from which watches and lists can resume.",
 )
 @_storage(
     "--compaction-interval",
     type=_DURATION,
     show_default=False,
-    help="How often what is older is compacted; it may live that much longer, or twice. 0 is never. "
+    help="How often older history is compacted; 0 is never. History may live for up to two intervals longer. "
     "[default: a fifth of --history-retention, at least 1s]",
 )
 @_storage("--event-ttl", default="1h", type=_DURATION, help="How long Events are kept.")
 @_authentication(
     "--client-ca-file",
     type=_FILE,
-    help="Authorities, in PEM form, whose client certificates are accepted beside those of the server's own.",
+    help="CA certificates in PEM form: client certificates signed by them are accepted, besides those of the server's own CA.",
 )
-@_authentication("--token-auth-file", type=_FILE, help='Bearer tokens: CSV lines of token,user,uid,"group1,group2".')
+@_authentication(
+    "--token-auth-file", type=_FILE, help='File with bearer tokens: CSV lines of token,user,uid,"group1,group2".'
+)
 @_authentication(
     "--anonymous-auth",
     default=True,
@@ -93,43 +95,43 @@ _logging = flags.group("Logging")
     is_flag=False,
     flag_value=True,
     metavar="[true|false]",
-    help="Serve requests without credentials as system:anonymous; otherwise they get 401.",
+    help="Serve requests without credentials as system:anonymous; if false, they get 401.",
 )
 @_limits(
     "--max-requests-inflight",
     default=400,
     type=_COUNT,
-    help="Reading requests served at one time; more get 429. 0 is no limit.",
+    help="Maximum number of reading requests in flight; further ones get 429. 0 is no limit.",
 )
 @_limits(
     "--max-mutating-requests-inflight",
     default=200,
     type=_COUNT,
-    help="Writing requests served at one time; more get 429. 0 is no limit.",
+    help="Maximum number of mutating requests in flight; further ones get 429. 0 is no limit.",
 )
 @_limits(
     "--request-timeout",
     default="1m",
     type=_DURATION,
-    help="How long a request's body may take to arrive, and a write after that, before the request gets 504.",
+    help="How long the body of a request may take to arrive, and then the write to complete, before the request gets 504.",
 )
 @_limits(
     "--min-request-timeout",
     default="30m",
     type=_DURATION,
-    help="Shortest time that a watch is kept open when the client asks for none; the time is random, up to twice this.",
+    help="Minimum timeout of a watch for which the client sets none; the timeout is random, up to twice this.",
 )
 @_limits(
     "--shutdown-delay-duration",
     default="0s",
     type=_DURATION,
-    help="How long requests are still served, with /readyz failing, after the signal to stop.",
+    help="How long the server keeps serving after the stop signal, while /readyz fails.",
 )
 @_limits(
     "--shutdown-grace-period",
     default="1s",
     type=_DURATION,
-    help="How long requests that are under way may take after that.",
+    help="How long running requests may take after that.",
 )
 @_logging(
     "-v",
@@ -138,14 +140,14 @@ _logging = flags.group("Logging")
     default=0,
     type=_COUNT,
     metavar="LEVEL",
-    help="Log level: 2 logs each request, 4 what helps to find faults.",
+    help="Log level: 2 logs each request, 4 adds debug output.",
 )
-@_logging("--log-format", default="text", type=click.Choice(LOG_FORMATS), help="Form of the log lines on stderr.")
+@_logging("--log-format", default="text", type=click.Choice(LOG_FORMATS), help="Format of the log lines on stderr.")
 def start(verbosity: int, log_format: str, **choices: Any) -> None:
     """Start a server.
 
-    Makes an authority, certificates and an administrator on the first start, writes a kubeconfig for the administrator to
-    <root-directory>/data/admin.kubeconfig, and serves until SIGTERM or SIGINT.
+    The first start generates a CA, certificates and an administrator. The administrator's kubeconfig is written to
+    <root-directory>/data/admin.kubeconfig. The server runs until SIGTERM or SIGINT.
     """
     from kcp.cli import log_formats
     from kcp.server.process import running
@@ -160,14 +162,14 @@ def start(verbosity: int, log_format: str, **choices: Any) -> None:
 
 
 def configuration_of(arguments: Sequence[str]) -> Configuration:
-    """What `kcp start` would run with these arguments; for servers inside another process."""
+    """Return the configuration that `kcp start` would run with these arguments, for servers inside another process."""
     choices = dict(start.make_context("start", list(arguments)).params)
     choices.pop("log_format")
     return Configuration(log_requests=choices.pop("verbosity") >= _LOGS_REQUESTS_FROM, **choices)
 
 
 def announce(process: ServerProcess) -> None:
-    """Say where the server is and how to reach it."""
+    """Print the address of the server and how to use it."""
     path = process.kubeconfig
     click.echo(
         f"kcp {__version__} is ready at {process.url} (logical cluster root; others at /clusters/<name>)\n"

@@ -3,11 +3,16 @@
 Follows kube-controller-manager's garbage collector and the concepts page "Garbage Collection". Owners are looked up in
 the dependent's own logical cluster (and namespace, for owners that live in one); a reference never reaches another
 logical cluster.
+
+Owner references may form circles. An object in foreground deletion waits for the dependents that block it, so in a circle all
+would wait for one another. As in Kubernetes, an object that is to be deleted and has a dependent in foreground deletion gives up
+blocking its owners first. A circle in which every object is in foreground deletion already is found by `_leads_back`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -31,6 +36,17 @@ _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _HAS_OWNERS: Final = b'"ownerReferences"'
 _IS_GOING: Final = b'"deletionTimestamp"'
+_SLICE: Final = 100
+"""Objects looked at before other work gets the event loop."""
+_LONGEST_SEARCH: Final = 1000
+"""Objects in foreground deletion that are followed in search of a circle; a longer way is taken for one."""
+
+
+class _Owner(NamedTuple):
+    """An owner as its dependents name it."""
+
+    cluster: LogicalClusterName
+    uid: str
 
 
 class _Owners(NamedTuple):
@@ -48,11 +64,15 @@ class GarbageCollector:
         self._registry = registry
         self._dependents = Dependents()
         self._queue: WorkQueue[Key] = WorkQueue("garbage", self._reconcile, workers=16)
+        self._removed: WorkQueue[_Owner] = WorkQueue("removed owners", self._queue_dependents, workers=1)
+        self._announced: set[_Owner] = set()
+        """Owners in foreground deletion whose dependents have been queued."""
         self._undo = registry.store.follow(None, self._on_change)
 
     async def start(self) -> None:
         """Learn who owns whom from what is there."""
         self._queue.start()
+        self._removed.start()
         storages = {type_.storage for type_ in self._registry.catalog.base.types if type_.stored}
         async for records in present(self._registry.store, Range(DEFINITIONS)):
             for record in records:
@@ -67,6 +87,7 @@ class GarbageCollector:
     async def stop(self) -> None:
         """Stop; the next start learns anew."""
         self._undo()
+        await self._removed.stop()
         await self._queue.stop()
 
     def _on_change(self, events: Sequence[Event]) -> None:
@@ -79,8 +100,14 @@ class GarbageCollector:
                 self._consider(event.record)
             elif previous is not None and self._dependents.knows(event.key.cluster):
                 uid = documents.decode(previous.value)["metadata"].get("uid", "")
-                for key in self._dependents.of(event.key.cluster, uid):
-                    self._queue.add(key)
+                owner = _Owner(event.key.cluster, uid)
+                self._announced.discard(owner)
+                if self._dependents.of(*owner):
+                    self._removed.add(owner)
+
+    async def _queue_dependents(self, owner: _Owner) -> None:
+        async for key in _in_slices(self._dependents.of(*owner)):
+            self._queue.add(key)
 
     def _consider(self, record: Record) -> None:
         if _HAS_OWNERS in record.value and (owners := _owner_uids(record)):
@@ -149,12 +176,15 @@ class GarbageCollector:
             return
         meta = obj["metadata"]
         finalizers = meta.get("finalizers") or ()
+        dependents = self._dependents.of(key.cluster, meta.get("uid", ""))
         policy = "Background"
-        if ORPHAN_FINALIZER in finalizers:
+        if owners.waiting and dependents:
+            policy = "Foreground"
+            if await self._any_waits(dependents):
+                await self._stop_blocking(key, type_)
+        elif ORPHAN_FINALIZER in finalizers:
             policy = "Orphan"
-        elif FOREGROUND_FINALIZER in finalizers or (
-            owners.waiting and self._dependents.of(key.cluster, meta.get("uid", ""))
-        ):
+        elif FOREGROUND_FINALIZER in finalizers:
             policy = "Foreground"
         options = DeleteOptions(propagation_policy=policy, uid=meta.get("uid"))
         await self._registry.delete(system_context(key.cluster), Target(type_, key.namespace, key.name), options)
@@ -176,23 +206,63 @@ class GarbageCollector:
         finalizers = meta.get("finalizers") or ()
         dependents = self._dependents.of(key.cluster, meta.get("uid", ""))
         if ORPHAN_FINALIZER in finalizers:
-            for dependent in dependents:
+            async for dependent in _in_slices(dependents):
                 if dependent_type := self._type_of(dependent):
                     await self._drop_references(dependent, dependent_type, {meta["uid"]})
             await self._remove_finalizer(key, type_, ORPHAN_FINALIZER)
         elif FOREGROUND_FINALIZER in finalizers:
-            blocking = [dependent for dependent in dependents if self._blocks(dependent, meta["uid"])]
-            for dependent in dependents:
-                self._queue.add(dependent)
-            if not blocking:
-                await self._remove_finalizer(key, type_, FOREGROUND_FINALIZER)
+            owner = _Owner(key.cluster, meta["uid"])
+            if owner not in self._announced:
+                self._announced.add(owner)
+                await self._queue_dependents(owner)
+            async for dependent in _in_slices(dependents):
+                if self._blocks(dependent, meta["uid"]) and not await self._leads_back(dependent, key):
+                    return
+            self._announced.discard(owner)
+            await self._remove_finalizer(key, type_, FOREGROUND_FINALIZER)
 
     def _blocks(self, key: Key, owner_uid: str) -> bool:
+        """A dependent holds its owner in foreground deletion."""
         record = self._registry.store.latest(key)
         if record is None:
             return False
         references = _references(documents.decode(record.value))
         return any(entry.get("uid") == owner_uid and entry.get("blockOwnerDeletion") for entry in references)
+
+    async def _any_waits(self, keys: Iterable[Key]) -> bool:
+        """One of these objects is in foreground deletion."""
+        async for key in _in_slices(keys):
+            record = self._registry.store.latest(key)
+            if record is not None and _waits_for_dependents(record):
+                return True
+        return False
+
+    async def _leads_back(self, start: Key, goal: Key) -> bool:
+        """What blocks ``start``, and what blocks that in turn, is in foreground deletion all the way to ``goal``: a circle."""
+        found, waiting = {start}, [start]
+        while waiting:
+            key = waiting.pop()
+            if key == goal or len(found) > _LONGEST_SEARCH:
+                return True
+            record = self._registry.store.latest(key)
+            if record is None or not _waits_for_dependents(record):
+                continue
+            uid = documents.decode(record.value)["metadata"]["uid"]
+            async for dependent in _in_slices(self._dependents.of(key.cluster, uid)):
+                if dependent not in found and self._blocks(dependent, uid):
+                    found.add(dependent)
+                    waiting.append(dependent)
+            await asyncio.sleep(0)
+        return False
+
+    async def _stop_blocking(self, key: Key, type_: ResourceType) -> None:
+        """Take ``blockOwnerDeletion`` off an object's owner references."""
+
+        def change(old: Object) -> Object:
+            references = [dict(entry, blockOwnerDeletion=False) for entry in _references(old)]
+            return dict(old, metadata=dict(old["metadata"], ownerReferences=references))
+
+        await self._change(key, type_, change)
 
     async def _drop_references(self, key: Key, type_: ResourceType, uids: set[str]) -> None:
         def change(old: Object) -> Object:
@@ -217,6 +287,14 @@ class GarbageCollector:
     async def _change(self, key: Key, type_: ResourceType, change: Any) -> None:
         target = Target(type_, key.namespace, key.name)
         await self._registry.change(system_context(key.cluster), target, change)
+
+
+async def _in_slices(keys: Iterable[Key]) -> AsyncIterator[Key]:
+    """The keys; other work goes on between slices of them."""
+    for number, key in enumerate(keys, 1):
+        yield key
+        if number % _SLICE == 0:
+            await asyncio.sleep(0)
 
 
 def _references(obj: Object) -> list[dict[str, Any]]:

@@ -90,3 +90,4 @@ class WorkQueue(Generic[K]):
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
+            await asyncio.sleep(0)  # a reconcile need not wait for anything, and the queue may never be empty

@@ -1,10 +1,11 @@
-"""The context of a request: who asks, in which logical cluster, and the options that hold for every kind of write."""
+"""The context of a request: the user, the logical cluster, and the options that every write has."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
 
+from kcp.api.field_errors import shorten
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 
@@ -12,11 +13,12 @@ STRICT: Final = "Strict"
 WARN: Final = "Warn"
 IGNORE: Final = "Ignore"
 """The values of ``fieldValidation`` (KEP-2885)."""
+MAX_WARNINGS: Final = 1_000
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """Who asks, and in which logical cluster. ``warnings`` collects what goes back as ``Warning`` headers."""
+    """The user, the logical cluster and the options of a request. ``warnings`` become ``Warning`` headers of the response."""
 
     user: User
     cluster: LogicalClusterName
@@ -24,8 +26,10 @@ class RequestContext:
     dry_run: bool = False
     field_validation: str = WARN
     warnings: list[str] = field(default_factory=list)
+    _warned: set[str] = field(default_factory=set)
 
     def warn(self, text: str) -> None:
-        """Add a warning once."""
-        if text not in self.warnings:
-            self.warnings.append(text)
+        """Add a warning once. Beyond ``MAX_WARNINGS`` warnings are dropped; the server sends fewer in any case."""
+        if text not in self._warned and len(self._warned) < MAX_WARNINGS:
+            self._warned.add(text)
+            self.warnings.append(shorten(text))

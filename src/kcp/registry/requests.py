@@ -1,4 +1,4 @@
-"""What a verb is asked: the target, and the options of the request (meta/v1 ``*Options``)."""
+"""Arguments and results of the verbs: the target, the options of the request (meta/v1 ``*Options``), and what was written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kcp.registry.types.resource_types import ResourceType
 
 @dataclass(slots=True)
 class Target:
-    """The object or collection that a request names. ``namespace`` "" is all namespaces, or a cluster-scoped object."""
+    """The object or collection of a request. ``namespace`` is "" for all namespaces and for cluster-scoped objects."""
 
     type: ResourceType
     namespace: str = ""
@@ -46,9 +46,14 @@ class DeleteOptions:
 
 @dataclass(slots=True)
 class Written:
-    """The outcome of a write: the object as stored (bytes, with its resource version), and whether it is new."""
+    """The outcome of a write.
+
+    ``object`` is the object as it was written, with its resource version, and ``value`` its JSON in the version ``type``: for a
+    delete, the last state. ``created`` says that the object is new, ``gone`` that it is deleted and not waiting for finalizers.
+    """
 
     value: bytes
     type: ResourceType
+    object: dict[str, Any]
     created: bool = False
-    object: dict[str, Any] | None = None
+    gone: bool = False

@@ -6,9 +6,8 @@ the schema that it stands in, including its CEL rules.
 
 from typing import Any
 
-from kcp.api import field_errors
+from kcp.api import field_errors, json_values
 from kcp.api.field_errors import FieldError
-from kcp.schema.defaulting import copy_json
 from kcp.schema.error_reporting import collect_errors
 from kcp.schema.extension_validation import embedded_errors
 from kcp.schema.nodes import SchemaNode, Scope
@@ -61,7 +60,7 @@ def _default_errors(raw: Raw, path: str, *, inside_meta: bool, require_pruned: b
 
 
 def _prunes(node: SchemaNode, value: Any) -> bool:
-    copied = copy_json(value)
+    copied = json_values.copy(value)
     if type(copied) is not dict and type(copied) is not list:
         return False
     return bool(pruner(node)(copied) if node.types or node.preserves_unknown else prune_unknown(copied))

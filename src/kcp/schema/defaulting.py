@@ -8,18 +8,10 @@ list and changes it in place.
 from collections.abc import Callable
 from typing import Any
 
+from kcp.api import json_values
 from kcp.schema.nodes import SchemaNode
 
 Defaulter = Callable[[Any], None]
-
-
-def copy_json(value: Any) -> Any:
-    """A deep copy of JSON data."""
-    if type(value) is dict:
-        return {key: copy_json(child) for key, child in value.items()}
-    if type(value) is list:
-        return [copy_json(child) for child in value]
-    return value
 
 
 def defaulter(node: SchemaNode) -> Defaulter:
@@ -45,7 +37,7 @@ def _make(node: SchemaNode) -> Defaulter:
             return
         for name, template in missing:
             if name not in value:
-                value[name] = template if type(template) is str else copy_json(template)
+                value[name] = template if type(template) is str else json_values.copy(template)
         if only_scalars:
             if _holds_null(value):
                 _settle_nulls(value, node)
@@ -88,7 +80,7 @@ def _fill_list(values: list[Any], items: SchemaNode) -> None:
     template = None if items.nullable else items.raw.get("default")
     for index, value in enumerate(values):
         if value is None and template is not None:
-            value = values[index] = copy_json(template)
+            value = values[index] = json_values.copy(template)
         if type(value) is dict or type(value) is list:
             fill(value)
 
@@ -103,6 +95,6 @@ def _settle_nulls(value: dict[str, Any], node: SchemaNode) -> None:
         if template is None:
             del value[key]
             continue
-        filled = value[key] = copy_json(template)
+        filled = value[key] = json_values.copy(template)
         if type(filled) is dict or type(filled) is list:
             defaulter(child)(filled)

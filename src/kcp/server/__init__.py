@@ -1,1 +1,1 @@
-"""The HTTP edge: from an ASGI request to a verb of the registry and back. Holds no rule of the API itself."""
+"""The API server over HTTP: from an ASGI request to a verb of the registry and back. Has no rules of the API itself."""

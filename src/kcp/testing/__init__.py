@@ -1,4 +1,4 @@
-"""A Kubernetes API server for tests: `with Server() as server`, and a fresh logical cluster for each test in milliseconds."""
+"""A Kubernetes API server for tests: `with Server() as server`, and a new logical cluster for each test."""
 
 from kcp.testing.server import LogicalCluster, Server
 

@@ -1,7 +1,7 @@
 """The pytest plugin: one server for the session, one logical cluster for each test.
 
-``kcp_server`` starts on first use and lives as long as the session (one per pytest-xdist worker). ``kcp_cluster`` is
-a logical cluster that no other test has: its ``kubeconfig`` is a file for any client.
+``kcp_server`` starts on first use and runs until the end of the session (one per pytest-xdist worker). ``kcp_cluster`` is
+a logical cluster of its own for each test: its ``kubeconfig`` is a file for any client.
 """
 
 from __future__ import annotations

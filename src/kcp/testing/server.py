@@ -1,7 +1,7 @@
-"""A kcp server for the length of a ``with`` block.
+"""A kcp server for the duration of a ``with`` block.
 
-In this process (a thread with its own event loop; the default, ready in a fraction of a second) or as a process of its own,
-exactly as ``kcp start`` runs it. Both serve real TLS on a free port of 127.0.0.1 and keep everything in one directory.
+It runs in this process (the default: in a thread with its own event loop) or as a separate process, exactly as ``kcp start``
+runs it. Both serve real TLS on a free port of 127.0.0.1 and keep all data in one directory.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ import yaml
 
 if TYPE_CHECKING:
     from kcp.server.process.configuration import Configuration
+    from kcp.server.process.parts import Parts
 
 _STOP_SECONDS: Final = 10
 
 
 class ServerError(Exception):
-    """The server did not start; the message is what it said."""
+    """The server did not start; the message is its own."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,16 @@ class LogicalCluster:
     certificate_authority: Path
 
     def write_kubeconfig(self, path: Path) -> None:
-        """Copy the kubeconfig to where a test wants it."""
+        """Write a copy of the kubeconfig."""
         shutil.copyfile(self.kubeconfig, path)
         path.chmod(0o600)
 
 
 class Server:
-    """A running server between ``__enter__`` and ``__exit__``.
+    """A server that runs between ``__enter__`` and ``__exit__``.
 
-    ``root_directory`` is made and removed where none is given. ``arguments`` are those of ``kcp start``.
+    Without a ``root_directory`` it uses a temporary one, which it removes. ``arguments`` are those of ``kcp start``. ``parts``
+    replace parts of the server (see `kcp.embedding`); only a server in this process can have them.
     """
 
     def __init__(
@@ -62,7 +64,11 @@ class Server:
         root_directory: Path | None = None,
         in_process: bool = True,
         arguments: Sequence[str] = (),
+        parts: Parts | None = None,
     ) -> None:
+        if parts is not None and not in_process:
+            raise ValueError("parts need a server in this process: in_process=True")
+        self.parts = parts
         self._owned = root_directory is None
         self.root_directory = root_directory or Path(tempfile.mkdtemp(prefix="kcp-"))
         self._arguments = tuple(arguments)
@@ -94,22 +100,22 @@ class Server:
 
     @property
     def certificate_authority(self) -> Path:
-        """The certificates that the server's own is signed by, as a PEM file."""
+        """The CA of the server's certificate, as a PEM file."""
         return self.root_directory / "data" / "ca.crt"
 
     @property
     def _cluster(self) -> dict[str, Any]:
-        """The kubeconfig's entry that has no path: the default logical cluster."""
+        """The kubeconfig's entry without a path: the default logical cluster."""
         clusters: list[dict[str, Any]] = [entry["cluster"] for entry in self._admin["clusters"]]
         return min(clusters, key=lambda cluster: len(cluster["server"]))
 
     @property
     def process_id(self) -> int:
-        """The process that serves."""
+        """The ID of the process that serves."""
         return self._runner.process_id
 
     def logical_cluster(self, name: str | None = None) -> LogicalCluster:
-        """A logical cluster by name, or one that nobody has used."""
+        """Return a logical cluster by name, or an unused one."""
         name = name or f"test-{self._run}-{next(self._numbers)}"
         url = f"{self.url}/clusters/{name}"
         kubeconfig = self.root_directory / "clusters" / f"{name}.kubeconfig"
@@ -133,7 +139,7 @@ class Server:
         self._admin = yaml.load(self.kubeconfig.read_text(), Loader=yaml.CSafeLoader)
 
     def stop(self) -> None:
-        """Stop as ``SIGTERM`` does and wait for the end."""
+        """Stop as on SIGTERM, and wait for the end."""
         self._runner.stop()
 
     def __enter__(self) -> Self:
@@ -154,7 +160,7 @@ class Server:
 
 
 class _ProcessRunner:
-    """``kcp start`` as a child."""
+    """Runs ``kcp start`` as a child process."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -193,7 +199,7 @@ class _ProcessRunner:
 
 
 class _ThreadRunner:
-    """The server on an event loop of its own in a thread of this process."""
+    """Runs the server on an event loop of its own, in a thread of this process."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -227,11 +233,11 @@ class _ThreadRunner:
         async def serve() -> None:
             from kcp.server.process.running import ServerProcess
 
-            process = ServerProcess(configuration)
+            process = ServerProcess(configuration, self._server.parts)
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             try:
                 await process.start()
-            except BaseException as error:  # handed to the thread that asked
+            except BaseException as error:  # raised in the thread that called `start`
                 outcome.set_exception(error)
                 return
             outcome.set_result(None)

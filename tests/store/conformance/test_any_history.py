@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from kcp.logical_clusters import WILDCARD
 from kcp.store.contract import (
     ABSENT,
     ANY,
@@ -43,7 +44,7 @@ KEYS = st.builds(
 RANGES = st.builds(
     Range,
     st.sampled_from(RESOURCES),
-    st.none() | st.sampled_from(CLUSTERS),
+    st.sampled_from((WILDCARD, *CLUSTERS)),
     st.none() | st.sampled_from(NAMESPACES),
 )
 CHANGES = st.lists(
@@ -65,7 +66,7 @@ def holds(range_: Range, key: Key) -> bool:
     """Whether a range holds a key."""
     return (
         key.resource == range_.resource
-        and range_.cluster in (None, key.cluster)
+        and range_.cluster in (WILDCARD, key.cluster)
         and range_.namespace in (None, key.namespace)
     )
 

@@ -43,7 +43,7 @@ def within(range_: Range, where: Key) -> bool:
     """Whether a range holds a key."""
     return (
         where.resource == range_.resource
-        and range_.cluster in (None, where.cluster)
+        and range_.cluster in (WILDCARD, where.cluster)
         and range_.namespace in (None, where.namespace)
     )
 

@@ -1,1 +1,1 @@
-"""Changing objects by patches: JSON patch, merge patch, strategic merge patch, and server-side apply with managed fields."""
+"""Patches: JSON patch, merge patch, strategic merge patch, and server-side apply with managed fields."""

@@ -1,77 +1,101 @@
 """Server-side apply.
 
-Follows KEP-555 and what k8s.io/apimachinery's managedfields package lets clients observe: conflicts and their messages,
-removal of what a manager no longer applies, sharing of fields, objects from before the first apply, and kubectl's move
-from client-side apply.
+Follows KEP-555 and the observable behaviour of k8s.io/apimachinery's managedfields package: conflicts and their messages,
+removal of fields that a manager no longer applies, shared ownership, objects that existed before their first apply, and
+kubectl's migration from client-side apply.
+
+An example, with ``fieldsV1`` and ``data`` only. Manager ``a`` creates a ConfigMap by applying ``{"color":"red","size":"1"}``::
+
+    live            {"color":"red","size":"1"}
+    managedFields   [{"manager":"a","operation":"Apply","fieldsV1":{"f:data":{"f:color":{},"f:size":{}}}}]
+
+Manager ``b`` applies ``{"color":"blue"}``. ``b`` would modify ``f:data/f:color``, which ``a`` owns: 409, conflict with "a":
+.data.color; nothing is written. ``b`` applies ``{"color":"red","shape":"round"}`` instead. ``color`` has the value of the live
+object, so there is no conflict, and both managers own it::
+
+    live            {"color":"red","shape":"round","size":"1"}
+    managedFields   [{"manager":"a","operation":"Apply","fieldsV1":{"f:data":{"f:color":{},"f:size":{}}}},
+                     {"manager":"b","operation":"Apply","fieldsV1":{"f:data":{"f:color":{},"f:shape":{}}}}]
+
+``b`` repeats its first attempt, ``{"color":"blue"}``, with ``force``. ``color`` changes, so ``a`` loses it; ``shape`` was in
+``b``'s last configuration, is not in this one, and has no other owner, so it is removed::
+
+    live            {"color":"blue","size":"1"}
+    managedFields   [{"manager":"a","operation":"Apply","fieldsV1":{"f:data":{"f:size":{}}}},
+                     {"manager":"b","operation":"Apply","fieldsV1":{"f:data":{"f:color":{}}}}]
+
+Manager ``a`` applies a configuration without ``data``: ``size`` has no other owner, so it is removed, and with its last field
+the entry of ``a``::
+
+    live            {"color":"blue"}
+    managedFields   [{"manager":"b","operation":"Apply","fieldsV1":{"f:data":{"f:color":{}}}}]
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from kcp.api import errors
 from kcp.api.patch import field_sets
-from kcp.api.patch.comparing import (
-    Changes,
-    Paths,
-    changes,
-    field_set_of,
-    problems,
-    reconciled,
-    with_named_fields,
-    without,
-)
 from kcp.api.patch.field_sets import FieldSet
-from kcp.api.patch.managed_fields import APPLY, UPDATE, Entry, disowned, identity, in_order, new_entry, stored_entries
+from kcp.api.patch.go_format import json_text
+from kcp.api.patch.managed_fields import (
+    APPLY,
+    UPDATE,
+    Entry,
+    identity,
+    new_entry,
+    sort_entries,
+    stored_entries,
+    without_changed,
+)
 from kcp.api.patch.merge_types import MergeType
-from kcp.api.patch.merging import merge_maps, remove
-from kcp.api.patch.printing import quoted
+from kcp.api.patch.typed_comparison import (
+    Comparison,
+    Paths,
+    compare,
+    field_set_of,
+    reconcile,
+    with_named_fields,
+    without_untracked,
+)
+from kcp.api.patch.typed_merge import merge_maps, remove
+from kcp.api.patch.typed_validation import type_errors
 
 BEFORE_FIRST_APPLY: Final = "before-first-apply"
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _KUBECTL: Final = "kubectl"
 _MAX_ANNOTATION_BYTES: Final = 256 * 1024
 _IDENTITY: Final[FieldSet] = {"f:metadata": {"f:name": {}}}
-"""What is there of every object, whatever managers stop to apply of its metadata."""
+"""The field that is never removed, even when no manager applies any of the metadata."""
 
 Conflict = tuple[Entry, tuple[str, ...]]
 
 
 class _ConflictsError(Exception):
-    """Fields that the configuration would change and that others own."""
+    """The configuration would modify fields that other managers own."""
 
     def __init__(self, conflicts: list[Conflict]) -> None:
         super().__init__()
         self.conflicts = conflicts
 
 
+@dataclass(slots=True)
 class _Request:
-    """What one apply is about."""
+    """The arguments of one apply. ``own`` is the identity of the manager's entry."""
 
-    __slots__ = ("api_version", "applied", "live", "merge_type", "mine", "now", "reset_fields", "served_versions")
-
-    def __init__(
-        self,
-        live: dict[str, Any] | None,
-        applied: dict[str, Any],
-        merge_type: MergeType,
-        mine: tuple[str, str, str, str],
-        api_version: str,
-        now: str,
-        reset_fields: Paths,
-        served_versions: Collection[str] | None,
-    ) -> None:
-        self.live = live
-        self.applied = applied
-        self.merge_type = merge_type
-        self.mine = mine
-        self.api_version = api_version
-        self.now = now
-        self.reset_fields = reset_fields
-        self.served_versions = served_versions
+    live: dict[str, Any] | None
+    applied: dict[str, Any]
+    merge_type: MergeType
+    own: tuple[str, str, str, str]
+    api_version: str
+    now: str
+    reset_fields: Paths
+    served_versions: Collection[str] | None
 
 
 def server_side_apply(
@@ -87,20 +111,18 @@ def server_side_apply(
     reset_fields: Paths = (),
     served_versions: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """The object that applying ``applied`` makes of ``live`` (None: there is none yet), with its managed fields.
+    """Apply the configuration ``applied`` to ``live`` (None: the object does not exist). Returns the object to store.
 
-    Gives ``live`` itself when nothing changes, also in who owns what. ``now`` is an RFC 3339 time; ``reset_fields`` are the paths
-    that this write cannot change; entries of versions outside ``served_versions`` (None: all are served) are dropped.
+    Returns ``live`` itself when neither a field nor its ownership changes. ``now`` is an RFC 3339 time; ``reset_fields`` are the
+    paths that this write cannot change; entries of versions outside ``served_versions`` (None: all are served) are dropped.
 
-    Raises StatusError 400 when the configuration is not one of this type, 409 with a cause for every field that another
-    manager owns and that would change, unless ``force`` takes them over.
-
-    53 us for a 15-field configuration that changes one field of an object of one manager.
+    Raises StatusError 400 when the configuration does not match the type; 409 with a cause for every field that the
+    configuration modifies and another manager owns, unless ``force`` takes the fields over.
     """
     check_version(applied, api_version)
     _check(applied, merge_type, api_version)
-    mine = (manager, APPLY, "", subresource)
-    request = _Request(live, applied, merge_type, mine, api_version, now, reset_fields, served_versions)
+    own = (manager, APPLY, "", subresource)
+    request = _Request(live, applied, merge_type, own, api_version, now, reset_fields, served_versions)
     try:
         made = _applied(request, force)
     except _ConflictsError as refusal:
@@ -118,7 +140,7 @@ def server_side_apply(
 
 
 def check_version(applied: dict[str, Any], api_version: str) -> None:
-    """Raise StatusError 400 for a configuration of another version, or of none: it may follow another schema."""
+    """Raise StatusError 400 unless the configuration states this version: its schema may differ from another version's."""
     if applied.get("apiVersion") != api_version:
         raise errors.bad_request(
             "Incorrect version specified in apply patch. "
@@ -130,7 +152,7 @@ def _check(applied: dict[str, Any], merge_type: MergeType, api_version: str) -> 
     meta = applied.get("metadata")
     if isinstance(meta, dict) and meta.get("managedFields") is not None:
         raise errors.bad_request("metadata.managedFields must be nil")
-    found = problems(applied, merge_type)
+    found = type_errors(applied, merge_type)
     if found:
         named = meta if isinstance(meta, dict) else {}
         place = (
@@ -141,25 +163,25 @@ def _check(applied: dict[str, Any], merge_type: MergeType, api_version: str) -> 
 
 
 def _applied(request: _Request, force: bool) -> dict[str, Any]:
-    """Merge, prune, and bring the managed fields up to date. Raises _ConflictsError."""
+    """Merge, prune, and update the managed fields. Raises _ConflictsError."""
     type_ = request.merge_type
     base = request.live or {}
     before = _entries_before(request)
-    entries = [_reconciled(entry, type_) for entry in before]
-    previous = next((entry for entry in entries if identity(entry) == request.mine), None)
+    entries = [_reconcile_entry(entry, type_) for entry in before]
+    previous = next((entry for entry in entries if identity(entry) == request.own), None)
     others = [entry for entry in entries if entry is not previous]
-    owned = without(field_set_of(request.applied, type_), request.reset_fields)
+    owned = without_untracked(field_set_of(request.applied, type_), request.reset_fields)
     merged = merge_maps(base, request.applied, type_)
     if previous is not None and field_sets.difference(previous["fieldsV1"], owned):
         sets = [owned, _IDENTITY, *(entry["fieldsV1"] for entry in others)]
         merged = _pruned(merged, previous["fieldsV1"], sets, type_)
-    made = Changes({}, {}) if merged is base else changes(base, merged, type_, request.reset_fields)
-    if made.taken and not force and (conflicts := _conflicts(others, made.taken)):
+    comparison = Comparison({}, {}) if merged is base else compare(base, merged, type_, request.reset_fields)
+    if comparison.modified and not force and (conflicts := _conflicts(others, comparison.modified)):
         raise _ConflictsError(conflicts)
-    kept = disowned(others, made.all(), type_) if made else others
+    kept = without_changed(others, comparison.all(), type_) if comparison else others
     if owned:
         kept.append(_own_entry(request, previous, owned, changed=merged is not base and merged != base))
-    in_order(kept)
+    sort_entries(kept)
     if merged is base and request.live is not None and kept == (base.get("metadata") or {}).get("managedFields"):
         return base
     meta = dict(merged.get("metadata") or {})
@@ -171,25 +193,25 @@ def _applied(request: _Request, force: bool) -> dict[str, Any]:
 
 
 def _entries_before(request: _Request) -> list[Entry]:
-    """The live object's managed fields; what was there before anybody was tracked belongs to one manager of its own."""
+    """The live object's managed fields. An object without any gets one entry for all its fields (``before-first-apply``)."""
     entries = stored_entries(request.live)
     if not entries and request.live is not None:
-        fields = changes({}, request.live, request.merge_type, request.reset_fields).taken
+        fields = compare({}, request.live, request.merge_type, request.reset_fields).modified
         if fields:
-            mine = (BEFORE_FIRST_APPLY, UPDATE, request.api_version, request.mine[3])
-            entries = [new_entry(mine, request.now, fields)]
+            owner = (BEFORE_FIRST_APPLY, UPDATE, request.api_version, request.own[3])
+            entries = [new_entry(owner, request.now, fields)]
     served = request.served_versions
     return [entry for entry in entries if served is None or entry["apiVersion"] in served]
 
 
-def _reconciled(entry: Entry, type_: MergeType) -> Entry:
+def _reconcile_entry(entry: Entry, type_: MergeType) -> Entry:
     fields = entry["fieldsV1"]
-    fitting = reconciled(fields, type_)
+    fitting = reconcile(fields, type_)
     return entry if fitting is fields else {**entry, "fieldsV1": fitting}
 
 
 def _own_entry(request: _Request, previous: Entry | None, owned: FieldSet, *, changed: bool) -> Entry:
-    """The applier's entry. Its time is that of the last apply that changed the object or what the applier owns."""
+    """The applier's entry. Its time is that of the last apply that changed the object or the applier's fields."""
     if (
         not changed
         and previous is not None
@@ -197,22 +219,22 @@ def _own_entry(request: _Request, previous: Entry | None, owned: FieldSet, *, ch
         and previous["fieldsV1"] == owned
     ):
         return previous
-    return new_entry(request.mine, request.now, owned, api_version=request.api_version)
+    return new_entry(request.own, request.now, owned, api_version=request.api_version)
 
 
-def _conflicts(others: list[Entry], taken: FieldSet) -> list[Conflict]:
+def _conflicts(others: list[Entry], modified: FieldSet) -> list[Conflict]:
     found: list[Conflict] = []
     for entry in others:
-        if not taken.keys().isdisjoint(entry["fieldsV1"]):
-            common = field_sets.intersection(entry["fieldsV1"], taken)
+        if not modified.keys().isdisjoint(entry["fieldsV1"]):
+            common = field_sets.intersection(entry["fieldsV1"], modified)
             found += [(entry, path) for path in field_sets.paths(common)]
     return found
 
 
 def _pruned(merged: dict[str, Any], last: FieldSet, sets: list[FieldSet], type_: MergeType) -> dict[str, Any]:
-    """``merged`` without what the manager applied last time and that nobody owns now.
+    """``merged`` without the fields that the manager applied last time (``last``) and that no manager in ``sets`` owns now.
 
-    Structured merge in three steps: take out all of ``last``, put back what anybody owns, put back what was not in ``last``.
+    As structured-merge-diff's ``prune``: remove all of ``last``, add back owned fields, then add back fields outside ``last``.
     """
 
     def named(value: Any) -> FieldSet:
@@ -225,21 +247,21 @@ def _pruned(merged: dict[str, Any], last: FieldSet, sets: list[FieldSet], type_:
     owned = with_named_fields(owned, type_)
     whole = named(merged)
     bare = remove(merged, last, type_)
-    going = field_sets.difference(whole, field_sets.union(named(bare), owned))
-    without_unowned = remove(merged, going, type_)
+    unowned = field_sets.difference(whole, field_sets.union(named(bare), owned))
+    without_unowned = remove(merged, unowned, type_)
     dangling = field_sets.difference(whole, named(without_unowned))
-    # where Kubernetes leaves null of a map or list that loses all its parts, it stays empty here: null breaks most schemas
+    # Kubernetes leaves null for a map or list that loses all its members; here it stays empty: most schemas refuse null
     pruned: dict[str, Any] = remove(merged, field_sets.intersection(dangling, last), type_, emptied=True)
     return pruned
 
 
 def _conflict_error(conflicts: list[Conflict]) -> errors.StatusError:
-    """409 with one cause for every field, worded as Kubernetes words it: kubectl and others show the message as it is."""
+    """409 with one cause for each field, in Kubernetes' words: kubectl and other clients print the message."""
     conflicts.sort(key=lambda conflict: identity(conflict[0]))
     causes = []
     by_manager: dict[str, list[str]] = {}
     for entry, path in conflicts:
-        shown, manager = field_sets.printed(path), _printed_manager(entry)
+        shown, manager = field_sets.format_path(path), _format_manager(entry)
         causes.append({"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": shown})
         by_manager.setdefault(manager, []).append(shown)
     if len(conflicts) == 1:
@@ -254,10 +276,10 @@ def _conflict_error(conflicts: list[Conflict]) -> errors.StatusError:
     return errors.StatusError(409, "Conflict", message, details={"causes": causes})
 
 
-def _printed_manager(entry: Entry) -> str:
-    text = quoted(entry.get("manager") or "")
+def _format_manager(entry: Entry) -> str:
+    text = json_text(entry.get("manager") or "")
     if subresource := entry.get("subresource"):
-        text += f" with subresource {quoted(subresource)}"
+        text += f" with subresource {json_text(subresource)}"
     return f"{text} using {entry['apiVersion']}" if entry["operation"] == UPDATE else text
 
 
@@ -267,7 +289,7 @@ def _annotation(obj: dict[str, Any] | None) -> str:
 
 
 def _allowed_by_last_applied(request: _Request) -> FieldSet | None:
-    """The fields that kubectl's client-side apply set and nobody has changed since: kubectl may take them without force."""
+    """The fields that kubectl's client-side apply set and nobody has changed since: kubectl may take them over without force."""
     text = _annotation(request.live)
     if not text or request.live is None:
         return None
@@ -277,14 +299,14 @@ def _allowed_by_last_applied(request: _Request) -> FieldSet | None:
         return None
     if not isinstance(last, dict) or last.get("apiVersion") != request.api_version:
         return None
-    if problems(last, request.merge_type):
+    if type_errors(last, request.merge_type):
         return None
     type_ = request.merge_type
-    return field_sets.difference(field_set_of(last, type_), changes(last, request.live, type_).all())
+    return field_sets.difference(field_set_of(last, type_), compare(last, request.live, type_).all())
 
 
 def _with_last_applied(made: dict[str, Any], applied: dict[str, Any]) -> dict[str, Any]:
-    """Keep the annotation of client-side apply right, so that a user can go back to it."""
+    """Update the annotation of client-side apply, so that a user can return to client-side apply."""
     if not _annotation(made):
         return made
     meta = applied.get("metadata") or {}

@@ -1,9 +1,9 @@
-"""Sets of field paths, kept in the very form in which ``metadata.managedFields[].fieldsV1`` carries them.
+"""Sets of field paths, represented as in ``metadata.managedFields[].fieldsV1``.
 
-A set is a tree of dicts (KEP-555, "FieldsV1"; the codec of sigs.k8s.io/structured-merge-diff's fieldpath): keys are path
-elements, ``f:name`` for a field, ``k:{...}`` for a list item by its key fields, ``v:...`` for an item of a set, ``i:n`` for
-an index. A node that is empty or has the key ``.`` is a member itself; other nodes are only on the way to members. Working
-on that form saves decoding and encoding: managed fields that nobody touched pass through a write as they are.
+A set is a tree of dicts (KEP-555, "FieldsV1"; sigs.k8s.io/structured-merge-diff's fieldpath serialization). Keys are path
+elements: ``f:name`` for a field, ``k:{...}`` for a list item by its key fields, ``v:...`` for an item of a set, ``i:n`` for
+an index. A node that is empty or has the key ``.`` is a member; any other node only leads to members. Sets are used in their
+serialized form, so that a write neither decodes nor encodes the managed fields that it does not change.
 
 No function changes its arguments; results share parts with them.
 """
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api.patch.printing import quoted
+from kcp.api.patch.go_format import json_text
 
 FieldSet = dict[str, Any]
 
@@ -48,7 +48,7 @@ def _union_of_nodes(left: FieldSet, right: FieldSet) -> FieldSet:
 
 
 def difference(left: FieldSet, right: FieldSet) -> FieldSet:
-    """Members of ``left`` that are not members of ``right``. Gives ``left`` itself when nothing goes."""
+    """Members of ``left`` that are not members of ``right``. Returns ``left`` itself when they have none in common."""
     if not right:
         return left
     kept: FieldSet = {}
@@ -67,7 +67,7 @@ def difference(left: FieldSet, right: FieldSet) -> FieldSet:
 
 
 def _node_difference(left: FieldSet, right: FieldSet) -> FieldSet | None:
-    """What of a node stays; None when neither it nor anything below it is a member any more."""
+    """The difference of two nodes; None when neither the node nor anything below it remains a member."""
     if not left:
         return None if not right or "." in right else left
     if not right:
@@ -81,7 +81,7 @@ def _node_difference(left: FieldSet, right: FieldSet) -> FieldSet | None:
 
 
 def recursive_difference(left: FieldSet, right: FieldSet) -> FieldSet:
-    """``left`` without the members of ``right`` and everything below them. Gives ``left`` itself when nothing goes."""
+    """``left`` without the members of ``right`` and everything below them. Returns ``left`` itself when nothing is removed."""
     if right.keys().isdisjoint(left):
         return left
     kept: FieldSet = {}
@@ -138,7 +138,7 @@ def contains(fields: FieldSet, path: tuple[str, ...]) -> bool:
 
 
 def paths(fields: FieldSet, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every member as the tuple of its path elements; at each level the members first, then what is below."""
+    """Every member as a tuple of path elements; at each level the members come before the paths below them."""
     for key, node in fields.items():
         if key != "." and (not node or "." in node):
             yield (*prefix, key)
@@ -159,32 +159,32 @@ def from_paths(members: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> Fi
 
 
 def from_names(members: tuple[tuple[str, ...], ...]) -> FieldSet:
-    """The set of paths that are given as tuples of field names."""
+    """The set of paths given as tuples of field names."""
     return from_paths([tuple("f:" + name for name in path) for path in members])
 
 
-def printed(path: tuple[str, ...]) -> str:
-    """A path as messages show it: ``.spec.containers[name="web"].image``."""
-    return "".join(map(_printed_element, path))
+def format_path(path: tuple[str, ...]) -> str:
+    """Format a path for messages: ``.spec.containers[name="web"].image``."""
+    return "".join(map(_format_element, path))
 
 
-def _printed_element(element: str) -> str:
+def _format_element(element: str) -> str:
     kind, text = element[0], element[2:]
     if kind == "f":
         return "." + text
     if kind == "k":
         key = orjson.loads(text)
-        return "[" + ",".join(f"{name}={quoted(key[name])}" for name in sorted(key)) + "]"
+        return "[" + ",".join(f"{name}={json_text(key[name])}" for name in sorted(key)) + "]"
     return f"[={text}]" if kind == "v" else f"[{text}]"
 
 
 def value_element(value: Any) -> str:
-    """The path element of an item of a set. Raises ValueError for a number that JSON documents here cannot hold."""
+    """The path element of an item of a set. Raises ValueError for a number that JSON cannot represent here."""
     return "v:" + _encoded(_canonical(value))
 
 
 def key_element(key: dict[str, Any]) -> str:
-    """The path element of a list item that these fields (in sorted order) identify. Raises ValueError as `value_element`."""
+    """The path element of a list item with these key fields, which must be sorted. Raises ValueError like `value_element`."""
     return "k:" + _encoded({name: _canonical(value) for name, value in key.items()})
 
 
@@ -200,9 +200,9 @@ def _canonical(value: Any) -> Any:
 
 
 def decode(fields: Any, depth: int = 0) -> FieldSet:
-    """A set as a client wrote it, in canonical form. Elements of unknown kinds are left out.
+    """Decode a set that a client sent, into canonical form. Elements of unknown kinds are dropped.
 
-    Raises ValueError when it is no set.
+    Raises ValueError when the value is not a set.
     """
     if not isinstance(fields, dict):
         raise ValueError("a set of fields must be a JSON object")

@@ -1,9 +1,9 @@
 """JSON patch (RFC 6902) with JSON pointers (RFC 6901).
 
-Our own, since a patch is on the way of a write: containers are copied when an operation first changes them, and everything
-else is shared with the document (jsonpatch copies it all). Limits and messages follow kube-apiserver, with three habits of
-the library it uses, which clients rely on: a negative index counts from the end, testing an absent member for null succeeds,
-and so does replacing an absent member of a map.
+Implemented here because patches are on the hot path of writes: a map or list is copied when an operation first changes it, and
+everything else is shared with the document (the jsonpatch library copies the whole document). Limits and messages follow
+kube-apiserver, including three deviations of its library (evanphx/json-patch) that clients rely on: a negative index counts
+from the end, a test of an absent member for null succeeds, and so does a replacement of an absent member of a map.
 """
 
 from __future__ import annotations
@@ -14,24 +14,36 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import errors
+from kcp.api import errors, json_values
+from kcp.api.field_errors import shorten
+from kcp.api.json_values import equal
 
 MAX_OPERATIONS: Final = 10_000
 MAX_COPIED_BYTES: Final = 3 * 1024 * 1024
+MAX_WORK: Final = 20_000_000
+"""List elements that the operations of one patch may shift. Kubernetes has no such limit; no client needs more."""
+MAX_DEPTH: Final = 200
+"""Nesting of the values that operations put into a document: that of bodies."""
+_VISIT_COST: Final = 100
+"""Work for one value that is visited, in shifted elements."""
 
 _INDEX: Final = re.compile(r"[+-]?[0-9]{1,9}")
 _ABSENT: Final = object()
 
 
 class _PatchError(Exception):
-    """An operation that does not apply."""
+    """An operation cannot be applied."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message))  # it contains paths and values of the patch
 
 
 def apply(document: Any, patch: Any, *, max_copied_bytes: int = MAX_COPIED_BYTES) -> Any:
-    """What the operations of ``patch`` make of ``document``, which stays as it is.
+    """Apply the operations of ``patch`` to ``document``, which is not changed. Returns the new document.
 
-    Raises StatusError 400 when ``patch`` is no list of operations, 413 when there are more than 10,000 of them, 422 when one of
-    them does not apply, a test fails, or ``copy`` operations add more than ``max_copied_bytes``.
+    Raises StatusError 400 when ``patch`` is not a list of operations; 413 when it has more than 10,000 of them or they shift
+    more than ``MAX_WORK`` list elements; 422 when an operation cannot be applied, a test fails, the document is nested too
+    deeply, or ``copy`` operations add more than ``max_copied_bytes``.
     """
     if not isinstance(patch, list):
         raise errors.bad_request("error decoding patch: a JSON patch is a list of operations")
@@ -52,13 +64,14 @@ def apply(document: Any, patch: Any, *, max_copied_bytes: int = MAX_COPIED_BYTES
 
 
 class _Document:
-    """A document while operations change it: ``_own`` holds the containers that are copies and may be changed in place."""
+    """The working copy of a document. ``_own`` holds the maps and lists that are already copies and may be changed in place."""
 
     def __init__(self, root: Any, max_copied_bytes: int) -> None:
         self.root = root
         self._own: dict[int, Any] = {}
         self._max_copied_bytes = max_copied_bytes
         self._copied_bytes = 0
+        self._work = 0
 
     def run(self, operation: dict[str, Any]) -> None:
         name = operation.get("op")
@@ -71,13 +84,16 @@ class _Document:
         handler(self, operation, path)
 
     def add(self, operation: dict[str, Any], path: str) -> None:
-        self._put(path, _value_of(operation), "add operation does not apply: doc is missing path", "add")
+        value = _value_of(operation)
+        self._check_depth(path, value)
+        self._put(path, value, "add operation does not apply: doc is missing path", "add")
 
     def remove(self, _operation: dict[str, Any], path: str) -> None:
-        self._take(path, "remove operation does not apply: doc is missing path", "remove")
+        self._pop(path, "remove operation does not apply: doc is missing path", "remove")
 
     def replace(self, operation: dict[str, Any], path: str) -> None:
         value = _value_of(operation)
+        self._check_depth(path, value)
         if path == "":
             self.root = value
             return
@@ -94,7 +110,9 @@ class _Document:
         source = _from_of(operation, "move")
         if path.startswith(source + "/"):
             raise _PatchError(f"move operation does not apply: {path} is inside of {source}")
-        value = self._take(source, "move operation does not apply: doc is missing from path", "move")
+        value = self._pop(source, "move operation does not apply: doc is missing from path", "move")
+        if path.count("/") > source.count("/"):
+            self._check_depth(path, value, charged=True)
         self._put(path, value, "move operation does not apply: doc is missing destination path", "move")
 
     def copy(self, operation: dict[str, Any], path: str) -> None:
@@ -102,14 +120,17 @@ class _Document:
         value = self._find(source, "copy operation does not apply: doc is missing from path", "copy")
         if value is _ABSENT:
             raise _PatchError(f"copy operation does not apply: doc is missing from path: {source}: missing value")
-        self._copied_bytes += len(orjson.dumps(value))
+        self._check_depth(path, value)
+        serialized = orjson.dumps(value)
+        self._copied_bytes += len(serialized)
         if self._copied_bytes > self._max_copied_bytes:
             raise _PatchError(
                 f"Unable to complete the copy, the accumulated size increase of copy is {self._copied_bytes}, "
                 f"exceeding the limit {self._max_copied_bytes}"
             )
-        self._own.clear()  # the value stands in two places now: neither may be changed in place
-        self._put(path, value, "copy operation does not apply: doc is missing destination path", "copy")
+        self._put(
+            path, orjson.loads(serialized), "copy operation does not apply: doc is missing destination path", "copy"
+        )
 
     def test(self, operation: dict[str, Any], path: str) -> None:
         expected = operation.get("value")
@@ -120,7 +141,7 @@ class _Document:
             raise _PatchError(f"testing value {path} failed: test failed")
 
     def _find(self, path: str, missing: str, name: str) -> Any:
-        """The value at ``path``; ``_ABSENT`` when its container has no such member."""
+        """The value at ``path``; ``_ABSENT`` when its map has no such member."""
         found = self.root
         tokens = _tokens(path, missing)
         for position, token in enumerate(tokens):
@@ -138,35 +159,60 @@ class _Document:
         return found
 
     def _parent(self, path: str, missing: str) -> tuple[Any, str]:
-        """The container of ``path``, made changeable, and the last token."""
+        """The map or list that holds ``path``, as a copy that may be changed, and the last token."""
         tokens = _tokens(path, missing)
         if not tokens:
             raise _PatchError(f"{missing}: {path}: missing value")
-        container = self.root = self._changeable(self.root)
+        container = self.root = self._copied(self.root)
         for token in tokens[:-1]:
             if isinstance(container, dict):
-                place: Any = token
+                step: Any = token
                 if token not in container:
                     raise _PatchError(f"{missing}: {path}: missing value")
             elif isinstance(container, list):
                 try:
-                    place = _index(token, len(container))
+                    step = _index(token, len(container))
                 except _PatchError:
                     raise _PatchError(f"{missing}: {path}: missing value") from None
             else:
                 raise _PatchError(f"{missing}: {path}: missing value")
-            below = container[place] = self._changeable(container[place])
+            below = container[step] = self._copied(container[step])
             container = below
         if not isinstance(container, (dict, list)):
             raise _PatchError(f"{missing}: {path}: missing value")
         return container, tokens[-1]
 
-    def _changeable(self, container: Any) -> Any:
+    def _copied(self, container: Any) -> Any:
         if not isinstance(container, (dict, list)) or id(container) in self._own:
             return container
         made = container.copy()
         self._own[id(made)] = made
         return made
+
+    def _charge(self, work: int) -> None:
+        """Count work. Raises StatusError 413 beyond the limit."""
+        self._work += work
+        if self._work > MAX_WORK:
+            raise errors.request_entity_too_large(
+                f"The allowed maximum work of a JSON patch is to shift {MAX_WORK} list elements"
+            )
+
+    def _check_depth(self, path: str, value: Any, *, charged: bool = False) -> None:
+        """Raise _PatchError if ``value`` at ``path`` would be nested too deeply.
+
+        A visit of a moved value is ``charged`` as work; others cost no more than reading the patch and what may be copied.
+        """
+        if type(value) is not dict and type(value) is not list:
+            return
+        depth = path.count("/")
+        level = [value]
+        while level:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _PatchError(f"the patched object is nested more than {MAX_DEPTH} levels deep")
+            if charged:
+                self._charge(_VISIT_COST * sum(map(len, level)))
+            level = json_values.containers_in(level)
 
     def _put(self, path: str, value: Any, missing: str, name: str) -> None:
         if path == "":
@@ -179,11 +225,13 @@ class _Document:
             container.append(value)
         else:
             try:
-                container.insert(_index(key, len(container) + 1), value)
+                index = _index(key, len(container) + 1)
+                self._charge(len(container) - index)
+                container.insert(index, value)
             except _PatchError as problem:
                 raise _PatchError(f"error in {name} for path: '{path}': {problem}") from None
 
-    def _take(self, path: str, missing: str, name: str) -> Any:
+    def _pop(self, path: str, missing: str, name: str) -> Any:
         container, key = self._parent(path, missing)
         if isinstance(container, dict):
             if key not in container:
@@ -191,7 +239,9 @@ class _Document:
                 raise _PatchError(f"error in {name} for path: '{path}': {problem}")
             return container.pop(key)
         try:
-            return container.pop(_index(key, len(container)))
+            index = _index(key, len(container))
+            self._charge(len(container) - index)
+            return container.pop(index)
         except _PatchError as problem:
             raise _PatchError(f"error in {name} for path: '{path}': {problem}") from None
 
@@ -231,7 +281,7 @@ def _tokens(path: str, missing: str) -> list[str]:
 
 
 def _index(token: str, size: int) -> int:
-    """The place that ``token`` names among ``size`` places."""
+    """The index that ``token`` denotes, below ``size``. Raises _PatchError."""
     if not _INDEX.fullmatch(token):
         raise _PatchError(f"value was not a proper array index: '{token}'")
     index = int(token)
@@ -247,18 +297,3 @@ def _item(items: list[Any], token: str, path: str, name: str, *, last: bool, mis
         if last:
             raise _PatchError(f"error in {name} for path: '{path}': {problem}") from None
         raise _PatchError(f"{missing}: {path}: missing value") from None
-
-
-def equal(left: Any, right: Any) -> bool:
-    """Whether two JSON values are equal: numbers by value, and ``true`` is not 1."""
-    if left is right:
-        return True
-    if type(left) is dict:
-        return (
-            type(right) is dict
-            and left.keys() == right.keys()
-            and all(equal(value, right[key]) for key, value in left.items())
-        )
-    if type(left) is list:
-        return type(right) is list and len(left) == len(right) and all(map(equal, left, right))
-    return bool(left == right) and (type(left) is bool) == (type(right) is bool)

@@ -8,7 +8,7 @@ from kcp.api import errors
 
 
 def apply(document: dict[str, Any], patch: Any) -> Any:
-    """``document`` with the merge patch ``patch``; parts that do not change are shared. Raises StatusError 400."""
+    """``document`` with the merge patch ``patch``; unchanged parts are shared. Raises StatusError 400."""
     if not isinstance(patch, dict):
         raise errors.bad_request("error decoding patch: a merge patch is a JSON object")
     return _merged(document, patch)

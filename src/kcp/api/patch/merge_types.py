@@ -1,7 +1,7 @@
-"""How the values of an object merge: which maps and lists are one value, and which are merged item by item.
+"""Merge types: which maps and lists of an object are atomic, and which are merged item by item.
 
-A schema compiles into a tree of MergeType that managed fields, server-side apply and strategic merge patch walk beside
-the object. Follows KEP-555 ("Merge strategy": x-kubernetes-list-type, -list-map-keys, -map-type), Kubernetes'
+A schema compiles into a tree of MergeType, which managed fields, server-side apply and strategic merge patch walk together
+with the object. Follows KEP-555 ("Merge strategy": x-kubernetes-list-type, -list-map-keys, -map-type), Kubernetes'
 conversion of OpenAPI to merge schemas, and the patch-strategy keywords of built-in types.
 """
 
@@ -39,16 +39,16 @@ _CACHE_SIZE: Final = 1024
 
 
 class MergeType:
-    """How one value merges. Immutable once compiled; may refer to itself.
+    """How a value merges. Immutable once compiled; recursive schemas give types that refer to themselves.
 
     accepts       the Python types of the JSON values that the schema allows here
     fields        the declared fields of a map
     rest          the type of every other field (untyped where the schema says nothing)
     open          whether undeclared fields are allowed
-    atomic_map    the map is one value: it is owned and replaced as a whole
-    list_keys     None: the list is one value; (): a set of scalars; else the sorted names of the fields that identify an item
+    atomic_map    the map is atomic: it is owned and replaced as a whole
+    list_keys     None: the list is atomic; (): a set of scalars; else the sorted names of the fields that identify an item
     items         the type of a list's items
-    loose         whether true and 1 may take each other's place here or anywhere below: == is not enough to compare values
+    loose         whether both booleans and integers are allowed here or anywhere below: == does not tell true from 1
     key_defaults  the defaults of the fields in list_keys
     strategy      strategic merge patch: "merge", "replace" or ""
     merge_key     strategic merge patch: the field that identifies an item, or ""
@@ -105,7 +105,7 @@ def _leaf(accepts: frozenset[type]) -> MergeType:
 
 
 UNTYPED: Final = MergeType()
-"""No schema: maps merge field by field, lists are one value."""
+"""No schema: maps merge field by field, lists are atomic."""
 
 _TEXT: Final = MergeType(_ACCEPTED["string"])
 
@@ -140,7 +140,7 @@ OBJECT_META: Final = _object_meta()
 
 
 class _Compiler:
-    """Compiles one schema document; references compile once each, so that recursive types end."""
+    """Compiles one schema document. Each reference compiles once, so recursive types terminate."""
 
     def __init__(self, definitions: Mapping[str, Any]) -> None:
         self._definitions = definitions
@@ -222,7 +222,7 @@ def _accepted(schema: Mapping[str, Any]) -> frozenset[type]:
 
 
 _LEAVES: Final = {accepts: _leaf(accepts) for accepts in {_ANY, _SCALARS, *_ACCEPTED.values()}}
-"""One type for all values that nothing is said of but what they are: most of a large schema's."""
+"""Shared types of the values that have no keyword but ``type``: most of a large schema's."""
 _LEAF_TYPES: Final = frozenset(("string", "integer", "number", "boolean"))
 _MORE: Final = frozenset(("properties", "additionalProperties", "items", *_OVERRIDES)) - {"default"}
 
@@ -243,20 +243,20 @@ def _compile_strategy(made: MergeType, schema: Mapping[str, Any]) -> None:
 
 
 def add_type_and_metadata(made: MergeType) -> None:
-    """Give a map the fields that every object has, whatever its schema says of them."""
+    """Add the fields that every object has; they override the schema's."""
     made.fields = {**made.fields, "apiVersion": _TEXT, "kind": _TEXT, "metadata": OBJECT_META}
 
 
 def _find_loose(root: MergeType) -> None:
-    """Set ``loose`` of every type that is reachable; types may refer to themselves, hence the rounds."""
+    """Set ``loose`` of every reachable type, in rounds until nothing changes: types may refer to themselves."""
     found: dict[int, MergeType] = {}
-    waiting = [root]
-    while waiting:
-        type_ = waiting.pop()
+    pending = [root]
+    while pending:
+        type_ = pending.pop()
         if id(type_) not in found and type_ is not OBJECT_META:
             found[id(type_)] = type_
             type_.loose = bool in type_.accepts and int in type_.accepts
-            waiting += _parts(type_)
+            pending += _parts(type_)
     settled = False
     parts_first = list(reversed(found.values()))
     while not settled:
@@ -279,9 +279,9 @@ _compiled: dict[bytes, MergeType] = {}
 
 
 def compile_merge_type(raw_schema: dict[str, Any] | None) -> MergeType:
-    """The merge type of the objects that ``raw_schema`` describes; equal schemas share one.
+    """Compile the merge type of the objects that ``raw_schema`` describes; equal schemas share one.
 
-    Without a schema, maps merge field by field and lists are one value; metadata is ObjectMeta in any case.
+    Without a schema, maps merge field by field and lists are atomic. metadata is always ObjectMeta.
     """
     content = orjson.dumps(raw_schema, option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(content).digest()

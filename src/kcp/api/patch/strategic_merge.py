@@ -1,9 +1,9 @@
 """Strategic merge patch: a merge patch that merges lists by key, with directives.
 
 Follows Kubernetes' "Update API objects in place using kubectl patch", the design "preserve order in strategic merge patch", and
-what k8s.io/apimachinery's strategicpatch package lets clients observe. Where the merge comes from: the patch strategy of a
-field, else its list type (a map merges by its first key field, a set as scalars); fields without a schema merge as maps and
-replace as lists.
+the observable behaviour of k8s.io/apimachinery's strategicpatch package. The patch strategy of a field decides how it merges,
+else its list type (a list of type map merges by its first key field, a set as scalars). Without a schema, maps merge and lists
+are replaced.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kcp.api import errors
-from kcp.api.patch import strategic_lists
+from kcp.api.patch import strategic_merge_lists
+from kcp.api.patch.go_format import go_text, go_type
 from kcp.api.patch.merge_types import UNTYPED, MergeType
-from kcp.api.patch.printing import go_type, plain
-from kcp.api.patch.strategic_lists import DIRECTIVE, PatchFormatError
+from kcp.api.patch.strategic_merge_lists import DIRECTIVE, PatchFormatError
 
 RETAIN_KEYS: Final = "$retainKeys"
 DELETE_FROM_PRIMITIVE_LIST: Final = "$deleteFromPrimitiveList"
@@ -28,10 +28,10 @@ Map = dict[str, Any]
 
 
 def apply(document: Map, patch: Any, merge_type: MergeType) -> Map:
-    """``document`` with the strategic merge patch ``patch``; parts that do not change are shared.
+    """``document`` with the strategic merge patch ``patch``; unchanged parts are shared.
 
-    Raises StatusError 400 when the patch is malformed: an unknown directive, a list item without its merge key, an order list
-    that the patch contradicts; 422 where it would merge lists of lists.
+    Raises StatusError 400 when the patch is malformed (an unknown directive, a list item without its merge key, items in another
+    order than ``$setElementOrder``); 422 when it merges lists of lists.
     """
     if not isinstance(patch, dict):
         raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
@@ -47,8 +47,8 @@ def apply(document: Map, patch: Any, merge_type: MergeType) -> Map:
 def merge_map(original: Map, patch: Map, type_: MergeType) -> Map:
     """Merge one map. Raises PatchFormatError."""
     if DIRECTIVE in patch:
-        return _directed(patch)
-    made = _retained(original, patch) if RETAIN_KEYS in patch else dict(original)
+        return _apply_map_directive(patch)
+    made = _apply_retain_keys(original, patch) if RETAIN_KEYS in patch else dict(original)
     done = _merge_ordered_lists(made, patch, type_)
     for key, value in patch.items():
         if key in done or key == RETAIN_KEYS:
@@ -62,13 +62,13 @@ def merge_map(original: Map, patch: Map, type_: MergeType) -> Map:
     return made
 
 
-def _directed(patch: Map) -> Map:
+def _apply_map_directive(patch: Map) -> Map:
     directive = patch[DIRECTIVE]
     if directive == "replace":
         return {key: value for key, value in patch.items() if key != DIRECTIVE}
     if directive == "delete":
         return {}
-    raise PatchFormatError(f"unknown patch type: {plain(directive)} in map: {plain(patch)}")
+    raise PatchFormatError(f"unknown patch type: {go_text(directive)} in map: {go_text(patch)}")
 
 
 def _merge_field(made: Map, key: str, value: Any, type_: MergeType) -> None:
@@ -79,11 +79,11 @@ def _merge_field(made: Map, key: str, value: Any, type_: MergeType) -> None:
         made[key] = value if field.strategy == "replace" else merge_map(old, value, field)
     elif kind is list and type(old) is list:
         if field.strategy == "merge":
-            made[key] = strategic_lists.merge(old, value, field, merge_map, cleaned)
+            made[key] = strategic_merge_lists.merge(old, value, field, merge_map, without_directives)
         else:
             made[key] = value
     elif kind is dict or kind is list:
-        new = cleaned(value)
+        new = without_directives(value)
         if new is None:
             made.pop(key, None)
         else:
@@ -92,26 +92,26 @@ def _merge_field(made: Map, key: str, value: Any, type_: MergeType) -> None:
         made[key] = value
 
 
-def cleaned(value: Any) -> Any:
-    """A new value without directives and nulls in its maps; None when a directive says that it should not be there at all."""
+def without_directives(value: Any) -> Any:
+    """A new value without the directives and nulls in its maps; None when a directive deletes it."""
     if type(value) is dict:
         if DIRECTIVE in value:
-            return _directed(value) if value[DIRECTIVE] == "replace" else None
+            return _apply_map_directive(value) if value[DIRECTIVE] == "replace" else None
         made = {}
         for key, child in value.items():
             if key == RETAIN_KEYS or key.startswith((DELETE_FROM_PRIMITIVE_LIST, SET_ELEMENT_ORDER)):
                 continue
-            new = cleaned(child)
+            new = without_directives(child)
             if new is not None:
                 made[key] = new
         return made
     if type(value) is list:
-        return [cleaned(item) for item in value if not (type(item) is dict and DIRECTIVE in item)]
+        return [without_directives(item) for item in value if not (type(item) is dict and DIRECTIVE in item)]
     return value
 
 
-def _retained(original: Map, patch: Map) -> Map:
-    """What ``$retainKeys`` leaves of the map that is patched."""
+def _apply_retain_keys(original: Map, patch: Map) -> Map:
+    """The members of ``original`` that ``$retainKeys`` lists."""
     listed = patch[RETAIN_KEYS]
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
         raise PatchFormatError(_BAD_RETAIN_KEYS)
@@ -125,7 +125,7 @@ def _retained(original: Map, patch: Map) -> Map:
 
 
 def _target_of(key: str, prefix: str, message: str) -> str:
-    """The list that a directive like ``$setElementOrder/containers`` is about."""
+    """The name of the list in a directive such as ``$setElementOrder/containers``."""
     name, slash, target = key.partition("/")
     if not slash or name != prefix:
         raise PatchFormatError(message)
@@ -141,12 +141,12 @@ def _delete_from_list(made: Map, key: str, value: Any) -> None:
         raise PatchFormatError(_BAD_PRIMITIVE_LIST)
     old = made.get(target)
     if isinstance(old, list):
-        strategic_lists.check_kinds(old, value)
-        made[target] = [item for item in old if not strategic_lists.among(item, value)]
+        strategic_merge_lists.check_kinds(old, value)
+        made[target] = [item for item in old if not strategic_merge_lists.contains(item, value)]
 
 
 def _merge_ordered_lists(made: Map, patch: Map, type_: MergeType) -> set[str]:
-    """Merge the lists that ``$setElementOrder`` is about; returns the keys of the patch that are dealt with."""
+    """Merge the lists that have a ``$setElementOrder``; returns the keys of the patch that are done."""
     done: set[str] = set()
     for key, order in patch.items():
         if not key.startswith(SET_ELEMENT_ORDER):
@@ -156,7 +156,7 @@ def _merge_ordered_lists(made: Map, patch: Map, type_: MergeType) -> set[str]:
         if not isinstance(order, list):
             raise PatchFormatError(_BAD_ELEMENT_ORDER)
         if target in patch and patch[target] is None:
-            continue  # the list goes, so there is nothing to arrange
+            continue  # the patch deletes the list
         old, new = made.get(target), patch.get(target)
         for part in (old, new):
             if part is not None and not isinstance(part, list):
@@ -166,7 +166,7 @@ def _merge_ordered_lists(made: Map, patch: Map, type_: MergeType) -> set[str]:
         field = type_.field(target)
         if field is UNTYPED:
             continue
-        strategic_lists.check_order(new or [], order, field.merge_key)
-        made[target] = strategic_lists.merge_in_order(old, new, order, field, merge_map, cleaned)
+        strategic_merge_lists.check_order(new or [], order, field.merge_key)
+        made[target] = strategic_merge_lists.merge_in_order(old, new, order, field, merge_map, without_directives)
         done.add(target)
     return done

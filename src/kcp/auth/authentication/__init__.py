@@ -1,1 +1,1 @@
-"""Who a request comes from."""
+"""Authentication: which user a request comes from. One module per kind of credential, and their union."""

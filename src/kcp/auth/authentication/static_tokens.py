@@ -1,14 +1,15 @@
 """Static bearer tokens: the file of ``--token-auth-file`` and the administrator's own.
 
-The file is Kubernetes' (page "Authenticating", "Static token file"): CSV with token, user name, UID and, quoted, a comma
-separated list of groups. Tokens are looked up by their SHA-256, so that neither memory nor timing tells them.
+The file format is that of the Kubernetes page "Authenticating", section "Static token file": CSV with token, user name, UID
+and, in quotes, a comma-separated list of groups. Tokens are stored and looked up by their SHA-256, so that neither a memory
+dump nor the time of a lookup reveals them.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -22,27 +23,19 @@ class TokenFileError(ValueError):
     """A token file that cannot be used; the message names the file and line."""
 
 
-def digest_of(token: bytes) -> bytes:
-    """What a token is known by."""
-    return hashlib.sha256(token).digest()
-
-
 class StaticTokens:
     """A fixed set of tokens."""
 
     def __init__(self, tokens: Iterable[tuple[str, User]] = ()) -> None:
-        self._users = {digest_of(token.encode()): user for token, user in tokens}
+        self._users = {sha256(token.encode()).digest(): user for token, user in tokens}
 
-    def __bool__(self) -> bool:
-        return bool(self._users)
-
-    def find(self, token: bytes) -> User | None:
-        """The user of a token."""
-        return self._users.get(digest_of(token))
+    async def authenticate_token(self, token: bytes) -> User | None:
+        """Return the user of a token, or None when the token is not known here."""
+        return self._users.get(sha256(token).digest())
 
 
 def read_token_file(path: Path) -> list[tuple[str, User]]:
-    """The tokens of a file and their users. Raises TokenFileError, OSError."""
+    """Read the tokens of a file and their users. Raises TokenFileError, OSError."""
     found: list[tuple[str, User]] = []
     try:
         with path.open(encoding="utf-8", newline="") as file:

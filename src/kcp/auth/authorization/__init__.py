@@ -1,1 +1,1 @@
-"""What a user may do."""
+"""Authorization: whether a user may do what a request asks for."""

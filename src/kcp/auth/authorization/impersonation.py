@@ -1,8 +1,8 @@
-"""Acting as somebody else: the ``Impersonate-*`` request headers.
+"""The ``Impersonate-*`` request headers.
 
-Follows the Kubernetes page "User impersonation". A request that carries any of the headers is served as the impersonated
-user or refused; the headers are never ignored. Whoever impersonates needs the verb ``impersonate`` on each part. Only
-the groups and the extra keys that the impersonator was allowed to name are taken over.
+Follows the Kubernetes page "User impersonation". A request with any of these headers is served as the impersonated user or
+refused; the headers are never ignored. The impersonator needs the verb ``impersonate`` on the user, on each group, on the
+UID and on each extra value.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from kcp.api import errors
-from kcp.auth.authorization.authorizers import Attributes, Authorizer, denied
+from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.authorizer import Authorizer, forbidden
 from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS, MASTERS, User
 from kcp.logical_clusters import LogicalClusterName
 
@@ -22,23 +23,26 @@ _RESERVED_EXTRA: Final = "kcp.io"
 _SERVICE_ACCOUNT_PARTS: Final = 4
 
 
-def impersonated(
+async def impersonated(
     headers: list[tuple[bytes, bytes]], user: User, cluster: LogicalClusterName, authorizer: Authorizer
 ) -> User:
-    """The user that a request with ``Impersonate-*`` headers is served as. Raises StatusError 400, 403 or 500."""
+    """Return the user that a request is served as; ``user`` without such headers. Raises StatusError 400, 403 or 500."""
+    if not any(header.startswith(b"impersonate-") for header, _ in headers):
+        return user
     name, uid, groups, extra = _read(headers)
     if not name:
         raise errors.internal_error("requested impersonation of groups, a UID or extra without a user")
-    _check(user, _user_attributes(cluster, name), authorizer)
+    await _check(user, _user_attributes(cluster, name), authorizer)
     for group in groups:
-        _check(user, Attributes(cluster, "impersonate", resource="groups", name=group), authorizer)
+        attributes = AuthorizationAttributes(cluster, "impersonate", resource="groups", name=group)
+        await _check(user, attributes, authorizer)
         if group == MASTERS and MASTERS not in user.groups:
-            raise denied(user, Attributes(cluster, "impersonate", resource="groups", name=group), "privileged group")
+            raise forbidden(user, attributes, "privileged group")
     for key, values in extra.items():
-        _check_extra(user, cluster, key, values, authorizer)
+        await _check_extra(user, cluster, key, values, authorizer)
     if uid:
-        attributes = Attributes(cluster, "impersonate", group=_AUTHENTICATION, resource="uids", name=uid)
-        _check(user, attributes, authorizer)
+        attributes = AuthorizationAttributes(cluster, "impersonate", group=_AUTHENTICATION, resource="uids", name=uid)
+        await _check(user, attributes, authorizer)
     return User(name, uid, _all_groups(name, groups), {key: tuple(values) for key, values in extra.items()})
 
 
@@ -67,36 +71,40 @@ def _read(headers: list[tuple[bytes, bytes]]) -> tuple[str, str, list[str], dict
     return name, uid, groups, extra
 
 
-def _user_attributes(cluster: LogicalClusterName, name: str) -> Attributes:
+def _user_attributes(cluster: LogicalClusterName, name: str) -> AuthorizationAttributes:
     parts = name.split(":")
     if name.startswith(_SERVICE_ACCOUNT) and len(parts) == _SERVICE_ACCOUNT_PARTS:
-        return Attributes(cluster, "impersonate", resource="serviceaccounts", namespace=parts[2], name=parts[3])
-    return Attributes(cluster, "impersonate", resource="users", name=name)
+        return AuthorizationAttributes(
+            cluster, "impersonate", resource="serviceaccounts", namespace=parts[2], name=parts[3]
+        )
+    return AuthorizationAttributes(cluster, "impersonate", resource="users", name=name)
 
 
-def _check_extra(user: User, cluster: LogicalClusterName, key: str, values: list[str], authorizer: Authorizer) -> None:
+async def _check_extra(
+    user: User, cluster: LogicalClusterName, key: str, values: list[str], authorizer: Authorizer
+) -> None:
     for value in values:
-        attributes = Attributes(
+        attributes = AuthorizationAttributes(
             cluster, "impersonate", group=_AUTHENTICATION, resource="userextras", subresource=key, name=value
         )
         if key == _RESERVED_EXTRA or key.partition("/")[0].endswith(_RESERVED_EXTRA):
-            raise denied(user, attributes, "the key is reserved for the server")
-        _check(user, attributes, authorizer)
+            raise forbidden(user, attributes, "the key is reserved for the server")
+        await _check(user, attributes, authorizer)
 
 
-def _check(user: User, attributes: Attributes, authorizer: Authorizer) -> None:
-    decision = authorizer.authorize(user, attributes)
+async def _check(user: User, attributes: AuthorizationAttributes, authorizer: Authorizer) -> None:
+    decision = await authorizer.decide(user, attributes)
     if not decision.allowed:
-        raise denied(user, attributes, decision.reason)
+        raise forbidden(user, attributes, decision.reason)
 
 
 def _all_groups(name: str, groups: list[str]) -> tuple[str, ...]:
-    """The named groups, with those that Kubernetes adds: of service accounts, and authenticated or not."""
+    """The named groups and those that Kubernetes adds: of service accounts, and authenticated or unauthenticated."""
     found = list(groups)
     parts = name.split(":")
     if not found and name.startswith(_SERVICE_ACCOUNT) and len(parts) == _SERVICE_ACCOUNT_PARTS:
         found += ["system:serviceaccounts", f"system:serviceaccounts:{parts[2]}"]
-    standing = ALL_UNAUTHENTICATED if name == ANONYMOUS.name else ALL_AUTHENTICATED
+    default = ALL_UNAUTHENTICATED if name == ANONYMOUS.name else ALL_AUTHENTICATED
     if ALL_AUTHENTICATED not in found and ALL_UNAUTHENTICATED not in found:
-        found.append(standing)
+        found.append(default)
     return tuple(found)

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
+from kcp.api.selectors import validate_label_selector
 from kcp.builtin.strategies.admission_expressions import Environment
 from kcp.builtin.strategies.base import mapping, maps, one_of, text, texts
-from kcp.builtin.strategies.label_selectors import label_selector_errors
 
 POLICIES: Final = ("Equivalent", "Exact")
 _OPERATIONS: Final = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
@@ -111,7 +111,7 @@ def match_resources_errors(match: dict[str, Any], path: str) -> Iterator[FieldEr
     """What is wrong with a ``MatchResources``."""
     yield from one_of(match, "matchPolicy", path, POLICIES)
     for selector in ("namespaceSelector", "objectSelector"):
-        yield from label_selector_errors(mapping(match, selector), f"{path}.{selector}")
+        yield from validate_label_selector(mapping(match, selector), f"{path}.{selector}")
     for field in ("resourceRules", "excludeResourceRules"):
         for index, rule in enumerate(maps(match, field)):
             where = f"{path}.{field}[{index}]"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
+from kcp.api.selectors import validate_label_selector
 from kcp.builtin.strategies.admission_expressions import Environment
 from kcp.builtin.strategies.admission_rules import (
     POLICIES,
@@ -27,7 +28,6 @@ from kcp.builtin.strategies.base import (
     text,
     texts,
 )
-from kcp.builtin.strategies.label_selectors import label_selector_errors
 from kcp.registry.types.strategies import Object
 from kcp.schema.definitions.conversion import webhook_client_errors
 
@@ -84,7 +84,7 @@ def _webhook_errors(webhook: Object, path: str) -> Iterator[FieldError]:
         why = "the timeout value must be between 1 and 30 seconds"
         yield field_errors.invalid(f"{path}.timeoutSeconds", timeout, why)
     for selector in ("namespaceSelector", "objectSelector"):
-        yield from label_selector_errors(mapping(webhook, selector), f"{path}.{selector}")
+        yield from validate_label_selector(mapping(webhook, selector), f"{path}.{selector}")
     yield from webhook_client_errors(mapping(webhook, "clientConfig"), f"{path}.clientConfig", any_bundle=True)
     yield from one_of(webhook, "reinvocationPolicy", path, ("IfNeeded", "Never"))
     yield from match_condition_errors(maps(webhook, "matchConditions"), f"{path}.matchConditions", Environment())
@@ -295,7 +295,7 @@ def _param_ref_errors(reference: Object, path: str) -> Iterator[FieldError]:
             yield field_errors.forbidden(f"{path}.selector", why)
     elif "selector" not in reference:
         yield field_errors.required(path, "one of name or selector must be specified")
-    yield from label_selector_errors(mapping(reference, "selector"), f"{path}.selector")
+    yield from validate_label_selector(mapping(reference, "selector"), f"{path}.selector")
     if "parameterNotFoundAction" not in reference:
         yield field_errors.required(f"{path}.parameterNotFoundAction")
     yield from one_of(reference, "parameterNotFoundAction", path, ("Deny", "Allow"))

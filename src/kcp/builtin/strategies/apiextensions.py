@@ -66,7 +66,6 @@ class DefinitionStrategy(BuiltinStrategy):
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         obj["status"] = {}
         default_definition(obj)
-        self._judge(obj, context)
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
         stored = [version.get("name") for version in maps(mapping(obj, "spec"), "versions") if version.get("storage")]
@@ -74,17 +73,12 @@ class DefinitionStrategy(BuiltinStrategy):
         versions = sequence(status, "storedVersions")
         if stored and stored[0] not in versions:
             obj["status"] = {**status, "storedVersions": [*versions, stored[0]]}
-        self._judge(obj, context)
 
-    def prepare_for_status_update(self, obj: Object, context: RequestContext) -> None:
-        # conditions are the server's: kube-apiserver's controllers would put them back
-        self._judge(obj, context)
+    def set_status_from_other_objects(self, obj: Object, context: RequestContext) -> None:
+        """Set the conditions in the write itself, so that the definition is in force for the next request.
 
-    def prepare_for_delete(self, obj: Object, context: RequestContext) -> None:
-        self._judge(obj, context)
-
-    def _judge(self, obj: Object, context: RequestContext) -> None:
-        """Set the conditions in the write itself, so that the definition is in force for the next request."""
+        Whatever a client writes into them is replaced, as kube-apiserver's controllers would replace it.
+        """
         if not isinstance(mapping(obj, "spec").get("names"), dict):
             return  # the schema's errors say so
         conditions, accepted = compute_conditions(obj, self._others(context.cluster), metadata.now())

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 from kcp.api import field_errors, metadata, names
 from kcp.api.field_errors import FieldError
 from kcp.api.tables import human_duration
+from kcp.auth.users import user_info
 from kcp.builtin.strategies.base import (
     BuiltinStrategy,
     age,
@@ -113,14 +114,7 @@ class SigningRequestStrategy(BuiltinStrategy):
         spec = obj["spec"] = {**mapping(obj, "spec")}
         for name in _DECLARED_BY_SERVER:
             spec.pop(name, None)
-        user = context.user
-        spec["username"] = user.name
-        if user.uid:
-            spec["uid"] = user.uid
-        if user.groups:
-            spec["groups"] = list(user.groups)
-        if user.extra:
-            spec["extra"] = {key: list(values) for key, values in user.extra.items()}
+        spec.update(user_info(context.user))
         obj["status"] = {}
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:

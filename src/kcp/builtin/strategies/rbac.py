@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
+from kcp.api.selectors import validate_label_selector
 from kcp.builtin.strategies.base import (
     PathSegmentNames,
     age,
@@ -16,7 +17,6 @@ from kcp.builtin.strategies.base import (
     sequence,
     text,
 )
-from kcp.builtin.strategies.label_selectors import label_selector_errors
 from kcp.registry.types.strategies import Object
 
 GROUP: Final = "rbac.authorization.k8s.io"
@@ -39,7 +39,7 @@ class RoleStrategy(PathSegmentNames):
                 why = "at least one clusterRoleSelector required if aggregationRule is non-nil"
                 found.append(field_errors.required(path, why))
             for index, selector in enumerate(selectors):
-                found += label_selector_errors(selector, f"{path}[{index}]")
+                found += validate_label_selector(selector, f"{path}[{index}]")
         return found
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from kcp.api import errors, field_errors
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupKind
-from kcp.auth.authorization.authorizers import Attributes, Authorizer
-from kcp.auth.users import User
+from kcp.auth.authentication.authenticator import TokenAuthenticator
+from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.authorizer import Authorizer
+from kcp.auth.users import User, user_info
 from kcp.builtin.strategies.base import BuiltinStrategy, mapping, sequence, text, texts
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.contexts import RequestContext
@@ -17,46 +19,25 @@ from kcp.registry.types.strategies import Object
 _AUTHORIZATION: Final = "authorization.k8s.io"
 
 
-class TokenUsers(Protocol):
-    """Finds whose token it is (kcp.auth.authentication.authenticators.BearerTokens is one)."""
-
-    def user(self, authorization: bytes) -> User | None: ...
-
-
-def user_info(user: User) -> dict[str, Any]:
-    """A user as authentication.k8s.io/v1 ``UserInfo``."""
-    info: dict[str, Any] = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
-
-
 class SelfSubjectReviewStrategy(BuiltinStrategy):
     """Who am I?"""
 
-    def answer(self, obj: Object, context: RequestContext) -> Object | None:
+    async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         return {**obj, "status": {"userInfo": user_info(context.user)}}
 
 
 class TokenReviewStrategy(BuiltinStrategy):
     """Whose token is this?"""
 
-    def __init__(self, tokens: TokenUsers) -> None:
+    def __init__(self, tokens: TokenAuthenticator) -> None:
         self._tokens = tokens
 
-    def answer(self, obj: Object, context: RequestContext) -> Object | None:
+    async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         spec = mapping(obj, "spec")
         token = text(spec, "token")
         if not token:
             raise errors.bad_request("token is required for TokenReview in authentication")
-        try:
-            user = self._tokens.user(b"Bearer " + token.encode())
-        except errors.StatusError:
-            user = None
+        user = await self._tokens.authenticate_token(token.encode())
         if user is None:
             status: dict[str, Any] = {"user": {}, "error": "invalid bearer token"}
         else:
@@ -73,13 +54,13 @@ class AccessReviewStrategy(BuiltinStrategy):
         self._kind = kind
         self._authorizer = authorizer
 
-    def answer(self, obj: Object, context: RequestContext) -> Object | None:
+    async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         found = self._errors(obj)
         if found:
             raise errors.invalid(GroupKind(_AUTHORIZATION, self._kind), "", found)
         spec = mapping(obj, "spec")
         user = context.user if self._own else _user_of(spec)
-        decision = self._authorizer.authorize(user, _attributes(spec, context.cluster))
+        decision = await self._authorizer.decide(user, _attributes(spec, context.cluster))
         status: dict[str, Any] = {"allowed": decision.allowed}
         if decision.reason:
             status["reason"] = decision.reason
@@ -122,12 +103,12 @@ def _user_of(spec: Object) -> User:
     return User(text(spec, "user"), text(spec, "uid"), tuple(texts(spec, "groups")), extra)
 
 
-def _attributes(spec: Object, cluster: LogicalClusterName) -> Attributes:
+def _attributes(spec: Object, cluster: LogicalClusterName) -> AuthorizationAttributes:
     if "resourceAttributes" not in spec:
         asked = mapping(spec, "nonResourceAttributes")
-        return Attributes(cluster, text(asked, "verb"), is_resource=False, path=text(asked, "path"))
+        return AuthorizationAttributes(cluster, text(asked, "verb"), is_resource=False, path=text(asked, "path"))
     asked = mapping(spec, "resourceAttributes")
-    return Attributes(
+    return AuthorizationAttributes(
         cluster,
         text(asked, "verb"),
         group=text(asked, "group"),
@@ -145,11 +126,11 @@ class RulesReviewStrategy(BuiltinStrategy):
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
-    def answer(self, obj: Object, context: RequestContext) -> Object | None:
+    async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         namespace = text(mapping(obj, "spec"), "namespace")
         if not namespace:
             raise errors.bad_request("no namespace on request")
-        rules = self._authorizer.rules_for(context.user, context.cluster, namespace)
+        rules = await self._authorizer.rules_for(context.user, context.cluster, namespace)
         status: dict[str, Any] = {
             "resourceRules": [
                 {"verbs": list(rule.verbs), "apiGroups": list(rule.groups), "resources": list(rule.resources)}

@@ -1,37 +1,76 @@
-"""The admission chain: what may change or refuse a write between its decoding and the log.
+"""The admission chain: the plugins in order, and which of them a write concerns.
 
-Follows kube-apiserver's admission plugins: all mutating ones first, then the schema and the type's own rules, then all
-validating ones. The chain is empty unless the server's composition fills it; namespace lifecycle is part of the verbs
-themselves.
+Follows kube-apiserver's admission control: all mutating plugins run first, then the object is validated, then all validating
+plugins run. Namespace lifecycle is part of the verbs (`kcp.registry.verbs.namespaces`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
 
+from kcp.api.kinds import GroupVersionKind
+from kcp.auth.users import User
 from kcp.registry.contexts import RequestContext
-from kcp.registry.requests import Target
+from kcp.registry.requests import DeleteOptions, Target
+from kcp.registry.types.resource_types import ResourceType
+
+CREATE: Final = "CREATE"
+UPDATE: Final = "UPDATE"
+DELETE: Final = "DELETE"
+"""The operations, as in admissionregistration.k8s.io/v1."""
 
 
 @dataclass(slots=True)
-class Attributes:
-    """A write as admission sees it. ``object`` is None for a delete; a mutating plugin changes it in place."""
+class AdmissionRequest:
+    """A write as plugins see it (``AdmissionRequest`` of admission.k8s.io/v1).
+
+    ``object`` is the new object, None for a delete; a mutating plugin changes it in place. ``old_object`` is the present one,
+    None for a create. On the scale subresource both are Scales (autoscaling/v1). ``options`` are those of a delete.
+    """
 
     context: RequestContext
     target: Target
     operation: str
     object: dict[str, Any] | None
     old_object: dict[str, Any] | None
+    options: DeleteOptions | None = None
+
+    @property
+    def kind(self) -> GroupVersionKind:
+        """The kind of the objects: that of the subresource where it has one."""
+        subresource = self.target.type.subresources.get(self.target.subresource)
+        return (subresource.kind if subresource is not None else None) or self.target.type.gvk
+
+    @property
+    def subresource(self) -> str:
+        """The subresource that is written; "" for the object itself."""
+        return self.target.subresource
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing will be stored; a plugin must then have no side effects either."""
+        return self.context.dry_run
+
+    @property
+    def user(self) -> User:
+        """The user who writes."""
+        return self.context.user
 
 
 class Plugin(Protocol):
-    """One member of the chain. Refusals are StatusErrors."""
+    """A member of the chain."""
 
-    async def mutate(self, attributes: Attributes) -> None: ...
+    def handles(self, type_: ResourceType, operation: str, subresource: str) -> bool:
+        """Whether the plugin is called for such writes. The answer is cached for as long as the type is in use."""
 
-    async def validate(self, attributes: Attributes) -> None: ...
+    async def mutate(self, request: AdmissionRequest) -> None:
+        """Change the object. Raises StatusError to refuse the write."""
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        """Raise StatusError to refuse the write. Must not change the object."""
 
 
 class Chain:
@@ -39,16 +78,19 @@ class Chain:
 
     def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
         self._plugins = tuple(plugins)
+        self._handlers: WeakKeyDictionary[ResourceType, dict[tuple[str, str], tuple[Plugin, ...]]] = WeakKeyDictionary()
 
-    def __bool__(self) -> bool:
-        return bool(self._plugins)
-
-    async def mutate(self, attributes: Attributes) -> None:
-        """Let each plugin change the object."""
-        for plugin in self._plugins:
-            await plugin.mutate(attributes)
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Let each plugin refuse the object."""
-        for plugin in self._plugins:
-            await plugin.validate(attributes)
+    def plugins_for(self, target: Target, operation: str) -> tuple[Plugin, ...]:
+        """The plugins to call for a write, in order. Costs one look-up after the first write of a kind."""
+        if not self._plugins:
+            return ()
+        known = self._handlers.get(target.type)
+        if known is None:
+            known = self._handlers[target.type] = {}
+        found = known.get((operation, target.subresource))
+        if found is None:
+            found = tuple(
+                plugin for plugin in self._plugins if plugin.handles(target.type, operation, target.subresource)
+            )
+            known[operation, target.subresource] = found
+        return found

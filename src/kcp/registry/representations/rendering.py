@@ -130,7 +130,7 @@ class WholeObjects(_JSONFrames):
                 _bytes_of(record, type_, True) for record, type_ in typed_records(records, listing, type_of_cluster)
             ]
         type_ = listing.type
-        tag, splice = type_.tag, documents.splice_revision
+        tag, splice = type_.schema_hash, documents.splice_revision
         return [
             splice(value, revision) if its_tag == tag else served_bytes(record, type_)
             for record in records

@@ -1,8 +1,8 @@
-"""Which resource types a logical cluster serves.
+"""The catalog: which resource types a logical cluster serves.
 
-A surface is the set of types of a logical cluster. Equal sets are one surface, however many logical clusters have them:
-what is derived from a surface (routing table, discovery, OpenAPI) is made once. The only thing kept per logical cluster
-is a bounded map from its name to its surface, dropped when one of its CustomResourceDefinitions changes.
+A `Surface` is the set of types that a logical cluster serves. Logical clusters with equal sets share one surface, and with it
+all that is derived from it (routing table, discovery, OpenAPI). The only state per logical cluster is an entry of a bounded
+map from name to surface, which is dropped when one of its CustomResourceDefinitions changes.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Derived = TypeVar("Derived")
 
 
 def definition_name(group: str, plural: str) -> str:
-    """What the CustomResourceDefinition of a resource is called."""
+    """The name of a resource's CustomResourceDefinition."""
     return f"{plural}.{group or 'core'}"
 
 
 def terminating() -> errors.StatusError:
-    """405 for a new object of a type whose definition is being deleted."""
+    """405: a new object of a type whose definition is being deleted."""
     return errors.StatusError(
         405, "MethodNotAllowed", "create not allowed while custom resource definition is terminating"
     )
@@ -60,14 +60,14 @@ class Surface:
         return self._by_path.get((group, version, plural))
 
     def of_kind(self, group: str, kind: str, version: str = "") -> ResourceType | None:
-        """The type of a kind, of a version or of the first that serves it (owner references, object references)."""
+        """The type of a kind, in the given version or the first that is stored (owner references, object references)."""
         for type_ in self.types:
             if type_.kind == kind and type_.group == group and version in ("", type_.version) and type_.stored:
                 return None if type_.placeholder else type_
         return None
 
     def derive(self, make: Callable[[Sequence[ResourceType]], Derived]) -> Derived:
-        """What ``make`` gives for these types (discovery, OpenAPI), made once."""
+        """Return ``make`` of these types (discovery, OpenAPI); computed once."""
         found = self._derived.get(make)
         if found is None:
             found = self._derived[make] = make(self.types)
@@ -94,7 +94,7 @@ class Catalog:
         return self._base
 
     def not_served(self, group: str) -> errors.StatusError:
-        """404 for what a group does not serve, in the words of whoever would serve the group in Kubernetes."""
+        """404: a resource that a group does not serve, with the message of the Kubernetes server that owns the group."""
         return errors.unknown_path() if group in self._groups else errors.page_not_found()
 
     def close(self) -> None:
@@ -102,11 +102,14 @@ class Catalog:
         self._unfollow()
 
     def follow(self, callback: Callable[[Event], None]) -> None:
-        """Call back with each change of a definition, once the surface is that after it."""
+        """Call back with each change of a definition, after the surface is updated."""
         self._followers.append(callback)
 
-    def accepting_objects(self, cluster: LogicalClusterName, type_: ResourceType) -> Condition:
-        """On what it rests that a custom type takes new objects. Raises StatusError 404 or 405 when it does not any more."""
+    def condition_for_new_objects(self, cluster: LogicalClusterName, type_: ResourceType) -> Condition:
+        """The condition under which a definition still accepts new objects.
+
+        Raises StatusError 404 when the logical cluster no longer serves the type, 405 when the definition is being deleted.
+        """
         condition = fence(self._store, DEFINITIONS, cluster)
         found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
         if found is None or found.builtin or found.namespaced != type_.namespaced:
@@ -116,9 +119,9 @@ class Catalog:
         return condition
 
     def still_serves(self, cluster: LogicalClusterName, type_: ResourceType) -> bool:
-        """Whether a logical cluster serves a type just as it did when that was found."""
+        """Whether a logical cluster serves a type by the same definition as when it was looked up."""
         found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
-        return found is not None and found.content == type_.content
+        return found is not None and found.definition_hash == type_.definition_hash
 
     def surface(self, cluster: LogicalClusterName) -> Surface:
         """The surface of a logical cluster."""
@@ -130,7 +133,7 @@ class Catalog:
         return found
 
     def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
-        """A type that some logical cluster serves at this path: for requests that span logical clusters."""
+        """A type that any logical cluster serves at this path, for requests that span logical clusters."""
         built_in = self._base.find(group, version, plural)
         if built_in is not None and not built_in.placeholder:
             return built_in
@@ -181,12 +184,12 @@ class Catalog:
         conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
         if conditions.get("Established") != "True":
             return None
-        said = orjson.dumps([definition["spec"], status.get("acceptedNames")], option=orjson.OPT_SORT_KEYS)
-        content = hashlib.sha256(said).hexdigest()
+        identity = orjson.dumps([definition["spec"], status.get("acceptedNames")], option=orjson.OPT_SORT_KEYS)
+        content = hashlib.sha256(identity).hexdigest()
         digest = f"{content}-terminating" if definition["metadata"].get("deletionTimestamp") else content
         types = self._types.get(digest)
         if types is None:
-            types = self._types[digest] = tuple(from_definition(definition, content=content))
+            types = self._types[digest] = tuple(from_definition(definition, definition_hash=content))
             if len(self._types) > _REMEMBERED_DEFINITIONS:
                 self._types.popitem(last=False)
         return digest, types

@@ -1,7 +1,7 @@
-"""A resource type: all that the verbs, discovery and OpenAPI need to know of one group, version and resource.
+"""Resource types: what the verbs, discovery and OpenAPI know of one group, version and resource.
 
-Built-in types and CustomResourceDefinitions become the same thing here; both are declared in the shape of a CRD manifest
-(apiextensions.k8s.io/v1). A resource type is immutable and shared by all logical clusters that have equal definitions.
+Built-in types and custom resources are both declared by a CRD manifest (apiextensions.k8s.io/v1) and become the same
+`ResourceType`. It is immutable and shared by all logical clusters that have equal definitions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DEFAULT_COLUMN: Final = {
 
 @dataclass(frozen=True)
 class Subresource:
-    """A part of an object with a URL of its own. The kind is the parent's where group, version and kind are empty."""
+    """A subresource of a type, such as ``status``. ``kind`` is None where it takes objects of the parent's kind."""
 
     name: str
     verbs: tuple[str, ...] = ("get", "patch", "update")
@@ -68,14 +68,14 @@ class ResourceType:
     storage: str = ""
     storage_version: str = ""
     served_versions: tuple[str, ...] = ()
-    """The apiVersions in which the objects are served; field managers of others are forgotten."""
+    """The apiVersions in which the objects are served; managedFields entries of other versions are dropped."""
     builtin: bool = False
     placeholder: str = ""
-    """Words for those who would write: a built-in list that is always empty, and steps back for a custom type of its name."""
+    """The message that refuses writes to a built-in type that is always empty and gives way to a CRD of the same name."""
     terminating: bool = False
-    """The definition is being deleted: objects go, and none comes."""
-    content: str = ""
-    """A word for all that the definition says, the same as long as that is the same; empty for built-in types."""
+    """The definition is being deleted: its objects may be deleted, and none may be created."""
+    definition_hash: str = ""
+    """Hash of the definition; empty for built-in types."""
     deprecation_warning: str | None = None
     strategy: Strategy = CUSTOM_RESOURCE
     extension: Mapping[str, Any] = field(default_factory=dict)
@@ -102,12 +102,12 @@ class ResourceType:
 
     @cached_property
     def stored(self) -> bool:
-        """Objects are kept; reviews are only answered."""
+        """Whether objects are stored. Reviews are answered and not stored."""
         return bool(self.storage)
 
     @cached_property
     def has_protobuf(self) -> bool:
-        """Objects can be shown as Kubernetes protobuf: those of built-in types can, custom resources have no such form."""
+        """Whether objects have a protobuf encoding: those of built-in types do, custom resources do not."""
         return self.builtin and protobuf.known(self.api_version, self.kind)
 
     @cached_property
@@ -115,8 +115,8 @@ class ResourceType:
         return "status" in self.subresources
 
     @cached_property
-    def tag(self) -> str:
-        """A word for this type's schema; stored beside each value, so that a read knows whether the bytes are as served."""
+    def schema_hash(self) -> str:
+        """Hash of the schema. Stored beside each value: a reader of the same schema gets the stored bytes."""
         content = orjson.dumps([self.api_version, self.kind, self.raw_schema], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(content).hexdigest()[:16]
 
@@ -130,7 +130,7 @@ class ResourceType:
 
     @cached_property
     def columns(self) -> tuple[tables.Column, ...]:
-        """The columns of a table, the name's first."""
+        """The columns of a table; the name comes first."""
         declared = tuple(tables.Column.from_definition(column) for column in self.raw_columns)
         own_name = any(column.format == "name" for column in declared)
         return declared if own_name else (tables.NAME_COLUMN, *declared)
@@ -156,12 +156,16 @@ def _subresources(version: Mapping[str, Any], extension: Mapping[str, Any]) -> d
 
 
 def from_definition(
-    definition: Mapping[str, Any], *, strategy: Strategy = CUSTOM_RESOURCE, builtin: bool = False, content: str = ""
+    definition: Mapping[str, Any],
+    *,
+    strategy: Strategy = CUSTOM_RESOURCE,
+    builtin: bool = False,
+    definition_hash: str = "",
 ) -> list[ResourceType]:
     """The resource types of each served version of a CustomResourceDefinition manifest.
 
-    ``x-kcp`` beside ``spec`` (built-in types only) says what a CRD cannot: ``verbs``, further ``subresources``, ``storage``
-    (the ``resource`` to share storage with; empty for types that are not stored), ``placeholder``.
+    ``x-kcp`` beside ``spec`` (built-in types only) declares what a CRD cannot: ``verbs``, further ``subresources``, ``storage``
+    (the resource to share storage with; empty for types that are not stored), ``placeholder``.
     """
     spec = definition["spec"]
     accepted = (definition.get("status") or {}).get("acceptedNames") or {}
@@ -204,7 +208,7 @@ def from_definition(
                 builtin=builtin,
                 placeholder=extension.get("placeholder", ""),
                 terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
-                content=content,
+                definition_hash=definition_hash,
                 deprecation_warning=warning,
                 strategy=strategy,
                 extension=extension,

@@ -1,7 +1,8 @@
-"""Behaviour of one resource type beyond its schema.
+"""Strategies: the behaviour of one resource type beyond its schema.
 
-Follows kube-apiserver's ``rest.RESTCreateStrategy`` and its kin: the verbs drive the pipeline, a strategy fills the
-places where a type differs. Custom resources use the base class as it is; a built-in type overrides what it needs.
+Follows kube-apiserver's ``rest.RESTCreateStrategy``, ``RESTUpdateStrategy`` and ``RESTDeleteStrategy``: the steps of a write
+(`kcp.registry.verbs.writing`) call these hooks where types differ. Custom resources use the base class; a built-in type
+overrides what it needs.
 """
 
 from __future__ import annotations
@@ -33,47 +34,50 @@ class Strategy:
     allow_unconditional_update: ClassVar[bool] = True
     """PUT without a resource version overwrites whatever is there."""
     finalizers_need_domain: ClassVar[bool] = False
-    """Finalizers without a domain are refused, but for Kubernetes' own."""
+    """Finalizers must have a domain, except for those that Kubernetes defines."""
     counts_generation: ClassVar[bool] = False
     """``metadata.generation`` starts at 1 and grows with every change outside metadata and status."""
     deletion_keeps_object: ClassVar[bool] = False
     """The answer to a delete is the deleted object rather than a Status."""
     writes_are_serialized: ClassVar[bool] = False
-    """What a write makes of an object depends on the others of its type in the logical cluster: such writes take turns there."""
+    """A write depends on the other objects of the type in the logical cluster, so that writes there run one at a time."""
     deletion_finalizers: ClassVar[tuple[str, ...]] = ()
-    """Finalizers that an object gets when its deletion begins, whatever clients wrote before."""
+    """Finalizers that the server adds when the deletion of an object begins."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
     def name_errors(self, name: str) -> list[str]:
-        """What is wrong with an object's name (messages; none is fine)."""
+        """The problems of an object's name, as messages; empty for a valid name."""
         return names.is_dns1123_subdomain(name)
 
     def default(self, obj: Object) -> None:
-        """Fill in defaults that the schema cannot say."""
+        """Set defaults that a schema cannot express. Idempotent."""
 
     def is_large(self, obj: Object) -> bool:
-        """Whether judging an object takes so long that it must not happen on the event loop. ``obj`` may be malformed."""
+        """Whether validating an object takes too long for the event loop. ``obj`` may be malformed."""
         return False
 
     def precompute(self, obj: Object) -> None:
-        """Judge a large object in a thread, and remember what its write will ask on the event loop; raises nothing."""
+        """Validate a large object in a thread and cache the results that its write needs on the event loop; raises nothing."""
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
-        """Set what the server owns on a new object."""
+        """Set the fields that the server owns on a new object. Idempotent."""
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
-        """Put back what a client may not change; set what the server owns."""
+        """Restore the fields that a client may not change; set those that the server owns. Idempotent."""
 
-    def prepare_for_status_update(self, obj: Object, context: RequestContext) -> None:
-        """Set what the server owns in the status that a client wrote."""
+    def set_status_from_other_objects(self, obj: Object, context: RequestContext) -> None:
+        """Set the part of the status that depends on the other objects of the type (the conditions of a CRD).
+
+        Called in every write of a type whose ``writes_are_serialized``, with the lock held, after admission and validation.
+        """
 
     def validate(self, obj: Object) -> list[FieldError]:
         """Errors of a new object, after the schema's."""
         return []
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
-        """Errors of a change; by default those of a new object in the new state."""
+        """Errors of an update; by default those of the new state as a new object."""
         return self.validate(obj)
 
     def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
@@ -81,21 +85,18 @@ class Strategy:
         return ()
 
     def prepare_for_delete(self, obj: Object, context: RequestContext) -> None:
-        """Change an object whose deletion begins and must wait (namespaces become Terminating).
-
-        Called on the object that is stored while finalizers, or ``blocks_deletion``, hold it.
-        """
+        """Change an object whose deletion begins and waits for finalizers or ``blocks_deletion`` (a namespace's phase)."""
 
     def check_deletable(self, name: str) -> str | None:
-        """Why an object of this name may never be deleted; None when it may."""
+        """The reason why an object of this name may never be deleted; None when it may."""
         return None
 
     def blocks_deletion(self, obj: Object) -> bool:
-        """Something besides ``metadata.finalizers`` keeps a deleted object there (``spec.finalizers`` of namespaces)."""
+        """Whether something besides ``metadata.finalizers`` blocks deletion (``spec.finalizers`` of namespaces)."""
         return False
 
     def cells(self, obj: Object) -> list[Any] | None:
-        """The cells of a table row after the name column, for types whose columns no JSONPath says; None uses the paths."""
+        """The cells of a table row after the name column, for columns that no JSONPath computes; None uses the JSONPaths."""
         return None
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
@@ -103,7 +104,7 @@ class Strategy:
         return {}
 
     selectable: ClassVar[frozenset[str]] = frozenset()
-    """The field selectors that `selectable_fields` gives."""
+    """The names of the field selectors whose values `selectable_fields` returns."""
 
     subresource_updates: ClassVar[Mapping[str, Callable[[Object, Object], Object]]] = {}
     """Merge of a PUT or PATCH on a subresource other than ``status`` and ``scale``: (sent, old) -> new object to store."""
@@ -116,24 +117,24 @@ class Strategy:
         return []
 
     def to_storage(self, obj: Object) -> Object:
-        """The object in the version it is stored in (other API groups of one storage)."""
+        """The object converted to the group and version that it is stored in."""
         return obj
 
     def from_storage(self, obj: Object) -> Object:
-        """A stored object in this type's own group and version."""
+        """A stored object converted to this type's own group and version."""
         return obj
 
     def virtual_objects(self, cluster: LogicalClusterName) -> Sequence[Object]:
-        """Objects that are there in every logical cluster without being stored (in name order)."""
+        """Objects that every logical cluster has without storing them, in name order."""
         return ()
 
-    def answer(self, obj: Object, context: RequestContext) -> Object | None:
-        """For types that are asked rather than stored (reviews): the object with its answer. None means: store it."""
+    async def answer(self, obj: Object, context: RequestContext) -> Object | None:
+        """The object with its answer, for types that are answered and not stored (reviews); None for other types."""
         return None
 
 
 class CustomResourceStrategy(Strategy):
-    """Custom resources: everything is in the CustomResourceDefinition."""
+    """Custom resources: all rules are in the CustomResourceDefinition."""
 
     allow_unconditional_update = False
     counts_generation = True

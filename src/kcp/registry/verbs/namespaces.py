@@ -1,4 +1,4 @@
-"""Namespaces as the other verbs see them: which are always there, and whether one takes new content.
+"""Namespace lifecycle: which namespaces always exist, and whether a namespace accepts new objects.
 
 Follows kube-apiserver's NamespaceLifecycle admission plugin.
 """
@@ -22,7 +22,7 @@ ALWAYS_THERE: Final = ("default", "kube-public", "kube-system")
 
 
 def virtual_namespaces(cluster: LogicalClusterName, server_uid: str, created: str) -> list[dict[str, Any]]:
-    """The namespaces that every logical cluster has before anything is written; same answer each time."""
+    """The namespaces that every logical cluster has without storing them. Deterministic."""
     identity = uuid.UUID(server_uid)
     return [
         {
@@ -42,10 +42,10 @@ def virtual_namespaces(cluster: LogicalClusterName, server_uid: str, created: st
     ]
 
 
-def accepting_content(store: Store, cluster: LogicalClusterName, target: Target, name: str) -> Condition:
-    """On what it rests that the namespace takes a new object.
+def condition_for_new_objects(store: Store, cluster: LogicalClusterName, target: Target, name: str) -> Condition:
+    """The condition under which the namespace still accepts new objects, such as the object ``name``.
 
-    Raises StatusError 404 when the namespace is not there, 403 when it is being terminated.
+    Raises StatusError 404 when the namespace does not exist, 403 when it is being terminated.
     """
     namespace = target.namespace
     key = Key(STORAGE, cluster, "", namespace)

@@ -1,24 +1,26 @@
 """PATCH: JSON patch, merge patch, strategic merge patch, and server-side apply.
 
-Follows RFC 6902, RFC 7386, the API concepts page and KEP-555. A patch without a resource version is tried again over
-the newest object when somebody else was faster, so that clients see no conflict they did not ask for.
+Follows RFC 6902, RFC 7386, the API concepts page and KEP-555. A patch without a resource version is applied again to the newest
+object after a conflict, so that clients see no conflict that they did not ask for.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupKind
 from kcp.api.patch import apply, json_patch, merge_patch, strategic_merge
+from kcp.api.patch.merge_types import MergeType
 from kcp.registry.contexts import IGNORE, STRICT, RequestContext
 from kcp.registry.requests import Target, Written
-from kcp.registry.verbs import pipeline
-from kcp.registry.verbs.writing import Object, Writer
-from kcp.store.contract import Record
+from kcp.registry.verbs import decoding, preparing
+from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.records import copy_of
+from kcp.registry.verbs.writing import Writer
+
+Object = dict[str, Any]
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -28,7 +30,6 @@ PATCH_TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_YAML
 
 _OPERATION: Final = frozenset({"op", "path", "from", "value"})
 """The members of a JSON patch's operation."""
-_OWN_RESET: Final = {"": (("status",),), "status": (("metadata",), ("spec",))}
 
 
 async def patch(
@@ -43,94 +44,53 @@ async def patch(
 ) -> Written:
     """Apply a decoded patch. Raises StatusError 400, 404, 409 or 422."""
     if media_type == APPLY_YAML:
-        return await _apply(writer, context, target, body, force=force, duplicates=duplicates or [])
+        return await writer.write(apply_of(context, target, body, force=force, duplicates=duplicates or []))
     if force:
         problem = field_errors.forbidden("force", "may not be specified for non-apply patch")
         raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [problem])
-    faults = _faults(media_type, body, duplicates or [], context)
-    type_ = target.type
     pinned = _pinned_version(media_type, body)
-    made: Any = None
-
-    async def transform(old: Object | None, _record: Record | None) -> Object:
-        nonlocal made
-        assert old is not None
-        made = _patched(old, media_type, body, target)
-        return await _reshaped(made, old, target, context, faults)
-
     if media_type == STRATEGIC_MERGE_PATCH and not isinstance(body, dict):
         raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
-    assert type_.stored
+    made: Any = None
+
+    def change(write: Write) -> Object:
+        nonlocal made
+        made = patched(write.old, media_type, body, target.type.merge_type)
+        if not isinstance(made, dict):
+            raise errors.UndecodableError("the patch makes something else than a JSON object of the object")
+        return copy_of(made)  # the result of a patch shares parts with the old object
+
+    problems = _problems(media_type, body, duplicates or [])
+    write = Write(context, target, "update", change=change, problems=problems, resource_version=pinned)
     try:
-        return await writer.change(context, target, transform, resource_version=pinned)
+        return await writer.write(write)
     except errors.UndecodableError as error:
-        # the patch is what the client sent, and what is wrong: not the body, as it is where the whole object is sent
-        raise _bad_patch(made, error.why) from error
+        problem = field_errors.invalid("patch", documents.encode(made).decode().strip(), error.why)
+        raise errors.invalid(GroupKind("", ""), "", [problem]) from error
 
 
-def _bad_patch(made: Any, why: str) -> errors.StatusError:
-    problem = field_errors.invalid("patch", documents.encode(made).decode().strip(), why)
-    return errors.invalid(GroupKind("", ""), "", [problem])
-
-
-def _faults(media_type: str, body: Any, duplicates: list[str], context: RequestContext) -> list[str]:
-    """What strict field validation objects to in a patch itself; warns or is silent as asked."""
-    faults = [f'duplicate field "{path}"' for path in duplicates]
-    if media_type == JSON_PATCH and isinstance(body, list):
-        for index, operation in enumerate(body):
-            unknown = operation.keys() - _OPERATION if isinstance(operation, dict) else ()
-            faults += [f'unknown field "[{index}].{name}"' for name in sorted(unknown)]
-        faults = [f"json patch {fault}" for fault in faults]
-    if context.field_validation == STRICT:
-        return faults
-    if context.field_validation != IGNORE:
-        for fault in faults:
-            context.warn(fault)
-    return []
-
-
-def _patched(old: Object, media_type: str, body: Any, target: Target) -> Any:
+def patched(old: Any, media_type: str, body: Any, merge_type: MergeType) -> Any:
+    """What a patch makes of an object. The result may share parts with ``old``. Raises StatusError 400 or 422."""
     if media_type == JSON_PATCH:
         return json_patch.apply(old, body)
     if media_type == MERGE_PATCH:
         return merge_patch.apply(old, body)
-    return strategic_merge.apply(old, body, target.type.merge_type)
+    return strategic_merge.apply(old, body, merge_type)
 
 
-async def _reshaped(new: Any, old: Object, target: Target, context: RequestContext, faults: list[str]) -> Object:
-    """Check and complete what a patch has made of the object. Changes are made on copies: patches share parts with ``old``."""
-    type_ = target.type
-    if not isinstance(new, dict):
-        raise errors.UndecodableError("the patch makes something else than a JSON object of the object")
-    if new.get("apiVersion") != old["apiVersion"] or new.get("kind") != old["kind"]:
-        pipeline.check_kind(new, type_)
-    new = orjson.loads(orjson.dumps(new))
-    meta = pipeline.metadata_of(new, type_)
-    _check_place(meta, target)
-    problems = faults + await pipeline.shape_anywhere(new, type_, context, [])
-    if problems:
-        raise errors.UndecodableError("strict decoding error: " + ", ".join(problems))
-    return new  # type: ignore[no-any-return]
-
-
-def _check_place(meta: dict[str, Any], target: Target) -> None:
-    if not meta.get("name"):
-        raise errors.undeterminable_name(target.name)
-    if meta["name"] != target.name:
-        raise errors.bad_request(
-            f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})"
-        )
-    if target.type.namespaced:
-        namespace = meta.get("namespace") or target.namespace
-        if namespace != target.namespace:
-            raise errors.bad_request(
-                f"the namespace of the object ({namespace}) does not match the namespace on the request ({target.namespace})"
-            )
-        meta["namespace"] = namespace
+def _problems(media_type: str, body: Any, duplicates: list[str]) -> list[str]:
+    """What strict field validation refuses in the patch itself."""
+    problems = [f'duplicate field "{path}"' for path in duplicates]
+    if media_type != JSON_PATCH or not isinstance(body, list):
+        return problems
+    for index, operation in enumerate(body):
+        unknown = operation.keys() - _OPERATION if isinstance(operation, dict) else ()
+        problems += [f'unknown field "[{index}].{name}"' for name in sorted(unknown)]
+    return [f"json patch {problem}" for problem in problems]
 
 
 def _pinned_version(media_type: str, body: Any) -> str:
-    """The resource version that a patch demands: in its metadata, or by a JSON patch ``test`` (which checks itself)."""
+    """The resource version in the patch's metadata. A JSON patch demands one by a ``test`` operation instead."""
     if media_type == JSON_PATCH or not isinstance(body, dict):
         return ""
     meta = body.get("metadata")
@@ -142,32 +102,34 @@ def _pinned_version(media_type: str, body: Any) -> str:
     return version
 
 
-async def _apply(
-    writer: Writer, context: RequestContext, target: Target, applied: Any, *, force: bool, duplicates: list[str]
-) -> Written:
-    type_ = target.type
-    if not context.field_manager:
-        missing: FieldError = field_errors.required("fieldManager", "is required for apply patch")
-        raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [missing])
-    if not isinstance(applied, dict):
-        raise errors.bad_request("error decoding YAML: an apply configuration is a mapping")
-    if duplicates and context.field_validation == STRICT:
-        listed = ", ".join(f'duplicate field "{path}"' for path in duplicates)
-        raise errors.bad_request(f"error strict decoding YAML: {listed}")
-    for path in duplicates:
-        context.warn(f'duplicate field "{path}"')
-    apply.check_version(applied, type_.api_version)
-    pipeline.check_kind(applied, type_)
-    meta = pipeline.metadata_of(applied, type_)
-    if meta.get("managedFields"):
-        raise errors.bad_request("metadata.managedFields must be nil")
+def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bool, duplicates: list[str]) -> Write:
+    """The write of a server-side apply. Raises StatusError 400 or 422 for an unusable configuration.
+
+    Example: the managers ``helm`` and ``me`` apply to a Widget that does not exist yet, and then ``me`` applies less.
+
+    ==========  =================================  ========================  =========================================
+    manager     configuration (``spec``)           result                    ``metadata.managedFields``
+    ==========  =================================  ========================  =========================================
+    ``helm``    ``{size: 1}``                      CREATE: ``{size: 1,       ``helm``: ``f:size``. Defaults are set by
+                                                   color: red}``             the shape step and owned by nobody
+    ``me``      ``{size: 2, color: blue}``         409: ``helm`` owns        unchanged
+                                                   ``.spec.size``
+    ``me``      ``{size: 1, color: blue}``         UPDATE: ``{size: 1,       ``helm``: ``f:size``; ``me``: ``f:size``,
+                                                   color: blue}``            ``f:color``
+    ``me``      ``{size: 1}``                      UPDATE: ``color`` goes,   ``helm``: ``f:size``; ``me``: ``f:size``
+                                                   and the default returns
+    ==========  =================================  ========================  =========================================
+    """
+    _check_configuration(context, target, applied, duplicates)
+    meta = applied["metadata"]
     named = bool(meta.get("name"))
-    pipeline.check_place(meta, target)
+    decoding.check_place(meta, target)
     _refuse_undeclared(applied, target)
     pinned = str(meta.pop("resourceVersion", "") or "")
-    reset = _OWN_RESET.get(target.subresource, ()) if type_.has_status else ()
+    type_ = target.type
 
-    async def transform(old: Object | None, _record: Record | None) -> Object:
+    def change(write: Write) -> Object:
+        old = write.old
         if old is None and not named:
             raise errors.undeterminable_name(target.name)
         if old is None and (uid := meta.get("uid")):
@@ -182,20 +144,39 @@ async def _apply(
             api_version=type_.api_version,
             subresource=target.subresource,
             now=metadata.now(),
-            reset_fields=reset,
+            reset_fields=preparing.reset_fields(target),
             served_versions=type_.served_versions or None,
         )
-        if new is old:
-            return new
-        new = dict(new, metadata=dict(new["metadata"]))
-        quiet = RequestContext(context.user, context.cluster, field_validation="Ignore")
-        copy: Object = orjson.loads(orjson.dumps(new))
-        await pipeline.shape_anywhere(copy, type_, quiet, [])
-        return copy
+        return old if old is not None and new is old else copy_of(new)
 
-    return await writer.change(
-        context, target, transform, resource_version=pinned, may_create=not target.subresource, owned=True
+    return Write(
+        context,
+        target,
+        "update",
+        change=change,
+        field_validation=IGNORE,
+        resource_version=pinned,
+        may_create=not target.subresource,
+        owned=True,
     )
+
+
+def _check_configuration(context: RequestContext, target: Target, applied: Any, duplicates: list[str]) -> None:
+    type_ = target.type
+    if not context.field_manager:
+        missing: FieldError = field_errors.required("fieldManager", "is required for apply patch")
+        raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [missing])
+    if not isinstance(applied, dict):
+        raise errors.bad_request("error decoding YAML: an apply configuration is a mapping")
+    problems = [f'duplicate field "{path}"' for path in duplicates]
+    if problems and context.field_validation == STRICT:
+        raise errors.bad_request(f"error strict decoding YAML: {', '.join(problems)}")
+    for problem in problems:
+        context.warn(problem)
+    apply.check_version(applied, type_.api_version)
+    decoding.check_kind(applied, type_)
+    if decoding.metadata_of(applied, type_).get("managedFields"):
+        raise errors.bad_request("metadata.managedFields must be nil")
 
 
 def _refuse_undeclared(applied: Object, target: Target) -> None:

@@ -1,49 +1,50 @@
-"""The REST verbs on the resource types of all logical clusters: what the HTTP edge and in-process controllers call.
+"""The registry: the REST verbs on the resource types of all logical clusters, as HTTP and in-process controllers call them.
 
-A request is a context (who, which logical cluster), a target (type, namespace, name, subresource) and options. Answers
-are the bytes that a client gets, or records to render; refusals are StatusErrors.
+A request is a context (user, logical cluster), a target (type, namespace, name, subresource) and options. Results are the bytes
+that a client gets, or records to render; refusals are StatusErrors.
 """
 
 from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
-from typing import Any
-
-import orjson
+from typing import Any, Final
 
 from kcp.api import documents, errors
-from kcp.api.patch import json_patch, merge_patch, merge_types, strategic_merge
+from kcp.api.patch import merge_types
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.admission import chain as admission
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, ListOptions, Target, Written
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import listing, patching, pipeline, scale
-from kcp.registry.verbs.deleting import Deleted, Deleter
+from kcp.registry.verbs import deleting, listing, patching, scale
+from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.listing import Listing
-from kcp.registry.verbs.records import served_bytes, served_object
+from kcp.registry.verbs.records import copy_of, served_bytes, served_object
 from kcp.registry.verbs.representation import Representation
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.watching import WatchStream
-from kcp.registry.verbs.writing import Object, Writer
+from kcp.registry.verbs.writing import Writer
 from kcp.store.contract import Record, Store
+
+Object = dict[str, Any]
+
+_NOT_FOUND: Final = 404
 
 
 class Registry:
     """The verbs. One instance serves the process."""
 
     def __init__(self, store: Store, catalog: Catalog, chain: admission.Chain | None = None) -> None:
-        chain = chain if chain is not None else admission.Chain()
+        """``chain`` is the admission chain of all writes; None admits every write as it is."""
         self.store = store
         self.catalog = catalog
         self.source = Source(store)
-        self._writer = Writer(self.source, chain, catalog)
-        self._deleter = Deleter(self.source, chain)
+        self._writer = Writer(self.source, chain if chain is not None else admission.Chain(), catalog)
 
     def find_type(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
-        """The type that a logical cluster, or any of them for the wildcard, serves at a path."""
+        """The type that a logical cluster (or, for the wildcard, any of them) serves at a path."""
         if cluster == WILDCARD:
             return self.catalog.find_anywhere(group, version, plural)
         return self.catalog.surface(cluster).find(group, version, plural)
@@ -58,6 +59,7 @@ class Registry:
 
     async def get(self, context: RequestContext, target: Target, resource_version: str = "") -> bytes:
         """One object. Raises StatusError 404, or 504 for a resource version from the future."""
+        _refuse_wildcard(context, target, "get")
         record = await self._record(context, target, resource_version)
         if target.subresource == "scale":
             obj = served_object(record, target.type)
@@ -66,7 +68,6 @@ class Registry:
 
     async def _record(self, context: RequestContext, target: Target, resource_version: str) -> Record:
         type_ = target.type
-        _refuse_wildcard(context, target, "get")
         if resource_version != "0":
             await self.store.catch_up()
         if resource_version and (wanted := listing.parse_resource_version(resource_version)) > self.store.revision:
@@ -92,40 +93,34 @@ class Registry:
     async def create(
         self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None
     ) -> Written:
-        """Store a new object, or answer a review."""
+        """Store a new object, or answer a review. ``duplicates`` are the paths of fields that the body has twice."""
         _refuse_wildcard(context, target, "create")
-        type_ = target.type
-        if type_.stored and not target.subresource:
-            return await self._writer.create(context, target, obj, duplicates)
-        pipeline.check_kind(obj, type_)
-        pipeline.metadata_of(obj, type_)
-        pipeline.refuse_unknown(pipeline.shape(obj, type_, context, duplicates or []), type_)
-        if type_.namespaced:
-            obj["metadata"]["namespace"] = target.namespace
-        answered = type_.strategy.answer(obj, context)
-        if answered is None:
-            raise errors.method_not_supported(type_.resource, "create")
-        return Written(documents.encode(answered), type_, True, answered)
+        problems = _duplicate_fields(duplicates)
+        if target.type.stored and not target.subresource:
+            return await self._writer.write(Write(context, target, "create", body=obj, problems=problems))
+        return await self._writer.review(Write(context, target, "review", body=obj, problems=problems))
 
     async def update(
         self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None
     ) -> Written:
-        """Replace an object or a subresource."""
+        """Replace an object or a subresource; for some types, a replace may create the object."""
         _refuse_wildcard(context, target, "update")
         if target.subresource == "scale":
-            return await self._rescale(context, target, lambda _: obj)
-        return await self._writer.update(context, target, obj, duplicates)
+            return scale.as_scale(await self._writer.write(scale.rescale(context, target, lambda _: obj)))
+        problems = _duplicate_fields(duplicates)
+        return await self._writer.write(Write(context, target, "update", body=obj, problems=problems))
 
     async def change(
         self, context: RequestContext, target: Target, change: Callable[[Object], Object], *, resource_version: str = ""
     ) -> Written:
-        """Read, change and write an object, for in-process controllers; tried again when somebody came between."""
+        """Read, change and write an object, for in-process controllers; repeated after conflicts."""
 
-        async def transform(old: Object | None, _record: Record | None) -> Object:
-            assert old is not None
-            return change(orjson.loads(orjson.dumps(old)))
+        def changed(write: Write) -> Object:
+            assert write.old is not None
+            return change(copy_of(write.old))
 
-        return await self._writer.change(context, target, transform, resource_version=resource_version)
+        write = Write(context, target, "update", change=changed, resource_version=resource_version, trusted=True)
+        return await self._writer.write(write)
 
     async def patch(
         self,
@@ -139,65 +134,48 @@ class Registry:
     ) -> Written:
         """Patch an object or a subresource; an apply patch may create the object."""
         _refuse_wildcard(context, target, "patch")
-        if target.subresource == "scale" and media_type == patching.APPLY_YAML:
+        if target.subresource != "scale":
+            return await patching.patch(
+                self._writer, context, target, media_type, body, force=force, duplicates=duplicates
+            )
+        if media_type == patching.APPLY_YAML:
             applied = scale.apply_configuration(body, target.type)
-            written = await patching.patch(self._writer, context, target, media_type, applied, force=force)
-            return _as_scale(written, target.type)
-        if target.subresource == "scale":
-            return await self._rescale(context, target, lambda old: _patched_scale(old, media_type, body))
-        return await patching.patch(self._writer, context, target, media_type, body, force=force, duplicates=duplicates)
+            return scale.as_scale(await patching.patch(self._writer, context, target, media_type, applied, force=force))
 
-    async def delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Deleted:
-        """Delete one object."""
+        def wanted(old: Object) -> Any:
+            return patching.patched(old, media_type, body, merge_types.UNTYPED)
+
+        return scale.as_scale(await self._writer.write(scale.rescale(context, target, wanted)))
+
+    async def delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Written:
+        """Delete one object. Raises StatusError 403, 404, 409 or 422."""
         _refuse_wildcard(context, target, "delete")
-        return await self._deleter.delete(context, target, options)
+        return await self._writer.write(deleting.delete_of(context, target, options))
 
     async def delete_collection(
         self, context: RequestContext, target: Target, options: DeleteOptions, selection: ListOptions
     ) -> Listing:
-        """Delete what a selection holds; the answer lists the last states."""
+        """Delete the objects that a selection holds, each by a write of its own; the answer lists their last states."""
         _refuse_wildcard(context, target, "deletecollection")
-        records = await self._deleter.delete_collection(context, target, options, selection)
-        return Listing(target.type, False, self.store.revision, "", 0, iter([records]))
-
-    async def _rescale(self, context: RequestContext, target: Target, change: Any) -> Written:
-        """Write ``spec.replicas`` through a Scale; ``change`` gives the Scale that is wanted from the present one."""
+        deleting.validate_options(options)
         type_ = target.type
-        record = self.source.latest(type_, context.cluster, target.namespace, target.name)
-        if record is None:
-            record = await self._record(context, target, "")  # another server may have made it
-        sent = change(scale.scale_of(served_object(record, type_), type_, unset=scale.NOT_SET))
-        if not isinstance(sent, dict) or sent.get("kind", "Scale") != "Scale":
-            raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
-        metadata = sent.get("metadata")
-        if not isinstance(metadata, dict) or not metadata.get("name"):
-            raise errors.undeterminable_name(target.name)
-        if metadata["name"] != target.name:
-            raise errors.bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
-            )
-        wanted_version = str(metadata.get("resourceVersion") or "")
-
-        async def transform(old: Object | None, _record: Record | None) -> Object:
-            assert old is not None
-            wanted = change(scale.scale_of(old, type_, unset=scale.NOT_SET))
-            return scale.with_replicas(orjson.loads(orjson.dumps(old)), wanted, type_)
-
-        written = await self._writer.change(context, target, transform, resource_version=wanted_version)
-        return _as_scale(written, type_)
+        deleted = []
+        for record in await deleting.select(self.source, context, target, selection):
+            one = Target(type_, record.key.namespace, record.key.name)
+            if type_.strategy.check_deletable(one.name):
+                continue
+            try:
+                await self.delete(context, one, options)
+            except errors.StatusError as error:
+                if error.code != _NOT_FOUND:
+                    raise
+            else:
+                deleted.append(record)
+        return Listing(type_, False, self.store.revision, "", 0, iter([deleted]))
 
 
-def _as_scale(written: Written, type_: ResourceType) -> Written:
-    obj = written.object if written.object is not None else orjson.loads(written.value)
-    return Written(documents.encode(scale.scale_of(obj, type_)), type_, False)
-
-
-def _patched_scale(old: Object, media_type: str, body: Any) -> Any:
-    if media_type == patching.JSON_PATCH:
-        return json_patch.apply(old, body)
-    if media_type == patching.STRATEGIC_MERGE_PATCH:
-        return strategic_merge.apply(old, body, merge_types.UNTYPED)
-    return merge_patch.apply(old, body)
+def _duplicate_fields(paths: builtins.list[str] | None) -> builtins.list[str]:
+    return [f'duplicate field "{path}"' for path in paths or ()]
 
 
 def _refuse_wildcard(context: RequestContext, target: Target, verb: str) -> None:

@@ -1,19 +1,26 @@
-"""The ``scale`` subresource: autoscaling/v1 Scale over the paths that a CustomResourceDefinition names.
+"""The ``scale`` subresource: an autoscaling/v1 Scale that stands for fields at the JSONPaths of a CustomResourceDefinition.
 
-Follows k8s.io/apiextensions-apiserver's ``ScaleREST`` and its validator of custom resources, whose messages these are.
+A write to it is a write of the parent object: the client, and admission plugins, see the Scale, the log stores the parent.
+Follows k8s.io/apiextensions-apiserver's ``ScaleREST`` and its validator of custom resources, with their messages.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
-from kcp.api import errors, field_errors, jsonpath
+from kcp.api import documents, errors, field_errors, jsonpath
 from kcp.api.field_errors import FieldError
+from kcp.registry.contexts import RequestContext
+from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType, Subresource
+from kcp.registry.verbs import decoding
+from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.records import copy_of
 
 Object = dict[str, Any]
 NOT_SET: Final = -(1 << 31)
-"""The replicas, in a Scale that a client changes, of an object that has none yet."""
+"""The replicas of an object that has none yet, in the Scale that a client patches."""
 _INT32: Final = (1 << 31) - 1
 _GO_TYPES: Final = {
     type(None): "<nil>",
@@ -27,7 +34,7 @@ _GO_TYPES: Final = {
 
 
 def scale_of(obj: Object, type_: ResourceType, *, unset: int | None = None) -> Object:
-    """The Scale that shows an object; ``unset`` are the replicas of one that has none. Raises StatusError 500 without either."""
+    """The Scale of an object. ``unset`` stands for missing replicas; without it they raise StatusError 500."""
     subresource = _subresource(type_)
     meta = obj["metadata"]
     path = subresource.paths["specReplicasPath"]
@@ -67,8 +74,38 @@ def with_replicas(obj: Object, scale: Object, type_: ResourceType) -> Object:
     return jsonpath.simple_path(path).set(obj, replicas)
 
 
+def checked(scale: Any, target: Target) -> Object:
+    """Check that a client's data is a Scale of the target. Raises StatusError 400."""
+    if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
+        raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
+    meta = scale.get("metadata")
+    if not isinstance(meta, dict):
+        raise errors.undeterminable_name(target.name)
+    decoding.require_name(meta, target)
+    decoding.check_place(meta, target)
+    return scale
+
+
+def rescale(context: RequestContext, target: Target, wanted: Callable[[Object], Any]) -> Write:
+    """The write of ``spec.replicas`` through a Scale; ``wanted`` makes the new Scale from the present one."""
+    type_ = target.type
+
+    def change(write: Write) -> Object:
+        assert write.old is not None
+        scale = checked(wanted(scale_of(write.old, type_, unset=NOT_SET)), target)
+        write.resource_version = str(scale["metadata"].get("resourceVersion") or "")
+        return with_replicas(copy_of(write.old), scale, type_)
+
+    return Write(context, target, "update", change=change, trusted=True)
+
+
+def as_scale(written: Written) -> Written:
+    """The outcome of a write of the parent, as a Scale."""
+    return Written(documents.encode(scale_of(written.object, written.type)), written.type, written.object)
+
+
 def apply_configuration(scale: Any, type_: ResourceType) -> Object:
-    """The apply configuration of the object that an applied Scale stands for. Raises StatusError 400."""
+    """The apply configuration of the parent that an applied Scale stands for. Raises StatusError 400."""
     if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
         raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
     meta = scale.get("metadata")

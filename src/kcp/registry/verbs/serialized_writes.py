@@ -1,7 +1,7 @@
-"""Serialized writes: those that are judged by the other objects of their type, one after another in each logical cluster.
+"""Serialized writes: writes whose result depends on the other objects of the type run one at a time in each logical cluster.
 
-In one process they wait for a lock; between processes that share a log, each also changes the fencing key of its logical
-cluster (`kcp.registry.fencing`).
+Within a process they hold a lock. Between processes that share a log, each also changes the fencing key of its logical
+cluster (`kcp.registry.fencing`), so that one of two concurrent writes fails and retries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kcp.store.contract import Change, Range, Store
 
 
 class WriteLocks:
-    """A lock for each logical cluster and resource, kept for as long as a write holds it or waits for it."""
+    """A lock for each logical cluster and resource; it exists while a write holds it or waits for it."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, GroupResource], asyncio.Lock] = WeakValueDictionary()
@@ -27,18 +27,12 @@ class WriteLocks:
         return self._locks.setdefault((cluster, resource), asyncio.Lock())
 
 
-def fencing_changes(store: Store, type_: ResourceType, cluster: LogicalClusterName) -> list[Change]:
-    """The change that makes concurrent writes of this type conflict; none for a type whose writes are not serialized."""
-    if not type_.strategy.writes_are_serialized:
-        return []
+def fencing_change(store: Store, type_: ResourceType, cluster: LogicalClusterName) -> Change:
+    """The change that makes concurrent writes of this type conflict."""
     key, expected = fence(store, type_.storage, cluster)
-    return [Change(key, b"", expected)]
+    return Change(key, b"", expected)
 
 
-def fencing_changes_of_delete(
-    store: Store, changes: list[Change], type_: ResourceType, cluster: LogicalClusterName
-) -> list[Change]:
-    """The same for a delete: the last object of a logical cluster takes the fencing key with it."""
-    if store.count(Range(type_.storage, cluster)) > 1:
-        return changes
-    return [change._replace(value=None) for change in changes]
+def fencing_change_of_delete(store: Store, change: Change, type_: ResourceType, cluster: LogicalClusterName) -> Change:
+    """The fencing change of a write that removes an object: the last one of a logical cluster removes the fencing key too."""
+    return change if store.count(Range(type_.storage, cluster)) > 1 else change._replace(value=None)

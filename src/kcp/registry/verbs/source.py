@@ -65,7 +65,7 @@ class Source:
                 key_of(type_, cluster, "", obj["metadata"]["name"]),
                 VIRTUAL_REVISION,
                 documents.encode_stored(obj),
-                type_.tag,
+                type_.schema_hash,
             )
             for obj in objects
         ]

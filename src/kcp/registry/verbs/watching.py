@@ -62,7 +62,7 @@ class WatchStream:
             self._selection.exact_namespace = target.namespace
         self._range = listing.range_of(context, target, self._selection)
         self._plain = self._selection.everything and self._selection.exact_namespace is None
-        self._frame_key = (representation.key, target.type.tag, self._wildcard)
+        self._frame_key = (representation.key, target.type.schema_hash, self._wildcard)
         self._initial, after = self._start(options)
         self._take: TakeFrames | None = None
         self._mark_initial_end = options.send_initial_events is True
@@ -216,7 +216,7 @@ class WatchStream:
             if memo is None:
                 return served_object(record, type_)
             event, which = memo
-            key = ("object", which, type_.tag)
+            key = ("object", which, type_.schema_hash)
             found = event.cache.get(key)
             if found is None:
                 found = event.cache[key] = served_object(record, type_)

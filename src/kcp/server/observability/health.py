@@ -1,21 +1,22 @@
 """``/livez``, ``/readyz`` and ``/healthz``, with single checks below them.
 
-Follows the Kubernetes page "Kubernetes API health endpoints": ``?verbose`` lists the checks, ``?exclude=name`` leaves one
-out, ``/livez/<check>`` asks one. The process is alive unless a check says otherwise; it is ready between the end of its
-start and the beginning of its end.
+Follows the Kubernetes page "Kubernetes API health endpoints": ``?verbose`` lists the checks, ``?exclude=name`` skips one,
+``/livez/<check>`` runs one. The server is live unless a check fails; it is ready from the end of its start until it shuts down.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 Check = Callable[[], str | None]
-"""None when all is well, otherwise what is wrong."""
+"""Returns None when the check passes, else the problem."""
+
+ENDPOINTS: Final = ("healthz", "livez", "readyz")
 
 
 class Verdict(NamedTuple):
-    """The answer to a health request."""
+    """The response to a health request."""
 
     status: int
     text: str
@@ -25,11 +26,11 @@ class Health:
     """The checks of a server, by name and in order."""
 
     def __init__(self, live: Mapping[str, Check], ready: Mapping[str, Check]) -> None:
-        """``ready`` are the checks of readiness beside those of life."""
+        """``live`` are the checks of all endpoints, ``ready`` further ones of ``/readyz``."""
         self._checks = {"livez": dict(live), "healthz": dict(live), "readyz": {**live, **ready}}
 
     def answer(self, endpoint: str, check: str = "", *, verbose: bool = False, exclude: list[str]) -> Verdict | None:
-        """The verdict of an endpoint or of one check of it; None where there is no such check."""
+        """Run the checks of an endpoint, or one of them. None when there is no such check."""
         checks = self._checks[endpoint]
         if check:
             if check not in checks:
@@ -52,6 +53,6 @@ class Health:
             return Verdict(200, "\n".join([*lines, f"{endpoint} check passed", ""]))
         return Verdict(200, "ok")
 
-    def paths(self) -> list[str]:
-        """Every path that is answered."""
-        return [path for end, checks in self._checks.items() for path in (f"/{end}", *(f"/{end}/{c}" for c in checks))]
+    def paths(self, endpoint: str) -> list[str]:
+        """Return the paths of an endpoint and of its checks."""
+        return [f"/{endpoint}", *(f"/{endpoint}/{check}" for check in self._checks[endpoint])]

@@ -1,38 +1,28 @@
-"""One log line per request: who asked what of which logical cluster, and how it went.
-
-Secrets cannot get here: neither headers nor bodies are logged, and of the query only the path's own part is.
-"""
+"""The request log: one line per request on the logger ``kcp.requests``, as an audit sink."""
 
 from __future__ import annotations
 
 import logging
-import time
 from typing import Final
 
-from kcp.server.requests.exchanges import Exchange
+from kcp.server.observability.request_records import RequestRecord
 
 logger: Final = logging.getLogger("kcp.requests")
 
 
-def log_request(exchange: Exchange) -> None:
-    """Log an answered request."""
-    info = exchange.info
-    client = exchange.scope.get("client")
-    fields: dict[str, object] = {
-        "cluster": info.cluster if info else "",
-        "verb": info.verb if info else exchange.scope.get("method", ""),
-        "path": exchange.scope["path"],
-    }
-    if info is not None and info.is_resource:
-        resource = f"{info.resource}.{info.group}" if info.group else info.resource
-        fields["resource"] = f"{resource}/{info.subresource}" if info.subresource else resource
-        fields["namespace"] = info.namespace
-        fields["name"] = info.name
-    fields["status"] = exchange.status
-    fields["latencyMilliseconds"] = round((time.perf_counter() - exchange.started) * 1000, 3)
-    fields["bytes"] = exchange.sent
-    fields["user"] = exchange.user.name
-    fields["userAgent"] = exchange.user_agent
-    fields["auditID"] = exchange.audit_id.decode("latin-1")
-    fields["source"] = client[0] if client else ""
-    logger.info("HTTP", extra={"fields": fields})
+class RequestLog:
+    """Logs each request."""
+
+    def record(self, record: RequestRecord) -> None:
+        """Log one request."""
+        fields: dict[str, object] = {"cluster": record.cluster, "verb": record.verb, "path": record.path}
+        if record.resource is not None:
+            fields.update(resource=record.resource, namespace=record.namespace, name=record.name)
+        fields["status"] = record.status
+        fields["latencyMilliseconds"] = round(record.seconds * 1000, 3)
+        fields["bytes"] = record.bytes_sent
+        fields["user"] = record.user.name
+        fields["userAgent"] = record.user_agent
+        fields["auditID"] = record.audit_id
+        fields["source"] = record.source
+        logger.info("HTTP", extra={"fields": fields})

@@ -1,33 +1,122 @@
-"""Putting the parts together: a registry over a store, with the built-in types and the authorizer they ask."""
+"""Composition: a server put together from its configuration and its parts."""
 
 from __future__ import annotations
 
 import uuid
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import orjson
 
 from kcp.api import metadata
-from kcp.auth.authentication.authenticators import BearerTokens
-from kcp.auth.authorization.authorizers import Authorizer, BasicAuthorizer
+from kcp.auth.authentication.anonymous import Anonymous
+from kcp.auth.authentication.authenticator import TokenAuthenticator
+from kcp.auth.authentication.bearer_tokens import BearerTokens
+from kcp.auth.authentication.union import UnionAuthenticator
+from kcp.auth.authorization.authorizer import Authorizer
+from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.builtin.registration import builtin_types
+from kcp.controllers.manager import Controller
 from kcp.logical_clusters import SERVER_OWNED
+from kcp.registry.admission.chain import Chain, Plugin
 from kcp.registry.types.catalog import Catalog, definitions_of
 from kcp.registry.verbs.registry import Registry
+from kcp.server.observability.health import Check, Health
+from kcp.server.observability.metrics import Metrics
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.parts import Environment, Parts
+from kcp.server.requests.application import Application, Steps
+from kcp.server.requests.audit import Audit
+from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.endpoints.discovery import Discovery
+from kcp.server.requests.endpoints.openapi import OpenAPI
+from kcp.server.requests.endpoints.operations import health_mounts, index_mount, metrics_mount, version_mount
+from kcp.server.requests.inflight import InFlight
+from kcp.server.requests.mounts import Mount, MountTable
+from kcp.server.requests.mutations import Mutations
+from kcp.server.requests.request_info import RequestInfo
+from kcp.server.requests.resources import Resources
+from kcp.server.requests.watches import Watches
 from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store
 
 DEFAULT_EVENT_LIFETIME: Final = 3600
 _IDENTITY: Final = Key("servers.kcp.io", SERVER_OWNED, "", "identity")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A server that is put together and not yet listening."""
+
+    registry: Registry
+    controllers: Sequence[Controller]
+    application: Application
+    metrics: Metrics
+    in_flight: InFlight
+    mutations: Mutations
+    watches: Watches
+
+    async def start_controllers(self) -> None:
+        """Start each controller; return when all have read the present state."""
+        for controller in self.controllers:
+            await controller.start()
+
+    async def stop_controllers(self) -> None:
+        """Stop each controller, the last started first."""
+        for controller in reversed(self.controllers):
+            await controller.stop()
+
+
+async def compose(
+    parts: Parts, environment: Environment, ready_checks: Mapping[str, Check], server_address: str
+) -> Composition:
+    """Put a server together. ``server_address`` is its host and port, for ``/api``. Raises ConfigurationError."""
+    configuration = environment.configuration
+    tokens = BearerTokens(parts.token_authenticators(environment))
+    authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
+    registry = await compose_registry(
+        environment.store,
+        authorizer=authorizer,
+        tokens=tokens,
+        plugins=parts.admission_plugins(environment),
+        event_lifetime=int(configuration.event_ttl),
+    )
+    deadlines, metrics = Deadlines(configuration.request_timeout), Metrics()
+    in_flight = _in_flight(configuration, metrics)
+    mutations = Mutations(deadlines)
+    watches = Watches(registry, metrics, configuration.min_request_timeout)
+    mounts = _default_mounts(registry.catalog, Health({"ping": lambda: None}, ready_checks), metrics, server_address)
+    steps = Steps(
+        authenticator=UnionAuthenticator(
+            [*parts.authenticators(environment), tokens], Anonymous() if configuration.anonymous_auth else None
+        ),
+        authorizer=authorizer,
+        filters=parts.filters(environment),
+        resources=Resources(registry, watches, mutations),
+        mounts=_mount_table([*mounts, *parts.mounts(registry)]),
+        in_flight=in_flight,
+        audit=Audit(parts.audit_sinks(environment)),
+    )
+    application = Application(steps, metrics, deadlines)
+    return Composition(registry, parts.controllers(registry), application, metrics, in_flight, mutations, watches)
 
 
 async def compose_registry(
     store: Store,
     *,
     authorizer: Authorizer | None = None,
-    tokens: BearerTokens | None = None,
+    tokens: TokenAuthenticator | None = None,
+    plugins: Sequence[Plugin] = (),
     event_lifetime: int = DEFAULT_EVENT_LIFETIME,
 ) -> Registry:
-    """The verbs over a store. The first write of a new log is its identity, from which what is virtual gets its UIDs."""
+    """Put the verbs over a store, with the built-in types.
+
+    ``authorizer`` and ``tokens`` answer the reviews, ``plugins`` are the admission chain, ``event_lifetime`` is in seconds. The
+    first write of a new log is its identity, from which the virtual objects get their UIDs.
+    """
     uid, created = await log_identity(store)
     types = builtin_types(
         server_uid=uid,
@@ -39,11 +128,43 @@ async def compose_registry(
     for type_ in types:
         if type_.kind == "Event":
             type_.strategy.lifetime = event_lifetime
-    return Registry(store, Catalog(store, types))
+    return Registry(store, Catalog(store, types), Chain(plugins))
+
+
+def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
+    """The only member, or the union of several."""
+    return members[0] if len(members) == 1 else union(members)
+
+
+def _in_flight(configuration: Configuration, metrics: Metrics) -> InFlight:
+    limits = InFlight(configuration.max_requests_inflight, configuration.max_mutating_requests_inflight)
+    metrics.add_in_flight("readOnly", lambda: limits.counts[False])
+    metrics.add_in_flight("mutating", lambda: limits.counts[True])
+    return limits
+
+
+def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_address: str) -> Sequence[Mount]:
+    return (
+        *Discovery(catalog, server_address).mounts(),
+        *OpenAPI(catalog).mounts(),
+        *health_mounts(health),
+        metrics_mount(metrics),
+        version_mount(),
+    )
+
+
+def _mount_table(mounts: Iterable[Mount]) -> MountTable:
+    """The mount table, with the index of itself at ``/``."""
+
+    def paths(info: RequestInfo) -> list[str]:
+        return table.index(info)
+
+    table = MountTable([index_mount(paths), *mounts])
+    return table
 
 
 async def log_identity(store: Store) -> tuple[str, str]:
-    """The UID of a log and when it began; made when the log is new."""
+    """Return the UID of a log and its creation time; both are made when the log is new."""
     found = store.get(_IDENTITY)
     if found is None:
         content = {"uid": str(uuid.uuid4()), "created": metadata.now()}

@@ -1,4 +1,4 @@
-"""What an operator may choose of a server; `kcp start` has a flag for each."""
+"""The configuration of a server. `kcp start` has a flag for each field."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from kcp.api import names
 
 DURABILITIES: Final = ("full", "relaxed")
 LOG_FORMATS: Final = ("text", "json")
-
-
 _SHORTEST: Final = 0.001
 
 
 class ConfigurationError(Exception):
-    """A server cannot start like this; the message is one line that says why and what to do."""
+    """A server cannot start with this configuration; the message is one line that says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The choices. Durations are in seconds; a limit of 0 is no limit."""
+    """The configuration. Durations are in seconds; a limit of 0 is no limit."""
 
     bind_address: str = "127.0.0.1"
     secure_port: int = 6443
@@ -36,7 +34,7 @@ class Configuration:
     anonymous_auth: bool = True
     durability: str = "full"
     etcd_servers: tuple[str, ...] = ()
-    """Endpoints of an etcd cluster that keeps the log; none: it is kept in a file."""
+    """Endpoints of the etcd cluster that stores the log; without any, SQLite stores it in a file."""
     etcd_prefix: str = "/kcp"
     etcd_cafile: Path | None = None
     etcd_certfile: Path | None = None
@@ -45,7 +43,7 @@ class Configuration:
     etcd_password_file: Path | None = None
     history_retention: float = 300.0
     compaction_interval: float | None = None
-    """How often history is compacted; 0: never, None: as the compactor thinks fit for the retention."""
+    """How often history is compacted; 0: never, None: the compactor derives it from the retention."""
     event_ttl: float = 3600.0
     max_requests_inflight: int = 400
     max_mutating_requests_inflight: int = 200
@@ -57,16 +55,16 @@ class Configuration:
 
     @property
     def data_directory(self) -> Path:
-        """Where everything is that the server writes."""
+        """The directory of all files that the server writes."""
         return self.root_directory / "data"
 
     @property
     def log_file(self) -> Path:
-        """The log of a server that keeps it in a file."""
+        """The SQLite file."""
         return self.data_directory / "kcp.db"
 
     def check(self) -> None:
-        """Raise ConfigurationError for combinations that mean nothing."""
+        """Raise ConfigurationError for invalid values and combinations."""
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             raise ConfigurationError("--tls-cert-file and --tls-private-key-file must be given together")
         if (self.etcd_certfile is None) != (self.etcd_keyfile is None):

@@ -1,7 +1,7 @@
-"""The server's identity on disk: authority, serving certificate, administrator, kubeconfig.
+"""The server's identity on disk: CA, serving certificate, the administrator's credentials and kubeconfig.
 
-Made once and kept: clients hold the authority's certificate and the administrator's token. The serving certificate is made
-again when it does not cover the addresses that are asked for, or when a tenth of its life is left. Directories are
+Generated once and kept: clients hold the CA certificate and the administrator's token. The serving certificate is generated
+again when it does not cover the configured addresses, or when a tenth of its lifetime is left. Directories have mode
 0700, files 0600.
 """
 
@@ -39,21 +39,21 @@ _TOKEN_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Where the parts of the identity are, and what is needed of their content."""
+    """The files of the identity, and the contents that the server uses."""
 
     serving_certificate: Path
     serving_key: Path
     client_authorities: Path
-    """One bundle of all authorities that may sign client certificates, for the TLS layer."""
+    """A bundle of all CAs that may sign client certificates, for the TLS layer."""
     client_authority_bundles: tuple[bytes, ...]
     trust: bytes
-    """What a client must trust to reach this server."""
+    """The CA certificates that a client must trust, in PEM form."""
     admin_token: str
     kubeconfig: Path
 
 
 def prepare(configuration: Configuration) -> Identity:
-    """Make or take up the identity of a server, all but the kubeconfig. Raises ConfigurationError, OSError."""
+    """Load or generate the identity of a server, without the kubeconfig. Raises ConfigurationError, OSError."""
     folder = configuration.data_directory
     authority = _authority(folder)
     if configuration.tls_cert_file is not None and configuration.tls_private_key_file is not None:
@@ -67,7 +67,7 @@ def prepare(configuration: Configuration) -> Identity:
     if configuration.client_ca_file is not None:
         bundles.append(_client_authority(configuration.client_ca_file))
     bundle = folder / "client-ca-bundle.crt"
-    _write_if_other(bundle, b"".join(bundles))
+    _write_if_changed(bundle, b"".join(bundles))
     _administrator(folder, authority)
     return Identity(
         serving_certificate=serving[0],
@@ -81,7 +81,7 @@ def prepare(configuration: Configuration) -> Identity:
 
 
 def material(folder: Path) -> dict[str, str]:
-    """What servers of one log have in common, by file name; made where it is missing. Raises ConfigurationError, OSError."""
+    """Return the files that servers of one log share, by name; generate missing ones. Raises ConfigurationError, OSError."""
     authority = _authority(folder)
     return {
         "ca.crt": authority.certificate.decode(),
@@ -91,14 +91,14 @@ def material(folder: Path) -> dict[str, str]:
 
 
 def write_kubeconfig(identity: Identity, host: str, port: int) -> None:
-    """Write the administrator's kubeconfig for the address that the server has got."""
+    """Write the administrator's kubeconfig for the server's address."""
     shown = f"[{host}]" if ":" in host else host
     text = kubeconfig.administrator(f"https://{shown}:{port}", identity.trust, identity.admin_token)
-    _write_if_other(identity.kubeconfig, text)
+    _write_if_changed(identity.kubeconfig, text)
 
 
 def reachable_host(configuration: Configuration) -> str:
-    """The host name or address that clients on this machine use."""
+    """Return the host name or address for clients on this machine."""
     if configuration.external_hostname:
         return configuration.external_hostname
     address = configuration.bind_address
@@ -137,8 +137,8 @@ def _authority(folder: Path) -> KeyPair:
         for missing, there in (paths, paths[::-1]):
             if there.exists():
                 raise ConfigurationError(
-                    f"{missing} is missing and {there} is there: put it back, or remove both to have an authority made that "
-                    "no client trusts yet"
+                    f"{missing} is missing and {there} exists: restore it, or remove both to generate a new CA that no "
+                    "client trusts yet"
                 )
         found = certificates.new_authority("kcp-ca")
         _write_pair(paths, found)
@@ -178,10 +178,10 @@ def _read_pair(certificate: Path, key: Path) -> KeyPair | None:
         matches = certificates.key_matches(found)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(
-            f"{certificate} and {key} are no certificate and its key in PEM form; remove both to have them made again"
+            f"{certificate} and {key} are not a certificate and its key in PEM form; remove both to generate new ones"
         ) from error
     if not matches:
-        raise ConfigurationError(f"{key} is not the key of {certificate}; remove both to have them made again")
+        raise ConfigurationError(f"{key} is not the key of {certificate}; remove both to generate new ones")
     return found
 
 
@@ -226,7 +226,7 @@ def _write_pair(paths: tuple[Path, Path], pair: KeyPair) -> None:
         write_private(path, content)
 
 
-def _write_if_other(path: Path, content: bytes) -> None:
+def _write_if_changed(path: Path, content: bytes) -> None:
     if not path.exists() or path.read_bytes() != content:
         write_private(path, content)
     elif path.stat().st_mode & 0o777 != _PRIVATE:
@@ -234,7 +234,7 @@ def _write_if_other(path: Path, content: bytes) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Put a file in place whole, readable by its owner only."""
+    """Replace a file atomically, readable by its owner only."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         temporary = Path(file.name)
         try:

@@ -1,4 +1,4 @@
-"""Kubeconfig files (client-go's ``v1 Config``), written as JSON-compatible YAML by hand so that the text is stable."""
+"""Kubeconfig files (client-go's ``v1 Config``), formatted here so that the text is stable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _entry(name: str, server: str, authority: str) -> str:
 
 
 def administrator(server: str, authority: bytes, token: str) -> bytes:
-    """The administrator's kubeconfig: context ``admin`` for the default logical cluster, ``user`` for ``/clusters/user``."""
+    """Return the kubeconfig of the administrator: ``admin`` for the default logical cluster, ``user`` for ``/clusters/user``."""
     encoded = base64.b64encode(authority).decode()
     return (
         "apiVersion: v1\n"

@@ -1,9 +1,8 @@
 """The HTTP server under the application: h2corn, embedded in our event loop.
 
-It speaks HTTP/1.1 and HTTP/2 over TLS and asks for client certificates without demanding them. What is set here
-(and what the application does for itself) follows from how it behaves: it does not limit bodies, and heads later than the
-application does, since its own refusals have no content; it drains for as long as it is told; and it has no signal
-handlers when embedded.
+It serves HTTP/1.1 and HTTP/2 over TLS, with optional client certificates. The application limits heads and bodies itself,
+because h2corn's own refusals have no body: h2corn does not limit bodies here, and its limit on heads is above ours. It drains
+for as long as it is told, and has no signal handlers when embedded.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kcp.server.process.configuration import ConfigurationError
-from kcp.server.requests.exchanges import MAX_HEAD
+from kcp.server.requests.incoming import MAX_HEAD
 
 logger: Final = logging.getLogger("kcp.server")
 
@@ -26,45 +25,45 @@ _STREAMS: Final = 250
 """Per connection, as kube-apiserver's --http2-max-streams-per-connection."""
 _STALL: Final = 60.0
 _LATER: Final = 30.0
-"""Seconds by which a body may be later than the application waits for it. Then the connection is closed without an answer, and
-the application is not told."""
+"""Seconds that a body may be late after the application has stopped waiting. Then h2corn closes the connection without a
+response, and does not tell the application."""
 _HEAD: Final = 2 * MAX_HEAD
-"""Bytes of a request's head. What is over our own limit and not over this one is refused by us, with a Status."""
+"""Bytes of the largest request head for h2corn. A head between our limit and this one gets a Status from the application."""
 _FIELDS: Final = _HEAD // 32
-REPORTED_AT_ITS_END: Final = frozenset({"server cleanup failed", "Future exception was never retrieved"})
-"""What the event loop's exception handler is told of the error that the HTTP server ends with, besides what the server raises.
+REPORTED_AT_SERVER_END: Final = frozenset({"server cleanup failed", "Future exception was never retrieved"})
+"""Messages with which the event loop's exception handler is called for the error that the HTTP server ends with.
 
-The second is asyncio's: until it has ended, h2corn makes future after future of the error, and looks at the last one only.
+The second is asyncio's: until it has ended, h2corn sets the error on a series of futures, and retrieves it from the last only.
 """
 _OTHER_FILES: Final = 64
-"""Files that are kept for other things than connections; a server with its log open has some thirty."""
+"""Files that are reserved for other uses than connections; a server with an open store has about thirty."""
 
 
 def connection_limit() -> int:
-    """How many connections there may be, by the files that this process may open; 0 is no limit.
+    """Return how many connections may be open, by this process's limit on open files; 0 is no limit.
 
-    The HTTP server ends when it can open no more, so it must not come to that.
+    The HTTP server ends with an error when accepting a connection fails for lack of files.
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 0 if files == resource.RLIM_INFINITY else max(files - _OTHER_FILES, files // 2)
 
 
 def bind(address: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigurationError."""
+    """Open a listening socket. Raises ConfigurationError."""
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise ConfigurationError(
             f"--bind-address: {address} is not an address of this machine: {error.strerror}"
         ) from error
-    family, kind, protocol, _, place = found[0]
+    family, kind, protocol, _, socket_address = found[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             dual = address == "::"
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
-        listener.bind(place)
+        listener.bind(socket_address)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
@@ -75,7 +74,7 @@ def bind(address: str, port: int) -> socket.socket:
 def _refusal(address: str, port: int, error: OSError) -> str:
     shown = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     if error.errno == errno.EADDRINUSE:
-        return f"cannot listen on {shown}: the port is taken; choose another with --secure-port (0 picks a free one)"
+        return f"cannot listen on {shown}: the port is in use; choose another with --secure-port (0 picks a free one)"
     if error.errno == errno.EACCES:
         return f"cannot listen on {shown}: permission denied; choose a port above 1023 with --secure-port"
     if error.errno == errno.EADDRNOTAVAIL:
@@ -100,7 +99,7 @@ class Listening:
         import h2corn
         from h2corn import _lib
 
-        # The only way to have no banner on stderr; whoever embeds a server does not want one.
+        # The only way to suppress the banner on stderr, which would disturb an embedding program.
         _lib.emit_banner = _no_banner  # type: ignore[assignment]
         self._listener = listener
         self._server = h2corn.Server(
@@ -115,7 +114,7 @@ class Listening:
                 access_log=False,
                 server_header="off",
                 max_request_body_size=0,
-                grpc=True,  # gRPC's media type reaches the application, whose 415 says which it takes
+                grpc=True,  # gRPC's media type reaches the application, whose 415 lists the accepted ones
                 limit_connections=connection_limit(),
                 max_concurrent_streams=_STREAMS,
                 limit_request_head_size=_HEAD,
@@ -131,7 +130,7 @@ class Listening:
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Return when requests are accepted. Raises what keeps the server from it."""
+        """Start; return when requests are accepted. Raises the error that prevents it."""
         self._running = asyncio.create_task(self._server.serve())
         started = asyncio.ensure_future(self._server.wait_started())
         await asyncio.wait((self._running, started), return_when=asyncio.FIRST_COMPLETED)
@@ -141,12 +140,12 @@ class Listening:
         await started
 
     async def ended(self) -> None:
-        """Return when the server has been stopped. Raises what ended it before."""
+        """Return when the server has been stopped. Raises the error that ended it before."""
         assert self._running is not None
         await asyncio.shield(self._running)
 
     async def stop(self) -> None:
-        """Accept no more, let requests finish within the grace period, and cut what is left."""
+        """Stop accepting, let requests finish within the grace period, and abort the rest."""
         if self._running is None:
             return
         self._server.shutdown()

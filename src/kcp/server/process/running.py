@@ -1,7 +1,7 @@
-"""A whole server: its directory, identity, store, registry, controllers and listener, started and stopped in order.
+"""The server process: its directory, store, identity, composition and listener, started and stopped in order.
 
-Any number of servers can run in one interpreter, at the same time or one after the other: nothing here is global. `run`
-is what `kcp start` does around one: signals, and an exit code.
+Any number of servers can run in one interpreter, at the same time or one after the other: a `ServerProcess` has no global
+state. `run` is what `kcp start` adds: signals, and settings of the interpreter.
 """
 
 from __future__ import annotations
@@ -23,34 +23,36 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from kcp.auth.users import User
-    from kcp.registry.verbs.registry import Registry
+    from kcp.server.process.composition import Composition
     from kcp.server.process.identity import Identity
     from kcp.server.process.listening import Listening
+    from kcp.server.process.parts import Parts
     from kcp.server.process.storage import Storage
-    from kcp.server.requests.application import Application
 
 logger: Final = logging.getLogger("kcp.server")
 
 _DIRECTORY_MODE: Final = 0o700
-_AT_ONCE: Final = 130
-_HELD: Final = 1.0
-"""Seconds for which the report of an error waits that may be the HTTP server's end."""
+_EXIT_INTERRUPTED: Final = 130
+_REPORT_DELAY: Final = 1.0
+"""Seconds for which the report of an error is delayed that may be the error with which the HTTP server ends."""
 
 
 class ServerProcess:
-    """One server. `start`, then `stop`; not to be started again."""
+    """One server: `start`, then `stop`. It cannot be started again."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, parts: Parts | None = None) -> None:
+        """``parts`` default to those of `kcp start`."""
+        from kcp.server.process.parts import DEFAULT_PARTS
+
         self.configuration = configuration
+        self.parts = parts if parts is not None else DEFAULT_PARTS
         self.address: tuple[str, int] = ("", 0)
         self.url = ""
         self.ready = False
         self.stopping = False
         self._stack = contextlib.AsyncExitStack()
         self.identity: Identity | None = None
-        self.registry: Registry | None = None
-        self.application: Application | None = None
+        self.composition: Composition | None = None
         self.http: Listening | None = None
 
     @property
@@ -59,7 +61,7 @@ class ServerProcess:
         return self.configuration.data_directory / "admin.kubeconfig"
 
     async def start(self) -> None:
-        """Return when the server is ready. Raises ConfigurationError when it cannot start; nothing is left running then."""
+        """Start; return when the server is ready. Raises ConfigurationError, and then leaves nothing running."""
         self.configuration.check()
         try:
             await self._start()
@@ -83,11 +85,11 @@ class ServerProcess:
             self.identity = identity.prepare(configuration)
         except OSError as error:
             raise _unwritable(error) from error
-        self.application = await self._compose(storage, self.identity)
-        http = self.http = self._listen(listener, self.application, self.identity)
+        composition = self.composition = await self._compose(storage, self.identity)
+        http = self.http = self._listen(listener, composition, self.identity)
         await http.start()
-        self._stack.push_async_callback(self._stop_serving, http)
-        self._in_background(connections.sweep(self.application.watches))
+        self._stack.push_async_callback(self._stop_serving, http, composition)
+        self._run_in_background(connections.sweep(composition.watches))
         try:
             identity.write_kubeconfig(self.identity, host, port)
         except OSError as error:
@@ -95,11 +97,11 @@ class ServerProcess:
         self.ready = True
 
     async def _open_storage(self) -> Storage:
-        from kcp.server.process.storage import open_storage, share_identity
+        from kcp.server.process.storage import share_identity
         from kcp.store.contract import StoreUnavailableError
 
         try:
-            storage = await open_storage(self.configuration, self._stack)
+            storage = await self.parts.backend(self.configuration, self._stack)
             await share_identity(storage, self.configuration)
         except OSError as error:
             raise _unwritable(error) from error
@@ -107,49 +109,24 @@ class ServerProcess:
             raise ConfigurationError(str(error)) from error
         return storage
 
-    async def _compose(self, storage: Storage, identity: Identity) -> Application:
-        from kcp.auth.authentication.authenticators import BearerTokens, ClientCertificates
-        from kcp.auth.authentication.static_tokens import StaticTokens
-        from kcp.auth.authorization.authorizers import BasicAuthorizer
-        from kcp.auth.users import MASTERS, authenticated
-        from kcp.controllers.manager import Manager
-        from kcp.server.process.composition import compose_registry
-        from kcp.server.process.identity import ADMINISTRATOR
-        from kcp.server.requests.application import Application
+    async def _compose(self, storage: Storage, identity: Identity) -> Composition:
+        from kcp.server.process.composition import compose
+        from kcp.server.process.parts import Environment
 
-        configuration = self.configuration
-        authorizer = BasicAuthorizer()
-        administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
-        tokens = BearerTokens([StaticTokens([(identity.admin_token, administrator), *_tokens(configuration)])])
-        self.registry = await compose_registry(
-            storage.store, authorizer=authorizer, tokens=tokens, event_lifetime=int(configuration.event_ttl)
-        )
-        manager = Manager(self.registry)
-        await storage.lead("controllers", manager.start, manager.stop, self._stack)
-        application = Application(
-            self.registry,
-            authorizer=authorizer,
-            certificates=ClientCertificates(identity.client_authority_bundles),
-            tokens=tokens,
-            anonymous=configuration.anonymous_auth,
-            max_reading=configuration.max_requests_inflight,
-            max_mutating=configuration.max_mutating_requests_inflight,
-            min_request_timeout=configuration.min_request_timeout,
-            request_timeout=configuration.request_timeout,
-            server_address=f"{self.address[0]}:{self.address[1]}",
-            log_requests=configuration.log_requests,
-            ready_checks={
-                "poststarthook/start-controllers": lambda: None if self.ready else "not finished",
-                **storage.checks,
-                "shutdown": lambda: "process is shutting down" if self.stopping else None,
-            },
-        )
-        application.metrics.follow_store(storage)
-        return application
+        checks = {
+            "poststarthook/start-controllers": lambda: None if self.ready else "not finished",
+            **storage.checks,
+            "shutdown": lambda: "process is shutting down" if self.stopping else None,
+        }
+        environment = Environment(self.configuration, identity, storage.store)
+        composition = await compose(self.parts, environment, checks, f"{self.address[0]}:{self.address[1]}")
+        await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
+        composition.metrics.add_store(storage)
+        return composition
 
-    def _listen(self, listener: socket.socket, application: Application, identity: Identity) -> Listening:
+    def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:
         return listening.Listening(
-            application,
+            composition.application,
             listener,
             certificate=identity.serving_certificate,
             key=identity.serving_key,
@@ -158,18 +135,17 @@ class ServerProcess:
             body_timeout=self.configuration.request_timeout,
         )
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._stack.push_async_callback(_cancelled, task)
 
-    async def _stop_serving(self, http: Listening) -> None:
-        assert self.application is not None
-        self.application.watches.end_all()
+    async def _stop_serving(self, http: Listening, composition: Composition) -> None:
+        composition.watches.end_all()
         await http.stop()
-        await self.application.mutations.drained(self.configuration.shutdown_grace_period)
+        await composition.mutations.drained(self.configuration.shutdown_grace_period)
 
     async def stop(self) -> None:
-        """Say that the server is not ready any more, end the watches, finish what is under way, and close everything."""
+        """Fail the readiness check, end the watches, finish running requests, and close everything."""
         self.stopping = True
         if self.configuration.shutdown_delay_duration:
             await asyncio.sleep(self.configuration.shutdown_delay_duration)
@@ -179,20 +155,6 @@ class ServerProcess:
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait((task,))
-
-
-def _tokens(configuration: Configuration) -> list[tuple[str, User]]:
-    from kcp.auth.authentication.static_tokens import TokenFileError, read_token_file
-
-    path = configuration.token_auth_file
-    if path is None:
-        return []
-    try:
-        return read_token_file(path)
-    except OSError as error:
-        raise ConfigurationError(f"--token-auth-file: cannot read {path}: {error.strerror}") from error
-    except TokenFileError as error:
-        raise ConfigurationError(f"--token-auth-file: {error}") from error
 
 
 def _make_directories(configuration: Configuration) -> None:
@@ -208,92 +170,92 @@ def _make_directories(configuration: Configuration) -> None:
 
 def _unwritable(error: OSError) -> ConfigurationError:
     why = error.strerror or str(error)
-    place = f"to {error.filename}" if error.filename else "what a server needs"
-    return ConfigurationError(f"cannot write {place}: {why}; choose another place with --root-directory")
+    path = error.filename or "the root directory"
+    return ConfigurationError(f"cannot write to {path}: {why}; choose another directory with --root-directory")
 
 
 async def serve_until_signalled(process: ServerProcess, announce: Callable[[ServerProcess], None]) -> None:
     """Start, announce, wait for SIGTERM or SIGINT, stop. A second signal ends the process at once.
 
-    Raises ConfigurationError when the server cannot start, or cannot go on.
+    Raises ConfigurationError when the server cannot start, or ends with an error.
     """
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
+    stop_requested = asyncio.Event()
 
     def on_signal() -> None:
-        if asked.is_set():
-            os._exit(_AT_ONCE)
-        asked.set()
+        if stop_requested.is_set():
+            os._exit(_EXIT_INTERRUPTED)
+        stop_requested.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     await process.start()
     announce(process)
-    _spare_the_collector()
+    _tune_garbage_collection()
     assert process.http is not None
-    unhandled = _Unhandled()
+    unhandled = _UnhandledErrors()
     loop.set_exception_handler(unhandled.report)
-    signalled, served = asyncio.create_task(asked.wait()), asyncio.create_task(process.http.ended())
+    signalled, served = asyncio.create_task(stop_requested.wait()), asyncio.create_task(process.http.ended())
     await asyncio.wait((signalled, served), return_when=asyncio.FIRST_COMPLETED)
     if served.done():
-        unhandled.told = served.exception()
+        unhandled.known = served.exception()
     logger.info("stopping")
     signalled.cancel()
     await process.stop()
     await asyncio.wait((signalled, served))
-    unhandled.told = served.exception()
-    unhandled.hold_no_more(loop)
+    unhandled.known = served.exception()
+    unhandled.flush(loop)
     if failure := served.exception():
         raise ConfigurationError(f"the HTTP server ended: {failure}")
 
 
-class _Unhandled:
-    """Reports what nobody handled, except the error that the user is told anyway.
+class _UnhandledErrors:
+    """Reports unhandled errors to the log, except the one with which the HTTP server ends: that one is printed anyway.
 
-    The HTTP server has tasks and futures that end with that error, and some are reported before it has ended. So what may be
-    one of them is reported a second later than the rest.
+    Tasks and futures of the HTTP server end with that error too, and some are reported before the server has ended. So the
+    report of an error that may be the same is delayed by a second.
     """
 
     def __init__(self) -> None:
-        self.told: BaseException | None = None
-        self._holds = True
-        self._held: list[dict[str, Any]] = []
+        self.known: BaseException | None = None
+        self._delays = True
+        self._delayed: list[dict[str, Any]] = []
 
     def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop's exception handler."""
-        if self._holds and context["message"] in listening.REPORTED_AT_ITS_END:
-            self._held.append(context)
-            loop.call_later(_HELD, self._report_held, loop)
+        if self._delays and context["message"] in listening.REPORTED_AT_SERVER_END:
+            self._delayed.append(context)
+            loop.call_later(_REPORT_DELAY, self._report_delayed, loop)
         else:
-            self._report_unless_told(loop, context)
+            self._report_unless_known(loop, context)
 
-    def hold_no_more(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Report what is held, and from now on everything at once."""
-        self._holds = False
-        self._report_held(loop)
+    def flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Report delayed errors, and from now on report without delay."""
+        self._delays = False
+        self._report_delayed(loop)
 
-    def _report_held(self, loop: asyncio.AbstractEventLoop) -> None:
-        held, self._held = self._held, []
-        for context in held:
-            self._report_unless_told(loop, context)
+    def _report_delayed(self, loop: asyncio.AbstractEventLoop) -> None:
+        delayed, self._delayed = self._delayed, []
+        for context in delayed:
+            self._report_unless_known(loop, context)
 
-    def _report_unless_told(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if self.told is None or str(context.get("exception")) != str(self.told):
+    def _report_unless_known(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if self.known is None or str(context.get("exception")) != str(self.known):
             loop.default_exception_handler(context)
 
 
 def _allow_many_files() -> None:
-    """Take as many open files as the system grants: each connection is one."""
+    """Raise the limit on open files to the hard limit: each connection needs one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # not every system grants what it says
+    with contextlib.suppress(ValueError, OSError):  # some systems refuse their own hard limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _spare_the_collector() -> None:
-    """Keep what a started server consists of out of garbage collections, and let requests make more before the next one.
+def _tune_garbage_collection() -> None:
+    """Exclude the objects of a started server from garbage collection, and raise the threshold of collections.
 
-    A full collection walks 45,000 objects in 14 ms otherwise, on the event loop; and writes take 6 % longer with collections
-    every 700 objects. For a process that is a server and nothing else: these settings are the interpreter's.
+    A full collection would walk the whole heap on the event loop. The settings are the interpreter's, so they are made only for
+    a process that is nothing but a server.
     """
     gc.collect()
     gc.freeze()
@@ -301,7 +263,7 @@ def _spare_the_collector() -> None:
 
 
 def run(configuration: Configuration, announce: Callable[[ServerProcess], None]) -> None:
-    """Run a server until it is told to stop. Raises ConfigurationError when it cannot start."""
+    """Run a server until a signal stops it. Raises ConfigurationError when it cannot start."""
     import uvloop
 
     _allow_many_files()

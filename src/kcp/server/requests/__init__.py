@@ -1,1 +1,1 @@
-"""The way of a request: read, authenticate, authorize, serve, answer."""
+"""The path of a request: read, authenticate, impersonate, authorize, filter, route, queue, serve, audit."""

@@ -1,4 +1,4 @@
-"""Request bodies: from bytes in one of the accepted media types to JSON data."""
+"""Decoding of request bodies: from bytes in one of the accepted media types to JSON data."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CUSTOM_TYPES: Final = (JSON, YAML)
 BUILTIN_TYPES: Final = (JSON, YAML, PROTOBUF)
 PATCH_TYPES: Final = patching.PATCH_TYPES
 _LARGE: Final = 64 * 1024
-"""Bodies from this size on are parsed in a thread: YAML takes 0.2 us a byte."""
+"""Bytes from which a body is parsed in a thread."""
 
 
 async def read_object(exchange: Exchange, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
-    """An object, and its duplicate fields as paths. Raises StatusError 400, 413 or 415."""
+    """Read an object, and its duplicate fields as paths. Raises StatusError 400, 413 or 415."""
     accepted = BUILTIN_TYPES if type_.builtin else CUSTOM_TYPES
     media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), accepted)
     body = await exchange.body()
@@ -32,7 +32,7 @@ async def read_object(exchange: Exchange, type_: ResourceType, field_validation:
 
 
 async def read_patch(exchange: Exchange, field_validation: str) -> tuple[str, Any, list[str]]:
-    """A patch: its media type, its content and its duplicate fields. Raises StatusError 400, 413 or 415."""
+    """Read a patch: its media type, its content and its duplicate fields. Raises StatusError 400, 413 or 415."""
     content_type = exchange.headers.get(b"content-type", b"")
     if not content_type:
         raise errors.unsupported_media_type(PATCH_TYPES)
@@ -44,7 +44,7 @@ async def read_patch(exchange: Exchange, field_validation: str) -> tuple[str, An
 
 
 async def read_options(exchange: Exchange) -> Any:
-    """The options object in the body of a delete; None without a body. Raises StatusError 400, 413 or 415."""
+    """Read the DeleteOptions of a body; None without a body. Raises StatusError 400, 413 or 415."""
     body = await exchange.body()
     if not body:
         return None

@@ -1,8 +1,8 @@
-"""Finding HTTP/1.1 watchers that have gone away while nothing happened.
+"""Detects HTTP/1.1 watchers that disconnected while there were no events.
 
-An HTTP server that does not read from a connection while it answers cannot see that the client has left, until a write
-fails. The kernel knows: the state of such a connection is no longer ESTABLISHED. On Linux it tells so in
-``/proc/net/tcp`` (proc_net_tcp(5)); elsewhere nothing is swept, and bookmarks and time limits end such watches.
+The HTTP server does not read from a connection while it responds, so it sees that the client is gone only when a write
+fails. The kernel knows earlier: the connection is no longer ESTABLISHED. Linux lists that in ``/proc/net/tcp``
+(proc_net_tcp(5)). On other systems the next bookmark or the timeout ends such watches.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from kcp.server.requests.watches import Session, Watches
+from kcp.server.requests.watch_sessions import Session
+from kcp.server.requests.watches import Watches
 
 logger: Final = logging.getLogger("kcp.server")
 
@@ -28,7 +29,7 @@ Peer = tuple[str, int]
 
 
 def peer_of(text: bytes) -> Peer:
-    """The address and port of a ``rem_address`` column: words of four bytes in the machine's order, in hexadecimal."""
+    """Parse a ``rem_address`` column: hexadecimal words of four bytes in the machine's byte order."""
     address, _, port = text.partition(b":")
     packed = bytes.fromhex(address.decode())
     if sys.byteorder == "little":
@@ -40,7 +41,7 @@ def peer_of(text: bytes) -> Peer:
 
 
 def established_peers(tables: tuple[Path, ...] = _TABLES) -> set[bytes]:
-    """The ``rem_address`` columns of all established connections. Raises OSError where there is no such table."""
+    """Return the ``rem_address`` columns of all established connections. Raises OSError when a table cannot be read."""
     peers: set[bytes] = set()
     for table in tables:
         if not table.exists():
@@ -53,7 +54,7 @@ def established_peers(tables: tuple[Path, ...] = _TABLES) -> set[bytes]:
 
 
 def gone(sessions: list[Session], peers: set[bytes]) -> list[Session]:
-    """The sessions whose client's end of the connection is not established any more."""
+    """Return the sessions whose connection is no longer established."""
     known = {peer_of(peer) for peer in peers}
     return [session for session in sessions if (client := _client(session)) is not None and client not in known]
 
@@ -72,7 +73,7 @@ def _client(session: Session) -> Peer | None:
 
 
 async def sweep(watches: Watches, interval: float = SWEEP_INTERVAL) -> None:
-    """Look after the watches until cancelled: end those of clients that have gone or that do not read."""
+    """End watches whose clients are gone or do not read, until cancelled."""
     readable = sys.platform == "linux"
     while True:
         await asyncio.sleep(interval)
@@ -83,8 +84,8 @@ async def sweep(watches: Watches, interval: float = SWEEP_INTERVAL) -> None:
         try:
             peers = await asyncio.to_thread(established_peers)
         except OSError as error:
-            logger.warning("cannot read the table of connections: %s", error)
+            logger.warning("cannot read the connection table: %s", error)
             readable = False
             continue
         for session in gone(idle, peers):
-            session.client_left()
+            session.on_client_gone()

@@ -1,7 +1,7 @@
-"""One timer for all the requests that may wait for the same time: they are overdue in the order in which they began.
+"""One timer for all waits with the same timeout: they expire in the order in which they began.
 
-``asyncio.timeout`` arms a timer of its own for each: 4 us for a wait that nearly always ends within a millisecond, twice in each
-write. Semantics are those of ``asyncio.timeout``: what is overdue is cancelled, and raises TimeoutError where it waited.
+``asyncio.timeout`` arms a timer for each wait, which is expensive for waits that nearly always end within a millisecond. The
+semantics are the same: the waiting task is cancelled, and TimeoutError is raised where it waited.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import TracebackType
 
 
 class Deadlines:
-    """Waits of at most so many seconds, on one event loop."""
+    """Waits with the same timeout in seconds, on one event loop."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -19,23 +19,23 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> Deadline:
-        """A context, in the running task, whose body raises TimeoutError when it takes too long."""
+        """Return a context manager for the running task. Its body raises TimeoutError when the timeout expires."""
         return Deadline(self)
 
     def add(self, wait: Deadline, loop: asyncio.AbstractEventLoop) -> None:
-        """Look after a wait that begins now."""
+        """Start the timeout of a wait."""
         self._waits[wait] = None
         self._arm(loop)
 
     def remove(self, wait: Deadline) -> None:
-        """Forget a wait that has ended in time."""
+        """Remove a wait that ended in time."""
         del self._waits[wait]
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is None and self._waits:
-            self._timer = loop.call_at(next(iter(self._waits)).due, self._look, loop)
+            self._timer = loop.call_at(next(iter(self._waits)).due, self._expire_due, loop)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _expire_due(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         while self._waits and (oldest := next(iter(self._waits))).due <= now:
             del self._waits[oldest]
@@ -45,7 +45,7 @@ class Deadlines:
 
 
 class Deadline:
-    """One wait. Made by `Deadlines.start`, for one ``with``."""
+    """One wait, made by `Deadlines.start` for one ``with`` statement."""
 
     __slots__ = ("_cancelling", "_deadlines", "_expired", "_task", "due")
 
@@ -70,6 +70,6 @@ class Deadline:
             raise TimeoutError from error
 
     def expire(self) -> None:
-        """Cancel what waits."""
+        """Cancel the waiting task."""
         self._expired = True
         self._task.cancel()

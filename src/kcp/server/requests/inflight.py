@@ -1,7 +1,7 @@
-"""Limits on requests being served at one time.
+"""The queue step: limits on the number of requests in flight.
 
-Follows kube-apiserver's ``--max-requests-inflight`` and ``--max-mutating-requests-inflight``: what is over a limit gets 429
-and is asked to come back. Watches and health checks are not counted.
+Follows kube-apiserver's ``--max-requests-inflight`` and ``--max-mutating-requests-inflight``: a request over the limit gets 429
+and is asked to retry. Watches and health checks are not counted.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from kcp.api import errors
 
 
 class InFlight:
-    """How many requests are being served, of those that only read and of those that change something."""
+    """The numbers of reading and of mutating requests in flight, indexed by whether the request mutates."""
 
-    __slots__ = ("limits", "now")
+    __slots__ = ("counts", "limits")
 
     def __init__(self, reading: int, mutating: int) -> None:
-        """The limits; 0 is none."""
+        """The limits; 0 is no limit."""
         self.limits = (reading, mutating)
-        self.now = [0, 0]
+        self.counts = [0, 0]
 
     def enter(self, mutating: bool) -> None:
-        """Count a request in. Raises StatusError 429 at the limit."""
+        """Count a request; `leave` must follow. Raises StatusError 429 at the limit."""
         limit = self.limits[mutating]
-        if limit and self.now[mutating] >= limit:
+        if limit and self.counts[mutating] >= limit:
             raise errors.too_many_requests("Too many requests, please try again later.")
-        self.now[mutating] += 1
+        self.counts[mutating] += 1
 
     def leave(self, mutating: bool) -> None:
-        """Count it out."""
-        self.now[mutating] -= 1
+        """Count off a request that `enter` counted."""
+        self.counts[mutating] -= 1

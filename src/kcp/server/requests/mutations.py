@@ -1,7 +1,7 @@
-"""Writes run to their end, whatever becomes of the request that asked for them.
+"""Writes complete even when their request is cancelled.
 
-A client that goes away cancels its request where the connection is HTTP/2. A write that is cancelled between its commit
-and what follows it would leave the process in doubt, so each runs in a task of its own.
+On HTTP/2 a client that disconnects cancels its request. A write cancelled between its commit and what follows would leave the
+process in an unknown state, so each write runs in a task of its own.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ T = TypeVar("T")
 
 
 class Mutations:
-    """The writes that are under way."""
+    """The running writes."""
 
     def __init__(self, deadlines: Deadlines) -> None:
-        """``deadlines`` say how long a request waits for its write; the write goes on."""
+        """``deadlines`` limit how long a request waits for its write; the write goes on after that."""
         self._deadlines = deadlines
         self._running: dict[asyncio.Task[Any], asyncio.Future[None]] = {}
 
     async def run(self, write: Coroutine[Any, Any, T]) -> T:
-        """The outcome of a write. Raises what it raises, or StatusError 504 when it takes too long."""
+        """Run a write and return its result. Raises what it raises, or StatusError 504 when it takes too long."""
         loop = asyncio.get_running_loop()
         task = loop.create_task(write)
         ended = self._running[task] = loop.create_future()
@@ -43,10 +43,10 @@ class Mutations:
         if not ended.done():
             ended.set_result(None)
         elif not task.cancelled():
-            task.exception()  # nobody is left who would ask for it
+            task.exception()  # mark it as retrieved: the request is gone
 
     async def drained(self, timeout: float) -> bool:
-        """Wait until nothing is under way; whether that is so."""
+        """Wait until no write is running. Returns whether that is the case."""
         if not self._running:
             return True
         _, left = await asyncio.wait(set(self._running), timeout=timeout)

@@ -1,6 +1,6 @@
-"""Content negotiation: which form an answer takes, by ``Accept``; which form a body has, by ``Content-Type``.
+"""Content negotiation: the form of a response by ``Accept``, the form of a body by ``Content-Type``.
 
-Follows k8s.io/apiserver's negotiation (RFC 9110 media ranges; of equal quality the first listed is taken) with the
+Follows k8s.io/apiserver's negotiation (RFC 9110 media ranges; of equal quality the first listed wins) with the
 parameters ``as``, ``g`` and ``v`` of the API concepts pages "Receiving resources as Tables" and "Metadata-only fetches".
 """
 
@@ -23,7 +23,7 @@ OBJECT_MEDIA_TYPES: Final = (JSON, YAML)
 _META: Final = "meta.k8s.io"
 _META_VERSIONS: Final = ("v1", "v1beta1")
 _LONGEST_HEADER: Final = 8192
-_REMEMBERED: Final = 1024
+_CACHE_SIZE: Final = 1024
 
 
 class MediaRange(NamedTuple):
@@ -35,7 +35,7 @@ class MediaRange(NamedTuple):
     quality: float
 
     def parameter(self, name: str) -> str:
-        """A parameter's value; empty when it is not there."""
+        """Return a parameter's value; empty when it is missing."""
         for key, value in self.parameters:
             if key == name:
                 return value
@@ -61,7 +61,7 @@ class Acceptable:
 
 
 def media_ranges(header: str) -> list[MediaRange]:
-    """The entries of an ``Accept`` header, the best first. What is no media range is passed over; an empty header is anything."""
+    """Parse an ``Accept`` header, best entry first. Invalid entries are skipped; an empty header accepts anything."""
     if not header.strip():
         return [MediaRange("*", "*", (), 1.0)]
     found = [entry for text in _split(header, ",") if (entry := _media_range(text)) is not None]
@@ -69,7 +69,7 @@ def media_ranges(header: str) -> list[MediaRange]:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """The parts between separators that are not quoted."""
+    """Split at separators outside of quotes."""
     if '"' not in text:
         return text.split(separator)
     parts, start, quoted, index = [], 0, False, 0
@@ -112,7 +112,7 @@ def _quality(text: str) -> float:
     return min(float(text), 1.0)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def _negotiated(header: str, offered: tuple[str, ...], kinds: tuple[str, ...]) -> Acceptable | None:
     for entry in media_ranges(header):
         media_type = next((name for name in offered if entry.covers(name)), None)
@@ -134,7 +134,7 @@ _LIST_KINDS: Final = ("Table", "PartialObjectMetadataList")
 def negotiate(
     accept: bytes, *, kinds: tuple[str, ...] = (), offered: tuple[str, ...] = OBJECT_MEDIA_TYPES
 ) -> Acceptable:
-    """The first acceptable form of the offered ones. Raises StatusError 406 when there is none."""
+    """Return the first acceptable form of those offered. Raises StatusError 406 when there is none."""
     found = _negotiated(accept[:_LONGEST_HEADER].decode("latin-1"), offered, kinds)
     if found is None:
         raise errors.not_acceptable(offered)
@@ -142,7 +142,7 @@ def negotiate(
 
 
 class View(NamedTuple):
-    """How an answer is shown: its media type and its representation."""
+    """The form of a response: its media type and its representation."""
 
     yaml: bool
     representation: Representation
@@ -167,7 +167,7 @@ _KINDS: Final = {
 
 
 def view(accept: bytes, verb: str, include_object: str = "", type_: ResourceType | None = None) -> View:
-    """How the answer of a verb on objects is shown: as protobuf to those only who take nothing else.
+    """Return the form of the response to a verb on objects: protobuf only for clients that accept nothing else.
 
     Raises StatusError 400 or 406.
     """
@@ -191,7 +191,7 @@ def view(accept: bytes, verb: str, include_object: str = "", type_: ResourceType
 
 
 def status_view(accept: bytes) -> View:
-    """How a Status is shown; never a refusal."""
+    """Return the form of a Status: JSON when nothing acceptable is offered."""
     if accept in (b"application/json", b"*/*", b""):
         return PLAIN_VIEW
     header = accept[:_LONGEST_HEADER].decode("latin-1")
@@ -204,7 +204,7 @@ def status_view(accept: bytes) -> View:
 
 
 def body_media_type(content_type: bytes, accepted: tuple[str, ...]) -> str:
-    """The media type of a body; the first accepted one when the header is missing. Raises StatusError 415."""
+    """Return the media type of a body; the first accepted one when the header is missing. Raises StatusError 415."""
     name = content_type.partition(b";")[0].strip().lower().decode("latin-1")
     if not name:
         return accepted[0]
@@ -216,7 +216,7 @@ def body_media_type(content_type: bytes, accepted: tuple[str, ...]) -> str:
 AGGREGATED_GROUP: Final = "apidiscovery.k8s.io"
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def _aggregated(header: str, versions: tuple[str, ...]) -> str | None:
     for entry in media_ranges(header):
         if not entry.covers(JSON):
@@ -232,5 +232,5 @@ def _aggregated(header: str, versions: tuple[str, ...]) -> str | None:
 
 
 def aggregated_version(accept: bytes, versions: tuple[str, ...]) -> str | None:
-    """The version of aggregated discovery that is asked for (KEP-3352); None for the older form."""
+    """Return the version of aggregated discovery that the client prefers (KEP-3352); None for unaggregated discovery."""
     return _aggregated(accept[:_LONGEST_HEADER].decode("latin-1"), versions)

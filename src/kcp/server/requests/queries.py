@@ -1,7 +1,7 @@
 """Query strings, and the request options in them (meta/v1 ListOptions, CreateOptions, PatchOptions, DeleteOptions).
 
-Values are read as Kubernetes' conversion from query parameters reads them: of a repeated parameter the first counts; a
-boolean is false when it says ``false`` or ``0`` in any case, and true for any other value, the empty one included.
+Values are parsed as by Kubernetes' conversion from query parameters: the first of a repeated parameter counts; a boolean is
+false for ``false`` in any case and ``0``, and true for every other value, including the empty one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Query:
     __slots__ = ("_values",)
 
     def __init__(self, text: bytes) -> None:
-        """Raises StatusError 400 for more parameters than any client sends, and for text that is not UTF-8."""
+        """Raises StatusError 400 for over 500 parameters, and for text that is not UTF-8."""
         self._values: dict[str, list[str]] = {}
         if text:
             try:
@@ -44,25 +44,25 @@ class Query:
         return bool(self._values)
 
     def text(self, name: str) -> str:
-        """A parameter's first value; empty when it is not there."""
+        """Return a parameter's first value; empty when it is missing."""
         values = self._values.get(name)
         return values[0] if values else ""
 
     def all(self, name: str) -> list[str]:
-        """All values of a parameter."""
+        """Return all values of a parameter."""
         return self._values.get(name, [])
 
     def flag(self, name: str) -> bool:
-        """A boolean parameter; false when it is not there."""
+        """Return a boolean parameter; false when it is missing."""
         values = self._values.get(name)
         return values is not None and values[0].lower() not in ("false", "0")
 
     def optional_flag(self, name: str) -> bool | None:
-        """A boolean parameter; None when it is not there."""
+        """Return a boolean parameter; None when it is missing."""
         return self.flag(name) if name in self._values else None
 
     def integer(self, name: str) -> int | None:
-        """An integer parameter; None when it is not there or empty. Raises StatusError 400."""
+        """Return an integer parameter; None when it is missing or empty. Raises StatusError 400."""
         text = self.text(name)
         if not text:
             return None
@@ -71,7 +71,7 @@ class Query:
         return int(text)
 
     def selected_name(self) -> str:
-        """The name in a field selector that asks for exactly one object: authorization sees a request for that object."""
+        """Return the name in a field selector for exactly one object, for authorization."""
         selector = self.text("fieldSelector")
         if not selector:
             return ""
@@ -80,11 +80,11 @@ class Query:
 
 
 def list_options(query: Query) -> ListOptions:
-    """The options of list, watch and deletecollection. Raises StatusError 400."""
+    """Parse the options of list, watch and deletecollection. Raises StatusError 400."""
     if not query:
         return ListOptions()
     limit = max(query.integer("limit") or 0, 0)
-    query.integer("timeoutSeconds")  # of a watch; refused in the others too when it is none
+    query.integer("timeoutSeconds")  # used by watches only, but checked for all verbs
     try:
         labels, fields = query.text("labelSelector"), query.text("fieldSelector")
         return ListOptions(
@@ -102,13 +102,13 @@ def list_options(query: Query) -> ListOptions:
 
 
 def timeout_seconds(query: Query) -> int | None:
-    """``timeoutSeconds``; None when nothing or zero is asked for. Raises StatusError 400."""
+    """Parse ``timeoutSeconds``; None when it is missing or 0. Raises StatusError 400."""
     seconds = query.integer("timeoutSeconds")
     return seconds if seconds is not None and seconds > 0 else None
 
 
 def dry_run(values: list[str], kind: str) -> bool:
-    """``dryRun``. Raises StatusError 422 for anything but ``All``; ``kind`` names the options in the message."""
+    """Parse ``dryRun``. Raises StatusError 422 for anything but ``All``; ``kind`` names the options in the message."""
     wrong = [value for value in values if value not in (_ALL, "")]
     if wrong:
         problems = [field_errors.not_supported("dryRun", values, (_ALL,))]
@@ -117,7 +117,7 @@ def dry_run(values: list[str], kind: str) -> bool:
 
 
 def field_validation(query: Query, kind: str) -> str:
-    """``fieldValidation``; Warn when nothing is asked for. Raises StatusError 422."""
+    """Parse ``fieldValidation``; Warn by default. Raises StatusError 422."""
     text = query.text("fieldValidation")
     if text in ("", STRICT, WARN, IGNORE):
         return text or WARN
@@ -126,7 +126,7 @@ def field_validation(query: Query, kind: str) -> str:
 
 
 def field_manager(query: Query, user_agent: str, kind: str) -> str:
-    """``fieldManager``, or what Kubernetes makes of the user agent. Raises StatusError 422 for a name that cannot be shown."""
+    """Parse ``fieldManager``; by default the user agent up to its first slash. Raises StatusError 422 for an invalid name."""
     text = query.text("fieldManager")
     if not text:
         text = user_agent.partition("/")[0]
@@ -143,7 +143,7 @@ def field_manager(query: Query, user_agent: str, kind: str) -> str:
 
 
 def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
-    """The DeleteOptions of a body, or of the query where there is no body, and whether it is a dry run.
+    """Parse the DeleteOptions of a body, or of the query without a body, and whether it is a dry run.
 
     Raises StatusError 400 or 422.
     """

@@ -1,9 +1,9 @@
-"""What a request is about, from its method, path and query: read once, in one way.
+"""What a request asks for, parsed once from its method, path and query.
 
-Follows k8s.io/apiserver's RequestInfoFactory, with kcp's ``/clusters/<name>`` prefix. Authorization, routing and logging
-all use the same reading, so that no two of them can understand one path differently: a path is taken apart before its
-segments are percent-decoded, and what has more than one reading (dot segments, empty segments, encoded slashes or zero
-bytes, encodings that are not UTF-8) is refused.
+Follows k8s.io/apiserver's RequestInfoFactory, with kcp's ``/clusters/<name>`` prefix. Authorization, routing and logging all
+use the same RequestInfo, so that none of them can interpret a path differently: a path is split before its segments are
+percent-decoded, and ambiguous paths are refused (dot segments, empty segments, encoded slashes or zero bytes, encodings
+that are not UTF-8).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from urllib.parse import unquote_to_bytes
 
 from kcp import logical_clusters
 from kcp.api import errors
-from kcp.auth.authorization.authorizers import Attributes
+from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.logical_clusters import LogicalClusterName
 from kcp.server.requests.queries import Query
 
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _PLAIN_PATH: Final = re.compile(rb"(?:/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@-]*)+/?|/")
-"""Paths that need no decoding and have no dot segment, nearly all of them: one match instead of a look at each segment."""
+"""Paths without percent-encoding and dot segments, nearly all of them: one match instead of a check of each segment."""
 
 _VERBS: Final = {
     "GET": "get",
@@ -33,8 +33,8 @@ _VERBS: Final = {
     "DELETE": "delete",
 }
 _NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
-_REMEMBERED: Final = 512
-_REMEMBERED_LENGTH: Final = 256
+_CACHE_SIZE: Final = 512
+_CACHED_LENGTH: Final = 256
 _CORE_DEPTH: Final = 2
 _GROUP_DEPTH: Final = 3
 _DEEPEST: Final = 3
@@ -42,11 +42,11 @@ _DEEPEST: Final = 3
 
 
 @dataclass(slots=True)
-class RequestInfo(Attributes):
-    """The reading of a request.
+class RequestInfo(AuthorizationAttributes):
+    """What a request asks for. Shared between requests: never changed.
 
-    ``parts`` are the decoded segments of the path behind the logical cluster; ``prefix`` is what selected the logical cluster in
-    the path, for URLs in answers.
+    ``parts`` are the decoded segments of the path after the logical cluster; ``prefix`` is the part of the path that selects
+    the logical cluster, for URLs in responses.
     """
 
     parts: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class RequestInfo(Attributes):
 
 
 def _logical_cluster(text: str) -> LogicalClusterName:
-    """The logical cluster that a path or header names. Raises StatusError 404."""
+    """Parse the logical cluster of a path or header. Raises StatusError 404."""
     try:
         return logical_clusters.parse_name(text)
     except logical_clusters.InvalidNameError as error:
@@ -64,7 +64,7 @@ def _logical_cluster(text: str) -> LogicalClusterName:
 
 
 def split_path(raw_path: bytes) -> list[str]:
-    """The decoded segments of a path. Raises StatusError 400 for a path that has more than one reading."""
+    """Split a path into its decoded segments. Raises StatusError 400 for an ambiguous path."""
     if _PLAIN_PATH.fullmatch(raw_path):
         parts = raw_path.decode().split("/")
         return parts[1:-1] if parts[-1] == "" else parts[1:]
@@ -93,9 +93,9 @@ def _segment(encoded: bytes) -> str:
 
 
 def read_request(method: str, raw_path: bytes, query_string: bytes, cluster_header: bytes | None) -> RequestInfo:
-    """The reading of a request; it may be shared between requests and must not be changed. Raises StatusError 400 or 404."""
-    if len(raw_path) + len(query_string) < _REMEMBERED_LENGTH:
-        return _read_again(method, raw_path, query_string, cluster_header)
+    """Parse a request; short ones are cached. Raises StatusError 400 or 404."""
+    if len(raw_path) + len(query_string) < _CACHED_LENGTH:
+        return _read_cached(method, raw_path, query_string, cluster_header)
     return _read(method, raw_path, query_string, cluster_header)
 
 
@@ -124,8 +124,8 @@ def _read(method: str, raw_path: bytes, query_string: bytes, cluster_header: byt
     return RequestInfo(cluster, verb, False, path=path, parts=tuple(parts), method=method, prefix=prefix, query=query)
 
 
-_read_again: Final = lru_cache(_REMEMBERED)(_read)
-"""Clients ask for the same paths again and again: 0.3 us instead of 4. At most 3 MB."""
+_read_cached: Final = lru_cache(_CACHE_SIZE)(_read)
+"""Clients repeat the same paths. The cache takes at most 3 MB."""
 
 
 def _resource_request(

@@ -1,4 +1,4 @@
-"""Requests on resources: from a reading of the request to a verb of the registry, and the verb's answer to the client."""
+"""Requests on resources: from a request to a verb of the registry, and from its result to a response."""
 
 from __future__ import annotations
 
@@ -43,14 +43,17 @@ class Resources:
         }
 
     def find_type(self, info: RequestInfo) -> ResourceType | None:
-        """The type that a request is about."""
+        """Return the type that a request names; None when it is not served."""
         return self._registry.find_type(info.cluster, info.group, info.version, info.resource)
 
-    async def serve(self, exchange: Exchange, info: RequestInfo, type_: ResourceType | None) -> None:
-        """Answer an authorized request. Raises StatusError."""
+    async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
+        """Answer an authorized request for ``exchange.type``. Raises StatusError."""
+        type_ = exchange.type
         if type_ is None:
             raise self._registry.catalog.not_served(info.group)
-        check_routable(info, type_)
+        _check_routable(info, type_)
+        if exchange.watches_only and info.verb != "watch":
+            raise errors.bad_request("only watches are served over WebSocket")
         if type_.deprecation_warning is not None:
             exchange.warnings.append(type_.deprecation_warning)
         namespace = info.namespace if type_.namespaced else ""
@@ -138,8 +141,8 @@ class Resources:
         await exchange.send_object(201 if written.created else 200, body, view)
 
 
-def check_routable(info: RequestInfo, type_: ResourceType) -> None:
-    """The type takes this verb in this place. Raises StatusError 400, 404 or 405, in words of its own for custom resources."""
+def _check_routable(info: RequestInfo, type_: ResourceType) -> None:
+    """Check that the type has this verb at this path. Raises StatusError 400, 404 or 405, as kube-apiserver words it."""
     verb, builtin = info.verb, type_.builtin
     if not _in_scope(info, type_):
         if not builtin:
@@ -165,15 +168,16 @@ def check_routable(info: RequestInfo, type_: ResourceType) -> None:
 
 
 def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
-    """The namespace in the path, or that there is none, fits the type."""
+    """Whether the scope of the type agrees with the presence of a namespace in the path."""
     if type_.namespaced:
         return bool(info.namespace) or info.verb in _ACROSS_NAMESPACES
     return not info.namespace or (info.resource == "namespaces" and info.namespace == info.name)
 
 
 def _view(exchange: Exchange, info: RequestInfo, target: Target) -> negotiation.View:
-    """The form in which a verb is answered. Raises StatusError 400 or 406."""
-    return negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), target.type)
+    """Negotiate the form of the response; WebSocket messages are JSON text. Raises StatusError 400 or 406."""
+    type_ = None if exchange.watches_only else target.type
+    return negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), type_)
 
 
 def _success(target: Target, uid: str | None) -> dict[str, Any]:

@@ -1,99 +1,108 @@
-"""Watches over WebSocket: what browsers and some clients (fabric8) use.
+"""One watch request and its events over WebSocket, which browsers and some clients (fabric8) use.
 
-As kube-apiserver does it: one event a text message, whatever subprotocol is asked for; a bearer token may come as the
-subprotocol ``base64url.bearer.authorization.k8s.io.<token>``, since browsers cannot set headers. A refusal is an ordinary
-HTTP answer, so that clients fall back to HTTP.
+As in kube-apiserver: one event per text message, whatever subprotocol is asked for; a bearer token may come as the
+subprotocol ``base64url.bearer.authorization.k8s.io.<token>``, because browsers cannot set headers. A refusal is an ordinary
+HTTP response, so that clients fall back to HTTP.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import logging
-from typing import TYPE_CHECKING, Final
-
-import orjson
+from collections.abc import Sequence
+from typing import Final
 
 from kcp.api import errors
-from kcp.registry.contexts import RequestContext
-from kcp.registry.requests import Target
-from kcp.server.requests import negotiation, queries
-from kcp.server.requests.exchanges import ClientGoneError, Exchange, Message, Receive, Scope, Send
-from kcp.server.requests.resources import check_routable
-
-if TYPE_CHECKING:
-    from kcp.server.requests.application import Application
-
-logger: Final = logging.getLogger("kcp.server")
+from kcp.server.requests.asgi import ClientGoneError, Header, Message, Receive, Scope, Send
+from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.exchanges import Exchange
+from kcp.server.requests.response_encoding import json_line
 
 _BEARER: Final = "base64url.bearer.authorization.k8s.io."
-_SWITCHING: Final = 101
-_ENDED: Final = 1000
+_SWITCHING_PROTOCOLS: Final = 101
+_NORMAL_CLOSURE: Final = 1000
+_POLICY_VIOLATION: Final = 1008
+_INTERNAL_ERROR: Final = 1011
+_LONGEST_REASON: Final = 100
 
 
-async def serve(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve a WebSocket connection."""
-    scope = {**scope, "method": "GET"}
-    exchange = Exchange(scope, _until_closed(receive), send, application.deadlines)
-    try:
-        await _serve(application, exchange, send)
-    except errors.StatusError as error:
-        await _refuse(exchange, send, error)
-    except ClientGoneError as error:
-        logger.debug("a client left: %s", error)
-    except Exception as error:
-        logger.exception("a WebSocket request failed: %s", scope["path"])
-        await _refuse(exchange, send, errors.internal_error(f"{type(error).__name__} while serving the request"))
-    finally:
-        application.finish(exchange)
+class WebSocketExchange(Exchange):
+    """A watch over WebSocket: the steps of a request and the watch see it as an HTTP exchange."""
 
+    __slots__ = ("_closed", "_receive_message", "_subprotocol")
 
-def _until_closed(receive: Receive) -> Receive:
-    """The messages of a connection, with its end as an HTTP request has it."""
+    watches_only = True
 
-    async def translated() -> Message:
-        message = await receive()
+    def __init__(self, scope: Scope, receive: Receive, send: Send, deadlines: Deadlines) -> None:
+        super().__init__({**scope, "method": "GET"}, self._receive_translated, send, deadlines)
+        self._receive_message = receive
+        self._closed = False
+        self._subprotocol: str | None = None
+
+    async def _receive_translated(self) -> Message:
+        message = await self._receive_message()
         if message["type"] == "websocket.disconnect":
+            self._closed = True
             return {"type": "http.disconnect"}
         return message
 
-    return translated
+    @property
+    def transport(self) -> str:
+        """The protocol, as metrics name it."""
+        return "WebSocket"
 
+    def check_head(self) -> None:
+        """Check the head, and take the bearer token from the subprotocols. Raises StatusError 400, 401 or 431."""
+        super().check_head()
+        offered: list[str] = list(self.scope.get("subprotocols") or ())
+        token = next((name for name in offered if name.startswith(_BEARER)), None)
+        others = [name for name in offered if not name.startswith(_BEARER)]
+        if token is not None:
+            if not others:
+                raise errors.bad_request("a bearer token as a subprotocol requires a second subprotocol")
+            self.headers[b"authorization"] = _authorization(token)
+        self._subprotocol = others[0] if others else None
 
-async def _serve(application: Application, exchange: Exchange, send: Send) -> None:
-    offered: list[str] = list(exchange.scope.get("subprotocols") or ())
-    token = next((name for name in offered if name.startswith(_BEARER)), None)
-    plain = [name for name in offered if not name.startswith(_BEARER)]
-    if token is not None and not plain:
-        raise errors.bad_request("a token as a subprotocol needs another subprotocol beside it")
-    info = application.admit(exchange, _authorization(token) if token is not None else None)
-    type_ = exchange.type
-    if not info.is_resource or type_ is None:
-        raise errors.unknown_path()
-    check_routable(info, type_)
-    if info.verb != "watch":
-        raise errors.bad_request("only watches are served over WebSocket")
-    view = negotiation.view(exchange.accept, "watch", info.query.text("includeObject"))  # in JSON: messages are text
-    context = RequestContext(exchange.user, info.cluster, warnings=exchange.warnings)
-    target = Target(type_, info.namespace if type_.namespaced else "", info.name)
+    async def begin_stream(self, content_type: bytes) -> None:  # noqa: ARG002 - messages have no media type
+        """Accept the connection."""
+        self.begun, self.status = True, _SWITCHING_PROTOCOLS
+        await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol})
 
-    async def accept() -> None:
-        exchange.begun, exchange.status = True, _SWITCHING
-        await send({"type": "websocket.accept", "subprotocol": plain[0] if plain else None})
+    async def send_frames(self, frames: Sequence[bytes]) -> None:
+        """Send events of a watch, each as a message."""
+        for frame in frames:
+            self.sent += len(frame)
+            try:
+                await self._send({"type": "websocket.send", "text": frame.decode()})
+            except Exception as error:
+                raise ClientGoneError(str(error)) from error
 
-    async def send_text(frame: bytes) -> None:
-        exchange.sent += len(frame)
-        try:
-            await send({"type": "websocket.send", "text": frame.decode()})
-        except Exception as error:
-            raise ClientGoneError(str(error)) from error
+    async def finish(self, part: bytes = b"") -> None:
+        """Close the connection, unless the client has closed it."""
+        if part:
+            await self.send_frames((part,))
+        if not self._closed:
+            await self._send({"type": "websocket.close", "code": _NORMAL_CLOSURE})
 
-    options = queries.list_options(info.query)
-    left = await application.watches.serve_messages(
-        exchange, context, target, options, view.representation, accept, send_text
-    )
-    if not left:
-        await send({"type": "websocket.close", "code": _ENDED})
+    async def refuse(self, error: errors.StatusError) -> None:
+        """Answer with an error: as an HTTP response where the server can, else by closing the connection."""
+        if self.begun:
+            await self._send({"type": "websocket.close", "code": _INTERNAL_ERROR})
+            return
+        self.begun, self.status = True, error.code
+        if "websocket.http.response" not in (self.scope.get("extensions") or ()):
+            reason = error.message[:_LONGEST_REASON]
+            await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": reason})
+            return
+        body = json_line(error.status())
+        head: list[Header] = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"audit-id", self.audit_id),
+            *error.headers,
+        ]
+        await self._send({"type": "websocket.http.response.start", "status": error.code, "headers": head})
+        await self._send({"type": "websocket.http.response.body", "body": body})
 
 
 def _authorization(subprotocol: str) -> bytes:
@@ -102,22 +111,3 @@ def _authorization(subprotocol: str) -> bytes:
         return b"Bearer " + base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
         raise errors.unauthorized() from error
-
-
-async def _refuse(exchange: Exchange, send: Send, error: errors.StatusError) -> None:
-    if exchange.begun:
-        await send({"type": "websocket.close", "code": 1011})
-        return
-    exchange.begun, exchange.status = True, error.code
-    if "websocket.http.response" not in (exchange.scope.get("extensions") or ()):
-        await send({"type": "websocket.close", "code": 1008, "reason": error.message[:100]})
-        return
-    body = orjson.dumps(error.status(), option=orjson.OPT_APPEND_NEWLINE)
-    head = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"audit-id", exchange.audit_id),
-        *error.headers,
-    ]
-    await send({"type": "websocket.http.response.start", "status": error.code, "headers": head})
-    await send({"type": "websocket.http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""Values inside messages, printed the way Kubernetes prints them, so that clients that read messages find what they know."""
+"""JSON values in messages, formatted as Go formats them: some clients parse these messages."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import orjson
 _INT64: Final = 2**63
 
 
-def plain(value: Any) -> str:
-    """A value as ``%v`` prints it: ``map[a:1 b:[x y]]``."""
+def go_text(value: Any) -> str:
+    """Format a value as ``%v`` does: ``map[a:1 b:[x y]]``."""
     if value is None:
         return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{plain(value[key])}" for key in sorted(value)) + "]"
+        return "map[" + " ".join(f"{key}:{go_text(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list):
-        return "[" + " ".join(map(plain, value)) + "]"
+        return "[" + " ".join(map(go_text, value)) + "]"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
 
 
-def quoted(value: Any) -> str:
-    """A value inside a field path: strings in quotes, anything else as JSON."""
+def json_text(value: Any) -> str:
+    """Format a value inside a field path, as JSON."""
     if isinstance(value, float) and value.is_integer() and abs(value) < _INT64:
         value = int(value)
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def go_type(value: Any) -> str:
-    """The name of a JSON value's type as ``%T`` prints it."""
+    """The Go type of a decoded JSON value, as ``%T`` prints it."""
     if value is None:
         return "<nil>"
     names = {bool: "bool", int: "int64", float: "float64", str: "string"}

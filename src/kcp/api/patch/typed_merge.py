@@ -1,21 +1,21 @@
-"""Merging an apply configuration into an object, and taking fields out of one, part by part as the merge type says.
+"""Merge an apply configuration into an object, and remove fields from an object, as its merge type says.
 
-Follows sigs.k8s.io/structured-merge-diff's typed package (Merge, RemoveItems). Results share what has not changed with the
-arguments: a merge that changes nothing gives the very object back.
+Follows sigs.k8s.io/structured-merge-diff's typed package (``Merge``, ``RemoveItems``). Results share unchanged parts with the
+arguments: a merge that changes nothing returns the object itself.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from kcp.api.patch.comparing import elements_of
+from kcp.api.json_values import equal
 from kcp.api.patch.field_sets import FieldSet
-from kcp.api.patch.json_patch import equal
 from kcp.api.patch.merge_types import MergeType
+from kcp.api.patch.typed_comparison import path_elements
 
 
 def merge(old: Any, applied: Any, type_: MergeType) -> Any:
-    """``old`` with everything that ``applied`` says. Nothing is removed; ``applied`` must fit its type."""
+    """``old`` with every value of ``applied``. Removes nothing. ``applied`` must be valid for its type."""
     kind = type(applied)
     if kind is dict and applied and not type_.atomic_map:
         return merge_maps(old, applied, type_) if type(old) is dict else applied
@@ -23,13 +23,13 @@ def merge(old: Any, applied: Any, type_: MergeType) -> Any:
         return _merge_lists(old, applied, type_) if type(old) is list and old else applied
     if old == applied and (not type_.loose or equal(old, applied)):
         return old
-    if (applied is None or (not applied and kind in (dict, list) and type(old) is kind)) and _has_parts(old, type_):
+    if (applied is None or (not applied and kind in (dict, list) and type(old) is kind)) and _granular(old, type_):
         return old
     return applied
 
 
-def _has_parts(old: Any, type_: MergeType) -> bool:
-    """An empty or null configuration says nothing about the parts of a map or list that is merged part by part."""
+def _granular(old: Any, type_: MergeType) -> bool:
+    """Whether a value has fields or items that merge one by one: an empty or null configuration leaves them alone."""
     if type(old) is dict:
         return bool(old) and not type_.atomic_map
     return type(old) is list and bool(old) and type_.list_keys is not None
@@ -54,15 +54,15 @@ def merge_maps(old: dict[str, Any], applied: dict[str, Any], type_: MergeType) -
 
 
 def _merge_lists(old: list[Any], applied: list[Any], type_: MergeType) -> list[Any]:
-    """Merge two lists item by item: shared items in the order of ``applied``, others where they stood among them."""
-    theirs = elements_of(applied, type_)
-    ours = elements_of(old, type_)
+    """Merge two lists item by item: shared items in the order of ``applied``, the others keep their place between them."""
+    theirs = path_elements(applied, type_)
+    ours = path_elements(old, type_)
     if theirs is None or ours is None:
         return applied
     wanted = dict(zip(theirs, applied, strict=True))
     present: dict[str, Any] = {}
     for element, item in zip(ours, old, strict=True):
-        present[element] = None if element in present else item  # items that stand twice are not merged with
+        present[element] = None if element in present else item  # duplicates are replaced, not merged
     shared = [element for element in theirs if element in present]
     merged: list[Any] = []
     done: set[str] = set()
@@ -83,7 +83,7 @@ def _merge_lists(old: list[Any], applied: list[Any], type_: MergeType) -> list[A
                     left, right, upcoming = left + 1, right + 1, upcoming + 1
                     continue
                 if element in wanted and upcoming < len(shared) and shared[upcoming] != element:
-                    left += 1  # shared, and its turn is another
+                    left += 1  # shared: it follows in the order of ``applied``
                     continue
             if element not in wanted:
                 merged.append(old[left])
@@ -101,9 +101,9 @@ def _merge_lists(old: list[Any], applied: list[Any], type_: MergeType) -> list[A
 
 
 def remove(value: Any, fields: FieldSet, type_: MergeType, *, emptied: bool = False) -> Any:
-    """``value`` without the members of ``fields`` and all below them.
+    """``value`` without the members of ``fields`` and everything below them.
 
-    A map or list that loses all its parts becomes null, or with ``emptied`` stays empty.
+    A map or list that loses all its members becomes null, or with ``emptied`` stays as an empty one.
     """
     if type(value) is dict and not type_.atomic_map:
         made: Any = _remove_from_map(value, fields, type_, emptied)
@@ -133,7 +133,7 @@ def _remove_from_map(value: dict[str, Any], fields: FieldSet, type_: MergeType, 
 def _remove_from_list(value: list[Any], fields: FieldSet, type_: MergeType, emptied: bool) -> list[Any]:
     kept: list[Any] = []
     same = True
-    for element, item in zip(elements_of(value, type_) or [""] * len(value), value, strict=True):
+    for element, item in zip(path_elements(value, type_) or [""] * len(value), value, strict=True):
         node = fields.get(element)
         if node is not None:
             if not node or "." in node:

@@ -1,0 +1,340 @@
+"""Field sets of objects: the fields of one object, and the fields that differ between two.
+
+Follows sigs.k8s.io/structured-merge-diff's typed package (``ToFieldSet``, ``Compare``) and KEP-555. A comparison walks both
+objects at once and skips equal subtrees, which ``==`` of dicts detects in C.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+from kcp.api.json_values import equal
+from kcp.api.patch import field_sets
+from kcp.api.patch.field_sets import FieldSet
+from kcp.api.patch.go_format import json_text
+from kcp.api.patch.merge_types import OBJECT_META, UNTYPED, MergeType
+
+Paths = tuple[tuple[str, ...], ...]
+
+STRIPPED: Final = frozenset(("apiVersion", "kind"))
+"""Top-level fields that managed fields never track."""
+
+STRIPPED_METADATA: Final = frozenset(
+    (
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    )
+)
+"""Fields of metadata that managed fields never track; neither do they track metadata itself."""
+
+
+def path_element(item: Any, type_: MergeType) -> str:
+    """The path element of an item of a set or of a list with key fields. Raises ValueError when the item cannot have one."""
+    keys = type_.list_keys
+    if not keys:
+        if type(item) is dict:
+            raise ValueError("associative list without keys has an element that's a map type")
+        if type(item) is list:
+            raise ValueError("not supported: associative list with lists as elements")
+        if item is None:
+            raise ValueError("associative list without keys has an element that's an explicit null")
+        return field_sets.value_element(item)
+    if item is None:
+        raise ValueError("associative list with keys may not have a null element")
+    if type(item) is not dict:
+        raise ValueError("associative list with keys may not have non-map elements")
+    defaults = type_.key_defaults
+    key = {name: item[name] if name in item else defaults[name] for name in keys if name in item or name in defaults}
+    if not key:
+        listed = " ".join(map(json_text, keys))
+        raise ValueError(
+            f"associative list with keys has an element that omits all key fields [{listed}] "
+            "(and doesn't have default values for any key fields)"
+        )
+    return field_sets.key_element(key)
+
+
+def path_elements(items: list[Any], type_: MergeType) -> list[str] | None:
+    """The path elements of all items; None when an item has none: the list is then treated as atomic."""
+    try:
+        return [path_element(item, type_) for item in items]
+    except ValueError:
+        return None
+
+
+def all_fields_of(value: Any, type_: MergeType) -> FieldSet:
+    """The node of an added or removed value: the value itself and every field below it."""
+    kind = type(value)
+    if kind is dict:
+        if not value or type_.atomic_map:
+            return {}
+        fields, rest = type_.fields, type_.rest
+        node: FieldSet = {".": {}}
+        for key in sorted(value):
+            child = value[key]
+            below = type(child)
+            node["f:" + key] = all_fields_of(child, fields.get(key, rest)) if below is dict or below is list else {}
+        return node
+    if kind is list and value and type_.list_keys is not None:
+        elements = path_elements(value, type_)
+        if elements is None:
+            return {}
+        node = {}
+        for element, item in zip(elements, value, strict=True):
+            node[element] = {} if element in node else all_fields_of(item, type_.items)
+        return {".": {}, **{element: node[element] for element in sorted(node)}}
+    return {}
+
+
+class Comparison:
+    """The difference between two states of an object: the fields that were added or modified, and those that were removed.
+
+    Both are ordered field sets.
+    """
+
+    __slots__ = ("modified", "removed")
+
+    def __init__(self, modified: FieldSet, removed: FieldSet) -> None:
+        self.modified = modified
+        self.removed = removed
+
+    def __bool__(self) -> bool:
+        return bool(self.modified or self.removed)
+
+    def all(self) -> FieldSet:
+        return field_sets.union(self.modified, self.removed)
+
+
+def compare(old: dict[str, Any], new: dict[str, Any], type_: MergeType, ignored: Paths = ()) -> Comparison:
+    """The fields that ``new`` changes in ``old``. Untracked fields, and ``ignored`` ones with everything below, are left out.
+
+    A value of another type than the schema's is treated as atomic.
+    """
+    skipped, masked = _ignored(ignored)
+    modified: FieldSet = {}
+    removed: FieldSet = {}
+    untracked = skipped | {"metadata"}
+    _compare_maps(_excluding(old, untracked), _excluding(new, untracked), type_, modified, removed)
+    if "metadata" not in skipped:
+        before = _excluding(old.get("metadata") or {}, STRIPPED_METADATA)
+        after = _excluding(new.get("metadata") or {}, STRIPPED_METADATA)
+        modified_below: FieldSet = {}
+        removed_below: FieldSet = {}
+        _compare_maps(before, after, OBJECT_META, modified_below, removed_below)
+        _put(modified, "f:metadata", modified_below)
+        _put(removed, "f:metadata", removed_below)
+    modified, removed = _sorted(modified), _sorted(removed)
+    if masked:
+        modified = field_sets.recursive_difference(modified, masked)
+        removed = field_sets.recursive_difference(removed, masked)
+    return Comparison(modified, removed)
+
+
+@lru_cache(maxsize=256)
+def _ignored(ignored: Paths) -> tuple[frozenset[str], FieldSet]:
+    """Split ignored paths: top-level fields to skip, and the set of deeper fields."""
+    skipped = STRIPPED | {path[0] for path in ignored if len(path) == 1}
+    return skipped, field_sets.from_names(tuple(path for path in ignored if len(path) > 1))
+
+
+def without_untracked(fields: FieldSet, ignored: Paths) -> FieldSet:
+    """The set without untracked fields, and without ``ignored`` ones with everything below."""
+    skipped, masked = _ignored(ignored)
+    kept = {key: node for key, node in fields.items() if key[2:] not in skipped}
+    metadata = kept.get("f:metadata")
+    if metadata is not None:
+        metadata = {key: node for key, node in metadata.items() if key[2:] not in STRIPPED_METADATA and key != "."}
+        if metadata:
+            kept["f:metadata"] = metadata
+        else:
+            del kept["f:metadata"]
+    return field_sets.recursive_difference(kept, masked) if masked else kept
+
+
+def _excluding(value: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: member for name, member in value.items() if name not in names}
+
+
+def _put(fields: FieldSet, element: str, node: FieldSet) -> None:
+    """Add a node in sorted order, unless it is empty."""
+    if node:
+        fields[element] = _sorted(node)
+
+
+def _sorted(fields: FieldSet) -> FieldSet:
+    return {key: fields[key] for key in sorted(fields)} if len(fields) > 1 else fields
+
+
+def _compare(old: Any, new: Any, type_: MergeType, element: str, modified: FieldSet, removed: FieldSet) -> None:
+    """Compare two unequal values at ``element`` and add the nodes to ``modified`` and ``removed``."""
+    old_parts, new_parts = _granular(old, type_), _granular(new, type_)
+    if not _comparable(old, new, old_parts, new_parts):
+        # at least one side is atomic: it counts as modified, and the fields of the other side as added or removed
+        node = all_fields_of(new, type_) if new_parts else {}
+        modified[element] = node
+        if old_parts:
+            removed_below = all_fields_of(old, type_)
+            removed[element] = {key: below for key, below in removed_below.items() if key != "."}
+        return
+    modified_below: FieldSet = {}
+    removed_below = {}
+    if type(old if old_parts else new) is dict:
+        _compare_maps(old or {}, new or {}, type_, modified_below, removed_below)
+    else:
+        _compare_lists(old or [], new or [], type_, modified_below, removed_below)
+    _put(modified, element, modified_below)
+    _put(removed, element, removed_below)
+
+
+def _granular(value: Any, type_: MergeType) -> bool:
+    """Whether a value is granular (its fields or items are tracked one by one) and not empty."""
+    if type(value) is dict:
+        return bool(value) and not type_.atomic_map
+    if type(value) is list:
+        return bool(value) and type_.list_keys is not None and path_elements(value, type_) is not None
+    return False
+
+
+def _comparable(old: Any, new: Any, old_parts: bool, new_parts: bool) -> bool:
+    if old_parts and new_parts:
+        return type(old) is type(new)
+    whole, other = (new, old) if old_parts else (old, new)
+    return (old_parts or new_parts) and (whole is None or (not whole and type(whole) is type(other)))
+
+
+def _compare_maps(
+    old: dict[str, Any], new: dict[str, Any], type_: MergeType, modified: FieldSet, removed: FieldSet
+) -> None:
+    fields, rest = type_.fields, type_.rest
+    for key, value in new.items():
+        if key not in old:
+            modified["f:" + key] = all_fields_of(value, fields.get(key, rest))
+        elif (before := old[key]) is not value:
+            child = fields.get(key, rest)
+            if before != value or (child.loose and not equal(before, value)):
+                _compare(before, value, child, "f:" + key, modified, removed)
+    for key, value in old.items():
+        if key not in new:
+            removed["f:" + key] = all_fields_of(value, fields.get(key, rest))
+
+
+def _compare_lists(old: list[Any], new: list[Any], type_: MergeType, modified: FieldSet, removed: FieldSet) -> None:
+    before, after = _by_element(old, type_), _by_element(new, type_)
+    for element, values in after.items():
+        earlier = before.get(element, [])
+        if len(earlier) <= 1 and len(values) == 1:
+            if not earlier:
+                modified[element] = all_fields_of(values[0], type_.items)
+            elif not equal(earlier[0], values[0]):
+                _compare(earlier[0], values[0], type_.items, element, modified, removed)
+        elif len(values) == 1:  # a duplicated key has become unique
+            modified[element] = all_fields_of(values[0], type_.items)
+            removed[element] = {}
+        elif earlier != values:
+            modified[element] = {}
+            if len(earlier) == 1:
+                fields = all_fields_of(earlier[0], type_.items)
+                if fields:
+                    removed[element] = fields
+    for element, values in before.items():
+        if element not in after:
+            removed[element] = all_fields_of(values[0], type_.items) if len(values) == 1 else {}
+
+
+def _by_element(items: list[Any], type_: MergeType) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for element, item in zip(path_elements(items, type_) or (), items, strict=True):
+        found.setdefault(element, []).append(item)
+    return found
+
+
+def field_set_of(value: dict[str, Any], type_: MergeType) -> FieldSet:
+    """The fields that an apply configuration sets: leaves, list items and undeclared keys, without the declared maps around."""
+    fields, rest = type_.fields, type_.rest
+    made: FieldSet = {}
+    for key in sorted(value):
+        declared = fields.get(key)
+        child = value[key]
+        child_type = declared if declared is not None else rest
+        kind = type(child)
+        if kind is dict and child and not child_type.atomic_map:
+            node = field_set_of(child, child_type)
+            if declared is None:
+                node = {".": {}, **node} if node else node
+            elif not node:
+                continue
+        elif kind is list and child_type.list_keys is not None:
+            if not child and declared is not None:
+                continue
+            node = _item_set_of(child, child_type)
+            if declared is None and node:
+                node = {".": {}, **node}
+        else:
+            node = {}
+        made["f:" + key] = node
+    return made
+
+
+def _item_set_of(items: list[Any], type_: MergeType) -> FieldSet:
+    elements = path_elements(items, type_)
+    if elements is None:
+        return {}
+    made: FieldSet = {}
+    for element, item in zip(elements, items, strict=True):
+        if element in made or type(item) is not dict or type_.items.atomic_map:
+            made[element] = {}
+        else:
+            below = field_set_of(item, type_.items)
+            made[element] = {".": {}, **below} if below else {}
+    return _sorted(made)
+
+
+def with_named_fields(fields: FieldSet, type_: MergeType) -> FieldSet:
+    """The set with the declared fields on the way to its members added. Keys of untyped maps and list items are not added."""
+    declared = type_.fields
+    made: FieldSet = {}
+    for key, node in fields.items():
+        if not node:
+            made[key] = node
+            continue
+        if key[0] == "f":
+            below = with_named_fields(node, type_.field(key[2:]))
+            if key[2:] in declared and "." not in below:
+                below = {".": {}, **below}
+        else:
+            below = with_named_fields(node, type_.items)
+        made[key] = below
+    return made
+
+
+def reconcile(fields: FieldSet, type_: MergeType) -> FieldSet:
+    """Adapt a set to a changed schema: a value that has become atomic is owned as a whole. Returns ``fields`` if it fits."""
+    same = True
+    made: FieldSet = {}
+    for key, node in fields.items():
+        if node:
+            below_type = type_.field(key[2:]) if key[0] == "f" else type_.items
+            if below_type is UNTYPED:
+                below = node
+            elif _is_atomic(node, below_type):
+                below = {}
+            else:
+                below = reconcile(node, below_type)
+            if below is not node:
+                same = False
+            node = below
+        made[key] = node
+    return fields if same else made
+
+
+def _is_atomic(node: FieldSet, type_: MergeType) -> bool:
+    first = next((key for key in node if key != "."), ".")
+    return type_.atomic_map if first[0] == "f" else type_.list_keys is None

@@ -1,0 +1,26 @@
+"""What a request asks for, as an authorizer sees it.
+
+Follows k8s.io/apiserver's ``authorizer.Attributes``, with the logical cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kcp.logical_clusters import LogicalClusterName
+
+
+@dataclass(slots=True)
+class AuthorizationAttributes:
+    """A verb on a resource, or on a path that is not a resource (``path``). ``cluster`` may be ``*``."""
+
+    cluster: LogicalClusterName
+    verb: str
+    is_resource: bool = True
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""

@@ -1,0 +1,77 @@
+"""The contract of authorization: what an authorizer is asked and what it answers, and the refusal of a request.
+
+Follows the Kubernetes page "Authorization" and k8s.io/apiserver's ``authorizer.Authorizer`` and ``RuleResolver``.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Protocol
+
+from kcp.api import errors
+from kcp.api.kinds import GroupResource
+from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.users import User
+from kcp.logical_clusters import LogicalClusterName
+
+
+class Decision(NamedTuple):
+    """An authorizer's answer: allowed, denied, or neither (no opinion). ``reason`` is for people.
+
+    No opinion leaves the decision to the next authorizer; a request on which no authorizer has an opinion is refused.
+    """
+
+    allowed: bool
+    reason: str = ""
+    denied: bool = False
+
+
+ALLOWED: Final = Decision(True)
+NO_OPINION: Final = Decision(False)
+
+
+class ResourceRule(NamedTuple):
+    """Verbs that are allowed on resources of API groups; ``*`` stands for all."""
+
+    verbs: tuple[str, ...]
+    groups: tuple[str, ...]
+    resources: tuple[str, ...]
+
+
+class PathRule(NamedTuple):
+    """Verbs that are allowed on paths that are not resources; ``*`` stands for all."""
+
+    verbs: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+class Rules(NamedTuple):
+    """Everything that a user is allowed; ``problem`` says why the rules may be incomplete."""
+
+    resources: tuple[ResourceRule, ...]
+    paths: tuple[PathRule, ...]
+    problem: str = ""
+
+
+class Authorizer(Protocol):
+    """Decides whether users may do what they ask for. May wait, for example for a webhook."""
+
+    async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:
+        """Decide one request."""
+
+    async def rules_for(self, user: User, cluster: LogicalClusterName, namespace: str) -> Rules:
+        """Return what a user is allowed in a namespace of a logical cluster, and outside of namespaces."""
+
+
+def forbidden(user: User, attributes: AuthorizationAttributes, reason: str = "") -> errors.StatusError:
+    """Return the 403 of a request that was not allowed, in kube-apiserver's words."""
+    if not attributes.is_resource:
+        why = f'User "{user.name}" cannot {attributes.verb} path "{attributes.path}"'
+        return errors.forbidden(GroupResource("", ""), "", f"{why}: {reason}" if reason else why)
+    resource = attributes.resource
+    if attributes.subresource:
+        resource = f"{resource}/{attributes.subresource}"
+    why = f'User "{user.name}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}"'
+    why += f' in the namespace "{attributes.namespace}"' if attributes.namespace else " at the cluster scope"
+    if reason:
+        why = f"{why}: {reason}"
+    return errors.forbidden(GroupResource(attributes.group, attributes.resource), attributes.name, why)

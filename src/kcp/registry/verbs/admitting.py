@@ -1,0 +1,78 @@
+"""Admission as a step of a write: what plugins are shown, and what becomes of their changes.
+
+Only writes that some plugin handles come here. Mutating plugins change a copy, so that a write that is attempted again starts
+from what the client sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kcp.api import errors
+from kcp.registry.admission.chain import DELETE, AdmissionRequest, Plugin
+from kcp.registry.contexts import IGNORE
+from kcp.registry.verbs import decoding, scale
+from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.records import copy_of
+
+Object = dict[str, Any]
+
+
+async def mutate(plugins: Sequence[Plugin], write: Write) -> Object | None:
+    """The object as the mutating plugins change it; None for a delete. Raises StatusError as a plugin."""
+    request = _request(write)
+    if request.object is not None:
+        request.object = copy_of(request.object)
+    for plugin in plugins:
+        await plugin.mutate(request)
+    return request.object
+
+
+async def validate(plugins: Sequence[Plugin], write: Write) -> None:
+    """Let each plugin see the object that will be stored. Raises StatusError as a plugin."""
+    request = _request(write)
+    for plugin in plugins:
+        await plugin.validate(request)
+
+
+def _request(write: Write) -> AdmissionRequest:
+    new = None if write.operation == DELETE else write.object
+    old = write.old
+    if write.target.subresource == "scale":
+        type_ = write.target.type
+        new = None if new is None else scale.scale_of(new, type_, unset=scale.NOT_SET)
+        old = None if old is None else scale.scale_of(old, type_, unset=scale.NOT_SET)
+    return AdmissionRequest(write.context, write.target, write.operation, new, old, write.options)
+
+
+async def take_over(changed: Any, write: Write) -> None:
+    """Put what the mutating plugins returned in the place of the object: a Scale as the replicas of its parent.
+
+    Raises StatusError 500 where it is not an object of its kind.
+    """
+    target, context, before = write.target, write.context, write.new
+    try:
+        if target.subresource == "scale":
+            write.object = scale.with_replicas(copy_of(before), scale.checked(changed, target), target.type)
+            return
+        if not isinstance(changed, dict):
+            raise errors.bad_request("not a JSON object")
+        decoding.check_kind(changed, target.type)
+        decoding.check_place(decoding.metadata_of(changed, target.type), target)
+    except errors.StatusError as error:
+        raise errors.internal_error(f"admission plugins made an unusable object: {error.message}") from error
+    await decoding.shape(changed, target.type, context, [], IGNORE)
+    write.object = changed
+    managed = before["metadata"].get("managedFields")
+    if managed is not None:
+        changed["metadata"]["managedFields"] = managed
+    else:
+        changed["metadata"].pop("managedFields", None)
+
+
+def keep_identity(obj: Object, prepared: Object) -> None:
+    """Restore the UID and creation time of a new object after it was prepared a second time."""
+    for name in ("uid", "creationTimestamp"):
+        if name in prepared["metadata"]:
+            obj["metadata"][name] = prepared["metadata"][name]

@@ -1,0 +1,127 @@
+"""Decode check, place and shape: the first steps of a write, which make an object of a client's JSON data.
+
+Follows the request handlers of k8s.io/apiserver: the body declares the kind of the URL it is sent to, its name and namespace
+agree with the URL's, unknown fields are pruned (or refused: KEP-2885) and defaults are set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from kcp.api import documents, errors, metadata
+from kcp.registry.contexts import IGNORE, STRICT, RequestContext
+from kcp.registry.requests import Target
+from kcp.registry.types.resource_types import ResourceType
+
+Object = dict[str, Any]
+
+SENT: Final = "the namespace of the provided object does not match the namespace sent on the request ({} is not {})"
+PATCHED: Final = "the namespace of the object ({}) does not match the namespace on the request ({})"
+"""kube-apiserver's messages for a namespace that is not the URL's, in a body and in the result of a patch."""
+
+
+def check_kind(obj: Object, type_: ResourceType) -> None:
+    """Check that the object has the kind and version of the URL. Raises StatusError 400.
+
+    An object of a built-in type may omit them; one of a custom type may not, as in kube-apiserver.
+    """
+    sent, kind = obj.get("apiVersion"), obj.get("kind")
+    if type_.builtin and not (sent and kind):
+        obj["apiVersion"] = sent = sent or type_.api_version
+        obj["kind"] = kind = kind or type_.kind
+    if not kind:
+        raise _unrecognized(obj, type_, "Kind")
+    if not sent:
+        raise _unrecognized(obj, type_, "apiVersion")
+    if kind != type_.kind:
+        raise errors.UndecodableError(
+            f"the kind in the data ({kind}) does not match the expected kind ({type_.kind})",
+            f'{kind} in version "{sent}" cannot be handled as a {type_.kind}: ',
+        )
+    if sent != type_.api_version:
+        raise errors.UndecodableError(
+            f"the API version in the data ({sent}) does not match the expected API version ({type_.api_version})"
+        )
+
+
+def _unrecognized(obj: Object, type_: ResourceType, missing: str) -> errors.StatusError:
+    text = documents.encode(obj).decode().strip()
+    return errors.UndecodableError(
+        f"Object '{missing}' is missing in '{text}'",
+        f"the object provided is unrecognized (must be of type {type_.kind}): ",
+    )
+
+
+def cannot_be_handled(type_: ResourceType) -> str:
+    """The start of kube-apiserver's message about a body that it cannot decode."""
+    return f'{type_.kind} in version "{type_.version}" cannot be handled as a {type_.kind}: '
+
+
+def metadata_of(obj: Object, type_: ResourceType) -> dict[str, Any]:
+    """The object's metadata, added if absent. Raises StatusError 400 where a member does not decode as ObjectMeta's."""
+    meta: dict[str, Any] | None = obj.get("metadata")
+    if meta is None:
+        meta = obj["metadata"] = {}
+    metadata.check_meta_types(meta, cannot_be_handled(type_))
+    return meta
+
+
+def check_place(meta: dict[str, Any], target: Target, message: str = SENT) -> None:
+    """Check that name and namespace agree with the URL's, and fill in what is missing. Raises StatusError 400."""
+    namespace = meta.get("namespace") or ""
+    if target.type.namespaced:
+        if namespace and namespace != target.namespace:
+            raise errors.bad_request(message.format(namespace, target.namespace))
+        meta["namespace"] = target.namespace
+    else:
+        # kube-apiserver ignores the namespace of a cluster-scoped object
+        meta.pop("namespace", None)
+    if target.name:
+        name = meta.get("name")
+        if not name:
+            meta["name"] = target.name
+        elif name != target.name:
+            raise errors.bad_request(
+                f"the name of the object ({name}) does not match the name on the URL ({target.name})"
+            )
+
+
+def require_name(meta: dict[str, Any], target: Target) -> None:
+    """Raise StatusError 400 where the object of an update has no name."""
+    if not meta.get("name"):
+        raise errors.undeterminable_name(target.name)
+
+
+async def shape(
+    obj: Object, type_: ResourceType, context: RequestContext, problems: list[str], field_validation: str
+) -> None:
+    """Prune unknown fields and set defaults; a large object is shaped in a thread.
+
+    Strict field validation raises StatusError 400 for ``problems`` and unknown fields, other field validation warns or ignores.
+    """
+    unknown: list[str] | None = None if field_validation == IGNORE else []
+    if type_.strategy.is_large(obj):
+        await asyncio.to_thread(prune_and_default, obj, type_, unknown)
+    else:
+        prune_and_default(obj, type_, unknown)
+    if unknown is None or not (problems or unknown):
+        return
+    found = [*problems, *(f'unknown field "{path}"' for path in unknown)]
+    if field_validation == STRICT:
+        raise errors.UndecodableError(f"strict decoding error: {', '.join(found)}", cannot_be_handled(type_))
+    for problem in found:
+        context.warn(problem)
+
+
+def prune_and_default(obj: Object, type_: ResourceType, unknown: list[str] | None = None) -> None:
+    """Prune fields that the schema does not declare, collecting their paths in ``unknown``, and set defaults."""
+    type_.schema.prune(obj, unknown)
+    type_.schema.default(obj)
+    type_.strategy.default(obj)
+
+
+async def precompute(obj: Object, type_: ResourceType) -> None:
+    """Validate a large object in a thread first, so that its validation in the write finds cached results."""
+    if type_.strategy.is_large(obj):
+        await asyncio.to_thread(type_.strategy.precompute, obj)

@@ -1,0 +1,213 @@
+"""Encode and store: the last steps of a write, from a validated object to a committed change of the log.
+
+A change is conditional on the state that the write started from, and a create also on its namespace and its definition: in a
+log that several servers share, any of these may have changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kcp.api import documents, errors, json_values, metadata
+from kcp.registry.admission.chain import CREATE, DELETE
+from kcp.registry.requests import Written
+from kcp.registry.types.catalog import Catalog
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs import attempts, namespaces
+from kcp.registry.verbs.attempts import RETRIES, Write
+from kcp.registry.verbs.records import key_of, served_bytes, stored_value
+from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
+from kcp.registry.verbs.source import Source, expected_revision
+from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError
+
+Object = dict[str, Any]
+
+MAX_OBJECT_BYTES: Final = 3 * 1024 * 1024
+_GENERATE_ATTEMPTS: Final = 8
+
+
+class Storage:
+    """The log as the last step of a write."""
+
+    def __init__(self, source: Source, catalog: Catalog) -> None:
+        self._source = source
+        self._store = source.store
+        self._catalog = catalog
+        self._locks = WriteLocks()
+
+    async def store(self, write: Write) -> Written | None:
+        """Encode and commit a write; None when another write changed the object meanwhile.
+
+        The lock of serialized writes is held only here: admission plugins have run, and may write objects of the type themselves.
+        """
+        type_ = write.target.type
+        if not type_.strategy.writes_are_serialized:
+            return await self._commit(write, None)
+        cluster = write.context.cluster
+        async with self._locks.of(cluster, type_.resource):
+            for _ in range(RETRIES):
+                fence = fencing_change(self._store, type_, cluster)
+                if write.object is not None:
+                    type_.strategy.set_status_from_other_objects(write.object, write.context)
+                try:
+                    return await self._commit(write, fence)
+                except PreconditionFailedError:
+                    continue  # another server wrote an object of the type: compute the status again
+        raise errors.server_timeout(type_.resource, write.verb)
+
+    async def _commit(self, write: Write, fence: Change | None) -> Written | None:
+        """Raises PreconditionFailedError when ``fence`` failed."""
+        if write.operation == CREATE:
+            return await self._insert(write, fence)
+        if write.operation == DELETE:
+            return await self._delete(write, fence)
+        return await self._replace(write, fence)
+
+    async def unchanged(self, write: Write) -> Written:
+        """The answer to a write that has nothing to do, once the present state is durable."""
+        assert write.old is not None
+        await attempts.settled(self._source, write)
+        return Written(documents.encode(write.old), write.target.type, write.old)
+
+    async def _insert(self, write: Write, fence: Change | None) -> Written | None:
+        type_, obj, context = write.target.type, write.new, write.context
+        meta = obj["metadata"]
+        for attempt in range(_GENERATE_ATTEMPTS):
+            value, tag = stored_value(obj, type_)
+            _check_size(value)
+            key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
+            taken = self._source.virtual(type_, context.cluster, key.name) is not None
+            try:
+                if taken or (context.dry_run and self._store.latest(key) is not None):
+                    raise PreconditionFailedError(key, ABSENT, None)
+                if context.dry_run:
+                    return _written(obj, value, tag, 0, type_, created=True)
+                change = Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)
+                revision = await self._write_new(write, _with_fence(change, fence))
+            except PreconditionFailedError as error:
+                if error.key != key:
+                    raise
+                if not write.generated_from and write.verb != "create":
+                    return None
+                if not write.generated_from:
+                    raise errors.already_exists(type_.resource, meta["name"]) from error
+                if attempt + 1 == _GENERATE_ATTEMPTS:
+                    raise errors.generated_name_conflict(type_.resource, meta["name"]) from error
+                meta["name"] = metadata.generate_name(write.generated_from)
+            else:
+                return _written(obj, value, tag, revision, type_, created=True)
+        raise AssertionError("unreachable")
+
+    async def _write_new(self, write: Write, changes: list[Change]) -> int:
+        """Commit, provided that the namespace and the definition still accept new objects."""
+        type_, accepted = write.target.type, write.accepted
+        for _ in range(RETRIES):
+            conditions = [] if accepted is None else [accepted]
+            if not type_.builtin:
+                conditions.append(self._catalog.condition_for_new_objects(write.context.cluster, type_))
+            try:
+                return await self._store.write(changes, conditions)
+            except PreconditionFailedError as error:
+                if all(error.key != condition.key for condition in conditions):
+                    raise
+                if accepted is not None:
+                    accepted = await self.namespace_condition(write, changes[0].key.name)
+        raise errors.server_timeout(type_.resource, "create")
+
+    async def namespace_condition(self, write: Write, name: str) -> Condition:
+        """The condition under which the namespace accepts the new object ``name``. Raises StatusError 403 or 404."""
+        cluster = write.context.cluster
+        try:
+            return namespaces.condition_for_new_objects(self._store, cluster, write.target, name)
+        except errors.StatusError:
+            await self._store.catch_up()  # another server may have created it
+            return namespaces.condition_for_new_objects(self._store, cluster, write.target, name)
+
+    async def _replace(self, write: Write, fence: Change | None) -> Written | None:
+        type_, obj, old, record = write.target.type, write.new, write.old, write.record
+        assert old is not None
+        assert record is not None
+        obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        ended = _deletion_complete(obj, type_)
+        # Python takes 1 for True: `json_values.equal` compares as JSON
+        if obj == old and not ended and record.tag == type_.schema_hash and json_values.equal(obj, old):
+            return await self.unchanged(write)
+        value, tag = stored_value(obj, type_)
+        _check_size(value)
+        if write.context.dry_run:
+            return _written(obj, value, tag, record.revision, type_)
+        key = self._key(write)
+        change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
+        if ended:
+            change = Change(key, None, expected_revision(record), final=value, tag=tag)
+            fence = self._fence_of_delete(write, fence)
+        revision = await self._write(change, fence)
+        return None if revision is None else _written(obj, value, tag, revision, type_)
+
+    async def _delete(self, write: Write, fence: Change | None) -> Written | None:
+        """Remove the object, or store ``write.object``: the object that waits for finalizers (`deleting.marked`)."""
+        type_, obj, old, record = write.target.type, write.object, write.old, write.record
+        assert old is not None
+        assert record is not None
+        dry_run = write.context.dry_run
+        if obj is None:
+            removal = Change(self._key(write), None, expected_revision(record))
+            if not dry_run and await self._write(removal, self._fence_of_delete(write, fence)) is None:
+                return None
+            return Written(served_bytes(record, type_), type_, old, gone=True)
+        if obj is old:
+            await attempts.settled(self._source, write)
+            return Written(served_bytes(record, type_), type_, old)
+        value, tag = stored_value(obj, type_)
+        if not dry_run:
+            revision = await self._write(Change(self._key(write), value, expected_revision(record), tag), fence)
+            if revision is None:
+                return None
+            obj["metadata"]["resourceVersion"] = str(revision)
+        return Written(documents.encode(obj), type_, obj)
+
+    async def _write(self, change: Change, fence: Change | None) -> int | None:
+        """Commit; None when the object has changed. Raises PreconditionFailedError when ``fence`` failed."""
+        try:
+            return await self._store.write(_with_fence(change, fence))
+        except PreconditionFailedError as error:
+            if error.key != change.key:
+                raise
+            return None
+
+    def _fence_of_delete(self, write: Write, fence: Change | None) -> Change | None:
+        if fence is None:
+            return None
+        return fencing_change_of_delete(self._store, fence, write.target.type, write.context.cluster)
+
+    @staticmethod
+    def _key(write: Write) -> Key:
+        target = write.target
+        return key_of(target.type, write.context.cluster, target.namespace, target.name)
+
+
+def _with_fence(change: Change, fence: Change | None) -> list[Change]:
+    return [change] if fence is None else [change, fence]
+
+
+def _deletion_complete(obj: Object, type_: ResourceType) -> bool:
+    meta = obj["metadata"]
+    return bool(
+        meta.get("deletionTimestamp") and not meta.get("finalizers") and not type_.strategy.blocks_deletion(obj)
+    )
+
+
+def _check_size(value: bytes) -> None:
+    if len(value) > MAX_OBJECT_BYTES:
+        raise errors.request_entity_too_large(f"the object takes {len(value)} bytes, the limit is {MAX_OBJECT_BYTES}")
+
+
+def _written(
+    obj: Object, value: bytes, tag: str, revision: int, type_: ResourceType, *, created: bool = False
+) -> Written:
+    if revision:
+        obj["metadata"]["resourceVersion"] = str(revision)
+    else:
+        obj["metadata"].pop("resourceVersion", None)
+    served = documents.splice_revision(value, revision) if tag and revision else documents.encode(obj)
+    return Written(served, type_, obj, created)

@@ -1,0 +1,114 @@
+"""The parts of a server that an embedder can replace or add to.
+
+Each part is a factory; its default makes what `kcp start` runs. An embedder replaces some of them::
+
+    parts = Parts(admission_plugins=lambda environment: [RequireOwner()])
+    process = ServerProcess(Configuration(root_directory=folder), parts)
+
+A factory that adds to a default calls it: ``lambda environment: [*default_authorizers(environment), Mine()]``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kcp.auth.authentication.authenticator import Authenticator, TokenAuthenticator
+from kcp.auth.authentication.client_certificates import ClientCertificates
+from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
+from kcp.auth.authorization.authorizer import Authorizer
+from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.users import MASTERS, User, authenticated
+from kcp.controllers.manager import Controller, Manager
+from kcp.registry.admission.chain import Plugin
+from kcp.registry.verbs.registry import Registry
+from kcp.server.observability.request_log import RequestLog
+from kcp.server.observability.request_records import AuditSink
+from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.identity import ADMINISTRATOR, Identity
+from kcp.server.process.storage import Storage, open_storage
+from kcp.server.requests.application import RequestFilter
+from kcp.server.requests.mounts import Mount
+
+if TYPE_CHECKING:
+    from kcp.store.contract import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What exists before the parts are made: the configuration, the identity on disk, and the open store."""
+
+    configuration: Configuration
+    identity: Identity
+    store: Store
+
+
+def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
+    """Authenticate client certificates of the server's own CA and of ``--client-ca-file``."""
+    return [ClientCertificates(environment.identity.client_authority_bundles)]
+
+
+def default_token_authenticators(environment: Environment) -> Sequence[TokenAuthenticator]:
+    """Authenticate the administrator's token and those of ``--token-auth-file``. Raises ConfigurationError."""
+    administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
+    tokens = [(environment.identity.admin_token, administrator), *_configured_tokens(environment.configuration)]
+    return [StaticTokens(tokens)]
+
+
+def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
+    path = configuration.token_auth_file
+    if path is None:
+        return []
+    try:
+        return read_token_file(path)
+    except OSError as error:
+        raise ConfigurationError(f"--token-auth-file: cannot read {path}: {error.strerror}") from error
+    except TokenFileError as error:
+        raise ConfigurationError(f"--token-auth-file: {error}") from error
+
+
+def default_authorizers(environment: Environment) -> Sequence[Authorizer]:  # noqa: ARG001 - the same for all servers
+    """Authorize by the rules that hold without RBAC objects."""
+    return [BasicAuthorizer()]
+
+
+def default_controllers(registry: Registry) -> Sequence[Controller]:
+    """Run the controllers of definitions, namespaces and garbage collection."""
+    return [Manager(registry)]
+
+
+def default_audit_sinks(environment: Environment) -> Sequence[AuditSink]:
+    """Write the request log when it is configured."""
+    return [RequestLog()] if environment.configuration.log_requests else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The factories of a server's parts.
+
+    - ``backend`` opens the store; the exit stack closes it.
+    - ``authenticators`` are asked in order, then the bearer token is, by the ``token_authenticators`` in order, which also
+      answer TokenReviews; a request without any credential is anonymous where the configuration allows it.
+    - ``authorizers``: the first that allows or denies decides, also on impersonation and in access reviews.
+    - ``admission_plugins`` see every write, in order.
+    - ``filters`` see every authorized request, in order, before it is served.
+    - ``mounts`` are added to the mount table; one with the prefix of a default mount replaces that.
+    - ``controllers`` run on one server of all that share the store.
+    - ``audit_sinks`` get the record of every complete request.
+    """
+
+    backend: Callable[[Configuration, contextlib.AsyncExitStack], Awaitable[Storage]] = open_storage
+    authenticators: Callable[[Environment], Sequence[Authenticator]] = default_authenticators
+    token_authenticators: Callable[[Environment], Sequence[TokenAuthenticator]] = default_token_authenticators
+    authorizers: Callable[[Environment], Sequence[Authorizer]] = default_authorizers
+    admission_plugins: Callable[[Environment], Sequence[Plugin]] = lambda _: ()
+    filters: Callable[[Environment], Sequence[RequestFilter]] = lambda _: ()
+    mounts: Callable[[Registry], Sequence[Mount]] = lambda _: ()
+    controllers: Callable[[Registry], Sequence[Controller]] = default_controllers
+    audit_sinks: Callable[[Environment], Sequence[AuditSink]] = default_audit_sinks
+
+
+DEFAULT_PARTS: Final = Parts()
+"""The parts of `kcp start`."""

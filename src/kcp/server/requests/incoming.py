@@ -1,0 +1,165 @@
+"""An incoming request: its head, its body, and what the steps of a request find out about it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+import uuid
+from collections.abc import Sequence
+from itertools import chain
+from typing import Final
+
+from kcp.api import errors
+from kcp.auth.users import ANONYMOUS, User
+from kcp.registry.types.resource_types import ResourceType
+from kcp.server.requests.asgi import Header, Receive, Scope
+from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.request_info import RequestInfo
+
+MAX_BODY: Final = 3 * 1024 * 1024
+"""Bytes of the largest request body, as in kube-apiserver."""
+MAX_HEAD: Final = 128 * 1024
+"""Bytes of the largest request head: the target and all fields, each counted as in RFC 9113, section 6.5.2."""
+_FIELD_OVERHEAD: Final = 32
+_CLOSE: Final = ((b"connection", b"close"),)
+_PRETTY_AGENTS: Final = (b"curl", b"Wget", b"Mozilla/5.0")
+_AUDIT_ID_LENGTH: Final = 64
+"""Bytes of a client's ``Audit-Id`` that are kept."""
+_PROCESS: Final = str(uuid.uuid4())[:24].encode()
+_NUMBERS: Final = itertools.count(random.getrandbits(40))
+_TWELVE_DIGITS: Final = 0xFFFFFFFFFFFF
+_NO_CERTIFICATES: Final[Sequence[str]] = ()
+
+
+class IncomingRequest:
+    """A request. ``info``, ``type`` and ``user`` are set by the steps that determine them."""
+
+    __slots__ = (
+        "_deadlines",
+        "_receive",
+        "audit_id",
+        "headers",
+        "info",
+        "raw_headers",
+        "scope",
+        "started",
+        "type",
+        "user",
+        "warnings",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, deadlines: Deadlines) -> None:
+        """``deadlines`` limit the time in which the client must send the whole body."""
+        self.scope = scope
+        self._deadlines = deadlines
+        self._receive = receive
+        self.started = time.perf_counter()
+        self.raw_headers: list[Header] = scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(self.raw_headers)
+        audit_id = self.headers.get(b"audit-id")
+        self.audit_id = audit_id[:_AUDIT_ID_LENGTH] if audit_id else new_audit_id()
+        self.info: RequestInfo | None = None
+        self.type: ResourceType | None = None
+        self.user: User = ANONYMOUS
+        self.warnings: list[str] = []
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+        return str(self.scope["method"])
+
+    @property
+    def user_agent(self) -> str:
+        """The ``User-Agent`` header."""
+        return self.headers.get(b"user-agent", b"").decode("latin-1")
+
+    @property
+    def accept(self) -> bytes:
+        """The ``Accept`` header."""
+        return self.headers.get(b"accept", b"")
+
+    @property
+    def certificate_chain(self) -> Sequence[str]:
+        """The client's certificates in PEM form, leaf first, where the HTTP server has the ASGI extension ``tls``."""
+        extensions = self.scope.get("extensions")
+        tls = extensions.get("tls") if extensions else None
+        return (tls.get("client_cert_chain") or _NO_CERTIFICATES) if tls else _NO_CERTIFICATES
+
+    @property
+    def pretty(self) -> bool:
+        """Whether JSON is indented: when ``pretty`` asks for it, or by default for curl, Wget and browsers."""
+        info = self.info
+        if info is not None and info.query and (asked := info.query.optional_flag("pretty")) is not None:
+            return asked
+        return self.headers.get(b"user-agent", b"").startswith(_PRETTY_AGENTS)
+
+    @property
+    def accepts_gzip(self) -> bool:
+        """Whether ``Accept-Encoding`` lists gzip with a quality above 0."""
+        offered = self.headers.get(b"accept-encoding", b"")
+        if b"gzip" not in offered:
+            return False
+        for entry in offered.split(b","):
+            name, _, quality = entry.partition(b";")
+            if name.strip() == b"gzip":
+                return quality.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
+        return False
+
+    def check_head(self) -> None:
+        """Check the size of the head. Raises StatusError 431."""
+        headers, scope = self.raw_headers, self.scope
+        size = _FIELD_OVERHEAD * len(headers) + len(b"".join(chain.from_iterable(headers)))
+        size += len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if size > MAX_HEAD:
+            message = f"the head of the request (its target and header fields) is too large: limit is {MAX_HEAD} bytes"
+            raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
+
+    async def body(self, limit: int = MAX_BODY) -> bytes:
+        """Read the whole body.
+
+        Raises StatusError 413 as soon as it exceeds the limit, 415 when it is compressed, 504 when it does not arrive in time.
+        """
+        headers = self.headers
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise errors.StatusError(415, "UnsupportedMediaType", "the body may not have a Content-Encoding")
+        length = headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
+        try:
+            with self._deadlines.start():
+                return await self._read_body(limit)
+        except TimeoutError:
+            message = f"the request's body did not arrive within {self._deadlines.seconds:g} seconds"
+            raise errors.StatusError(504, "Timeout", message, details={}, headers=_CLOSE) from None
+
+    async def _read_body(self, limit: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise errors.bad_request("the request's body broke off")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise _too_large(limit)
+            more = message.get("more_body", False)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def disconnected(self) -> None:
+        """Return when the client has disconnected. Some HTTP servers cancel the request instead."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def new_audit_id() -> bytes:
+    """Return a UUID made of a random part of this process and a counter with a random start."""
+    return b"%b%012x" % (_PROCESS, next(_NUMBERS) & _TWELVE_DIGITS)
+
+
+def _too_large(limit: int) -> errors.StatusError:
+    refusal = errors.request_entity_too_large(f"limit is {limit}")
+    refusal.headers = _CLOSE
+    return refusal

@@ -1,0 +1,52 @@
+"""Copies and equality of JSON values."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kcp.api import json_values
+
+scalars = st.none() | st.booleans() | st.sampled_from([0, 1, 0.0, 1.0, -1, 2**63, 1.5]) | st.text(max_size=2)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
+)
+
+
+def reference_equal(left, right):
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict):
+        return (
+            isinstance(right, dict)
+            and left.keys() == right.keys()
+            and all(reference_equal(value, right[key]) for key, value in left.items())
+        )
+    if isinstance(left, list):
+        return isinstance(right, list) and len(left) == len(right) and all(map(reference_equal, left, right))
+    return left == right
+
+
+@settings(max_examples=300, deadline=None)
+@given(values, values)
+def test_values_are_equal_by_json_type_and_number(left, right):
+    assert json_values.equal(left, right) is reference_equal(left, right)
+    assert json_values.equal(left, json_values.copy(left))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [(1, True, False), ([1], [True], False), ([1], [1.0], True), ({"a": [0]}, {"a": [False]}, False), (None, 0, False)],
+)
+def test_true_is_not_one_at_any_depth(left, right, same):
+    assert json_values.equal(left, right) is same
+
+
+def test_a_copy_shares_no_map_or_list():
+    value = {"a": [{"b": 1}], "c": 1.0}
+    made = json_values.copy(value)
+    assert made == value
+    assert math.isclose(made["c"], 1)
+    assert made["a"] is not value["a"]
+    assert made["a"][0] is not value["a"][0]

@@ -1,0 +1,1 @@
+"""The in-process controllers, over a registry and a real log."""

@@ -1,0 +1,34 @@
+"""What is public, name by name: a change of this list is a change for users, and belongs into the release notes."""
+
+from __future__ import annotations
+
+import kcp
+import kcp.embedding
+import kcp.testing
+
+EMBEDDING = """
+    AuditSink Authenticator AuthorizationAttributes Authorizer Configuration ConfigurationError Controller Credentials Decision
+    Environment Exchange Mount Parts PathRule Registry RequestFilter RequestInfo RequestRecord ResourceRule Rules ServerProcess
+    StatusError TokenAuthenticator User authenticated default_audit_sinks default_authenticators default_authorizers
+    default_controllers default_token_authenticators
+"""
+PARTS = """
+    admission_plugins audit_sinks authenticators authorizers backend controllers filters mounts token_authenticators
+"""
+
+
+def test_the_public_names() -> None:
+    assert kcp.__all__ == ["__version__"]
+    assert sorted(kcp.testing.__all__) == ["LogicalCluster", "Server"]
+    assert sorted(kcp.embedding.__all__) == EMBEDDING.split()
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for module in (kcp, kcp.testing, kcp.embedding):
+        for name in module.__all__:
+            found = getattr(module, name)
+            assert isinstance(found, str) or name == "RequestFilter" or found.__doc__, name
+
+
+def test_the_parts_of_a_server() -> None:
+    assert sorted(kcp.embedding.Parts.__dataclass_fields__) == PARTS.split()
