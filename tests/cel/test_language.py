@@ -272,12 +272,13 @@ def test_it_holds_where_the_other_implementation_differs(expression):
         ("1u - 2u > 0u", "unsigned integer overflow"),
         ("n / 0 == 1", "division by zero"),
         ("n % 0 == 1", "modulus by zero"),
-        ("int(1e30) == 1", "integer overflow"),
-        ("uint(-1) == 1u", "unsigned integer overflow"),
-        ("int('x') == 1", "invalid syntax"),
-        ("double('x') == 1.0", "invalid syntax"),
-        ("bool('yes')", "invalid syntax"),
-        ("string(b'\\xff') == ''", "invalid UTF-8"),
+        ("int(d * 1e30) == 1", "integer overflow"),
+        ("uint(n - 9) == 1u", "unsigned integer overflow"),
+        ("int(s) == 1", "type conversion error from 'string' to 'int'"),
+        ("uint(s) == 1u", "type conversion error from 'string' to 'uint'"),
+        ("double(s) == 1.0", "type conversion error from 'string' to 'double'"),
+        ("bool(s)", "type conversion error from 'string' to 'bool'"),
+        ("string(b'\\xff' + bytes(s)) == ''", "invalid UTF-8"),
         ("m.z == 1", "no such key: z"),
         ("m['z'] == 1", "no such key: z"),
         ("{1: 2}[n] == 1", "no such key: 3"),
@@ -299,8 +300,8 @@ def test_it_holds_where_the_other_implementation_differs(expression):
         ("false || 1 / 0 == 1", "division by zero"),
         ("double('NaN') < 1.0", "NaN values cannot be ordered"),
         ("timestamp('9999-12-31T23:59:59Z') + duration('1h') > timestamp(0)", "timestamp overflow"),
-        ("duration(s) == duration('1s')", "invalid duration"),
-        ("timestamp(s) == timestamp(0)", "cannot parse"),
+        ("duration(s) == duration('1s')", "type conversion error from 'string' to 'google.protobuf.Duration'"),
+        ("timestamp(s) == timestamp(0)", "type conversion error from 'string' to 'google.protobuf.Timestamp'"),
         ("optional.none().value() == 1", r"optional.none\(\) dereference"),
         ("'abc'.substring(5) == ''", "index out of range: 5"),
         ("'abc'.substring(2, 1) == ''", "invalid substring range. start: 2, end: 1"),
@@ -314,6 +315,24 @@ def test_it_holds_where_the_other_implementation_differs(expression):
 )
 def test_it_fails(expression, message):
     with pytest.raises(EvaluationError, match=message):
+        ours(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("int('0x1') == 1", "type conversion error from 'string' to 'int'"),
+        ("n > 100 && double('x') == 1.0", "type conversion error from 'string' to 'double'"),
+        ("bool('yes')", "type conversion error from 'string' to 'bool'"),
+        ("uint('-1') == 1u", "type conversion error from 'string' to 'uint'"),
+        ("uint(-1) == 1u", "unsigned integer overflow"),
+        ("int(1e30) == 1", "integer overflow"),
+        ("int(string('x')) == 1", "type conversion error from 'string' to 'int'"),
+        ("string(b'\\xff') == ''", "invalid UTF-8"),
+    ],
+)
+def test_a_constant_that_cannot_be_converted_does_not_compile(expression, message):
+    with pytest.raises(CompilationError, match=f"program instantiation failed: {message}"):
         ours(expression)
 
 

@@ -129,11 +129,62 @@ def test_integers_or_strings_are_told_apart_by_their_type():
         value("self.v > 1", schema, {"v": "5%"})
 
 
-def test_null_is_a_value_of_a_nullable_object():
-    schema = of(v={**of(x=INTEGER), "nullable": True})
-    assert value("self.v == null && has(self.v)", schema, {"v": None}) is True
-    with pytest.raises(EvaluationError):
-        value("self.v.x == 1", schema, {"v": None})
+NULLABLE = {
+    "s": {"type": "string", "nullable": True},
+    "o": {**of(x=INTEGER), "nullable": True},
+    "l": {"type": "array", "nullable": True, "items": TEXT},
+    "i": {"x-kubernetes-int-or-string": True, "nullable": True},
+    "t": {"type": "string", "format": "date-time", "nullable": True},
+}
+
+
+@pytest.mark.parametrize("field", NULLABLE)
+def test_a_null_field_of_an_object_counts_as_absent(field):
+    schema = of(n=of(**NULLABLE))
+    data = {"n": {field: None}}
+    for rule in (
+        f"!has(self.n.{field})",
+        f"!self.n.?{field}.hasValue()",
+        f"!self.?n.?{field}.hasValue()",
+        f"!has(self.?n.{field})",
+        f"!has(dyn(self.n).{field})",
+        f"!has(dyn(self).n.{field})",
+        f"self.n.?{field}.optMap(v, false).orValue(true)",
+        f"!has(self.n.{field}) || self.n.{field} == self.n.{field}",
+    ):
+        assert value(rule, schema, data) is True, rule
+    with pytest.raises(EvaluationError, match=f"no such key: {field}"):
+        value(f"dyn(self.n.{field}) == 1", schema, data)
+
+
+def test_a_field_that_is_not_null_is_there():
+    schema = of(**NULLABLE)
+    data = {"s": "", "o": {}, "l": [], "i": 0, "t": "2020-01-01T00:00:00Z"}
+    for field in NULLABLE:
+        for rule in (f"has(self.{field})", f"self.?{field}.hasValue()", f"has(dyn(self).{field})"):
+            assert value(rule, schema, data) is True, rule
+
+
+def test_nulls_are_elements_of_lists_and_maps():
+    schema = of(
+        m={"type": "object", "additionalProperties": NULLABLE["s"]}, l={"type": "array", "items": NULLABLE["s"]}
+    )
+    data = {"m": {"a": None, "b": "x"}, "l": [None, "x"]}
+    for rule in (
+        "self.m.size() == 2",
+        "has(self.m.a)",
+        "'a' in self.m",
+        "self.l.size() == 2",
+        "self.l.exists(e, e == 'x')",
+    ):
+        assert value(rule, schema, data) is True, rule
+
+
+def test_objects_with_a_null_field_are_never_equal():
+    schema = of(a=of(**NULLABLE))
+    for data, equal in (({"a": {"s": "x"}}, True), ({"a": {"s": None}}, False)):
+        assert value("self.a == oldSelf.a", schema, data, data) is equal
+        assert value("self == oldSelf", schema, data, data) is equal
 
 
 SETS = of(**{name: {"type": "array", "x-kubernetes-list-type": "set", "items": TEXT} for name in "ab"})

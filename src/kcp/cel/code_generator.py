@@ -136,12 +136,19 @@ class _Generator(Loops):
         self._cost += 0 if node.test else 1
         if operand_type.kind == "object" or operand_type.kind == "map":
             key = self.constant(_raw_name(operand_type, node.field))
+            nullable = operand_type.kind == "object" and node.schema is not None and node.schema.nullable
             if node.test:
-                return Fragment(f"({key} in {operand.code})", operand.safe)
+                code = (
+                    f"{self.constant(op.has_field)}({operand.code}, {key})"
+                    if nullable
+                    else f"({key} in {operand.code})"
+                )
+                return Fragment(code, operand.safe and not nullable)
             convert = self._converter_name(node.schema)
             if operand_type.kind == "map" and operand.convert and node.schema is None:
                 operand = Fragment(f"{operand.convert}({operand.code})")
-            return Fragment(self._short(f"{operand.code}[{key}]"), convert=convert)
+            code = f"{self.constant(op.field)}({operand.code}, {key})" if nullable else f"{operand.code}[{key}]"
+            return Fragment(self._short(code), convert=convert)
         function = self.constant(op.has if node.test else op.select)
         code = f"{operand.convert}({operand.code})" if operand.convert else operand.code
         return Fragment(self._short(f"{function}({code}, {self.constant(node.field)})"))
@@ -153,6 +160,7 @@ class _Generator(Loops):
         self._cost += 0 if node.test else 1
         code = operand.code
         schema = None
+        has, select = (op.has_field, op.optional_field) if inner.kind == "object" else (op.has, op.optional_select)
         if inner.kind == "object":
             assert inner.schema is not None
             field = inner.schema.fields.get(node.field) or inner.schema.fields[f"__{node.field}__"]
@@ -161,8 +169,8 @@ class _Generator(Loops):
             key = self.constant(node.field)
             code = f"{operand.convert}({code})" if operand.convert else code
         if node.test:
-            return Fragment(f"{self.constant(op.has)}({code}, {key})")
-        result = f"{self.constant(op.optional_select)}({code}, {key})"
+            return Fragment(f"{self.constant(has)}({code}, {key})")
+        result = f"{self.constant(select)}({code}, {key})"
         convert = self._converter_name(schema)
         if convert:
             result = f"{self.constant(_map_optional)}({result}, {convert})"

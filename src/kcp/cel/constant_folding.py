@@ -1,11 +1,13 @@
 """Constant folding: literals, and conversions of literals, are evaluated when the expression is compiled.
 
-Conversions that cel-go folds are free at run time; constructors of the libraries keep the cost of their call.
+Conversions that cel-go folds are free at run time; one that fails makes the compilation fail. Constructors of the libraries keep
+the cost of their call and fail at run time.
 """
 
 from typing import Any, Final, NamedTuple
 
-from kcp.cel.code_emitter import FAILURES
+from kcp.cel.code_emitter import FAILURES, failed
+from kcp.cel.errors import CompilationError
 from kcp.cel.syntax import Call, ListLiteral, Literal, MapLiteral, Node
 
 _FOLDED: Final = frozenset(["bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"])
@@ -20,7 +22,7 @@ class Constant(NamedTuple):
 
 
 def constant_of(node: Node) -> Constant | None:
-    """Fold a constant expression; None if it is not constant or its evaluation fails."""
+    """Fold a constant expression; None if it is not constant. Raises CompilationError if a conversion fails."""
     if isinstance(node, Literal):
         return Constant(node.value, 0)
     if isinstance(node, ListLiteral):
@@ -57,14 +59,20 @@ def _map(node: MapLiteral) -> Constant | None:
 
 
 def _conversion(node: Call) -> Constant | None:
-    if len(node.overloads) != 1 or not all(isinstance(argument, Literal) for argument in node.args):
+    if len(node.overloads) != 1:
         return None
     overload = node.overloads[0]
-    values = [argument.value for argument in node.args if isinstance(argument, Literal)]
+    arguments = [constant_of(argument) for argument in node.args]
+    values = [argument.value for argument in arguments if argument is not None]
+    if len(values) < len(node.args):
+        return None
     try:
         value = overload.call(*values)
-    except FAILURES:
-        return None
+    except FAILURES as error:
+        if node.function not in _FOLDED:
+            return None
+        raise CompilationError(f"program instantiation failed: {failed(error, 0)}") from None
+    cost = sum(argument.cost for argument in arguments if argument is not None)
     if node.function in _FOLDED:
-        return Constant(value, 0)
-    return Constant(value, 1 if overload.cost is None else overload.cost(value, *values))
+        return Constant(value, cost)
+    return Constant(value, cost + (1 if overload.cost is None else overload.cost(value, *values)))

@@ -58,7 +58,9 @@ def _object_converter(schema: SchemaType) -> Callable[[Any], Any]:
         if not isinstance(data, dict):
             return data
         return {
-            escaped: data[raw] if inner is None else inner(data[raw]) for raw, escaped, inner in fields if raw in data
+            escaped: data[raw] if inner is None else inner(data[raw])
+            for raw, escaped, inner in fields
+            if data.get(raw) is not None  # a null field counts as absent
         }
 
     return convert
@@ -81,8 +83,14 @@ def equality(schema: SchemaType) -> Callable[[Any, Any], bool]:
             keys = schema.list_keys
             return lambda left, right: _equal_map_lists(left, right, keys, inner)
         return lambda left, right: _equal_lists(left, right, inner)
-    by_name = {raw: equality(child) for raw, child in schema.fields.values()}
+    by_name = {raw: _field_equality(child) for raw, child in schema.fields.values()}
     return lambda left, right: _equal_maps(left, right, lambda key: by_name.get(key, equals))
+
+
+def _field_equality(schema: SchemaType) -> Callable[[Any, Any], bool]:
+    inner = equality(schema)
+    # As in Kubernetes, where a null field counts as absent, objects with a null field are not even equal to themselves.
+    return (lambda left, right: None not in (left, right) and inner(left, right)) if schema.nullable else inner
 
 
 def value_equality(schema: SchemaType) -> Callable[[Any, Any], bool]:

@@ -126,6 +126,29 @@ def optional_select(value: Any, field: str) -> Optional:
     raise no_such_overload()
 
 
+def field(value: Any, name: str) -> Any:
+    """``value.name`` for a nullable field of an object; null counts as absent. Raises KeyError."""
+    found = value[name]
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+def optional_field(value: Any, name: str) -> Optional:
+    """``value.?name`` for a field of an object, or of an optional one; null counts as absent."""
+    found = optional_select(value, name)
+    return found if found.value is not None else NONE
+
+
+def has_field(value: Any, name: str) -> bool:
+    """``has(value.name)`` for a field of an object, or of an optional one; null counts as absent."""
+    if type(value) is Optional:
+        return value.present and has_field(value.value, name)
+    if type(value) is dict:
+        return value.get(name) is not None
+    raise no_such_overload()
+
+
 def has(value: Any, field: str) -> bool:
     """``has(value.field)``."""
     if type(value) is Optional:

@@ -81,7 +81,10 @@ class _Builder:
     def _child(self, schema: Any, name: str) -> SchemaType | None:
         if not isinstance(schema, Mapping):
             return None
-        return self.build(schema, bool(schema.get("x-kubernetes-embedded-resource")), name)
+        built = self.build(schema, bool(schema.get("x-kubernetes-embedded-resource")), name)
+        if built is not None:
+            built.nullable = schema.get("nullable") is True
+        return built
 
     def _array(self, schema: Mapping[str, Any], name: str) -> SchemaType | None:
         element = self._child(schema.get("items"), f"{name}.@idx")
@@ -134,8 +137,8 @@ class _Builder:
                 continue
             if escaped is not None:
                 built.fields[escaped] = (field, child)
-                built.plain = built.plain and escaped == field and child.plain
-            built.plain_equality = built.plain_equality and child.plain_equality
+                built.plain = built.plain and escaped == field and child.plain and not child.nullable
+            built.plain_equality = built.plain_equality and child.plain_equality and not child.nullable
             if field in required and raw.get("default") is None:
                 built.min_serialized_size += len(field.encode()) + child.min_serialized_size + 4
         if schema.get("x-kubernetes-preserve-unknown-fields"):

@@ -9,6 +9,7 @@ from kcp.cel.errors import EvaluationError
 from kcp.cel.values import INT_MAX, INT_MIN, Duration, Timestamp
 
 SECOND: Final = 1_000_000_000
+OVERFLOW: Final = "timestamp overflow"
 EARLIEST: Final = -62135596800 * SECOND
 LATEST: Final = 253402300799 * SECOND + 999_999_999
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,7 +80,7 @@ def _nanoseconds(moment: datetime) -> int:
 
 def _checked(nanoseconds: int) -> Timestamp:
     if not EARLIEST <= nanoseconds <= LATEST:
-        raise EvaluationError("timestamp overflow")
+        raise EvaluationError(OVERFLOW)
     return Timestamp(nanoseconds)
 
 
@@ -170,7 +171,7 @@ def _local(value: Timestamp, zone: str) -> datetime:
     try:
         return moment if zone == "UTC" else moment.astimezone(_zone(zone))
     except OverflowError:
-        raise EvaluationError("timestamp overflow") from None
+        raise EvaluationError(OVERFLOW) from None
 
 
 @lru_cache(maxsize=64)

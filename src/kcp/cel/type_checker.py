@@ -39,8 +39,6 @@ _CONSTANTS: Final = {
     bytes: types.BYTES,
 }
 _SCALARS: Final = frozenset(["timestamp", "duration"])
-# Kubernetes knows no size for the keys of a map and estimates 0.
-_KEY: Final = SchemaType(types.STRING, min_serialized_size=2)
 
 
 def check(source: str, tree: Node, variables: Mapping[str, Variable], functions: Functions) -> set[str]:
@@ -365,7 +363,7 @@ class _Checker:
             second = (range_type.parameters[0], element)
             first = (types.INT, None) if node.second else second
         elif range_type.kind == "map":
-            first = (range_type.parameters[0], _KEY if schema is not None else None)
+            first = (range_type.parameters[0], None)
             second = (range_type.parameters[1], element)
         elif range_type.kind in {"dyn", "error", "param"}:
             self._assignable(types.DYN, range_type)

@@ -60,6 +60,7 @@ class SchemaType:
         "list_type",
         "max_elements",
         "min_serialized_size",
+        "nullable",
         "plain",
         "plain_equality",
         "type",
@@ -70,6 +71,7 @@ class SchemaType:
         self.min_serialized_size = min_serialized_size
         self.max_elements = max_elements
         self.conversion = conversion
+        self.nullable = False
         self.element: SchemaType | None = None
         self.fields: dict[str, tuple[str, SchemaType]] = {}
         self.list_type = ""

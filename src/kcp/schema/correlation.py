@@ -6,8 +6,8 @@ lists only as a whole.
 
 from typing import Any
 
-from kcp.schema.json_values import deep_equals
 from kcp.schema.nodes import SchemaNode
+from kcp.schema.value_predicates import deep_equals
 
 
 class Correlation:

@@ -8,13 +8,13 @@ from typing import Any
 
 from kcp.api import field_errors, json_values
 from kcp.api.field_errors import FieldError
-from kcp.schema.compiled import compile_schema
 from kcp.schema.error_reporting import collect_errors
 from kcp.schema.extension_validation import embedded_errors
 from kcp.schema.nodes import SchemaNode, Scope
 from kcp.schema.object_meta import validate_embedded_resource
 from kcp.schema.pruning import prune_unknown, pruner
 from kcp.schema.raw_schemas import Raw, flag, properties, schema
+from kcp.schema.validation_rules import rule_errors
 
 _META_FIELDS = ("metadata", "apiVersion", "kind")
 
@@ -55,7 +55,7 @@ def _default_errors(raw: Raw, path: str, *, inside_meta: bool, require_pruned: b
         return found + embedded
     problems = collect_errors(node, value, "").errors
     if not problems:
-        problems = compile_schema(raw).rule_errors(value)
+        problems = rule_errors(node, value, None, None, ())
     return found + [_below(error, path) for error in problems]
 
 

@@ -17,7 +17,8 @@ from kcp.schema import formats
 from kcp.schema.correlation import Correlation
 from kcp.schema.error_limits import MAX_ERRORS, NO_PATH
 from kcp.schema.fast_validation import check_of, holds
-from kcp.schema.json_values import (
+from kcp.schema.nodes import SchemaNode
+from kcp.schema.value_predicates import (
     enum_identity,
     format_number,
     has_equal_items,
@@ -26,7 +27,6 @@ from kcp.schema.json_values import (
     is_multiple,
     json_type,
 )
-from kcp.schema.nodes import SchemaNode
 
 
 @dataclass(slots=True)

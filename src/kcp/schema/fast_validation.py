@@ -11,7 +11,10 @@ from typing import Any, cast
 
 from kcp.cel.patterns import compile_pattern
 from kcp.schema import formats
-from kcp.schema.json_values import (
+from kcp.schema.list_types import has_repetition
+from kcp.schema.nodes import META_FIELDS, SchemaNode
+from kcp.schema.object_meta import validate_embedded_resource
+from kcp.schema.value_predicates import (
     INTEGER_RANGES,
     enum_identity,
     has_equal_items,
@@ -19,9 +22,6 @@ from kcp.schema.json_values import (
     is_integral,
     is_multiple,
 )
-from kcp.schema.list_types import has_repetition
-from kcp.schema.nodes import META_FIELDS, SchemaNode
-from kcp.schema.object_meta import validate_embedded_resource
 
 Check = Callable[[Any], bool]
 

@@ -9,8 +9,8 @@ from typing import Any
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.schema.error_limits import MAX_ERRORS
-from kcp.schema.json_values import identity
 from kcp.schema.nodes import SchemaNode
+from kcp.schema.value_predicates import identity
 
 
 def list_type_errors(node: SchemaNode, values: list[Any], path: str) -> list[FieldError]:

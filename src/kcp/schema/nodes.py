@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kcp.schema.error_limits import supported_values
 from kcp.schema.formats import effective_format
-from kcp.schema.json_values import enum_identity
+from kcp.schema.value_predicates import enum_identity
 
 Raw = dict[str, Any]
 META_FIELDS: Final = ("apiVersion", "kind", "metadata")

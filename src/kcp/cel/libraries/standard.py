@@ -16,6 +16,8 @@ from kcp.cel.errors import EvaluationError
 from kcp.cel.libraries.regex import compiled
 from kcp.cel.values import INT_MAX, INT_MIN, UINT_MAX, Duration, Timestamp, TypeValue, Uint, type_name
 
+_MAX_DIGITS: Final = 400
+
 
 def _same(value: Any) -> Any:
     return value
@@ -50,37 +52,38 @@ def _int_from_uint(value: Uint) -> int:
     return int(value)
 
 
-def _digits(text: str, *, signed: bool) -> int:
-    digits = text[1:] if signed and text[:1] in {"-", "+"} else text
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 400:
-        name = "ParseInt" if signed else "ParseUint"
-        raise EvaluationError(f'strconv.{name}: parsing "{text}": invalid syntax')
-    return int(text)
+def _not_convertible(type_: str) -> EvaluationError:
+    return EvaluationError(f"type conversion error from 'string' to '{type_}'")
 
 
 def _int_from_string(text: str) -> int:
-    value = _digits(text, signed=True)
-    if not INT_MIN <= value <= INT_MAX:
-        raise EvaluationError(f'strconv.ParseInt: parsing "{text}": value out of range')
+    digits = text[1:] if text[:1] in {"-", "+"} else text
+    value = int(text) if _is_number(digits) else None
+    if value is None or not INT_MIN <= value <= INT_MAX:
+        raise _not_convertible("int")
     return value
 
 
 def _uint_from_string(text: str) -> Uint:
-    value = _digits(text, signed=False)
-    if value > UINT_MAX:
-        raise EvaluationError(f'strconv.ParseUint: parsing "{text}": value out of range')
+    value = int(text) if _is_number(text) else None
+    if value is None or value > UINT_MAX:
+        raise _not_convertible("uint")
     return Uint(value)
+
+
+def _is_number(digits: str) -> bool:
+    return digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS
 
 
 def _double_from_string(text: str) -> float:
     try:
-        if text.strip() != text or not text.isascii():
+        if text.strip() != text or not text.isascii() or "_" in text:
             raise ValueError
         value = float(text)
     except ValueError:
-        raise EvaluationError(f'strconv.ParseFloat: parsing "{text}": invalid syntax') from None
+        raise _not_convertible("double") from None
     if math.isinf(value) and "n" not in text.lower():
-        raise EvaluationError(f'strconv.ParseFloat: parsing "{text}": value out of range')
+        raise _not_convertible("double")
     return value
 
 
@@ -92,8 +95,22 @@ _BOOLS: Final = {
 
 def _bool_from_string(text: str) -> bool:
     if text not in _BOOLS:
-        raise EvaluationError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+        raise _not_convertible("bool")
     return _BOOLS[text]
+
+
+def _duration_from_string(text: str) -> Duration:
+    try:
+        return times.duration(text)
+    except EvaluationError:
+        raise _not_convertible("google.protobuf.Duration") from None
+
+
+def _timestamp_from_string(text: str) -> Timestamp:
+    try:
+        return times.timestamp(text)
+    except EvaluationError as error:
+        raise (error if str(error) == times.OVERFLOW else _not_convertible("google.protobuf.Timestamp")) from None
 
 
 def string_from_double(value: float) -> str:
@@ -240,7 +257,7 @@ ROWS: Final[list[Row]] = [
     ("string_to_double", "double(string): double", _double_from_string),
     ("uint64_to_double", "double(uint): double", float),
     ("duration_to_duration", "duration(duration): duration", _same),
-    ("string_to_duration", "duration(string): duration", times.duration),
+    ("string_to_duration", "duration(string): duration", _duration_from_string),
     ("to_dyn", "dyn(A): dyn", _same),
     ("int64_to_int64", "int(int): int", _same),
     ("double_to_int64", "int(double): int", int_from_double),
@@ -258,7 +275,7 @@ ROWS: Final[list[Row]] = [
     ("uint64_to_string", "string(uint): string", str),
     ("timestamp_to_timestamp", "timestamp(timestamp): timestamp", _same),
     ("int64_to_timestamp", "timestamp(int): timestamp", times.timestamp_from_seconds),
-    ("string_to_timestamp", "timestamp(string): timestamp", times.timestamp),
+    ("string_to_timestamp", "timestamp(string): timestamp", _timestamp_from_string),
     ("uint64_to_uint64", "uint(uint): uint", _same),
     ("double_to_uint64", "uint(double): uint", _uint_from_double),
     ("int64_to_uint64", "uint(int): uint", _uint_from_int),

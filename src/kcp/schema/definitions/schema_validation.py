@@ -60,6 +60,7 @@ _ALLOWED_AT_ROOT: Final = {
     "x-kubernetes-validations": "XValidations",
 }
 _UNSUPPORTED: Final = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
+_UNSUPPORTED_UNLESS_EMPTY: Final = frozenset({"id", "patternProperties", "definitions"})
 _CRD_TOTAL: Final = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema"
 _RULES_SHOWN: Final = 4
 
@@ -147,7 +148,14 @@ def schema_errors(raw: Raw, path: str, *, status: bool, options: ValidationOptio
 
 def has_unsupported_keywords(raw: Raw) -> bool:
     """Whether a schema or a subschema has a keyword that structural schemas do not support."""
-    return any(context.get(keyword) is not None for context in subschemas(raw) for keyword in _UNSUPPORTED)
+    return any(
+        _is_unsupported(each, keyword) for each in subschemas(raw) for keyword in _UNSUPPORTED if keyword in each
+    )
+
+
+def _is_unsupported(raw: Raw, keyword: str) -> bool:
+    value = raw.get(keyword)
+    return bool(value) if keyword in _UNSUPPORTED_UNLESS_EMPTY else value is not None
 
 
 def _root_errors(raw: Raw, path: str) -> list[FieldError]:
@@ -251,7 +259,7 @@ def _keyword_errors(raw: Raw, path: str, context: _SchemaContext) -> list[FieldE
     found += [
         field_errors.forbidden(f"{path}.{keyword}", f"{keyword} is not supported")
         for keyword in _UNSUPPORTED
-        if raw.get(keyword) is not None
+        if _is_unsupported(raw, keyword)
     ]
     if kind == "null":
         why = "type cannot be set to null, use nullable as an alternative"
