@@ -31,7 +31,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-MAX_BODY: Final = 3 * 1024 * 1024
+MAX_BODY: Final = documents.MAX_BYTES
 """The largest request body, as kube-apiserver has it."""
 MAX_HEAD: Final = 128 * 1024
 """The largest request head: the target and all fields, each counted as RFC 9113 counts them (section 6.5.2)."""
