@@ -92,6 +92,13 @@ async def test_a_circle_may_span_types(world: World) -> None:
 
 
 @scenario_with_controllers
+async def test_an_object_that_owns_itself_may_be_orphaned(world: World) -> None:
+    await ring(world, 1)
+    await world.delete(world.config_maps, "ring-0", propagation_policy="Orphan")
+    await all_gone(world, ["ring-0"])
+
+
+@scenario_with_controllers
 async def test_orphaning_opens_a_circle(world: World) -> None:
     names = await ring(world, 2)
     await world.delete(world.config_maps, names[0], propagation_policy="Orphan")
@@ -113,6 +120,55 @@ async def test_an_owner_in_a_circle_still_waits_for_a_dependent_that_a_finalizer
     assert not await world.is_gone(world.config_maps, names[0])
     await world.patch(world.config_maps, "held", {"metadata": {"finalizers": None}})
     await all_gone(world, [*names, "held"])
+
+
+@pytest.mark.parametrize("count", [2, 3, 20])
+def test_objects_that_all_own_each_other_go_when_clients_delete_each_of_them(count: int) -> None:
+    async def work() -> None:
+        async with world(controllers=True) as fresh:
+            made = [await fresh.create(fresh.config_maps, config_map(f"all-{number}")) for number in range(count)]
+            for obj in made:
+                await own(fresh, obj, *made)
+            names = [obj["metadata"]["name"] for obj in made]
+            deletes = (fresh.delete(fresh.config_maps, name, propagation_policy="Foreground") for name in names)
+            await asyncio.gather(*deletes)
+            await all_gone(fresh, names)
+
+    asyncio.run(work())
+
+
+@scenario_with_controllers
+async def test_two_circles_with_an_object_in_common_go(world: World) -> None:
+    left, common, right = [await world.create(world.config_maps, config_map(name)) for name in "abc"]
+    await own(world, left, common)
+    await own(world, right, common)
+    await own(world, common, left, right)
+    await world.delete(world.config_maps, "a", propagation_policy="Foreground")
+    await world.delete(world.config_maps, "c", propagation_policy="Foreground")
+    await all_gone(world, ["a", "b", "c"])
+
+
+@scenario_with_controllers
+async def test_an_owner_waits_for_what_its_dependents_wait_for(world: World) -> None:
+    owner = await world.create(world.config_maps, config_map("owner"))
+    middle = await world.create(world.config_maps, config_map("middle"))
+    await own(world, middle, owner)
+    for number in range(3):
+        leaf = await world.create(world.config_maps, config_map(f"leaf-{number}", finalizers=["example.com/hold"]))
+        await own(world, leaf, middle)
+    await world.delete(world.config_maps, "owner", propagation_policy="Foreground")
+    leaves = [f"leaf-{number}" for number in range(3)]
+
+    async def leaves_are_going() -> bool:
+        return all(["deletionTimestamp" in (await world.get(world.config_maps, name))["metadata"] for name in leaves])
+
+    await world.eventually(leaves_are_going)
+    assert await world.names(world.config_maps) == [*leaves, "middle", "owner"]
+    middle = await world.get(world.config_maps, "middle")
+    assert middle["metadata"]["ownerReferences"] == [reference(owner)], "it still blocks its owner: there is no circle"
+    for name in leaves:
+        await world.patch(world.config_maps, name, {"metadata": {"finalizers": None}})
+    await all_gone(world, [*leaves, "middle", "owner"])
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -11,11 +11,13 @@ from typing import Final
 from kcp.api import documents
 from kcp.builtin.types.apiextensions.customresourcedefinitions import CLEANUP_FINALIZER
 from kcp.controllers.emptying import delete_everything
-from kcp.controllers.finalizing import RETRY_DELAY, ClusterKey, FinalizingController
+from kcp.controllers.finalizing import ClusterKey, FinalizingController
+from kcp.controllers.following import present
+from kcp.controllers.pacing import Pacer
 from kcp.controllers.system import ignore_not_found, system_context
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
-from kcp.registry.types.catalog import DEFINITIONS, definitions_of
+from kcp.registry.types.catalog import DEFINITIONS, definition_name
 from kcp.registry.types.resource_types import ResourceType, from_definition
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
@@ -40,46 +42,51 @@ class DefinitionController(FinalizingController):
         assert found is not None
         return found
 
-    async def reconcile(self, key: ClusterKey) -> None:
+    def container_of(self, key: Key) -> ClusterKey:
+        plural, _, group = key.resource.partition(".")
+        return ClusterKey(key.cluster, definition_name(group, plural))
+
+    async def reconcile(self, key: ClusterKey) -> bool:
         if key.name == _ANY:
             await self._accept_names(key.cluster)
-        else:
-            await self._finalize(key)
+            return False
+        return await self._finalize(key)
 
-    async def _finalize(self, key: ClusterKey) -> None:
+    async def _finalize(self, key: ClusterKey) -> bool:
         registry = self._registry
         record = registry.source.latest(self._type(), key.cluster, "", key.name)
         if record is None:
-            return
+            return False
         definition = documents.decode(record.value)
         meta = definition["metadata"]
         if not meta.get("deletionTimestamp") or CLEANUP_FINALIZER not in (meta.get("finalizers") or ()):
-            return
+            return False
         context = system_context(key.cluster)
         types = from_definition(definition)
-        if types and _is_established(definition):
+        if types and _has_condition(definition, "Established"):
             range_ = Range(types[0].storage, key.cluster)
             remaining = await delete_everything(registry, context, types[0], range_)
             if remaining.objects:
-                self._queue.add_later(key, RETRY_DELAY)
-                return
+                return True
         target = Target(self._type(), "", key.name)
         await ignore_not_found(registry.change(context, target, _without_finalizer))
+        return False
 
     async def _accept_names(self, cluster: LogicalClusterName) -> None:
         """Write the waiting definitions unchanged: a write computes the conditions."""
-        context = system_context(cluster)
-        for definition in definitions_of(self._registry.store, cluster):
-            conditions = {entry["type"]: entry["status"] for entry in definition["status"].get("conditions") or ()}
-            if conditions.get("NamesAccepted") == "True":
-                continue
-            target = Target(self._type(), "", definition["metadata"]["name"])
-            await ignore_not_found(self._registry.change(context, target, lambda old: old))
+        context, pacer = system_context(cluster), Pacer()
+        async for records in present(self._registry.store, Range(DEFINITIONS, cluster)):
+            for record in records:
+                await pacer.pause()
+                if _has_condition(documents.decode(record.value), "NamesAccepted"):
+                    continue
+                target = Target(self._type(), "", record.key.name)
+                await ignore_not_found(self._registry.change(context, target, lambda old: old))
 
 
-def _is_established(definition: Object) -> bool:
+def _has_condition(definition: Object, type_: str) -> bool:
     conditions = (definition.get("status") or {}).get("conditions") or ()
-    return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
+    return any(entry["type"] == type_ and entry["status"] == "True" for entry in conditions)
 
 
 def _without_finalizer(old: Object) -> Object:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections import Counter
+from typing import Any, Final, NamedTuple
 
-from kcp.api import documents
-from kcp.controllers.following import CHUNK, present
-from kcp.controllers.system import ignore_not_found
+from kcp.api import documents, errors
+from kcp.controllers.following import present
+from kcp.controllers.pacing import Pacer
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.registry import Registry
-from kcp.store.contract import Key, Range, Record
+from kcp.store.contract import Range, Record
 
 _IN_FLIGHT: Final = 100
 """Deletes at once: they share commits."""
+_NOT_FOUND: Final = 404
 
 
 class Remaining(NamedTuple):
@@ -30,28 +31,34 @@ async def delete_everything(
     registry: Registry, context: RequestContext, type_: ResourceType, range_: Range
 ) -> Remaining:
     """Delete each object in a range that is not terminating yet; return the objects that finalizers keep."""
+    pacer, objects, finalizers = Pacer(), 0, Counter[str]()
+
+    async def delete(record: Record) -> dict[str, Any] | None:
+        await pacer.pause()
+        return await _remaining_metadata(registry, context, type_, record)
+
     async for records in present(registry.store, range_):
-        pending = [record.key for record in records if not _is_terminating(record)]
-        for start in range(0, len(pending), _IN_FLIGHT):
-            batch = pending[start : start + _IN_FLIGHT]
-            await asyncio.gather(*(_delete(registry, context, type_, key) for key in batch))
-    return _remaining(registry.store.scan(range_, limit=CHUNK).records)
+        for start in range(0, len(records), _IN_FLIGHT):
+            for metadata in await asyncio.gather(*map(delete, records[start : start + _IN_FLIGHT])):
+                if metadata is not None:
+                    objects += 1
+                    finalizers.update(metadata.get("finalizers") or ())
+    return Remaining(objects, finalizers)
 
 
-async def _delete(registry: Registry, context: RequestContext, type_: ResourceType, key: Key) -> None:
-    target = Target(type_, key.namespace, key.name)
-    await ignore_not_found(registry.delete(context, target, DeleteOptions(propagation_policy="Background")))
-
-
-def _is_terminating(record: Record) -> bool:
-    return b'"deletionTimestamp"' in record.value and bool(
-        documents.decode(record.value)["metadata"].get("deletionTimestamp")
-    )
-
-
-def _remaining(records: Sequence[Record]) -> Remaining:
-    finalizers: dict[str, int] = {}
-    for record in records:
-        for name in documents.decode(record.value)["metadata"].get("finalizers") or ():
-            finalizers[name] = finalizers.get(name, 0) + 1
-    return Remaining(len(records), finalizers)
+async def _remaining_metadata(
+    registry: Registry, context: RequestContext, type_: ResourceType, record: Record
+) -> dict[str, Any] | None:
+    """Delete an object that is not terminating yet. Return its metadata if it is still there afterwards."""
+    if b'"deletionTimestamp"' in record.value:
+        metadata: dict[str, Any] = documents.decode(record.value)["metadata"]
+        if metadata.get("deletionTimestamp"):
+            return metadata
+    target = Target(type_, record.key.namespace, record.key.name)
+    try:
+        written = await registry.delete(context, target, DeleteOptions(propagation_policy="Background"))
+    except errors.StatusError as error:
+        if error.code != _NOT_FOUND:
+            raise
+        return None
+    return None if written.gone else written.object["metadata"]

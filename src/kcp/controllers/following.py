@@ -1,24 +1,103 @@
-"""Reading every present record of a range, as a controller does at start before it follows changes."""
+"""How controllers read the log: the present records of a range, and the changes from then on."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
-from kcp.store.contract import Key, Range, Record, Store
+from kcp.controllers.pacing import Pacer
+from kcp.store.contract import Event, Key, Range, Record, Store
 
-CHUNK = 500
-"""Records of one scan."""
+_CHUNK: Final = 500
+_FIRST_CHUNK: Final = 50
+"""Records of one scan, at most and in the first."""
+_CHUNK_BYTES: Final = 4 << 20
+"""Bytes of one scan, if the records are as large as those of the scan before."""
+
+log = logging.getLogger(__name__)
 
 
 async def present(store: Store, range_: Range) -> AsyncIterator[list[Record]]:
     """The records of a range, in chunks; yields to the event loop between them."""
     after: Key | None = None
+    limit = _FIRST_CHUNK
     while True:
-        page = store.scan(range_, limit=CHUNK, after=after, count=False)
+        page = store.scan(range_, limit=limit, after=after, count=False)
         if page.records:
             yield page.records
         if not page.remaining:
             return
         after = page.records[-1].key
+        average = max(sum(len(record.value) for record in page.records) // len(page.records), 1)
+        limit = max(min(_CHUNK, _CHUNK_BYTES // average), 1)
         await asyncio.sleep(0)
+
+
+class Transition(NamedTuple):
+    """A key and its records before and after a change. A record that is present at start has no record before it."""
+
+    key: Key
+    before: Record | None
+    after: Record | None
+
+
+class TransitionQueue:
+    """Applies present records and changes in the order in which they are added, in time slices.
+
+    ``is_relevant`` is called for each when it is added and must be fast.
+    """
+
+    def __init__(self, is_relevant: Callable[[Transition], bool], apply: Callable[[Transition], None]) -> None:
+        self._is_relevant = is_relevant
+        self._apply = apply
+        self._waiting: deque[Transition] = deque()
+        self._added = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to apply."""
+        self._task = asyncio.create_task(self._run(), name="transitions")
+
+    async def stop(self) -> None:
+        """Apply no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+            self._task = None
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        """Add changes: the callback of `Store.follow`."""
+        self._add(Transition(event.key, event.previous, event.record) for event in events)
+
+    def add_present(self, records: Sequence[Record]) -> None:
+        """Add records that are present."""
+        self._add(Transition(record.key, None, record) for record in records)
+
+    async def applied(self) -> None:
+        """Wait until everything that was added is applied."""
+        await self._empty.wait()
+
+    def _add(self, transitions: Iterable[Transition]) -> None:
+        self._waiting.extend(filter(self._is_relevant, transitions))
+        if self._waiting:
+            self._empty.clear()
+            self._added.set()
+
+    async def _run(self) -> None:
+        pacer = Pacer()
+        while True:
+            await self._added.wait()
+            self._added.clear()
+            while self._waiting:
+                await pacer.pause()
+                transition = self._waiting.popleft()
+                try:
+                    self._apply(transition)
+                except Exception:
+                    log.exception("a change of %s is ignored", transition.key)
+            self._empty.set()

@@ -13,7 +13,8 @@ from typing import Final
 
 from kcp.api import documents, metadata
 from kcp.controllers.emptying import Remaining, delete_everything
-from kcp.controllers.finalizing import RETRY_DELAY, ClusterKey, FinalizingController
+from kcp.controllers.finalizing import ClusterKey, FinalizingController
+from kcp.controllers.pacing import Pacer
 from kcp.controllers.system import ignore_not_found, system_context
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
@@ -21,7 +22,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.namespaces import STORAGE
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
-from kcp.store.contract import Range
+from kcp.store.contract import Key, Range
 
 
 class NamespaceController(FinalizingController):
@@ -30,29 +31,33 @@ class NamespaceController(FinalizingController):
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry, STORAGE)
 
-    async def reconcile(self, key: ClusterKey) -> None:
+    def container_of(self, key: Key) -> ClusterKey:
+        return ClusterKey(key.cluster, key.namespace)
+
+    async def reconcile(self, key: ClusterKey) -> bool:
         registry = self._registry
         namespaces = registry.catalog.base.find("", "v1", "namespaces")
         assert namespaces is not None
         record = registry.source.latest(namespaces, key.cluster, "", key.name)
         if record is None:
-            return
+            return False
         namespace = documents.decode(record.value)
         if not namespace["metadata"].get("deletionTimestamp"):
-            return
+            return False
         if not (namespace.get("spec") or {}).get("finalizers"):
-            return
+            return False
         context = system_context(key.cluster)
         left: dict[str, Remaining] = {}
+        pacer = Pacer()
         for type_ in namespaced_types(registry, key.cluster):
+            await pacer.pause()
             range_ = Range(type_.storage, key.cluster, key.name)
             remaining = await delete_everything(registry, context, type_, range_)
             if remaining.objects:
                 left[str(type_.resource)] = remaining
         target = Target(namespaces, "", key.name, "status" if left else "finalize")
         change = _with_conditions(left) if left else _without_finalizer
-        if await ignore_not_found(registry.change(context, target, change)) and left:
-            self._queue.add_later(key, RETRY_DELAY)
+        return await ignore_not_found(registry.change(context, target, change)) and bool(left)
 
 
 def namespaced_types(registry: Registry, cluster: LogicalClusterName) -> list[ResourceType]:

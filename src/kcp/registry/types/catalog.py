@@ -59,13 +59,6 @@ class Surface:
         """The type served at a path."""
         return self._by_path.get((group, version, plural))
 
-    def of_kind(self, group: str, kind: str, version: str = "") -> ResourceType | None:
-        """The type of a kind, in the given version or the first that is stored (owner references, object references)."""
-        for type_ in self.types:
-            if type_.kind == kind and type_.group == group and version in ("", type_.version) and type_.stored:
-                return None if type_.placeholder else type_
-        return None
-
     def derive(self, make: Callable[[Sequence[ResourceType]], Derived]) -> Derived:
         """Return ``make`` of these types (discovery, OpenAPI); computed once."""
         found = self._derived.get(make)

@@ -1,0 +1,89 @@
+"""Owners: the objects that owner references name, in the dependent's own logical cluster and namespace."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from kcp.api.kinds import GroupVersion
+from kcp.controllers.owner_graph import node_of
+from kcp.controllers.pacing import Pacer
+from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER
+from kcp.registry.verbs.registry import Registry
+from kcp.store.contract import Key
+
+_REMEMBERED: Final = 1000
+"""Deleted owners that are remembered, as their definitions may be gone before their dependents are looked at."""
+
+
+class ClassifiedOwners(NamedTuple):
+    """The owner references of an object, by the state of the owner, as in kube-controller-manager."""
+
+    solid: list[dict[str, Any]]
+    """The owner exists, or its kind is not served here, so that nothing is known of it."""
+    dangling: list[dict[str, Any]]
+    """The owner does not exist."""
+    waiting: list[dict[str, Any]]
+    """The owner is in foreground deletion."""
+
+
+class Owners:
+    """Finds owners, and remembers some that are gone."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._removed: OrderedDict[tuple[LogicalClusterName, str], None] = OrderedDict()
+
+    def type_of(self, key: Key) -> ResourceType | None:
+        """The type of a stored object; None if the logical cluster no longer serves it."""
+        return self._registry.catalog.surface(key.cluster).derive(_types_by_storage).get(key.resource)
+
+    def remember_removed(self, cluster: LogicalClusterName, uid: str) -> None:
+        """Note that the object with this UID has been removed."""
+        self._removed[cluster, uid] = None
+        if len(self._removed) > _REMEMBERED:
+            self._removed.popitem(last=False)
+
+    async def classify(self, key: Key, references: Sequence[dict[str, Any]]) -> ClassifiedOwners:
+        """Look up the owners of an object, in time slices."""
+        pacer, found = Pacer(), ClassifiedOwners([], [], [])
+        for reference in references:
+            await pacer.pause()
+            self._class_of(found, key, reference).append(reference)
+        return found
+
+    def _class_of(self, found: ClassifiedOwners, key: Key, reference: dict[str, Any]) -> list[dict[str, Any]]:
+        uid = reference["uid"]
+        if (key.cluster, uid) in self._removed:
+            return found.dangling
+        type_ = self._type_of_owner(key.cluster, reference)
+        if type_ is None or (type_.namespaced and not key.namespace):
+            return found.solid
+        namespace = key.namespace if type_.namespaced else ""
+        owner = self._registry.source.latest(type_, key.cluster, namespace, reference.get("name", ""))
+        node = node_of(owner)
+        if node.uid != uid:
+            return found.dangling
+        return found.waiting if node.finalizer == FOREGROUND_FINALIZER else found.solid
+
+    def _type_of_owner(self, cluster: LogicalClusterName, reference: dict[str, Any]) -> ResourceType | None:
+        try:
+            group_version = GroupVersion.parse(reference.get("apiVersion", ""))
+        except ValueError:
+            return None
+        kind = group_version.group, group_version.version, reference.get("kind", "")
+        return self._registry.catalog.surface(cluster).derive(_types_by_kind).get(kind)
+
+
+def _types_by_storage(types: Sequence[ResourceType]) -> dict[str, ResourceType]:
+    """The first type of each storage."""
+    return {type_.storage: type_ for type_ in reversed(types)}
+
+
+def _types_by_kind(types: Sequence[ResourceType]) -> dict[tuple[str, str, str], ResourceType]:
+    """The stored types by group, version and kind."""
+    stored = (type_ for type_ in reversed(types) if type_.stored and not type_.placeholder)
+    return {(type_.group, type_.version, type_.kind): type_ for type_ in stored}
