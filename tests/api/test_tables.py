@@ -18,8 +18,12 @@ def cell(kind, value):
         ("string", "a", "a"), ("string", 5, "5"), ("string", 1.5, "1.5"), ("string", 1e6, "1e+06"), ("string", True, "true"),
         ("string", [1, {"b": "<", "a": 2}], '[1,{"a":2,"b":"\\u003c"}]'), ("string", ..., None), ("string", None, "<no value>"),
         ("integer", 5, 5), ("integer", 5.7, 5), ("integer", "5", None), ("integer", True, None),
+        ("integer", 10**19, 2**63 - 1), ("integer", 1e21, 2**63 - 1), ("integer", -1e300, -(2**63)),
+        ("integer", 2**63 - 1, 2**63 - 1),
+        ("number", 2**64 - 1, 1.8446744073709552e19), ("number", 1e300, 1e300), ("string", 2**64 - 1, "18446744073709551615"),
         ("number", 5, 5), ("number", 1.5, 1.5), ("number", "1", None),
         ("boolean", False, False), ("boolean", "true", None),
+        ("date", "0001-01-01T00:00:00+14:00", "292y"),
         ("date", "soon", "<invalid>"), ("date", "", "<unknown>"), ("date", 5, None), ("date", ..., None),
     ],
 )  # fmt: skip
@@ -78,3 +82,20 @@ def test_durations_are_short(seconds, shown):
 )
 def test_floats_are_printed_as_go_prints_them(value, shown):
     assert numbers.format_float(value) == shown
+
+
+def columns(*paths):
+    return tables.columns_of([{"name": path, "type": "string", "jsonPath": path} for path in paths])
+
+
+@pytest.mark.parametrize("path", ["..*", ".a[", "{", ".a[x]", "[?(" * 1_300])
+def test_columns_end_before_an_invalid_path(path):
+    assert [column.name for column in columns(".a", path, ".b")] == [".a"]
+
+
+def test_a_column_through_lists_shows_the_list_of_the_first_item():
+    route = {"spec": {"http": [{"match": {"hosts": ["x.example.com", "y.example.com"]}}, {"match": {"hosts": ["z"]}}]}}
+    through_lists, descent, empty = columns(".spec.http[].match.hosts", "...", ".spec.http[].match.none")
+    assert through_lists.cell(route) == '["x.example.com","y.example.com"]'
+    assert descent.cell(route) is None
+    assert empty.cell(route) is None
