@@ -56,7 +56,6 @@ from kcp.api.patch.managed_fields import (
 )
 from kcp.api.patch.merge_types import MergeType
 from kcp.api.patch.typed_comparison import (
-    Comparison,
     Paths,
     compare,
     field_set_of,
@@ -177,10 +176,12 @@ def _applied(request: _Request, force: bool) -> dict[str, Any]:
     if previous is not None and field_sets.difference(previous["fieldsV1"], owned):
         sets = [owned, _IDENTITY, *(entry["fieldsV1"] for entry in others)]
         merged = _pruned(merged, previous["fieldsV1"], sets, type_)
-    comparison = Comparison({}, {}) if merged is base else compare(base, merged, type_, request.reset_fields)
-    if comparison.modified and not force and (conflicts := _conflicts(others, comparison.modified)):
-        raise _ConflictsError(conflicts)
-    kept = without_changed(others, comparison.all(), type_) if comparison else others
+    kept = others
+    if others and merged is not base:
+        comparison = compare(base, merged, type_, request.reset_fields)
+        if not force and (conflicts := _conflicts(others, comparison.modified)):
+            raise _ConflictsError(conflicts)
+        kept = without_changed(others, comparison.all(), type_) if comparison else others
     if owned:
         kept.append(_own_entry(request, previous, owned, changed=merged is not base and merged != base))
     sort_entries(kept)
