@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kcp.api import numbers, tables
 
@@ -99,3 +102,28 @@ def test_a_column_through_lists_shows_the_list_of_the_first_item():
     assert through_lists.cell(route) == '["x.example.com","y.example.com"]'
     assert descent.cell(route) is None
     assert empty.cell(route) is None
+
+
+any_value = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-01-01T00:00:00Z", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", ""]), inner, max_size=3),
+    max_leaves=8,
+)
+paths = st.lists(
+    st.sampled_from(
+        [".a", ".b", "..", ".", "[0]", "[-1]", "[]", "[*]", "[1:]", "[0:9]", "[?(@.a)]", "[?(@.a>1)]", "['a']"]
+    ),
+    min_size=1,
+    max_size=5,
+).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(any_value, paths, st.sampled_from(["string", "integer", "number", "boolean", "date"]))
+def test_every_cell_can_be_computed_and_written(value, path, kind):
+    for column in tables.columns_of([{"name": "C", "type": kind, "jsonPath": path}]):
+        orjson.dumps(column.cell({"a": value, "b": [value]}))
