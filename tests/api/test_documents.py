@@ -206,3 +206,45 @@ def test_yaml_that_is_refused(body, code, says):
 def test_yaml_answers_quote_what_reads_as_something_else():
     written = documents.encode_yaml({"b": ["yes", "1e3", "1:30", "", "n"], "a": "two\nlines\n", "c": {"d": None}})
     assert written.decode() == 'a: |\n  two\n  lines\nb:\n- "yes"\n- "1e3"\n- "1:30"\n- ""\n- "n"\nc:\n  d: null\n'
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        ("5.0", 5), ("1e3", 1000), ("1E3", 1000), ("-2.50e1", -25), ("1.5", 1.5), ("0.0", 0), ("-0.0", 0), ("5", 5),
+        ("1e-3", 0.001), ("9007199254740993.0", 9007199254740992), ("1e18", 10**18), ("1e21", 1e21),
+        ("18446744073709551615", 2**64 - 1),
+    ],
+)  # fmt: skip
+def test_whole_numbers_are_integers_however_they_are_written(number, value):
+    body = r'{"a\\": "x", "b": [{"c\"": NUMBER}], "d": true}'.replace("NUMBER", number)
+    decoded, _ = documents.decode_json(body.encode())
+    found = decoded["b"][0]['c"']
+    assert (found, type(found)) == (value, type(value))
+    decoded, _ = documents.decode_json(number.encode())
+    assert (decoded, type(decoded)) == (value, type(value))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**64 - 1)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.sampled_from(['"', "\\", '\\"', "1.5", "e", "true", '": 1.0, "', "E"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(['"', "\\", "a.0", "1e3"]), inner),
+        max_leaves=10,
+    )
+)
+def test_no_whole_number_stays_a_float(value):
+    decoded, _ = documents.decode_json(orjson.dumps(value))
+    assert decoded == value
+
+    def check(node):
+        if isinstance(node, float):
+            assert not node.is_integer() or not -(2**63) <= node < 2**64
+        for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            check(child)
+
+    check(decoded)

@@ -92,3 +92,15 @@ def test_every_further_controller_is_an_error_that_shows_all_owners_once_formatt
         'Invalid value: [{"apiVersion":"v1","controller":true,"kind":"A","name":"0","uid":"c"},'
     )
     assert second.value is first.value
+
+
+def test_one_bad_key_or_value_among_many_is_found():
+    many = {f"example.com/key-{index}": "value" for index in range(100)}
+    assert metadata.validate_labels(many, "metadata.labels") == []
+    assert metadata.validate_annotations(many, "metadata.annotations") == []
+    (error,) = metadata.validate_labels({**many, "key": "a b"}, "metadata.labels")
+    assert error.value == "a b"
+    (error,) = metadata.validate_annotations({**many, "a b": ""}, "metadata.annotations")
+    assert error.value == "a b"
+    (error,) = metadata.validate_annotations({**many, "key": "x" * 256 * 1024}, "metadata.annotations")
+    assert error.body == "Too long: may not be more than 262144 bytes"

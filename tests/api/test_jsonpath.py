@@ -46,6 +46,12 @@ WIDGET = {
         (".spec.m[0]", []),
         (".spec.a[?(@.b=='1')]", []),
         ("word", []),
+        (".spec.a[].b", [1]),
+        (".spec.a.[].b", []),
+        (".absent[].b", []),
+        ("...", []),
+        (".spec.", []),
+        (".spec. .a", []),
     ],
 )
 def test_paths_select_values(path, found):
@@ -57,14 +63,17 @@ def test_paths_select_values(path, found):
     [
         (".a[", "unterminated array at 2"),
         (".a[x]", "invalid array index x at 2"),
-        (".a[]", "invalid array index"),
+        (".a[-]", "array index - is not a number"),
+        (".a[1:-]", "array index - is not a number"),
+        (".a[" + "9" * 100 + "]", "invalid array index"),
+        ("..*", "unexpected '*'"),
+        ("[?(" * 1_300, "unterminated filter"),
         (".a[0:1:0]", "step must be greater than 0"),
         ("....a", "invalid multiple recursive descent"),
         (".a[?(@.b=='x)]", "unterminated filter"),
         (".a[?(@.b=>1)]", "unrecognized filter operator =>"),
         (".a[?(@.b=='x)'", "unterminated filter"),
         (".a{", "unexpected '{' at 2"),
-        (".a. .b", "a field name is missing"),
     ],
 )
 def test_invalid_paths_report_the_position(path, why):

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from kcp.api import metadata, names
+from kcp.api import metadata, names, times
 from kcp.api.errors import StatusError
 
 
@@ -194,3 +194,9 @@ def test_times_are_rfc_3339():
     ]:
         with pytest.raises(ValueError, match=re.escape(why)):
             metadata.parse_time(text)
+
+
+def test_years_before_1000_have_four_digits():
+    moment = metadata.parse_time("0001-01-01T01:00:02.5+01:00")
+    assert times.whole_time(moment) == "0001-01-01T00:00:02Z"
+    assert times.micro_time(moment) == "0001-01-01T00:00:02.500000Z"

@@ -125,3 +125,11 @@ def test_long_invalid_names_take_linear_time():
     for check in (names.is_dns1123_subdomain, names.is_qualified_name, names.is_dns1123_subdomain_with_underscore):
         assert check("a-" * 100_000 + "!")
         assert check("a" * 200_000 + "!")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(close_to_names | st.sampled_from(["a", "example.com/a", "x" * 63, "a" * 64]), max_size=4))
+def test_many_names_are_valid_when_each_is(texts):
+    short = all(len(text) <= 63 for text in texts)
+    assert names.are_short_qualified_names(texts) == (short and not any(map(names.is_qualified_name, texts)))
+    assert names.are_label_values(texts) == (short and not any(map(names.is_label_value, texts)))

@@ -17,6 +17,7 @@ Step = Callable[[list[Any]], list[Any]]
 """One step: from the current values to the next. Raises _NoResultError where client-go returns an error."""
 
 MAX_LENGTH: Final = 4096
+_MAX_INDEX_LENGTH: Final = 60
 MAX_FOUND: Final = 10_000
 """Maximum number of values after a step; more are no result. Recursive descents can multiply values."""
 
@@ -117,7 +118,10 @@ def compile_path(text: str) -> Path:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the JSON path is longer than {MAX_LENGTH} characters")
     inner = text[1:-1] if text.startswith("{") and text.endswith("}") else text
-    return Path(text, _Parser(inner).steps())
+    try:
+        return Path(text, _Parser(inner).steps())
+    except RecursionError as error:
+        raise ValueError("the JSON path has too many nested filters") from error
 
 
 _TERMINATORS: Final = " \t\r\n.,[]$@{}"
@@ -184,11 +188,8 @@ class _Parser:
         if name == "*":
             return None, _wildcard
         plain = name.replace("\\", "")
-        if not plain:
-            # a single dot selects the object itself
-            if self._text.strip() == ".":
-                return None, lambda values: values
-            raise self._error("a field name is missing")
+        if not plain and self._text.strip() == ".":  # a single dot selects the object itself
+            return None, lambda values: values
         return plain, _field(plain)
 
     def _word(self) -> Step:
@@ -238,17 +239,16 @@ class _Parser:
         if key := _KEY.fullmatch(text):
             return _Parser(f".{key[1]}").steps()
         found = _SLICE.fullmatch(text)
-        if found is None or not text:
+        if found is None or len(text) > _MAX_INDEX_LENGTH:
             raise self._error(f"invalid array index {text}")
-        start, stop, stride = (
-            int(part) if (part := (group or "").lstrip(":")) not in ("", "-") else None for group in found.groups()
-        )
+        parts = [(group or "").lstrip(":") for group in found.groups()]
+        if "-" in parts:
+            raise self._error("array index - is not a number")
+        start, stop, stride = (int(part) if part else None for part in parts)
         if stride is not None and stride <= 0:
             raise self._error("a slice's step must be greater than 0")
         if found[2] is None and found[3] is None:
-            if start is None:
-                raise self._error(f"invalid array index {text}")
-            return [(None, _index(start))]
+            return [(None, _index(start or 0))]  # [] is [0]
         return [(None, _slice(start, stop, stride))]
 
     def _filter(self) -> Step:

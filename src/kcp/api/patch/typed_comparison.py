@@ -277,6 +277,8 @@ def _item_set_of(items: list[Any], type_: MergeType) -> FieldSet:
 def with_named_fields(fields: FieldSet, type_: MergeType) -> FieldSet:
     """The set with the declared fields on the way to its members added. Keys of untyped maps and list items are not added."""
     declared = type_.fields
+    if not any(fields.values()):
+        return fields
     made: FieldSet = {}
     for key, node in fields.items():
         if not node:
@@ -294,6 +296,8 @@ def with_named_fields(fields: FieldSet, type_: MergeType) -> FieldSet:
 
 def reconcile(fields: FieldSet, type_: MergeType) -> FieldSet:
     """Adapt a set to a changed schema: a value that has become atomic is owned as a whole. Returns ``fields`` if it fits."""
+    if not any(fields.values()):
+        return fields
     same = True
     made: FieldSet = {}
     for key, node in fields.items():

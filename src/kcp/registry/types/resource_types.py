@@ -131,7 +131,7 @@ class ResourceType:
     @cached_property
     def columns(self) -> tuple[tables.Column, ...]:
         """The columns of a table; the name comes first."""
-        declared = tuple(tables.Column.from_definition(column) for column in self.raw_columns)
+        declared = tables.columns_of(self.raw_columns)
         own_name = any(column.format == "name" for column in declared)
         return declared if own_name else (tables.NAME_COLUMN, *declared)
 
