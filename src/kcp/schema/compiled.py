@@ -66,6 +66,10 @@ class CompiledSchema:
     def _check(self) -> Any:
         return check_of(self.root)
 
+    def precompute(self) -> None:
+        """Compute in advance what the first validation needs of the whole schema."""
+        _ = self._has_rules
+
     def validate(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
         """Validate an object; an update does not report errors of unchanged values (KEP-4008)."""
         found: list[FieldError] = []
