@@ -6,9 +6,11 @@ import asyncio
 import time
 from typing import Any
 
+import orjson
 import pytest
 
 from kcp.api import metadata
+from kcp.registry.requests import Target
 from kcp.store.contract import Range
 from tests.clients import definition
 from tests.registry.world import Object, World, refused, scenario, scenario_with_controllers, widget
@@ -151,3 +153,61 @@ def test_definitions_that_go_at_different_times_share_their_types(monkeypatch: p
         assert surfaces[0] is surfaces[1]
 
     check()
+
+
+@scenario
+async def test_a_new_object_has_the_defaults_of_its_status(world: World) -> None:
+    condition = {"type": "Accepted", "status": "Unknown"}
+    status = {
+        "type": "object",
+        "default": {"conditions": [condition]},
+        "properties": {
+            "conditions": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "type": {"type": "string"},
+                        "status": {"type": "string"},
+                        "reason": {"type": "string", "default": "Pending"},
+                    },
+                },
+            }
+        },
+    }
+    spec = {"type": "object", "properties": {"a": {"type": "string"}}}
+    made = definition("gates", "Gate", schema={"type": "object", "properties": {"spec": spec, "status": status}})
+    made["spec"]["versions"][0]["subresources"] = {"status": {}}
+    await world.create(_definitions(world), made, "")
+    gate = {"apiVersion": "example.com/v1", "kind": "Gate", "metadata": {"name": "g"}, "spec": {"a": "x"}}
+    created = await world.create(world.type("gates", "example.com"), gate | {"status": {"conditions": []}})
+    assert created["status"] == {"conditions": [condition | {"reason": "Pending"}]}
+    assert created == await world.get(world.type("gates", "example.com"), "g")
+    owned = [set(entry["fieldsV1"]) for entry in created["metadata"]["managedFields"]]
+    assert owned == [{"f:spec"}]
+
+
+@scenario
+async def test_a_definition_with_an_unknown_format_is_accepted_with_a_warning_once(world: World) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "format": "foo"}}}
+    context = world.context()
+    sent = definition("formats", "Format", schema=schema)
+    made = orjson.loads((await world.registry.create(context, Target(_definitions(world)), sent)).value)
+    assert context.warnings == ['unrecognized format "foo"']
+    context = world.context()
+    made["metadata"]["labels"] = {"a": "b"}
+    await world.registry.update(context, Target(_definitions(world), "", made["metadata"]["name"]), made)
+    assert context.warnings == []
+
+
+@scenario
+async def test_an_update_of_a_large_definition_is_validated_against_the_old_one(world: World) -> None:
+    made = await world.create(_definitions(world), _large("Kept"), "")
+    schema = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["x-kubernetes-validations"] = [{"rule": "self.part0.field0 == 1"}]
+    with refused(422, "Invalid") as caught:
+        await world.update(_definitions(world), made)
+    assert "found no matching overload for '_==_' applied to '(string, int)'" in caught.value.message
+    schema["x-kubernetes-validations"] = [{"rule": "self.part0.field0 == 'a'"}]
+    changed = await world.update(_definitions(world), made)
+    assert changed["metadata"]["generation"] == 2

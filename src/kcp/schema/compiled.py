@@ -66,6 +66,15 @@ class CompiledSchema:
     def _check(self) -> Any:
         return check_of(self.root)
 
+    def default_missing(self, obj: dict[str, Any], name: str) -> None:
+        """Apply the default of a field of the root that the object does not have, in place."""
+        if name not in obj and name in self.root.property_schemas and self.root.default_of(name) is not None:
+            self.default(obj)
+
+    def precompute(self) -> None:
+        """Compute in advance what the first validation needs of the whole schema."""
+        _ = self._has_rules
+
     def validate(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
         """Validate an object; an update does not report errors of unchanged values (KEP-4008)."""
         found: list[FieldError] = []

@@ -57,8 +57,11 @@ class Strategy:
         """Whether validating an object takes too long for the event loop. ``obj`` may be malformed."""
         return False
 
-    def precompute(self, obj: Object) -> None:
-        """Validate a large object in a thread and cache the results that its write needs on the event loop; raises nothing."""
+    def precompute(self, obj: Object, old: Object | None) -> None:
+        """Validate a large object in a thread and cache the results that its write needs on the event loop; raises nothing.
+
+        ``old`` is the stored object that an update replaces.
+        """
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         """Set the fields that the server owns on a new object. Idempotent."""

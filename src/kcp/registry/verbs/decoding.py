@@ -121,7 +121,7 @@ def prune_and_default(obj: Object, type_: ResourceType, unknown: list[str] | Non
     type_.strategy.default(obj)
 
 
-async def precompute(obj: Object, type_: ResourceType) -> None:
+async def precompute(obj: Object, old: Object | None, type_: ResourceType) -> None:
     """Validate a large object in a thread first, so that its validation in the write finds cached results."""
     if type_.strategy.is_large(obj):
-        await asyncio.to_thread(type_.strategy.precompute, obj)
+        await asyncio.to_thread(type_.strategy.precompute, obj, old)

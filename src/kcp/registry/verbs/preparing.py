@@ -47,6 +47,7 @@ def prepare_create(obj: Object, target: Target, context: RequestContext) -> None
         meta["generation"] = 1
     if type_.has_status and not type_.builtin:
         obj.pop("status", None)
+        type_.schema.default_missing(obj, "status")
     type_.strategy.prepare_for_create(obj, context)
 
 

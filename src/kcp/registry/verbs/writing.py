@@ -129,7 +129,7 @@ class Writer:
         whole = write.object is not None and preparing.whole_object(write.target)
         obj = write.object if whole else write.old
         assert obj is not None
-        await decoding.precompute(obj, write.target.type)
+        await decoding.precompute(obj, write.old if whole else None, write.target.type)
 
     def _prepare(self, write: Write) -> None:
         """Set what the server owns; a delete marks the object, or leaves nothing of it."""
