@@ -48,7 +48,7 @@ def test_the_first_screen_has_the_two_commands() -> None:
     assert ".venv/bin/pytest" in testing
 
 
-@pytest.mark.parametrize("script", [".ci/run", "contrib/check-readme.sh"])
+@pytest.mark.parametrize("script", [".ci/run", ".ci/versions", "contrib/check-readme.sh", "contrib/lock.sh"])
 def test_scripts_can_be_run(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
     subprocess.run(["bash", "-n", ROOT / script], check=True)
@@ -151,4 +151,5 @@ def test_every_command_has_a_help_text() -> None:
 def test_the_readme_s_versions_of_python_are_those_of_the_project() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     assert 'requires-python = ">=3.11"' in project
-    assert "Python 3.11 or newer" in README.read_text()
+    versions = re.findall(r"Programming Language :: Python :: (3\.\d+)", project)
+    assert f"Python {versions[0]} to {versions[-1]}" in README.read_text()

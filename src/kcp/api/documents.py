@@ -20,6 +20,9 @@ MAX_DEPTH: Final = 200
 MAX_BYTES: Final = 3 * 1024 * 1024
 """Maximum size of a body, and of the JSON that a YAML body represents, as in kube-apiserver."""
 
+_TOO_DEEP: Final = ("depth", "Recursion limit")
+"""Words of orjson's errors for nesting: each release has its own."""
+
 _NO_REVISION: Final = b'"resourceVersion":""'
 _REVISION: Final = b'"resourceVersion":"%d"'
 _METADATA: Final = b',"metadata":{"resourceVersion":"'
@@ -104,7 +107,7 @@ def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
     except orjson.JSONDecodeError as error:
         if not body.strip():
             raise errors.bad_request("the body of the request is empty") from error
-        if "depth limit" in str(error):
+        if any(words in str(error) for words in _TOO_DEEP):
             raise _too_deep() from error
         raise errors.bad_request(f"the body of the request is not valid JSON: {error}") from error
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from kcp.server.process import listening
+from kcp.server.process import listening, requirements
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.reloading import ReloadedFiles
 
@@ -67,6 +67,7 @@ class ServerProcess:
     async def start(self) -> None:
         """Start; return when the server is ready. Raises ConfigurationError, and then leaves nothing running."""
         self.configuration.check()
+        requirements.check()
         try:
             await self._start()
         except BaseException:
