@@ -192,6 +192,11 @@ async def test_what_a_scale_shows_is_validated(world: World) -> None:
         ({"size": -1}, ".spec.size: Invalid value: -1: should be a non-negative integer"),
         ({"size": 1 << 31}, ".spec.size: Invalid value: 2147483648: should be less than or equal to 2147483647"),
         ({"size": "x"}, f"{accessor_error} int64"),
+        ({"size": False}, f"{accessor_error} int64".replace("x is of the type string", "false is of the type bool")),
+        (
+            {"size": [True]},
+            f"{accessor_error} int64".replace("x is of the type string", "[true] is of the type []interface {}"),
+        ),
         ("x", f"{accessor_error} map[string]interface{{}}"),
     ):
         with refused(422, "Invalid") as caught:
