@@ -44,15 +44,18 @@ class Storage:
         if not type_.strategy.writes_are_serialized:
             return await self._commit(write, None)
         cluster = write.context.cluster
+        prepared = write.object
         async with self._locks.of(cluster, type_.resource):
             for _ in range(RETRIES):
                 fence = fencing_change(self._store, type_, cluster)
-                if write.object is not None:
+                if prepared is not None and prepared is not write.old:
+                    # a failed attempt must leave nothing: names that it accepted would count as accepted before
+                    write.object = dict(prepared, metadata=dict(prepared["metadata"]))
                     type_.strategy.set_status_from_other_objects(write.object, write.context)
                 try:
                     return await self._commit(write, fence)
                 except PreconditionFailedError:
-                    continue  # another server wrote an object of the type: compute the status again
+                    continue  # another server wrote an object of the type
         raise errors.server_timeout(type_.resource, write.verb)
 
     async def _commit(self, write: Write, fence: Change | None) -> Written | None:
