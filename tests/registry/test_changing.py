@@ -192,6 +192,11 @@ async def test_what_a_scale_shows_is_validated(world: World) -> None:
         ({"size": -1}, ".spec.size: Invalid value: -1: should be a non-negative integer"),
         ({"size": 1 << 31}, ".spec.size: Invalid value: 2147483648: should be less than or equal to 2147483647"),
         ({"size": "x"}, f"{accessor_error} int64"),
+        ({"size": False}, f"{accessor_error} int64".replace("x is of the type string", "false is of the type bool")),
+        (
+            {"size": [True]},
+            f"{accessor_error} int64".replace("x is of the type string", "[true] is of the type []interface {}"),
+        ),
         ("x", f"{accessor_error} map[string]interface{{}}"),
     ):
         with refused(422, "Invalid") as caught:
@@ -311,3 +316,20 @@ async def test_an_applier_takes_its_labels_back_and_leaves_those_of_others(world
     await world.apply(world.config_maps, config_map("a", labels={"c": "d"}), manager="two")
     taken_back = await world.apply(world.config_maps, config_map("a"), manager="one")
     assert taken_back["metadata"]["labels"] == {"c": "d"}
+
+
+@scenario
+async def test_an_apply_of_a_null_that_is_not_nullable_is_invalid(world: World) -> None:
+    await world.define()
+    with refused(422, "Invalid") as caught:
+        await world.apply(world.widgets, {**widget("w"), "spec": {"size": None}})
+    assert caught.value.message == (
+        'Widget.example.com "w" is invalid: spec.size: Invalid value: "null": '
+        'spec.size in body must be of type integer: "null"'
+    )
+    with refused(422, "Invalid"):
+        await world.apply(world.widgets, {**widget("w"), "spec": None})
+    made = await world.apply(world.widgets, {**widget("w"), "spec": {"size": 1, "color": None}})
+    assert made["spec"] == {"size": 1, "color": "red"}, "a null gives way to a default"
+    with refused(422, "Invalid"):
+        await world.apply(world.widgets, {**widget("w"), "spec": {"size": None}})

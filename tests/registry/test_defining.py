@@ -8,12 +8,13 @@ from typing import Any
 
 import orjson
 import pytest
+import yaml
 
 from kcp.api import metadata
 from kcp.registry.requests import Target
 from kcp.store.contract import Range
 from tests.clients import definition
-from tests.registry.world import Object, World, refused, scenario, scenario_with_controllers, widget
+from tests.registry.world import WIDGETS, Object, World, refused, scenario, scenario_with_controllers, widget
 
 
 def _large(kind: str, **names: str) -> Object:
@@ -211,3 +212,15 @@ async def test_an_update_of_a_large_definition_is_validated_against_the_old_one(
     schema["x-kubernetes-validations"] = [{"rule": "self.part0.field0 == 'a'"}]
     changed = await world.update(_definitions(world), made)
     assert changed["metadata"]["generation"] == 2
+
+
+@scenario
+async def test_a_column_with_an_invalid_path_ends_the_columns_of_the_type(world: World) -> None:
+    manifest = yaml.safe_load(WIDGETS)
+    manifest["spec"]["versions"][0]["additionalPrinterColumns"] = [
+        {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+        {"name": "Everything", "type": "string", "jsonPath": "..*"},
+        {"name": "Color", "type": "string", "jsonPath": ".spec.color"},
+    ]
+    await world.define(yaml.safe_dump(manifest))
+    assert [column.name for column in world.widgets.columns] == ["Name", "Size"]

@@ -19,6 +19,7 @@ from kcp.registry.verbs import decoding, preparing
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.records import copy_of
 from kcp.registry.verbs.writing import Writer
+from kcp.schema.null_validation import null_errors
 
 Object = dict[str, Any]
 
@@ -147,7 +148,10 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
             reset_fields=preparing.reset_fields(target),
             served_versions=type_.served_versions or None,
         )
-        return old if old is not None and new is old else copy_of(new)
+        if old is not None and new is old:
+            return old
+        _refuse_nulls(applied, new, target)
+        return copy_of(new)
 
     return Write(
         context,
@@ -178,6 +182,15 @@ def _check_configuration(context: RequestContext, target: Target, applied: Any, 
     decoding.check_kind(applied, type_)
     if decoding.metadata_of(applied, type_).get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
+
+
+def _refuse_nulls(applied: Object, new: Object, target: Target) -> None:
+    """Raise StatusError 422 if a configuration has set a null that the schema of a custom type does not allow."""
+    type_ = target.type
+    if type_.builtin or b":null" not in documents.encode(applied):
+        return
+    if found := null_errors(type_.schema.root, new):
+        raise errors.invalid(type_.group_kind, target.name, found)
 
 
 def _refuse_undeclared(applied: Object, target: Target) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from kcp.api import documents, errors, field_errors, jsonpath
 from kcp.api.field_errors import FieldError
+from kcp.api.patch.go_format import go_text, go_type
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType, Subresource
@@ -22,15 +23,6 @@ Object = dict[str, Any]
 NOT_SET: Final = -(1 << 31)
 """The replicas of an object that has none yet, in the Scale that a client patches."""
 _INT32: Final = (1 << 31) - 1
-_GO_TYPES: Final = {
-    type(None): "<nil>",
-    bool: "bool",
-    int: "int64",
-    float: "float64",
-    str: "string",
-    list: "[]interface {}",
-    dict: "map[string]interface {}",
-}
 
 
 def scale_of(obj: Object, type_: ResourceType, *, unset: int | None = None) -> Object:
@@ -146,13 +138,13 @@ def _member(obj: Object, path: str, kind: type[Any]) -> tuple[Any, str | None]:
         if type(node) is not dict:
             return (
                 None,
-                f"{way} accessor error: {node} is of the type {_GO_TYPES[type(node)]}, expected map[string]interface{{}}",
+                f"{way} accessor error: {go_text(node)} is of the type {go_type(node)}, expected map[string]interface{{}}",
             )
         if name not in node:
             return None, None
         node = node[name]
     if type(node) is not kind:
-        return None, f"{way} accessor error: {node} is of the type {_GO_TYPES[type(node)]}, expected {_GO_TYPES[kind]}"
+        return None, f"{way} accessor error: {go_text(node)} is of the type {go_type(node)}, expected {go_type(kind())}"
     return node, None
 
 
