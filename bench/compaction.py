@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from kcp.store.contract import Change, Key, Range
-from kcp.store.sqlite import SQLiteStore, open_store
+from kcp.store.sqlite.store import SQLiteStore, open_store
 
 VALUE = b"x" * 1000
 KEYS = 1000

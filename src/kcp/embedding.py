@@ -10,6 +10,8 @@ from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import Authorizer, Decision, PathRule, ResourceRule, Rules
 from kcp.auth.users import User, authenticated
 from kcp.controllers.manager import Controller
+from kcp.registry.admission.chain import AdmissionPlugin, AdmissionRequest
+from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.request_records import AuditSink, RequestRecord
 from kcp.server.process.configuration import Configuration, ConfigurationError
@@ -29,6 +31,8 @@ from kcp.server.requests.mounts import Mount
 from kcp.server.requests.request_info import RequestInfo
 
 __all__ = [
+    "AdmissionPlugin",
+    "AdmissionRequest",
     "AuditSink",
     "Authenticator",
     "AuthorizationAttributes",
@@ -48,6 +52,7 @@ __all__ = [
     "RequestInfo",
     "RequestRecord",
     "ResourceRule",
+    "ResourceType",
     "Rules",
     "ServerProcess",
     "StatusError",

@@ -179,3 +179,39 @@ def test_invalid_field_selectors(text, message):
 def test_any_value_can_be_selected_by_field(value):
     selector = selectors.parse_field_selector(f"a={selectors.escape_field_value(value)}")
     assert selector.requirements == (("a", "=", value),)
+
+
+terms = st.sampled_from(
+    ["a", "!a", "a=1", "a!=1", "a in (1,2)", "a notin (1,2)", "a>1", "a<3", "b", "!b", "b=2", "b!=2", "b in (1,3)", "c"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(terms, min_size=1, max_size=6),
+    st.dictionaries(st.sampled_from("abcd"), st.sampled_from(["", "1", "2", "3", "x"]), max_size=4),
+)
+def test_a_selector_matches_what_each_of_its_requirements_matches(texts, labels):
+    selector = selectors.parse_label_selector(",".join(texts))
+    alone = [selectors.parse_label_selector(text).matches(labels) for text in texts]
+    assert selector.matches(labels) is all(alone)
+
+
+def test_requirements_on_one_field_that_exclude_each_other_match_nothing():
+    assert not selectors.parse_field_selector("a=1,a=2").matches({"a": "1"})
+    assert not selectors.parse_field_selector("a=1,a!=1").matches({"a": "1"})
+    assert selectors.parse_field_selector("a!=2,a!=3").matches({"a": "1"})
+    assert not selectors.parse_field_selector("a!=2,a!=").matches({})
+
+
+def test_a_selector_has_at_most_a_thousand_requirements():
+    labels = {f"k{index}": "v" for index in range(1_000)}
+    assert selectors.parse_label_selector(",".join(f"{key}=v" for key in labels)).matches(labels)
+    assert selectors.parse_label_selector(f"a in ({','.join(map(str, range(5_000)))})").matches({"a": "77"})
+    with pytest.raises(
+        ValueError, match=r"^unable to parse requirement: the selector has more than 1000 requirements$"
+    ):
+        selectors.parse_label_selector(",".join(f"k{index}!=v" for index in range(1_001)))
+    assert selectors.parse_field_selector(",".join(f"f!={index}" for index in range(1_000))).matches({"f": "x"})
+    with pytest.raises(ValueError, match=r"^invalid selector: it has more than 1000 requirements$"):
+        selectors.parse_field_selector(",".join(f"f!={index}" for index in range(1_001)))

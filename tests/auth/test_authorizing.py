@@ -103,7 +103,7 @@ def test_a_refusal_is_worded_as_kubernetes_words_it(attributes: AuthorizationAtt
     assert (refusal.code, refusal.reason, refusal.message) == (403, "Forbidden", message)
 
 
-def test_the_reason_of_an_authorizer_is_told() -> None:
+def test_a_refusal_contains_the_reason_of_the_authorizer() -> None:
     assert forbidden(JANE, reading("/"), "closed on Sundays").message.endswith('path "/": closed on Sundays')
 
 

@@ -28,7 +28,7 @@ def refused(*headers: tuple[bytes, bytes], user: User = ADMIN) -> StatusError:
     return refusal.value
 
 
-def test_masters_act_as_anybody() -> None:
+def test_masters_may_impersonate_any_user() -> None:
     joe = act(
         USER,
         (b"impersonate-uid", b"u1"),
@@ -41,7 +41,7 @@ def test_masters_act_as_anybody() -> None:
     assert dict(joe.extra) == {"acme.com/scopes": ("view", "edit")}
 
 
-def test_others_may_not() -> None:
+def test_other_users_may_not_impersonate() -> None:
     refusal = refused(USER, user=JANE)
     assert refusal.code == 403
     assert (
@@ -50,7 +50,7 @@ def test_others_may_not() -> None:
     )
 
 
-def test_the_rights_of_the_impersonator_are_left_behind() -> None:
+def test_the_impersonator_s_groups_are_not_inherited() -> None:
     assert MASTERS not in act(USER).groups
 
 
@@ -74,7 +74,7 @@ def test_an_unknown_header_of_the_family_is_refused() -> None:
     assert refused(USER, (b"impersonate-role", b"x")).code == 400
 
 
-def test_keys_of_the_server_itself_cannot_be_forged() -> None:
+def test_reserved_extra_keys_cannot_be_impersonated() -> None:
     assert refused(USER, (b"impersonate-extra-authentication.kcp.io%2fscopes", b"cluster:x")).code == 403
     assert refused(USER, (b"impersonate-extra-kcp.io", b"x")).code == 403
 
@@ -82,11 +82,11 @@ def test_keys_of_the_server_itself_cannot_be_forged() -> None:
 class AllButReading:
     """Lets everybody impersonate, as a careless rule would."""
 
-    async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:  # noqa: ARG002 - the protocol's
+    async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:
         return Decision(attributes.verb == "impersonate")
 
 
-def test_nobody_becomes_a_master_who_is_none() -> None:
+def test_only_masters_may_impersonate_masters() -> None:
     with pytest.raises(StatusError) as refusal:
         asyncio.run(impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, "root", AllButReading()))
     assert refusal.value.code == 403

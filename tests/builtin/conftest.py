@@ -9,11 +9,14 @@ from kcp.api import metadata
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.users import MASTERS, User
-from kcp.builtin.registration import builtin_types
+from kcp.builtin.context import BuiltinContext
+from kcp.builtin.registration import builtin_types, declare
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.resource_types import ResourceType
 
 Object = dict[str, Any]
+declare()  # the protobuf messages: tests of bodies need no types
+
 ADMIN = User("admin", "42", (MASTERS,), {"scope": ("all",)})
 
 
@@ -76,10 +79,12 @@ class Types:
 def types() -> Types:
     return Types(
         builtin_types(
-            server_uid="00000000-0000-0000-0000-000000000001",
-            created="2024-01-01T00:00:00Z",
-            authorizer=BasicAuthorizer(),
-            tokens=BearerTokens(()),
-            definitions=lambda _: [],
+            BuiltinContext(
+                server_uid="00000000-0000-0000-0000-000000000001",
+                created="2024-01-01T00:00:00Z",
+                authorizer=BasicAuthorizer(),
+                tokens=BearerTokens(()),
+                definitions=lambda _: [],
+            )
         )
     )

@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 
 from kcp import cel
-from kcp.builtin.strategies.admission_expressions import Authorizer, Decision, Environment, Question
+from kcp.builtin.rules.admission_expressions import (
+    AuthorizationCheck,
+    AuthorizationDecision,
+    AuthorizerValue,
+    Environment,
+)
 from tests.builtin.conftest import Types
 from tests.builtin.test_admission_registration import GROUP, policy, webhooks
 
@@ -97,22 +102,24 @@ def test_match_conditions_compile(types: Types, plural: str) -> None:
 
 
 def test_an_authorizer_is_asked_what_the_expression_spells() -> None:
-    asked: list[Question] = []
+    asked: list[AuthorizationCheck] = []
 
-    def decide(question: Question) -> Decision:
+    def decide(question: AuthorizationCheck) -> AuthorizationDecision:
         asked.append(question)
-        return Decision(question.verb == "get", "because", "")
+        return AuthorizationDecision(question.verb == "get", "because", "")
 
     environment = Environment()
     check = "authorizer.serviceAccount('team', 'ci').group('apps').resource('deployments').namespace('x').check('get')"
     program = environment.compile(f"{check}.allowed() && authorizer.requestResource.check('y').reason() == 'because'")
     values = {
-        "authorizer": Authorizer(decide),
-        "authorizer.requestResource": Authorizer(decide, Question(resource="pods", name="p"), "ResourceCheck"),
+        "authorizer": AuthorizerValue(decide),
+        "authorizer.requestResource": AuthorizerValue(
+            decide, AuthorizationCheck(resource="pods", name="p"), "ResourceCheck"
+        ),
     }
     budget = cel.Budget()
     assert program.evaluate_variables(values, budget) is True
     assert asked == [
-        Question(verb="get", group="apps", resource="deployments", namespace="x", account=("team", "ci")),
-        Question(verb="y", resource="pods", name="p"),
+        AuthorizationCheck(verb="get", group="apps", resource="deployments", namespace="x", account=("team", "ci")),
+        AuthorizationCheck(verb="y", resource="pods", name="p"),
     ]

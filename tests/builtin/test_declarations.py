@@ -8,7 +8,7 @@ import pytest
 from kcp.builtin.loader import load_types
 from tests.builtin.conftest import Types
 
-DEFINITIONS = load_types()
+DEFINITIONS = [entry.definition for entry in load_types()]
 
 
 def name_of(definition: dict[str, Any]) -> str:

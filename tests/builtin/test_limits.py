@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcp.builtin.strategies.resource_lists import amount, canonical
+from kcp.builtin.rules.resource_lists import amount, canonical
 from tests.builtin.conftest import Types
 
 

@@ -210,6 +210,13 @@ def test_a_time_before_1970_is_one() -> None:
     assert decode_body(encode_body(lease)) == lease
 
 
+def test_a_year_has_four_digits() -> None:
+    meta = {"name": "a", "creationTimestamp": "0001-01-01T00:00:02Z"}
+    spec = {"acquireTime": "0999-12-31T23:59:59.000001Z", "renewTime": "0001-01-01T00:00:02.000000Z"}
+    lease = {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": meta, "spec": spec}
+    assert decode_body(encode_body(lease)) == lease
+
+
 def test_embedded_structs_are_their_owners_fields() -> None:
     rule = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
     webhook = {

@@ -86,7 +86,7 @@ def test_a_servers_log_is_sound_beside_it_and_when_it_has_stopped(tmp_path: Path
     ],
 )
 def test_a_value_that_readers_would_stumble_over_is_exit_code_1(tmp_path: Path, value: bytes, words: str) -> None:
-    from kcp.store.tables import MIGRATIONS
+    from kcp.store.sqlite.tables import MIGRATIONS
 
     path = tmp_path / "kcp.db"
     connection = apsw.Connection(str(path))
@@ -141,7 +141,7 @@ def test_what_cannot_be_checked_is_exit_code_2(tmp_path: Path, arguments: tuple[
     assert "Traceback" not in done.stderr
 
 
-def test_a_log_in_etcd_and_its_copy(tmp_path: Path) -> None:
+def test_a_log_in_etcd_and_its_replica(tmp_path: Path) -> None:
     if binary() is None:
         pytest.skip(MISSING)
     root = tmp_path / ".kcp"
@@ -151,7 +151,7 @@ def test_a_log_in_etcd_and_its_copy(tmp_path: Path) -> None:
             use(server)
             done = run("store", "check", "--root-directory", str(root), *place)
             assert (done.returncode, done.stderr) == (0, ""), done.stdout
-            assert "the local copy holds what etcd holds at revision" in done.stdout
+            assert "the local replica equals etcd at revision" in done.stdout
             assert server.stop()[0] == 0
         (copy,) = (root / "data").glob("replica-*.db")
         connection = apsw.Connection(str(copy))
@@ -160,5 +160,5 @@ def test_a_log_in_etcd_and_its_copy(tmp_path: Path) -> None:
         done = run("store", "check", "--root-directory", str(root), *place)
         assert done.returncode == 1
         assert "team: configmaps default/b at revision" in done.stdout
-        assert "etcd has it, the copy has not" in done.stdout
+        assert "etcd has it, the replica has not" in done.stdout
         assert run("store", "check", "--root-directory", str(tmp_path), *place[:2]).returncode == 1, "no log there"

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from kcp.builtin.registration import declare
 from kcp.registry.documents.discovery import AGGREGATED_VERSIONS, DiscoveryDocuments
 from kcp.registry.types.resource_types import ResourceType, from_definition
 
@@ -48,6 +49,7 @@ def builtin(*args: Any, **more: Any) -> list[ResourceType]:
 
 
 def types() -> list[ResourceType]:
+    declare()  # the groups' order
     return [
         *custom(
             "zoo.example.com",

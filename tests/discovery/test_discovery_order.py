@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcp.registry.documents.discovery import group_order, storage_version_hash, version_order
+from kcp.builtin.registration import declare
+from kcp.registry.documents.discovery import storage_version_hash, version_order
+from kcp.registry.documents.groups import group_order
 
 DOCUMENTED = ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10"]
 
@@ -30,6 +32,7 @@ def test_a_higher_number_comes_first(one: int, other: int) -> None:
 
 
 def test_built_in_groups_come_before_custom_ones_and_custom_ones_by_alphabet() -> None:
+    declare()
     groups = ["zoo.example.com", "aardvark.dev", "rbac.authorization.k8s.io", "", "apps", "apiextensions.k8s.io"]
     expected = ["", "apps", "rbac.authorization.k8s.io", "apiextensions.k8s.io", "aardvark.dev", "zoo.example.com"]
     assert sorted(groups, key=group_order) == expected

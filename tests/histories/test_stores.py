@@ -10,7 +10,7 @@ from kcp.logical_clusters import WILDCARD
 from kcp.store import contract
 from kcp.store.contract import Change as StoredChange
 from kcp.store.contract import Range, Store
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 from tests.histories.log import Log
 from tests.histories.model import Change, Event, History, Key, Selection, Value, Version, Watch
 from tests.histories.watching import check_watch

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kcp.builtin.loader import load_types
+from kcp.builtin.registration import declare
 from kcp.registry.types.resource_types import ResourceType, from_definition
 
 if TYPE_CHECKING:
@@ -118,8 +119,9 @@ def declared(kind: str, group: str, local: dict[str, Any], **spec: Any) -> Resou
 def builtin() -> tuple[ResourceType, ...]:
     """All built-in types."""
     found: list[ResourceType] = []
-    for declaration in load_types():
-        found.extend(from_definition({"metadata": {}, **declaration}, builtin=True))
+    declare()
+    for entry in load_types():
+        found.extend(from_definition({"metadata": {}, **entry.definition}, builtin=True))
     return tuple(found)
 
 

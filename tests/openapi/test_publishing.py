@@ -22,6 +22,13 @@ def v2(schema: Any) -> Any:
     return publish_v2(schema, str)
 
 
+def test_the_kind_and_version_are_described_in_the_words_that_conformance_tests_look_for() -> None:
+    for swagger in (False, True):
+        properties = publish_root({"type": "object", "properties": {}}, str, swagger=swagger)["properties"]
+        assert properties["apiVersion"]["description"].startswith("APIVersion defines")
+        assert properties["kind"]["description"].startswith("Kind is")
+
+
 def test_version_3_keeps_values_alternatives_and_extensions() -> None:
     spec = v3(SPEC)["properties"]
     assert spec["size"] == SPEC["properties"]["size"]

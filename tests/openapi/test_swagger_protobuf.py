@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from resource_samples import builtin, custom, widget
 
+from kcp.api.protobuf.wire import pack_bytes, pack_varint
 from kcp.registry.documents.openapi import OpenAPIDocuments
-from kcp.registry.documents.openapi.protobuf import definition, length_delimited, varint
+from kcp.registry.documents.openapi.swagger_protobuf import definition
 
 SCALARS = {
     "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
@@ -175,5 +176,5 @@ def test_numbers_and_text_survive(integer: int, number: float, text: str) -> Non
 
 @pytest.mark.parametrize(("value", "encoded"), [(0, b"\x00"), (127, b"\x7f"), (128, b"\x80\x01"), (300, b"\xac\x02")])
 def test_integers_are_written_in_base_128(value: int, encoded: bytes) -> None:
-    assert varint(value) == encoded
-    assert length_delimited(2, b"x" * value).endswith(encoded + b"x" * value)
+    assert pack_varint(value) == encoded
+    assert pack_bytes(2, b"x" * value).endswith(encoded + b"x" * value)

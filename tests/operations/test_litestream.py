@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from kcp.store.contract import Range
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 from kcp.testing import Server
 from tests.clients import Address, Connection, config_map
 from tests.conftest import Report

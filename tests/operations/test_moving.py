@@ -237,7 +237,7 @@ def test_copies_of_the_wrong_kind_are_refused(tmp_path: Path, etcd: EtcdCluster)
         f"{as_log.replace('snapshot restore', 'store import')} backup.jsonl.gz", tmp_path, etcd
     )
     (tmp_path / "other.db").write_bytes(b"something else" * 100)
-    assert "no copy of a log" in refused(f"{as_file} other.db", tmp_path)
+    assert "is not a snapshot of a log" in refused(f"{as_file} other.db", tmp_path)
 
 
 def test_what_is_wrong_with_a_place_is_said(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from bench.etcd import MISSING, binary
 from kcp.cli.main import main
-from kcp.store.tables import RESTORED_SKIP
+from kcp.store.sqlite.tables import RESTORED_SKIP
 from kcp.testing import Server
 from tests.clients import config_map
 from tests.operations.test_moving import MAPS, ask, is_gone, make_objects, newest, objects, stored

@@ -219,3 +219,47 @@ def test_a_patch_that_is_not_an_object_is_a_bad_request(patch: object) -> None:
     with pytest.raises(StatusError) as refusal:
         strategic_merge.apply(widget(), patch, TYPE)
     assert refusal.value.code == 400
+
+
+def test_a_scalar_of_a_set_keeps_its_first_position_and_true_is_not_one() -> None:
+    free = compile_merge_type(
+        {"type": "object", "properties": {"set": {"type": "array", "x-kubernetes-list-type": "set"}}}
+    )
+    made = strategic_merge.apply({"set": ["b", "a", "b"]}, {"set": ["c", "b", "c"]}, free)
+    assert made == {"set": ["c", "b", "a"]}
+    assert strategic_merge.apply({"set": [1]}, {"set": [1.0, 2]}, free) == {"set": [1, 2]}
+    with pytest.raises(StatusError, match="list element types are not identical"):
+        strategic_merge.apply({"set": [1]}, {"set": [True]}, free)
+
+
+def test_merge_keys_may_be_of_any_json_type() -> None:
+    old = {"containers": [{"name": 1}, {"name": True}, {"name": {"a": 1}}]}
+    patch = {
+        "containers": [
+            {"name": True, "image": "x"},
+            {"name": {"a": 1}, "image": "y"},
+            {"name": 1.0, "$patch": "delete"},
+        ]
+    }
+    assert patched(old, patch) == {"containers": [{"name": True, "image": "x"}, {"name": {"a": 1}, "image": "y"}]}
+
+
+def test_long_lists_merge_in_linear_time() -> None:
+    names = [f"c{index}" for index in range(20_000)]
+    old = {"containers": [{"name": name} for name in names]}
+    patch = {
+        "$setElementOrder/containers": [{"name": name} for name in reversed(names)],
+        "containers": [{"name": name, "image": name} for name in reversed(names)],
+    }
+    assert patched(old, patch) == {"containers": patch["containers"]}
+    assert patched(old, {"containers": [{"name": name, "$patch": "delete"} for name in names]}) == {"containers": []}
+
+
+def test_messages_show_no_more_than_a_part_of_the_patch() -> None:
+    patch = {
+        "$setElementOrder/containers": [{"name": f"c{index}"} for index in range(10_000)],
+        "containers": [{"name": "other", "image": "x" * 100_000}],
+    }
+    refusal = refused({"containers": []}, patch)
+    assert refusal.code == 400
+    assert len(refusal.message) < 8_500

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from kcp.embedding import (
+    AdmissionRequest,
     Configuration,
     Credentials,
     Decision,
@@ -24,6 +25,7 @@ from kcp.embedding import (
     Parts,
     RequestInfo,
     RequestRecord,
+    ResourceType,
     Rules,
     StatusError,
     User,
@@ -122,11 +124,14 @@ def test_authenticators_and_authorizers_are_asked_beside_the_server_s_own() -> N
 class Probe:
     """An admission plugin that labels each object and refuses one name."""
 
-    async def mutate(self, attributes: Any) -> None:
+    def handles(self, type_: ResourceType, operation: str, subresource: str) -> bool:
+        return type_.plural == "configmaps" and operation in ("CREATE", "DELETE")
+
+    async def mutate(self, attributes: AdmissionRequest) -> None:
         if attributes.object is not None and attributes.operation == "CREATE":
             attributes.object["metadata"].setdefault("labels", {})["probed"] = "yes"
 
-    async def validate(self, attributes: Any) -> None:
+    async def validate(self, attributes: AdmissionRequest) -> None:
         if attributes.object is not None and attributes.object["metadata"].get("name") == "bad":
             raise StatusError(403, "Forbidden", "refused by the probe")
 

@@ -96,7 +96,7 @@ async def test_a_namespace_must_be_there(world: World) -> None:
 
 
 def just_before_the_next_write(store: Store, action: Callable[[], Awaitable[Any]]) -> None:
-    """Have another's writes come between the judgement of the next write and its place in the log."""
+    """Let other writes commit between the validation of the next write and its commit."""
     patch = pytest.MonkeyPatch()
     write = store.write
 
@@ -109,7 +109,7 @@ def just_before_the_next_write(store: Store, action: Callable[[], Awaitable[Any]
 
 
 @scenario
-async def test_a_namespace_may_be_deleted_between_judging_an_object_and_writing_it(world: World) -> None:
+async def test_a_namespace_may_be_deleted_between_validation_and_commit_of_an_object(world: World) -> None:
     namespaces = world.type("namespaces")
     await world.create(namespaces, {"metadata": {"name": "n"}}, "")
     just_before_the_next_write(world.registry.store, lambda: world.delete(namespaces, "n"))
@@ -120,7 +120,7 @@ async def test_a_namespace_may_be_deleted_between_judging_an_object_and_writing_
 
 
 @scenario
-async def test_a_namespace_may_change_between_judging_an_object_and_writing_it(world: World) -> None:
+async def test_a_namespace_may_change_between_validation_and_commit_of_an_object(world: World) -> None:
     """The virtual namespace is stored meanwhile; what it takes has not changed."""
     namespace = world.type("namespaces")
 
@@ -135,7 +135,7 @@ async def test_a_namespace_may_change_between_judging_an_object_and_writing_it(w
 
 
 @scenario
-async def test_a_definition_may_be_deleted_between_judging_an_object_and_writing_it(world: World) -> None:
+async def test_a_definition_may_be_deleted_between_validation_and_commit_of_an_object(world: World) -> None:
     await world.define()
     definitions = world.type("customresourcedefinitions", "apiextensions.k8s.io")
     widgets = world.widgets
@@ -159,7 +159,7 @@ async def test_a_definition_may_be_deleted_between_judging_an_object_and_writing
 
 
 @scenario
-async def test_another_definition_may_change_between_judging_an_object_and_writing_it(world: World) -> None:
+async def test_another_definition_may_change_between_validation_and_commit_of_an_object(world: World) -> None:
     await world.define()
     other = WIDGETS.replace("widget", "gadget").replace("Widget", "Gadget")
     just_before_the_next_write(world.registry.store, lambda: world.define(other))

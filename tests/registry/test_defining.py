@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions whose judgement takes long, or that come at once."""
+"""Large CustomResourceDefinitions, concurrent ones, and their deletion."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _definitions(world: World) -> Any:
 
 
 @scenario
-async def test_others_have_their_turn_while_a_large_definition_is_judged(world: World) -> None:
+async def test_the_event_loop_runs_other_tasks_while_a_large_definition_is_validated(world: World) -> None:
     begun = time.perf_counter()
     creation = asyncio.create_task(world.create(_definitions(world), _large("Big"), ""))
     turns, longest, since = 0, 0.0, time.perf_counter()
@@ -71,7 +71,7 @@ async def test_what_is_wrong_deep_in_a_large_definition_is_said(world: World) ->
 
 
 @scenario
-async def test_a_large_definition_that_changes_is_judged_anew(world: World) -> None:
+async def test_a_large_definition_is_validated_again_after_a_change(world: World) -> None:
     made = await world.create(_definitions(world), _large("Big"), "")
     schema = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["part0"]["properties"]["field0"] = {"type": "nonsense"}

@@ -18,13 +18,13 @@ from kcp.api.errors import StatusError
 from kcp.auth.users import User
 from kcp.controllers.manager import Manager
 from kcp.registry.contexts import RequestContext
-from kcp.registry.representations.rendering import WHOLE_OBJECTS
+from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
 from kcp.registry.verbs.registry import Registry
 from kcp.server.process.composition import compose_registry
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 
 Object = dict[str, Any]
 ADMIN = User("admin", groups=("system:masters",))

@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from kcp.server.process.configuration import Configuration
+from kcp.server.process.parts import Parts
 from kcp.server.process.running import ServerProcess
 
 TOKENS = 'jane-token,jane,u-jane,"devs"\nprobe-token,prometheus,u-probe,"system:monitoring"\n'
@@ -41,12 +42,12 @@ class Answer:
 class RunningServer:
     """One server, from construction to `stop`."""
 
-    def __init__(self, root: Path, **choices: Any) -> None:
+    def __init__(self, root: Path, parts: Parts | None = None, **choices: Any) -> None:
         root.mkdir(parents=True, exist_ok=True)
         tokens = root / "tokens.csv"
         tokens.write_text(TOKENS)
         choices.setdefault("token_auth_file", tokens)
-        self.process = ServerProcess(Configuration(root_directory=root, secure_port=0, **choices))
+        self.process = ServerProcess(Configuration(root_directory=root, secure_port=0, **choices), parts)
         self._started = threading.Event()
         self._problem: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -15,7 +15,7 @@ from kcp.store.contract import StoreUnavailableError
 from tests.server.running_server import RunningServer, config_map
 
 
-def test_an_answer_says_that_it_must_not_be_cached_and_by_which_id_it_is_logged(server: RunningServer) -> None:
+def test_a_response_has_cache_control_and_an_audit_id(server: RunningServer) -> None:
     answer = server.get("/api/v1/namespaces/default")
     assert (answer.status, answer.type) == (200, "application/json")
     assert answer.headers["Cache-Control"] == "no-cache, private"
@@ -45,7 +45,7 @@ def test_a_refusal_is_a_status(server: RunningServer, cluster: str) -> None:
     "path",
     ["/api/v1//namespaces", "/api/v1/namespaces/%2e%2e/secrets", "/api/v1/namespaces/a%2fb", "/api/v1/namespaces/a%00"],
 )
-def test_a_path_with_more_than_one_reading_is_400(server: RunningServer, path: str) -> None:
+def test_an_ambiguous_path_is_400(server: RunningServer, path: str) -> None:
     answer = server.get(path)
     assert (answer.status, answer.json["reason"]) == (400, "BadRequest")
 
@@ -74,7 +74,7 @@ def test_only_lists_and_watches_span_logical_clusters(server: RunningServer, clu
     assert server.get("/clusters/*/api/v1/namespaces/default/configmaps/mine").status == 405
 
 
-def test_yaml_is_given_to_those_who_ask_for_it_refusals_too(server: RunningServer) -> None:
+def test_yaml_is_sent_on_request_for_errors_too(server: RunningServer) -> None:
     answer = server.get("/api/v1/namespaces/default", Accept="application/yaml")
     assert answer.type == "application/yaml"
     assert yaml.safe_load(answer.body)["metadata"]["name"] == "default"
@@ -87,7 +87,7 @@ def test_nothing_acceptable_is_406_in_json(server: RunningServer) -> None:
     assert (answer.status, answer.type, answer.json["reason"]) == (406, "application/json", "NotAcceptable")
 
 
-def test_json_is_indented_when_asked_for_and_for_people_s_tools(server: RunningServer) -> None:
+def test_json_is_indented_with_pretty_and_for_curl_and_browsers(server: RunningServer) -> None:
     path = "/api/v1/namespaces/default"
     plain = server.get(path).body
     assert b"\n  " not in plain
@@ -111,6 +111,32 @@ def test_a_table_has_columns_and_rows(server: RunningServer, cluster: str) -> No
     assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
     bare = server.get(f"{cluster}/api/v1/namespaces?includeObject=None", Accept=accept).json
     assert "object" not in bare["rows"][0]
+
+
+def test_a_table_across_logical_clusters_names_the_logical_cluster_first(server: RunningServer, cluster: str) -> None:
+    name = f"map-{uuid.uuid4().hex[:8]}"
+    assert server.post(f"{cluster}/api/v1/namespaces/default/configmaps", config_map(name)).status == 201
+    query = f"fieldSelector=metadata.name%3D{name}"
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    table = server.get(f"/clusters/*/api/v1/configmaps?{query}", Accept=accept).json
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Cluster", "Name", "Data", "Age"]
+    (row,) = table["rows"]
+    assert row["cells"][:2] == [cluster.removeprefix("/clusters/"), name]
+    alone = server.get(f"{cluster}/api/v1/configmaps?{query}", Accept=accept).json
+    assert [column["name"] for column in alone["columnDefinitions"]] == ["Name", "Data", "Age"]
+
+
+def test_a_review_has_no_table(server: RunningServer) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"nonResourceAttributes": {"path": "/healthz", "verb": "get"}},
+    }
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    refused = server.post(path, review, Accept=table)
+    assert (refused.status, refused.json["reason"]) == (406, "NotAcceptable")
+    assert server.post(path, review, Accept=f"{table},application/json").json["status"]["allowed"] is True
 
 
 def fill(server: RunningServer, cluster: str, count: int, size: int) -> None:
@@ -179,7 +205,7 @@ def test_bodies_may_be_yaml(server: RunningServer, cluster: str) -> None:
     assert answer.json["metadata"]["name"] == "a"
 
 
-def test_advice_comes_as_warning_headers(server: RunningServer, cluster: str) -> None:
+def test_warnings_are_sent_as_warning_headers(server: RunningServer, cluster: str) -> None:
     path = f"{cluster}/api/v1/namespaces/default/configmaps"
     body = {**config_map("a"), "extra": 1, 'quo"te\\': 2}
     answer = server.post(path, body)
@@ -214,7 +240,7 @@ def test_a_collection_is_deleted_by_selection(server: RunningServer, cluster: st
     assert server.get(f"{path}/b").status == 200
 
 
-def test_a_defect_is_a_500_status_and_is_logged(fresh_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_is_a_500_status_and_is_logged(fresh_root: Path, caplog: pytest.LogCaptureFixture) -> None:
     server = RunningServer(fresh_root)
     try:
         composition = server.process.composition
@@ -233,7 +259,7 @@ def test_a_defect_is_a_500_status_and_is_logged(fresh_root: Path, caplog: pytest
     assert any("a request failed" in record.message for record in caplog.records)
 
 
-def test_a_log_that_is_not_available_is_503(fresh_root: Path) -> None:
+def test_an_unavailable_store_is_503(fresh_root: Path) -> None:
     server = RunningServer(fresh_root)
     try:
         composition = server.process.composition
@@ -252,7 +278,7 @@ def test_a_log_that_is_not_available_is_503(fresh_root: Path) -> None:
     assert answer.headers["Retry-After"] == "1"
 
 
-def test_too_many_at_once_are_asked_to_come_back(fresh_root: Path) -> None:
+def test_requests_over_the_in_flight_limit_are_429_with_retry_after(fresh_root: Path) -> None:
     server = RunningServer(fresh_root, max_requests_inflight=1)
     try:
         composition = server.process.composition

@@ -47,7 +47,7 @@ def test_a_wrong_token_is_401(server: RunningServer) -> None:
     assert server.get("/livez", token="wrong").status == 401
 
 
-def test_without_credentials_one_is_anonymous(server: RunningServer) -> None:
+def test_a_request_without_credentials_is_anonymous(server: RunningServer) -> None:
     answer = server.get("/api/v1/namespaces/default/configmaps", token=None)
     assert answer.status == 403
     assert answer.json["message"] == (
@@ -78,7 +78,28 @@ def test_a_certificate_without_an_extended_key_usage_names_its_user(server: Runn
     assert answer.json["status"]["userInfo"] == {"username": "joe", "groups": ["system:authenticated"]}
 
 
-def test_authorities_of_one_s_own(fresh_root: Path, tmp_path: Path) -> None:
+def test_the_lifetimes_of_certificates_are_metrics(fresh_root: Path, tmp_path: Path) -> None:
+    server = RunningServer(fresh_root)
+    try:
+        data = fresh_root / "data"
+        (tmp_path / "admin.pem").write_bytes((data / "admin.crt").read_bytes() + (data / "admin.key").read_bytes())
+        context = ssl.create_default_context(cafile=str(data / "ca.crt"))
+        context.load_cert_chain(tmp_path / "admin.pem")
+        assert server.get("/version", token=None, context=context).status == 200
+        lines = dict(line.rpartition(" ")[::2] for line in server.get("/metrics").body.decode().splitlines())
+        buckets = {
+            float(key.split('"')[1]): float(value)
+            for key, value in lines.items()
+            if key.startswith("apiserver_client_certificate_expiration_seconds_bucket")
+        }
+        assert (buckets[31104000.0], buckets[float("inf")]) == (0, 1), "the certificate is valid for 365 days"
+        expires = float(lines["kcp_serving_certificate_expiration_timestamp_seconds"])
+        assert expires == certificates.expiration((data / "serving.crt").read_bytes()).timestamp()
+    finally:
+        server.stop()
+
+
+def test_client_ca_file_adds_authorities(fresh_root: Path, tmp_path: Path) -> None:
     authority = certificates.new_authority("mine")
     bundle = tmp_path / "clients.crt"
     bundle.write_bytes(authority.certificate)
@@ -95,7 +116,7 @@ def test_authorities_of_one_s_own(fresh_root: Path, tmp_path: Path) -> None:
         server.stop()
 
 
-def test_masters_may_act_as_others_who_then_have_their_own_rights_only(server: RunningServer) -> None:
+def test_masters_may_impersonate_users_with_the_rights_of_those(server: RunningServer) -> None:
     answer = server.post(WHO, REVIEW, Impersonate_User="joe", Impersonate_Group="devs")
     assert answer.json["status"]["userInfo"] == {"username": "joe", "groups": ["devs", "system:authenticated"]}
     assert server.get("/api/v1/namespaces", Impersonate_User="joe").status == 403
@@ -121,7 +142,7 @@ def test_impersonation_is_never_ignored(server: RunningServer) -> None:
         ("/nothing", 403),
     ],
 )
-def test_what_everybody_with_a_name_may_read(server: RunningServer, path: str, status: int) -> None:
+def test_paths_that_authenticated_users_may_read(server: RunningServer, path: str, status: int) -> None:
     assert server.get(path, token="jane-token").status == status
 
 
@@ -139,5 +160,5 @@ def test_what_everybody_with_a_name_may_read(server: RunningServer, path: str, s
         "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     ],
 )
-def test_nothing_else_is_told_to_strangers(server: RunningServer, path: str) -> None:
+def test_other_paths_are_forbidden_to_anonymous_users(server: RunningServer, path: str) -> None:
     assert server.get(path, token=None).status == 403

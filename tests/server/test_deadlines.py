@@ -22,7 +22,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
         return super().call_at(*args, **kwargs)
 
 
-def test_each_wait_that_is_overdue_ends_and_the_others_go_on() -> None:
+def test_expired_waits_end_and_the_others_continue() -> None:
     async def scenario() -> None:
         deadlines, ends = Deadlines(0.05), asyncio.Event()
 
@@ -44,7 +44,7 @@ def test_each_wait_that_is_overdue_ends_and_the_others_go_on() -> None:
     asyncio.run(scenario())
 
 
-def test_what_goes_on_after_a_wait_in_time_is_not_ended() -> None:
+def test_a_task_is_not_cancelled_after_its_wait_ended_in_time() -> None:
     async def scenario() -> None:
         deadlines = Deadlines(0.01)
         with deadlines.start():
@@ -82,7 +82,7 @@ def test_an_error_of_the_body_passes_through() -> None:
     asyncio.run(scenario())
 
 
-def test_a_thousand_waits_take_one_timer() -> None:
+def test_a_thousand_waits_use_one_timer() -> None:
     loop = CountingLoop()
 
     async def scenario() -> None:

@@ -18,7 +18,7 @@ def test_the_root_lists_the_paths(server: RunningServer) -> None:
     )
 
 
-def test_discovery_in_the_older_form(server: RunningServer) -> None:
+def test_unaggregated_discovery(server: RunningServer) -> None:
     versions = server.get("/api").json
     assert (versions["kind"], versions["versions"]) == ("APIVersions", ["v1"])
     assert versions["serverAddressByClientCIDRs"][0]["serverAddress"] == f"127.0.0.1:{server.port}"
@@ -30,7 +30,7 @@ def test_discovery_in_the_older_form(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api", "/apis"])
-def test_discovery_in_one_document(server: RunningServer, cluster: str, path: str) -> None:
+def test_aggregated_discovery(server: RunningServer, cluster: str, path: str) -> None:
     answer = server.get(cluster + path, Accept=AGGREGATED)
     assert answer.type == "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
     assert answer.json["kind"] == "APIGroupDiscoveryList"
@@ -78,7 +78,7 @@ def test_a_healthy_server_says_ok(server: RunningServer, path: str) -> None:
     assert (answer.status, answer.body, answer.type) == (200, b"ok", "text/plain; charset=utf-8")
 
 
-def test_each_check_is_listed_when_asked_for(server: RunningServer) -> None:
+def test_verbose_lists_each_check(server: RunningServer) -> None:
     lines = server.get("/readyz?verbose").body.decode().splitlines()
     assert lines[0] == "[+]ping ok"
     assert lines[-1] == "readyz check passed"
@@ -88,7 +88,7 @@ def test_each_check_is_listed_when_asked_for(server: RunningServer) -> None:
     assert 'no matches for "none"' in excluded
 
 
-def test_a_server_that_stops_is_alive_and_not_ready(server: RunningServer) -> None:
+def test_a_stopping_server_is_live_and_not_ready(server: RunningServer) -> None:
     server.process.stopping = True
     try:
         answer = server.get("/readyz")

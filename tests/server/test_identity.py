@@ -29,7 +29,7 @@ def contents(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (root / "data").iterdir()}
 
 
-def test_everything_is_kept_over_restarts(root: Path) -> None:
+def test_the_identity_survives_restarts(root: Path) -> None:
     prepare(root)
     before = contents(root)
     prepare(root)
@@ -114,7 +114,7 @@ def test_a_damaged_file_is_named(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("lost", "left"), [("ca.key", "ca.crt"), ("ca.crt", "ca.key")])
-def test_an_authority_is_not_made_again_while_half_of_it_is_there(root: Path, lost: str, left: str) -> None:
+def test_a_ca_with_a_missing_half_is_not_generated_again(root: Path, lost: str, left: str) -> None:
     prepare(root)
     (root / "data" / lost).unlink()
     kept = (root / "data" / left).read_bytes()
@@ -133,7 +133,7 @@ def test_authorities_for_clients_are_one_bundle(root: Path, tmp_path: Path) -> N
         prepare(root, client_ca_file=tmp_path / "clients.crt")
 
 
-def test_a_file_that_others_may_read_is_closed_again(root: Path) -> None:
+def test_the_mode_of_a_readable_file_is_restricted_again(root: Path) -> None:
     made = prepare(root)
     identity.write_kubeconfig(made, "127.0.0.1", 6443)
     made.kubeconfig.chmod(0o644)
@@ -155,7 +155,7 @@ def test_the_kubeconfig_names_a_host_that_clients_can_reach(choices: dict[str, s
     assert identity.reachable_host(Configuration(**choices)) == host  # type: ignore[arg-type]
 
 
-def test_an_address_of_ip_version_6_stands_in_brackets(root: Path) -> None:
+def test_an_ipv6_address_is_put_in_brackets(root: Path) -> None:
     made = prepare(root)
     identity.write_kubeconfig(made, "::1", 6443)
     assert b"server: https://[::1]:6443\n" in made.kubeconfig.read_bytes()

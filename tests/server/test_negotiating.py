@@ -65,7 +65,7 @@ def test_the_first_acceptable_form_is_taken(accept: bytes, verb: str, key: str, 
         (b"application/json;as=Tables;v=v1;g=meta.k8s.io", "list"),
     ],
 )
-def test_nothing_acceptable_is_406_and_says_what_there_is(accept: bytes, verb: str) -> None:
+def test_406_lists_the_available_media_types(accept: bytes, verb: str) -> None:
     with pytest.raises(StatusError) as refusal:
         negotiation.view(accept, verb)
     assert (refusal.value.code, refusal.value.reason) == (406, "NotAcceptable")
@@ -73,7 +73,7 @@ def test_nothing_acceptable_is_406_and_says_what_there_is(accept: bytes, verb: s
 
 
 @pytest.mark.parametrize(("include", "key"), [("", "Metadata"), ("None", "None"), ("Object", "Object")])
-def test_rows_carry_what_is_asked_for(include: str, key: str) -> None:
+def test_table_rows_contain_the_requested_object(include: str, key: str) -> None:
     assert negotiation.view(KUBECTL_TABLE, "list", include).representation.key == f"table/v1/{key}"
 
 
@@ -94,11 +94,11 @@ def test_an_unknown_include_is_refused() -> None:
         (b"", None),
     ],
 )
-def test_aggregated_discovery_is_given_to_those_who_ask(accept: bytes, version: str | None) -> None:
+def test_aggregated_discovery_is_negotiated(accept: bytes, version: str | None) -> None:
     assert negotiation.aggregated_version(accept, ("v2", "v2beta1")) == version
 
 
-def test_a_body_is_read_in_the_type_it_says() -> None:
+def test_a_body_is_decoded_by_its_content_type() -> None:
     accepted = ("application/json", "application/yaml")
     assert negotiation.body_media_type(b"application/YAML; charset=utf-8", accepted) == "application/yaml"
     assert negotiation.body_media_type(b"", accepted) == "application/json"
@@ -109,7 +109,7 @@ def test_a_body_is_read_in_the_type_it_says() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=80))
-def test_any_header_gets_an_answer(header: str) -> None:
+def test_any_accept_header_is_handled(header: str) -> None:
     ranges = negotiation.media_ranges(header)
     assert all(0 < entry.quality <= 1 and entry.type and entry.subtype for entry in ranges)
     assert [entry.quality for entry in ranges] == sorted((entry.quality for entry in ranges), reverse=True)

@@ -33,7 +33,7 @@ def test_the_list_is_empty_and_can_only_be_read(server: RunningServer, cluster: 
     assert (tabled.json["kind"], tabled.json["rows"]) == ("Table", [])
 
 
-def test_who_would_write_or_watch_is_told_what_to_do(server: RunningServer, cluster: str) -> None:
+def test_writes_and_watches_are_405_with_advice(server: RunningServer, cluster: str) -> None:
     path = f"{cluster}/api/v1/namespaces/default/services"
     for method, place in (("POST", ""), ("PUT", "/a"), ("DELETE", "/a"), ("DELETE", ""), ("GET", "?watch=true")):
         answer = server.ask(method, path + place, service("a") if method in ("POST", "PUT") else None)
@@ -41,7 +41,7 @@ def test_who_would_write_or_watch_is_told_what_to_do(server: RunningServer, clus
         assert "CustomResourceDefinition named services.core" in answer.json["message"]
 
 
-def test_it_steps_back_for_a_definition_and_comes_back_after_it(server: RunningServer, cluster: str) -> None:
+def test_the_placeholder_gives_way_to_a_definition_and_returns_after_it(server: RunningServer, cluster: str) -> None:
     path = f"{cluster}/api/v1/namespaces/default/services"
     created = server.post(cluster + DEFINITIONS, SERVICES)
     assert created.status == 201, created.body
@@ -60,7 +60,7 @@ def test_it_steps_back_for_a_definition_and_comes_back_after_it(server: RunningS
     assert server.get(path).json["items"] == []
 
 
-def test_its_kind_is_free_as_well(server: RunningServer, cluster: str) -> None:
+def test_the_kind_of_the_placeholder_can_be_used_by_a_definition(server: RunningServer, cluster: str) -> None:
     other = definition("facilities", "Service", group="")
     other["metadata"]["name"] = "facilities.core"
     assert server.post(cluster + DEFINITIONS, other).status == 201
@@ -69,7 +69,7 @@ def test_its_kind_is_free_as_well(server: RunningServer, cluster: str) -> None:
     assert "services" not in resources
 
 
-def test_what_a_service_elsewhere_owns_is_no_garbage(server: RunningServer, cluster: str) -> None:
+def test_dependents_of_a_service_are_not_garbage_collected(server: RunningServer, cluster: str) -> None:
     path = f"{cluster}/api/v1/namespaces/default/configmaps"
     for name, kind in (("kept", "Service"), ("collected", "ConfigMap")):
         body = config_map(name)
@@ -81,7 +81,7 @@ def test_what_a_service_elsewhere_owns_is_no_garbage(server: RunningServer, clus
     assert server.get(f"{path}/kept").status == 200
 
 
-def test_a_namespace_goes_though_its_services_cannot_be_deleted(server: RunningServer, cluster: str) -> None:
+def test_a_namespace_is_deleted_although_its_services_cannot_be(server: RunningServer, cluster: str) -> None:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "going"}}
     assert server.post(f"{cluster}/api/v1/namespaces", body).status == 201
     assert server.ask("DELETE", f"{cluster}/api/v1/namespaces/going").status == 200

@@ -11,8 +11,11 @@ import pytest
 
 from kcp.api.protobuf import MAGIC, decode_body, encode_body, wire
 from kcp.api.protobuf.decoding import decode_message
+from kcp.builtin.registration import declare
 from tests.clients import DEFINITIONS, definition
 from tests.server.running_server import Answer, RunningServer, config_map
+
+declare()  # the messages, for reading answers
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -117,14 +120,14 @@ def test_a_watch_gives_events_and_bookmarks(server: RunningServer, cluster: str)
         assert (kind, obj["metadata"]["name"]) == ("DELETED", "before")
 
 
-def test_a_watch_whose_place_is_not_there_says_so_in_an_event(server: RunningServer, cluster: str) -> None:
+def test_a_watch_from_an_unavailable_revision_gets_an_error_event(server: RunningServer, cluster: str) -> None:
     with watch(server, f"{cluster}{MAPS}?watch=true&resourceVersion=99999999") as seen:
         kind, status = next(seen)
         assert (kind, status["kind"], status["code"], status["reason"]) == ("ERROR", "Status", 410, "Expired")
         assert next(seen, None) is None
 
 
-def test_watchers_of_both_forms_see_the_same(server: RunningServer, cluster: str) -> None:
+def test_json_and_protobuf_watchers_get_the_same_events(server: RunningServer, cluster: str) -> None:
     path = f"{cluster}{MAPS}?watch=true&resourceVersion=0"
     with watch(server, path) as binary, server.watch(path) as text:
         for number in range(3):
@@ -141,7 +144,7 @@ def test_refusals_are_protobuf_too(server: RunningServer, cluster: str) -> None:
     assert (invalid.status, read(invalid)["details"]["causes"][0]["field"]) == (422, "metadata.name")
 
 
-def test_custom_resources_have_no_such_form(server: RunningServer, cluster: str) -> None:
+def test_custom_resources_have_no_protobuf_form(server: RunningServer, cluster: str) -> None:
     assert server.post(cluster + DEFINITIONS, definition("widgets", "Widget")).status == 201
     path = f"{cluster}/apis/example.com/v1/namespaces/default/widgets"
     for place in (path, f"{path}?watch=true", f"{path}/a"):
@@ -153,7 +156,7 @@ def test_custom_resources_have_no_such_form(server: RunningServer, cluster: str)
 @pytest.mark.parametrize(
     "accept", [f"{PROTOBUF},application/json", f"{PROTOBUF}, */*", f"{PROTOBUF};q=1,application/json;q=0.1"]
 )
-def test_whoever_takes_json_as_well_gets_json(server: RunningServer, accept: str) -> None:
+def test_clients_that_accept_json_too_get_json(server: RunningServer, accept: str) -> None:
     answer = server.get("/api/v1/namespaces/default", Accept=accept)
     assert (answer.type, answer.json["kind"]) == ("application/json", "Namespace")
 

@@ -82,7 +82,7 @@ def test_a_list_of_one_name_is_a_request_for_that_name(query: str, name: str) ->
     assert read("/api/v1/namespaces/b/configmaps", query=query).name == name
 
 
-def test_without_a_choice_the_logical_cluster_is_root() -> None:
+def test_the_default_logical_cluster_is_root() -> None:
     assert read("/api/v1/namespaces").cluster == "root"
 
 
@@ -137,7 +137,7 @@ def test_other_names_are_refused_with_the_rule(name: str) -> None:
         "/clusters//api",
     ],
 )
-def test_paths_with_more_than_one_reading_are_refused(path: str) -> None:
+def test_ambiguous_paths_are_refused(path: str) -> None:
     with pytest.raises(StatusError) as refusal:
         read(path)
     assert refusal.value.code in (400, 404)
@@ -149,7 +149,7 @@ def test_an_escaped_letter_is_that_letter() -> None:
     assert read("/api/v1/namespaces/system%3Anode").name == "system:node"
 
 
-def test_deeper_paths_are_not_there() -> None:
+def test_paths_below_a_subresource_are_404() -> None:
     with pytest.raises(StatusError) as refusal:
         read("/api/v1/namespaces/a/configmaps/b/c/d")
     assert refusal.value.code == 404
@@ -178,13 +178,13 @@ segments = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(segments)
-def test_every_path_of_proper_segments_is_read_back(parts: list[str]) -> None:
+def test_every_path_of_valid_segments_round_trips(parts: list[str]) -> None:
     assert split_path(("/" + "/".join(quote(part, safe="") for part in parts)).encode()) == parts
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60))
-def test_no_bytes_are_read_into_something_dangerous(raw: bytes) -> None:
+def test_no_bytes_are_parsed_into_unsafe_segments(raw: bytes) -> None:
     parts = unless_refused(lambda: split_path(b"/" + raw))
     if parts is None:
         return
@@ -216,7 +216,7 @@ pieces = st.sampled_from(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(pieces, max_size=9), st.sampled_from(["GET", "PUT", "DELETE", "POST", "TRACE"]))
-def test_one_path_has_one_reading(parts: list[str], method: str) -> None:
+def test_a_path_has_one_interpretation(parts: list[str], method: str) -> None:
     """What is read from a path names exactly the segments of the path, in order."""
     path = "/" + "/".join(parts)
     info = unless_refused(lambda: read(path, method))

@@ -28,7 +28,7 @@ def test_a_boolean_is_read_as_kubernetes_reads_it(text: str, value: bool) -> Non
     assert Query(text.encode()).flag("a") is value
 
 
-def test_what_is_not_there_is_told_from_what_is_false() -> None:
+def test_a_missing_parameter_differs_from_a_false_one() -> None:
     assert Query(b"").optional_flag("a") is None
     assert Query(b"a=false").optional_flag("a") is False
 
@@ -46,7 +46,7 @@ def test_a_timeout_that_is_no_number_is_refused_in_a_list_too() -> None:
     assert refusal.value.code == 400
 
 
-def test_a_negative_limit_is_none() -> None:
+def test_a_negative_limit_is_no_limit() -> None:
     assert queries.list_options(Query(b"limit=-1")).limit == 0
 
 
@@ -75,7 +75,7 @@ def test_a_selector_that_cannot_be_read_is_refused(text: str) -> None:
     assert refusal.value.code == 400
 
 
-def test_a_flood_of_parameters_is_refused() -> None:
+def test_too_many_parameters_are_refused() -> None:
     with pytest.raises(StatusError) as refusal:
         Query(b"&".join(b"a=1" for _ in range(1000)))
     assert refusal.value.code == 400

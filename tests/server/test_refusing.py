@@ -65,7 +65,7 @@ def ask(server: RunningServer, method: str, path: str) -> Answer:
         ("GET", "/version/x"),
     ],
 )
-def test_what_a_built_in_group_does_not_serve_is_a_status(server: RunningServer, method: str, path: str) -> None:
+def test_an_unknown_resource_of_a_built_in_group_is_a_status(server: RunningServer, method: str, path: str) -> None:
     answer = ask(server, method, path)
     assert (answer.status, answer.type, answer.json) == (404, "application/json", NOT_FOUND)
 
@@ -84,7 +84,7 @@ def test_what_a_built_in_group_does_not_serve_is_a_status(server: RunningServer,
         ("GET", "/metrics/x"),
     ],
 )
-def test_other_paths_that_are_not_there_are_plain_text(server: RunningServer, method: str, path: str) -> None:
+def test_404_of_other_paths_is_plain_text(server: RunningServer, method: str, path: str) -> None:
     answer = ask(server, method, path)
     assert (answer.status, answer.type, answer.body) == (404, "text/plain; charset=utf-8", b"404 page not found\n")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -104,16 +104,14 @@ def test_other_paths_that_are_not_there_are_plain_text(server: RunningServer, me
         ("POST", "/v1/namespaces/default/gears"),
     ],
 )
-def test_custom_resources_that_are_not_there_are_plain_text(
+def test_404_of_unknown_custom_resources_is_plain_text(
     server: RunningServer, widgets: str, method: str, path: str
 ) -> None:
     answer = ask(server, method, widgets + path)
     assert (answer.status, answer.type, answer.body) == (404, "text/plain; charset=utf-8", b"404 page not found\n")
 
 
-def test_a_subresource_that_a_custom_resource_lacks_is_told_as_a_missing_object(
-    server: RunningServer, widgets: str
-) -> None:
+def test_an_unknown_subresource_of_a_custom_resource_is_404_of_the_object(server: RunningServer, widgets: str) -> None:
     answer = server.get(f"{widgets}/v1/namespaces/default/widgets/x/scale")
     assert (answer.status, answer.json["message"]) == (404, 'widgets.example.com "x" not found')
     assert answer.json["details"] == {"name": "x", "group": "example.com", "kind": "widgets"}
@@ -135,13 +133,13 @@ def test_a_subresource_that_a_custom_resource_lacks_is_told_as_a_missing_object(
         ("POST", "/api"),
     ],
 )
-def test_what_a_built_in_place_does_not_do_is_405(server: RunningServer, method: str, path: str) -> None:
+def test_unsupported_methods_of_built_in_types_are_405(server: RunningServer, method: str, path: str) -> None:
     answer = ask(server, method, path)
     assert (answer.status, answer.json) == (405, NOT_ALLOWED)
 
 
 @pytest.mark.parametrize(("method", "verb"), [("TRACE", "TRACE"), ("POST", "create")])
-def test_what_a_custom_resource_does_not_do_is_405_in_other_words(
+def test_unsupported_methods_of_custom_resources_are_405_worded_differently(
     server: RunningServer, widgets: str, method: str, verb: str
 ) -> None:
     answer = ask(server, method, f"{widgets}/v1/namespaces/default/widgets/x")
@@ -155,13 +153,13 @@ def test_a_custom_resource_without_its_name_is_400(server: RunningServer, widget
     assert (answer.status, answer.json["message"]) == (400, "name must be provided")
 
 
-def test_what_a_stranger_may_not_see_is_told_with_empty_details(server: RunningServer) -> None:
+def test_forbidden_paths_have_empty_details(server: RunningServer) -> None:
     answer: Any = server.get("/nothing", token=None)
     assert (answer.status, answer.json["details"]) == (403, {})
     assert answer.json["message"].startswith('forbidden: User "system:anonymous" cannot get path "/nothing"')
 
 
-def test_a_custom_type_that_has_gone_is_plain_text(server: RunningServer) -> None:
+def test_404_of_a_deleted_definition_is_plain_text(server: RunningServer) -> None:
     cluster = "/clusters/refusing-going"
     assert server.post(cluster + DEFINITIONS, definition("cogs", "Cog")).status == 201
     path = f"{cluster}/apis/example.com/v1/cogs"

@@ -75,13 +75,13 @@ def test_the_target_counts(server: RunningServer, size: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1500, 3000])
-def test_heads_that_are_just_large_are_served(server: RunningServer, count: int) -> None:
+def test_heads_below_the_limit_are_served(server: RunningServer, count: int) -> None:
     answer = exchange(server, head_of(server, *(f"X-{number}: a" for number in range(count))))
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert exchange(server, head_of(server, "X-Large: " + "a" * 100_000)).startswith(b"HTTP/1.1 200 ")
 
 
-def test_what_the_http_server_refuses_by_itself_is_431_too_but_empty(server: RunningServer) -> None:
+def test_a_head_that_the_http_server_refuses_is_431_without_a_body(server: RunningServer) -> None:
     lines = [f"X-{number}: " + "a" * 10_000 for number in range(27)]
     answer = exchange(server, head_of(server, *lines))
     assert answer.startswith(b"HTTP/1.1 431 ")
@@ -114,7 +114,7 @@ def test_a_broken_request_is_400_and_ends_the_connection(server: RunningServer, 
 
 
 @pytest.mark.parametrize("data", [b"\x00\x01\x02\r\n\r\n", b"HELLO\r\n\r\n"])
-def test_what_is_no_http_ends_the_connection(server: RunningServer, data: bytes) -> None:
+def test_data_that_is_not_http_ends_the_connection(server: RunningServer, data: bytes) -> None:
     assert exchange(server, data) == b""
 
 
@@ -142,7 +142,9 @@ def test_a_broken_request_over_http_2_resets_its_stream_only(
 
 
 @pytest.mark.parametrize("media_type", ["application/grpc", "application/grpc+proto"])
-def test_the_media_type_of_another_protocol_is_415_with_what_is_taken(server: RunningServer, media_type: str) -> None:
+def test_the_media_type_of_another_protocol_is_415_with_the_accepted_ones(
+    server: RunningServer, media_type: str
+) -> None:
     fields = authorized(server, ("content-type", media_type))
     with http2(server) as connection:
         answer = connection.answer(connection.request("POST", "/api/v1/namespaces", fields, b"\0\0\0\0\0"))

@@ -14,7 +14,12 @@ from typing import Any
 
 import pytest
 
+from kcp.api.errors import StatusError
+from kcp.server.observability.request_records import RequestRecord
+from kcp.server.process.parts import Parts
 from kcp.server.requests import connections, watches
+from kcp.server.requests.exchanges import Exchange
+from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.watch_sessions import Session
 from tests.clients import DEFINITIONS, definition
 from tests.server.running_server import RunningServer, config_map
@@ -45,7 +50,7 @@ def sessions(server: RunningServer, cluster: str, transport: str = "") -> list[S
     ]
 
 
-def test_changes_come_as_they_happen(server: RunningServer, cluster: str) -> None:
+def test_a_watch_sends_changes_as_they_happen(server: RunningServer, cluster: str) -> None:
     start = version_of(server, cluster)
     with server.watch(f"{cluster}{CONFIG_MAPS}?watch=true&resourceVersion={start}") as events:
         server.post(cluster + CONFIG_MAPS, config_map("a"))
@@ -70,7 +75,9 @@ def test_a_watch_of_one_name_and_the_older_path(server: RunningServer, cluster: 
             assert next(events)["object"]["metadata"]["name"] == "b"
 
 
-def test_a_watch_across_logical_clusters_says_where_things_are(server: RunningServer, cluster: str) -> None:
+def test_events_of_a_watch_across_logical_clusters_name_the_logical_cluster(
+    server: RunningServer, cluster: str
+) -> None:
     start = version_of(server, cluster)
     with server.watch(f"/clusters/*/api/v1/configmaps?watch=true&resourceVersion={start}") as events:
         server.post(cluster + CONFIG_MAPS, config_map("a"))
@@ -90,7 +97,7 @@ def test_initial_events_end_with_a_bookmark(server: RunningServer, cluster: str)
     assert int(bookmark["object"]["metadata"]["resourceVersion"]) > 0
 
 
-def test_the_client_s_time_limit_ends_the_stream_in_good_order(server: RunningServer, cluster: str) -> None:
+def test_timeout_seconds_ends_the_stream_normally(server: RunningServer, cluster: str) -> None:
     start = version_of(server, cluster)
     began = time.monotonic()
     with server.watch(f"{cluster}{CONFIG_MAPS}?watch=true&timeoutSeconds=1&resourceVersion={start}") as events:
@@ -98,7 +105,7 @@ def test_the_client_s_time_limit_ends_the_stream_in_good_order(server: RunningSe
     assert 0.9 < time.monotonic() - began < 3
 
 
-def test_without_one_the_server_has_its_own(fresh_root: Path) -> None:
+def test_without_timeout_seconds_the_server_ends_the_stream(fresh_root: Path) -> None:
     server = RunningServer(fresh_root, min_request_timeout=0.3)
     try:
         with server.watch(f"{CONFIG_MAPS}?watch=true&resourceVersion={version_of(server, '')}") as events:
@@ -107,7 +114,7 @@ def test_without_one_the_server_has_its_own(fresh_root: Path) -> None:
         server.stop()
 
 
-def test_bookmarks_come_regularly_to_those_who_take_them(
+def test_bookmarks_are_sent_regularly_when_allowed(
     server: RunningServer, cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watches, "BOOKMARK_INTERVAL", 0.05)
@@ -119,7 +126,7 @@ def test_bookmarks_come_regularly_to_those_who_take_them(
             assert int(bookmark["object"]["metadata"]["resourceVersion"]) >= int(start)
 
 
-def test_a_place_that_is_lost_is_told_in_the_stream(fresh_root: Path) -> None:
+def test_a_compacted_revision_is_an_error_event_in_the_stream(fresh_root: Path) -> None:
     server = RunningServer(fresh_root)
     try:
         old = server.post(CONFIG_MAPS, config_map("a")).json["metadata"]["resourceVersion"]
@@ -149,13 +156,13 @@ def test_a_watch_as_a_table(server: RunningServer, cluster: str) -> None:
     "query",
     ["watch=true&resourceVersionMatch=Exact", "watch=true&labelSelector=a%20in%20(", "watch=true&timeoutSeconds=soon"],
 )
-def test_what_is_wrong_with_a_watch_is_said_before_it_begins(server: RunningServer, query: str) -> None:
+def test_invalid_watch_options_are_refused_before_the_stream_begins(server: RunningServer, query: str) -> None:
     answer = server.get(f"{CONFIG_MAPS}?{query}")
     assert answer.status in (400, 422)
     assert answer.json["kind"] == "Status"
 
 
-def test_watches_are_counted_while_they_run(server: RunningServer, cluster: str) -> None:
+def test_running_watches_are_counted(server: RunningServer, cluster: str) -> None:
     composition = server.process.composition
     assert composition is not None
     running = composition.metrics.registry
@@ -173,7 +180,7 @@ def test_watches_are_counted_while_they_run(server: RunningServer, cluster: str)
     assert running.get_sample_value("apiserver_watch_events_total", names) >= 3
 
 
-def test_a_watcher_over_http_1_that_has_gone_is_found_by_its_connection(server: RunningServer, cluster: str) -> None:
+def test_a_disconnected_watcher_over_http_1_is_detected_by_its_connection(server: RunningServer, cluster: str) -> None:
     path = f"{cluster}{CONFIG_MAPS}?watch=true&resourceVersion={version_of(server, cluster)}"
 
     def waiting() -> list[Session]:
@@ -192,7 +199,7 @@ def test_a_watcher_over_http_1_that_has_gone_is_found_by_its_connection(server: 
     sweeping.cancel()
 
 
-def test_a_client_that_does_not_read_is_cut_off(
+def test_the_watch_of_a_client_that_does_not_read_is_aborted(
     server: RunningServer, cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with server.watch(f"{cluster}/api/v1/namespaces?watch=true") as events:
@@ -205,7 +212,7 @@ def test_a_client_that_does_not_read_is_cut_off(
         wait_until(lambda: session not in sessions(server, cluster))
 
 
-def test_a_client_that_pauses_gets_everything_when_it_reads_on(server: RunningServer, cluster: str) -> None:
+def test_a_client_that_pauses_gets_all_events_when_it_resumes_reading(server: RunningServer, cluster: str) -> None:
     start = version_of(server, cluster)
     path = f"{cluster}{CONFIG_MAPS}"
     versions = []
@@ -228,7 +235,7 @@ def test_a_client_that_pauses_gets_everything_when_it_reads_on(server: RunningSe
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl with HTTP/2")
-def test_a_watcher_over_http_2_that_goes_is_noticed_at_once(server: RunningServer, cluster: str) -> None:
+def test_a_disconnected_watcher_over_http_2_is_detected_at_once(server: RunningServer, cluster: str) -> None:
     url = f"https://127.0.0.1:{server.port}{cluster}/api/v1/namespaces?watch=true"
     trust = str(server.process.configuration.data_directory / "ca.crt")
     command = ["curl", "-sN", "--http2", "--cacert", trust, "-H", f"Authorization: Bearer {server.token}", url]
@@ -262,7 +269,7 @@ def test_over_web_socket_each_event_is_a_text_message(server: RunningServer, clu
 
 
 @pytest.mark.parametrize("protocol", ["base64.binary.k8s.io", "v4.channel.k8s.io", "anything"])
-def test_the_subprotocol_that_is_asked_for_is_taken(server: RunningServer, cluster: str, protocol: str) -> None:
+def test_the_requested_subprotocol_is_selected(server: RunningServer, cluster: str, protocol: str) -> None:
     path = f"{cluster}/api/v1/namespaces?watch=true"
     with WebSocket(server, path, **headers(server, Sec_WebSocket_Protocol=protocol)) as socket:
         assert (socket.status, socket.headers["sec-websocket-protocol"]) == (101, protocol)
@@ -289,14 +296,45 @@ def test_a_refusal_over_web_socket_is_an_http_answer(server: RunningServer, clus
         assert socket.status == 404
 
 
-def test_over_web_socket_the_end_is_a_close(server: RunningServer, cluster: str) -> None:
+def test_a_web_socket_takes_the_same_steps_as_http(fresh_root: Path) -> None:
+    records: list[RequestRecord] = []
+
+    class Sink:
+        def record(self, record: RequestRecord) -> None:
+            records.append(record)
+
+    async def closed(exchange: Exchange, info: RequestInfo) -> None:
+        if info.resource == "secrets":
+            raise StatusError(403, "Forbidden", f"closed to {exchange.user.name}")
+
+    server = RunningServer(fresh_root, Parts(filters=lambda _: [closed], audit_sinks=lambda _: [Sink()]))
+    try:
+        path = "/api/v1/namespaces?watch=true"
+        with WebSocket(server, path, **headers(server, Impersonate_User="joe")) as socket:
+            assert socket.status == 403
+        with WebSocket(server, "/api/v1/secrets?watch=true", **headers(server, Audit_ID="mine")) as socket:
+            assert (socket.status, json.loads(socket.body)["message"]) == (403, "closed to admin")
+        with WebSocket(server, path, **headers(server)) as socket:
+            assert json.loads(socket.text())["type"] == "ADDED"
+        wait_until(lambda: len(records) == 3)
+    finally:
+        server.stop()
+    assert [(record.user.name, record.verb, record.status) for record in records] == [
+        ("joe", "watch", 403),
+        ("admin", "watch", 403),
+        ("admin", "watch", 101),
+    ]
+    assert records[1].audit_id == "mine"
+
+
+def test_a_watch_over_web_socket_ends_with_a_close_message(server: RunningServer, cluster: str) -> None:
     path = f"{cluster}{CONFIG_MAPS}?watch=true&timeoutSeconds=1&resourceVersion={version_of(server, cluster)}"
     with WebSocket(server, path, **headers(server)) as socket:
         opcode, content = socket.frame()
     assert (opcode, int.from_bytes(content[:2])) == (8, 1000)
 
 
-def test_a_web_socket_client_that_goes_is_noticed(server: RunningServer, cluster: str) -> None:
+def test_a_disconnected_web_socket_client_is_detected(server: RunningServer, cluster: str) -> None:
     with WebSocket(server, f"{cluster}/api/v1/namespaces?watch=true", **headers(server)) as socket:
         socket.text()
         (session,) = sessions(server, cluster, "WebSocket")
@@ -321,7 +359,7 @@ def add_widget(server: RunningServer, cluster: str, name: str) -> None:
     assert server.post(cluster + WIDGETS, widget).status == 201
 
 
-def test_a_watch_sees_the_objects_go_with_their_definition_and_ends(server: RunningServer, cluster: str) -> None:
+def test_a_watch_sends_the_deletes_of_a_deleted_definition_and_ends(server: RunningServer, cluster: str) -> None:
     start = define_widgets(server, cluster, "a", "b")
     with server.watch(f"{cluster}{WIDGETS}?watch=true&resourceVersion={start}") as events:
         assert server.ask("DELETE", cluster + WIDGET_DEFINITION).status == 200
@@ -360,7 +398,7 @@ def test_a_watch_ends_when_the_definition_changes(server: RunningServer, cluster
         assert [event["object"]["metadata"]["name"] for event in events] == ["last"]
 
 
-def test_a_watch_goes_on_when_what_is_served_stays_the_same(server: RunningServer, cluster: str) -> None:
+def test_a_watch_continues_when_the_served_type_does_not_change(server: RunningServer, cluster: str) -> None:
     """Neither its metadata, nor another definition, nor the same one of another logical cluster ends it."""
     start = define_widgets(server, cluster)
     define_widgets(server, f"{cluster}-other")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from kcp.api import names
@@ -26,6 +27,8 @@ LESS: Final = "<"
 
 MAX_LENGTH: Final = 64 * 1024
 """Maximum characters of a selector. Kubernetes has no such limit; no client needs more."""
+MAX_TERMS: Final = 1_000
+"""Maximum requirements of a selector. Kubernetes has no such limit; no client needs more."""
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,30}", re.ASCII)
 _INT64: Final = 1 << 63
 
@@ -96,7 +99,7 @@ class LabelSelector:
     def __init__(self, requirements: Sequence[Requirement]) -> None:
         self.requirements = tuple(sorted(requirements, key=lambda requirement: requirement.key))
         self._text = ",".join(map(str, self.requirements))
-        self.matches = _all_of([_matcher(requirement) for requirement in self.requirements])
+        self.matches = _conjunction(self.requirements)
 
     @property
     def empty(self) -> bool:
@@ -124,22 +127,56 @@ class LabelSelector:
         return hash(self._text)
 
 
-def _all_of(matchers: Sequence[Callable[[Labels], bool]]) -> Callable[[Labels], bool]:
+def _conjunction(requirements: Sequence[Requirement]) -> Callable[[Labels], bool]:
+    if len(requirements) > 2:
+        return _Combined(requirements).matches
+    matchers = [_matcher(requirement) for requirement in requirements]
     if not matchers:
         return lambda _: True
     if len(matchers) == 1:
         return matchers[0]
-    if len(matchers) == 2:
-        first, second = matchers
-        return lambda labels: first(labels) and second(labels)
+    first, second = matchers
+    return lambda labels: first(labels) and second(labels)
 
-    def every(labels: Labels) -> bool:
-        for matches in matchers:  # noqa: SIM110 - a loop is faster than all()
-            if not matches(labels):
+
+class _Combined:
+    """Requirements combined by key: matching costs what an object has of labels, however many requirements there are."""
+
+    def __init__(self, requirements: Sequence[Requirement]) -> None:
+        self._allowed: dict[str, frozenset[str]] = {}
+        self._excluded: dict[str, frozenset[str]] = {}
+        self._compared: dict[str, list[Callable[[Labels], bool]]] = {}
+        self._absent: set[str] = set()
+        present: set[str] = set()
+        excluded: dict[str, set[str]] = {}
+        for requirement in requirements:
+            key, operator, values = requirement
+            if operator == NOT_EXISTS:
+                self._absent.add(key)
+            elif operator in (NOT_IN, NOT_EQUALS):
+                excluded.setdefault(key, set()).update(values)
+            else:
+                present.add(key)
+                if operator in (IN, EQUALS, DOUBLE_EQUALS):
+                    allowed = self._allowed.get(key)
+                    self._allowed[key] = frozenset(values) if allowed is None else allowed.intersection(values)
+                elif operator != EXISTS:
+                    self._compared.setdefault(key, []).append(_matcher(requirement))
+        self._present = frozenset(present)
+        self._excluded = {key: frozenset(values) for key, values in excluded.items()}
+
+    def matches(self, labels: Labels) -> bool:
+        if len(labels) < len(self._present) or not self._present <= labels.keys():
+            return False
+        allowed, excluded, absent = self._allowed, self._excluded, self._absent
+        for key, value in labels.items():
+            if key in absent or (key in excluded and value in excluded[key]):
+                return False
+            if key in allowed and value not in allowed[key]:
+                return False
+            if key in self._compared and not all(matches(labels) for matches in self._compared[key]):
                 return False
         return True
-
-    return every
 
 
 _TOKENS: Final = re.compile(r"[ \t\r\n]*(?:(==|!=|[=!<>(),])|([^ \t\r\n=!<>(),]+)|\Z)")
@@ -257,7 +294,10 @@ def parse_label_selector(text: str) -> LabelSelector:
     """Parse ``a=b,c in (d,e),!f,g>1``. Raises ValueError with Kubernetes' message."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"unable to parse requirement: the selector is longer than {MAX_LENGTH} characters")
-    return LabelSelector(list(_Parser(text).requirements()))
+    requirements = list(islice(_Parser(text).requirements(), MAX_TERMS + 1))
+    if len(requirements) > MAX_TERMS:
+        raise ValueError(f"unable to parse requirement: the selector has more than {MAX_TERMS} requirements")
+    return LabelSelector(requirements)
 
 
 def validate_label_selector(selector: Mapping[str, Any], path: str) -> list[FieldError]:
@@ -312,10 +352,18 @@ class FieldRequirement(NamedTuple):
 class FieldSelector:
     """A conjunction of requirements on fields, sorted by text."""
 
-    __slots__ = ("requirements",)
+    __slots__ = ("_excluded", "_required", "requirements")
 
     def __init__(self, requirements: Sequence[FieldRequirement]) -> None:
         self.requirements = tuple(requirements)
+        required: dict[str, set[str]] = {}
+        excluded: dict[str, set[str]] = {}
+        for field, operator, value in self.requirements:
+            values = required if operator == EQUALS else excluded
+            values.setdefault(field, set()).add(value)
+        # no value equals two: None never matches
+        self._required = {field: next(iter(values)) if len(values) == 1 else None for field, values in required.items()}
+        self._excluded = {field: frozenset(values) for field, values in excluded.items()}
 
     @property
     def empty(self) -> bool:
@@ -324,8 +372,11 @@ class FieldSelector:
 
     def matches(self, fields: Mapping[str, str]) -> bool:
         """Whether the fields meet every requirement. An absent field is empty."""
-        for field, operator, value in self.requirements:  # noqa: SIM110 - a loop is faster than all()
-            if (fields.get(field, "") == value) is not (operator == EQUALS):
+        for field, value in self._required.items():
+            if fields.get(field, "") != value:
+                return False
+        for field, values in self._excluded.items():  # noqa: SIM110 - a loop is faster than all()
+            if fields.get(field, "") in values:
                 return False
         return True
 
@@ -365,7 +416,10 @@ def parse_field_selector(text: str) -> FieldSelector:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"invalid selector: it is longer than {MAX_LENGTH} characters")
     requirements = []
-    for term in sorted(_field_terms(text)):
+    terms = sorted(islice(_field_terms(text), MAX_TERMS + 1))
+    if len(terms) > MAX_TERMS:
+        raise ValueError(f"invalid selector: it has more than {MAX_TERMS} requirements")
+    for term in terms:
         found = _FIELD_OPERATOR.search(term)
         if found is None:
             raise ValueError(f"invalid selector: '{text}'; can't understand '{term}'")

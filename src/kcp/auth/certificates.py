@@ -77,11 +77,16 @@ def alternative_names(certificate: bytes) -> frozenset[str]:
     return frozenset(str(entry.value) for entry in extension.value)
 
 
-def remaining_lifetime(certificate: bytes) -> dt.timedelta:
-    """Return the remaining validity of a PEM certificate; negative when it has expired."""
+def expiration(certificate: bytes) -> dt.datetime:
+    """Return the time at which a PEM certificate expires."""
     from cryptography import x509
 
-    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc - dt.datetime.now(dt.UTC)
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+
+
+def remaining_lifetime(certificate: bytes) -> dt.timedelta:
+    """Return the remaining validity of a PEM certificate; negative when it has expired."""
+    return expiration(certificate) - dt.datetime.now(dt.UTC)
 
 
 def is_signed_by(certificate: bytes, authority: bytes) -> bool:

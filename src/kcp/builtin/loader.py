@@ -1,62 +1,119 @@
-"""Reads the declarations of the built-in types.
+"""Finds and reads the folders of the built-in types (`kcp.builtin` says what is in one).
 
-Each YAML document under ``types/`` has the shape of a CustomResourceDefinition manifest (apiextensions.k8s.io/v1), so
-that built-in and custom resources are one table of types. Five things go beyond what a CRD can say:
-
-* ``$ref: "#/$defs/Name"`` anywhere in a schema, to the schema's own ``$defs`` or to ``definitions.yaml``, with
-  ``x-kubernetes-patch-strategy`` and ``x-kubernetes-patch-merge-key`` for strategic merge patches;
-* ``x-kcp.verbs``: the verbs of the resource, where they are not all eight;
-* ``x-kcp.subresources``: subresources beside status and scale: their ``verbs``, and ``group``, ``version`` and ``kind`` of
-  the object that is sent where that is not the parent's kind;
-* ``x-kcp.storage``: the resource to share storage with; empty for types that are answered and never stored;
-* ``x-kcp.placeholder``: the type is only an empty list, so that clients that ask for it find one. Nothing can be written (the
-  text says to those who try what to do instead), its names are free, and a CustomResourceDefinition that takes them is
-  served in its place.
-
-In a built-in type a column of format ``name`` is the name column: then none is put before the others.
+Only what serving needs is read at start: the first document of each ``type.yaml``. Groups and protobuf messages are read when a
+client first asks for discovery or protobuf.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib import resources
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import yaml
 
-Definition = dict[str, Any]
+from kcp.api.protobuf.messages import Declarations
+from kcp.builtin.context import Definition
+from kcp.registry.documents.groups import Group
 
-_SHARED: Final = "definitions.yaml"
-_PREFIX: Final = "#/$defs/"
+_PACKAGE: Final = f"{__package__}.types"
+_TYPES: Final = Path(__file__).with_name("types")
+"""A path rather than `importlib.resources`, whose import would slow the start down."""
+_TYPE: Final = "type.yaml"
+_GROUP: Final = "group.yaml"
+_SHARED_SCHEMAS: Final = "schemas.yaml"
+_NEXT_DOCUMENT: Final = b"\n---\n"
+_REFERENCE: Final = "#/$defs/"
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def load_types() -> list[Definition]:
-    """All declarations, in the order of their groups' files. The caller owns them and must not change shared parts.
+class BuiltinType(NamedTuple):
+    """A type's declaration, and the Python package that holds its strategy (None where it has none of its own)."""
 
-    All of them parse in 20 ms with libyaml; ask once a process.
-    """
-    folder = resources.files(__package__) / "types"
-    shared = yaml.load(folder.joinpath(_SHARED).read_bytes(), Loader=_LOADER)  # noqa: S506 - a safe loader
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml") and entry.name != _SHARED)
-    definitions: list[Definition] = []
-    for name in names:
-        definitions.extend(yaml.load_all(folder.joinpath(name).read_bytes(), Loader=_LOADER))
-    for definition in definitions:
-        for version in definition["spec"]["versions"]:
-            _complete(version["schema"]["openAPIV3Schema"], shared)
-    return definitions
+    definition: Definition
+    package: str | None
+
+
+def load_types() -> list[BuiltinType]:
+    """All declared types, in the order of their groups' folders. They share parts of schemas: the caller changes nothing."""
+    shared = _parse((_TYPES / _SHARED_SCHEMAS).read_bytes())
+    found = []
+    for group in _folders():
+        for folder in _type_folders(group):
+            definition = _first(folder / _TYPE)
+            for version in definition["spec"]["versions"]:
+                _complete(version["schema"]["openAPIV3Schema"], shared)
+            has_strategy = (folder / "__init__.py").is_file()
+            found.append(BuiltinType(definition, f"{_PACKAGE}.{group.name}.{folder.name}" if has_strategy else None))
+    return found
+
+
+def load_groups() -> dict[str, Group]:
+    """What is declared of API groups, by name."""
+    found = {}
+    for folder in _folders():
+        declared = _first(folder / _GROUP)
+        found[declared["group"]] = Group(declared["priority"], declared.get("package"))
+    return found
+
+
+def load_messages() -> Declarations:
+    """The protobuf messages of all groups, by the names of the groups' folders, and the kinds that they are the form of."""
+    messages: dict[str, dict[str, Mapping[str, str]]] = {}
+    kinds: dict[tuple[str, str], str] = {}
+    for group in _folders():
+        table = messages[group.name] = _second(group / _GROUP)
+        declared = _first(group / _GROUP)
+        for version, names in declared.get("kinds", {}).items():
+            for kind in names:
+                kinds[_api_version(declared["group"], version), kind] = f"{group.name}.{kind}"
+        for folder in _type_folders(group):
+            own = _second(folder / _TYPE)
+            table.update(own)
+            if not own:
+                continue
+            spec = _first(folder / _TYPE)["spec"]
+            kind = spec["names"]["kind"]
+            for version in spec["versions"]:
+                kinds[_api_version(spec["group"], version["name"]), kind] = f"{group.name}.{kind}"
+    return Declarations(messages, kinds)
+
+
+def _folders() -> list[Path]:
+    return sorted(file.parent for file in _TYPES.glob(f"*/{_GROUP}"))
+
+
+def _type_folders(group: Path) -> list[Path]:
+    return sorted(file.parent for file in group.glob(f"*/{_TYPE}"))
+
+
+def _first(file: Path) -> Definition:
+    declared: Definition = _parse(file.read_bytes().partition(_NEXT_DOCUMENT)[0])
+    return declared
+
+
+def _second(file: Path) -> dict[str, Mapping[str, str]]:
+    content = file.read_bytes().partition(_NEXT_DOCUMENT)[2]
+    return dict(_parse(content)) if content else {}
+
+
+def _parse(content: bytes) -> Any:
+    return yaml.load(content, Loader=_LOADER)  # noqa: S506 - a safe loader
+
+
+def _api_version(group: str, version: str) -> str:
+    return f"{group}/{version}" if group else version
 
 
 def _complete(schema: Definition, shared: Mapping[str, Definition]) -> None:
-    """Copy the shared definitions that a schema refers to, directly or not, into its ``$defs``."""
+    """Copy the shared schemas that a schema refers to, directly or not, into its ``$defs``."""
     own = schema.setdefault("$defs", {})
-    waiting = set(_references(schema))
-    while waiting:
-        name = waiting.pop()
+    pending = set(_references(schema))
+    while pending:
+        name = pending.pop()
         if name not in own:
             own[name] = shared[name]
-            waiting.update(_references(shared[name]))
+            pending.update(_references(shared[name]))
     if not own:
         del schema["$defs"]
 
@@ -65,7 +122,7 @@ def _references(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         for key, value in node.items():
             if key == "$ref" and isinstance(value, str):
-                yield value.removeprefix(_PREFIX)
+                yield value.removeprefix(_REFERENCE)
             else:
                 yield from _references(value)
     elif isinstance(node, list):

@@ -2,98 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from dataclasses import replace
+from importlib import import_module
 
-from kcp.auth.authentication.authenticator import TokenAuthenticator
-from kcp.auth.authorization.authorizer import Authorizer
-from kcp.builtin.loader import Definition, load_types
-from kcp.builtin.strategies.admissionregistration import PolicyBindingStrategy, PolicyStrategy, WebhooksStrategy
-from kcp.builtin.strategies.apiextensions import DefinitionStrategy
-from kcp.builtin.strategies.apiregistration import APIServiceStrategy
-from kcp.builtin.strategies.base import BuiltinStrategy
-from kcp.builtin.strategies.certificates import SigningRequestStrategy
-from kcp.builtin.strategies.coordination import LeaseStrategy
-from kcp.builtin.strategies.core import ConfigMapStrategy, NamespaceStrategy, SecretStrategy, ServiceAccountStrategy
-from kcp.builtin.strategies.events import EventStrategy, NewEventStrategy
-from kcp.builtin.strategies.limits import LimitRangeStrategy, ResourceQuotaStrategy
-from kcp.builtin.strategies.rbac import RoleBindingStrategy, RoleStrategy
-from kcp.builtin.strategies.reviews import (
-    AccessReviewStrategy,
-    RulesReviewStrategy,
-    SelfSubjectReviewStrategy,
-    TokenReviewStrategy,
-)
-from kcp.logical_clusters import LogicalClusterName
+from kcp.api.protobuf import messages
+from kcp.builtin.context import BuiltinContext, Definition
+from kcp.builtin.loader import BuiltinType, load_groups, load_messages, load_types
+from kcp.builtin.strategy import BuiltinStrategy
+from kcp.registry.documents import groups
 from kcp.registry.types.resource_types import ResourceType, from_definition
 
 
-def builtin_types(
-    *,
-    server_uid: str,
-    created: str,
-    authorizer: Authorizer,
-    tokens: TokenAuthenticator,
-    definitions: Callable[[LogicalClusterName], Iterable[Definition]],
-) -> list[ResourceType]:
-    """Every built-in type.
+def builtin_types(context: BuiltinContext) -> list[ResourceType]:
+    """Every built-in type, with a strategy that uses the given context.
 
-    ``server_uid`` and ``created`` (RFC 3339) identify the namespaces that are there without being stored; ``authorizer``
-    and ``tokens`` answer the reviews; ``definitions`` gives the custom definitions of a logical cluster. Raises KeyError
-    when a declared type has no strategy: the two belong together.
+    Also declares the groups and the protobuf messages (`declare`). Raises AttributeError where the module of a type does not
+    define the strategy that is named after the kind.
     """
+    declare()
     declared = load_types()
-    own = [_named(definition) for definition in declared if not definition.get("x-kcp", {}).get("placeholder")]
-
-    def others(cluster: LogicalClusterName) -> Iterable[Definition]:
-        return [*own, *definitions(cluster)]
-
-    strategies = _strategies(server_uid, created, authorizer, tokens, DefinitionStrategy(others))
+    context = replace(context, reserved=[_names(entry.definition) for entry in declared if not _is_placeholder(entry)])
     types: list[ResourceType] = []
-    for definition in declared:
-        spec = definition["spec"]
-        strategy = strategies[spec["group"], spec["names"]["kind"]]
-        types.extend(from_definition(definition, strategy=strategy, builtin=True))
+    for entry in declared:
+        types.extend(from_definition(entry.definition, strategy=_strategy(entry, context), builtin=True))
     return types
 
 
-def _named(definition: Definition) -> Definition:
-    """A declaration as far as its names go: they are taken in every logical cluster."""
+def declare() -> None:
+    """Tell the lower layers what is declared here: discovery and OpenAPI about groups, protobuf about messages."""
+    groups.declare(load_groups)
+    messages.declare(load_messages)
+
+
+def _strategy(entry: BuiltinType, context: BuiltinContext) -> BuiltinStrategy:
+    if entry.package is None:
+        return BuiltinStrategy(context)
+    name = f"{entry.definition['spec']['names']['kind']}Strategy"
+    strategy: BuiltinStrategy = getattr(import_module(entry.package), name)(context)
+    return strategy
+
+
+def _is_placeholder(entry: BuiltinType) -> bool:
+    return bool(entry.definition.get("x-kcp", {}).get("placeholder"))
+
+
+def _names(definition: Definition) -> Definition:
+    """The group and the names of a declaration, as a definition whose names are accepted."""
     spec = definition["spec"]
     return {"spec": {"group": spec["group"]}, "status": {"acceptedNames": spec["names"]}}
-
-
-def _strategies(
-    server_uid: str, created: str, authorizer: Authorizer, tokens: TokenAuthenticator, definitions: DefinitionStrategy
-) -> dict[tuple[str, str], BuiltinStrategy]:
-    rbac, admission = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
-    authentication, authorization = "authentication.k8s.io", "authorization.k8s.io"
-    webhooks = WebhooksStrategy()
-    found: dict[tuple[str, str], BuiltinStrategy] = {
-        ("", "Namespace"): NamespaceStrategy(server_uid, created),
-        ("", "ConfigMap"): ConfigMapStrategy(),
-        ("", "Secret"): SecretStrategy(),
-        ("", "ServiceAccount"): ServiceAccountStrategy(),
-        ("", "Service"): BuiltinStrategy(),
-        ("", "LimitRange"): LimitRangeStrategy(),
-        ("", "ResourceQuota"): ResourceQuotaStrategy(),
-        ("", "Event"): EventStrategy(),
-        ("events.k8s.io", "Event"): NewEventStrategy(),
-        ("coordination.k8s.io", "Lease"): LeaseStrategy(),
-        (rbac, "Role"): RoleStrategy(namespaced=True),
-        (rbac, "ClusterRole"): RoleStrategy(namespaced=False),
-        (rbac, "RoleBinding"): RoleBindingStrategy(namespaced=True),
-        (rbac, "ClusterRoleBinding"): RoleBindingStrategy(namespaced=False),
-        ("apiextensions.k8s.io", "CustomResourceDefinition"): definitions,
-        (admission, "ValidatingWebhookConfiguration"): webhooks,
-        (admission, "MutatingWebhookConfiguration"): webhooks,
-        (admission, "ValidatingAdmissionPolicy"): PolicyStrategy(),
-        (admission, "ValidatingAdmissionPolicyBinding"): PolicyBindingStrategy(),
-        (authentication, "TokenReview"): TokenReviewStrategy(tokens),
-        (authentication, "SelfSubjectReview"): SelfSubjectReviewStrategy(),
-        (authorization, "SelfSubjectRulesReview"): RulesReviewStrategy(authorizer),
-        ("certificates.k8s.io", "CertificateSigningRequest"): SigningRequestStrategy(),
-        ("apiregistration.k8s.io", "APIService"): APIServiceStrategy(),
-    }
-    for kind in ("SubjectAccessReview", "LocalSubjectAccessReview", "SelfSubjectAccessReview"):
-        found[authorization, kind] = AccessReviewStrategy(kind, authorizer)
-    return found

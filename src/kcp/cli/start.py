@@ -11,7 +11,7 @@ import click
 
 from kcp import __version__
 from kcp.cli import flags
-from kcp.cli.places import etcd_flags, root_directory_flag
+from kcp.cli.store_options import backend_flags, root_directory_flag
 from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ _logging = flags.group("Logging")
     type=click.Choice(DURABILITIES),
     help="full: each write is synced to disk before it is acknowledged. relaxed: a power failure may lose the latest writes.",
 )
-@etcd_flags
+@backend_flags
 @_storage(
     "--history-retention",
     default="5m",

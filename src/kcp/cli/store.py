@@ -1,16 +1,16 @@
-"""``kcp store``: what is done with a store, besides serving from it."""
+"""``kcp store``: the commands about a store."""
 
 from __future__ import annotations
 
 import click
 
-from kcp.cli.checking import check
-from kcp.cli.moving import export, import_
+from kcp.cli.store_check import check
+from kcp.cli.transfer import export, import_
 
 
 @click.group()
 def store() -> None:
-    """Look after a store: check, export, import."""
+    """Check, export and import a store."""
 
 
 store.add_command(check)

@@ -1,3 +1,4 @@
-"""In-process controllers: namespaces, garbage collection, CustomResourceDefinitions. They follow the log and call the
-registry.
+"""The controllers that run inside the server: namespaces, CustomResourceDefinitions, garbage collection.
+
+A controller follows the log and acts through the registry, as a client does. `kcp.controllers.manager.CONTROLLERS` lists them.
 """

@@ -1,19 +1,18 @@
-"""CustomResourceDefinitions in the background: names that become free, and removal of a definition's objects before it
-goes.
+"""The controller of CustomResourceDefinitions: deletes the objects of a terminating one, and gives free names to others.
 
-Follows apiextensions-apiserver's naming and finalizing controllers. (Conditions of a definition that is written are set
-in the write itself, so that it is in force for the next request.)
+Follows the naming and finalizing controllers of apiextensions-apiserver. The conditions of a definition that a client writes are
+set in that write, so that the definition is in force for the next request.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from kcp.api import documents, errors
-from kcp.builtin.strategies.apiextensions import CLEANUP_FINALIZER
-from kcp.controllers import contents
-from kcp.controllers.deletions import AGAIN, ClusterKey, DeletionController
-from kcp.controllers.system import system_context
+from kcp.api import documents
+from kcp.builtin.types.apiextensions.customresourcedefinitions import CLEANUP_FINALIZER
+from kcp.controllers.emptying import delete_everything
+from kcp.controllers.finalizing import RETRY_DELAY, ClusterKey, FinalizingController
+from kcp.controllers.system import ignore_not_found, system_context
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
 from kcp.registry.types.catalog import DEFINITIONS, definitions_of
@@ -22,18 +21,19 @@ from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Key, Range
 
-_NOT_FOUND: Final = 404
+_ANY: Final = ""
+"""The name in a key that stands for all definitions of a logical cluster that wait for names."""
 
 
-class DefinitionController(DeletionController):
-    """Empties terminating definitions; lets waiting ones have the names that a deleted one gives up."""
+class DefinitionController(FinalizingController):
+    """Finalizes terminating definitions; a removed one gives its names to those that wait for them."""
 
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry, DEFINITIONS)
 
-    def on_gone(self, key: Key) -> None:
-        """Have the names of the logical cluster's other definitions looked at: no name stands for that."""
-        self._queue.add(ClusterKey(key.cluster, ""))
+    def on_removed(self, key: Key) -> None:
+        """Queue the definitions of the logical cluster that wait for names."""
+        self._queue.add(ClusterKey(key.cluster, _ANY))
 
     def _type(self) -> ResourceType:
         found = self._registry.catalog.base.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
@@ -41,12 +41,12 @@ class DefinitionController(DeletionController):
         return found
 
     async def reconcile(self, key: ClusterKey) -> None:
-        if key.name:
-            await self._clean_up(key)
+        if key.name == _ANY:
+            await self._accept_names(key.cluster)
         else:
-            await self._reconsider_names(key.cluster)
+            await self._finalize(key)
 
-    async def _clean_up(self, key: ClusterKey) -> None:
+    async def _finalize(self, key: ClusterKey) -> None:
         registry = self._registry
         record = registry.source.latest(self._type(), key.cluster, "", key.name)
         if record is None:
@@ -59,29 +59,22 @@ class DefinitionController(DeletionController):
         types = from_definition(definition)
         if types and _is_established(definition):
             range_ = Range(types[0].storage, key.cluster)
-            remaining = await contents.delete_everything(registry, context, types[0], range_)
+            remaining = await delete_everything(registry, context, types[0], range_)
             if remaining.objects:
-                self._queue.add_later(key, AGAIN)
+                self._queue.add_later(key, RETRY_DELAY)
                 return
-        try:
-            await registry.change(context, Target(self._type(), "", key.name), _without_finalizer)
-        except errors.StatusError as error:
-            if error.code != _NOT_FOUND:
-                raise
+        target = Target(self._type(), "", key.name)
+        await ignore_not_found(registry.change(context, target, _without_finalizer))
 
-    async def _reconsider_names(self, cluster: LogicalClusterName) -> None:
-        """A write of the unchanged definition computes its conditions anew."""
+    async def _accept_names(self, cluster: LogicalClusterName) -> None:
+        """Write the waiting definitions unchanged: a write computes the conditions."""
         context = system_context(cluster)
         for definition in definitions_of(self._registry.store, cluster):
             conditions = {entry["type"]: entry["status"] for entry in definition["status"].get("conditions") or ()}
             if conditions.get("NamesAccepted") == "True":
                 continue
             target = Target(self._type(), "", definition["metadata"]["name"])
-            try:
-                await self._registry.change(context, target, lambda old: old)
-            except errors.StatusError as error:
-                if error.code != _NOT_FOUND:
-                    raise
+            await ignore_not_found(self._registry.change(context, target, lambda old: old))
 
 
 def _is_established(definition: Object) -> bool:

@@ -1,8 +1,9 @@
-"""Starting and stopping the in-process controllers together."""
+"""Starts and stops the controllers of a server together."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from kcp.controllers.definitions import DefinitionController
 from kcp.controllers.garbage_collection import GarbageCollector
@@ -11,32 +12,35 @@ from kcp.registry.verbs.registry import Registry
 
 
 class Controller(Protocol):
-    """What the manager runs."""
+    """A controller. ``start`` returns when it has queued everything that is present; ``stop``, when it does nothing more."""
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
 
-class Manager:
-    """All controllers of a server. May be started again when it has been stopped: each start learns anew."""
+ControllerFactory = Callable[[Registry], Controller]
 
-    def __init__(self, registry: Registry) -> None:
+CONTROLLERS: Final[tuple[ControllerFactory, ...]] = (DefinitionController, NamespaceController, GarbageCollector)
+"""The controllers of every server, in the order in which they start."""
+
+
+class Manager:
+    """The controllers of a server, made anew by their factories at each start."""
+
+    def __init__(self, registry: Registry, factories: Sequence[ControllerFactory] = CONTROLLERS) -> None:
         self._registry = registry
+        self._factories = tuple(factories)
         self._controllers: list[Controller] = []
 
     async def start(self) -> None:
-        """Start each; returns when all have seen what is there."""
-        registry = self._registry
-        self._controllers = [
-            DefinitionController(registry),
-            NamespaceController(registry),
-            GarbageCollector(registry),
-        ]
+        """Start each controller; return when each has queued what is present."""
+        self._controllers = [factory(self._registry) for factory in self._factories]
         for controller in self._controllers:
             await controller.start()
 
     async def stop(self) -> None:
-        """Stop each, the last started first."""
+        """Stop each controller, the last started first."""
         for controller in reversed(self._controllers):
             await controller.stop()
+        self._controllers = []

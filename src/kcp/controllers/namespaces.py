@@ -1,19 +1,20 @@
-"""Deleting a namespace: its contents first, then itself.
+"""The controller of namespaces: deletes the objects of a terminating namespace, then the namespace.
 
 Follows kube-controller-manager's namespace controller: while ``spec.finalizers`` holds ``kubernetes`` the namespace is
-Terminating; its objects are deleted, conditions say what is left, and when nothing is, the finalizer goes and the
-namespace with it.
+Terminating and its objects are deleted. Conditions say which are left; when none are, the finalizer and with it the
+namespace are removed.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
 
-from kcp.api import documents, errors, metadata
-from kcp.controllers import contents
-from kcp.controllers.contents import Remaining
-from kcp.controllers.deletions import AGAIN, ClusterKey, DeletionController
-from kcp.controllers.system import system_context
+from kcp.api import documents, metadata
+from kcp.controllers.emptying import Remaining, delete_everything
+from kcp.controllers.finalizing import RETRY_DELAY, ClusterKey, FinalizingController
+from kcp.controllers.system import ignore_not_found, system_context
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
@@ -22,11 +23,9 @@ from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Range
 
-_NOT_FOUND: Final = 404
 
-
-class NamespaceController(DeletionController):
-    """Empties and removes terminating namespaces of all logical clusters."""
+class NamespaceController(FinalizingController):
+    """Finalizes terminating namespaces of all logical clusters."""
 
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry, STORAGE)
@@ -47,22 +46,17 @@ class NamespaceController(DeletionController):
         left: dict[str, Remaining] = {}
         for type_ in namespaced_types(registry, key.cluster):
             range_ = Range(type_.storage, key.cluster, key.name)
-            remaining = await contents.delete_everything(registry, context, type_, range_)
+            remaining = await delete_everything(registry, context, type_, range_)
             if remaining.objects:
                 left[str(type_.resource)] = remaining
         target = Target(namespaces, "", key.name, "status" if left else "finalize")
-        try:
-            await registry.change(context, target, _conditions(left) if left else _finalized)
-        except errors.StatusError as error:
-            if error.code != _NOT_FOUND:
-                raise
-            return
-        if left:
-            self._queue.add_later(key, AGAIN)
+        change = _with_conditions(left) if left else _without_finalizer
+        if await ignore_not_found(registry.change(context, target, change)) and left:
+            self._queue.add_later(key, RETRY_DELAY)
 
 
 def namespaced_types(registry: Registry, cluster: LogicalClusterName) -> list[ResourceType]:
-    """One type for each storage that has objects in namespaces."""
+    """One type for each storage that holds objects in namespaces and can be deleted from."""
     found: dict[str, ResourceType] = {}
     for type_ in registry.catalog.surface(cluster).types:
         if type_.namespaced and type_.stored and "delete" in type_.verbs:
@@ -70,52 +64,42 @@ def namespaced_types(registry: Registry, cluster: LogicalClusterName) -> list[Re
     return list(found.values())
 
 
-def _finalized(old: Object) -> Object:
+def _without_finalizer(old: Object) -> Object:
     spec = dict(old.get("spec") or {})
     spec["finalizers"] = [name for name in spec.get("finalizers") or () if name != "kubernetes"]
     return dict(old, spec=spec)
 
 
-def _conditions(left: dict[str, Remaining]) -> Any:
-    objects = ", ".join(
-        f"{resource} has {remaining.objects} resource instances" for resource, remaining in left.items()
-    )
-    counts: dict[str, int] = {}
-    for remaining in left.values():
-        for name, count in remaining.finalizers.items():
-            counts[name] = counts.get(name, 0) + count
-    finalizers = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(counts.items()))
-    wanted = [
-        ("NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", "All resources successfully discovered"),
-        (
-            "NamespaceDeletionGroupVersionParsingFailure",
-            "False",
-            "ParsedGroupVersions",
-            "All legacy kube types successfully parsed",
-        ),
-        (
-            "NamespaceDeletionContentFailure",
-            "False",
-            "ContentDeleted",
-            "All content successfully deleted, may be waiting on finalization",
-        ),
-        ("NamespaceContentRemaining", "True", "SomeResourcesRemain", f"Some resources are remaining: {objects}"),
-    ]
-    if finalizers:
-        message = f"Some content in the namespace has finalizers remaining: {finalizers}"
-        wanted.append(("NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", message))
-    else:
-        message = "All content-preserving finalizers finished"
-        wanted.append(("NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers", message))
+_CONTENT_FOUND: Final = (
+    ("NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", "All resources successfully discovered"),
+    (
+        "NamespaceDeletionGroupVersionParsingFailure",
+        "False",
+        "ParsedGroupVersions",
+        "All legacy kube types successfully parsed",
+    ),
+    (
+        "NamespaceDeletionContentFailure",
+        "False",
+        "ContentDeleted",
+        "All content successfully deleted, may be waiting on finalization",
+    ),
+)
+"""Conditions that say the same of every namespace that still has objects: type, status, reason, message."""
+
+
+def _with_conditions(left: dict[str, Remaining]) -> Callable[[Object], Object]:
+    """The change of a namespace's status that says which objects are left, by resource, and which finalizers keep them."""
+    conditions = [*_CONTENT_FOUND, _content_remaining(left), _finalizers_remaining(left)]
 
     def change(old: Object) -> Object:
         status = dict(old.get("status") or {})
         current = {entry["type"]: entry for entry in status.get("conditions") or ()}
-        for kind, state, reason, message in wanted:
-            before = current.get(kind)
+        for type_, state, reason, message in conditions:
+            before = current.get(type_)
             since = before["lastTransitionTime"] if before and before["status"] == state else metadata.now()
-            current[kind] = {
-                "type": kind,
+            current[type_] = {
+                "type": type_,
                 "status": state,
                 "lastTransitionTime": since,
                 "reason": reason,
@@ -125,3 +109,21 @@ def _conditions(left: dict[str, Remaining]) -> Any:
         return dict(old, status=status)
 
     return change
+
+
+def _content_remaining(left: dict[str, Remaining]) -> tuple[str, str, str, str]:
+    counts = ", ".join(f"{resource} has {remaining.objects} resource instances" for resource, remaining in left.items())
+    message = f"Some resources are remaining: {counts}"
+    return "NamespaceContentRemaining", "True", "SomeResourcesRemain", message
+
+
+def _finalizers_remaining(left: dict[str, Remaining]) -> tuple[str, str, str, str]:
+    counts: Counter[str] = Counter()
+    for remaining in left.values():
+        counts.update(remaining.finalizers)
+    if not counts:
+        message = "All content-preserving finalizers finished"
+        return "NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers", message
+    found = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(counts.items()))
+    message = f"Some content in the namespace has finalizers remaining: {found}"
+    return "NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", message

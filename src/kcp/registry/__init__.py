@@ -1,1 +1,1 @@
-"""Resource types, strategies, the REST verbs, admission, and the API surface of a logical cluster. Knows no HTTP."""
+"""The registry: resource types, the REST verbs on them, admission, and the types that a logical cluster serves. Knows no HTTP."""

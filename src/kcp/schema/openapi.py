@@ -21,11 +21,12 @@ LOCAL_PREFIX: Final = "#/$defs/"
 
 OBJECT_META: Final = "ObjectMeta"
 API_VERSION_DESCRIPTION: Final = (
-    "The group and version whose schema this object follows, e.g. apps/v1. "
-    "A server may refuse versions that it does not know."
+    "APIVersion defines the group and version of the schema that this object follows, e.g. apps/v1. "
+    "A server may reject versions that it does not know."
 )
 KIND_DESCRIPTION: Final = (
-    "The kind of this object, in CamelCase. A server may infer it from the URL of the request. It cannot be changed."
+    "Kind is the type of this object, in CamelCase. "
+    "A server may infer it from the URL of the request. It cannot be changed."
 )
 METADATA_DESCRIPTION: Final = "Metadata that every stored object has: name, namespace, labels, owners and more."
 

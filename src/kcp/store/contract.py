@@ -1,26 +1,45 @@
-"""What every backend of the log promises.
+"""The contract of a backend.
 
-The log is the truth and the bus: each change gets the next revision, revisions never go back, and whoever follows the
-log from a revision sees every later change exactly once and in order. Values are opaque bytes. The conformance suite in
-``tests/store`` holds each backend to this page.
+The log is the source of truth and the event bus: every change gets a revision, revisions never go backwards, and a watch
+from a revision sees every later change exactly once and in order. Values are opaque bytes. The conformance suite
+(``tests/store/conformance``) holds each backend to this module; where backends differ, `Capabilities` says how.
 
-All methods are called on the event loop's thread. Reads are plain calls: they take microseconds. Only waiting for
-durability (`write`) and for other servers (`catch_up`) is asynchronous.
+All methods are called on the event loop's thread. Reads are plain calls. Only waiting for durability (`Store.write`) and for
+other servers (`Store.catch_up`) is asynchronous.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 
 ANY: Final = -1
-"""Precondition of a change: whatever is there, if anything."""
+"""Precondition of a change: none."""
 ABSENT: Final = 0
 """Precondition of a change: the key must not exist."""
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Where backends differ. A conformance test that needs a capability runs on the backends that have it."""
+
+    consecutive_revisions: bool
+    """A write takes the next revision, and nothing else takes one: neither opening the log, nor compacting it, nor deleting
+    a key that does not exist. Without it, revisions rise with gaps."""
+    ordered_pending_writes: bool
+    """`Store.latest` shows accepted writes that are not durable yet, a write may build on them, and the concurrent writes of a
+    server are applied in the order in which they were submitted. Without it, `latest` is `get`, and writes race."""
+    shared: bool
+    """Several servers may use the log at the same time."""
+    max_changes: int
+    """Changes of one write."""
+    max_conditions: int | None
+    """Conditions of one write, changes that expect a revision included. None: as many as changes."""
+
+
 class Key(NamedTuple):
-    """Where a value lives. The parts are kept apart by the store whatever characters they hold."""
+    """The key of a value. Its parts never run into one another, whatever characters they hold."""
 
     resource: str
     cluster: LogicalClusterName
@@ -40,7 +59,7 @@ class Range(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A value as of ``revision``, the revision that wrote it. ``tag`` is an opaque word the writer stored beside it."""
+    """A value and the revision that wrote it. ``tag`` is an opaque string stored with the value."""
 
     key: Key
     revision: int
@@ -49,11 +68,11 @@ class Record(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One key's part of a write. ``value`` None deletes the key, and is then an optional last state to show watchers.
+    """One key's part of a write. ``value`` None deletes the key.
 
     ``expected`` is the revision that the key must have: ANY, ABSENT, or an exact one.
     ``final`` is, for a delete, the value that watchers get as the deleted state; None means the previous value.
-    ``lifetime`` (seconds) makes the key vanish by itself, as a delete in the log; None keeps it.
+    ``lifetime`` (seconds) is the time after which the store deletes the key; None is no limit.
     """
 
     key: Key
@@ -65,14 +84,14 @@ class Change(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What a write rests on without changing it: ``key`` must have the revision ``expected``, or ABSENT."""
+    """A precondition on a key that the write does not change: it must have the revision ``expected``, or be ABSENT."""
 
     key: Key
     expected: int
 
 
 class Event:
-    """A committed change, as watchers get it. Shared by all of them: treat as read-only, except ``cache``.
+    """A committed change. All watchers share it: treat it as read-only, except ``cache``.
 
     ``value`` is None for a delete. ``previous`` is None for a create; its revision says which write it replaces.
     ``deleted`` is the last state to show for a delete. ``cache`` holds encodings, so that each is made once for all watchers.
@@ -92,7 +111,7 @@ class Event:
 
 
 class Page(NamedTuple):
-    """Part of a range in key order. ``revision`` is the state shown; ``remaining`` counts the keys after the page."""
+    """Part of a range in key order, at ``revision``. ``remaining`` counts the keys after the page."""
 
     records: list[Record]
     revision: int
@@ -109,8 +128,16 @@ class PreconditionFailedError(Exception):
         self.actual = actual
 
 
+class LogError(Exception):
+    """A log cannot be opened, or cannot be read or written as a whole. The message is one line with the reason and a remedy."""
+
+
+class OptionError(LogError):
+    """A storage option is unusable, or options contradict one another; the message names the flag."""
+
+
 class CompactedError(Exception):
-    """The revision asked for is older than the retained history; ``oldest`` is the oldest that can still be asked for."""
+    """The requested revision has been compacted; ``oldest`` is the oldest available one."""
 
     def __init__(self, revision: int, oldest: int) -> None:
         super().__init__(f"revision {revision} has been compacted, the oldest is {oldest}")
@@ -119,7 +146,7 @@ class CompactedError(Exception):
 
 
 class FutureRevisionError(Exception):
-    """The revision asked for has not happened yet."""
+    """The requested revision is newer than the log."""
 
     def __init__(self, revision: int, current: int) -> None:
         super().__init__(f"revision {revision} is in the future, the current one is {current}")
@@ -132,44 +159,44 @@ class StoreClosedError(Exception):
 
 
 class StoreUnavailableError(Exception):
-    """The medium failed (disk full, read-only, quorum lost); nothing of this write is known to be durable."""
+    """The storage failed (disk full, read-only, quorum lost); no part of the write is known to be durable."""
 
 
 class Subscription(Protocol):
-    """A place in the log. Iterating gives batches of events; every batch ends at a revision boundary."""
+    """A watcher's position in the log. Iterating yields batches of events; every batch ends at a revision boundary."""
 
     @property
     def revision(self) -> int:
-        """Everything of the range up to this revision has been handed out (or never matched): a safe bookmark."""
+        """All events of the range up to this revision have been delivered: a safe bookmark."""
 
     @property
     def pending(self) -> bool:
-        """`next` has something to give without waiting."""
+        """Whether `next` returns without waiting."""
 
     def __aiter__(self) -> AsyncIterator[Sequence[Event]]: ...
 
     async def next(
         self, timeout: float | None = None, sink: Callable[[Sequence[Event]], bool] | None = None
     ) -> Sequence[Event]:
-        """The next batch, or an empty one when ``timeout`` seconds (or a little less) pass without an event.
+        """Return the next batch, or an empty one after ``timeout`` seconds (or a little less) without an event.
 
-        Batches that come while it waits are given to the ``sink``, which must not await. It returns with the first of them
-        that the sink does not take (by returning false, or by an error), or when `wake` is called.
+        While it waits, batches go to the ``sink``, which must not await. `next` returns the first batch that the sink does
+        not accept (by returning false or raising), or an empty one after `wake`.
 
-        A batch may be shared with other subscriptions; where it has a ``cache`` (a dict), that is for encodings of all of it.
+        A batch may be shared with other subscriptions; its ``cache`` (a dict), if it has one, is for encodings of the batch.
 
         Raises SlowConsumerError when this subscription's buffer overflowed (resume by revision), StoreClosedError at shutdown.
         """
 
     def wake(self) -> None:
-        """Have a waiting `next` return, and give its sink nothing more."""
+        """Make a waiting `next` return, and stop using its sink."""
 
     def close(self) -> None:
         """Stop at once; the buffer is dropped."""
 
 
 class SlowConsumerError(Exception):
-    """A subscription did not keep up and lost its place; resume from ``revision`` with a new one."""
+    """A subscription's buffer overflowed; resume from ``revision`` with a new one."""
 
     def __init__(self, revision: int) -> None:
         super().__init__(f"the consumer fell behind after revision {revision}")
@@ -177,62 +204,62 @@ class SlowConsumerError(Exception):
 
 
 class Store(Protocol):
-    """A revisioned log of key changes with its current state."""
+    """A revisioned log of key changes, and its current state."""
 
     @property
     def revision(self) -> int:
-        """The newest durable revision; every read and watch event shows a revision up to this one."""
+        """The newest durable revision. No read or watch event shows a newer one."""
 
     @property
     def oldest(self) -> int:
-        """The oldest revision that can still be listed and watched from."""
+        """The oldest revision that can be listed, and watched from."""
 
     async def catch_up(self) -> None:
-        """Return when reads show everything that was acknowledged, by any server, before the call."""
+        """Wait until reads show every write that any server acknowledged before the call. Raises StoreUnavailableError."""
 
     def get(self, key: Key) -> Record | None:
-        """The durable current value."""
+        """Return the durable value of a key."""
 
     def latest(self, key: Key) -> Record | None:
-        """The newest value known here, durable or on its way: what a read-modify-write starts from."""
+        """Return the newest value of a key, durable or pending: what a read-modify-write starts from."""
 
     def scan(
         self, range_: Range, *, limit: int = 0, after: Key | None = None, at: int | None = None, count: bool = True
     ) -> Page:
-        """A page of the range in key order (cluster, namespace, name), from behind ``after``; ``limit`` 0 is all.
+        """Return a page of the range in key order (cluster, namespace, name), starting after ``after``; ``limit`` 0 is all.
 
-        ``at`` shows the state of an older revision. Raises CompactedError, FutureRevisionError.
-        ``remaining`` is computed only when ``count`` is set and the page was cut (else 0 means "nothing after", -1 "more").
+        ``at`` selects the state of an older revision. Raises CompactedError, FutureRevisionError.
+        ``remaining`` is computed only with ``count``; otherwise it is 0 if no key follows the page, else -1.
         """
 
     def unchanged_since(self, range_: Range, revision: int) -> bool:
-        """Whether no key of the range has changed after a revision; False where that is not known."""
+        """Whether no key of the range has changed after a revision; False if unknown."""
 
     def count(self, range_: Range) -> int:
-        """How many keys the range holds now."""
+        """Return the number of keys in the range."""
 
     def write(self, changes: Sequence[Change], conditions: Sequence[Condition] = ()) -> Awaitable[int]:
-        """Check all preconditions, apply all changes or none; the result is their one revision, once durable.
+        """Check all preconditions and apply all changes or none; the result is their common revision, once durable.
 
-        ``conditions`` are about keys that the write does not change; without changes they are not asked.
+        ``conditions`` are on keys that the write does not change; without changes they are not checked.
 
-        Raises PreconditionFailedError (at once or when awaited), StoreClosedError, StoreUnavailableError.
-        A write of no changes waits for the durability of what `latest` shows now.
-        Followers have been told of the write before the awaiting caller resumes; subscriptions are handed its events
-        then, or within some milliseconds where a crowd shares a range.
+        Raises PreconditionFailedError (at once or when awaited), StoreClosedError, StoreUnavailableError, and ValueError for a
+        write beyond the `Capabilities`. A write without changes waits until what `latest` shows now is durable.
+        Followers have seen the write before the awaiting caller resumes. Subscriptions get its events then, or a few
+        milliseconds later if many of them watch one range.
         """
 
     def watch(self, range_: Range, after: int, *, buffer: int = 10_000) -> Subscription:
-        """Every change of the range after that revision. Raises CompactedError, FutureRevisionError."""
+        """Watch all changes of the range after a revision. Raises CompactedError, FutureRevisionError."""
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
-        """Call back on the loop, at publication, with each batch of changes of a resource (None: all); returns the undo.
+        """Call back on the event loop, at publication, with each batch of changes of a resource (None: all); returns the undo.
 
-        For in-process caches that must be right for the next request. The callback must be quick and not raise.
+        For in-process caches that must be right for the next request. The callback must be fast and must not raise.
         """
 
     async def compact(self, revision: int) -> None:
-        """Forget superseded values up to ``revision``; watches and scans before it raise CompactedError from now on."""
+        """Drop superseded values up to ``revision``; watches and scans before it raise CompactedError from now on."""
 
     async def close(self) -> None:
-        """Finish what was accepted, end subscriptions, release the medium."""
+        """Finish accepted writes, end subscriptions, release the storage."""

@@ -1,4 +1,4 @@
-"""The file that a log's state is carried in, from a store of any kind to one of any kind.
+"""The export file, which carries a log's state between backends of any kind.
 
 JSON lines, gzipped or not. The first line is the header, each further line an entry, the last line the end::
 
@@ -6,11 +6,12 @@ JSON lines, gzipped or not. The first line is the header, each further line an e
     {"key":["configmaps","root","default","a"],"revision":7,"tag":"61f0","value":"{...}"}
     {"end":{"entries":1,"logicalClusters":1,"sha256":"..."}}
 
-``revision`` in the header is the log's at the moment that the file shows; ``logicalCluster`` names the only one that is in
-the file, null stands for all. An entry's ``key`` is resource, logical cluster, namespace and name (empty where there is none),
-its ``revision`` the one that wrote it, ``tag`` the word stored beside it. A value that is no UTF-8 text is in ``base64`` instead
-of ``value``. ``due`` (seconds since 1970) says when an entry with a lifetime ends. Entries come in no particular order, and each
-key once. ``sha256`` is that of all lines before the last with their line ends, as they are before compression.
+``revision`` in the header is the log's revision that the file shows; ``logicalCluster`` names the single logical cluster of
+the file, or is null for all of them. An entry's ``key`` is resource, logical cluster, namespace and name (the empty string where
+there is none), ``revision`` is the revision that wrote it, ``tag`` the opaque string stored with the value. A value that is not
+UTF-8 is in ``base64`` instead of ``value``. ``due`` is the time at which an entry with a lifetime expires, in seconds since 1970.
+Entries come in any order, each key once. ``sha256`` is the digest of all lines before the last, line ends included, before
+compression.
 """
 
 from __future__ import annotations
@@ -28,30 +29,30 @@ from typing import IO, Any, Final, NamedTuple, cast
 
 import orjson
 
-from kcp.logical_clusters import LogicalClusterName
-from kcp.store.contract import Key
+from kcp.logical_clusters import WILDCARD, LogicalClusterName
+from kcp.store.contract import Key, LogError
 
 FORMAT: Final = "kcp-export"
 VERSION: Final = 1
 _GZIP: Final = b"\x1f\x8b"
 _LONGEST_LINE: Final = 64 << 20
 _LEVEL: Final = 6
-"""How hard gzip tries: 9 takes three times as long for some percent."""
+"""gzip's compression level: level 9 is much slower and saves little."""
 
 
-class DamagedExportError(Exception):
-    """The file is not a whole export: cut off, changed, or something else. The message is one line that says which."""
+class DamagedExportError(LogError):
+    """The file is not a complete export: it was cut off or changed, or is something else."""
 
 
 class Header(NamedTuple):
-    """What a file holds: a log's state at ``revision``, all of it or one logical cluster."""
+    """What a file contains: the log's state at ``revision``, of one logical cluster or of all (WILDCARD)."""
 
     revision: int
-    logical_cluster: LogicalClusterName | None = None
+    logical_cluster: LogicalClusterName = WILDCARD
 
 
 class Entry(NamedTuple):
-    """One key's state. ``due`` is when it ends, in seconds since the epoch, if it has a lifetime."""
+    """One key's state. ``due`` is its expiry time in seconds since the epoch; None for a key without a lifetime."""
 
     key: Key
     revision: int
@@ -61,7 +62,7 @@ class Entry(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A whole file: its header, and what its last line says."""
+    """A complete file: its header, and the counts and checksum of its last line."""
 
     header: Header
     entries: int
@@ -70,12 +71,12 @@ class Summary(NamedTuple):
 
     @property
     def end(self) -> dict[str, Any]:
-        """What the last line says."""
+        """The content of the last line."""
         return {"entries": self.entries, "logicalClusters": len(self.logical_clusters), "sha256": self.sha256}
 
 
 class ExportWriter:
-    """A file that is being written, beside its place until it is whole. Made by `writing`."""
+    """An export that is being written. Made by `writing`."""
 
     def __init__(self, stream: IO[bytes], header: Header) -> None:
         self._stream = stream
@@ -85,7 +86,8 @@ class ExportWriter:
         self._clusters: set[str] = set()
         self.summary: Summary | None = None
         first = {"format": FORMAT, "version": VERSION, "revision": header.revision}
-        self._put({**first, "logicalCluster": header.logical_cluster})
+        only = None if header.logical_cluster == WILDCARD else header.logical_cluster
+        self._put({**first, "logicalCluster": only})
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Write entries."""
@@ -116,9 +118,9 @@ class ExportWriter:
 
 @contextlib.contextmanager
 def writing(path: Path, header: Header) -> Iterator[ExportWriter]:
-    """Write a new file, gzipped when its name ends in ``.gz``: it is there when the block ends well, whole and synced.
+    """Write a new file, gzipped if its name ends in ``.gz``. It appears, complete and synced, when the block ends.
 
-    Readable for its owner only: it may hold secrets. Raises FileExistsError, OSError.
+    Only its owner may read it, since it may hold secrets. Raises FileExistsError, OSError.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists; name a new file")
@@ -127,7 +129,7 @@ def writing(path: Path, header: Header) -> Iterator[ExportWriter]:
     try:
         with os.fdopen(descriptor, "wb") as file:
             if path.suffix == ".gz":
-                # no name and no time in it: the same state makes the same bytes
+                # without a name and a time in its header, so that equal states make equal files
                 with gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as packed:
                     writer = ExportWriter(cast("IO[bytes]", packed), header)
                     yield writer
@@ -153,14 +155,14 @@ def writing(path: Path, header: Header) -> Iterator[ExportWriter]:
 
 
 def is_export(path: Path) -> bool:
-    """Whether a file begins as exports do. Raises OSError."""
+    """Whether a file begins like an export. Raises OSError."""
     with path.open("rb") as file:
         begin = file.read(32)
     return begin.startswith((_GZIP, b'{"format":'))
 
 
 def verify(path: Path) -> Summary:
-    """Read a file to its end. Raises DamagedExportError, OSError."""
+    """Read and check a whole file. Raises DamagedExportError, OSError."""
     reading = Reading(path)
     for _ in reading:
         pass
@@ -169,10 +171,10 @@ def verify(path: Path) -> Summary:
 
 
 class Reading:
-    """The entries of a file. That it is whole is known, and ``summary`` there, when the last one has been taken."""
+    """The entries of a file. ``summary`` is set once the last entry has been read and the checksum has matched."""
 
     def __init__(self, path: Path, expected: Summary | None = None) -> None:
-        """``expected`` is what an earlier reading of the file has found: anything else is an error."""
+        """``expected`` is the summary of an earlier reading; a file that has changed since is an error."""
         self._path = path
         self._expected = expected
         self.summary: Summary | None = None
@@ -229,7 +231,7 @@ class Reading:
             raise DamagedExportError(
                 f"{self._path} has version {version} of the format; this version of kcp reads up to {VERSION}: use a newer one"
             )
-        return Header(revision, None if cluster is None else LogicalClusterName(cluster))
+        return Header(revision, WILDCARD if cluster is None else LogicalClusterName(cluster))
 
     def _entry(self, line: bytes, number: int) -> Entry:
         try:
@@ -251,10 +253,10 @@ class Reading:
 
     def _compare(self, line: bytes, found: Summary) -> None:
         try:
-            said = orjson.loads(line)["end"]
+            stated = orjson.loads(line)["end"]
         except (ValueError, KeyError) as error:
             raise self._damaged("its last line cannot be read") from error
-        if said != found.end:
+        if stated != found.end:
             raise self._damaged("its checksum or its counts are not those of its content")
         if self._expected is not None and self._expected != found:
             raise self._damaged("it was changed while it was being read")

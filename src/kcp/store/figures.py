@@ -1,30 +1,33 @@
-"""Figures that a store keeps of its own work, for whoever shows them: cheap enough to be taken for every batch."""
+"""Figures that a store counts for a monitoring system: cheap enough to be updated with every batch."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
+
+Labelled = Mapping[str, Mapping[tuple[str, ...], float]]
+"""Figures by name, and by the values of their labels."""
 
 
 class Distribution:
-    """How often a quantity fell where. Written by one thread, read by any; a reader may see one observation half done."""
+    """A histogram. One thread writes, any thread reads; a reader may see one observation half counted."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        """``bounds`` are the upper ends of the buckets, in order; what is above the last has a bucket of its own."""
+        """``bounds`` are the upper bounds of the buckets, in order; values above the last have a bucket of their own."""
         self._bounds = tuple(bounds)
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Count one. 0.3 us."""
+        """Count a value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def cumulative(self) -> tuple[list[tuple[float, int]], float]:
-        """For each bound, and for infinity, how many were up to there; and the sum of all."""
+        """Return the cumulative count for each bound and for infinity, and the sum of all values."""
         total, buckets = 0, []
         for bound, count in zip((*self._bounds, float("inf")), tuple(self._counts), strict=True):
             total += count
@@ -35,14 +38,11 @@ class Distribution:
 class StoreFigures(Protocol):
     """The figures that an open store offers to a monitoring system."""
 
-    @property
-    def statistics(self) -> Callable[[], Mapping[str, float]]:
+    def statistics(self) -> Mapping[str, float]:
         """Counters and sizes by name."""
 
-    @property
-    def labelled(self) -> Callable[[], Mapping[str, Mapping[tuple[str, ...], float]]]:
-        """Figures by name and the values of their labels."""
+    def labelled(self) -> Labelled:
+        """Figures with labels."""
 
-    @property
     def distributions(self) -> Mapping[str, Distribution]:
-        """Distributions of batches by name."""
+        """Histograms by name."""

@@ -1,4 +1,4 @@
-"""One server per file: an advisory lock that the kernel takes back when the process ends, however it ends."""
+"""One server per file: an advisory lock that the kernel releases when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from kcp.store.contract import LogError
 
-class StoreLockedError(Exception):
+
+class StoreLockedError(LogError):
     """Another process (or another store in this one) has the file open."""
 
 
@@ -33,11 +35,11 @@ class FileLock:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError:
-            # a full disk must not keep the server from starting: the number only serves the message above
+            # the process id only serves the message above: a full disk must not keep the server from starting
             return
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

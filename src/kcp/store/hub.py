@@ -1,10 +1,26 @@
-"""The hub: hands each committed change to the subscriptions that match it, and to nobody else.
+"""The hub: delivers each committed change to the subscriptions whose range contains it.
 
-Subscriptions of one range form a group. Publishing a change costs a look-up for each of the four ranges that can hold
-it; a group then gets its changes in rounds. Rounds are the further apart the larger the crowd is, and begin the later: a
-lone watcher waits for nothing, a crowd some milliseconds, so that it gets the changes of all writers with one send each, and
-writers get their turn between the rounds. What a watcher costs in a round is its send (TLS and the system call, some 12 us in
-the HTTP server's threads) and 4 us of the event loop, where it leaves a sink instead of being woken; else 11 us.
+Subscriptions of one range form a group. Publishing a change looks up the four ranges that can contain its key; each group then
+gets its changes in rounds. The larger the group, the longer a round waits for changes of other writers and the further apart
+rounds are: a single watcher gets a change at once, a large group a few milliseconds later, with one send per watcher for the
+changes of several writers, and writers run between the rounds.
+
+Example. Watchers ``w1`` and ``w2`` watch all widgets, ``w3`` those of namespace ``ns``; ``w1`` and ``w3`` wait in `next` with a
+sink, ``w2`` is busy sending. Publishing revision 41, a widget in ``ns``, goes through these steps::
+
+    _route       group (widgets, *, None): waiting=[41]    group (widgets, root, ns): waiting=[41]
+                 each group starts a round, at once or by a timer; the bookmark of its subscriptions (`revision`) is 40 until then
+    _round       w1.deliver([41])  buffer=[41], has a sink: to_push=[w1]
+                 w2.deliver([41])  buffer=[41], no sink: the buffer waits for the next call of `next`
+                 w3.deliver([41])  as w1, in the round of its own group
+    _push_round  w1.push()         sink([41]) accepts: buffer=[], delivered=41; the task of w1 has not run
+                 w3.push()         sink([41]) returns false (the connection is full): the future of `next` resolves, and the
+                                   task of w3 takes [41] itself
+
+If revision 42 comes before ``w2`` calls `next`, its buffer becomes [41, 42], a list of its own: the list [41] is shared by the
+group. A buffer that would exceed the limit marks the subscription as lost, and its `next` raises SlowConsumerError with the
+last delivered revision. If ``w4`` subscribes to all widgets while ``waiting`` is [42], the round runs first, without ``w4``,
+which has read revision 42 from the log.
 """
 
 from __future__ import annotations
@@ -22,30 +38,29 @@ from kcp.store.contract import Event, Range, SlowConsumerError, StoreClosedError
 log: Final = logging.getLogger(__name__)
 
 
-class Past(NamedTuple):
-    """A piece of history: the events of a range, and the revision up to which the log has been read for them."""
+class HistoryPiece(NamedTuple):
+    """A piece of history: the events of a range, and the revision up to which the log has been read."""
 
     events: list[Event]
     through: int
 
 
-History = Callable[[Range, int], Past]
-"""Reads the next piece of a range's history behind a revision: whole revisions, some progress each time."""
+History = Callable[[Range, int], HistoryPiece]
+"""Reads the next piece of a range's history after a revision: whole revisions, and progress with each call."""
 Follower = Callable[[Sequence[Event]], None]
 _Part = tuple[str, str, str | None]
 Sink = Callable[[Sequence[Event]], bool]
-"""Takes a batch in a subscription's place, without awaiting; false when the reader must come for it."""
+"""Accepts a batch without awaiting, and returns true; false if the reader must fetch it with `next`."""
 
-_SHARE: Final = 30e-6
-"""Seconds from one round to the next for each watcher: nearly twice its part of a round in all threads of the server. With 20
-or 40 for each of 500, four writers that never wait got 0.94 and 1.3 times the events out, 0.9 and 1.3 times as late (p99)."""
-_LONGEST_WAIT: Final = 0.02
+_INTERVAL: Final = 30e-6
+"""Seconds between rounds per watcher: about twice what a watcher costs in a round, so that writers get the other half."""
+_MAX_INTERVAL: Final = 0.02
 _GATHER: Final = 5e-6
-"""Seconds for each watcher that a round waits for the changes of other writers: a third of what a round of its own costs."""
-_LONGEST_GATHER: Final = 0.003
-_WORTH_A_TIMER: Final = 2e-4
-_LOOP_SHARE: Final = 0.001
-"""Seconds of passing a round on after which others get the event loop."""
+"""Seconds per watcher that a round waits for changes of other writers."""
+_MAX_GATHER: Final = 0.003
+_MIN_TIMER: Final = 2e-4
+_SLICE: Final = 0.001
+"""Seconds of pushing after which the hub yields to the event loop."""
 
 
 class Batch(list[Event]):
@@ -59,17 +74,17 @@ class Batch(list[Event]):
 
 
 _NOTHING: Final = Batch()
-"""Never added to: a buffer that is not the subscription's own is replaced, not changed."""
+"""Never appended to: a buffer that the subscription does not own is replaced."""
 
 
 class HubSubscription:
-    """One watcher's place in the log: history from disk first, then what the hub hands over.
+    """One watcher's position in the log: it reads history from the disk first, then gets batches from the hub.
 
-    It joins the hub in the moment in which it has read everything published, on the loop and without awaiting in
-    between: no event can be missed or come twice, and a long history fills no buffer.
+    It joins the hub when it has read everything published, on the event loop and without awaiting in between: no event is
+    lost or delivered twice, and a long history fills no buffer.
 
-    A reader that waits may leave a sink, which is given the batches as they come while the reader sleeps on: that spares
-    a future, a turn of the event loop and the steps of a task for each watcher and round.
+    A waiting reader may pass a sink, which gets the batches while the reader keeps waiting: that saves a future, an iteration
+    of the event loop and the steps of a task for each watcher and round.
     """
 
     __slots__ = (
@@ -105,34 +120,34 @@ class HubSubscription:
 
     @property
     def range(self) -> Range:
-        """What is watched."""
+        """The watched range."""
         return self._range
 
     @property
     def pending(self) -> bool:
-        """`next` has something to give without waiting."""
+        """Whether `next` returns without waiting."""
         return bool(self._buffer) or self._history is not None or self._lost
 
     @property
     def revision(self) -> int:
-        """Everything of the range up to here has been handed out."""
+        """All events of the range up to this revision have been delivered."""
         if self._buffer or self._history is not None or self._lost or self._closed:
             return self._delivered
-        return max(self._delivered, self._hub.handed_out(self._range))
+        return max(self._delivered, self._hub.delivered_through(self._range))
 
-    def hand_over(self, events: Batch) -> bool:
-        """Take the matching events of one batch (called by the hub); returns whether `pass_on` must follow.
+    def deliver(self, events: Batch) -> bool:
+        """Add a batch to the buffer (called by the hub). Returns whether the hub must call `push`.
 
-        The list is shared by all: it must not change.
+        The group shares the list: it must not change.
         """
         buffer = self._buffer
         if not buffer:
-            self._buffer = events  # however large: one batch is bounded, and whoever keeps up must not be ended by it
+            self._buffer = events  # of any size: a watcher that keeps up must not be ended by one large batch
             self._owned = False
             if self._sink is not None:
                 return True
         elif len(buffer) + len(events) > self._limit:
-            self.lose()
+            self.mark_lost()
         elif self._owned:
             buffer += events
         else:
@@ -142,15 +157,15 @@ class HubSubscription:
             self.wake()
         return False
 
-    def pass_on(self) -> None:
-        """Give the sink what was handed over (called by the hub), or let the reader come for it."""
+    def push(self) -> None:
+        """Give the buffer to the sink (called by the hub), or wake the reader if the sink does not accept it."""
         batch, sink = self._buffer, self._sink
         if not batch or sink is None:
             return
         try:
             taken = sink(batch)
         except Exception:
-            self.wake()  # the reader comes upon the same error, where it can be answered
+            self.wake()  # the reader runs into the same error, where it can be handled
             return
         if taken:
             self._delivered = batch[-1].revision
@@ -168,15 +183,15 @@ class HubSubscription:
                 yield batch
 
     async def next(self, timeout: float | None = None, sink: Sink | None = None) -> Sequence[Event]:
-        """The next batch; empty when the time has passed, or a little earlier.
+        """Return the next batch; an empty one at the timeout, or a little earlier.
 
-        Batches that come while it waits go to the ``sink``, and it returns with the first that the sink does not take.
+        Batches that arrive while it waits go to the ``sink``; it returns the first one that the sink does not accept.
 
         Raises SlowConsumerError, StoreClosedError, CompactedError.
         """
         while self._history is not None:
             if self._started:
-                await asyncio.sleep(0)  # a long history: let others run between its pieces, whoever reads them
+                await asyncio.sleep(0)  # yields between the pieces of a long history, whoever reads it
             self._started = True
             if events := self._replay(self._history):
                 return events
@@ -197,7 +212,7 @@ class HubSubscription:
         self._waiter = loop.create_future()
         self._sink = sink
         if timeout is not None and (self._timer is None or self._timer.when() > loop.time() + timeout):
-            # one timer serves many waits: a timer for each costs as much as the wait itself
+            # one timer serves many waits: a timer costs as much as a wait
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = loop.call_later(timeout, self._on_time)
@@ -220,15 +235,15 @@ class HubSubscription:
             self._hub.add(self)
         return past.events
 
-    def lose(self) -> None:
-        """Changes have been missed: whoever reads this must begin anew."""
+    def mark_lost(self) -> None:
+        """Mark the subscription as having missed events; its reader must resume with a new one."""
         self._lost = True
         self._buffer = _NOTHING
         self._hub.remove(self)
         self.wake()
 
     def wake(self) -> None:
-        """Let a waiting reader look again; what comes from now on is the reader's."""
+        """Wake a waiting reader, and drop its sink: later batches wait for `next`."""
         self._sink = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -247,21 +262,21 @@ class HubSubscription:
 
 
 class _Group:
-    """The subscriptions of one range, and what waits for their next round."""
+    """The subscriptions of one range, and the events that wait for their next round."""
 
-    __slots__ = ("last_round", "passing", "scheduled", "subscriptions", "to_pass_on", "waiting")
+    __slots__ = ("last_round", "pushing", "scheduled", "subscriptions", "to_push", "waiting")
 
     def __init__(self) -> None:
         self.last_round = 0.0
         self.subscriptions: dict[HubSubscription, None] = {}
         self.waiting = Batch()
         self.scheduled = False
-        self.to_pass_on: deque[HubSubscription] = deque()
-        self.passing = False
+        self.to_push: deque[HubSubscription] = deque()
+        self.pushing = False
 
 
 class Hub:
-    """All subscriptions and followers of one store. Made and used on one event loop."""
+    """All subscriptions and followers of one store, on one event loop."""
 
     def __init__(self, revision: int) -> None:
         self.revision = revision
@@ -272,46 +287,46 @@ class Hub:
 
     @property
     def subscriptions(self) -> int:
-        """How many subscriptions are live."""
+        """The number of subscriptions."""
         return sum(len(group.subscriptions) for group in self._groups.values())
 
-    def handed_out(self, range_: Range) -> int:
-        """The revision up to which the subscriptions of a range have been given everything."""
+    def delivered_through(self, range_: Range) -> int:
+        """The revision up to which all events of a range have been delivered to its group."""
         group = self._groups.get(range_)
         return group.waiting[0].revision - 1 if group is not None and group.waiting else self.revision
 
     def subscribe(self, range_: Range, after: int, history: History | None, limit: int) -> HubSubscription:
-        """A place behind ``after``; ``history`` reads what lies between there and now, None says that nothing does."""
+        """Subscribe to a range after a revision. ``history`` reads the events up to now; None: there are none."""
         subscription = HubSubscription(self, range_, after, history, limit)
         if history is None:
             self.add(subscription)
         return subscription
 
     def add(self, subscription: HubSubscription) -> None:
-        """Hand over to this subscription from now on."""
+        """Deliver future events to this subscription."""
         group = self._groups.get(subscription.range)
         if group is None:
             group = self._groups[subscription.range] = _Group()
         elif group.waiting:
-            self._round(group)  # what was published before belongs to those who were there
+            self._round(group)  # events published before go to the earlier subscriptions only
         group.subscriptions[subscription] = None
 
     def remove(self, subscription: HubSubscription) -> None:
-        """Forget a closed subscription."""
+        """Remove a subscription."""
         group = self._groups.get(subscription.range)
         if group is not None:
             group.subscriptions.pop(subscription, None)
             if not group.subscriptions:
                 del self._groups[subscription.range]
 
-    def lose_subscriptions(self) -> None:
-        """Changes have been missed: every subscription has lost its place."""
+    def mark_all_lost(self) -> None:
+        """Mark every subscription as having missed events."""
         for group in list(self._groups.values()):
             for subscription in list(group.subscriptions):
-                subscription.lose()
+                subscription.mark_lost()
 
     def follow(self, resource: str | None, callback: Follower) -> Callable[[], None]:
-        """Call back with each batch of a resource's changes; returns the undo."""
+        """Call back with each batch of a resource's changes. Returns the undo."""
         self._followers.setdefault(resource, []).append(callback)
 
         def undo() -> None:
@@ -324,14 +339,14 @@ class Hub:
         return undo
 
     def publish(self, events: Sequence[Event], revision: int) -> None:
-        """Hand out committed changes, in order, and move on to ``revision``."""
+        """Publish committed changes, in order, and advance to ``revision``."""
         self.revision = revision
         if self._groups:
-            self._sort_out(events)
+            self._route(events)
         if self._followers:
-            self._tell_followers(events)
+            self._notify_followers(events)
 
-    def _sort_out(self, events: Sequence[Event]) -> None:
+    def _route(self, events: Sequence[Event]) -> None:
         groups = self._groups
         touched: dict[_Group, None] = {}
         range_: _Part
@@ -349,42 +364,42 @@ class Hub:
                     touched[group] = None
         for group in touched:
             if not group.scheduled:
-                crowd = len(group.subscriptions)
+                size = len(group.subscriptions)
                 since = self._loop.time() - group.last_round
-                wait = max(min(crowd * _SHARE, _LONGEST_WAIT) - since, min(crowd * _GATHER, _LONGEST_GATHER))
-                if wait < _WORTH_A_TIMER and not group.passing:
+                wait = max(min(size * _INTERVAL, _MAX_INTERVAL) - since, min(size * _GATHER, _MAX_GATHER))
+                if wait < _MIN_TIMER and not group.pushing:
                     self._round(group)
                 else:
                     group.scheduled = True
                     self._loop.call_later(wait, self._begin_round, group)
 
     def _begin_round(self, group: _Group) -> None:
-        if group.passing:  # else each subscription would join two batches
-            self._loop.call_later(_LOOP_SHARE, self._begin_round, group)
+        if group.pushing:  # a round now would make each subscription join two batches
+            self._loop.call_later(_SLICE, self._begin_round, group)
         else:
             self._round(group)
 
     def _round(self, group: _Group) -> None:
         group.scheduled = False
         group.last_round = self._loop.time()
-        if group.waiting:  # else a newcomer has brought the round forward
+        if group.waiting:  # empty if a new subscription has brought the round forward
             batch, group.waiting = group.waiting, Batch()
-            group.to_pass_on.extend([each for each in list(group.subscriptions) if each.hand_over(batch)])
-            if not group.passing:
-                self._pass_on(group)
+            group.to_push.extend([each for each in list(group.subscriptions) if each.deliver(batch)])
+            if not group.pushing:
+                self._push_round(group)
 
-    def _pass_on(self, group: _Group) -> None:
-        to_pass_on = group.to_pass_on
-        until = time.monotonic() + _LOOP_SHARE
-        while to_pass_on:
-            to_pass_on.popleft().pass_on()
+    def _push_round(self, group: _Group) -> None:
+        to_push = group.to_push
+        until = time.monotonic() + _SLICE
+        while to_push:
+            to_push.popleft().push()
             if time.monotonic() > until:
                 break
-        group.passing = bool(to_pass_on)
-        if group.passing:
-            self._loop.call_soon(self._pass_on, group)
+        group.pushing = bool(to_push)
+        if group.pushing:
+            self._loop.call_soon(self._push_round, group)
 
-    def _tell_followers(self, events: Sequence[Event]) -> None:
+    def _notify_followers(self, events: Sequence[Event]) -> None:
         by_resource: dict[str | None, list[Event]] = {}
         for event in events:
             if event.key.resource in self._followers:
@@ -396,11 +411,11 @@ class Hub:
                 try:
                     callback(batch)
                 except Exception:
-                    # a follower's mistake must not keep the writers of the batch from their answers
+                    # a follower's error must not keep the writers of the batch from their results
                     log.exception("a follower of %s failed", resource or "the log")
 
     def close(self) -> None:
-        """End every subscription; what was published before is still handed out."""
+        """End every subscription, after delivering what was published."""
         for group in list(self._groups.values()):
             self._round(group)
         self.closed = True

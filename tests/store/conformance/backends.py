@@ -6,29 +6,51 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-from kcp.store.contract import ANY, Change, Event, Key, Range, Record, Store, Subscription
-from kcp.store.sqlite import open_store
+import pytest
+
+from kcp.store.contract import ANY, Capabilities, Change, Event, Key, Range, Record, Store, Subscription
+from kcp.store.etcd.store import CAPABILITIES as ETCD
+from kcp.store.sqlite.store import CAPABILITIES as SQLITE
+from kcp.store.sqlite.store import open_store
+from tests.store.etcd.backends import EtcdBackend
 
 Value = TypeVar("Value")
 
 
-class SQLiteBackend:
-    """A log in a file of a directory; opening it again finds what was there."""
+class Backend(Protocol):
+    """A log; opening it again finds what was there."""
 
-    name = "sqlite"
+    async def open(self) -> Store:
+        """A store over the same log as the last time."""
+
+
+class SQLiteBackend:
+    """A log in a file of a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "kcp.db"
 
     async def open(self) -> Store:
-        """A store over the same log as the last time."""
+        """A store over the same file as the last time."""
         return open_store(self._path)
 
 
-BACKENDS = (SQLiteBackend,)
-Backend = SQLiteBackend
+class Kind(NamedTuple):
+    """A kind of backend: what it promises, and how a test gets an empty log of it."""
+
+    name: str
+    capabilities: Capabilities
+    make: Callable[[pytest.FixtureRequest, Path], Backend]
+
+
+BACKENDS = (
+    Kind("sqlite", SQLITE, lambda _request, path: SQLiteBackend(path)),
+    Kind("etcd-one-member", ETCD, lambda request, path: EtcdBackend(request.getfixturevalue("etcd_of_one"), path)),
+    Kind("etcd-three-members", ETCD, lambda request, path: EtcdBackend(request.getfixturevalue("etcd_of_three"), path)),
+)
+"""The backends that the suite runs on."""
 
 
 @asynccontextmanager

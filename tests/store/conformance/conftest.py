@@ -1,4 +1,4 @@
-"""One suite, every backend."""
+"""One suite, every backend: a test runs on the backends that have the capabilities that it requires."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ import pytest
 from tests.store.conformance.backends import BACKENDS, Backend
 
 
-@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrize each test with the backends that can keep what it checks."""
+    if "backend" in metafunc.fixturenames:
+        required = [name for marker in metafunc.definition.iter_markers("requires") for name in marker.args]
+        able = [kind for kind in BACKENDS if all(getattr(kind.capabilities, name) for name in required)]
+        metafunc.parametrize("backend", able, ids=[kind.name for kind in able], indirect=True)
+
+
+@pytest.fixture
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     """A backend with an empty log."""
-    made: Backend = request.param(tmp_path)
+    made: Backend = request.param.make(request, tmp_path)
     return made

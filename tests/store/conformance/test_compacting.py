@@ -43,6 +43,7 @@ def test_compacting_again_or_backwards_does_nothing(backend: Backend) -> None:
     with_store(backend, work)
 
 
+@pytest.mark.requires("consecutive_revisions")
 def test_compacting_beyond_the_newest_revision_ends_there(backend: Backend) -> None:
     async def work(store: Store) -> None:
         now = await put(store, "a", b"1")
@@ -116,6 +117,7 @@ def test_the_compactor_keeps_what_is_younger_than_the_retention(backend: Backend
     with_store(backend, work)
 
 
+@pytest.mark.requires("consecutive_revisions")
 def test_the_compactor_can_bound_the_number_of_revisions(backend: Backend) -> None:
     async def work(store: Store) -> None:
         for index in range(20):

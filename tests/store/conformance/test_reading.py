@@ -206,6 +206,7 @@ def test_a_compacted_revision_is_refused_and_the_oldest_is_not(backend: Backend)
     with_store(backend, work)
 
 
+@pytest.mark.requires("ordered_pending_writes")
 def test_reads_show_what_is_durable_and_latest_what_is_on_its_way(backend: Backend) -> None:
     async def work(store: Store) -> None:
         await asyncio.gather(put(store, "a", b"old"), put(store, "gone", b"old"))

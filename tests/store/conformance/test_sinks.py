@@ -13,6 +13,10 @@ from kcp.store.contract import Change, Event, Range, SlowConsumerError, Store, S
 from tests.store.conformance.backends import WIDGETS, Backend, key, put, with_store
 from tests.store.conformance.test_watching import RANGES, facts, flat, traffic, within
 
+pytestmark = pytest.mark.requires(
+    "ordered_pending_writes"
+)  # each test submits writes concurrently, and expects their order
+
 
 class Watcher:
     """A reader with a sink; notes what comes, and whether it came to the one or to the other."""

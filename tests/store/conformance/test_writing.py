@@ -21,6 +21,7 @@ from tests.store.conformance.backends import (
 )
 
 
+@pytest.mark.requires("consecutive_revisions")
 def test_revisions_rise_by_one_for_each_write(backend: Backend) -> None:
     async def work(store: Store) -> None:
         start = store.revision
@@ -106,6 +107,7 @@ def test_an_exact_revision_must_be_the_newest(backend: Backend) -> None:
     with_store(backend, work)
 
 
+@pytest.mark.requires("ordered_pending_writes")
 def test_of_writers_that_start_from_one_revision_one_wins(backend: Backend) -> None:
     async def work(store: Store) -> None:
         first = await put(store, "a", b"start")
@@ -123,6 +125,7 @@ def test_of_writers_that_start_from_one_revision_one_wins(backend: Backend) -> N
     with_store(backend, work)
 
 
+@pytest.mark.requires("ordered_pending_writes")
 def test_a_refusal_because_of_a_write_on_its_way_comes_when_that_is_durable(backend: Backend) -> None:
     async def work(store: Store) -> None:
         winning = store.write([Change(key("a"), b"1", expected=ABSENT)])
@@ -150,6 +153,7 @@ def test_a_write_of_nothing_waits_for_what_is_on_its_way(backend: Backend) -> No
     with_store(backend, work)
 
 
+@pytest.mark.requires("ordered_pending_writes")
 def test_writers_can_build_on_what_is_on_its_way(backend: Backend) -> None:
     async def work(store: Store) -> None:
         waiting = []
@@ -185,6 +189,7 @@ def test_a_write_changes_all_its_keys_or_none(backend: Backend) -> None:
     with_store(backend, work)
 
 
+@pytest.mark.requires("consecutive_revisions")
 def test_deleting_what_is_not_there_changes_nothing(backend: Backend) -> None:
     async def work(store: Store) -> None:
         revision = await put(store, "a")
@@ -216,6 +221,7 @@ def test_one_key_twice_in_a_write_is_refused(backend: Backend) -> None:
     with_store(backend, work)
 
 
+@pytest.mark.requires("consecutive_revisions")
 def test_everything_is_there_when_the_log_is_opened_again(backend: Backend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a", b"1", tag="v1")
@@ -234,6 +240,7 @@ def test_everything_is_there_when_the_log_is_opened_again(backend: Backend) -> N
     with_store(backend, look)
 
 
+@pytest.mark.requires("consecutive_revisions")
 def test_the_revision_is_remembered_when_everything_is_deleted_and_compacted(backend: Backend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a")

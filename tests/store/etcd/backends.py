@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from bench.etcd import EtcdCluster
 from kcp.store.contract import Store
-from kcp.store.etcd.store import Options, open_store
+from kcp.store.etcd.access import Options
+from kcp.store.etcd.opening import open_store
 
 Value = TypeVar("Value")
 

@@ -12,8 +12,8 @@ import pytest
 from bench.etcd import MISSING, EtcdCluster, binary, free_ports
 from kcp.auth import certificates
 from kcp.store.contract import Store, StoreUnavailableError
-from kcp.store.etcd.access import Connection, EndpointError
-from kcp.store.etcd.store import Options, open_store
+from kcp.store.etcd.access import Connection, EndpointError, Options
+from kcp.store.etcd.opening import open_store
 from tests.store.conformance.backends import key, put
 from tests.store.etcd.secured import SecuredEtcd
 
@@ -51,7 +51,7 @@ def refusals(etcd: SecuredEtcd, tmp_path: Path) -> Iterator[tuple[Connection, st
     unlike = etcd.urls[0].replace("127.0.0.1", "127.0.0.2")
     text = tmp_path / "text"
     text.write_text("text")
-    yield Connection(etcd.urls, stranger.file, *identity), r"^--etcd-cafile: by .*another\.crt, .* is not to be trusted"
+    yield Connection(etcd.urls, stranger.file, *identity), r"^--etcd-cafile: by .*another\.crt, .* is not trusted"
     yield Connection(etcd.urls, None, *identity), r"^--etcd-cafile: by the system's authorities, "
     yield Connection(etcd.urls, authority), "^--etcd-certfile: .* asks for a client certificate, and none is given"
     yield Connection(etcd.urls, authority, *foreign), r"^--etcd-certfile: .* does not accept .*foreign\.crt: "

@@ -26,7 +26,8 @@ from kcp.store.contract import (
 from kcp.store.etcd import messages
 from kcp.store.etcd.client import Client
 from kcp.store.etcd.layout import Layout
-from kcp.store.etcd.store import EtcdStore, open_store
+from kcp.store.etcd.opening import open_store
+from kcp.store.etcd.store import EtcdStore
 from tests.store.conformance.backends import WIDGETS, delete, key, put, received, shown
 from tests.store.etcd.backends import EtcdBackend, with_store
 

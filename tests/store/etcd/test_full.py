@@ -11,7 +11,8 @@ import pytest
 
 from bench.etcd import MISSING, EtcdCluster, binary
 from kcp.store.contract import StoreUnavailableError
-from kcp.store.etcd.store import EtcdStore, open_store
+from kcp.store.etcd.opening import open_store
+from kcp.store.etcd.store import EtcdStore
 from tests.store.conformance.backends import delete, key, put
 
 QUOTA = 16 << 20

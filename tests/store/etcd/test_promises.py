@@ -1,8 +1,6 @@
-"""What every backend promises, on real etcd clusters of one and of three members.
+"""What etcd promises instead of the capabilities that it lacks (`kcp.store.contract.Capabilities`).
 
-The tests are those of the suite. Left out are only those of what an etcd that many servers share cannot promise, and
-what it promises instead is tested here: revisions rise, but not by one; concurrent writes of one server may overtake one
-another; what a server has not yet been told about is not shown as the latest state.
+Revisions rise with gaps; of concurrent writes from one state one wins, in any order; `latest` shows what the replica has applied.
 """
 
 from __future__ import annotations
@@ -13,28 +11,8 @@ import pytest
 
 from kcp.store.compaction import AutoCompactor
 from kcp.store.contract import ABSENT, Change, PreconditionFailedError, Store
-from tests.store.conformance import test_compacting, test_reading, test_watching, test_writing
 from tests.store.conformance.backends import WIDGETS, delete, key, put, received, shown
 from tests.store.etcd.backends import EtcdBackend, with_store
-
-NOT_PROMISED = {
-    "test_revisions_rise_by_one_for_each_write",
-    "test_deleting_what_is_not_there_changes_nothing",
-    "test_everything_is_there_when_the_log_is_opened_again",
-    "test_the_revision_is_remembered_when_everything_is_deleted_and_compacted",
-    "test_compacting_beyond_the_newest_revision_ends_there",
-    "test_the_compactor_can_bound_the_number_of_revisions",
-    "test_of_writers_that_start_from_one_revision_one_wins",
-    "test_a_refusal_because_of_a_write_on_its_way_comes_when_that_is_durable",
-    "test_writers_can_build_on_what_is_on_its_way",
-    "test_right_previous_value_and_right_is_created",
-    "test_reads_show_what_is_durable_and_latest_what_is_on_its_way",
-}
-
-for module in (test_reading, test_writing, test_watching, test_compacting):
-    for name, value in vars(module).items():
-        if name.startswith("test_") and name not in NOT_PROMISED:
-            globals()[name] = value
 
 
 def test_revisions_rise_with_each_write(backend: EtcdBackend) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from bench.etcd import MISSING, EtcdCluster, binary, installed, version
 from kcp.store.contract import StoreUnavailableError
-from kcp.store.etcd.store import Options, open_store
-from kcp.store.etcd.versions import LOSING, judge
+from kcp.store.etcd.access import Options
+from kcp.store.etcd.opening import open_store
+from kcp.store.etcd.versions import LOSING, check_versions
 
 
 def started(options: Options, folder: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -50,12 +51,12 @@ def test_one_line_names_members_that_lose_writes(tmp_path: Path, caplog: pytest.
 
 @pytest.mark.parametrize("good", ["3.4.0", "3.4.34", "3.5.3", "3.5.16", "3.6.16", "3.7.0-rc.0", "4.0.0", "unknown"])
 def test_versions_that_are_fit(good: str) -> None:
-    assert judge({"http://a:1": good}) is None
+    assert check_versions({"http://a:1": good}) is None
 
 
 @pytest.mark.parametrize("losing", ["3.5.0", "3.5.0-rc.1", "3.5.1", "3.5.2"])
 def test_versions_that_lose_writes(losing: str) -> None:
-    warning = judge({"http://a:1": "3.5.21", "http://b:1": losing})
+    warning = check_versions({"http://a:1": "3.5.21", "http://b:1": losing})
     assert warning is not None
     assert warning.startswith(f"etcd runs {losing} at http://b:1: ")
 
@@ -65,4 +66,4 @@ def test_versions_that_are_too_old(old: str) -> None:
     with pytest.raises(
         StoreUnavailableError, match=rf"etcd runs {old} at http://b:1, which is too old.* 3\.4\.0 or newer"
     ):
-        judge({"http://a:1": "3.5.1", "http://b:1": old})
+        check_versions({"http://a:1": "3.5.1", "http://b:1": old})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kcp.store.contract import CompactedError, StoreClosedError, StoreUnavailableError
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 from tests.store.conformance.backends import WIDGETS, delete, names, put
 
 WRITER = """

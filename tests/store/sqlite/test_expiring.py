@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kcp.store.contract import Change
-from kcp.store.sqlite import SQLiteStore, open_store
+from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put, received, shown
 
 
@@ -105,7 +105,7 @@ def test_many_expire_in_one_sweep(tmp_path: Path) -> None:
 
 def test_the_sweeper_works_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
-        monkeypatch.setattr("kcp.store.expiry._SECONDS", 0.01)
+        monkeypatch.setattr("kcp.store.sqlite.expiry._SECONDS", 0.01)
         clock = Clock()
         store = open_store(tmp_path / "kcp.db", clock=clock)
         await put_for(store, "a", 10)

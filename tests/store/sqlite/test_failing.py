@@ -11,14 +11,14 @@ import apsw
 import pytest
 
 from kcp.store.contract import ABSENT, Change, StoreUnavailableError
-from kcp.store.sqlite import SQLiteStore, open_store
+from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put, received
 
 FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from kcp.store.contract import Change, Key, Range, StoreUnavailableError
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 
 def allow(bytes_):
     resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, resource.RLIM_INFINITY))

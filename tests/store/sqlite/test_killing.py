@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kcp.store.contract import Key, Range
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 
 ROUNDS = int(os.environ.get("KCP_CRASH_ROUNDS", "6"))
 
@@ -22,7 +22,7 @@ WRITER = """
 import asyncio, os, random, sys
 from pathlib import Path
 from kcp.store.contract import Change, Key
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 
 async def main():
     store = open_store(Path(sys.argv[1]), durability=sys.argv[2])

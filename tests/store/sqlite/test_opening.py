@@ -12,15 +12,15 @@ from pathlib import Path
 import apsw
 import pytest
 
-from kcp.store import tables
 from kcp.store.contract import CompactedError, StoreUnavailableError
-from kcp.store.sqlite import ForeignFileError, NewerFormatError, SQLiteStore, StoreLockedError, open_store
+from kcp.store.sqlite import tables
+from kcp.store.sqlite.store import ForeignFileError, NewerFormatError, SQLiteStore, StoreLockedError, open_store
 from tests.store.conformance.backends import WIDGETS, delete, key, names, put
 
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from kcp.store.sqlite import open_store
+from kcp.store.sqlite.store import open_store
 async def main():
     store = open_store(Path(sys.argv[1]))
     print("open", flush=True)

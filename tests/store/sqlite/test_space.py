@@ -6,9 +6,9 @@ import asyncio
 from itertools import pairwise
 from pathlib import Path
 
-from kcp.store import compaction
 from kcp.store.contract import Change, Key, Range
-from kcp.store.sqlite import SQLiteStore, open_store
+from kcp.store.sqlite import compaction
+from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import delete, put
 
 VALUE = b"x" * 1000

@@ -40,6 +40,7 @@ from typing import Any, Final
 import orjson
 
 from kcp.api import errors
+from kcp.api.field_errors import MAX_ERRORS, join, shorten
 from kcp.api.patch import field_sets
 from kcp.api.patch.field_sets import FieldSet
 from kcp.api.patch.go_format import json_text
@@ -158,7 +159,7 @@ def _check(applied: dict[str, Any], merge_type: MergeType, api_version: str) -> 
         place = (
             f"{named.get('namespace') or ''}/{named.get('name') or ''}; {api_version}, Kind={applied.get('kind') or ''}"
         )
-        listed = found[0] if len(found) == 1 else "\n  ".join(["errors:", *found])
+        listed = found[0] if len(found) == 1 else join(["errors:", *found], "\n  ")
         raise errors.bad_request(f"failed to create typed patch object ({place}): {listed}")
 
 
@@ -258,10 +259,13 @@ def _pruned(merged: dict[str, Any], last: FieldSet, sets: list[FieldSet], type_:
 def _conflict_error(conflicts: list[Conflict]) -> errors.StatusError:
     """409 with one cause for each field, in Kubernetes' words: kubectl and other clients print the message."""
     conflicts.sort(key=lambda conflict: identity(conflict[0]))
+    total = len(conflicts)
+    more = total - MAX_ERRORS
+    conflicts = conflicts[:MAX_ERRORS]
     causes = []
     by_manager: dict[str, list[str]] = {}
     for entry, path in conflicts:
-        shown, manager = field_sets.format_path(path), _format_manager(entry)
+        shown, manager = shorten(field_sets.format_path(path)), _format_manager(entry)
         causes.append({"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": shown})
         by_manager.setdefault(manager, []).append(shown)
     if len(conflicts) == 1:
@@ -272,7 +276,10 @@ def _conflict_error(conflicts: list[Conflict]) -> errors.StatusError:
         for manager, fields in by_manager.items():
             lines.append(f"conflicts with {manager}:")
             lines += [f"- {field}" for field in fields]
-        message = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
+        if more > 0:
+            lines.append(f"and {more} more conflicts")
+            causes.append({"reason": "FieldManagerConflict", "message": f"{more} more conflicts are not shown"})
+        message = f"Apply failed with {total} conflicts: " + join(lines, "\n")
     return errors.StatusError(409, "Conflict", message, details={"causes": causes})
 
 

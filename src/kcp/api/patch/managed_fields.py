@@ -8,13 +8,14 @@ clear or edit the list.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from kcp.api.patch import field_sets
 from kcp.api.patch.field_sets import FieldSet
 from kcp.api.patch.merge_types import MergeType
 from kcp.api.patch.typed_comparison import Paths, compare, reconcile
+from kcp.api.times import whole_time
 
 Entry = dict[str, Any]
 
@@ -192,7 +193,7 @@ def _time_of(text: Any) -> str | None:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"time has no zone: {text}")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return whole_time(moment)
 
 
 def _merge_oldest(entries: list[Entry]) -> list[Entry]:

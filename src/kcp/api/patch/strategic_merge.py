@@ -142,7 +142,7 @@ def _delete_from_list(made: Map, key: str, value: Any) -> None:
     old = made.get(target)
     if isinstance(old, list):
         strategic_merge_lists.check_kinds(old, value)
-        made[target] = [item for item in old if not strategic_merge_lists.contains(item, value)]
+        made[target] = strategic_merge_lists.without_values(old, value)
 
 
 def _merge_ordered_lists(made: Map, patch: Map, type_: MergeType) -> set[str]:

@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import orjson
+
+from kcp.api.field_errors import shorten
 from kcp.api.patch.go_format import go_text
 from kcp.api.patch.merge_types import MergeType
 
 DIRECTIVE: Final = "$patch"
+
+_MAX_SHOWN: Final = 100
+"""Items of a list in a message."""
 
 Map = dict[str, Any]
 MergeMap = Callable[[Map, Map, MergeType], Map]
@@ -23,7 +29,7 @@ class PatchFormatError(Exception):
     """The patch is malformed, or well-formed and ``unprocessable``."""
 
     def __init__(self, message: str, *, unprocessable: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(shorten(message))  # it contains parts of the patch
         self.unprocessable = unprocessable
 
 
@@ -66,43 +72,51 @@ def _merged_items(
 ) -> tuple[list[Any], list[Any], list[Any]]:
     """The old list after deletions, the items of the patch without directives, and the merged list."""
     if check_kinds(old, patch) is not dict:
-        merged: list[Any] = []
-        for item in [*old, *patch]:
-            if not contains(item, merged):
-                merged.append(item)
-        return old, patch, merged
+        distinct: dict[Any, Any] = {}
+        for item in (*old, *patch):
+            distinct.setdefault(_identity(item), item)
+        return old, patch, list(distinct.values())
     if not field.merge_key:
         raise PatchFormatError("cannot merge lists without merge key for slice")
-    base, items = _apply_item_directives(old, patch, field.merge_key)
+    key = field.merge_key
+    base, items = _apply_item_directives(old, patch, key)
     merged = list(base)
+    positions = _positions(merged, key)
     for item in items:
-        value = _key_of(item, field.merge_key)
-        index = _find(merged, field.merge_key, value)
-        if index is None:
-            merged.append(clean(item))
-        else:
-            merged[index] = merge_map(merged[index], item, field.items)
+        value = _identity(_key_of(item, key))
+        position = positions.get(value)
+        if position is not None:
+            merged[position] = merge_map(merged[position], item, field.items)
+            continue
+        new = clean(item)
+        if key in new:
+            positions[value] = len(merged)
+        merged.append(new)
     return base, items, merged
 
 
 def _apply_item_directives(old: list[Any], patch: list[Any], key: str) -> tuple[list[Any], list[Any]]:
     """Apply ``$patch: delete`` and ``$patch: replace`` items; returns the remaining old list and the other items."""
     items = []
+    deleted: set[Any] = set()
     replace = False
     for item in patch:
         directive = item.get(DIRECTIVE) if DIRECTIVE in item else DIRECTIVE
         if directive == DIRECTIVE:
             items.append(item)
         elif directive == "delete":
-            value = _key_of(item, key)
-            old = [other for other in old if not (key in other and _equal(other[key], value))]
+            deleted.add(_identity(_key_of(item, key)))
         elif directive == "replace":
             replace = True
         elif directive == "merge":
             raise PatchFormatError("merging lists cannot yet be specified in the patch")
         else:
             raise PatchFormatError(f"unknown patch type: {go_text(directive)} in map: {go_text(item)}")
-    return ([] if replace else old), items
+    if replace:
+        return [], items
+    if deleted:
+        old = [item for item in old if key not in item or _identity(item[key]) not in deleted]
+    return old, items
 
 
 def check_kinds(*lists: list[Any]) -> type | None:
@@ -114,7 +128,7 @@ def check_kinds(*lists: list[Any]) -> type | None:
             if kind is list:
                 raise PatchFormatError("lists of lists are not supported", unprocessable=True)
             if found is not None and kind is not found:
-                shown = go_text(list(lists))
+                shown = go_text([items[:_MAX_SHOWN] for items in lists])
                 raise PatchFormatError(f"list element types are not identical: {shown}")
             found = kind
     return found
@@ -125,34 +139,35 @@ def check_order(patch: list[Any], order: list[Any], key: str) -> None:
     if not patch or not order:
         return
     by_key = isinstance(patch[0], dict) and bool(key)
-    places = iter(order)
+    ordered = iter(order)
     for item in patch:
         if by_key and isinstance(item, dict) and DIRECTIVE in item:
             continue
-        wanted = _key_of(item, key) if by_key else item
-        if not any(_equal(_key_of(place, key) if by_key else place, wanted) for place in places):
+        wanted = _identity(_key_of(item, key) if by_key else item)
+        if not any(_identity(_key_of(other, key) if by_key else other) == wanted for other in ordered):
             raise PatchFormatError(
-                f"The order in patch list:\n{go_text(patch)}\n doesn't match $setElementOrder list:\n{go_text(order)}\n"
+                f"The order in patch list:\n{go_text(patch[:_MAX_SHOWN])}\n doesn't match $setElementOrder list:\n"
+                f"{go_text(order[:_MAX_SHOWN])}\n"
             )
 
 
 def _arrange(merged: list[Any], order: list[Any], old: list[Any], key: str) -> list[Any]:
     """Sort the merged items: those in ``order`` as there; each other one before the first of them that followed it in ``old``."""
-    named: list[tuple[int, Any]] = []
+    in_order, in_old = _positions(order, key), _positions(old, key)
+    named: list[tuple[int, int | None, Any]] = []
     others: list[tuple[int, Any]] = []
     for item in merged:
-        place = _position(order, item, key)
-        if place is None:
-            before = _position(old, item, key)
+        identity = _identity(_key_of(item, key) if key else item)
+        position, before = in_order.get(identity), in_old.get(identity)
+        if position is None:
             others.append((len(old) if before is None else before, item))
         else:
-            named.append((place, item))
-    named.sort(key=lambda pair: pair[0])
-    others.sort(key=lambda pair: pair[0])
+            named.append((position, before, item))
+    named.sort(key=lambda entry: entry[0])
+    others.sort(key=lambda entry: entry[0])
     arranged: list[Any] = []
     left = 0
-    for _, item in named:
-        before = _position(old, item, key)
+    for _, before, item in named:
         while before is not None and left < len(others) and others[left][0] < before:
             arranged.append(others[left][1])
             left += 1
@@ -161,12 +176,25 @@ def _arrange(merged: list[Any], order: list[Any], old: list[Any], key: str) -> l
     return arranged
 
 
-def _position(items: list[Any], item: Any, key: str) -> int | None:
-    return (
-        _find(items, key, _key_of(item, key))
-        if key
-        else next((i for i, x in enumerate(items) if _equal(x, item)), None)
-    )
+def _positions(items: list[Any], key: str) -> dict[Any, int]:
+    """The position of the first item with each identity. Items without the merge key have none."""
+    positions: dict[Any, int] = {}
+    for position, item in enumerate(items):
+        if not key:
+            positions.setdefault(_identity(item), position)
+        elif not isinstance(item, dict):
+            raise PatchFormatError(f"value for key {position} is not a map")
+        elif key in item:
+            positions.setdefault(_identity(item[key]), position)
+    return positions
+
+
+def _identity(value: Any) -> Any:
+    """A hashable stand-in for a JSON value. Equal for equal values: numbers by value, and ``true`` is not 1."""
+    kind = type(value)
+    if kind is bool or kind is dict or kind is list:
+        return kind, orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return value
 
 
 def _key_of(item: Any, key: str) -> Any:
@@ -177,19 +205,7 @@ def _key_of(item: Any, key: str) -> Any:
     return item[key]
 
 
-def _find(items: list[Any], key: str, value: Any) -> int | None:
-    for index, item in enumerate(items):
-        if not isinstance(item, dict):
-            raise PatchFormatError(f"value for key {index} is not a map")
-        if key in item and _equal(item[key], value):
-            return index
-    return None
-
-
-def _equal(left: Any, right: Any) -> bool:
-    return bool(left == right) and (type(left) is bool) == (type(right) is bool)
-
-
-def contains(item: Any, items: list[Any]) -> bool:
-    """Whether ``items`` contains a scalar."""
-    return any(_equal(item, other) for other in items)
+def without_values(items: list[Any], values: list[Any]) -> list[Any]:
+    """The items that are not among ``values``."""
+    excluded = set(map(_identity, values))
+    return [item for item in items if _identity(item) not in excluded]

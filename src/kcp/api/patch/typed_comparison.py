@@ -12,10 +12,12 @@ from typing import Any, Final
 from kcp.api.json_values import equal
 from kcp.api.patch import field_sets
 from kcp.api.patch.field_sets import FieldSet
-from kcp.api.patch.go_format import json_text
 from kcp.api.patch.merge_types import OBJECT_META, UNTYPED, MergeType
+from kcp.api.patch.path_elements import path_elements
 
 Paths = tuple[tuple[str, ...], ...]
+
+_SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 
 STRIPPED: Final = frozenset(("apiVersion", "kind"))
 """Top-level fields that managed fields never track."""
@@ -36,40 +38,6 @@ STRIPPED_METADATA: Final = frozenset(
 """Fields of metadata that managed fields never track; neither do they track metadata itself."""
 
 
-def path_element(item: Any, type_: MergeType) -> str:
-    """The path element of an item of a set or of a list with key fields. Raises ValueError when the item cannot have one."""
-    keys = type_.list_keys
-    if not keys:
-        if type(item) is dict:
-            raise ValueError("associative list without keys has an element that's a map type")
-        if type(item) is list:
-            raise ValueError("not supported: associative list with lists as elements")
-        if item is None:
-            raise ValueError("associative list without keys has an element that's an explicit null")
-        return field_sets.value_element(item)
-    if item is None:
-        raise ValueError("associative list with keys may not have a null element")
-    if type(item) is not dict:
-        raise ValueError("associative list with keys may not have non-map elements")
-    defaults = type_.key_defaults
-    key = {name: item[name] if name in item else defaults[name] for name in keys if name in item or name in defaults}
-    if not key:
-        listed = " ".join(map(json_text, keys))
-        raise ValueError(
-            f"associative list with keys has an element that omits all key fields [{listed}] "
-            "(and doesn't have default values for any key fields)"
-        )
-    return field_sets.key_element(key)
-
-
-def path_elements(items: list[Any], type_: MergeType) -> list[str] | None:
-    """The path elements of all items; None when an item has none: the list is then treated as atomic."""
-    try:
-        return [path_element(item, type_) for item in items]
-    except ValueError:
-        return None
-
-
 def all_fields_of(value: Any, type_: MergeType) -> FieldSet:
     """The node of an added or removed value: the value itself and every field below it."""
     kind = type(value)
@@ -78,6 +46,9 @@ def all_fields_of(value: Any, type_: MergeType) -> FieldSet:
             return {}
         fields, rest = type_.fields, type_.rest
         node: FieldSet = {".": {}}
+        if _SCALARS.issuperset(map(type, value.values())):
+            node.update([(f"f:{key}", {}) for key in sorted(value)])
+            return node
         for key in sorted(value):
             child = value[key]
             below = type(child)
@@ -87,6 +58,8 @@ def all_fields_of(value: Any, type_: MergeType) -> FieldSet:
         elements = path_elements(value, type_)
         if elements is None:
             return {}
+        if _SCALARS.issuperset(map(type, value)):
+            return {".": {}, **{element: {} for element in sorted(elements)}}
         node = {}
         for element, item in zip(elements, value, strict=True):
             node[element] = {} if element in node else all_fields_of(item, type_.items)
@@ -259,6 +232,8 @@ def _by_element(items: list[Any], type_: MergeType) -> dict[str, list[Any]]:
 def field_set_of(value: dict[str, Any], type_: MergeType) -> FieldSet:
     """The fields that an apply configuration sets: leaves, list items and undeclared keys, without the declared maps around."""
     fields, rest = type_.fields, type_.rest
+    if _SCALARS.issuperset(map(type, value.values())):
+        return {f"f:{key}": {} for key in sorted(value)}
     made: FieldSet = {}
     for key in sorted(value):
         declared = fields.get(key)
@@ -287,6 +262,8 @@ def _item_set_of(items: list[Any], type_: MergeType) -> FieldSet:
     elements = path_elements(items, type_)
     if elements is None:
         return {}
+    if _SCALARS.issuperset(map(type, items)):
+        return {element: {} for element in sorted(elements)}
     made: FieldSet = {}
     for element, item in zip(elements, items, strict=True):
         if element in made or type(item) is not dict or type_.items.atomic_map:

@@ -11,7 +11,7 @@ from typing import Any
 from kcp.api.json_values import equal
 from kcp.api.patch.field_sets import FieldSet
 from kcp.api.patch.merge_types import MergeType
-from kcp.api.patch.typed_comparison import path_elements
+from kcp.api.patch.path_elements import path_elements
 
 
 def merge(old: Any, applied: Any, type_: MergeType) -> Any:

@@ -5,19 +5,61 @@ Follows sigs.k8s.io/structured-merge-diff's typed package (``Validate``), with i
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
 
+from kcp.api.field_errors import MAX_ERRORS
 from kcp.api.patch import field_sets
 from kcp.api.patch.go_format import go_text, go_type, json_text
 from kcp.api.patch.merge_types import UNTYPED, MergeType
-from kcp.api.patch.typed_comparison import path_element
+from kcp.api.patch.path_elements import path_element, path_elements
+
+_CONTAINERS: Final = frozenset((dict, list))
 
 
-def type_errors(value: Any, type_: MergeType, path: str = "") -> list[str]:
-    """The messages of every field of an apply configuration that violates its schema type.
+def type_errors(value: Any, type_: MergeType) -> list[str]:
+    """The messages of the fields of an apply configuration that violate its schema type; at most about ``MAX_ERRORS``.
 
-    These are undeclared fields, values of another JSON type and duplicate items. ``path`` is the prefix of the fields' paths.
+    These are undeclared fields, values of another JSON type and duplicate items.
     """
+    return [] if _fits(value, type_) else _errors(value, type_, "")
+
+
+def _fits(value: Any, type_: MergeType) -> bool:
+    """Whether a value has no type errors."""
+    kind = type(value)
+    if kind not in type_.accepts:
+        return False
+    if type_ is UNTYPED or (kind is not dict and kind is not list):
+        return True
+    if kind is dict:
+        fields = type_.fields
+        if fields.keys().isdisjoint(value):
+            return not value or (type_.open and _all_fit(value.values(), type_.rest))
+        for key, child in value.items():
+            declared = fields.get(key)
+            if declared is None:
+                if not type_.open:
+                    return False
+                declared = type_.rest
+            if not _fits(child, declared):
+                return False
+        return True
+    if type_.list_keys is not None:
+        elements = path_elements(value, type_)
+        if elements is None or len(set(elements)) != len(elements):
+            return False
+    return _all_fit(value, type_.items)
+
+
+def _all_fit(values: Collection[Any], type_: MergeType) -> bool:
+    types = set(map(type, values))
+    if types.isdisjoint(_CONTAINERS):
+        return types <= type_.accepts
+    return all(_fits(value, type_) for value in values)
+
+
+def _errors(value: Any, type_: MergeType, path: str) -> list[str]:
     kind = type(value)
     if kind not in type_.accepts:
         return [f"{path}: {_mismatch(value, type_)}"]
@@ -27,15 +69,13 @@ def type_errors(value: Any, type_: MergeType, path: str = "") -> list[str]:
     if kind is dict:
         fields, rest = type_.fields, type_.rest
         for key, child in value.items():
+            if len(found) > MAX_ERRORS:
+                break
             declared = fields.get(key)
-            if declared is None:
-                if not type_.open:
-                    found.append(f"{path}.{key}: field not declared in schema")
-                    continue
-                declared = rest
-            below = type(child)
-            if below is dict or below is list or below not in declared.accepts:
-                found += type_errors(child, declared, f"{path}.{key}")
+            if declared is None and not type_.open:
+                found.append(f"{path}.{key}: field not declared in schema")
+            else:
+                found += _errors(child, rest if declared is None else declared, f"{path}.{key}")
     elif kind is list:
         found += _item_errors(value, type_, path)
     return found
@@ -45,6 +85,8 @@ def _item_errors(items: list[Any], type_: MergeType, path: str) -> list[str]:
     found: list[str] = []
     seen: set[str] = set()
     for index, item in enumerate(items):
+        if len(found) > MAX_ERRORS:
+            break
         below = f"{path}[{index}]"
         if type_.list_keys is not None:
             try:
@@ -56,7 +98,7 @@ def _item_errors(items: list[Any], type_: MergeType, path: str) -> list[str]:
                 found.append(f"{path}: duplicate entries for key {shown}")
             seen.add(element)
             below = path + shown
-        found += type_errors(item, type_.items, below)
+        found += _errors(item, type_.items, below)
     return found
 
 

@@ -1,4 +1,4 @@
-"""From protobuf messages to the JSON data that Go would have written for them."""
+"""Decodes protobuf messages to the JSON data that Go would encode for them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import orjson
 
 from kcp.api.protobuf import wire
 from kcp.api.protobuf.messages import INLINE, Field, Message, message
+from kcp.api.times import micro_time, whole_time
 
 _MAX_DEPTH: Final = 100
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -109,12 +110,12 @@ def _instant(raw: bytes) -> datetime | None:
 
 def _time(raw: bytes) -> str | None:
     instant = _instant(raw)
-    return None if instant is None else instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if instant is None else whole_time(instant)
 
 
 def _micro_time(raw: bytes) -> str | None:
     instant = _instant(raw)
-    return None if instant is None else instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if instant is None else micro_time(instant)
 
 
 def _quantity(raw: bytes) -> str:

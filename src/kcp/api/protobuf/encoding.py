@@ -1,4 +1,4 @@
-"""From JSON data to protobuf messages: fields in the order of their numbers, what is absent left out."""
+"""Encodes JSON data as protobuf messages: fields in the order of their numbers, without absent ones."""
 
 from __future__ import annotations
 

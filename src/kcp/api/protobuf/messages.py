@@ -1,16 +1,22 @@
-"""The built-in types' messages, from their table of field numbers.
+"""The table of protobuf messages.
 
-Kubernetes' protobuf is the Go structs' second form: proto2 messages whose zero values mean what Go's JSON tags say
-(omitted, shown, or told apart by a pointer). The table, ``messages.yaml``, holds just that; it is read with the first
-protobuf body, in 7 ms, and each message is compiled when it is first met.
+Kubernetes' protobuf is the second form of its Go structs: proto2 messages whose zero values mean what Go's JSON tags say
+(omitted, shown, or told apart from absent by a pointer). The table says that, and the field numbers of the .proto files of
+k8s.io/api and its kin. ``messages.yaml`` holds the messages of meta/v1; the others are declared from above (`declare`). The
+table is read when the first protobuf body comes, and a message is compiled when it is first used.
+
+A message is a map from field names to a text: the field's number; any of ``optional`` (a pointer: zero is a value), ``always``
+(zero is shown), ``repeated`` and ``map``; the type: a scalar, one of `WELL_KNOWN`, or a message, with its group where that is
+another one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -23,33 +29,6 @@ WELL_KNOWN: Final = frozenset(
 INLINE: Final = "<inline>"
 """The field that holds an embedded Go struct: its fields are its owner's in JSON."""
 
-_ROOTS: Final = {
-    "v1": (
-        "core",
-        ("Namespace", "ConfigMap", "Secret", "Event", "LimitRange", "ResourceQuota", "ServiceAccount"),
-    ),
-    "events.k8s.io/v1": ("events", ("Event",)),
-    "coordination.k8s.io/v1": ("coordination", ("Lease",)),
-    "rbac.authorization.k8s.io/v1": ("rbac", ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")),
-    "apiextensions.k8s.io/v1": ("apiextensions", ("CustomResourceDefinition",)),
-    "admissionregistration.k8s.io/v1": (
-        "admissionregistration",
-        (
-            "ValidatingWebhookConfiguration",
-            "MutatingWebhookConfiguration",
-            "ValidatingAdmissionPolicy",
-            "ValidatingAdmissionPolicyBinding",
-        ),
-    ),
-    "authentication.k8s.io/v1": ("authentication", ("TokenReview", "SelfSubjectReview", "TokenRequest")),
-    "authorization.k8s.io/v1": (
-        "authorization",
-        ("SubjectAccessReview", "LocalSubjectAccessReview", "SelfSubjectAccessReview", "SelfSubjectRulesReview"),
-    ),
-    "certificates.k8s.io/v1": ("certificates", ("CertificateSigningRequest",)),
-    "apiregistration.k8s.io/v1": ("apiregistration", ("APIService",)),
-    "autoscaling/v1": ("autoscaling", ("Scale",)),
-}
 _EVERYWHERE: Final = ("DeleteOptions", "Status", "APIVersions", "APIGroupList", "APIGroup", "APIResourceList")
 """Kinds of meta/v1 that are sent as any group's, or as none's."""
 
@@ -77,11 +56,29 @@ class Message:
     always: tuple[Field, ...] = field(default=())
 
 
+class Declarations(NamedTuple):
+    """Declared messages by group and name, and the qualified names of those that are kinds, by (apiVersion, kind)."""
+
+    messages: Mapping[str, Mapping[str, Mapping[str, str]]]
+    kinds: Mapping[tuple[str, str], str]
+
+
+_sources: Final[dict[Callable[[], Declarations], None]] = {}
+
+
+def declare(source: Callable[[], Declarations]) -> None:
+    """Add a source of messages; it is called when a message is first looked up."""
+    if source not in _sources:
+        _sources[source] = None
+        _declared.cache_clear()
+        message.cache_clear()
+
+
 @cache
 def message(name: str) -> Message:
     """The message of a qualified name, such as ``core.ConfigMap``. Raises KeyError for one that is not in the table."""
     group, _, short = name.partition(".")
-    fields = [_field(label, words, group) for label, words in _table()[group][short].items()]
+    fields = [_field(label, words, group) for label, words in _declared().messages[group][short].items()]
     return Message(
         name,
         {entry.number: entry for entry in fields},
@@ -94,13 +91,12 @@ def root(api_version: str, kind: str) -> str | None:
     """The message of an object's kind; None where there is none."""
     if kind in _EVERYWHERE:
         return f"meta.{kind}"
-    group, kinds = _ROOTS.get(api_version, ("", ()))
-    return f"{group}.{kind}" if kind in kinds else None
+    return _declared().kinds.get((api_version, kind))
 
 
 def roots() -> list[tuple[str, str, str]]:
     """Every (apiVersion, kind, message) that there is."""
-    found = [(version, kind, f"{group}.{kind}") for version, (group, kinds) in _ROOTS.items() for kind in kinds]
+    found = [(api_version, kind, name) for (api_version, kind), name in _declared().kinds.items()]
     return found + [("v1", kind, f"meta.{kind}") for kind in _EVERYWHERE]
 
 
@@ -120,7 +116,10 @@ def _field(name: str, text: str, group: str) -> Field:
 
 
 @cache
-def _table() -> dict[str, dict[str, dict[str, str]]]:
+def _declared() -> Declarations:
     content = resources.files(__package__).joinpath("messages.yaml").read_bytes()
-    loaded: dict[str, Any] = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    return loaded
+    meta: dict[str, Any] = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    found = [source() for source in _sources]
+    messages = {group: table for entry in found for group, table in entry.messages.items()}
+    kinds = {kind: name for entry in found for kind, name in entry.kinds.items()}
+    return Declarations({"meta": meta, **messages}, kinds)

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kcp.api import errors
@@ -43,8 +43,13 @@ class ClientCertificates:
     authorities, and checks that the certificate may be used for client authentication.
     """
 
-    def __init__(self, authorities: Sequence[bytes]) -> None:
-        """``authorities`` are bundles of certificates in PEM form."""
+    def __init__(self, authorities: Sequence[bytes], observe: Callable[[float], None] | None = None) -> None:
+        """``authorities`` are bundles in PEM form; ``observe`` gets the remaining seconds of each certificate that is used."""
+        self._observe = observe
+        self.replace_authorities(authorities)
+
+    def replace_authorities(self, authorities: Sequence[bytes]) -> None:
+        """Replace the authorities: certificates are verified again on their next use."""
         from cryptography import x509
 
         self._authorities = [found for bundle in authorities for found in x509.load_pem_x509_certificates(bundle)]
@@ -72,6 +77,8 @@ class ClientCertificates:
                 self._cache.popitem(last=False)
         if cached.problem:
             raise errors.unauthorized()
+        if self._observe is not None:
+            self._observe(cached.valid_until - now)
         return cached.user
 
     def _verify(self, leaf: bytes, intermediates: Sequence[str], now: float) -> _Result:

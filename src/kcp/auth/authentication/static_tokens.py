@@ -27,6 +27,10 @@ class StaticTokens:
     """A fixed set of tokens."""
 
     def __init__(self, tokens: Iterable[tuple[str, User]] = ()) -> None:
+        self.replace(tokens)
+
+    def replace(self, tokens: Iterable[tuple[str, User]]) -> None:
+        """Replace all tokens."""
         self._users = {sha256(token.encode()).digest(): user for token, user in tokens}
 
     async def authenticate_token(self, token: bytes) -> User | None:

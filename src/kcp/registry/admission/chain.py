@@ -60,7 +60,7 @@ class AdmissionRequest:
         return self.context.user
 
 
-class Plugin(Protocol):
+class AdmissionPlugin(Protocol):
     """A member of the chain."""
 
     def handles(self, type_: ResourceType, operation: str, subresource: str) -> bool:
@@ -76,11 +76,13 @@ class Plugin(Protocol):
 class Chain:
     """The plugins in order."""
 
-    def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
+    def __init__(self, plugins: Sequence[AdmissionPlugin] = ()) -> None:
         self._plugins = tuple(plugins)
-        self._handlers: WeakKeyDictionary[ResourceType, dict[tuple[str, str], tuple[Plugin, ...]]] = WeakKeyDictionary()
+        self._handlers: WeakKeyDictionary[ResourceType, dict[tuple[str, str], tuple[AdmissionPlugin, ...]]] = (
+            WeakKeyDictionary()
+        )
 
-    def plugins_for(self, target: Target, operation: str) -> tuple[Plugin, ...]:
+    def plugins_for(self, target: Target, operation: str) -> tuple[AdmissionPlugin, ...]:
         """The plugins to call for a write, in order. Costs one look-up after the first write of a kind."""
         if not self._plugins:
             return ()

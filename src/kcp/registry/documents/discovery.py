@@ -1,4 +1,4 @@
-"""Discovery: which groups, versions and resources there are, in the older form and in the aggregated one (KEP-3352).
+"""Discovery documents: groups, versions and resources, in the legacy form and in the aggregated one (KEP-3352).
 
 Everything here is a function of a set of resource types. The pieces of a type are encoded once and shared by all
 surfaces that have it, so a changed CustomResourceDefinition costs joining bytes, not encoding the other types again.
@@ -15,47 +15,21 @@ from weakref import WeakKeyDictionary
 import orjson
 
 from kcp.registry.documents.document_cache import SHARED
+from kcp.registry.documents.groups import group_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kcp.registry.types.resource_types import ResourceType, Subresource
 
 AGGREGATED_VERSIONS: Final = ("v2", "v2beta1")
-"""The versions of ``apidiscovery.k8s.io`` in which the aggregated document can be had."""
+"""The versions of ``apidiscovery.k8s.io`` in which the aggregated document is served."""
 
-_GROUP_PRIORITY: Final[Mapping[str, int]] = {
-    "apiregistration.k8s.io": 20000,
-    "": 18000,
-    "apps": 17800,
-    "events.k8s.io": 17750,
-    "authentication.k8s.io": 17700,
-    "authorization.k8s.io": 17600,
-    "autoscaling": 17500,
-    "batch": 17400,
-    "certificates.k8s.io": 17300,
-    "networking.k8s.io": 17200,
-    "policy": 17100,
-    "rbac.authorization.k8s.io": 17000,
-    "storage.k8s.io": 16800,
-    "apiextensions.k8s.io": 16700,
-    "admissionregistration.k8s.io": 16700,
-    "scheduling.k8s.io": 16600,
-    "coordination.k8s.io": 16500,
-    "node.k8s.io": 16300,
-    "discovery.k8s.io": 16200,
-    "flowcontrol.apiserver.k8s.io": 16100,
-    "internal.apiserver.k8s.io": 16000,
-    "resource.k8s.io": 15900,
-}
-"""Kubernetes' ``groupPriorityMinimum`` of the built-in groups: kubectl resolves an ambiguous name to the first of them."""
-
-_CUSTOM_PRIORITY: Final = 1000
 _CUSTOM_VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 """The order in which Kubernetes lists the verbs of custom resources; those of built-in types are sorted."""
 
 _NOT_WHILE_TERMINATING: Final = ("create", "patch", "update")
-"""What cannot be done with objects whose definition is being deleted."""
+"""Verbs that discovery omits for a type whose definition is terminating."""
 
 _VERSION: Final = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?", re.ASCII)
 _STAGE: Final = {None: 0, "beta": 1, "alpha": 2}
@@ -74,7 +48,7 @@ class Document(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes held."""
+        """The size in bytes."""
         return len(self.body) + 512
 
 
@@ -84,7 +58,7 @@ def document(body: bytes) -> Document:
 
 
 def version_order(version: str) -> tuple[int, int, int, int, str]:
-    """Sorting key of versions, the preferred one first: v2, v1, v2beta2, v2beta1, v1alpha1, then other words by alphabet.
+    """Sorting key of versions, the preferred one first: v2, v1, v2beta2, v2beta1, v1alpha1, then other names alphabetically.
 
     The rule is that of "Version priority" in the CustomResourceDefinition reference.
     """
@@ -95,18 +69,13 @@ def version_order(version: str) -> tuple[int, int, int, int, str]:
     return (0, _STAGE[stage], -int(major), -int(minor or 0), "")
 
 
-def group_order(group: str) -> tuple[int, str]:
-    """Sorting key of groups: built-in ones by Kubernetes' priority, then all others by alphabet."""
-    return (-_GROUP_PRIORITY.get(group, _CUSTOM_PRIORITY), group)
-
-
 def storage_version_hash(group: str, version: str, kind: str) -> str:
     """The ``storageVersionHash`` of a resource: changes when its objects are stored in another version."""
     return base64.b64encode(hashlib.sha256(f"{group}/{version}/{kind}".encode()).digest()[:8]).decode()
 
 
 class _Fragments(NamedTuple):
-    """What a type adds to the older resource list and to the aggregated document."""
+    """The entries of a type in the legacy resource list and in the aggregated document."""
 
     resources: bytes
     aggregated: bytes
@@ -138,6 +107,11 @@ def _verbs(type_: ResourceType) -> list[str]:
     return sorted(served, key=_CUSTOM_VERBS.index)
 
 
+def _names_and_categories(type_: ResourceType) -> dict[str, list[str]]:
+    found = {"shortNames": list(type_.short_names), "categories": list(type_.categories)}
+    return {key: values for key, values in found.items() if values}
+
+
 def _resource(type_: ResourceType) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": type_.plural,
@@ -146,10 +120,7 @@ def _resource(type_: ResourceType) -> dict[str, Any]:
         "kind": type_.kind,
         "verbs": _verbs(type_),
     }
-    if type_.short_names:
-        entry["shortNames"] = list(type_.short_names)
-    if type_.categories:
-        entry["categories"] = list(type_.categories)
+    entry.update(_names_and_categories(type_))
     if type_.stored:
         storage_group = type_.storage.partition(".")[2]
         version = type_.storage_version or type_.version
@@ -180,10 +151,7 @@ def _aggregated_resource(type_: ResourceType) -> dict[str, Any]:
         "singularResource": type_.singular,
         "verbs": _verbs(type_),
     }
-    if type_.short_names:
-        entry["shortNames"] = list(type_.short_names)
-    if type_.categories:
-        entry["categories"] = list(type_.categories)
+    entry.update(_names_and_categories(type_))
     if type_.subresources:
         entry["subresources"] = [
             {
@@ -197,9 +165,9 @@ def _aggregated_resource(type_: ResourceType) -> dict[str, Any]:
 
 
 class DiscoveryDocuments:
-    """The discovery documents of a set of resource types, each encoded when it is asked for, and remembered within a bound.
+    """The discovery documents of a set of resource types, each encoded on first request and cached within a bound.
 
-    Bodies are JSON. What does not exist is None. Methods are pure and may run in any thread.
+    Bodies are JSON; None if there is no such group or version. Methods are pure and may run in any thread.
     """
 
     def __init__(self, types: Iterable[ResourceType]) -> None:
@@ -218,7 +186,7 @@ class DiscoveryDocuments:
         )
 
     def core_versions(self, server_address: str = "") -> bytes:
-        """``/api``: APIVersions, with the address that clients shall use."""
+        """``/api``: APIVersions, with the address for clients."""
         return orjson.dumps(
             {
                 "kind": "APIVersions",

@@ -1,4 +1,4 @@
-"""A bounded memory of encoded documents and their parts.
+"""A bounded cache of encoded documents and their parts.
 
 Discovery and OpenAPI are derived from sets of types, and there may be as many sets as there are logical clusters. What is
 derived is therefore remembered here, in one place with one bound, and made again when it has been pushed out.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Sized(Protocol):
-    """Something that knows how many bytes it holds."""
+    """A value with a size in bytes."""
 
     @property
     def size(self) -> int: ...
@@ -27,7 +27,7 @@ _LIMIT: Final = 32 * 1024 * 1024
 
 
 class DocumentCache:
-    """The most recently used values, as many as fit into ``limit`` bytes. May be used from several threads."""
+    """A least-recently-used cache of at most ``limit`` bytes. Thread-safe."""
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self._limit = limit
@@ -37,11 +37,11 @@ class DocumentCache:
 
     @property
     def size(self) -> int:
-        """The bytes held now."""
+        """The current size in bytes."""
         return self._size
 
     def get(self, key: Hashable, build: Callable[[], T]) -> T:
-        """The value of a key, built when it is not here. Two threads may build one value; one of them is kept."""
+        """The value of a key, built on a miss. Two threads may build the same value; one of them is kept."""
         with self._lock:
             found: T | None = self._values.get(key)
             if found is not None:
@@ -59,4 +59,4 @@ class DocumentCache:
 
 
 SHARED: Final = DocumentCache()
-"""The one of this process."""
+"""The cache of this process."""

@@ -1,1 +1,1 @@
-"""Resource types: what a group serves, how a type differs from its schema, and which types a logical cluster has."""
+"""Resource types, their strategies, and the catalog of the types that each logical cluster serves."""

@@ -1,1 +1,1 @@
-"""The REST verbs on all resource types, and what they read through."""
+"""The REST verbs on all resource types, and the modules that they read and write through."""

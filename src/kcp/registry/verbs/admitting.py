@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcp.api import errors
-from kcp.registry.admission.chain import DELETE, AdmissionRequest, Plugin
+from kcp.registry.admission.chain import DELETE, AdmissionPlugin, AdmissionRequest
 from kcp.registry.contexts import IGNORE
 from kcp.registry.verbs import decoding, scale
 from kcp.registry.verbs.attempts import Write
@@ -19,7 +19,7 @@ from kcp.registry.verbs.records import copy_of
 Object = dict[str, Any]
 
 
-async def mutate(plugins: Sequence[Plugin], write: Write) -> Object | None:
+async def mutate(plugins: Sequence[AdmissionPlugin], write: Write) -> Object | None:
     """The object as the mutating plugins change it; None for a delete. Raises StatusError as a plugin."""
     request = _request(write)
     if request.object is not None:
@@ -29,7 +29,7 @@ async def mutate(plugins: Sequence[Plugin], write: Write) -> Object | None:
     return request.object
 
 
-async def validate(plugins: Sequence[Plugin], write: Write) -> None:
+async def validate(plugins: Sequence[AdmissionPlugin], write: Write) -> None:
     """Let each plugin see the object that will be stored. Raises StatusError as a plugin."""
     request = _request(write)
     for plugin in plugins:
@@ -62,7 +62,7 @@ async def take_over(changed: Any, write: Write) -> None:
         decoding.check_place(decoding.metadata_of(changed, target.type), target)
     except errors.StatusError as error:
         raise errors.internal_error(f"admission plugins made an unusable object: {error.message}") from error
-    await decoding.shape(changed, target.type, context, [], IGNORE)
+    await decoding.shape(changed, target.type, IGNORE, [], context)
     write.object = changed
     managed = before["metadata"].get("managedFields")
     if managed is not None:

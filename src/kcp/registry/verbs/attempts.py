@@ -49,6 +49,8 @@ class Write:
     may_create: bool = False
     trusted: bool = False
     """``change`` is the server's own: its result needs no decode check, place and shape."""
+    checked: bool = False
+    """Kind, name and namespace were checked in the request: the result of ``change`` needs no decode check and place (apply)."""
     owned: bool = False
     """The managed fields of the new state are right already (apply)."""
     options: DeleteOptions | None = None

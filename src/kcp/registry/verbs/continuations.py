@@ -1,8 +1,7 @@
-"""Continue tokens: where a paged list goes on, and at which revision (API concepts, "Retrieving large results sets in
-chunks").
+"""Continue tokens: the position and the revision at which a paged list continues.
 
-A token is opaque to clients: base64 of a small JSON document. ``revision`` -1 goes on at the newest state, which is
-what the fresh token in a 410 answer offers.
+Follows the API concepts page, "Retrieving large results sets in chunks". A token is opaque to clients: base64 of a small JSON
+document. ``revision`` -1 continues in the newest state: the token in a 410 response has it.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ _VERSION: Final = "kcp.io/v1"
 
 
 class Continuation(NamedTuple):
-    """The place behind ``after``, at ``revision``."""
+    """The position after the key ``after``, at ``revision``."""
 
     revision: int
     after: Key
 
 
 def encode(continuation: Continuation) -> str:
-    """The token of a place."""
+    """The token of a position."""
     after = continuation.after
     content = {"v": _VERSION, "rv": continuation.revision, "start": [after.cluster, after.namespace, after.name]}
     return base64.urlsafe_b64encode(orjson.dumps(content)).decode().rstrip("=")
 
 
 def decode(token: str, resource: str) -> Continuation:
-    """The place of a token. Raises StatusError 400 for anything that no list has given out."""
+    """The position of a token. Raises StatusError 400 for anything but a token of this server."""
     try:
         content: Any = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         version, revision, start = content["v"], content["rv"], content["start"]

@@ -94,7 +94,7 @@ def require_name(meta: dict[str, Any], target: Target) -> None:
 
 
 async def shape(
-    obj: Object, type_: ResourceType, context: RequestContext, problems: list[str], field_validation: str
+    obj: Object, type_: ResourceType, field_validation: str, problems: list[str], context: RequestContext
 ) -> None:
     """Prune unknown fields and set defaults; a large object is shaped in a thread.
 

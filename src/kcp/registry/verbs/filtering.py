@@ -1,4 +1,4 @@
-"""Which objects a list or watch shows: label and field selectors over records, decoding only what a selector needs."""
+"""Filters: label and field selectors over records. A record is decoded only where a selector needs the object."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMESPACE: Final = "metadata.namespace"
 
 
 class Filter:
-    """A compiled selection. ``exact_name`` and ``exact_namespace`` narrow the range to read where a selector allows it."""
+    """A compiled selection. ``exact_name`` and ``exact_namespace`` are the names that a selector pins, to narrow the range."""
 
     __slots__ = ("_fields", "_labels", "_object_fields", "exact_name", "exact_namespace", "needs_object")
 
@@ -41,15 +41,15 @@ class Filter:
 
     @property
     def everything(self) -> bool:
-        """No condition at all."""
+        """Whether every object matches."""
         return self._labels is None and self._fields is None and self.exact_name is None
 
     def matches(self, record: Record, type_: ResourceType) -> bool:
-        """Whether the selection holds this record; decodes it when a selector looks inside."""
+        """Whether a record matches; decodes it if a selector needs the object."""
         return self.matches_lazily(record, lambda: served_object(record, type_), type_)
 
     def matches_lazily(self, record: Record, load: Callable[[], dict[str, Any]], type_: ResourceType) -> bool:
-        """As `matches`, with a way to the decoded object that a caller may share."""
+        """As `matches`; ``load`` decodes the object, so that callers can share it."""
         if self.exact_name is not None and record.key.name != self.exact_name:
             return False
         if self._fields is None and self._labels is None:

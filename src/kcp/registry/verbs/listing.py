@@ -1,7 +1,7 @@
 """LIST: consistent pages over the log.
 
-Follows the API concepts page "Resource versions": without a resource version the newest state; ``0`` whatever is here;
-``Exact`` a past state; ``NotOlderThan`` anything new enough. Pages of one list all show the revision of the first.
+Follows the API concepts page "Resource versions": no resource version is the newest state, ``0`` is the state that this server
+has, ``Exact`` a past state, ``NotOlderThan`` any state that is new enough. All pages of one list show the revision of the first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kcp.registry.verbs.source import Source
 from kcp.store.contract import CompactedError, FutureRevisionError, Key, Range, Record
 
 CHUNK: Final = 500
-"""Records read at a time: about half a millisecond of the event loop."""
+"""Records read at a time; the event loop runs other tasks between chunks."""
 
 EXACT: Final = "Exact"
 NOT_OLDER_THAN: Final = "NotOlderThan"
@@ -37,7 +37,7 @@ _EXPIRED_CONTINUE: Final = (
 
 @dataclass(slots=True)
 class Listing:
-    """A list to render: its metadata, and its records in chunks. ``remaining`` is 0 where it is not known."""
+    """A list to render: its metadata and its records in chunks. ``remaining`` is 0 where it is unknown."""
 
     type: ResourceType
     wildcard: bool
@@ -46,7 +46,7 @@ class Listing:
     remaining: int
     chunks: Iterator[list[Record]]
     shared: SharedPage | None = None
-    """The page's encoding, or where to keep it."""
+    """The cache entry of the page's encoding; None for a page that is not shared."""
 
 
 def parse_resource_version(text: str) -> int:
@@ -59,7 +59,7 @@ def parse_resource_version(text: str) -> int:
 
 
 def validate_options(options: ListOptions, *, watch: bool) -> None:
-    """Combinations that mean nothing are refused (422 on ListOptions, as kube-apiserver does)."""
+    """Raise StatusError 422 for contradictory options, as kube-apiserver does."""
     problems: list[field_errors.FieldError] = []
     match = options.resource_version_match
     if options.send_initial_events is not None:
@@ -105,7 +105,7 @@ def validate_options(options: ListOptions, *, watch: bool) -> None:
 
 
 def range_of(context: RequestContext, target: Target, selection: Filter) -> Range:
-    """The keys that a collection request spans."""
+    """The range of keys of a collection request."""
     cluster, storage = context.cluster, target.type.storage
     if cluster == WILDCARD:
         return Range(storage)
@@ -115,7 +115,7 @@ def range_of(context: RequestContext, target: Target, selection: Filter) -> Rang
 
 
 async def list_objects(source: Source, context: RequestContext, target: Target, options: ListOptions) -> Listing:
-    """The objects of a collection. Raises StatusError 400, 410, 422 or 504 as the options deserve."""
+    """The objects of a collection. Raises StatusError 400, 410, 422 or 504 by the options."""
     validate_options(options, watch=False)
     selection = Filter(target.type, options.label_selector, options.field_selector, target.name)
     if context.cluster == WILDCARD and target.namespace:
@@ -224,7 +224,7 @@ def _whole_page(
     page = source.page(type_, range_, limit=limit, after=after, at=at)
     token, remaining = _token(at, page.records, page.remaining), max(page.remaining, 0)
     if not wildcard and at == source.store.revision:
-        source.shared_pages.note(key, at, page.records[-1].key if token else None, remaining)
+        source.shared_pages.remember(key, at, page.records[-1].key if token else None, remaining)
     return Listing(type_, wildcard, at, token, remaining, iter([page.records]))
 
 
@@ -257,5 +257,5 @@ def _expired(source: Source, options: ListOptions, after: Key | None) -> errors.
 
 
 def future_is_expired(error: FutureRevisionError) -> errors.StatusError:
-    """A watch from a revision that this log has not given out: the client must list again."""
+    """410: a watch from a revision that the log has not reached. The client must list again."""
     return errors.expired(f"too old resource version: {error.revision} ({error.current})")

@@ -157,6 +157,7 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
         field_validation=IGNORE,
         resource_version=pinned,
         may_create=not target.subresource,
+        checked=True,
         owned=True,
     )
 

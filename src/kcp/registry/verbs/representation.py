@@ -1,4 +1,4 @@
-"""The contract between the verbs and the forms in which their answers are shown (`kcp.registry.representations`)."""
+"""The contract between the verbs and the representations of their results (`kcp.registry.representations`)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ TypeOfCluster = Callable[[LogicalClusterName], ResourceType | None]
 
 
 class Representation(Protocol):
-    """One form. ``key`` tells it from others in caches of encoded events; ``stream_type`` is the media type of watches."""
+    """A representation. ``key`` identifies it in caches of encoded events; ``stream_type`` is the media type of watches."""
 
     key: str
     stream_type: bytes
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:
-        """One object, given as the bytes of the whole one."""
+        """One object, from the bytes of the whole one."""
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
-        """A list, in pieces to send one after the other."""
+        """A list, in chunks to send in order."""
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         """A watch frame with its line end."""
@@ -32,4 +32,4 @@ class Representation(Protocol):
         """A BOOKMARK frame."""
 
     def error(self, status: dict[str, Any]) -> bytes:
-        """An ERROR frame: the Status that says why a watch cannot go on."""
+        """An ERROR frame with the Status that ends a watch."""

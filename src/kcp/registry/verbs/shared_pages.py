@@ -1,7 +1,7 @@
-"""Pages of lists that several clients ask for while nothing changes: they are encoded once.
+"""Shared pages: a cache of encoded list pages that several clients request while nothing in them changes.
 
-After a restart, or behind a dashboard, many clients list one collection at the same time. The second asker of a page makes
-its encoding, those that follow copy it, until something of its range changes. Bounded in bytes; the oldest leaves first.
+After a restart, or behind a dashboard, many clients list one collection at the same time. The second request for a page stores
+its encoding and later requests copy it, until something in its range changes. Bounded in bytes; the oldest page is evicted first.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _PAGE_BYTES: Final = 1 << 20
 _PAGES: Final = 256
 
 PageKey = tuple[str, Range, Key | None, int]
-"""The tag of the type, the range, the key behind which the page begins, and its limit."""
+"""The schema hash of the type, the range, the key after which the page starts, and its limit."""
 
 
 class SharedPage:
-    """One page as of ``revision``: how it goes on, and its items joined by commas once somebody has made them."""
+    """One page at ``revision``: its last key, how many items remain, and its encoded items once a request has stored them."""
 
     __slots__ = ("_owner", "items", "last", "remaining", "revision")
 
@@ -31,14 +31,14 @@ class SharedPage:
         self.items: bytes | None = None
 
     def keep(self, items: bytes) -> None:
-        """Keep the encoded items for those who ask next."""
+        """Store the encoded items, unless they are too large."""
         if len(items) <= _PAGE_BYTES and self.items is None:
             self.items = items
             self._owner.grew(len(items))
 
 
 class SharedPages:
-    """The pages that were asked for last."""
+    """The pages that were requested last."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -46,7 +46,7 @@ class SharedPages:
         self._bytes = 0
 
     def find(self, key: PageKey, at: int) -> SharedPage | None:
-        """The page as it is at a revision, if it was asked for and has not changed since."""
+        """The page at a revision, if it was requested before and is unchanged."""
         page = self._pages.get(key)
         if page is None:
             return None
@@ -55,14 +55,14 @@ class SharedPages:
         self._drop(key)
         return None
 
-    def note(self, key: PageKey, revision: int, last: Key | None, remaining: int) -> None:
-        """A page was read."""
+    def remember(self, key: PageKey, revision: int, last: Key | None, remaining: int) -> None:
+        """Record that a page was read."""
         if len(self._pages) >= _PAGES:
             self._drop(next(iter(self._pages)))
         self._pages[key] = SharedPage(self, revision, last, remaining)
 
     def grew(self, size: int) -> None:
-        """A page has got its items: make room."""
+        """Evict pages after one has grown by ``size`` bytes."""
         self._bytes += size
         while self._bytes > _ALL_BYTES:
             self._drop(next(iter(self._pages)))

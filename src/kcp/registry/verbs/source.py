@@ -1,7 +1,7 @@
-"""Reads of one type: the log's records, with the objects that are there without being stored mixed in.
+"""Reads of one type: the records of the log, merged with virtual objects.
 
-Namespaces ``default``, ``kube-system`` and ``kube-public`` exist in every logical cluster at no cost; a stored object
-of the same name takes the place of the virtual one.
+Virtual objects exist in every logical cluster without being stored: the namespaces ``default``, ``kube-system`` and
+``kube-public``. A stored object of the same name replaces the virtual one.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Source:
         return record if record is not None else self.virtual(type_, cluster, name)
 
     def latest(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> Record | None:
-        """The newest object of a name, perhaps not durable yet: what a change starts from."""
+        """The newest object of a name, which may not be durable yet: the state that a write starts from."""
         record = self.store.latest(Key(type_.storage, cluster, namespace, name))
         return record if record is not None else self.virtual(type_, cluster, name)
 
     async def settled(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> None:
-        """Return when what `latest` shows is durable: before that nobody is told of it. Raises StoreUnavailableError."""
+        """Wait until the state that `latest` returns is durable; no client may see it before. Raises StoreUnavailableError."""
         key = Key(type_.storage, cluster, namespace, name)
         if self.store.latest(key) != self.store.get(key):
             await self.store.write(())
@@ -50,7 +50,7 @@ class Source:
         return _mixed(page, virtual, limit, after)
 
     def virtual(self, type_: ResourceType, cluster: LogicalClusterName, name: str) -> Record | None:
-        """The object of a name that is there without being stored."""
+        """The virtual object of a name."""
         for record in self.virtual_records(type_, cluster):
             if record.key.name == name:
                 return record
@@ -58,7 +58,7 @@ class Source:
 
     @staticmethod
     def virtual_records(type_: ResourceType, cluster: LogicalClusterName) -> Sequence[Record]:
-        """All such objects of a logical cluster, in name order."""
+        """The virtual objects of a logical cluster, in name order."""
         objects = type_.strategy.virtual_objects(cluster)
         return [
             Record(
@@ -72,7 +72,7 @@ class Source:
 
 
 def expected_revision(record: Record) -> int:
-    """The precondition for replacing a record that was read: a virtual one is not in the log yet."""
+    """The expected revision for replacing a record: that of a virtual object is not in the log."""
     return ABSENT if record.revision == VIRTUAL_REVISION else record.revision
 
 

@@ -1,8 +1,8 @@
-"""WATCH: the log from a revision on, as the events that a client may see.
+"""WATCH: the changes of the log after a revision, as events for a client.
 
-Follows the API concepts page "Efficient detection of changes" and KEP-3157 (``sendInitialEvents``). Each event is
-filtered by the selectors against the state before and after, so that an object leaving a selection is DELETED and one
-entering it is ADDED. An event is encoded once per representation and shared by every watcher.
+Follows the API concepts page "Efficient detection of changes" and KEP-3157 (``sendInitialEvents``). The
+selectors are matched against the states before and after a change: an object that leaves a selection is DELETED, one that enters
+it is ADDED. An event is encoded once per representation and shared by all watchers.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TypeOfCluster = Callable[[LogicalClusterName], ResourceType | None]
 
 
 class WatchStream:
-    """One watch. `next` gives encoded frames, each a JSON document with its line end."""
+    """One watch. `next` returns encoded frames: JSON documents, each with a line end."""
 
     def __init__(
         self,
@@ -97,35 +97,34 @@ class WatchStream:
 
     @property
     def revision(self) -> int:
-        """The revision up to which everything has been handed out."""
+        """The revision up to which all events have been delivered."""
         return self._subscription.revision
 
     @property
     def pending(self) -> bool:
-        """`next` has something to give without waiting."""
+        """Whether `next` returns frames without waiting."""
         return self._initial is not None or self._subscription.pending
 
     async def next(self, timeout: float, take: TakeFrames | None = None) -> Sequence[bytes]:
-        """The frames that are ready, or none after ``timeout`` seconds or a little earlier.
+        """The frames that are ready, or none after about ``timeout`` seconds.
 
-        Frames that come while it waits are given to ``take``, and it returns with the first that are not taken.
-
-        Raises StatusError 410 when the place is lost.
+        Frames that arrive while it waits are passed to ``take``; it returns with the first ones for which ``take`` returns False.
+        Raises StatusError 410 when the watch fell behind the retained history.
         """
         if self._initial is not None:
             return self._initial_frames()
         self._take = take
         try:
-            events = await self._subscription.next(timeout, self._pass_on if take is not None else None)
+            events = await self._subscription.next(timeout, self._push if take is not None else None)
         except (SlowConsumerError, CompactedError) as error:
             raise errors.expired(f"too old resource version: {error.revision}: the watch fell behind") from error
         return self._frames(events) if events else []
 
     def wake(self) -> None:
-        """Have a `next` that waits return, and give nothing more to its ``take``."""
+        """Make a waiting `next` return without passing anything more to its ``take``."""
         self._subscription.wake()
 
-    def _pass_on(self, events: Sequence[Event]) -> bool:
+    def _push(self, events: Sequence[Event]) -> bool:
         frames = self._frames(events)
         return not frames or (self._take is not None and self._take(frames))
 
@@ -141,15 +140,15 @@ class WatchStream:
         return [frame for event in events if (frame := self._filtered_frame(event)) is not None]
 
     def bookmark(self, *, initial_end: bool = False) -> bytes:
-        """A BOOKMARK frame at the current place."""
+        """A BOOKMARK frame at the current revision."""
         return self._representation.bookmark(self._type, self.revision, initial_end=initial_end)
 
     def error(self, error: errors.StatusError) -> bytes:
-        """An ERROR frame that says why the watch cannot go on."""
+        """The ERROR frame that ends the watch."""
         return self._representation.error(error.status())
 
     def close(self) -> None:
-        """Stop following the log."""
+        """Unsubscribe from the log."""
         self._subscription.close()
 
     def _initial_frames(self) -> list[bytes]:
@@ -236,7 +235,7 @@ def _as_of(record: Record | None, revision: int) -> Record:
 
 
 class Frames(list[bytes]):
-    """The frames of a batch, shared by all watchers of a range that want them in one form."""
+    """The frames of a batch, shared by all watchers of a range with the same representation."""
 
     __slots__ = ("joined",)
 
@@ -246,7 +245,7 @@ class Frames(list[bytes]):
 
 
 def joined(frames: Sequence[bytes]) -> bytes:
-    """Frames as one piece of a stream."""
+    """Frames as one chunk of a stream."""
     if isinstance(frames, Frames):
         return frames.joined
     return frames[0] if len(frames) == 1 else b"".join(frames)

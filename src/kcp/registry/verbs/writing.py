@@ -7,19 +7,19 @@ in a module of its own: `decoding`, `preconditions`, `preparing`, `admitting`, `
 
 Example: ``PUT .../widgets/a`` with ``spec.size: 2`` over a stored ``spec.size: 1``, where a mutating plugin adds a label:
 
-===================  ==========================================================================================
-decode check         kind and apiVersion are those of the URL, metadata has the JSON types of ObjectMeta
-place                name and namespace are those of the URL; ``namespace: default`` is filled in
-shape                unknown fields are pruned with a warning; ``spec.color: red`` is set by default
-read                 the newest state, revision 7; it exists: the operation is UPDATE
-preconditions        ``metadata.resourceVersion`` is "7" as sent; another would be 409
-prepare              uid, creationTimestamp and status are as they were
-field ownership      the managed fields say that the client's manager owns ``f:size``
-mutating admission   the plugin adds a label to a copy; the copy is decoded, shaped and prepared as above
-schema and rules     generation 2, since ``spec`` changed; metadata, schema and the rules of the type hold
-validating admission the plugins see the object that will be stored, and the old one
-encode, store        the log takes the bytes if the object is still at revision 7; else all runs again from "read"
-===================  ==========================================================================================
+====================  ==========================================================================================
+decode check          kind and apiVersion are those of the URL, metadata has the JSON types of ObjectMeta
+place                 name and namespace are those of the URL; ``namespace: default`` is filled in
+shape                 unknown fields are pruned with a warning; ``spec.color: red`` is set by default
+read                  the newest state, revision 7; it exists: the operation is UPDATE
+preconditions         ``metadata.resourceVersion`` is "7" as sent; another would be 409
+prepare               uid, creationTimestamp and status are as they were
+field ownership       the managed fields say that the client's manager owns ``f:size``
+mutating admission    the plugin adds a label to a copy; the copy is decoded, shaped and prepared as above
+schema and rules      generation 2, since ``spec`` changed; metadata, schema and the rules of the type hold
+validating admission  the plugins see the object that will be stored, and the old one
+encode, store         the log takes the bytes if the object is still at revision 7; else all runs again from "read"
+====================  ==========================================================================================
 """
 
 from __future__ import annotations
@@ -83,14 +83,15 @@ class Writer:
         """Decode check, place, shape: of a body before the state is read, of the result of a patch after."""
         target, context = write.target, write.context
         type_ = target.type
-        decoding.check_kind(obj, type_)
-        meta = decoding.metadata_of(obj, type_)
-        if write.verb == "create":
-            preconditions.check_new(meta)
-        elif write.verb == "update":
-            decoding.require_name(meta, target)
-        decoding.check_place(meta, target, message)
-        await decoding.shape(obj, type_, context, write.problems, write.field_validation or context.field_validation)
+        if not write.checked:
+            decoding.check_kind(obj, type_)
+            meta = decoding.metadata_of(obj, type_)
+            if write.verb == "create":
+                preconditions.check_new(meta)
+            elif write.verb == "update":
+                decoding.require_name(meta, target)
+            decoding.check_place(meta, target, message)
+        await decoding.shape(obj, type_, write.field_validation or context.field_validation, write.problems, context)
 
     def _read(self, write: Write) -> None:
         """Start from the newest state, and decide which operation the write is."""
@@ -141,8 +142,8 @@ class Writer:
             write.object = deleting.marked(write)
 
     def _own_fields(self, write: Write) -> None:
-        if write.operation != DELETE and not write.owned:
-            preparing.own_fields(write.new, write.old, write.target, write.context)
+        if write.object is not None and write.operation != DELETE and not write.owned:
+            preparing.own_fields(write.object, write.old, write.target, write.context)
 
     async def _mutating_admission(self, write: Write) -> None:
         """Let plugins change the object. What they return is decoded, shaped and prepared as what a client sent."""
@@ -161,13 +162,14 @@ class Writer:
 
     def _validate(self, write: Write) -> None:
         """Check the schema and the rules of the type, and collect its warnings."""
-        if write.operation == DELETE:
+        obj, old, target = write.object, write.old, write.target
+        if obj is None or write.operation == DELETE:
             return
-        obj, old, target = write.new, write.old, write.target
         if old is not None:
             preparing.count_generation(obj, old, target)
-        validation.validate(obj, old, target)
-        for warning in target.type.strategy.warnings(obj, old):
+        warnings: list[str] = []
+        validation.validate(obj, old, target, warnings)
+        for warning in (*warnings, *target.type.strategy.warnings(obj, old)):
             write.context.warn(warning)
 
     async def _validating_admission(self, write: Write) -> None:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from kcp.store.figures import StoreFigures
 
 _DURATIONS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_CERTIFICATE_LIFETIMES: Final = (
+    0,
+    *(30 * _MINUTE, _HOUR, 2 * _HOUR, 6 * _HOUR, 12 * _HOUR),
+    *(_DAY, 2 * _DAY, 4 * _DAY, 7 * _DAY, 30 * _DAY, 90 * _DAY, 180 * _DAY, 360 * _DAY),
+)
+"""kube-apiserver's buckets."""
 _EXPOSITION_CACHED: Final = 1.0
 """Seconds for which the exposition is reused."""
 CUSTOM_LABELS: Final = ("", "", "customresources")
@@ -75,6 +82,17 @@ class Metrics:
         self.long_running = Gauge(
             "apiserver_longrunning_requests", "Watches being served.", ("transport",), registry=registry
         )
+        self._client_certificates = Histogram(
+            "apiserver_client_certificate_expiration_seconds",
+            "Remaining lifetime of the client certificates of requests in seconds.",
+            buckets=_CERTIFICATE_LIFETIMES,
+            registry=registry,
+        )
+        self._serving_certificate = Gauge(
+            "kcp_serving_certificate_expiration_timestamp_seconds",
+            "Time at which the serving certificate expires, in seconds since the epoch.",
+            registry=registry,
+        )
         self._children: dict[tuple[str, ...], _RequestChildren] = {}
         self._text = b""
         self._text_time = 0.0
@@ -86,6 +104,14 @@ class Metrics:
     def add_in_flight(self, kind: str, count: Callable[[], float]) -> None:
         """Add a kind of requests in flight (``readOnly``, ``mutating``) with the function that counts them."""
         self._in_flight.labels(kind).set_function(count)
+
+    def observe_client_certificate(self, seconds: float) -> None:
+        """Count a request with a client certificate, by the certificate's remaining lifetime in seconds."""
+        self._client_certificates.observe(seconds)
+
+    def set_serving_certificate(self, expires: float) -> None:
+        """Set when the serving certificate expires, in seconds since the epoch."""
+        self._serving_certificate.set(expires)
 
     def observe(self, key: tuple[str, ...], code: int, seconds: float) -> None:
         """Count a complete request; ``key`` holds the values of `REQUEST_LABELS`."""

@@ -97,6 +97,6 @@ class StoreCollector(Collector):
                     gauge.add_metric(values, value)
                 yield gauge
         for name, field, help_text in _STORE_DISTRIBUTIONS:
-            buckets, total = self._figures.distributions[field].cumulative()
+            buckets, total = self._figures.distributions()[field].cumulative()
             shown = [("+Inf" if math.isinf(bound) else str(float(bound)), float(count)) for bound, count in buckets]
             yield HistogramMetricFamily(name, help_text, buckets=shown, sum_value=total)

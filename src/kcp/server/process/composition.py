@@ -17,10 +17,12 @@ from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.union import UnionAuthorizer
+from kcp.auth.certificates import expiration
+from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.controllers.manager import Controller
 from kcp.logical_clusters import SERVER_OWNED
-from kcp.registry.admission.chain import Chain, Plugin
+from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog, definitions_of
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.health import Check, Health
@@ -41,7 +43,6 @@ from kcp.server.requests.resources import Resources
 from kcp.server.requests.watches import Watches
 from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store
 
-DEFAULT_EVENT_LIFETIME: Final = 3600
 _IDENTITY: Final = Key("servers.kcp.io", SERVER_OWNED, "", "identity")
 
 T = TypeVar("T")
@@ -84,7 +85,8 @@ async def compose(
         plugins=parts.admission_plugins(environment),
         event_lifetime=int(configuration.event_ttl),
     )
-    deadlines, metrics = Deadlines(configuration.request_timeout), Metrics()
+    deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
+    metrics.set_serving_certificate(expiration(environment.identity.serving_certificate.read_bytes()).timestamp())
     in_flight = _in_flight(configuration, metrics)
     mutations = Mutations(deadlines)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
@@ -109,7 +111,7 @@ async def compose_registry(
     *,
     authorizer: Authorizer | None = None,
     tokens: TokenAuthenticator | None = None,
-    plugins: Sequence[Plugin] = (),
+    plugins: Sequence[AdmissionPlugin] = (),
     event_lifetime: int = DEFAULT_EVENT_LIFETIME,
 ) -> Registry:
     """Put the verbs over a store, with the built-in types.
@@ -118,17 +120,15 @@ async def compose_registry(
     first write of a new log is its identity, from which the virtual objects get their UIDs.
     """
     uid, created = await log_identity(store)
-    types = builtin_types(
+    context = BuiltinContext(
         server_uid=uid,
         created=created,
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
         tokens=tokens if tokens is not None else BearerTokens(()),
         definitions=lambda cluster: definitions_of(store, cluster),
+        event_lifetime=event_lifetime,
     )
-    for type_ in types:
-        if type_.kind == "Event":
-            type_.strategy.lifetime = event_lifetime
-    return Registry(store, Catalog(store, types), Chain(plugins))
+    return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
 
 
 def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:

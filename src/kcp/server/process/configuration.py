@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from kcp.api import names
+from kcp.store.backends import StorageOptions
+from kcp.store.contract import OptionError
 
 DURABILITIES: Final = ("full", "relaxed")
 LOG_FORMATS: Final = ("text", "json")
@@ -19,28 +21,18 @@ class ConfigurationError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Configuration:
-    """The configuration. Durations are in seconds; a limit of 0 is no limit."""
+class Configuration(StorageOptions):
+    """The configuration of a server, storage included. Durations are in seconds; a limit of 0 is no limit."""
 
     bind_address: str = "127.0.0.1"
     secure_port: int = 6443
     external_hostname: str = ""
-    root_directory: Path = field(default_factory=lambda: Path(".kcp"))
     tls_cert_file: Path | None = None
     tls_private_key_file: Path | None = None
     tls_sans: tuple[str, ...] = ()
     client_ca_file: Path | None = None
     token_auth_file: Path | None = None
     anonymous_auth: bool = True
-    durability: str = "full"
-    etcd_servers: tuple[str, ...] = ()
-    """Endpoints of the etcd cluster that stores the log; without any, SQLite stores it in a file."""
-    etcd_prefix: str = "/kcp"
-    etcd_cafile: Path | None = None
-    etcd_certfile: Path | None = None
-    etcd_keyfile: Path | None = None
-    etcd_username: str = ""
-    etcd_password_file: Path | None = None
     history_retention: float = 300.0
     compaction_interval: float | None = None
     """How often history is compacted; 0: never, None: the compactor derives it from the retention."""
@@ -53,24 +45,14 @@ class Configuration:
     shutdown_grace_period: float = 1.0
     log_requests: bool = False
 
-    @property
-    def data_directory(self) -> Path:
-        """The directory of all files that the server writes."""
-        return self.root_directory / "data"
-
-    @property
-    def log_file(self) -> Path:
-        """The SQLite file."""
-        return self.data_directory / "kcp.db"
-
     def check(self) -> None:
         """Raise ConfigurationError for invalid values and combinations."""
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             raise ConfigurationError("--tls-cert-file and --tls-private-key-file must be given together")
-        if (self.etcd_certfile is None) != (self.etcd_keyfile is None):
-            raise ConfigurationError("--etcd-certfile and --etcd-keyfile must be given together")
-        if bool(self.etcd_username) != (self.etcd_password_file is not None):
-            raise ConfigurationError("--etcd-username and --etcd-password-file must be given together")
+        try:
+            self.check_storage()
+        except OptionError as error:
+            raise ConfigurationError(str(error)) from error
         if self.durability not in DURABILITIES:
             raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")
         highest = 65535

@@ -63,9 +63,7 @@ def prepare(configuration: Configuration) -> Identity:
     else:
         serving = _serving(folder, authority, _served_names(configuration))
         trust = authority.certificate
-    bundles = [authority.certificate]
-    if configuration.client_ca_file is not None:
-        bundles.append(_client_authority(configuration.client_ca_file))
+    bundles = client_authority_bundles(configuration)
     bundle = folder / "client-ca-bundle.crt"
     _write_if_changed(bundle, b"".join(bundles))
     _administrator(folder, authority)
@@ -73,11 +71,21 @@ def prepare(configuration: Configuration) -> Identity:
         serving_certificate=serving[0],
         serving_key=serving[1],
         client_authorities=bundle,
-        client_authority_bundles=tuple(bundles),
+        client_authority_bundles=bundles,
         trust=trust,
         admin_token=_token(folder / "admin.token"),
         kubeconfig=folder / "admin.kubeconfig",
     )
+
+
+def client_authority_bundles(configuration: Configuration) -> tuple[bytes, ...]:
+    """Return the CAs that may sign client certificates, in PEM form: the server's, and the configured ones.
+
+    Raises ConfigurationError.
+    """
+    own = _authority(configuration.data_directory).certificate
+    path = configuration.client_ca_file
+    return (own,) if path is None else (own, _client_authority(path))
 
 
 def material(folder: Path) -> dict[str, str]:

@@ -24,6 +24,8 @@ _BACKLOG: Final = 1024
 _STREAMS: Final = 250
 """Per connection, as kube-apiserver's --http2-max-streams-per-connection."""
 _STALL: Final = 60.0
+IDLE_TIMEOUT: Final = 90.0
+"""Seconds after which an idle connection is closed, as in kube-apiserver."""
 _LATER: Final = 30.0
 """Seconds that a body may be late after the application has stopped waiting. Then h2corn closes the connection without a
 response, and does not tell the application."""
@@ -123,6 +125,8 @@ class Listening:
                 limit_request_fields=_FIELDS,
                 h2_max_header_list_size=_HEAD,
                 timeout_graceful_shutdown=grace,
+                timeout_keep_alive=IDLE_TIMEOUT,
+                timeout_request_header=IDLE_TIMEOUT,  # h2corn closes an idle HTTP/1.1 connection after the smaller of both
                 timeout_request_body_idle=body_timeout + _LATER,
                 h2_timeout_response_stall=_STALL,
             ),

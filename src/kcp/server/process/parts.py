@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from kcp.auth.authentication.authenticator import Authenticator, TokenAuthenticator
@@ -22,12 +22,14 @@ from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
-from kcp.registry.admission.chain import Plugin
+from kcp.registry.admission.chain import AdmissionPlugin
 from kcp.registry.verbs.registry import Registry
+from kcp.server.observability.metrics import Metrics
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
 from kcp.server.process.configuration import Configuration, ConfigurationError
-from kcp.server.process.identity import ADMINISTRATOR, Identity
+from kcp.server.process.identity import ADMINISTRATOR, Identity, client_authority_bundles
+from kcp.server.process.reloading import ReloadedFiles
 from kcp.server.process.storage import Storage, open_storage
 from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.mounts import Mount
@@ -38,23 +40,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What exists before the parts are made: the configuration, the identity on disk, and the open store."""
+    """What exists before the parts are made: the configuration, the identity on disk, and the open store.
+
+    A part adds the files that it reads to ``files``, to have them reloaded when they change, and its own metrics to
+    ``metrics.registry``.
+    """
 
     configuration: Configuration
     identity: Identity
     store: Store
+    files: ReloadedFiles = field(default_factory=ReloadedFiles)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
     """Authenticate client certificates of the server's own CA and of ``--client-ca-file``."""
-    return [ClientCertificates(environment.identity.client_authority_bundles)]
+    observe = environment.metrics.observe_client_certificate
+    certificates = ClientCertificates(environment.identity.client_authority_bundles, observe)
+    configuration = environment.configuration
+    if configuration.client_ca_file is not None:
+        environment.files.add(
+            configuration.client_ca_file,
+            lambda: certificates.replace_authorities(client_authority_bundles(configuration)),
+        )
+    return [certificates]
 
 
 def default_token_authenticators(environment: Environment) -> Sequence[TokenAuthenticator]:
     """Authenticate the administrator's token and those of ``--token-auth-file``. Raises ConfigurationError."""
     administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
-    tokens = [(environment.identity.admin_token, administrator), *_configured_tokens(environment.configuration)]
-    return [StaticTokens(tokens)]
+    configuration = environment.configuration
+
+    def read() -> list[tuple[str, User]]:
+        return [(environment.identity.admin_token, administrator), *_configured_tokens(configuration)]
+
+    tokens = StaticTokens(read())
+    if configuration.token_auth_file is not None:
+        environment.files.add(configuration.token_auth_file, lambda: tokens.replace(read()))
+    return [tokens]
 
 
 def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
@@ -103,7 +126,7 @@ class Parts:
     authenticators: Callable[[Environment], Sequence[Authenticator]] = default_authenticators
     token_authenticators: Callable[[Environment], Sequence[TokenAuthenticator]] = default_token_authenticators
     authorizers: Callable[[Environment], Sequence[Authorizer]] = default_authorizers
-    admission_plugins: Callable[[Environment], Sequence[Plugin]] = lambda _: ()
+    admission_plugins: Callable[[Environment], Sequence[AdmissionPlugin]] = lambda _: ()
     filters: Callable[[Environment], Sequence[RequestFilter]] = lambda _: ()
     mounts: Callable[[Registry], Sequence[Mount]] = lambda _: ()
     controllers: Callable[[Registry], Sequence[Controller]] = default_controllers

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kcp.server.process import listening
 from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.reloading import ReloadedFiles
 
 if TYPE_CHECKING:
     import socket
@@ -53,6 +54,7 @@ class ServerProcess:
         self._stack = contextlib.AsyncExitStack()
         self.identity: Identity | None = None
         self.composition: Composition | None = None
+        self.files = ReloadedFiles()
         self.http: Listening | None = None
 
     @property
@@ -90,6 +92,7 @@ class ServerProcess:
         await http.start()
         self._stack.push_async_callback(self._stop_serving, http, composition)
         self._run_in_background(connections.sweep(composition.watches))
+        self._run_in_background(self.files.follow())
         try:
             identity.write_kubeconfig(self.identity, host, port)
         except OSError as error:
@@ -118,10 +121,10 @@ class ServerProcess:
             **storage.checks,
             "shutdown": lambda: "process is shutting down" if self.stopping else None,
         }
-        environment = Environment(self.configuration, identity, storage.store)
+        environment = Environment(self.configuration, identity, storage.store, self.files)
         composition = await compose(self.parts, environment, checks, f"{self.address[0]}:{self.address[1]}")
         await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
-        composition.metrics.add_store(storage)
+        composition.metrics.add_store(storage.store)
         return composition
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:
@@ -175,7 +178,7 @@ def _unwritable(error: OSError) -> ConfigurationError:
 
 
 async def serve_until_signalled(process: ServerProcess, announce: Callable[[ServerProcess], None]) -> None:
-    """Start, announce, wait for SIGTERM or SIGINT, stop. A second signal ends the process at once.
+    """Start, announce, wait for SIGTERM or SIGINT, stop. A second signal ends the process at once; SIGHUP reloads files.
 
     Raises ConfigurationError when the server cannot start, or ends with an error.
     """
@@ -189,6 +192,7 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, process.files.reload)
     await process.start()
     announce(process)
     _tune_garbage_collection()

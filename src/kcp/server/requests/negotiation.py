@@ -11,8 +11,10 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kcp.api import errors
-from kcp.registry.representations.protobuf import ProtobufObjects
-from kcp.registry.representations.rendering import WHOLE_OBJECTS, MetadataOnly, TableRows
+from kcp.registry.representations.metadata_only import MetadataOnly
+from kcp.registry.representations.protobuf_objects import ProtobufObjects
+from kcp.registry.representations.table_rows import TableRows
+from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.representation import Representation
 
@@ -175,7 +177,8 @@ def view(accept: bytes, verb: str, include_object: str = "", type_: ResourceType
         return PLAIN_VIEW
     offered = (JSON,) if verb == "watch" else OBJECT_MEDIA_TYPES
     header = accept[:_LONGEST_HEADER].decode("latin-1")
-    found = _negotiated(header, offered, _KINDS.get(verb, _SINGLE_KINDS))
+    stored = type_ is None or type_.stored  # a review has no other form: nothing lists it
+    found = _negotiated(header, offered, _KINDS.get(verb, _SINGLE_KINDS) if stored else ())
     if found is None:
         has_protobuf = type_ is not None and type_.has_protobuf
         if has_protobuf and _negotiated(header, (PROTOBUF,), ()) is not None:

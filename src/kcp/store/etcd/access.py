@@ -1,7 +1,7 @@
-"""Why etcd does not let somebody in: said at once, and with the flag whose value is wrong.
+"""Access to etcd: the options of a connection, and why etcd refuses it, with the flag whose value is wrong.
 
-gRPC tries a connection that is refused again and again, and tells little of why. So the files are looked at before they are
-used, and where a first call fails, each endpoint is asked over a connection of ours.
+gRPC retries a refused connection for ever and hardly says why it was refused. So the files are checked before gRPC uses them,
+and if a first call fails, each endpoint is probed over a connection of our own.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from kcp.store.contract import OptionError
+
 _SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 _DEFAULT_PORT: Final = 2379
 _PROBE_SECONDS: Final = 2.0
 _GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-"""With what HTTP/2 begins: the preface and empty settings. TLS tells of a client certificate that is refused only then."""
+"""HTTP/2's preface and empty settings: TLS 1.3 reports a refused client certificate only after the first data."""
 _OTHER_NAME: Final = (62, 64)
-"""OpenSSL's codes for a certificate of another host name, or of another address."""
+"""OpenSSL's codes for a certificate of another host name, and of another address."""
 NO_SPACE: Final = "database space exceeded"
-"""What etcd says when its quota is used up."""
+"""etcd's error text when a member has reached its quota."""
 _HINTS: Final = (
     ("invalid user ID or password", "it has no such user with the password in --etcd-password-file"),
     (
@@ -38,11 +40,11 @@ _HINTS: Final = (
         "alarm NOSPACE, a member has reached its --quota-backend-bytes: compact and defragment it, disarm the alarm",
     ),
 )
-"""What etcd says, and what to do."""
+"""etcd's error texts, and the remedies."""
 
 
-class EndpointError(ValueError):
-    """What was given for a connection cannot be used; the message begins with the flag."""
+class EndpointError(OptionError):
+    """An option of the connection is unusable; the message begins with the flag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,18 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """Where the log is: the cluster, and the prefix of its keys; and the sizes of the replica's cache and buffers."""
+
+    connection: Connection
+    prefix: str = "/kcp"
+    buffer: int = 10_000
+    cache_kilobytes: int = 8192
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One of them, taken apart."""
+    """The parts of an endpoint's URL."""
 
     url: str
     secure: bool
@@ -68,12 +80,12 @@ class Endpoint:
 
     @property
     def target(self) -> str:
-        """Host and port as gRPC reads them."""
+        """Host and port in gRPC's form."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def endpoint_of(url: str) -> Endpoint:
-    """Take an endpoint apart. Raises EndpointError."""
+    """Parse an endpoint's URL. Raises EndpointError."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
         port = parts.port or _DEFAULT_PORT
@@ -85,7 +97,7 @@ def endpoint_of(url: str) -> Endpoint:
 
 
 def material(connection: Connection) -> tuple[bytes | None, bytes | None, bytes | None]:
-    """The authorities, the key and the certificate that TLS is to use. Raises EndpointError for what it cannot use."""
+    """Read the authorities, the key and the certificate for TLS. Raises EndpointError for unusable files."""
     authorities = _content("--etcd-cafile", connection.authority_file)
     key = _content("--etcd-keyfile", connection.key_file)
     certificate = _content("--etcd-certfile", connection.certificate_file)
@@ -96,14 +108,14 @@ def material(connection: Connection) -> tuple[bytes | None, bytes | None, bytes 
 
 
 def explained(details: str) -> str:
-    """What etcd said, and what to do about it where that is known."""
-    return next((f"{details} ({hint})" for said, hint in _HINTS if said in details), details)
+    """Return etcd's error text with the remedy, if there is one."""
+    return next((f"{details} ({hint})" for text, hint in _HINTS if text in details), details)
 
 
 async def refusal(connection: Connection) -> str | None:
-    """Why the endpoints that answer let this client in nowhere; None where one would, or none says why not."""
+    """Why every endpoint refuses this client; None if one accepts it, or if no endpoint gives a reason."""
     endpoints = [endpoint_of(url) for url in connection.endpoints]
-    answers = await asyncio.gather(*(_ask(connection, endpoint) for endpoint in endpoints))
+    answers = await asyncio.gather(*(_probe(connection, endpoint) for endpoint in endpoints))
     return None if "" in answers else next(filter(None, answers), None)
 
 
@@ -115,7 +127,7 @@ def _content(flag: str, path: Path | None) -> bytes | None:
 
 
 def _context(connection: Connection) -> ssl.SSLContext:
-    """What Python's TLS makes of the files. Raises EndpointError."""
+    """Load the files into a TLS context. Raises EndpointError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["h2"])
     authorities, certificate, key = connection.authority_file, connection.certificate_file, connection.key_file
@@ -146,26 +158,26 @@ def _use(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         ) from error
 
 
-async def _ask(connection: Connection, endpoint: Endpoint) -> str | None:
-    """Why an endpoint refuses; the empty string when it does not, None when it does not say."""
+async def _probe(connection: Connection, endpoint: Endpoint) -> str | None:
+    """Why an endpoint refuses this client; empty if it accepts it, None if it gives no reason."""
     if not endpoint.secure:
-        return await _ask_plain(endpoint)
+        return await _probe_plain(endpoint)
     try:
-        await _greet(endpoint, _context(connection))
+        await _start_http2(endpoint, _context(connection))
     except ssl.SSLCertVerificationError as error:
         if error.verify_code in _OTHER_NAME:
             return f"--etcd-servers: the certificate of {endpoint.url} is not for {endpoint.host}"
         whose = connection.authority_file or "the system's authorities"
-        return f"--etcd-cafile: by {whose}, {endpoint.url} is not to be trusted: {error.verify_message}"
+        return f"--etcd-cafile: by {whose}, {endpoint.url} is not trusted: {error.verify_message}"
     except ssl.SSLError as error:
-        return _about_client(connection, endpoint, error.reason or "")
+        return _client_certificate_problem(connection, endpoint, error.reason or "")
     except (OSError, EOFError):
-        spoken = await _speaks(endpoint, None)
-        return f"--etcd-servers: {endpoint.url} speaks no TLS; is it http://?" if spoken else None
+        speaks = await _speaks(endpoint, None)
+        return f"--etcd-servers: {endpoint.url} speaks no TLS; is it http://?" if speaks else None
     return ""
 
 
-def _about_client(connection: Connection, endpoint: Endpoint, reason: str) -> str | None:
+def _client_certificate_problem(connection: Connection, endpoint: Endpoint, reason: str) -> str | None:
     if not _is_about_certificates(reason):
         return None
     if connection.certificate_file is None:
@@ -174,17 +186,17 @@ def _about_client(connection: Connection, endpoint: Endpoint, reason: str) -> st
     return f"--etcd-certfile: {endpoint.url} does not accept {connection.certificate_file}: {alert}"
 
 
-async def _ask_plain(endpoint: Endpoint) -> str | None:
+async def _probe_plain(endpoint: Endpoint) -> str | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    spoken = await _speaks(endpoint, context)
-    return f"--etcd-servers: {endpoint.url} speaks TLS; is it https://?" if spoken else None
+    speaks = await _speaks(endpoint, context)
+    return f"--etcd-servers: {endpoint.url} speaks TLS; is it https://?" if speaks else None
 
 
 async def _speaks(endpoint: Endpoint, context: ssl.SSLContext | None) -> bool:
-    """Whether an endpoint speaks TLS, or HTTP/2 without it."""
+    """Whether an endpoint speaks TLS or, without a context, plain HTTP/2."""
     try:
-        await _greet(endpoint, context)
+        await _start_http2(endpoint, context)
     except ssl.SSLError as error:
         return _is_about_certificates(error.reason or "")
     except (OSError, EOFError):
@@ -193,12 +205,12 @@ async def _speaks(endpoint: Endpoint, context: ssl.SSLContext | None) -> bool:
 
 
 def _is_about_certificates(reason: str) -> bool:
-    """Whether OpenSSL's reason is that the other side wants a certificate, or another one."""
+    """Whether OpenSSL's reason says that the peer requires a certificate, or another one."""
     return "CERTIFICATE" in reason or "UNKNOWN_CA" in reason
 
 
-async def _greet(endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
-    """Begin HTTP/2, and return when it is answered. Raises OSError, ssl.SSLError and TimeoutError among them, EOFError."""
+async def _start_http2(endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
+    """Start HTTP/2 and wait for the first byte. Raises OSError (ssl.SSLError, TimeoutError), EOFError."""
     async with asyncio.timeout(_PROBE_SECONDS):
         reader, writer = await asyncio.open_connection(
             endpoint.host, endpoint.port, ssl=context, server_hostname=endpoint.host if context else None

@@ -1,7 +1,7 @@
-"""Calls to etcd over gRPC: several endpoints, TLS, authentication, and errors that say what is known of the outcome.
+"""Calls to etcd over gRPC: several endpoints, TLS, authentication, and errors that tell a refusal from an unknown outcome.
 
-One channel for each endpoint; calls go to the same one until it fails, then to the next. A call is only repeated here when
-its name says that repeating is harmless: whoever sends a transaction must find out himself what became of it.
+There is one channel per endpoint; calls go to one endpoint until it fails, then to the next. Only `Client.repeatedly` repeats a
+call: the sender of a transaction must find out its outcome.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kcp.store.etcd import messages
 from kcp.store.etcd.access import NO_SPACE, Connection, endpoint_of, explained, material, refusal
 
 _OPTIONS: Final = (
-    # etcd ends connections that ping more often than every 5 s, or that ping while nothing is under way
+    # etcd closes connections that ping more often than every 5 s, or without a call in flight
     ("grpc.keepalive_time_ms", 7000),
     ("grpc.keepalive_timeout_ms", 2000),
     ("grpc.keepalive_permit_without_calls", 0),
@@ -34,16 +34,16 @@ _OPTIONS: Final = (
 _ATTEMPT_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 0.1
 _OLD_TOKEN: Final = ("revision of auth store is old", "revision in header is old")
-"""What etcd 3.6 and 3.5 say of a token that was signed before the last change of users; 3.5 without a code of its own."""
+"""Error texts of etcd 3.6 and 3.5 for a token signed before the last change of users; 3.5 has no code of its own for it."""
 _HAS_LEADER: Final = ("hasleader", "true")
 
 
 class UnknownOutcomeError(Exception):
-    """The call may or may not have been carried out."""
+    """The call may or may not have been executed."""
 
 
 class RefusedError(Exception):
-    """etcd did not carry out the call, and would not the next time either. ``code`` is gRPC's name of the reason."""
+    """etcd refused the call, and would refuse it again. ``code`` is the name of gRPC's status code."""
 
     def __init__(self, code: str, details: str) -> None:
         super().__init__(details)
@@ -51,11 +51,11 @@ class RefusedError(Exception):
 
 
 class NoSpaceError(RefusedError):
-    """etcd's quota is used up. A write that was the first beyond it has been carried out all the same; it has ended by now."""
+    """etcd has reached its quota. The write that exceeded it may have been executed all the same."""
 
 
 class CompactedRevisionError(Exception):
-    """etcd has forgotten the revision asked for; ``oldest`` is what it knows, 0 when it did not say."""
+    """etcd has compacted the requested revision; ``oldest`` is the oldest available one, 0 if unknown."""
 
     def __init__(self, oldest: int = 0) -> None:
         super().__init__(f"etcd has compacted the revision (oldest: {oldest})")
@@ -66,7 +66,7 @@ class Client:
     """Calls to one etcd cluster, on one event loop. Raises EndpointError."""
 
     def __init__(self, connection: Connection) -> None:
-        # what it prints about connections is told by our own errors
+        # our own errors report what gRPC would print about connections
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         import grpc
 
@@ -80,7 +80,7 @@ class Client:
         endpoints = [endpoint_of(url) for url in connection.endpoints]
         random.shuffle(endpoints)
         self.endpoints = tuple(endpoint.url for endpoint in endpoints)
-        """In the order in which they are tried."""
+        """The endpoints, in the order in which they are tried."""
         for endpoint in endpoints:
             if endpoint.secure:
                 credentials = credentials or grpc.ssl_channel_credentials(*material(connection))
@@ -90,15 +90,15 @@ class Client:
             self._channels.append(channel)
             self._calls.append(_calls(channel))
         self._current = 0
-        self._let_in = False
+        self._accepted = False
 
     def move_on(self, failed: int) -> None:
-        """Use the next endpoint, unless another call has moved on already."""
+        """Use the next endpoint, unless another call has already moved on."""
         if failed == self._current:
             self._current = (failed + 1) % len(self._calls)
 
     async def once(self, method: str, request: Any, timeout: float, *, endpoint: int | None = None) -> Any:
-        """One attempt at a call, to the endpoint in use or a certain one.
+        """Attempt a call once, to the current endpoint or the given one.
 
         Raises UnknownOutcomeError, RefusedError, CompactedRevisionError.
         """
@@ -107,17 +107,17 @@ class Client:
             try:
                 metadata = await self._metadata(timeout)
                 answer = await self._calls[current][method](request, timeout=timeout, metadata=metadata)
-                self._let_in = True
+                self._accepted = True
                 return answer
             except self._grpc.aio.AioRpcError as error:
-                if self._token_is_over(error) and not attempt:
+                if self._token_expired(error) and not attempt:
                     self._token = ""
                     continue
-                self._judge(error, current)
+                self._raise(error, current)
         raise AssertionError("unreachable")
 
     async def repeatedly(self, method: str, timeout: float, **fields: Any) -> Any:
-        """A call that may be carried out twice. Raises StoreUnavailableError when the time is over, and as `once`."""
+        """Make an idempotent call, repeating it until the timeout. Raises StoreUnavailableError, and as `once`."""
         request = messages.make(messages.METHODS[method][1], **fields)
         deadline = time.monotonic() + timeout
         while True:
@@ -125,14 +125,14 @@ class Client:
             try:
                 return await self.once(method, request, min(max(left, 0.05), _ATTEMPT_SECONDS))
             except UnknownOutcomeError as error:
-                if not self._let_in and (why := await refusal(self._connection)):
+                if not self._accepted and (why := await refusal(self._connection)):
                     raise StoreUnavailableError(why) from error
                 if deadline - time.monotonic() < _PAUSE_SECONDS:
                     raise StoreUnavailableError(f"etcd does not answer: {error}") from error
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def watch(self, start: bytes, end: bytes, revision: int) -> AsyncGenerator[Any, None]:
-        """Responses about a range of keys, from a revision on; those that came in fragments are joined.
+        """Yield watch responses for a range of keys from a revision on, with fragments joined.
 
         Raises UnknownOutcomeError when the stream breaks, CompactedRevisionError, RefusedError.
         """
@@ -149,26 +149,26 @@ class Client:
         try:
             stream = self._calls[current]["Watch"](metadata=await self._metadata(_ATTEMPT_SECONDS))
             await stream.write(messages.make("WatchRequest", create_request=create))
-            whole = None
+            response = None
             while (part := await stream.read()) is not self._grpc.aio.EOF:
                 if part.canceled:
                     if part.compact_revision:
                         raise CompactedRevisionError(part.compact_revision)
                     self._forget_token(part.cancel_reason)
                     raise UnknownOutcomeError(part.cancel_reason or "the watch was cancelled")
-                if whole is None:
-                    whole = part
+                if response is None:
+                    response = part
                 else:
-                    whole.events.extend(part.events)
+                    response.events.extend(part.events)
                 if not part.fragment:
-                    yield whole
-                    whole = None
+                    yield response
+                    response = None
             raise UnknownOutcomeError("the watch ended")
         except self._grpc.aio.AioRpcError as error:
             if error.code() is self._grpc.StatusCode.UNAUTHENTICATED:
                 self._token = ""
                 raise UnknownOutcomeError(error.details()) from error
-            self._judge(error, current)
+            self._raise(error, current)
         except asyncio.InvalidStateError as error:
             self.move_on(current)
             raise UnknownOutcomeError("the watch ended") from error
@@ -177,7 +177,7 @@ class Client:
                 stream.cancel()
 
     async def keep_alive(self, lease: int, timeout: float) -> int:
-        """Renew a lease; the seconds it has now, 0 when it is over. Raises UnknownOutcomeError, RefusedError."""
+        """Renew a lease. Returns its remaining seconds, 0 if it has expired. Raises UnknownOutcomeError, RefusedError."""
         current = self._current
         try:
             async with asyncio.timeout(timeout):
@@ -188,7 +188,7 @@ class Client:
                 finally:
                     stream.cancel()
         except self._grpc.aio.AioRpcError as error:
-            self._judge(error, current)
+            self._raise(error, current)
         except (TimeoutError, asyncio.InvalidStateError) as error:
             self.move_on(current)
             raise UnknownOutcomeError("no answer to the renewal of a lease") from error
@@ -198,16 +198,16 @@ class Client:
         return int(answer.TTL)
 
     async def versions(self, timeout: float) -> dict[str, str]:
-        """What the members say they are, by endpoint; those that do not answer in time, or refuse to, are left out."""
+        """Return the members' versions by endpoint, without members that do not answer in time or refuse to."""
 
-        async def ask(number: int) -> str:
+        async def version(number: int) -> str:
             try:
                 answer = await self.once("Status", messages.make("StatusRequest"), timeout, endpoint=number)
             except (UnknownOutcomeError, RefusedError):
                 return ""
             return str(answer.version)
 
-        found = await asyncio.gather(*map(ask, range(len(self.endpoints))))
+        found = await asyncio.gather(*map(version, range(len(self.endpoints))))
         return {endpoint: version for endpoint, version in sorted(zip(self.endpoints, found, strict=True)) if version}
 
     async def close(self) -> None:
@@ -215,8 +215,8 @@ class Client:
         for channel in self._channels:
             await channel.close()
 
-    def _judge(self, error: Any, endpoint: int) -> None:
-        """Raise what a call's error means; the endpoint is left when it is at fault."""
+    def _raise(self, error: Any, endpoint: int) -> None:
+        """Raise the error that gRPC's error stands for, and move on from an endpoint that is at fault."""
         code, details = error.code(), error.details() or ""
         codes = self._grpc.StatusCode
         if code is codes.OUT_OF_RANGE and "compacted" in details:
@@ -227,8 +227,8 @@ class Client:
         refused = NoSpaceError if NO_SPACE in details else RefusedError
         raise refused(code.name, explained(details)) from error
 
-    def _token_is_over(self, error: Any) -> bool:
-        """Whether another token may help. A signed one is also over when anything about users and roles has changed."""
+    def _token_expired(self, error: Any) -> bool:
+        """Whether a new token may help. A signed token also expires with any change of users and roles."""
         if not self._connection.username:
             return False
         old = any(words in (error.details() or "") for words in _OLD_TOKEN)

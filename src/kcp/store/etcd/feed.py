@@ -1,7 +1,7 @@
-"""Following etcd: every revision goes to the local replica once and in order, whatever breaks in between.
+"""The feed: it follows etcd and applies every revision to the local replica, once and in order, across all failures.
 
-The watch resumes behind the last revision that was applied. When etcd has compacted that, the replica is compared with
-the whole state at one revision and set right.
+The watch resumes after the last applied revision. If etcd has compacted that revision, the feed compares the replica with etcd's
+whole state at one revision and rebuilds what differs.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ from typing import Any, Final
 from kcp.store.contract import ABSENT, ANY, Change, Key, StoreClosedError, StoreUnavailableError
 from kcp.store.etcd import messages
 from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError, UnknownOutcomeError
-from kcp.store.etcd.facts import Facts, LogReplacedError, read_facts
 from kcp.store.etcd.layout import Layout
+from kcp.store.etcd.log_metadata import LogMetadata, LogReplacedError, read_metadata
 from kcp.store.etcd.paging import pages
 from kcp.store.etcd.replica import Fetched, Replica
 
 log: Final = logging.getLogger(__name__)
 
 _BACKLOG: Final = 5000
-"""Revisions that may wait for the replica's writer before no more are read from etcd."""
+"""Revisions queued for the replica's writer before the feed stops reading from etcd."""
 _PAUSE_SECONDS: Final = 0.2
 _CALL_SECONDS: Final = 10.0
 
 
 class Feed:
-    """Keeps a replica the same as the log in etcd of which ``facts`` are known; ``origin`` is what the replica calls it."""
+    """Keeps a replica equal to the log in etcd. ``origin`` is the log's number in the replica."""
 
-    def __init__(self, client: Client, layout: Layout, replica: Replica, origin: int, facts: Facts) -> None:
+    def __init__(self, client: Client, layout: Layout, replica: Replica, origin: int, metadata: LogMetadata) -> None:
         self._client = client
         self._layout = layout
         self._replica = replica
         self._origin = origin
-        self._offset = facts.offset
-        self._identified_at = facts.identified_at
+        self._offset = metadata.offset
+        self._identified_at = metadata.identified_at
         self._progress = 0
-        self.connected = False
         self.problem = "not connected yet"
+        """Why the feed does not follow; empty while it does."""
         self.rebuilds = 0
         self.reconnections = 0
-        self.on_note: Callable[[bytes, int], None] = lambda _write, _revision: None
-        self.on_compacted: Callable[[int], None] = lambda _revision: None
+        self.on_marker: Callable[[bytes, int], None] = lambda _write, _revision: None
+        self.on_compacted: Callable[[int], object] = lambda _revision: None
         self.on_leader_changed: Callable[[], None] = lambda: None
         self.on_replaced: Callable[[LogReplacedError], None] = lambda _error: None
 
     async def load(self) -> None:
-        """Fill an empty replica, with the retained history where etcd tells how long that is."""
+        """Fill an empty replica, from the compaction line of the servers if etcd has kept it."""
         tried = 0
         while True:
             try:
@@ -61,13 +61,13 @@ class Feed:
                 async for page in self._pages(revision):
                     await self._replica.insert(page, used)
             except CompactedRevisionError:
-                continue  # by a server while we read, or by another hand, further than servers know
+                continue  # compacted while the pages were read, or beyond the servers' line
             await self._replica.complete(self._origin, revision + self._offset)
             return
 
-    async def can_follow(self, facts: Facts) -> bool:
-        """Whether etcd knows what comes behind the replica's state: it is as new, and has not forgotten so much."""
-        if not facts.compacted <= self._position <= facts.revision:
+    async def can_follow(self, metadata: LogMetadata) -> bool:
+        """Whether etcd has every revision after the replica's: it is as new, and has not compacted them."""
+        if not metadata.compacted <= self._position <= metadata.revision:
             return False
         try:
             await self._client.repeatedly(
@@ -78,25 +78,22 @@ class Feed:
         return True
 
     async def run(self) -> None:
-        """Follow until cancelled, or until another log is in the place of the one that was opened."""
+        """Follow until cancelled, or until another log has replaced the one that was opened."""
         while True:
             try:
                 await self._follow()
             except (CompactedRevisionError, UnknownOutcomeError, RefusedError, StoreUnavailableError) as error:
-                self.connected = False
                 self.problem = str(error)
                 if self._replica.failed:
                     await self._start_over()
             except StoreClosedError:
                 return
             except LogReplacedError as error:
-                self.connected = False
                 self.problem = str(error)
                 self.on_replaced(error)
                 return
             except Exception as error:
-                # whatever it was, the replica must not stand still for ever
-                self.connected = False
+                # whatever the error is, the feed must try again
                 self.problem = repr(error)
                 log.exception("following etcd failed")
             self.reconnections += 1
@@ -109,23 +106,23 @@ class Feed:
 
     async def _follow(self) -> None:
         if self._position < (await self._bounds())[0]:
-            await self._set_right()
+            await self._rebuild()
         layout = self._layout
         responses = self._client.watch(layout.start, layout.end, self._position + 1)
         try:
             async for response in responses:
-                await self._take(response)
+                await self._handle(response)
         except CompactedRevisionError:
-            await self._set_right()
+            await self._rebuild()
         finally:
             await responses.aclose()
 
     @property
     def _position(self) -> int:
-        """etcd's revision up to which everything is known."""
+        """etcd's revision up to which the replica has everything."""
         return max(self._replica.applied - self._offset, self._progress)
 
-    async def _take(self, response: Any) -> None:
+    async def _handle(self, response: Any) -> None:
         replica = self._replica
         revision = response.header.revision
         if response.created:
@@ -134,14 +131,14 @@ class Feed:
                     f"etcd is at revision {revision}, before {self._position} which it had reached: it has been restored "
                     "from a backup; restart this server"
                 )
-            self.connected, self.problem = True, ""
+            self.problem = ""
         elif not response.events:
             self._progress = max(self._progress, revision)
         future = None
         for number, events in groupby(response.events, key=lambda event: event.kv.mod_revision):
             if number + self._offset > replica.applied:
                 if replica.failed:
-                    raise StoreUnavailableError("the local copy cannot be written")
+                    raise StoreUnavailableError("the local replica cannot be written")
                 future = self._apply(number, list(events))
         if future is not None and replica.applied - replica.revision > _BACKLOG:
             await asyncio.wait((future,))
@@ -149,26 +146,26 @@ class Feed:
     def _apply(self, number: int, events: list[Any]) -> asyncio.Future[int]:
         layout, revision = self._layout, number + self._offset
         changes: list[Change] = []
-        note = None
+        marker = None
         for event in events:
             key = event.kv.key
             if key == layout.identity and number > self._identified_at:
                 raise LogReplacedError(layout)
             if key.startswith(layout.objects):
                 changes.append(self._change(event))
-            elif key == layout.note:
-                note = messages.parse("Note", event.kv.value)
+            elif key == layout.marker:
+                marker = messages.parse("Marker", event.kv.value)
             elif key == layout.compacted and event.type == messages.PUT:
                 self.on_compacted(int(event.kv.value) + self._offset)
             elif key.startswith(layout.leaders):
                 self.on_leader_changed()
-        if note is not None:
-            self.on_note(note.write, revision)
-            if note.finals:
-                finals = {layout.key_of(final.key): final for final in note.finals}
+        if marker is not None:
+            self.on_marker(marker.write, revision)
+            if marker.finals:
+                finals = {layout.key_of(final.key): final for final in marker.finals}
                 changes = [_with_final(change, finals.get(change.key)) for change in changes]
         future = self._replica.apply(revision, changes)
-        future.add_done_callback(_look_at)
+        future.add_done_callback(_retrieve_exception)
         return future
 
     def _change(self, event: Any) -> Change:
@@ -182,14 +179,14 @@ class Feed:
     # reading everything
 
     async def _bounds(self) -> tuple[int, int]:
-        """etcd's revision up to which servers have compacted (0: never), and the newest one. Raises LogReplacedError."""
-        facts = await read_facts(self._client, self._layout, _CALL_SECONDS)
-        if facts.identified_at != self._identified_at:
+        """Return etcd's revision up to which servers have compacted (0: never), and its newest one. Raises LogReplacedError."""
+        metadata = await read_metadata(self._client, self._layout, _CALL_SECONDS)
+        if metadata.identified_at != self._identified_at:
             raise LogReplacedError(self._layout)
-        return facts.compacted, facts.revision
+        return metadata.compacted, metadata.revision
 
     async def _pages(self, revision: int) -> AsyncGenerator[list[Fetched], None]:
-        """All objects as of a revision."""
+        """Yield all objects at a revision."""
         async for kvs in pages(self._client, self._layout.objects, self._layout.objects_end, revision):
             yield [self._fetched(kv) for kv in kvs]
 
@@ -197,11 +194,11 @@ class Feed:
         content = messages.parse("Stored", kv.value)
         return Fetched(self._layout.key_of(kv.key), kv.mod_revision + self._offset, content.value, content.tag)
 
-    async def _set_right(self) -> None:
-        """Changes were missed for good: compare with the state of now."""
-        self.connected, self.problem = False, "the local copy is being rebuilt"
+    async def _rebuild(self) -> None:
+        """Rebuild the replica from the current state, since changes have been missed for good."""
+        self.problem = "the local replica is being rebuilt"
         await self._replica.settled()
-        log.warning("etcd has compacted what this server had not seen yet; comparing everything")
+        log.warning("etcd has compacted revisions that this server has not seen; comparing the whole state")
         _, newest = await self._bounds()
         present: set[Key] = set()
         changed: list[Fetched] = []
@@ -211,8 +208,8 @@ class Feed:
                 if self._replica.differs(item):
                     changed.append(item)
         if any(item.revision <= self._replica.applied for item in changed):
-            raise LogReplacedError(self._layout)  # what had been seen to be over is back: etcd was restored from a copy
-        await self._replica.set_right(changed, present, newest + self._offset)
+            raise LogReplacedError(self._layout)  # a superseded state is back: etcd was restored from a backup
+        await self._replica.rebuild(changed, present, newest + self._offset)
         self._progress = 0
         self.rebuilds += 1
 
@@ -223,7 +220,7 @@ def _with_final(change: Change, final: Any) -> Change:
     return change._replace(final=final.value, tag=final.tag)
 
 
-def _look_at(future: asyncio.Future[int]) -> None:
-    """A refusal is told by `Replica.failed`; the future must not complain that nobody asked it."""
+def _retrieve_exception(future: asyncio.Future[int]) -> None:
+    """Retrieve the exception, which `Replica.failed` reports, so that asyncio does not warn about it."""
     if not future.cancelled():
         future.exception()

@@ -1,8 +1,8 @@
-"""Where things lie in etcd.
+"""The keys of a log in etcd.
 
-Below the prefix: ``o/`` the objects, ``n`` the note that every write puts beside its changes, ``m/`` `facts` about the log,
-``s/`` the servers that live, ``l/`` who leads. A key's parts are joined by slashes, with slashes and percent signs
-in them escaped, so that no part can reach into another whatever it holds.
+Below the prefix are ``o/`` the objects, ``n`` the marker that every write puts, ``m/`` the log's metadata, ``s/`` the live
+servers, and ``l/`` the leaders. An object's key joins the parts of its `Key` with slashes; slashes and percent signs inside a
+part are escaped, so that parts never run into one another.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ class Layout:
         self.end = end_of(self.start)
         self.objects = self.start + b"o/"
         self.objects_end = end_of(self.objects)
-        self.note = self.start + b"n"
-        self.facts = self.start + b"m/"
-        self.facts_end = end_of(self.facts)
-        self.identity = self.facts + b"identity"
-        self.offset = self.facts + b"offset"
-        self.compacted = self.facts + b"compacted"
-        self.importing = self.facts + b"importing"
-        self.restoring = self.facts + b"restoring"
+        self.marker = self.start + b"n"
+        self.metadata = self.start + b"m/"
+        self.metadata_end = end_of(self.metadata)
+        self.identity = self.metadata + b"identity"
+        self.offset = self.metadata + b"offset"
+        self.compacted = self.metadata + b"compacted"
+        self.importing = self.metadata + b"importing"
+        self.restoring = self.metadata + b"restoring"
         self.servers = self.start + b"s/"
         self.servers_end = end_of(self.servers)
         self.leaders = self.start + b"l/"
 
     def server(self, name: str) -> bytes:
-        """The key that lives as long as a server does."""
+        """Return the key of a server, which lives as long as the server's lease."""
         return self.servers + name.encode()
 
     def leader(self, task: str) -> bytes:
-        """The key of whoever does a task for all."""
+        """Return the key of a task's leader."""
         return self.leaders + task.encode()
 
     def object_key(self, key: Key) -> bytes:
-        """Where a key's value lies."""
+        """Return the key in etcd of an object."""
         return self.objects + "/".join(map(_escaped, key)).encode()
 
     def key_of(self, stored: bytes) -> Key:
-        """The key of an object's place. Raises ValueError for what is none."""
+        """Parse the key in etcd of an object. Raises ValueError."""
         parts = stored[len(self.objects) :].decode().split("/")
         if len(parts) != _PARTS:
             raise ValueError(f"{stored!r} is not the key of an object")
@@ -67,11 +67,11 @@ def _unescaped(part: str) -> str:
 
 
 def end_of(prefix: bytes) -> bytes:
-    """The end of the range of all keys that begin with a prefix."""
+    """Return the end of the range of all keys with a prefix."""
     return prefix[:-1] + bytes([prefix[-1] + 1])
 
 
 def stored(value: bytes, tag: str) -> bytes:
-    """What is put for a value."""
+    """Encode a value and its tag as etcd stores them."""
     content: bytes = messages.make("Stored", tag=tag, value=value).SerializeToString()
     return content

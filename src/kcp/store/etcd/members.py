@@ -1,4 +1,4 @@
-"""What etcd's members say of themselves: how large their databases are, and the alarms that they have raised."""
+"""The status of etcd's members: the sizes of their databases, and raised alarms."""
 
 from __future__ import annotations
 
@@ -11,26 +11,24 @@ from typing import Any, Final
 
 from kcp.store.etcd import messages
 from kcp.store.etcd.client import Client, RefusedError, UnknownOutcomeError
+from kcp.store.figures import Labelled
 
 log: Final = logging.getLogger(__name__)
 
-Labelled = dict[str, dict[tuple[str, ...], float]]
-"""Figures by name, and by the values of their labels."""
-
 _ALARMS: Final = {
     "NOSPACE": "its members refuse writes, since a database has reached --quota-backend-bytes",
-    "CORRUPT": "its members hold different things, and refuse everything",
+    "CORRUPT": "the data of its members differ, and they refuse everything",
 }
-"""The alarms that etcd knows, and what they say."""
+"""etcd's alarms, and what they mean."""
 _ALARM: Final = re.compile(r"alarm:\s*(\w+)")
-_AGAIN_SECONDS: Final = 10.0
-_AGAIN_ALARMED_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 10.0
+_POLL_ALARMED_SECONDS: Final = 2.0
 _CALL_SECONDS: Final = 3.0
 _SIZES: Final = {"etcd_size": "dbSize", "etcd_in_use": "dbSizeInUse", "etcd_quota": "dbSizeQuota"}
 
 
 class Members:
-    """Asks each endpoint for its status, as long as `run` runs."""
+    """Polls the status of each endpoint while `run` runs."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -40,50 +38,50 @@ class Members:
         self._wanted = asyncio.Event()
 
     def look(self) -> None:
-        """Ask now: there is reason to think that something has changed."""
+        """Poll now."""
         self._wanted.set()
 
     async def run(self) -> None:
-        """Ask again and again, until cancelled."""
+        """Poll until cancelled."""
         while True:
             self._wanted.clear()
-            answers = await asyncio.gather(*(self._ask(number) for number in range(len(self._client.endpoints))))
+            answers = await asyncio.gather(*(self._status(number) for number in range(len(self._client.endpoints))))
             self._statuses = {
                 url: answer for url, answer in zip(self._client.endpoints, answers, strict=True) if answer is not None
             }
             if self._statuses:
-                self._note(_alarms(self._statuses.values()))
+                self._report(_alarms(self._statuses.values()))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_AGAIN_ALARMED_SECONDS if self._alarms else _AGAIN_SECONDS):
+                async with asyncio.timeout(_POLL_ALARMED_SECONDS if self._alarms else _POLL_SECONDS):
                     await self._wanted.wait()
 
     def figures(self) -> Labelled:
-        """The sizes by endpoint, of those that have answered, and which alarms are raised; nothing where nobody has answered."""
+        """Return sizes by endpoint, and alarms; empty until an endpoint has answered."""
         if not self._statuses:
             return {}
-        found: Labelled = {
+        found: dict[str, dict[tuple[str, ...], float]] = {
             name: {(url,): float(size) for url, status in self._statuses.items() if (size := getattr(status, field))}
             for name, field in _SIZES.items()
         }
         found["etcd_alarm"] = {(name,): float(name in self._alarms) for name in sorted(self._alarms | _ALARMS.keys())}
         return found
 
-    async def _ask(self, number: int) -> Any:
+    async def _status(self, number: int) -> Any:
         try:
             return await self._client.once("Status", messages.make("StatusRequest"), _CALL_SECONDS, endpoint=number)
         except UnknownOutcomeError:
-            return None  # whoever needs this member will say so
+            return None  # calls that need this member report the failure
         except RefusedError as error:
             if not self._refused:
                 log.info("etcd does not tell this user its size and alarms: %s", error)
             self._refused = str(error)
             return None
 
-    def _note(self, alarms: frozenset[str]) -> None:
+    def _report(self, alarms: frozenset[str]) -> None:
         for name in sorted(alarms - self._alarms):
             log.warning("etcd has raised the alarm %s: %s", name, _ALARMS.get(name, "unknown here"))
         for name in sorted(self._alarms - alarms):
-            log.warning("etcd's alarm %s is over", name)
+            log.warning("etcd's alarm %s is disarmed", name)
         self._alarms = alarms
 
 

@@ -1,7 +1,7 @@
-"""etcd's messages, from a table of field numbers.
+"""etcd's messages, built from a table of field numbers.
 
-The part of etcd's v3 protocol (``rpc.proto``, ``kv.proto``) that the store speaks, and the two messages that it keeps in
-etcd itself. Enumerations are plain integers on the wire, and so they are here.
+These are the messages of etcd's v3 protocol (``rpc.proto``, ``kv.proto``) that the store uses, and those that it stores in etcd.
+Enumerations are plain integers, as on the wire.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ _TABLE: Final[dict[str, str]] = {
     ),
     "AuthenticateRequest": "name 1 string, password 2 string",
     "AuthenticateResponse": "header 1 ResponseHeader, token 2 string",
-    # what the store keeps: a value with its tag, and the note that goes with each write
+    # stored in etcd: a value with its tag, and the marker of each write
     "Stored": "tag 1 string, value 2 bytes",
     "Final": "key 1 bytes, tag 2 string, value 3 bytes",
-    "Note": "write 1 bytes, finals 2 repeated Final",
+    "Marker": "write 1 bytes, finals 2 repeated Final",
 }
 _TYPES: Final = {"int32": 5, "int64": 3, "uint64": 4, "bool": 8, "string": 9, "bytes": 12}
 _MESSAGE_TYPE: Final = 11
@@ -94,7 +94,7 @@ METHODS: Final = {
 
 @cache
 def classes() -> dict[str, Any]:
-    """The message classes by name; made once, in a millisecond."""
+    """Return the message classes by name. They are built once."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="kcp/store/etcd.proto", package=_PACKAGE, syntax="proto3")
@@ -116,12 +116,12 @@ def classes() -> dict[str, Any]:
 
 
 def make(name: str, /, **fields: Any) -> Any:
-    """A message with these fields."""
+    """Make a message."""
     return classes()[name](**fields)
 
 
 def parse(name: str, content: bytes) -> Any:
-    """A message from its wire form. Raises ValueError."""
+    """Decode a message. Raises ValueError."""
     from google.protobuf.message import DecodeError
 
     try:
@@ -131,25 +131,25 @@ def parse(name: str, content: bytes) -> Any:
 
 
 def put(key: bytes, value: bytes, lease: int = 0) -> Any:
-    """An operation of a transaction that writes a key."""
+    """Make a transaction's operation that puts a key."""
     return make("RequestOp", request_put=make("PutRequest", key=key, value=value, lease=lease))
 
 
 def delete(key: bytes, end: bytes = b"") -> Any:
-    """An operation of a transaction that deletes a key, or all from there to before an end."""
+    """Make a transaction's operation that deletes a key, or the range up to ``end``."""
     return make("RequestOp", request_delete_range=make("DeleteRangeRequest", key=key, range_end=end))
 
 
 def read(key: bytes, *, keys_only: bool = False) -> Any:
-    """An operation of a transaction that reads a key."""
+    """Make a transaction's operation that reads a key."""
     return make("RequestOp", request_range=make("RangeRequest", key=key, keys_only=keys_only))
 
 
-def together(operations: Sequence[Any]) -> Any:
-    """An operation of a transaction that is several: a transaction takes few, and those within it as many again."""
+def nested(operations: Sequence[Any]) -> Any:
+    """Make a nested transaction: etcd limits the operations of each transaction."""
     return make("RequestOp", request_txn=make("TxnRequest", success=operations))
 
 
 def unchanged(key: bytes, revision: int) -> Any:
-    """A condition of a transaction: the key was last written at this revision; 0 is that it is not there."""
+    """Make a transaction's compare: the key was last written at this revision; 0 means absent."""
     return make("Compare", result=EQUAL, target=MOD, key=key, mod_revision=revision)

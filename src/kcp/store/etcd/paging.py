@@ -1,4 +1,4 @@
-"""Reading a log's whole state from etcd, at one revision, without asking for too much at a time."""
+"""Reading a log's whole state from etcd at one revision, in pages of bounded size."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _CALL_SECONDS: Final = 10.0
 async def pages(
     client: Client, start: bytes, end: bytes, revision: int, *, keys_only: bool = False
 ) -> AsyncGenerator[Sequence[Any], None]:
-    """A range's key-values as of etcd's revision; the next page is asked for while one is used.
+    """Yield a range's key-values at an etcd revision. The next page is requested while the caller uses one.
 
     Raises CompactedRevisionError, RefusedError, StoreUnavailableError.
     """
     limit = _PAGE_KEYS // 4
 
-    def ask() -> asyncio.Task[Any]:
-        asking = {"key": start, "range_end": end, "limit": limit, "revision": revision}
-        return asyncio.create_task(client.repeatedly("Range", _CALL_SECONDS, keys_only=keys_only, **asking))
+    def request_page() -> asyncio.Task[Any]:
+        fields = {"key": start, "range_end": end, "limit": limit, "revision": revision}
+        return asyncio.create_task(client.repeatedly("Range", _CALL_SECONDS, keys_only=keys_only, **fields))
 
-    asking = ask()
+    request = request_page()
     try:
         while True:
-            answer = await asking
+            answer = await request
             kvs = answer.kvs
             more = answer.more and len(kvs) > 0
             if more:
                 start = kvs[-1].key + b"\0"
                 average = sum(len(kv.value) for kv in kvs) // len(kvs) + 1
                 limit = max(1, min(_PAGE_KEYS, _PAGE_BYTES // average))
-                asking = ask()
-                await asyncio.sleep(0)  # so that it is under way also when whoever takes this page never waits
+                request = request_page()
+                await asyncio.sleep(0)  # send the request also if the caller never awaits
             yield kvs
             if not more:
                 return
     finally:
-        asking.cancel()
+        request.cancel()

@@ -1,7 +1,7 @@
-"""The local copy of the log that reads are answered from: the SQLite log, fed with changes that etcd has numbered.
+"""The local replica of the log, which answers reads: a SQLite log whose revisions etcd assigns.
 
-Reads, watches and history are the embedded store's own code. What is here is numbered elsewhere, never synced to the disk
-on its own (it can always be fetched again), and can be set right as a whole when changes have been missed.
+Reads, watches and history are the embedded store's code. The replica is not synced to the disk, since it can be fetched again,
+and it can be rebuilt as a whole when changes have been missed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from kcp.store import tables
 from kcp.store.contract import ABSENT, Change, Event, Key, StoreUnavailableError
 from kcp.store.etcd.layout import Layout
-from kcp.store.expiry import steady_clock
 from kcp.store.file_lock import FileLock
-from kcp.store.sqlite import SQLiteStore
-from kcp.store.tables import OLDEST, ORDINAL_BITS, PUT_FACT, REVISION, ForeignFileError, NewerFormatError
-from kcp.store.writer import Pending, Row, insert_changes
+from kcp.store.sqlite import tables
+from kcp.store.sqlite.expiry import steady_clock
+from kcp.store.sqlite.store import SQLiteStore
+from kcp.store.sqlite.tables import OLDEST, ORDINAL_BITS, PUT_METADATA, REVISION, ForeignFileError, NewerFormatError
+from kcp.store.sqlite.writer import QueuedWrite, Row, insert_changes
 
 ORIGIN: Final = "origin"
-"""The fact that says which log the file is a copy of; it is written when the copy is whole."""
+"""Metadata: the log that the file is a replica of, written when the replica is complete."""
 
 
 class Fetched(NamedTuple):
-    """A key's state as it was read from etcd."""
+    """A key's state, as read from etcd."""
 
     key: Key
     revision: int
@@ -38,17 +38,17 @@ class Fetched(NamedTuple):
 
 
 def origin_of(identity: bytes) -> int:
-    """The number of a log, from the word in etcd that says which one it is."""
+    """Derive a log's number from its identity in etcd."""
     return int.from_bytes(hashlib.sha256(identity).digest()[:7], "big")
 
 
 def replica_file(folder: Path, layout: Layout) -> Path:
-    """Where a server that keeps its files in a folder has its copy of a log."""
+    """Return the path of the replica of a log in a server's data directory."""
     return folder / f"replica-{hashlib.sha256(layout.start).hexdigest()[:12]}.db"
 
 
 def open_replica(path: Path, origin: int, *, cache_kilobytes: int = 8192, buffer: int = 10_000) -> Replica:
-    """Open the file, or begin a new one when it is not a whole copy of the log ``origin``.
+    """Open the file, or create a new one if it is not a complete replica of the log ``origin``.
 
     Raises StoreLockedError, StoreUnavailableError.
     """
@@ -74,12 +74,12 @@ def open_replica(path: Path, origin: int, *, cache_kilobytes: int = 8192, buffer
             connection.close(force=True)
         lock.release()
         if isinstance(error, apsw.Error):
-            raise StoreUnavailableError(tables.unopened(path, error)) from error
+            raise StoreUnavailableError(tables.open_failure(path, error)) from error
         raise
 
 
 def _origin(connection: apsw.Connection) -> int | None:
-    """Which log the file is a whole copy of; None when it is empty, 0 when a copy was begun and not finished."""
+    """Return the log that the file is a complete replica of; None if it is empty, 0 if it is incomplete."""
     execute: Any = connection.execute
     row = execute("SELECT value FROM facts WHERE name = ?", (ORIGIN,)).fetchone()
     if row is not None:
@@ -101,42 +101,42 @@ def _remove(path: Path) -> None:
 
 
 class Replica(SQLiteStore):
-    """A SQLite log whose revisions come from elsewhere. `write` is not for use; `apply` is."""
+    """A SQLite log whose revisions etcd assigns. Use `apply` instead of `write`."""
 
     on_applied: Callable[[int], None] | None = None
-    """Called on the loop when events up to a revision have been handed out."""
+    """Called on the event loop when events up to a revision have been published."""
     failed = False
-    """Something that was accepted has been refused: go on from `applied` when all is settled."""
+    """A batch has failed: continue from `applied` once all batches are settled."""
 
     @property
     def applied(self) -> int:
-        """The newest revision that has been accepted here, published or not."""
+        """The newest accepted revision, published or pending."""
         return self._assigned
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the copy can be followed on from where it is."""
+    def is_complete(self) -> bool:
+        """Whether the replica can follow etcd from its revision."""
         return self._assigned > 0
 
     def apply(self, revision: int, changes: Iterable[Change]) -> asyncio.Future[int]:
-        """Accept what one write of etcd did; the result comes when the events are out. Raises StoreUnavailableError in it."""
+        """Accept the changes of one etcd revision. The future resolves when the events are published, or fails."""
         assert revision > self._assigned, f"revision {revision} comes after {self._assigned}"
         rows: list[Row] = []
         events: list[Event] = []
         for change in changes:
-            # what says that it is new needs no look: one takes 0.1 ms beside a busy writer
+            # a created key needs no lookup
             before, previous = (None, 0) if change.expected == ABSENT else self._newest(change.key)
             if change.value is not None or before is not None:
                 self._accept(change, before, previous, revision, rows, events)
         self._assigned = revision
         future: asyncio.Future[int] = self._loop.create_future()
-        self._writer.submit(Pending(self._epoch, revision, rows, events, future))
+        self._writer.submit(QueuedWrite(self._epoch, revision, rows, events, future))
         return future
 
-    def _settle(self, batch: Sequence[Pending], error: Exception | None) -> None:
+    def _settle(self, batch: Sequence[QueuedWrite], error: Exception | None) -> None:
         super()._settle(batch, error)
         if error is not None:
-            self._assigned = self.revision  # what was accepted on top is refused as well
+            self._assigned = self.revision  # changes accepted on top have failed as well
             self.failed = True
             return
         newest = batch[-1].revision
@@ -146,13 +146,13 @@ class Replica(SQLiteStore):
             self.on_applied(newest)
 
     async def settled(self) -> None:
-        """Wait until everything accepted has been published or refused."""
+        """Wait until every accepted change has been published or has failed."""
         await self._writer.run(lambda _: None)
 
-    # filling and setting right
+    # filling and rebuilding
 
     async def clear(self) -> None:
-        """Forget everything, in a copy that nobody reads yet."""
+        """Delete everything, in a replica that is not in use yet."""
 
         def work(connection: apsw.Connection) -> None:
             with connection:
@@ -162,7 +162,7 @@ class Replica(SQLiteStore):
         await self._writer.run(work)
 
     async def insert(self, page: Sequence[Fetched], used: Counter[int]) -> None:
-        """Add a page of a log's state to an empty copy that nobody reads yet.
+        """Insert a page of a log's state into an empty replica that is not in use yet.
 
         ``used`` counts, from page to page, the keys of each revision: those of one write share it.
         """
@@ -178,27 +178,27 @@ class Replica(SQLiteStore):
         await self._writer.run(work)
 
     async def complete(self, origin: int, revision: int) -> None:
-        """Say that the copy shows the whole log ``origin`` as of a revision, and can be followed on from there."""
+        """Mark the replica as complete: it holds the log ``origin`` at a revision."""
 
         def work(connection: apsw.Connection) -> None:
             with connection:
                 execute: Any = connection.execute
-                for fact, value in ((REVISION, revision), (OLDEST, revision), (ORIGIN, origin)):
-                    execute(PUT_FACT, (fact, value))
+                for name, value in ((REVISION, revision), (OLDEST, revision), (ORIGIN, origin)):
+                    execute(PUT_METADATA, (name, value))
 
         await self._writer.run(work)
         self._assigned = self._oldest = revision
         self._hub.publish([], revision)
 
     def differs(self, item: Fetched) -> bool:
-        """Whether a key's state here is another than the one that was fetched."""
+        """Whether a key's state in the replica differs from the fetched one."""
         here = self.latest(item.key)
         return here is None or here.revision != item.revision
 
-    async def set_right(self, changed: list[Fetched], present: set[Key], revision: int) -> None:
-        """Bring the copy to a state at a revision, given what differs and which keys exist there.
+    async def rebuild(self, changed: list[Fetched], present: set[Key], revision: int) -> None:
+        """Bring the replica to the state at a revision, given the keys that differ and the keys that exist.
 
-        What happened in between is not known: followers get the outcome as changes, watchers lose their place.
+        The changes in between are unknown: followers get the difference as changes, and subscriptions are marked lost.
         """
         by_revision: dict[int, list[Change]] = {}
         for key, written, value, tag in changed:
@@ -206,7 +206,7 @@ class Replica(SQLiteStore):
         await self.settled()
         gone = [Change(key, None) for key in await asyncio.to_thread(self._keys) if key not in present]
         by_revision.setdefault(revision, []).extend(gone)
-        self._hub.lose_subscriptions()
+        self._hub.mark_all_lost()
         self._oldest = revision
         futures = [self.apply(number, by_revision[number]) for number in sorted(by_revision) if number > self._assigned]
         await asyncio.gather(*futures)

@@ -1,8 +1,8 @@
-"""A server's life in etcd: a lease, a key that lives as long as it, and the fence that this key is.
+"""A server's session in etcd: a lease, and the server's key, which lives as long as the lease and is the server's fence.
 
-Each transaction of the server is conditional on the fence being as the server last wrote it. When the outcome of a
-transaction is unknown, the server writes the fence anew: from that revision on the transaction cannot happen any more,
-so that looking at the log up to there tells for certain whether it has.
+Each transaction of the server is conditional on the fence's revision. If the outcome of a transaction is unknown, the server
+writes the fence anew: from that revision on the transaction cannot happen any more, so the log up to there shows whether it has
+happened.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kcp.store.etcd.layout import Layout
 log: Final = logging.getLogger(__name__)
 
 TTL_SECONDS: Final = 10
-"""How long etcd takes a silent server for alive; others lead a little later."""
+"""How long a server's keys outlive its last renewal; then another server may lead."""
 _RENEWAL_SECONDS: Final = 2.5
 _CALL_SECONDS: Final = 5.0
 
@@ -37,7 +37,7 @@ class Session:
         self.name = secrets.token_hex(8)
         self.lease = 0
         self.fence = 0
-        """etcd's revision of the fence; 0 when it has to be written first."""
+        """etcd's revision of the fence; 0 until it is written."""
         self._alive_until = 0.0
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -49,16 +49,16 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """Whether etcd certainly still knows this server's lease."""
+        """Whether the lease cannot have expired yet."""
         return time.monotonic() < self._alive_until
 
     async def open(self, timeout: float) -> None:
-        """Get a lease and write the fence; renew from now on. Raises StoreUnavailableError, RefusedError."""
+        """Get a lease, write the fence, and start renewing. Raises StoreUnavailableError, RefusedError."""
         await self._renew_fence(0, timeout)
         self._task = asyncio.create_task(self._run(), name="etcd-session")
 
     async def close(self) -> None:
-        """Give everything back at once, so that others need not wait for the lease to end."""
+        """Revoke the lease, so that other servers need not wait until it expires."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -68,7 +68,7 @@ class Session:
         self._alive_until = 0.0
 
     async def fence_after(self, used: int, timeout: float) -> int:
-        """A fence newer than ``used``: written now unless somebody has. Raises StoreUnavailableError, RefusedError."""
+        """Return a fence newer than ``used``, writing it if needed. Raises StoreUnavailableError, RefusedError."""
         if self.fence <= used:
             await self._renew_fence(used, timeout)
         return self.fence
@@ -87,7 +87,7 @@ class Session:
                 except RefusedError as error:
                     if error.code != "NOT_FOUND":
                         raise
-                    self.lease = 0  # it ended while this server was not heard
+                    self.lease = 0  # it expired while this server could not renew it
                 else:
                     self.fence = answer.header.revision
 
@@ -108,11 +108,11 @@ class Session:
                 lease = self.lease
                 left = await self._client.keep_alive(lease, _RENEWAL_SECONDS)
                 if lease != self.lease:
-                    continue  # a write has found it ended and has a new one
+                    continue  # a write has replaced the expired lease
                 if left:
                     self._alive_until = asked + left
                 else:
-                    log.warning("etcd had taken this server for gone; it joins again")
+                    log.warning("this server's lease in etcd had expired; it gets a new one")
                     self._alive_until, self.lease = 0.0, 0
             except (UnknownOutcomeError, RefusedError, StoreUnavailableError) as error:
                 log.debug("the lease could not be renewed: %s", error)

@@ -1,6 +1,6 @@
 """The OpenAPI documents of a surface: the index and one document per group version (version 3), and Swagger 2.0.
 
-Nothing is built before it is asked for, and what is built is held in the bounded `document_cache`. All functions are pure and may
+Documents are built on first request and kept in the bounded `document_cache`. All functions are pure and may
 run in any thread.
 """
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from kcp import __version__
-from kcp.registry.documents.discovery import Document, document, group_order, version_order
+from kcp.registry.documents.discovery import Document, document, version_order
 from kcp.registry.documents.document_cache import SHARED, DocumentCache
-from kcp.registry.documents.openapi import protobuf
+from kcp.registry.documents.groups import group_order
+from kcp.registry.documents.openapi import swagger_protobuf
 from kcp.registry.documents.openapi.fragments import (
     PROTOBUF,
     SWAGGER,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from kcp.registry.types.resource_types import ResourceType
 
 _INFO: Final = {"title": "kcp", "version": f"v{__version__}"}
-_SECURITY: Final = {protobuf.BEARER_NAME: protobuf.BEARER}
+_SECURITY: Final = {swagger_protobuf.BEARER_NAME: swagger_protobuf.BEARER}
 
 
 class OpenAPIDocuments:
@@ -64,7 +65,7 @@ class OpenAPIDocuments:
     def v3(self, name: str) -> Document | None:
         """``/openapi/v3/<name>``, where name is ``api/v1`` or ``apis/<group>/<version>``; None when it is not served.
 
-        A request whose ``hash`` is not the document's digest is sent on to `url` with the right one.
+        A request whose ``hash`` is not the document's digest is redirected to `url` with that digest.
         """
         group = self._groups.get(name)
         return None if group is None else group.document()
@@ -80,7 +81,7 @@ class OpenAPIDocuments:
     def _swagger(self) -> Document:
         paths, definitions = self._parts(SWAGGER)
         head = {"swagger": "2.0", "info": _INFO}
-        tail = {"securityDefinitions": _SECURITY, "security": [{protobuf.BEARER_NAME: []}]}
+        tail = {"securityDefinitions": _SECURITY, "security": [{swagger_protobuf.BEARER_NAME: []}]}
         return document(
             orjson.dumps(head)[:-1]
             + b',"paths":{'
@@ -92,7 +93,7 @@ class OpenAPIDocuments:
         )
 
     def _protobuf(self) -> Document:
-        return document(protobuf.document(_INFO, *self._parts(PROTOBUF)))
+        return document(swagger_protobuf.document(_INFO, *self._parts(PROTOBUF)))
 
     def _parts(self, form: str) -> tuple[list[bytes], list[bytes]]:
         paths: list[bytes] = []
@@ -113,7 +114,7 @@ class _Digest(NamedTuple):
 
 
 _digests: Final = DocumentCache(limit=4096)
-"""The hashes of documents, by count: thousands of definitions must not be built again because one of them has changed."""
+"""The hashes of documents, limited by number: the index must not rebuild thousands of documents because one has changed."""
 
 
 class _GroupVersion:
@@ -147,7 +148,7 @@ class _GroupVersion:
             paths.extend(fragment.paths)
             definitions.update(fragment.definitions)
             references |= fragment.references
-        head: dict[str, Any] = {"openapi": "3.0.0", "info": _INFO, "security": [{protobuf.BEARER_NAME: []}]}
+        head: dict[str, Any] = {"openapi": "3.0.0", "info": _INFO, "security": [{swagger_protobuf.BEARER_NAME: []}]}
         return document(
             orjson.dumps(head)[:-1]
             + b',"paths":{'
@@ -165,5 +166,5 @@ def _resource_list() -> str:
 
 
 def url(name: str, digest: str) -> str:
-    """The URL of a group version's document, with the hash that makes it cacheable for ever."""
+    """The URL of a group version's document, with the hash that makes it cacheable forever."""
     return f"/openapi/v3/{name}?hash={digest}"

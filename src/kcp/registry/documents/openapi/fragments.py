@@ -1,6 +1,6 @@
-"""What one resource type adds to OpenAPI documents, as bytes that are joined into documents.
+"""The part of OpenAPI documents that one resource type adds, encoded; documents are joined from such fragments.
 
-A changed CustomResourceDefinition costs one new fragment; all other types' are still there.
+After a change of a CustomResourceDefinition only its own fragment is built again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from kcp.registry.documents.openapi import protobuf
+from kcp.registry.documents.openapi import swagger_protobuf
 from kcp.registry.documents.openapi.names import package_of
 from kcp.registry.documents.openapi.operations import group_version_operation, operations, path_items
 from kcp.registry.documents.openapi.shared import published, shared
@@ -40,7 +40,7 @@ _ALWAYS_SHARED: Final = frozenset(
         "Preconditions", "Quantity", "RawExtension", "Time",
     }
 )  # fmt: skip
-"""Local definitions of these names mean the shared ones."""
+"""Local definitions of these names are replaced by the shared ones."""
 
 
 class Fragment(NamedTuple):
@@ -52,7 +52,7 @@ class Fragment(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes held."""
+        """The size in bytes."""
         return sum(map(len, self.definitions.values())) + sum(map(len, self.paths)) + 1024
 
 
@@ -117,13 +117,13 @@ def with_shared(definitions: Mapping[str, bytes], references: Iterable[str], for
 
 def _definition(name: str, schema: Mapping[str, Any], form: str) -> bytes:
     if form == PROTOBUF:
-        return protobuf.definition(name, schema)
+        return swagger_protobuf.definition(name, schema)
     return orjson.dumps(name) + b":" + orjson.dumps(schema)
 
 
 def _path(path: str, item: Mapping[str, Any], form: str) -> bytes:
     if form == PROTOBUF:
-        return protobuf.path(path, item)
+        return swagger_protobuf.path(path, item)
     return orjson.dumps(path) + b":" + orjson.dumps(item)
 
 
@@ -140,7 +140,7 @@ def _references_in(schema: Any) -> Iterable[str]:
 
 
 def _any_value(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A definition without a type stands for values of several types; properties would make clients insist on an object."""
+    """Drop properties from a definition without a type, which allows several: clients would insist on an object."""
     if "type" in schema or "$ref" in schema:
         return schema
     return {key: value for key, value in schema.items() if key not in ("items", "properties", "required")}

@@ -6,22 +6,17 @@ types, so those are kept.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from kcp.registry.documents.groups import go_package
 
 if TYPE_CHECKING:
     from kcp.registry.types.resource_types import ResourceType
 
-_PACKAGES: Final = {
-    "": "io.k8s.api.core",
-    "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
-    "apiregistration.k8s.io": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
-    "internal.apiserver.k8s.io": "io.k8s.api.apiserverinternal",
-}
-
 
 def package(group: str, version: str, *, builtin: bool) -> str:
-    """What stands before the kind."""
-    known = _PACKAGES.get(group) if builtin or not group else None
+    """The prefix of the kind in a definition's name."""
+    known = go_package(group) if builtin or not group else None
     if known is None:
         if builtin and (group.endswith(".k8s.io") or "." not in group):
             known = f"io.k8s.api.{group.partition('.')[0]}"
@@ -31,7 +26,7 @@ def package(group: str, version: str, *, builtin: bool) -> str:
 
 
 def package_of(type_: ResourceType) -> str:
-    """What stands before the kinds of a resource type."""
+    """The prefix of the kinds in the names of a resource type's definitions."""
     return package(type_.group, type_.version, builtin=type_.builtin)
 
 

@@ -1,8 +1,8 @@
 """The operations of a resource type: paths, parameters, bodies and answers, in the two forms of OpenAPI.
 
 Follows what kube-apiserver publishes: ``x-kubernetes-action`` and ``x-kubernetes-group-version-kind`` on each operation, and
-the parameters of the options that each verb takes. kubectl asks the PATCH operation of a kind whether it knows ``dryRun`` and
-``fieldValidation``, so parameters stand in the operations themselves.
+the parameters of the options that each verb takes. kubectl looks for ``dryRun`` and
+``fieldValidation`` in the PATCH operation of a kind, so parameters are in the operations themselves.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _STATUS_TEXT: Final = {200: "OK", 201: "Created", 202: "Accepted"}
 
 
 class _Verb(NamedTuple):
-    """How a verb appears: method, the action that clients look for, the word in the operation's name, and its parts."""
+    """The operation of a verb: HTTP method, ``x-kubernetes-action``, the word in its name, parameters, codes, description."""
 
     method: str
     action: str
@@ -64,7 +64,7 @@ _ITEM: Final = ("get", "update", "delete", "patch")
 
 
 class Operation(NamedTuple):
-    """One operation, neither in version 2 nor 3. ``body`` and ``answer`` are full names of definitions."""
+    """An operation, independent of the version of OpenAPI. ``body`` and ``answer`` are full names of definitions."""
 
     path: str
     method: str

@@ -1,0 +1,34 @@
+"""What the strategies of built-in types get from the server that they run in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kcp.auth.authentication.authenticator import TokenAuthenticator
+from kcp.auth.authorization.authorizer import Authorizer
+from kcp.logical_clusters import LogicalClusterName
+
+Definition = dict[str, Any]
+
+DEFAULT_EVENT_LIFETIME: Final = 3600
+"""kube-apiserver's default of ``--event-ttl``, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltinContext:
+    """The parts of a server that strategies use.
+
+    ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews.
+    ``definitions`` gives the CustomResourceDefinitions of a logical cluster. ``event_lifetime`` is in seconds.
+    """
+
+    server_uid: str
+    created: str
+    authorizer: Authorizer
+    tokens: TokenAuthenticator
+    definitions: Callable[[LogicalClusterName], Iterable[Definition]]
+    event_lifetime: int = DEFAULT_EVENT_LIFETIME
+    reserved: Sequence[Definition] = ()
+    """The names of the built-in types, in the form of definitions: no CRD may take them. Set by `builtin_types`."""

@@ -1,0 +1,1 @@
+"""Rules that the strategies of several built-in types share."""

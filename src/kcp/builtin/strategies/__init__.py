@@ -1,1 +1,0 @@
-"""The behaviour of the built-in types that their declarations cannot say, by API group."""

@@ -1,0 +1,36 @@
+"""The base of the built-in types' strategies.
+
+A built-in type of Kubernetes is a Go struct: null is the same as absent. Custom resources do not have this rule.
+"""
+
+from __future__ import annotations
+
+from kcp.api import names, tables
+from kcp.builtin.context import BuiltinContext
+from kcp.builtin.fields import drop_nulls, text
+from kcp.registry.types.strategies import Object, Strategy
+
+
+class BuiltinStrategy(Strategy):
+    """The strategy of a built-in type, and that of a type without rules of its own."""
+
+    finalizers_need_domain = True
+
+    def __init__(self, context: BuiltinContext) -> None:
+        self.context = context
+
+    def default(self, obj: Object) -> None:
+        """Drop members that are null."""
+        drop_nulls(obj)
+
+
+class PathSegmentNames(BuiltinStrategy):
+    """A built-in type whose names may be any segment of a path (RBAC)."""
+
+    def name_errors(self, name: str) -> list[str]:
+        return names.is_path_segment_name(name)
+
+
+def age(obj: Object) -> str:
+    """The age of an object, as a table shows it."""
+    return tables.age(text(obj["metadata"], "creationTimestamp") or None)

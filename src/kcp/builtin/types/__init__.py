@@ -1,0 +1,1 @@
+"""One folder for each API group, and in it one for each built-in type."""

@@ -1,0 +1,124 @@
+"""CustomResourceDefinitions (apiextensions.k8s.io/v1). The rules themselves are those of `kcp.schema.definitions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+
+from kcp.api import metadata
+from kcp.api.field_errors import FieldError
+from kcp.api.patch.merge_types import compile_merge_type
+from kcp.builtin.fields import canonical_bytes, drop_nulls, mapping, maps, sequence
+from kcp.builtin.strategy import BuiltinStrategy
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.strategies import Object
+from kcp.schema import compile_schema
+from kcp.schema.definitions import (
+    compute_conditions,
+    default_definition,
+    definition_warnings,
+    validate_definition,
+    validate_definition_status_update,
+    validate_definition_update,
+)
+
+_LARGE: Final = 2048
+"""Bytes of a serialized spec whose validation takes long for the event loop: rules cost the most per byte."""
+CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
+"""Keeps a definition until its objects are deleted."""
+
+
+class CustomResourceDefinitionStrategy(BuiltinStrategy):
+    """CustomResourceDefinitions. Null is a value inside schemas (defaults, enumerations, examples) and nowhere else."""
+
+    finalizers_need_domain = False
+    allow_unconditional_update = False
+    counts_generation = True
+    writes_are_serialized = True
+    deletion_finalizers = (CLEANUP_FINALIZER,)
+
+    def default(self, obj: Object) -> None:
+        kept = [(version, version.pop("schema", None)) for version in maps(mapping(obj, "spec"), "versions")]
+        drop_nulls(obj)
+        webhook = mapping(mapping(mapping(obj, "spec"), "conversion"), "webhook")
+        canonical_bytes(mapping(webhook, "clientConfig"), ("caBundle",))
+        for version, schema in kept:
+            if schema is not None:
+                drop_schema_nulls(mapping(schema, "openAPIV3Schema"))
+                version["schema"] = schema
+        default_definition(obj)
+
+    def is_large(self, obj: Object) -> bool:
+        try:
+            return len(orjson.dumps(obj.get("spec"))) > _LARGE
+        except TypeError:  # not serializable: nested too deeply, or integers beyond 64 bits
+            return True
+
+    def precompute(self, obj: Object, old: Object | None) -> None:
+        if isinstance(mapping(obj, "spec").get("names"), dict):
+            compute_conditions(obj, (), "")
+        errors = validate_definition(obj) if old is None else validate_definition_update(obj, old)
+        definition_warnings(obj, old)
+        if not errors:
+            for schema in _schemas(obj):
+                compile_merge_type(schema)  # cached by content, for the first write of a custom resource
+                compile_schema(schema).precompute()
+
+    def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
+        return definition_warnings(obj, old)
+
+    def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
+        obj["status"] = {}
+        default_definition(obj)
+
+    def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
+        stored = [version.get("name") for version in maps(mapping(obj, "spec"), "versions") if version.get("storage")]
+        status = mapping(obj, "status")
+        versions = sequence(status, "storedVersions")
+        if stored and stored[0] not in versions:
+            obj["status"] = {**status, "storedVersions": [*versions, stored[0]]}
+
+    def set_status_from_other_objects(self, obj: Object, context: RequestContext) -> None:
+        """Set the conditions in the write itself, so that the definition is in force for the next request.
+
+        Whatever a client writes into them is replaced, as kube-apiserver's controllers would replace it.
+        """
+        if not isinstance(mapping(obj, "spec").get("names"), dict):
+            return  # the schema reports it
+        others = [*self.context.reserved, *self.context.definitions(context.cluster)]
+        conditions, accepted = compute_conditions(obj, others, metadata.now())
+        obj["status"] = {**mapping(obj, "status"), "conditions": conditions, "acceptedNames": accepted}
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return validate_definition(obj)
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        return validate_definition_update(obj, old)
+
+    def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        return validate_definition_status_update(obj, old)
+
+
+def _schemas(obj: Object) -> Iterator[dict[str, Any]]:
+    for version in maps(mapping(obj, "spec"), "versions"):
+        if found := mapping(mapping(version, "schema"), "openAPIV3Schema"):
+            yield found
+
+
+_VALUES = ("default", "enum", "example")
+_MAPS = ("properties", "patternProperties", "definitions", "dependencies")
+
+
+def drop_schema_nulls(schema: dict[str, Any]) -> None:
+    """Remove null keywords from a schema and those below, in place. Null remains a value in default, enum and example."""
+    for keyword in [name for name, value in schema.items() if value is None and name != "default"]:
+        del schema[keyword]
+    for keyword, value in schema.items():
+        if keyword in _VALUES:
+            continue
+        below = list(value.values()) if keyword in _MAPS and isinstance(value, dict) else value
+        for item in below if isinstance(below, list) else [below]:
+            if isinstance(item, dict):
+                drop_schema_nulls(item)

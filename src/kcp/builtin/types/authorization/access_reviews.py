@@ -1,0 +1,76 @@
+"""What the three access reviews share (authorization.k8s.io/v1)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from kcp.api import errors, field_errors
+from kcp.api.field_errors import FieldError
+from kcp.api.kinds import GroupKind
+from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.users import User
+from kcp.builtin.fields import mapping, sequence, text, texts
+from kcp.builtin.strategy import BuiltinStrategy
+from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.strategies import Object
+
+_AUTHORIZATION: Final = "authorization.k8s.io"
+
+
+class AccessReviewStrategy(BuiltinStrategy):
+    """Answers whether a user may make a request."""
+
+    kind: ClassVar[str]
+    own: ClassVar[bool] = False
+    """The review is about the user of the request."""
+
+    async def answer(self, obj: Object, context: RequestContext) -> Object | None:
+        found = self.review_errors(obj)
+        if found:
+            raise errors.invalid(GroupKind(_AUTHORIZATION, self.kind), "", found)
+        spec = mapping(obj, "spec")
+        user = context.user if self.own else _user_of(spec)
+        decision = await self.context.authorizer.decide(user, _attributes(spec, context.cluster))
+        status: dict[str, Any] = {"allowed": decision.allowed}
+        if decision.reason:
+            status["reason"] = decision.reason
+        return {**obj, "status": status}
+
+    def review_errors(self, obj: Object) -> list[FieldError]:
+        """The errors of a review."""
+        spec = mapping(obj, "spec")
+        resource, path = "resourceAttributes" in spec, "nonResourceAttributes" in spec
+        found = []
+        if resource and path:
+            why = "cannot be specified in combination with resourceAttributes"
+            found.append(field_errors.invalid("spec.nonResourceAttributes", spec["nonResourceAttributes"], why))
+        if not resource and not path:
+            why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            found.append(field_errors.invalid("spec.resourceAttributes", None, why))
+        if not self.own and not text(spec, "user") and not sequence(spec, "groups"):
+            why = "at least one of user or group must be specified"
+            found.append(field_errors.invalid("spec.user", "", why))
+        return found
+
+
+def _user_of(spec: Object) -> User:
+    extra = {key: tuple(texts(mapping(spec, "extra"), key)) for key in mapping(spec, "extra")}
+    return User(text(spec, "user"), text(spec, "uid"), tuple(texts(spec, "groups")), extra)
+
+
+def _attributes(spec: Object, cluster: LogicalClusterName) -> AuthorizationAttributes:
+    if "resourceAttributes" not in spec:
+        asked = mapping(spec, "nonResourceAttributes")
+        return AuthorizationAttributes(cluster, text(asked, "verb"), is_resource=False, path=text(asked, "path"))
+    asked = mapping(spec, "resourceAttributes")
+    return AuthorizationAttributes(
+        cluster,
+        text(asked, "verb"),
+        group=text(asked, "group"),
+        version=text(asked, "version"),
+        resource=text(asked, "resource"),
+        subresource=text(asked, "subresource"),
+        namespace=text(asked, "namespace"),
+        name=text(asked, "name"),
+    )

@@ -1,0 +1,14 @@
+"""SelfSubjectAccessReviews (authorization.k8s.io/v1)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from kcp.builtin.types.authorization.access_reviews import AccessReviewStrategy
+
+
+class SelfSubjectAccessReviewStrategy(AccessReviewStrategy):
+    """SelfSubjectAccessReviews."""
+
+    kind: ClassVar[str] = "SelfSubjectAccessReview"
+    own: ClassVar[bool] = True

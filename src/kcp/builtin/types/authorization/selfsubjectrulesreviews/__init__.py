@@ -1,0 +1,34 @@
+"""SelfSubjectRulesReviews (authorization.k8s.io/v1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcp.api import errors
+from kcp.builtin.fields import mapping, text
+from kcp.builtin.strategy import BuiltinStrategy
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.strategies import Object
+
+
+class SelfSubjectRulesReviewStrategy(BuiltinStrategy):
+    """Answers with the rules that hold for the user of the request in a namespace."""
+
+    async def answer(self, obj: Object, context: RequestContext) -> Object | None:
+        namespace = text(mapping(obj, "spec"), "namespace")
+        if not namespace:
+            raise errors.bad_request("no namespace on request")
+        rules = await self.context.authorizer.rules_for(context.user, context.cluster, namespace)
+        status: dict[str, Any] = {
+            "resourceRules": [
+                {"verbs": list(rule.verbs), "apiGroups": list(rule.groups), "resources": list(rule.resources)}
+                for rule in rules.resources
+            ],
+            "nonResourceRules": [
+                {"verbs": list(rule.verbs), "nonResourceURLs": list(rule.paths)} for rule in rules.paths
+            ],
+            "incomplete": bool(rules.problem),
+        }
+        if rules.problem:
+            status["evaluationError"] = rules.problem
+        return {**obj, "status": status}

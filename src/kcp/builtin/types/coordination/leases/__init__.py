@@ -1,0 +1,46 @@
+"""Leases (coordination.k8s.io/v1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kcp.api import field_errors, names
+from kcp.api.field_errors import FieldError
+from kcp.api.times import micro_time
+from kcp.builtin.fields import NOT_NEGATIVE, canonical_times, integer, mapping, text
+from kcp.builtin.strategy import BuiltinStrategy
+from kcp.registry.types.strategies import Object
+
+_STRATEGIES: Final = ("OldestEmulationVersion",)
+
+
+class LeaseStrategy(BuiltinStrategy):
+    """Leases. A PUT creates one, so that leader election can acquire a lease without reading it first."""
+
+    allow_create_on_update = True
+    allow_unconditional_update = False
+
+    def default(self, obj: Object) -> None:
+        super().default(obj)
+        canonical_times(mapping(obj, "spec"), ("acquireTime", "renewTime"), micro_time)
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        spec = mapping(obj, "spec")
+        found = []
+        duration, transitions = integer(spec, "leaseDurationSeconds"), integer(spec, "leaseTransitions")
+        if duration is not None and duration <= 0:
+            found.append(field_errors.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0"))
+        if transitions is not None and transitions < 0:
+            found.append(field_errors.invalid("spec.leaseTransitions", transitions, NOT_NEGATIVE))
+        strategy = text(spec, "strategy")
+        if "strategy" in spec and strategy not in _STRATEGIES:
+            if "/" in strategy:
+                found += [
+                    field_errors.invalid("spec.strategy", strategy, why) for why in names.is_qualified_name(strategy)
+                ]
+            else:
+                found.append(field_errors.not_supported("spec.strategy", strategy, _STRATEGIES))
+        if text(spec, "preferredHolder") and not strategy:
+            why = "may only be specified if `strategy` is defined"
+            found.append(field_errors.forbidden("spec.preferredHolder", why))
+        return found

@@ -1,0 +1,1 @@
+"""The core group (``""``): version v1, served below ``/api``."""

@@ -1,0 +1,89 @@
+"""Namespaces (core/v1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final
+
+from kcp.api import field_errors, metadata, names
+from kcp.api.field_errors import FieldError
+from kcp.builtin.fields import drop_nulls, mapping, sequence, text, texts
+from kcp.builtin.strategy import BuiltinStrategy
+from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.contexts import RequestContext
+from kcp.registry.types.strategies import Object
+from kcp.registry.verbs.namespaces import ALWAYS_THERE, virtual_namespaces
+
+NAME_LABEL: Final = "kubernetes.io/metadata.name"
+
+
+class NamespaceStrategy(BuiltinStrategy):
+    """Namespaces: labelled with their name, and removed once their contents are deleted."""
+
+    selectable: ClassVar[frozenset[str]] = frozenset({"status.phase"})
+    deletion_keeps_object: ClassVar[bool] = True
+
+    def name_errors(self, name: str) -> list[str]:
+        return names.is_dns1123_label(name)
+
+    def default(self, obj: Object) -> None:
+        drop_nulls(obj)
+        meta = obj.get("metadata")
+        name = text(meta, "name")
+        if name and isinstance(meta, dict):
+            labels = meta.get("labels")
+            if labels is None or isinstance(labels, dict):
+                meta["labels"] = {**(labels or {}), NAME_LABEL: name}
+
+    def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
+        obj["status"] = {"phase": "Active"}
+        spec = obj["spec"] = mapping(obj, "spec")
+        if "kubernetes" not in sequence(spec, "finalizers"):
+            spec["finalizers"] = [*sequence(spec, "finalizers"), "kubernetes"]
+        self.default(obj)
+
+    def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
+        obj["spec"] = {**mapping(obj, "spec")}
+        finalizers = mapping(old, "spec").get("finalizers")
+        if finalizers:
+            obj["spec"]["finalizers"] = finalizers
+        else:
+            obj["spec"].pop("finalizers", None)
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        found = []
+        for index, finalizer in enumerate(texts(mapping(obj, "spec"), "finalizers")):
+            path = f"spec.finalizers[{index}]"
+            found += [field_errors.invalid(path, finalizer, why) for why in names.is_qualified_name(finalizer)]
+        return found + metadata.validate_finalizer_domains(texts(mapping(obj, "spec"), "finalizers"), "spec.finalizers")
+
+    def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        phase = text(mapping(obj, "status"), "phase")
+        ending = bool(old["metadata"].get("deletionTimestamp"))
+        wanted, when = ("Terminating", "is not empty") if ending else ("Active", "is empty")
+        if phase == wanted:
+            return []
+        return [field_errors.invalid("status.Phase", phase, f"may only be '{wanted}' if `deletionTimestamp` {when}")]
+
+    def prepare_for_delete(self, obj: Object, context: RequestContext) -> None:
+        obj["status"] = {**mapping(obj, "status"), "phase": "Terminating"}
+
+    def check_deletable(self, name: str) -> str | None:
+        return "this namespace may not be deleted" if name in ALWAYS_THERE else None
+
+    def blocks_deletion(self, obj: Object) -> bool:
+        return bool(mapping(obj, "spec").get("finalizers"))
+
+    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
+        return {"status.phase": text(mapping(obj, "status"), "phase")}
+
+    @staticmethod
+    def _finalized(sent: Object, old: Object) -> Object:
+        changed = {**sent, "status": old.get("status", {})}
+        changed["spec"] = {name: value for name, value in mapping(sent, "spec").items() if value}
+        return changed
+
+    subresource_updates: ClassVar[Mapping[str, Callable[[Object, Object], Object]]] = {"finalize": _finalized}
+
+    def virtual_objects(self, cluster: LogicalClusterName) -> Sequence[Object]:
+        return virtual_namespaces(cluster, self.context.server_uid, self.context.created)

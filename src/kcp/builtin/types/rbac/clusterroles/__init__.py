@@ -1,0 +1,13 @@
+"""ClusterRoles (rbac.authorization.k8s.io/v1)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from kcp.builtin.types.rbac.policy_rules import PolicyRulesStrategy
+
+
+class ClusterRoleStrategy(PolicyRulesStrategy):
+    """ClusterRoles."""
+
+    namespaced: ClassVar[bool] = False

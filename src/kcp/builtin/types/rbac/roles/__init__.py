@@ -1,0 +1,13 @@
+"""Roles (rbac.authorization.k8s.io/v1)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from kcp.builtin.types.rbac.policy_rules import PolicyRulesStrategy
+
+
+class RoleStrategy(PolicyRulesStrategy):
+    """Roles."""
+
+    namespaced: ClassVar[bool] = True

@@ -1,0 +1,47 @@
+"""Objects without spec and status: the API concepts page "Metadata-only fetches"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from kcp.registry.representations.framing import JSONFrames, bookmark_object, frame, list_head, list_pieces
+from kcp.registry.representations.served_objects import object_of, typed_records
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.listing import Listing
+from kcp.registry.verbs.representation import TypeOfCluster
+from kcp.store.contract import Record
+
+
+class MetadataOnly(JSONFrames):
+    """meta.k8s.io PartialObjectMetadata and its list."""
+
+    def __init__(self, version: str = "v1") -> None:
+        self.key = f"metadata/{version}"
+        self._api_version = f"meta.k8s.io/{version}"
+
+    def _partial(self, obj: dict[str, Any]) -> dict[str, Any]:
+        return {"kind": "PartialObjectMetadata", "apiVersion": self._api_version, "metadata": obj["metadata"]}
+
+    def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
+        return orjson.dumps(self._partial(orjson.loads(value)))
+
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
+        head = list_head(listing, "PartialObjectMetadataList", self._api_version)
+        items = (
+            [
+                orjson.dumps(self._partial(object_of(record, type_, listing.wildcard)))
+                for record, type_ in typed_records(records, listing, type_of_cluster)
+            ]
+            for records in listing.chunks
+        )
+        return list_pieces(head, items)
+
+    def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
+        return frame(kind, orjson.dumps(self._partial(object_of(record, type_, wildcard))))
+
+    def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:  # noqa: ARG002
+        content = bookmark_object("PartialObjectMetadata", self._api_version, revision, initial_end)
+        return frame("BOOKMARK", orjson.dumps(content))

@@ -1,0 +1,91 @@
+"""Objects as rows of a table: the API concepts page "Receiving resources as Tables".
+
+A list or watch across logical clusters has the logical cluster as its first column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+from kcp.api.tables import Column
+from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.representations.framing import JSONFrames, bookmark_object, frame, list_metadata, list_pieces
+from kcp.registry.representations.served_objects import object_of, typed_records
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.listing import Listing
+from kcp.registry.verbs.representation import TypeOfCluster
+from kcp.store.contract import Record
+
+_CLUSTER: Final = Column("Cluster", "string", description="The logical cluster of the object.")
+
+
+class TableRows(JSONFrames):
+    """meta.k8s.io Table. ``include_object`` is ``None``, ``Metadata`` or ``Object``: what a row contains beside its cells."""
+
+    def __init__(self, version: str = "v1", include_object: str = "Metadata") -> None:
+        self.key = f"table/{version}/{include_object}"
+        self._api_version = f"meta.k8s.io/{version}"
+        self._include = include_object
+
+    def _row(
+        self, obj: dict[str, Any], type_: ResourceType, cluster: LogicalClusterName | None = None
+    ) -> dict[str, Any]:
+        own = type_.strategy.cells(obj)
+        if own is None:
+            own = [column.cell(obj) for column in type_.columns]
+        cells = own if len(own) == len(type_.columns) else [obj["metadata"].get("name"), *own]
+        row: dict[str, Any] = {"cells": cells if cluster is None else [cluster, *cells]}
+        if self._include == "Object":
+            row["object"] = obj
+        elif self._include == "Metadata":
+            row["object"] = {
+                "kind": "PartialObjectMetadata",
+                "apiVersion": self._api_version,
+                "metadata": obj["metadata"],
+            }
+        return row
+
+    def _head(self, type_: ResourceType, metadata: bytes, *, wildcard: bool = False) -> bytes:
+        shown = (_CLUSTER, *type_.columns) if wildcard else type_.columns
+        columns = orjson.dumps([column.definition() for column in shown])
+        return b'{"kind":"Table","apiVersion":"%b","metadata":%b,"columnDefinitions":%b,"rows":[' % (
+            self._api_version.encode(),
+            metadata,
+            columns,
+        )
+
+    def single(self, value: bytes, type_: ResourceType) -> bytes:
+        obj = orjson.loads(value)
+        version = obj["metadata"].get("resourceVersion", "")
+        return (
+            self._head(type_, orjson.dumps({"resourceVersion": version}))
+            + orjson.dumps(self._row(obj, type_))
+            + b"]}\n"
+        )
+
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
+        wildcard = listing.wildcard
+        rows = (
+            [
+                orjson.dumps(self._row_of(record, type_, wildcard))
+                for record, type_ in typed_records(records, listing, type_of_cluster)
+            ]
+            for records in listing.chunks
+        )
+        return list_pieces(self._head(listing.type, orjson.dumps(list_metadata(listing)), wildcard=wildcard), rows)
+
+    def _row_of(self, record: Record, type_: ResourceType, wildcard: bool) -> dict[str, Any]:
+        return self._row(object_of(record, type_, wildcard), type_, record.key.cluster if wildcard else None)
+
+    def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
+        head = self._head(type_, orjson.dumps({"resourceVersion": str(record.revision)}), wildcard=wildcard)
+        return frame(kind, head + orjson.dumps(self._row_of(record, type_, wildcard)) + b"]}")
+
+    def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
+        row: dict[str, Any] = {"cells": [None] * len(type_.columns)}
+        row["object"] = bookmark_object("PartialObjectMetadata", self._api_version, revision, initial_end)
+        metadata = orjson.dumps({"resourceVersion": str(revision)})
+        return frame("BOOKMARK", self._head(type_, metadata) + orjson.dumps(row) + b"]}")

@@ -1,0 +1,308 @@
+"""Reads of the SQLite log: one key, pages of a range now and at an older revision, history in pieces.
+
+An older state needs no history index. A key that has not changed since is in ``current``. A key that has changed is in
+``current`` with a newer position, or among the tombstones; following ``previous`` from there leads to the older value. So a
+page of an older state costs as much as a page of the current one, plus a step for each later change of the keys *on the page*.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
+
+import apsw
+
+from kcp.logical_clusters import WILDCARD
+from kcp.store.contract import Event, Key, Range, Record, StoreUnavailableError
+from kcp.store.hub import HistoryPiece
+from kcp.store.sqlite.tables import ORDINAL_BITS, error_text
+
+_COUNT_AT_MOST: Final = 2000
+"""Keys counted after a page at most; beyond that, `Page.remaining` is -1."""
+_CHANGED_AT_MOST: Final = 1000
+_PIECE_ROWS: Final = 2000
+"""Rows of the log read for one piece of history."""
+_PIECE_EVENTS: Final = 250
+_PIECE_BYTES: Final = 4 << 20
+
+FIND: Final = (
+    "SELECT log.position, log.value, log.tag FROM current CROSS JOIN log ON log.position = current.position "
+    "WHERE current.resource = ? AND current.cluster = ? AND current.namespace = ? AND current.name = ?"
+)
+_ROWS: Final = (
+    "SELECT {0}.resource, {0}.cluster, {0}.namespace, {0}.name, log.position, log.value, log.tag "
+    "FROM {0} CROSS JOIN log ON log.position = {0}.position WHERE "
+)
+_IN_ORDER: Final = " ORDER BY {0}.cluster, {0}.namespace, {0}.name"
+_AT: Final = """
+WITH RECURSIVE chain(position, previous) AS (
+  SELECT position, previous FROM log WHERE position = ?1
+  UNION ALL
+  SELECT log.position, log.previous FROM chain JOIN log ON log.position = chain.previous WHERE chain.position >= ?2
+)
+SELECT log.position, log.value, log.tag FROM log
+WHERE log.position = (SELECT chain.position FROM chain WHERE chain.position < ?2)
+"""
+_HISTORY: Final = (
+    "SELECT resource, cluster, namespace, name, position, deletes, previous, tag, value FROM log "
+    "WHERE position > ? AND position <= ? AND "
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_make: Final = tuple.__new__
+"""Makes a named tuple without its Python-level constructor, which is a large part of a list's cost."""
+
+
+class Slice(NamedTuple):
+    """Part of a range: the records, and whether more keys follow."""
+
+    records: list[Record]
+    more: bool
+
+
+def _or_unavailable(method: Callable[Concatenate[Reader, P], R]) -> Callable[Concatenate[Reader, P], R]:
+    """Decorate a read to raise the contract's StoreUnavailableError for SQLite's errors."""
+
+    @functools.wraps(method)
+    def read(self: Reader, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except apsw.Error as error:
+            raise StoreUnavailableError(f"the store cannot read: {error_text(error, self.connection)}") from error
+
+    return read
+
+
+class Reader:
+    """Reads over one connection, on the event loop's thread. No statement stays open when a method returns.
+
+    Each read raises StoreUnavailableError when the disk fails.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self._execute: Any = connection.execute
+
+    @_or_unavailable
+    def newest(self, key: Key) -> tuple[Record | None, int]:
+        """Return the committed value of a key, and its position (0 if absent)."""
+        for position, value, tag in self._execute(FIND, key):
+            return _make(Record, (key, position >> ORDINAL_BITS, value, tag)), position
+        return None, 0
+
+    @_or_unavailable
+    def page(self, range_: Range, after: Key | None, limit: int) -> Slice:
+        """Return a page of the committed state."""
+        if (condition := _condition("current", range_, after)) is None:
+            return Slice([], False)
+        where, bindings = condition
+        rows = self._execute(*_select("current", where, bindings, limit + 1 if limit else 0))
+        records = [_make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6])) for row in rows]
+        return _cut(records, limit)
+
+    @_or_unavailable
+    def page_at(self, range_: Range, after: Key | None, limit: int, at: int) -> Slice:
+        """Return a page of the state at an older revision, which must be retained."""
+        if _condition("current", range_, after) is None:
+            return Slice([], False)
+        bound = (at + 1) << ORDINAL_BITS
+        found: list[Record] = []
+        with self.connection:  # one snapshot for all the statements
+            last = self._some_at(range_, after, limit, bound, found)
+            while last is not None and len(found) <= limit:
+                last = self._some_at(range_, last, limit, bound, found)
+        return _cut(found, limit)
+
+    def _some_at(self, range_: Range, after: Key | None, limit: int, bound: int, found: list[Record]) -> Key | None:
+        """Add the older values of the next rows. Returns the last key examined, None at the end of the range."""
+        condition = _condition("current", range_, after)
+        assert condition is not None
+        count = 0
+        last: Key | None = None
+        records: list[Record] = []
+        for resource, cluster, namespace, name, position, value, tag in self._execute(
+            *_select("current", *condition, limit + 1 if limit else 0)
+        ):
+            count += 1
+            last = _make(Key, (resource, cluster, namespace, name))
+            if position < bound:
+                records.append(_make(Record, (last, position >> ORDINAL_BITS, value, tag)))
+            elif before := self._at(last, position, bound):
+                records.append(before)
+        end = not limit or count <= limit
+        present = len(records)
+        records += self._deleted_since(range_, after, None if end else last, bound)
+        if len(records) > present:
+            records.sort(key=_key_of)
+        found += records
+        return None if end else last
+
+    def _deleted_since(self, range_: Range, after: Key | None, until: Key | None, bound: int) -> list[Record]:
+        """Return the older values of keys deleted since, after ``after`` and up to ``until``."""
+        condition = _condition("departed", range_, after)
+        assert condition is not None
+        where, bindings = condition
+        if until is not None:
+            where += " AND (departed.cluster, departed.namespace, departed.name) <= (?, ?, ?)"
+            bindings = (*bindings, *until[1:])
+        sql = (
+            f"SELECT resource, cluster, namespace, name, position FROM departed WHERE {where} AND position >= ? "
+            "ORDER BY cluster, namespace, name, position"
+        )
+        records = []
+        # a key deleted twice since was created in between: the second walk ends at the creation, without a value
+        for *parts, position in self._execute(sql, (*bindings, bound)).fetchall():
+            if before := self._at(_make(Key, parts), position, bound):
+                records.append(before)
+        return records
+
+    def _at(self, key: Key, position: int, bound: int) -> Record | None:
+        """Return the value that a key had before ``bound``, following ``previous`` from one of its rows."""
+        for found, value, tag in self._execute(_AT, (position, bound)):
+            return _make(Record, (key, found >> ORDINAL_BITS, value, tag))
+        return None
+
+    @_or_unavailable
+    def count(self, range_: Range, after: Key | None = None, *, most: int = 0) -> int:
+        """Count the committed keys of the range after a key; -1 if there are more than ``most``."""
+        if (condition := _condition("current", range_, after)) is None:
+            return 0
+        where, bindings = condition
+        limit = f" LIMIT {most + 1}" if most else ""
+        counted: int = self._execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM current WHERE {where}{limit})", bindings
+        ).fetchone()[0]
+        return -1 if most and counted > most else counted
+
+    @_or_unavailable
+    def count_at(self, range_: Range, after: Key | None, at: int, *, most: int = 0) -> int:
+        """Count the keys of the range at a revision; -1 if there are more than ``most``, or too many have changed since."""
+        current, deleted = _condition("current", range_, after), _condition("departed", range_, after)
+        if current is None or deleted is None:
+            return 0
+        bound = (at + 1) << ORDINAL_BITS
+        changed_at_most = _CHANGED_AT_MOST if most else -2
+        with self.connection:
+            where, bindings = current
+            same = self._execute(
+                f"SELECT count(*) FROM (SELECT 1 FROM current WHERE {where} AND position < ? LIMIT ?)",
+                (*bindings, bound, most + 1 if most else -1),
+            ).fetchone()[0]
+            changed = []
+            for table, (where, bindings) in (("current", current), ("departed", deleted)):
+                sql = f"SELECT position FROM {table} WHERE {where} AND position >= ? LIMIT ?"
+                changed += self._execute(sql, (*bindings, bound, changed_at_most + 1)).fetchall()
+            if most and (same > most or len(changed) > changed_at_most):
+                return -1
+            sql = f"SELECT count(*) FROM ({_AT})"
+            counted: int = same + sum(self._execute(sql, (position, bound)).fetchone()[0] for (position,) in changed)
+        return -1 if most and counted > most else counted
+
+    @_or_unavailable
+    def remaining(self, range_: Range, after: Key, at: int | None) -> int:
+        """Count the keys after a page; -1 if they are too many to count."""
+        if at is None:
+            return self.count(range_, after, most=_COUNT_AT_MOST)
+        return self.count_at(range_, after, at, most=_COUNT_AT_MOST)
+
+    @_or_unavailable
+    def history(self, range_: Range, after: int, through: int) -> HistoryPiece:
+        """Return the events of a range after ``after``: a bounded piece of the history up to ``through``."""
+        start, end = ((after + 1) << ORDINAL_BITS) - 1, ((through + 1) << ORDINAL_BITS) - 1
+        with self.connection:
+            last = self._execute(
+                "SELECT position FROM log WHERE position > ? AND position <= ? ORDER BY position LIMIT 1 OFFSET ?",
+                (start, end, _PIECE_ROWS - 1),
+            ).fetchone()
+            if last is not None:
+                through = last[0] >> ORDINAL_BITS
+                end = ((through + 1) << ORDINAL_BITS) - 1
+            condition = _condition("log", range_, None)
+            assert condition is not None
+            where, bindings = condition
+            events: list[Event] = []
+            size = 0
+            for row in self._execute(f"{_HISTORY}{where} ORDER BY position", (start, end, *bindings)):
+                revision = row[4] >> ORDINAL_BITS
+                if (len(events) >= _PIECE_EVENTS or size > _PIECE_BYTES) and revision != events[-1].revision:
+                    through = events[-1].revision
+                    break
+                event = self._event(row)
+                size += sum(len(record.value) for record in (event.record, event.previous) if record is not None)
+                events.append(event)
+        return HistoryPiece(events, through)
+
+    def _event(self, row: Sequence[Any]) -> Event:
+        resource, cluster, namespace, name, position, deletes, previous, tag, value = row
+        key = Key(resource, cluster, namespace, name)
+        revision = position >> ORDINAL_BITS
+        before = None
+        if previous:
+            old, old_tag = self._execute("SELECT value, tag FROM log WHERE position = ?", (previous,)).fetchone()
+            before = Record(key, previous >> ORDINAL_BITS, old, old_tag)
+        if not deletes:
+            return Event(revision, key, Record(key, revision, value, tag), before, None)
+        return Event(revision, key, None, before, before if value is None else Record(key, revision, value, tag))
+
+    @_or_unavailable
+    def due(self, now: int, limit: int) -> list[tuple[int, int, Key | None]]:
+        """Return expired rows: expiry time, position, and key (None if the row has been compacted)."""
+        sql = (
+            "SELECT expiry.due, expiry.position, log.resource, log.cluster, log.namespace, log.name FROM expiry "
+            "LEFT JOIN log ON log.position = expiry.position WHERE expiry.due <= ? ORDER BY expiry.due LIMIT ?"
+        )
+        return [
+            (due, position, None if parts[0] is None else Key(*parts))
+            for due, position, *parts in self._execute(sql, (now, limit)).fetchall()
+        ]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+
+def _key_of(record: Record) -> Key:
+    return record.key
+
+
+def _cut(records: list[Record], limit: int) -> Slice:
+    if limit and len(records) > limit:
+        del records[limit:]
+        return Slice(records, True)
+    return Slice(records, False)
+
+
+def _select(table: str, where: str, bindings: tuple[Any, ...], limit: int) -> tuple[str, tuple[Any, ...]]:
+    sql = _ROWS.format(table) + where + _IN_ORDER.format(table)
+    return (f"{sql} LIMIT ?", (*bindings, limit)) if limit else (sql, bindings)
+
+
+def _condition(table: str, range_: Range, after: Key | None) -> tuple[str, tuple[Any, ...]] | None:
+    """Return the SQL condition of a range after a key, and its bindings; None if no key of the range can follow."""
+    parts, bindings = [f"{table}.resource = ?"], [range_.resource]
+    open_parts: list[tuple[str, str]] = []
+    beside = False  # the key sorts before the range
+    for column, given, bound in (
+        ("cluster", None if range_.cluster == WILDCARD else range_.cluster, after and after.cluster),
+        ("namespace", range_.namespace, after and after.namespace),
+        ("name", None, after and after.name),
+    ):
+        if given is not None:
+            parts.append(f"{table}.{column} = ?")
+            bindings.append(given)
+            if after is not None and not open_parts and not beside:
+                assert bound is not None
+                if bound > given:
+                    return None
+                beside = bound < given
+        if after is not None and not beside and (given is None or open_parts):
+            assert bound is not None
+            open_parts.append((column, bound))
+    if open_parts:
+        columns = ", ".join(f"{table}.{column}" for column, _ in open_parts)
+        parts.append(f"({columns}) > ({', '.join('?' * len(open_parts))})")
+        bindings += [bound for _, bound in open_parts]
+    return " AND ".join(parts), tuple(bindings)

@@ -1,0 +1,46 @@
+"""The list of controllers that a server runs, which whoever composes it may extend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kcp.controllers.manager import CONTROLLERS, Manager
+from kcp.registry.verbs.registry import Registry
+from tests.registry.world import World, scenario
+
+
+def recorder(log: list[str], name: str) -> Callable[[Registry], Recorder]:
+    return lambda registry: Recorder(log, name, registry)
+
+
+class Recorder:
+    def __init__(self, log: list[str], name: str, registry: Registry) -> None:
+        self._log = log
+        self._name = name
+        self._log.append(f"make {name}")
+        self.registry = registry
+
+    async def start(self) -> None:
+        self._log.append(f"start {self._name}")
+
+    async def stop(self) -> None:
+        self._log.append(f"stop {self._name}")
+
+
+@scenario
+async def test_controllers_start_in_the_order_of_the_list_and_stop_in_reverse(world: World) -> None:
+    log: list[str] = []
+    manager = Manager(world.registry, [recorder(log, "a"), recorder(log, "b")])
+    await manager.start()
+    await manager.stop()
+    assert log == ["make a", "make b", "start a", "start b", "stop b", "stop a"]
+
+
+@scenario
+async def test_each_start_makes_the_controllers_anew(world: World) -> None:
+    log: list[str] = []
+    manager = Manager(world.registry, [*CONTROLLERS, recorder(log, "own")])
+    for _ in range(2):
+        await manager.start()
+        await manager.stop()
+    assert log == ["make own", "start own", "stop own"] * 2

@@ -1,0 +1,333 @@
+"""A probe of the admission chain, and a table of the writes that it must see."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from kcp.api import errors
+from kcp.registry.admission.chain import AdmissionPlugin, AdmissionRequest, Chain
+from kcp.registry.requests import DeleteOptions, ListOptions, Target
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs import patching
+from kcp.registry.verbs.registry import Registry
+from tests.clients import definition
+from tests.registry.world import Object, World, config_map, widget
+
+DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
+SIGNING_REQUESTS = ("certificates.k8s.io", "certificatesigningrequests")
+
+
+class Seen(NamedTuple):
+    """What one plugin call was about."""
+
+    operation: str
+    subresource: str
+    kind: str
+    name: str
+    old_name: str
+
+
+@dataclass
+class Probe:
+    """A plugin that records what it is shown, and may change or refuse it."""
+
+    change: Callable[[Object], None] | None = None
+    refuse_in: str = ""
+    operations: Sequence[str] = ("CREATE", "UPDATE", "DELETE")
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    mutated: list[Seen] = field(default_factory=list)
+    validated: list[Seen] = field(default_factory=list)
+    requests: list[AdmissionRequest] = field(default_factory=list)
+
+    def handles(self, type_: ResourceType, operation: str, subresource: str) -> bool:
+        self.asked.append((type_.plural, operation, subresource))
+        return operation in self.operations
+
+    async def mutate(self, request: AdmissionRequest) -> None:
+        self.mutated.append(self._seen(request, "mutate"))
+        if self.change is not None and request.object is not None:
+            self.change(request.object)
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        self.validated.append(self._seen(request, "validate"))
+
+    def _seen(self, request: AdmissionRequest, half: str) -> Seen:
+        self.requests.append(request)
+        if self.refuse_in == half:
+            raise errors.forbidden(request.target.type.resource, request.target.name, "the probe refuses it")
+        for obj in (request.object, request.old_object):
+            assert obj is None or obj["kind"] == request.kind.kind
+        return Seen(
+            request.operation, request.subresource, request.kind.kind, _name(request.object), _name(request.old_object)
+        )
+
+
+def _name(obj: Object | None) -> str:
+    return "-" if obj is None else obj["metadata"].get("name", "")
+
+
+def with_plugins(there: World, *plugins: AdmissionPlugin) -> World:
+    registry = there.registry
+    return World(Registry(registry.store, registry.catalog, Chain(plugins)), there.cluster)
+
+
+def _signing_request() -> Object:
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    spec = {
+        "request": base64.b64encode(pem).decode(),
+        "signerName": "example.com/signer",
+        "usages": ["client auth"],
+    }
+    return {"metadata": {"name": "csr"}, "spec": spec}
+
+
+def label(obj: Object) -> None:
+    obj["metadata"].setdefault("labels", {})["admitted"] = "yes"
+
+
+def labelled(obj: Object) -> bool:
+    return (obj["metadata"].get("labels") or {}).get("admitted") == "yes"
+
+
+def _resize(scale: Object) -> None:
+    scale["spec"] = {"replicas": 9}
+
+
+def _set_phase(obj: Object) -> None:
+    obj["status"]["phase"] = "Admitted"
+
+
+def _admit_condition(obj: Object) -> None:
+    obj["status"]["conditions"][0]["reason"] = "Admitted"
+
+
+Act = Callable[[World], Awaitable[Any]]
+
+
+@dataclass
+class Case:
+    """A write: ``before`` it, the write itself, what plugins must see of it, and what comes of a change by a plugin."""
+
+    name: str
+    act: Act
+    seen: Sequence[Seen]
+    before: Sequence[Act] = ()
+    change: Callable[[Object], None] | None = label
+    landed: Callable[[Object], bool] = labelled
+    stored: tuple[tuple[str, str], str] = (("example.com", "widgets"), "a")
+    """Type and name of what is stored."""
+
+
+async def make_widget(there: World) -> None:
+    await there.create(there.widgets, widget("a"))
+
+
+async def _make_map(there: World) -> None:
+    await there.create(there.config_maps, config_map("a"))
+
+
+async def _make_held(there: World) -> None:
+    await there.create(there.widgets, widget("a", finalizers=["example.com/hold"]))
+
+
+async def _make_other(there: World) -> None:
+    await there.create(there.widgets, widget("b"))
+
+
+async def _make_team(there: World) -> None:
+    await there.create(there.type("namespaces"), {"metadata": {"name": "team"}}, "")
+
+
+async def _make_signing_request(there: World) -> None:
+    await there.create(type_at(there, SIGNING_REQUESTS), _signing_request(), "")
+
+
+async def make_gadgets(there: World) -> None:
+    await there.create(type_at(there, DEFINITIONS), definition("gadgets", "Gadget"), "")
+
+
+def type_at(there: World, resource: tuple[str, str]) -> ResourceType:
+    return there.type(resource[1], resource[0])
+
+
+async def _replace(there: World) -> None:
+    present = await there.get(there.widgets, "a")
+    present["spec"]["size"] = 2
+    await there.update(there.widgets, present)
+
+
+async def _replace_status(there: World) -> None:
+    present = await there.get(there.widgets, "a")
+    await there.update(there.widgets, dict(present, status={"phase": "Sent"}), "status")
+
+
+async def _replace_scale(there: World) -> None:
+    present = await there.get(there.widgets, "a", subresource="scale")
+    await there.update(there.widgets, dict(present, spec={"replicas": 2}), "scale")
+
+
+async def _finalize(there: World) -> None:
+    present = await there.get(there.type("namespaces"), "team")
+    present["spec"]["finalizers"] = ["kubernetes", "example.com/hold"]
+    await there.update(there.type("namespaces"), present, "finalize")
+
+
+async def _approve(there: World) -> None:
+    type_ = type_at(there, SIGNING_REQUESTS)
+    present = await there.get(type_, "csr")
+    present["status"] = {"conditions": [{"type": "Approved", "status": "True"}]}
+    await there.update(type_, present, "approval")
+
+
+async def _delete_collection(there: World) -> None:
+    await there.registry.delete_collection(
+        there.context(), Target(there.widgets, "default"), DeleteOptions(), ListOptions()
+    )
+
+
+def _patch(body: Any, media_type: str = patching.MERGE_PATCH, **more: Any) -> Act:
+    return lambda there: there.patch(there.widgets, "a", body, media_type, **more)
+
+
+def _apply(obj: Object, **more: Any) -> Act:
+    return lambda there: there.apply(there.widgets, obj, force=True, **more)
+
+
+async def _replace_definition(there: World) -> None:
+    present = await there.get(type_at(there, DEFINITIONS), "gadgets.example.com")
+    present["spec"]["names"]["shortNames"] = ["gd"]
+    await there.update(type_at(there, DEFINITIONS), present)
+
+
+def _lease() -> Object:
+    return {"metadata": {"name": "a", "namespace": "default"}, "spec": {"holderIdentity": "me"}}
+
+
+def _scale(replicas: int) -> Object:
+    return {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a"}, "spec": {"replicas": replicas}}
+
+
+CREATED = Seen("CREATE", "", "Widget", "a", "-")
+UPDATED = Seen("UPDATE", "", "Widget", "a", "a")
+DELETED = Seen("DELETE", "", "Widget", "-", "a")
+STATUS = Seen("UPDATE", "status", "Widget", "a", "a")
+SCALED = Seen("UPDATE", "scale", "Scale", "a", "a")
+GADGETS = "gadgets.example.com"
+
+
+def _definition_seen(operation: str, subresource: str = "") -> Seen:
+    new = "-" if operation == "DELETE" else GADGETS
+    old = "-" if operation == "CREATE" else GADGETS
+    return Seen(operation, subresource, "CustomResourceDefinition", new, old)
+
+
+def _phase_landed(obj: Object) -> bool:
+    return bool(obj["status"]["phase"] == "Admitted")
+
+
+def _size_landed(obj: Object) -> bool:
+    return bool(obj["spec"]["size"] == 9)
+
+
+STORING = [
+    Case("create", make_widget, [CREATED]),
+    Case("replace", _replace, [UPDATED], [make_widget]),
+    Case(
+        "replace that creates",
+        lambda there: there.update(there.type("leases", "coordination.k8s.io"), _lease()),
+        [Seen("CREATE", "", "Lease", "a", "-")],
+        stored=(("coordination.k8s.io", "leases"), "a"),
+    ),
+    Case(
+        "JSON patch",
+        _patch([{"op": "replace", "path": "/spec/size", "value": 2}], patching.JSON_PATCH),
+        [UPDATED],
+        [make_widget],
+    ),
+    Case("merge patch", _patch({"spec": {"size": 2}}), [UPDATED], [make_widget]),
+    Case(
+        "strategic merge patch",
+        lambda there: there.patch(there.config_maps, "a", {"data": {"b": "2"}}, patching.STRATEGIC_MERGE_PATCH),
+        [Seen("UPDATE", "", "ConfigMap", "a", "a")],
+        [_make_map],
+        stored=(("", "configmaps"), "a"),
+    ),
+    Case("apply", _apply(widget("a", 2)), [UPDATED], [make_widget]),
+    Case("apply that creates", _apply(widget("a", 2)), [CREATED]),
+    Case("replace of the status", _replace_status, [STATUS], [make_widget], _set_phase, _phase_landed),
+    Case(
+        "patch of the status",
+        _patch({"status": {"phase": "Sent"}}, subresource="status"),
+        [STATUS],
+        [make_widget],
+        _set_phase,
+        _phase_landed,
+    ),
+    Case(
+        "apply of the status",
+        _apply({**widget("a"), "spec": {}, "status": {"phase": "Sent"}}, subresource="status"),
+        [STATUS],
+        [make_widget],
+        _set_phase,
+        _phase_landed,
+    ),
+    Case("replace of the scale", _replace_scale, [SCALED], [make_widget], _resize, _size_landed),
+    Case(
+        "patch of the scale",
+        _patch({"spec": {"replicas": 2}}, subresource="scale"),
+        [SCALED],
+        [make_widget],
+        _resize,
+        _size_landed,
+    ),
+    Case("apply of the scale", _apply(_scale(2), subresource="scale"), [SCALED], [make_widget], _resize, _size_landed),
+    Case(
+        "finalize of a namespace",
+        _finalize,
+        [Seen("UPDATE", "finalize", "Namespace", "team", "team")],
+        [_make_team],
+        stored=(("", "namespaces"), "team"),
+    ),
+    Case(
+        "approval of a signing request",
+        _approve,
+        [Seen("UPDATE", "approval", "CertificateSigningRequest", "csr", "csr")],
+        [_make_signing_request],
+        _admit_condition,
+        lambda obj: obj["status"]["conditions"][0]["reason"] == "Admitted",
+        (SIGNING_REQUESTS, "csr"),
+    ),
+    Case("create of a definition", make_gadgets, [_definition_seen("CREATE")], stored=(DEFINITIONS, GADGETS)),
+    Case(
+        "replace of a definition",
+        _replace_definition,
+        [_definition_seen("UPDATE")],
+        [make_gadgets],
+        stored=(DEFINITIONS, GADGETS),
+    ),
+]
+DELETING = [
+    Case("delete", lambda there: there.delete(there.widgets, "a"), [DELETED], [make_widget]),
+    Case("delete of a held object", lambda there: there.delete(there.widgets, "a"), [DELETED], [_make_held]),
+    Case(
+        "deletecollection",
+        _delete_collection,
+        [DELETED, Seen("DELETE", "", "Widget", "-", "b")],
+        [make_widget, _make_other],
+    ),
+    Case(
+        "delete of a definition",
+        lambda there: there.delete(type_at(there, DEFINITIONS), GADGETS, ""),
+        [_definition_seen("DELETE")],
+        [make_gadgets],
+    ),
+]

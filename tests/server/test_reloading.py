@@ -1,0 +1,103 @@
+"""Files of the configuration that change while a server runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kcp.auth import certificates
+from kcp.testing import Server
+from tests.server.running_server import RunningServer
+
+WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+
+
+@pytest.fixture
+def own(fresh_root: Path) -> Iterator[RunningServer]:
+    server = RunningServer(fresh_root)
+    yield server
+    server.stop()
+
+
+def tokens_of(server: RunningServer) -> Path:
+    path = server.process.configuration.token_auth_file
+    assert path is not None
+    return path
+
+
+def test_tokens_are_replaced_when_their_file_changes(own: RunningServer) -> None:
+    tokens_of(own).write_text("new-token,joe,u-joe\n")
+    assert own.get("/version", token="new-token").status == 401
+    own.call(lambda: own.process.files.reload(changed_only=True))
+    assert own.get("/version", token="new-token").status == 200
+    assert own.get("/version", token="jane-token").status == 401
+    assert own.get("/version").status == 200, "the administrator's token stays"
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(own: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "kcp.server")
+    own.call(lambda: own.process.files.reload(changed_only=True))
+    assert not [record for record in caplog.records if "reloaded" in record.message]
+    own.call(own.process.files.reload)
+    assert [record for record in caplog.records if "reloaded" in record.message]
+
+
+@pytest.mark.parametrize("content", ["broken\n", None])
+def test_a_file_that_cannot_be_used_leaves_the_tokens_as_they_are(
+    own: RunningServer, caplog: pytest.LogCaptureFixture, content: str | None
+) -> None:
+    if content is None:
+        tokens_of(own).unlink()
+    else:
+        tokens_of(own).write_text(content)
+    for _ in range(2):
+        own.call(lambda: own.process.files.reload(changed_only=True))
+    assert own.get("/version", token="jane-token").status == 200
+    assert len([record for record in caplog.records if "cannot reload" in record.message]) == 1
+
+
+def test_a_client_authority_that_is_taken_away_is_not_trusted_any_more(fresh_root: Path, tmp_path: Path) -> None:
+    authority, other = certificates.new_authority("mine"), certificates.new_authority("other")
+    bundle = tmp_path / "clients.crt"
+    bundle.write_bytes(authority.certificate)
+    identity = certificates.new_client_identity(authority, "joe", ())
+    (tmp_path / "joe.pem").write_bytes(identity.certificate + identity.key)
+    server = RunningServer(fresh_root, client_ca_file=bundle)
+    try:
+        context = ssl.create_default_context(cafile=str(fresh_root / "data" / "ca.crt"))
+        context.load_cert_chain(tmp_path / "joe.pem")
+        assert server.post(WHO, REVIEW, token=None, context=context).status == 201
+        bundle.write_bytes(other.certificate)
+        server.call(lambda: server.process.files.reload(changed_only=True))
+        assert server.post(WHO, REVIEW, token=None, context=context).status == 401
+    finally:
+        server.stop()
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_sighup_reloads_at_once_and_does_not_end_the_server(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.csv"
+    tokens.write_text("old-token,jane,u\n")
+    root = tmp_path / "root"
+    root.mkdir()
+    with Server(
+        root_directory=root, in_process=False, arguments=["--token-auth-file", str(tokens), "-v", "2"]
+    ) as server:
+        tokens.write_text("new-token,joe,u\n")
+        os.kill(server.process_id, signal.SIGHUP)
+        until(lambda: f"reloaded {tokens}" in (root / "server.log").read_text())
+        os.kill(server.process_id, 0)

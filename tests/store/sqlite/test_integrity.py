@@ -1,0 +1,296 @@
+"""Checking a SQLite log: no violation in what a store wrote, and each kind of manual damage is found under its rule."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from kcp.store.contract import Change, Key
+from kcp.store.findings import Finding
+from kcp.store.sqlite import integrity
+from kcp.store.sqlite.compaction import _compact_step
+from kcp.store.sqlite.store import SQLiteStore, open_store
+from kcp.store.sqlite.tables import (
+    COMPACTED_THROUGH,
+    OLDEST,
+    ORDINAL_BITS,
+    PUT_METADATA,
+    REVISION,
+    ForeignFileError,
+    NewerFormatError,
+)
+
+
+async def any_history(store: SQLiteStore, dice: random.Random, writes: int) -> None:
+    """Puts, deletes with and without a final state, lifetimes, large writes; compacted now and then."""
+    for _ in range(writes):
+        changes = []
+        for number in dice.sample(range(30), dice.choice((1, 1, 1, 2, 7))):
+            key = Key(dice.choice(("w", "x")), f"c{number % 3}", "", f"n{number}")
+            kind = dice.random()
+            if kind < 0.3:
+                changes.append(Change(key, None, final=dice.choice((None, b"{}"))))
+            else:
+                changes.append(Change(key, b"{}", lifetime=dice.choice((None, None, 1000))))
+        if len({change.key for change in changes}) == len(changes):
+            await store.write(changes)
+        if dice.random() < 0.05:
+            await store.compact(store.revision - dice.randrange(40))
+
+
+def found(path: Path, **more: bool) -> dict[str, Finding]:
+    log = integrity.open_log(path, examine=lambda _key, value: None if value == b"{}" else "not as promised", **more)
+    try:
+        return {finding.name: finding for finding in integrity.check(log)}
+    finally:
+        log.connection.close()
+
+
+def broken(path: Path) -> set[str]:
+    return {name for name, finding in found(path).items() if finding.broken}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_is_found_after_any_history_beside_the_store_and_when_it_is_closed(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    path = tmp_path / "kcp.db"
+
+    async def work() -> None:
+        for durability in ("full", "relaxed", "full"):  # reopening, and revisions that are skipped
+            store = open_store(path, durability=durability)
+            for _ in range(2):
+                await any_history(store, dice, 60)
+                assert broken(path) == set()
+            await store.close()
+            assert broken(path) == set()
+
+    asyncio.run(work())
+    findings = found(path)
+    assert {"previous", "tombstones", "expiry", "values"} <= {name for name, each in findings.items() if each.examined}
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["kcp.db", "kcp.db.lock"], "nothing is left behind"
+
+
+def test_nothing_is_found_beside_a_store_that_goes_on_writing_and_compacting(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+
+    async def work() -> None:
+        store = open_store(path)
+        writing = asyncio.create_task(any_history(store, random.Random(1), 300))
+        await asyncio.sleep(0)
+        seen = set()
+        while not writing.done():
+            findings = await asyncio.to_thread(found, path)
+            assert [finding for finding in findings.values() if finding.broken] == []
+            seen.add(findings["shape"].examined)
+        await writing
+        assert len(seen) > 1, "it was looked at while it changed"
+        await store.close()
+
+    asyncio.run(work())
+
+
+def test_a_compaction_that_a_killed_process_left_half_done_is_no_violation(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+
+    async def work() -> None:
+        store = open_store(path)
+        for number in range(700):
+            await store.write([Change(Key("w", "c", "", f"n{number % 10}"), b"{}")])
+        await store.close()
+
+    asyncio.run(work())
+    connection = apsw.Connection(str(path))
+    for fact in (OLDEST, REVISION):
+        connection.execute(PUT_METADATA, (fact, 700))
+    steps = 0
+    done = False
+    while not done:
+        assert broken(path) == set()
+        done = _compact_step(connection, 700 << ORDINAL_BITS)
+        steps += 1
+    connection.close()
+    assert broken(path) == set()
+    assert steps > 2
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with rows on both sides of the compaction line."""
+    path = tmp_path_factory.mktemp("sound") / "kcp.db"
+
+    async def work() -> None:
+        store = open_store(path)
+        dice = random.Random(7)
+        for name in ("below", "above"):
+            key = Key("w", "c", "", f"{name}-a")
+            for number in range(3):
+                await store.write([Change(key, b"{}"), Change(Key("w", "c", "", f"{name}-{number}"), b"{}")])
+            await store.write([Change(Key("w", "c", "", f"{name}-0"), None)])
+            await store.write([Change(Key("w", "c", "", f"{name}-0"), b"{}", lifetime=1000)])
+            await store.write([Change(Key("w", "c", "", f"{name}-1"), None, final=b"{}")])
+            if name == "below":
+                await any_history(store, dice, 60)
+                await store.compact(store.revision)
+        await store.close()
+
+    asyncio.run(work())
+    assert broken(path) == set()
+    return path
+
+
+A = "resource = 'w' AND cluster = 'c' AND name = 'above-a'"
+NEWEST = f"(SELECT max(position) FROM log WHERE {A})"
+OLDEST_ABOVE = f"(SELECT min(position) FROM log WHERE {A})"
+GONE = "(SELECT position FROM log WHERE deletes AND name = 'above-1')"
+BREAKS: list[tuple[str, str, str]] = [
+    ("counter", "oldest", f"UPDATE facts SET value = 1000000 WHERE name = '{OLDEST}'"),
+    ("counter", "compacted", f"UPDATE facts SET value = 3 WHERE name = '{OLDEST}'"),
+    ("metadata", "not a valid number", f"UPDATE facts SET value = -3 WHERE name = '{REVISION}'"),
+    ("metadata", "not a valid number", f"UPDATE facts SET value = 'many' WHERE name = '{REVISION}'"),
+    ("schema", "expiry: not as", "ALTER TABLE expiry ADD COLUMN note TEXT"),
+    ("schema", "departed: missing", "DROP TABLE departed"),
+    ("shape", "another type", f"UPDATE log SET value = NULL WHERE position = {NEWEST}"),
+    ("shape", "another type", f"UPDATE log SET value = 'text' WHERE position = {NEWEST}"),
+    ("shape", "another type", f"UPDATE log SET tag = x'00' WHERE position = {NEWEST}"),
+    ("shape", "another type", f"UPDATE log SET deletes = 2 WHERE position = {NEWEST}"),
+    ("writes", "changes of this write", f"DELETE FROM log WHERE position = {OLDEST_ABOVE}"),
+    (
+        "writes",
+        "changes the key 2 times",
+        "UPDATE log SET name = 'above-a' WHERE name = 'above-2'",
+    ),
+    ("previous", "not the row before it", f"UPDATE log SET previous = {OLDEST_ABOVE} WHERE position = {NEWEST}"),
+    ("previous", "but previous is none", f"UPDATE log SET previous = 0 WHERE position = {NEWEST}"),
+    ("previous", "not before it", f"UPDATE log SET previous = position WHERE position = {NEWEST}"),
+    ("previous", "is no row of the key", f"UPDATE log SET previous = 1024 WHERE position = {OLDEST_ABOVE}"),
+    (
+        "previous",
+        "after a deletion",
+        """UPDATE log SET previous = 1024 WHERE name = 'above-0' AND NOT previous
+           AND position > (SELECT position FROM log WHERE name = 'above-0' AND deletes)""",
+    ),
+    ("previous", "deletes what was not there", f"UPDATE log SET deletes = 1 WHERE position = {OLDEST_ABOVE}"),
+    (
+        "compacted",
+        "is still there",
+        f"""UPDATE facts SET value = (SELECT max(position) FROM log)
+            WHERE name IN ('{COMPACTED_THROUGH}', '{OLDEST}', '{REVISION}')""",
+    ),
+    ("current", "not in the log", "UPDATE current SET position = 999999999 WHERE name = 'above-a'"),
+    ("current", "of another key", f"UPDATE current SET position = {NEWEST} WHERE name = 'above-2'"),
+    ("current", "names a deletion", f"UPDATE log SET deletes = 1 WHERE position = {NEWEST}"),
+    ("newest", "is not the newest", f"UPDATE current SET position = {OLDEST_ABOVE} WHERE name = 'above-a'"),
+    ("newest", "is not in current", "DELETE FROM current WHERE name = 'above-a'"),
+    (
+        "newest",
+        "deleted, but in current",
+        f"INSERT INTO current SELECT resource, cluster, namespace, name, previous FROM log WHERE position = {GONE}",
+    ),
+    ("tombstones", "has no tombstone", f"DELETE FROM departed WHERE position = {GONE}"),
+    ("tombstones", "no delete in the log", f"UPDATE departed SET name = 'other' WHERE position = {GONE}"),
+    ("expiry", "the expiry time is invalid", "UPDATE expiry SET due = -4"),
+    ("expiry", "not in the log", "INSERT INTO expiry VALUES (4, 999999999)"),
+    ("expiry", "a deletion has", f"INSERT INTO expiry VALUES (4, {GONE})"),
+    ("values", "not as promised", f"UPDATE log SET value = CAST('x' AS BLOB) WHERE position = {NEWEST}"),
+]
+
+
+@pytest.mark.parametrize(("rule", "words", "sql"), BREAKS, ids=[f"{rule}: {words}" for rule, words, _ in BREAKS])
+def test_what_is_broken_by_hand_is_found_by_name(sound: Path, tmp_path: Path, rule: str, words: str, sql: str) -> None:
+    path = tmp_path / "kcp.db"
+    shutil.copyfile(sound, path)
+    connection = apsw.Connection(str(path))
+    connection.execute(sql)
+    assert connection.changes() or rule == "schema"
+    connection.close()
+    finding = found(path)[rule]
+    assert finding.broken
+    assert any(words in violation.what for violation in finding.first), finding
+
+
+def test_a_violation_names_its_key_and_revision_and_all_are_counted(sound: Path, tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    shutil.copyfile(sound, path)
+    connection = apsw.Connection(str(path))
+    wanted = set(connection.execute("SELECT name, position >> ? FROM log WHERE value IS NOT NULL", (ORDINAL_BITS,)))
+    connection.execute("UPDATE log SET value = CAST('x' AS BLOB) WHERE value IS NOT NULL")
+    connection.close()
+    log = integrity.open_log(path, examine=lambda _key, _value: "bad")
+    every = {each.name: each for each in integrity.check(log, first=1000)}["values"]
+    few = {each.name: each for each in integrity.check(log, first=2)}["values"]
+    log.connection.close()
+    assert {(each.key.name, each.revision) for each in every.first if each.key} == wanted
+    assert every.broken == few.broken == every.examined == len(wanted)
+    assert len(few.first) == 2
+
+
+def test_a_damaged_page_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+
+    async def fill() -> None:
+        store = open_store(path)
+        for start in range(0, 2000, 500):
+            await store.write([Change(Key("w", "c", "", f"n{start + i}"), b"{}" * 100) for i in range(500)])
+        await store.close()
+
+    asyncio.run(fill())
+    content = bytearray(path.read_bytes())
+    for offset in range(30 * 4096, 34 * 4096):
+        content[offset] = 0xFF
+    path.write_bytes(content)
+    assert "integrity" in broken(path)
+
+
+def write_garbage(path: Path) -> None:
+    path.write_bytes(b"no database at all" * 100)
+
+
+def write_foreign(path: Path) -> None:
+    with apsw.Connection(str(path)) as connection:
+        connection.execute("CREATE TABLE things (a)")
+
+
+def write_newer(path: Path) -> None:
+    asyncio.run(_opened_once(path))
+    with apsw.Connection(str(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+
+
+async def _opened_once(path: Path) -> None:
+    await open_store(path).close()
+
+
+@pytest.mark.parametrize(
+    ("write", "error"),
+    [
+        (write_garbage, apsw.NotADBError),
+        (write_foreign, ForeignFileError),
+        (write_newer, NewerFormatError),
+        (lambda _path: None, FileNotFoundError),
+    ],
+)
+def test_what_is_no_log_is_refused(tmp_path: Path, write: Callable[[Path], None], error: type[Exception]) -> None:
+    write(tmp_path / "kcp.db")
+    with pytest.raises(error):
+        integrity.open_log(tmp_path / "kcp.db")
+
+
+def test_a_file_that_a_server_takes_meanwhile_is_no_alarm(sound: Path, tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    shutil.copyfile(sound, path)
+    connection = apsw.Connection(str(path))
+    connection.execute("DELETE FROM current")
+    connection.close()
+    log = integrity.open_log(path)
+    connection = apsw.Connection(str(path))
+    connection.execute(PUT_METADATA, (REVISION, 10**6))
+    with pytest.raises(integrity.FileInUseError):
+        list(integrity.check(log))
+    connection.close()
+    log.connection.close()

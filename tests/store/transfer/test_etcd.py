@@ -1,0 +1,331 @@
+"""Into etcd: beside servers, interrupted, by several at once; and putting back what was saved into a new etcd."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.etcd import EtcdCluster
+from kcp.store.contract import CompactedError, Key, Range, Store, StoreUnavailableError
+from kcp.store.etcd.client import Client
+from kcp.store.etcd.layout import Layout
+from kcp.store.exports import Entry, Header, Reading, writing
+from kcp.store.transfers import TransferError
+from tests.store.conformance.backends import WIDGETS, delete, key, kind, put
+from tests.store.transfer.logs import EtcdLog, SQLiteLog
+
+IMPORT = """
+import asyncio, sys
+from pathlib import Path
+from kcp.store.etcd import transfer
+from kcp.store.etcd.access import Connection, Options
+from kcp.store.transfers import select
+options, file, work = Options(Connection((sys.argv[1],)), sys.argv[2]), Path(sys.argv[3]), getattr(transfer, sys.argv[4])
+asyncio.run(work(options, file, select(file, replace=False)))
+"""
+
+
+def write(file: Path, count: int, revision: int = 5, cluster: str = "root", value: bytes = b"{}") -> None:
+    """A file with some entries of one logical cluster, and the log's own."""
+    with writing(file, Header(revision)) as export:
+        export.add(Entry(key(f"n{index:05}", cluster=cluster), 3, value) for index in range(count))
+        export.add([Entry(Key("own", "", "", "identity"), 1, b"the file's")])
+
+
+def test_servers_follow_an_import_and_it_tells_nobody_anything_wrong(etcd_log: EtcdLog, tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        other = await etcd_log.open_another()
+        try:
+            await put(store, "own", b"mine")
+            for step in range(20):
+                await put(store, "busy", str(step).encode())
+            await other.catch_up()
+            watches = [one.watch(WIDGETS, one.revision) for one in (store, other)]
+            write(tmp_path / "some.jsonl", 350)
+            before = store.revision
+            importing = asyncio.create_task(etcd_log.take(tmp_path / "some.jsonl"))
+            writes = 0
+            while not importing.done():
+                await put(store, "during")
+                writes += 1
+            done = await importing
+            assert (done.written, done.unchanged) == (351, 0)
+            assert writes > 1
+            for one, watch in zip((store, other), watches, strict=True):
+                await one.catch_up()
+                assert one.count(WIDGETS) == 353
+                seen = []
+                async with asyncio.timeout(40):
+                    while len(seen) < 350 + writes:
+                        seen += await watch.next(timeout=1)
+                added = [event.key.name for event in seen if kind(event) == "added"]
+                assert sorted(added) == ["during", *(f"n{index:05}" for index in range(350))]
+                # who comes with a revision of the other log, which may be this one's as well, lists again
+                async with asyncio.timeout(40):
+                    while one.oldest < before:
+                        await one.catch_up()
+                with pytest.raises(CompactedError):
+                    one.watch(WIDGETS, 5)
+        finally:
+            await other.close()
+
+    etcd_log.use(work)
+
+
+def test_an_import_that_must_raise_revisions_waits_until_servers_are_stopped(etcd_log: EtcdLog, tmp_path: Path) -> None:
+    file = tmp_path / "some.jsonl"
+    write(file, 3, revision=1_000_000)
+
+    async def work(store: Store) -> int:
+        with pytest.raises(TransferError, match=r"seen 1000000: stop the servers that use it \(1\)"):
+            await etcd_log.take(file)
+        return await put(store, "mine")
+
+    newest = etcd_log.use(work)
+    assert asyncio.run(etcd_log.take(file)).written == 4
+
+    async def look(store: Store) -> None:
+        assert store.count(WIDGETS) == 4
+        assert store.revision > 1_000_000
+        for seen in (newest, 1_000_000):
+            with pytest.raises(CompactedError):
+                store.watch(WIDGETS, seen)
+
+    etcd_log.use(look)
+
+
+@pytest.mark.parametrize("work", ["import_log", "restore_log"])
+def test_killed_in_between_it_is_noticed_and_repeated(
+    etcd: EtcdCluster, etcd_log: EtcdLog, tmp_path: Path, caplog: pytest.LogCaptureFixture, work: str
+) -> None:
+    file, other = tmp_path / "some.jsonl", tmp_path / "other.jsonl"
+    write(file, 20_000, value=b"x" * 500)
+    write(other, 10, cluster="other")
+    options = etcd_log.options
+    command = [sys.executable, "-c", IMPORT, etcd.urls[0], options.prefix, str(file), work]
+    layout = Layout(options.prefix)
+
+    async def kill_when_begun(process: subprocess.Popen[bytes]) -> int:
+        client = Client(options.connection)
+        try:
+            while True:
+                asked = {"key": layout.objects, "range_end": layout.objects_end, "count_only": True}
+                answer = await client.repeatedly("Range", 5, **asked)
+                assert process.poll() is None, "it was too quick to be killed"
+                if answer.count > 300:
+                    os.kill(process.pid, signal.SIGKILL)
+                    process.wait()
+                    return int((await client.repeatedly("Range", 5, **asked)).count)
+        finally:
+            await client.close()
+
+    with subprocess.Popen(command) as process:
+        there = asyncio.run(kill_when_begun(process))
+    assert 300 < there < 20_001
+
+    async def count(store: Store) -> int:
+        return store.count(WIDGETS)
+
+    if work == "import_log":
+        assert etcd_log.use(count) >= 300
+        assert "has begun and not ended" in caplog.text
+        with pytest.raises(
+            TransferError, match=r"an import of some.jsonl \(SHA-256 [0-9a-f]{64}\) .* repeat that first"
+        ):
+            asyncio.run(etcd_log.take(other))
+        done = asyncio.run(etcd_log.take(file))
+        assert done.written + done.unchanged == 20_001
+        assert done.unchanged >= there
+    else:
+        with pytest.raises(StoreUnavailableError, match=r"a restore below .* has begun and not ended"):
+            etcd_log.use(count)
+        for refused in (etcd_log.take(other), etcd_log.export(tmp_path / "copy.jsonl")):
+            with pytest.raises(TransferError, match=r"restore .* has begun and not ended"):
+                asyncio.run(refused)
+        assert asyncio.run(etcd_log.restore(file)).written == 20_001
+    assert etcd_log.use(count) == 20_000
+    assert asyncio.run(etcd_log.take(other)).written == 10
+
+
+def test_of_two_imports_at_once_one_says_that_the_other_is_there(etcd_log: EtcdLog, tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.jsonl" for name in "ab"]
+    for file in files:
+        write(file, 2000, cluster=file.stem * 2)
+
+    async def both() -> list[object]:
+        return await asyncio.gather(*map(etcd_log.take, files), return_exceptions=True)
+
+    outcomes = asyncio.run(both())
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert len(refused) <= 1
+    assert all(isinstance(outcome, TransferError) for outcome in refused), refused
+    for file, outcome in zip(files, outcomes, strict=True):
+        if outcome in refused:
+            asyncio.run(etcd_log.take(file))
+    assert len(etcd_log.state()) == 4001
+
+
+def test_what_was_saved_comes_back_in_a_new_etcd(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("old", "new")]
+    for folder in folders:
+        folder.mkdir()
+    file = tmp_path / "saved.jsonl.gz"
+
+    async def fill(store: Store) -> tuple[int, int]:
+        await put(store, Key("own", "", "", "authority"), b"secret")
+        for step in range(300):
+            await put(store, f"n{step % 50:02}", str(step).encode(), tag="t")
+        await delete(store, "n07")
+        summary = await log.export(file)
+        saved = store.revision
+        assert summary.header.revision >= saved
+        return saved, [await put(store, f"late{step}") for step in range(100)][-1]
+
+    with EtcdCluster(folders[0]) as old:
+        log = EtcdLog(tmp_path, old)
+        _, lost = log.use(fill)
+        before = {entry.key: (entry.value, entry.tag) for entry in Reading(file)}
+    with EtcdCluster(folders[1]) as new:
+        # with the same directories as before: the local copies are of the lost log, and newer
+        log.options = new.options(log.options.prefix)
+        done = asyncio.run(log.restore(file))
+        assert done.written == len(before) == 50
+        assert done.revision > lost
+        state = log.state()
+        assert {Key(*where): (record.value, record.tag) for where, record in state.items()} == before
+        assert min(record.revision for record in state.values()) > lost
+
+        async def look(store: Store) -> None:
+            for seen in (1, lost):
+                with pytest.raises(CompactedError):
+                    store.watch(WIDGETS, seen)
+            revision = await put(store, "n01", expected=state[key("n01")].revision)
+            assert revision > lost
+            await delete(store, "n01", expected=revision)
+            await store.compact(store.revision)
+            assert store.oldest > lost
+
+        log.use(look)
+        with pytest.raises(TransferError, match="there is a log below"):
+            asyncio.run(log.restore(file))
+        again = asyncio.run(log.restore(file, replace=True))
+        assert again.revision > done.revision
+        assert {Key(*where): (record.value, record.tag) for where, record in log.state().items()} == before
+
+
+def test_a_restore_waits_until_servers_are_stopped(etcd_log: EtcdLog, tmp_path: Path) -> None:
+    file = tmp_path / "some.jsonl"
+    write(file, 3)
+
+    async def work(_: Store) -> None:
+        with pytest.raises(TransferError, match=r"1 servers use the log .*: stop them first"):
+            await etcd_log.restore(file, replace=True)
+
+    etcd_log.use(work)
+    assert asyncio.run(etcd_log.restore(file, replace=True)).written == 4
+
+
+def test_only_a_whole_log_is_restored(etcd_log: EtcdLog, tmp_path: Path) -> None:
+    log = SQLiteLog(tmp_path)
+    asyncio.run(log.take(_whole(tmp_path)))
+    asyncio.run(log.export(tmp_path / "part.jsonl", "root"))
+    with pytest.raises(TransferError, match="one logical cluster only: import it"):
+        asyncio.run(etcd_log.restore(tmp_path / "part.jsonl"))
+
+
+def _whole(folder: Path) -> Path:
+    write(folder / "whole.jsonl", 3)
+    return folder / "whole.jsonl"
+
+
+def test_a_server_notices_that_another_log_is_in_the_place_of_its_own(tmp_path: Path) -> None:
+    """etcd is lost and comes back with what was saved, while a server runs on and on."""
+    file = tmp_path / "saved.jsonl"
+    etcd = EtcdCluster(tmp_path)
+    member = etcd.members[0]
+    with etcd:
+        log = EtcdLog(tmp_path, etcd)
+
+        async def work(store: Store) -> None:
+            await put(store, "kept", b"1")
+            await log.export(file)
+            await put(store, "lost")
+            await asyncio.to_thread(member.kill)
+            (tmp_path / "m0").rename(tmp_path / "lost")
+            await asyncio.to_thread(member.start)
+            await asyncio.to_thread(etcd.wait)
+            async with asyncio.timeout(60):
+                while True:
+                    try:
+                        await log.restore(file)
+                        break
+                    except TransferError as error:  # it joins the new etcd before it sees that this is another
+                        if "stop them first" not in str(error):
+                            raise
+                        await asyncio.sleep(0.1)
+            with pytest.raises(
+                StoreUnavailableError, match=r"not the one that this server opened.*restart this server"
+            ):
+                await put(store, "late")
+            with pytest.raises(StoreUnavailableError, match="restart this server"):
+                await store.catch_up()
+            assert "restart this server" in (store.problem() or "")  # type: ignore[attr-defined]
+
+        log.use(work)
+        assert [where[3] for where in log.state()] == ["kept"]
+
+
+def test_a_server_notices_at_once_when_a_log_is_replaced_below_it(etcd_log: EtcdLog, tmp_path: Path) -> None:
+    """As when `stop them first` was not true: a server that was cut off has been forgotten, and comes back."""
+
+    async def work(store: Store) -> None:
+        await put(store, "mine")
+        client = Client(etcd_log.options.connection)
+        try:
+            layout = Layout(etcd_log.options.prefix)
+            await client.repeatedly("Put", 5, key=layout.identity, value=b"another")
+        finally:
+            await client.close()
+        with pytest.raises(StoreUnavailableError, match="restart this server"):
+            await put(store, "late")
+        async with asyncio.timeout(40):
+            while not store.problem():  # type: ignore[attr-defined]
+                await asyncio.sleep(0.01)
+
+    etcd_log.use(work)
+
+    async def look(store: Store) -> None:
+        assert [record.key.name for record in store.scan(Range("widgets")).records] == ["mine"]
+
+    etcd_log.use(look)
+
+
+def test_the_mark_of_an_import_says_what_it_is(etcd_log: EtcdLog, tmp_path: Path) -> None:
+    """For whoever looks with etcdctl."""
+    write(tmp_path / "some.jsonl", 3000)
+
+    async def work() -> bytes:
+        client = Client(etcd_log.options.connection)
+        importing = asyncio.create_task(etcd_log.take(tmp_path / "some.jsonl"))
+        try:
+            deadline = time.monotonic() + 40
+            while True:
+                answer = await client.repeatedly("Range", 5, key=Layout(etcd_log.options.prefix).importing)
+                if answer.kvs:
+                    return bytes(answer.kvs[0].value)
+                assert time.monotonic() < deadline
+        finally:
+            await importing
+            await client.close()
+
+    mark = json.loads(asyncio.run(work()))
+    assert mark.keys() == {"file", "sha256", "of", "into", "token"}
+    assert mark["file"] == "some.jsonl"
