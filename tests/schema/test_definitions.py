@@ -478,3 +478,11 @@ def test_the_errors_of_a_definition_are_limited() -> None:
     found = problems(definition(schema))
     assert len(found) == 251
     assert found[-1] == "<nil>: Invalid value: too many errors: only the first 250 are reported"
+
+
+def test_the_default_of_an_int_or_string_may_be_of_any_type() -> None:
+    field = {"x-kubernetes-int-or-string": True, "default": True}
+    assert problems(definition({"type": "object", "properties": {"f": field}})) == []
+    field = {"x-kubernetes-int-or-string": True, "default": "x", "pattern": "^[0-9]+$"}
+    (found,) = problems(definition({"type": "object", "properties": {"f": field}}))
+    assert "should match '^[0-9]+$'" in found

@@ -17,6 +17,15 @@ MAX_VALUE_LENGTH: Final = 4096
 NO_PATH: Final = "<nil>"
 
 
+MORE_ERRORS: Final = FieldError(
+    field_errors.INVALID,
+    NO_PATH,
+    field_errors.ABSENT,
+    f"too many errors: only the first {MAX_ERRORS} are reported",
+)
+"""The last error of a list that was cut off."""
+
+
 class Shortened:
     """A value as an error message shows it, cut off after `MAX_VALUE_LENGTH`. It does not hold the value itself."""
 
@@ -35,8 +44,7 @@ def limited(found: list[FieldError]) -> list[FieldError]:
     """Cut off a list of errors after `MAX_ERRORS`, with a last error that says so."""
     if len(found) <= MAX_ERRORS:
         return found
-    why = f"too many errors: only the first {MAX_ERRORS} are reported"
-    return [*found[:MAX_ERRORS], FieldError(field_errors.INVALID, NO_PATH, field_errors.ABSENT, why)]
+    return [*found[:MAX_ERRORS], MORE_ERRORS]
 
 
 def supported_values(choices: Sequence[object]) -> str:

@@ -18,8 +18,9 @@ import orjson
 from kcp.api import documents, errors
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.fencing import fence
+from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType, from_definition
-from kcp.store.contract import Condition, Event, Key, Range, Store
+from kcp.store.contract import Condition, Event, Key, Range, Record, Store
 
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
 _REMEMBERED_CLUSTERS: Final = 2048
@@ -44,6 +45,28 @@ def terminating() -> errors.StatusError:
 def definitions_of(store: Store, cluster: LogicalClusterName) -> list[dict[str, Any]]:
     """The CustomResourceDefinitions of a logical cluster."""
     return [documents.decode(record.value) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
+
+
+def accepted_names(store: Store) -> Callable[[LogicalClusterName], list[dict[str, Any]]]:
+    """Make a function that gives the definitions of a logical cluster with nothing but their group and accepted names.
+
+    Each definition is decoded once, so that a write of one does not cost the size of the others.
+    """
+    cache = RecordCache(_names_of)
+
+    def names(cluster: LogicalClusterName) -> list[dict[str, Any]]:
+        return [cache.of(record) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
+
+    return names
+
+
+def _names_of(record: Record) -> dict[str, Any]:
+    definition = documents.decode(record.value)
+    return {
+        "metadata": {"name": definition["metadata"]["name"]},
+        "spec": {"group": definition["spec"]["group"]},
+        "status": {"acceptedNames": (definition.get("status") or {}).get("acceptedNames") or {}},
+    }
 
 
 class Surface:
@@ -85,6 +108,7 @@ class Catalog:
         self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
         self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
         self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
+        self._served = RecordCache(self._shared_types)
         self._followers: list[Callable[[Event], None]] = []
         self._unfollow = store.follow(DEFINITIONS, self._on_change)
 
@@ -152,7 +176,7 @@ class Catalog:
         records = self._store.scan(Range(DEFINITIONS, cluster), count=False).records
         if not records:
             return self._base
-        shared = [entry for record in records if (entry := self._shared_types(record.value)) is not None]
+        shared = [entry for record in records if (entry := self._served.of(record)) is not None]
         content = tuple(digest for digest, _ in shared)
         if not content:
             return self._base
@@ -178,8 +202,8 @@ class Catalog:
                 merged.append(type_)
         return merged
 
-    def _shared_types(self, value: bytes) -> tuple[str, tuple[ResourceType, ...]] | None:
-        definition = documents.decode(value)
+    def _shared_types(self, record: Record) -> tuple[str, tuple[ResourceType, ...]] | None:
+        definition = documents.decode(record.value)
         status = definition.get("status") or {}
         conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
         if conditions.get("Established") != "True":

@@ -167,8 +167,9 @@ class Writer:
             return
         if old is not None:
             preparing.count_generation(obj, old, target)
-        validation.validate(obj, old, target)
-        for warning in target.type.strategy.warnings(obj, old):
+        warnings: list[str] = []
+        validation.validate(obj, old, target, warnings)
+        for warning in (*warnings, *target.type.strategy.warnings(obj, old)):
             write.context.warn(warning)
 
     async def _validating_admission(self, write: Write) -> None:

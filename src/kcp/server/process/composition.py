@@ -23,7 +23,7 @@ from kcp.builtin.registration import builtin_types
 from kcp.controllers.manager import Controller
 from kcp.logical_clusters import SERVER_OWNED
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
-from kcp.registry.types.catalog import Catalog, definitions_of
+from kcp.registry.types.catalog import Catalog, accepted_names
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
@@ -125,7 +125,7 @@ async def compose_registry(
         created=created,
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
         tokens=tokens if tokens is not None else BearerTokens(()),
-        definitions=lambda cluster: definitions_of(store, cluster),
+        definitions=accepted_names(store),
         event_lifetime=event_lifetime,
     )
     return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
