@@ -73,7 +73,7 @@ class Write:
         return self.object
 
 
-async def until_stored(source: Source, write: Write, attempt: Attempt) -> Written:
+def until_stored(source: Source, write: Write, attempt: Attempt) -> Awaitable[Written]:
     """Run ``attempt`` until it does not conflict with another write. Raises StatusError as the attempt, and 504 (ServerTimeout).
 
     Example, with two servers over one etcd. Server A deletes the ConfigMap ``x`` and acknowledges the delete; server B, which has
@@ -85,7 +85,11 @@ async def until_stored(source: Source, write: Write, attempt: Attempt) -> Writte
       from the one that the 404 was for, and attempts the delete again: 200.
     """
     if write.verb == "create":
-        return await _until_no_conflict(write, attempt)
+        return _until_no_conflict(write, attempt)
+    return _until_current(source, write, attempt)
+
+
+async def _until_current(source: Source, write: Write, attempt: Attempt) -> Written:
     known = _latest(source, write)
     try:
         return await _until_no_conflict(write, attempt)

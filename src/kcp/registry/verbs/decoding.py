@@ -10,7 +10,7 @@ import asyncio
 from typing import Any, Final
 
 from kcp.api import documents, errors, metadata
-from kcp.registry.contexts import IGNORE, STRICT, RequestContext
+from kcp.registry.contexts import STRICT, RequestContext
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
 
@@ -93,24 +93,19 @@ def require_name(meta: dict[str, Any], target: Target) -> None:
         raise errors.undeterminable_name(target.name)
 
 
-async def shape(
-    obj: Object, type_: ResourceType, field_validation: str, problems: list[str], context: RequestContext
-) -> None:
-    """Prune unknown fields and set defaults; a large object is shaped in a thread.
-
-    Strict field validation raises StatusError 400 for ``problems`` and unknown fields, other field validation warns or ignores.
-    """
-    unknown: list[str] | None = None if field_validation == IGNORE else []
+async def shape(obj: Object, type_: ResourceType, unknown: list[str] | None = None) -> None:
+    """Prune unknown fields, collecting their paths in ``unknown``, and set defaults; a large object is shaped in a thread."""
     if type_.strategy.is_large(obj):
         await asyncio.to_thread(prune_and_default, obj, type_, unknown)
     else:
         prune_and_default(obj, type_, unknown)
-    if unknown is None or not (problems or unknown):
-        return
-    found = [*problems, *(f'unknown field "{path}"' for path in unknown)]
+
+
+def report_problems(problems: list[str], field_validation: str, type_: ResourceType, context: RequestContext) -> None:
+    """Warn of duplicate and unknown fields. Strict field validation raises StatusError 400 for them."""
     if field_validation == STRICT:
-        raise errors.UndecodableError(f"strict decoding error: {', '.join(found)}", cannot_be_handled(type_))
-    for problem in found:
+        raise errors.UndecodableError(f"strict decoding error: {', '.join(problems)}", cannot_be_handled(type_))
+    for problem in problems:
         context.warn(problem)
 
 
@@ -122,6 +117,5 @@ def prune_and_default(obj: Object, type_: ResourceType, unknown: list[str] | Non
 
 
 async def precompute(obj: Object, old: Object | None, type_: ResourceType) -> None:
-    """Validate a large object in a thread first, so that its validation in the write finds cached results."""
-    if type_.strategy.is_large(obj):
-        await asyncio.to_thread(type_.strategy.precompute, obj, old)
+    """Validate a large object in a thread, so that its validation in the write finds cached results."""
+    await asyncio.to_thread(type_.strategy.precompute, obj, old)

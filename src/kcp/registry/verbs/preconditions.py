@@ -59,7 +59,15 @@ def name_new(write: Write) -> str:
     return meta.get("name") or ""
 
 
-def check_update(write: Write) -> None:
+def check_present(write: Write) -> None:
+    """Raise StatusError 409 or 422 where the object is not the one, or not in the state, that the client writes."""
+    if write.verb == "delete":
+        _check_delete(write)
+    elif write.resource_version or write.uid:
+        _check_update(write)
+
+
+def _check_update(write: Write) -> None:
     """Raise StatusError 409 or 422 where the object is not the one, or not in the state, that the client replaces."""
     old, record, target = write.old, write.record, write.target
     assert old is not None
@@ -78,12 +86,14 @@ def check_update(write: Write) -> None:
         raise errors.conflict(type_.resource, target.name, errors.MODIFIED)
 
 
-def check_delete(write: Write) -> None:
+def _check_delete(write: Write) -> None:
     """Raise StatusError 409 where the preconditions of ``DeleteOptions`` do not hold."""
     old, record, target, options = write.old, write.record, write.target, write.options
     assert old is not None
     assert record is not None
     assert options is not None
+    if options.uid is None and options.resource_version is None:
+        return
     # kube-apiserver's message has the kind in place of the plural
     resource = GroupResource(target.type.group, target.type.kind)
     uid = old["metadata"].get("uid")

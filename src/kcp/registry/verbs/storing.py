@@ -6,6 +6,7 @@ log that several servers share, any of these may have changed meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from kcp.api import documents, errors, json_values, metadata
@@ -35,14 +36,15 @@ class Storage:
         self._catalog = catalog
         self._locks = WriteLocks()
 
-    async def store(self, write: Write) -> Written | None:
-        """Encode and commit a write; None when another write changed the object meanwhile.
+    def store(self, write: Write) -> Awaitable[Written | None]:
+        """Encode and commit a write; None when another write changed the object meanwhile."""
+        if write.target.type.strategy.writes_are_serialized:
+            return self._store_serialized(write)
+        return self._commit(write, None)
 
-        The lock of serialized writes is held only here: admission plugins have run, and may write objects of the type themselves.
-        """
+    async def _store_serialized(self, write: Write) -> Written | None:
+        """Hold the lock of serialized writes, only here: admission plugins have run, and may write objects of the type."""
         type_ = write.target.type
-        if not type_.strategy.writes_are_serialized:
-            return await self._commit(write, None)
         cluster = write.context.cluster
         prepared = write.object
         async with self._locks.of(cluster, type_.resource):
@@ -58,13 +60,13 @@ class Storage:
                     continue  # another server wrote an object of the type
         raise errors.server_timeout(type_.resource, write.verb)
 
-    async def _commit(self, write: Write, fence: Change | None) -> Written | None:
+    def _commit(self, write: Write, fence: Change | None) -> Awaitable[Written | None]:
         """Raises PreconditionFailedError when ``fence`` failed."""
         if write.operation == CREATE:
-            return await self._insert(write, fence)
+            return self._insert(write, fence)
         if write.operation == DELETE:
-            return await self._delete(write, fence)
-        return await self._replace(write, fence)
+            return self._delete(write, fence)
+        return self._replace(write, fence)
 
     async def unchanged(self, write: Write) -> Written:
         """The answer to a write that has nothing to do, once the present state is durable."""
