@@ -77,6 +77,10 @@ class ResourceType:
     definition_hash: str = ""
     """Hash of the definition; empty for built-in types."""
     deprecation_warning: str | None = None
+    versions: Mapping[str, ResourceType] = field(default_factory=dict, repr=False)
+    """All versions of a custom resource by apiVersion, served or not: those that its stored objects may have."""
+    conversion_webhook: bool = False
+    """The definition converts between versions by a webhook. This server calls none."""
     strategy: Strategy = CUSTOM_RESOURCE
     extension: Mapping[str, Any] = field(default_factory=dict)
 
@@ -121,6 +125,31 @@ class ResourceType:
         return hashlib.sha256(content).hexdigest()[:16]
 
     @cached_property
+    def stored_form(self) -> ResourceType:
+        """The version in which objects of this resource are stored."""
+        group = self.group
+        return self.versions.get(f"{group}/{self.storage_version}" if group else self.storage_version, self)
+
+    @cached_property
+    def needs_webhook(self) -> bool:
+        """Whether serving this version needs a conversion webhook."""
+        return self.conversion_webhook and self.stored_form is not self
+
+    @property
+    def convertible_form(self) -> ResourceType:
+        """The version that in-process controllers use: this one, unless it needs a conversion webhook."""
+        return self.stored_form if self.needs_webhook else self
+
+    @cached_property
+    def reading_hash(self) -> str:
+        """Hash of all that decides how stored objects are read in this version: caches of what was read have it in their keys."""
+        if len(self.versions) < 2:
+            return self.schema_hash
+        content = [self.schema_hash, self.storage_version, self.conversion_webhook]
+        content += sorted(version.schema_hash for version in self.versions.values())
+        return hashlib.sha256(orjson.dumps(content)).hexdigest()[:16]
+
+    @cached_property
     def schema(self) -> CompiledSchema:
         return compile_schema(dict(self.raw_schema) if self.raw_schema is not None else None)
 
@@ -162,7 +191,7 @@ def from_definition(
     builtin: bool = False,
     definition_hash: str = "",
 ) -> list[ResourceType]:
-    """The resource types of each served version of a CustomResourceDefinition manifest.
+    """The resource types of each served version of a CustomResourceDefinition manifest; they know the others as ``versions``.
 
     ``x-kcp`` beside ``spec`` (built-in types only) declares what a CRD cannot: ``verbs``, further ``subresources``, ``storage``
     (the resource to share storage with; empty for types that are not stored), ``placeholder``.
@@ -175,10 +204,10 @@ def from_definition(
     storage_version = next(version["name"] for version in spec["versions"] if version.get("storage"))
     resource = GroupResource(group, names["plural"])
     served = tuple(version["name"] for version in spec["versions"] if version.get("served"))
+    webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
     types = []
+    versions: dict[str, ResourceType] = {}
     for version in spec["versions"]:
-        if not version.get("served"):
-            continue
         warning = None
         if version.get("deprecated"):
             kind = names["kind"]
@@ -210,8 +239,12 @@ def from_definition(
                 terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
                 definition_hash=definition_hash,
                 deprecation_warning=warning,
+                versions=versions,
+                conversion_webhook=webhook,
                 strategy=strategy,
                 extension=extension,
             )
         )
-    return types
+    if not builtin:
+        versions.update((type_.api_version, type_) for type_ in types)
+    return [type_ for type_ in types if type_.version in served]
