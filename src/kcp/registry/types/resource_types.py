@@ -19,6 +19,7 @@ from kcp.api.kinds import GroupKind, GroupResource, GroupVersion, GroupVersionKi
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.types.strategies import CUSTOM_RESOURCE, Strategy
 from kcp.schema import CompiledSchema, compile_schema
+from kcp.schema.definitions.names import KUBERNETES_GROUPS
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _DEFAULT_COLUMN: Final = {
@@ -113,6 +114,14 @@ class ResourceType:
     def has_protobuf(self) -> bool:
         """Whether objects have a protobuf encoding: those of built-in types do, custom resources do not."""
         return self.builtin and protobuf.known(self.api_version, self.kind)
+
+    @cached_property
+    def takes_strategic_merge(self) -> bool:
+        """Whether strategic merge patches are taken: by built-in types, and by definitions of Kubernetes' own groups.
+
+        ``kubectl rollout``, ``set`` and the controllers of Deployments patch those that way, whether or not a CRD defines them.
+        """
+        return self.builtin or self.group in KUBERNETES_GROUPS
 
     @cached_property
     def has_status(self) -> bool:

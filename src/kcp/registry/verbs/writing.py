@@ -73,8 +73,11 @@ class Writer:
             return await self._storage.unchanged(write)
         await self._precompute(write)
         self._prepare(write)
+        if write.body is not None:
+            self._drop_duplicate_owners(write)
         self._own_fields(write)
         await self._mutating_admission(write)
+        self._drop_duplicate_owners(write, after_admission=True)
         self._validate(write)
         await self._validating_admission(write)
         return await self._storage.store(write)
@@ -114,6 +117,8 @@ class Writer:
             write.object = write.change(write)
             if write.object is not write.old and not write.trusted:
                 await self._decode(write, write.object, decoding.PATCHED)
+                if not write.owned:
+                    preconditions.take_from_patched(write)
 
     async def _check_preconditions(self, write: Write) -> None:
         if write.operation == CREATE:
@@ -140,6 +145,12 @@ class Writer:
             write.object = preparing.prepare_update(write.new, write.old, write.target, write.context)
         else:
             write.object = deleting.marked(write)
+
+    def _drop_duplicate_owners(self, write: Write, *, after_admission: bool = False) -> None:
+        if write.object is None or write.operation == DELETE:
+            return
+        if duplicates := preparing.drop_duplicate_owners(write.object):
+            write.context.warn(preparing.duplicate_owners_warning(duplicates, after_admission=after_admission))
 
     def _own_fields(self, write: Write) -> None:
         if write.object is not None and write.operation != DELETE and not write.owned:
