@@ -169,3 +169,21 @@ def test_404_of_a_deleted_definition_is_plain_text(server: RunningServer) -> Non
     while (answer := server.get(path)).status == 200:
         assert time.monotonic() < deadline
     assert (answer.status, answer.body) == (404, b"404 page not found\n")
+
+
+@pytest.mark.parametrize("path", ["none", "none/status", "none/scale"])
+def test_a_strategic_merge_patch_of_a_custom_resource_is_415(server: RunningServer, cluster: str, path: str) -> None:
+    made = definition("dials", "Dial")
+    scale = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}
+    made["spec"]["versions"][0]["subresources"] = {"status": {}, "scale": scale}
+    server.post(f"{cluster}{DEFINITIONS}", made)
+    dials = f"{cluster}/apis/example.com/v1/namespaces/default/dials"
+    strategic = "application/strategic-merge-patch+json"
+    answer = server.ask("PATCH", f"{dials}/{path}", b"{}", Content_Type=strategic)
+    assert (answer.status, answer.json["message"]) == (
+        415,
+        (
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+        ),
+    )

@@ -15,7 +15,6 @@ from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
 
 CUSTOM_TYPES: Final = (JSON, YAML)
 BUILTIN_TYPES: Final = (JSON, YAML, PROTOBUF)
-PATCH_TYPES: Final = patching.PATCH_TYPES
 _LARGE: Final = 64 * 1024
 """Bytes from which a body is parsed in a thread."""
 
@@ -31,12 +30,13 @@ async def read_object(exchange: Exchange, type_: ResourceType, field_validation:
     return obj, problems
 
 
-async def read_patch(exchange: Exchange, field_validation: str) -> tuple[str, Any, list[str]]:
+async def read_patch(exchange: Exchange, type_: ResourceType, field_validation: str) -> tuple[str, Any, list[str]]:
     """Read a patch: its media type, its content and its duplicate fields. Raises StatusError 400, 413 or 415."""
+    accepted = patching.patch_types(type_)
     content_type = exchange.headers.get(b"content-type", b"")
     if not content_type:
-        raise errors.unsupported_media_type(PATCH_TYPES)
-    media_type = negotiation.body_media_type(content_type, PATCH_TYPES)
+        raise errors.unsupported_media_type(accepted)
+    media_type = negotiation.body_media_type(content_type, accepted)
     body = await exchange.body()
     form = YAML if media_type == patching.APPLY_YAML else JSON
     content, problems = await _decode(body, form, field_validation)
