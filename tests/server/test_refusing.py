@@ -187,3 +187,15 @@ def test_a_strategic_merge_patch_of_a_custom_resource_is_415(server: RunningServ
             "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
         ),
     )
+
+
+@pytest.mark.parametrize("text", ["data: {a: !!int %s}", "a: &x 1\nb: *%s"])
+def test_a_body_of_a_secret_that_cannot_be_parsed_is_not_quoted(server: RunningServer, cluster: str, text: str) -> None:
+    body = (text % "correct-horse").encode()
+    answers = {
+        kind: server.post(f"{cluster}/api/v1/namespaces/default/{kind}", body, Content_Type="application/yaml")
+        for kind in ("configmaps", "secrets")
+    }
+    assert [answer.status for answer in answers.values()] == [400, 400]
+    assert "correct-horse" in answers["configmaps"].json["message"]
+    assert "correct-horse" not in answers["secrets"].json["message"]

@@ -16,7 +16,7 @@ from kcp.api.patch.merge_types import MergeType
 from kcp.registry.contexts import IGNORE, STRICT, RequestContext
 from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import decoding, preparing
+from kcp.registry.verbs import confidential, decoding, preparing
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.records import copy_of
 from kcp.registry.verbs.writing import Writer
@@ -71,7 +71,8 @@ async def patch(
     try:
         return await writer.write(write)
     except errors.UndecodableError as error:
-        problem = field_errors.invalid("patch", documents.encode(made).decode().strip(), error.why)
+        shown = confidential.REDACTED if target.type.strategy.confidential else documents.encode(made).decode().strip()
+        problem = field_errors.invalid("patch", shown, error.why)
         raise errors.invalid(GroupKind("", ""), "", [problem]) from error
 
 

@@ -18,7 +18,7 @@ from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, ListOptions, Target, Written
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import deleting, listing, patching, scale
+from kcp.registry.verbs import confidential, deleting, listing, patching, scale
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.records import conversion_failed, copy_of, served_bytes, served_object
@@ -137,9 +137,10 @@ class Registry:
         """Patch an object or a subresource; an apply patch may create the object."""
         _check_servable(context, target, "patch")
         if target.subresource != "scale":
-            return await patching.patch(
-                self._writer, context, target, media_type, body, force=force, duplicates=duplicates
-            )
+            with confidential.concealing(context, target.type, body):
+                return await patching.patch(
+                    self._writer, context, target, media_type, body, force=force, duplicates=duplicates
+                )
         if media_type == patching.APPLY_YAML:
             applied = scale.apply_configuration(body, target.type)
             return scale.as_scale(await patching.patch(self._writer, context, target, media_type, applied, force=force))

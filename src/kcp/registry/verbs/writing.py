@@ -30,7 +30,16 @@ from kcp.api import documents, errors
 from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, Chain
 from kcp.registry.requests import Written
 from kcp.registry.types.catalog import Catalog
-from kcp.registry.verbs import admitting, attempts, decoding, deleting, preconditions, preparing, validation
+from kcp.registry.verbs import (
+    admitting,
+    attempts,
+    confidential,
+    decoding,
+    deleting,
+    preconditions,
+    preparing,
+    validation,
+)
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.records import served_object
 from kcp.registry.verbs.source import Source
@@ -49,10 +58,11 @@ class Writer:
 
     async def write(self, write: Write) -> Written:
         """Run the steps of a write. Raises StatusError 400, 403, 404, 405, 409, 413, 422 or 504."""
-        if write.body is not None:
-            await self._decode(write, write.body)
-            preconditions.take_from_body(write)
-        return await attempts.until_stored(self._source, write, self._attempt)
+        with confidential.concealing(write.context, write.target.type, write.body):
+            if write.body is not None:
+                await self._decode(write, write.body)
+                preconditions.take_from_body(write)
+            return await attempts.until_stored(self._source, write, self._attempt)
 
     async def review(self, write: Write) -> Written:
         """Run the steps of a type that is answered and not stored."""
@@ -67,6 +77,10 @@ class Writer:
     async def _attempt(self, write: Write) -> Written | None:
         """The steps from the present state to the log; None when another write changed the object meanwhile."""
         self._read(write)
+        with confidential.concealing(write.context, write.target.type, write.old):
+            return await self._go_on(write)
+
+    async def _go_on(self, write: Write) -> Written | None:
         await self._change(write)
         await self._check_preconditions(write)
         if write.object is write.old and write.operation != DELETE:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from kcp.api import documents, errors
 from kcp.registry.contexts import IGNORE
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import patching
+from kcp.registry.verbs import confidential, patching
 from kcp.server.requests import negotiation
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
@@ -24,7 +24,8 @@ async def read_object(exchange: Exchange, type_: ResourceType, field_validation:
     accepted = BUILTIN_TYPES if type_.builtin else CUSTOM_TYPES
     media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), accepted)
     body = await exchange.body()
-    obj, problems = await _decode(body, media_type, field_validation)
+    with confidential.quoting_nothing(type_):
+        obj, problems = await _decode(body, media_type, field_validation)
     if not isinstance(obj, dict):
         raise errors.bad_request("the body of the request must be one object")
     return obj, problems
@@ -39,7 +40,8 @@ async def read_patch(exchange: Exchange, type_: ResourceType, field_validation: 
     media_type = negotiation.body_media_type(content_type, accepted)
     body = await exchange.body()
     form = YAML if media_type == patching.APPLY_YAML else JSON
-    content, problems = await _decode(body, form, field_validation)
+    with confidential.quoting_nothing(type_):
+        content, problems = await _decode(body, form, field_validation)
     return media_type, content, problems
 
 
