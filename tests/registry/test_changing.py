@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
+
+from kcp.registry.requests import Target
 from kcp.registry.verbs import patching
 from tests.registry.world import World, config_map, refused, scenario, widget
 
@@ -233,7 +236,7 @@ async def test_versions_share_objects(world: World) -> None:
     await world.create(world.widgets, widget("w", 3))
     seen = await world.get(second, "w")
     assert seen["apiVersion"] == "example.com/v2"
-    assert seen["spec"] == {"size": 3, "color": "red", "shape": "round"}
+    assert seen["spec"] == {"size": 3, "color": "red"}, "no default of a version that it is only read in"
     changed = await world.patch(second, "w", {"spec": {"size": 4}})
     assert changed["apiVersion"] == "example.com/v2"
     assert (await world.get(world.widgets, "w"))["spec"] == {"size": 4, "color": "red"}
@@ -333,3 +336,64 @@ async def test_an_apply_of_a_null_that_is_not_nullable_is_invalid(world: World) 
     assert made["spec"] == {"size": 1, "color": "red"}, "a null gives way to a default"
     with refused(422, "Invalid"):
         await world.apply(world.widgets, {**widget("w"), "spec": {"size": None}})
+
+
+@scenario
+async def test_a_json_patch_that_sets_the_resource_version_is_checked_as_a_put(world: World) -> None:
+    stale = (await world.create(world.config_maps, config_map("a")))["metadata"]["resourceVersion"]
+    current = (await world.patch(world.config_maps, "a", {"data": {"a": "2"}}))["metadata"]["resourceVersion"]
+
+    def setting(version: str, op: str = "replace") -> list[Any]:
+        return [
+            {"op": op, "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/data/b", "value": "lost"},
+        ]
+
+    for version, op in ((stale, "replace"), (stale, "add"), ("99999999", "replace")):
+        with refused(409, "Conflict"):
+            await world.patch(world.config_maps, "a", setting(version, op), patching.JSON_PATCH)
+    with refused(422, "Invalid"):
+        await world.patch(world.config_maps, "a", setting("abc"), patching.JSON_PATCH)
+    assert (await world.get(world.config_maps, "a"))["data"] == {"a": "2"}
+    changed = await world.patch(world.config_maps, "a", setting(current), patching.JSON_PATCH)
+    assert changed["data"] == {"a": "2", "b": "lost"}
+
+
+@scenario
+async def test_a_patch_that_removes_the_resource_version_of_a_custom_resource_is_refused(world: World) -> None:
+    await world.define()
+    await world.create(world.widgets, widget("w"))
+    with refused(422, "Invalid") as caught:
+        await world.patch(world.widgets, "w", {"metadata": {"resourceVersion": None}, "spec": {"size": 2}})
+    assert "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in caught.value.message
+
+
+@scenario
+async def test_equal_owner_references_are_stored_once_and_said(world: World) -> None:
+    owner = await world.create(world.config_maps, config_map("owner"))
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    uid = reference["uid"]
+    context = world.context()
+    target = Target(world.config_maps, "default")
+    twice = config_map("a", ownerReferences=[reference, dict(reversed(reference.items()))])
+    made = orjson.loads((await world.registry.create(context, target, twice)).value)
+    assert made["metadata"]["ownerReferences"] == [reference]
+    rest = (
+        "API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your "
+        f"requests; duplicate UID(s) observed: {uid}"
+    )
+    assert context.warnings == [f".metadata.ownerReferences contains duplicate entries; {rest}"]
+    thrice = {**made, "metadata": {**made["metadata"], "ownerReferences": [reference] * 3}, "data": {"b": "1"}}
+    assert (await world.update(world.config_maps, thrice))["metadata"]["ownerReferences"] == [reference]
+    context = world.context()
+    patch = {"metadata": {"ownerReferences": [reference, reference]}, "data": {"c": "1"}}
+    written = await world.registry.patch(
+        context, Target(world.config_maps, "default", "a"), patching.MERGE_PATCH, patch
+    )
+    assert written.object["metadata"]["ownerReferences"] == [reference]
+    assert context.warnings == [
+        f".metadata.ownerReferences contains duplicate entries after mutating admission happens; {rest}"
+    ]
+    other = [reference, {**reference, "blockOwnerDeletion": True}]
+    kept = await world.create(world.config_maps, config_map("b", ownerReferences=other))
+    assert kept["metadata"]["ownerReferences"] == other

@@ -72,6 +72,17 @@ def test_groups_have_a_dot() -> None:
     assert problems(made) == ['spec.group: Invalid value: "example": should be a domain with at least one dot']
 
 
+@pytest.mark.parametrize("group", ["apps", "autoscaling", "batch", "extensions", "policy"])
+def test_kubernetes_own_groups_without_a_dot_are_taken_with_an_approval(group: str) -> None:
+    made = definition()
+    made["spec"]["group"] = group
+    made["metadata"]["name"] = f"widgets.{group}"
+    (found,) = problems(made)
+    assert found.startswith("metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must")
+    made["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved, served without a controller"}
+    assert problems(made) == []
+
+
 def test_the_communitys_groups_need_approval() -> None:
     made = definition()
     made["spec"]["group"] = "widgets.k8s.io"

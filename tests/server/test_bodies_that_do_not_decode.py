@@ -82,7 +82,9 @@ def test_a_patch_is_invalid(
     assert before.status == 201
     patch: Any = bad
     if media_type == JSON_PATCH:
-        patch = [{"op": "add", "path": f"/{name}", "value": value} for name, value in named(bad).items()]
+        revision = before.json["metadata"]["resourceVersion"]
+        whole = named(bad, resourceVersion=revision)
+        patch = [{"op": "add", "path": f"/{name}", "value": value} for name, value in whole.items()]
     answer = server.ask("PATCH", f"{cluster}{path}/one", patch, Content_Type=media_type)
     assert (answer.status, answer.json["reason"]) == (422, "Invalid"), answer.json
     assert answer.json["message"].startswith(' "" is invalid: patch: Invalid value: ')

@@ -126,7 +126,7 @@ class GarbageCollector:
     def _type_of(self, key: Key) -> ResourceType | None:
         for type_ in self._registry.catalog.surface(key.cluster).types:
             if type_.storage == key.resource:
-                return type_
+                return type_.convertible_form
         return None
 
     def _owner(self, cluster: LogicalClusterName, namespace: str, reference: dict[str, Any]) -> Record | None:

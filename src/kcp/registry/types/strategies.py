@@ -43,6 +43,8 @@ class Strategy:
     """A write depends on the other objects of the type in the logical cluster, so that writes there run one at a time."""
     deletion_finalizers: ClassVar[tuple[str, ...]] = ()
     """Finalizers that the server adds when the deletion of an object begins."""
+    confidential: ClassVar[frozenset[str]] = frozenset()
+    """The fields whose values no refusal and no warning may show (the data of Secrets)."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 

@@ -213,7 +213,7 @@ def _limited(
 def _whole_page(
     source: Source, type_: ResourceType, range_: Range, wildcard: bool, at: int, after: Key | None, limit: int
 ) -> Listing:
-    key = (type_.schema_hash, range_, after, limit)
+    key = (type_.reading_hash, range_, after, limit)
     if not wildcard and (shared := source.shared_pages.find(key, at)) is not None:
         token = continuations.encode(continuations.Continuation(at, shared.last)) if shared.last is not None else ""
 

@@ -15,7 +15,8 @@ from kcp.api.patch import apply, json_patch, merge_patch, strategic_merge
 from kcp.api.patch.merge_types import MergeType
 from kcp.registry.contexts import IGNORE, STRICT, RequestContext
 from kcp.registry.requests import Target, Written
-from kcp.registry.verbs import decoding, preparing
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs import confidential, decoding, preparing
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.records import copy_of
 from kcp.registry.verbs.writing import Writer
@@ -27,10 +28,16 @@ JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_YAML: Final = "application/apply-patch+yaml"
-PATCH_TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_YAML)
+_PATCH_TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_YAML)
+_WITHOUT_STRATEGIC: Final = (JSON_PATCH, MERGE_PATCH, APPLY_YAML)
 
 _OPERATION: Final = frozenset({"op", "path", "from", "value"})
 """The members of a JSON patch's operation."""
+
+
+def patch_types(type_: ResourceType) -> tuple[str, ...]:
+    """The media types of patches that a type takes."""
+    return _PATCH_TYPES if type_.takes_strategic_merge else _WITHOUT_STRATEGIC
 
 
 async def patch(
@@ -49,7 +56,6 @@ async def patch(
     if force:
         problem = field_errors.forbidden("force", "may not be specified for non-apply patch")
         raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [problem])
-    pinned = _pinned_version(media_type, body)
     if media_type == STRATEGIC_MERGE_PATCH and not isinstance(body, dict):
         raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
     made: Any = None
@@ -62,11 +68,12 @@ async def patch(
         return copy_of(made)  # the result of a patch shares parts with the old object
 
     problems = _problems(media_type, body, duplicates or [])
-    write = Write(context, target, "update", change=change, problems=problems, resource_version=pinned)
+    write = Write(context, target, "update", change=change, problems=problems)
     try:
         return await writer.write(write)
     except errors.UndecodableError as error:
-        problem = field_errors.invalid("patch", documents.encode(made).decode().strip(), error.why)
+        shown = confidential.REDACTED if target.type.strategy.confidential else documents.encode(made).decode().strip()
+        problem = field_errors.invalid("patch", shown, error.why)
         raise errors.invalid(GroupKind("", ""), "", [problem]) from error
 
 
@@ -88,19 +95,6 @@ def _problems(media_type: str, body: Any, duplicates: list[str]) -> list[str]:
         unknown = operation.keys() - _OPERATION if isinstance(operation, dict) else ()
         problems += [f'unknown field "[{index}].{name}"' for name in sorted(unknown)]
     return [f"json patch {problem}" for problem in problems]
-
-
-def _pinned_version(media_type: str, body: Any) -> str:
-    """The resource version in the patch's metadata. A JSON patch demands one by a ``test`` operation instead."""
-    if media_type == JSON_PATCH or not isinstance(body, dict):
-        return ""
-    meta = body.get("metadata")
-    version = meta.get("resourceVersion") if isinstance(meta, dict) else None
-    if version is None or version == "":
-        return ""
-    if not isinstance(version, str):
-        raise errors.bad_request("metadata.resourceVersion in the patch must be a string")
-    return version
 
 
 def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bool, duplicates: list[str]) -> Write:

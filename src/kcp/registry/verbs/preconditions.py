@@ -37,6 +37,18 @@ def take_from_body(write: Write) -> None:
         write.resource_version = _REQUIRED
 
 
+def take_from_patched(write: Write) -> None:
+    """Take the resource version from what a patch makes of the object, as from the body of a replace.
+
+    A patch that leaves the resource version alone has the present one, so that it is applied again after a conflict.
+    """
+    assert write.old is not None
+    wanted = write.new["metadata"].get("resourceVersion") or ""
+    write.resource_version = "" if wanted == "0" else wanted
+    if not write.resource_version and not write.target.type.strategy.allow_unconditional_update:
+        write.resource_version = _REQUIRED
+
+
 def check_absent(write: Write) -> None:
     """Raise StatusError 404 or 409 where the object must exist and does not."""
     if write.uid:

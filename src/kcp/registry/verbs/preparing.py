@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
+
 from kcp.api import metadata
 from kcp.api.patch import managed_fields
 from kcp.registry.contexts import RequestContext
@@ -75,6 +77,33 @@ def prepare_update(obj: Object, old: Object, target: Target, context: RequestCon
     if whole_object(target):
         strategy.prepare_for_update(obj, old, context)
     return obj
+
+
+def drop_duplicate_owners(obj: Object) -> list[str]:
+    """Keep one of equal owner references; return the UIDs of the others."""
+    references = obj["metadata"].get("ownerReferences")
+    if not references or len(references) == 1:
+        return []
+    kept: dict[bytes, Object] = {}
+    duplicates = []
+    for reference in references:
+        content = orjson.dumps(reference, option=orjson.OPT_SORT_KEYS)
+        if content in kept:
+            duplicates.append(str(reference.get("uid", "")))
+        else:
+            kept[content] = reference
+    if duplicates:
+        obj["metadata"]["ownerReferences"] = list(kept.values())
+    return duplicates
+
+
+def duplicate_owners_warning(uids: list[str], *, after_admission: bool) -> str:
+    """kube-apiserver's warning of equal owner references. Those in a patch are found after mutating admission."""
+    when = " after mutating admission happens" if after_admission else ""
+    return (
+        f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may "
+        f"reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {', '.join(uids)}"
+    )
 
 
 def _with_status(sent: Object, old: Object) -> Object:

@@ -16,7 +16,7 @@ from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import attempts, namespaces
 from kcp.registry.verbs.attempts import RETRIES, Write
-from kcp.registry.verbs.records import key_of, served_bytes, stored_value
+from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
 from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError
@@ -77,6 +77,8 @@ class Storage:
     async def _insert(self, write: Write, fence: Change | None) -> Written | None:
         type_, obj, context = write.target.type, write.new, write.context
         meta = obj["metadata"]
+        if type_.has_status and not type_.builtin:
+            type_.schema.default(obj)  # the status that the client sent is gone: a read would set its defaults
         for attempt in range(_GENERATE_ATTEMPTS):
             value, tag = stored_value(obj, type_)
             _check_size(value)
@@ -135,7 +137,7 @@ class Storage:
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         ended = _deletion_complete(obj, type_)
         # Python takes 1 for True: `json_values.equal` compares as JSON
-        if obj == old and not ended and record.tag == type_.schema_hash and json_values.equal(obj, old):
+        if obj == old and not ended and record.tag == type_.stored_form.schema_hash and json_values.equal(obj, old):
             return await self.unchanged(write)
         value, tag = stored_value(obj, type_)
         _check_size(value)
@@ -210,9 +212,13 @@ def _check_size(value: bytes) -> None:
 def _written(
     obj: Object, value: bytes, tag: str, revision: int, type_: ResourceType, *, created: bool = False
 ) -> Written:
+    if type_.stored_form is not type_:
+        obj = object_in(value, tag, type_)
     if revision:
         obj["metadata"]["resourceVersion"] = str(revision)
     else:
         obj["metadata"].pop("resourceVersion", None)
-    served = documents.splice_revision(value, revision) if tag and revision else documents.encode(obj)
+    served = (
+        documents.splice_revision(value, revision) if tag == type_.schema_hash and revision else documents.encode(obj)
+    )
     return Written(served, type_, obj, created)

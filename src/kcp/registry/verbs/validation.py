@@ -11,7 +11,7 @@ from kcp.api import errors, field_errors, metadata
 from kcp.api.field_errors import FieldError
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import decoding, scale
+from kcp.registry.verbs import confidential, decoding, scale
 from kcp.schema.error_limits import MORE_ERRORS
 
 Object = dict[str, Any]
@@ -26,6 +26,7 @@ _JSON_TYPES: Final = {
     "null": "null",
 }
 """Types as the schema's errors name them, and as Go's JSON decoder names them."""
+_NOT_BASE64: Final = "must be of type byte"
 _TOO_LARGE: Final = "Checked value must be of type integer with format"
 """How the error of an integer that does not fit its format begins."""
 
@@ -69,7 +70,7 @@ def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warning
     if found and type_.builtin:
         # An empty string decodes to zero bytes in Go, though it is not valid base64. The list types of built-in types are for
         # merging: kube-apiserver accepts duplicate items.
-        found = [error for error in found if error.value != "" or "must be of type byte" not in error.detail]
+        found = [error for error in found if error.value != "" or _NOT_BASE64 not in error.detail]
         found = [error for error in found if error.type != field_errors.DUPLICATE]
         found = [] if found == [MORE_ERRORS] else found
         for error in found:
@@ -79,6 +80,8 @@ def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warning
 
 
 def _decoder_message(error: FieldError, kind: str) -> str:
+    if _NOT_BASE64 in error.detail and (error.value == "string" or error.value not in _JSON_TYPES):
+        return f"{error.field}: {confidential.base64_problem(str(error.value))}"
     sent = _JSON_TYPES.get(error.value) if isinstance(error.value, str) else None
     _, found, rest = error.detail.partition(" in body must be of type ")
     if sent is None or not found:

@@ -62,7 +62,7 @@ class WatchStream:
             self._selection.exact_namespace = target.namespace
         self._range = listing.range_of(context, target, self._selection)
         self._plain = self._selection.everything and self._selection.exact_namespace is None
-        self._frame_key = (representation.key, target.type.schema_hash, self._wildcard)
+        self._frame_key = (representation.key, target.type.reading_hash, self._wildcard)
         self._initial, after = self._start(options)
         self._take: TakeFrames | None = None
         self._mark_initial_end = options.send_initial_events is True
@@ -132,10 +132,11 @@ class WatchStream:
         if self._plain:
             cache: dict[object, Any] | None = getattr(events, "cache", None)
             if cache is None:
-                return [self._frame(event) for event in events]
+                return [self._frame(event) for event in events if not self._wildcard or self._shown(event)]
             frames: Frames | None = cache.get(self._frame_key)
             if frames is None:
-                frames = cache[self._frame_key] = Frames(self._frame(event) for event in events)
+                shown = [event for event in events if self._shown(event)] if self._wildcard else events
+                frames = cache[self._frame_key] = Frames(self._frame(event) for event in shown)
             return frames
         return [frame for event in events if (frame := self._filtered_frame(event)) is not None]
 
@@ -163,9 +164,14 @@ class WatchStream:
         frames = []
         for record in records:
             type_ = self._type_at(record.key.cluster)
-            if type_ is not None and self._keeps(record, None, type_):
+            if type_ is not None and not type_.needs_webhook and self._keeps(record, None, type_):
                 frames.append(self._representation.event(ADDED, record, type_, self._wildcard))
         return frames
+
+    def _shown(self, event: Event) -> bool:
+        """Whether the object's logical cluster can serve it in this version."""
+        type_ = self._type_at(event.key.cluster)
+        return type_ is None or not type_.needs_webhook
 
     def _type_at(self, cluster: LogicalClusterName) -> ResourceType | None:
         return self._type_of_cluster(cluster) if self._wildcard else self._type
@@ -190,7 +196,7 @@ class WatchStream:
 
     def _filtered_frame(self, event: Event) -> bytes | None:
         type_ = self._type_at(event.key.cluster)
-        if type_ is None:
+        if type_ is None or type_.needs_webhook:
             return None
         previous = self._previous(event)
         before = previous is not None and self._keeps(previous, (event, "before"), type_)
@@ -215,7 +221,7 @@ class WatchStream:
             if memo is None:
                 return served_object(record, type_)
             event, which = memo
-            key = ("object", which, type_.schema_hash)
+            key = ("object", which, type_.reading_hash)
             found = event.cache.get(key)
             if found is None:
                 found = event.cache[key] = served_object(record, type_)

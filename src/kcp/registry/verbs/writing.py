@@ -32,7 +32,16 @@ from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, AdmissionPlugin
 from kcp.registry.contexts import IGNORE
 from kcp.registry.requests import Written
 from kcp.registry.types.catalog import Catalog
-from kcp.registry.verbs import admitting, attempts, decoding, deleting, preconditions, preparing, validation
+from kcp.registry.verbs import (
+    admitting,
+    attempts,
+    confidential,
+    decoding,
+    deleting,
+    preconditions,
+    preparing,
+    validation,
+)
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.records import served_object
 from kcp.registry.verbs.source import Source
@@ -51,6 +60,13 @@ class Writer:
 
     async def write(self, write: Write) -> Written:
         """Run the steps of a write. Raises StatusError 400, 403, 404, 405, 409, 413, 422 or 504."""
+        type_ = write.target.type
+        if not type_.strategy.confidential:
+            return await self._write(write)
+        with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
+            return await self._write(write)
+
+    async def _write(self, write: Write) -> Written:
         if write.body is not None:
             await self._decode(write, write.body)
             preconditions.take_from_body(write)
@@ -83,10 +99,13 @@ class Writer:
         if (large := self._large(write)) is not None:
             await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
         self._prepare(write)
+        if write.body is not None:
+            self._drop_duplicate_owners(write)
         self._own_fields(write)
         plugins = self._chain.plugins_for(write.target, write.operation)
         if plugins:
             await self._mutating_admission(plugins, write)
+        self._drop_duplicate_owners(write, after_admission=True)
         self._validate(write)
         if plugins:
             await admitting.validate(plugins, write)
@@ -134,6 +153,8 @@ class Writer:
         write.object = change(write)
         if write.object is not write.old and not write.trusted:
             await self._decode(write, write.object, decoding.PATCHED)
+            if not write.owned:
+                preconditions.take_from_patched(write)
 
     async def _check_new(self, write: Write) -> None:
         name = preconditions.name_new(write)
@@ -159,6 +180,12 @@ class Writer:
             write.object = preparing.prepare_update(write.new, write.old, write.target, write.context)
         else:
             write.object = deleting.marked(write)
+
+    def _drop_duplicate_owners(self, write: Write, *, after_admission: bool = False) -> None:
+        if write.object is None or write.operation == DELETE:
+            return
+        if duplicates := preparing.drop_duplicate_owners(write.object):
+            write.context.warn(preparing.duplicate_owners_warning(duplicates, after_admission=after_admission))
 
     def _own_fields(self, write: Write) -> None:
         if write.object is not None and write.operation != DELETE and not write.owned:
