@@ -18,6 +18,7 @@ from kcp.api import errors
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, forbidden
 from kcp.auth.authorization.impersonation import impersonated
+from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.audit import Audit
@@ -58,8 +59,9 @@ class Steps:
 class Application:
     """Serves the requests of one server."""
 
-    def __init__(self, steps: Steps, metrics: Metrics, deadlines: Deadlines) -> None:
+    def __init__(self, steps: Steps, metrics: Metrics, deadlines: Deadlines, watchdog: LoopWatchdog) -> None:
         """``deadlines`` limit the time in which a client must send a body."""
+        self._watch = watchdog.watch
         self._authenticator = steps.authenticator
         self._authorizer = steps.authorizer
         self._filters = tuple(steps.filters)
@@ -82,9 +84,9 @@ class Application:
     async def handle(self, exchange: Exchange) -> None:
         """Take a request through all steps, answer an error, then count and audit the request."""
         try:
-            await self._run_steps(exchange)
+            await self._watch(self._run_steps(exchange), exchange)
         except Exception as error:
-            await self._answer_error(exchange, error)
+            await self._watch(self._answer_error(exchange, error), exchange)
         finally:
             labels = labels_of(exchange.info, exchange.type, self._mounts.roots)
             seconds = time.perf_counter() - exchange.started

@@ -97,14 +97,14 @@ class Resources:
         context = self._writing_context(exchange, info)
         obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
         write = self._registry.create(context, target, obj, duplicates)
-        await self._send_written(exchange, await self._mutations.run(write), view)
+        await self._send_written(exchange, await self._mutations.run(write, exchange), view)
 
     async def _update(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
         obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
         write = self._registry.update(context, target, obj, duplicates)
-        await self._send_written(exchange, await self._mutations.run(write), view)
+        await self._send_written(exchange, await self._mutations.run(write, exchange), view)
 
     async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
@@ -113,13 +113,13 @@ class Resources:
         context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
         force = info.query.flag("force")
         write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)
-        await self._send_written(exchange, await self._mutations.run(write), view)
+        await self._send_written(exchange, await self._mutations.run(write, exchange), view)
 
     async def _delete(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         context = self._context(exchange, info)
         options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
-        deleted = await self._mutations.run(self._registry.delete(context, target, options))
+        deleted = await self._mutations.run(self._registry.delete(context, target, options), exchange)
         if deleted.gone and not target.type.strategy.deletion_keeps_object:
             await exchange.send_status(200, _success(target, deleted.object["metadata"].get("uid")))
             return
@@ -132,7 +132,7 @@ class Resources:
         selection = queries.list_options(info.query)
         options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
         write = self._registry.delete_collection(context, target, options, selection)
-        listing = await self._mutations.run(write)
+        listing = await self._mutations.run(write, exchange)
         pieces = view.representation.listing(listing, self._registry.type_of_cluster(target.type))
         await exchange.send_pieces(pieces, view)
 
