@@ -14,6 +14,7 @@ from kcp.registry.admission.chain import DELETE, AdmissionPlugin, AdmissionReque
 from kcp.registry.contexts import IGNORE
 from kcp.registry.verbs import decoding, scale
 from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import copy_of
 
 Object = dict[str, Any]
@@ -23,7 +24,7 @@ async def mutate(plugins: Sequence[AdmissionPlugin], write: Write) -> Object | N
     """The object as the mutating plugins change it; None for a delete. Raises StatusError as a plugin."""
     request = _request(write)
     if request.object is not None:
-        request.object = copy_of(request.object)
+        request.object = await run_large(write.size, copy_of, request.object)
     for plugin in plugins:
         await plugin.mutate(request)
     return request.object
@@ -62,7 +63,7 @@ async def take_over(changed: Any, write: Write) -> None:
         decoding.check_place(decoding.metadata_of(changed, target.type), target)
     except errors.StatusError as error:
         raise errors.internal_error(f"admission plugins made an unusable object: {error.message}") from error
-    await decoding.shape(changed, target.type, IGNORE, [], context)
+    await run_large(write.size, decoding.shape, changed, target.type, IGNORE, [], context)
     write.object = changed
     managed = before["metadata"].get("managedFields")
     if managed is not None:

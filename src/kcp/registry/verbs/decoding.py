@@ -6,13 +6,13 @@ agree with the URL's, unknown fields are pruned (or refused: KEP-2885) and defau
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from kcp.api import documents, errors, metadata
 from kcp.registry.contexts import IGNORE, STRICT, RequestContext
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.large_work import LARGE, run_large
 
 Object = dict[str, Any]
 
@@ -93,18 +93,20 @@ def require_name(meta: dict[str, Any], target: Target) -> None:
         raise errors.undeterminable_name(target.name)
 
 
-async def shape(
+def size_of(obj: Object, type_: ResourceType, context: RequestContext) -> int:
+    """The size of the work on a body, in bytes of JSON; at least `LARGE` where the type takes long to validate it."""
+    return max(context.body_size, LARGE if type_.strategy.is_large(obj) else 0)
+
+
+def shape(
     obj: Object, type_: ResourceType, field_validation: str, problems: list[str], context: RequestContext
 ) -> None:
-    """Prune unknown fields and set defaults; a large object is shaped in a thread.
+    """Prune unknown fields and set defaults.
 
     Strict field validation raises StatusError 400 for ``problems`` and unknown fields, other field validation warns or ignores.
     """
     unknown: list[str] | None = None if field_validation == IGNORE else []
-    if type_.strategy.is_large(obj):
-        await asyncio.to_thread(prune_and_default, obj, type_, unknown)
-    else:
-        prune_and_default(obj, type_, unknown)
+    prune_and_default(obj, type_, unknown)
     if unknown is None or not (problems or unknown):
         return
     found = [*problems, *(f'unknown field "{path}"' for path in unknown)]
@@ -124,4 +126,4 @@ def prune_and_default(obj: Object, type_: ResourceType, unknown: list[str] | Non
 async def precompute(obj: Object, type_: ResourceType) -> None:
     """Validate a large object in a thread first, so that its validation in the write finds cached results."""
     if type_.strategy.is_large(obj):
-        await asyncio.to_thread(type_.strategy.precompute, obj)
+        await run_large(LARGE, type_.strategy.precompute, obj)

@@ -17,6 +17,7 @@ from kcp.registry.contexts import IGNORE, STRICT, RequestContext
 from kcp.registry.requests import Target, Written
 from kcp.registry.verbs import decoding, preparing
 from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import copy_of
 from kcp.registry.verbs.writing import Writer
 
@@ -44,7 +45,9 @@ async def patch(
 ) -> Written:
     """Apply a decoded patch. Raises StatusError 400, 404, 409 or 422."""
     if media_type == APPLY_YAML:
-        return await writer.write(apply_of(context, target, body, force=force, duplicates=duplicates or []))
+        size = context.body_size
+        write = await run_large(size, apply_of, context, target, body, force=force, duplicates=duplicates or [])
+        return await writer.write(write)
     if force:
         problem = field_errors.forbidden("force", "may not be specified for non-apply patch")
         raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [problem])
@@ -65,8 +68,13 @@ async def patch(
     try:
         return await writer.write(write)
     except errors.UndecodableError as error:
-        problem = field_errors.invalid("patch", documents.encode(made).decode().strip(), error.why)
-        raise errors.invalid(GroupKind("", ""), "", [problem]) from error
+        raise await run_large(write.size, _unpatchable, made, error.why) from error
+
+
+def _unpatchable(made: Any, why: str) -> errors.StatusError:
+    """422: the result of a patch does not decode as an object of the type."""
+    problem = field_errors.invalid("patch", documents.encode(made).decode().strip(), why)
+    return errors.invalid(GroupKind("", ""), "", [problem])
 
 
 def patched(old: Any, media_type: str, body: Any, merge_type: MergeType) -> Any:

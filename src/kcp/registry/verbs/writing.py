@@ -24,6 +24,7 @@ encode, store         the log takes the bytes if the object is still at revision
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kcp.api import documents, errors
@@ -32,6 +33,7 @@ from kcp.registry.requests import Written
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs import admitting, attempts, decoding, deleting, preconditions, preparing, validation
 from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import served_object
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.storing import Storage
@@ -50,7 +52,8 @@ class Writer:
     async def write(self, write: Write) -> Written:
         """Run the steps of a write. Raises StatusError 400, 403, 404, 405, 409, 413, 422 or 504."""
         if write.body is not None:
-            await self._decode(write, write.body)
+            write.size = decoding.size_of(write.body, write.target.type, write.context)
+            await run_large(write.size, self._decode, write, write.body)
             preconditions.take_from_body(write)
         return await attempts.until_stored(self._source, write, self._attempt)
 
@@ -58,7 +61,8 @@ class Writer:
         """Run the steps of a type that is answered and not stored."""
         write.operation, obj = CREATE, write.body
         assert obj is not None
-        await self._decode(write, obj)
+        write.size = write.context.body_size
+        await run_large(write.size, self._decode, write, obj)
         write.object = obj
         await self._mutating_admission(write)
         await self._validating_admission(write)
@@ -66,20 +70,20 @@ class Writer:
 
     async def _attempt(self, write: Write) -> Written | None:
         """The steps from the present state to the log; None when another write changed the object meanwhile."""
-        self._read(write)
+        await self._read(write)
         await self._change(write)
         await self._check_preconditions(write)
         if write.object is write.old and write.operation != DELETE:
             return await self._storage.unchanged(write)
         await self._precompute(write)
-        self._prepare(write)
-        self._own_fields(write)
+        await run_large(write.size, self._prepare, write)
+        await run_large(write.size, self._own_fields, write)
         await self._mutating_admission(write)
-        self._validate(write)
+        await run_large(write.size, self._validate, write)
         await self._validating_admission(write)
         return await self._storage.store(write)
 
-    async def _decode(self, write: Write, obj: Any, message: str = decoding.SENT) -> None:
+    def _decode(self, write: Write, obj: Any, message: str = decoding.SENT) -> None:
         """Decode check, place, shape: of a body before the state is read, of the result of a patch after."""
         target, context = write.target, write.context
         type_ = target.type
@@ -91,16 +95,17 @@ class Writer:
             elif write.verb == "update":
                 decoding.require_name(meta, target)
             decoding.check_place(meta, target, message)
-        await decoding.shape(obj, type_, write.field_validation or context.field_validation, write.problems, context)
+        decoding.shape(obj, type_, write.field_validation or context.field_validation, write.problems, context)
 
-    def _read(self, write: Write) -> None:
+    async def _read(self, write: Write) -> None:
         """Start from the newest state, and decide which operation the write is."""
         write.object = write.old = write.record = None
         target = write.target
         if write.verb != "create":
             write.record = self._source.latest(target.type, write.context.cluster, target.namespace, target.name)
         if write.record is not None:
-            write.old = served_object(write.record, target.type)
+            write.size = max(write.size, write.context.body_size + len(write.record.value))
+            write.old = await run_large(write.size, served_object, write.record, target.type)
             write.operation = DELETE if write.verb == "delete" else UPDATE
         else:
             preconditions.check_absent(write)
@@ -111,9 +116,12 @@ class Writer:
         if write.body is not None:
             write.object = dict(write.body, metadata=dict(write.body["metadata"]))
         elif write.change is not None:
-            write.object = write.change(write)
-            if write.object is not write.old and not write.trusted:
-                await self._decode(write, write.object, decoding.PATCHED)
+            await run_large(write.size, self._make, write, write.change)
+
+    def _make(self, write: Write, change: Callable[[Write], Any]) -> None:
+        write.object = change(write)
+        if write.object is not write.old and not write.trusted:
+            self._decode(write, write.object, decoding.PATCHED)
 
     async def _check_preconditions(self, write: Write) -> None:
         if write.operation == CREATE:
@@ -157,7 +165,7 @@ class Writer:
         if write.target.type.stored:
             prepared = write.new
             await self._precompute(write)
-            self._prepare(write)
+            await run_large(write.size, self._prepare, write)
             admitting.keep_identity(write.new, prepared)
 
     def _validate(self, write: Write) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from kcp.api import documents, errors
 from kcp.registry.contexts import IGNORE
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
+from kcp.registry.verbs.large_work import run_large
 from kcp.server.requests import negotiation
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
@@ -16,8 +16,6 @@ from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
 CUSTOM_TYPES: Final = (JSON, YAML)
 BUILTIN_TYPES: Final = (JSON, YAML, PROTOBUF)
 PATCH_TYPES: Final = patching.PATCH_TYPES
-_LARGE: Final = 64 * 1024
-"""Bytes from which a body is parsed in a thread."""
 
 
 async def read_object(exchange: Exchange, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
@@ -59,9 +57,7 @@ async def _decode(body: bytes, media_type: str, field_validation: str) -> tuple[
     if media_type == PROTOBUF:
         from kcp.api import protobuf
 
-        return protobuf.decode_body(body), []
+        return await run_large(len(body), protobuf.decode_body, body), []
     find_duplicates = field_validation != IGNORE
     decode = documents.decode_yaml if media_type == YAML else documents.decode_json
-    if len(body) < _LARGE:
-        return decode(body, find_duplicates=find_duplicates)
-    return await asyncio.to_thread(decode, body, find_duplicates=find_duplicates)
+    return await run_large(len(body), decode, body, find_duplicates=find_duplicates)

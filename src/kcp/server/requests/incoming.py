@@ -39,6 +39,7 @@ class IncomingRequest:
         "_deadlines",
         "_receive",
         "audit_id",
+        "body_size",
         "headers",
         "info",
         "raw_headers",
@@ -63,6 +64,7 @@ class IncomingRequest:
         self.type: ResourceType | None = None
         self.user: User = ANONYMOUS
         self.warnings: list[str] = []
+        self.body_size = 0
 
     @property
     def method(self) -> str:
@@ -128,7 +130,9 @@ class IncomingRequest:
             raise _too_large(limit)
         try:
             with self._deadlines.start():
-                return await self._read_body(limit)
+                body = await self._read_body(limit)
+                self.body_size = len(body)
+                return body
         except TimeoutError:
             message = f"the request's body did not arrive within {self._deadlines.seconds:g} seconds"
             raise errors.StatusError(504, "Timeout", message, details={}, headers=_CLOSE) from None
