@@ -498,7 +498,7 @@ PATCHES: Final = [
     Attack(
         "a merge patch of nulls",
         Call("PATCH", ONE, lambda: {"spec": numbers(150_000, None)}, MERGE_PATCH),
-        [ANYTHING, create(lambda: widget(spec=numbers(150_000)), WIDGETS)],
+        [ANYTHING, create(lambda: widget(spec=numbers(90_000)), WIDGETS)],
     ),
     Attack(
         "a strategic merge patch of a list",
@@ -539,8 +539,8 @@ PATCHES: Final = [
     Attack("an apply of an undeclared field", apply_of(lambda: widget(spec=numbers(150_000)), ONE), [LISTS]),
     Attack(
         "an update of a large object",
-        Call("PUT", MAPS + "/a", lambda: config_map(data=numbers(140_000, "w"))),
-        [create(lambda: config_map(data=numbers(140_000, "v")))],
+        Call("PUT", MAPS + "/a", lambda: config_map(data=numbers(90_000, "w"))),
+        [create(lambda: config_map(data=numbers(90_000, "v")))],
     ),
 ]
 
@@ -570,18 +570,18 @@ SELECTORS: Final = [
     Attack(
         "a table of a large object",
         Call("GET", MAPS, headers={"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}),
-        [create(lambda: config_map(data=numbers(140_000, "v")))],
+        [create(lambda: config_map(data=numbers(90_000, "v")))],
     ),
     Attack(
         "a large object, pretty",
         Call("GET", f"{MAPS}/a?pretty=true"),
-        [create(lambda: config_map(data=numbers(140_000, "v")))],
+        [create(lambda: config_map(data=numbers(90_000, "v")))],
         largest_answer=12 * 1024 * 1024,
     ),
     Attack(
         "a large object as YAML",
         Call("GET", f"{MAPS}/a", headers={"Accept": YAML}),
-        [create(lambda: config_map(data=numbers(140_000, "v")))],
+        [create(lambda: config_map(data=numbers(90_000, "v")))],
         largest_answer=12 * 1024 * 1024,
     ),
     Attack(
