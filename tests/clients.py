@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -34,6 +35,16 @@ class Address:
         assert parts.port is not None
         trust = ssl.create_default_context(cafile=str(server.certificate_authority))
         return cls(parts.hostname, parts.port, server.token, trust)
+
+    @classmethod
+    def of_kubeconfig(cls, kubeconfig: dict[str, Any]) -> Self:
+        """The view of a kubeconfig's first cluster and user."""
+        cluster = kubeconfig["clusters"][0]["cluster"]
+        parts = urlsplit(cluster["server"])
+        assert parts.hostname is not None
+        assert parts.port is not None
+        trust = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+        return cls(parts.hostname, parts.port, kubeconfig["users"][0]["user"]["token"], trust)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ class RequestContext:
     dry_run: bool = False
     field_validation: str = WARN
     warnings: list[str] = field(default_factory=list)
+    body_size: int = 0
+    """Bytes of the request's body: work on a large one leaves the event loop."""
     _warned: set[str] | None = None
 
     def warn(self, text: str) -> None:

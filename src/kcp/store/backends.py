@@ -32,6 +32,9 @@ class ServerStore(Store, StoreFigures, Protocol):
     def readiness_checks(self) -> dict[str, Check]:
         """Return the readiness checks by name."""
 
+    def observe_deliveries(self, observer: Callable[[float], None]) -> None:
+        """Call back with the processor time, in seconds, of each long delivery of changes to followers and watchers."""
+
     async def lead(self, task: str, start: Action, stop: Action) -> Action:
         """Run a task on one of the servers of the log: ``start`` when this server is elected, ``stop`` when it no longer is.
 

@@ -54,6 +54,8 @@ class Write:
     owned: bool = False
     """The managed fields of the new state are right already (apply)."""
     options: DeleteOptions | None = None
+    size: int = 0
+    """Bytes of JSON that the steps work on, the body and the present state: large work leaves the event loop."""
 
     record: Record | None = None
     old: Object | None = None

@@ -6,13 +6,13 @@ agree with the URL's, unknown fields are pruned (or refused: KEP-2885) and defau
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from kcp.api import documents, errors, metadata
 from kcp.registry.contexts import STRICT, RequestContext
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.large_work import LARGE, run_large
 
 Object = dict[str, Any]
 
@@ -93,12 +93,9 @@ def require_name(meta: dict[str, Any], target: Target) -> None:
         raise errors.undeterminable_name(target.name)
 
 
-async def shape(obj: Object, type_: ResourceType, unknown: list[str] | None = None) -> None:
-    """Prune unknown fields, collecting their paths in ``unknown``, and set defaults; a large object is shaped in a thread."""
-    if type_.strategy.is_large(obj):
-        await asyncio.to_thread(prune_and_default, obj, type_, unknown)
-    else:
-        prune_and_default(obj, type_, unknown)
+def size_of(obj: Object, type_: ResourceType, context: RequestContext) -> int:
+    """The size of the work on a body, in bytes of JSON; at least `LARGE` where the type takes long to validate it."""
+    return max(context.body_size, LARGE if type_.strategy.is_large(obj) else 0)
 
 
 def report_problems(problems: list[str], field_validation: str, type_: ResourceType, context: RequestContext) -> None:
@@ -118,4 +115,4 @@ def prune_and_default(obj: Object, type_: ResourceType, unknown: list[str] | Non
 
 async def precompute(obj: Object, old: Object | None, type_: ResourceType) -> None:
     """Validate a large object in a thread, so that its validation in the write finds cached results."""
-    await asyncio.to_thread(type_.strategy.precompute, obj, old)
+    await run_large(LARGE, type_.strategy.precompute, obj, old)

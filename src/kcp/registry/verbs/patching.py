@@ -18,6 +18,7 @@ from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, decoding, preparing
 from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import copy_of
 from kcp.registry.verbs.writing import Writer
 from kcp.schema.null_validation import null_errors
@@ -52,7 +53,9 @@ async def patch(
 ) -> Written:
     """Apply a decoded patch. Raises StatusError 400, 404, 409 or 422."""
     if media_type == APPLY_YAML:
-        return await writer.write(apply_of(context, target, body, force=force, duplicates=duplicates or []))
+        size = context.body_size
+        write = await run_large(size, apply_of, context, target, body, force=force, duplicates=duplicates or [])
+        return await writer.write(write)
     if force:
         problem = field_errors.forbidden("force", "may not be specified for non-apply patch")
         raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [problem])
@@ -72,9 +75,13 @@ async def patch(
     try:
         return await writer.write(write)
     except errors.UndecodableError as error:
-        shown = confidential.REDACTED if target.type.strategy.confidential else documents.encode(made).decode().strip()
-        problem = field_errors.invalid("patch", shown, error.why)
-        raise errors.invalid(GroupKind("", ""), "", [problem]) from error
+        raise await run_large(write.size, _unpatchable, made, error.why, target.type) from error
+
+
+def _unpatchable(made: Any, why: str, type_: ResourceType) -> errors.StatusError:
+    """422: the result of a patch does not decode as an object of the type."""
+    shown = confidential.REDACTED if type_.strategy.confidential else documents.encode(made).decode().strip()
+    return errors.invalid(GroupKind("", ""), "", [field_errors.invalid("patch", shown, why)])
 
 
 def patched(old: Any, media_type: str, body: Any, merge_type: MergeType) -> Any:

@@ -20,6 +20,7 @@ from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, deleting, listing, patching, scale
 from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.records import conversion_failed, copy_of, served_bytes, served_object
 from kcp.registry.verbs.representation import Representation
@@ -62,9 +63,11 @@ class Registry:
         _check_servable(context, target, "get")
         record = await self._record(context, target, resource_version)
         if target.subresource == "scale":
-            obj = served_object(record, target.type)
+            obj = await run_large(len(record.value), served_object, record, target.type)
             return documents.encode(scale.scale_of(obj, target.type))
-        return served_bytes(record, target.type)
+        if record.tag == target.type.schema_hash:
+            return served_bytes(record, target.type)
+        return await run_large(len(record.value), served_bytes, record, target.type)
 
     async def _record(self, context: RequestContext, target: Target, resource_version: str) -> Record:
         type_ = target.type

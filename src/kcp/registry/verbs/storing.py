@@ -16,6 +16,7 @@ from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import attempts, namespaces
 from kcp.registry.verbs.attempts import RETRIES, Write
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
@@ -72,15 +73,16 @@ class Storage:
         """The answer to a write that has nothing to do, once the present state is durable."""
         assert write.old is not None
         await attempts.settled(self._source, write)
-        return Written(documents.encode(write.old), write.target.type, write.old)
+        return Written(await run_large(write.size, documents.encode, write.old), write.target.type, write.old)
 
     async def _insert(self, write: Write, fence: Change | None) -> Written | None:
         type_, obj, context = write.target.type, write.new, write.context
         meta = obj["metadata"]
         if type_.has_status and not type_.builtin:
-            type_.schema.default(obj)  # the status that the client sent is gone: a read would set its defaults
+            # the status that the client sent is gone: a read would set its defaults
+            await run_large(write.size, type_.schema.default, obj)
         for attempt in range(_GENERATE_ATTEMPTS):
-            value, tag = stored_value(obj, type_)
+            value, tag = await run_large(write.size, stored_value, obj, type_)
             _check_size(value)
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
             taken = self._source.virtual(type_, context.cluster, key.name) is not None
@@ -88,7 +90,7 @@ class Storage:
                 if taken or (context.dry_run and self._store.latest(key) is not None):
                     raise PreconditionFailedError(key, ABSENT, None)
                 if context.dry_run:
-                    return _written(obj, value, tag, 0, type_, created=True)
+                    return await run_large(write.size, _written, obj, value, tag, 0, type_, created=True)
                 change = Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)
                 revision = await self._write_new(write, _with_fence(change, fence))
             except PreconditionFailedError as error:
@@ -102,7 +104,7 @@ class Storage:
                     raise errors.generated_name_conflict(type_.resource, meta["name"]) from error
                 meta["name"] = metadata.generate_name(write.generated_from)
             else:
-                return _written(obj, value, tag, revision, type_, created=True)
+                return await run_large(write.size, _written, obj, value, tag, revision, type_, created=True)
         raise AssertionError("unreachable")
 
     async def _write_new(self, write: Write, changes: list[Change]) -> int:
@@ -136,20 +138,21 @@ class Storage:
         assert record is not None
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         ended = _deletion_complete(obj, type_)
-        # Python takes 1 for True: `json_values.equal` compares as JSON
-        if obj == old and not ended and record.tag == type_.stored_form.schema_hash and json_values.equal(obj, old):
+        if not ended and record.tag == type_.stored_form.schema_hash and await run_large(write.size, _equal, obj, old):
             return await self.unchanged(write)
-        value, tag = stored_value(obj, type_)
+        value, tag = await run_large(write.size, stored_value, obj, type_)
         _check_size(value)
         if write.context.dry_run:
-            return _written(obj, value, tag, record.revision, type_)
+            return await run_large(write.size, _written, obj, value, tag, record.revision, type_)
         key = self._key(write)
         change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
         if ended:
             change = Change(key, None, expected_revision(record), final=value, tag=tag)
             fence = self._fence_of_delete(write, fence)
         revision = await self._write(change, fence)
-        return None if revision is None else _written(obj, value, tag, revision, type_)
+        if revision is None:
+            return None
+        return await run_large(write.size, _written, obj, value, tag, revision, type_)
 
     async def _delete(self, write: Write, fence: Change | None) -> Written | None:
         """Remove the object, or store ``write.object``: the object that waits for finalizers (`deleting.marked`)."""
@@ -165,13 +168,13 @@ class Storage:
         if obj is old:
             await attempts.settled(self._source, write)
             return Written(served_bytes(record, type_), type_, old)
-        value, tag = stored_value(obj, type_)
+        value, tag = await run_large(write.size, stored_value, obj, type_)
         if not dry_run:
             revision = await self._write(Change(self._key(write), value, expected_revision(record), tag), fence)
             if revision is None:
                 return None
             obj["metadata"]["resourceVersion"] = str(revision)
-        return Written(documents.encode(obj), type_, obj)
+        return Written(await run_large(write.size, documents.encode, obj), type_, obj)
 
     async def _write(self, change: Change, fence: Change | None) -> int | None:
         """Commit; None when the object has changed. Raises PreconditionFailedError when ``fence`` failed."""
@@ -207,6 +210,10 @@ def _deletion_complete(obj: Object, type_: ResourceType) -> bool:
 def _check_size(value: bytes) -> None:
     if len(value) > MAX_OBJECT_BYTES:
         raise errors.request_entity_too_large(f"the object takes {len(value)} bytes, the limit is {MAX_OBJECT_BYTES}")
+
+
+def _equal(obj: Object, old: Object) -> bool:
+    return obj == old and json_values.equal(obj, old)  # Python takes 1 for True
 
 
 def _written(

@@ -43,6 +43,7 @@ from kcp.registry.verbs import (
     validation,
 )
 from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import served_object
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.storing import Storage
@@ -68,7 +69,8 @@ class Writer:
 
     async def _write(self, write: Write) -> Written:
         if write.body is not None:
-            await self._decode(write, write.body)
+            write.size = decoding.size_of(write.body, write.target.type, write.context)
+            await run_large(write.size, self._decode, write, write.body)
             preconditions.take_from_body(write)
         return await attempts.until_stored(self._source, write, self._attempt)
 
@@ -76,7 +78,8 @@ class Writer:
         """Run the steps of a type that is answered and not stored."""
         write.operation, obj = CREATE, write.body
         assert obj is not None
-        await self._decode(write, obj)
+        write.size = write.context.body_size
+        await run_large(write.size, self._decode, write, obj)
         write.object = obj
         if plugins := self._chain.plugins_for(write.target, CREATE):
             await self._mutating_admission(plugins, write)
@@ -85,11 +88,11 @@ class Writer:
 
     async def _attempt(self, write: Write) -> Written | None:
         """The steps from the present state to the log; None when another write changed the object meanwhile."""
-        self._read(write)
+        await self._read(write)
         if write.body is not None:
             write.object = dict(write.body, metadata=dict(write.body["metadata"]))
         elif write.change is not None:
-            await self._change(write, write.change)
+            await run_large(write.size, self._change, write, write.change)
         if write.operation == CREATE:
             await self._check_new(write)
         else:
@@ -98,20 +101,16 @@ class Writer:
                 return await self._storage.unchanged(write)
         if (large := self._large(write)) is not None:
             await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
-        self._prepare(write)
-        if write.body is not None:
-            self._drop_duplicate_owners(write)
-        self._own_fields(write)
+        await run_large(write.size, self._complete, write)
         plugins = self._chain.plugins_for(write.target, write.operation)
         if plugins:
             await self._mutating_admission(plugins, write)
-        self._drop_duplicate_owners(write, after_admission=True)
-        self._validate(write)
+        await run_large(write.size, self._validate, write)
         if plugins:
             await admitting.validate(plugins, write)
         return await self._storage.store(write)
 
-    async def _decode(self, write: Write, obj: Any, message: str = decoding.SENT) -> None:
+    def _decode(self, write: Write, obj: Any, message: str = decoding.SENT) -> None:
         """Decode check, place, shape: of a body before the state is read, of the result of a patch after."""
         target = write.target
         type_ = target.type
@@ -125,15 +124,12 @@ class Writer:
             decoding.check_place(meta, target, message)
         field_validation = write.field_validation or write.context.field_validation
         unknown: list[str] | None = None if field_validation == IGNORE else []
-        if type_.strategy.is_large(obj):
-            await decoding.shape(obj, type_, unknown)
-        else:
-            decoding.prune_and_default(obj, type_, unknown)
+        decoding.prune_and_default(obj, type_, unknown)
         if unknown is not None and (unknown or write.problems):
             problems = [*write.problems, *(f'unknown field "{path}"' for path in unknown)]
             decoding.report_problems(problems, field_validation, type_, write.context)
 
-    def _read(self, write: Write) -> None:
+    async def _read(self, write: Write) -> None:
         """Start from the newest state, and decide which operation the write is."""
         write.object = write.old = write.record = None
         if write.verb != "create":
@@ -142,17 +138,18 @@ class Writer:
                 target.type, write.context.cluster, target.namespace, target.name
             )
             if record is not None:
-                write.old = served_object(record, target.type)
+                write.size = max(write.size, write.context.body_size + len(record.value))
+                write.old = await run_large(write.size, served_object, record, target.type)
                 write.operation = DELETE if write.verb == "delete" else UPDATE
                 return
             preconditions.check_absent(write)
         write.operation = CREATE
 
-    async def _change(self, write: Write, change: Callable[[Write], Any]) -> None:
+    def _change(self, write: Write, change: Callable[[Write], Any]) -> None:
         """Make the new state of the old one, as a patch does; the result is decoded as a body is."""
         write.object = change(write)
         if write.object is not write.old and not write.trusted:
-            await self._decode(write, write.object, decoding.PATCHED)
+            self._decode(write, write.object, decoding.PATCHED)
             if not write.owned:
                 preconditions.take_from_patched(write)
 
@@ -170,6 +167,13 @@ class Writer:
             obj = write.old
         assert obj is not None
         return obj if target.type.strategy.is_large(obj) else None
+
+    def _complete(self, write: Write) -> None:
+        """Prepare, and record field ownership."""
+        self._prepare(write)
+        if write.body is not None:
+            self._drop_duplicate_owners(write)
+        self._own_fields(write)
 
     def _prepare(self, write: Write) -> None:
         """Set what the server owns; a delete marks the object, or leaves nothing of it."""
@@ -201,7 +205,7 @@ class Writer:
             prepared = write.new
             if (large := self._large(write)) is not None:
                 await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
-            self._prepare(write)
+            await run_large(write.size, self._prepare, write)
             admitting.keep_identity(write.new, prepared)
 
     def _validate(self, write: Write) -> None:
@@ -209,6 +213,7 @@ class Writer:
         obj, old, target = write.object, write.old, write.target
         if obj is None or write.operation == DELETE:
             return
+        self._drop_duplicate_owners(write, after_admission=True)
         if old is not None:
             preparing.count_generation(obj, old, target)
         warnings: list[str] = []

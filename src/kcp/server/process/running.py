@@ -128,6 +128,7 @@ class ServerProcess:
         composition = await compose(self.parts, environment, checks, f"{self.address[0]}:{self.address[1]}")
         await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         composition.metrics.add_store(storage.store)
+        storage.store.observe_deliveries(composition.held_loop.observe_store)
         return composition
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:

@@ -12,14 +12,13 @@ from kcp.api import documents, errors
 from kcp.registry.contexts import IGNORE
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, patching
+from kcp.registry.verbs.large_work import run_large
 from kcp.server.requests import negotiation
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
 
 CUSTOM_TYPES: Final = (JSON, YAML)
 BUILTIN_TYPES: Final = (JSON, YAML, PROTOBUF)
-_LARGE_JSON: Final = 64 * 1024
-"""Size in bytes from which JSON is decoded in a thread."""
 _LARGE_YAML: Final = 8 * 1024
 """Size in bytes from which YAML is decoded in a thread. It takes up to a hundred times as long as JSON."""
 _YAML_DECODER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="yaml")
@@ -68,7 +67,7 @@ async def _decode(body: bytes, media_type: str, field_validation: str) -> tuple[
     if media_type == PROTOBUF:
         from kcp.api import protobuf
 
-        return protobuf.decode_body(body), []
+        return await run_large(len(body), protobuf.decode_body, body), []
     find_duplicates = field_validation != IGNORE
     if media_type != YAML:
         return await _decode_json(body, find_duplicates)
@@ -80,9 +79,7 @@ async def _decode(body: bytes, media_type: str, field_validation: str) -> tuple[
 
 
 async def _decode_json(body: bytes, find_duplicates: bool) -> tuple[Any, list[str]]:
-    if len(body) < _LARGE_JSON:
-        return documents.decode_json(body, find_duplicates=find_duplicates)
-    return await asyncio.to_thread(documents.decode_json, body, find_duplicates=find_duplicates)
+    return await run_large(len(body), documents.decode_json, body, find_duplicates=find_duplicates)
 
 
 async def _decode_yaml(body: bytes, find_duplicates: bool) -> tuple[Any, list[str]]:

@@ -17,6 +17,7 @@ from kcp.server.requests import negotiation
 from kcp.server.requests.asgi import ClientGoneError, Header, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.incoming import IncomingRequest
+from kcp.server.requests.receiving import Receiving
 from kcp.server.requests.response_encoding import (
     GZIP_FROM,
     GZIP_HEADERS,
@@ -47,8 +48,10 @@ class Exchange(IncomingRequest):
     watches_only = False
     """Whether watches are the only requests that may be made this way."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, deadlines: Deadlines) -> None:
-        IncomingRequest.__init__(self, scope, receive, deadlines)  # faster than super() on the path of every request
+    def __init__(self, scope: Scope, receive: Receive, send: Send, deadlines: Deadlines, receiving: Receiving) -> None:
+        IncomingRequest.__init__(
+            self, scope, receive, deadlines, receiving
+        )  # faster than super() on the path of every request
         self._send = send
         self.status = 0
         self.sent = 0

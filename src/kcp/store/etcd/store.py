@@ -132,6 +132,10 @@ class EtcdStore:
         """Watch all changes of the range after a revision."""
         return self._replica.watch(range_, after, buffer=buffer)
 
+    def observe_deliveries(self, observer: Callable[[float], None]) -> None:
+        """Call back with the processor time of each long delivery."""
+        self._replica.observe_deliveries(observer)
+
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call back with each batch of changes of a resource (None: all)."""
         return self._replica.follow(resource, callback)

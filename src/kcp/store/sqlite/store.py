@@ -370,6 +370,10 @@ class SQLiteStore:
             raise CompactedError(after, self._oldest)
         return self._reader.history(range_, after, self.revision)
 
+    def observe_deliveries(self, observer: Callable[[float], None]) -> None:
+        """Call back with the processor time of each long delivery."""
+        self._hub.observer = observer
+
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call back with each batch of changes of a resource (None: all)."""
         return self._hub.follow(resource, callback)
