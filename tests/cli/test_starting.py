@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from kcp.auth import certificates
-from tests.cli.kcp_process import Started, run, started
+from tests.support.kcp_process import Started, run, started
 
 
 def test_it_says_where_it_is_and_how_to_reach_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kcp.testing import Server
-from tests.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
+from tests.support.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"

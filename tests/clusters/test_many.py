@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from kcp.testing import Server
-from tests.clients import Address, Connection, config_map, resident_bytes
 from tests.conftest import Report
+from tests.support.clients import Address, Connection, config_map, resident_bytes
 
 CLUSTERS = int(os.environ.get("KCP_CLUSTERS", "10000"))
 CONNECTIONS = 8

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from kcp.controllers.manager import Manager
-from tests.registry.world import Object, World, config_map, scenario, scenario_with_controllers, widget, world
+from tests.support.registry_client import Object, World, config_map, scenario, scenario_with_controllers, widget, world
 
 
 def reference(owner: Object, *, blocks: bool = True) -> Object:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kcp.controllers.manager import CONTROLLERS, Manager
 from kcp.registry.verbs.registry import Registry
-from tests.registry.world import World, scenario
+from tests.support.registry_client import World, scenario
 
 
 def recorder(log: list[str], name: str) -> Callable[[Registry], Recorder]:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.testing import Server
-from tests.clients import Address, Connection, config_map
 from tests.distributed.conftest import StartServers
 from tests.distributed.lost_writes import excused
+from tests.support.clients import Address, Connection, config_map
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 WRITERS = 8

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.clients import Address, Connection, config_map
 from tests.distributed.conftest import StartServers
+from tests.support.clients import Address, Connection, config_map
 
 NAMESPACES = "/api/v1/namespaces"
 CLIENTS = 12

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, Member, binary, free_ports, version
+from devtools.etcd import MISSING, Member, binary, free_ports, version
 from kcp.testing import Server
-from tests.clients import Address, Connection, config_map
 from tests.documentation.test_readme import PAGES, README, ROOT, blocks
+from tests.support.clients import Address, Connection, config_map
 
 PAGE = ROOT / "docs" / "operations.md"
 MAPS = "/api/v1/namespaces/default/configmaps"

@@ -20,7 +20,7 @@ from kcp import __version__
 from kcp.cli.main import main
 from kcp.cli.start import start
 from kcp.testing import Server
-from tests.cli.kcp_process import run
+from tests.support.kcp_process import run
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

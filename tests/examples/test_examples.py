@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, binary, free_ports
+from devtools.etcd import MISSING, binary, free_ports
 from kcp.testing import LogicalCluster
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tests.clients import Address, Answer, Connection, config_map
 from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
 from tests.crash.test_killing_under_load import ACROSS, CLUSTERS, COLLECTIONS, found_now, prepare
 from tests.faults.table import Line
@@ -25,6 +24,7 @@ from tests.histories import Recorder, check
 from tests.histories.model import History, Outcome, Selection
 from tests.histories.recorder import RESOURCES as RECORDED
 from tests.histories.traffic import Worker as Mixed
+from tests.support.clients import Address, Answer, Connection, config_map
 
 BROKEN = (OSError, EOFError)
 OBJECTS_OF_A_WRITER = 6

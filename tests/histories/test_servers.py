@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.watching import WatchStream

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.etcd import MISSING, EtcdCluster, binary
+from devtools.etcd import MISSING, EtcdCluster, binary
 from kcp.cli.main import main
 from kcp.testing import Server
 from kcp.testing.server import ServerError
-from tests.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
+from tests.support.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 MAPS = "api/v1/namespaces/default/configmaps"

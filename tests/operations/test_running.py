@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from kcp.testing import Server
-from tests.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
 from tests.conftest import Report
+from tests.support.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 

@@ -10,7 +10,6 @@ import pytest
 
 from kcp.registry.admission.chain import AdmissionRequest
 from kcp.registry.requests import DeleteOptions, Target
-from tests.clients import definition
 from tests.registry.admission_cases import (
     DEFINITIONS,
     DELETING,
@@ -25,7 +24,8 @@ from tests.registry.admission_cases import (
     type_at,
     with_plugins,
 )
-from tests.registry.world import ADMIN, WIDGETS, Object, World, config_map, refused, scenario, widget, world
+from tests.support.clients import definition
+from tests.support.registry_client import ADMIN, WIDGETS, Object, World, config_map, refused, scenario, widget, world
 
 
 def _id(case: Case) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from kcp.store.contract import Key
-from tests.registry.world import World, config_map, refused, scenario
+from tests.support.registry_client import World, config_map, refused, scenario
 
 Object = dict[str, Any]
 

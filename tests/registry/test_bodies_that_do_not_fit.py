@@ -8,7 +8,7 @@ from kcp.api.errors import StatusError
 from kcp.registry.contexts import STRICT
 from kcp.registry.requests import Target
 from kcp.registry.verbs import patching
-from tests.registry.world import World, config_map, refused, scenario, widget
+from tests.support.registry_client import World, config_map, refused, scenario, widget
 
 
 @scenario

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from kcp.registry.verbs import patching
-from tests.registry.world import World, config_map, refused, scenario, widget
+from tests.support.registry_client import World, config_map, refused, scenario, widget
 
 
 @scenario

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kcp.store.contract import Change, Store
-from tests.registry.world import WIDGETS, World, config_map, refused, scenario, widget
+from tests.support.registry_client import WIDGETS, World, config_map, refused, scenario, widget
 
 
 @scenario

@@ -10,8 +10,8 @@ import pytest
 
 from kcp.api import metadata
 from kcp.store.contract import Range
-from tests.clients import definition
-from tests.registry.world import Object, World, refused, scenario, scenario_with_controllers, widget
+from tests.support.clients import definition
+from tests.support.registry_client import Object, World, refused, scenario, scenario_with_controllers, widget
 
 
 def _large(kind: str, **names: str) -> Object:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.registry.world import (
+from tests.support.registry_client import (
     World,
     config_map,
     refused,

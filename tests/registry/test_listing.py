@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.registry.world import World, config_map, refused, scenario, widget
+from tests.support.registry_client import World, config_map, refused, scenario, widget
 
 
 async def five(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.registry.world import World, config_map, refused, scenario, widget
+from tests.support.registry_client import World, config_map, refused, scenario, widget
 
 
 @scenario

@@ -12,7 +12,7 @@ import yaml
 
 from kcp.registry.requests import Written
 from kcp.store.contract import StoreUnavailableError
-from tests.server.running_server import RunningServer, config_map
+from tests.support.running_server import RunningServer, config_map
 
 
 def test_a_response_has_cache_control_and_an_audit_id(server: RunningServer) -> None:

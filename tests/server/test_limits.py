@@ -15,9 +15,15 @@ import pytest
 
 from kcp.server.process import listening
 from kcp.testing import Server
-from tests.clients import resident_bytes
-from tests.http2_frames import HEADERS, MAX_CONCURRENT_STREAMS, RST_STREAM, ConnectionEndedError, Http2Connection
-from tests.server.running_server import Answer, RunningServer, config_map
+from tests.support.clients import resident_bytes
+from tests.support.http2_frames import (
+    HEADERS,
+    MAX_CONCURRENT_STREAMS,
+    RST_STREAM,
+    ConnectionEndedError,
+    Http2Connection,
+)
+from tests.support.running_server import Answer, RunningServer, config_map
 
 MEGABYTE = 1 << 20
 OVER = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":"' + b"x" * (3 * MEGABYTE) + b'"}}'

@@ -21,9 +21,9 @@ from kcp.server.requests import connections, watches
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.watch_sessions import Session
-from tests.clients import DEFINITIONS, definition
-from tests.server.running_server import RunningServer, config_map
-from tests.server.web_socket_client import WebSocket
+from tests.support.clients import DEFINITIONS, definition
+from tests.support.running_server import RunningServer, config_map
+from tests.support.web_socket_client import WebSocket
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 

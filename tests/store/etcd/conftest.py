@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from tests.store.etcd.backends import EtcdBackend
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary, free_ports
+from devtools.etcd import MISSING, EtcdCluster, binary, free_ports
 from kcp.auth import certificates
 from kcp.store.contract import Store, StoreUnavailableError
 from kcp.store.etcd.access import Connection, EndpointError, Options

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary, version
+from devtools.etcd import MISSING, EtcdCluster, binary, version
 from kcp.store.contract import (
     ABSENT,
     Change,

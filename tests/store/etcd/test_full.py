@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
+from devtools.etcd import MISSING, EtcdCluster, binary
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore

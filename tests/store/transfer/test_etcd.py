@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.store.contract import CompactedError, Key, Range, Store, StoreUnavailableError
 from kcp.store.etcd.client import Client
 from kcp.store.etcd.layout import Layout

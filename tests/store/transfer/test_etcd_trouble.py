@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
+from devtools.etcd import MISSING, EtcdCluster, binary
 from kcp.store.contract import Key, Store, StoreUnavailableError
 from kcp.store.etcd.access import Connection, Options
 from kcp.store.etcd.client import Client, CompactedRevisionError
