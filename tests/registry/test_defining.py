@@ -1,17 +1,15 @@
-"""Large CustomResourceDefinitions, concurrent ones, and their deletion."""
+"""Large CustomResourceDefinitions, concurrent ones."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
 from kcp.api import metadata
-from kcp.store.contract import Range
 from tests.support.clients import definition
-from tests.support.registry_client import Object, World, refused, scenario, scenario_with_controllers, widget
+from tests.support.registry_client import Object, RegistryClient, refused, widget
 
 
 def _large(kind: str, **names: str) -> Object:
@@ -24,14 +22,9 @@ def _large(kind: str, **names: str) -> Object:
     return made
 
 
-def _definitions(world: World) -> Any:
-    return world.type("customresourcedefinitions", "apiextensions.k8s.io")
-
-
-@scenario
-async def test_the_event_loop_runs_other_tasks_while_a_large_definition_is_validated(world: World) -> None:
+async def test_the_event_loop_runs_other_tasks_while_a_large_definition_is_validated(client: RegistryClient) -> None:
     begun = time.perf_counter()
-    creation = asyncio.create_task(world.create(_definitions(world), _large("Big"), ""))
+    creation = asyncio.create_task(client.create(client.definitions, _large("Big"), ""))
     turns, longest, since = 0, 0.0, time.perf_counter()
     while not creation.done():
         await asyncio.sleep(0)
@@ -42,112 +35,77 @@ async def test_the_event_loop_runs_other_tasks_while_a_large_definition_is_valid
     assert {each["type"]: each["status"] for each in made["status"]["conditions"]}["Established"] == "True"
     assert turns > 10
     assert longest < took / 2
-    assert world.type("bigs", "example.com").kind == "Big"
+    assert client.type("bigs", "example.com").kind == "Big"
 
 
-@scenario
-async def test_of_large_definitions_made_at_once_one_gets_the_kind(world: World) -> None:
+async def test_of_large_definitions_made_at_once_one_gets_the_kind(client: RegistryClient) -> None:
     one, other = _large("Big"), _large("Big")
     other["metadata"]["name"], other["spec"]["names"]["plural"] = "others.example.com", "others"
-    made = await asyncio.gather(*(world.create(_definitions(world), each, "") for each in (one, other)))
+    made = await asyncio.gather(*(client.create(client.definitions, each, "") for each in (one, other)))
     accepted = [
         next(each["status"] for each in obj["status"]["conditions"] if each["type"] == "NamesAccepted") for obj in made
     ]
     assert sorted(accepted) == ["False", "True"]
 
 
-@scenario
-async def test_what_is_wrong_deep_in_a_large_definition_is_said(world: World) -> None:
+async def test_what_is_wrong_deep_in_a_large_definition_is_said(client: RegistryClient) -> None:
     sent = _large("Big")
     schema = sent["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["part79"]["properties"]["field99"] = {"maxLength": 3}
     with refused(422, "Invalid") as caught:
-        await world.create(_definitions(world), sent, "")
+        await client.create(client.definitions, sent, "")
     assert [cause["field"] for cause in caught.value.details["causes"]] == [
         "spec.validation.openAPIV3Schema.properties[part79].properties[field99].type"
     ]
 
 
-@scenario
-async def test_a_large_definition_is_validated_again_after_a_change(world: World) -> None:
-    made = await world.create(_definitions(world), _large("Big"), "")
+async def test_a_large_definition_is_validated_again_after_a_change(client: RegistryClient) -> None:
+    made = await client.create(client.definitions, _large("Big"), "")
     schema = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["part0"]["properties"]["field0"] = {"type": "nonsense"}
     with refused(422, "Invalid"):
-        await world.update(_definitions(world), made)
+        await client.update(client.definitions, made)
     schema["properties"]["part0"]["properties"]["field0"] = {"type": "integer"}
-    await world.update(_definitions(world), made)
+    await client.update(client.definitions, made)
     again = {"apiVersion": "example.com/v1", "kind": "Big", "metadata": {"name": "a"}, "part0": {"field0": "text"}}
     with refused(422, "Invalid"):
-        await world.create(world.type("bigs", "example.com"), again)
+        await client.create(client.type("bigs", "example.com"), again)
 
 
-@scenario
-async def test_of_small_definitions_made_at_once_one_gets_the_kind(world: World) -> None:
+async def test_of_small_definitions_made_at_once_one_gets_the_kind(client: RegistryClient) -> None:
     sent = [definition(f"{name}s", "Same") for name in ("one", "two", "three", "four")]
-    made = await asyncio.gather(*(world.create(_definitions(world), each, "") for each in sent))
+    made = await asyncio.gather(*(client.create(client.definitions, each, "") for each in sent))
     served = [
-        obj for obj in made if world.registry.find_type("root", "example.com", "v1", obj["spec"]["names"]["plural"])
+        obj for obj in made if client.registry.find_type("root", "example.com", "v1", obj["spec"]["names"]["plural"])
     ]
     assert len(served) == 1
 
 
-@scenario_with_controllers
-async def test_objects_go_with_their_definition_whatever_finalizers_clients_wrote(world: World) -> None:
-    made = await world.define()
-    assert "finalizers" not in made["metadata"]
-    await world.patch(_definitions(world), made["metadata"]["name"], {"metadata": {"finalizers": []}})
-    await world.create(world.widgets, widget("a"))
-    watch = await world.watch(world.widgets)
-    assert not await world.delete(_definitions(world), "widgets.example.com")
-    assert await watch.events(1) == [("DELETED", "a")]
-    await world.eventually(lambda: world.is_gone(_definitions(world), "widgets.example.com"))
-
-
-@scenario
-async def test_clients_may_write_stored_versions_and_not_conditions(world: World) -> None:
-    made = await world.define()
+async def test_clients_may_write_stored_versions_and_not_conditions(client: RegistryClient) -> None:
+    made = await client.define()
     sent = {"storedVersions": ["v1"], "conditions": [{"type": "Seen", "status": "True"}], "acceptedNames": {}}
     name = made["metadata"]["name"]
-    written = await world.patch(_definitions(world), name, {"status": sent}, subresource="status")
+    written = await client.patch(client.definitions, name, {"status": sent}, subresource="status")
     status = {each["type"]: each["status"] for each in written["status"]["conditions"]}
     assert status == {"Seen": "True", "NamesAccepted": "True", "Established": "True"}
     assert written["status"]["acceptedNames"]["kind"] == "Widget"
-    await world.create(world.widgets, widget("a"))
+    await client.create(client.widgets, widget("a"))
 
 
-@scenario_with_controllers
-async def test_nothing_is_kept_for_a_logical_cluster_whose_definitions_have_gone(world: World) -> None:
-    definitions = _definitions(world)
-    kept = Range("fences.kcp.io", world.cluster)
-    await world.define()
-    await world.create(definitions, definition("gadgets", "Gadget"), "")
-    assert world.registry.store.count(kept) == 1
-    for name in ("widgets.example.com", "gadgets.example.com"):
-        await world.delete(definitions, name, "")
-        await world.eventually(lambda name=name: world.is_gone(definitions, name, ""))
-    assert world.registry.store.count(kept) == 0
-    await world.define()
-    assert await world.names(world.widgets) == []
-
-
-def test_definitions_that_go_at_different_times_share_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_definitions_that_go_at_different_times_share_their_types(
+    client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Types are remembered by content: were the time part of it, every deletion would leave types of its own in memory."""
     times = (f"2026-01-01T00:00:{second:02}Z" for second in range(60))
     monkeypatch.setattr(metadata, "now", lambda: next(times))
-
-    @scenario
-    async def check(world: World) -> None:
-        surfaces = []
-        for cluster in ("first", "second"):
-            there = world.at(cluster)
-            made = definition("widgets", "Widget")
-            made["metadata"]["finalizers"] = ["example.com/hold"]
-            definitions = there.type("customresourcedefinitions", "apiextensions.k8s.io")
-            await there.create(definitions, made, "")
-            assert not await there.delete(definitions, "widgets.example.com", "")
-            assert there.type("widgets", "example.com").terminating
-            surfaces.append(world.registry.catalog.surface(cluster))
-        assert surfaces[0] is surfaces[1]
-
-    check()
+    surfaces = []
+    for cluster in ("first", "second"):
+        there = client.at(cluster)
+        made = definition("widgets", "Widget")
+        made["metadata"]["finalizers"] = ["example.com/hold"]
+        definitions = there.type("customresourcedefinitions", "apiextensions.k8s.io")
+        await there.create(definitions, made, "")
+        assert not await there.delete(definitions, "widgets.example.com", "")
+        assert there.type("widgets", "example.com").terminating
+        surfaces.append(client.registry.catalog.surface(cluster))
+    assert surfaces[0] is surfaces[1]

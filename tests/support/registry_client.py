@@ -1,10 +1,9 @@
-"""A registry over a real SQLite log in a temporary directory, and short ways to ask it."""
+"""A registry over a real SQLite log in a temporary directory, and a client that calls its verbs."""
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,8 @@ from kcp.registry.verbs import patching
 from kcp.registry.verbs.registry import Registry
 from kcp.server.process.composition import compose_registry
 from kcp.store.sqlite.store import open_store
+from tests.support.running_coroutines import Enter
+from tests.support.waiting import eventually
 
 Object = dict[str, Any]
 ADMIN = User("admin", groups=("system:masters",))
@@ -74,16 +75,16 @@ spec:
 """
 
 
-class World:
+class RegistryClient:
     """The registry as one administrator of one logical cluster sees it."""
 
     def __init__(self, registry: Registry, cluster: str = "root") -> None:
         self.registry = registry
         self.cluster = cluster
 
-    def at(self, cluster: str) -> World:
+    def at(self, cluster: str) -> RegistryClient:
         """The same registry in another logical cluster."""
-        return World(self.registry, cluster)
+        return RegistryClient(self.registry, cluster)
 
     def context(self, **more: Any) -> RequestContext:
         return RequestContext(ADMIN, self.cluster, field_manager=more.pop("field_manager", "tests"), **more)
@@ -101,11 +102,13 @@ class World:
     def config_maps(self) -> ResourceType:
         return self.type("configmaps")
 
+    @property
+    def definitions(self) -> ResourceType:
+        return self.type("customresourcedefinitions", "apiextensions.k8s.io")
+
     async def define(self, manifest: str = WIDGETS) -> Object:
         """Create a CustomResourceDefinition."""
-        return await self.create(
-            self.type("customresourcedefinitions", "apiextensions.k8s.io"), yaml.safe_load(manifest), ""
-        )
+        return await self.create(self.definitions, yaml.safe_load(manifest), "")
 
     async def create(self, type_: ResourceType, obj: Object, namespace: str = "default", **more: Any) -> Object:
         written = await self.registry.create(
@@ -166,18 +169,16 @@ class World:
         )
         return Watch(stream)
 
-    async def eventually(self, question: Callable[[], Awaitable[bool]], seconds: float = 5) -> None:
-        """Wait until a question is answered with yes."""
-        async with asyncio.timeout(seconds):
-            while not await question():
-                await asyncio.sleep(0.005)
-
     async def is_gone(self, type_: ResourceType, name: str, namespace: str = "default") -> bool:
         try:
             await self.get(type_, name, namespace)
         except StatusError as error:
             return error.code == 404
         return False
+
+    async def wait_until_gone(self, type_: ResourceType, name: str, namespace: str = "default") -> None:
+        """Return when there is no object of this name."""
+        await eventually(lambda: self.is_gone(type_, name, namespace), f"{type_.plural} {name} is gone")
 
 
 class Watch:
@@ -200,47 +201,37 @@ class Watch:
 
 
 @asynccontextmanager
-async def world(*, controllers: bool = False) -> AsyncIterator[World]:
-    """A registry over a fresh log."""
+async def registry_client() -> AsyncIterator[RegistryClient]:
+    """A client of a registry over a fresh log."""
     with tempfile.TemporaryDirectory(prefix="kcp-registry-") as directory:
         store = open_store(Path(directory) / "kcp.db")
-        registry = await compose_registry(store)
-        manager = Manager(registry)
         try:
-            if controllers:
-                await manager.start()
-            yield World(registry)
+            yield RegistryClient(await compose_registry(store))
         finally:
-            await manager.stop()
             await store.close()
 
 
-def scenario(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
-    """Run an asynchronous test in a fresh world."""
-
-    def run() -> None:
-        async def inside() -> None:
-            async with world() as fresh:
-                await test(fresh)
-
-        asyncio.run(inside())
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
+@asynccontextmanager
+async def running_controllers(registry: Registry) -> AsyncIterator[Manager]:
+    """The controllers of a registry, at work."""
+    manager = Manager(registry)
+    await manager.start()
+    try:
+        yield manager
+    finally:
+        await manager.stop()
 
 
-def scenario_with_controllers(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
-    """Run an asynchronous test in a fresh world with the controllers at work."""
+@pytest.fixture
+def client(enter: Enter) -> RegistryClient:
+    """A client of a registry over a fresh log."""
+    return enter(registry_client())
 
-    def run() -> None:
-        async def inside() -> None:
-            async with world(controllers=True) as fresh:
-                await test(fresh)
 
-        asyncio.run(inside())
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
+@pytest.fixture
+def controllers(enter: Enter, client: RegistryClient) -> Manager:
+    """The controllers of the client's registry, at work."""
+    return enter(running_controllers(client.registry))
 
 
 def config_map(name: str, **more: Any) -> Object:
