@@ -86,7 +86,7 @@ class AllButReading:
         return Decision(attributes.verb == "impersonate")
 
 
-def test_only_masters_may_impersonate_masters() -> None:
+async def test_only_masters_may_impersonate_masters() -> None:
     with pytest.raises(StatusError) as refusal:
-        asyncio.run(impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, "root", AllButReading()))
+        await impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, "root", AllButReading())
     assert refusal.value.code == 403

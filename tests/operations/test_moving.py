@@ -277,18 +277,14 @@ def test_objects_that_etcd_is_not_set_up_for_are_named_as_the_reason(tmp_path: P
     assert "start it with --max-request-bytes=4194304, and repeat" in refused(import_, tmp_path, etcd)
 
 
-def test_no_server_starts_over_a_restore_that_has_not_ended(tmp_path: Path, etcd: EtcdCluster) -> None:
+async def test_no_server_starts_over_a_restore_that_has_not_ended(tmp_path: Path, etcd: EtcdCluster) -> None:
     from kcp.store.etcd.client import Client
     from kcp.store.etcd.layout import Layout
 
     options = etcd.options("/kcp")
-
-    async def begin() -> None:
-        client = Client(options.connection)
-        await client.repeatedly("Put", 5, key=Layout(options.prefix).restoring, value=json.dumps({}).encode())
-        await client.close()
-
-    asyncio.run(begin())
+    client = Client(options.connection)
+    await client.repeatedly("Put", 5, key=Layout(options.prefix).restoring, value=json.dumps({}).encode())
+    await client.close()
     with pytest.raises(ServerError, match="a restore below /kcp/ has begun and not ended"):
         server_over(etcd, tmp_path / "root", in_process=False).start()
 

@@ -44,42 +44,33 @@ def test_expired_waits_end_and_the_others_continue() -> None:
     asyncio.run(scenario())
 
 
-def test_a_task_is_not_cancelled_after_its_wait_ended_in_time() -> None:
-    async def scenario() -> None:
-        deadlines = Deadlines(0.01)
+async def test_a_task_is_not_cancelled_after_its_wait_ended_in_time() -> None:
+    deadlines = Deadlines(0.01)
+    with deadlines.start():
+        await asyncio.sleep(0)
+    with pytest.raises(TimeoutError), deadlines.start():
+        await asyncio.Event().wait()  # the timer of the first has come by then
+    with pytest.raises(TimeoutError), deadlines.start():
+        await asyncio.Event().wait()
+
+
+async def test_a_cancelled_wait_is_cancelled() -> None:
+    deadlines = Deadlines(0.01)
+
+    async def wait() -> None:
         with deadlines.start():
-            await asyncio.sleep(0)
-        with pytest.raises(TimeoutError), deadlines.start():
-            await asyncio.Event().wait()  # the timer of the first has come by then
-        with pytest.raises(TimeoutError), deadlines.start():
             await asyncio.Event().wait()
 
-    asyncio.run(scenario())
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
-def test_a_cancelled_wait_is_cancelled() -> None:
-    async def scenario() -> None:
-        deadlines = Deadlines(0.01)
-
-        async def wait() -> None:
-            with deadlines.start():
-                await asyncio.Event().wait()
-
-        task = asyncio.create_task(wait())
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(scenario())
-
-
-def test_an_error_of_the_body_passes_through() -> None:
-    async def scenario() -> None:
-        with pytest.raises(ValueError, match="mine"), Deadlines(1).start():
-            raise ValueError("mine")
-
-    asyncio.run(scenario())
+async def test_an_error_of_the_body_passes_through() -> None:
+    with pytest.raises(ValueError, match="mine"), Deadlines(1).start():
+        raise ValueError("mine")
 
 
 def test_a_thousand_waits_use_one_timer() -> None:

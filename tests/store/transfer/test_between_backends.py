@@ -97,13 +97,13 @@ def test_one_logical_cluster_is_moved_under_another_name(source: Log, target: Lo
     assert min(record.revision for where, record in target.state().items() if where in moved) > newest
 
 
-def test_one_logical_cluster_is_taken_out_of_a_file_with_all(source: Log, target: Log, tmp_path: Path) -> None:
+async def test_one_logical_cluster_is_taken_out_of_a_file_with_all(source: Log, target: Log, tmp_path: Path) -> None:
     source.use(fill)
     file = tmp_path / "all.jsonl"
-    asyncio.run(source.export(file))
+    await source.export(file)
     with pytest.raises(TransferError, match="holds nothing of logical cluster nowhere"):
-        asyncio.run(target.take(file, "nowhere", replace=True))
-    asyncio.run(target.take(file, "other"))
+        await target.take(file, "nowhere", replace=True)
+    await target.take(file, "other")
     assert content(target) == {where: held for where, held in CONTENT.items() if where.cluster == "other"}
 
 
@@ -188,32 +188,34 @@ def test_lifetimes_go_on_where_they_were(source: Log, target: Log, tmp_path: Pat
     assert dues["long"] - 2 <= moved["long"] <= dues["long"] + 40
 
 
-def test_a_logical_cluster_that_holds_nothing_is_not_exported(source: Log, tmp_path: Path) -> None:
+async def test_a_logical_cluster_that_holds_nothing_is_not_exported(source: Log, tmp_path: Path) -> None:
     source.use(fill)
     with pytest.raises(TransferError, match="nowhere holds nothing"):
-        asyncio.run(source.export(tmp_path / "none.jsonl", "nowhere"))
+        await source.export(tmp_path / "none.jsonl", "nowhere")
     assert not list(tmp_path.glob("none*"))
 
 
-def test_an_export_replaces_no_file(source: Log, tmp_path: Path) -> None:
+async def test_an_export_replaces_no_file(source: Log, tmp_path: Path) -> None:
     source.use(fill)
     file = tmp_path / "mine"
     file.write_text("mine")
     with pytest.raises(FileExistsError, match="name a new file"):
-        asyncio.run(source.export(file))
+        await source.export(file)
     assert file.read_text() == "mine"
 
 
-def test_a_revision_that_the_exported_log_reaches_later_is_not_known(source: Log, target: Log, tmp_path: Path) -> None:
+async def test_a_revision_that_the_exported_log_reaches_later_is_not_known(
+    source: Log, target: Log, tmp_path: Path
+) -> None:
     """The old servers may go on for a while; whoever comes from there lists again."""
     source.use(fill)
-    asyncio.run(source.export(tmp_path / "all.jsonl"))
+    await source.export(tmp_path / "all.jsonl")
 
     async def go_on(store: Store) -> int:
         return [await put(store, f"late{step}") for step in range(30)][-1]
 
     seen = source.use(go_on)
-    asyncio.run(target.take(tmp_path / "all.jsonl"))
+    await target.take(tmp_path / "all.jsonl")
 
     async def look(store: Store) -> None:
         with pytest.raises((CompactedError, FutureRevisionError)):

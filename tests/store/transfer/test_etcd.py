@@ -233,12 +233,12 @@ def test_a_restore_waits_until_servers_are_stopped(etcd_log: EtcdLog, tmp_path: 
     assert asyncio.run(etcd_log.restore(file, replace=True)).written == 4
 
 
-def test_only_a_whole_log_is_restored(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_only_a_whole_log_is_restored(etcd_log: EtcdLog, tmp_path: Path) -> None:
     log = SQLiteLog(tmp_path)
-    asyncio.run(log.take(_whole(tmp_path)))
-    asyncio.run(log.export(tmp_path / "part.jsonl", "root"))
+    await log.take(_whole(tmp_path))
+    await log.export(tmp_path / "part.jsonl", "root")
     with pytest.raises(TransferError, match="one logical cluster only: import it"):
-        asyncio.run(etcd_log.restore(tmp_path / "part.jsonl"))
+        await etcd_log.restore(tmp_path / "part.jsonl")
 
 
 def _whole(folder: Path) -> Path:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(binary() is None or binary("etcdctl") is None, r
 
 
 @pytest.mark.parametrize("work", ["take", "restore"])
-def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
+async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
     file = tmp_path / "some.jsonl"
     write(file, 3000, value=b"x" * 300)
     with EtcdCluster(tmp_path, 3) as cluster:
@@ -40,7 +40,7 @@ def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
             done = await moving
             assert done.written == 3001
 
-        asyncio.run(move())
+        await move()
         held = {Key(*where): record.value for where, record in log.state().items()}
         assert held == {entry.key: entry.value for entry in Reading(file)}
 
@@ -112,15 +112,11 @@ def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Pa
             asyncio.run(log.take(file))
 
 
-def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
     write(tmp_path / "some.jsonl", 3)
-    asyncio.run(etcd_log.take(tmp_path / "some.jsonl"))
-
-    async def spoil() -> None:
-        client = Client(etcd_log.options.connection)
-        await client.repeatedly("Put", 5, key=Layout(etcd_log.options.prefix).objects + b"stray", value=b"x")
-        await client.close()
-
-    asyncio.run(spoil())
+    await etcd_log.take(tmp_path / "some.jsonl")
+    client = Client(etcd_log.options.connection)
+    await client.repeatedly("Put", 5, key=Layout(etcd_log.options.prefix).objects + b"stray", value=b"x")
+    await client.close()
     with pytest.raises(TransferError, match=r"a key or value of the log below .*stray"):
-        asyncio.run(etcd_log.export(tmp_path / "copy.jsonl"))
+        await etcd_log.export(tmp_path / "copy.jsonl")
