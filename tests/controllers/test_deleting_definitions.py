@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kcp.store.contract import Range
 from tests.support.clients import definition
+from tests.support.keys import make_range
 from tests.support.registry_client import RegistryClient, widget
 
 pytestmark = pytest.mark.usefixtures("controllers")
@@ -33,7 +33,7 @@ async def test_objects_go_with_their_definition_whatever_finalizers_clients_wrot
 
 
 async def test_nothing_is_kept_for_a_logical_cluster_whose_definitions_have_gone(client: RegistryClient) -> None:
-    kept = Range("fences.kcp.io", client.cluster)
+    kept = make_range("fences.kcp.io", client.cluster)
     await client.define()
     await client.create(client.definitions, definition("gadgets", "Gadget"), "")
     assert client.registry.store.count(kept) == 1

@@ -117,7 +117,8 @@ async def load(server: Server, ledger: Ledger, observers: list[Observer], second
 
 async def found_now(connection: Connection, clusters: Container[str] | None = None) -> tuple[dict[Key, State], int]:
     """All objects by key, or those of some logical clusters, and the newest revision of the lists."""
-    found, revision = {}, 0
+    found: dict[Key, State] = {}
+    revision = 0
     for resource, path in ACROSS.items():
         answer = await connection.request("GET", path)
         assert answer.status == 200, answer

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from devtools.etcd import EtcdCluster
 from kcp.testing import Server
@@ -118,7 +119,7 @@ async def under_load(
 
 
 def check(
-    writers: list[Writer], found: dict[str, dict], seen: list[tuple[int, str, str, int]], etcd: EtcdCluster
+    writers: list[Writer], found: dict[str, Any], seen: list[tuple[int, str, str, int]], etcd: EtcdCluster
 ) -> None:
     """Nothing acknowledged is lost; the watcher saw every write once, in order, and nothing else."""
     revisions = [revision for revision, *_ in seen]

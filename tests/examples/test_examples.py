@@ -56,7 +56,7 @@ def test_an_operator_with_kopf(kcp_cluster: LogicalCluster, tmp_path: Path) -> N
     with (
         log.open("w") as said,
         subprocess.Popen(
-            [*command, EXAMPLES / "2-operator-with-kopf" / "operator.py"],
+            [*command, EXAMPLES / "2-operator-with-kopf" / "widget_operator.py"],
             env=environment(**variables),
             stdout=said,
             stderr=said,

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
@@ -293,8 +294,8 @@ class Load:
         asking += [asyncio.create_task(self._read(server)) for server in range(len(self.addresses))]
         try:
             async with Recorder(
-                [lambda server=server: self.addresses[server] for server in servers], clusters=1
-            ) as recorder:  # type: ignore[misc]
+                [partial(self.addresses.__getitem__, server) for server in servers], clusters=1
+            ) as recorder:
                 self.history = recorder.history
                 for server, resource in itertools.product(servers, RECORDED):
                     recorder.follow(

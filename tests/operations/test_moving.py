@@ -77,7 +77,8 @@ def listed(server: Server, path: str) -> dict[str, Any]:
     """A list."""
     answer = ask(server, "GET", path)
     assert answer.status == 200, answer.body
-    return answer.json
+    found: dict[str, Any] = answer.json
+    return found
 
 
 def without_versions(items: list[dict[str, Any]]) -> list[dict[str, Any]]:

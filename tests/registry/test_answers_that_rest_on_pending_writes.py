@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from kcp.store.contract import Key
+from tests.support.keys import make_key
 from tests.support.registry_client import RegistryClient, config_map, refused
 
 Object = dict[str, Any]
@@ -17,7 +17,7 @@ Object = dict[str, Any]
 
 async def accepted(client: RegistryClient, work: Coroutine[Any, Any, Any], name: str = "a") -> asyncio.Task[Any]:
     """Begin a write; return when the log has accepted it and it is not durable."""
-    key = Key(client.config_maps.storage, client.cluster, "default", name)
+    key = make_key(client.config_maps.storage, client.cluster, "default", name)
     store = client.registry.store
     task = asyncio.create_task(work)
     async with asyncio.timeout(10):

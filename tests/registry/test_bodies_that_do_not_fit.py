@@ -79,7 +79,8 @@ async def _strictly_patched(client: RegistryClient, media_type: str, body: Any, 
         await client.registry.patch(
             context, Target(client.widgets, "default", "a"), media_type, body, duplicates=duplicates
         )
-    return caught.value
+    refusal: StatusError = caught.value
+    return refusal
 
 
 async def test_strict_field_validation_of_a_patch_shows_what_the_patch_makes(client: RegistryClient) -> None:
@@ -89,6 +90,7 @@ async def test_strict_field_validation_of_a_patch_shows_what_the_patch_makes(cli
     assert refusal.message.startswith(' "" is invalid: patch: Invalid value: "{')
     assert '\\"weight\\":1' in refusal.message
     assert refusal.message.endswith('strict decoding error: duplicate field "spec.weight", unknown field "spec.weight"')
+    assert refusal.details is not None
     assert refusal.details["causes"][0]["field"] == "patch"
 
 

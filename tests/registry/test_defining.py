@@ -76,7 +76,9 @@ async def test_of_small_definitions_made_at_once_one_gets_the_kind(client: Regis
     sent = [definition(f"{name}s", "Same") for name in ("one", "two", "three", "four")]
     made = await asyncio.gather(*(client.create(client.definitions, each, "") for each in sent))
     served = [
-        obj for obj in made if client.registry.find_type("root", "example.com", "v1", obj["spec"]["names"]["plural"])
+        obj
+        for obj in made
+        if client.registry.find_type(client.cluster, "example.com", "v1", obj["spec"]["names"]["plural"])
     ]
     assert len(served) == 1
 
@@ -107,5 +109,5 @@ async def test_definitions_that_go_at_different_times_share_their_types(
         await there.create(definitions, made, "")
         assert not await there.delete(definitions, "widgets.example.com", "")
         assert there.type("widgets", "example.com").terminating
-        surfaces.append(client.registry.catalog.surface(cluster))
+        surfaces.append(client.registry.catalog.surface(there.cluster))
     assert surfaces[0] is surfaces[1]

@@ -119,7 +119,7 @@ async def test_logical_clusters_are_apart_and_the_wildcard_sees_all(client: Regi
     await one.create(one.widgets, widget("w"))
     await two.create(two.config_maps, config_map("c", annotations={"a": "b"}))
     await one.create(one.config_maps, config_map("c"))
-    assert two.registry.find_type("two", "example.com", "v1", "widgets") is None
+    assert two.registry.find_type(two.cluster, "example.com", "v1", "widgets") is None
     everywhere = client.at("*")
     listed = await everywhere.list(everywhere.config_maps)
     assert [item["metadata"]["annotations"]["kcp.io/cluster"] for item in listed["items"]] == ["one", "two"]

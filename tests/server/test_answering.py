@@ -211,6 +211,7 @@ def test_warnings_are_sent_as_warning_headers(server: RunningServer, cluster: st
     answer = server.post(path, body)
     assert answer.status == 201, answer.body
     warnings = answer.headers.get_all("Warning")
+    assert warnings is not None
     assert '299 - "unknown field \\"extra\\""' in warnings
     assert any('quo\\"te\\\\' in warning for warning in warnings)
     strict = server.post(f"{path}?fieldValidation=Strict", {**config_map("b"), "extra": 1})

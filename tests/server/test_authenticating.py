@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,11 @@ WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 
 
-def who(server: RunningServer, **more: str | None) -> dict[str, object]:
-    answer = server.post(WHO, REVIEW, **more)  # type: ignore[arg-type]
+def who(server: RunningServer, **more: Any) -> dict[str, object]:
+    answer = server.post(WHO, REVIEW, **more)
     assert answer.status == 201, answer.body
-    return answer.json["status"]["userInfo"]
+    user: dict[str, object] = answer.json["status"]["userInfo"]
+    return user
 
 
 def test_the_administrator_s_token(server: RunningServer) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from contextvars import Context
+from typing import TypeVarTuple, Unpack
 
 import pytest
 
 from kcp.server.requests.deadlines import Deadlines
+
+Arguments = TypeVarTuple("Arguments")
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
@@ -17,9 +21,15 @@ class CountingLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.timers = 0
 
-    def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Arguments]], object],
+        *args: *Arguments,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
         self.timers += 1
-        return super().call_at(*args, **kwargs)
+        return super().call_at(when, callback, *args, context=context)
 
 
 def test_expired_waits_end_and_the_others_continue() -> None:

@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ TOLERATED = 200
 
 
 @contextlib.contextmanager
-def running(root: Path, **choices: object) -> Iterator[RunningServer]:
+def running(root: Path, **choices: Any) -> Iterator[RunningServer]:
     """A server of a test's own."""
     server = RunningServer(root, **choices)
     try:
@@ -230,7 +231,7 @@ def test_streams_over_the_limit_of_a_connection_are_refused(outside: Server) -> 
         limit = connection.settings[MAX_CONCURRENT_STREAMS]
         assert limit == 250
         streams = [connection.request("GET", watch, fields) for _ in range(limit)]
-        begun = set()
+        begun: set[int] = set()
         while len(begun) < limit:
             found = connection.read()
             assert found.kind != RST_STREAM

@@ -23,7 +23,8 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 
 def ask(server: RunningServer, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
     """A request of a client that speaks nothing but protobuf."""
-    return server.ask(method, path, body, **{"Accept": PROTOBUF, "Content_Type": PROTOBUF, **headers})
+    sent: dict[str, Any] = {"Accept": PROTOBUF, "Content_Type": PROTOBUF, **headers}
+    return server.ask(method, path, body, **sent)
 
 
 def read(answer: Answer) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from kcp.api import selectors
 from kcp.api.errors import StatusError
 from kcp.auth.users import User
 from kcp.controllers.manager import Manager
+from kcp.logical_clusters import DEFAULT, LogicalClusterName
 from kcp.registry.contexts import RequestContext
 from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
@@ -75,16 +76,21 @@ spec:
 """
 
 
+def _decoded(value: bytes) -> Object:
+    obj: Object = orjson.loads(value)
+    return obj
+
+
 class RegistryClient:
     """The registry as one administrator of one logical cluster sees it."""
 
-    def __init__(self, registry: Registry, cluster: str = "root") -> None:
+    def __init__(self, registry: Registry, cluster: LogicalClusterName = DEFAULT) -> None:
         self.registry = registry
         self.cluster = cluster
 
     def at(self, cluster: str) -> RegistryClient:
         """The same registry in another logical cluster."""
-        return RegistryClient(self.registry, cluster)
+        return RegistryClient(self.registry, LogicalClusterName(cluster))
 
     def context(self, **more: Any) -> RequestContext:
         return RequestContext(ADMIN, self.cluster, field_manager=more.pop("field_manager", "tests"), **more)
@@ -114,17 +120,17 @@ class RegistryClient:
         written = await self.registry.create(
             self.context(**more), Target(type_, namespace if type_.namespaced else ""), obj
         )
-        return orjson.loads(written.value)
+        return _decoded(written.value)
 
     async def get(self, type_: ResourceType, name: str, namespace: str = "default", subresource: str = "") -> Object:
         target = Target(type_, namespace if type_.namespaced else "", name, subresource)
-        return orjson.loads(await self.registry.get(self.context(), target))
+        return _decoded(await self.registry.get(self.context(), target))
 
     async def update(self, type_: ResourceType, obj: Object, subresource: str = "", **more: Any) -> Object:
         meta = obj["metadata"]
         target = Target(type_, meta.get("namespace", ""), meta["name"], subresource)
         written = await self.registry.update(self.context(**more), target, orjson.loads(orjson.dumps(obj)))
-        return orjson.loads(written.value)
+        return _decoded(written.value)
 
     async def patch(
         self, type_: ResourceType, name: str, body: Any, media_type: str = patching.MERGE_PATCH, **more: Any
@@ -133,7 +139,7 @@ class RegistryClient:
         target = Target(type_, namespace, name, more.pop("subresource", ""))
         force = more.pop("force", False)
         written = await self.registry.patch(self.context(**more), target, media_type, body, force=force)
-        return orjson.loads(written.value)
+        return _decoded(written.value)
 
     async def apply(self, type_: ResourceType, obj: Object, manager: str = "applier", **more: Any) -> Object:
         return await self.patch(type_, obj["metadata"]["name"], obj, patching.APPLY_YAML, field_manager=manager, **more)

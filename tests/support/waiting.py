@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 Value = TypeVar("Value")
 
@@ -25,12 +25,17 @@ def wait_until(condition: Callable[[], Value], what: str, seconds: float = PATIE
     return found
 
 
-async def eventually(condition: Callable[[], Value | Awaitable[Value]], what: str, seconds: float = PATIENCE) -> Value:
+@overload
+async def eventually(condition: Callable[[], Awaitable[Value]], what: str, seconds: float = ...) -> Value: ...
+@overload
+async def eventually(condition: Callable[[], Value], what: str, seconds: float = ...) -> Value: ...
+async def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """As `wait_until`, while the event loop runs other tasks. The condition may be a coroutine function."""
     deadline = time.monotonic() + seconds
     while True:
-        answer = condition()
-        found: Value = await answer if inspect.isawaitable(answer) else answer
+        found = condition()
+        if inspect.isawaitable(found):
+            found = await found
         if found:
             return found
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; the last answer was {found!r}"

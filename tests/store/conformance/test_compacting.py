@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from kcp.store.compaction import AutoCompactor
-from kcp.store.contract import CompactedError, Key, Store
+from kcp.store.contract import CompactedError, Store
 from tests.store.conformance.backends import WIDGETS, Backend, delete, key, names, put, received, with_store
+from tests.support.keys import make_key
 
 
 async def test_the_current_state_and_later_history_survive(store: Store) -> None:
@@ -114,7 +115,7 @@ async def test_the_compactor_can_bound_the_number_of_revisions(store: Store) -> 
 
 
 async def test_many_clusters_gone_leave_no_trace_for_readers(store: Store) -> None:
-    keys = [Key("widgets", f"c{index:04}", "", "x") for index in range(1000)]
+    keys = [make_key("widgets", f"c{index:04}", "", "x") for index in range(1000)]
     await asyncio.gather(*(put(store, each) for each in keys))
     full = store.revision
     await asyncio.gather(*(delete(store, each) for each in keys))

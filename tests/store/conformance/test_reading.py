@@ -9,6 +9,7 @@ import pytest
 from kcp.logical_clusters import WILDCARD
 from kcp.store.contract import Change, CompactedError, FutureRevisionError, Key, Range, Store
 from tests.store.conformance.backends import WIDGETS, delete, key, names, put
+from tests.support.keys import make_key, make_range
 
 NASTY = [
     "", "a", "a/b", "a\0b", "a\0", "a'b", 'a"b', "a;--", "%", "_", "*", "..", " ", "\n", "ü", "ß", "日本", "\U0001f600",
@@ -33,13 +34,13 @@ async def test_a_record_says_its_revision_value_and_tag(store: Store) -> None:
 
 
 async def test_key_parts_are_never_confused_whatever_they_hold(store: Store) -> None:
-    keys = [Key(*parts) for part in NASTY for parts in ((part, "c", "n", "x"), ("r", part, "n", "x"))]
-    keys += [Key(*parts) for part in NASTY for parts in (("r", "c", part, "x"), ("r", "c", "n", part))]
+    keys = [make_key(*parts) for part in NASTY for parts in ((part, "c", "n", "x"), ("r", part, "n", "x"))]
+    keys += [make_key(*parts) for part in NASTY for parts in (("r", "c", part, "x"), ("r", "c", "n", part))]
     keys += [
-        Key("r", "a", "b/c", "d"),
-        Key("r", "a/b", "c", "d"),
-        Key("r", "a", "b", "c/d"),
-        Key("r", "a\0b", "c", "d"),
+        make_key("r", "a", "b/c", "d"),
+        make_key("r", "a/b", "c", "d"),
+        make_key("r", "a", "b", "c/d"),
+        make_key("r", "a\0b", "c", "d"),
     ]
     keys = list(dict.fromkeys(keys))
     await asyncio.gather(*(put(store, each, repr(each).encode()) for each in keys))
@@ -50,23 +51,23 @@ async def test_key_parts_are_never_confused_whatever_they_hold(store: Store) -> 
     assert [record.key for record in store.scan(Range("r")).records] == sorted(k for k in keys if k.resource == "r")
     for part in NASTY:
         wanted = sorted(k for k in keys if k.resource == "r" and part in (WILDCARD, k.cluster))
-        assert [record.key for record in store.scan(Range("r", part)).records] == wanted
+        assert [record.key for record in store.scan(make_range("r", part)).records] == wanted
         wanted = sorted(k for k in keys if k[:3] == ("r", "c", part))
-        assert [record.key for record in store.scan(Range("r", "c", part)).records] == wanted
-        assert store.count(Range("r", "c", part)) == len(wanted)
+        assert [record.key for record in store.scan(make_range("r", "c", part)).records] == wanted
+        assert store.count(make_range("r", "c", part)) == len(wanted)
 
 
 async def test_a_range_holds_only_its_resource_cluster_and_namespace(store: Store) -> None:
     for cluster in ("one", "two"):
         for namespace in ("", "a", "b"):
-            await put(store, Key("widgets", cluster, namespace, "x"))
-    await put(store, Key("gadgets", "one", "a", "x"))
+            await put(store, make_key("widgets", cluster, namespace, "x"))
+    await put(store, make_key("gadgets", "one", "a", "x"))
     places = [record.key[1:3] for record in store.scan(WIDGETS).records]
     assert places == [("one", ""), ("one", "a"), ("one", "b"), ("two", ""), ("two", "a"), ("two", "b")]
-    places = [record.key[1:3] for record in store.scan(Range("widgets", "two")).records]
+    places = [record.key[1:3] for record in store.scan(make_range("widgets", "two")).records]
     assert places == [("two", ""), ("two", "a"), ("two", "b")]
-    assert [record.key[1:3] for record in store.scan(Range("widgets", "two", "")).records] == [("two", "")]
-    assert [record.key[1:3] for record in store.scan(Range("widgets", WILDCARD, "a")).records] == [
+    assert [record.key[1:3] for record in store.scan(make_range("widgets", "two", "")).records] == [("two", "")]
+    assert [record.key[1:3] for record in store.scan(make_range("widgets", WILDCARD, "a")).records] == [
         ("one", "a"),
         ("two", "a"),
     ]
@@ -75,25 +76,25 @@ async def test_a_range_holds_only_its_resource_cluster_and_namespace(store: Stor
 @pytest.mark.parametrize(
     ("range_", "after", "wanted"),
     [
-        (Range("w"), Key("w", "b", "n", "2"), ["bo1", "cn1"]),
-        (Range("w", "b"), Key("w", "a", "z", "z"), ["bn1", "bn2", "bo1"]),
-        (Range("w", "b"), Key("w", "c", "", ""), []),
-        (Range("w", "b", "o"), Key("w", "b", "n", "9"), ["bo1"]),
-        (Range("w", "b", "n"), Key("w", "b", "o", ""), []),
-        (Range("w", "b", "n"), Key("w", "b", "n", "1"), ["bn2"]),
-        (Range("w", WILDCARD, "n"), Key("w", "a", "n", "1"), ["bn1", "bn2", "cn1"]),
+        (Range("w"), make_key("w", "b", "n", "2"), ["bo1", "cn1"]),
+        (make_range("w", "b"), make_key("w", "a", "z", "z"), ["bn1", "bn2", "bo1"]),
+        (make_range("w", "b"), make_key("w", "c", "", ""), []),
+        (make_range("w", "b", "o"), make_key("w", "b", "n", "9"), ["bo1"]),
+        (make_range("w", "b", "n"), make_key("w", "b", "o", ""), []),
+        (make_range("w", "b", "n"), make_key("w", "b", "n", "1"), ["bn2"]),
+        (make_range("w", WILDCARD, "n"), make_key("w", "a", "n", "1"), ["bn1", "bn2", "cn1"]),
     ],
 )
 async def test_a_page_starts_behind_a_key_that_need_not_exist(
     store: Store, range_: Range, after: Key, wanted: list[str]
 ) -> None:
     for text in ("an1", "bn1", "bn2", "bo1", "cn1"):
-        await put(store, Key("w", *text))
+        await put(store, make_key("w", *text))
     past = store.revision
     for at in (None, past):
         found = store.scan(range_, after=after, at=at).records
         assert ["".join(record.key[1:]) for record in found] == wanted
-        await put(store, Key("w", "b", "n", "1"), b"changed")  # the second round reads an older state
+        await put(store, make_key("w", "b", "n", "1"), b"changed")  # the second round reads an older state
 
 
 async def test_pages_tell_how_many_keys_follow(store: Store) -> None:

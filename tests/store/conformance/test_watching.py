@@ -25,17 +25,19 @@ from kcp.store.contract import (
     Subscription,
 )
 from tests.store.conformance.backends import WIDGETS, Backend, delete, key, kind, put, received, shown
+from tests.support.keys import make_key, make_range
 
 PLACES = [
-    Key(*parts) for parts in (("w", "a", "n", "1"), ("w", "a", "m", "1"), ("w", "b", "n", "1"), ("w", "b", "n", "2"))
+    make_key(*parts)
+    for parts in (("w", "a", "n", "1"), ("w", "a", "m", "1"), ("w", "b", "n", "1"), ("w", "b", "n", "2"))
 ]
 RANGES = [
     Range("w"),
-    Range("w", "a"),
-    Range("w", "a", "n"),
-    Range("w", "b", "n"),
+    make_range("w", "a"),
+    make_range("w", "a", "n"),
+    make_range("w", "b", "n"),
     Range("w", WILDCARD, "n"),
-    Range("w", "a", ""),
+    make_range("w", "a", ""),
 ]
 
 
@@ -56,7 +58,7 @@ async def traffic(store: Store, writes: int, seed: int = 1) -> list[list[Event]]
 
     async def client(share: int) -> None:
         for _ in range(share):
-            keys = dice.sample([*PLACES, Key("other", "a", "n", "1")], dice.choice((1, 1, 1, 3)))
+            keys = dice.sample([*PLACES, make_key("other", "a", "n", "1")], dice.choice((1, 1, 1, 3)))
             await store.write([Change(each, dice.choice((b"1", b"2", None))) for each in keys])
 
     await asyncio.gather(*(client(writes // 4) for _ in range(4)))
@@ -145,7 +147,7 @@ async def test_right_previous_value_and_right_is_created(store: Store) -> None:
 
 
 async def test_bookmarkable_the_revision_moves_on_when_nothing_matches_and_never_ahead_of_events(store: Store) -> None:
-    quiet = store.watch(Range("widgets", "quiet"), store.revision)
+    quiet = store.watch(make_range("widgets", "quiet"), store.revision)
     busy = store.watch(WIDGETS, store.revision)
     start = store.revision
     await put(store, "a")
@@ -175,11 +177,11 @@ async def test_replay_goes_over_to_live_while_writes_go_on(store: Store) -> None
 
 async def test_a_long_history_without_a_match_lets_others_run_in_between(store: Store) -> None:
     start = store.revision
-    await put(store, Key("widgets", "rare", "", "x"))
+    await put(store, make_key("widgets", "rare", "", "x"))
     for base in range(0, 7000, 250):  # few at a time, so that no write waits for a slow machine until its timeout
         await asyncio.gather(*(put(store, f"n{base + index}") for index in range(250)))
-    last = await put(store, Key("widgets", "rare", "", "y"))
-    subscription = store.watch(Range("widgets", "rare"), start)
+    last = await put(store, make_key("widgets", "rare", "", "y"))
+    subscription = store.watch(make_range("widgets", "rare"), start)
     turns = 0
 
     async def other() -> None:

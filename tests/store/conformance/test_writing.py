@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError, Store, StoreClosedError
+from kcp.store.contract import ABSENT, Change, Condition, PreconditionFailedError, Store, StoreClosedError
 from tests.store.conformance.backends import (
     WIDGETS,
     Backend,
@@ -19,6 +19,7 @@ from tests.store.conformance.backends import (
     shown,
     with_store,
 )
+from tests.support.keys import make_key
 
 
 @pytest.mark.requires("consecutive_revisions")
@@ -253,5 +254,5 @@ async def test_a_writer_that_goes_away_does_not_take_its_write_along(store: Stor
 async def test_values_come_back_byte_for_byte(store: Store) -> None:
     values = [b"", b"\0", bytes(range(256)), b"x" * 1_500_000]
     for index, value in enumerate(values):
-        await put(store, Key("widgets", "root", "", f"n{index}"), value)
+        await put(store, make_key("widgets", "root", "", f"n{index}"), value)
     assert [record.value for record in store.scan(WIDGETS).records] == values

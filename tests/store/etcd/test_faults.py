@@ -18,7 +18,6 @@ from kcp.store.contract import (
     CompactedError,
     Event,
     PreconditionFailedError,
-    Range,
     SlowConsumerError,
     Store,
     StoreUnavailableError,
@@ -30,6 +29,7 @@ from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
 from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown
 from tests.store.etcd.backends import EtcdBackend, with_store
+from tests.support.keys import make_range
 
 
 @pytest.fixture
@@ -305,4 +305,4 @@ async def test_values_of_two_resources_never_meet(store: Store) -> None:
     await put(store, key("b", "c", "a"))
     with pytest.raises(PreconditionFailedError):
         await put(store, key("b", "c", "a"), expected=ABSENT)
-    assert store.count(Range("widgets", "a/c")) == 0
+    assert store.count(make_range("widgets", "a/c")) == 0

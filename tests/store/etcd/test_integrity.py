@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
-from kcp.store.contract import Change, Key, Store, StoreUnavailableError
+from kcp.store.contract import Change, Store, StoreUnavailableError
 from kcp.store.etcd import integrity
 from kcp.store.etcd.client import Client
 from kcp.store.etcd.integrity import check_log
@@ -19,11 +19,12 @@ from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.replica import replica_file
 from kcp.store.findings import Finding
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.keys import make_key
 
 
 async def write_some(store: Store, dice: random.Random, count: int) -> None:
     for _ in range(count):
-        key = Key("w", dice.choice(("a", "b/c")), "", f"n{dice.randrange(20)}%")
+        key = make_key("w", dice.choice(("a", "b/c")), "", f"n{dice.randrange(20)}%")
         await store.write([Change(key, None if dice.random() < 0.3 else b"{}", tag="t")])
 
 
@@ -82,10 +83,10 @@ BREAKS: list[tuple[str, str, Put]] = [
     ("keys", "not a key that kcp writes", putting(lambda layout: layout.metadata + b"strange", b"x")),
     ("keys", "not a key that kcp writes", putting(lambda layout: layout.servers, b"x")),
     ("stored", "is not the key of an object", putting(lambda layout: layout.objects + b"a/b/c", b"x")),
-    ("stored", "not a message", putting(lambda layout: layout.object_key(Key("w", "a", "", "x")), b"\xff\xff")),
+    ("stored", "not a message", putting(lambda layout: layout.object_key(make_key("w", "a", "", "x")), b"\xff\xff")),
     ("stored", "its key is", putting(lambda layout: layout.objects + b"w/a%zz//x", b"\x12\x02{}")),
-    ("values", "not as promised", putting(lambda layout: layout.object_key(Key("w", "a", "", "x")), b"\x12\x01{")),
-    ("marker", "put none", putting(lambda layout: layout.object_key(Key("w", "a", "", "x")), b"\x12\x02{}")),
+    ("values", "not as promised", putting(lambda layout: layout.object_key(make_key("w", "a", "", "x")), b"\x12\x01{")),
+    ("marker", "put none", putting(lambda layout: layout.object_key(make_key("w", "a", "", "x")), b"\x12\x02{}")),
     ("marker", "not a message", putting(lambda layout: layout.marker, b"\xff\xff")),
     ("metadata", "the offset is no number", putting(lambda layout: layout.offset, b"many")),
     ("metadata", "the compaction line is", putting(lambda layout: layout.compacted, b"99999999")),
@@ -128,7 +129,7 @@ COPIES: list[tuple[str, str, str]] = [
 async def test_a_copy_that_differs_is_found(backend: EtcdBackend, rule: str, words: str, sql: str) -> None:
     store = await backend.open()
     for name in ("n1", "n2"):
-        await store.write([Change(Key("w", "a", "", name), b"{}")])
+        await store.write([Change(make_key("w", "a", "", name), b"{}")])
     await store.close()
     assert broken(await found(backend)) == {}
     connection = apsw.Connection(str(replica_file(backend.directory, Layout(backend.prefix))))
@@ -141,11 +142,11 @@ async def test_a_copy_that_differs_is_found(backend: EtcdBackend, rule: str, wor
 
 async def test_a_copy_that_cannot_be_compared_says_why_and_is_no_violation(backend: EtcdBackend) -> None:
     store = await backend.open()
-    await store.write([Change(Key("w", "a", "", "n1"), b"{}")])
+    await store.write([Change(make_key("w", "a", "", "n1"), b"{}")])
     await store.close()
     other = await backend.open_another("other")
     for _ in range(3):
-        await other.write([Change(Key("w", "a", "", "n1"), b"{}")])
+        await other.write([Change(make_key("w", "a", "", "n1"), b"{}")])
     await other.compact(other.revision)
     findings = await found(backend)
     assert broken(findings) == {}

@@ -6,17 +6,18 @@ import asyncio
 from itertools import pairwise
 from pathlib import Path
 
-from kcp.store.contract import Change, Key, Range
+from kcp.store.contract import Change, Event, Key
 from kcp.store.sqlite import compaction
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import delete, put
+from tests.support.keys import make_key, make_range
 
 VALUE = b"x" * 1000
 
 
 async def fill(store: SQLiteStore, clusters: int) -> list[Key]:
     """One object in each of many logical clusters."""
-    keys = [Key("widgets", f"cluster-{index:05}", "default", "one") for index in range(clusters)]
+    keys = [make_key("widgets", f"cluster-{index:05}", "default", "one") for index in range(clusters)]
     for start in range(0, clusters, 500):
         await asyncio.gather(*(put(store, each, VALUE) for each in keys[start : start + 500]))
     return keys
@@ -95,8 +96,8 @@ async def test_what_is_remembered_of_clusters_is_bounded(tmp_path: Path) -> None
     assert store._hub._groups == {}
     # and what is not remembered is looked up: the oldest and the newest cluster tell their history alike
     for each in (keys[0], keys[-1]):
-        subscription = store.watch(Range("widgets", each.cluster), 0)
-        events = []
+        subscription = store.watch(make_range("widgets", each.cluster), 0)
+        events: list[Event] = []
         while subscription.revision < store.revision:
             events += await subscription.next(timeout=0)
         assert [event.key for event in events] == [each]
@@ -107,7 +108,7 @@ async def test_the_write_ahead_log_stays_bounded_under_load(tmp_path: Path) -> N
     store = open_store(tmp_path / "kcp.db")
     largest = 0
     for _ in range(60):
-        await store.write([Change(Key("w", "c", "", f"n{index}"), b"x" * 4000) for index in range(300)])
+        await store.write([Change(make_key("w", "c", "", f"n{index}"), b"x" * 4000) for index in range(300)])
         largest = max(largest, (tmp_path / "kcp.db-wal").stat().st_size)
     assert 4_000_000 < largest < 40_000_000
     await store.close()
@@ -115,7 +116,7 @@ async def test_the_write_ahead_log_stays_bounded_under_load(tmp_path: Path) -> N
 
 async def test_subscriptions_that_end_are_forgotten(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
-    watches = [store.watch(Range("w", f"c{index}"), store.revision) for index in range(100)]
+    watches = [store.watch(make_range("w", f"c{index}"), store.revision) for index in range(100)]
     assert store.statistics()["subscriptions"] == 100
     for watch in watches:
         watch.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devtools.etcd import MISSING, EtcdCluster, binary
-from kcp.store.contract import Key, Store, StoreUnavailableError
+from kcp.store.contract import Store, StoreUnavailableError
 from kcp.store.etcd.access import Connection, Options
 from kcp.store.etcd.client import Client, CompactedRevisionError
 from kcp.store.etcd.layout import Layout
@@ -18,6 +18,7 @@ from kcp.store.transfers import TransferError
 from tests.store.conformance.backends import put
 from tests.store.transfer.logs import EtcdLog
 from tests.store.transfer.test_etcd import write
+from tests.support.keys import make_key
 
 pytestmark = pytest.mark.skipif(binary() is None or binary("etcdctl") is None, reason=MISSING)
 
@@ -41,7 +42,7 @@ async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
             assert done.written == 3001
 
         await move()
-        held = {Key(*where): record.value for where, record in log.state().items()}
+        held = {make_key(*where): record.value for where, record in log.state().items()}
         assert held == {entry.key: entry.value for entry in Reading(file)}
 
 

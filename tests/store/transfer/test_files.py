@@ -107,5 +107,5 @@ async def test_the_format_is_what_the_page_says(tmp_path: Path) -> None:
     await log.export(tmp_path / "back.jsonl")
     back = [json.loads(line) for line in (tmp_path / "back.jsonl").read_text().splitlines()]
     assert [line | {"revision": 0} for line in back[1:-1]] == [
-        line | {"revision": 0} for line in sorted(lines[1:], key=lambda line: line["key"])
+        line | {"revision": 0} for line in sorted(lines[1:], key=lambda line: str(line["key"]))
     ]
