@@ -1,6 +1,7 @@
 """JSON paths of columns, scale and selectable fields."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -54,7 +55,7 @@ WIDGET = {
         (".spec. .a", []),
     ],
 )
-def test_paths_select_values(path, found):
+def test_paths_select_values(path: str, found: Any) -> None:
     assert jsonpath.compile_path(path).find(WIDGET) == found
 
 
@@ -76,13 +77,13 @@ def test_paths_select_values(path, found):
         (".a{", "unexpected '{' at 2"),
     ],
 )
-def test_invalid_paths_report_the_position(path, why):
+def test_invalid_paths_report_the_position(path: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
         jsonpath.compile_path(path)
 
 
-def test_multiplying_descents_have_no_result():
-    deep = {}
+def test_multiplying_descents_have_no_result() -> None:
+    deep: dict[str, Any] = {}
     for _ in range(100):
         deep = {"a": deep, "b": 1}
     assert jsonpath.compile_path("..a..a..a..a").find(deep) == []
@@ -90,16 +91,17 @@ def test_multiplying_descents_have_no_result():
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="ab.[]'\"?(@)=<>!*:,0-1\\ $", max_size=25))
-def test_no_text_breaks_the_parser(text):
+def test_no_text_breaks_the_parser(text: str) -> None:
     try:
         path = jsonpath.compile_path(text)
     except ValueError:
         return
-    for obj in (WIDGET, {"a": {"b": [1, {"a": 2}]}}, [], None):
+    roots: list[Any] = [WIDGET, {"a": {"b": [1, {"a": 2}]}}, [], None]
+    for obj in roots:
         path.find(obj)
 
 
-def test_simple_paths_get_and_set():
+def test_simple_paths_get_and_set() -> None:
     path = jsonpath.simple_path(r".spec['a.b'].c\.d")
     assert path.names == ("spec", "a.b", "c.d")
     assert path.get({}) is None
@@ -108,7 +110,7 @@ def test_simple_paths_get_and_set():
 
 
 @pytest.mark.parametrize("path", ["", "spec", ".spec[0]", ".spec.*", "..a", ".a.", ".spec[*]", ".a[?(@.b)]"])
-def test_paths_that_are_not_simple(path):
+def test_paths_that_are_not_simple(path: str) -> None:
     with pytest.raises(ValueError, match="simple JSON path"):
         jsonpath.simple_path(path)
 

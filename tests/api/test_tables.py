@@ -1,6 +1,7 @@
 """Cells of table rows."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from kcp.api import numbers, tables
 
 
-def cell(kind, value):
+def cell(kind: Any, value: Any) -> Any:
     column = tables.Column.from_definition({"name": "C", "type": kind, "jsonPath": ".v"})
     return column.cell({} if value is ... else {"v": value})
 
@@ -30,22 +31,22 @@ def cell(kind, value):
         ("date", "soon", "<invalid>"), ("date", "", "<unknown>"), ("date", 5, None), ("date", ..., None),
     ],
 )  # fmt: skip
-def test_cells_have_the_type_of_their_column(kind, value, shown):
+def test_cells_have_the_type_of_their_column(kind: str, value: Any, shown: Any) -> None:
     assert cell(kind, value) == shown
     assert type(cell(kind, value)) is type(shown)
 
 
-def test_dates_are_shown_as_ages():
+def test_dates_are_shown_as_ages() -> None:
     then = datetime.now(UTC) - timedelta(minutes=5, seconds=2)
     assert cell("date", then.strftime("%Y-%m-%dT%H:%M:%SZ")) in ("5m2s", "5m3s")
 
 
-def test_a_cell_shows_the_first_of_several_values():
+def test_a_cell_shows_the_first_of_several_values() -> None:
     column = tables.Column.from_definition({"name": "C", "type": "string", "jsonPath": ".v[*].n"})
     assert column.cell({"v": [{"n": "x"}, {"n": "y"}]}) == "x"
 
 
-def test_column_definitions():
+def test_column_definitions() -> None:
     column = tables.Column.from_definition({"name": "C", "type": "date", "jsonPath": ".v", "priority": 1})
     assert column.definition() == {
         "name": "C",
@@ -68,7 +69,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
         (730 * DAY, "2y"), (731 * DAY, "2y1d"), (8 * 365 * DAY + DAY, "8y"),
     ],
 )  # fmt: skip
-def test_durations_are_short(seconds, shown):
+def test_durations_are_short(seconds: Any, shown: str) -> None:
     assert tables.human_duration(seconds) == shown
 
 
@@ -83,7 +84,7 @@ def test_durations_are_short(seconds, shown):
         (1e-5, "1e-05"),
     ],
 )
-def test_floats_are_printed_as_go_prints_them(value, shown):
+def test_floats_are_printed_as_go_prints_them(value: float, shown: str) -> None:
     assert numbers.format_float(value) == shown
 
 

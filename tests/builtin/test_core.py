@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kcp.logical_clusters import DEFAULT
 from tests.builtin.conftest import Types
 
 
@@ -54,7 +55,7 @@ class TestNamespaces:
         strategy = types("namespaces").strategy
         assert strategy.check_deletable("default") == "this namespace may not be deleted"
         assert strategy.check_deletable("team") is None
-        assert [obj["metadata"]["name"] for obj in strategy.virtual_objects("root")] == [
+        assert [obj["metadata"]["name"] for obj in strategy.virtual_objects(DEFAULT)] == [
             "default",
             "kube-public",
             "kube-system",

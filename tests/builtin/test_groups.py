@@ -9,8 +9,8 @@ import pytest
 from kcp.builtin.loader import load_groups
 from kcp.registry.verbs import patching
 from kcp.schema.definitions.names import KUBERNETES_GROUPS
-from tests.clients import definition
-from tests.registry.world import Object, World, scenario
+from tests.support.clients import definition
+from tests.support.registry_client import Object, RegistryClient
 
 _NOT_IN_CLIENT_GO = {"apiextensions.k8s.io", "apiregistration.k8s.io"}
 _APPROVAL = {"api-approved.kubernetes.io": "unapproved, for a test"}
@@ -39,21 +39,21 @@ def test_the_groups_that_are_declared_are_known_as_kubernetes_own() -> None:
 def test_a_definition_of_a_type_that_kubernetes_has_and_kcp_has_not_is_established(
     group: str, plural: str, kind: str
 ) -> None:
-    @scenario
-    async def check(world: World) -> None:
-        type_ = world.type("customresourcedefinitions", "apiextensions.k8s.io")
-        made = await world.create(type_, _definition(group, plural, kind), "")
+    async def check(client: RegistryClient) -> None:
+        type_ = client.type("customresourcedefinitions", "apiextensions.k8s.io")
+        made = await client.create(type_, _definition(group, plural, kind), "")
         conditions = {entry["type"]: entry["status"] for entry in made["status"]["conditions"]}
         assert conditions["Established"] == "True"
         obj: dict[str, Any] = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": "a"}}
-        stored = await world.create(world.type(plural, group), obj)
+        stored = await client.create(client.type(plural, group), obj)
         assert stored["kind"] == kind
 
     check()
 
 
-@scenario
-async def test_a_strategic_merge_patch_merges_the_lists_of_a_definition_of_kubernetes_own_groups(world: World) -> None:
+async def test_a_strategic_merge_patch_merges_the_lists_of_a_definition_of_kubernetes_own_groups(
+    client: RegistryClient,
+) -> None:
     container = {"type": "object", "properties": {"name": {"type": "string"}, "image": {"type": "string"}}}
     containers = {
         "type": "array",
@@ -62,13 +62,13 @@ async def test_a_strategic_merge_patch_merges_the_lists_of_a_definition_of_kuber
         "x-kubernetes-list-map-keys": ["name"],
     }
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"containers": containers}}}}
-    type_ = world.type("customresourcedefinitions", "apiextensions.k8s.io")
-    await world.create(type_, _definition("apps", "deployments", "Deployment", schema), "")
-    deployments = world.type("deployments", "apps")
+    type_ = client.type("customresourcedefinitions", "apiextensions.k8s.io")
+    await client.create(type_, _definition("apps", "deployments", "Deployment", schema), "")
+    deployments = client.type("deployments", "apps")
     spec = {"containers": [{"name": "one", "image": "1"}, {"name": "two", "image": "2"}]}
     obj = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec}
-    await world.create(deployments, obj)
+    await client.create(deployments, obj)
     patch = {"spec": {"containers": [{"name": "two", "image": "3"}]}}
-    changed = await world.patch(deployments, "d", patch, patching.STRATEGIC_MERGE_PATCH)
+    changed = await client.patch(deployments, "d", patch, patching.STRATEGIC_MERGE_PATCH)
     assert changed["spec"]["containers"] == [{"name": "one", "image": "1"}, {"name": "two", "image": "3"}]
     assert patching.STRATEGIC_MERGE_PATCH in patching.patch_types(deployments)

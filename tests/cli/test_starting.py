@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from kcp.auth import certificates
-from tests.cli.kcp_process import Started, run, started
+from tests.support.kcp_process import Started, run, started
 
 
 def test_it_says_where_it_is_and_how_to_reach_it(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_watch_does_not_hold_it_up_and_ends_in_good_order(tmp_path: Path) -> N
         command = ["curl", "-sSN", "--cacert", server.root / "data" / "ca.crt", "-H", f"Authorization: Bearer {token}"]
         watches = [
             subprocess.Popen(
-                [*command, form, f"{server.url}/api/v1/namespaces?watch=true"],
+                [*map(str, command), form, f"{server.url}/api/v1/namespaces?watch=true"],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -340,7 +340,7 @@ def held_connections(server: Started, count: int) -> list[ssl.SSLSocket]:
     """Connections that are opened and kept, as many as the server takes."""
     trust = ssl.create_default_context(cafile=str(server.root / "data" / "ca.crt"))
     place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-    held = []
+    held: list[socket.socket] = []
     with contextlib.suppress(OSError):
         while len(held) < count:
             held.append(trust.wrap_socket(socket.create_connection(place, 1), server_hostname=place[0]))

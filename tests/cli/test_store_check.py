@@ -14,8 +14,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
-from tests.cli.kcp_process import Started, run, started
+from devtools.etcd import MISSING, EtcdCluster, binary
+from tests.support.kcp_process import Started, run, started
 
 
 def send(server: Started, method: str, path: str, body: object = None) -> None:

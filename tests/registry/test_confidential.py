@@ -11,7 +11,7 @@ import pytest
 from kcp.api.errors import StatusError
 from kcp.registry.contexts import STRICT
 from kcp.registry.verbs import confidential, patching
-from tests.registry.world import Object, World, scenario
+from tests.support.registry_client import Object, RegistryClient
 
 PLAIN = "correct-horse-battery"
 ENCODED = base64.b64encode(PLAIN.encode()).decode()
@@ -25,15 +25,15 @@ def _copy(path: str, source: str = "/data/a") -> Object:
     return {"op": "copy", "from": source, "path": path}
 
 
-Try = Callable[[World, Any], Awaitable[Any]]
+Try = Callable[[RegistryClient, Any], Awaitable[Any]]
 
 
 def _creating(**more: Any) -> Try:
-    return lambda world, type_: world.create(type_, _secret("new", **more))
+    return lambda client, type_: client.create(type_, _secret("new", **more))
 
 
 def _patching(body: Any, media_type: str = patching.MERGE_PATCH) -> Try:
-    return lambda world, type_: world.patch(type_, "s", body, media_type)
+    return lambda client, type_: client.patch(type_, "s", body, media_type)
 
 
 _REFUSED: dict[str, Try] = {
@@ -41,13 +41,13 @@ _REFUSED: dict[str, Try] = {
     "data that is a list": _creating(data={"a": [PLAIN]}),
     "data of a string": _creating(data=PLAIN),
     "stringData of a list": _creating(stringData={"a": [PLAIN]}),
-    "unknown fields": lambda world, type_: world.create(
+    "unknown fields": lambda client, type_: client.create(
         type_, _secret("new", data={"a": ENCODED}, more=PLAIN), field_validation=STRICT
     ),
     "Docker configuration that is not JSON": _creating(
         type="kubernetes.io/dockerconfigjson", data={".dockerconfigjson": ENCODED}
     ),
-    "replace": lambda world, type_: world.update(
+    "replace": lambda client, type_: client.update(
         type_, _secret("s", data={"a": PLAIN + "!"}, metadata={"name": "s", "namespace": "default"})
     ),
     "merge patch": _patching({"data": {"b": PLAIN + "!"}}),
@@ -61,21 +61,20 @@ _REFUSED: dict[str, Try] = {
     "copy to the name": _patching([_copy("/metadata/name")], patching.JSON_PATCH),
     "copy to the labels": _patching([_copy("/metadata/labels", "/data")], patching.JSON_PATCH),
     "copy to the type": _patching([_copy("/type")], patching.JSON_PATCH),
-    "apply of a list": lambda world, type_: world.apply(type_, _secret(data={"a": [PLAIN]})),
-    "apply of a string": lambda world, type_: world.apply(type_, _secret(stringData=PLAIN)),
-    "apply of what is not base64": lambda world, type_: world.apply(type_, _secret(data={"b": PLAIN + "!"})),
-    "conflict": lambda world, type_: world.apply(type_, _secret(data={"a": ENCODED + ENCODED})),
+    "apply of a list": lambda client, type_: client.apply(type_, _secret(data={"a": [PLAIN]})),
+    "apply of a string": lambda client, type_: client.apply(type_, _secret(stringData=PLAIN)),
+    "apply of what is not base64": lambda client, type_: client.apply(type_, _secret(data={"b": PLAIN + "!"})),
+    "conflict": lambda client, type_: client.apply(type_, _secret(data={"a": ENCODED + ENCODED})),
 }
 
 
 @pytest.mark.parametrize("what", _REFUSED)
 def test_a_refusal_shows_no_value(what: str) -> None:
-    @scenario
-    async def check(world: World) -> None:
-        secrets = world.type("secrets")
-        await world.create(secrets, _secret(data={"a": ENCODED, "long": ENCODED * 20}))
+    async def check(client: RegistryClient) -> None:
+        secrets = client.type("secrets")
+        await client.create(secrets, _secret(data={"a": ENCODED, "long": ENCODED * 20}))
         with pytest.raises(StatusError) as caught:
-            await _REFUSED[what](world, secrets)
+            await _REFUSED[what](client, secrets)
         shown = f"{caught.value} {caught.value.status()}"
         for value in (PLAIN, ENCODED, ENCODED[:16]):
             assert value not in shown
@@ -83,10 +82,9 @@ def test_a_refusal_shows_no_value(what: str) -> None:
     check()
 
 
-@scenario
-async def test_the_place_of_what_is_not_base64_is_said(world: World) -> None:
+async def test_the_place_of_what_is_not_base64_is_said(client: RegistryClient) -> None:
     with pytest.raises(StatusError) as caught:
-        await world.create(world.type("secrets"), _secret(data={"a": "abc!"}))
+        await client.create(client.type("secrets"), _secret(data={"a": "abc!"}))
     assert caught.value.message == (
         'Secret in version "v1" cannot be handled as a Secret: data.a: illegal base64 data at input byte 3'
     )
@@ -99,24 +97,22 @@ def test_base64_is_checked_as_in_go(text: str, at: int) -> None:
     assert confidential.base64_problem(text) == f"illegal base64 data at input byte {at}"
 
 
-@scenario
-async def test_a_warning_shows_no_value(world: World) -> None:
-    context = world.context()
-    with confidential.concealing(context, world.type("secrets"), {"data": {"a": ENCODED}}):
+async def test_a_warning_shows_no_value(client: RegistryClient) -> None:
+    context = client.context()
+    with confidential.concealing(context, client.type("secrets"), {"data": {"a": ENCODED}}):
         context.warn(f'metadata.finalizers: "{PLAIN}": prefer a domain-qualified finalizer name')
     assert context.warnings == [
         f'metadata.finalizers: "{confidential.REDACTED}": prefer a domain-qualified finalizer name'
     ]
 
 
-@scenario
-async def test_a_refusal_stays_short_whatever_the_values_are(world: World) -> None:
-    secrets = world.type("secrets")
+async def test_a_refusal_stays_short_whatever_the_values_are(client: RegistryClient) -> None:
+    secrets = client.type("secrets")
     parts = {f"k{at}": confidential.REDACTED[at : at + 4] for at in range(len(confidential.REDACTED) - 4)}
     with pytest.raises(StatusError) as caught:
-        await world.create(secrets, _secret(stringData=parts, immutable="not a boolean"))
+        await client.create(secrets, _secret(stringData=parts, immutable="not a boolean"))
     assert len(caught.value.message) < 2_000
     many = {f"k{at}": f"value-{at}" for at in range(5_000)}
     with pytest.raises(StatusError) as caught:
-        await world.create(secrets, _secret(stringData=many, immutable="not a boolean"))
+        await client.create(secrets, _secret(stringData=many, immutable="not a boolean"))
     assert "withheld" in caught.value.message

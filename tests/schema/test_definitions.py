@@ -365,7 +365,7 @@ def test_sets_of_objects_are_warned_about() -> None:
     assert warning.startswith('x-kubernetes-list-type: set for items of type "object" is not supported')
 
 
-JUNK = [None, 1, "x", [], {}, [1], {"a": 1}, True, 1.5, [[]], [{}], "."]
+JUNK: list[Any] = [None, 1, "x", [], {}, [1], {"a": 1}, True, 1.5, [[]], [{}], "."]
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

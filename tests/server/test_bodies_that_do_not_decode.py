@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients import DEFINITIONS, definition
-from tests.server.running_server import RunningServer
+from tests.support.clients import DEFINITIONS, definition
+from tests.support.running_server import RunningServer
 
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"

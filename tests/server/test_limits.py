@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,15 @@ from kcp.registry.admission.chain import AdmissionRequest
 from kcp.server.process import listening
 from kcp.server.process.parts import Parts
 from kcp.testing import Server
-from tests.clients import resident_bytes
-from tests.http2_frames import HEADERS, MAX_CONCURRENT_STREAMS, RST_STREAM, ConnectionEndedError, Http2Connection
-from tests.server.running_server import Answer, RunningServer, config_map
+from tests.support.clients import resident_bytes
+from tests.support.http2_frames import (
+    HEADERS,
+    MAX_CONCURRENT_STREAMS,
+    RST_STREAM,
+    ConnectionEndedError,
+    Http2Connection,
+)
+from tests.support.running_server import Answer, RunningServer, config_map
 
 MEGABYTE = 1 << 20
 OVER = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":"' + b"x" * (3 * MEGABYTE) + b'"}}'
@@ -35,7 +42,7 @@ TOLERATED = 200
 
 
 @contextlib.contextmanager
-def running(root: Path, **choices: object) -> Iterator[RunningServer]:
+def running(root: Path, **choices: Any) -> Iterator[RunningServer]:
     """A server of a test's own."""
     server = RunningServer(root, **choices)
     try:
@@ -266,7 +273,7 @@ def test_streams_over_the_limit_of_a_connection_are_refused(outside: Server) -> 
         limit = connection.settings[MAX_CONCURRENT_STREAMS]
         assert limit == 250
         streams = [connection.request("GET", watch, fields) for _ in range(limit)]
-        begun = set()
+        begun: set[int] = set()
         while len(begun) < limit:
             found = connection.read()
             assert found.kind != RST_STREAM

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients import DEFINITIONS, definition
-from tests.server.running_server import Answer, RunningServer
+from tests.support.clients import DEFINITIONS, definition
+from tests.support.running_server import Answer, RunningServer
 
 NOT_FOUND = {
     "kind": "Status",
