@@ -14,6 +14,7 @@ from kcp.builtin.registration import builtin_types, declare
 from kcp.logical_clusters import DEFAULT
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.resource_types import ResourceType
+from tests.support.registry_client import client  # noqa: F401 - a fixture
 
 Object = dict[str, Any]
 declare()  # the protobuf messages: tests of bodies need no types

@@ -36,19 +36,16 @@ def test_the_groups_that_are_declared_are_known_as_kubernetes_own() -> None:
         ("networking.k8s.io", "ingresses", "Ingress"),
     ],
 )
-def test_a_definition_of_a_type_that_kubernetes_has_and_kcp_has_not_is_established(
-    group: str, plural: str, kind: str
+async def test_a_definition_of_a_type_that_kubernetes_has_and_kcp_has_not_is_established(
+    client: RegistryClient, group: str, plural: str, kind: str
 ) -> None:
-    async def check(client: RegistryClient) -> None:
-        type_ = client.type("customresourcedefinitions", "apiextensions.k8s.io")
-        made = await client.create(type_, _definition(group, plural, kind), "")
-        conditions = {entry["type"]: entry["status"] for entry in made["status"]["conditions"]}
-        assert conditions["Established"] == "True"
-        obj: dict[str, Any] = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": "a"}}
-        stored = await client.create(client.type(plural, group), obj)
-        assert stored["kind"] == kind
-
-    check()
+    type_ = client.type("customresourcedefinitions", "apiextensions.k8s.io")
+    made = await client.create(type_, _definition(group, plural, kind), "")
+    conditions = {entry["type"]: entry["status"] for entry in made["status"]["conditions"]}
+    assert conditions["Established"] == "True"
+    obj: dict[str, Any] = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": "a"}}
+    stored = await client.create(client.type(plural, group), obj)
+    assert stored["kind"] == kind
 
 
 async def test_a_strategic_merge_patch_merges_the_lists_of_a_definition_of_kubernetes_own_groups(

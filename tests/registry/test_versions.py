@@ -14,6 +14,7 @@ from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.records import key_of
 from tests.support.registry_client import Object, RegistryClient, refused
+from tests.support.waiting import eventually
 
 GAUGES = """
 apiVersion: apiextensions.k8s.io/v1
@@ -156,20 +157,17 @@ _VERBS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("verb", _VERBS)
-def test_a_version_that_a_webhook_would_convert_answers_an_error(verb: str) -> None:
-    async def check(client: RegistryClient) -> None:
-        await client.define(GAUGES)
-        await _with_webhook(client)
-        await client.create(_v(client, "v2"), _gauge("v2", new="precious", both="b"))
-        with refused(500, "") as caught:
-            await _VERBS[verb](client, _v(client, "v1"))
-        assert caught.value.message == (
-            "conversion webhook for example.com/v2, Kind=Gauge failed: this server does not call conversion webhooks: "
-            "use the storage version, example.com/v2"
-        )
-        assert (await client.get(_v(client, "v2"), "g"))["spec"] == {"new": "precious", "both": "b", "scale": "linear"}
-
-    check()
+async def test_a_version_that_a_webhook_would_convert_answers_an_error(client: RegistryClient, verb: str) -> None:
+    await client.define(GAUGES)
+    await _with_webhook(client)
+    await client.create(_v(client, "v2"), _gauge("v2", new="precious", both="b"))
+    with refused(500, "") as caught:
+        await _VERBS[verb](client, _v(client, "v1"))
+    assert caught.value.message == (
+        "conversion webhook for example.com/v2, Kind=Gauge failed: this server does not call conversion webhooks: "
+        "use the storage version, example.com/v2"
+    )
+    assert (await client.get(_v(client, "v2"), "g"))["spec"] == {"new": "precious", "both": "b", "scale": "linear"}
 
 
 async def test_an_object_stored_in_an_older_version_needs_the_webhook_too(client: RegistryClient) -> None:
@@ -222,5 +220,5 @@ async def test_controllers_delete_through_the_version_that_needs_no_webhook(clie
             return error.code == 404
         return False
 
-    await client.eventually(gone, 20)
+    await eventually(gone, "the object is gone", 20)
     assert client.registry.store.get(key_of(gauge, client.cluster, "default", "g")) is None
