@@ -81,6 +81,28 @@ _WORDS: Final = [
 ]
 _SIZES: Final = (8_000, 20_000, 40_000, 80_000, 150_000, 300_000, 600_000, 1_000_000)
 _SIZE_WEIGHTS: Final = (20, 30, 20, 14, 8, 4, 2, 2)
+_CONDITIONS: Final = {
+    "type": "array",
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["type"],
+    "items": {
+        "type": "object",
+        "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+        "properties": {
+            "lastTransitionTime": {"type": "string", "format": "date-time"},
+            "message": {"type": "string", "maxLength": 32768},
+            "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0},
+            "reason": {
+                "type": "string",
+                "maxLength": 1024,
+                "minLength": 1,
+                "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*)?$",
+            },
+            "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+            "type": {"type": "string", "maxLength": 316},
+        },
+    },
+}
 _TICK: Final = 0.001
 _BUDGET: Final = 0.05
 
@@ -129,29 +151,7 @@ class Generator:
             {"rule": "!has(self.replicas) || self.replicas < 1000", "message": "too many replicas"},
             {"rule": "!has(oldSelf.replicas) || has(self.replicas)", "message": "replicas cannot be removed"},
         ]
-        conditions = {
-            "type": "array",
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["type"],
-            "items": {
-                "type": "object",
-                "required": ["lastTransitionTime", "message", "reason", "status", "type"],
-                "properties": {
-                    "lastTransitionTime": {"type": "string", "format": "date-time"},
-                    "message": {"type": "string", "maxLength": 32768},
-                    "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0},
-                    "reason": {
-                        "type": "string",
-                        "maxLength": 1024,
-                        "minLength": 1,
-                        "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*)?$",
-                    },
-                    "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
-                    "type": {"type": "string", "maxLength": 316},
-                },
-            },
-        }
-        status = {"type": "object", "properties": {"conditions": conditions, "replicas": {"type": "integer"}}}
+        status = {"type": "object", "properties": {"conditions": _CONDITIONS, "replicas": {"type": "integer"}}}
         return {
             "name": name,
             "served": True,

@@ -155,7 +155,10 @@ def schema_errors(raw: Raw, path: str, *, status: bool, options: ValidationOptio
 def has_unsupported_keywords(raw: Raw) -> bool:
     """Whether a schema or a subschema has a keyword that structural schemas do not support."""
     return any(
-        _is_unsupported(each, keyword) for each in subschemas(raw) for keyword in _UNSUPPORTED if keyword in each
+        _is_unsupported(each, keyword)
+        for each in subschemas(raw)
+        if not _UNSUPPORTED_OR_SCHEMA.isdisjoint(each)
+        for keyword in _UNSUPPORTED_OR_SCHEMA.intersection(each)
     )
 
 
