@@ -214,46 +214,49 @@ def from_definition(
     resource = GroupResource(group, names["plural"])
     served = tuple(version["name"] for version in spec["versions"] if version.get("served"))
     webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
-    types = []
     versions: dict[str, ResourceType] = {}
-    for version in spec["versions"]:
-        warning = None
-        if version.get("deprecated"):
-            kind = names["kind"]
-            warning = version.get("deprecationWarning") or f"{group}/{version['name']} {kind} is deprecated"
-        types.append(
-            ResourceType(
-                group=group,
-                version=version["name"],
-                plural=names["plural"],
-                singular=names.get("singular") or names["kind"].lower(),
-                kind=names["kind"],
-                list_kind=names.get("listKind") or names["kind"] + "List",
-                namespaced=spec["scope"] == "Namespaced",
-                short_names=tuple(names.get("shortNames") or ()),
-                categories=tuple(names.get("categories") or ()),
-                verbs=tuple(extension.get("verbs") or ALL_VERBS),
-                subresources=_subresources(version, extension),
-                raw_schema=(version.get("schema") or {}).get("openAPIV3Schema"),
-                raw_columns=_columns(version),
-                selectable_fields=tuple(
-                    SelectableField(entry["jsonPath"].lstrip("."), jsonpath.simple_path(entry["jsonPath"]))
-                    for entry in version.get("selectableFields") or ()
-                ),
-                storage=extension.get("storage", str(resource)),
-                storage_version=storage_version,
-                served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
-                builtin=builtin,
-                placeholder=extension.get("placeholder", ""),
-                terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
-                definition_hash=definition_hash,
-                deprecation_warning=warning,
-                versions=versions,
-                conversion_webhook=webhook,
-                strategy=strategy,
-                extension=extension,
-            )
+    types = [
+        ResourceType(
+            group=group,
+            version=version["name"],
+            plural=names["plural"],
+            singular=names.get("singular") or names["kind"].lower(),
+            kind=names["kind"],
+            list_kind=names.get("listKind") or names["kind"] + "List",
+            namespaced=spec["scope"] == "Namespaced",
+            short_names=tuple(names.get("shortNames") or ()),
+            categories=tuple(names.get("categories") or ()),
+            verbs=tuple(extension.get("verbs") or ALL_VERBS),
+            subresources=_subresources(version, extension),
+            raw_schema=(version.get("schema") or {}).get("openAPIV3Schema"),
+            raw_columns=_columns(version),
+            selectable_fields=_selectable_fields(version),
+            storage=extension.get("storage", str(resource)),
+            storage_version=storage_version,
+            served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
+            builtin=builtin,
+            placeholder=extension.get("placeholder", ""),
+            terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
+            definition_hash=definition_hash,
+            deprecation_warning=_deprecation_warning(version, group, names["kind"]),
+            versions=versions,
+            conversion_webhook=webhook,
+            strategy=strategy,
+            extension=extension,
         )
+        for version in spec["versions"]
+    ]
     if not builtin:
         versions.update((type_.api_version, type_) for type_ in types)
     return [type_ for type_ in types if type_.version in served]
+
+
+def _selectable_fields(version: Mapping[str, Any]) -> tuple[SelectableField, ...]:
+    paths = [entry["jsonPath"] for entry in version.get("selectableFields") or ()]
+    return tuple(SelectableField(path.lstrip("."), jsonpath.simple_path(path)) for path in paths)
+
+
+def _deprecation_warning(version: Mapping[str, Any], group: str, kind: str) -> str | None:
+    if not version.get("deprecated"):
+        return None
+    return version.get("deprecationWarning") or f"{group}/{version['name']} {kind} is deprecated"

@@ -2,6 +2,21 @@
 
 Follows RFC 6902, RFC 7386, the API concepts page and KEP-555. A patch without a resource version is applied again to the newest
 object after a conflict, so that clients see no conflict that they did not ask for.
+
+Example of server-side apply: ``helm`` and ``me`` apply to a Widget that does not exist yet, and then ``me`` applies less.
+
+==========  =================================  ========================  =========================================
+manager     configuration (``spec``)           result                    ``metadata.managedFields``
+==========  =================================  ========================  =========================================
+``helm``    ``{size: 1}``                      CREATE: ``{size: 1,       ``helm``: ``f:size``. Defaults are set by
+                                               color: red}``             the shape step and owned by nobody
+``me``      ``{size: 2, color: blue}``         409: ``helm`` owns        unchanged
+                                               ``.spec.size``
+``me``      ``{size: 1, color: blue}``         UPDATE: ``{size: 1,       ``helm``: ``f:size``; ``me``: ``f:size``,
+                                               color: blue}``            ``f:color``
+``me``      ``{size: 1}``                      UPDATE: ``color`` goes,   ``helm``: ``f:size``; ``me``: ``f:size``
+                                               and the default returns
+==========  =================================  ========================  =========================================
 """
 
 from __future__ import annotations
@@ -105,23 +120,7 @@ def _problems(media_type: str, body: Any, duplicates: list[str]) -> list[str]:
 
 
 def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bool, duplicates: list[str]) -> Write:
-    """The write of a server-side apply. Raises StatusError 400 or 422 for an unusable configuration.
-
-    Example: the managers ``helm`` and ``me`` apply to a Widget that does not exist yet, and then ``me`` applies less.
-
-    ==========  =================================  ========================  =========================================
-    manager     configuration (``spec``)           result                    ``metadata.managedFields``
-    ==========  =================================  ========================  =========================================
-    ``helm``    ``{size: 1}``                      CREATE: ``{size: 1,       ``helm``: ``f:size``. Defaults are set by
-                                                   color: red}``             the shape step and owned by nobody
-    ``me``      ``{size: 2, color: blue}``         409: ``helm`` owns        unchanged
-                                                   ``.spec.size``
-    ``me``      ``{size: 1, color: blue}``         UPDATE: ``{size: 1,       ``helm``: ``f:size``; ``me``: ``f:size``,
-                                                   color: blue}``            ``f:color``
-    ``me``      ``{size: 1}``                      UPDATE: ``color`` goes,   ``helm``: ``f:size``; ``me``: ``f:size``
-                                                   and the default returns
-    ==========  =================================  ========================  =========================================
-    """
+    """The write of a server-side apply. Raises StatusError 400 or 422 for an unusable configuration."""
     _check_configuration(context, target, applied, duplicates)
     meta = applied["metadata"]
     named = bool(meta.get("name"))

@@ -101,7 +101,7 @@ class Writer:
         if write.object is write.old:
             if not plugins:
                 return await self._storage.unchanged(write)
-            write.object = await run_large(write.size, copy_of, write.old)  # plugins may have changes to make
+            write.object = await run_large(write.size, copy_of, write.new)  # plugins may have changes to make
         if (large := self._large(write)) is not None:
             await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
         await run_large(write.size, self._complete, write)

@@ -90,6 +90,12 @@ class Metrics:
             buckets=_HOLDS,
             registry=registry,
         )
+        self._add_certificates(registry)
+        self._children: dict[tuple[str, ...], _RequestChildren] = {}
+        self._text = b""
+        self._text_time = 0.0
+
+    def _add_certificates(self, registry: CollectorRegistry) -> None:
         self._client_certificates = Histogram(
             "apiserver_client_certificate_expiration_seconds",
             "Remaining lifetime of the client certificates of requests in seconds.",
@@ -101,9 +107,6 @@ class Metrics:
             "Time at which the serving certificate expires, in seconds since the epoch.",
             registry=registry,
         )
-        self._children: dict[tuple[str, ...], _RequestChildren] = {}
-        self._text = b""
-        self._text_time = 0.0
 
     def add_store(self, figures: StoreFigures) -> None:
         """Add the metrics of a store."""
