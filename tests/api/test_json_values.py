@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,14 +51,3 @@ def test_a_copy_shares_no_map_or_list() -> None:
     assert math.isclose(made["c"], 1)
     assert made["a"] is not value["a"]
     assert made["a"][0] is not value["a"][0]
-
-
-def number_of(value):
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + sum(map(number_of, children))
-
-
-@settings(max_examples=200, deadline=None)
-@given(values)
-def test_the_number_of_values_is_at_most_the_count_in_the_text(value):
-    assert number_of(value) <= json_values.count_values(orjson.dumps(value))

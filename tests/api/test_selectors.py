@@ -105,11 +105,6 @@ def test_matching(text: str, labels: dict[str, Any], expected: bool) -> None:
     assert selectors.parse_label_selector(text).matches(labels) is expected
 
 
-def test_exact_match_returns_the_single_required_value() -> None:
-    selector = selectors.parse_label_selector("a in (b),c in (d,e),f!=g")
-    assert [selector.exact_match(key) for key in "acfz"] == ["b", None, None, None]
-
-
 @settings(max_examples=80, deadline=None)
 @given(st.lists(requirements, max_size=4))
 def test_the_canonical_text_parses_to_the_same_selector(given_requirements: Any) -> None:
@@ -158,7 +153,6 @@ def test_field_selectors_escape_separators() -> None:
     assert str(selector) == r"a=x\,y\=z\\,b!=c"
     assert selector.matches({"a": r"x,y=z" + "\\"})
     assert not selector.matches({"a": r"x,y=z" + "\\", "b": "c"})
-    assert selector.exact_match("a") == r"x,y=z" + "\\"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from kcp.server.process.parts import Parts
 from kcp.server.requests import connections, watches
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.request_info import RequestInfo
-from kcp.server.requests.watch_sessions import Session
+from kcp.server.requests.watch_sessions import WatchSession
 from tests.support.clients import DEFINITIONS, definition
 from tests.support.running_server import RunningServer, config_map
 from tests.support.web_socket_client import WebSocket
@@ -40,7 +40,7 @@ def wait_until(question: Callable[[], bool], seconds: float = 5) -> None:
         time.sleep(0.01)
 
 
-def sessions(server: RunningServer, cluster: str, transport: str = "") -> list[Session]:
+def sessions(server: RunningServer, cluster: str, transport: str = "") -> list[WatchSession]:
     """The running watches of a logical cluster."""
     composition = server.process.composition
     assert composition is not None
@@ -184,7 +184,7 @@ def test_running_watches_are_counted(server: RunningServer, cluster: str) -> Non
 def test_a_disconnected_watcher_over_http_1_is_detected_by_its_connection(server: RunningServer, cluster: str) -> None:
     path = f"{cluster}{CONFIG_MAPS}?watch=true&resourceVersion={version_of(server, cluster)}"
 
-    def waiting() -> list[Session]:
+    def waiting() -> list[WatchSession]:
         return [session for session in sessions(server, cluster, "HTTP/1.1") if session.waiting]
 
     with server.watch(path):

@@ -6,8 +6,6 @@ from typing import Any, Final
 
 import orjson
 
-LARGE: Final = 2_000
-"""Values of an object, or of a patch, above which callers should not walk them on the event loop."""
 _INT64: Final = 1 << 63
 _UINT64: Final = 1 << 64
 
@@ -30,7 +28,7 @@ def _equal_texts(left: Any, right: Any) -> bool:
 
 
 def _equal(left: Any, right: Any) -> bool:
-    """Compare value by value what Python takes for equal: it does not tell ``True`` from 1, and texts do not equal 1 and 1.0."""
+    """Compare two values that Python takes for equal. Python takes ``True`` for 1, and the JSON texts of 1 and 1.0 differ."""
     if type(left) is dict:
         return all(_equal(value, right[key]) for key, value in left.items())
     if type(left) is list:
@@ -52,15 +50,6 @@ def with_integers(value: Any) -> Any:
             elif kind is float:
                 node[key] = with_integers(item)
     return value
-
-
-def count_values(serialized: bytes) -> int:
-    """An upper bound of the number of values in a JSON text, at the cost of a scan: what a walk over them costs.
-
-    Patches, managed fields and validation take 1 to 20 microseconds for each value of the object and of the patch. Callers
-    run them outside the event loop for values above ``LARGE``.
-    """
-    return serialized.count(b",") + serialized.count(b"[") + serialized.count(b"{") + 1
 
 
 def containers_in(level: list[Any]) -> list[Any]:

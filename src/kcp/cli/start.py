@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kcp.server.process.running import ServerProcess
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
-_DURATION: Final = flags.Duration()
+_DURATION: Final = flags.DurationType()
 _COUNT: Final = click.IntRange(min=0)
 _LOGS_REQUESTS_FROM: Final = 2
 

@@ -48,7 +48,7 @@ def _union_of_nodes(left: FieldSet, right: FieldSet) -> FieldSet:
 
 
 def _is_flat(fields: FieldSet) -> bool:
-    """Whether no member has anything below it: what holds for large maps and sets, and makes their algebra that of keys."""
+    """Whether no member has members of its own, as in large maps and sets: their set operations are those of their keys."""
     return not any(fields.values())
 
 

@@ -28,7 +28,7 @@ MAX_OBJECT_BYTES: Final = 3 * 1024 * 1024
 _GENERATE_ATTEMPTS: Final = 8
 
 
-class Storage:
+class Committer:
     """The log as the last step of a write."""
 
     def __init__(self, source: Source, catalog: Catalog) -> None:

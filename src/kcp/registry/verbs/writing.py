@@ -46,7 +46,7 @@ from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import copy_of, served_object
 from kcp.registry.verbs.source import Source
-from kcp.registry.verbs.storing import Storage
+from kcp.registry.verbs.storing import Committer
 
 Object = dict[str, Any]
 
@@ -57,7 +57,7 @@ class Writer:
     def __init__(self, source: Source, chain: Chain, catalog: Catalog) -> None:
         self._source = source
         self._chain = chain
-        self._storage = Storage(source, catalog)
+        self._committer = Committer(source, catalog)
 
     async def write(self, write: Write) -> Written:
         """Run the steps of a write. Raises StatusError 400, 403, 404, 405, 409, 413, 422 or 504."""
@@ -100,7 +100,7 @@ class Writer:
         plugins = self._chain.plugins_for(write.target, write.operation)
         if write.object is write.old:
             if not plugins:
-                return await self._storage.unchanged(write)
+                return await self._committer.unchanged(write)
             write.object = await run_large(write.size, copy_of, write.new)  # plugins may have changes to make
         if (large := self._large(write)) is not None:
             await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
@@ -110,7 +110,7 @@ class Writer:
         await run_large(write.size, self._validate, write)
         if plugins:
             await admitting.validate(plugins, write)
-        return await self._storage.store(write)
+        return await self._committer.store(write)
 
     def _decode(self, write: Write, obj: Any, message: str = decoding.SENT) -> None:
         """Decode check, place, shape: of a body before the state is read, of the result of a patch after."""
@@ -158,7 +158,7 @@ class Writer:
     async def _check_new(self, write: Write) -> None:
         name = preconditions.name_new(write)
         if write.target.type.namespaced:
-            write.accepted = await self._storage.namespace_condition(write, name)
+            write.accepted = await self._committer.namespace_condition(write, name)
 
     @staticmethod
     def _large(write: Write) -> Object | None:

@@ -9,7 +9,7 @@ from kcp.registry.verbs.watching import WatchStream, joined
 from kcp.server.requests.exchanges import Exchange
 
 
-class Session:
+class WatchSession:
     """A running watch. Its task sends; the hub may push events while the task waits.
 
     ``waiting``: the task waits for events. ``sending_since``: the monotonic time since which the task waits for the client to

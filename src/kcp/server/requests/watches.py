@@ -25,7 +25,7 @@ from kcp.registry.verbs.watching import WatchStream
 from kcp.server.observability.metrics import Metrics, type_labels
 from kcp.server.requests import queries
 from kcp.server.requests.exchanges import Exchange
-from kcp.server.requests.watch_sessions import Session
+from kcp.server.requests.watch_sessions import WatchSession
 from kcp.store.contract import Event, StoreClosedError
 
 BOOKMARK_INTERVAL: Final = 60.0
@@ -43,8 +43,8 @@ class Watches:
         self._registry = registry
         self._metrics = metrics
         self._min_timeout = min_request_timeout
-        self.sessions: set[Session] = set()
-        self._of_definitions: defaultdict[tuple[str, str], set[Session]] = defaultdict(set)
+        self.sessions: set[WatchSession] = set()
+        self._of_definitions: defaultdict[tuple[str, str], set[WatchSession]] = defaultdict(set)
         registry.catalog.follow(self._on_definition)
         self._stopping = False
         self._running = {
@@ -90,7 +90,7 @@ class Watches:
         if not session.aborted:
             await exchange.finish()
 
-    def _follow_definition(self, session: Session) -> tuple[str, str] | None:
+    def _follow_definition(self, session: WatchSession) -> tuple[str, str] | None:
         """End a watch of a custom resource with its definition; returns the key under which it is registered."""
         exchange = session.exchange
         assert exchange.info is not None
@@ -104,7 +104,7 @@ class Watches:
             session.end_after(self._registry.store.revision)
         return name
 
-    def _forget(self, name: tuple[str, str], session: Session) -> None:
+    def _forget(self, name: tuple[str, str], session: WatchSession) -> None:
         sessions = self._of_definitions[name]
         sessions.discard(session)
         if not sessions:
@@ -134,9 +134,9 @@ class Watches:
                 raise
             return error
 
-    async def _run(self, exchange: Exchange, watch: WatchStream, seconds: float, bookmarks: bool) -> Session:
+    async def _run(self, exchange: Exchange, watch: WatchStream, seconds: float, bookmarks: bool) -> WatchSession:
         """Send the events of a watch until it ends. Returns for every end that is not a failure."""
-        session = Session(exchange, watch)
+        session = WatchSession(exchange, watch)
         gone = asyncio.ensure_future(exchange.disconnected())
         gone.add_done_callback(session.on_client_gone)
         running = self._running[exchange.transport]
@@ -166,7 +166,7 @@ class Watches:
                 self._metrics.watch_bytes.labels(*labels).inc(exchange.sent)
         return session
 
-    async def _send_events(self, session: Session, watch: WatchStream, seconds: float, bookmarks: bool) -> None:
+    async def _send_events(self, session: WatchSession, watch: WatchStream, seconds: float, bookmarks: bool) -> None:
         exchange = session.exchange
         clock = time.monotonic
         now = clock()

@@ -75,9 +75,9 @@ def _webhook_errors(webhook: Object, path: str) -> Iterator[FieldError]:
     yield from webhook_client_errors(mapping(webhook, "clientConfig"), f"{path}.clientConfig", any_bundle=True)
     yield from one_of(webhook, "reinvocationPolicy", path, ("IfNeeded", "Never"))
     if conditions := maps(webhook, "matchConditions"):
-        from kcp.builtin.rules.admission_expressions import Environment  # loads the CEL compiler
+        from kcp.builtin.rules.admission_expressions import ExpressionEnvironment  # loads the CEL compiler
 
-        yield from match_condition_errors(conditions, f"{path}.matchConditions", Environment())
+        yield from match_condition_errors(conditions, f"{path}.matchConditions", ExpressionEnvironment())
 
 
 def _review_version_errors(versions: list[str], path: str) -> Iterator[FieldError]:

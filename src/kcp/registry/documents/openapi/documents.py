@@ -19,7 +19,7 @@ from kcp.registry.documents.openapi.fragments import (
     PROTOBUF,
     SWAGGER,
     V3,
-    Fragment,
+    TypeFragment,
     build,
     group_version_path,
     qualified_names,
@@ -133,11 +133,11 @@ class _GroupVersion:
     def document(self) -> Document:
         return self._cache.get((V3, self.types), self._build)
 
-    def fragments(self, form: str) -> list[Fragment]:
+    def fragments(self, form: str) -> list[TypeFragment]:
         clashing = qualified_names(self.types)
         return [self._fragment(type_, clashing, form) for type_ in self.types]
 
-    def _fragment(self, type_: ResourceType, clashing: frozenset[str], form: str) -> Fragment:
+    def _fragment(self, type_: ResourceType, clashing: frozenset[str], form: str) -> TypeFragment:
         return self._cache.get((form, type_, clashing), lambda: build(type_, clashing, form))
 
     def _build(self) -> Document:
