@@ -55,6 +55,8 @@ def _approved(sent: Object, old: Object) -> Object:
     """The update through ``approval``: only the conditions are written."""
     status = {**mapping(old, "status")}
     conditions = mapping(sent, "status").get("conditions")
+    if isinstance(conditions, list):  # copies: after a conflict the write starts again from what the client sent
+        conditions = [{**condition} if isinstance(condition, dict) else condition for condition in conditions]
     if conditions:
         status["conditions"] = conditions
     else:
