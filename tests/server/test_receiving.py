@@ -12,7 +12,7 @@ import pytest
 
 from kcp.api.errors import StatusError
 from kcp.server.requests.receiving import Receiving, ReceivingLimits
-from tests.http2_frames import Http2Connection
+from tests.support.http2_frames import Http2Connection
 from tests.support.running_server import RunningServer, config_map
 
 LIMITS = ReceivingLimits(client_bodies=4, client_bytes=40, bodies=6, bytes=60)
@@ -94,6 +94,16 @@ def test_the_client_with_most_bytes_makes_room_for_others() -> None:
         other = await senders.begin("other", 30)
         assert [refused(task) for task in slow] == [True, False]
         assert not refused(other)
+
+    scenario(run)
+
+
+def test_as_many_bodies_make_room_as_it_takes() -> None:
+    async def run(senders: Senders) -> None:
+        empty, full = await senders.begin("slow"), await senders.begin("slow", 35)
+        other = await senders.begin("other", 30)
+        assert [refused(task) for task in (empty, full, other)] == [True, True, False]
+        assert senders.receiving.bytes == 30
 
     scenario(run)
 

@@ -82,11 +82,11 @@ class Receiving:
         self.bytes += size
         if client.bytes > self.limits.client_bytes:
             raise _refusal()
-        if self.bytes > self.limits.bytes:
+        while self.bytes > self.limits.bytes:
             self._make_room(client, by_bytes=True)
 
     def _make_room(self, client: _Client, *, by_bytes: bool) -> None:
-        """Refuse the oldest body of the client that uses most; raise StatusError 429 if that is this client itself."""
+        """Refuse the oldest body of the client that uses most. Raises StatusError 429 if that is this client itself."""
         most = max(self._clients.values(), key=lambda each: each.bytes if by_bytes else len(each.bodies))
         if most is client:
             raise _refusal()
