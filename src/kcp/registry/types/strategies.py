@@ -43,6 +43,8 @@ class Strategy:
     """A write depends on the other objects of the type in the logical cluster, so that writes there run one at a time."""
     deletion_finalizers: ClassVar[tuple[str, ...]] = ()
     """Finalizers that the server adds when the deletion of an object begins."""
+    may_be_large: ClassVar[bool] = False
+    """Whether `is_large` has to be asked."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
@@ -54,7 +56,7 @@ class Strategy:
         """Set defaults that a schema cannot express. Idempotent."""
 
     def is_large(self, obj: Object) -> bool:
-        """Whether validating an object takes too long for the event loop. ``obj`` may be malformed."""
+        """Whether validating an object takes too long for the event loop, where objects ``may_be_large``; it may be malformed."""
         return False
 
     def precompute(self, obj: Object) -> None:
