@@ -20,7 +20,7 @@ PROBE = authenticated("prometheus", groups=(MONITORING,))
 
 
 def allowed(user: Any, attributes: AuthorizationAttributes) -> bool:
-    return asyncio.run(BasicAuthorizer().decide(user, attributes)).allowed
+    return BasicAuthorizer().decide(user, attributes).allowed
 
 
 def reading(path: str) -> AuthorizationAttributes:

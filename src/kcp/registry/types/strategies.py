@@ -45,6 +45,8 @@ class Strategy:
     """Finalizers that the server adds when the deletion of an object begins."""
     confidential: ClassVar[frozenset[str]] = frozenset()
     """The fields whose values no refusal and no warning may show (the data of Secrets)."""
+    may_be_large: ClassVar[bool] = False
+    """Whether `is_large` has to be asked."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
@@ -56,7 +58,7 @@ class Strategy:
         """Set defaults that a schema cannot express. Idempotent."""
 
     def is_large(self, obj: Object) -> bool:
-        """Whether validating an object takes too long for the event loop. ``obj`` may be malformed."""
+        """Whether validating an object takes too long for the event loop, where objects ``may_be_large``; it may be malformed."""
         return False
 
     def precompute(self, obj: Object, old: Object | None) -> None:

@@ -95,7 +95,7 @@ def require_name(meta: dict[str, Any], target: Target) -> None:
 
 def size_of(obj: Object, type_: ResourceType, context: RequestContext) -> int:
     """The size of the work on a body, in bytes of JSON; at least `LARGE` where the type takes long to validate it."""
-    return max(context.body_size, LARGE if type_.strategy.is_large(obj) else 0)
+    return max(context.body_size, LARGE if type_.strategy.may_be_large and type_.strategy.is_large(obj) else 0)
 
 
 def report_problems(problems: list[str], field_validation: str, type_: ResourceType, context: RequestContext) -> None:

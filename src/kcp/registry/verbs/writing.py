@@ -99,7 +99,7 @@ class Writer:
             preconditions.check_present(write)
             if write.object is write.old and write.operation != DELETE:
                 return await self._storage.unchanged(write)
-        if (large := self._large(write)) is not None:
+        if write.target.type.strategy.may_be_large and (large := self._large(write)) is not None:
             await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
         await run_large(write.size, self._complete, write)
         plugins = self._chain.plugins_for(write.target, write.operation)
@@ -155,8 +155,13 @@ class Writer:
 
     async def _check_new(self, write: Write) -> None:
         name = preconditions.name_new(write)
-        if write.target.type.namespaced:
-            write.accepted = await self._storage.namespace_condition(write, name)
+        if not write.target.type.namespaced:
+            return
+        try:
+            write.accepted = self._storage.namespace_condition(write, name)
+        except errors.StatusError:
+            await self._source.store.catch_up()  # another server may have created it
+            write.accepted = self._storage.namespace_condition(write, name)
 
     @staticmethod
     def _large(write: Write) -> Object | None:
@@ -178,7 +183,8 @@ class Writer:
     def _prepare(self, write: Write) -> None:
         """Set what the server owns; a delete marks the object, or leaves nothing of it."""
         if write.operation == CREATE:
-            preparing.prepare_create(write.new, write.target, write.context)
+            assert write.object is not None
+            preparing.prepare_create(write.object, write.target, write.context)
         elif write.operation == UPDATE:
             assert write.old is not None
             write.object = preparing.prepare_update(write.new, write.old, write.target, write.context)

@@ -8,6 +8,7 @@ from kcp.api import errors, field_errors
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupKind
 from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.authorizer import decided
 from kcp.auth.users import User
 from kcp.builtin.fields import mapping, sequence, text, texts
 from kcp.builtin.strategy import BuiltinStrategy
@@ -31,7 +32,7 @@ class AccessReviewStrategy(BuiltinStrategy):
             raise errors.invalid(GroupKind(_AUTHORIZATION, self.kind), "", found)
         spec = mapping(obj, "spec")
         user = context.user if self.own else _user_of(spec)
-        decision = await self.context.authorizer.decide(user, _attributes(spec, context.cluster))
+        decision = await decided(self.context.authorizer.decide(user, _attributes(spec, context.cluster)))
         status: dict[str, Any] = {"allowed": decision.allowed}
         if decision.reason:
             status["reason"] = decision.reason
