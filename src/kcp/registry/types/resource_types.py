@@ -168,8 +168,11 @@ class ResourceType:
 
     @cached_property
     def columns(self) -> tuple[tables.Column, ...]:
-        """The columns of a table; the name comes first."""
-        declared = tuple(tables.Column.from_definition(column) for column in self.raw_columns)
+        """The columns of a table; the name comes first. Where a JSONPath cannot be parsed, the default ones."""
+        try:
+            declared = tuple(tables.Column.from_definition(column) for column in self.raw_columns)
+        except ValueError:
+            declared = (tables.Column.from_definition(_DEFAULT_COLUMN),)
         own_name = any(column.format == "name" for column in declared)
         return declared if own_name else (tables.NAME_COLUMN, *declared)
 
