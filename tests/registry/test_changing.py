@@ -375,3 +375,13 @@ async def test_equal_owner_references_are_stored_once_and_said(world: World) -> 
     other = [reference, {**reference, "blockOwnerDeletion": True}]
     kept = await world.create(world.config_maps, config_map("b", ownerReferences=other))
     assert kept["metadata"]["ownerReferences"] == other
+
+
+@scenario
+async def test_a_scale_of_another_version_is_refused(world: World) -> None:
+    await world.define()
+    await world.create(world.widgets, widget("w"))
+    scale = await world.get(world.widgets, "w", subresource="scale")
+    with refused(400, "BadRequest") as caught:
+        await world.update(world.widgets, {**scale, "apiVersion": "v1"}, "scale")
+    assert "does not match the expected API version (autoscaling/v1)" in caught.value.message

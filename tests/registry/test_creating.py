@@ -188,3 +188,22 @@ async def test_a_dry_run_answers_and_writes_nothing(world: World) -> None:
     await world.create(world.config_maps, config_map("a"))
     with refused(409, "AlreadyExists"):
         await world.create(world.config_maps, config_map("a"), dry_run=True)
+
+
+@scenario
+async def test_a_dry_run_ignores_the_resource_version_of_a_new_object(world: World) -> None:
+    with refused(400, "BadRequest"):
+        await world.create(world.config_maps, config_map("a", resourceVersion="5"))
+    made = await world.create(world.config_maps, config_map("a", resourceVersion="5"), dry_run=True)
+    assert "resourceVersion" not in made["metadata"]
+    await world.create(world.config_maps, config_map("a"))
+    with refused(409, "AlreadyExists"):
+        await world.create(world.config_maps, config_map("a", resourceVersion="5"), dry_run=True)
+
+
+@scenario
+async def test_a_custom_resource_of_another_kind_is_invalid(world: World) -> None:
+    await world.define()
+    with refused(422, "Invalid") as caught:
+        await world.create(world.widgets, {**widget("a"), "kind": "Gadget"})
+    assert caught.value.message == ('Gadget.example.com "a" is invalid: kind: Invalid value: "Gadget": must be Widget')

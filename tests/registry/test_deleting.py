@@ -6,7 +6,10 @@ import time
 
 import pytest
 
+from kcp.api.errors import StatusError
+from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from tests.registry.world import (
+    Object,
     World,
     config_map,
     refused,
@@ -190,3 +193,25 @@ async def test_a_collection_is_deleted_by_selector(world: World) -> None:
 
 
 pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"resource_version": "bad"}, 400),
+        ({"continue_token": "bad"}, 400),
+        ({"resource_version_match": "Exact"}, 422),
+        ({"send_initial_events": True}, 422),
+    ],
+)
+def test_the_options_of_a_deletecollection_are_checked(options: Object, code: int) -> None:
+    @scenario
+    async def check(world: World) -> None:
+        await world.create(world.config_maps, config_map("a"))
+        target = Target(world.config_maps, "default")
+        with pytest.raises(StatusError) as caught:
+            await world.registry.delete_collection(world.context(), target, DeleteOptions(), ListOptions(**options))
+        assert caught.value.code == code
+        assert await world.names(world.config_maps) == ["a"]
+
+    check()

@@ -157,3 +157,10 @@ async def test_a_page_that_many_ask_for_is_always_the_present_one(world: World) 
     await world.delete(world.config_maps, "a")
     assert await world.names(world.config_maps, limit=3) == ["aa", "b", "c"]
     assert await world.at("other").names(world.config_maps, limit=3) == []
+
+
+@scenario
+async def test_cluster_scoped_types_have_no_namespace_to_select(world: World) -> None:
+    with refused(400, "BadRequest") as caught:
+        await world.list(world.type("namespaces"), fields="metadata.namespace=x")
+    assert caught.value.message == "field label not supported: metadata.namespace"

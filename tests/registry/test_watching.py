@@ -184,3 +184,12 @@ async def test_the_columns_are_in_a_bookmark_that_comes_first(world: World) -> N
     assert bookmark["type"] == "BOOKMARK"
     assert [column["name"] for column in bookmark["object"]["columnDefinitions"]] == ["Name", "Data", "Age"]
     stream.close()
+
+
+@scenario
+async def test_the_end_of_the_initial_events_is_marked_for_clients_that_take_bookmarks(world: World) -> None:
+    options = ListOptions(send_initial_events=True, resource_version_match="NotOlderThan")
+    stream = await world.registry.watch(world.context(), Target(world.config_maps, "default"), options, TableRows())
+    while stream.pending:
+        assert await stream.next(5) == []
+    stream.close()

@@ -55,8 +55,8 @@ class TableRows(JSONFrames):
 
     @staticmethod
     def _columns(type_: ResourceType, wildcard: bool) -> bytes:
-        shown = (_CLUSTER, *type_.columns) if wildcard else type_.columns
-        return orjson.dumps([column.definition() for column in shown])
+        shown = type_.column_definitions
+        return orjson.dumps([_CLUSTER.definition(), *shown] if wildcard else shown)
 
     def _head(self, metadata: bytes, columns: bytes) -> bytes:
         return b'{"kind":"Table","apiVersion":"%b","metadata":%b,"columnDefinitions":%b,"rows":[' % (

@@ -60,6 +60,12 @@ def validate(obj: Object, old: Object | None, target: Target) -> None:
         raise errors.invalid(type_.group_kind, meta.get("name") or meta.get("generateName") or "", _distinct(found))
 
 
+def check_decodable(obj: Object, type_: ResourceType) -> None:
+    """Raise UndecodableError where a review would not decode in kube-apiserver; what it asks is checked by its strategy."""
+    if type_.builtin:
+        _schema_errors(obj, None, type_)
+
+
 def _schema_errors(obj: Object, old: Object | None, type_: ResourceType) -> list[FieldError]:
     """The schema's errors.
 

@@ -66,7 +66,7 @@ class WatchStream:
         self._initial, after = self._start(options)
         self._take: TakeFrames | None = None
         self._opened = False
-        self._mark_initial_end = options.send_initial_events is True
+        self._mark_initial_end = options.send_initial_events is True and options.allow_bookmarks
         try:
             self._subscription = source.store.watch(self._range, after)
         except CompactedError as error:

@@ -69,6 +69,7 @@ class Writer:
         write.operation, obj = CREATE, write.body
         assert obj is not None
         await self._decode(write, obj)
+        validation.check_decodable(obj, write.target.type)
         write.object = obj
         await self._mutating_admission(write)
         await self._validating_admission(write)
@@ -104,7 +105,7 @@ class Writer:
             decoding.check_kind(obj, type_)
             meta = decoding.metadata_of(obj, type_)
             if write.verb == "create":
-                preconditions.check_new(meta)
+                preconditions.check_new(write, meta)
             elif write.verb == "update":
                 decoding.require_name(meta, target)
             decoding.check_place(meta, target, message)
