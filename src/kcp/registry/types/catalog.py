@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 import orjson
 
 from kcp.api import documents, errors
+from kcp.api.kinds import GroupVersion
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.fencing import fence
 from kcp.registry.types.resource_types import ResourceType, from_definition
@@ -65,6 +66,14 @@ class Surface:
             if type_.kind == kind and type_.group == group and version in ("", type_.version) and type_.stored:
                 return None if type_.placeholder else type_
         return None
+
+    def of_reference(self, reference: Mapping[str, Any]) -> ResourceType | None:
+        """The type of the object that an owner reference names; None where it is not served or names none."""
+        try:
+            group_version = GroupVersion.parse(reference.get("apiVersion", ""))
+        except ValueError:
+            return None
+        return self.of_kind(group_version.group, reference.get("kind", ""), group_version.version)
 
     def derive(self, make: Callable[[Sequence[ResourceType]], Derived]) -> Derived:
         """Return ``make`` of these types (discovery, OpenAPI); computed once."""
