@@ -373,3 +373,12 @@ async def test_equal_owner_references_are_stored_once_and_said(client: RegistryC
     other = [reference, {**reference, "blockOwnerDeletion": True}]
     kept = await client.create(client.config_maps, config_map("b", ownerReferences=other))
     assert kept["metadata"]["ownerReferences"] == other
+
+
+async def test_a_scale_of_another_version_is_refused(client: RegistryClient) -> None:
+    await client.define()
+    await client.create(client.widgets, widget("w"))
+    scale = await client.get(client.widgets, "w", subresource="scale")
+    with refused(400, "BadRequest") as caught:
+        await client.update(client.widgets, {**scale, "apiVersion": "v1"}, "scale")
+    assert "does not match the expected API version (autoscaling/v1)" in caught.value.message

@@ -175,3 +175,20 @@ async def test_a_dry_run_answers_and_writes_nothing(client: RegistryClient) -> N
     await client.create(client.config_maps, config_map("a"))
     with refused(409, "AlreadyExists"):
         await client.create(client.config_maps, config_map("a"), dry_run=True)
+
+
+async def test_a_dry_run_ignores_the_resource_version_of_a_new_object(client: RegistryClient) -> None:
+    with refused(400, "BadRequest"):
+        await client.create(client.config_maps, config_map("a", resourceVersion="5"))
+    made = await client.create(client.config_maps, config_map("a", resourceVersion="5"), dry_run=True)
+    assert "resourceVersion" not in made["metadata"]
+    await client.create(client.config_maps, config_map("a"))
+    with refused(409, "AlreadyExists"):
+        await client.create(client.config_maps, config_map("a", resourceVersion="5"), dry_run=True)
+
+
+async def test_a_custom_resource_of_another_kind_is_invalid(client: RegistryClient) -> None:
+    await client.define()
+    with refused(422, "Invalid") as caught:
+        await client.create(client.widgets, {**widget("a"), "kind": "Gadget"})
+    assert caught.value.message == ('Gadget.example.com "a" is invalid: kind: Invalid value: "Gadget": must be Widget')

@@ -147,3 +147,9 @@ async def test_a_page_that_many_ask_for_is_always_the_present_one(client: Regist
     await client.delete(client.config_maps, "a")
     assert await client.names(client.config_maps, limit=3) == ["aa", "b", "c"]
     assert await client.at("other").names(client.config_maps, limit=3) == []
+
+
+async def test_cluster_scoped_types_have_no_namespace_to_select(client: RegistryClient) -> None:
+    with refused(400, "BadRequest") as caught:
+        await client.list(client.type("namespaces"), fields="metadata.namespace=x")
+    assert caught.value.message == "field label not supported: metadata.namespace"

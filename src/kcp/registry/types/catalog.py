@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 import orjson
 
 from kcp.api import documents, errors
-from kcp.logical_clusters import LogicalClusterName
+from kcp.api.kinds import GroupVersion
+from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.fencing import fence
 from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType, from_definition
+from kcp.registry.types.union import DefinitionUnion
 from kcp.store.contract import Condition, Event, Key, Range, Record, Store
 
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
@@ -89,6 +91,14 @@ class Surface:
                 return None if type_.placeholder else type_
         return None
 
+    def of_reference(self, reference: Mapping[str, Any]) -> ResourceType | None:
+        """The type of the object that an owner reference names; None where it is not served or names none."""
+        try:
+            group_version = GroupVersion.parse(reference.get("apiVersion", ""))
+        except ValueError:
+            return None
+        return self.of_kind(group_version.group, reference.get("kind", ""), group_version.version)
+
     def derive(self, make: Callable[[Sequence[ResourceType]], Derived]) -> Derived:
         """Return ``make`` of these types (discovery, OpenAPI); computed once."""
         found = self._derived.get(make)
@@ -110,6 +120,8 @@ class Catalog:
         self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
         self._served = RecordCache(self._shared_types)
         self._followers: list[Callable[[Event], None]] = []
+        self._union = DefinitionUnion(store, DEFINITIONS, self._types_in)
+        self._united: tuple[int, Surface] | None = None
         self._unfollow = store.follow(DEFINITIONS, self._on_change)
 
     @property
@@ -155,6 +167,20 @@ class Catalog:
             if len(self._by_cluster) > _REMEMBERED_CLUSTERS:
                 self._by_cluster.popitem(last=False)
         return found
+
+    async def described_surface(self, cluster: LogicalClusterName) -> Surface:
+        """The surface that discovery describes: for the logical cluster ``*``, that of all logical clusters together."""
+        if cluster != WILDCARD:
+            return self.surface(cluster)
+        types = await self._union.types()
+        generation = self._union.generation
+        if self._united is None or self._united[0] != generation:
+            self._united = (generation, Surface(self._merged(types)))
+        return self._united[1]
+
+    def _types_in(self, record: Record) -> Sequence[ResourceType] | None:
+        shared = self._shared_types(record)
+        return None if shared is None else shared[1]
 
     def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
         """A type that any logical cluster serves at this path, for requests that span logical clusters."""
@@ -221,6 +247,7 @@ class Catalog:
     def _on_change(self, events: Sequence[Event]) -> None:
         for event in events:
             self._by_cluster.pop(event.key.cluster, None)
+            self._union.on_change(event)
         for event in events:
             for callback in self._followers:
                 callback(event)

@@ -39,6 +39,10 @@ class Strategy:
     """``metadata.generation`` starts at 1 and grows with every change outside metadata and status."""
     deletion_keeps_object: ClassVar[bool] = False
     """The answer to a delete is the deleted object rather than a Status."""
+    deletion_has_grace_period: ClassVar[bool] = True
+    """An object whose deletion begins has a ``metadata.deletionGracePeriodSeconds``."""
+    status_takes_metadata: ClassVar[bool] = False
+    """A write through the status subresource may change labels, annotations and the like."""
     writes_are_serialized: ClassVar[bool] = False
     """A write depends on the other objects of the type in the logical cluster, so that writes there run one at a time."""
     deletion_finalizers: ClassVar[tuple[str, ...]] = ()
@@ -72,6 +76,9 @@ class Strategy:
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
         """Restore the fields that a client may not change; set those that the server owns. Idempotent."""
+
+    def prepare_for_status_update(self, obj: Object, old: Object) -> None:
+        """Set defaults of the status in a write through the status subresource. Idempotent."""
 
     def set_status_from_other_objects(self, obj: Object, context: RequestContext) -> None:
         """Set the part of the status that depends on the other objects of the type (the conditions of a CRD).

@@ -104,6 +104,14 @@ def validate_options(options: ListOptions, *, watch: bool) -> None:
         raise errors.invalid(GroupKind("meta.k8s.io", "ListOptions"), "", problems)
 
 
+def check_selection(type_: ResourceType, options: ListOptions) -> None:
+    """Check the list options of a deletecollection, which selects from the newest state. Raises StatusError 400 or 422."""
+    validate_options(options, watch=False)
+    parse_resource_version(options.resource_version)
+    if options.continue_token:
+        continuations.decode(options.continue_token, type_.storage)
+
+
 def range_of(context: RequestContext, target: Target, selection: Filter) -> Range:
     """The range of keys of a collection request."""
     cluster, storage = context.cluster, target.type.storage

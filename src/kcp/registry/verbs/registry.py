@@ -164,6 +164,7 @@ class Registry:
         """Delete the objects that a selection holds, each by a write of its own; the answer lists their last states."""
         _check_servable(context, target, "deletecollection")
         deleting.validate_options(options)
+        listing.check_selection(target.type, selection)
         type_ = target.type
         deleted = []
         for record in await deleting.select(self.source, context, target, selection):

@@ -80,6 +80,7 @@ class Writer:
         assert obj is not None
         write.size = write.context.body_size
         await run_large(write.size, self._decode, write, obj)
+        await run_large(write.size, validation.check_decodable, obj, write.target.type)
         write.object = obj
         if plugins := self._chain.plugins_for(write.target, CREATE):
             await self._mutating_admission(plugins, write)
@@ -118,7 +119,7 @@ class Writer:
             decoding.check_kind(obj, type_)
             meta = decoding.metadata_of(obj, type_)
             if write.verb == "create":
-                preconditions.check_new(meta)
+                preconditions.check_new(write, meta)
             elif write.verb == "update":
                 decoding.require_name(meta, target)
             decoding.check_place(meta, target, message)

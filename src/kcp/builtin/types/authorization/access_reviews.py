@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 from kcp.api import errors, field_errors
@@ -25,6 +26,8 @@ class AccessReviewStrategy(BuiltinStrategy):
     kind: ClassVar[str]
     own: ClassVar[bool] = False
     """The review is about the user of the request."""
+    ignored_metadata: ClassVar[frozenset[str]] = frozenset({"managedFields"})
+    metadata_problem: ClassVar[str] = "must be empty"
 
     async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         found = self.review_errors(obj)
@@ -49,10 +52,27 @@ class AccessReviewStrategy(BuiltinStrategy):
         if not resource and not path:
             why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
             found.append(field_errors.invalid("spec.resourceAttributes", None, why))
+        for kind in ("fieldSelector", "labelSelector"):
+            found += _selector_errors(mapping(spec, "resourceAttributes"), kind)
         if not self.own and not text(spec, "user") and not sequence(spec, "groups"):
             why = "at least one of user or group must be specified"
             found.append(field_errors.invalid("spec.user", "", why))
+        meta = {name: value for name, value in obj["metadata"].items() if value and name not in self.ignored_metadata}
+        if meta:
+            found.append(field_errors.invalid("metadata", meta, self.metadata_problem))
         return found
+
+
+def _selector_errors(attributes: Object, kind: str) -> Iterator[FieldError]:
+    if kind not in attributes:
+        return
+    selector, path = mapping(attributes, kind), f"spec.resourceAttributes.{kind}"
+    raw, requirements = text(selector, "rawSelector"), sequence(selector, "requirements")
+    if raw and requirements:
+        yield field_errors.invalid(f"{path}.rawSelector", raw, "may not specified at the same time as requirements")
+    elif not raw and not requirements:
+        why = f"when {path} is specified, requirements or rawSelector is required"
+        yield field_errors.required(f"{path}.requirements", why)
 
 
 def _user_of(spec: Object) -> User:
