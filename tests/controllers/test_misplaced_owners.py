@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.registry.world import Object, World, config_map, scenario_with_controllers
+from tests.support.registry_client import Object, RegistryClient, config_map
 
 
 def _reference(owner: Object) -> Object:
@@ -12,25 +12,25 @@ def _reference(owner: Object) -> Object:
     return {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": meta["name"], "uid": meta["uid"]}
 
 
-async def _events(world: World, count: int) -> list[Object]:
-    events = world.type("events")
+async def _events(client: RegistryClient, count: int) -> list[Object]:
+    events = client.type("events")
 
     async def there() -> bool:
-        return len((await world.list(events))["items"]) >= count
+        return len((await client.list(events))["items"]) >= count
 
-    await world.eventually(there, 20)
-    found: list[Object] = (await world.list(events))["items"]
+    await client.eventually(there, 20)
+    found: list[Object] = (await client.list(events))["items"]
     return found
 
 
-@scenario_with_controllers
-async def test_a_dependent_of_an_object_in_another_namespace_is_reported_and_goes(world: World) -> None:
-    await world.create(
-        world.type("namespaces"), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}, ""
+@pytest.mark.usefixtures("controllers")
+async def test_a_dependent_of_an_object_in_another_namespace_is_reported_and_goes(client: RegistryClient) -> None:
+    await client.create(
+        client.type("namespaces"), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}, ""
     )
-    owner = await world.create(world.config_maps, config_map("owner"), "team")
-    made = await world.create(world.config_maps, config_map("a", ownerReferences=[_reference(owner)]))
-    (event,) = await _events(world, 1)
+    owner = await client.create(client.config_maps, config_map("owner"), "team")
+    made = await client.create(client.config_maps, config_map("a", ownerReferences=[_reference(owner)]))
+    (event,) = await _events(client, 1)
     uid = owner["metadata"]["uid"]
     assert event["message"] == (
         f'ownerRef [v1/ConfigMap, namespace: default, name: owner, uid: {uid}] does not exist in namespace "default"'
@@ -44,36 +44,36 @@ async def test_a_dependent_of_an_object_in_another_namespace_is_reported_and_goe
         "namespace": "default",
         "uid": made["metadata"]["uid"],
     }
-    await world.eventually(lambda: world.is_gone(world.config_maps, "a"), 20)
+    await client.eventually(lambda: client.is_gone(client.config_maps, "a"), 20)
 
 
-@scenario_with_controllers
-async def test_a_cluster_scoped_dependent_of_a_namespaced_object_is_reported_and_stays(world: World) -> None:
-    owner = await world.create(world.config_maps, config_map("owner"))
-    roles = world.type("clusterroles", "rbac.authorization.k8s.io")
+@pytest.mark.usefixtures("controllers")
+async def test_a_cluster_scoped_dependent_of_a_namespaced_object_is_reported_and_stays(client: RegistryClient) -> None:
+    owner = await client.create(client.config_maps, config_map("owner"))
+    roles = client.type("clusterroles", "rbac.authorization.k8s.io")
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": {"name": "r", "ownerReferences": [_reference(owner)]},
     }
-    await world.create(roles, role, "")
-    (event,) = await _events(world, 1)
+    await client.create(roles, role, "")
+    (event,) = await _events(client, 1)
     assert event["metadata"]["namespace"] == "default"
     assert event["message"].endswith('does not exist in namespace ""')
     assert "namespace" not in event["involvedObject"]
-    assert await world.get(roles, "r", "")
+    assert await client.get(roles, "r", "")
 
 
-@scenario_with_controllers
-async def test_what_lost_its_owner_is_not_reported(world: World) -> None:
-    owner = await world.create(world.config_maps, config_map("owner"))
+@pytest.mark.usefixtures("controllers")
+async def test_what_lost_its_owner_is_not_reported(client: RegistryClient) -> None:
+    owner = await client.create(client.config_maps, config_map("owner"))
     for number in range(5):
-        await world.create(world.config_maps, config_map(f"d-{number}", ownerReferences=[_reference(owner)]))
-    await world.delete(world.config_maps, "owner")
+        await client.create(client.config_maps, config_map(f"d-{number}", ownerReferences=[_reference(owner)]))
+    await client.delete(client.config_maps, "owner")
 
     async def all_gone() -> bool:
-        return await world.names(world.config_maps) == []
+        return await client.names(client.config_maps) == []
 
-    await world.eventually(all_gone, 20)
+    await client.eventually(all_gone, 20)
     await asyncio.sleep(0)
-    assert (await world.list(world.type("events")))["items"] == []
+    assert (await client.list(client.type("events")))["items"] == []
