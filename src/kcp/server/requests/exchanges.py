@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from typing import Any, Final
 
 from kcp.api import errors, protobuf
+from kcp.registry.representations.framing import ListPieces
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.watching import joined
 from kcp.server.requests import negotiation
 from kcp.server.requests.asgi import ClientGoneError, Header, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.incoming import IncomingRequest
+from kcp.server.requests.list_forms import ListForm, PrettyList, YAMLList
 from kcp.server.requests.receiving import Receiving
 from kcp.server.requests.response_encoding import (
     GZIP_FROM,
@@ -107,35 +110,56 @@ class Exchange(IncomingRequest):
 
     async def send_pieces(self, pieces: Iterator[bytes], view: negotiation.View) -> None:
         """Send a list: in one piece when it is small, else as a stream. Raises what the pieces raise before the first byte."""
-        whole = view.yaml or self.pretty or self.scope["method"] == "HEAD"
         ready: list[bytes] = []
         size = 0
-        since = time.perf_counter()
-        for piece in pieces:
-            ready.append(piece)
-            size += len(piece)
-            if size > _STREAM_FROM and not whole:
-                await self._stream_pieces(ready, pieces, view)
+        bodies = self._bodies(pieces, view)
+        async for body in bodies:
+            ready.append(body)
+            size += len(body)
+            if size > _STREAM_FROM:
+                await self._stream_pieces(ready, bodies, view)
                 return
-            if time.perf_counter() - since > _LOOP_SHARE:
+        await self.send_bytes(200, b"".join(ready), view.content_type, ())
+
+    async def _bodies(self, pieces: Iterator[bytes], view: negotiation.View) -> AsyncIterator[bytes]:
+        """The pieces in the form of a view. Runs other tasks every few milliseconds."""
+        form: ListForm | None = None
+        if isinstance(pieces, ListPieces):
+            form = YAMLList(pieces.head) if view.yaml else PrettyList(pieces.head) if self.pretty else None
+        since = time.perf_counter()
+        if form is None:
+            for piece in pieces:
+                if piece:
+                    yield piece
+                if time.perf_counter() - since > _LOOP_SHARE:
+                    await asyncio.sleep(0)
+                    since = time.perf_counter()
+            return
+        assert isinstance(pieces, ListPieces)
+        yield form.begin
+        for items in pieces.chunks:
+            if items:
+                yield await run_large(sum(map(len, items)), form.items, items)
+            elif time.perf_counter() - since > _LOOP_SHARE:
                 await asyncio.sleep(0)
                 since = time.perf_counter()
-        await self.send_object(200, b"".join(ready), view)
+        yield form.end()
 
-    async def _stream_pieces(self, ready: list[bytes], pieces: Iterator[bytes], view: negotiation.View) -> None:
+    async def _stream_pieces(self, ready: list[bytes], bodies: AsyncIterator[bytes], view: negotiation.View) -> None:
         more: tuple[Header, ...] = ()
         gzip = None
         if self.accepts_gzip:
             gzip, more = compressor(), GZIP_HEADERS
         await self.begin(200, view.content_type, more)
-        body = b"".join(ready)
-        while body:
+        body: bytes | None = b"".join(ready)
+        ready.clear()
+        while body is not None and self.scope["method"] != "HEAD":
             if gzip is not None:
                 body = await asyncio.to_thread(gzip.compress, body)
             await self.send_more(body)
             await asyncio.sleep(0)
             try:
-                body = next(pieces, b"")
+                body = await anext(bodies, None)
             except Exception as error:
                 raise TruncatedResponseError(str(error)) from error
         await self.finish(gzip.flush() if gzip is not None else b"")
