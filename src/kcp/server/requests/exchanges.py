@@ -14,7 +14,7 @@ from typing import Any, Final
 from kcp.api import errors, protobuf
 from kcp.registry.representations.framing import ListPieces
 from kcp.registry.verbs.large_work import run_large
-from kcp.registry.verbs.watching import joined
+from kcp.registry.verbs.watching import Frames, joined
 from kcp.server.requests import negotiation
 from kcp.server.requests.asgi import ClientGoneError, Header, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.deadlines import Deadlines
@@ -35,6 +35,8 @@ from kcp.server.requests.response_encoding import (
 
 _STREAM_FROM: Final = 512 * 1024
 """Bytes up to which a list is sent in one piece."""
+SLICE: Final = 32 * 1024
+"""Bytes of a streamed body that are handed to the HTTP server at a time. It queues a number of slices, whatever their size."""
 _LOOP_SHARE: Final = 0.004
 """Seconds after which the encoding of a list yields to the event loop."""
 _NOT_CACHED: Final = (b"cache-control", b"no-cache, private")
@@ -46,7 +48,7 @@ _BAD_REQUEST: Final = 400
 class Exchange(IncomingRequest):
     """A request and its response. ``status`` and ``sent`` (bytes) say what was sent so far."""
 
-    __slots__ = ("_last_sending", "_send", "_unsettled", "begun", "can_push", "sent", "status")
+    __slots__ = ("_last_sending", "_send", "_unsettled", "begun", "can_push", "sending_since", "sent", "status")
 
     watches_only = False
     """Whether watches are the only requests that may be made this way."""
@@ -60,6 +62,8 @@ class Exchange(IncomingRequest):
         self.sent = 0
         self.begun = False
         self.can_push = False
+        self.sending_since = 0.0
+        """Since when the client has not accepted what is being sent, on the monotonic clock; 0 while nothing waits."""
         self._last_sending: object = None
         self._unsettled: Awaitable[None] | None = None
 
@@ -176,16 +180,25 @@ class Exchange(IncomingRequest):
         self._last_sending = sending
 
     async def send_more(self, part: bytes) -> None:
-        """Send a part of the body.
+        """Send a part of the body, a slice at a time: the HTTP server queues some slices for a client that does not read.
 
-        An HTTP server that returns the same awaitable for each part has buffered it and never waits: then `push` may be used.
+        An HTTP server that returns the same awaitable for each slice has queued it and never waits: then `push` may be used.
         """
+        if len(part) <= SLICE:
+            await self._send_slice(part)
+            return
+        for start in range(0, len(part), SLICE):
+            await self._send_slice(part[start : start + SLICE])
+
+    async def _send_slice(self, part: bytes) -> None:
         self.sent += len(part)
+        self.sending_since = time.monotonic()
         try:
             sending = self._send({"type": "http.response.body", "body": part, "more_body": True})
             await sending
         except Exception as error:
             raise ClientGoneError(str(error)) from error
+        self.sending_since = 0.0
         self.can_push = sending is self._last_sending
         self._last_sending = sending
 
@@ -209,11 +222,13 @@ class Exchange(IncomingRequest):
     async def settle(self) -> None:
         """Wait until the client has accepted what was pushed."""
         if self._unsettled is not None:
+            self.sending_since = time.monotonic()
             try:
                 await self._unsettled
             except Exception as error:
                 raise ClientGoneError(str(error)) from error
             self._unsettled = None
+            self.sending_since = 0.0
 
     async def finish(self, part: bytes = b"") -> None:
         """Send the last part and end the response."""
@@ -230,8 +245,16 @@ class Exchange(IncomingRequest):
         await self.send_more(b"")  # the head goes out with the first part of the body
 
     async def send_frames(self, frames: Sequence[bytes]) -> None:
-        """Send events of a watch."""
-        await self.send_more(joined(frames))
+        """Send events of a watch: those that are ready together, about a slice at a time."""
+        if len(frames) == 1 or isinstance(frames, Frames):
+            await self.send_more(joined(frames))
+            return
+        size, start = 0, 0
+        for end, frame in enumerate(frames, 1):
+            size += len(frame)
+            if size > SLICE or end == len(frames):
+                await self.send_more(joined(frames[start:end]))
+                size, start = 0, end
 
     async def refuse(self, error: errors.StatusError) -> None:
         """Answer with an error. Raises TruncatedResponseError when the response has begun already."""
