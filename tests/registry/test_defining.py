@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kcp.api import metadata
+from kcp.api import documents, metadata
+from kcp.registry.types.catalog import Catalog, Surface
 from kcp.store.contract import Range
 from tests.clients import definition
 from tests.registry.world import Object, World, refused, scenario, scenario_with_controllers, widget
@@ -102,6 +103,55 @@ async def test_objects_go_with_their_definition_whatever_finalizers_clients_wrot
     assert not await world.delete(_definitions(world), "widgets.example.com")
     assert await watch.events(1) == [("DELETED", "a")]
     await world.eventually(lambda: world.is_gone(_definitions(world), "widgets.example.com"))
+
+
+def _served(surface: Surface) -> list[tuple[str, str, bool]]:
+    return [(type_.plural, type_.definition_hash, type_.terminating) for type_ in surface.types]
+
+
+@scenario
+async def test_a_surface_that_follows_changes_is_the_one_that_a_new_server_assembles(world: World) -> None:
+    definitions = _definitions(world)
+    builtin = world.registry.catalog.base.types
+    plurals = ["beds", "axes", "dogs", "cats"]
+
+    def check() -> None:
+        fresh = Catalog(world.registry.store, builtin)
+        assert _served(world.registry.catalog.surface("root")) == _served(fresh.surface("root"))
+        fresh.close()
+
+    for plural in plurals:
+        await world.create(definitions, definition(plural, plural[:-1].capitalize()), "")
+        check()
+    await world.create(definitions, definition("others", "Bed"), "")  # waits for its kind
+    check()
+    await world.patch(definitions, "dogs.example.com", {"spec": {"names": {"shortNames": ["d"]}}}, "")
+    check()
+    await world.patch(definitions, "cats.example.com", {"metadata": {"finalizers": ["example.com/hold"]}}, "")
+    for plural in plurals:
+        await world.delete(definitions, f"{plural}.example.com", "")
+        check()
+
+
+@scenario
+async def test_a_change_of_one_definition_decodes_that_one_only(world: World) -> None:
+    definitions = _definitions(world)
+    for number in range(5):
+        await world.create(definitions, definition(f"p{number}s", f"P{number}"), "")
+    before = {type_.plural: type_ for type_ in world.registry.catalog.surface("root").types}
+    read: list[bytes] = []
+    decode = documents.decode
+
+    def counted(value: bytes) -> Any:
+        read.append(value)
+        return decode(value)
+
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(documents, "decode", counted)
+        await world.patch(definitions, "p3s.example.com", {"spec": {"names": {"shortNames": ["p"]}}}, "")
+        after = {type_.plural: type_ for type_ in world.registry.catalog.surface("root").types}
+    assert {plural for plural, type_ in after.items() if type_ is not before[plural]} == {"p3s"}
+    assert not [value for value in read if b'"p1s.example.com"' in value]
 
 
 @scenario
