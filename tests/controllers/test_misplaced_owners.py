@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.support.registry_client import Object, RegistryClient, config_map
 
 

@@ -14,7 +14,14 @@ import orjson
 from kcp.api import documents
 from kcp.api.tables import Column
 from kcp.logical_clusters import LogicalClusterName
-from kcp.registry.representations.framing import JSONFrames, bookmark_object, frame, list_metadata, list_pieces
+from kcp.registry.representations.framing import (
+    JSONFrames,
+    ListPieces,
+    bookmark_object,
+    frame,
+    in_slices,
+    list_metadata,
+)
 from kcp.registry.representations.served_objects import object_of, typed_records
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
@@ -81,10 +88,10 @@ class TableRows(JSONFrames):
                 orjson.dumps(self._row_of(record, type_, wildcard))
                 for record, type_ in typed_records(records, listing, type_of_cluster)
             ]
-            for records in listing.chunks
+            for records in in_slices(listing.chunks)
         )
         head = self._head(orjson.dumps(list_metadata(listing)), self._columns(listing.type, wildcard))
-        return list_pieces(head, rows)
+        return ListPieces(head, rows)
 
     def _row_of(self, record: Record, type_: ResourceType, wildcard: bool) -> dict[str, Any]:
         return self._row(object_of(record, type_, wildcard), type_, record.key.cluster if wildcard else None)

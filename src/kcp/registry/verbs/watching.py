@@ -90,7 +90,9 @@ class WatchStream:
     def _current(self, at: int) -> Iterator[list[Record]]:
         after: Key | None = None
         while True:
-            page = self._source.page(self._type, self._range, limit=listing.CHUNK, after=after, at=at)
+            page = self._source.page(
+                self._type, self._range, limit=listing.CHUNK, after=after, at=at, size=listing.CHUNK_BYTES
+            )
             yield page.records
             if not page.remaining:
                 return
