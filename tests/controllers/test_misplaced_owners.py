@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.registry_client import Object, RegistryClient, config_map
+from tests.support.waiting import eventually
 
 
 def _reference(owner: Object) -> Object:
@@ -20,7 +21,7 @@ async def _events(client: RegistryClient, count: int) -> list[Object]:
     async def there() -> bool:
         return len((await client.list(events))["items"]) >= count
 
-    await client.eventually(there, 20)
+    await eventually(there, "the Events are there")
     found: list[Object] = (await client.list(events))["items"]
     return found
 
@@ -46,7 +47,7 @@ async def test_a_dependent_of_an_object_in_another_namespace_is_reported_and_goe
         "namespace": "default",
         "uid": made["metadata"]["uid"],
     }
-    await client.eventually(lambda: client.is_gone(client.config_maps, "a"), 20)
+    await client.wait_until_gone(client.config_maps, "a")
 
 
 @pytest.mark.usefixtures("controllers")
@@ -76,6 +77,6 @@ async def test_what_lost_its_owner_is_not_reported(client: RegistryClient) -> No
     async def all_gone() -> bool:
         return await client.names(client.config_maps) == []
 
-    await client.eventually(all_gone, 20)
+    await eventually(all_gone, "the dependents are gone")
     await asyncio.sleep(0)
     assert (await client.list(client.type("events")))["items"] == []
