@@ -99,7 +99,10 @@ class Strategy:
         return ()
 
     def prepare_for_delete(self, obj: Object, context: RequestContext) -> None:
-        """Change an object whose deletion begins and waits for finalizers or ``blocks_deletion`` (a namespace's phase)."""
+        """Replace members of an object whose deletion begins and waits for finalizers or ``blocks_deletion`` (a namespace).
+
+        The members themselves must not be changed: they are those of the present state.
+        """
 
     def check_deletable(self, name: str) -> str | None:
         """The reason why an object of this name may never be deleted; None when it may."""

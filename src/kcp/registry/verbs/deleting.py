@@ -17,7 +17,6 @@ from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.filtering import Filter
 from kcp.registry.verbs.listing import CHUNK, CHUNK_BYTES, range_of
-from kcp.registry.verbs.records import copy_of
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import Record
 
@@ -66,7 +65,7 @@ def marked(write: Write) -> Object | None:
         return None
     if deleted_before and finalizers == present:
         return old
-    obj = copy_of(old)
+    obj = {**old, "metadata": dict(old["metadata"])}
     meta = obj["metadata"]
     if finalizers:
         meta["finalizers"] = finalizers
