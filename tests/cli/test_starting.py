@@ -311,7 +311,7 @@ def held_connections(server: Started, count: int) -> list[ssl.SSLSocket]:
     """Connections that are opened and kept, as many as the server takes."""
     trust = ssl.create_default_context(cafile=str(server.root / "data" / "ca.crt"))
     place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-    held: list[socket.socket] = []
+    held: list[ssl.SSLSocket] = []
     with contextlib.suppress(OSError):
         while len(held) < count:
             held.append(trust.wrap_socket(socket.create_connection(place, 1), server_hostname=place[0]))

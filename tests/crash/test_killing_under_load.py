@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections.abc import Container
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -82,7 +83,7 @@ class Writer:
         self.ledger.acknowledge(key, state_of(answer.json) if self.ledger.doubtful[key] else None)
 
     @staticmethod
-    def _object(key: Key, step: str) -> dict[str, object]:
+    def _object(key: Key, step: str) -> dict[str, Any]:
         if key.resource == "configmaps":
             return config_map(key.name, step=step, filling="x" * 500)
         metadata = {"name": key.name}

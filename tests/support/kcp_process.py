@@ -38,7 +38,8 @@ class Started:
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {token}"})
         trust = ssl.create_default_context(cafile=str(self.root / "data" / "ca.crt"))
         with urllib.request.urlopen(request, context=trust, timeout=10) as answer:
-            return answer.read()
+            body: bytes = answer.read()
+            return body
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """The exit code, and what it had to say on stderr."""

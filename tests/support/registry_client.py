@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -157,9 +157,9 @@ class RegistryClient:
         if fields:
             options["field_selector"] = selectors.parse_field_selector(fields)
         listing = await self.registry.list(self.context(), Target(type_, namespace), ListOptions(**options))
-        return orjson.loads(b"".join(WHOLE_OBJECTS.listing(listing, self.registry.type_of_cluster(type_))))
+        return _decoded(b"".join(WHOLE_OBJECTS.listing(listing, self.registry.type_of_cluster(type_))))
 
-    async def names(self, type_: ResourceType, **options: Any) -> list[str]:
+    async def names(self, type_: ResourceType, **options: Any) -> Sequence[str]:
         return [item["metadata"]["name"] for item in (await self.list(type_, **options))["items"]]
 
     async def watch(

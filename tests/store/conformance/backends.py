@@ -64,14 +64,10 @@ async def opened(backend: Backend) -> AsyncIterator[Store]:
         await store.close()
 
 
-def with_store(backend: Backend, work: Callable[[Store], Awaitable[Value]]) -> Value:
-    """Run some work on a store in an event loop of its own."""
-
-    async def run() -> Value:
-        async with opened(backend) as store:
-            return await work(store)
-
-    return asyncio.run(run())
+async def with_store(backend: Backend, work: Callable[[Store], Awaitable[Value]]) -> Value:
+    """Run some work on a store that is open for it alone."""
+    async with opened(backend) as store:
+        return await work(store)
 
 
 def key(name: str, namespace: str = "default", cluster: str = "root", resource: str = "widgets") -> Key:

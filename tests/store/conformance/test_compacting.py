@@ -62,7 +62,7 @@ async def test_writes_go_on_during_compaction(store: Store) -> None:
     assert values.count(b"during") == min(written, 400)
 
 
-def test_the_oldest_revision_is_remembered(backend: Backend) -> None:
+async def test_the_oldest_revision_is_remembered(backend: Backend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a", b"1")
         revision = await put(store, "a", b"2")
@@ -70,7 +70,7 @@ def test_the_oldest_revision_is_remembered(backend: Backend) -> None:
         await store.compact(revision)
         return revision
 
-    revision = with_store(backend, fill)
+    revision = await with_store(backend, fill)
 
     async def look(store: Store) -> None:
         assert store.oldest == revision
@@ -78,7 +78,7 @@ def test_the_oldest_revision_is_remembered(backend: Backend) -> None:
             store.scan(WIDGETS, at=revision - 1)
         assert [record.value for record in store.scan(WIDGETS, at=revision).records] == [b"2"]
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
 async def _until_compacted(store: Store, to: int) -> None:

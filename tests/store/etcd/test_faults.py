@@ -27,9 +27,10 @@ from kcp.store.etcd.client import Client
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
-from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown
-from tests.store.etcd.backends import EtcdBackend, with_store
+from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
+from tests.store.etcd.backends import EtcdBackend
 from tests.support.keys import make_range
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -44,14 +45,16 @@ def own(tmp_path: Path) -> Iterator[EtcdBackend]:
 
 
 async def until_in_step(store: Store) -> None:
-    """Until the store answers again."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await store.catch_up()
-            except StoreUnavailableError:
-                continue
-            return
+    """Return when the store answers again."""
+
+    async def in_step() -> bool:
+        try:
+            await store.catch_up()
+        except StoreUnavailableError:
+            return False
+        return True
+
+    await eventually(in_step, "the store answers")
 
 
 async def test_a_write_whose_answer_is_lost_is_found_out_about(own: EtcdBackend) -> None:
@@ -164,12 +167,12 @@ async def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBacken
             await lagging.close()
 
 
-def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBackend) -> None:
+async def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBackend) -> None:
     async def fill(store: Store) -> None:
         for name in "abc":
             await put(store, name, b"1")
 
-    with_store(backend, fill)
+    await with_store(backend, fill)
 
     async def elsewhere() -> int:
         other = await backend.open_another("other")
@@ -181,14 +184,14 @@ def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBack
         finally:
             await other.close()
 
-    revision = asyncio.run(elsewhere())
+    revision = await elsewhere()
 
     async def look(store: Store) -> None:
         assert [(record.key.name, record.value) for record in store.scan(WIDGETS).records] == [("b", b"2"), ("c", b"1")]
         assert store.oldest >= revision
         await put(store, "a", b"3", expected=ABSENT)
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
 async def test_a_copy_of_another_log_is_thrown_away(own: EtcdBackend) -> None:

@@ -42,7 +42,7 @@ async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
             assert done.written == 3001
 
         await move()
-        held = {make_key(*where): record.value for where, record in log.state().items()}
+        held = {make_key(*where): record.value for where, record in (await log.state()).items()}
         assert held == {entry.key: entry.value for entry in Reading(file)}
 
 
@@ -57,7 +57,7 @@ async def _serves(cluster: EtcdCluster, number: int) -> bool:
     return True
 
 
-def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for start in range(0, 4000, 200):
             await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 4000) for index in range(start, start + 200)))
@@ -86,10 +86,10 @@ def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog,
             await client.close()
         assert (await etcd_log.export(copy)).entries == 4001  # nothing was left behind
 
-    etcd_log.use(work)
+    await etcd_log.use(work)
 
 
-def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Path) -> None:
+async def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Path) -> None:
     file, again = tmp_path / "some.jsonl", tmp_path / "again.jsonl"
     write(file, 250)
     with EtcdCluster(tmp_path) as cluster:
@@ -102,15 +102,15 @@ def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Pa
         cluster.control("user", "grant-role", "kcp", "kcp")
         cluster.control("auth", "enable")
         with pytest.raises(StoreUnavailableError, match="etcd refuses"):
-            asyncio.run(log.take(file))
+            await log.take(file)
         log.options = Options(Connection(cluster.urls, username="kcp", password="word"), log.options.prefix)
-        assert asyncio.run(log.take(file)).written == 251
-        assert asyncio.run(log.export(again)).entries == 251
-        assert asyncio.run(log.restore(again, replace=True)).written == 251
-        assert asyncio.run(log.take(file, replace=True)).unchanged == 251
+        assert (await log.take(file)).written == 251
+        assert (await log.export(again)).entries == 251
+        assert (await log.restore(again, replace=True)).written == 251
+        assert (await log.take(file, replace=True)).unchanged == 251
         log.options = Options(log.options.connection, "/another")
         with pytest.raises(StoreUnavailableError, match="etcd refuses"):
-            asyncio.run(log.take(file))
+            await log.take(file)
 
 
 async def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
