@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from kcp.testing import Server
-from tests.support.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import DEFINITIONS, config_map, definition
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"

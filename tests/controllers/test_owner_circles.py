@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from kcp.controllers.manager import Manager
-from tests.support.registry_client import Object, RegistryClient, config_map, running_controllers, widget
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import Object, RegistryClient, running_controllers
 from tests.support.waiting import eventually
 
 
@@ -102,7 +103,7 @@ async def test_orphaning_opens_a_circle(client: RegistryClient) -> None:
 @pytest.mark.usefixtures("controllers")
 async def test_an_owner_in_a_circle_still_waits_for_a_dependent_that_a_finalizer_holds(client: RegistryClient) -> None:
     names = await ring(client, 2)
-    held = await client.create(client.config_maps, config_map("held", finalizers=["example.com/hold"]))
+    held = await client.create(client.config_maps, config_map("held", metadata={"finalizers": ["example.com/hold"]}))
     await own(client, held, await client.get(client.config_maps, names[0]))
     await client.delete(client.config_maps, names[0], propagation_policy="Foreground")
 

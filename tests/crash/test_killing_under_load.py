@@ -21,7 +21,8 @@ import yaml
 from kcp.testing import Server
 from tests.conftest import Report
 from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
-from tests.support.clients import DEFINITIONS, Address, Connection, config_map, definition
+from tests.support.clients import Address, Connection
+from tests.support.objects import DEFINITIONS, config_map, definition
 
 ROUNDS = int(os.environ.get("KCP_CRASH_ROUNDS", "5"))
 CLUSTERS = ("alpha", "beta", "gamma-1", "root")

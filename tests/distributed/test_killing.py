@@ -15,7 +15,8 @@ from devtools.etcd import EtcdCluster
 from kcp.testing import Server
 from tests.distributed.conftest import StartServers
 from tests.distributed.lost_writes import excused
-from tests.support.clients import Address, Connection, config_map
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 WRITERS = 8

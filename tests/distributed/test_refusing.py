@@ -7,7 +7,8 @@ import asyncio
 from typing import Any
 
 from tests.distributed.conftest import StartServers
-from tests.support.clients import Address, Connection, config_map
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
 
 NAMESPACES = "/api/v1/namespaces"
 CLIENTS = 12

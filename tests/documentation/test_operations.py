@@ -21,7 +21,8 @@ import pytest
 from devtools.etcd import MISSING, Member, binary, free_ports, version
 from kcp.testing import Server
 from tests.documentation.test_readme import PAGES, README, ROOT, blocks
-from tests.support.clients import Address, Connection, config_map
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
 
 PAGE = ROOT / "docs" / "operations.md"
 MAPS = "/api/v1/namespaces/default/configmaps"

@@ -25,7 +25,8 @@ from tests.histories import Recorder, check
 from tests.histories.model import History, Outcome, Selection
 from tests.histories.recorder import RESOURCES as RECORDED
 from tests.histories.traffic import Worker as Mixed
-from tests.support.clients import Address, Answer, Connection, config_map
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import config_map
 from tests.support.waiting import eventually
 
 BROKEN = (OSError, EOFError)

@@ -19,7 +19,8 @@ from kcp.testing import Server
 from tests.conftest import Report
 from tests.operations.litestream import MISSING, Litestream, binary
 from tests.operations.test_moving import MAPS, PAGE, ask, commands, done, is_gone, listed
-from tests.support.clients import Address, Connection, config_map
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(binary() is None, reason=MISSING)

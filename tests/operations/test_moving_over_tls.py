@@ -16,7 +16,7 @@ from kcp.store.sqlite.tables import RESTORED_SKIP
 from kcp.testing import Server
 from tests.operations.test_moving import MAPS, ask, is_gone, make_objects, newest, objects, stored
 from tests.store.etcd.secured import SecuredEtcd
-from tests.support.clients import config_map
+from tests.support.objects import config_map
 
 PASSWORD = "open sesame"
 

@@ -16,7 +16,8 @@ import pytest
 from kcp.testing import Server
 from kcp.testing.server import _ProcessRunner
 from tests.conftest import Report
-from tests.support.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import DEFINITIONS, config_map, definition
 from tests.support.waiting import eventually
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"

@@ -17,7 +17,8 @@ import pytest
 from kcp.testing import Server
 from kcp.testing.server import ServerError
 from tests.conftest import Report
-from tests.support.clients import Address, Connection, config_map
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"

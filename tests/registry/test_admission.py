@@ -24,16 +24,8 @@ from tests.registry.admission_cases import (
     type_at,
     with_plugins,
 )
-from tests.support.clients import definition
-from tests.support.registry_client import (
-    ADMIN,
-    WIDGETS,
-    Object,
-    RegistryClient,
-    config_map,
-    refused,
-    widget,
-)
+from tests.support.objects import config_map, definition, widget
+from tests.support.registry_client import ADMIN, WIDGETS, Object, RegistryClient, refused
 
 
 def _id(case: Case) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from tests.support.keys import make_key
-from tests.support.registry_client import RegistryClient, config_map, refused
+from tests.support.objects import config_map
+from tests.support.registry_client import RegistryClient, refused
 
 Object = dict[str, Any]
 
@@ -52,7 +53,7 @@ async def test_an_update_of_any_object_of_a_name_that_is_being_deleted(client: R
     await client.create(client.config_maps, config_map("a"))
     pending = await accepted(client, client.delete(client.config_maps, "a"))
     with refused(404, "NotFound"):
-        await client.update(client.config_maps, config_map("a", namespace="default"))
+        await client.update(client.config_maps, config_map("a", metadata={"namespace": "default"}))
     assert await client.is_gone(client.config_maps, "a")
     await pending
 
@@ -80,7 +81,7 @@ async def test_a_change_to_what_is_there_already(client: RegistryClient) -> None
 
 
 async def test_a_delete_of_what_is_being_marked_as_deleted(client: RegistryClient) -> None:
-    await client.create(client.config_maps, config_map("a", finalizers=["example.com/hold"]))
+    await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/hold"]}))
     pending = await accepted(client, client.delete(client.config_maps, "a"))
     assert not await client.delete(client.config_maps, "a")
     assert (await client.get(client.config_maps, "a"))["metadata"]["deletionTimestamp"]

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from kcp.registry.verbs import patching
-from tests.support.registry_client import RegistryClient, config_map, refused, widget
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import RegistryClient, refused
 
 
 async def test_a_stale_update_is_a_conflict(client: RegistryClient) -> None:
@@ -20,7 +21,9 @@ async def test_a_stale_update_is_a_conflict(client: RegistryClient) -> None:
 async def test_an_update_without_a_version_overwrites_built_in_types_only(client: RegistryClient) -> None:
     await client.define()
     await client.create(client.config_maps, config_map("a"))
-    changed = await client.update(client.config_maps, {**config_map("a", namespace="default"), "data": {"b": "1"}})
+    changed = await client.update(
+        client.config_maps, {**config_map("a", metadata={"namespace": "default"}), "data": {"b": "1"}}
+    )
     assert changed["data"] == {"b": "1"}
     await client.create(client.widgets, widget("w"))
     with refused(422, "Invalid") as caught:
@@ -36,17 +39,17 @@ async def test_an_update_that_changes_nothing_writes_nothing(client: RegistryCli
 
 async def test_an_update_of_nothing_is_not_found(client: RegistryClient) -> None:
     with refused(404, "NotFound"):
-        await client.update(client.config_maps, config_map("a", namespace="default"))
+        await client.update(client.config_maps, config_map("a", metadata={"namespace": "default"}))
 
 
 async def test_system_fields_stay(client: RegistryClient) -> None:
     made = await client.create(client.config_maps, config_map("a"))
-    sent = config_map("a", namespace="default", creationTimestamp="2001-01-01T00:00:00Z")
+    sent = config_map("a", metadata={"namespace": "default", "creationTimestamp": "2001-01-01T00:00:00Z"})
     changed = await client.update(client.config_maps, {**sent, "data": {"a": "2"}})
     for name in ("uid", "creationTimestamp"):
         assert changed["metadata"][name] == made["metadata"][name]
     with refused(409, "Conflict"):
-        await client.update(client.config_maps, config_map("a", namespace="default", uid="another"))
+        await client.update(client.config_maps, config_map("a", metadata={"namespace": "default", "uid": "another"}))
 
 
 async def test_spec_and_status_are_written_apart(client: RegistryClient) -> None:
@@ -121,7 +124,7 @@ async def test_apply_takes_declared_fields_only(client: RegistryClient) -> None:
 
 
 async def test_the_last_finalizer_releases_a_deleted_object(client: RegistryClient) -> None:
-    await client.create(client.config_maps, config_map("a", finalizers=["example.com/hold"]))
+    await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/hold"]}))
     assert not await client.delete(client.config_maps, "a")
     held = await client.get(client.config_maps, "a")
     assert held["metadata"]["deletionTimestamp"]
@@ -132,7 +135,7 @@ async def test_the_last_finalizer_releases_a_deleted_object(client: RegistryClie
 
 
 async def test_no_finalizer_comes_to_an_object_that_goes(client: RegistryClient) -> None:
-    await client.create(client.config_maps, config_map("a", finalizers=["example.com/hold"]))
+    await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/hold"]}))
     await client.delete(client.config_maps, "a")
     with refused(422, "Invalid"):
         await client.patch(
@@ -197,7 +200,7 @@ async def test_a_status_of_no_particular_state_is_refused_for_custom_resources(c
 async def test_empty_members_of_metadata_are_not_kept(client: RegistryClient) -> None:
     await client.define()
     nothing: dict[str, Any] = {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
-    for type_, obj in ((client.config_maps, config_map("a", **nothing)), (client.widgets, widget("a", **nothing))):
+    for type_, obj in ((client.config_maps, config_map("a", metadata=nothing)), (client.widgets, widget("a", **nothing))):
         made = await client.create(type_, obj)
         assert not made["metadata"].keys() & nothing.keys()
         changed = await client.update(type_, {**made, "metadata": {**made["metadata"], **nothing}})
@@ -285,7 +288,7 @@ async def test_an_applier_takes_all_of_its_labels_back(client: RegistryClient) -
 
 
 async def test_an_applier_takes_its_labels_back_and_leaves_those_of_others(client: RegistryClient) -> None:
-    await client.apply(client.config_maps, config_map("a", labels={"a": "b"}), manager="one")
-    await client.apply(client.config_maps, config_map("a", labels={"c": "d"}), manager="two")
+    await client.apply(client.config_maps, config_map("a", metadata={"labels": {"a": "b"}}), manager="one")
+    await client.apply(client.config_maps, config_map("a", metadata={"labels": {"c": "d"}}), manager="two")
     taken_back = await client.apply(client.config_maps, config_map("a"), manager="one")
     assert taken_back["metadata"]["labels"] == {"c": "d"}

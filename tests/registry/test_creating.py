@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from kcp.store.contract import Change, Store
-from tests.support.registry_client import WIDGETS, RegistryClient, config_map, refused, widget
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import WIDGETS, RegistryClient, refused
 
 
 async def test_the_server_sets_uid_time_and_version(client: RegistryClient) -> None:
@@ -158,13 +159,13 @@ async def test_another_definition_may_change_between_validation_and_commit_of_an
 
 async def test_the_body_must_agree_with_the_url(client: RegistryClient) -> None:
     with refused(400, "BadRequest"):
-        await client.create(client.config_maps, config_map("a", namespace="other"))
+        await client.create(client.config_maps, config_map("a", metadata={"namespace": "other"}))
     with refused(400, "BadRequest"):
         await client.create(client.config_maps, {**config_map("a"), "apiVersion": "v2"})
     with refused(400, "BadRequest"):
         await client.create(client.config_maps, {**config_map("a"), "kind": "Secret"})
     with refused(400, "BadRequest"):
-        await client.create(client.config_maps, config_map("a", resourceVersion="5"))
+        await client.create(client.config_maps, config_map("a", metadata={"resourceVersion": "5"}))
 
 
 async def test_a_dry_run_answers_and_writes_nothing(client: RegistryClient) -> None:

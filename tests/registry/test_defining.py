@@ -8,8 +8,8 @@ import time
 import pytest
 
 from kcp.api import metadata
-from tests.support.clients import definition
-from tests.support.registry_client import Object, RegistryClient, refused, widget
+from tests.support.objects import definition, widget
+from tests.support.registry_client import Object, RegistryClient, refused
 
 
 def _large(kind: str, **names: str) -> Object:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients import DEFINITIONS, definition
+from tests.support.objects import DEFINITIONS, definition
 from tests.support.running_server import RunningServer
 
 MERGE = "application/merge-patch+json"

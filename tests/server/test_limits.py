@@ -24,7 +24,8 @@ from tests.support.http2_frames import (
     ConnectionEndedError,
     Http2Connection,
 )
-from tests.support.running_server import Answer, RunningServer, config_map
+from tests.support.objects import config_map
+from tests.support.running_server import Answer, RunningServer
 from tests.support.waiting import wait_until
 
 MEGABYTE = 1 << 20

@@ -20,8 +20,8 @@ from kcp.server.requests import connections, watches
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.watch_sessions import Session
-from tests.support.clients import DEFINITIONS, definition
-from tests.support.running_server import RunningServer, config_map
+from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.running_server import RunningServer
 from tests.support.waiting import wait_until
 from tests.support.web_socket_client import WebSocket
 

@@ -240,21 +240,6 @@ def controllers(enter: Enter, client: RegistryClient) -> Manager:
     return enter(running_controllers(client.registry))
 
 
-def config_map(name: str, **more: Any) -> Object:
-    """A ConfigMap."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **more}, "data": {"a": "1"}}
-
-
-def widget(name: str, size: int = 1, **metadata: Any) -> Object:
-    """A Widget."""
-    return {
-        "apiVersion": "example.com/v1",
-        "kind": "Widget",
-        "metadata": {"name": name, **metadata},
-        "spec": {"size": size},
-    }
-
-
 def refused(code: int, reason: str) -> Any:
     """Expect a StatusError of this code and reason."""
 

@@ -142,7 +142,3 @@ class RunningServer:
         finally:
             response.close()
             connection.close()
-
-
-def config_map(name: str, **data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
