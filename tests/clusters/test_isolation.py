@@ -14,6 +14,7 @@ import pytest
 from kcp.testing import Server
 from tests.support.clients import Address, Answer, Connection
 from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.waiting import PATIENCE
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
@@ -146,7 +147,7 @@ def test_owners_of_another_cluster_own_nothing(server: Server) -> None:
         beside = config_map("beside")
         await two.made(CONFIG_MAPS, beside)
         assert (await one.ask("DELETE", f"{CONFIG_MAPS}/owner")).status == 200
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while await one.status(f"{CONFIG_MAPS}/child") != 404:
                 await asyncio.sleep(0.02)
         assert await two.status(f"{CONFIG_MAPS}/owner") == 200

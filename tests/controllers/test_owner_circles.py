@@ -9,7 +9,7 @@ import pytest
 from kcp.controllers.manager import Manager
 from tests.support.objects import config_map, widget
 from tests.support.registry_client import Object, RegistryClient, running_controllers
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 def reference(owner: Object, *, blocks: bool = True) -> Object:
@@ -132,5 +132,5 @@ async def test_the_controllers_stop_while_they_have_work(client: RegistryClient)
     await client.delete(client.config_maps, "ring-0", propagation_policy="Foreground")
     manager = Manager(client.registry)
     await manager.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await manager.stop()

@@ -23,6 +23,7 @@ from tests.conftest import Report
 from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
 from tests.support.clients import Address, Connection
 from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.waiting import PATIENCE
 
 ROUNDS = int(os.environ.get("KCP_CRASH_ROUNDS", "5"))
 CLUSTERS = ("alpha", "beta", "gamma-1", "root")
@@ -157,7 +158,7 @@ async def catch_up(server: Server, ledger: Ledger, observers: list[Observer]) ->
     for observer in observers:
         task = asyncio.create_task(observe(observer, address))
         newest = max((state.revision for key, state in found.items() if key.resource == observer.resource), default=0)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             expected = {key: state for key, state in found.items() if key.resource == observer.resource}
             while observer.states != expected:
                 assert not task.done() or task.exception() is None
@@ -227,7 +228,7 @@ def test_a_place_that_was_compacted_is_410_after_a_kill(tmp_path: Path) -> None:
 
     async def main(server: Server, since: str) -> str:
         async with Connection(Address.of(server)) as connection:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     await connection.request(
                         "PATCH",

@@ -67,7 +67,7 @@ def test_nothing_is_written_outside_the_root_directory(tmp_path: Path) -> None:
     assert files, "the database is open"
     assert all(path.is_relative_to(places["root"]) for path in files), files
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
     assert {name: [path.name for path in place.iterdir()] for name, place in places.items() if name != "root"} == {
         "home": [],

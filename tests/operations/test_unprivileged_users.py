@@ -36,9 +36,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         'jane-token,jane,u-1,"devs,system:nodes"\nroot-token,eve,u-2,"devs,system:masters"\n'
     )
     (root / "authority.crt").write_bytes((authority := certificates.new_authority("clients")).certificate)
-    stranger = certificates.new_client_identity(authority, "carl", ("devs",))
-    (root / "carl.crt").write_bytes(stranger.certificate)
-    (root / "carl.key").write_bytes(stranger.key)
+    carl = certificates.new_client_identity(authority, "carl", ("devs",))
+    (root / "carl.crt").write_bytes(carl.certificate)
+    (root / "carl.key").write_bytes(carl.key)
     files = ("--token-auth-file", str(root / "tokens.csv"), "--client-ca-file", str(root / "authority.crt"))
     with Server(root_directory=root, arguments=files) as running:
         yield running

@@ -12,6 +12,7 @@ from typing import Any
 from tests.support.keys import make_key
 from tests.support.objects import config_map
 from tests.support.registry_client import RegistryClient, refused
+from tests.support.waiting import PATIENCE
 
 Object = dict[str, Any]
 
@@ -21,7 +22,7 @@ async def accepted(client: RegistryClient, work: Coroutine[Any, Any, Any], name:
     key = make_key(client.config_maps.storage, client.cluster, "default", name)
     store = client.registry.store
     task = asyncio.create_task(work)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while store.latest(key) == store.get(key):
             await asyncio.sleep(0)
     return task

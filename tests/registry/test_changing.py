@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from kcp.registry.verbs import patching
-from tests.support.objects import config_map, widget
+from tests.support.objects import config_map, definition, widget
 from tests.support.registry_client import RegistryClient, refused
 
 
@@ -200,7 +200,10 @@ async def test_a_status_of_no_particular_state_is_refused_for_custom_resources(c
 async def test_empty_members_of_metadata_are_not_kept(client: RegistryClient) -> None:
     await client.define()
     nothing: dict[str, Any] = {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
-    for type_, obj in ((client.config_maps, config_map("a", metadata=nothing)), (client.widgets, widget("a", **nothing))):
+    for type_, obj in (
+        (client.config_maps, config_map("a", metadata=nothing)),
+        (client.widgets, widget("a", **nothing)),
+    ):
         made = await client.create(type_, obj)
         assert not made["metadata"].keys() & nothing.keys()
         changed = await client.update(type_, {**made, "metadata": {**made["metadata"], **nothing}})
@@ -240,40 +243,16 @@ async def test_managers_of_versions_that_are_no_longer_served_are_forgotten(clie
     assert [entry["manager"] for entry in changed["metadata"]["managedFields"]] == ["new"]
 
 
-LOOSE = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: loose.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {plural: loose, singular: loose, kind: Loose}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema:
-      openAPIV3Schema:
-        type: object
-        properties:
-          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
-"""
-DIALS = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: dials.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {plural: dials, singular: dial, kind: Dial}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    subresources: {scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
-    schema:
-      openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
-"""
+LOOSE = definition(
+    "loose",
+    "Loose",
+    schema={"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}},
+)
+DIALS = definition(
+    "dials",
+    "Dial",
+    version={"subresources": {"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}}},
+)
 
 
 async def test_an_applier_takes_all_of_its_labels_back(client: RegistryClient) -> None:

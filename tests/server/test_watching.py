@@ -22,7 +22,7 @@ from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.watch_sessions import Session
 from tests.support.objects import DEFINITIONS, config_map, definition
 from tests.support.running_server import RunningServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.web_socket_client import WebSocket
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -130,7 +130,7 @@ def test_a_compacted_revision_is_an_error_event_in_the_stream(fresh_root: Path) 
         assert composition is not None
         registry = composition.registry
         compact = registry.store.compact(registry.store.revision)
-        asyncio.run_coroutine_threadsafe(compact, server._loop).result(10)
+        asyncio.run_coroutine_threadsafe(compact, server._loop).result(PATIENCE)
         with server.watch(f"{CONFIG_MAPS}?watch=true&resourceVersion={old}") as events:
             told = list(events)
     finally:

@@ -26,7 +26,7 @@ from kcp.registry.verbs.registry import Registry
 from kcp.server.process.composition import compose_registry
 from kcp.store.sqlite.store import open_store
 from tests.support.running_coroutines import Enter
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 Object = dict[str, Any]
 ADMIN = User("admin", groups=("system:masters",))
@@ -112,9 +112,10 @@ class RegistryClient:
     def definitions(self) -> ResourceType:
         return self.type("customresourcedefinitions", "apiextensions.k8s.io")
 
-    async def define(self, manifest: str = WIDGETS) -> Object:
+    async def define(self, manifest: str | Object = WIDGETS) -> Object:
         """Create a CustomResourceDefinition."""
-        return await self.create(self.definitions, yaml.safe_load(manifest), "")
+        body = yaml.safe_load(manifest) if isinstance(manifest, str) else manifest
+        return await self.create(self.definitions, body, "")
 
     async def create(self, type_: ResourceType, obj: Object, namespace: str = "default", **more: Any) -> Object:
         written = await self.registry.create(
@@ -197,7 +198,7 @@ class Watch:
     async def event(self) -> tuple[str, Object]:
         """The next event: its type and object."""
         while not self._ready:
-            self._ready = list(await self.stream.next(5))
+            self._ready = list(await self.stream.next(PATIENCE))
         frame = orjson.loads(self._ready.pop(0))
         return frame["type"], frame["object"]
 

@@ -36,6 +36,7 @@ from kcp.store.contract import (
     Subscription,
 )
 from tests.store.conformance.backends import SQLiteBackend
+from tests.support.waiting import PATIENCE
 
 RESOURCES, CLUSTERS, NAMESPACES, NAMES = ("w", "w2"), ("a", "a/b"), ("", "n"), ("1", "1\0", "2", "ü'\"")
 KEYS = st.builds(
@@ -202,7 +203,7 @@ class Machine(RuleBasedStateMachine):
         self.watches = still_open
 
     async def read_all(self, subscription: Subscription, got: list[Fact | None]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while subscription.revision < self.revision:
                 got += map(self.fact, await subscription.next(timeout=0))
 

@@ -10,6 +10,7 @@ from kcp.store.compaction import AutoCompactor
 from kcp.store.contract import CompactedError, Store
 from tests.store.conformance.backends import WIDGETS, Backend, delete, key, names, put, received, with_store
 from tests.support.keys import make_key
+from tests.support.waiting import PATIENCE
 
 
 async def test_the_current_state_and_later_history_survive(store: Store) -> None:
@@ -82,7 +83,7 @@ async def test_the_oldest_revision_is_remembered(backend: Backend) -> None:
 
 
 async def _until_compacted(store: Store, to: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while store.oldest < to:
             await asyncio.sleep(0.005)
 

@@ -20,6 +20,7 @@ from tests.store.conformance.backends import (
     with_store,
 )
 from tests.support.keys import make_key
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.requires("consecutive_revisions")
@@ -246,7 +247,7 @@ async def test_a_writer_that_goes_away_does_not_take_its_write_along(store: Stor
     leaving.cancel()
     await put(store, "b")
     # two writes under way at once may become durable in either order
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while names(store.scan(WIDGETS).records) != ["a", "b"]:
             await asyncio.sleep(0.01)
 

@@ -30,7 +30,7 @@ from kcp.store.etcd.store import EtcdStore
 from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
 from tests.store.etcd.backends import EtcdBackend
 from tests.support.keys import make_range
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ async def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBacken
             await compact_everything(own)
             lagging._background[0] = asyncio.create_task(lagging._feed.run())
             await until_in_step(lagging)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while not lagging._feed.rebuilds:
                     await asyncio.sleep(0.01)
             assert lagging.scan(WIDGETS).records == store.scan(WIDGETS).records
@@ -231,7 +231,7 @@ async def test_etcd_is_restored_from_a_copy_of_its_own(own: EtcdBackend) -> None
         data.rename(data.with_name("undone"))
         await run(tool, "snapshot", "restore", saved, *options)
         member.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while "restart this server" not in (store.problem() or ""):
                 await asyncio.sleep(0.05)
         with pytest.raises(StoreUnavailableError, match="restart this server"):
@@ -254,7 +254,7 @@ async def test_a_lease_that_ended_is_taken_anew(store: Store) -> None:
     written = await asyncio.gather(*(put(store, f"n{number}") for number in range(10)))
     assert len(set(written)) == 10
     # a renewal that was under way may have been told of the end as well: then the next one joins
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not session.lease:
             await asyncio.sleep(0.05)
 
@@ -269,7 +269,7 @@ async def test_keys_with_a_lifetime_vanish_on_every_server(backend: EtcdBackend)
             began = time.monotonic()
             await other.catch_up()
             watching = other.watch(WIDGETS, start)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE):
                 while store.get(key("brief")) is not None or other.get(key("brief")) is not None:
                     await asyncio.sleep(0.05)
             assert time.monotonic() - began > 1.5

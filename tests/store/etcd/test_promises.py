@@ -13,6 +13,7 @@ from kcp.store.compaction import AutoCompactor
 from kcp.store.contract import ABSENT, Change, PreconditionFailedError, Store
 from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.waiting import PATIENCE
 
 
 async def test_revisions_rise_with_each_write(store: Store) -> None:
@@ -79,7 +80,7 @@ async def test_the_compactor_can_bound_the_revisions(store: Store) -> None:
     revision = store.revision
     compactor = AutoCompactor(store, retention=3600, interval=0.01, revisions=5)
     compactor.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while store.oldest < revision - 5:
             await store.catch_up()
     await compactor.stop()

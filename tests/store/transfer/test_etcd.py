@@ -23,6 +23,7 @@ from kcp.store.transfers import TransferError
 from tests.store.conformance.backends import WIDGETS, delete, key, kind, put
 from tests.store.transfer.logs import EtcdLog, SQLiteLog
 from tests.support.keys import make_key
+from tests.support.waiting import PATIENCE
 
 IMPORT = """
 import asyncio, sys
@@ -65,13 +66,13 @@ async def test_servers_follow_an_import_and_it_tells_nobody_anything_wrong(etcd_
                 await one.catch_up()
                 assert one.count(WIDGETS) == 353
                 seen: list[Event] = []
-                async with asyncio.timeout(40):
+                async with asyncio.timeout(PATIENCE):
                     while len(seen) < 350 + writes:
                         seen += await watch.next(timeout=1)
                 added = [event.key.name for event in seen if kind(event) == "added"]
                 assert sorted(added) == ["during", *(f"n{index:05}" for index in range(350))]
                 # who comes with a revision of the other log, which may be this one's as well, lists again
-                async with asyncio.timeout(40):
+                async with asyncio.timeout(PATIENCE):
                     while one.oldest < before:
                         await one.catch_up()
                 with pytest.raises(CompactedError):
@@ -266,7 +267,7 @@ async def test_a_server_notices_that_another_log_is_in_the_place_of_its_own(tmp_
             (tmp_path / "m0").rename(tmp_path / "lost")
             await asyncio.to_thread(member.start)
             await asyncio.to_thread(etcd.wait)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     try:
                         await log.restore(file)
@@ -300,7 +301,7 @@ async def test_a_server_notices_at_once_when_a_log_is_replaced_below_it(etcd_log
             await client.close()
         with pytest.raises(StoreUnavailableError, match="restart this server"):
             await put(store, "late")
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE):
             while not store.problem():  # type: ignore[attr-defined]
                 await asyncio.sleep(0.01)
 

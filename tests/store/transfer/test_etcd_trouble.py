@@ -19,6 +19,7 @@ from tests.store.conformance.backends import put
 from tests.store.transfer.logs import EtcdLog
 from tests.store.transfer.test_etcd import write
 from tests.support.keys import make_key
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(binary() is None or binary("etcdctl") is None, reason=MISSING)
 
@@ -35,7 +36,7 @@ async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
             for number in (0, 1):
                 cluster.members[number].kill()
                 cluster.members[number].start()
-                async with asyncio.timeout(40):
+                async with asyncio.timeout(PATIENCE):
                     while not moving.done() and not await _serves(cluster, number):
                         await asyncio.sleep(0.05)
             done = await moving
@@ -71,7 +72,7 @@ async def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: Et
                     await client.repeatedly("Compact", 10, revision=store.revision)
 
         async def export_again_and_again() -> None:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while True:  # now and then it is read in time
                     assert (await etcd_log.export(copy)).entries >= 4000
                     await asyncio.to_thread(copy.unlink)
