@@ -223,14 +223,14 @@ def test_a_continue_token_does_not_lead_into_another_cluster(server: Server) -> 
         "%2e%2e",
     ],
 )
-def test_a_bad_name_is_refused_with_a_status(server: Server, name: str) -> None:
+async def test_a_bad_name_is_refused_with_a_status(server: Server, name: str) -> None:
     async def main() -> Answer:
         from urllib.parse import quote
 
         async with Connection(Address.of(server)) as connection:
             return await connection.request("GET", f"/clusters/{quote(name, safe='%*:')}{CONFIG_MAPS}")
 
-    answer = asyncio.run(main())
+    answer = await main()
     assert answer.status in (400, 404)
     status = answer.json
     assert (status["kind"], status["status"], status["code"]) == ("Status", "Failure", answer.status)

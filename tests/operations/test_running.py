@@ -77,7 +77,7 @@ def test_nothing_is_written_outside_the_root_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_end_under_load_is_orderly_and_loses_nothing(tmp_path: Path, measured: Report, number: int) -> None:
+async def test_the_end_under_load_is_orderly_and_loses_nothing(tmp_path: Path, measured: Report, number: int) -> None:
     acknowledged: list[str] = []
     ends: list[bytes] = []
     watching = 0
@@ -124,13 +124,13 @@ def test_the_end_under_load_is_orderly_and_loses_nothing(tmp_path: Path, measure
     assert isinstance(runner, _ProcessRunner)
     process = runner._process
     assert process is not None
-    seconds = asyncio.run(load(server, process))
+    seconds = await load(server, process)
     assert (process.returncode, len(ends)) == (0, 45)
     assert "Traceback" not in (tmp_path / "server.log").read_text()
     server.stop()
     measured(f"stop under load, 45 watches: {seconds * 1000:.0f} ms")
     with server:
-        assert set(acknowledged) <= asyncio.run(names(server))
+        assert set(acknowledged) <= await names(server)
 
 
 async def test_metrics_do_not_grow_with_tenants(tmp_path: Path) -> None:
@@ -169,11 +169,11 @@ async def test_metrics_do_not_grow_with_tenants(tmp_path: Path) -> None:
         await main(server)
 
 
-def test_request_lines_tell_who_asked_what_in_text_too(tmp_path: Path) -> None:
+async def test_request_lines_tell_who_asked_what_in_text_too(tmp_path: Path) -> None:
     with Server(root_directory=tmp_path, in_process=False, arguments=("-v", "2")) as server:
         audit = "0f7a3ac5-0000-4000-8000-00000000beef"
         headers = {"Audit_Id": audit, "Impersonate_User": "jane"}
-        answer = asyncio.run(asked(server, "GET", f"/clusters/team-1{CONFIG_MAPS}/a", **headers))
+        answer = await asked(server, "GET", f"/clusters/team-1{CONFIG_MAPS}/a", **headers)
         assert (answer.status, answer.headers["audit-id"]) == (403, audit)
         token = server.token
     (line,) = [line for line in (tmp_path / "server.log").read_text().splitlines() if audit in line]
@@ -182,11 +182,11 @@ def test_request_lines_tell_who_asked_what_in_text_too(tmp_path: Path) -> None:
     assert token not in line
 
 
-def test_a_token_from_before_a_restart_still_works(tmp_path: Path) -> None:
+async def test_a_token_from_before_a_restart_still_works(tmp_path: Path) -> None:
     with Server(root_directory=tmp_path) as server:
         first = server.token, server.certificate_authority.read_bytes()
-        uid = asyncio.run(asked(server, "GET", "/api/v1/namespaces/default")).json["metadata"]["uid"]
+        uid = (await asked(server, "GET", "/api/v1/namespaces/default")).json["metadata"]["uid"]
     with Server(root_directory=tmp_path, in_process=False) as server:
         assert (server.token, server.certificate_authority.read_bytes()) == first
-        answer = asyncio.run(asked(server, "GET", "/api/v1/namespaces/default"))
+        answer = await asked(server, "GET", "/api/v1/namespaces/default")
         assert json.loads(answer.body)["metadata"]["uid"] == uid
