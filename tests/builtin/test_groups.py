@@ -9,7 +9,7 @@ import pytest
 from kcp.builtin.loader import load_groups
 from kcp.registry.verbs import patching
 from kcp.schema.definitions.names import KUBERNETES_GROUPS
-from tests.support.clients import definition
+from tests.support.objects import definition
 from tests.support.registry_client import Object, RegistryClient
 
 _NOT_IN_CLIENT_GO = {"apiextensions.k8s.io", "apiregistration.k8s.io"}

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.registry_client import Object, RegistryClient, config_map
+from tests.support.objects import config_map
+from tests.support.registry_client import Object, RegistryClient
 from tests.support.waiting import eventually
 
 
@@ -32,7 +33,7 @@ async def test_a_dependent_of_an_object_in_another_namespace_is_reported_and_goe
         client.type("namespaces"), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}, ""
     )
     owner = await client.create(client.config_maps, config_map("owner"), "team")
-    made = await client.create(client.config_maps, config_map("a", ownerReferences=[_reference(owner)]))
+    made = await client.create(client.config_maps, config_map("a", metadata={"ownerReferences": [_reference(owner)]}))
     (event,) = await _events(client, 1)
     uid = owner["metadata"]["uid"]
     assert event["message"] == (
@@ -71,7 +72,9 @@ async def test_a_cluster_scoped_dependent_of_a_namespaced_object_is_reported_and
 async def test_what_lost_its_owner_is_not_reported(client: RegistryClient) -> None:
     owner = await client.create(client.config_maps, config_map("owner"))
     for number in range(5):
-        await client.create(client.config_maps, config_map(f"d-{number}", ownerReferences=[_reference(owner)]))
+        await client.create(
+            client.config_maps, config_map(f"d-{number}", metadata={"ownerReferences": [_reference(owner)]})
+        )
     await client.delete(client.config_maps, "owner")
 
     async def all_gone() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kcp.logical_clusters import WILDCARD
-from tests.support.clients import definition
+from tests.support.objects import definition
 from tests.support.registry_client import Object, RegistryClient
 
 

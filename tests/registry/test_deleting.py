@@ -7,7 +7,8 @@ import pytest
 from kcp.api import selectors
 from kcp.api.errors import StatusError
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
-from tests.support.registry_client import Object, RegistryClient, config_map, refused
+from tests.support.objects import config_map
+from tests.support.registry_client import Object, RegistryClient, refused
 
 
 async def test_an_object_that_nothing_holds_goes_at_once(client: RegistryClient) -> None:
@@ -56,7 +57,7 @@ async def test_system_namespaces_stay(client: RegistryClient) -> None:
 
 async def test_a_collection_is_deleted_by_selector(client: RegistryClient) -> None:
     for name, tier in (("a", "front"), ("b", "back"), ("c", "front")):
-        await client.create(client.config_maps, config_map(name, labels={"tier": tier}))
+        await client.create(client.config_maps, config_map(name, metadata={"labels": {"tier": tier}}))
     chosen = ListOptions(label_selector=selectors.parse_label_selector("tier=front"))
     target = Target(client.config_maps, "default")
     listing = await client.registry.delete_collection(client.context(), target, DeleteOptions(), chosen)

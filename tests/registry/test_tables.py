@@ -10,7 +10,7 @@ import pytest
 from kcp.api import documents
 from kcp.registry.representations.table_rows import TableRows
 from kcp.registry.requests import ListOptions, Target
-from tests.support.clients import definition
+from tests.support.objects import definition
 from tests.support.registry_client import RegistryClient
 
 

@@ -9,7 +9,8 @@ import orjson
 
 from kcp.registry.representations.table_rows import TableRows
 from kcp.registry.requests import ListOptions, Target
-from tests.support.registry_client import RegistryClient, config_map, refused, widget
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import RegistryClient, refused
 
 
 async def test_every_change_once_and_in_order(client: RegistryClient) -> None:
@@ -58,7 +59,7 @@ async def test_a_selector_sees_objects_come_and_go(client: RegistryClient) -> No
     await client.patch(client.config_maps, "a", {"data": {"a": "2"}})
     await client.patch(client.config_maps, "a", {"metadata": {"labels": {"on": None}}})
     await client.delete(client.config_maps, "a")
-    await client.create(client.config_maps, config_map("b", labels={"on": "yes"}))
+    await client.create(client.config_maps, config_map("b", metadata={"labels": {"on": "yes"}}))
     assert await watch.events(4) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a"), ("ADDED", "b")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.clients import DEFINITIONS, definition
+from tests.support.objects import DEFINITIONS, definition
 from tests.support.running_server import RunningServer
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients import DEFINITIONS, definition
+from tests.support.objects import DEFINITIONS, definition
 from tests.support.running_server import Answer, RunningServer
 
 NOT_FOUND = {
