@@ -14,7 +14,7 @@ from kcp import __version__
 from kcp.registry.documents.discovery import Document, document, version_order
 from kcp.registry.documents.document_cache import SHARED, DocumentCache
 from kcp.registry.documents.groups import group_order
-from kcp.registry.documents.openapi import swagger_protobuf
+from kcp.registry.documents.openapi import swagger_protobuf, v3_protobuf
 from kcp.registry.documents.openapi.fragments import (
     PROTOBUF,
     SWAGGER,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from kcp.registry.types.resource_types import ResourceType
 
+_V3_PROTOBUF: Final = "v3 as protobuf"
 _INFO: Final = {"title": "kcp", "version": f"v{__version__}"}
 _SECURITY: Final = {swagger_protobuf.BEARER_NAME: swagger_protobuf.BEARER}
 
@@ -69,6 +70,11 @@ class OpenAPIDocuments:
         """
         group = self._groups.get(name)
         return None if group is None else group.document()
+
+    def v3_protobuf(self, name: str) -> Document | None:
+        """The document of `v3` as gnostic's protobuf."""
+        group = self._groups.get(name)
+        return None if group is None else group.protobuf()
 
     def v2_json(self) -> Document:
         """``/openapi/v2`` as JSON."""
@@ -132,6 +138,12 @@ class _GroupVersion:
 
     def document(self) -> Document:
         return self._cache.get((V3, self.types), self._build)
+
+    def protobuf(self) -> Document:
+        return self._cache.get((_V3_PROTOBUF, self.types), self._encode)
+
+    def _encode(self) -> Document:
+        return document(v3_protobuf.document(orjson.loads(self.document().body)))
 
     def fragments(self, form: str) -> list[Fragment]:
         clashing = qualified_names(self.types)
