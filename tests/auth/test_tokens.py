@@ -11,7 +11,7 @@ import pytest
 from kcp.api.errors import StatusError
 from kcp.auth import certificates
 from kcp.auth.authentication.anonymous import Anonymous
-from kcp.auth.authentication.authenticator import Authenticator
+from kcp.auth.authentication.authenticator import Authenticator, resolved
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
@@ -65,7 +65,8 @@ class Request:
 
 
 def user_of(authorization: bytes, authenticator: Authenticator = TOKENS) -> User | None:
-    return asyncio.run(authenticator.authenticate(Request({b"authorization": authorization} if authorization else {})))
+    request = Request({b"authorization": authorization} if authorization else {})
+    return asyncio.run(resolved(authenticator.authenticate(request)))
 
 
 def test_a_known_token_is_its_user_whatever_the_case_of_the_scheme() -> None:

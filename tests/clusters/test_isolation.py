@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kcp.testing import Server
-from tests.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
+from tests.support.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
@@ -234,7 +234,7 @@ def test_a_bad_name_is_refused_with_a_status(server: Server, name: str) -> None:
     assert (status["kind"], status["status"], status["code"]) == ("Status", "Failure", answer.status)
 
 
-def test_a_cluster_s_database_rows_outlive_the_process_apart(tmp_path: Path) -> None:
+async def test_a_cluster_s_database_rows_outlive_the_process_apart(tmp_path: Path) -> None:
     async def write(server: Server) -> None:
         async with Connection(Address.of(server)) as connection:
             for name in ("one", "two"):
@@ -246,6 +246,6 @@ def test_a_cluster_s_database_rows_outlive_the_process_apart(tmp_path: Path) -> 
                 assert (await Cluster(connection, name).get(f"{CONFIG_MAPS}/same"))["data"] == {"of": name}
 
     with Server(root_directory=tmp_path) as server:
-        asyncio.run(write(server))
+        await write(server)
     with Server(root_directory=tmp_path) as server:
-        asyncio.run(check(server))
+        await check(server)

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from kcp.testing import Server
-from tests.clients import DEFINITIONS, Address, Connection, config_map, definition
 from tests.conftest import Report
 from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
+from tests.support.clients import DEFINITIONS, Address, Connection, config_map, definition
 
 ROUNDS = int(os.environ.get("KCP_CRASH_ROUNDS", "5"))
 CLUSTERS = ("alpha", "beta", "gamma-1", "root")
@@ -117,7 +117,8 @@ async def load(server: Server, ledger: Ledger, observers: list[Observer], second
 
 async def found_now(connection: Connection, clusters: Container[str] | None = None) -> tuple[dict[Key, State], int]:
     """All objects by key, or those of some logical clusters, and the newest revision of the lists."""
-    found, revision = {}, 0
+    found: dict[Key, State] = {}
+    revision = 0
     for resource, path in ACROSS.items():
         answer = await connection.request("GET", path)
         assert answer.status == 200, answer

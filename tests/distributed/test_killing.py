@@ -9,12 +9,13 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.testing import Server
-from tests.clients import Address, Connection, config_map
 from tests.distributed.conftest import StartServers
 from tests.distributed.lost_writes import excused
+from tests.support.clients import Address, Connection, config_map
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 WRITERS = 8
@@ -118,7 +119,7 @@ async def under_load(
 
 
 def check(
-    writers: list[Writer], found: dict[str, dict], seen: list[tuple[int, str, str, int]], etcd: EtcdCluster
+    writers: list[Writer], found: dict[str, Any], seen: list[tuple[int, str, str, int]], etcd: EtcdCluster
 ) -> None:
     """Nothing acknowledged is lost; the watcher saw every write once, in order, and nothing else."""
     revisions = [revision for revision, *_ in seen]

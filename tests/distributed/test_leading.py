@@ -8,8 +8,8 @@ import signal
 import time
 
 from kcp.testing import Server
-from tests.clients import Address, Connection
 from tests.distributed.conftest import StartServers
+from tests.support.clients import Address, Connection
 
 LEADS = "this server leads controllers"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, binary, free_ports
+from devtools.etcd import MISSING, binary, free_ports
 from kcp.testing import LogicalCluster
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def test_an_operator_with_kopf(kcp_cluster: LogicalCluster, tmp_path: Path) -> N
     with (
         log.open("w") as said,
         subprocess.Popen(
-            [*command, EXAMPLES / "2-operator-with-kopf" / "operator.py"],
+            [*command, EXAMPLES / "2-operator-with-kopf" / "widget_operator.py"],
             env=environment(**variables),
             stdout=said,
             stderr=said,

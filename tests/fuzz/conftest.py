@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from kcp.api import protobuf
 from kcp.testing import Server
-from tests.clients import DEFINITIONS, JSON, Address, Answer, Connection, config_map, definition, resident_bytes
+from tests.support.clients import DEFINITIONS, JSON, Address, Answer, Connection, config_map, definition, resident_bytes
 
 T = TypeVar("T")
 EXAMPLES = int(os.environ.get("KCP_FUZZ_EXAMPLES", "80"))

@@ -132,8 +132,8 @@ class Authors:
         for write in deletes:
             if write.outcome is not Outcome.OK:
                 continue
-            change = gone.get((write.key, write.deleted))
-            if change is None:
+            deleted = gone.get((write.key, write.deleted))
+            if deleted is None:
                 yield Violation(Fault.LOST_WRITE, f"{write}")
             elif change in self.of:
                 yield Violation(Fault.DUPLICATED_WRITE, f"{write} and {self.of[change]} were both told of {change}")

@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from kcp.testing import Server
-from tests.clients import Address, Answer, Connection
 from tests.histories.model import (
     BOOKMARK,
     EXPIRED,
@@ -35,6 +34,7 @@ from tests.histories.model import (
     Watch,
     Write,
 )
+from tests.support.clients import Address, Answer, Connection
 
 BROKEN: Final = (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 RESOURCES: Final = ("configmaps", "secrets")

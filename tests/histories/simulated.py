@@ -143,7 +143,7 @@ class Simulation:
 
     def _answer(self, pending: _Pending) -> None:
         assert pending.facts is not None
-        times = {"invoked": pending.invoked, "returned": self._clock}
+        times: dict[str, Any] = {"invoked": pending.invoked, "returned": self._clock}
         if "verb" in pending.plan:
             self.history.writes.append(Write(pending.client, **pending.plan, **times, **pending.facts))
         else:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.watching import WatchStream
@@ -117,7 +118,9 @@ def test_a_server_that_reads_what_was_is_found_out(monkeypatch: pytest.MonkeyPat
     right = Source.get
     shown: dict[tuple[str, str, str], Record | None] = {}
 
-    def wrong(self: Source, type_: ResourceType, cluster: str, namespace: str, name: str) -> Record | None:
+    def wrong(
+        self: Source, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str
+    ) -> Record | None:
         now = right(self, type_, cluster, namespace, name)
         before, shown[cluster, namespace, name] = shown.get((cluster, namespace, name), now), now
         return before

@@ -12,11 +12,11 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resource_samples import builtin, custom, widget
 
 from kcp.api.protobuf.wire import pack_bytes, pack_varint
 from kcp.registry.documents.openapi import OpenAPIDocuments
 from kcp.registry.documents.openapi.swagger_protobuf import definition
+from tests.openapi.resource_samples import builtin, custom, widget
 
 SCALARS = {
     "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
@@ -105,16 +105,21 @@ def fold(message: Any) -> Any:
     return fold_fields(message)
 
 
+def is_repeated(field: Any) -> bool:
+    """Whether a field is a list. Older releases of protobuf have only the label, which newer ones deprecate."""
+    return bool(field.is_repeated) if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+
+
 def fold_fields(message: Any) -> dict[str, Any]:
     folded: dict[str, Any] = {}
     for field, value in message.ListFields():
-        if field.name in ("vendor_extension", "additional_properties", "path", "response_code") and field.is_repeated:
+        if field.name in ("vendor_extension", "additional_properties", "path", "response_code") and is_repeated(field):
             folded.update({entry.name: fold(entry.value) for entry in value})
         elif field.type != field.TYPE_MESSAGE:
-            folded[CAMEL.get(field.name, field.name)] = list(value) if field.is_repeated else value
+            folded[CAMEL.get(field.name, field.name)] = list(value) if is_repeated(field) else value
         else:
             folded[CAMEL.get(field.name, field.name)] = (
-                [fold(entry) for entry in value] if field.is_repeated else fold(value)
+                [fold(entry) for entry in value] if is_repeated(field) else fold(value)
             )
     return folded
 

@@ -17,10 +17,10 @@ import pytest
 from kcp.store.contract import Range
 from kcp.store.sqlite.store import open_store
 from kcp.testing import Server
-from tests.clients import Address, Connection, config_map
 from tests.conftest import Report
 from tests.operations.litestream import MISSING, Litestream, binary
 from tests.operations.test_moving import MAPS, PAGE, ask, commands, done, is_gone, listed
+from tests.support.clients import Address, Connection, config_map
 
 pytestmark = pytest.mark.skipif(binary() is None, reason=MISSING)
 

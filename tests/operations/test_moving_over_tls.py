@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.etcd import MISSING, binary
+from devtools.etcd import MISSING, binary
 from kcp.cli.main import main
 from kcp.store.sqlite.tables import RESTORED_SKIP
 from kcp.testing import Server
-from tests.clients import config_map
 from tests.operations.test_moving import MAPS, ask, is_gone, make_objects, newest, objects, stored
 from tests.store.etcd.secured import SecuredEtcd
+from tests.support.clients import config_map
 
 PASSWORD = "open sesame"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from kcp.testing import Server
-from tests.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
 from tests.conftest import Report
+from tests.support.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -127,7 +127,7 @@ def test_the_end_under_load_is_orderly_and_loses_nothing(tmp_path: Path, measure
         assert len(acknowledged) > 50
 
 
-def test_metrics_do_not_grow_with_tenants(tmp_path: Path) -> None:
+async def test_metrics_do_not_grow_with_tenants(tmp_path: Path) -> None:
     async def series(connection: Connection) -> set[str]:
         await asyncio.sleep(1.1)  # the exposition is made once a second
         text = (await connection.request("GET", "/metrics")).body.decode()
@@ -160,7 +160,7 @@ def test_metrics_do_not_grow_with_tenants(tmp_path: Path) -> None:
             assert not [line for line in after if "tenant" in line or "group-" in line or "thing" in line]
 
     with Server(root_directory=tmp_path) as server:
-        asyncio.run(main(server))
+        await main(server)
 
 
 def test_request_lines_tell_who_asked_what_in_text_too(tmp_path: Path) -> None:

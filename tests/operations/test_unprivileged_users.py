@@ -13,7 +13,7 @@ import pytest
 
 from kcp.auth import certificates
 from kcp.testing import Server
-from tests.clients import Address, Answer, Connection
+from tests.support.clients import Address, Answer, Connection
 
 MAY_ALL = {"/healthz", "/livez", "/livez/ping", "/readyz", "/readyz?verbose", "/version"}
 MAY_NAMED = {

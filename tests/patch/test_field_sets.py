@@ -113,7 +113,7 @@ def test_paths_are_formatted_as_in_kubernetes() -> None:
     assert field_sets.format_path(path) == '.spec[port=80,protocol="TCP"].tags[="x"][0]'
 
 
-def test_a_number_beyond_64_bits_cannot_identify_an_item():
+def test_a_number_beyond_64_bits_cannot_identify_an_item() -> None:
     for element in (lambda: field_sets.key_element({"port": 10**30}), lambda: field_sets.value_element(10**30)):
         with pytest.raises(ValueError, match="64-bit"):
             element()

@@ -16,8 +16,8 @@ import pytest
 
 from kcp.testing import Server
 from kcp.testing.server import ServerError
-from tests.clients import Address, Connection, config_map
 from tests.conftest import Report
+from tests.support.clients import Address, Connection, config_map
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -145,7 +145,7 @@ def test_a_logical_cluster_s_kubeconfig_is_one(tmp_path: Path) -> None:
         cluster = server.logical_cluster()
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": str(cluster.kubeconfig)}
         command = [KUBECTL, "create", "configmap", "a", "--from-literal=b=c"]
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+        subprocess.run([str(word) for word in command], env=environment, check=True, capture_output=True)
         assert names(server, cluster.name) == ["a"]
         assert names(server) == []
         assert names(server, server.logical_cluster().name) == []

@@ -11,7 +11,7 @@ import pytest
 from kcp.server.process.parts import Parts
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.request_info import RequestInfo
-from tests.server.running_server import RunningServer
+from tests.support.running_server import RunningServer
 
 
 def burn(seconds: float) -> None:

@@ -15,31 +15,28 @@ from kcp.server.requests.mutations import Mutations
 WATCHDOG = LoopWatchdog(lambda *_: None)
 
 
-def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
-    async def scenario() -> None:
-        mutations, begun, may_end, ended = (
-            Mutations(Deadlines(60), WATCHDOG),
-            asyncio.Event(),
-            asyncio.Event(),
-            asyncio.Event(),
-        )
+async def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
+    mutations, begun, may_end, ended = (
+        Mutations(Deadlines(60), WATCHDOG),
+        asyncio.Event(),
+        asyncio.Event(),
+        asyncio.Event(),
+    )
 
-        async def write() -> None:
-            begun.set()
-            await may_end.wait()
-            ended.set()
+    async def write() -> None:
+        begun.set()
+        await may_end.wait()
+        ended.set()
 
-        request = asyncio.create_task(mutations.run(write(), "a write"))
-        await begun.wait()
-        request.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await request
-        assert not await mutations.drained(0)
-        may_end.set()
-        assert await mutations.drained(5)
-        assert ended.is_set()
-
-    asyncio.run(scenario())
+    request = asyncio.create_task(mutations.run(write(), "a write"))
+    await begun.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert not await mutations.drained(0)
+    may_end.set()
+    assert await mutations.drained(5)
+    assert ended.is_set()
 
 
 def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from kcp.auth import certificates
 from kcp.testing import Server
-from tests.server.running_server import RunningServer
+from tests.support.running_server import RunningServer
 
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}

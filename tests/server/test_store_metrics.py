@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.etcd import MISSING, EtcdCluster, binary
-from tests.server.running_server import RunningServer
+from devtools.etcd import MISSING, EtcdCluster, binary
+from tests.support.running_server import RunningServer
 
 MAPS = "/clusters/some-tenant/api/v1/namespaces/default/configmaps"
 OF_ETCD = {"kcp_store_replica_lag_seconds", "kcp_store_replica_lag_revisions", "kcp_store_replica_rebuilds_total"}

@@ -14,8 +14,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.clients import Address, Answer, Connection
 from tests.stalls.requests import ATTACKS, Attack, Call
+from tests.support.clients import Address, Answer, Connection
 
 LONGEST: Final = 0.050
 """Seconds of processor time on a machine on which `_reference_work` takes `REFERENCE`."""

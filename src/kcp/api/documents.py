@@ -7,16 +7,21 @@ be spliced into its bytes: ``{"apiVersion":..,"kind":..,"metadata":{"resourceVer
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import orjson
 
-from kcp.api import errors, json_values
+from kcp.api import duplicate_keys, errors, json_values
 from kcp.logical_clusters import ANNOTATION, LogicalClusterName
 
 MAX_DEPTH: Final = 200
 """Maximum nesting of a body. orjson serializes 254 levels, and managed fields nest an object's levels in a few more."""
+
+MAX_BYTES: Final = 3 * 1024 * 1024
+"""Maximum size of a body, and of the JSON that a YAML body represents, as in kube-apiserver."""
+
+_TOO_DEEP: Final = ("depth", "Recursion limit")
+"""Words of orjson's errors for nesting: each release has its own."""
 
 _NO_REVISION: Final = b'"resourceVersion":""'
 _REVISION: Final = b'"resourceVersion":"%d"'
@@ -25,6 +30,8 @@ _ANNOTATION: Final = ANNOTATION.encode()
 _ANNOTATIONS: Final = b',"annotations":{'
 _FIRST: Final = frozenset(("apiVersion", "kind", "metadata"))
 _SPLICED: Final = frozenset(("resourceVersion", "annotations"))
+
+_DIGITS_ALIKE: Final = bytes.maketrans(b"123456789E", b"000000000e")
 
 decode = orjson.loads
 encode = orjson.dumps
@@ -90,20 +97,35 @@ def splice_cluster(value: bytes, cluster: LogicalClusterName) -> bytes:
 
 
 def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, list[str]]:
-    """Decode a JSON body. Returns the value, with the last of duplicate keys, and their dotted paths. Raises StatusError 400."""
+    """Decode a JSON body. Returns the value, with the last of duplicate keys, and their dotted paths. Raises StatusError 400.
+
+    Whole numbers become integers, however they are written: Go writes ``5.0`` and ``5e0`` as ``5``, and its clients do not
+    decode another form into an integer.
+    """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         if not body.strip():
             raise errors.bad_request("the body of the request is empty") from error
-        if "depth limit" in str(error):
+        if any(words in str(error) for words in _TOO_DEEP):
             raise _too_deep() from error
         raise errors.bad_request(f"the body of the request is not valid JSON: {error}") from error
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _check_depth(value)
+    if _may_have_fractions(body):
+        value = json_values.with_integers(value)
     if not find_duplicates or _keys_are_distinct(body, value):
         return value, []
-    return value, _duplicates(body)
+    return value, duplicate_keys.of_json(body)
+
+
+def _may_have_fractions(body: bytes) -> bool:
+    """Whether a JSON body may have numbers with a fraction or an exponent. Most bodies have none, or only in strings."""
+    digits = body.translate(_DIGITS_ALIKE)
+    if b"0." not in digits and b"0e" not in digits:
+        return False
+    outside_strings = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]).lower()
+    return b"." in outside_strings or b"e" in outside_strings.replace(b"true", b"").replace(b"false", b"")
 
 
 def _too_deep() -> errors.StatusError:
@@ -135,51 +157,17 @@ def _keys_are_distinct(body: bytes, value: Any) -> bool:
     return body.count(b'":') - body.count(b'\\":') == written.count(b'":') - written.count(b'\\":')
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """The members of an object in the order of the body, duplicates included."""
-
-
-def _duplicates(body: bytes) -> list[str]:
-    found: dict[str, None] = {}
-
-    def walk(node: Any, path: str) -> None:
-        if type(node) is _Pairs:
-            seen: set[str] = set()
-            for name, item in node:
-                below = f"{path}.{name}" if path else name
-                if name in seen:
-                    found[below] = None
-                seen.add(name)
-                walk(item, below)
-        elif type(node) is list:
-            for index, item in enumerate(node):
-                walk(item, f"{path}[{index}]")
-
-    walk(json.loads(body, object_pairs_hook=_Pairs), "")
-    return list(found)
-
-
 def decode_yaml(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, list[str]]:
-    """A YAML body and the dotted paths of its duplicate keys. Raises StatusError 400 (413 for aliases that expand too far).
-
-    JSON is YAML, and what most clients send as ``application/apply-patch+yaml``: it is read as JSON, six times as fast.
-    """
-    if body.startswith(b"{"):
-        try:
-            orjson.loads(body)
-        except orjson.JSONDecodeError:
-            pass  # a flow mapping, or a fault that the YAML reader describes
-        else:
-            return decode_json(body, find_duplicates=find_duplicates)
-    from kcp.api import yaml_documents
+    """A YAML body and the dotted paths of its duplicate keys. Raises StatusError 400 (413 where its JSON is too large)."""
+    from kcp.api import yaml_documents, yaml_expansion, yaml_input
 
     if not body.strip():
         raise errors.bad_request("the body of the request is empty")
     try:
-        value, duplicates = yaml_documents.load(body, max_depth=MAX_DEPTH)
-    except yaml_documents.ExpansionError as error:
-        raise errors.request_entity_too_large(f"error converting YAML to JSON: {error}") from error
-    except yaml_documents.YAMLError as error:
+        value, duplicates = yaml_documents.load(body, max_depth=MAX_DEPTH, max_size=MAX_BYTES)
+    except yaml_expansion.ExpansionError as error:
+        raise errors.request_entity_too_large(str(error)) from error
+    except yaml_input.YAMLError as error:
         raise errors.bad_request(f"error converting YAML to JSON: {error}") from error
     return value, duplicates if find_duplicates else []
 

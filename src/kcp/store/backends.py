@@ -53,6 +53,9 @@ class Backend(Protocol):
     def capabilities(self) -> Capabilities:
         """How the backend differs from others."""
 
+    def is_missing(self) -> bool:
+        """Whether `open` would create the log here. A log that is kept elsewhere is never missing here."""
+
     async def open(self) -> ServerStore:
         """Open the log for a server; it is created if absent. Raises LogError, StoreUnavailableError, OSError."""
 

@@ -15,6 +15,7 @@ from kcp.store.etcd.store import CAPABILITIES as ETCD
 from kcp.store.sqlite.store import CAPABILITIES as SQLITE
 from kcp.store.sqlite.store import open_store
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.keys import make_key
 
 Value = TypeVar("Value")
 
@@ -75,7 +76,7 @@ def with_store(backend: Backend, work: Callable[[Store], Awaitable[Value]]) -> V
 
 def key(name: str, namespace: str = "default", cluster: str = "root", resource: str = "widgets") -> Key:
     """A key of the tests' usual resource."""
-    return Key(resource, cluster, namespace, name)
+    return make_key(resource, cluster, namespace, name)
 
 
 WIDGETS = Range("widgets")

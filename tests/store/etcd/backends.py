@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.store.contract import Store
 from kcp.store.etcd.access import Options
 from kcp.store.etcd.opening import open_store

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.store.contract import (
     ANY,
     CompactedError,

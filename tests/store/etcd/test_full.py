@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
+from devtools.etcd import MISSING, EtcdCluster, binary
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
@@ -60,7 +60,7 @@ async def fill(store: EtcdStore) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("members", [1, 3])
-def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp_path: Path, members: int) -> None:
+async def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp_path: Path, members: int) -> None:
     """etcd carries out the write that reaches the quota, and answers it like those that it does not carry out."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
@@ -97,4 +97,4 @@ def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp_path:
                 await each.close()
 
     with EtcdCluster(tmp_path, members, ["--quota-backend-bytes", str(QUOTA)]) as cluster:
-        asyncio.run(work(cluster))
+        await work(cluster)

@@ -46,37 +46,29 @@ def beside(program: str, path: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_writes_and_maintenance_wait_for_another_that_writes(tmp_path: Path) -> None:
+async def test_writes_and_maintenance_wait_for_another_that_writes(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
-
-    async def work() -> None:
-        store = open_store(path)
-        with beside(WRITER, path) as process:
-            for turn in range(15):
-                await asyncio.gather(*(put(store, f"n{index:03}", str(turn).encode()) for index in range(300)))
-                await asyncio.gather(*(delete(store, f"n{index:03}") for index in range(0, 300, 2)))
-                await store.compact(store.revision)
-            assert process.poll() is None
-        assert store.statistics()["failed_batches"] == 0
-        assert len(names(store.scan(WIDGETS).records)) == 150
-        await store.close()
-
-    asyncio.run(work())
+    store = open_store(path)
+    with beside(WRITER, path) as process:
+        for turn in range(15):
+            await asyncio.gather(*(put(store, f"n{index:03}", str(turn).encode()) for index in range(300)))
+            await asyncio.gather(*(delete(store, f"n{index:03}") for index in range(0, 300, 2)))
+            await store.compact(store.revision)
+        assert process.poll() is None
+    assert store.statistics()["failed_batches"] == 0
+    assert len(names(store.scan(WIDGETS).records)) == 150
+    await store.close()
 
 
-def test_another_that_reads_for_long_stops_nobody(tmp_path: Path) -> None:
+async def test_another_that_reads_for_long_stops_nobody(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
-
-    async def work() -> None:
-        store = open_store(path)
-        await put(store, "first")
-        with beside(READER, path) as process:
-            for turn in range(10):
-                await asyncio.gather(*(put(store, f"n{index:03}", b"x" * 1000) for index in range(300)))
-                await store.compact(store.revision)
-                assert len(store.scan(WIDGETS).records) == 301, turn
-            said, _ = await asyncio.to_thread(process.communicate, "")
-            assert said == "1\n"  # it has seen one moment all the time
-        await store.close()
-
-    asyncio.run(work())
+    store = open_store(path)
+    await put(store, "first")
+    with beside(READER, path) as process:
+        for turn in range(10):
+            await asyncio.gather(*(put(store, f"n{index:03}", b"x" * 1000) for index in range(300)))
+            await store.compact(store.revision)
+            assert len(store.scan(WIDGETS).records) == 301, turn
+        said, _ = await asyncio.to_thread(process.communicate, "")
+        assert said == "1\n"  # it has seen one moment all the time
+    await store.close()

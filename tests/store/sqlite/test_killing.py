@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from kcp.store.contract import Key, Range
+from kcp.store.contract import Range
 from kcp.store.sqlite.store import open_store
+from tests.support.keys import make_key
 
 ROUNDS = int(os.environ.get("KCP_CRASH_ROUNDS", "6"))
 
@@ -91,7 +92,7 @@ def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(tmp_pat
             twin = found.get(name + "-twin")
             assert (record and record[1:]) == (twin and twin[1:]), f"half of a write of {name}"
         for name, record in found.items():
-            assert store.get(Key("w", "c", "n", name)) == record
+            assert store.get(make_key("w", "c", "n", name)) == record
         check: list[str] = []
         await store._writer.run(lambda db: check.extend(row[0] for row in db.execute("PRAGMA integrity_check")))
         assert check == ["ok"]

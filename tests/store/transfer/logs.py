@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.store.contract import Range, Record, Store
 from kcp.store.etcd import transfer as etcd

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from kcp.logical_clusters import DEFAULT, SERVER_OWNED, LogicalClusterName
 from kcp.store.contract import Change, CompactedError, FutureRevisionError, Key, Range, Store
 from kcp.store.exports import Entry, Header, Reading, writing
 from kcp.store.transfers import KeyExistsError, TransferError
 from tests.store.conformance.backends import delete, key, put
 from tests.store.transfer.logs import Log, SQLiteLog
+from tests.support.keys import make_key
 
 IMPORT = """
 import sys
@@ -25,13 +27,15 @@ log, file = map(Path, sys.argv[1:])
 import_log(log, file, select(file, replace=False))
 """
 
+OTHER, THIRD, NOWHERE = (LogicalClusterName(name) for name in ("other", "third", "nowhere"))
+
 CONTENT = {
     key("a"): (b'{"a":"\xc3\xa9"}', "t1"),
     key("a", cluster="other"): (b"{}", ""),
     key("b", namespace=""): (bytes(range(256)), "t2"),
     key("c/d%2Fe", cluster="other", namespace="x%y"): (b"", "t3"),
     key("large", resource="gadgets"): (b"x" * 2_900_000, "t4"),
-    Key("own", "", "", "identity"): (b"me", ""),
+    Key("own", SERVER_OWNED, "", "identity"): (b"me", ""),
 }
 
 
@@ -80,30 +84,30 @@ def test_one_logical_cluster_is_moved_under_another_name(source: Log, target: Lo
 
     async def fill_target(store: Store) -> int:
         await put(store, key("a", cluster="other"), b"mine")
-        await put(store, Key("own", "", "", "identity"), b"I")
+        await put(store, make_key("own", "", "", "identity"), b"I")
         # no server is there when it is imported, so revisions can be raised; where one is, see test_etcd
         return await put(store, key("mine", cluster="other"))
 
     newest = target.use(fill_target)
     before = content(target)
     file = tmp_path / "other.jsonl"
-    assert asyncio.run(source.export(file, "other")).entries == 2
+    assert asyncio.run(source.export(file, OTHER)).entries == 2
     with pytest.raises(KeyExistsError, match=r"widgets default/a of logical cluster other"):
         asyncio.run(target.take(file))
     assert content(target) == before
-    assert asyncio.run(target.take(file, "third")).written == 2
-    moved = {where._replace(cluster="third"): held for where, held in CONTENT.items() if where.cluster == "other"}
+    assert asyncio.run(target.take(file, THIRD)).written == 2
+    moved = {where._replace(cluster=THIRD): held for where, held in CONTENT.items() if where.cluster == "other"}
     assert content(target) == {**before, **moved}
     assert min(record.revision for where, record in target.state().items() if where in moved) > newest
 
 
-def test_one_logical_cluster_is_taken_out_of_a_file_with_all(source: Log, target: Log, tmp_path: Path) -> None:
+async def test_one_logical_cluster_is_taken_out_of_a_file_with_all(source: Log, target: Log, tmp_path: Path) -> None:
     source.use(fill)
     file = tmp_path / "all.jsonl"
-    asyncio.run(source.export(file))
+    await source.export(file)
     with pytest.raises(TransferError, match="holds nothing of logical cluster nowhere"):
-        asyncio.run(target.take(file, "nowhere", replace=True))
-    asyncio.run(target.take(file, "other"))
+        await target.take(file, NOWHERE, replace=True)
+    await target.take(file, OTHER)
     assert content(target) == {where: held for where, held in CONTENT.items() if where.cluster == "other"}
 
 
@@ -119,18 +123,18 @@ def test_what_a_target_holds_is_replaced_where_that_is_said(source: Log, target:
         await put(store, key("b", namespace=""), CONTENT[key("b", namespace="")][0], tag="other tag")
         await put(store, "extra")
         await put(store, key("extra", cluster="other"))
-        await put(store, Key("own", "", "", "identity"), b"the target's own")
+        await put(store, make_key("own", "", "", "identity"), b"the target's own")
         return {tuple(found.key): found.revision for found in store.scan(Range("widgets")).records}
 
     revisions = target.use(change)
     with pytest.raises(KeyExistsError):
         asyncio.run(target.take(file))
-    done = asyncio.run(target.take(file, "root", replace=True))
+    done = asyncio.run(target.take(file, DEFAULT, replace=True))
     assert (done.written, done.unchanged, done.deleted) == (2, 1, 1)
     assert key("extra", cluster="other") in content(target)
     done = asyncio.run(target.take(file, replace=True))
     assert (done.written, done.unchanged, done.deleted) == (0, len(CONTENT), 1)
-    own = Key("own", "", "", "identity")
+    own = make_key("own", "", "", "identity")
     assert content(target) == {**CONTENT, own: (b"the target's own", "")}
     kept = key("a", cluster="other")
     assert target.state()[kept].revision == revisions[kept]  # nobody is told of what has not changed
@@ -188,32 +192,34 @@ def test_lifetimes_go_on_where_they_were(source: Log, target: Log, tmp_path: Pat
     assert dues["long"] - 2 <= moved["long"] <= dues["long"] + 40
 
 
-def test_a_logical_cluster_that_holds_nothing_is_not_exported(source: Log, tmp_path: Path) -> None:
+async def test_a_logical_cluster_that_holds_nothing_is_not_exported(source: Log, tmp_path: Path) -> None:
     source.use(fill)
     with pytest.raises(TransferError, match="nowhere holds nothing"):
-        asyncio.run(source.export(tmp_path / "none.jsonl", "nowhere"))
+        await source.export(tmp_path / "none.jsonl", NOWHERE)
     assert not list(tmp_path.glob("none*"))
 
 
-def test_an_export_replaces_no_file(source: Log, tmp_path: Path) -> None:
+async def test_an_export_replaces_no_file(source: Log, tmp_path: Path) -> None:
     source.use(fill)
     file = tmp_path / "mine"
     file.write_text("mine")
     with pytest.raises(FileExistsError, match="name a new file"):
-        asyncio.run(source.export(file))
+        await source.export(file)
     assert file.read_text() == "mine"
 
 
-def test_a_revision_that_the_exported_log_reaches_later_is_not_known(source: Log, target: Log, tmp_path: Path) -> None:
+async def test_a_revision_that_the_exported_log_reaches_later_is_not_known(
+    source: Log, target: Log, tmp_path: Path
+) -> None:
     """The old servers may go on for a while; whoever comes from there lists again."""
     source.use(fill)
-    asyncio.run(source.export(tmp_path / "all.jsonl"))
+    await source.export(tmp_path / "all.jsonl")
 
     async def go_on(store: Store) -> int:
         return [await put(store, f"late{step}") for step in range(30)][-1]
 
     seen = source.use(go_on)
-    asyncio.run(target.take(tmp_path / "all.jsonl"))
+    await target.take(tmp_path / "all.jsonl")
 
     async def look(store: Store) -> None:
         with pytest.raises((CompactedError, FutureRevisionError)):

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import EtcdCluster
-from kcp.store.contract import CompactedError, Key, Range, Store, StoreUnavailableError
+from devtools.etcd import EtcdCluster
+from kcp.logical_clusters import DEFAULT
+from kcp.store.contract import CompactedError, Event, Range, Store, StoreUnavailableError
 from kcp.store.etcd.client import Client
 from kcp.store.etcd.layout import Layout
 from kcp.store.exports import Entry, Header, Reading, writing
 from kcp.store.transfers import TransferError
 from tests.store.conformance.backends import WIDGETS, delete, key, kind, put
 from tests.store.transfer.logs import EtcdLog, SQLiteLog
+from tests.support.keys import make_key
 
 IMPORT = """
 import asyncio, sys
@@ -37,7 +39,7 @@ def write(file: Path, count: int, revision: int = 5, cluster: str = "root", valu
     """A file with some entries of one logical cluster, and the log's own."""
     with writing(file, Header(revision)) as export:
         export.add(Entry(key(f"n{index:05}", cluster=cluster), 3, value) for index in range(count))
-        export.add([Entry(Key("own", "", "", "identity"), 1, b"the file's")])
+        export.add([Entry(make_key("own", "", "", "identity"), 1, b"the file's")])
 
 
 def test_servers_follow_an_import_and_it_tells_nobody_anything_wrong(etcd_log: EtcdLog, tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ def test_servers_follow_an_import_and_it_tells_nobody_anything_wrong(etcd_log: E
             for one, watch in zip((store, other), watches, strict=True):
                 await one.catch_up()
                 assert one.count(WIDGETS) == 353
-                seen = []
+                seen: list[Event] = []
                 async with asyncio.timeout(40):
                     while len(seen) < 350 + writes:
                         seen += await watch.next(timeout=1)
@@ -180,7 +182,7 @@ def test_what_was_saved_comes_back_in_a_new_etcd(tmp_path: Path) -> None:
     file = tmp_path / "saved.jsonl.gz"
 
     async def fill(store: Store) -> tuple[int, int]:
-        await put(store, Key("own", "", "", "authority"), b"secret")
+        await put(store, make_key("own", "", "", "authority"), b"secret")
         for step in range(300):
             await put(store, f"n{step % 50:02}", str(step).encode(), tag="t")
         await delete(store, "n07")
@@ -200,7 +202,7 @@ def test_what_was_saved_comes_back_in_a_new_etcd(tmp_path: Path) -> None:
         assert done.written == len(before) == 50
         assert done.revision > lost
         state = log.state()
-        assert {Key(*where): (record.value, record.tag) for where, record in state.items()} == before
+        assert {make_key(*where): (record.value, record.tag) for where, record in state.items()} == before
         assert min(record.revision for record in state.values()) > lost
 
         async def look(store: Store) -> None:
@@ -218,7 +220,7 @@ def test_what_was_saved_comes_back_in_a_new_etcd(tmp_path: Path) -> None:
             asyncio.run(log.restore(file))
         again = asyncio.run(log.restore(file, replace=True))
         assert again.revision > done.revision
-        assert {Key(*where): (record.value, record.tag) for where, record in log.state().items()} == before
+        assert {make_key(*where): (record.value, record.tag) for where, record in log.state().items()} == before
 
 
 def test_a_restore_waits_until_servers_are_stopped(etcd_log: EtcdLog, tmp_path: Path) -> None:
@@ -233,12 +235,12 @@ def test_a_restore_waits_until_servers_are_stopped(etcd_log: EtcdLog, tmp_path: 
     assert asyncio.run(etcd_log.restore(file, replace=True)).written == 4
 
 
-def test_only_a_whole_log_is_restored(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_only_a_whole_log_is_restored(etcd_log: EtcdLog, tmp_path: Path) -> None:
     log = SQLiteLog(tmp_path)
-    asyncio.run(log.take(_whole(tmp_path)))
-    asyncio.run(log.export(tmp_path / "part.jsonl", "root"))
+    await log.take(_whole(tmp_path))
+    await log.export(tmp_path / "part.jsonl", DEFAULT)
     with pytest.raises(TransferError, match="one logical cluster only: import it"):
-        asyncio.run(etcd_log.restore(tmp_path / "part.jsonl"))
+        await etcd_log.restore(tmp_path / "part.jsonl")
 
 
 def _whole(folder: Path) -> Path:

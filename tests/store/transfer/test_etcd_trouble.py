@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
-from kcp.store.contract import Key, Store, StoreUnavailableError
+from devtools.etcd import MISSING, EtcdCluster, binary
+from kcp.store.contract import Store, StoreUnavailableError
 from kcp.store.etcd.access import Connection, Options
 from kcp.store.etcd.client import Client, CompactedRevisionError
 from kcp.store.etcd.layout import Layout
@@ -18,12 +18,13 @@ from kcp.store.transfers import TransferError
 from tests.store.conformance.backends import put
 from tests.store.transfer.logs import EtcdLog
 from tests.store.transfer.test_etcd import write
+from tests.support.keys import make_key
 
 pytestmark = pytest.mark.skipif(binary() is None or binary("etcdctl") is None, reason=MISSING)
 
 
 @pytest.mark.parametrize("work", ["take", "restore"])
-def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
+async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
     file = tmp_path / "some.jsonl"
     write(file, 3000, value=b"x" * 300)
     with EtcdCluster(tmp_path, 3) as cluster:
@@ -40,8 +41,8 @@ def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
             done = await moving
             assert done.written == 3001
 
-        asyncio.run(move())
-        held = {Key(*where): record.value for where, record in log.state().items()}
+        await move()
+        held = {make_key(*where): record.value for where, record in log.state().items()}
         assert held == {entry.key: entry.value for entry in Reading(file)}
 
 
@@ -112,15 +113,11 @@ def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Pa
             asyncio.run(log.take(file))
 
 
-def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
     write(tmp_path / "some.jsonl", 3)
-    asyncio.run(etcd_log.take(tmp_path / "some.jsonl"))
-
-    async def spoil() -> None:
-        client = Client(etcd_log.options.connection)
-        await client.repeatedly("Put", 5, key=Layout(etcd_log.options.prefix).objects + b"stray", value=b"x")
-        await client.close()
-
-    asyncio.run(spoil())
+    await etcd_log.take(tmp_path / "some.jsonl")
+    client = Client(etcd_log.options.connection)
+    await client.repeatedly("Put", 5, key=Layout(etcd_log.options.prefix).objects + b"stray", value=b"x")
+    await client.close()
     with pytest.raises(TransferError, match=r"a key or value of the log below .*stray"):
-        asyncio.run(etcd_log.export(tmp_path / "copy.jsonl"))
+        await etcd_log.export(tmp_path / "copy.jsonl")

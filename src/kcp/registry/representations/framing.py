@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
 
 T = TypeVar("T")
@@ -98,6 +99,9 @@ class JSONFrames:
     """Base of the forms that are JSON: one line for each watch event."""
 
     stream_type = b"application/json"
+
+    def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:  # noqa: ARG002 - asked of every form
+        return frame
 
     def error(self, status: dict[str, Any]) -> bytes:
         return frame("ERROR", orjson.dumps(status))

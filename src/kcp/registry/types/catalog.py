@@ -17,9 +17,12 @@ from weakref import WeakValueDictionary
 import orjson
 
 from kcp.api import documents, errors
-from kcp.logical_clusters import LogicalClusterName
+from kcp.api.kinds import GroupVersion
+from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.fencing import fence
+from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType, from_definition
+from kcp.registry.types.union import DefinitionUnion
 from kcp.store.contract import Condition, Event, Key, Range, Record, Store
 
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
@@ -47,37 +50,26 @@ def definitions_of(store: Store, cluster: LogicalClusterName) -> list[dict[str, 
     return [documents.decode(record.value) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
 
 
-class DefinitionSummaries:
-    """What the names of a new definition depend on: the name, group, names and status of each definition beside it.
+def accepted_names(store: Store) -> Callable[[LogicalClusterName], list[dict[str, Any]]]:
+    """Make a function that gives the definitions of a logical cluster with nothing but their group and accepted names.
 
-    A definition is decoded once for each of its revisions; the summaries that were used last are kept.
+    Each definition is decoded once, so that a write of one does not cost the size of the others.
     """
+    cache = RecordCache(_names_of)
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._known: OrderedDict[tuple[Key, int], dict[str, Any]] = OrderedDict()
+    def names(cluster: LogicalClusterName) -> list[dict[str, Any]]:
+        return [cache.of(record) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
 
-    def of(self, cluster: LogicalClusterName) -> list[dict[str, Any]]:
-        """The summaries of a logical cluster's definitions, in the form of definitions."""
-        records = self._store.scan(Range(DEFINITIONS, cluster), count=False).records
-        return [self._summary(record) for record in records]
+    return names
 
-    def _summary(self, record: Record) -> dict[str, Any]:
-        key = (record.key, record.revision)
-        found = self._known.get(key)
-        if found is None:
-            definition = documents.decode(record.value)
-            spec = definition["spec"]
-            found = self._known[key] = {
-                "metadata": {"name": definition["metadata"]["name"]},
-                "spec": {"group": spec.get("group"), "names": spec.get("names")},
-                "status": definition.get("status") or {},
-            }
-            if len(self._known) > _REMEMBERED_DEFINITIONS:
-                self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(key)
-        return found
+
+def _names_of(record: Record) -> dict[str, Any]:
+    definition = documents.decode(record.value)
+    return {
+        "metadata": {"name": definition["metadata"]["name"]},
+        "spec": {"group": definition["spec"]["group"]},
+        "status": {"acceptedNames": (definition.get("status") or {}).get("acceptedNames") or {}},
+    }
 
 
 class Definition(NamedTuple):
@@ -109,6 +101,14 @@ class Surface:
                 return None if type_.placeholder else type_
         return None
 
+    def of_reference(self, reference: Mapping[str, Any]) -> ResourceType | None:
+        """The type of the object that an owner reference names; None where it is not served or names none."""
+        try:
+            group_version = GroupVersion.parse(reference.get("apiVersion", ""))
+        except ValueError:
+            return None
+        return self.of_kind(group_version.group, reference.get("kind", ""), group_version.version)
+
     def derive(self, make: Callable[[Sequence[ResourceType]], Derived]) -> Derived:
         """Return ``make`` of these types (discovery, OpenAPI); computed once."""
         found = self._derived.get(make)
@@ -128,7 +128,10 @@ class Catalog:
         self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
         self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
         self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
+        self._served = RecordCache(self._shared_types)
         self._followers: list[Callable[[Event], None]] = []
+        self._union = DefinitionUnion(store, DEFINITIONS, self._types_in)
+        self._united: tuple[int, Surface] | None = None
         self._unfollow = store.follow(DEFINITIONS, self._on_change)
 
     @property
@@ -175,6 +178,20 @@ class Catalog:
                 self._by_cluster.popitem(last=False)
         return found
 
+    async def described_surface(self, cluster: LogicalClusterName) -> Surface:
+        """The surface that discovery describes: for the logical cluster ``*``, that of all logical clusters together."""
+        if cluster != WILDCARD:
+            return self.surface(cluster)
+        types = await self._union.types()
+        generation = self._union.generation
+        if self._united is None or self._united[0] != generation:
+            self._united = (generation, Surface(self._merged(types)))
+        return self._united[1]
+
+    def _types_in(self, record: Record) -> Sequence[ResourceType] | None:
+        shared = self._shared_types(record)
+        return None if shared is None else shared[1]
+
     def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
         """A type that any logical cluster serves at this path, for requests that span logical clusters."""
         built_in = self._base.find(group, version, plural)
@@ -194,16 +211,14 @@ class Catalog:
     def _assemble(self, cluster: LogicalClusterName) -> Surface:
         """The surface of a logical cluster, from all of its definitions."""
         records = self._store.scan(Range(DEFINITIONS, cluster), count=False).records
-        found = {
-            record.key.name: entry for record in records if (entry := self._shared_types(record.value)) is not None
-        }
+        found = {record.key.name: entry for record in records if (entry := self._served.of(record)) is not None}
         return self._surface_of(found)
 
     def _changed(self, before: Surface, event: Event) -> Surface:
         """The surface of a logical cluster after a change of one definition."""
         name = event.key.name
         found = dict(before.definitions)
-        entry = None if event.record is None else self._shared_types(event.record.value)
+        entry = None if event.record is None else self._served.of(event.record)
         if entry is None:
             found.pop(name, None)
         elif name in found:
@@ -239,8 +254,8 @@ class Catalog:
                 merged.append(type_)
         return merged
 
-    def _shared_types(self, value: bytes) -> Definition | None:
-        definition = documents.decode(value)
+    def _shared_types(self, record: Record) -> Definition | None:
+        definition = documents.decode(record.value)
         status = definition.get("status") or {}
         conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
         if conditions.get("Established") != "True":
@@ -260,6 +275,7 @@ class Catalog:
             before = self._by_cluster.get(event.key.cluster)
             if before is not None:
                 self._by_cluster[event.key.cluster] = self._changed(before, event)
+            self._union.on_change(event)
         for event in events:
             for callback in self._followers:
                 callback(event)

@@ -74,7 +74,8 @@ def marked(write: Write) -> Object | None:
         meta.pop("finalizers", None)
     if not deleted_before:
         meta["deletionTimestamp"] = metadata.now()
-        meta["deletionGracePeriodSeconds"] = 0
+        if strategy.deletion_has_grace_period:
+            meta["deletionGracePeriodSeconds"] = 0
         if strategy.counts_generation and meta.get("generation"):
             meta["generation"] += 1
         strategy.prepare_for_delete(obj, write.context)

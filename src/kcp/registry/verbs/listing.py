@@ -108,6 +108,14 @@ def validate_options(options: ListOptions, *, watch: bool) -> None:
         raise errors.invalid(GroupKind("meta.k8s.io", "ListOptions"), "", problems)
 
 
+def check_selection(type_: ResourceType, options: ListOptions) -> None:
+    """Check the list options of a deletecollection, which selects from the newest state. Raises StatusError 400 or 422."""
+    validate_options(options, watch=False)
+    parse_resource_version(options.resource_version)
+    if options.continue_token:
+        continuations.decode(options.continue_token, type_.storage)
+
+
 def range_of(context: RequestContext, target: Target, selection: Filter) -> Range:
     """The range of keys of a collection request."""
     cluster, storage = context.cluster, target.type.storage
@@ -230,7 +238,7 @@ def _in_chunks(records: list[Record]) -> Iterator[list[Record]]:
 def _whole_page(
     source: Source, type_: ResourceType, range_: Range, wildcard: bool, at: int, after: Key | None, limit: int
 ) -> Listing:
-    key = (type_.schema_hash, range_, after, limit)
+    key = (type_.reading_hash, range_, after, limit)
     if not wildcard and (shared := source.shared_pages.find(key, at)) is not None:
         token = continuations.encode(continuations.Continuation(at, shared.last)) if shared.last is not None else ""
 

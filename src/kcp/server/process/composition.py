@@ -24,7 +24,7 @@ from kcp.controllers.manager import Controller
 from kcp.controllers.work_queues import DRIVER
 from kcp.logical_clusters import SERVER_OWNED
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
-from kcp.registry.types.catalog import Catalog, DefinitionSummaries
+from kcp.registry.types.catalog import Catalog, accepted_names
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.loop_watchdog import LoopWatchdog
@@ -140,7 +140,7 @@ async def compose_registry(
         created=created,
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
         tokens=tokens if tokens is not None else BearerTokens(()),
-        definitions=DefinitionSummaries(store).of,
+        definitions=accepted_names(store),
         event_lifetime=event_lifetime,
     )
     return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
-from kcp.api import errors
+from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.types.resource_types import ResourceType
 from kcp.server.requests.asgi import Header, Receive, Scope
@@ -19,7 +19,7 @@ from kcp.server.requests.inflight import Slot
 from kcp.server.requests.receiving import CLOSE, Receiving, Reception
 from kcp.server.requests.request_info import RequestInfo
 
-MAX_BODY: Final = 3 * 1024 * 1024
+MAX_BODY: Final = documents.MAX_BYTES
 """Bytes of the largest request body, as in kube-apiserver."""
 MAX_HEAD: Final = 128 * 1024
 """Bytes of the largest request head: the target and all fields, each counted as in RFC 9113, section 6.5.2."""

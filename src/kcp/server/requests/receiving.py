@@ -1,8 +1,8 @@
 """Admission of bodies: how many bodies, and how many bytes of them, the server receives at the same time.
 
-A client may send a body as slowly as the request timeout allows, so a request does not count as in flight until its body is
-there (`inflight`). Bodies have limits of their own, for each client and for the server. At the limit of the server, a body of the
-client that uses most is refused: clients that send slowly cannot keep the others from sending.
+A client may send a body as slowly as the request timeout allows, so a request does not count as in flight until its body has
+arrived (`inflight`). Bodies have limits of their own, for each client and for the server. When the server reaches its limit, a
+body of the client that uses most is refused: clients that send slowly cannot keep the others from sending.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class Resources:
     async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         validation = queries.field_validation(info.query, "PatchOptions")
-        media_type, patch, duplicates = await bodies.read_patch(exchange, validation)
+        media_type, patch, duplicates = await bodies.read_patch(exchange, target.type, validation)
         context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
         force = info.query.flag("force")
         write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)

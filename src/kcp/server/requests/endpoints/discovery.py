@@ -49,7 +49,8 @@ class Discovery:
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer a request. Raises StatusError 404 or 406."""
         root = info.parts[0]
-        documents = self._catalog.surface(info.cluster).derive(DiscoveryDocuments)
+        surface = await self._catalog.described_surface(info.cluster)
+        documents = surface.derive(DiscoveryDocuments)
         if len(info.parts) == 1:
             found = negotiation.aggregated_version(exchange.accept, AGGREGATED_VERSIONS)
             if found is not None:
