@@ -118,7 +118,7 @@ async def test_a_change_of_one_definition_decodes_that_one_only(client: Registry
     read: list[bytes] = []
     decode = documents.decode
 
-    def counted(value: bytes) -> Any:
+    def counted(value: bytes) -> object:
         read.append(value)
         return decode(value)
 
