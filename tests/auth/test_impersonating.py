@@ -12,6 +12,7 @@ from kcp.auth.authorization.authorizer import Decision
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.impersonation import impersonated
 from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, MASTERS, User, authenticated
+from kcp.logical_clusters import DEFAULT
 
 ADMIN = authenticated("admin", groups=(MASTERS,))
 JANE = authenticated("jane")
@@ -19,7 +20,7 @@ USER = (b"impersonate-user", b"joe")
 
 
 def act(*headers: tuple[bytes, bytes], user: User = ADMIN) -> User:
-    return asyncio.run(impersonated([(b"accept", b"*/*"), *headers], user, "root", BasicAuthorizer()))
+    return asyncio.run(impersonated([(b"accept", b"*/*"), *headers], user, DEFAULT, BasicAuthorizer()))
 
 
 def refused(*headers: tuple[bytes, bytes], user: User = ADMIN) -> StatusError:
@@ -79,14 +80,14 @@ def test_reserved_extra_keys_cannot_be_impersonated() -> None:
     assert refused(USER, (b"impersonate-extra-kcp.io", b"x")).code == 403
 
 
-class AllButReading:
+class AllButReading(BasicAuthorizer):
     """Lets everybody impersonate, as a careless rule would."""
 
     async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:
         return Decision(attributes.verb == "impersonate")
 
 
-def test_only_masters_may_impersonate_masters() -> None:
+async def test_only_masters_may_impersonate_masters() -> None:
     with pytest.raises(StatusError) as refusal:
-        asyncio.run(impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, "root", AllButReading()))
+        await impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, DEFAULT, AllButReading())
     assert refusal.value.code == 403

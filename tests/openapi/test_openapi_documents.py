@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
-from resource_samples import builtin, custom, declared, references, widget
 
 from kcp.registry.documents.discovery import DiscoveryDocuments
 from kcp.registry.documents.document_cache import DocumentCache
 from kcp.registry.documents.openapi import OpenAPIDocuments, url
+from tests.openapi.resource_samples import builtin, custom, declared, references, widget
 
 V3_PREFIX = "#/components/schemas/"
 V2_PREFIX = "#/definitions/"

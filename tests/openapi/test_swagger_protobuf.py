@@ -12,11 +12,11 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resource_samples import builtin, custom, widget
 
 from kcp.api.protobuf.wire import pack_bytes, pack_varint
 from kcp.registry.documents.openapi import OpenAPIDocuments
 from kcp.registry.documents.openapi.swagger_protobuf import definition
+from tests.openapi.resource_samples import builtin, custom, widget
 
 SCALARS = {
     "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,

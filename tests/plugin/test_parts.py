@@ -35,6 +35,7 @@ from kcp.embedding import (
     default_controllers,
 )
 from kcp.testing import Server
+from tests.support.objects import config_map
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -63,10 +64,6 @@ def asking(server: Server) -> Callable[..., tuple[int, str, Any]]:
         return ask(server.url + path, server.certificate_authority, token or server.token, **more)
 
     return asked
-
-
-def config_map(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
 
 
 class BadgeHeader:

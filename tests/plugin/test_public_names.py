@@ -7,9 +7,10 @@ import kcp.embedding
 import kcp.testing
 
 EMBEDDING = """
-    AuditSink Authenticator AuthorizationAttributes Authorizer Configuration ConfigurationError Controller Credentials Decision
-    Environment Exchange Mount Parts PathRule Registry RequestFilter RequestInfo RequestRecord ResourceRule Rules ServerProcess
-    StatusError TokenAuthenticator User authenticated default_audit_sinks default_authenticators default_authorizers
+    AdmissionPlugin AdmissionRequest AuditSink Authenticator AuthorizationAttributes Authorizer Configuration
+    ConfigurationError Controller Credentials Decision Environment Exchange Mount Parts PathRule Registry
+    RequestFilter RequestInfo RequestRecord ResourceRule ResourceType Rules ServerProcess StatusError
+    TokenAuthenticator User authenticated default_audit_sinks default_authenticators default_authorizers
     default_controllers default_token_authenticators
 """
 PARTS = """

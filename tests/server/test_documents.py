@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.running_server import RunningServer
+from tests.support.objects import DEFINITIONS, definition
+from tests.support.running_server import RunningServer
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 SWAGGER_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
@@ -119,3 +120,10 @@ def test_metrics_have_kubernetes_names_and_no_tenants(server: RunningServer, clu
     assert 'resource="namespaces"' in text
     assert cluster.removeprefix("/clusters/") not in text
     assert "tenant" not in text
+
+
+def test_discovery_across_logical_clusters_names_custom_resources(server: RunningServer, cluster: str) -> None:
+    server.post(f"{cluster}{DEFINITIONS}", definition("beacons", "Beacon", group="lights.example.com"))
+    answer = server.get("/clusters/*/apis/lights.example.com/v1")
+    assert [entry["name"] for entry in answer.json["resources"]] == ["beacons"]
+    assert server.get("/clusters/*/apis/lights.example.com/v1/beacons").json["kind"] == "BeaconList"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+LARGE: Final = 2_000
+"""Values of an object, or of a patch, above which callers should not walk them on the event loop."""
+_INT64: Final = 1 << 63
+_UINT64: Final = 1 << 64
 
 
 def copy(value: Any) -> Any:
@@ -31,6 +36,31 @@ def _equal(left: Any, right: Any) -> bool:
     if type(left) is list:
         return all(map(_equal, left, right))
     return (type(left) is bool) == (type(right) is bool)
+
+
+def with_integers(value: Any) -> Any:
+    """A value whose whole floats of up to 64 bits are integers. Changes maps and lists in place."""
+    if type(value) is float:
+        return int(value) if value.is_integer() and -_INT64 <= value < _UINT64 else value
+    pending = [value] if type(value) is dict or type(value) is list else []
+    while pending:
+        node = pending.pop()
+        for key, item in node.items() if type(node) is dict else enumerate(node):
+            kind = type(item)
+            if kind is dict or kind is list:
+                pending.append(item)
+            elif kind is float:
+                node[key] = with_integers(item)
+    return value
+
+
+def count_values(serialized: bytes) -> int:
+    """An upper bound of the number of values in a JSON text, at the cost of a scan: what a walk over them costs.
+
+    Patches, managed fields and validation take 1 to 20 microseconds for each value of the object and of the patch. Callers
+    run them outside the event loop for values above ``LARGE``.
+    """
+    return serialized.count(b",") + serialized.count(b"[") + serialized.count(b"{") + 1
 
 
 def containers_in(level: list[Any]) -> list[Any]:

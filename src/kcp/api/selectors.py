@@ -42,10 +42,6 @@ class Requirement(NamedTuple):
     operator: str
     values: tuple[str, ...]
 
-    def matches(self, labels: Labels) -> bool:
-        """Whether the labels meet the requirement."""
-        return _matcher(self)(labels)
-
     def __str__(self) -> str:
         if self.operator == EXISTS:
             return self.key

@@ -67,6 +67,11 @@ _logging = flags.group("Logging")
 )
 @backend_flags
 @_storage(
+    "--new-log",
+    is_flag=True,
+    help="Create an empty log although keys of an earlier server lie in the root directory whose log is gone.",
+)
+@_storage(
     "--history-retention",
     default="5m",
     type=_DURATION,

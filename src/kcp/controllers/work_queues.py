@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Coroutine, Hashable
+from contextvars import ContextVar
+from typing import Any, Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
@@ -18,11 +19,21 @@ _MAX_BACKOFF: Final = 10.0
 
 log = logging.getLogger(__name__)
 
+Work = Coroutine[Any, Any, None]
+
+
+async def _undriven(work: Work, name: str) -> None:  # noqa: ARG001 - the signature of a driver
+    await work
+
+
+DRIVER: Final[ContextVar[Callable[[Work, str], Work]]] = ContextVar("driver", default=_undriven)
+"""Drives the reconciling of one key, given the name of the queue: the server measures it. Read when a queue starts."""
+
 
 class WorkQueue(Generic[K]):
     """Keys, and the function that reconciles one. Belongs to one event loop."""
 
-    def __init__(self, name: str, reconcile: Callable[[K], Awaitable[None]], *, workers: int = 4) -> None:
+    def __init__(self, name: str, reconcile: Callable[[K], Work], *, workers: int = 4) -> None:
         self._name = name
         self._reconcile = reconcile
         self._workers = workers
@@ -69,6 +80,7 @@ class WorkQueue(Generic[K]):
         self.add(key)
 
     async def _work(self) -> None:
+        drive = DRIVER.get()
         while True:
             while not self._ready:
                 self._wake.clear()
@@ -77,7 +89,7 @@ class WorkQueue(Generic[K]):
             self._pending.discard(key)
             self._processing.add(key)
             try:
-                await self._reconcile(key)
+                await drive(self._reconcile(key), self._name)
             except Exception:
                 failures = self._failures[key] = self._failures.get(key, 0) + 1
                 delay = min(_INITIAL_BACKOFF * 2 ** min(failures - 1, 16), _MAX_BACKOFF)

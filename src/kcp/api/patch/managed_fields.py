@@ -193,7 +193,10 @@ def _time_of(text: Any) -> str | None:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"time has no zone: {text}")
-    return whole_time(moment)
+    try:
+        return whole_time(moment)
+    except OverflowError as error:
+        raise ValueError(f"time is out of range: {text}") from error
 
 
 def _merge_oldest(entries: list[Entry]) -> list[Entry]:

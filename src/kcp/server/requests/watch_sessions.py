@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from kcp.registry.verbs.watching import WatchStream, joined
-from kcp.server.requests.exchanges import Exchange
+from kcp.server.requests.exchanges import SLICE, Exchange
 
 
 class Session:
@@ -25,7 +25,6 @@ class Session:
         "ended",
         "events",
         "exchange",
-        "sending_since",
         "waiting",
     )
 
@@ -38,7 +37,6 @@ class Session:
         self.waiting = False
         self.client_gone = False
         self.aborted = False
-        self.sending_since = 0.0
         self.events = 0
 
     @property
@@ -53,8 +51,11 @@ class Session:
 
     def push(self, frames: Sequence[bytes]) -> bool:
         """Send events without waking the task, unless the client does not keep up."""
+        part = joined(frames)
+        if len(part) > SLICE:
+            return False  # the task sends it, in slices
         self.events += len(frames)
-        if not self.exchange.push(joined(frames)):
+        if not self.exchange.push(part):
             self._watch.wake()
         return True
 

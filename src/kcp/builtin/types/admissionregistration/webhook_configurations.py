@@ -26,6 +26,7 @@ class WebhooksStrategy(BuiltinStrategy):
     """A webhook configuration of either kind."""
 
     finalizers_need_domain = False
+    allow_unconditional_update: ClassVar[bool] = False
     counts_generation: ClassVar[bool] = True
 
     def default(self, obj: Object) -> None:

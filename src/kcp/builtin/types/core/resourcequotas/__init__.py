@@ -27,6 +27,7 @@ class ResourceQuotaStrategy(BuiltinStrategy):
     """ResourceQuotas."""
 
     deletion_keeps_object: ClassVar[bool] = True
+    status_takes_metadata: ClassVar[bool] = True
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)

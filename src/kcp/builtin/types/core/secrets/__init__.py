@@ -31,6 +31,7 @@ class SecretStrategy(BuiltinStrategy):
     """Secrets: ``stringData`` is merged into ``data``; some types require certain keys."""
 
     selectable: ClassVar[frozenset[str]] = frozenset({"type"})
+    confidential: ClassVar[frozenset[str]] = frozenset({"data", "stringData"})
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)

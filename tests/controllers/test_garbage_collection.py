@@ -1,0 +1,74 @@
+"""Dependents are deleted after their owners, before them, or orphaned, as the propagation policy says."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.objects import config_map
+from tests.support.registry_client import Object, RegistryClient
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("controllers")
+
+
+def owned_by(owner: Object, name: str, **more: object) -> Object:
+    """A ConfigMap that another object owns."""
+    reference = {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        **more,
+    }
+    return config_map(name, metadata={"ownerReferences": [reference]})
+
+
+async def test_dependents_follow_their_owner(client: RegistryClient) -> None:
+    owner = await client.create(client.config_maps, config_map("owner"))
+    await client.create(client.config_maps, owned_by(owner, "child"))
+    await client.delete(client.config_maps, "owner", propagation_policy="Background")
+    await client.wait_until_gone(client.config_maps, "child")
+
+
+async def test_in_the_foreground_the_owner_goes_last(client: RegistryClient) -> None:
+    owner = await client.create(client.config_maps, config_map("owner"))
+    child = owned_by(owner, "child", blockOwnerDeletion=True)
+    child["metadata"]["finalizers"] = ["example.com/hold"]
+    await client.create(client.config_maps, child)
+    assert not await client.delete(client.config_maps, "owner", propagation_policy="Foreground")
+
+    async def child_is_going() -> bool:
+        return "deletionTimestamp" in (await client.get(client.config_maps, "child"))["metadata"]
+
+    await eventually(child_is_going, "the child is being deleted")
+    assert not await client.is_gone(client.config_maps, "owner")
+    await client.patch(client.config_maps, "child", {"metadata": {"finalizers": None}})
+    await client.wait_until_gone(client.config_maps, "owner")
+    assert await client.is_gone(client.config_maps, "child")
+
+
+async def test_orphans_stay_without_their_reference(client: RegistryClient) -> None:
+    owner = await client.create(client.config_maps, config_map("owner"))
+    await client.create(client.config_maps, owned_by(owner, "child"))
+    await client.delete(client.config_maps, "owner", propagation_policy="Orphan")
+    await client.wait_until_gone(client.config_maps, "owner")
+    child = await client.get(client.config_maps, "child")
+    assert "ownerReferences" not in child["metadata"]
+
+
+async def test_an_owner_that_never_was_is_gone(client: RegistryClient) -> None:
+    ghost = {**config_map("ghost"), "metadata": {"name": "ghost", "uid": "00000000-0000-0000-0000-000000000000"}}
+    await client.create(client.config_maps, owned_by(ghost, "child"))
+    await client.wait_until_gone(client.config_maps, "child")
+
+
+async def test_references_do_not_reach_another_logical_cluster(client: RegistryClient) -> None:
+    other = client.at("other")
+    owner = await client.create(client.config_maps, config_map("owner"))
+    here = await other.create(other.config_maps, config_map("owner"))
+    assert here["metadata"]["uid"] != owner["metadata"]["uid"]
+    await other.create(other.config_maps, owned_by(here, "child"))
+    await client.create(client.config_maps, owned_by(owner, "child"))
+    await client.delete(client.config_maps, "owner")
+    await client.wait_until_gone(client.config_maps, "child")
+    assert not await other.is_gone(other.config_maps, "child")
