@@ -45,7 +45,7 @@ def test_true_is_not_one_at_any_depth(left: Any, right: Any, same: bool) -> None
 
 
 def test_a_copy_shares_no_map_or_list() -> None:
-    value = {"a": [{"b": 1}], "c": 1.0}
+    value: dict[str, Any] = {"a": [{"b": 1}], "c": 1.0}
     made = json_values.copy(value)
     assert made == value
     assert math.isclose(made["c"], 1)

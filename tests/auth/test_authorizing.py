@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ PROBE = authenticated("prometheus", groups=(MONITORING,))
 
 
 def allowed(user: Any, attributes: AuthorizationAttributes) -> bool:
-    return asyncio.run(BasicAuthorizer().decide(user, attributes)).allowed
+    return BasicAuthorizer().decide(user, attributes).allowed
 
 
 def reading(path: str) -> AuthorizationAttributes:
@@ -137,13 +136,15 @@ ALLOW, DENY = Decision(True), Decision(False, "blocked", denied=True)
         ),
     ],
 )
-def test_the_first_authorizer_with_an_opinion_decides(decisions: tuple[Decision, ...], expected: Decision) -> None:
+async def test_the_first_authorizer_with_an_opinion_decides(
+    decisions: tuple[Decision, ...], expected: Decision
+) -> None:
     union = UnionAuthorizer([Fixed(decision) for decision in decisions])
-    assert asyncio.run(union.decide(JANE, reading("/"))) == expected
+    assert await union.decide(JANE, reading("/")) == expected
 
 
-def test_the_rules_of_all_authorizers_are_listed() -> None:
+async def test_the_rules_of_all_authorizers_are_listed() -> None:
     union = UnionAuthorizer([Fixed(ALLOW, "/a"), Fixed(ALLOW, "/b")])
-    rules = asyncio.run(union.rules_for(JANE, DEFAULT, "team"))
+    rules = await union.rules_for(JANE, DEFAULT, "team")
     assert [rule.paths for rule in rules.paths] == [("/a",), ("/b",)]
     assert rules.problem == "/a may be incomplete; /b may be incomplete"

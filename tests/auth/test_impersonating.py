@@ -80,7 +80,7 @@ def test_reserved_extra_keys_cannot_be_impersonated() -> None:
     assert refused(USER, (b"impersonate-extra-kcp.io", b"x")).code == 403
 
 
-class AllButReading:
+class AllButReading(BasicAuthorizer):
     """Lets everybody impersonate, as a careless rule would."""
 
     async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:

@@ -102,14 +102,14 @@ def test_only_a_request_without_a_credential_is_anonymous() -> None:
         user_of(b"Bearer wrong", union)
 
 
-def test_a_valid_token_is_accepted_beside_a_certificate_that_does_not_verify() -> None:
-    stranger = certificates.new_client_identity(certificates.new_authority("other"), "joe", ())
+async def test_a_valid_token_is_accepted_beside_a_certificate_that_does_not_verify() -> None:
+    unknown = certificates.new_client_identity(certificates.new_authority("other"), "joe", ())
     known = ClientCertificates([certificates.new_authority("mine").certificate])
     union = UnionAuthenticator([known, TOKENS], Anonymous())
-    chain = (stranger.certificate.decode(),)
-    assert asyncio.run(union.authenticate(Request({b"authorization": b"Bearer secret"}, chain))) is JANE
+    chain = (unknown.certificate.decode(),)
+    assert await union.authenticate(Request({b"authorization": b"Bearer secret"}, chain)) is JANE
     with pytest.raises(StatusError, match="Unauthorized"):
-        asyncio.run(union.authenticate(Request({}, chain)))
+        await union.authenticate(Request({}, chain))
 
 
 def test_without_anonymous_requests_a_credential_is_needed() -> None:

@@ -92,6 +92,6 @@ def test_a_review_is_answered_whatever_status_a_client_sends(types: Types, plura
     spec = {"user": "a", "nonResourceAttributes": {"path": "/healthz", "verb": "get"}}
     obj = types.create(review, {"spec": spec, "status": {}})
     assert review.schema.validate(obj) == []
-    answer = asyncio.run(review.strategy.answer(obj, RequestContext(User("a"), DEFAULT)))
+    answer = asyncio.run(review.strategy.answer({**obj, "metadata": {}}, RequestContext(User("a"), DEFAULT)))
     assert answer is not None
     assert answer["status"]["allowed"] in {True, False}

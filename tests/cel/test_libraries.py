@@ -176,7 +176,7 @@ class Decision(Opaque):
 
 def test_more_functions_and_types_can_be_declared() -> None:
     decision = Type("object", "test.Decision")
-    rows = [
+    rows: list[Any] = [
         (
             "decide_string",
             "decide(string): decision",

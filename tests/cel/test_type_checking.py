@@ -1,5 +1,7 @@
 """What does not compile, and the words for it: those of cel-go, as users of Kubernetes know them."""
 
+from typing import Any
+
 import pytest
 
 from kcp.cel import BOOL, DYN, INT, STRING, CompilationError, compile_expression, compile_rule, list_of, map_of
@@ -144,7 +146,5 @@ def test_arguments_of_format_may_be_of_any_types() -> None:
 
 
 def test_the_type_of_the_result_is_known() -> None:
-    assert (
-        str(compile_rule("self.l.map(x, x.size())", SCHEMA, is_root=False, result="list(int)").result_type)
-        == "list(int)"
-    )
+    kind: Any = "list(int)"
+    assert str(compile_rule("self.l.map(x, x.size())", SCHEMA, is_root=False, result=kind).result_type) == "list(int)"

@@ -15,7 +15,8 @@ import pytest
 
 from kcp.testing import Server
 from tests.conftest import Report
-from tests.support.clients import Address, Connection, config_map, resident_bytes
+from tests.support.clients import Address, Connection, resident_bytes
+from tests.support.objects import config_map
 
 CLUSTERS = int(os.environ.get("KCP_CLUSTERS", "10000"))
 CONNECTIONS = 8

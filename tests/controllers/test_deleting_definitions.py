@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.clients import definition
 from tests.support.keys import make_range
-from tests.support.registry_client import RegistryClient, widget
+from tests.support.objects import definition, widget
+from tests.support.registry_client import RegistryClient
 
 pytestmark = pytest.mark.usefixtures("controllers")
 

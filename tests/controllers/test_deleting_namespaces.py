@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.registry_client import RegistryClient, config_map, refused
+from tests.support.objects import config_map
+from tests.support.registry_client import RegistryClient, refused
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("controllers")
@@ -26,7 +27,7 @@ async def test_a_thousand_objects_go_with_their_namespace(client: RegistryClient
 async def test_a_finalizer_holds_the_namespace_and_a_condition_says_so(client: RegistryClient) -> None:
     namespaces = client.type("namespaces")
     await client.create(namespaces, {"metadata": {"name": "held"}})
-    await client.create(client.config_maps, config_map("a", finalizers=["example.com/hold"]), "held")
+    await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/hold"]}), "held")
     await client.delete(namespaces, "held")
 
     async def says_so() -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.registry_client import Object, RegistryClient, config_map
+from tests.support.objects import config_map
+from tests.support.registry_client import Object, RegistryClient
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("controllers")
@@ -19,7 +20,7 @@ def owned_by(owner: Object, name: str, **more: object) -> Object:
         "uid": owner["metadata"]["uid"],
         **more,
     }
-    return config_map(name, ownerReferences=[reference])
+    return config_map(name, metadata={"ownerReferences": [reference]})
 
 
 async def test_dependents_follow_their_owner(client: RegistryClient) -> None:

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from kcp.controllers.manager import Manager
-from tests.support.registry_client import Object, RegistryClient, config_map, running_controllers, widget
-from tests.support.waiting import eventually
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import Object, RegistryClient, running_controllers
+from tests.support.waiting import PATIENCE, eventually
 
 
 def reference(owner: Object, *, blocks: bool = True) -> Object:
@@ -102,7 +103,7 @@ async def test_orphaning_opens_a_circle(client: RegistryClient) -> None:
 @pytest.mark.usefixtures("controllers")
 async def test_an_owner_in_a_circle_still_waits_for_a_dependent_that_a_finalizer_holds(client: RegistryClient) -> None:
     names = await ring(client, 2)
-    held = await client.create(client.config_maps, config_map("held", finalizers=["example.com/hold"]))
+    held = await client.create(client.config_maps, config_map("held", metadata={"finalizers": ["example.com/hold"]}))
     await own(client, held, await client.get(client.config_maps, names[0]))
     await client.delete(client.config_maps, names[0], propagation_policy="Foreground")
 
@@ -131,5 +132,5 @@ async def test_the_controllers_stop_while_they_have_work(client: RegistryClient)
     await client.delete(client.config_maps, "ring-0", propagation_policy="Foreground")
     manager = Manager(client.registry)
     await manager.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await manager.stop()

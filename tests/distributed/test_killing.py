@@ -15,7 +15,9 @@ from devtools.etcd import EtcdCluster
 from kcp.testing import Server
 from tests.distributed.conftest import StartServers
 from tests.distributed.lost_writes import excused
-from tests.support.clients import Address, Connection, config_map
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
+from tests.support.waiting import PATIENCE
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 WRITERS = 8
@@ -39,7 +41,7 @@ class Writer:
         turn = hash(self.name)
         while not stop.is_set():
             try:
-                async with asyncio.timeout(15), Connection(addresses[turn % len(addresses)]) as connection:
+                async with asyncio.timeout(PATIENCE), Connection(addresses[turn % len(addresses)]) as connection:
                     last = time.monotonic()
                     while not stop.is_set():
                         await self.change(connection)
@@ -102,14 +104,14 @@ async def under_load(
     await asyncio.sleep(1.5)
     await asyncio.to_thread(harm)
     before = sum(writer.acknowledged for writer in writers)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while sum(writer.acknowledged for writer in writers) < before + 200:
             await asyncio.sleep(0.1)
     stop.set()
     await asyncio.gather(*writing)
     async with Connection(survivor) as connection:
         listed = (await connection.request("GET", CONFIG_MAPS)).json
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         newest = max(int(item["metadata"]["resourceVersion"]) for item in listed["items"])
         while not seen or seen[-1][0] < newest:
             await asyncio.sleep(0.05)

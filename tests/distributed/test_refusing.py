@@ -7,7 +7,9 @@ import asyncio
 from typing import Any
 
 from tests.distributed.conftest import StartServers
-from tests.support.clients import Address, Connection, config_map
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
+from tests.support.waiting import PATIENCE
 
 NAMESPACES = "/api/v1/namespaces"
 CLIENTS = 12
@@ -65,6 +67,6 @@ async def test_nothing_gets_into_a_namespace_that_another_server_was_told_to_del
                     await asyncio.sleep(0.05)
                 assert (await there.request("GET", collection)).json["items"] == []
 
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         for number in range(CLIENTS):
             group.create_task(client(f"n{number}"))

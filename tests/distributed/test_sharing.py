@@ -9,7 +9,8 @@ import time
 
 from tests.distributed.conftest import StartServers
 from tests.distributed.measuring import percentile, show
-from tests.support.clients import DEFINITIONS, Address, Connection, config_map, definition
+from tests.support.clients import Address, Connection
+from tests.support.objects import DEFINITIONS, config_map, definition
 
 ROUNDS = 40
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"

@@ -68,7 +68,7 @@ def test_what_the_readme_says_that_the_server_prints_is_what_it_prints(tmp_path:
             assert line, said
             said += line
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
     assert re.sub(r":\d+ ", ":6443 ", said).rstrip() == shown.rstrip()
     assert process.returncode == 0
 

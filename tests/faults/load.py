@@ -25,7 +25,9 @@ from tests.histories import Recorder, check
 from tests.histories.model import History, Outcome, Selection
 from tests.histories.recorder import RESOURCES as RECORDED
 from tests.histories.traffic import Worker as Mixed
-from tests.support.clients import Address, Answer, Connection, config_map
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import config_map
+from tests.support.waiting import eventually
 
 BROKEN = (OSError, EOFError)
 OBJECTS_OF_A_WRITER = 6
@@ -383,10 +385,10 @@ class Load:
     async def until(self, what: str, true: Callable[[], bool], seconds: float = PATIENCE) -> float:
         """Wait for something; how long that took."""
         began = time.monotonic()
-        while not true():
-            if time.monotonic() - began > seconds:
-                raise AssertionError(f"waited {seconds:.0f} s for: {what}; {self.summary()}")
-            await asyncio.sleep(0.02)
+        try:
+            await eventually(true, what, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.summary()}") from None
         return time.monotonic() - began
 
     async def more_writes(self, count: int, seconds: float = PATIENCE) -> None:

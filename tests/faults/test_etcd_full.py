@@ -15,7 +15,8 @@ from tests.documentation.test_operations import block, shell
 from tests.faults.conftest import ROUNDS
 from tests.faults.load import Load, under
 from tests.faults.table import Record
-from tests.support.clients import Address, Connection, config_map
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
 
 QUOTA = 24 << 20
 FILLING = "/clusters/filling/api/v1/namespaces/default/configmaps"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.conftest import CONFIG_MAPS, FUZZED, WIDGETS, Target, words
-from tests.support.clients import DEFINITIONS
+from tests.support.objects import DEFINITIONS
 
 METHODS = st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "FOO"])
 TARGET_LETTERS = "".join(letter for letter in string.printable if letter not in string.whitespace + "#")

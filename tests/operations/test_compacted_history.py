@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import pytest
 
 from kcp.testing import Server
-from tests.support.clients import Address, Answer, Connection, config_map
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import config_map
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 NAMES = [f"c{number}" for number in range(10)]

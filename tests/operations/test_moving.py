@@ -19,7 +19,8 @@ from devtools.etcd import MISSING, EtcdCluster, binary
 from kcp.cli.main import main
 from kcp.testing import Server
 from kcp.testing.server import ServerError
-from tests.support.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import DEFINITIONS, config_map, definition
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 MAPS = "api/v1/namespaces/default/configmaps"

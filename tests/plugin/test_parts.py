@@ -33,8 +33,10 @@ from kcp.embedding import (
     default_authenticators,
     default_authorizers,
     default_controllers,
+    open_storage,
 )
 from kcp.testing import Server
+from tests.support.objects import config_map
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -63,10 +65,6 @@ def asking(server: Server) -> Callable[..., tuple[int, str, Any]]:
         return ask(server.url + path, server.certificate_authority, token or server.token, **more)
 
     return asked
-
-
-def config_map(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
 
 
 class BadgeHeader:
@@ -214,8 +212,6 @@ def test_controllers_are_started_in_order_and_stopped_the_other_way_round() -> N
 
 
 def test_the_backend_is_opened_by_its_part() -> None:
-    from kcp.server.process.storage import open_storage
-
     opened: list[Configuration] = []
 
     async def backend(configuration: Configuration, stack: Any) -> Any:

@@ -17,8 +17,8 @@ from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
 from kcp.registry.verbs.registry import Registry
-from tests.support.clients import definition
-from tests.support.registry_client import Object, RegistryClient, config_map, widget
+from tests.support.objects import config_map, definition, widget
+from tests.support.registry_client import Object, RegistryClient
 
 DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 SIGNING_REQUESTS = ("certificates.k8s.io", "certificatesigningrequests")

@@ -24,16 +24,9 @@ from tests.registry.admission_cases import (
     type_at,
     with_plugins,
 )
-from tests.support.clients import definition
-from tests.support.registry_client import (
-    ADMIN,
-    WIDGETS,
-    Object,
-    RegistryClient,
-    config_map,
-    refused,
-    widget,
-)
+from tests.support.objects import config_map, definition, widget
+from tests.support.registry_client import ADMIN, WIDGETS, Object, RegistryClient, refused
+from tests.support.waiting import PATIENCE
 
 
 def _id(case: Case) -> str:
@@ -270,7 +263,7 @@ async def test_a_plugin_may_define_a_type_while_a_definition_is_written(client: 
     await _prepare(case, client)
     other = definition("others", "Other")
     probe = Once(lambda: with_plugins(client, probe).create(type_at(client, DEFINITIONS), other, ""))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await case.act(with_plugins(client, probe))
     assert client.type("others", "example.com").kind == "Other"
 

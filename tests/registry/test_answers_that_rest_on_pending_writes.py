@@ -10,7 +10,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 from tests.support.keys import make_key
-from tests.support.registry_client import RegistryClient, config_map, refused
+from tests.support.objects import config_map
+from tests.support.registry_client import RegistryClient, refused
+from tests.support.waiting import PATIENCE
 
 Object = dict[str, Any]
 
@@ -20,7 +22,7 @@ async def accepted(client: RegistryClient, work: Coroutine[Any, Any, Any], name:
     key = make_key(client.config_maps.storage, client.cluster, "default", name)
     store = client.registry.store
     task = asyncio.create_task(work)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while store.latest(key) == store.get(key):
             await asyncio.sleep(0)
     return task
@@ -52,7 +54,7 @@ async def test_an_update_of_any_object_of_a_name_that_is_being_deleted(client: R
     await client.create(client.config_maps, config_map("a"))
     pending = await accepted(client, client.delete(client.config_maps, "a"))
     with refused(404, "NotFound"):
-        await client.update(client.config_maps, config_map("a", namespace="default"))
+        await client.update(client.config_maps, config_map("a", metadata={"namespace": "default"}))
     assert await client.is_gone(client.config_maps, "a")
     await pending
 
@@ -80,7 +82,7 @@ async def test_a_change_to_what_is_there_already(client: RegistryClient) -> None
 
 
 async def test_a_delete_of_what_is_being_marked_as_deleted(client: RegistryClient) -> None:
-    await client.create(client.config_maps, config_map("a", finalizers=["example.com/hold"]))
+    await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/hold"]}))
     pending = await accepted(client, client.delete(client.config_maps, "a"))
     assert not await client.delete(client.config_maps, "a")
     assert (await client.get(client.config_maps, "a"))["metadata"]["deletionTimestamp"]

@@ -8,7 +8,8 @@ from kcp.api.errors import StatusError
 from kcp.registry.contexts import STRICT
 from kcp.registry.requests import Target
 from kcp.registry.verbs import patching
-from tests.support.registry_client import RegistryClient, config_map, refused, widget
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import RegistryClient, refused
 
 
 async def test_a_url_says_the_kind_of_a_built_in_types_object(client: RegistryClient) -> None:
@@ -107,7 +108,7 @@ async def test_strict_field_validation_names_what_a_json_patch_says_too_much(cli
 async def test_an_update_of_another_object_of_the_name_is_a_conflict(client: RegistryClient) -> None:
     made = await client.create(client.config_maps, config_map("a"))
     with refused(409, "Conflict") as caught:
-        await client.update(client.config_maps, config_map("a", namespace="default", uid="other"))
+        await client.update(client.config_maps, config_map("a", metadata={"namespace": "default", "uid": "other"}))
     assert caught.value.message == (
         'Operation cannot be fulfilled on configmaps "a": Precondition failed: '
         f"UID in precondition: other, UID in object meta: {made['metadata']['uid']}"
@@ -137,7 +138,9 @@ async def test_an_apply_configuration_says_the_version_of_its_path(client: Regis
 
 async def test_finalizers_of_built_in_types_need_a_domain(client: RegistryClient) -> None:
     with refused(422, "Invalid") as caught:
-        await client.create(client.config_maps, config_map("a", finalizers=["mine", "example.com/mine", "orphan"]))
+        await client.create(
+            client.config_maps, config_map("a", metadata={"finalizers": ["mine", "example.com/mine", "orphan"]})
+        )
     assert caught.value.message == (
         'ConfigMap "a" is invalid: metadata.finalizers[0]: Invalid value: "mine": '
         "name is neither a standard finalizer name nor is it fully qualified"
@@ -187,7 +190,7 @@ async def test_an_update_without_a_version_says_so_with_the_plural(client: Regis
 
 async def test_applying_to_an_object_of_a_uid_does_not_make_another(client: RegistryClient) -> None:
     with refused(409, "Conflict") as caught:
-        await client.apply(client.config_maps, config_map("a", uid="gone"))
+        await client.apply(client.config_maps, config_map("a", metadata={"uid": "gone"}))
     assert caught.value.message == (
         'Operation cannot be fulfilled on configmaps "a": '
         "uid mismatch: the provided object specified uid gone, and no existing object was found"

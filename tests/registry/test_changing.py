@@ -9,7 +9,8 @@ import orjson
 
 from kcp.registry.requests import Target
 from kcp.registry.verbs import patching
-from tests.support.registry_client import RegistryClient, config_map, refused, widget
+from tests.support.objects import config_map, definition, widget
+from tests.support.registry_client import RegistryClient, refused
 
 
 async def test_a_stale_update_is_a_conflict(client: RegistryClient) -> None:
@@ -23,7 +24,9 @@ async def test_a_stale_update_is_a_conflict(client: RegistryClient) -> None:
 async def test_an_update_without_a_version_overwrites_built_in_types_only(client: RegistryClient) -> None:
     await client.define()
     await client.create(client.config_maps, config_map("a"))
-    changed = await client.update(client.config_maps, {**config_map("a", namespace="default"), "data": {"b": "1"}})
+    changed = await client.update(
+        client.config_maps, {**config_map("a", metadata={"namespace": "default"}), "data": {"b": "1"}}
+    )
     assert changed["data"] == {"b": "1"}
     await client.create(client.widgets, widget("w"))
     with refused(422, "Invalid") as caught:
@@ -39,17 +42,17 @@ async def test_an_update_that_changes_nothing_writes_nothing(client: RegistryCli
 
 async def test_an_update_of_nothing_is_not_found(client: RegistryClient) -> None:
     with refused(404, "NotFound"):
-        await client.update(client.config_maps, config_map("a", namespace="default"))
+        await client.update(client.config_maps, config_map("a", metadata={"namespace": "default"}))
 
 
 async def test_system_fields_stay(client: RegistryClient) -> None:
     made = await client.create(client.config_maps, config_map("a"))
-    sent = config_map("a", namespace="default", creationTimestamp="2001-01-01T00:00:00Z")
+    sent = config_map("a", metadata={"namespace": "default", "creationTimestamp": "2001-01-01T00:00:00Z"})
     changed = await client.update(client.config_maps, {**sent, "data": {"a": "2"}})
     for name in ("uid", "creationTimestamp"):
         assert changed["metadata"][name] == made["metadata"][name]
     with refused(409, "Conflict"):
-        await client.update(client.config_maps, config_map("a", namespace="default", uid="another"))
+        await client.update(client.config_maps, config_map("a", metadata={"namespace": "default", "uid": "another"}))
 
 
 async def test_spec_and_status_are_written_apart(client: RegistryClient) -> None:
@@ -124,7 +127,7 @@ async def test_apply_takes_declared_fields_only(client: RegistryClient) -> None:
 
 
 async def test_the_last_finalizer_releases_a_deleted_object(client: RegistryClient) -> None:
-    await client.create(client.config_maps, config_map("a", finalizers=["example.com/hold"]))
+    await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/hold"]}))
     assert not await client.delete(client.config_maps, "a")
     held = await client.get(client.config_maps, "a")
     assert held["metadata"]["deletionTimestamp"]
@@ -135,7 +138,7 @@ async def test_the_last_finalizer_releases_a_deleted_object(client: RegistryClie
 
 
 async def test_no_finalizer_comes_to_an_object_that_goes(client: RegistryClient) -> None:
-    await client.create(client.config_maps, config_map("a", finalizers=["example.com/hold"]))
+    await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/hold"]}))
     await client.delete(client.config_maps, "a")
     with refused(422, "Invalid"):
         await client.patch(
@@ -205,7 +208,10 @@ async def test_a_status_of_no_particular_state_is_refused_for_custom_resources(c
 async def test_empty_members_of_metadata_are_not_kept(client: RegistryClient) -> None:
     await client.define()
     nothing: dict[str, Any] = {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
-    for type_, obj in ((client.config_maps, config_map("a", **nothing)), (client.widgets, widget("a", **nothing))):
+    for type_, obj in (
+        (client.config_maps, config_map("a", metadata=nothing)),
+        (client.widgets, widget("a", **nothing)),
+    ):
         made = await client.create(type_, obj)
         assert not made["metadata"].keys() & nothing.keys()
         changed = await client.update(type_, {**made, "metadata": {**made["metadata"], **nothing}})
@@ -245,40 +251,16 @@ async def test_managers_of_versions_that_are_no_longer_served_are_forgotten(clie
     assert [entry["manager"] for entry in changed["metadata"]["managedFields"]] == ["new"]
 
 
-LOOSE = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: loose.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {plural: loose, singular: loose, kind: Loose}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema:
-      openAPIV3Schema:
-        type: object
-        properties:
-          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
-"""
-DIALS = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: dials.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {plural: dials, singular: dial, kind: Dial}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    subresources: {scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
-    schema:
-      openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
-"""
+LOOSE = definition(
+    "loose",
+    "Loose",
+    schema={"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}},
+)
+DIALS = definition(
+    "dials",
+    "Dial",
+    version={"subresources": {"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}}},
+)
 
 
 async def test_an_applier_takes_all_of_its_labels_back(client: RegistryClient) -> None:
@@ -293,8 +275,8 @@ async def test_an_applier_takes_all_of_its_labels_back(client: RegistryClient) -
 
 
 async def test_an_applier_takes_its_labels_back_and_leaves_those_of_others(client: RegistryClient) -> None:
-    await client.apply(client.config_maps, config_map("a", labels={"a": "b"}), manager="one")
-    await client.apply(client.config_maps, config_map("a", labels={"c": "d"}), manager="two")
+    await client.apply(client.config_maps, config_map("a", metadata={"labels": {"a": "b"}}), manager="one")
+    await client.apply(client.config_maps, config_map("a", metadata={"labels": {"c": "d"}}), manager="two")
     taken_back = await client.apply(client.config_maps, config_map("a"), manager="one")
     assert taken_back["metadata"]["labels"] == {"c": "d"}
 
@@ -351,7 +333,7 @@ async def test_equal_owner_references_are_stored_once_and_said(client: RegistryC
     uid = reference["uid"]
     context = client.context()
     target = Target(client.config_maps, "default")
-    twice = config_map("a", ownerReferences=[reference, dict(reversed(reference.items()))])
+    twice = config_map("a", metadata={"ownerReferences": [reference, dict(reversed(reference.items()))]})
     made = orjson.loads((await client.registry.create(context, target, twice)).value)
     assert made["metadata"]["ownerReferences"] == [reference]
     rest = (
@@ -371,5 +353,14 @@ async def test_equal_owner_references_are_stored_once_and_said(client: RegistryC
         f".metadata.ownerReferences contains duplicate entries after mutating admission happens; {rest}"
     ]
     other = [reference, {**reference, "blockOwnerDeletion": True}]
-    kept = await client.create(client.config_maps, config_map("b", ownerReferences=other))
+    kept = await client.create(client.config_maps, config_map("b", metadata={"ownerReferences": other}))
     assert kept["metadata"]["ownerReferences"] == other
+
+
+async def test_a_scale_of_another_version_is_refused(client: RegistryClient) -> None:
+    await client.define()
+    await client.create(client.widgets, widget("w"))
+    scale = await client.get(client.widgets, "w", subresource="scale")
+    with refused(400, "BadRequest") as caught:
+        await client.update(client.widgets, {**scale, "apiVersion": "v1"}, "scale")
+    assert "does not match the expected API version (autoscaling/v1)" in caught.value.message

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from kcp.store.contract import Change, Store
-from tests.support.registry_client import WIDGETS, RegistryClient, config_map, refused, widget
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import WIDGETS, RegistryClient, refused
 
 
 async def test_the_server_sets_uid_time_and_version(client: RegistryClient) -> None:
@@ -158,13 +159,13 @@ async def test_another_definition_may_change_between_validation_and_commit_of_an
 
 async def test_the_body_must_agree_with_the_url(client: RegistryClient) -> None:
     with refused(400, "BadRequest"):
-        await client.create(client.config_maps, config_map("a", namespace="other"))
+        await client.create(client.config_maps, config_map("a", metadata={"namespace": "other"}))
     with refused(400, "BadRequest"):
         await client.create(client.config_maps, {**config_map("a"), "apiVersion": "v2"})
     with refused(400, "BadRequest"):
         await client.create(client.config_maps, {**config_map("a"), "kind": "Secret"})
     with refused(400, "BadRequest"):
-        await client.create(client.config_maps, config_map("a", resourceVersion="5"))
+        await client.create(client.config_maps, config_map("a", metadata={"resourceVersion": "5"}))
 
 
 async def test_a_dry_run_answers_and_writes_nothing(client: RegistryClient) -> None:
@@ -175,3 +176,20 @@ async def test_a_dry_run_answers_and_writes_nothing(client: RegistryClient) -> N
     await client.create(client.config_maps, config_map("a"))
     with refused(409, "AlreadyExists"):
         await client.create(client.config_maps, config_map("a"), dry_run=True)
+
+
+async def test_a_dry_run_ignores_the_resource_version_of_a_new_object(client: RegistryClient) -> None:
+    with refused(400, "BadRequest"):
+        await client.create(client.config_maps, config_map("a", metadata={"resourceVersion": "5"}))
+    made = await client.create(client.config_maps, config_map("a", metadata={"resourceVersion": "5"}), dry_run=True)
+    assert "resourceVersion" not in made["metadata"]
+    await client.create(client.config_maps, config_map("a"))
+    with refused(409, "AlreadyExists"):
+        await client.create(client.config_maps, config_map("a", metadata={"resourceVersion": "5"}), dry_run=True)
+
+
+async def test_a_custom_resource_of_another_kind_is_invalid(client: RegistryClient) -> None:
+    await client.define()
+    with refused(422, "Invalid") as caught:
+        await client.create(client.widgets, {**widget("a"), "kind": "Gadget"})
+    assert caught.value.message == ('Gadget.example.com "a" is invalid: kind: Invalid value: "Gadget": must be Widget')

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kcp.api import selectors
+from kcp.api.errors import StatusError
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
-from tests.support.registry_client import RegistryClient, config_map, refused
+from tests.support.objects import config_map
+from tests.support.registry_client import Object, RegistryClient, refused
 
 
 async def test_an_object_that_nothing_holds_goes_at_once(client: RegistryClient) -> None:
@@ -53,9 +57,29 @@ async def test_system_namespaces_stay(client: RegistryClient) -> None:
 
 async def test_a_collection_is_deleted_by_selector(client: RegistryClient) -> None:
     for name, tier in (("a", "front"), ("b", "back"), ("c", "front")):
-        await client.create(client.config_maps, config_map(name, labels={"tier": tier}))
+        await client.create(client.config_maps, config_map(name, metadata={"labels": {"tier": tier}}))
     chosen = ListOptions(label_selector=selectors.parse_label_selector("tier=front"))
     target = Target(client.config_maps, "default")
     listing = await client.registry.delete_collection(client.context(), target, DeleteOptions(), chosen)
     assert [record.key.name for chunk in listing.chunks for record in chunk] == ["a", "c"]
     assert await client.names(client.config_maps) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"resource_version": "bad"}, 400),
+        ({"continue_token": "bad"}, 400),
+        ({"resource_version_match": "Exact"}, 422),
+        ({"send_initial_events": True}, 422),
+    ],
+)
+async def test_the_options_of_a_deletecollection_are_checked(
+    client: RegistryClient, options: Object, code: int
+) -> None:
+    await client.create(client.config_maps, config_map("a"))
+    target = Target(client.config_maps, "default")
+    with pytest.raises(StatusError) as caught:
+        await client.registry.delete_collection(client.context(), target, DeleteOptions(), ListOptions(**options))
+    assert caught.value.code == code
+    assert await client.names(client.config_maps) == ["a"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.support.registry_client import RegistryClient, config_map, refused, widget
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import RegistryClient, refused
 
 
 async def five(client: RegistryClient) -> None:
     for name in "edcba":
-        await client.create(client.config_maps, config_map(name, labels={"letter": name}))
+        await client.create(client.config_maps, config_map(name, metadata={"labels": {"letter": name}}))
 
 
 async def test_objects_come_in_name_order_with_the_revision(client: RegistryClient) -> None:
@@ -117,7 +118,7 @@ async def test_logical_clusters_are_apart_and_the_wildcard_sees_all(client: Regi
     one, two = client.at("one"), client.at("two")
     await one.define()
     await one.create(one.widgets, widget("w"))
-    await two.create(two.config_maps, config_map("c", annotations={"a": "b"}))
+    await two.create(two.config_maps, config_map("c", metadata={"annotations": {"a": "b"}}))
     await one.create(one.config_maps, config_map("c"))
     assert two.registry.find_type(two.cluster, "example.com", "v1", "widgets") is None
     everywhere = client.at("*")
@@ -147,3 +148,9 @@ async def test_a_page_that_many_ask_for_is_always_the_present_one(client: Regist
     await client.delete(client.config_maps, "a")
     assert await client.names(client.config_maps, limit=3) == ["aa", "b", "c"]
     assert await client.at("other").names(client.config_maps, limit=3) == []
+
+
+async def test_cluster_scoped_types_have_no_namespace_to_select(client: RegistryClient) -> None:
+    with refused(400, "BadRequest") as caught:
+        await client.list(client.type("namespaces"), fields="metadata.namespace=x")
+    assert caught.value.message == "field label not supported: metadata.namespace"

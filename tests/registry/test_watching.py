@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from tests.support.registry_client import RegistryClient, config_map, refused, widget
+import orjson
+
+from kcp.registry.representations.table_rows import TableRows
+from kcp.registry.requests import ListOptions, Target
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import RegistryClient, refused
 
 
 async def test_every_change_once_and_in_order(client: RegistryClient) -> None:
@@ -53,7 +59,7 @@ async def test_a_selector_sees_objects_come_and_go(client: RegistryClient) -> No
     await client.patch(client.config_maps, "a", {"data": {"a": "2"}})
     await client.patch(client.config_maps, "a", {"metadata": {"labels": {"on": None}}})
     await client.delete(client.config_maps, "a")
-    await client.create(client.config_maps, config_map("b", labels={"on": "yes"}))
+    await client.create(client.config_maps, config_map("b", metadata={"labels": {"on": "yes"}}))
     assert await watch.events(4) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a"), ("ADDED", "b")]
 
 
@@ -131,3 +137,44 @@ async def test_touching_a_virtual_namespace_is_a_modification(client: RegistryCl
     watch = await client.watch(namespaces)
     await client.patch(namespaces, "default", {"metadata": {"labels": {"x": "y"}}})
     assert await watch.events(1) == [("MODIFIED", "default")]
+
+
+async def test_a_watch_as_a_table_has_its_columns_in_the_first_event_only(client: RegistryClient) -> None:
+    target = Target(client.config_maps, "default")
+    now = str(client.registry.store.revision)
+    streams = [
+        await client.registry.watch(client.context(), target, ListOptions(resource_version=now), TableRows())
+        for _ in range(2)
+    ]
+    for name in ("a", "b"):
+        await client.create(client.config_maps, config_map(name))
+    for stream in streams:
+        frames: list[Any] = []
+        while len(frames) < 2:
+            frames += [orjson.loads(frame) for frame in await stream.next(5)]
+        first, second = (frame["object"] for frame in frames)
+        assert [column["name"] for column in first["columnDefinitions"]] == ["Name", "Data", "Age"]
+        assert second["columnDefinitions"] is None
+        assert [table["rows"][0]["cells"][0] for table in (first, second)] == ["a", "b"]
+        assert orjson.loads(stream.bookmark())["object"]["columnDefinitions"] is None
+        stream.close()
+
+
+async def test_the_columns_are_in_a_bookmark_that_comes_first(client: RegistryClient) -> None:
+    options = ListOptions(send_initial_events=True, resource_version_match="NotOlderThan", allow_bookmarks=True)
+    stream = await client.registry.watch(client.context(), Target(client.config_maps, "default"), options, TableRows())
+    frames: list[bytes] = []
+    while not frames:
+        frames += await stream.next(5)
+    (bookmark,) = map(orjson.loads, frames)
+    assert bookmark["type"] == "BOOKMARK"
+    assert [column["name"] for column in bookmark["object"]["columnDefinitions"]] == ["Name", "Data", "Age"]
+    stream.close()
+
+
+async def test_the_end_of_the_initial_events_is_marked_for_clients_that_take_bookmarks(client: RegistryClient) -> None:
+    options = ListOptions(send_initial_events=True, resource_version_match="NotOlderThan")
+    stream = await client.registry.watch(client.context(), Target(client.config_maps, "default"), options, TableRows())
+    while stream.pending:
+        assert await stream.next(5) == []
+    stream.close()

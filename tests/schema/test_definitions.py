@@ -12,6 +12,7 @@ from kcp.schema.definitions import (
     validate_definition,
     validate_definition_update,
 )
+from tests.support import objects
 
 Definition = dict[str, Any]
 STRING = {"type": "string"}
@@ -19,19 +20,9 @@ STRING = {"type": "string"}
 
 def definition(schema: dict[str, Any] | None = None, **version: Any) -> Definition:
     raw = {"type": "object", "properties": {"spec": schema or {"type": "object"}}}
-    made: Definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "widgets.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": "widgets", "kind": "Widget"},
-            "versions": [
-                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": raw}, **version}
-            ],
-        },
-    }
+    made = objects.definition(
+        "widgets", "Widget", schema=raw, version=version, names={"plural": "widgets", "kind": "Widget"}
+    )
     default_definition(made)
     return made
 

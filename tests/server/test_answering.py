@@ -12,7 +12,8 @@ import yaml
 
 from kcp.registry.requests import Written
 from kcp.store.contract import StoreUnavailableError
-from tests.support.running_server import RunningServer, config_map
+from tests.support.objects import config_map
+from tests.support.running_server import RunningServer
 
 
 def test_a_response_has_cache_control_and_an_audit_id(server: RunningServer) -> None:

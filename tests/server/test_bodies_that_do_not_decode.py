@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients import DEFINITIONS, definition
+from tests.support.objects import DEFINITIONS, definition
 from tests.support.running_server import RunningServer
 
 MERGE = "application/merge-patch+json"
@@ -27,7 +27,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 SECRETS = "/api/v1/namespaces/default/secrets"
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
 
-GOOD = {
+GOOD: dict[str, dict[str, Any]] = {
     CONFIG_MAPS: {"data": {"a": "b"}},
     QUOTAS: {"spec": {"hard": {"pods": "5"}}},
     LIMITS: {"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}},
@@ -106,7 +106,7 @@ def test_a_patch_of_a_custom_resource_too(server: RunningServer, cluster: str) -
         ({"metadata": "x"}, "patch"),
         ({"metadata": {"labels": {"a": 1}}}, "patch"),
         ({"kind": None}, "patch"),
-        ({"kind": "Gadget"}, "patch"),
+        ({"kind": "Gadget"}, "kind"),
         ({"spec": {"size": "x"}}, "spec.size"),
     ):
         answer = server.ask("PATCH", f"{cluster}{WIDGETS}/one", patch, Content_Type=MERGE)

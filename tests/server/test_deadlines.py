@@ -32,7 +32,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
         return super().call_at(when, callback, *args, context=context)
 
 
-def test_expired_waits_end_and_the_others_continue() -> None:
+async def test_expired_waits_end_and_the_others_continue() -> None:
     async def scenario() -> None:
         deadlines, ends = Deadlines(0.05), asyncio.Event()
 
@@ -51,7 +51,7 @@ def test_expired_waits_end_and_the_others_continue() -> None:
         ends.set()
         assert await late == "in time"
 
-    asyncio.run(scenario())
+    await scenario()
 
 
 async def test_a_task_is_not_cancelled_after_its_wait_ended_in_time() -> None:

@@ -39,7 +39,7 @@ async def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
     assert ended.is_set()
 
 
-def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:
+async def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:
     async def scenario() -> None:
         mutations, may_end = Mutations(Deadlines(0.01), WATCHDOG), asyncio.Event()
 
@@ -53,10 +53,10 @@ def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:
         may_end.set()
         assert await mutations.drained(5)
 
-    asyncio.run(scenario())
+    await scenario()
 
 
-def test_the_outcome_of_a_write_is_the_request_s() -> None:
+async def test_the_outcome_of_a_write_is_the_request_s() -> None:
     async def scenario() -> None:
         mutations = Mutations(Deadlines(60), WATCHDOG)
 
@@ -71,7 +71,7 @@ def test_the_outcome_of_a_write_is_the_request_s() -> None:
             await mutations.run(bad(), "a write")
         assert await mutations.drained(0)
 
-    asyncio.run(scenario())
+    await scenario()
 
 
 def test_readers_and_writers_have_limits_of_their_own() -> None:

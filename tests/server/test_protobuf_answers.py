@@ -12,8 +12,8 @@ import pytest
 from kcp.api.protobuf import MAGIC, decode_body, encode_body, wire
 from kcp.api.protobuf.decoding import decode_message
 from kcp.builtin.registration import declare
-from tests.support.clients import DEFINITIONS, definition
-from tests.support.running_server import Answer, RunningServer, config_map
+from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.running_server import Answer, RunningServer
 
 declare()  # the messages, for reading answers
 

@@ -6,8 +6,7 @@ import logging
 import os
 import signal
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from kcp.auth import certificates
 from kcp.server.process.reloading import ReloadedFiles
 from kcp.testing import Server
 from tests.support.running_server import RunningServer
+from tests.support.waiting import wait_until
 
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
@@ -120,13 +120,6 @@ def test_several_parts_of_a_server_follow_one_file_and_a_fault_in_one_leaves_the
     assert "a fault of this part" in caplog.text
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_sighup_reloads_at_once_and_does_not_end_the_server(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text("old-token,jane,u\n")
@@ -137,5 +130,5 @@ def test_sighup_reloads_at_once_and_does_not_end_the_server(tmp_path: Path) -> N
     ) as server:
         tokens.write_text("new-token,joe,u\n")
         os.kill(server.process_id, signal.SIGHUP)
-        until(lambda: f"reloaded {tokens}" in (root / "server.log").read_text())
+        wait_until(lambda: f"reloaded {tokens}" in (root / "server.log").read_text(), "the tokens are reloaded")
         os.kill(server.process_id, 0)

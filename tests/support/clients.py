@@ -137,29 +137,6 @@ class Connection:
                 yield line
 
 
-def config_map(name: str, **data: str) -> dict[str, Any]:
-    """A ConfigMap."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def definition(
-    plural: str, kind: str, *, group: str = "example.com", schema: dict[str, Any] | None = None, **spec: Any
-) -> dict[str, Any]:
-    """A CustomResourceDefinition of one version."""
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema or anything}}
-    names = {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version], **spec},
-    }
-
-
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-
-
 def resident_bytes(process: int) -> int:
     """The memory of a process that is in RAM."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():

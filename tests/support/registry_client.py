@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from kcp.registry.verbs.registry import Registry
 from kcp.server.process.composition import compose_registry
 from kcp.store.sqlite.store import open_store
 from tests.support.running_coroutines import Enter
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 Object = dict[str, Any]
 ADMIN = User("admin", groups=("system:masters",))
@@ -112,9 +112,10 @@ class RegistryClient:
     def definitions(self) -> ResourceType:
         return self.type("customresourcedefinitions", "apiextensions.k8s.io")
 
-    async def define(self, manifest: str = WIDGETS) -> Object:
+    async def define(self, manifest: str | Object = WIDGETS) -> Object:
         """Create a CustomResourceDefinition."""
-        return await self.create(self.definitions, yaml.safe_load(manifest), "")
+        body = yaml.safe_load(manifest) if isinstance(manifest, str) else manifest
+        return await self.create(self.definitions, body, "")
 
     async def create(self, type_: ResourceType, obj: Object, namespace: str = "default", **more: Any) -> Object:
         written = await self.registry.create(
@@ -157,9 +158,9 @@ class RegistryClient:
         if fields:
             options["field_selector"] = selectors.parse_field_selector(fields)
         listing = await self.registry.list(self.context(), Target(type_, namespace), ListOptions(**options))
-        return orjson.loads(b"".join(WHOLE_OBJECTS.listing(listing, self.registry.type_of_cluster(type_))))
+        return _decoded(b"".join(WHOLE_OBJECTS.listing(listing, self.registry.type_of_cluster(type_))))
 
-    async def names(self, type_: ResourceType, **options: Any) -> list[str]:
+    async def names(self, type_: ResourceType, **options: Any) -> Sequence[str]:
         return [item["metadata"]["name"] for item in (await self.list(type_, **options))["items"]]
 
     async def watch(
@@ -197,7 +198,7 @@ class Watch:
     async def event(self) -> tuple[str, Object]:
         """The next event: its type and object."""
         while not self._ready:
-            self._ready = list(await self.stream.next(5))
+            self._ready = list(await self.stream.next(PATIENCE))
         frame = orjson.loads(self._ready.pop(0))
         return frame["type"], frame["object"]
 
@@ -238,21 +239,6 @@ def client(enter: Enter) -> RegistryClient:
 def controllers(enter: Enter, client: RegistryClient) -> Manager:
     """The controllers of the client's registry, at work."""
     return enter(running_controllers(client.registry))
-
-
-def config_map(name: str, **more: Any) -> Object:
-    """A ConfigMap."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **more}, "data": {"a": "1"}}
-
-
-def widget(name: str, size: int = 1, **metadata: Any) -> Object:
-    """A Widget."""
-    return {
-        "apiVersion": "example.com/v1",
-        "kind": "Widget",
-        "metadata": {"name": name, **metadata},
-        "spec": {"size": size},
-    }
 
 
 def refused(code: int, reason: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from kcp.api import documents
-from kcp.controllers.following import CHUNK, present
+from kcp.controllers.following import CHUNK, CHUNK_BYTES, present
 from kcp.controllers.system import ignore_not_found
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, Target
@@ -35,7 +35,7 @@ async def delete_everything(
         for start in range(0, len(pending), _IN_FLIGHT):
             batch = pending[start : start + _IN_FLIGHT]
             await asyncio.gather(*(_delete(registry, context, type_, key) for key in batch))
-    return _remaining(registry.store.scan(range_, limit=CHUNK).records)
+    return _remaining(registry.store.scan(range_, limit=CHUNK, size=CHUNK_BYTES).records)
 
 
 async def _delete(registry: Registry, context: RequestContext, type_: ResourceType, key: Key) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from kcp.store.contract import Key, Range, Record, Store
 
 CHUNK = 500
+CHUNK_BYTES = 512 * 1024
 """Records of one scan."""
 
 
@@ -15,7 +16,7 @@ async def present(store: Store, range_: Range) -> AsyncIterator[list[Record]]:
     """The records of a range, in chunks; yields to the event loop between them."""
     after: Key | None = None
     while True:
-        page = store.scan(range_, limit=CHUNK, after=after, count=False)
+        page = store.scan(range_, limit=CHUNK, after=after, count=False, size=CHUNK_BYTES)
         if page.records:
             yield page.records
         if not page.remaining:

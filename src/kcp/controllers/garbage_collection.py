@@ -18,9 +18,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from kcp.api import documents, errors
-from kcp.api.kinds import GroupVersion
 from kcp.controllers.dependents import Dependents
 from kcp.controllers.following import present
+from kcp.controllers.misplaced_owners import MisplacedOwners
 from kcp.controllers.system import system_context
 from kcp.controllers.work_queues import WorkQueue
 from kcp.logical_clusters import LogicalClusterName
@@ -63,6 +63,7 @@ class GarbageCollector:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._dependents = Dependents()
+        self._misplaced = MisplacedOwners(registry)
         self._queue: WorkQueue[Key] = WorkQueue("garbage", self._reconcile, workers=16)
         self._removed: WorkQueue[_Owner] = WorkQueue("removed owners", self._queue_dependents, workers=1)
         self._announced: set[_Owner] = set()
@@ -135,12 +136,7 @@ class GarbageCollector:
 
     def _find_owner(self, cluster: LogicalClusterName, namespace: str, reference: dict[str, Any]) -> Record | bool:
         """The owner's record; False when it is gone; True when it cannot be told (its kind is not served here)."""
-        try:
-            group_version = GroupVersion.parse(reference.get("apiVersion", ""))
-        except ValueError:
-            return True
-        surface = self._registry.catalog.surface(cluster)
-        type_ = surface.of_kind(group_version.group, reference.get("kind", ""), group_version.version)
+        type_ = self._registry.catalog.surface(cluster).of_reference(reference)
         if type_ is None or (type_.namespaced and not namespace):
             return True
         where = namespace if type_.namespaced else ""
@@ -170,6 +166,7 @@ class GarbageCollector:
 
     async def _delete_if_unowned(self, key: Key, type_: ResourceType, obj: Object) -> None:
         owners = self._sorted_owners(key, obj)
+        await self._misplaced.report(key, type_, obj, owners.gone if key.namespace else _references(obj))
         if owners.there or not (owners.gone or owners.waiting):
             if lost := owners.gone + owners.waiting:
                 await self._drop_references(key, type_, {reference["uid"] for reference in lost})

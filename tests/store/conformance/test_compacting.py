@@ -10,6 +10,7 @@ from kcp.store.compaction import AutoCompactor
 from kcp.store.contract import CompactedError, Store
 from tests.store.conformance.backends import WIDGETS, Backend, delete, key, names, put, received, with_store
 from tests.support.keys import make_key
+from tests.support.waiting import PATIENCE
 
 
 async def test_the_current_state_and_later_history_survive(store: Store) -> None:
@@ -62,7 +63,7 @@ async def test_writes_go_on_during_compaction(store: Store) -> None:
     assert values.count(b"during") == min(written, 400)
 
 
-def test_the_oldest_revision_is_remembered(backend: Backend) -> None:
+async def test_the_oldest_revision_is_remembered(backend: Backend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a", b"1")
         revision = await put(store, "a", b"2")
@@ -70,7 +71,7 @@ def test_the_oldest_revision_is_remembered(backend: Backend) -> None:
         await store.compact(revision)
         return revision
 
-    revision = with_store(backend, fill)
+    revision = await with_store(backend, fill)
 
     async def look(store: Store) -> None:
         assert store.oldest == revision
@@ -78,11 +79,11 @@ def test_the_oldest_revision_is_remembered(backend: Backend) -> None:
             store.scan(WIDGETS, at=revision - 1)
         assert [record.value for record in store.scan(WIDGETS, at=revision).records] == [b"2"]
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
 async def _until_compacted(store: Store, to: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while store.oldest < to:
             await asyncio.sleep(0.005)
 

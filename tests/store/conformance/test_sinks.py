@@ -12,6 +12,7 @@ import pytest
 from kcp.store.contract import Change, Event, Range, SlowConsumerError, Store, StoreClosedError, Subscription
 from tests.store.conformance.backends import WIDGETS, Backend, key, put
 from tests.store.conformance.test_watching import RANGES, facts, flat, traffic, within
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.requires(
     "ordered_pending_writes"
@@ -39,7 +40,7 @@ class Watcher:
 
     async def reaches(self, revision: int) -> None:
         """Return when everything up to a revision has been handed out."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while self.subscription.revision < revision and not self.task.done():
                 await asyncio.sleep(0.001)
 

@@ -26,6 +26,7 @@ from kcp.store.contract import (
 )
 from tests.store.conformance.backends import WIDGETS, Backend, delete, key, kind, put, received, shown
 from tests.support.keys import make_key, make_range
+from tests.support.waiting import PATIENCE
 
 PLACES = [
     make_key(*parts)
@@ -102,11 +103,11 @@ async def test_atomic_a_batch_ends_with_a_whole_write(store: Store) -> None:
     live = store.watch(WIDGETS, start, buffer=10)
     for _ in range(3):
         await store.write([Change(each, b"{}") for each in keys])
-        batch = await live.next(timeout=10)
+        batch = await live.next(timeout=PATIENCE)
         assert len(batch) == 300
     late = store.watch(WIDGETS, start)
     for revision in range(start + 1, start + 4):
-        batch = await late.next(timeout=10)
+        batch = await late.next(timeout=PATIENCE)
         assert [(event.revision, event.key) for event in batch] == [(revision, each) for each in keys]
 
 
@@ -154,7 +155,7 @@ async def test_bookmarkable_the_revision_moves_on_when_nothing_matches_and_never
     now = await put(store, "b")
     assert quiet.revision == now
     assert busy.revision == start  # its events wait: a bookmark now would skip them
-    assert len(await busy.next(timeout=10)) == 2
+    assert len(await busy.next(timeout=PATIENCE)) == 2
     assert busy.revision == now
     assert await quiet.next(timeout=0) == ()
     late = store.watch(WIDGETS, start)
@@ -169,7 +170,7 @@ async def test_replay_goes_over_to_live_while_writes_go_on(store: Store) -> None
     subscription = store.watch(WIDGETS, start, buffer=50)  # smaller than the history: replay must not fill it
     got: list[Event] = []
     while len(got) < len(written):
-        got += await subscription.next(timeout=10)
+        got += await subscription.next(timeout=PATIENCE)
         if len(written) < 3400:
             written += await asyncio.gather(put(store, "during", b"1"), put(store, "during", b"2"))
     assert [event.revision for event in got] == sorted(written)
@@ -240,7 +241,7 @@ async def test_a_time_limit_gives_an_empty_batch_and_loses_nothing(store: Store)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await put(store, "a")
-    assert len(await subscription.next(timeout=10)) == 1
+    assert len(await subscription.next(timeout=PATIENCE)) == 1
 
 
 async def test_a_watcher_that_falls_behind_is_told_where_and_can_resume(store: Store) -> None:
@@ -248,7 +249,7 @@ async def test_a_watcher_that_falls_behind_is_told_where_and_can_resume(store: S
     slow, attentive = store.watch(WIDGETS, start, buffer=5), store.watch(WIDGETS, start, buffer=5)
     for index in range(8):
         await put(store, f"n{index}")
-        assert len(await attentive.next(timeout=10)) == 1
+        assert len(await attentive.next(timeout=PATIENCE)) == 1
     with pytest.raises(SlowConsumerError) as caught:
         await slow.next()
     assert caught.value.revision == start == slow.revision
@@ -273,7 +274,7 @@ async def test_closing_a_subscription_ends_its_reader_and_nobody_else(store: Sto
     first.close()
     assert isinstance(await waiting, StoreClosedError)
     await put(store, "a")
-    assert len(await second.next(timeout=10)) == 1
+    assert len(await second.next(timeout=PATIENCE)) == 1
 
 
 async def test_closing_the_store_hands_out_what_is_there_and_then_ends(backend: Backend) -> None:
@@ -314,11 +315,11 @@ async def test_a_replay_that_compaction_overtakes_says_so(store: Store) -> None:
     start = store.revision
     await asyncio.gather(*(put(store, f"n{index % 3}") for index in range(1000)))
     subscription = store.watch(WIDGETS, start)
-    first = await subscription.next(timeout=10)
+    first = await subscription.next(timeout=PATIENCE)
     assert 0 < len(first) < 1000
     await store.compact(store.revision)
     with pytest.raises(CompactedError):
-        await subscription.next(timeout=10)
+        await subscription.next(timeout=PATIENCE)
 
 
 async def test_a_delete_right_behind_the_compacted_revision_is_seen(store: Store) -> None:

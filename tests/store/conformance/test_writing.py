@@ -20,6 +20,7 @@ from tests.store.conformance.backends import (
     with_store,
 )
 from tests.support.keys import make_key
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.requires("consecutive_revisions")
@@ -62,7 +63,7 @@ async def test_a_write_may_rest_on_keys_that_it_does_not_change(store: Store) ->
     ]
 
 
-def test_a_condition_is_about_the_newest_state_also_where_that_is_on_its_way(backend: Backend) -> None:
+async def test_a_condition_is_about_the_newest_state_also_where_that_is_on_its_way(backend: Backend) -> None:
     async def work(store: Store) -> None:
         async def create(name: str, revision: int) -> int | None:
             try:
@@ -80,7 +81,7 @@ def test_a_condition_is_about_the_newest_state_also_where_that_is_on_its_way(bac
                 assert (store.get(key(name)) is not None) == (created is not None)
                 assert created is None or created < gone
 
-    with_store(backend, work)
+    await with_store(backend, work)
 
 
 async def test_an_exact_revision_must_be_the_newest(store: Store) -> None:
@@ -97,7 +98,7 @@ async def test_an_exact_revision_must_be_the_newest(store: Store) -> None:
 
 
 @pytest.mark.requires("ordered_pending_writes")
-def test_of_writers_that_start_from_one_revision_one_wins(backend: Backend) -> None:
+async def test_of_writers_that_start_from_one_revision_one_wins(backend: Backend) -> None:
     async def work(store: Store) -> None:
         first = await put(store, "a", b"start")
 
@@ -111,7 +112,7 @@ def test_of_writers_that_start_from_one_revision_one_wins(backend: Backend) -> N
         assert found is not None
         assert found.value == b"0"
 
-    with_store(backend, work)
+    await with_store(backend, work)
 
 
 @pytest.mark.requires("ordered_pending_writes")
@@ -190,13 +191,13 @@ async def test_one_key_twice_in_a_write_is_refused(store: Store) -> None:
 
 
 @pytest.mark.requires("consecutive_revisions")
-def test_everything_is_there_when_the_log_is_opened_again(backend: Backend) -> None:
+async def test_everything_is_there_when_the_log_is_opened_again(backend: Backend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a", b"1", tag="v1")
         await put(store, "b", b"2")
         return await delete(store, "b")
 
-    revision = with_store(backend, fill)
+    revision = await with_store(backend, fill)
 
     async def look(store: Store) -> None:
         assert store.revision == revision
@@ -205,25 +206,25 @@ def test_everything_is_there_when_the_log_is_opened_again(backend: Backend) -> N
         assert shown(events) == [("added", "b", revision - 1), ("deleted", "b", revision)]
         assert await put(store, "c") == revision + 1
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
 @pytest.mark.requires("consecutive_revisions")
-def test_the_revision_is_remembered_when_everything_is_deleted_and_compacted(backend: Backend) -> None:
+async def test_the_revision_is_remembered_when_everything_is_deleted_and_compacted(backend: Backend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a")
         revision = await delete(store, "a")
         await store.compact(revision)
         return revision
 
-    revision = with_store(backend, fill)
+    revision = await with_store(backend, fill)
 
     async def look(store: Store) -> None:
         assert store.revision == revision
         assert store.oldest == revision
         assert await put(store, "a") == revision + 1
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
 async def test_closing_finishes_what_was_accepted(backend: Backend) -> None:
@@ -246,7 +247,7 @@ async def test_a_writer_that_goes_away_does_not_take_its_write_along(store: Stor
     leaving.cancel()
     await put(store, "b")
     # two writes under way at once may become durable in either order
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while names(store.scan(WIDGETS).records) != ["a", "b"]:
             await asyncio.sleep(0.01)
 

@@ -46,12 +46,15 @@ async def test_client_certificates_are_used(etcd: SecuredEtcd, tmp_path: Path) -
 def refusals(etcd: SecuredEtcd, tmp_path: Path) -> Iterator[tuple[Connection, str]]:
     """Connections that cannot be, and what is to be said of them."""
     authority, identity = etcd.authority_file, etcd.identity("kcp")
-    stranger = SecuredEtcd.another_authority(tmp_path)
-    foreign = etcd.identity("foreign", stranger)
+    other_authority = SecuredEtcd.another_authority(tmp_path)
+    foreign = etcd.identity("foreign", other_authority)
     unlike = etcd.urls[0].replace("127.0.0.1", "127.0.0.2")
     text = tmp_path / "text"
     text.write_text("text")
-    yield Connection(etcd.urls, stranger.file, *identity), r"^--etcd-cafile: by .*another\.crt, .* is not trusted"
+    yield (
+        Connection(etcd.urls, other_authority.file, *identity),
+        r"^--etcd-cafile: by .*another\.crt, .* is not trusted",
+    )
     yield Connection(etcd.urls, None, *identity), r"^--etcd-cafile: by the system's authorities, "
     yield Connection(etcd.urls, authority), "^--etcd-certfile: .* asks for a client certificate, and none is given"
     yield Connection(etcd.urls, authority, *foreign), r"^--etcd-certfile: .* does not accept .*foreign\.crt: "

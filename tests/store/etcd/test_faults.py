@@ -27,9 +27,10 @@ from kcp.store.etcd.client import Client
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
-from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown
-from tests.store.etcd.backends import EtcdBackend, with_store
+from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
+from tests.store.etcd.backends import EtcdBackend
 from tests.support.keys import make_range
+from tests.support.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -44,14 +45,16 @@ def own(tmp_path: Path) -> Iterator[EtcdBackend]:
 
 
 async def until_in_step(store: Store) -> None:
-    """Until the store answers again."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await store.catch_up()
-            except StoreUnavailableError:
-                continue
-            return
+    """Return when the store answers again."""
+
+    async def in_step() -> bool:
+        try:
+            await store.catch_up()
+        except StoreUnavailableError:
+            return False
+        return True
+
+    await eventually(in_step, "the store answers")
 
 
 async def test_a_write_whose_answer_is_lost_is_found_out_about(own: EtcdBackend) -> None:
@@ -145,7 +148,7 @@ async def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBacken
             await compact_everything(own)
             lagging._background[0] = asyncio.create_task(lagging._feed.run())
             await until_in_step(lagging)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while not lagging._feed.rebuilds:
                     await asyncio.sleep(0.01)
             assert lagging.scan(WIDGETS).records == store.scan(WIDGETS).records
@@ -164,12 +167,12 @@ async def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBacken
             await lagging.close()
 
 
-def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBackend) -> None:
+async def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBackend) -> None:
     async def fill(store: Store) -> None:
         for name in "abc":
             await put(store, name, b"1")
 
-    with_store(backend, fill)
+    await with_store(backend, fill)
 
     async def elsewhere() -> int:
         other = await backend.open_another("other")
@@ -181,14 +184,14 @@ def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBack
         finally:
             await other.close()
 
-    revision = asyncio.run(elsewhere())
+    revision = await elsewhere()
 
     async def look(store: Store) -> None:
         assert [(record.key.name, record.value) for record in store.scan(WIDGETS).records] == [("b", b"2"), ("c", b"1")]
         assert store.oldest >= revision
         await put(store, "a", b"3", expected=ABSENT)
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
 async def test_a_copy_of_another_log_is_thrown_away(own: EtcdBackend) -> None:
@@ -228,7 +231,7 @@ async def test_etcd_is_restored_from_a_copy_of_its_own(own: EtcdBackend) -> None
         data.rename(data.with_name("undone"))
         await run(tool, "snapshot", "restore", saved, *options)
         member.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while "restart this server" not in (store.problem() or ""):
                 await asyncio.sleep(0.05)
         with pytest.raises(StoreUnavailableError, match="restart this server"):
@@ -251,7 +254,7 @@ async def test_a_lease_that_ended_is_taken_anew(store: Store) -> None:
     written = await asyncio.gather(*(put(store, f"n{number}") for number in range(10)))
     assert len(set(written)) == 10
     # a renewal that was under way may have been told of the end as well: then the next one joins
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not session.lease:
             await asyncio.sleep(0.05)
 
@@ -266,7 +269,7 @@ async def test_keys_with_a_lifetime_vanish_on_every_server(backend: EtcdBackend)
             began = time.monotonic()
             await other.catch_up()
             watching = other.watch(WIDGETS, start)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE):
                 while store.get(key("brief")) is not None or other.get(key("brief")) is not None:
                     await asyncio.sleep(0.05)
             assert time.monotonic() - began > 1.5

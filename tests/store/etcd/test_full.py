@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,18 +12,11 @@ from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
 from tests.store.conformance.backends import delete, key, put
+from tests.support.waiting import eventually
 
 QUOTA = 16 << 20
 FILLING = b"x" * 50_000
 NAMES = [f"n{number}" for number in range(40)]
-
-
-async def until(what: str, holds: Callable[[], bool]) -> None:
-    """Wait for something that is to happen within seconds."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.02)
 
 
 def in_use(store: EtcdStore) -> float:
@@ -72,14 +63,14 @@ async def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp
             stores.append(await open_store(cluster.options("/kcp"), tmp_path / name))
         store, other = stores
         try:
-            await until("the first figures", lambda: alarm(store) == 0.0)
+            await eventually(lambda: alarm(store) == 0.0, "the first figures")
             expected = await fill(store)
             for each in stores:
                 await each.catch_up()
                 held = {name: record.value for name in NAMES if (record := each.get(key(name))) is not None}
                 assert held == {name: there for name, there in expected.items() if there != value(0)}
                 assert each.problem() is None
-            await until("the alarm", lambda: alarm(store) == 1.0)
+            await eventually(lambda: alarm(store) == 1.0, "the alarm")
             for change in (put(other, "more", b"1"), delete(other, NAMES[0])):
                 with pytest.raises(StoreUnavailableError, match="NOSPACE"):
                     await change
@@ -87,8 +78,8 @@ async def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp
             await store.compact(store.revision)
             await asyncio.to_thread(cluster.control, "defrag", "--cluster")
             await asyncio.to_thread(cluster.control, "alarm", "disarm")
-            await until("the alarm's end", lambda: alarm(store) == 0.0)
-            await until("room", lambda: in_use(store) < full * 0.75)
+            await eventually(lambda: alarm(store) == 0.0, "the alarm's end")
+            await eventually(lambda: in_use(store) < full * 0.75, "room")
             for number, each in enumerate(stores):
                 assert await put(each, f"more{number}", b"1") > 0
                 assert await delete(each, NAMES[number]) > 0

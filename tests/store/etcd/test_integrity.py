@@ -162,8 +162,8 @@ async def test_a_copy_that_cannot_be_compared_says_why_and_is_no_violation(backe
     assert "is not a replica of a log" in (await found(backend))["replica"].says
 
 
-def test_a_prefix_without_a_log_is_told(backend: EtcdBackend) -> None:
-    findings = asyncio.run(found(backend))
+async def test_a_prefix_without_a_log_is_told(backend: EtcdBackend) -> None:
+    findings = await found(backend)
     assert "no server has begun one" in broken(findings)["metadata"].first[0].what
 
 

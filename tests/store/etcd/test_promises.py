@@ -11,8 +11,9 @@ import pytest
 
 from kcp.store.compaction import AutoCompactor
 from kcp.store.contract import ABSENT, Change, PreconditionFailedError, Store
-from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown
-from tests.store.etcd.backends import EtcdBackend, with_store
+from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
+from tests.store.etcd.backends import EtcdBackend
+from tests.support.waiting import PATIENCE
 
 
 async def test_revisions_rise_with_each_write(store: Store) -> None:
@@ -31,13 +32,13 @@ async def test_deleting_what_is_not_there_shows_nobody_anything(store: Store) ->
     assert await received(store.watch(WIDGETS, before), store.revision) == []
 
 
-def test_everything_is_there_when_another_server_opens_the_log(backend: EtcdBackend) -> None:
+async def test_everything_is_there_when_another_server_opens_the_log(backend: EtcdBackend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a", b"1", tag="v1")
         await put(store, "b", b"2")
         return await delete(store, "b")
 
-    revision = with_store(backend, fill)
+    revision = await with_store(backend, fill)
 
     async def look(store: Store) -> None:
         assert store.revision >= revision
@@ -46,23 +47,23 @@ def test_everything_is_there_when_another_server_opens_the_log(backend: EtcdBack
         assert shown(events) == [("added", "b", revision - 1), ("deleted", "b", revision)]
         assert await put(store, "c") > revision
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
-def test_revisions_rise_when_everything_is_deleted_and_compacted(backend: EtcdBackend) -> None:
+async def test_revisions_rise_when_everything_is_deleted_and_compacted(backend: EtcdBackend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a")
         revision = await delete(store, "a")
         await store.compact(revision)
         return revision
 
-    revision = with_store(backend, fill)
+    revision = await with_store(backend, fill)
 
     async def look(store: Store) -> None:
         assert store.oldest == revision
         assert await put(store, "a") > revision
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
 async def test_compacting_beyond_the_newest_revision_compacts_up_to_that(store: Store) -> None:
@@ -79,13 +80,13 @@ async def test_the_compactor_can_bound_the_revisions(store: Store) -> None:
     revision = store.revision
     compactor = AutoCompactor(store, retention=3600, interval=0.01, revisions=5)
     compactor.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while store.oldest < revision - 5:
             await store.catch_up()
     await compactor.stop()
 
 
-def test_of_writers_that_start_from_one_revision_exactly_one_wins(backend: EtcdBackend) -> None:
+async def test_of_writers_that_start_from_one_revision_exactly_one_wins(backend: EtcdBackend) -> None:
     async def work(store: Store) -> None:
         first = await put(store, "a", b"start")
 
@@ -100,7 +101,7 @@ def test_of_writers_that_start_from_one_revision_exactly_one_wins(backend: EtcdB
         assert found is not None
         assert found.value == str(winners[0]).encode()
 
-    with_store(backend, work)
+    await with_store(backend, work)
 
 
 async def test_a_refused_writer_reads_what_it_lost_against(backend: EtcdBackend) -> None:

@@ -14,21 +14,21 @@ from tests.store.conformance.backends import WIDGETS, delete, names, put
 
 WRITER = """
 import sqlite3, sys, time
-stranger = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
-stranger.execute("CREATE TABLE _mine (number INTEGER)")
-stranger.execute("INSERT INTO _mine VALUES (0)")
+other = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
+other.execute("CREATE TABLE _mine (number INTEGER)")
+other.execute("INSERT INTO _mine VALUES (0)")
 print("begun", flush=True)
 for _ in iter(int, 1):
-    stranger.execute("UPDATE _mine SET number = number + 1")
+    other.execute("UPDATE _mine SET number = number + 1")
     time.sleep(0.002)
 """
 READER = """
 import sqlite3, sys
-stranger = sqlite3.connect(sys.argv[1], isolation_level=None)
-stranger.execute("BEGIN")
-print(stranger.execute("SELECT count(*) FROM current").fetchone()[0], flush=True)
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("BEGIN")
+print(other.execute("SELECT count(*) FROM current").fetchone()[0], flush=True)
 sys.stdin.read()
-print(stranger.execute("SELECT count(*) FROM current").fetchone()[0], flush=True)
+print(other.execute("SELECT count(*) FROM current").fetchone()[0], flush=True)
 """
 
 

@@ -10,6 +10,7 @@ import pytest
 from kcp.store.contract import Change
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put, received, shown
+from tests.support.waiting import PATIENCE
 
 
 class Clock:
@@ -99,6 +100,6 @@ async def test_the_sweeper_works_by_itself(tmp_path: Path, monkeypatch: pytest.M
     subscription = store.watch(WIDGETS, store.revision)
     assert await subscription.next(timeout=0.05) == ()
     clock.now += 10
-    (event,) = await subscription.next(timeout=10)
+    (event,) = await subscription.next(timeout=PATIENCE)
     assert event.record is None
     await store.close()

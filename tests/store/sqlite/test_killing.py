@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import selectors
@@ -70,7 +69,7 @@ def _run_and_kill(path: Path, durability: str, seconds: float) -> list[bytes]:
 
 
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
-def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(tmp_path: Path, durability: str) -> None:
+async def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(tmp_path: Path, durability: str) -> None:
     path = tmp_path / "kcp.db"
     dice = random.Random(7)
     acknowledged: dict[str, tuple[int, bytes]] = {}
@@ -111,4 +110,4 @@ def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(tmp_pat
                 acknowledged[name.decode()] = (int(revision), value)
             seen = max(seen, int(revision))
         assert len(lines) > 1
-        seen = asyncio.run(look())
+        seen = await look()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -36,16 +37,16 @@ async def _open_and_close(path: Path) -> int:
     return revision
 
 
-def test_a_second_server_on_the_file_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+async def test_a_second_server_on_the_file_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"open\n"
         with pytest.raises(StoreLockedError, match=f"{tmp_path} is in use by process {holder.pid}"):
-            asyncio.run(_open_and_close(path))
+            await _open_and_close(path)
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-    assert asyncio.run(_open_and_close(path)) == 0
+    assert await _open_and_close(path) == 0
 
 
 async def test_a_second_store_in_one_process_is_refused(tmp_path: Path) -> None:
@@ -118,13 +119,15 @@ async def _open_with(durability: str, path: Path) -> None:
     await open_store(path, durability=durability).close()
 
 
+def _note_synchronous(found: list[int], connection: apsw.Connection) -> None:
+    found.extend(int(value) for (value,) in connection.execute("PRAGMA synchronous"))
+
+
 async def test_durability_is_full_unless_relaxed(tmp_path: Path) -> None:
     for durability, level in (("full", 2), ("relaxed", 1), ("full", 2)):
         store = open_store(tmp_path / "kcp.db", durability=durability)
         found: list[int] = []
-        await store._writer.run(
-            lambda connection, found=found: found.append(connection.execute("PRAGMA synchronous").fetchone()[0])
-        )
+        await store._writer.run(partial(_note_synchronous, found))
         assert found == [level]
         await put(store, "a")
         await store.close()

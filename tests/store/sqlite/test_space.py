@@ -47,7 +47,7 @@ async def test_deleting_ten_thousand_clusters_gives_the_disk_back(tmp_path: Path
     await store.close()
 
 
-def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compaction(tmp_path: Path) -> None:
+async def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compaction(tmp_path: Path) -> None:
     async def work() -> None:
         store = open_store(tmp_path / "kcp.db")
         keys = await fill(store, 500)
@@ -83,7 +83,7 @@ def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compaction(tm
         assert turn >= len(seen), "and reads"
         await store.close()
 
-    asyncio.run(work())
+    await work()
 
 
 async def test_what_is_remembered_of_clusters_is_bounded(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.store.conformance.backends import put
 from tests.store.transfer.logs import EtcdLog
 from tests.store.transfer.test_etcd import write
 from tests.support.keys import make_key
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(binary() is None or binary("etcdctl") is None, reason=MISSING)
 
@@ -35,14 +36,14 @@ async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
             for number in (0, 1):
                 cluster.members[number].kill()
                 cluster.members[number].start()
-                async with asyncio.timeout(40):
+                async with asyncio.timeout(PATIENCE):
                     while not moving.done() and not await _serves(cluster, number):
                         await asyncio.sleep(0.05)
             done = await moving
             assert done.written == 3001
 
         await move()
-        held = {make_key(*where): record.value for where, record in log.state().items()}
+        held = {make_key(*where): record.value for where, record in (await log.state()).items()}
         assert held == {entry.key: entry.value for entry in Reading(file)}
 
 
@@ -57,7 +58,7 @@ async def _serves(cluster: EtcdCluster, number: int) -> bool:
     return True
 
 
-def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for start in range(0, 4000, 200):
             await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 4000) for index in range(start, start + 200)))
@@ -71,7 +72,7 @@ def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog,
                     await client.repeatedly("Compact", 10, revision=store.revision)
 
         async def export_again_and_again() -> None:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while True:  # now and then it is read in time
                     assert (await etcd_log.export(copy)).entries >= 4000
                     await asyncio.to_thread(copy.unlink)
@@ -86,10 +87,10 @@ def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog,
             await client.close()
         assert (await etcd_log.export(copy)).entries == 4001  # nothing was left behind
 
-    etcd_log.use(work)
+    await etcd_log.use(work)
 
 
-def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Path) -> None:
+async def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Path) -> None:
     file, again = tmp_path / "some.jsonl", tmp_path / "again.jsonl"
     write(file, 250)
     with EtcdCluster(tmp_path) as cluster:
@@ -102,15 +103,15 @@ def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Pa
         cluster.control("user", "grant-role", "kcp", "kcp")
         cluster.control("auth", "enable")
         with pytest.raises(StoreUnavailableError, match="etcd refuses"):
-            asyncio.run(log.take(file))
+            await log.take(file)
         log.options = Options(Connection(cluster.urls, username="kcp", password="word"), log.options.prefix)
-        assert asyncio.run(log.take(file)).written == 251
-        assert asyncio.run(log.export(again)).entries == 251
-        assert asyncio.run(log.restore(again, replace=True)).written == 251
-        assert asyncio.run(log.take(file, replace=True)).unchanged == 251
+        assert (await log.take(file)).written == 251
+        assert (await log.export(again)).entries == 251
+        assert (await log.restore(again, replace=True)).written == 251
+        assert (await log.take(file, replace=True)).unchanged == 251
         log.options = Options(log.options.connection, "/another")
         with pytest.raises(StoreUnavailableError, match="etcd refuses"):
-            asyncio.run(log.take(file))
+            await log.take(file)
 
 
 async def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ async def test_nothing_of_a_damaged_file_is_written(target: Log, tmp_path: Path)
     async def begin(store: Store) -> None:
         await put(store, "mine", b"1")
 
-    target.use(begin)
-    before = target.state()
+    await target.use(begin)
+    before = await target.state()
     file = tmp_path / "all.jsonl"
     write(file, 500)
     lines = file.read_bytes().splitlines(keepends=True)
@@ -64,7 +64,7 @@ async def test_nothing_of_a_damaged_file_is_written(target: Log, tmp_path: Path)
     file.write_bytes(b"".join(lines))
     with pytest.raises(DamagedExportError, match="checksum"):
         await target.take(file, replace=True)
-    assert target.state() == before
+    assert await target.state() == before
 
 
 async def test_a_key_that_is_there_twice_is_refused(target: Log, tmp_path: Path) -> None:

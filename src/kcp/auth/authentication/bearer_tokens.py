@@ -9,7 +9,7 @@ from kcp.api import errors
 from kcp.auth.authentication.authenticator import Credentials, Found, TokenAuthenticator, resolved
 from kcp.auth.users import User
 
-_SCHEME: Final = b"Bearer "
+_TOKEN_START: Final = len(b"Bearer ")
 
 
 class BearerTokens:
@@ -23,15 +23,17 @@ class BearerTokens:
         authorization = credentials.headers.get(b"authorization")
         if not authorization:
             return None
-        token = authorization[len(_SCHEME) :].strip() if authorization.startswith(_SCHEME) else _token_of(authorization)
+        token = (
+            authorization[_TOKEN_START:].strip() if authorization.startswith(b"Bearer ") else _token_of(authorization)
+        )
         if not token:
             return None
-        for index, authenticator in enumerate(self._authenticators):
+        for authenticator in self._authenticators:
             found = authenticator.authenticate_token(token)
             if type(found) is User:
                 return found
             if found is not None:
-                return self._required(found, token, index + 1)
+                return self._required(found, token, self._authenticators.index(authenticator) + 1)
         raise errors.unauthorized()
 
     async def _required(self, found: Found, token: bytes, following: int) -> User:

@@ -30,6 +30,10 @@ _DEFAULT_COLUMN: Final = {
 }
 
 
+_TYPES_OF_BUILTIN_COLUMNS: Final = {"Age": "string", "Created At": "date"}
+"""An age is computed by the server; a time is left to the client."""
+
+
 @dataclass(frozen=True)
 class Subresource:
     """A subresource of a type, such as ``status``. ``kind`` is None where it takes objects of the parent's kind."""
@@ -165,6 +169,15 @@ class ResourceType:
     @cached_property
     def merge_type(self) -> MergeType:
         return compile_merge_type(dict(self.raw_schema) if self.raw_schema is not None else None)
+
+    @cached_property
+    def column_definitions(self) -> list[dict[str, Any]]:
+        """The ``columnDefinitions`` of a table. kube-apiserver's built-in types state other types of these two columns."""
+        definitions = [column.definition() for column in self.columns]
+        if self.builtin:
+            for definition in definitions:
+                definition["type"] = _TYPES_OF_BUILTIN_COLUMNS.get(definition["name"], definition["type"])
+        return definitions
 
     @cached_property
     def columns(self) -> tuple[tables.Column, ...]:

@@ -7,7 +7,7 @@ depends on the state (404, 409) is returned only once the state is current and d
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ RETRIES: Final = 50
 _DEPENDS_ON_STATE: Final = frozenset({404, 409})
 
 
-@dataclass(slots=True)
+@dataclass
 class Write:
     """A write in progress.
 
@@ -41,7 +41,7 @@ class Write:
     change: Callable[[Write], Any] | None = None
     """Makes the wanted state from ``old``, which it must not change. Returns ``old`` itself where there is nothing to do."""
     field_validation: str = ""
-    problems: list[str] = field(default_factory=list)
+    problems: Sequence[str] = ()
     """What strict field validation refuses in the request itself: duplicate fields."""
     resource_version: str = ""
     uid: str = ""
@@ -57,15 +57,15 @@ class Write:
     size: int = 0
     """Bytes of JSON that the steps work on, the body and the present state: large work leaves the event loop."""
 
-    record: Record | None = None
-    old: Object | None = None
-    operation: str = ""
+    record: Record | None = field(default=None, init=False)
+    old: Object | None = field(default=None, init=False)
+    operation: str = field(default="", init=False)
     """``CREATE``, ``UPDATE`` or ``DELETE``, as admission calls it."""
-    object: Object | None = None
+    object: Object | None = field(default=None, init=False)
     """The new state; None for an object that is deleted at once."""
-    generated_from: str = ""
+    generated_from: str = field(default="", init=False)
     """``metadata.generateName``, where the name was generated."""
-    accepted: Condition | None = None
+    accepted: Condition | None = field(default=None, init=False)
     """The condition under which the namespace accepts the new object."""
 
     @property

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kcp.api import documents, errors, metadata
+from kcp.api import documents, errors, field_errors, metadata
+from kcp.api.kinds import GroupKind
 from kcp.registry.contexts import STRICT, RequestContext
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
@@ -34,6 +35,11 @@ def check_kind(obj: Object, type_: ResourceType) -> None:
         raise _unrecognized(obj, type_, "Kind")
     if not sent:
         raise _unrecognized(obj, type_, "apiVersion")
+    if kind != type_.kind and not type_.builtin:
+        meta = obj.get("metadata")
+        name = meta.get("name") if isinstance(meta, dict) else ""
+        problem = field_errors.invalid("kind", kind, f"must be {type_.kind}")
+        raise errors.invalid(GroupKind(type_.group, str(kind)), str(name or ""), [problem])
     if kind != type_.kind:
         raise errors.UndecodableError(
             f"the kind in the data ({kind}) does not match the expected kind ({type_.kind})",
@@ -95,7 +101,7 @@ def require_name(meta: dict[str, Any], target: Target) -> None:
 
 def size_of(obj: Object, type_: ResourceType, context: RequestContext) -> int:
     """The size of the work on a body, in bytes of JSON; at least `LARGE` where the type takes long to validate it."""
-    return max(context.body_size, LARGE if type_.strategy.is_large(obj) else 0)
+    return max(context.body_size, LARGE if type_.strategy.may_be_large and type_.strategy.is_large(obj) else 0)
 
 
 def report_problems(problems: list[str], field_validation: str, type_: ResourceType, context: RequestContext) -> None:

@@ -179,6 +179,11 @@ def _check_configuration(context: RequestContext, target: Target, applied: Any, 
     for problem in problems:
         context.warn(problem)
     apply.check_version(applied, type_.api_version)
+    if not applied.get("kind"):
+        place = f"{target.namespace}/{target.name}; {type_.api_version}, Kind="
+        raise errors.bad_request(
+            f"failed to create typed patch object ({place}): no corresponding type for {type_.api_version}, Kind="
+        )
     decoding.check_kind(applied, type_)
     if decoding.metadata_of(applied, type_).get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")

@@ -17,9 +17,9 @@ _REQUIRED: Final = "0"
 """In place of a resource version that the type requires and the client did not send."""
 
 
-def check_new(meta: dict[str, Any]) -> None:
-    """Raise StatusError 400 where the body of a create has a resource version."""
-    if meta.get("resourceVersion") not in (None, "", "0"):
+def check_new(write: Write, meta: dict[str, Any]) -> None:
+    """Raise StatusError 400 where the body of a create has a resource version. kube-apiserver's dry runs ignore one."""
+    if not write.context.dry_run and meta.get("resourceVersion") not in (None, "", "0"):
         raise errors.bad_request("resourceVersion should not be set on objects to be created")
 
 

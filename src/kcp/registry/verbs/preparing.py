@@ -58,7 +58,8 @@ def prepare_update(obj: Object, old: Object, target: Target, context: RequestCon
     type_ = target.type
     strategy = type_.strategy
     if target.subresource == "status":
-        obj = _with_status(obj, old)
+        obj = _with_status(obj, old, whole_metadata=strategy.status_takes_metadata)
+        strategy.prepare_for_status_update(obj, old)
     elif merge := strategy.subresource_updates.get(target.subresource):
         obj = merge(obj, old)
     elif type_.has_status:
@@ -106,8 +107,8 @@ def duplicate_owners_warning(uids: list[str], *, after_admission: bool) -> str:
     )
 
 
-def _with_status(sent: Object, old: Object) -> Object:
-    obj = {**old, "metadata": dict(old["metadata"])}
+def _with_status(sent: Object, old: Object, *, whole_metadata: bool) -> Object:
+    obj = {**old, "metadata": dict(sent["metadata"] if whole_metadata else old["metadata"])}
     _keep(obj, sent, "status")
     if "managedFields" in sent["metadata"]:
         obj["metadata"]["managedFields"] = sent["metadata"]["managedFields"]
@@ -151,8 +152,11 @@ def own_fields(obj: Object, old: Object | None, target: Target, context: Request
         api_version=type_.api_version,
         subresource=target.subresource,
         now=metadata.now(),
-        reset_fields=reset_fields(target),
+        reset_fields=reset_fields(target)
+        if old is not None
+        else type_.strategy.set_by_server_on_create or reset_fields(target),
         served_versions=type_.served_versions or None,
+        zero_value=type_.strategy.zero_value,
     )
     if managed:
         obj["metadata"]["managedFields"] = managed

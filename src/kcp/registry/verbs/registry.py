@@ -100,7 +100,7 @@ class Registry:
     ) -> Written:
         """Store a new object, or answer a review. ``duplicates`` are the paths of fields that the body has twice."""
         _check_servable(context, target, "create")
-        problems = _duplicate_fields(duplicates)
+        problems = _duplicate_fields(duplicates) if duplicates else ()
         if target.type.stored and not target.subresource:
             return await self._writer.write(Write(context, target, "create", body=obj, problems=problems))
         return await self._writer.review(Write(context, target, "review", body=obj, problems=problems))
@@ -112,7 +112,7 @@ class Registry:
         _check_servable(context, target, "update")
         if target.subresource == "scale":
             return scale.as_scale(await self._writer.write(scale.rescale(context, target, lambda _: obj)))
-        problems = _duplicate_fields(duplicates)
+        problems = _duplicate_fields(duplicates) if duplicates else ()
         return await self._writer.write(Write(context, target, "update", body=obj, problems=problems))
 
     async def change(
@@ -164,6 +164,7 @@ class Registry:
         """Delete the objects that a selection holds, each by a write of its own; the answer lists their last states."""
         _check_servable(context, target, "deletecollection")
         deleting.validate_options(options)
+        listing.check_selection(target.type, selection)
         type_ = target.type
         deleted = []
         for record in await deleting.select(self.source, context, target, selection):
@@ -180,8 +181,8 @@ class Registry:
         return Listing(type_, False, self.store.revision, "", 0, iter([deleted]))
 
 
-def _duplicate_fields(paths: builtins.list[str] | None) -> builtins.list[str]:
-    return [f'duplicate field "{path}"' for path in paths or ()]
+def _duplicate_fields(paths: builtins.list[str]) -> builtins.list[str]:
+    return [f'duplicate field "{path}"' for path in paths]
 
 
 def _refuse_unconverted(context: RequestContext, target: Target) -> None:

@@ -22,6 +22,7 @@ from kcp.registry.verbs.records import copy_of
 Object = dict[str, Any]
 NOT_SET: Final = -(1 << 31)
 """The replicas of an object that has none yet, in the Scale that a client patches."""
+_API_VERSION: Final = "autoscaling/v1"
 _INT32: Final = (1 << 31) - 1
 
 
@@ -47,7 +48,7 @@ def scale_of(obj: Object, type_: ResourceType, *, unset: int | None = None) -> O
             shown[name] = meta[name]
     return {
         "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
+        "apiVersion": _API_VERSION,
         "metadata": shown,
         "spec": {"replicas": replicas} if replicas else {},
         "status": status,
@@ -70,12 +71,21 @@ def checked(scale: Any, target: Target) -> Object:
     """Check that a client's data is a Scale of the target. Raises StatusError 400."""
     if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
         raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
+    _check_version(scale)
     meta = scale.get("metadata")
     if not isinstance(meta, dict):
         raise errors.undeterminable_name(target.name)
     decoding.require_name(meta, target)
     decoding.check_place(meta, target)
     return scale
+
+
+def _check_version(scale: Object) -> None:
+    sent = scale.get("apiVersion") or _API_VERSION
+    if sent != _API_VERSION:
+        raise errors.bad_request(
+            f"the API version in the data ({sent}) does not match the expected API version ({_API_VERSION})"
+        )
 
 
 def rescale(context: RequestContext, target: Target, wanted: Callable[[Object], Any]) -> Write:
@@ -100,6 +110,7 @@ def apply_configuration(scale: Any, type_: ResourceType) -> Object:
     """The apply configuration of the parent that an applied Scale stands for. Raises StatusError 400."""
     if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
         raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
+    _check_version(scale)
     meta = scale.get("metadata")
     applied: Object = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {} if meta is None else meta}
     return with_replicas(applied, scale, type_)

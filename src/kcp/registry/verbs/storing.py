@@ -76,7 +76,8 @@ class Committer:
         return Written(await run_large(write.size, documents.encode, write.old), write.target.type, write.old)
 
     async def _insert(self, write: Write, fence: Change | None) -> Written | None:
-        type_, obj, context = write.target.type, write.new, write.context
+        type_, obj, context = write.target.type, write.object, write.context
+        assert obj is not None
         meta = obj["metadata"]
         if type_.has_status and not type_.builtin:
             # the status that the client sent is gone: a read would set its defaults
@@ -120,20 +121,17 @@ class Committer:
                 if all(error.key != condition.key for condition in conditions):
                     raise
                 if accepted is not None:
-                    accepted = await self.namespace_condition(write, changes[0].key.name)
+                    await self._store.catch_up()
+                    accepted = self.namespace_condition(write, changes[0].key.name)
         raise errors.server_timeout(type_.resource, "create")
 
-    async def namespace_condition(self, write: Write, name: str) -> Condition:
+    def namespace_condition(self, write: Write, name: str) -> Condition:
         """The condition under which the namespace accepts the new object ``name``. Raises StatusError 403 or 404."""
-        cluster = write.context.cluster
-        try:
-            return namespaces.condition_for_new_objects(self._store, cluster, write.target, name)
-        except errors.StatusError:
-            await self._store.catch_up()  # another server may have created it
-            return namespaces.condition_for_new_objects(self._store, cluster, write.target, name)
+        return namespaces.condition_for_new_objects(self._store, write.context.cluster, write.target, name)
 
     async def _replace(self, write: Write, fence: Change | None) -> Written | None:
-        type_, obj, old, record = write.target.type, write.new, write.old, write.record
+        type_, obj, old, record = write.target.type, write.object, write.old, write.record
+        assert obj is not None
         assert old is not None
         assert record is not None
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]

@@ -61,6 +61,12 @@ def validate(obj: Object, old: Object | None, target: Target, warnings: list[str
         raise errors.invalid(type_.group_kind, meta.get("name") or meta.get("generateName") or "", _distinct(found))
 
 
+def check_decodable(obj: Object, type_: ResourceType) -> None:
+    """Raise UndecodableError where a review would not decode in kube-apiserver; what it asks is checked by its strategy."""
+    if type_.builtin:
+        _schema_errors(obj, None, type_, [])
+
+
 def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warnings: list[str]) -> list[FieldError]:
     """The schema's errors.
 

@@ -65,7 +65,8 @@ class WatchStream:
         self._frame_key = (representation.key, target.type.reading_hash, self._wildcard)
         self._initial, after = self._start(options)
         self._take: TakeFrames | None = None
-        self._mark_initial_end = options.send_initial_events is True
+        self._opened = False
+        self._mark_initial_end = options.send_initial_events is True and options.allow_bookmarks
         try:
             self._subscription = source.store.watch(self._range, after)
         except CompactedError as error:
@@ -89,7 +90,9 @@ class WatchStream:
     def _current(self, at: int) -> Iterator[list[Record]]:
         after: Key | None = None
         while True:
-            page = self._source.page(self._type, self._range, limit=listing.CHUNK, after=after, at=at)
+            page = self._source.page(
+                self._type, self._range, limit=listing.CHUNK, after=after, at=at, size=listing.CHUNK_BYTES
+            )
             yield page.records
             if not page.remaining:
                 return
@@ -112,20 +115,20 @@ class WatchStream:
         Raises StatusError 410 when the watch fell behind the retained history.
         """
         if self._initial is not None:
-            return self._initial_frames()
+            return self._opening(self._initial_frames())
         self._take = take
         try:
             events = await self._subscription.next(timeout, self._push if take is not None else None)
         except (SlowConsumerError, CompactedError) as error:
             raise errors.expired(f"too old resource version: {error.revision}: the watch fell behind") from error
-        return self._frames(events) if events else []
+        return self._opening(self._frames(events)) if events else []
 
     def wake(self) -> None:
         """Make a waiting `next` return without passing anything more to its ``take``."""
         self._subscription.wake()
 
     def _push(self, events: Sequence[Event]) -> bool:
-        frames = self._frames(events)
+        frames = self._opening(self._frames(events))
         return not frames or (self._take is not None and self._take(frames))
 
     def _frames(self, events: Sequence[Event]) -> Sequence[bytes]:
@@ -142,7 +145,15 @@ class WatchStream:
 
     def bookmark(self, *, initial_end: bool = False) -> bytes:
         """A BOOKMARK frame at the current revision."""
-        return self._representation.bookmark(self._type, self.revision, initial_end=initial_end)
+        return self._opening([self._representation.bookmark(self._type, self.revision, initial_end=initial_end)])[0]
+
+    def _opening(self, frames: Sequence[bytes]) -> Sequence[bytes]:
+        """Frames to send next: the first frame of all has what later ones leave out."""
+        if self._opened or not frames:
+            return frames
+        self._opened = True
+        first = self._representation.opening(frames[0], self._type, self._wildcard)
+        return frames if first is frames[0] else [first, *frames[1:]]
 
     def error(self, error: errors.StatusError) -> bytes:
         """The ERROR frame that ends the watch."""

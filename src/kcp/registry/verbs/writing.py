@@ -80,6 +80,7 @@ class Writer:
         assert obj is not None
         write.size = write.context.body_size
         await run_large(write.size, self._decode, write, obj)
+        await run_large(write.size, validation.check_decodable, obj, write.target.type)
         write.object = obj
         if plugins := self._chain.plugins_for(write.target, CREATE):
             await self._mutating_admission(plugins, write)
@@ -98,11 +99,11 @@ class Writer:
         else:
             preconditions.check_present(write)
         plugins = self._chain.plugins_for(write.target, write.operation)
-        if write.object is write.old:
+        if write.old is not None and write.object is write.old:
             if not plugins:
                 return await self._committer.unchanged(write)
-            write.object = await run_large(write.size, copy_of, write.new)  # plugins may have changes to make
-        if (large := self._large(write)) is not None:
+            write.object = await run_large(write.size, copy_of, write.old)  # plugins may have changes to make
+        if write.target.type.strategy.may_be_large and (large := self._large(write)) is not None:
             await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
         await run_large(write.size, self._complete, write)
         if plugins:
@@ -120,7 +121,7 @@ class Writer:
             decoding.check_kind(obj, type_)
             meta = decoding.metadata_of(obj, type_)
             if write.verb == "create":
-                preconditions.check_new(meta)
+                preconditions.check_new(write, meta)
             elif write.verb == "update":
                 decoding.require_name(meta, target)
             decoding.check_place(meta, target, message)
@@ -157,8 +158,13 @@ class Writer:
 
     async def _check_new(self, write: Write) -> None:
         name = preconditions.name_new(write)
-        if write.target.type.namespaced:
-            write.accepted = await self._committer.namespace_condition(write, name)
+        if not write.target.type.namespaced:
+            return
+        try:
+            write.accepted = self._committer.namespace_condition(write, name)
+        except errors.StatusError:
+            await self._source.store.catch_up()  # another server may have created it
+            write.accepted = self._committer.namespace_condition(write, name)
 
     @staticmethod
     def _large(write: Write) -> Object | None:
@@ -180,7 +186,8 @@ class Writer:
     def _prepare(self, write: Write) -> None:
         """Set what the server owns; a delete marks the object, or leaves nothing of it."""
         if write.operation == CREATE:
-            preparing.prepare_create(write.new, write.target, write.context)
+            assert write.object is not None
+            preparing.prepare_create(write.object, write.target, write.context)
         elif write.operation == UPDATE:
             assert write.old is not None
             write.object = preparing.prepare_update(write.new, write.old, write.target, write.context)

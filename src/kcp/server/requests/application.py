@@ -16,7 +16,7 @@ from typing import Any, Final
 from kcp import logical_clusters
 from kcp.api import errors
 from kcp.auth.authentication.union import UnionAuthenticator
-from kcp.auth.authorization.authorizer import Authorizer, forbidden
+from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
 from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.observability.metrics import Metrics
@@ -101,7 +101,9 @@ class Application:
         exchange.user = await self._authenticator.authenticate(exchange)
         if b"impersonate-" in b" ".join(exchange.headers):
             exchange.user = await impersonated(exchange.raw_headers, exchange.user, info.cluster, self._authorizer)
-        decision = await self._authorizer.decide(exchange.user, info)
+        decision = self._authorizer.decide(exchange.user, info)
+        if type(decision) is not Decision:
+            decision = await decided(decision)
         if not decision.allowed:
             raise forbidden(exchange.user, info, decision.reason)
         for request_filter in self._filters:

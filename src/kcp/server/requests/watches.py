@@ -61,7 +61,7 @@ class Watches:
         """Abort the watches whose clients do not read."""
         latest = time.monotonic() - STALLED_AFTER
         for session in tuple(self.sessions):
-            if 0.0 < session.sending_since < latest:
+            if 0.0 < session.exchange.sending_since < latest:
                 session.end(abort=True)
 
     async def serve(
@@ -186,17 +186,13 @@ class Watches:
                 session.waiting = False
             now = clock()
             if not exchange.settled:
-                session.sending_since = now
                 await exchange.settle()
-                session.sending_since = 0.0
             if now >= bookmark_at and not session.ended:
                 frames = [*frames, watch.bookmark()]
                 bookmark_at = now + BOOKMARK_INTERVAL
             if frames:
                 session.events += len(frames)
-                session.sending_since = now
                 await exchange.send_frames(frames)
-                session.sending_since = 0.0
                 if watch.pending and now - yielded > _LOOP_SHARE:
                     await asyncio.sleep(0)
                     yielded = now = clock()

@@ -115,10 +115,17 @@ class EtcdStore:
         return self._replica.latest(key)
 
     def scan(
-        self, range_: Range, *, limit: int = 0, after: Key | None = None, at: int | None = None, count: bool = True
+        self,
+        range_: Range,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        count: bool = True,
+        size: int = 0,
     ) -> Page:
         """Return a page of the range in key order."""
-        return self._replica.scan(range_, limit=limit, after=after, at=at, count=count)
+        return self._replica.scan(range_, limit=limit, after=after, at=at, count=count, size=size)
 
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""

@@ -37,6 +37,7 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
     allow_unconditional_update = False
     counts_generation = True
     writes_are_serialized = True
+    may_be_large = True
     deletion_finalizers = (CLEANUP_FINALIZER,)
 
     def default(self, obj: Object) -> None:
