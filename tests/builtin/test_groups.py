@@ -71,12 +71,11 @@ async def test_a_strategic_merge_patch_merges_the_lists_of_a_definition_of_kuber
     assert patching.STRATEGIC_MERGE_PATCH in patching.patch_types(deployments)
 
 
-@scenario
-async def test_a_version_that_does_not_say_so_is_not_served(world: World) -> None:
+async def test_a_version_that_does_not_say_so_is_not_served(client: RegistryClient) -> None:
     made = definition("dials", "Dial")
     quiet = {name: value for name, value in made["spec"]["versions"][0].items() if name not in ("served", "storage")}
     made["spec"]["versions"].append({**quiet, "name": "v2"})
-    stored = await world.create(world.type("customresourcedefinitions", "apiextensions.k8s.io"), made, "")
+    stored = await client.create(client.type("customresourcedefinitions", "apiextensions.k8s.io"), made, "")
     second = stored["spec"]["versions"][1]
     assert (second["served"], second["storage"]) == (False, False)
-    assert world.registry.find_type(world.cluster, "example.com", "v2", "dials") is None
+    assert client.registry.find_type(client.cluster, "example.com", "v2", "dials") is None
