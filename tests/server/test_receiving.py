@@ -12,7 +12,7 @@ import pytest
 
 from kcp.api.errors import StatusError
 from kcp.server.requests.receiving import Receiving, ReceivingLimits
-from tests.http2_frames import Http2Connection
+from tests.support.http2_frames import Http2Connection
 from tests.support.running_server import RunningServer, config_map
 
 LIMITS = ReceivingLimits(client_bodies=4, client_bytes=40, bodies=6, bytes=60)
