@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
@@ -31,6 +31,8 @@ from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Event, Key, Range, Record
+
+T = TypeVar("T")
 
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
@@ -165,7 +167,7 @@ class GarbageCollector:
                 self._queue.add_later(key, 0.05)
 
     async def _delete_if_unowned(self, key: Key, type_: ResourceType, obj: Object) -> None:
-        owners = self._sorted_owners(key, obj)
+        owners = await self._sorted_owners(key, obj)
         await self._misplaced.report(key, type_, obj, owners.gone if key.namespace else _references(obj))
         if owners.there or not (owners.gone or owners.waiting):
             if lost := owners.gone + owners.waiting:
@@ -186,9 +188,9 @@ class GarbageCollector:
         options = DeleteOptions(propagation_policy=policy, uid=meta.get("uid"))
         await self._registry.delete(system_context(key.cluster), Target(type_, key.namespace, key.name), options)
 
-    def _sorted_owners(self, key: Key, obj: Object) -> _Owners:
+    async def _sorted_owners(self, key: Key, obj: Object) -> _Owners:
         sorted_ = _Owners([], [], [])
-        for reference in _references(obj):
+        async for reference in _in_slices(_references(obj)):
             found = self._find_owner(key.cluster, key.namespace, reference)
             if found is False:
                 sorted_.gone.append(reference)
@@ -286,8 +288,8 @@ class GarbageCollector:
         await self._registry.change(system_context(key.cluster), target, change)
 
 
-async def _in_slices(keys: Iterable[Key]) -> AsyncIterator[Key]:
-    """The keys; other work goes on between slices of them."""
+async def _in_slices(keys: Iterable[T]) -> AsyncIterator[T]:
+    """The keys (or references); other work goes on between slices of them."""
     for number, key in enumerate(keys, 1):
         yield key
         if number % _SLICE == 0:

@@ -43,7 +43,9 @@ class MisplacedOwners:
 
         ``references`` are those whose owner is not where the dependent is.
         """
-        for reference in references:
+        for number, reference in enumerate(references, 1):
+            if number % 50 == 0:
+                await asyncio.sleep(0)
             owner_uid, own_uid = reference.get("uid", ""), dependent["metadata"].get("uid", "")
             owner = self._registry.catalog.surface(key.cluster).of_reference(reference)
             told = (key.cluster, own_uid, owner_uid)

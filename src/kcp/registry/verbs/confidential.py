@@ -90,6 +90,8 @@ def _values_of(sources: Iterable[Any], type_: ResourceType) -> list[str] | None:
         source = source() if callable(source) else source
         for part in _confidential_parts(source, type_.strategy.confidential):
             for text in _texts(part):
+                if len(text) < _SHORTEST or text in found:
+                    continue
                 for form in (text, *_decoded(text)):
                     for written in (form, orjson.dumps(form).decode()[1:-1]):
                         if len(written) >= _SHORTEST:

@@ -23,8 +23,9 @@ from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
-from kcp.server.requests.exchanges import Exchange
+from kcp.server.requests.exchanges import Exchange, TransferLimits
 from kcp.server.requests.inflight import InFlight, Slot
+from kcp.server.requests.list_streams import ListStreams
 from kcp.server.requests.mounts import Handler, MountTable
 from kcp.server.requests.receiving import Receiving
 from kcp.server.requests.request_info import RequestInfo, read_request
@@ -71,16 +72,15 @@ class Application:
         self._in_flight = steps.in_flight
         self._audit = steps.audit
         self._metrics = metrics
-        self._deadlines = deadlines
-        self._receiving = Receiving()
+        self._limits = TransferLimits(deadlines, Receiving(), ListStreams())
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Return the coroutine that serves an ASGI connection."""
         kind = scope["type"]
         if kind == "http":
-            return self.handle(Exchange(scope, receive, send, self._deadlines, self._receiving))
+            return self.handle(Exchange(scope, receive, send, self._limits))
         if kind == "websocket":
-            return self.handle(WebSocketExchange(scope, receive, send, self._deadlines, self._receiving))
+            return self.handle(WebSocketExchange(scope, receive, send, self._limits))
         return _lifespan(receive, send)
 
     async def handle(self, exchange: Exchange) -> None:

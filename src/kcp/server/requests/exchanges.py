@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kcp.api import errors, protobuf
 from kcp.registry.representations.framing import ListPieces
@@ -20,6 +20,7 @@ from kcp.server.requests.asgi import ClientGoneError, Header, Receive, Scope, Se
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.incoming import IncomingRequest
 from kcp.server.requests.list_forms import ListForm, PrettyList, YAMLList
+from kcp.server.requests.list_streams import ListStreams
 from kcp.server.requests.receiving import Receiving
 from kcp.server.requests.response_encoding import (
     GZIP_FROM,
@@ -45,19 +46,37 @@ TEXT: Final = b"text/plain; charset=utf-8"
 _BAD_REQUEST: Final = 400
 
 
+class TransferLimits(NamedTuple):
+    """What limits the transfer of bodies: the time in which a client must send one, and what is received and sent at a time."""
+
+    deadlines: Deadlines
+    receiving: Receiving
+    lists: ListStreams
+
+
 class Exchange(IncomingRequest):
     """A request and its response. ``status`` and ``sent`` (bytes) say what was sent so far."""
 
-    __slots__ = ("_last_sending", "_send", "_unsettled", "begun", "can_push", "sending_since", "sent", "status")
+    __slots__ = (
+        "_last_sending",
+        "_lists",
+        "_send",
+        "_unsettled",
+        "begun",
+        "can_push",
+        "sending_since",
+        "sent",
+        "status",
+    )
 
     watches_only = False
     """Whether watches are the only requests that may be made this way."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, deadlines: Deadlines, receiving: Receiving) -> None:
-        IncomingRequest.__init__(
-            self, scope, receive, deadlines, receiving
-        )  # faster than super() on the path of every request
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: TransferLimits) -> None:
+        # faster than super() on the path of every request
+        IncomingRequest.__init__(self, scope, receive, limits.deadlines, limits.receiving)
         self._send = send
+        self._lists = limits.lists
         self.status = 0
         self.sent = 0
         self.begun = False
@@ -121,7 +140,8 @@ class Exchange(IncomingRequest):
             ready.append(body)
             size += len(body)
             if size > _STREAM_FROM:
-                await self._stream_pieces(ready, bodies, view)
+                async with self._lists.turn(self):
+                    await self._stream_pieces(ready, bodies, view)
                 return
         await self.send_bytes(200, b"".join(ready), view.content_type, ())
 

@@ -44,6 +44,11 @@ class WatchSession:
         return self.exchange.transport
 
     @property
+    def sending_since(self) -> float:
+        """Since when the client has not accepted what is being sent; 0 while nothing waits."""
+        return self.exchange.sending_since
+
+    @property
     def can_push(self) -> bool:
         """Whether `push` may be used: the HTTP server buffers what is sent, and no last revision is set."""
         return self.exchange.can_push and self._last_revision is None

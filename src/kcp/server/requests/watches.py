@@ -31,6 +31,9 @@ from kcp.store.contract import Event, StoreClosedError
 BOOKMARK_INTERVAL: Final = 60.0
 STALLED_AFTER: Final = 30.0
 """Seconds that a client may take to accept what was sent."""
+_MOST_STALLED: Final = 64
+_MANY_STALLED_AFTER: Final = 5.0
+"""How many watches may have stalled for so many seconds: what is queued for each takes some megabytes."""
 _GONE: Final = 410
 _LOOP_SHARE: Final = 0.004
 """Seconds after which a watch with pending events yields to the event loop."""
@@ -58,10 +61,16 @@ class Watches:
             session.end()
 
     def end_stalled(self) -> None:
-        """Abort the watches whose clients do not read."""
-        latest = time.monotonic() - STALLED_AFTER
-        for session in tuple(self.sessions):
-            if 0.0 < session.exchange.sending_since < latest:
+        """Abort the watches whose clients do not read: after half a minute, and earlier where there are many of them."""
+        now = time.monotonic()
+        stalled = sorted(
+            (since, id(session), session)
+            for session in self.sessions
+            if 0.0 < (since := session.sending_since) < now - _MANY_STALLED_AFTER
+        )
+        too_many = len(stalled) - _MOST_STALLED
+        for index, (since, _, session) in enumerate(stalled):
+            if index < too_many or since < now - STALLED_AFTER:
                 session.end(abort=True)
 
     async def serve(

@@ -26,7 +26,7 @@ _PIECE_ROWS: Final = 2000
 """Rows of the log read for one piece of history."""
 _PIECE_EVENTS: Final = 250
 _PIECE_BYTES: Final = 4 << 20
-_FIRST_BLOCK: Final = 16
+_FIRST_BLOCK: Final = 2
 _LARGEST_BLOCK: Final = 64
 """Rows that a page with a limit in bytes reads at a time."""
 
