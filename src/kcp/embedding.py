@@ -25,10 +25,12 @@ from kcp.server.process.parts import (
     default_token_authenticators,
 )
 from kcp.server.process.running import ServerProcess
+from kcp.server.process.storage import Storage, open_storage
 from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mounts import Mount
 from kcp.server.requests.request_info import RequestInfo
+from kcp.store.backends import ServerStore
 
 __all__ = [
     "AdmissionPlugin",
@@ -55,7 +57,9 @@ __all__ = [
     "ResourceType",
     "Rules",
     "ServerProcess",
+    "ServerStore",
     "StatusError",
+    "Storage",
     "TokenAuthenticator",
     "User",
     "authenticated",
@@ -64,4 +68,5 @@ __all__ = [
     "default_authorizers",
     "default_controllers",
     "default_token_authenticators",
+    "open_storage",
 ]

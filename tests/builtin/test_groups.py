@@ -69,3 +69,14 @@ async def test_a_strategic_merge_patch_merges_the_lists_of_a_definition_of_kuber
     changed = await client.patch(deployments, "d", patch, patching.STRATEGIC_MERGE_PATCH)
     assert changed["spec"]["containers"] == [{"name": "one", "image": "1"}, {"name": "two", "image": "3"}]
     assert patching.STRATEGIC_MERGE_PATCH in patching.patch_types(deployments)
+
+
+@scenario
+async def test_a_version_that_does_not_say_so_is_not_served(world: World) -> None:
+    made = definition("dials", "Dial")
+    quiet = {name: value for name, value in made["spec"]["versions"][0].items() if name not in ("served", "storage")}
+    made["spec"]["versions"].append({**quiet, "name": "v2"})
+    stored = await world.create(world.type("customresourcedefinitions", "apiextensions.k8s.io"), made, "")
+    second = stored["spec"]["versions"][1]
+    assert (second["served"], second["storage"]) == (False, False)
+    assert world.registry.find_type(world.cluster, "example.com", "v2", "dials") is None

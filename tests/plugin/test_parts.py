@@ -33,6 +33,7 @@ from kcp.embedding import (
     default_authenticators,
     default_authorizers,
     default_controllers,
+    open_storage,
 )
 from kcp.testing import Server
 from tests.support.objects import config_map
@@ -211,8 +212,6 @@ def test_controllers_are_started_in_order_and_stopped_the_other_way_round() -> N
 
 
 def test_the_backend_is_opened_by_its_part() -> None:
-    from kcp.server.process.storage import open_storage
-
     opened: list[Configuration] = []
 
     async def backend(configuration: Configuration, stack: Any) -> Any:

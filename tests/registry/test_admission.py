@@ -198,6 +198,17 @@ async def test_a_plugin_is_called_for_the_writes_that_it_handles(client: Registr
     assert probe.asked == [("configmaps", "CREATE", ""), ("configmaps", "DELETE", "")]
 
 
+async def test_plugins_see_an_apply_that_changes_nothing(client: RegistryClient) -> None:
+    await client.define()
+    applied = await client.apply(client.widgets, widget("a", 2))
+    probe = Probe()
+    again = await with_plugins(client, probe).apply(client.widgets, widget("a", 2))
+    assert probe.mutated == probe.validated == [Seen("UPDATE", "", "Widget", "a", "a")]
+    assert again == applied
+    assert labelled(await with_plugins(client, Probe(label)).apply(client.widgets, widget("a", 2)))
+    assert labelled(await client.get(client.widgets, "a"))
+
+
 async def test_mutating_plugins_run_in_order_and_before_all_validating_ones(client: RegistryClient) -> None:
     calls: list[tuple[str, str, str]] = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import orjson
 import pytest
@@ -118,7 +117,7 @@ async def test_a_change_of_one_definition_decodes_that_one_only(client: Registry
     read: list[bytes] = []
     decode = documents.decode
 
-    def counted(value: bytes) -> Any:
+    def counted(value: bytes) -> object:
         read.append(value)
         return decode(value)
 

@@ -106,7 +106,7 @@ def test_a_patch_of_a_custom_resource_too(server: RunningServer, cluster: str) -
         ({"metadata": "x"}, "patch"),
         ({"metadata": {"labels": {"a": 1}}}, "patch"),
         ({"kind": None}, "patch"),
-        ({"kind": "Gadget"}, "patch"),
+        ({"kind": "Gadget"}, "kind"),
         ({"spec": {"size": "x"}}, "spec.size"),
     ):
         answer = server.ask("PATCH", f"{cluster}{WIDGETS}/one", patch, Content_Type=MERGE)

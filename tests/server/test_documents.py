@@ -127,3 +127,12 @@ def test_discovery_across_logical_clusters_names_custom_resources(server: Runnin
     answer = server.get("/clusters/*/apis/lights.example.com/v1")
     assert [entry["name"] for entry in answer.json["resources"]] == ["beacons"]
     assert server.get("/clusters/*/apis/lights.example.com/v1/beacons").json["kind"] == "BeaconList"
+
+
+@pytest.mark.parametrize("written", ["spec.v3@v1.0", "spec.v3.v1.0"])
+def test_openapi_3_is_had_as_protobuf(server: RunningServer, cluster: str, written: str) -> None:
+    accept = f"application/com.github.proto-openapi.{written}+protobuf"
+    answer = server.get(f"{cluster}/openapi/v3/api/v1", Accept=accept)
+    assert (answer.status, answer.type) == (200, "application/com.github.proto-openapi.spec.v3.v1.0+protobuf")
+    assert answer.body.startswith(b"\x0a\x053.0.0")
+    assert server.get(f"{cluster}/openapi/v3", Accept=accept).type == "application/json"

@@ -52,10 +52,10 @@ def load_types() -> list[BuiltinType]:
 
 
 def load_groups() -> dict[str, Group]:
-    """What is declared of API groups, by name."""
+    """What is declared of API groups, by name. A group without a ``group.yaml`` is not among them."""
     found = {}
-    for folder in _folders():
-        declared = _first(folder / _GROUP)
+    for file in sorted(_TYPES.glob(f"*/{_GROUP}")):
+        declared = _first(file)
         found[declared["group"]] = Group(declared["priority"], declared.get("package"))
     return found
 
@@ -65,11 +65,11 @@ def load_messages() -> Declarations:
     messages: dict[str, dict[str, Mapping[str, str]]] = {}
     kinds: dict[tuple[str, str], str] = {}
     for group in _folders():
-        table = messages[group.name] = _second(group / _GROUP)
-        declared = _first(group / _GROUP)
-        for version, names in declared.get("kinds", {}).items():
-            for kind in names:
-                kinds[_api_version(declared["group"], version), kind] = f"{group.name}.{kind}"
+        table = messages[group.name] = {}
+        file = group / _GROUP
+        if file.is_file():
+            table.update(_second(file))
+            kinds.update(_kinds_without_folder(_first(file), group.name))
         for folder in _type_folders(group):
             own = _second(folder / _TYPE)
             table.update(own)
@@ -82,8 +82,18 @@ def load_messages() -> Declarations:
     return Declarations(messages, kinds)
 
 
+def _kinds_without_folder(declared: Definition, folder: str) -> dict[tuple[str, str], str]:
+    """The ``kinds`` of a group's declaration, with the qualified names of their messages."""
+    return {
+        (_api_version(declared["group"], version), kind): f"{folder}.{kind}"
+        for version, names in declared.get("kinds", {}).items()
+        for kind in names
+    }
+
+
 def _folders() -> list[Path]:
-    return sorted(file.parent for file in _TYPES.glob(f"*/{_GROUP}"))
+    """The folders of groups."""
+    return sorted(path for path in _TYPES.iterdir() if path.is_dir() and path.name != "__pycache__")
 
 
 def _type_folders(group: Path) -> list[Path]:

@@ -43,6 +43,10 @@ class Strategy:
     """An object whose deletion begins has a ``metadata.deletionGracePeriodSeconds``."""
     status_takes_metadata: ClassVar[bool] = False
     """A write through the status subresource may change labels, annotations and the like."""
+    zero_value: ClassVar[Mapping[str, Any]] = {}
+    """The members that a new object has before the client sets any (structs in Go): by setting them it owns nothing."""
+    set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """The paths of a new object that the server sets, whatever the client sends: nobody owns them."""
     writes_are_serialized: ClassVar[bool] = False
     """A write depends on the other objects of the type in the logical cluster, so that writes there run one at a time."""
     deletion_finalizers: ClassVar[tuple[str, ...]] = ()

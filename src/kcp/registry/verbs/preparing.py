@@ -152,8 +152,11 @@ def own_fields(obj: Object, old: Object | None, target: Target, context: Request
         api_version=type_.api_version,
         subresource=target.subresource,
         now=metadata.now(),
-        reset_fields=reset_fields(target),
+        reset_fields=reset_fields(target)
+        if old is not None
+        else type_.strategy.set_by_server_on_create or reset_fields(target),
         served_versions=type_.served_versions or None,
+        zero_value=type_.strategy.zero_value,
     )
     if managed:
         obj["metadata"]["managedFields"] = managed

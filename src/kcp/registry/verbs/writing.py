@@ -44,7 +44,7 @@ from kcp.registry.verbs import (
 )
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
-from kcp.registry.verbs.records import served_object
+from kcp.registry.verbs.records import copy_of, served_object
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.storing import Storage
 
@@ -98,12 +98,14 @@ class Writer:
             await self._check_new(write)
         else:
             preconditions.check_present(write)
-            if write.object is write.old and write.operation != DELETE:
+        plugins = self._chain.plugins_for(write.target, write.operation)
+        if write.object is write.old:
+            if not plugins:
                 return await self._storage.unchanged(write)
+            write.object = await run_large(write.size, copy_of, write.old)  # plugins may have changes to make
         if write.target.type.strategy.may_be_large and (large := self._large(write)) is not None:
             await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
         await run_large(write.size, self._complete, write)
-        plugins = self._chain.plugins_for(write.target, write.operation)
         if plugins:
             await self._mutating_admission(plugins, write)
         await run_large(write.size, self._validate, write)

@@ -23,7 +23,6 @@ SWEEP_INTERVAL: Final = 10.0
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED: Final = b"01"
 _FIELDS: Final = 4
-_IPV4_HEX: Final = 8
 
 Peer = tuple[str, int]
 

@@ -87,6 +87,8 @@ class CertificateSigningRequestStrategy(BuiltinStrategy):
     """CertificateSigningRequests."""
 
     selectable: ClassVar[frozenset[str]] = frozenset({"spec.signerName"})
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
+    set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = (("spec",), ("status",))
     subresource_updates: ClassVar[Mapping[str, Callable[[Object, Object], Object]]] = {"approval": _approved}
     subresource_validations: ClassVar[Mapping[str, Callable[[Object, Object], list[FieldError]]]] = {
         "approval": _approval_errors

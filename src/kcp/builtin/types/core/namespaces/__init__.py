@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, metadata, names
 from kcp.api.field_errors import FieldError
@@ -24,6 +24,8 @@ class NamespaceStrategy(BuiltinStrategy):
     deletion_keeps_object: ClassVar[bool] = True
     deletion_has_grace_period: ClassVar[bool] = False
     status_takes_metadata: ClassVar[bool] = True
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
+    set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "finalizers"), ("status",))
 
     def name_errors(self, name: str) -> list[str]:
         return names.is_dns1123_label(name)
