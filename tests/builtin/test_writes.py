@@ -137,32 +137,30 @@ def _fields(made: Object) -> Object:
     return found
 
 
-@scenario
-async def test_what_a_new_object_has_anyway_is_owned_by_nobody(world: World) -> None:
+async def test_what_a_new_object_has_anyway_is_owned_by_nobody(client: RegistryClient) -> None:
     label = {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}
-    made = await world.create(world.type("namespaces"), _named("v1", "Namespace"), "")
+    made = await client.create(client.type("namespaces"), _named("v1", "Namespace"), "")
     assert _fields(made) == {"f:metadata": label}
     quota = _named("v1", "ResourceQuota", spec={"hard": {"pods": "1"}})
-    made = await world.create(world.type("resourcequotas"), quota)
+    made = await client.create(client.type("resourcequotas"), quota)
     assert _fields(made) == {"f:spec": {"f:hard": {".": {}, "f:pods": {}}}}
     lease = _named("coordination.k8s.io/v1", "Lease", spec={"holderIdentity": "x"})
-    made = await world.create(world.type("leases", "coordination.k8s.io"), lease)
+    made = await client.create(client.type("leases", "coordination.k8s.io"), lease)
     assert _fields(made) == {"f:spec": {"f:holderIdentity": {}}}
     about = {"kind": "Pod", "name": "x", "namespace": "default"}
     event = _named("v1", "Event", involvedObject=about, source={"component": "c"})
-    made = await world.create(world.type("events"), event)
+    made = await client.create(client.type("events"), event)
     assert _fields(made) == {"f:involvedObject": {}, "f:source": {"f:component": {}}}
 
 
-@scenario
-async def test_null_in_a_map_is_the_zero_value_and_an_empty_map_is_left_out(world: World) -> None:
-    made = await world.create(world.config_maps, _named("v1", "ConfigMap", data={"a": None, "b": "x"}))
+async def test_null_in_a_map_is_the_zero_value_and_an_empty_map_is_left_out(client: RegistryClient) -> None:
+    made = await client.create(client.config_maps, _named("v1", "ConfigMap", data={"a": None, "b": "x"}))
     assert made["data"] == {"a": "", "b": "x"}
     hard = {"hard": {"pods": None}}
-    assert (await world.create(world.type("resourcequotas"), _named("v1", "ResourceQuota", spec=hard)))["spec"] == {
+    assert (await client.create(client.type("resourcequotas"), _named("v1", "ResourceQuota", spec=hard)))["spec"] == {
         "hard": {"pods": "0"}
     }
     empty = {**_named("v1", "ConfigMap", data={}), "metadata": {"name": "b"}}
-    assert "data" not in await world.create(world.config_maps, empty)
+    assert "data" not in await client.create(client.config_maps, empty)
     binding = _named(f"{RBAC}/v1", "RoleBinding", roleRef=_ROLE, subjects=[])
-    assert "subjects" not in await world.create(world.type("rolebindings", RBAC), binding)
+    assert "subjects" not in await client.create(client.type("rolebindings", RBAC), binding)

@@ -291,7 +291,9 @@ def has_rules(node: SchemaNode) -> bool:
         scope = node.scope
         if scope.with_rules is None:
             scope.definitions_have_rules = any(map(mentions_rules, scope.definitions.values()))
-            scope.with_rules = schemas_with_rules(node.raw)  # last: another thread takes it as a sign that both are there
+            scope.with_rules = schemas_with_rules(
+                node.raw
+            )  # last: another thread takes it as a sign that both are there
         known = scope.with_rules.get(id(node.raw))
         node.has_rules = scope.definitions_have_rules or (mentions_rules(node.raw) if known is None else known)
     return node.has_rules

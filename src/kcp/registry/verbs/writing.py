@@ -99,7 +99,7 @@ class Writer:
         else:
             preconditions.check_present(write)
         plugins = self._chain.plugins_for(write.target, write.operation)
-        if write.object is write.old:
+        if write.old is not None and write.object is write.old:
             if not plugins:
                 return await self._storage.unchanged(write)
             write.object = await run_large(write.size, copy_of, write.old)  # plugins may have changes to make
