@@ -11,6 +11,8 @@ from kcp.auth.authorization.authorizer import Authorizer, Decision, PathRule, Re
 from kcp.auth.users import User, authenticated
 from kcp.controllers.manager import Controller
 from kcp.registry.admission.chain import AdmissionPlugin, AdmissionRequest
+from kcp.registry.contexts import RequestContext
+from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.request_records import AuditSink, RequestRecord
@@ -44,12 +46,15 @@ __all__ = [
     "Controller",
     "Credentials",
     "Decision",
+    "DeleteOptions",
     "Environment",
     "Exchange",
+    "ListOptions",
     "Mount",
     "Parts",
     "PathRule",
     "Registry",
+    "RequestContext",
     "RequestFilter",
     "RequestInfo",
     "RequestRecord",
@@ -60,6 +65,7 @@ __all__ = [
     "ServerStore",
     "StatusError",
     "Storage",
+    "Target",
     "TokenAuthenticator",
     "User",
     "authenticated",

@@ -10,6 +10,7 @@ import pytest
 import kcp
 from kcp.api.protobuf import known
 from kcp.builtin.loader import BuiltinType, load_groups, load_types
+from kcp.schema.definitions.names import is_protected_group
 from tests.builtin.conftest import Types
 
 DECLARED = load_types()
@@ -95,7 +96,7 @@ def test_a_folder_is_named_after_its_plural_and_lies_in_the_folder_of_its_group(
 
 
 def _is_of_kubernetes(group: str) -> bool:
-    return "." not in group or group.endswith(".k8s.io")
+    return not group or is_protected_group(group)
 
 
 def test_every_type_of_kubernetes_but_the_placeholder_has_a_strategy_of_its_own_and_a_protobuf_form(

@@ -124,18 +124,18 @@ def names_at(server: Server) -> set[str]:
     return asyncio.run(work())
 
 
-async def test_one_machine(tmp_path: Path) -> None:
+def test_one_machine(tmp_path: Path) -> None:
     root = tmp_path / "var/lib/kcp"
 
     def here(text: str) -> str:
         return text.replace("/var/lib/kcp", str(root))
 
     with started(block("kcp start --root-directory /var/lib/kcp\n"), root) as server:
-        await _create([Address.of(server)], ["kept"])
+        asyncio.run(_create([Address.of(server)], ["kept"]))
         assert "logical clusters: " in shell(here(block("kcp snapshot save --root-directory")), tmp_path)
         assert "0 violations" in shell(here(block("kcp store check")), tmp_path)
         assert shell("sha256sum --check backup.db.sha256", tmp_path) == "backup.db: OK\n"
-        await _create([Address.of(server)], ["lost"])
+        asyncio.run(_create([Address.of(server)], ["lost"]))
     shell(here(block("kcp snapshot restore --root-directory")), tmp_path)
     assert (root / "data/kcp.db.replaced").exists()
     with started(block("kcp start --root-directory /var/lib/kcp\n"), root) as server:

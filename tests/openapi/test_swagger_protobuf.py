@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gnostic
 import orjson
 import pytest
 import yaml
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from kcp.api.protobuf.wire import pack_bytes, pack_varint
 from kcp.registry.documents.openapi import OpenAPIDocuments
 from kcp.registry.documents.openapi.swagger_protobuf import definition
+from tests.openapi import gnostic
 from tests.openapi.resource_samples import builtin, custom, widget
 
 

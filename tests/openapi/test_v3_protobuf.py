@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gnostic
 import orjson
 import pytest
 import yaml
@@ -12,6 +11,7 @@ from resource_samples import builtin, custom, widget
 from test_swagger_protobuf import CAMEL
 
 from kcp.registry.documents.openapi import OpenAPIDocuments
+from tests.openapi import gnostic
 
 _NAMES = {**CAMEL, "all_of": "allOf", "one_of": "oneOf", "any_of": "anyOf", "request_body": "requestBody"}
 _NAMES |= {"security_schemes": "securitySchemes"}

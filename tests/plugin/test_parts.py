@@ -23,11 +23,14 @@ from kcp.embedding import (
     Exchange,
     Mount,
     Parts,
+    Registry,
+    RequestContext,
     RequestInfo,
     RequestRecord,
     ResourceType,
     Rules,
     StatusError,
+    Target,
     User,
     authenticated,
     default_authenticators,
@@ -188,6 +191,24 @@ def test_mounts_are_served_listed_and_replace_the_server_s_own() -> None:
         paths = json.loads(request("/")[1])["paths"]
         assert {"/echo", "/echo/exact", "/version", "/metrics", "/api/v1", "/openapi/v3/api/v1"} <= set(paths)
         assert paths == sorted(paths)
+
+
+def test_a_mount_reads_and_writes_objects_through_the_registry() -> None:
+    def mounts(registry: Registry) -> Sequence[Mount]:
+        async def note(exchange: Exchange, info: RequestInfo) -> None:
+            maps = registry.find_type(info.cluster, "", "v1", "configmaps")
+            assert maps is not None
+            context = RequestContext(exchange.user, info.cluster)
+            await registry.create(context, Target(maps, "default"), config_map("noted"))
+            await exchange.send(200, await registry.get(context, Target(maps, "default", "noted")), b"application/json")
+
+        return [Mount("/note", note)]
+
+    with Server(parts=Parts(mounts=mounts)) as server:
+        request = asking(server)
+        status, text, _ = request("/note")
+        assert (status, json.loads(text)["metadata"]["name"]) == (200, "noted")
+        assert request(f"{MAPS}/noted")[0] == 200
 
 
 def test_controllers_are_started_in_order_and_stopped_the_other_way_round() -> None:
