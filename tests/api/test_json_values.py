@@ -54,12 +54,12 @@ def test_a_copy_shares_no_map_or_list() -> None:
     assert made["a"][0] is not value["a"][0]
 
 
-def number_of(value):
+def number_of(value: Any) -> int:
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + sum(map(number_of, children))
 
 
 @settings(max_examples=200, deadline=None)
 @given(values)
-def test_the_number_of_values_is_at_most_the_count_in_the_text(value):
+def test_the_number_of_values_is_at_most_the_count_in_the_text(value: Any) -> None:
     assert number_of(value) <= json_values.count_values(orjson.dumps(value))
