@@ -217,7 +217,7 @@ def test_yaml_answers_quote_what_reads_as_something_else() -> None:
         ("18446744073709551615", 2**64 - 1),
     ],
 )  # fmt: skip
-def test_whole_numbers_are_integers_however_they_are_written(number, value):
+def test_whole_numbers_are_integers_however_they_are_written(number: str, value: Any) -> None:
     body = r'{"a\\": "x", "b": [{"c\"": NUMBER}], "d": true}'.replace("NUMBER", number)
     decoded, _ = documents.decode_json(body.encode())
     found = decoded["b"][0]['c"']
@@ -238,11 +238,11 @@ def test_whole_numbers_are_integers_however_they_are_written(number, value):
         max_leaves=10,
     )
 )
-def test_no_whole_number_stays_a_float(value):
+def test_no_whole_number_stays_a_float(value: Any) -> None:
     decoded, _ = documents.decode_json(orjson.dumps(value))
     assert decoded == value
 
-    def check(node):
+    def check(node: Any) -> None:
         if isinstance(node, float):
             assert not node.is_integer() or not -(2**63) <= node < 2**64
         for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():

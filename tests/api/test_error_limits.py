@@ -96,7 +96,7 @@ def test_every_further_controller_is_an_error_that_shows_all_owners_once_formatt
     assert second.value is first.value
 
 
-def test_one_bad_key_or_value_among_many_is_found():
+def test_one_bad_key_or_value_among_many_is_found() -> None:
     many = {f"example.com/key-{index}": "value" for index in range(100)}
     assert metadata.validate_labels(many, "metadata.labels") == []
     assert metadata.validate_annotations(many, "metadata.annotations") == []

@@ -116,12 +116,12 @@ def test_paths_that_are_not_simple(path: str) -> None:
 
 
 @pytest.mark.parametrize("last", ["[*]", ".*", "[0:]", "[?(@.a)]", "..", "..a"])
-def test_paths_that_visit_a_long_list_again_and_again_have_no_result(last):
+def test_paths_that_visit_a_long_list_again_and_again_have_no_result(last: str) -> None:
     repeated = f"[{','.join('0' * 90)}]"
     assert jsonpath.compile_path(f".l{repeated}{repeated}{last}").find({"l": [[[{"a": 1}] * 100_000]]}) == []
 
 
-def test_long_lists_have_a_result_up_to_a_limit():
+def test_long_lists_have_a_result_up_to_a_limit() -> None:
     assert len(jsonpath.compile_path(".l[*].a").find({"l": [{"a": 1}] * 10_000})) == 10_000
     assert jsonpath.compile_path(".l[*].a").find({"l": [{"a": 1}] * 10_001}) == []
     assert jsonpath.compile_path(".l[0].a").find({"l": [{"a": 1}] * 100_000}) == [1]

@@ -198,7 +198,7 @@ def test_times_are_rfc_3339() -> None:
             metadata.parse_time(text)
 
 
-def test_years_before_1000_have_four_digits():
+def test_years_before_1000_have_four_digits() -> None:
     moment = metadata.parse_time("0001-01-01T01:00:02.5+01:00")
     assert times.whole_time(moment) == "0001-01-01T00:00:02Z"
     assert times.micro_time(moment) == "0001-01-01T00:00:02.500000Z"

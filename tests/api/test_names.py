@@ -129,7 +129,7 @@ def test_long_invalid_names_take_linear_time() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(close_to_names | st.sampled_from(["a", "example.com/a", "x" * 63, "a" * 64]), max_size=4))
-def test_many_names_are_valid_when_each_is(texts):
+def test_many_names_are_valid_when_each_is(texts: list[str]) -> None:
     short = all(len(text) <= 63 for text in texts)
     assert names.are_short_qualified_names(texts) == (short and not any(map(names.is_qualified_name, texts)))
     assert names.are_label_values(texts) == (short and not any(map(names.is_label_value, texts)))

@@ -1,5 +1,6 @@
 """Cells of table rows."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -88,16 +89,16 @@ def test_floats_are_printed_as_go_prints_them(value: float, shown: str) -> None:
     assert numbers.format_float(value) == shown
 
 
-def columns(*paths):
+def columns(*paths: str) -> Sequence[tables.Column]:
     return tables.columns_of([{"name": path, "type": "string", "jsonPath": path} for path in paths])
 
 
 @pytest.mark.parametrize("path", ["..*", ".a[", "{", ".a[x]", "[?(" * 1_300])
-def test_columns_end_before_an_invalid_path(path):
+def test_columns_end_before_an_invalid_path(path: str) -> None:
     assert [column.name for column in columns(".a", path, ".b")] == [".a"]
 
 
-def test_a_column_through_lists_shows_the_list_of_the_first_item():
+def test_a_column_through_lists_shows_the_list_of_the_first_item() -> None:
     route = {"spec": {"http": [{"match": {"hosts": ["x.example.com", "y.example.com"]}}, {"match": {"hosts": ["z"]}}]}}
     through_lists, descent, empty = columns(".spec.http[].match.hosts", "...", ".spec.http[].match.none")
     assert through_lists.cell(route) == '["x.example.com","y.example.com"]'
@@ -125,6 +126,6 @@ paths = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(any_value, paths, st.sampled_from(["string", "integer", "number", "boolean", "date"]))
-def test_every_cell_can_be_computed_and_written(value, path, kind):
+def test_every_cell_can_be_computed_and_written(value: Any, path: str, kind: str) -> None:
     for column in tables.columns_of([{"name": "C", "type": kind, "jsonPath": path}]):
         orjson.dumps(column.cell({"a": value, "b": [value]}))

@@ -8,11 +8,11 @@ import pytest
 
 from kcp.api.errors import StatusError
 from kcp.auth.authorization.attributes import AuthorizationAttributes
-from kcp.auth.authorization.authorizer import Decision
+from kcp.auth.authorization.authorizer import Decision, ResourceRule, Rules
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.impersonation import impersonated
 from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, MASTERS, User, authenticated
-from kcp.logical_clusters import DEFAULT
+from kcp.logical_clusters import DEFAULT, LogicalClusterName
 
 ADMIN = authenticated("admin", groups=(MASTERS,))
 JANE = authenticated("jane")
@@ -80,11 +80,14 @@ def test_reserved_extra_keys_cannot_be_impersonated() -> None:
     assert refused(USER, (b"impersonate-extra-kcp.io", b"x")).code == 403
 
 
-class AllButReading(BasicAuthorizer):
+class AllButReading:
     """Lets everybody impersonate, as a careless rule would."""
 
     async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:
         return Decision(attributes.verb == "impersonate")
+
+    async def rules_for(self, user: User, cluster: LogicalClusterName, namespace: str) -> Rules:
+        return Rules((ResourceRule(("impersonate",), ("*",), ("*",)),), ())
 
 
 async def test_only_masters_may_impersonate_masters() -> None:

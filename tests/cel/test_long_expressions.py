@@ -1,18 +1,20 @@
 """Long expressions: what they mean does not depend on how their code is split into functions."""
 
+from typing import Any
+
 import pytest
 
-from kcp.cel import DYN, Budget, EvaluationError, compile_expression
+from kcp.cel import DYN, Budget, EvaluationError, Program, compile_expression
 
 MAX_BYTECODE = 48 * 1024
 """Bytes of one generated function: what Python compiles in a few milliseconds while other threads wait."""
 
 
-def compiled(expression):
+def compiled(expression: str) -> Program:
     return compile_expression(expression, {"n": DYN, "l": DYN})
 
 
-def value(expression, **data):
+def value(expression: str, **data: Any) -> Any:
     return compiled(expression).evaluate_variables({"n": 1, "l": [1, 2], **data})
 
 
@@ -29,19 +31,19 @@ def value(expression, **data):
     ],
 )
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 1100])
-def test_chains_of_terms(operator, term, last, result, count):
+def test_chains_of_terms(operator: str, term: str, last: str, result: bool, count: int) -> None:
     assert value(f" {operator} ".join([term] * count + [last])) is result
     assert value(f" {operator} ".join([last] + [term] * count)) is result
 
 
 @pytest.mark.parametrize(("operator", "term"), [("||", "n == 2"), ("&&", "n == 1")])
-def test_a_chain_fails_if_a_term_fails_and_no_other_decides(operator, term):
+def test_a_chain_fails_if_a_term_fails_and_no_other_decides(operator: str, term: str) -> None:
     with pytest.raises(EvaluationError, match="division by zero"):
         value(f" {operator} ".join([term] * 100 + ["1 / 0 == n"] + [term] * 100))
 
 
 @pytest.mark.parametrize("count", [31, 32, 33, 1100])
-def test_lists_and_maps(count):
+def test_lists_and_maps(count: int) -> None:
     assert value("[" + ", ".join(f"n + {i}" for i in range(count)) + "]") == [1 + i for i in range(count)]
     optional = ", ".join(f"?optional.ofNonZeroValue(n - {i % 2})" for i in range(count))
     assert value(f"[{optional}]") == [1] * ((count + 1) // 2)
@@ -52,8 +54,8 @@ def test_lists_and_maps(count):
 
 
 @pytest.mark.parametrize("count", [10, 1000])
-def test_the_cost_is_that_of_the_terms_and_elements(count):
-    def cost(expression):
+def test_the_cost_is_that_of_the_terms_and_elements(count: int) -> None:
+    def cost(expression: str) -> int:
         budget = Budget(10**9)
         compiled(expression).evaluate_variables({"n": 1, "l": [1, 2]}, budget, limit=10**9)
         return 10**9 - budget.remaining
@@ -77,9 +79,8 @@ def test_the_cost_is_that_of_the_terms_and_elements(count):
         + "].size() > 1",
     ],
 )
-def test_no_generated_function_is_long(expression):
-    program = compiled(expression)
-    functions = program.evaluate.__self__._function.__globals__.values()
+def test_no_generated_function_is_long(expression: str) -> None:
+    functions = compiled(expression)._function.__globals__.values()
     sizes = [len(each.__code__.co_code) for each in functions if getattr(each, "__module__", "") is None]
     assert len(sizes) > 10
     assert max(sizes) < MAX_BYTECODE

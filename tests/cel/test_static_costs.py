@@ -284,5 +284,5 @@ HOSTS = {
         ("self.hosts[0].contains('abcdefghijklmnop')", 55),
     ],
 )
-def test_items_of_lists_that_an_expression_makes_have_no_unbounded_size(rule, most):
+def test_items_of_lists_that_an_expression_makes_have_no_unbounded_size(rule: str, most: int) -> None:
     assert compile_rule(rule, HOSTS, is_root=False).estimated_cost.maximum == most

@@ -312,7 +312,7 @@ def test_a_log_that_is_gone_is_not_replaced_unasked(tmp_path: Path, left: bytes 
 
 @pytest.mark.parametrize("megabytes", [60, 100, 150])
 def test_too_little_address_space_is_one_line(tmp_path: Path, megabytes: int) -> None:
-    command = [sys.executable, "-m", "kcp", "start", "--root-directory", tmp_path / ".kcp", "--secure-port", "0"]
+    command = [sys.executable, "-m", "kcp", "start", "--root-directory", str(tmp_path / ".kcp"), "--secure-port", "0"]
     limited = ["bash", "-c", f'ulimit -v {megabytes * 1024} && exec "$@"', "kcp", *command]
     done = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1

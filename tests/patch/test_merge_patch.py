@@ -54,7 +54,9 @@ def test_members_that_the_patch_does_not_name_are_shared() -> None:
         ({"l": {"a": 1}}, {"l": [{"x": None}]}, {"l": [{"x": None}]}),
     ],
 )
-def test_nulls_in_the_lists_of_a_patch_are_removed_from_maps_only(document: dict, patch: dict, expected: dict) -> None:
+def test_nulls_in_the_lists_of_a_patch_are_removed_from_maps_only(
+    document: dict[str, Any], patch: dict[str, Any], expected: dict[str, Any]
+) -> None:
     before = copy.deepcopy((document, patch))
     assert merge_patch.apply(document, patch) == expected
     assert (document, patch) == before

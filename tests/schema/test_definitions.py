@@ -483,7 +483,7 @@ def test_the_errors_of_a_definition_are_limited() -> None:
 
 
 def test_the_default_of_an_int_or_string_may_be_of_any_type() -> None:
-    field = {"x-kubernetes-int-or-string": True, "default": True}
+    field: dict[str, Any] = {"x-kubernetes-int-or-string": True, "default": True}
     assert problems(definition({"type": "object", "properties": {"f": field}})) == []
     field = {"x-kubernetes-int-or-string": True, "default": "x", "pattern": "^[0-9]+$"}
     (found,) = problems(definition({"type": "object", "properties": {"f": field}}))
