@@ -68,6 +68,7 @@ class Writer:
             return await self._write(write)
 
     async def _write(self, write: Write) -> Written:
+        write.size = write.context.body_size
         if write.body is not None:
             write.size = decoding.size_of(write.body, write.target.type, write.context)
             await run_large(write.size, self._decode, write, write.body)
