@@ -138,7 +138,7 @@ def _fields(made: Object) -> Object:
 
 
 async def test_what_a_new_object_has_anyway_is_owned_by_nobody(client: RegistryClient) -> None:
-    label = {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}
+    label: Object = {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}
     made = await client.create(client.type("namespaces"), _named("v1", "Namespace"), "")
     assert _fields(made) == {"f:metadata": label}
     quota = _named("v1", "ResourceQuota", spec={"hard": {"pods": "1"}})

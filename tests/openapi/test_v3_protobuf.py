@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 import pytest
 import yaml
-from resource_samples import builtin, custom, widget
-from test_swagger_protobuf import CAMEL
 
 from kcp.registry.documents.openapi import OpenAPIDocuments
 from tests.openapi import gnostic
+from tests.openapi.resource_samples import builtin, custom, widget
+from tests.openapi.test_swagger_protobuf import CAMEL
 
 _NAMES = {**CAMEL, "all_of": "allOf", "one_of": "oneOf", "any_of": "anyOf", "request_body": "requestBody"}
 _NAMES |= {"security_schemes": "securitySchemes"}

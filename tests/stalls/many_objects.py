@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from tests.stalls.requests import DEFINITIONS, MAPS, YAML, Attack, Call, config_map, create, definition, of
@@ -12,14 +13,13 @@ _DEFINITIONS: Final = 300
 _TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
-_SMALL_ONES: Final = [
-    create(lambda number=number: config_map(f"m{number:05}", metadata={"labels": {"n": str(number)}}, data={"a": "b"}))
-    for number in range(_OBJECTS)
-]
-_LARGE_ONES: Final = [
-    create(lambda number=number: config_map(f"m{number:05}", data={f"k{key}": "x" * 900 for key in range(500)}))
-    for number in range(60)
-]
+
+def _small(number: int) -> dict[str, Any]:
+    return config_map(f"m{number:05}", metadata={"labels": {"n": str(number)}}, data={"a": "b"})
+
+
+def _large(number: int) -> dict[str, Any]:
+    return config_map(f"m{number:05}", data={f"k{key}": "x" * 900 for key in range(500)})
 
 
 def _wide(number: int, words: str = "") -> dict[str, Any]:
@@ -27,7 +27,9 @@ def _wide(number: int, words: str = "") -> dict[str, Any]:
     return definition(of("object", properties=properties), plural=f"things{number:03}s")
 
 
-_MANY_TYPES: Final = [create(lambda number=number: _wide(number), DEFINITIONS) for number in range(_DEFINITIONS)]
+_SMALL_ONES: Final = [create(partial(_small, number)) for number in range(_OBJECTS)]
+_LARGE_ONES: Final = [create(partial(_large, number)) for number in range(60)]
+_MANY_TYPES: Final = [create(partial(_wide, number), DEFINITIONS) for number in range(_DEFINITIONS)]
 
 MANY_OBJECTS: Final = [
     Attack(
