@@ -19,8 +19,10 @@ from tests.stalls.requests import ATTACKS, Attack, Call
 from tests.support.clients import Address, Answer, Connection
 
 LONGEST: Final = 0.5
-"""Seconds of processor time on a machine on which `_reference_work` takes `REFERENCE`. The aim is 0.05. What holds the loop for longer
-than this bound is a stall on any machine, also on a busy one. The figures are reported at the end of the run."""
+"""Seconds of processor time on a machine on which `_reference_work` takes `REFERENCE`. The aim is 0.05.
+
+What holds the loop for longer than this bound is a stall on any machine, also on a busy one. The run reports the figures.
+"""
 REFERENCE: Final = 0.10
 MOST_MEMORY: Final = 400 * 1024 * 1024
 """Bytes. The aim is four times the limit on bodies: decoded objects take more, and two large ones may be decoded at a time."""
