@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import Change, Key, Range
 from kcp.store.sqlite.store import SQLiteStore, open_store
 
 VALUE = b"x" * 1000
 KEYS = 1000
+KEPT = LogicalClusterName("c")
 
 
 class Moment(NamedTuple):
@@ -88,8 +90,8 @@ async def reading(store: SQLiteStore) -> AsyncIterator[Pauses]:
         before = Moment.of(writer)
         while not ended:
             number += 1
-            store.get(Key("w", "c", "", f"n{number % KEYS}"))
-            store.scan(Range("w", "c"), limit=20)
+            store.get(Key("w", KEPT, "", f"n{number % KEYS}"))
+            store.scan(Range("w", KEPT), limit=20)
             await asyncio.sleep(0)
             now = Moment.of(writer)
             pauses.clock.append(now.clock - before.clock)
@@ -99,7 +101,7 @@ async def reading(store: SQLiteStore) -> AsyncIterator[Pauses]:
     async def write() -> None:
         while not ended:
             began = time.perf_counter()
-            await store.write([Change(Key("w", "written", "", "one"), VALUE)])
+            await store.write([Change(Key("w", LogicalClusterName("written"), "", "one"), VALUE)])
             pauses.writes.append(time.perf_counter() - began)
 
     began = time.perf_counter()
@@ -116,7 +118,7 @@ async def supersede(store: SQLiteStore, rows: int) -> None:
     """Write some keys so often that there are so many superseded rows."""
     for start in range(0, rows + KEYS, KEYS):
         writes: list[Awaitable[int]] = [
-            store.write([Change(Key("w", "c", "", f"n{number}"), b"%d" % start + VALUE)]) for number in range(KEYS)
+            store.write([Change(Key("w", KEPT, "", f"n{number}"), b"%d" % start + VALUE)]) for number in range(KEYS)
         ]
         await asyncio.gather(*writes)
 

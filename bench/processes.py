@@ -38,6 +38,13 @@ class Server:
         return sum(path.stat().st_blocks for path in self.root.rglob("*") if path.is_file()) * 512 / 1024**2
 
 
+def peer_of(kubeconfig: Path) -> Peer:
+    """The server of a kubeconfig that kcp wrote, in the logical cluster of the root path."""
+    loaded = yaml.safe_load(kubeconfig.read_text())
+    servers = sorted((entry["cluster"]["server"] for entry in loaded["clusters"]), key=len)
+    return Peer("kcp", servers[0], loaded["users"][0]["user"]["token"])
+
+
 @contextmanager
 def kcp_server(arguments: Sequence[str] = ()) -> Iterator[Server]:
     """A fresh kcp on a free port and in a directory of its own."""
@@ -53,10 +60,8 @@ def kcp_server(arguments: Sequence[str] = ()) -> Iterator[Server]:
             else:
                 raise RuntimeError(f"kcp start ended with {process.wait()}")
             seconds = time.perf_counter() - start
-            kubeconfig = yaml.safe_load((Path(root) / "data" / "admin.kubeconfig").read_text())
-            servers = sorted((entry["cluster"]["server"] for entry in kubeconfig["clusters"]), key=len)
-            token = kubeconfig["users"][0]["user"]["token"]
-            yield Server(Peer("kcp", servers[0], token), process.pid, Path(root), seconds)
+            peer = peer_of(Path(root) / "data" / "admin.kubeconfig")
+            yield Server(peer, process.pid, Path(root), seconds)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(10)

@@ -17,9 +17,9 @@ import uvloop
 from bench import fanout, objects
 from bench.__main__ import WIDGETS, Figures, fill, prepare, print_figures
 from bench.client import Peer
-from bench.etcd import EtcdCluster
 from bench.load import Step, fresh_name, wrk
 from bench.processes import Server, kcp_server
+from devtools.etcd import EtcdCluster
 
 _CONNECTIONS = 15
 

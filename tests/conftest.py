@@ -8,6 +8,8 @@ import pytest
 
 from tests.faults import table
 
+pytest_plugins = ["tests.support.running_coroutines"]
+
 Report = Callable[[str], None]
 _PROPERTY = "measured"
 

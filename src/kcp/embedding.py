@@ -11,6 +11,8 @@ from kcp.auth.authorization.authorizer import Authorizer, Decision, PathRule, Re
 from kcp.auth.users import User, authenticated
 from kcp.controllers.manager import Controller
 from kcp.registry.admission.chain import AdmissionPlugin, AdmissionRequest
+from kcp.registry.contexts import RequestContext
+from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.request_records import AuditSink, RequestRecord
@@ -25,10 +27,12 @@ from kcp.server.process.parts import (
     default_token_authenticators,
 )
 from kcp.server.process.running import ServerProcess
+from kcp.server.process.storage import Storage, open_storage
 from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mounts import Mount
 from kcp.server.requests.request_info import RequestInfo
+from kcp.store.backends import ServerStore
 
 __all__ = [
     "AdmissionPlugin",
@@ -42,12 +46,15 @@ __all__ = [
     "Controller",
     "Credentials",
     "Decision",
+    "DeleteOptions",
     "Environment",
     "Exchange",
+    "ListOptions",
     "Mount",
     "Parts",
     "PathRule",
     "Registry",
+    "RequestContext",
     "RequestFilter",
     "RequestInfo",
     "RequestRecord",
@@ -55,7 +62,10 @@ __all__ = [
     "ResourceType",
     "Rules",
     "ServerProcess",
+    "ServerStore",
     "StatusError",
+    "Storage",
+    "Target",
     "TokenAuthenticator",
     "User",
     "authenticated",
@@ -64,4 +74,5 @@ __all__ = [
     "default_authorizers",
     "default_controllers",
     "default_token_authenticators",
+    "open_storage",
 ]

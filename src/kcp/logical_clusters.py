@@ -13,7 +13,7 @@ LogicalClusterName = NewType("LogicalClusterName", str)
 """The name of one logical cluster, or `WILDCARD` or `SERVER_OWNED`. At run time a plain string."""
 
 WILDCARD: Final = LogicalClusterName("*")
-"""All logical clusters: what lists and watches across them, and ranges of the log that span them, name."""
+"""All logical clusters: the name that lists, watches and ranges of the log across logical clusters have."""
 SERVER_OWNED: Final = LogicalClusterName("")
 """The records of the servers themselves (identity, certificate authority): no request can name it."""
 DEFAULT: Final = LogicalClusterName("root")

@@ -1,6 +1,7 @@
 """Bodies are read within bounds; what is stored has a fixed order, so that bytes can be spliced in."""
 
 import json
+from typing import Any
 
 import orjson
 import pytest
@@ -42,7 +43,7 @@ MAPS_OF_ALIASES = b"a0: &a0 {x: [x,x,x,x,x,x,x,x]}\n" + b"".join(
 
 @settings(max_examples=80, deadline=None)
 @given(objects, st.integers(1, 2**62), texts)
-def test_splices_equal_decoding_changing_and_encoding(obj, revision, cluster):
+def test_splices_equal_decoding_changing_and_encoding(obj: Any, revision: Any, cluster: Any) -> None:
     stored = documents.encode_stored(obj)
     assert stored.startswith(b'{"apiVersion":"a.b/v1","kind":"A","metadata":{"resourceVersion":""')
     expected = orjson.loads(orjson.dumps(obj))
@@ -58,7 +59,7 @@ def test_splices_equal_decoding_changing_and_encoding(obj, revision, cluster):
     assert documents.encode_stored(orjson.loads(spliced)) == stored
 
 
-def test_what_only_looks_like_a_resource_version_is_left_alone():
+def test_what_only_looks_like_a_resource_version_is_left_alone() -> None:
     obj = {
         "apiVersion": "v1",
         "kind": "A",
@@ -83,7 +84,7 @@ def test_what_only_looks_like_a_resource_version_is_left_alone():
         (b'{"a":"x\\u0022:","a":1}', ["a"]),
     ],
 )
-def test_duplicate_keys_are_found_where_they_stand(body, paths):
+def test_duplicate_keys_are_found_where_they_stand(body: bytes, paths: Any) -> None:
     value, found = documents.decode_json(body, find_duplicates=True)
     assert (value, found) == (json.loads(body), paths)
     assert documents.decode_json(body) == (value, [])
@@ -91,7 +92,7 @@ def test_duplicate_keys_are_found_where_they_stand(body, paths):
 
 @settings(max_examples=100, deadline=None)
 @given(data, st.booleans())
-def test_documents_without_duplicates_have_none(value, indented):
+def test_documents_without_duplicates_have_none(value: Any, indented: Any) -> None:
     body = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indented else None)
     assert documents.decode_json(body, find_duplicates=True) == (value, [])
 
@@ -110,14 +111,14 @@ def test_documents_without_duplicates_have_none(value, indented):
         (b'{"a":' * 201 + b"1" + b"}" * 201, "nested more than 200 levels"),
     ],
 )
-def test_json_that_is_refused(body, says):
+def test_json_that_is_refused(body: Any, says: str) -> None:
     with pytest.raises(StatusError) as refused:
         documents.decode_json(body)
     assert refused.value.code == 400
     assert says in str(refused.value)
 
 
-def test_the_deepest_body_can_be_stored():
+def test_the_deepest_body_can_be_stored() -> None:
     body = b'{"a":' * 200 + b"1" + b"}" * 200
     value, _ = documents.decode_json(body)
     documents.encode({"fieldsV1": {"x": {"y": {"z": value}}}})
@@ -126,13 +127,13 @@ def test_the_deepest_body_can_be_stored():
 
 @settings(max_examples=80, deadline=None)
 @given(data)
-def test_yaml_says_what_json_says(value):
+def test_yaml_says_what_json_says(value: Any) -> None:
     assert documents.decode_yaml(documents.encode_yaml(value), find_duplicates=True) == (value, [])
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(alphabet="ab:-[]{}&*!<?|>'\"\n 01.#%~", max_size=30))
-def test_no_text_breaks_the_yaml_reader(text):
+def test_no_text_breaks_the_yaml_reader(text: str) -> None:
     try:
         value, _ = documents.decode_yaml(text.encode(), find_duplicates=True)
     except StatusError:
@@ -151,18 +152,18 @@ def test_no_text_breaks_the_yaml_reader(text):
         ("0x", "0x"), ("-", [None]), ("=", "="), ("!custom 5", "5"),
     ],
 )  # fmt: skip
-def test_scalars_are_those_of_sigs_yaml(scalar, value):
+def test_scalars_are_those_of_sigs_yaml(scalar: str, value: Any) -> None:
     read, _ = documents.decode_yaml(f"a: {scalar}\n".encode() if scalar != "-" else b"a:\n-\n")
     assert read == {"a": value}
     assert type(read["a"]) is type(value)
 
 
-def test_keys_become_strings():
+def test_keys_become_strings() -> None:
     read, _ = documents.decode_yaml(b"1: a\n1.5: b\nyes: c\n010: d\n1e6: e\n")
     assert read == {"1": "a", "1.5": "b", "true": "c", "8": "d", "1e+06": "e"}
 
 
-def test_merge_keys_and_aliases_become_copies():
+def test_merge_keys_and_aliases_become_copies() -> None:
     read, duplicates = documents.decode_yaml(
         b"a: &a {x: 1, z: 2}\nb: {<<: *a, z: 3}\nc: [*a, *a]\n", find_duplicates=True
     )
@@ -171,7 +172,7 @@ def test_merge_keys_and_aliases_become_copies():
     assert read["c"][0] is not read["c"][1]
 
 
-def test_duplicate_keys_of_yaml_are_found():
+def test_duplicate_keys_of_yaml_are_found() -> None:
     read, duplicates = documents.decode_yaml(b"a: 1\nb:\n- c: 1\n  c: 2\na: 3\n", find_duplicates=True)
     assert (read, duplicates) == ({"a": 3, "b": [{"c": 2}]}, ["b[0].c", "a"])
 
@@ -196,13 +197,55 @@ def test_duplicate_keys_of_yaml_are_found():
         (MAPS_OF_ALIASES, 400, "yaml: document contains excessive aliasing"),
     ],
 )  # fmt: skip
-def test_yaml_that_is_refused(body, code, says):
+def test_yaml_that_is_refused(body: Any, code: int, says: str) -> None:
     with pytest.raises(StatusError) as refused:
         documents.decode_yaml(body)
     assert refused.value.code == code
     assert says in str(refused.value)
 
 
-def test_yaml_answers_quote_what_reads_as_something_else():
+def test_yaml_answers_quote_what_reads_as_something_else() -> None:
     written = documents.encode_yaml({"b": ["yes", "1e3", "1:30", "", "n"], "a": "two\nlines\n", "c": {"d": None}})
     assert written.decode() == 'a: |\n  two\n  lines\nb:\n- "yes"\n- "1e3"\n- "1:30"\n- ""\n- "n"\nc:\n  d: null\n'
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        ("5.0", 5), ("1e3", 1000), ("1E3", 1000), ("-2.50e1", -25), ("1.5", 1.5), ("0.0", 0), ("-0.0", 0), ("5", 5),
+        ("1e-3", 0.001), ("9007199254740993.0", 9007199254740992), ("1e18", 10**18), ("1e21", 1e21),
+        ("18446744073709551615", 2**64 - 1),
+    ],
+)  # fmt: skip
+def test_whole_numbers_are_integers_however_they_are_written(number: str, value: Any) -> None:
+    body = r'{"a\\": "x", "b": [{"c\"": NUMBER}], "d": true}'.replace("NUMBER", number)
+    decoded, _ = documents.decode_json(body.encode())
+    found = decoded["b"][0]['c"']
+    assert (found, type(found)) == (value, type(value))
+    decoded, _ = documents.decode_json(number.encode())
+    assert (decoded, type(decoded)) == (value, type(value))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**64 - 1)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.sampled_from(['"', "\\", '\\"', "1.5", "e", "true", '": 1.0, "', "E"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(['"', "\\", "a.0", "1e3"]), inner),
+        max_leaves=10,
+    )
+)
+def test_no_whole_number_stays_a_float(value: Any) -> None:
+    decoded, _ = documents.decode_json(orjson.dumps(value))
+    assert decoded == value
+
+    def check(node: Any) -> None:
+        if isinstance(node, float):
+            assert not node.is_integer() or not -(2**63) <= node < 2**64
+        for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            check(child)
+
+    check(decoded)

@@ -1,6 +1,8 @@
 """Duplicate keys of JSON and YAML bodies are reported by their paths, within limits that a client does not choose."""
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -18,7 +20,7 @@ members = st.recursive(
 """JSON values; a tuple of pairs is an object, which may have a key twice."""
 
 
-def text_of(node, colon):
+def text_of(node: Any, colon: str) -> str:
     if type(node) is tuple:
         return "{" + ", ".join(f"{json.dumps(key)}{colon}{text_of(item, colon)}" for key, item in node) + "}"
     if type(node) is list:
@@ -26,9 +28,9 @@ def text_of(node, colon):
     return json.dumps(node)
 
 
-def paths_of(node, path=""):
+def paths_of(node: Any, path: str = "") -> Iterator[str]:
     if type(node) is tuple:
-        seen = set()
+        seen: set[str] = set()
         for key, item in node:
             own = f"{path}.{key}"
             if key in seen:
@@ -40,14 +42,14 @@ def paths_of(node, path=""):
             yield from paths_of(item, f"{path}[{index}]")
 
 
-def decoded(body, form):
+def decoded(body: bytes, form: str) -> tuple[Any, list[str]]:
     decode = documents.decode_json if form == "JSON" else documents.decode_yaml
     return decode(body, find_duplicates=True)
 
 
 @settings(max_examples=200, deadline=None)
 @given(members, st.sampled_from([":", " : ", ":\n"]))
-def test_each_key_that_stands_twice_in_an_object_is_found(node, colon):
+def test_each_key_that_stands_twice_in_an_object_is_found(node: Any, colon: str) -> None:
     body = text_of(node, colon).encode()
     expected = list(dict.fromkeys(paths_of(node)))
     assert duplicate_keys.of_json(body) == expected
@@ -55,7 +57,7 @@ def test_each_key_that_stands_twice_in_an_object_is_found(node, colon):
 
 
 @pytest.mark.parametrize("form", ["JSON", "YAML"])
-def test_a_hundred_are_reported(form):
+def test_a_hundred_are_reported(form: str) -> None:
     body = b"{" + b",".join(b'"%d": 1, "%d": 2' % (number, number) for number in range(1000)) + b"}"
     value, paths = decoded(body, form)
     assert value == {str(number): 2 for number in range(1000)}
@@ -63,7 +65,7 @@ def test_a_hundred_are_reported(form):
 
 
 @pytest.mark.parametrize("form", ["JSON", "YAML"])
-def test_reports_do_not_grow_with_keys(form):
+def test_reports_do_not_grow_with_keys(form: str) -> None:
     long = b'"%b"' % (b"k" * 100_000)
     twice = b",".join(b'"%d": 1, "%d": 2' % (number, number) for number in range(1000))
     _, paths = decoded(b"{? %b : {%b}}" % (long, twice) if form == "YAML" else b"{%b: {%b}}" % (long, twice), form)
@@ -75,13 +77,13 @@ def test_reports_do_not_grow_with_keys(form):
 
 
 @pytest.mark.parametrize("form", ["JSON", "YAML"])
-def test_the_same_path_is_located_a_limited_number_of_times(form):
+def test_the_same_path_is_located_a_limited_number_of_times(form: str) -> None:
     again = b",".join([b'"x": {"a": 1, "a": 2}'] * 3000)
     _, paths = decoded(b"{%b, %b}" % (again, b'"z": 1, "z": 2'), form)
     assert paths == ["x.a", "x"]
 
 
-def test_the_keys_of_merged_mappings_are_no_duplicates():
+def test_the_keys_of_merged_mappings_are_no_duplicates() -> None:
     body = b"a: &a {x: 1, z: 1}\nb: {<<: *a, x: 2}\nc: {x: 3, <<: *a, z: 4, z: 5}\nd: {<<: [*a, *a], x: 1, x: 2}"
     value, paths = decoded(body, "YAML")
     assert value["b"] == {"x": 2, "z": 1}

@@ -1,6 +1,7 @@
 """Copies and equality of JSON values."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ values = st.recursive(
 )
 
 
-def reference_equal(left, right):
+def reference_equal(left: Any, right: Any) -> Any:
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict):
@@ -30,7 +31,7 @@ def reference_equal(left, right):
 
 @settings(max_examples=300, deadline=None)
 @given(values, values)
-def test_values_are_equal_by_json_type_and_number(left, right):
+def test_values_are_equal_by_json_type_and_number(left: Any, right: Any) -> None:
     assert json_values.equal(left, right) is reference_equal(left, right)
     assert json_values.equal(left, json_values.copy(left))
 
@@ -39,12 +40,12 @@ def test_values_are_equal_by_json_type_and_number(left, right):
     ("left", "right", "same"),
     [(1, True, False), ([1], [True], False), ([1], [1.0], True), ({"a": [0]}, {"a": [False]}, False), (None, 0, False)],
 )
-def test_true_is_not_one_at_any_depth(left, right, same):
+def test_true_is_not_one_at_any_depth(left: Any, right: Any, same: bool) -> None:
     assert json_values.equal(left, right) is same
 
 
-def test_a_copy_shares_no_map_or_list():
-    value = {"a": [{"b": 1}], "c": 1.0}
+def test_a_copy_shares_no_map_or_list() -> None:
+    value: dict[str, Any] = {"a": [{"b": 1}], "c": 1.0}
     made = json_values.copy(value)
     assert made == value
     assert math.isclose(made["c"], 1)

@@ -1,6 +1,7 @@
 """JSON paths of columns, scale and selectable fields."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -46,9 +47,15 @@ WIDGET = {
         (".spec.m[0]", []),
         (".spec.a[?(@.b=='1')]", []),
         ("word", []),
+        (".spec.a[].b", [1]),
+        (".spec.a.[].b", []),
+        (".absent[].b", []),
+        ("...", []),
+        (".spec.", []),
+        (".spec. .a", []),
     ],
 )
-def test_paths_select_values(path, found):
+def test_paths_select_values(path: str, found: Any) -> None:
     assert jsonpath.compile_path(path).find(WIDGET) == found
 
 
@@ -57,23 +64,26 @@ def test_paths_select_values(path, found):
     [
         (".a[", "unterminated array at 2"),
         (".a[x]", "invalid array index x at 2"),
-        (".a[]", "invalid array index"),
+        (".a[-]", "array index - is not a number"),
+        (".a[1:-]", "array index - is not a number"),
+        (".a[" + "9" * 100 + "]", "invalid array index"),
+        ("..*", "unexpected '*'"),
+        ("[?(" * 1_300, "unterminated filter"),
         (".a[0:1:0]", "step must be greater than 0"),
         ("....a", "invalid multiple recursive descent"),
         (".a[?(@.b=='x)]", "unterminated filter"),
         (".a[?(@.b=>1)]", "unrecognized filter operator =>"),
         (".a[?(@.b=='x)'", "unterminated filter"),
         (".a{", "unexpected '{' at 2"),
-        (".a. .b", "a field name is missing"),
     ],
 )
-def test_invalid_paths_report_the_position(path, why):
+def test_invalid_paths_report_the_position(path: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
         jsonpath.compile_path(path)
 
 
-def test_multiplying_descents_have_no_result():
-    deep = {}
+def test_multiplying_descents_have_no_result() -> None:
+    deep: dict[str, Any] = {}
     for _ in range(100):
         deep = {"a": deep, "b": 1}
     assert jsonpath.compile_path("..a..a..a..a").find(deep) == []
@@ -81,16 +91,17 @@ def test_multiplying_descents_have_no_result():
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="ab.[]'\"?(@)=<>!*:,0-1\\ $", max_size=25))
-def test_no_text_breaks_the_parser(text):
+def test_no_text_breaks_the_parser(text: str) -> None:
     try:
         path = jsonpath.compile_path(text)
     except ValueError:
         return
-    for obj in (WIDGET, {"a": {"b": [1, {"a": 2}]}}, [], None):
+    roots: list[Any] = [WIDGET, {"a": {"b": [1, {"a": 2}]}}, [], None]
+    for obj in roots:
         path.find(obj)
 
 
-def test_simple_paths_get_and_set():
+def test_simple_paths_get_and_set() -> None:
     path = jsonpath.simple_path(r".spec['a.b'].c\.d")
     assert path.names == ("spec", "a.b", "c.d")
     assert path.get({}) is None
@@ -99,6 +110,18 @@ def test_simple_paths_get_and_set():
 
 
 @pytest.mark.parametrize("path", ["", "spec", ".spec[0]", ".spec.*", "..a", ".a.", ".spec[*]", ".a[?(@.b)]"])
-def test_paths_that_are_not_simple(path):
+def test_paths_that_are_not_simple(path: str) -> None:
     with pytest.raises(ValueError, match="simple JSON path"):
         jsonpath.simple_path(path)
+
+
+@pytest.mark.parametrize("last", ["[*]", ".*", "[0:]", "[?(@.a)]", "..", "..a"])
+def test_paths_that_visit_a_long_list_again_and_again_have_no_result(last: str) -> None:
+    repeated = f"[{','.join('0' * 90)}]"
+    assert jsonpath.compile_path(f".l{repeated}{repeated}{last}").find({"l": [[[{"a": 1}] * 100_000]]}) == []
+
+
+def test_long_lists_have_a_result_up_to_a_limit() -> None:
+    assert len(jsonpath.compile_path(".l[*].a").find({"l": [{"a": 1}] * 10_000})) == 10_000
+    assert jsonpath.compile_path(".l[*].a").find({"l": [{"a": 1}] * 10_001}) == []
+    assert jsonpath.compile_path(".l[0].a").find({"l": [{"a": 1}] * 100_000}) == [1]

@@ -1,5 +1,7 @@
 """Quantities: what parses, what they are worth, how they are written."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from kcp.api.quantity import NANO, Format, Quantity, parse_quantity
         ("16Ei", "9223372036854775807"),
     ],
 )  # fmt: skip
-def test_quantities_have_a_canonical_text(text, canonical):
+def test_quantities_have_a_canonical_text(text: str, canonical: str) -> None:
     quantity = parse_quantity(text)
     assert str(quantity) == canonical
     assert parse_quantity(canonical) == quantity
@@ -27,19 +29,19 @@ def test_quantities_have_a_canonical_text(text, canonical):
 @pytest.mark.parametrize(
     "text", ["", "a", "1.1.M", "1+1.0M", "0.1mi", "0.1am", "aoeu", "1i", "-3.01e-", "1 ", "1e", "é", "--1", "1e99999"]
 )
-def test_invalid_quantities(text):
+def test_invalid_quantities(text: str) -> None:
     with pytest.raises(ValueError, match="quantit"):
         parse_quantity(text)
 
 
-def test_the_message_says_which_part_is_wrong():
+def test_the_message_says_which_part_is_wrong() -> None:
     with pytest.raises(ValueError, match=r"^unable to parse quantity's suffix$"):
         parse_quantity("1i")
     with pytest.raises(ValueError, match=r"^quantities must match the regular expression"):
         parse_quantity("1x")
 
 
-def test_quantities_compare_and_add_by_value():
+def test_quantities_compare_and_add_by_value() -> None:
     assert parse_quantity("1") == parse_quantity("1000m")
     assert hash(parse_quantity("1")) == hash(parse_quantity("1000m"))
     assert parse_quantity("1Gi") > parse_quantity("1G") >= parse_quantity("1e9")
@@ -63,11 +65,11 @@ def test_quantities_compare_and_add_by_value():
         ("10E", False),
     ],
 )
-def test_integers_have_no_fraction_and_fit_into_64_bits(text, integer):
+def test_integers_have_no_fraction_and_fit_into_64_bits(text: str, integer: bool) -> None:
     assert parse_quantity(text).is_integer() is integer
 
 
-def test_a_sum_with_zero_stays_an_integer_and_a_sum_with_a_fraction_does_not():
+def test_a_sum_with_zero_stays_an_integer_and_a_sum_with_a_fraction_does_not() -> None:
     assert (parse_quantity("1") + parse_quantity("0.0")).is_integer()
     assert not (parse_quantity("1") + parse_quantity("1000m")).is_integer()
     assert not (parse_quantity("9223372036854775807") - parse_quantity("-1")).is_integer()
@@ -75,14 +77,14 @@ def test_a_sum_with_zero_stays_an_integer_and_a_sum_with_a_fraction_does_not():
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(-(2**60), 2**60), st.sampled_from([1, 1000, 10**6, 10**9]), st.sampled_from(list(Format)))
-def test_the_canonical_text_parses_to_the_same_quantity(numerator, denominator, form):
+def test_the_canonical_text_parses_to_the_same_quantity(numerator: Any, denominator: Any, form: Any) -> None:
     quantity = Quantity(numerator * (NANO // denominator), form)
     assert parse_quantity(str(quantity)) == quantity
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="0123456789.+-eEKMGTPikmnu", max_size=12))
-def test_no_text_breaks_the_parser(text):
+def test_no_text_breaks_the_parser(text: str) -> None:
     try:
         quantity = parse_quantity(text)
     except ValueError:

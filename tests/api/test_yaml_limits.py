@@ -1,6 +1,7 @@
 """What a YAML body may stand for, and what it may cost to read, whatever it contains."""
 
 import tracemalloc
+from typing import Any
 
 import orjson
 import pytest
@@ -34,7 +35,7 @@ def laughs(width: int, depth: int) -> bytes:
 
 @settings(max_examples=100, deadline=None)
 @given(data)
-def test_the_limit_is_exact_in_bytes_of_json(value):
+def test_the_limit_is_exact_in_bytes_of_json(value: Any) -> None:
     body, size = documents.encode_yaml(value), len(orjson.dumps(value))
     assert yaml_documents.load(body, max_depth=20, max_size=size) == (value, [])
     with pytest.raises(ExpansionError, match=f"more than {size - 1} bytes of JSON"):
@@ -43,7 +44,7 @@ def test_the_limit_is_exact_in_bytes_of_json(value):
 
 @settings(max_examples=100, deadline=None)
 @given(data, st.integers(1, 3))
-def test_an_alias_counts_as_the_value_that_it_stands_for(value, times):
+def test_an_alias_counts_as_the_value_that_it_stands_for(value: Any, times: int) -> None:
     flow = orjson.dumps({"of": value})[6:-1]
     body = b'{"a": &a %b, "b": [%b]}' % (flow, b",".join([b"*a"] * times))
     whole = {"a": value, "b": [value] * times}
@@ -68,7 +69,7 @@ def test_an_alias_counts_as_the_value_that_it_stands_for(value, times):
     ],
     ids=["issue", "many", "escaped", "non-ascii", "keys", "merge", "merges", "repeated", "nested"],
 )
-def test_aliases_expand_to_as_many_bytes_as_a_body_may_have(body):
+def test_aliases_expand_to_as_many_bytes_as_a_body_may_have(body: bytes) -> None:
     tracemalloc.start()
     try:
         refused = refusal(body)
@@ -83,7 +84,7 @@ def test_aliases_expand_to_as_many_bytes_as_a_body_may_have(body):
 @pytest.mark.parametrize(
     "body", [laughs(9, 30), laughs(101, 3), b"a: &a [" + b"x," * 1000 + b"]\nb: [" + b"*a," * 120 + b"]"]
 )
-def test_a_document_is_not_almost_all_aliases(body):
+def test_a_document_is_not_almost_all_aliases(body: bytes) -> None:
     refused = refusal(body)
     assert (refused.code, str(refused)) == (
         400,
@@ -91,13 +92,13 @@ def test_a_document_is_not_almost_all_aliases(body):
     )
 
 
-def test_aliases_of_ordinary_documents_are_no_bombs():
+def test_aliases_of_ordinary_documents_are_no_bombs() -> None:
     value, _ = documents.decode_yaml(b"a: &a {b: [1, 2]}\nc: [" + b"*a, " * 500 + b"]\nd: {<<: *a, e: 1}")
     assert value == {"a": {"b": [1, 2]}, "c": [{"b": [1, 2]}] * 500, "d": {"b": [1, 2], "e": 1}}
     assert documents.decode_yaml(laughs(9, 3))[0]["a2"] == [[["x"]] * 9] * 9
 
 
-def test_an_alias_may_not_go_below_the_deepest_level():
+def test_an_alias_may_not_go_below_the_deepest_level() -> None:
     body = b"a: &a " + b"[" * 150 + b"]" * 150 + b"\nb: "
     assert documents.decode_yaml(body + b"[" * 49 + b"*a" + b"]" * 49)
     assert "nested more than 200 levels" in str(refusal(body + b"[" * 50 + b"*a" + b"]" * 50))
@@ -111,12 +112,12 @@ def test_an_alias_may_not_go_below_the_deepest_level():
     "opening",
     [b"[", b"[[", b"{a: ", b"- ", b"? ", b"- - ", b"- ? ", b"[{a: "],
 )
-def test_nesting_ends_at_the_same_level_in_every_style(opening):
+def test_nesting_ends_at_the_same_level_in_every_style(opening: bytes) -> None:
     for depth in (201, 999, 1001, 100_000):
         assert str(refusal(opening * depth)) == "error converting YAML to JSON: nested more than 200 levels deep"
 
 
-def test_lines_that_indent_each_other_end_at_the_same_level():
+def test_lines_that_indent_each_other_end_at_the_same_level() -> None:
     body = b"".join(b" " * level + b"a:\n" for level in range(1500))
     assert str(refusal(body)) == "error converting YAML to JSON: nested more than 200 levels deep"
 
@@ -130,16 +131,16 @@ def test_lines_that_indent_each_other_end_at_the_same_level():
         (b"&a {x: &b {z: 1}, v: *b}", {"x": {"z": 1}, "v": {"z": 1}}),
     ],
 )
-def test_an_alias_stands_for_the_last_value_of_its_name(body, value):
+def test_an_alias_stands_for_the_last_value_of_its_name(body: bytes, value: Any) -> None:
     assert documents.decode_yaml(body)[0] == value
 
 
 @pytest.mark.parametrize("body", [b"&a [*a]", b"a: &a 1\nb: &a [*a]", b"a: &a {b: {c: *a}}", b"a: &a {<<: *a}"])
-def test_no_value_contains_itself(body):
+def test_no_value_contains_itself(body: bytes) -> None:
     assert str(refusal(body)) == "error converting YAML to JSON: yaml: anchor 'a' value contains itself"
 
 
-def test_anchors_are_counted():
+def test_anchors_are_counted() -> None:
     body = b"[" + b"".join(b"&a%d 1," % number for number in range(10_001)) + b"]"
     assert (refusal(body).code, str(refusal(body))) == (
         413,
@@ -161,7 +162,7 @@ def test_anchors_are_counted():
         ("\ufeff" + 'a: "' + " " * 20_000 + "a " * 60_000 + '"', "a run of 20000 blanks and more than"),
     ],
 )
-def test_what_libyaml_would_read_in_quadratic_time_is_refused(body, says):
+def test_what_libyaml_would_read_in_quadratic_time_is_refused(body: bytes | str, says: str) -> None:
     for encoding in ("utf-8", "utf-16"):
         encoded = (body.decode() if isinstance(body, bytes) else body).encode(encoding)
         assert str(refusal(encoded)).startswith(f"error converting YAML to JSON: yaml: {says}")
@@ -179,12 +180,12 @@ def test_what_libyaml_would_read_in_quadratic_time_is_refused(body, says):
         (b"a: |\n" + b"\n" * 100_000 + b" b\n", {"a": "\n" * 100_000 + "b\n"}),
     ],
 )
-def test_what_only_looks_like_that_is_read(body, value):
+def test_what_only_looks_like_that_is_read(body: bytes, value: Any) -> None:
     assert documents.decode_yaml(body)[0] == value
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
-def test_encodings_are_those_of_yaml(encoding):
+def test_encodings_are_those_of_yaml(encoding: str) -> None:
     text = "a: äöü\u2028\n" if encoding != "utf-16-be" else "\ufeffa: äöü\u2028\n"
     assert documents.decode_yaml(text.encode(encoding))[0] == {"a": "äöü"}
 
@@ -193,7 +194,7 @@ def test_encodings_are_those_of_yaml(encoding):
     "body",
     [b"a: *" + b"x" * 100_000, b"&" + b"x" * 100_000 + b" [*" + b"x" * 100_000 + b"]", b"a: !" + b"x" * 10_000 + b" {"],
 )
-def test_messages_have_no_long_names(body):
+def test_messages_have_no_long_names(body: bytes) -> None:
     assert len(str(refusal(body))) < 250
 
 
@@ -208,7 +209,7 @@ def test_messages_have_no_long_names(body):
         b"a: hunter2: x",
     ],
 )
-def test_messages_have_no_values(body):
+def test_messages_have_no_values(body: bytes) -> None:
     assert refusal(body).code == 400
     assert "hunter2" not in str(refusal(body))
 
@@ -224,11 +225,11 @@ def test_messages_have_no_values(body):
         (b"a: \xff", "yaml: offset 3: invalid leading UTF-8 octet"),
     ],
 )
-def test_faults_are_named_with_their_line(body, says):
+def test_faults_are_named_with_their_line(body: bytes, says: str) -> None:
     assert str(refusal(body)) == f"error converting YAML to JSON: {says}"
 
 
-def test_all_faults_are_yaml_errors():
+def test_all_faults_are_yaml_errors() -> None:
     for body in (b"[" * 300, b"a: *b", b"a: &a [*a]", b"a: b: c", b"\xff"):
         with pytest.raises(YAMLError):
             yaml_documents.load(body, max_depth=200, max_size=1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import Any
 
 import pytest
 
@@ -11,26 +11,26 @@ from kcp.auth.authorization.authorizer import Decision, PathRule, Rules, forbidd
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.users import ANONYMOUS, MASTERS, MONITORING, authenticated
-from kcp.logical_clusters import DEFAULT
+from kcp.logical_clusters import DEFAULT, WILDCARD
 
 ADMIN = authenticated("admin", groups=(MASTERS,))
 JANE = authenticated("jane")
 PROBE = authenticated("prometheus", groups=(MONITORING,))
 
 
-def allowed(user, attributes: AuthorizationAttributes) -> bool:
-    return asyncio.run(BasicAuthorizer().decide(user, attributes)).allowed
+def allowed(user: Any, attributes: AuthorizationAttributes) -> bool:
+    return BasicAuthorizer().decide(user, attributes).allowed
 
 
 def reading(path: str) -> AuthorizationAttributes:
-    return AuthorizationAttributes("root", "get", is_resource=False, path=path)
+    return AuthorizationAttributes(DEFAULT, "get", is_resource=False, path=path)
 
 
 def test_masters_may_do_everything() -> None:
-    assert allowed(ADMIN, AuthorizationAttributes("root", "delete", resource="namespaces", name="default"))
-    assert allowed(ADMIN, AuthorizationAttributes("*", "list", resource="secrets"))
+    assert allowed(ADMIN, AuthorizationAttributes(DEFAULT, "delete", resource="namespaces", name="default"))
+    assert allowed(ADMIN, AuthorizationAttributes(WILDCARD, "list", resource="secrets"))
     assert allowed(ADMIN, reading("/metrics"))
-    assert allowed(ADMIN, AuthorizationAttributes("root", "impersonate", resource="users", name="jane"))
+    assert allowed(ADMIN, AuthorizationAttributes(DEFAULT, "impersonate", resource="users", name="jane"))
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/livez/ping", "/readyz", "/version", "/version/"])
@@ -56,19 +56,19 @@ def test_monitoring_may_read_metrics() -> None:
 
 
 def test_paths_may_only_be_read() -> None:
-    assert not allowed(JANE, AuthorizationAttributes("root", "post", is_resource=False, path="/api"))
+    assert not allowed(JANE, AuthorizationAttributes(DEFAULT, "post", is_resource=False, path="/api"))
 
 
 def test_the_authenticated_may_ask_about_themselves_only() -> None:
     review = AuthorizationAttributes(
-        "root", "create", group="authorization.k8s.io", resource="selfsubjectaccessreviews"
+        DEFAULT, "create", group="authorization.k8s.io", resource="selfsubjectaccessreviews"
     )
-    others = AuthorizationAttributes("root", "create", group="authorization.k8s.io", resource="subjectaccessreviews")
+    others = AuthorizationAttributes(DEFAULT, "create", group="authorization.k8s.io", resource="subjectaccessreviews")
     assert allowed(JANE, review)
     assert not allowed(ANONYMOUS, review)
     assert not allowed(JANE, others)
     assert not allowed(
-        JANE, AuthorizationAttributes("root", "get", resource="configmaps", namespace="default", name="a")
+        JANE, AuthorizationAttributes(DEFAULT, "get", resource="configmaps", namespace="default", name="a")
     )
 
 
@@ -76,11 +76,11 @@ def test_the_authenticated_may_ask_about_themselves_only() -> None:
     ("attributes", "message"),
     [
         (
-            AuthorizationAttributes("root", "list", version="v1", resource="configmaps", namespace="default"),
+            AuthorizationAttributes(DEFAULT, "list", version="v1", resource="configmaps", namespace="default"),
             'configmaps is forbidden: User "jane" cannot list resource "configmaps" in API group "" in the namespace "default"',
         ),
         (
-            AuthorizationAttributes("root", "get", group="example.com", resource="widgets", name="w"),
+            AuthorizationAttributes(DEFAULT, "get", group="example.com", resource="widgets", name="w"),
             (
                 'widgets.example.com "w" is forbidden: User "jane" cannot get resource "widgets" in API group "example.com" '
                 "at the cluster scope"
@@ -88,7 +88,7 @@ def test_the_authenticated_may_ask_about_themselves_only() -> None:
         ),
         (
             AuthorizationAttributes(
-                "root", "update", resource="namespaces", subresource="finalize", namespace="a", name="a"
+                DEFAULT, "update", resource="namespaces", subresource="finalize", namespace="a", name="a"
             ),
             (
                 'namespaces "a" is forbidden: User "jane" cannot update resource "namespaces/finalize" in API group "" '
@@ -136,13 +136,15 @@ ALLOW, DENY = Decision(True), Decision(False, "blocked", denied=True)
         ),
     ],
 )
-def test_the_first_authorizer_with_an_opinion_decides(decisions: tuple[Decision, ...], expected: Decision) -> None:
+async def test_the_first_authorizer_with_an_opinion_decides(
+    decisions: tuple[Decision, ...], expected: Decision
+) -> None:
     union = UnionAuthorizer([Fixed(decision) for decision in decisions])
-    assert asyncio.run(union.decide(JANE, reading("/"))) == expected
+    assert await union.decide(JANE, reading("/")) == expected
 
 
-def test_the_rules_of_all_authorizers_are_listed() -> None:
+async def test_the_rules_of_all_authorizers_are_listed() -> None:
     union = UnionAuthorizer([Fixed(ALLOW, "/a"), Fixed(ALLOW, "/b")])
-    rules = asyncio.run(union.rules_for(JANE, DEFAULT, "team"))
+    rules = await union.rules_for(JANE, DEFAULT, "team")
     assert [rule.paths for rule in rules.paths] == [("/a",), ("/b",)]
     assert rules.problem == "/a may be incomplete; /b may be incomplete"

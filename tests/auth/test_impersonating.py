@@ -8,10 +8,11 @@ import pytest
 
 from kcp.api.errors import StatusError
 from kcp.auth.authorization.attributes import AuthorizationAttributes
-from kcp.auth.authorization.authorizer import Decision
+from kcp.auth.authorization.authorizer import Decision, ResourceRule, Rules
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.impersonation import impersonated
 from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, MASTERS, User, authenticated
+from kcp.logical_clusters import DEFAULT, LogicalClusterName
 
 ADMIN = authenticated("admin", groups=(MASTERS,))
 JANE = authenticated("jane")
@@ -19,7 +20,7 @@ USER = (b"impersonate-user", b"joe")
 
 
 def act(*headers: tuple[bytes, bytes], user: User = ADMIN) -> User:
-    return asyncio.run(impersonated([(b"accept", b"*/*"), *headers], user, "root", BasicAuthorizer()))
+    return asyncio.run(impersonated([(b"accept", b"*/*"), *headers], user, DEFAULT, BasicAuthorizer()))
 
 
 def refused(*headers: tuple[bytes, bytes], user: User = ADMIN) -> StatusError:
@@ -85,8 +86,11 @@ class AllButReading:
     async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:
         return Decision(attributes.verb == "impersonate")
 
+    async def rules_for(self, user: User, cluster: LogicalClusterName, namespace: str) -> Rules:
+        return Rules((ResourceRule(("impersonate",), ("*",), ("*",)),), ())
 
-def test_only_masters_may_impersonate_masters() -> None:
+
+async def test_only_masters_may_impersonate_masters() -> None:
     with pytest.raises(StatusError) as refusal:
-        asyncio.run(impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, "root", AllButReading()))
+        await impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, DEFAULT, AllButReading())
     assert refusal.value.code == 403

@@ -11,7 +11,7 @@ import pytest
 from kcp.api.errors import StatusError
 from kcp.auth import certificates
 from kcp.auth.authentication.anonymous import Anonymous
-from kcp.auth.authentication.authenticator import Authenticator
+from kcp.auth.authentication.authenticator import Authenticator, resolved
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
@@ -65,7 +65,8 @@ class Request:
 
 
 def user_of(authorization: bytes, authenticator: Authenticator = TOKENS) -> User | None:
-    return asyncio.run(authenticator.authenticate(Request({b"authorization": authorization} if authorization else {})))
+    request = Request({b"authorization": authorization} if authorization else {})
+    return asyncio.run(resolved(authenticator.authenticate(request)))
 
 
 def test_a_known_token_is_its_user_whatever_the_case_of_the_scheme() -> None:
@@ -101,14 +102,14 @@ def test_only_a_request_without_a_credential_is_anonymous() -> None:
         user_of(b"Bearer wrong", union)
 
 
-def test_a_valid_token_is_accepted_beside_a_certificate_that_does_not_verify() -> None:
-    stranger = certificates.new_client_identity(certificates.new_authority("other"), "joe", ())
+async def test_a_valid_token_is_accepted_beside_a_certificate_that_does_not_verify() -> None:
+    unknown = certificates.new_client_identity(certificates.new_authority("other"), "joe", ())
     known = ClientCertificates([certificates.new_authority("mine").certificate])
     union = UnionAuthenticator([known, TOKENS], Anonymous())
-    chain = (stranger.certificate.decode(),)
-    assert asyncio.run(union.authenticate(Request({b"authorization": b"Bearer secret"}, chain))) is JANE
+    chain = (unknown.certificate.decode(),)
+    assert await union.authenticate(Request({b"authorization": b"Bearer secret"}, chain)) is JANE
     with pytest.raises(StatusError, match="Unauthorized"):
-        asyncio.run(union.authenticate(Request({}, chain)))
+        await union.authenticate(Request({}, chain))
 
 
 def test_without_anonymous_requests_a_credential_is_needed() -> None:

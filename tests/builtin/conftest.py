@@ -11,8 +11,10 @@ from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.users import MASTERS, User
 from kcp.builtin.context import BuiltinContext
 from kcp.builtin.registration import builtin_types, declare
+from kcp.logical_clusters import DEFAULT
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.resource_types import ResourceType
+from tests.support.registry_client import client  # noqa: F401 - a fixture
 
 Object = dict[str, Any]
 declare()  # the protobuf messages: tests of bodies need no types
@@ -34,7 +36,7 @@ class Types:
         """The object as it would be stored."""
         self._shape(type_, obj)
         obj["metadata"].setdefault("creationTimestamp", metadata.now())
-        context = RequestContext(user, "root")
+        context = RequestContext(user, DEFAULT)
         type_.strategy.prepare_for_create(obj, context)
         type_.strategy.set_status_from_other_objects(obj, context)
         return obj
@@ -42,7 +44,7 @@ class Types:
     def update(self, type_: ResourceType, obj: Object, old: Object) -> Object:
         """The object as it would replace another."""
         self._shape(type_, obj)
-        context = RequestContext(ADMIN, "root")
+        context = RequestContext(ADMIN, DEFAULT)
         type_.strategy.prepare_for_update(obj, old, context)
         type_.strategy.set_status_from_other_objects(obj, context)
         return obj

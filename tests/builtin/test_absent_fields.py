@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kcp.auth.users import User
+from kcp.logical_clusters import DEFAULT
 from kcp.registry.contexts import RequestContext
 from tests.builtin.conftest import Object, Types
 
@@ -91,6 +92,6 @@ def test_a_review_is_answered_whatever_status_a_client_sends(types: Types, plura
     spec = {"user": "a", "nonResourceAttributes": {"path": "/healthz", "verb": "get"}}
     obj = types.create(review, {"spec": spec, "status": {}})
     assert review.schema.validate(obj) == []
-    answer = asyncio.run(review.strategy.answer(obj, RequestContext(User("a"), "root")))
+    answer = asyncio.run(review.strategy.answer({**obj, "metadata": {}}, RequestContext(User("a"), DEFAULT)))
     assert answer is not None
     assert answer["status"]["allowed"] in {True, False}

@@ -9,7 +9,7 @@ from kcp.builtin.rules.admission_expressions import (
     AuthorizationCheck,
     AuthorizationDecision,
     AuthorizerValue,
-    Environment,
+    ExpressionEnvironment,
 )
 from tests.builtin.conftest import Types
 from tests.builtin.test_admission_registration import GROUP, policy, webhooks
@@ -108,7 +108,7 @@ def test_an_authorizer_is_asked_what_the_expression_spells() -> None:
         asked.append(question)
         return AuthorizationDecision(question.verb == "get", "because", "")
 
-    environment = Environment()
+    environment = ExpressionEnvironment()
     check = "authorizer.serviceAccount('team', 'ci').group('apps').resource('deployments').namespace('x').check('get')"
     program = environment.compile(f"{check}.allowed() && authorizer.requestResource.check('y').reason() == 'because'")
     values = {

@@ -96,6 +96,18 @@ def test_approval_is_a_subresource_of_its_own(types: Types, pkcs10: str) -> None
     ]
 
 
+def test_an_approval_that_is_attempted_again_keeps_nothing_of_the_first_attempt(types: Types, pkcs10: str) -> None:
+    type_ = types("certificatesigningrequests", GROUP)
+    approve = type_.strategy.subresource_updates["approval"]
+    old = types.create(type_, csr(pkcs10))
+    sent = {**old, "status": {"conditions": [{"type": "Approved", "status": "True"}]}}
+    approve(sent, old)
+    assert sent["status"]["conditions"] == [{"type": "Approved", "status": "True"}]
+    earlier = {"type": "Approved", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"}
+    again = approve(sent, {**old, "status": {"conditions": [earlier]}})
+    assert again["status"]["conditions"][0]["lastTransitionTime"] == "2020-01-01T00:00:00Z"
+
+
 def test_a_request_is_not_both_approved_and_denied(types: Types, pkcs10: str) -> None:
     type_ = types("certificatesigningrequests", GROUP)
     conditions = [{"type": "Approved", "status": "True"}, {"type": "Denied", "status": "False"}]

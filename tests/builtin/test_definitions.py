@@ -4,26 +4,15 @@ import base64
 from typing import Any
 
 from tests.builtin.conftest import Types
+from tests.support import objects
 
 GROUP = "apiextensions.k8s.io"
 
 
 def definition(schema: dict[str, Any] | None = None) -> dict[str, Any]:
-    version = {
-        "name": "v1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": schema or {"type": "object"}},
-    }
-    return {
-        "metadata": {"name": "widgets.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": "widgets", "kind": "Widget"},
-            "versions": [version],
-        },
-    }
+    return objects.definition(
+        "widgets", "Widget", schema=schema or {"type": "object"}, names={"plural": "widgets", "kind": "Widget"}
+    )
 
 
 def test_names_and_conversion_are_filled_in(types: Types) -> None:

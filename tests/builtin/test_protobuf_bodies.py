@@ -154,9 +154,14 @@ def test_subjects_and_role_of_a_binding_arrive() -> None:
 
 def test_every_kind_with_a_form_survives_a_round_trip() -> None:
     for api_version, kind, _ in roots():
-        obj = {"kind": kind, "apiVersion": api_version, "metadata": {"name": "x", "labels": {"a": "b"}}}
+        obj: dict[str, Any] = {"kind": kind, "apiVersion": api_version, "metadata": {"name": "x", "labels": {"a": "b"}}}
         if kind == "DeleteOptions":
-            obj = {"kind": kind, "apiVersion": api_version, "gracePeriodSeconds": 0, "propagationPolicy": "Foreground"}
+            obj = {
+                "kind": kind,
+                "apiVersion": api_version,
+                "gracePeriodSeconds": 0,
+                "propagationPolicy": "Foreground",
+            }
         elif kind == "Status":
             obj = {"kind": kind, "apiVersion": api_version, "message": "gone", "code": 410}
         elif kind.startswith("API"):

@@ -7,6 +7,7 @@ import pytest
 
 from kcp.api.errors import StatusError
 from kcp.auth.users import ALL_AUTHENTICATED, User
+from kcp.logical_clusters import DEFAULT
 from kcp.registry.contexts import RequestContext
 from tests.builtin.conftest import ADMIN, Types
 
@@ -16,10 +17,10 @@ ASKED = {"resourceAttributes": {"verb": "get", "resource": "configmaps", "namesp
 
 def answer(types: Types, plural: str, group: str, spec: dict[str, Any], user: User) -> dict[str, Any]:
     type_ = types(plural, group)
-    obj = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {}, "spec": spec}
+    obj: dict[str, Any] = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {}, "spec": spec}
     if type_.namespaced:
         obj["metadata"]["namespace"] = "team"
-    answered = asyncio.run(type_.strategy.answer(obj, RequestContext(user, "root")))
+    answered = asyncio.run(type_.strategy.answer(obj, RequestContext(user, DEFAULT)))
     assert answered is not None
     assert type_.schema.validate(answered) == []
     status: dict[str, Any] = answered["status"]

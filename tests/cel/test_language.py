@@ -1,5 +1,8 @@
 """The core language: each row holds, for us and (where it can say) for Google's own C++ implementation."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from kcp.cel import DYN, CompilationError, EvaluationError, compile_expression
@@ -23,7 +26,7 @@ ORACLE = cel.NewEnv(
 )
 
 
-def ours(expression, **data):
+def ours(expression: str, **data: Any) -> Any:
     values = {**DATA, **data}
     return compile_expression(expression, dict.fromkeys(values, DYN)).evaluate_variables(values)
 
@@ -223,7 +226,7 @@ true
 """
 
 
-def rows():
+def rows() -> Iterator[str]:
     """One row for each expression; a line that is not whole yet goes on on the next."""
     pending = ""
     for line in TRUE.strip("\n").split("\n"):
@@ -235,7 +238,7 @@ def rows():
 
 
 @pytest.mark.parametrize("expression", list(rows()))
-def test_it_holds(expression):
+def test_it_holds(expression: str) -> None:
     expression = expression.replace("\\\\", "\\")
     assert ours(expression) is True
     assert ORACLE.compile(expression).eval(data=DATA).value() is True
@@ -256,7 +259,7 @@ def test_it_holds(expression):
         "[3, 1, 2].sort() == [1, 2, 3]",
     ],
 )
-def test_it_holds_where_the_other_implementation_differs(expression):
+def test_it_holds_where_the_other_implementation_differs(expression: str) -> None:
     assert ours(expression) is True
 
 
@@ -313,7 +316,7 @@ def test_it_holds_where_the_other_implementation_differs(expression):
         ("{'a': 1, 'a': 2}.size() == 1", "repeated key"),
     ],
 )
-def test_it_fails(expression, message):
+def test_it_fails(expression: str, message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
         ours(expression)
 
@@ -331,7 +334,7 @@ def test_it_fails(expression, message):
         ("string(b'\\xff') == ''", "invalid UTF-8"),
     ],
 )
-def test_a_constant_that_cannot_be_converted_does_not_compile(expression, message):
+def test_a_constant_that_cannot_be_converted_does_not_compile(expression: str, message: str) -> None:
     with pytest.raises(CompilationError, match=f"program instantiation failed: {message}"):
         ours(expression)
 
@@ -347,7 +350,7 @@ def test_a_constant_that_cannot_be_converted_does_not_compile(expression, messag
         ("-2.5e-7", "-2.5e-07"),
     ],
 )
-def test_doubles_print_as_go_prints_them(value, text):
+def test_doubles_print_as_go_prints_them(value: str, text: str) -> None:
     assert ours(f"string({value})") == text
 
 
@@ -367,16 +370,16 @@ def test_doubles_print_as_go_prints_them(value, text):
         ("m.transformList(k, v, k == 'a', v)", [1]),
     ],
 )
-def test_comprehensions_with_two_variables(expression, expected):
+def test_comprehensions_with_two_variables(expression: str, expected: Any) -> None:
     assert ours(expression) == expected
 
 
-def test_a_repeated_key_of_transform_map_entry_fails():
+def test_a_repeated_key_of_transform_map_entry_fails() -> None:
     with pytest.raises(EvaluationError, match="insert failed: key x already exists"):
         ours("['x', 'x'].transformMapEntry(i, v, {v: i})")
 
 
 @pytest.mark.parametrize("expression", ["self", "1 +", "'", "a.b", "cel.bind(x, 1, x)", "'abc'.reverse()", "`a`"])
-def test_what_is_not_of_the_language_does_not_compile(expression):
+def test_what_is_not_of_the_language_does_not_compile(expression: str) -> None:
     with pytest.raises(CompilationError):
         ours(expression)

@@ -1,6 +1,8 @@
 # ruff: noqa: E501 - one expression, one line
 """Kubernetes' own function libraries."""
 
+from typing import Any
+
 import pytest
 
 from kcp.cel import BOOL, DYN, STRING, CompilationError, EvaluationError, Type, compile_expression
@@ -8,7 +10,7 @@ from kcp.cel.libraries import functions
 from kcp.cel.values import Opaque
 
 
-def value(expression, **data):
+def value(expression: str, **data: Any) -> Any:
     return compile_expression(expression, dict.fromkeys(data, DYN)).evaluate_variables(data)
 
 
@@ -114,7 +116,7 @@ HOLDS = {
 
 
 @pytest.mark.parametrize("expression", [line.strip() for text in HOLDS.values() for line in text.strip().split("\n")])
-def test_it_holds(expression):
+def test_it_holds(expression: str) -> None:
     assert value(expression) is True
 
 
@@ -139,12 +141,12 @@ def test_it_holds(expression):
         ("lists.range(10000000).size() == 1", "too long"),
     ],
 )
-def test_it_fails(expression, message):
+def test_it_fails(expression: str, message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
         value(expression)
 
 
-def test_a_pattern_of_unknown_text_is_matched_in_linear_time():
+def test_a_pattern_of_unknown_text_is_matched_in_linear_time() -> None:
     # A backtracking engine takes 2^30 steps here.
     assert value("x.matches('^(a+)+$')", x="a" * 5000 + "!") is False
 
@@ -153,10 +155,12 @@ def test_a_pattern_of_unknown_text_is_matched_in_linear_time():
     ("expression", "argument"),
     [("'a'.matches('(')", 13), ("timestamp('x')", 11), ("duration('1x')", 10), ("'a'.findAll('[')", 13)],
 )
-def test_bad_constants_do_not_compile(expression, argument):
+def test_bad_constants_do_not_compile(expression: str, argument: int) -> None:
     with pytest.raises(CompilationError) as raised:
         value(expression)
-    assert raised.value.message == f"invalid {expression.split('(')[0].split('.')[-1]} argument"
+    assert (
+        raised.value.message == f"invalid {expression.split('(', maxsplit=1)[0].rsplit('.', maxsplit=1)[-1]} argument"
+    )
     assert raised.value.column == argument
 
 
@@ -166,13 +170,13 @@ class Decision(Opaque):
     __slots__ = ("allowed",)
     cel_type = "test.Decision"
 
-    def __init__(self, allowed):
+    def __init__(self, allowed: Any) -> None:
         self.allowed = allowed
 
 
-def test_more_functions_and_types_can_be_declared():
+def test_more_functions_and_types_can_be_declared() -> None:
     decision = Type("object", "test.Decision")
-    rows = [
+    rows: list[Any] = [
         (
             "decide_string",
             "decide(string): decision",

@@ -4,6 +4,7 @@
 import contextlib
 import itertools
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -35,7 +36,7 @@ SCHEMA = {
 }
 
 
-def compiles_or_says_why(expression):
+def compiles_or_says_why(expression: str) -> None:
     try:
         program = compile_rule(expression, SCHEMA, is_root=True)
     except CompilationError as error:
@@ -47,13 +48,13 @@ def compiles_or_says_why(expression):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=14).map(" ".join))
-def test_any_tokens_compile_or_say_why_not(expression):
+def test_any_tokens_compile_or_say_why_not(expression: str) -> None:
     compiles_or_says_why(expression)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=40))
-def test_any_text_compiles_or_says_why_not(expression):
+def test_any_text_compiles_or_says_why_not(expression: str) -> None:
     compiles_or_says_why(expression)
 
 
@@ -79,7 +80,7 @@ def test_any_text_compiles_or_says_why_not(expression):
         ("!", "true", ""),
     ],
 )
-def test_deep_nesting_ends_in_a_program_or_an_error(before, middle, after, depth):
+def test_deep_nesting_ends_in_a_program_or_an_error(before: str, middle: str, after: str, depth: int) -> None:
     try:
         program = compile_expression(f"{before * depth}{middle}{after * depth}", {"self": DYN})
     except CompilationError as error:
@@ -89,20 +90,20 @@ def test_deep_nesting_ends_in_a_program_or_an_error(before, middle, after, depth
         program.evaluate_variables({"self": {"a": 1}})
 
 
-def test_nesting_up_to_a_good_depth_compiles():
+def test_nesting_up_to_a_good_depth_compiles() -> None:
     assert compile_expression("(" * 100 + "true" + ")" * 100, {}).evaluate_variables({}) is True
     assert compile_expression("true ? true : " * 100 + "true", {}).evaluate_variables({}) is True
     assert compile_expression("[true].all(x, " * 30 + "true" + ")" * 30, {}).evaluate_variables({}) is True
 
 
-def test_long_expressions_compile():
+def test_long_expressions_compile() -> None:
     chain = " && ".join(f"self.a != {number}" for number in range(2000))
     assert compile_rule(chain, SCHEMA, is_root=False).evaluate({"a": -1}) is True
     values = ", ".join(f"'{number}'" for number in range(8000))
     assert compile_rule(f"self.x in [{values}]", SCHEMA, is_root=False).evaluate({"x": "7999"}) is True
 
 
-def test_an_expression_that_is_too_long_is_refused():
+def test_an_expression_that_is_too_long_is_refused() -> None:
     with pytest.raises(CompilationError, match="expression code point size exceeds limit: size: 100002, limit 100000"):
         compile_expression("'" + "a" * 100_000 + "'", {})
 
@@ -110,7 +111,7 @@ def test_an_expression_that_is_too_long_is_refused():
 @pytest.mark.parametrize(
     "text", ["'); import os; ('", "__import__('os')", "'{0}'", "r'\\'", "'\\u0000'", "x'''", "{'a}': 1}.size()"]
 )
-def test_text_of_the_user_never_becomes_code(text):
+def test_text_of_the_user_never_becomes_code(text: str) -> None:
     try:
         program = compile_expression(text, {"x": DYN})
     except CompilationError:
@@ -118,7 +119,7 @@ def test_text_of_the_user_never_becomes_code(text):
     assert program.evaluate_variables({"x": 1}) is not None
 
 
-def test_texts_are_taken_literally():
+def test_texts_are_taken_literally() -> None:
     assert compile_expression("'\\'); raise SystemExit; (\\''", {}).evaluate_variables({}) == "'); raise SystemExit; ('"
     assert compile_expression("self['x\\'][\\'y']", {"self": DYN}).evaluate_variables({"self": {"x']['y": 3}}) == 3
 
@@ -141,7 +142,7 @@ PROGRAMS = {text: compile_expression(text, {"x": DYN, "y": DYN}) for text in OPE
 
 @settings(max_examples=100, deadline=None)
 @given(VALUES, VALUES)
-def test_any_operation_on_any_values_ends_in_a_value_or_an_error_of_the_language(x, y):
+def test_any_operation_on_any_values_ends_in_a_value_or_an_error_of_the_language(x: Any, y: Any) -> None:
     for program in PROGRAMS.values():
         try:
             program.evaluate_variables({"x": x, "y": y})
@@ -184,7 +185,7 @@ EXPRESSIONS = st.recursive(
 DATA = {"n": 3, "d": 1.5, "s": "ab", "b": True, "l": [1, 2, 3], "m": {"a": 1, "c": [True]}}
 
 
-def as_plain(value):
+def as_plain(value: Any) -> Any:
     if isinstance(value, list):
         return [as_plain(item) for item in value]
     if isinstance(value, dict):
@@ -196,7 +197,7 @@ def as_plain(value):
     return int(value) if isinstance(value, Uint) else value
 
 
-def same(left, right):
+def same(left: Any, right: Any) -> Any:
     return type(left) is type(right) and (
         all(itertools.starmap(same, zip(left, right, strict=True))) and len(left) == len(right)
         if isinstance(left, list)
@@ -206,7 +207,7 @@ def same(left, right):
 
 @settings(max_examples=100, deadline=None)
 @given(EXPRESSIONS)
-def test_results_are_those_of_the_other_implementation(expression):
+def test_results_are_those_of_the_other_implementation(expression: str) -> None:
     cel = pytest.importorskip("cel_expr_python.cel", reason="no wheel of cel-expr-python for this machine")
     other = cel.NewEnv(variables=dict.fromkeys(DATA, cel.Type.DYN))
     dyn = " ".join(expression.split())
@@ -215,6 +216,7 @@ def test_results_are_those_of_the_other_implementation(expression):
         expected = ("error",) if theirs.type() == cel.Type.ERROR else ("value", as_plain(theirs.plain_value()))
     except RuntimeError:
         return
+    found: tuple[Any, ...]
     try:
         found = ("value", as_plain(compile_expression(dyn, dict.fromkeys(DATA, DYN)).evaluate_variables(DATA)))
     except CompilationError as error:
@@ -245,13 +247,13 @@ LISTS = "optional.of([1, 2])" + ".optMap(a, a + a)" * 60
         "'%s%s%s%s%s%s%s%s%s%s'.format([x + x, x + x, x + x, x + x, x + x, x + x, x + x, x + x, x + x, x + x].map(y, [y, y, y, y])) == ''",
     ],
 )
-def test_no_expression_grows_without_bounds(expression):
+def test_no_expression_grows_without_bounds(expression: str) -> None:
     program = compile_expression(expression, {"x": DYN})
     with pytest.raises(BudgetExceededError):
         program.evaluate_variables({"x": "a" * 1_000_000})
 
 
-def test_a_name_with_a_leading_dot_is_that_of_a_variable_outside():
+def test_a_name_with_a_leading_dot_is_that_of_a_variable_outside() -> None:
     assert (
         compile_expression("[1].all(x, .x == 'outer' && x == 1)", {"x": DYN}).evaluate_variables({"x": "outer"}) is True
     )

@@ -1,5 +1,7 @@
 """What evaluation really costs, and that it stops when that is too much. Figures of Kubernetes' API server."""
 
+from typing import Any
+
 import pytest
 
 from kcp.cel import ABSENT, DYN, Budget, BudgetExceededError, EvaluationError, compile_expression, compile_rule
@@ -8,13 +10,13 @@ TEXT = {"type": "string"}
 NUMBERS = {"type": "object", "additionalProperties": {"type": "integer"}}
 
 
-def cost(rule, schema, value):
+def cost(rule: str, schema: Any, value: Any) -> Any:
     budget = Budget(10**9)
     compile_rule(rule, schema, is_root=False).evaluate(value, ABSENT, budget)
     return 10**9 - budget.remaining
 
 
-def in_object(name, schema):
+def in_object(name: str, schema: Any) -> Any:
     return {"type": "object", "properties": {name: schema}}
 
 
@@ -32,7 +34,7 @@ def in_object(name, schema):
         ("self.v.substring(4, 10).trim() == 'takes'", 6),
     ],
 )
-def test_texts_cost_by_their_length(rule, expected):
+def test_texts_cost_by_their_length(rule: str, expected: int) -> None:
     assert cost(rule, in_object("v", TEXT), {"v": "Rook takes 👑"}) == expected
 
 
@@ -54,11 +56,11 @@ def test_texts_cost_by_their_length(rule, expected):
         ("self.v.transformMapEntry(k, v, {k + '2': v + 1}).size() == 2", 77),
     ],
 )
-def test_loops_cost_by_what_they_go_through(rule, expected):
+def test_loops_cost_by_what_they_go_through(rule: str, expected: int) -> None:
     assert cost(rule, in_object("v", NUMBERS), {"v": {"b": 1, "d": 2}}) == expected
 
 
-def test_an_evaluation_that_costs_too_much_is_cancelled():
+def test_an_evaluation_that_costs_too_much_is_cancelled() -> None:
     program = compile_expression("x.all(a, x.all(b, x.all(c, a + b + c >= 0)))", {"x": DYN})
     with pytest.raises(BudgetExceededError) as raised:
         program.evaluate_variables({"x": list(range(200))})
@@ -66,13 +68,13 @@ def test_an_evaluation_that_costs_too_much_is_cancelled():
     assert str(raised.value) == "operation cancelled: actual cost limit exceeded"
 
 
-def test_a_cancelled_evaluation_is_not_absorbed_by_another_operand():
+def test_a_cancelled_evaluation_is_not_absorbed_by_another_operand() -> None:
     program = compile_expression("x.all(a, x.all(b, x.all(c, true))) || true", {"x": DYN})
     with pytest.raises(BudgetExceededError):
         program.evaluate_variables({"x": list(range(200))})
 
 
-def test_evaluations_share_a_budget():
+def test_evaluations_share_a_budget() -> None:
     program = compile_rule("self.all(x, x > 0)", {"type": "array", "items": {"type": "integer"}}, is_root=False)
     budget = Budget(1000)
     program.evaluate([1] * 100, ABSENT, budget)
@@ -81,7 +83,7 @@ def test_evaluations_share_a_budget():
     assert not raised.value.per_call
 
 
-def test_an_evaluation_that_fails_is_paid_for_too():
+def test_an_evaluation_that_fails_is_paid_for_too() -> None:
     program = compile_expression("x.map(a, a + 1).size() == 1 / 0", {"x": DYN})
     budget = Budget()
     before = budget.remaining
@@ -90,7 +92,7 @@ def test_an_evaluation_that_fails_is_paid_for_too():
     assert before - budget.remaining > 1000
 
 
-def test_a_call_may_be_given_a_lower_limit():
+def test_a_call_may_be_given_a_lower_limit() -> None:
     program = compile_expression("x.all(a, a > 0)", {"x": DYN})
     assert program.evaluate_variables({"x": [1] * 100}) is True
     with pytest.raises(BudgetExceededError):

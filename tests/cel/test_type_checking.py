@@ -1,5 +1,7 @@
 """What does not compile, and the words for it: those of cel-go, as users of Kubernetes know them."""
 
+from typing import Any
+
 import pytest
 
 from kcp.cel import BOOL, DYN, INT, STRING, CompilationError, compile_expression, compile_rule, list_of, map_of
@@ -49,7 +51,7 @@ SCHEMA = {
         ),
     ],
 )
-def test_errors_are_shown_with_their_place(expression, text):
+def test_errors_are_shown_with_their_place(expression: str, text: str) -> None:
     with pytest.raises(CompilationError) as raised:
         compile_rule(expression, SCHEMA, is_root=False)
     assert str(raised.value) == text
@@ -102,29 +104,29 @@ def test_errors_are_shown_with_their_place(expression, text):
         ("cel.bind(x, 1, x == 1)", "undeclared reference to 'cel' (in container '')"),
     ],
 )
-def test_what_is_wrong_is_said(expression, message):
+def test_what_is_wrong_is_said(expression: str, message: str) -> None:
     with pytest.raises(CompilationError) as raised:
         compile_rule(expression, SCHEMA, is_root=False)
     assert raised.value.message == message
 
 
-def test_a_rule_is_a_bool():
+def test_a_rule_is_a_bool() -> None:
     with pytest.raises(CompilationError, match=r"^cel expression must evaluate to a bool$"):
         compile_rule("self.n", SCHEMA, is_root=False)
 
 
-def test_a_message_expression_is_a_string():
+def test_a_message_expression_is_a_string() -> None:
     assert compile_rule("'no ' + self.s", SCHEMA, is_root=False, result="string").evaluate({"s": "x"}) == "no x"
     with pytest.raises(CompilationError, match=r"^messageExpression must evaluate to a string$"):
         compile_rule("self.n > 1", SCHEMA, is_root=False, result="string")
 
 
-def test_a_dyn_result_is_no_bool():
+def test_a_dyn_result_is_no_bool() -> None:
     with pytest.raises(CompilationError, match="must evaluate to a bool"):
         compile_rule("dyn(true)", SCHEMA, is_root=False)
 
 
-def test_variables_have_the_types_that_they_are_declared_with():
+def test_variables_have_the_types_that_they_are_declared_with() -> None:
     program = compile_expression(
         "a.map(x, x + 1) == [2] && b.k == 'v'", {"a": list_of(INT), "b": map_of(STRING, STRING)}, BOOL
     )
@@ -133,18 +135,16 @@ def test_variables_have_the_types_that_they_are_declared_with():
         compile_expression("a == 'x'", {"a": INT})
 
 
-def test_only_the_variables_that_are_used_need_values():
+def test_only_the_variables_that_are_used_need_values() -> None:
     program = compile_expression("request.user == 'me'", {"object": DYN, "request": DYN})
     assert program.variables == {"request"}
     assert program.evaluate_variables({"request": {"user": "me"}}) is True
 
 
-def test_arguments_of_format_may_be_of_any_types():
+def test_arguments_of_format_may_be_of_any_types() -> None:
     assert compile_expression("'%s %d'.format(['a', 1])", {}).evaluate_variables({}) == "a 1"
 
 
-def test_the_type_of_the_result_is_known():
-    assert (
-        str(compile_rule("self.l.map(x, x.size())", SCHEMA, is_root=False, result="list(int)").result_type)
-        == "list(int)"
-    )
+def test_the_type_of_the_result_is_known() -> None:
+    kind: Any = "list(int)"
+    assert str(compile_rule("self.l.map(x, x.size())", SCHEMA, is_root=False, result=kind).result_type) == "list(int)"

@@ -12,7 +12,7 @@ import pytest
 from kcp import __version__
 from kcp.cli.main import main
 from kcp.cli.start import start
-from tests.cli.kcp_process import run
+from tests.support.kcp_process import run
 
 
 def test_the_version() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
-from tests.cli.kcp_process import Started, run, started
+from devtools.etcd import MISSING, EtcdCluster, binary
 from tests.cli.test_store_check import send
+from tests.support.kcp_process import Started, run, started
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 OLDEST = re.compile(r"the oldest is (\d+)")

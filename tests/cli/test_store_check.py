@@ -14,8 +14,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
-from tests.cli.kcp_process import Started, run, started
+from devtools.etcd import MISSING, EtcdCluster, binary
+from tests.support.kcp_process import Started, run, started
 
 
 def send(server: Started, method: str, path: str, body: object = None) -> None:
@@ -70,7 +70,7 @@ def test_a_servers_log_is_sound_beside_it_and_when_it_has_stopped(tmp_path: Path
     ("value", "words"),
     [
         (b"{", "it is not JSON"),
-        (b"[]", "no object that begins with apiVersion"),
+        (b"[]", "not an object that begins with apiVersion"),
         (b'{"apiVersion":"v1","kind":"K","metadata":{"name":"b"}}', "does not begin with an empty resourceVersion"),
         (b'{"apiVersion":"v1","kind":"K","metadata":{"resourceVersion":"7","name":"b"}}', "empty resourceVersion"),
         (b'{"apiVersion":"v1", "kind":"K","metadata":{"resourceVersion":"","name":"b"}}', "empty resourceVersion"),

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from kcp.testing import Server
-from tests.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.waiting import PATIENCE
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
@@ -145,7 +147,7 @@ def test_owners_of_another_cluster_own_nothing(server: Server) -> None:
         beside = config_map("beside")
         await two.made(CONFIG_MAPS, beside)
         assert (await one.ask("DELETE", f"{CONFIG_MAPS}/owner")).status == 200
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while await one.status(f"{CONFIG_MAPS}/child") != 404:
                 await asyncio.sleep(0.02)
         assert await two.status(f"{CONFIG_MAPS}/owner") == 200
@@ -221,20 +223,20 @@ def test_a_continue_token_does_not_lead_into_another_cluster(server: Server) -> 
         "%2e%2e",
     ],
 )
-def test_a_bad_name_is_refused_with_a_status(server: Server, name: str) -> None:
+async def test_a_bad_name_is_refused_with_a_status(server: Server, name: str) -> None:
     async def main() -> Answer:
         from urllib.parse import quote
 
         async with Connection(Address.of(server)) as connection:
             return await connection.request("GET", f"/clusters/{quote(name, safe='%*:')}{CONFIG_MAPS}")
 
-    answer = asyncio.run(main())
+    answer = await main()
     assert answer.status in (400, 404)
     status = answer.json
     assert (status["kind"], status["status"], status["code"]) == ("Status", "Failure", answer.status)
 
 
-def test_a_cluster_s_database_rows_outlive_the_process_apart(tmp_path: Path) -> None:
+async def test_a_cluster_s_database_rows_outlive_the_process_apart(tmp_path: Path) -> None:
     async def write(server: Server) -> None:
         async with Connection(Address.of(server)) as connection:
             for name in ("one", "two"):
@@ -246,6 +248,6 @@ def test_a_cluster_s_database_rows_outlive_the_process_apart(tmp_path: Path) -> 
                 assert (await Cluster(connection, name).get(f"{CONFIG_MAPS}/same"))["data"] == {"of": name}
 
     with Server(root_directory=tmp_path) as server:
-        asyncio.run(write(server))
+        await write(server)
     with Server(root_directory=tmp_path) as server:
-        asyncio.run(check(server))
+        await check(server)

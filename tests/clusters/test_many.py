@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from kcp.testing import Server
-from tests.clients import Address, Connection, config_map, resident_bytes
 from tests.conftest import Report
+from tests.support.clients import Address, Connection, resident_bytes
+from tests.support.objects import config_map
 
 CLUSTERS = int(os.environ.get("KCP_CLUSTERS", "10000"))
 CONNECTIONS = 8
@@ -80,7 +81,7 @@ async def settled(process: int) -> int:
 
 
 @pytest.mark.timeout(60 + CLUSTERS // 100)
-def test_memory_is_where_it_was_after_thousands_have_come_and_gone(tmp_path: Path, measured: Report) -> None:
+async def test_memory_is_where_it_was_after_thousands_have_come_and_gone(tmp_path: Path, measured: Report) -> None:
     names = [f"tenant-{number}" for number in range(CLUSTERS)]
 
     async def main(server: Server) -> None:
@@ -116,10 +117,10 @@ def test_memory_is_where_it_was_after_thousands_have_come_and_gone(tmp_path: Pat
         assert after <= before * (1 + ALLOWED_GROWTH)
 
     with Server(root_directory=tmp_path, in_process=False) as server:
-        asyncio.run(main(server))
+        await main(server)
 
 
-def test_looking_into_clusters_that_nobody_uses_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_looking_into_clusters_that_nobody_uses_leaves_nothing_behind(tmp_path: Path) -> None:
     async def look(connection: Connection, cluster: str) -> None:
         for path in ("/api", "/apis", "/api/v1", "/openapi/v3", PATH, "/api/v1/namespaces"):
             answer = await connection.request("GET", f"/clusters/{cluster}{path}")
@@ -135,4 +136,4 @@ def test_looking_into_clusters_that_nobody_uses_leaves_nothing_behind(tmp_path: 
         assert (server.root_directory / "data" / "kcp.db-wal").stat().st_size == size
 
     with Server(root_directory=tmp_path, in_process=False) as server:
-        asyncio.run(main(server))
+        await main(server)

@@ -1,4 +1,4 @@
-"""Emptying what is deleted: something that cannot go is looked at less and less often, and at once when it may go."""
+"""Emptying what is deleted: something that cannot go is looked at less and less often, and soon when it may go."""
 
 from __future__ import annotations
 
@@ -11,84 +11,81 @@ from kcp.controllers import finalizing
 from kcp.controllers.finalizing import ClusterKey, FinalizingController
 from kcp.registry.verbs.namespaces import STORAGE
 from kcp.store.contract import Key
-from tests.registry.world import World, config_map, scenario_with_controllers, world
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import RegistryClient
+from tests.support.waiting import PATIENCE, eventually
 
 
 class NeverEmpty(FinalizingController):
     """Finds every namespace full."""
 
-    def __init__(self, world: World, enough: int) -> None:
-        super().__init__(world.registry, STORAGE)
+    def __init__(self, client: RegistryClient) -> None:
+        super().__init__(client.registry, STORAGE)
         self.times: list[float] = []
-        self.done = asyncio.Event()
-        self._enough = enough
+        self._reconciled = asyncio.Condition()
 
     def container_of(self, key: Key) -> ClusterKey:
         return ClusterKey(key.cluster, key.namespace)
 
     async def reconcile(self, key: ClusterKey) -> bool:
-        self.times.append(asyncio.get_running_loop().time())
-        if len(self.times) >= self._enough:
-            self.done.set()
+        async with self._reconciled:
+            self.times.append(asyncio.get_running_loop().time())
+            self._reconciled.notify_all()
         return True
 
+    async def reconciled(self, times: int) -> None:
+        """Return when a namespace has been reconciled so many times."""
+        async with asyncio.timeout(PATIENCE), self._reconciled:
+            await self._reconciled.wait_for(lambda: len(self.times) >= times)
 
-def test_a_namespace_that_stays_full_is_reconciled_at_growing_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+
+async def make_full_namespace(client: RegistryClient) -> None:
+    """A namespace that is being deleted and has an object."""
+    namespaces = client.type("namespaces")
+    await client.create(namespaces, {"metadata": {"name": "full"}})
+    await client.create(client.config_maps, config_map("a"), "full")
+    await client.delete(namespaces, "full")
+
+
+async def test_a_namespace_that_stays_full_is_reconciled_at_growing_intervals(
+    client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(finalizing, "_FIRST_DELAY", 0.01)
-
-    async def work() -> None:
-        async with world() as fresh:
-            namespaces = fresh.type("namespaces")
-            await fresh.create(namespaces, {"metadata": {"name": "full"}})
-            await fresh.delete(namespaces, "full")
-            controller = NeverEmpty(fresh, 6)
-            await controller.start()
-            async with asyncio.timeout(30):
-                await controller.done.wait()
-            await controller.stop()
-            intervals = [after - before for before, after in pairwise(controller.times)]
-            assert all(interval >= 0.01 * 2**number for number, interval in enumerate(intervals)), intervals
-
-    asyncio.run(work())
+    await make_full_namespace(client)
+    controller = NeverEmpty(client)
+    await controller.start()
+    await controller.reconciled(6)
+    await controller.stop()
+    intervals = [after - before for before, after in pairwise(controller.times)]
+    assert all(interval >= 0.01 * 2**number for number, interval in enumerate(intervals)), intervals
 
 
-def test_it_is_reconciled_soon_after_something_in_it_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_reconciled_soon_after_something_in_it_is_removed(
+    client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(finalizing, "_FIRST_DELAY", 3600)
-
-    async def work() -> None:
-        async with world() as fresh:
-            namespaces = fresh.type("namespaces")
-            await fresh.create(namespaces, {"metadata": {"name": "full"}})
-            await fresh.create(fresh.config_maps, config_map("a"), "full")
-            await fresh.delete(namespaces, "full")
-            controller = NeverEmpty(fresh, 2)
-            await controller.start()
-            while not controller.times:
-                await asyncio.sleep(0)
-            await fresh.delete(fresh.config_maps, "a", "full")
-            async with asyncio.timeout(30):
-                await controller.done.wait()
-            await controller.stop()
-
-    asyncio.run(work())
+    await make_full_namespace(client)
+    controller = NeverEmpty(client)
+    await controller.start()
+    await controller.reconciled(1)
+    await client.delete(client.config_maps, "a", "full")
+    await controller.reconciled(2)
+    await controller.stop()
 
 
-@scenario_with_controllers
-async def test_a_definition_goes_when_the_last_of_its_objects_loses_its_finalizer(world: World) -> None:
-    await world.define()
-    manifest = {"apiVersion": "example.com/v1", "kind": "Widget", "spec": {"size": 1}}
+@pytest.mark.usefixtures("controllers")
+async def test_a_definition_goes_when_the_last_of_its_objects_loses_its_finalizer(client: RegistryClient) -> None:
+    await client.define()
     for name in ("a", "b"):
-        metadata = {"name": name, "finalizers": ["example.com/hold"]}
-        await world.create(world.widgets, {**manifest, "metadata": metadata})
-    definitions = world.type("customresourcedefinitions", "apiextensions.k8s.io")
-    widgets = world.widgets
-    await world.delete(definitions, "widgets.example.com", "")
+        await client.create(client.widgets, widget(name, finalizers=["example.com/hold"]))
+    widgets = client.widgets
+    await client.delete(client.definitions, "widgets.example.com", "")
 
     async def both_are_going() -> bool:
-        found = [await world.get(widgets, name) for name in ("a", "b")]
+        found = [await client.get(widgets, name) for name in ("a", "b")]
         return all("deletionTimestamp" in each["metadata"] for each in found)
 
-    await world.eventually(both_are_going)
+    await eventually(both_are_going, "the objects are being deleted")
     for name in ("a", "b"):
-        await world.patch(widgets, name, {"metadata": {"finalizers": None}})
-    await world.eventually(lambda: world.is_gone(definitions, "widgets.example.com", ""))
+        await client.patch(widgets, name, {"metadata": {"finalizers": None}})
+    await client.wait_until_gone(client.definitions, "widgets.example.com", "")

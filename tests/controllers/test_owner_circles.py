@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from kcp.controllers.manager import Manager
-from tests.registry.world import Object, World, config_map, scenario, scenario_with_controllers, widget, world
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import Object, RegistryClient, running_controllers
+from tests.support.waiting import PATIENCE, eventually
 
 
 def reference(owner: Object, *, blocks: bool = True) -> Object:
@@ -17,180 +19,174 @@ def reference(owner: Object, *, blocks: bool = True) -> Object:
     return {**found, "blockOwnerDeletion": True} if blocks else found
 
 
-async def own(world: World, dependent: Object, *owners: Object, blocks: bool = True) -> None:
+async def own(client: RegistryClient, dependent: Object, *owners: Object, blocks: bool = True) -> None:
     """Make an object depend on others."""
     references = [reference(owner, blocks=blocks) for owner in owners]
-    type_ = world.widgets if dependent["kind"] == "Widget" else world.config_maps
-    await world.patch(type_, dependent["metadata"]["name"], {"metadata": {"ownerReferences": references}})
+    type_ = client.widgets if dependent["kind"] == "Widget" else client.config_maps
+    await client.patch(type_, dependent["metadata"]["name"], {"metadata": {"ownerReferences": references}})
 
 
-async def ring(world: World, count: int, *, blocks: bool = True) -> list[str]:
+async def ring(client: RegistryClient, count: int, *, blocks: bool = True) -> list[str]:
     """ConfigMaps of which each is owned by the one before it, and the first by the last."""
-    made = [await world.create(world.config_maps, config_map(f"ring-{number}")) for number in range(count)]
+    made = [await client.create(client.config_maps, config_map(f"ring-{number}")) for number in range(count)]
     for number, obj in enumerate(made):
-        await own(world, obj, made[number - 1], blocks=blocks)
+        await own(client, obj, made[number - 1], blocks=blocks)
     return [obj["metadata"]["name"] for obj in made]
 
 
-async def all_gone(world: World, names: list[str]) -> None:
+async def all_gone(client: RegistryClient, names: list[str]) -> None:
     """Return when none of these ConfigMaps is left."""
 
     async def none_left() -> bool:
-        return not set(names) & set(await world.names(world.config_maps))
+        return not set(names) & set(await client.names(client.config_maps))
 
-    await world.eventually(none_left, 30)
+    await eventually(none_left, "the ring is gone")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 60])
 @pytest.mark.parametrize("blocks", [True, False], ids=["blocking", "not blocking"])
 @pytest.mark.parametrize("policy", ["Foreground", "Background"])
-def test_a_circle_goes_with_any_of_its_objects(count: int, blocks: bool, policy: str) -> None:
-    async def work() -> None:
-        async with world(controllers=True) as fresh:
-            names = await ring(fresh, count, blocks=blocks)
-            await fresh.delete(fresh.config_maps, names[count // 2], propagation_policy=policy)
-            await all_gone(fresh, names)
-
-    asyncio.run(work())
-
-
-@scenario_with_controllers
-async def test_what_hangs_on_a_circle_goes_with_it(world: World) -> None:
-    names = await ring(world, 2)
-    leaf = await world.create(world.config_maps, config_map("leaf"))
-    await own(world, leaf, await world.get(world.config_maps, names[0]))
-    await world.delete(world.config_maps, names[1], propagation_policy="Foreground")
-    await all_gone(world, [*names, "leaf"])
+@pytest.mark.usefixtures("controllers")
+async def test_a_circle_goes_with_any_of_its_objects(
+    client: RegistryClient, count: int, blocks: bool, policy: str
+) -> None:
+    names = await ring(client, count, blocks=blocks)
+    await client.delete(client.config_maps, names[count // 2], propagation_policy=policy)
+    await all_gone(client, names)
 
 
-@scenario_with_controllers
-async def test_what_has_another_owner_outlives_the_circle(world: World) -> None:
-    names = await ring(world, 2)
-    owner = await world.create(world.config_maps, config_map("owner"))
-    leaf = await world.create(world.config_maps, config_map("leaf"))
-    await own(world, leaf, await world.get(world.config_maps, names[0]), owner)
-    await world.delete(world.config_maps, names[1], propagation_policy="Foreground")
-    await all_gone(world, names)
+@pytest.mark.usefixtures("controllers")
+async def test_what_hangs_on_a_circle_goes_with_it(client: RegistryClient) -> None:
+    names = await ring(client, 2)
+    leaf = await client.create(client.config_maps, config_map("leaf"))
+    await own(client, leaf, await client.get(client.config_maps, names[0]))
+    await client.delete(client.config_maps, names[1], propagation_policy="Foreground")
+    await all_gone(client, [*names, "leaf"])
+
+
+@pytest.mark.usefixtures("controllers")
+async def test_what_has_another_owner_outlives_the_circle(client: RegistryClient) -> None:
+    names = await ring(client, 2)
+    owner = await client.create(client.config_maps, config_map("owner"))
+    leaf = await client.create(client.config_maps, config_map("leaf"))
+    await own(client, leaf, await client.get(client.config_maps, names[0]), owner)
+    await client.delete(client.config_maps, names[1], propagation_policy="Foreground")
+    await all_gone(client, names)
 
     async def has_one_owner() -> bool:
-        kept = await world.get(world.config_maps, "leaf")
+        kept = await client.get(client.config_maps, "leaf")
         return [entry["name"] for entry in kept["metadata"]["ownerReferences"]] == ["owner"]
 
-    await world.eventually(has_one_owner)
+    await eventually(has_one_owner, "the leaf has one owner")
 
 
-@scenario_with_controllers
-async def test_a_circle_may_span_types(world: World) -> None:
-    await world.define()
-    first = await world.create(world.widgets, widget("first"))
-    second = await world.create(world.config_maps, config_map("second"))
-    await own(world, first, second)
-    await own(world, second, first)
-    await world.delete(world.widgets, "first", propagation_policy="Foreground")
-    await all_gone(world, ["second"])
-    await world.eventually(lambda: world.is_gone(world.widgets, "first"))
+@pytest.mark.usefixtures("controllers")
+async def test_a_circle_may_span_types(client: RegistryClient) -> None:
+    await client.define()
+    first = await client.create(client.widgets, widget("first"))
+    second = await client.create(client.config_maps, config_map("second"))
+    await own(client, first, second)
+    await own(client, second, first)
+    await client.delete(client.widgets, "first", propagation_policy="Foreground")
+    await all_gone(client, ["second"])
+    await client.wait_until_gone(client.widgets, "first")
 
 
-@scenario_with_controllers
-async def test_an_object_that_owns_itself_may_be_orphaned(world: World) -> None:
-    await ring(world, 1)
-    await world.delete(world.config_maps, "ring-0", propagation_policy="Orphan")
-    await all_gone(world, ["ring-0"])
+@pytest.mark.usefixtures("controllers")
+async def test_an_object_that_owns_itself_may_be_orphaned(client: RegistryClient) -> None:
+    await ring(client, 1)
+    await client.delete(client.config_maps, "ring-0", propagation_policy="Orphan")
+    await all_gone(client, ["ring-0"])
 
 
-@scenario_with_controllers
-async def test_orphaning_opens_a_circle(world: World) -> None:
-    names = await ring(world, 2)
-    await world.delete(world.config_maps, names[0], propagation_policy="Orphan")
-    await world.eventually(lambda: world.is_gone(world.config_maps, names[0]))
-    assert "ownerReferences" not in (await world.get(world.config_maps, names[1]))["metadata"]
+@pytest.mark.usefixtures("controllers")
+async def test_orphaning_opens_a_circle(client: RegistryClient) -> None:
+    names = await ring(client, 2)
+    await client.delete(client.config_maps, names[0], propagation_policy="Orphan")
+    await client.wait_until_gone(client.config_maps, names[0])
+    assert "ownerReferences" not in (await client.get(client.config_maps, names[1]))["metadata"]
 
 
-@scenario_with_controllers
-async def test_an_owner_in_a_circle_still_waits_for_a_dependent_that_a_finalizer_holds(world: World) -> None:
-    names = await ring(world, 2)
-    held = await world.create(world.config_maps, config_map("held", finalizers=["example.com/hold"]))
-    await own(world, held, await world.get(world.config_maps, names[0]))
-    await world.delete(world.config_maps, names[0], propagation_policy="Foreground")
+@pytest.mark.usefixtures("controllers")
+async def test_an_owner_in_a_circle_still_waits_for_a_dependent_that_a_finalizer_holds(client: RegistryClient) -> None:
+    names = await ring(client, 2)
+    held = await client.create(client.config_maps, config_map("held", metadata={"finalizers": ["example.com/hold"]}))
+    await own(client, held, await client.get(client.config_maps, names[0]))
+    await client.delete(client.config_maps, names[0], propagation_policy="Foreground")
 
     async def held_is_going() -> bool:
-        return "deletionTimestamp" in (await world.get(world.config_maps, "held"))["metadata"]
+        return "deletionTimestamp" in (await client.get(client.config_maps, "held"))["metadata"]
 
-    await world.eventually(held_is_going)
-    assert not await world.is_gone(world.config_maps, names[0])
-    await world.patch(world.config_maps, "held", {"metadata": {"finalizers": None}})
-    await all_gone(world, [*names, "held"])
+    await eventually(held_is_going, "the held object is being deleted")
+    assert not await client.is_gone(client.config_maps, names[0])
+    await client.patch(client.config_maps, "held", {"metadata": {"finalizers": None}})
+    await all_gone(client, [*names, "held"])
 
 
 @pytest.mark.parametrize("count", [2, 3, 20])
-def test_objects_that_all_own_each_other_go_when_clients_delete_each_of_them(count: int) -> None:
-    async def work() -> None:
-        async with world(controllers=True) as fresh:
-            made = [await fresh.create(fresh.config_maps, config_map(f"all-{number}")) for number in range(count)]
-            for obj in made:
-                await own(fresh, obj, *made)
-            names = [obj["metadata"]["name"] for obj in made]
-            deletes = (fresh.delete(fresh.config_maps, name, propagation_policy="Foreground") for name in names)
-            await asyncio.gather(*deletes)
-            await all_gone(fresh, names)
-
-    asyncio.run(work())
-
-
-@scenario_with_controllers
-async def test_two_circles_with_an_object_in_common_go(world: World) -> None:
-    left, common, right = [await world.create(world.config_maps, config_map(name)) for name in "abc"]
-    await own(world, left, common)
-    await own(world, right, common)
-    await own(world, common, left, right)
-    await world.delete(world.config_maps, "a", propagation_policy="Foreground")
-    await world.delete(world.config_maps, "c", propagation_policy="Foreground")
-    await all_gone(world, ["a", "b", "c"])
+@pytest.mark.usefixtures("controllers")
+async def test_objects_that_all_own_each_other_go_when_clients_delete_each_of_them(
+    client: RegistryClient, count: int
+) -> None:
+    made = [await client.create(client.config_maps, config_map(f"all-{number}")) for number in range(count)]
+    for obj in made:
+        await own(client, obj, *made)
+    names = [obj["metadata"]["name"] for obj in made]
+    deletes = (client.delete(client.config_maps, name, propagation_policy="Foreground") for name in names)
+    await asyncio.gather(*deletes)
+    await all_gone(client, names)
 
 
-@scenario_with_controllers
-async def test_an_owner_waits_for_what_its_dependents_wait_for(world: World) -> None:
-    owner = await world.create(world.config_maps, config_map("owner"))
-    middle = await world.create(world.config_maps, config_map("middle"))
-    await own(world, middle, owner)
-    for number in range(3):
-        leaf = await world.create(world.config_maps, config_map(f"leaf-{number}", finalizers=["example.com/hold"]))
-        await own(world, leaf, middle)
-    await world.delete(world.config_maps, "owner", propagation_policy="Foreground")
+@pytest.mark.usefixtures("controllers")
+async def test_two_circles_with_an_object_in_common_go(client: RegistryClient) -> None:
+    left, common, right = [await client.create(client.config_maps, config_map(name)) for name in "abc"]
+    await own(client, left, common)
+    await own(client, right, common)
+    await own(client, common, left, right)
+    await client.delete(client.config_maps, "a", propagation_policy="Foreground")
+    await client.delete(client.config_maps, "c", propagation_policy="Foreground")
+    await all_gone(client, ["a", "b", "c"])
+
+
+@pytest.mark.usefixtures("controllers")
+async def test_an_owner_waits_for_what_its_dependents_wait_for(client: RegistryClient) -> None:
+    owner = await client.create(client.config_maps, config_map("owner"))
+    middle = await client.create(client.config_maps, config_map("middle"))
+    await own(client, middle, owner)
     leaves = [f"leaf-{number}" for number in range(3)]
+    for name in leaves:
+        held = config_map(name, metadata={"finalizers": ["example.com/hold"]})
+        await own(client, await client.create(client.config_maps, held), middle)
+    await client.delete(client.config_maps, "owner", propagation_policy="Foreground")
 
     async def leaves_are_going() -> bool:
-        return all(["deletionTimestamp" in (await world.get(world.config_maps, name))["metadata"] for name in leaves])
+        found = [await client.get(client.config_maps, name) for name in leaves]
+        return all("deletionTimestamp" in each["metadata"] for each in found)
 
-    await world.eventually(leaves_are_going)
-    assert await world.names(world.config_maps) == [*leaves, "middle", "owner"]
-    middle = await world.get(world.config_maps, "middle")
+    await eventually(leaves_are_going, "the leaves are being deleted")
+    assert await client.names(client.config_maps) == [*leaves, "middle", "owner"]
+    middle = await client.get(client.config_maps, "middle")
     assert middle["metadata"]["ownerReferences"] == [reference(owner)], "it still blocks its owner: there is no circle"
     for name in leaves:
-        await world.patch(world.config_maps, name, {"metadata": {"finalizers": None}})
-    await all_gone(world, [*leaves, "middle", "owner"])
+        await client.patch(client.config_maps, name, {"metadata": {"finalizers": None}})
+    await all_gone(client, [*leaves, "middle", "owner"])
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_a_circle_that_is_in_foreground_deletion_when_the_server_starts_goes(count: int) -> None:
-    async def work() -> None:
-        async with world() as fresh:
-            names = await ring(fresh, count)
-            for name in names:
-                await fresh.delete(fresh.config_maps, name, propagation_policy="Foreground")
-            manager = Manager(fresh.registry)
-            await manager.start()
-            await all_gone(fresh, names)
-            await manager.stop()
-
-    asyncio.run(work())
+async def test_a_circle_that_is_in_foreground_deletion_when_the_server_starts_goes(
+    client: RegistryClient, count: int
+) -> None:
+    names = await ring(client, count)
+    for name in names:
+        await client.delete(client.config_maps, name, propagation_policy="Foreground")
+    async with running_controllers(client.registry):
+        await all_gone(client, names)
 
 
-@scenario
-async def test_the_controllers_stop_while_they_have_work(world: World) -> None:
-    await ring(world, 3)
-    await world.delete(world.config_maps, "ring-0", propagation_policy="Foreground")
-    manager = Manager(world.registry)
+async def test_the_controllers_stop_while_they_have_work(client: RegistryClient) -> None:
+    await ring(client, 3)
+    await client.delete(client.config_maps, "ring-0", propagation_policy="Foreground")
+    manager = Manager(client.registry)
     await manager.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await manager.stop()

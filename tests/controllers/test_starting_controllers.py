@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kcp.controllers.manager import CONTROLLERS, Manager
 from kcp.registry.verbs.registry import Registry
-from tests.registry.world import World, scenario
+from tests.support.registry_client import RegistryClient
 
 
 def recorder(log: list[str], name: str) -> Callable[[Registry], Recorder]:
@@ -27,19 +27,17 @@ class Recorder:
         self._log.append(f"stop {self._name}")
 
 
-@scenario
-async def test_controllers_start_in_the_order_of_the_list_and_stop_in_reverse(world: World) -> None:
+async def test_controllers_start_in_the_order_of_the_list_and_stop_in_reverse(client: RegistryClient) -> None:
     log: list[str] = []
-    manager = Manager(world.registry, [recorder(log, "a"), recorder(log, "b")])
+    manager = Manager(client.registry, [recorder(log, "a"), recorder(log, "b")])
     await manager.start()
     await manager.stop()
     assert log == ["make a", "make b", "start a", "start b", "stop b", "stop a"]
 
 
-@scenario
-async def test_each_start_makes_the_controllers_anew(world: World) -> None:
+async def test_each_start_makes_the_controllers_anew(client: RegistryClient) -> None:
     log: list[str] = []
-    manager = Manager(world.registry, [*CONTROLLERS, recorder(log, "own")])
+    manager = Manager(client.registry, [*CONTROLLERS, recorder(log, "own")])
     for _ in range(2):
         await manager.start()
         await manager.stop()

@@ -2,103 +2,94 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 
-from kcp.controllers.manager import Manager
 from kcp.server.process.parts import Parts
 from kcp.testing import Server
-from tests.cli.kcp_process import started
-from tests.clients import Address, Connection, config_map
 from tests.controllers.test_owner_circles import own
-from tests.registry import world as registry_world
-from tests.registry.world import Object, World, scenario, widget
+from tests.support.clients import Address, Connection
+from tests.support.kcp_process import started
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import Object, RegistryClient, running_controllers
+from tests.support.waiting import eventually
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
-async def make_circles_in_foreground_deletion(server: Server) -> None:
-    """Two ConfigMaps that own each other and one that owns itself, each deleted in the foreground."""
-    async with Connection(Address.of(server)) as connection:
-        uids = {}
-        for name in ("a", "b", "self"):
-            made = await connection.request("POST", CONFIG_MAPS, config_map(name))
-            uids[name] = made.json["metadata"]["uid"]
-        for name, owner in (("a", "b"), ("b", "a"), ("self", "self")):
-            reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": uids[owner]}
-            references = [{**reference, "blockOwnerDeletion": True}]
-            patch = {"metadata": {"ownerReferences": references}}
-            media_type = "application/merge-patch+json"
-            answer = await connection.request("PATCH", f"{CONFIG_MAPS}/{name}", patch, media_type=media_type)
-            assert answer.status == 200
-        for name in uids:
-            answer = await connection.request("DELETE", f"{CONFIG_MAPS}/{name}?propagationPolicy=Foreground")
-            assert answer.status == 200
-        assert len((await connection.request("GET", CONFIG_MAPS)).json["items"]) == 3
+async def make_circles_in_foreground_deletion(root: Path) -> None:
+    """Two ConfigMaps that own each other and one that owns itself, each deleted in the foreground, without controllers."""
+    with Server(root_directory=root, parts=Parts(controllers=lambda _: [])) as server:
+        async with Connection(Address.of(server)) as connection:
+            uids = {}
+            for name in ("a", "b", "self"):
+                made = await connection.request("POST", CONFIG_MAPS, config_map(name))
+                uids[name] = made.json["metadata"]["uid"]
+            for name, owner in (("a", "b"), ("b", "a"), ("self", "self")):
+                reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": uids[owner]}
+                patch = {"metadata": {"ownerReferences": [{**reference, "blockOwnerDeletion": True}]}}
+                media_type = "application/merge-patch+json"
+                answer = await connection.request("PATCH", f"{CONFIG_MAPS}/{name}", patch, media_type=media_type)
+                assert answer.status == 200
+            for name in uids:
+                answer = await connection.request("DELETE", f"{CONFIG_MAPS}/{name}?propagationPolicy=Foreground")
+                assert answer.status == 200
+            assert len((await connection.request("GET", CONFIG_MAPS)).json["items"]) == 3
 
 
-async def all_are_gone(server: Server) -> None:
-    """Return when the server has no ConfigMap in the namespace."""
-    async with asyncio.timeout(30), Connection(Address.of(server)) as connection:
-        while (await connection.request("GET", CONFIG_MAPS)).json["items"]:
-            await asyncio.sleep(0.02)
-
-
-def test_a_server_starts_over_circles_and_deletes_them(tmp_path: Path) -> None:
-    with Server(root_directory=tmp_path, parts=Parts(controllers=lambda _: [])) as server:
-        asyncio.run(make_circles_in_foreground_deletion(server))
+async def test_a_server_starts_over_circles_and_deletes_them(tmp_path: Path) -> None:
+    await make_circles_in_foreground_deletion(tmp_path)
     with Server(root_directory=tmp_path, in_process=False) as server:
-        asyncio.run(all_are_gone(server))
+        async with Connection(Address.of(server)) as connection:
+
+            async def none_left() -> bool:
+                return not (await connection.request("GET", CONFIG_MAPS)).json["items"]
+
+            await eventually(none_left, "the circles are gone")
 
 
-def test_a_server_that_starts_over_circles_stops_when_it_is_told_to(tmp_path: Path) -> None:
-    with Server(root_directory=tmp_path, parts=Parts(controllers=lambda _: [])) as server:
-        asyncio.run(make_circles_in_foreground_deletion(server))
+async def test_a_server_that_starts_over_circles_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    await make_circles_in_foreground_deletion(tmp_path)
     with started(tmp_path) as process:
         code, _ = process.stop(signal.SIGTERM)
     assert code == 0
 
 
-async def make_owner(world: World) -> Object:
+async def make_owner(client: RegistryClient) -> Object:
     """A ConfigMap that a starting controller reads before it yields for the first time, and others that follow."""
-    await world.define()
-    for number in range(100):
-        await world.create(world.config_maps, registry_world.config_map(f"z-{number}"))
-    return await world.create(world.config_maps, registry_world.config_map("owner"))
+    await client.define()
+    for number in range(600):
+        await client.create(client.config_maps, config_map(f"z-{number}"))
+    return await client.create(client.config_maps, config_map("owner"))
 
 
-@scenario
-async def test_dependents_of_a_type_that_comes_later_in_the_log_are_orphaned_and_not_deleted(world: World) -> None:
-    owner = await make_owner(world)
-    for number in range(3):
-        await own(world, await world.create(world.widgets, widget(f"w-{number}")), owner)
-    await world.delete(world.config_maps, "owner", propagation_policy="Orphan")
-    manager = Manager(world.registry)
-    await manager.start()
-    await world.eventually(lambda: world.is_gone(world.config_maps, "owner"))
-    kept = (await world.list(world.widgets))["items"]
-    assert [(item["metadata"]["name"], "ownerReferences" in item["metadata"]) for item in kept] == [
-        ("w-0", False),
-        ("w-1", False),
-        ("w-2", False),
-    ]
-    await manager.stop()
+async def test_dependents_of_a_type_that_comes_later_in_the_log_are_orphaned_and_not_deleted(
+    client: RegistryClient,
+) -> None:
+    owner = await make_owner(client)
+    names = [f"w-{number}" for number in range(3)]
+    for name in names:
+        await own(client, await client.create(client.widgets, widget(name)), owner)
+    await client.delete(client.config_maps, "owner", propagation_policy="Orphan")
+    async with running_controllers(client.registry):
+        await client.wait_until_gone(client.config_maps, "owner")
+        kept = (await client.list(client.widgets))["items"]
+        assert [item["metadata"]["name"] for item in kept] == names
+        assert not any("ownerReferences" in item["metadata"] for item in kept)
 
 
-@scenario
-async def test_an_owner_waits_for_a_blocking_dependent_of_a_type_that_comes_later_in_the_log(world: World) -> None:
-    owner = await make_owner(world)
-    await own(world, await world.create(world.widgets, widget("held", finalizers=["example.com/hold"])), owner)
-    await world.delete(world.config_maps, "owner", propagation_policy="Foreground")
-    manager = Manager(world.registry)
-    await manager.start()
+async def test_an_owner_waits_for_a_blocking_dependent_of_a_type_that_comes_later_in_the_log(
+    client: RegistryClient,
+) -> None:
+    owner = await make_owner(client)
+    await own(client, await client.create(client.widgets, widget("held", finalizers=["example.com/hold"])), owner)
+    await client.delete(client.config_maps, "owner", propagation_policy="Foreground")
 
     async def is_going() -> bool:
-        return "deletionTimestamp" in (await world.get(world.widgets, "held"))["metadata"]
+        return "deletionTimestamp" in (await client.get(client.widgets, "held"))["metadata"]
 
-    await world.eventually(is_going)
-    assert not await world.is_gone(world.config_maps, "owner")
-    await world.patch(world.widgets, "held", {"metadata": {"finalizers": None}})
-    await world.eventually(lambda: world.is_gone(world.config_maps, "owner"))
-    await manager.stop()
+    async with running_controllers(client.registry):
+        await eventually(is_going, "the dependent is being deleted")
+        assert not await client.is_gone(client.config_maps, "owner")
+        await client.patch(client.widgets, "held", {"metadata": {"finalizers": None}})
+        await client.wait_until_gone(client.config_maps, "owner")

@@ -5,29 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
-from kcp.controllers.work_queues import MAX_RUNS, RetryError, WorkQueue
+from kcp.controllers.work_queues import MAX_RUNS, RetryError, Work, WorkQueue
+from tests.support.waiting import PATIENCE
 
-_LONG = 3600.0
-"""A period that no test outlasts."""
+_NEVER = 3600.0
+"""Seconds that no test lasts."""
+
+Queue = WorkQueue[str]
 
 
-def with_queue(
-    reconcile: Callable[[WorkQueue[str], str], Awaitable[None]], test: Callable[[WorkQueue[str]], Awaitable[None]]
-) -> None:
-    """Run a test with a started queue, and stop the queue."""
-
-    async def run() -> None:
-        queue: WorkQueue[str] = WorkQueue("test", lambda key: reconcile(queue, key), period=_LONG)
-        queue.start()
-        await test(queue)
-        async with asyncio.timeout(30):
+@asynccontextmanager
+async def running(reconcile: Callable[[Queue, str], Work], period: float = _NEVER) -> AsyncIterator[Queue]:
+    """A queue at work."""
+    queue: Queue = WorkQueue("test", lambda key: reconcile(queue, key), period=period)
+    queue.start()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield queue
+    finally:
+        async with asyncio.timeout(PATIENCE):
             await queue.stop()
-
-    asyncio.run(run())
 
 
 async def turns(count: int = 200) -> None:
@@ -36,94 +38,76 @@ async def turns(count: int = 200) -> None:
         await asyncio.sleep(0)
 
 
-def test_a_key_that_adds_itself_is_reconciled_a_limited_number_of_times_in_a_period() -> None:
+def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log says of failures."""
+    return [record.getMessage().partition("failed ")[2] for record in caplog.records]
+
+
+async def test_a_key_that_adds_itself_is_reconciled_a_limited_number_of_times_in_a_period() -> None:
     runs: Counter[str] = Counter()
 
-    async def reconcile(queue: WorkQueue[str], key: str) -> None:
+    async def reconcile(queue: Queue, key: str) -> None:
         runs[key] += 1
         queue.add(key)
 
-    async def test(queue: WorkQueue[str]) -> None:
+    async with running(reconcile) as queue:
         queue.add("self")
         await turns()
         assert runs["self"] == MAX_RUNS
 
-    with_queue(reconcile, test)
 
-
-def test_keys_that_add_each_other_are_reconciled_a_limited_number_of_times_in_a_period() -> None:
+async def test_keys_that_add_each_other_are_reconciled_a_limited_number_of_times_in_a_period() -> None:
     runs: Counter[str] = Counter()
 
-    async def reconcile(queue: WorkQueue[str], key: str) -> None:
+    async def reconcile(queue: Queue, key: str) -> None:
         runs[key] += 1
         queue.add("b" if key == "a" else "a")
 
-    async def test(queue: WorkQueue[str]) -> None:
+    async with running(reconcile) as queue:
         queue.add("a")
         await turns()
         assert runs == {"a": MAX_RUNS, "b": MAX_RUNS}
 
-    with_queue(reconcile, test)
 
+async def test_a_key_that_was_reconciled_too_often_is_reconciled_in_the_next_period() -> None:
+    runs: Counter[str] = Counter()
+    enough = asyncio.Event()
 
-def test_a_key_that_was_reconciled_too_often_is_reconciled_in_the_next_period() -> None:
-    async def work() -> None:
-        runs = 0
-        enough = asyncio.Event()
+    async def reconcile(queue: Queue, key: str) -> None:
+        runs[key] += 1
+        queue.add(key)
+        if runs[key] == 3 * MAX_RUNS:
+            enough.set()
 
-        async def reconcile(key: str) -> None:
-            nonlocal runs
-            runs += 1
-            queue.add(key)
-            if runs == 3 * MAX_RUNS:
-                enough.set()
-
-        queue: WorkQueue[str] = WorkQueue("test", reconcile, period=0.01)
-        queue.start()
+    async with running(reconcile, period=0.01) as queue:
         queue.add("self")
-        async with asyncio.timeout(30):
-            await enough.wait()
-        await queue.stop()
-
-    asyncio.run(work())
+        await enough.wait()
 
 
-def test_requests_are_served_while_there_are_always_more_keys() -> None:
-    async def reconcile(queue: WorkQueue[str], key: str) -> None:
+async def test_other_tasks_run_while_there_are_always_more_keys() -> None:
+    async def reconcile(queue: Queue, key: str) -> None:
         queue.add(f"{key}'")  # a new key each time, without waiting for anything
 
-    async def test(queue: WorkQueue[str]) -> None:
+    async with running(reconcile) as queue:
         queue.add("key")
-        async with asyncio.timeout(30):
-            await turns()
-
-    with_queue(reconcile, test)
+        await turns()
 
 
-def test_a_key_that_fails_is_retried_with_a_growing_delay(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_key_that_fails_is_retried_with_a_growing_delay(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
+    runs: Counter[str] = Counter()
+    succeeded = asyncio.Event()
 
-    async def work() -> None:
-        succeeded = asyncio.Event()
-        failures = 4
-
-        async def reconcile(_: str) -> None:
-            nonlocal failures
-            if not failures:
-                succeeded.set()
-                return
-            failures -= 1
+    async def reconcile(_: Queue, key: str) -> None:
+        runs[key] += 1
+        if runs[key] <= 4:
             raise ValueError("not yet")
+        succeeded.set()
 
-        queue: WorkQueue[str] = WorkQueue("test", reconcile)
-        queue.start()
+    async with running(reconcile) as queue:
         queue.add("key")
-        async with asyncio.timeout(30):
-            await succeeded.wait()
-        await queue.stop()
-
-    asyncio.run(work())
-    assert [record.getMessage().partition("failed ")[2] for record in caplog.records] == [
+        await succeeded.wait()
+    assert failures(caplog) == [
         "(1 times), retrying in 0.05 s: not yet",
         "(2 times), retrying in 0.10 s: not yet",
         "(3 times), retrying in 0.20 s: not yet",
@@ -131,85 +115,63 @@ def test_a_key_that_fails_is_retried_with_a_growing_delay(caplog: pytest.LogCapt
     ]
 
 
-def test_the_delay_of_a_key_starts_anew_after_a_success(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_delay_of_a_key_starts_anew_after_a_success(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
+    outcomes = [ValueError("first"), None, ValueError("second"), None]
+    done = asyncio.Event()
 
-    async def work() -> None:
-        outcomes = [ValueError("first"), None, ValueError("second"), None]
-        done = asyncio.Event()
+    async def reconcile(queue: Queue, key: str) -> None:
+        outcome = outcomes.pop(0)
+        if outcome is not None:
+            raise outcome
+        if outcomes:
+            queue.add(key)
+        else:
+            done.set()
 
-        async def reconcile(key: str) -> None:
-            outcome = outcomes.pop(0)
-            if outcome is not None:
-                raise outcome
-            if outcomes:
-                queue.add(key)
-            else:
-                done.set()
-
-        queue: WorkQueue[str] = WorkQueue("test", reconcile)
-        queue.start()
+    async with running(reconcile) as queue:
         queue.add("key")
-        async with asyncio.timeout(30):
-            await done.wait()
-        await queue.stop()
-
-    asyncio.run(work())
-    assert [record.getMessage().partition("failed ")[2] for record in caplog.records] == [
+        await done.wait()
+    assert failures(caplog) == [
         "(1 times), retrying in 0.05 s: first",
         "(1 times), retrying in 0.05 s: second",
     ]
 
 
-def test_a_reconciliation_may_ask_for_a_retry_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    async def work() -> None:
-        runs = 0
-        done = asyncio.Event()
+async def test_a_reconciliation_may_ask_for_a_retry_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    runs: Counter[str] = Counter()
+    done = asyncio.Event()
 
-        async def reconcile(_: str) -> None:
-            nonlocal runs
-            runs += 1
-            if runs < 3:
-                raise RetryError
-            done.set()
+    async def reconcile(_: Queue, key: str) -> None:
+        runs[key] += 1
+        if runs[key] < 3:
+            raise RetryError
+        done.set()
 
-        queue: WorkQueue[str] = WorkQueue("test", reconcile)
-        queue.start()
+    async with running(reconcile) as queue:
         queue.add("key")
-        async with asyncio.timeout(30):
-            await done.wait()
-        await queue.stop()
-
-    asyncio.run(work())
+        await done.wait()
     assert not caplog.records
 
 
-def test_of_two_delays_the_one_that_ends_first_counts() -> None:
-    async def work() -> None:
-        done = asyncio.Event()
+async def test_of_two_delays_the_one_that_ends_first_counts() -> None:
+    done = asyncio.Event()
 
-        async def reconcile(_: str) -> None:
-            done.set()
+    async def reconcile(_queue: Queue, _key: str) -> None:
+        done.set()
 
-        queue: WorkQueue[str] = WorkQueue("test", reconcile)
-        queue.start()
-        queue.add_later("key", _LONG)
+    async with running(reconcile) as queue:
+        queue.add_later("key", _NEVER)
         queue.add_later("key", 0.01)
-        queue.add_later("key", _LONG)
-        async with asyncio.timeout(30):
-            await done.wait()
-        await queue.stop()
-
-    asyncio.run(work())
+        queue.add_later("key", _NEVER)
+        await done.wait()
 
 
-def test_a_queue_stops_while_its_reconciliations_wait() -> None:
-    async def reconcile(_queue: WorkQueue[str], _key: str) -> None:
+async def test_a_queue_stops_while_its_reconciliations_wait() -> None:
+    async def reconcile(_queue: Queue, _key: str) -> None:
         await asyncio.Event().wait()
 
-    async def test(queue: WorkQueue[str]) -> None:
+    async with running(reconcile) as queue:
         for number in range(10):
             queue.add(str(number))
         await turns(10)
-
-    with_queue(reconcile, test)

@@ -13,14 +13,17 @@ import signal
 import subprocess
 from collections.abc import Container
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from kcp.testing import Server
-from tests.clients import DEFINITIONS, Address, Connection, config_map, definition
 from tests.conftest import Report
 from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
+from tests.support.clients import Address, Connection
+from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.waiting import PATIENCE
 
 ROUNDS = int(os.environ.get("KCP_CRASH_ROUNDS", "5"))
 CLUSTERS = ("alpha", "beta", "gamma-1", "root")
@@ -82,7 +85,7 @@ class Writer:
         self.ledger.acknowledge(key, state_of(answer.json) if self.ledger.doubtful[key] else None)
 
     @staticmethod
-    def _object(key: Key, step: str) -> dict[str, object]:
+    def _object(key: Key, step: str) -> dict[str, Any]:
         if key.resource == "configmaps":
             return config_map(key.name, step=step, filling="x" * 500)
         metadata = {"name": key.name}
@@ -117,7 +120,8 @@ async def load(server: Server, ledger: Ledger, observers: list[Observer], second
 
 async def found_now(connection: Connection, clusters: Container[str] | None = None) -> tuple[dict[Key, State], int]:
     """All objects by key, or those of some logical clusters, and the newest revision of the lists."""
-    found, revision = {}, 0
+    found: dict[Key, State] = {}
+    revision = 0
     for resource, path in ACROSS.items():
         answer = await connection.request("GET", path)
         assert answer.status == 200, answer
@@ -154,7 +158,7 @@ async def catch_up(server: Server, ledger: Ledger, observers: list[Observer]) ->
     for observer in observers:
         task = asyncio.create_task(observe(observer, address))
         newest = max((state.revision for key, state in found.items() if key.resource == observer.resource), default=0)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             expected = {key: state for key, state in found.items() if key.resource == observer.resource}
             while observer.states != expected:
                 assert not task.done() or task.exception() is None
@@ -224,7 +228,7 @@ def test_a_place_that_was_compacted_is_410_after_a_kill(tmp_path: Path) -> None:
 
     async def main(server: Server, since: str) -> str:
         async with Connection(Address.of(server)) as connection:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     await connection.request(
                         "PATCH",

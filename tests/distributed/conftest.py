@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
+from devtools.etcd import MISSING, EtcdCluster, binary
 from kcp.testing import Server
 
 StartServers = Callable[[int], list[Server]]

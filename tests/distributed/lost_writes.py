@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.store.etcd.versions import LOSING
 
 

@@ -9,12 +9,15 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.testing import Server
-from tests.clients import Address, Connection, config_map
 from tests.distributed.conftest import StartServers
 from tests.distributed.lost_writes import excused
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
+from tests.support.waiting import PATIENCE
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 WRITERS = 8
@@ -38,7 +41,7 @@ class Writer:
         turn = hash(self.name)
         while not stop.is_set():
             try:
-                async with asyncio.timeout(15), Connection(addresses[turn % len(addresses)]) as connection:
+                async with asyncio.timeout(PATIENCE), Connection(addresses[turn % len(addresses)]) as connection:
                     last = time.monotonic()
                     while not stop.is_set():
                         await self.change(connection)
@@ -101,14 +104,14 @@ async def under_load(
     await asyncio.sleep(1.5)
     await asyncio.to_thread(harm)
     before = sum(writer.acknowledged for writer in writers)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while sum(writer.acknowledged for writer in writers) < before + 200:
             await asyncio.sleep(0.1)
     stop.set()
     await asyncio.gather(*writing)
     async with Connection(survivor) as connection:
         listed = (await connection.request("GET", CONFIG_MAPS)).json
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         newest = max(int(item["metadata"]["resourceVersion"]) for item in listed["items"])
         while not seen or seen[-1][0] < newest:
             await asyncio.sleep(0.05)
@@ -118,7 +121,7 @@ async def under_load(
 
 
 def check(
-    writers: list[Writer], found: dict[str, dict], seen: list[tuple[int, str, str, int]], etcd: EtcdCluster
+    writers: list[Writer], found: dict[str, Any], seen: list[tuple[int, str, str, int]], etcd: EtcdCluster
 ) -> None:
     """Nothing acknowledged is lost; the watcher saw every write once, in order, and nothing else."""
     revisions = [revision for revision, *_ in seen]

@@ -6,15 +6,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.clients import Address, Connection, config_map
 from tests.distributed.conftest import StartServers
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
+from tests.support.waiting import PATIENCE
 
 NAMESPACES = "/api/v1/namespaces"
 CLIENTS = 12
 TURNS = 15
 
 
-def test_what_another_server_acknowledged_is_there_for_every_write(start_servers: StartServers) -> None:
+async def test_what_another_server_acknowledged_is_there_for_every_write(start_servers: StartServers) -> None:
     first, second = start_servers(2)
 
     async def told(
@@ -39,15 +41,14 @@ def test_what_another_server_acknowledged_is_there_for_every_write(start_servers
                 condition = {"preconditions": {"resourceVersion": revision}}
                 await told(here, "DELETE", f"{collection}/a", condition)
 
-    async def work() -> None:
-        async with asyncio.TaskGroup() as group:
-            for number in range(CLIENTS):
-                group.create_task(client(f"n{number}"))
-
-    asyncio.run(work())
+    async with asyncio.TaskGroup() as group:
+        for number in range(CLIENTS):
+            group.create_task(client(f"n{number}"))
 
 
-def test_nothing_gets_into_a_namespace_that_another_server_was_told_to_delete(start_servers: StartServers) -> None:
+async def test_nothing_gets_into_a_namespace_that_another_server_was_told_to_delete(
+    start_servers: StartServers,
+) -> None:
     """It would stay behind when the namespace has gone, and be there again in the next one of that name."""
     first, second = start_servers(2)
 
@@ -66,9 +67,6 @@ def test_nothing_gets_into_a_namespace_that_another_server_was_told_to_delete(st
                     await asyncio.sleep(0.05)
                 assert (await there.request("GET", collection)).json["items"] == []
 
-    async def work() -> None:
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            for number in range(CLIENTS):
-                group.create_task(client(f"n{number}"))
-
-    asyncio.run(work())
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        for number in range(CLIENTS):
+            group.create_task(client(f"n{number}"))

@@ -7,9 +7,10 @@ import json
 import ssl
 import time
 
-from tests.clients import DEFINITIONS, Address, Connection, config_map, definition
 from tests.distributed.conftest import StartServers
 from tests.distributed.measuring import percentile, show
+from tests.support.clients import Address, Connection
+from tests.support.objects import DEFINITIONS, config_map, definition
 
 ROUNDS = 40
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -76,23 +77,19 @@ def test_two_servers_never_give_one_kind_to_two_definitions(start_servers: Start
     assert [len(names) for names in taken] == [1] * ROUNDS, taken
 
 
-def test_a_read_shows_what_another_server_has_acknowledged(start_servers: StartServers) -> None:
+async def test_a_read_shows_what_another_server_has_acknowledged(start_servers: StartServers) -> None:
     servers = start_servers(2)
-
-    async def work() -> None:
-        async with Connection(Address.of(servers[0])) as one, Connection(Address.of(servers[1])) as other:
-            for number in range(100):
-                name = f"c{number}"
-                assert (await one.request("POST", CONFIG_MAPS, config_map(name, step="1"))).status == 201
-                found = await other.request("GET", f"{CONFIG_MAPS}/{name}")
-                assert found.status == 200
-                changed = config_map(name, step="2")
-                changed["metadata"]["resourceVersion"] = found.json["metadata"]["resourceVersion"]
-                assert (await other.request("PUT", f"{CONFIG_MAPS}/{name}", changed)).status == 200
-                listed = await one.request("GET", CONFIG_MAPS)
-                assert {item["metadata"]["name"]: item["data"]["step"] for item in listed.json["items"]}[name] == "2"
-
-    asyncio.run(work())
+    async with Connection(Address.of(servers[0])) as one, Connection(Address.of(servers[1])) as other:
+        for number in range(100):
+            name = f"c{number}"
+            assert (await one.request("POST", CONFIG_MAPS, config_map(name, step="1"))).status == 201
+            found = await other.request("GET", f"{CONFIG_MAPS}/{name}")
+            assert found.status == 200
+            changed = config_map(name, step="2")
+            changed["metadata"]["resourceVersion"] = found.json["metadata"]["resourceVersion"]
+            assert (await other.request("PUT", f"{CONFIG_MAPS}/{name}", changed)).status == 200
+            listed = await one.request("GET", CONFIG_MAPS)
+            assert {item["metadata"]["name"]: item["data"]["step"] for item in listed.json["items"]}[name] == "2"
 
 
 def test_watch_events_of_another_servers_writes(start_servers: StartServers) -> None:

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, Member, binary, free_ports, version
+from devtools.etcd import MISSING, Member, binary, free_ports, version
 from kcp.testing import Server
-from tests.clients import Address, Connection, config_map
 from tests.documentation.test_readme import PAGES, README, ROOT, blocks
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
 
 PAGE = ROOT / "docs" / "operations.md"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -266,8 +267,10 @@ def test_etcd_goes_back_to_a_copy_of_its_own(
     shell(f"{settings}\n{block('etcdctl snapshot save')}", tmp_path)
     asyncio.run(_create(addresses, ["lost"]))
     before = asyncio.run(_delete(addresses[0], "deleted"))
-    for one in (*servers[:2], *members):
-        one.stop()
+    for server in servers[:2]:
+        server.stop()
+    for member in members:
+        member.stop()
     for member in members:
         restore = _elsewhere(block("mv /var/lib/etcd"), member.name, tmp_path, "--name e1", "peer-urls https://e1:")
         shell(located(restore, machines), tmp_path)

@@ -7,13 +7,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, binary, free_ports
+from devtools.etcd import MISSING, binary, free_ports
 from kcp.testing import LogicalCluster
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -56,7 +56,7 @@ def test_an_operator_with_kopf(kcp_cluster: LogicalCluster, tmp_path: Path) -> N
     with (
         log.open("w") as said,
         subprocess.Popen(
-            [*command, EXAMPLES / "2-operator-with-kopf" / "operator.py"],
+            [*command, EXAMPLES / "2-operator-with-kopf" / "widget_operator.py"],
             env=environment(**variables),
             stdout=said,
             stderr=said,
@@ -75,12 +75,12 @@ def test_an_operator_with_kopf(kcp_cluster: LogicalCluster, tmp_path: Path) -> N
 
 def wait_for_message(wanted: str, operator: subprocess.Popen[bytes], log: Path, **variables: str) -> None:
     """Return when the operator has written this message into the status."""
-    while True:
-        found = run("kubectl", "get", "widget", "first", "-o", "jsonpath={.status.message}", **variables)
-        if found == wanted:
-            return
+
+    def is_there() -> bool:
         assert operator.poll() is None, log.read_text()
-        time.sleep(0.1)
+        return run("kubectl", "get", "widget", "first", "-o", "jsonpath={.status.message}", **variables) == wanted
+
+    wait_until(is_there, f"the message {wanted!r}", 100)
 
 
 def test_tests_with_the_plugin() -> None:

@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
-from tests.clients import Address, Answer, Connection, config_map
 from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
 from tests.crash.test_killing_under_load import ACROSS, CLUSTERS, COLLECTIONS, found_now, prepare
 from tests.faults.table import Line
@@ -25,6 +25,9 @@ from tests.histories import Recorder, check
 from tests.histories.model import History, Outcome, Selection
 from tests.histories.recorder import RESOURCES as RECORDED
 from tests.histories.traffic import Worker as Mixed
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import config_map
+from tests.support.waiting import eventually
 
 BROKEN = (OSError, EOFError)
 OBJECTS_OF_A_WRITER = 6
@@ -293,8 +296,8 @@ class Load:
         asking += [asyncio.create_task(self._read(server)) for server in range(len(self.addresses))]
         try:
             async with Recorder(
-                [lambda server=server: self.addresses[server] for server in servers], clusters=1
-            ) as recorder:  # type: ignore[misc]
+                [partial(self.addresses.__getitem__, server) for server in servers], clusters=1
+            ) as recorder:
                 self.history = recorder.history
                 for server, resource in itertools.product(servers, RECORDED):
                     recorder.follow(
@@ -382,10 +385,10 @@ class Load:
     async def until(self, what: str, true: Callable[[], bool], seconds: float = PATIENCE) -> float:
         """Wait for something; how long that took."""
         began = time.monotonic()
-        while not true():
-            if time.monotonic() - began > seconds:
-                raise AssertionError(f"waited {seconds:.0f} s for: {what}; {self.summary()}")
-            await asyncio.sleep(0.02)
+        try:
+            await eventually(true, what, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.summary()}") from None
         return time.monotonic() - began
 
     async def more_writes(self, count: int, seconds: float = PATIENCE) -> None:

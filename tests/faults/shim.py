@@ -25,7 +25,7 @@ class Shim:
         self._file = folder / "shim.control"
         self._file.write_bytes(bytes(8 * len(_FIELDS)))
         command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", self._library, _SOURCE, "-ldl"]
-        subprocess.run(command, check=True)
+        subprocess.run([str(word) for word in command], check=True)
         with self._file.open("r+b") as file:
             self._control = mmap.mmap(file.fileno(), 0)
 

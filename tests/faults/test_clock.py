@@ -8,15 +8,15 @@ import itertools
 import time
 from pathlib import Path
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.testing import Server
-from tests.clients import Address, Connection
 from tests.distributed.test_leading import leads
 from tests.faults.conftest import ROUNDS
 from tests.faults.disk import HarmedServer
 from tests.faults.load import Load
 from tests.faults.shim import Shim
 from tests.faults.table import Record
+from tests.support.clients import Address, Connection
 
 DAY = 24 * 3600
 EVENTS = "/api/v1/namespaces/default/events"

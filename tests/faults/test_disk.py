@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kcp.testing import Server
-from tests.clients import Address
 from tests.faults.conftest import ROUNDS
 from tests.faults.disk import Disk, HarmedServer
 from tests.faults.load import Load, under
 from tests.faults.shim import Shim
 from tests.faults.table import Record
+from tests.support.clients import Address
 
 
 async def refuse_for_a_while(load: Load, bring: Callable[[], None], mend: Callable[[], None]) -> float:

@@ -7,14 +7,14 @@ import os
 import signal
 import time
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.testing import Server
-from tests.clients import Address
 from tests.distributed.conftest import StartServers
 from tests.distributed.lost_writes import excused
 from tests.faults.conftest import ROUNDS
 from tests.faults.load import Load, under
 from tests.faults.table import Record
+from tests.support.clients import Address
 
 BOUNDS = {"read": 12.0, "write": 17.0}
 """Seconds within which requests are answered while etcd is away: eight and twelve, and something for the machine."""

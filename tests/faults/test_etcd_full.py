@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
-from tests.clients import Address, Connection, config_map
+from devtools.etcd import MISSING, EtcdCluster, binary
 from tests.distributed.conftest import StartServers
 from tests.documentation.test_operations import block, shell
 from tests.faults.conftest import ROUNDS
 from tests.faults.load import Load, under
 from tests.faults.table import Record
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
 
 QUOTA = 24 << 20
 FILLING = "/clusters/filling/api/v1/namespaces/default/configmaps"

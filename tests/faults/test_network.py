@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
-from tests.clients import Address
+from devtools.etcd import MISSING, EtcdCluster, binary
 from tests.distributed.test_leading import leads
 from tests.faults.conftest import ROUNDS
 from tests.faults.disk import HarmedServer
@@ -21,6 +20,7 @@ from tests.faults.load import Load, under
 from tests.faults.network import Host
 from tests.faults.table import Record
 from tests.faults.test_etcd import BOUNDS
+from tests.support.clients import Address
 
 NOTICED = 12.0
 """Seconds within which a server leaves a member of which nothing comes any more."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from bench.etcd import EtcdCluster
-from tests.clients import Address
+from devtools.etcd import EtcdCluster
 from tests.faults.conftest import ROUNDS
 from tests.faults.disk import Disk, HarmedServer
 from tests.faults.load import Load, under
 from tests.faults.table import Record
 from tests.faults.test_etcd import BOUNDS
+from tests.support.clients import Address
 
 
 async def fill_for_a_while(load: Load, disk: Disk) -> float:

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, settings
 
 from kcp.api import protobuf
 from kcp.testing import Server
-from tests.clients import DEFINITIONS, JSON, Address, Answer, Connection, config_map, definition, resident_bytes
+from tests.support.clients import JSON, Address, Answer, Connection, resident_bytes
+from tests.support.objects import DEFINITIONS, config_map, definition
 
 T = TypeVar("T")
 EXAMPLES = int(os.environ.get("KCP_FUZZ_EXAMPLES", "80"))

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.clients import DEFINITIONS, JSON, config_map, definition
 from tests.fuzz.conftest import CONFIG_MAPS, FUZZED, TWICE_FUZZED, WIDGETS, Target, words
+from tests.support.clients import JSON
+from tests.support.objects import DEFINITIONS, config_map, definition
 
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"

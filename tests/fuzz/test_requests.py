@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.clients import DEFINITIONS
 from tests.fuzz.conftest import CONFIG_MAPS, FUZZED, WIDGETS, Target, words
+from tests.support.objects import DEFINITIONS
 
 METHODS = st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "FOO"])
 TARGET_LETTERS = "".join(letter for letter in string.printable if letter not in string.whitespace + "#")

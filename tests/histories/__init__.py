@@ -7,8 +7,8 @@
     assert check(recorder.history) == []                    # or read the Violation: its fault and message
     print(recorder.history.summary())
 
-``Recorder([place, ...])`` takes functions that return a `tests.clients.Address`, for servers of any other kind. At the end of
-the block at least one server must take writes again within 30 s (``patience``), and every server must answer watches.
+``Recorder([place, ...])`` takes functions that return a `tests.support.clients.Address`, for servers of any other kind. At
+the end of the block at least one server must take writes again within 30 s (``patience``), and every server must answer watches.
 ``compacted=True`` is for servers whose ``--history-retention`` is shorter than the block.
 """
 

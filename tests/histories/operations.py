@@ -132,13 +132,13 @@ class Authors:
         for write in deletes:
             if write.outcome is not Outcome.OK:
                 continue
-            change = gone.get((write.key, write.deleted))
-            if change is None:
+            deleted = gone.get((write.key, write.deleted))
+            if deleted is None:
                 yield Violation(Fault.LOST_WRITE, f"{write}")
-            elif change in self.of:
-                yield Violation(Fault.DUPLICATED_WRITE, f"{write} and {self.of[change]} were both told of {change}")
+            elif deleted in self.of:
+                yield Violation(Fault.DUPLICATED_WRITE, f"{write} and {self.of[deleted]} were both told of {deleted}")
             else:
-                self.of[change] = write
+                self.of[deleted] = write
         self._doubtful([write for write in deletes if write.outcome is Outcome.UNKNOWN], gone.values())
 
     def _doubtful(self, deletes: list[Write], gone: Iterable[Change]) -> None:

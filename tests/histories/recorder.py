@@ -17,24 +17,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from kcp.testing import Server
-from tests.clients import Address, Answer, Connection
-from tests.histories.model import (
-    BOOKMARK,
-    EXPIRED,
-    Change,
-    Event,
-    Freshness,
-    History,
-    Key,
-    Outcome,
-    Read,
-    Selection,
-    Value,
-    Verb,
-    Version,
-    Watch,
-    Write,
-)
+from tests.histories import model
+from tests.support.clients import Address, Answer, Connection
 
 BROKEN: Final = (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 RESOURCES: Final = ("configmaps", "secrets")
@@ -46,14 +30,19 @@ _KEPT: Final = "histories/kept"
 _CLUSTER: Final = "kcp.io/cluster"
 _REQUEST_SECONDS: Final = 10.0
 _OLDEST: Final = re.compile(r"\((\d+)\)")
-_METHODS: Final = {Verb.CREATE: "POST", Verb.UPDATE: "PUT", Verb.PATCH: "PATCH", Verb.DELETE: "DELETE"}
+_METHODS: Final = {
+    model.Verb.CREATE: "POST",
+    model.Verb.UPDATE: "PUT",
+    model.Verb.PATCH: "PATCH",
+    model.Verb.DELETE: "DELETE",
+}
 _NUMBERED_REASONS: Final = (404, 409)
 
 Place = Callable[[], Address]
 """Where a server is now: asked before each connection, since a server that is started again may have another port."""
 
 
-def path_of(selection: Selection, **query: str | int) -> str:
+def path_of(selection: model.Selection, **query: str | int) -> str:
     """The path that reads or watches a selection."""
     path = f"/clusters/{selection.cluster or '*'}/api/v1"
     if selection.namespace is not None:
@@ -66,15 +55,17 @@ def path_of(selection: Selection, **query: str | int) -> str:
     return path + ("?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else "")
 
 
-def version_of(obj: dict[str, Any]) -> Version:
+def version_of(obj: dict[str, Any]) -> model.Version:
     """What a history keeps of an object."""
     meta = obj["metadata"]
     notes = meta.get("annotations", {})
-    value = Value(notes.get(_STEP, ""), meta.get("labels", {}).get("colour", ""), notes.get(_KEPT, ""), meta["uid"])
-    return Version(int(meta["resourceVersion"]), value)
+    value = model.Value(
+        notes.get(_STEP, ""), meta.get("labels", {}).get("colour", ""), notes.get(_KEPT, ""), meta["uid"]
+    )
+    return model.Version(int(meta["resourceVersion"]), value)
 
 
-def object_of(key: Key, value: Value) -> dict[str, Any]:
+def object_of(key: model.Key, value: model.Value) -> dict[str, Any]:
     """An object with a value."""
     return {
         "apiVersion": "v1",
@@ -90,7 +81,7 @@ def object_of(key: Key, value: Value) -> dict[str, Any]:
 class Client:
     """One client: a connection at a time, to the next server when one fails; everything it does goes into the history."""
 
-    def __init__(self, name: str, places: Sequence[Place], history: History, turn: int = 0) -> None:
+    def __init__(self, name: str, places: Sequence[Place], history: model.History, turn: int = 0) -> None:
         self.name = name
         self.history = history
         self._places = places
@@ -139,30 +130,34 @@ class Client:
             await self.leave()
             raise
 
-    async def write(self, verb: Verb, key: Key, value: Value | None, expected: int = 0) -> Write:
+    async def write(
+        self, verb: model.Verb, key: model.Key, value: model.Value | None, expected: int = 0
+    ) -> model.Write:
         """One write, recorded."""
         path = path_of(
-            Selection(key.resource, key.cluster, key.namespace, name=None if verb is Verb.CREATE else key.name)
+            model.Selection(
+                key.resource, key.cluster, key.namespace, name=None if verb is model.Verb.CREATE else key.name
+            )
         )
         body = _body(verb, key, value, expected)
-        media_type = "application/merge-patch+json" if verb is Verb.PATCH else "application/json"
+        media_type = "application/merge-patch+json" if verb is model.Verb.PATCH else "application/json"
         invoked = time.monotonic()
         try:
             answer = await self.ask(_METHODS[verb], path, body, media_type)
         except BROKEN as error:
-            facts: dict[str, Any] = {"outcome": Outcome.UNKNOWN, "reason": repr(error)}
+            facts: dict[str, Any] = {"outcome": model.Outcome.UNKNOWN, "reason": repr(error)}
         else:
             facts = _told(verb, answer)
-        write = Write(self.name, verb, key, invoked, time.monotonic(), value=value, expected=expected, **facts)
+        write = model.Write(self.name, verb, key, invoked, time.monotonic(), value=value, expected=expected, **facts)
         self.history.writes.append(write)
         return write
 
-    async def read(self, selection: Selection, freshness: Freshness, at: int = 0) -> Read | None:
+    async def read(self, selection: model.Selection, freshness: model.Freshness, at: int = 0) -> model.Read | None:
         """One get or list, recorded; None when it had no answer."""
         query: dict[str, str | int] = {}
-        if freshness is Freshness.ANY:
+        if freshness is model.Freshness.ANY:
             query["resourceVersion"] = at
-        elif freshness is Freshness.EXACT:
+        elif freshness is model.Freshness.EXACT:
             query |= {"resourceVersion": at, "resourceVersionMatch": "Exact"}
         invoked = time.monotonic()
         try:
@@ -175,17 +170,17 @@ class Client:
             self.history.failed_reads += 1
             return None
         versions, revision = ({}, 0) if answer.status == 404 else _shown(selection, answer.json)
-        read = Read(
+        read = model.Read(
             self.name, self.server, selection, freshness, invoked, time.monotonic(), versions, revision=revision, at=at
         )
         self.history.reads.append(read)
         return read
 
 
-def _body(verb: Verb, key: Key, value: Value | None, expected: int) -> dict[str, Any] | None:
+def _body(verb: model.Verb, key: model.Key, value: model.Value | None, expected: int) -> dict[str, Any] | None:
     if value is None:
         return {"preconditions": {"resourceVersion": str(expected)}} if expected else None
-    if verb is Verb.PATCH:
+    if verb is model.Verb.PATCH:
         body: dict[str, Any] = {"metadata": {"labels": {"colour": value.colour}, "annotations": {_STEP: value.step}}}
     else:
         body = object_of(key, value)
@@ -194,50 +189,50 @@ def _body(verb: Verb, key: Key, value: Value | None, expected: int) -> dict[str,
     return body
 
 
-def _told(verb: Verb, answer: Answer) -> dict[str, Any]:
+def _told(verb: model.Verb, answer: Answer) -> dict[str, Any]:
     """What an answer says of a write."""
     if answer.status in (200, 201):
         content = answer.json
-        if verb is Verb.DELETE:
-            return {"outcome": Outcome.OK, "deleted": content["details"]["uid"]}
-        return {"outcome": Outcome.OK, "answer": version_of(content)}
+        if verb is model.Verb.DELETE:
+            return {"outcome": model.Outcome.OK, "deleted": content["details"]["uid"]}
+        return {"outcome": model.Outcome.OK, "answer": version_of(content)}
     reason = f"{answer.status}"
     if answer.status in _NUMBERED_REASONS:
         reason = answer.json["reason"]
-    return {"outcome": Outcome.UNKNOWN if answer.status >= 500 else Outcome.REFUSED, "reason": reason}
+    return {"outcome": model.Outcome.UNKNOWN if answer.status >= 500 else model.Outcome.REFUSED, "reason": reason}
 
 
-def _shown(selection: Selection, content: dict[str, Any]) -> tuple[dict[Key, Version], int]:
+def _shown(selection: model.Selection, content: dict[str, Any]) -> tuple[dict[model.Key, model.Version], int]:
     if selection.name is not None:
         assert selection.cluster is not None
         assert selection.namespace is not None
-        key = Key(selection.resource, selection.cluster, selection.namespace, selection.name)
+        key = model.Key(selection.resource, selection.cluster, selection.namespace, selection.name)
         return {key: version_of(content)}, 0
     versions = {_key(selection, item): version_of(item) for item in content["items"]}
     return versions, int(content["metadata"]["resourceVersion"])
 
 
-def _key(selection: Selection, obj: dict[str, Any]) -> Key:
+def _key(selection: model.Selection, obj: dict[str, Any]) -> model.Key:
     meta = obj["metadata"]
     cluster = selection.cluster or meta["annotations"][_CLUSTER]
-    return Key(selection.resource, cluster, meta["namespace"], meta["name"])
+    return model.Key(selection.resource, cluster, meta["namespace"], meta["name"])
 
 
 class Follower:
     """A client that watches a selection and resumes where a stream ends, as informers do; each stream is a `Watch`."""
 
-    def __init__(self, client: Client, selection: Selection, since: int, seconds: int = 0) -> None:
+    def __init__(self, client: Client, selection: model.Selection, since: int, seconds: int = 0) -> None:
         self._client = client
         self.selection = selection
         self.reached = since
         self._seconds = seconds
-        self.last: Watch | None = None
+        self.last: model.Watch | None = None
 
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
             end = await self.once()
-            if end == EXPIRED:
+            if end == model.EXPIRED:
                 return
             await asyncio.sleep(0 if end == "closed" else 0.05)
 
@@ -249,7 +244,7 @@ class Follower:
     async def once(self) -> str:
         """One stream; how it ended."""
         client = self._client
-        watch = Watch(client.name, "", self.selection, self.reached, time.monotonic())
+        watch = model.Watch(client.name, "", self.selection, self.reached, time.monotonic())
         query: dict[str, str | int] = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": self.reached}
         if self._seconds:
             query["timeoutSeconds"] = self._seconds
@@ -277,18 +272,18 @@ class Follower:
             await client.leave()
         return watch.end
 
-    def _take(self, watch: Watch, content: dict[str, Any]) -> None:
+    def _take(self, watch: model.Watch, content: dict[str, Any]) -> None:
         obj = content["object"]
         if content["type"] == "ERROR":
-            watch.end = EXPIRED if obj.get("code") == 410 else f"error {obj}"
+            watch.end = model.EXPIRED if obj.get("code") == 410 else f"error {obj}"
             oldest = _OLDEST.search(obj.get("message", ""))
             watch.oldest = int(oldest[1]) if oldest is not None else 0
             return
         revision = int(obj["metadata"]["resourceVersion"])
-        if content["type"] == BOOKMARK:
-            event = Event(BOOKMARK, revision)
+        if content["type"] == model.BOOKMARK:
+            event = model.Event(model.BOOKMARK, revision)
         else:
-            event = Event(content["type"], revision, _key(self.selection, obj), version_of(obj).value)
+            event = model.Event(content["type"], revision, _key(self.selection, obj), version_of(obj).value)
         watch.responses.append((event,))
         self.reached = max(self.reached, revision)
 
@@ -297,8 +292,8 @@ class _Witness:
     """A watch of all objects of a resource: it replays the log."""
 
     def __init__(self, places: Sequence[Place], resource: str, since: int) -> None:
-        self.history = History()
-        self.follower = Follower(Client("witness", places, self.history), Selection(resource), since)
+        self.history = model.History()
+        self.follower = Follower(Client("witness", places, self.history), model.Selection(resource), since)
         self.task = asyncio.create_task(self.follower.run())
 
 
@@ -316,7 +311,7 @@ class Recorder:
         self.places = list(places)
         self._patience = patience
         self.stopped = False
-        self.history = History(compacted=compacted)
+        self.history = model.History(compacted=compacted)
         self._witnesses: dict[str, _Witness] = {}
         run = uuid.uuid4().hex[:8]
         self.clusters = tuple(f"history-{run}-{number}" for number in range(clusters))
@@ -332,14 +327,14 @@ class Recorder:
         """A client whose operations go into the history."""
         return Client(name, self.places, self.history, turn)
 
-    def follow(self, name: str, selection: Selection, turn: int = 0, *, seconds: int = 0) -> None:
+    def follow(self, name: str, selection: model.Selection, turn: int = 0, *, seconds: int = 0) -> None:
         """Watch a selection from the history's beginning to its end; with ``seconds`` no stream is longer than that."""
         follower = Follower(self.client(name, turn), selection, self.history.since, seconds)
         self._followers.append((follower, asyncio.create_task(follower.run())))
 
     async def __aenter__(self) -> Self:
         async with self.client("first") as client:
-            answer = await client.ask("GET", path_of(Selection(RESOURCES[0], self.clusters[0])))
+            answer = await client.ask("GET", path_of(model.Selection(RESOURCES[0], self.clusters[0])))
             assert answer.status == 200, answer
             self.history.since = int(answer.json["metadata"]["resourceVersion"])
         if self.history.compacted:
@@ -375,7 +370,7 @@ class Recorder:
     @property
     def acknowledged(self) -> int:
         """How many writes have been, so far."""
-        return sum(write.outcome is Outcome.OK for write in self.history.writes)
+        return sum(write.outcome is model.Outcome.OK for write in self.history.writes)
 
     async def settle(self) -> None:
         """Write fences, replay the log, and wait until the followers have delivered everything up to the fences.
@@ -401,8 +396,8 @@ class Recorder:
     async def _fence(self, client: Client, resource: str, cluster: str, namespace: str, colour: str) -> int:
         while True:
             step = client.next_step()
-            key = Key(resource, cluster, namespace, step)
-            write = await client.write(Verb.CREATE, key, Value(step, colour, step))
+            key = model.Key(resource, cluster, namespace, step)
+            write = await client.write(model.Verb.CREATE, key, model.Value(step, colour, step))
             if write.answer is not None:
                 return write.answer.revision
             await asyncio.sleep(0.1)
@@ -416,7 +411,7 @@ class Recorder:
             for event in (event for response in watch.responses for event in response):
                 if event.key is not None and event.key.cluster in self.clusters and event.revision <= fence:
                     value = None if event.kind == "DELETED" else event.value
-                    self.history.log.append(Change(event.revision, event.key, value))
+                    self.history.log.append(model.Change(event.revision, event.key, value))
 
     async def _drain(self, fences: dict[tuple[str, str, str, str], int]) -> None:
         deadline = time.monotonic() + self._patience

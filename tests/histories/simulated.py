@@ -7,23 +7,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from tests.histories import model
 from tests.histories.log import Log
-from tests.histories.model import (
-    BOOKMARK,
-    Change,
-    Event,
-    Freshness,
-    History,
-    Key,
-    Outcome,
-    Read,
-    Selection,
-    Value,
-    Verb,
-    Version,
-    Watch,
-    Write,
-)
 
 COLOURS = ("red", "blue")
 CLIENTS = 4
@@ -44,19 +29,21 @@ class Simulation:
 
     def __init__(self, seed: int, *, keys: int = 3, operations: int = 60) -> None:
         self._dice = random.Random(seed)
-        self._keys = [Key("configmaps", f"cluster-{index % 2}", "default", f"n{index // 2}") for index in range(keys)]
+        self._keys = [
+            model.Key("configmaps", f"cluster-{index % 2}", "default", f"n{index // 2}") for index in range(keys)
+        ]
         self._left = operations
-        self._state: dict[Key, Version] = {}
-        self._seen: dict[Key, list[Version]] = {}
+        self._state: dict[model.Key, model.Version] = {}
+        self._seen: dict[model.Key, list[model.Version]] = {}
         self._clock = 0.0
         self._steps = 0
-        self.history = History(since=10, until=10)
+        self.history = model.History(since=10, until=10)
 
     @property
     def _revision(self) -> int:
         return self.history.until
 
-    def run(self) -> History:
+    def run(self) -> model.History:
         """Operations that overlap in every way, then watches over the log that they made."""
         busy: dict[str, _Pending] = {}
         while self._left or busy:
@@ -80,24 +67,26 @@ class Simulation:
     def _plan(self, client: str) -> dict[str, Any]:
         dice = self._dice
         key = dice.choice(self._keys)
-        what = dice.choice((*Verb, Verb.UPDATE, Verb.PATCH, "get", "list", "stale get", "stale list", "exact list"))
-        if isinstance(what, Verb) and key not in self._state and dice.random() < 0.8:
-            what = Verb.CREATE
-        elif what is Verb.CREATE and dice.random() < 0.7:
-            what = Verb.UPDATE
-        if not isinstance(what, Verb):
+        what = dice.choice(
+            (*model.Verb, model.Verb.UPDATE, model.Verb.PATCH, "get", "list", "stale get", "stale list", "exact list")
+        )
+        if isinstance(what, model.Verb) and key not in self._state and dice.random() < 0.8:
+            what = model.Verb.CREATE
+        elif what is model.Verb.CREATE and dice.random() < 0.7:
+            what = model.Verb.UPDATE
+        if not isinstance(what, model.Verb):
             colour = dice.choice((None, *COLOURS))
             single = what.endswith("get")
-            selection = Selection(
+            selection = model.Selection(
                 key.resource, key.cluster, key.namespace, None if single else colour, key.name if single else None
             )
-            freshness = {"s": Freshness.ANY, "e": Freshness.EXACT}.get(what[0], Freshness.LATEST)
+            freshness = {"s": model.Freshness.ANY, "e": model.Freshness.EXACT}.get(what[0], model.Freshness.LATEST)
             return {"selection": selection, "freshness": freshness}
         self._steps += 1
         step = f"{client}.{self._steps}"
-        value = None if what is Verb.DELETE else Value(step, dice.choice(COLOURS), step)
+        value = None if what is model.Verb.DELETE else model.Value(step, dice.choice(COLOURS), step)
         seen = self._seen.get(key)
-        pinned = seen and (what is Verb.UPDATE or (what is Verb.DELETE and dice.random() < 0.5))
+        pinned = seen and (what is model.Verb.UPDATE or (what is model.Verb.DELETE and dice.random() < 0.5))
         return {"verb": what, "key": key, "value": value, "expected": seen[-1].revision if pinned and seen else 0}
 
     def _take(self, pending: _Pending) -> dict[str, Any]:
@@ -106,36 +95,36 @@ class Simulation:
             return self._read(plan)
         lost = self._dice.random()
         if lost < 0.05:
-            return {"outcome": Outcome.UNKNOWN}
+            return {"outcome": model.Outcome.UNKNOWN}
         facts = self._write(plan["verb"], plan["key"], plan["value"], plan["expected"])
-        return {"outcome": Outcome.UNKNOWN} if lost < 0.1 else facts
+        return {"outcome": model.Outcome.UNKNOWN} if lost < 0.1 else facts
 
-    def _write(self, verb: Verb, key: Key, value: Value | None, expected: int) -> dict[str, Any]:
+    def _write(self, verb: model.Verb, key: model.Key, value: model.Value | None, expected: int) -> dict[str, Any]:
         there = self._state.get(key)
-        if verb is Verb.CREATE and there is not None:
-            return {"outcome": Outcome.REFUSED, "reason": "AlreadyExists"}
-        if verb is not Verb.CREATE and there is None:
-            return {"outcome": Outcome.REFUSED, "reason": "NotFound"}
+        if verb is model.Verb.CREATE and there is not None:
+            return {"outcome": model.Outcome.REFUSED, "reason": "AlreadyExists"}
+        if verb is not model.Verb.CREATE and there is None:
+            return {"outcome": model.Outcome.REFUSED, "reason": "NotFound"}
         if there is not None and expected not in (0, there.revision):
-            return {"outcome": Outcome.REFUSED, "reason": "Conflict"}
+            return {"outcome": model.Outcome.REFUSED, "reason": "Conflict"}
         self.history.until += 1
         if value is None:
             assert there is not None
             del self._state[key]
-            self.history.log.append(Change(self._revision, key, None))
-            return {"outcome": Outcome.OK, "deleted": there.value.uid}
+            self.history.log.append(model.Change(self._revision, key, None))
+            return {"outcome": model.Outcome.OK, "deleted": there.value.uid}
         value = value._replace(uid=there.value.uid if there else f"uid-{self._revision}")
-        if verb is Verb.PATCH:
+        if verb is model.Verb.PATCH:
             assert there is not None
             value = value._replace(kept=there.value.kept)
-        self._state[key] = Version(self._revision, value)
+        self._state[key] = model.Version(self._revision, value)
         self._seen.setdefault(key, []).append(self._state[key])
-        self.history.log.append(Change(self._revision, key, value))
-        return {"outcome": Outcome.OK, "answer": self._state[key]}
+        self.history.log.append(model.Change(self._revision, key, value))
+        return {"outcome": model.Outcome.OK, "answer": self._state[key]}
 
     def _read(self, plan: dict[str, Any]) -> dict[str, Any]:
         selection, freshness = plan["selection"], plan["freshness"]
-        at = self._dice.randint(self.history.since, self._revision) if freshness is Freshness.EXACT else 0
+        at = self._dice.randint(self.history.since, self._revision) if freshness is model.Freshness.EXACT else 0
         log = Log(self.history)
         revision = at or self._revision
         versions = log.state(selection, revision)
@@ -143,25 +132,25 @@ class Simulation:
 
     def _answer(self, pending: _Pending) -> None:
         assert pending.facts is not None
-        times = {"invoked": pending.invoked, "returned": self._clock}
+        times: dict[str, Any] = {"invoked": pending.invoked, "returned": self._clock}
         if "verb" in pending.plan:
-            self.history.writes.append(Write(pending.client, **pending.plan, **times, **pending.facts))
+            self.history.writes.append(model.Write(pending.client, **pending.plan, **times, **pending.facts))
         else:
-            self.history.reads.append(Read(pending.client, "server", **pending.plan, **times, **pending.facts))
+            self.history.reads.append(model.Read(pending.client, "server", **pending.plan, **times, **pending.facts))
 
-    def _watch(self, number: int, log: Log) -> Watch:
+    def _watch(self, number: int, log: Log) -> model.Watch:
         dice = self._dice
         key = dice.choice(self._keys)
-        selection = Selection(key.resource, dice.choice((None, key.cluster)), None, dice.choice((None, *COLOURS)))
+        selection = model.Selection(key.resource, dice.choice((None, key.cluster)), None, dice.choice((None, *COLOURS)))
         since = dice.randint(self.history.since, self._revision)
-        watch = Watch(f"w{number}", "server", selection, since)
+        watch = model.Watch(f"w{number}", "server", selection, since)
         last = dice.randint(since, self._revision)
         for change in log.between(since, last):
             event = log.event(selection, change)
             if event is not None:
                 watch.responses.append((event,))
             if dice.random() < 0.2:
-                watch.responses.append((Event(BOOKMARK, change.revision),))
+                watch.responses.append((model.Event(model.BOOKMARK, change.revision),))
         if dice.random() < 0.5:
             watch.complete_to = last
         return watch

@@ -14,10 +14,11 @@ from kcp.store.sqlite.store import open_store
 from tests.histories.log import Log
 from tests.histories.model import Change, Event, History, Key, Selection, Value, Version, Watch
 from tests.histories.watching import check_watch
+from tests.support.keys import make_key, make_range
 
 WRITERS = 6
 WRITES = 150
-KEYS = [contract.Key("configmaps", cluster, "default", f"n{number}") for cluster in "ab" for number in range(4)]
+KEYS = [make_key("configmaps", cluster, "default", f"n{number}") for cluster in "ab" for number in range(4)]
 
 
 def value_of(record: contract.Record) -> Version:
@@ -80,7 +81,12 @@ async def history_of(store: Store) -> History:
     history = History(since=store.revision)
     log: dict[int, list[Change]] = {}
     last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    ranges = (Range("configmaps"), Range("configmaps", "a"), Range("configmaps", "b", "default"), Range("secrets"))
+    ranges = (
+        Range("configmaps"),
+        make_range("configmaps", "a"),
+        make_range("configmaps", "b", "default"),
+        Range("secrets"),
+    )
     watching = [
         asyncio.create_task(watch(store, where, history.since, last, turns)) for where in ranges for turns in (1, 6)
     ]

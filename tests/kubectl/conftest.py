@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench import etcd
+from devtools import etcd
 from kcp.testing import Server
 
 CURRENT = Path(sys.executable).with_name("kubectl")

@@ -15,7 +15,7 @@ from tests.kubectl import manifests
 from tests.kubectl.conftest import Kubectl
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-ANNOTATION = {"f:metadata": {"f:annotations": {f"f:{LAST_APPLIED}": {}}}}
+ANNOTATION: dict[str, Any] = {"f:metadata": {"f:annotations": {f"f:{LAST_APPLIED}": {}}}}
 SERVER_SIDE = ("apply", "--server-side", "-f", "-")
 CLIENT_SIDE = ("apply", "-f", "-")
 
@@ -46,7 +46,8 @@ class Applied:
     def last_applied(self) -> dict[str, Any]:
         """The values in the annotation."""
         read: dict[str, Any] = json.loads(self.live["metadata"]["annotations"][LAST_APPLIED])
-        return read[self.part]
+        found: dict[str, Any] = read[self.part]
+        return found
 
     @property
     def owners(self) -> dict[tuple[str, str], Any]:

@@ -14,7 +14,7 @@ from tests.kubectl.conftest import Kubectl
 @pytest.fixture
 def gadgets(kubectl: Kubectl) -> Kubectl:
     kubectl("apply", "-f", "-", stdin=manifests.GADGETS)
-    kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com", "--timeout=10s")
+    kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com", "--timeout=60s")
     for name, color in (("beta", "green"), ("alpha", "red"), ("gamma", "blue")):
         kubectl("create", "-f", "-", stdin=manifests.gadget(name, color))
     return kubectl

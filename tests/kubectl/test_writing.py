@@ -14,7 +14,7 @@ from tests.kubectl.conftest import Kubectl
 @pytest.fixture
 def gadgets(kubectl: Kubectl) -> Kubectl:
     kubectl("apply", "-f", "-", stdin=manifests.GADGETS)
-    kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com", "--timeout=10s")
+    kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com", "--timeout=60s")
     return kubectl
 
 
@@ -154,14 +154,14 @@ def test_wait(gadgets: Kubectl) -> None:
     status = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     if not gadgets.old:
         gadgets("patch", "gadget", "awaited", "--subresource=status", "--type=merge", "-p", json.dumps(status))
-        gadgets("wait", "gadget/awaited", "--for=condition=Ready", "--timeout=5s")
-        gadgets("wait", "gadget/awaited", "--for=jsonpath={.spec.color}=red", "--timeout=5s")
+        gadgets("wait", "gadget/awaited", "--for=condition=Ready", "--timeout=60s")
+        gadgets("wait", "gadget/awaited", "--for=jsonpath={.spec.color}=red", "--timeout=60s")
     hold = {"metadata": {"finalizers": ["example.com/hold"]}}
     gadgets("patch", "gadget", "awaited", "--type=merge", "-p", json.dumps(hold))
     gadgets("delete", "gadget", "awaited", "--wait=false")
-    waiting = gadgets.start("wait", "gadget/awaited", "--for=delete", "--timeout=10s")
+    waiting = gadgets.start("wait", "gadget/awaited", "--for=delete", "--timeout=60s")
     gadgets("patch", "gadget", "awaited", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    out, err = waiting.communicate(timeout=15)
+    out, err = waiting.communicate(timeout=60)
     # a kubectl that began to wait only after the object had gone says so (1.20 with an error)
     assert waiting.returncode == 0 or "no matching resources found" in err or "not found" in err, out + err
 
@@ -198,7 +198,7 @@ def test_deleting_a_namespace_deletes_what_is_in_it(gadgets: Kubectl) -> None:
     namespace = gadgets.environment["NAMESPACE"]
     gadgets("create", "-f", "-", stdin=manifests.gadget("inside"))
     gadgets("create", "configmap", "inside")
-    gadgets("delete", "namespace", namespace, "--timeout=20s")
+    gadgets("delete", "namespace", namespace, "--timeout=60s")
     assert "NotFound" in gadgets.fails("get", "namespace", namespace)
     assert "not found" in gadgets.fails("create", "configmap", "late")
 

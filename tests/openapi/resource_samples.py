@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kcp.builtin.loader import load_types
 from kcp.builtin.registration import declare
 from kcp.registry.types.resource_types import ResourceType, from_definition
+from tests.support import objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,25 +75,10 @@ WIDGET_SCHEMA: dict[str, Any] = {
 
 
 def definition(kind: str, group: str = "example.com", schema: Any = WIDGET_SCHEMA, **version: Any) -> dict[str, Any]:
-    """A CustomResourceDefinition of one version."""
-    plural = kind.lower() + "s"
-    return {
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": kind + "List"},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": schema} if schema is not None else {},
-                    **version,
-                }
-            ],
-        },
-    }
+    """A CustomResourceDefinition of one version; without a schema where that is None."""
+    if schema is None:
+        version = {"schema": {}, **version}
+    return objects.definition(f"{kind.lower()}s", kind, group=group, schema=schema, version=version)
 
 
 def custom(kind: str, group: str = "example.com", schema: Any = WIDGET_SCHEMA, **version: Any) -> ResourceType:

@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 import pytest
-from resource_samples import builtin, custom, declared, references, widget
 
 from kcp.registry.documents.discovery import DiscoveryDocuments
 from kcp.registry.documents.document_cache import DocumentCache
 from kcp.registry.documents.openapi import OpenAPIDocuments, url
+from kcp.registry.documents.openapi import documents as openapi_documents
+from tests.openapi.resource_samples import builtin, custom, declared, references, widget
 
 V3_PREFIX = "#/components/schemas/"
 V2_PREFIX = "#/definitions/"
@@ -276,3 +277,16 @@ def test_what_is_remembered_stays_within_its_bound() -> None:
     for number in range(20):
         OpenAPIDocuments([custom("Widget", f"g{number}.dev")], cache).index()
     assert 0 < cache.size <= 200_000
+
+
+def test_both_forms_of_a_large_document_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = {f"field{number}": {"type": "string", "description": "x" * 100} for number in range(300)}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": wide}}}
+    types = [custom(f"Kind{number}", "large.dev", schema=schema) for number in range(250)]
+    found = OpenAPIDocuments(types)
+    first = found.v2_json(), found.v2_protobuf()
+    assert len(first[0].body) > 10 << 20
+    for name in ("build", "with_shared"):
+        monkeypatch.setattr(openapi_documents, name, lambda *_: pytest.fail("the document is remembered"))
+    again = OpenAPIDocuments(types)
+    assert (again.v2_json(), again.v2_protobuf()) == first

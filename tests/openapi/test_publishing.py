@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resource_samples import WIDGET_SCHEMA
 
 from kcp.schema.openapi import publish_root, publish_v2, publish_v3
+from tests.openapi.resource_samples import WIDGET_SCHEMA
 
 SPEC = WIDGET_SCHEMA["properties"]["spec"]
 

@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 import yaml
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resource_samples import builtin, custom, widget
 
 from kcp.api.protobuf.wire import pack_bytes, pack_varint
 from kcp.registry.documents.openapi import OpenAPIDocuments
 from kcp.registry.documents.openapi.swagger_protobuf import definition
-
-SCALARS = {
-    "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
-    "bool": descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
-    "int64": descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
-    "double": descriptor_pb2.FieldDescriptorProto.TYPE_DOUBLE,
-}
-
-
-@cache
-def pool() -> descriptor_pool.DescriptorPool:
-    """gnostic's messages, from their table."""
-    file = descriptor_pb2.FileDescriptorProto(name="openapiv2.proto", package="openapi.v2", syntax="proto3")
-    table = yaml.safe_load(Path(__file__).with_name("gnostic.yaml").read_text(encoding="utf-8"))
-    for name, fields in table.items():
-        message = file.message_type.add(name=name)
-        for field_name, text in fields.items():
-            number, _, kind = text.partition(" ")
-            field = message.field.add(name=field_name, number=int(number), json_name=field_name)
-            repeated = kind.endswith("*")
-            field.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
-            kind = kind.rstrip("*")
-            if kind in SCALARS:
-                field.type = SCALARS[kind]
-            else:
-                field.type = field.TYPE_MESSAGE
-                field.type_name = f".openapi.v2.{kind}"
-    found = descriptor_pool.DescriptorPool()
-    found.Add(file)
-    return found
+from tests.openapi import gnostic
+from tests.openapi.resource_samples import builtin, custom, widget
 
 
 def parse(name: str, data: bytes) -> Any:
-    """Read a message; fields that gnostic does not have are an error."""
-    message = message_factory.GetMessageClass(pool().FindMessageTypeByName(f"openapi.v2.{name}"))()
-    message.ParseFromString(data)
-    kept = message.SerializeToString()
-    message.DiscardUnknownFields()
-    assert message.SerializeToString() == kept
-    return message
+    """Read one of gnostic's messages."""
+    return gnostic.parse(gnostic.pool("gnostic.yaml", "openapi.v2"), f"openapi.v2.{name}", data)
 
 
 CAMEL = {
@@ -105,16 +68,21 @@ def fold(message: Any) -> Any:
     return fold_fields(message)
 
 
+def is_repeated(field: Any) -> bool:
+    """Whether a field is a list. Older releases of protobuf have only the label, which newer ones deprecate."""
+    return bool(field.is_repeated) if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+
+
 def fold_fields(message: Any) -> dict[str, Any]:
     folded: dict[str, Any] = {}
     for field, value in message.ListFields():
-        if field.name in ("vendor_extension", "additional_properties", "path", "response_code") and field.is_repeated:
+        if field.name in ("vendor_extension", "additional_properties", "path", "response_code") and is_repeated(field):
             folded.update({entry.name: fold(entry.value) for entry in value})
         elif field.type != field.TYPE_MESSAGE:
-            folded[CAMEL.get(field.name, field.name)] = list(value) if field.is_repeated else value
+            folded[CAMEL.get(field.name, field.name)] = list(value) if is_repeated(field) else value
         else:
             folded[CAMEL.get(field.name, field.name)] = (
-                [fold(entry) for entry in value] if field.is_repeated else fold(value)
+                [fold(entry) for entry in value] if is_repeated(field) else fold(value)
             )
     return folded
 

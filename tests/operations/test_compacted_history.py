@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import pytest
 
 from kcp.testing import Server
-from tests.clients import Address, Answer, Connection, config_map
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import config_map
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 NAMES = [f"c{number}" for number in range(10)]
@@ -42,47 +43,43 @@ async def compacted(connection: Connection, path: str, version: str) -> Answer:
     return answer
 
 
-def test_a_compacted_history_is_told_and_a_paged_list_can_go_on(server: Server, tmp_path: Path) -> None:
+async def test_a_compacted_history_is_told_and_a_paged_list_can_go_on(server: Server, tmp_path: Path) -> None:
     path = f"/clusters/{tmp_path.name.replace('_', '-')}{CONFIG_MAPS}"
+    async with Connection(Address.of(server)) as connection:
+        for name in NAMES:
+            assert (await connection.request("POST", path, config_map(name))).status == 201
+        first = await connection.request("GET", f"{path}?limit=3")
+        meta = first.json["metadata"]
+        version, token = meta["resourceVersion"], meta["continue"]
+        consistent = await connection.request("GET", f"{path}?{urlencode({'limit': 3, 'continue': token})}")
+        assert names(consistent) == NAMES[3:6]
+        assert consistent.json["metadata"]["resourceVersion"] == version
 
-    async def work() -> None:
-        async with Connection(Address.of(server)) as connection:
-            for name in NAMES:
-                assert (await connection.request("POST", path, config_map(name))).status == 201
-            first = await connection.request("GET", f"{path}?limit=3")
-            meta = first.json["metadata"]
-            version, token = meta["resourceVersion"], meta["continue"]
-            consistent = await connection.request("GET", f"{path}?{urlencode({'limit': 3, 'continue': token})}")
-            assert names(consistent) == NAMES[3:6]
-            assert consistent.json["metadata"]["resourceVersion"] == version
+        exact = await compacted(connection, path, version)
+        assert (exact.status, exact.json["reason"]) == (410, "Expired")
+        watch = await connection.request("GET", f"{path}?watch=true&resourceVersion={version}&timeoutSeconds=5")
+        assert (watch.status, watch.json["type"]) == (200, "ERROR")  # one event, and the end
+        assert (watch.json["object"]["code"], watch.json["object"]["reason"]) == (410, "Expired")
 
-            exact = await compacted(connection, path, version)
-            assert (exact.status, exact.json["reason"]) == (410, "Expired")
-            watch = await connection.request("GET", f"{path}?watch=true&resourceVersion={version}&timeoutSeconds=5")
-            assert (watch.status, watch.json["type"]) == (200, "ERROR")  # one event, and the end
-            assert (watch.json["object"]["code"], watch.json["object"]["reason"]) == (410, "Expired")
+        gone = await connection.request("GET", f"{path}?{urlencode({'limit': 3, 'continue': token})}")
+        assert (gone.status, gone.json["reason"]) == (410, "Expired")
+        fresh = gone.json["metadata"]["continue"]
+        assert fresh not in ("", token)
 
-            gone = await connection.request("GET", f"{path}?{urlencode({'limit': 3, 'continue': token})}")
-            assert (gone.status, gone.json["reason"]) == (410, "Expired")
-            fresh = gone.json["metadata"]["continue"]
-            assert fresh not in ("", token)
+        # the rest as it is now: what was deleted is missing, what is new is there, what came before is not told again
+        assert (await connection.request("DELETE", f"{path}/c4")).status == 200
+        assert (await connection.request("POST", path, config_map("c35"))).status == 201
+        rest, token = [], fresh
+        versions = set()
+        while token:
+            page = await connection.request("GET", f"{path}?{urlencode({'limit': 3, 'continue': token})}")
+            assert page.status == 200, page.body
+            rest += names(page)
+            versions.add(page.json["metadata"]["resourceVersion"])
+            token = page.json["metadata"].get("continue", "")
+        assert rest == ["c3", "c35", "c5", "c6", "c7", "c8", "c9"]
+        (version_now,) = versions  # from the fresh token on the pages are of one state again
+        assert int(version_now) > int(version)
 
-            # the rest as it is now: what was deleted is missing, what is new is there, what came before is not told again
-            assert (await connection.request("DELETE", f"{path}/c4")).status == 200
-            assert (await connection.request("POST", path, config_map("c35"))).status == 201
-            rest, token = [], fresh
-            versions = set()
-            while token:
-                page = await connection.request("GET", f"{path}?{urlencode({'limit': 3, 'continue': token})}")
-                assert page.status == 200, page.body
-                rest += names(page)
-                versions.add(page.json["metadata"]["resourceVersion"])
-                token = page.json["metadata"].get("continue", "")
-            assert rest == ["c3", "c35", "c5", "c6", "c7", "c8", "c9"]
-            (version_now,) = versions  # from the fresh token on the pages are of one state again
-            assert int(version_now) > int(version)
-
-            # and a list without a version is as good as ever
-            assert (await connection.request("GET", f"{path}?resourceVersion={version}")).status == 200
-
-    asyncio.run(work())
+        # and a list without a version is as good as ever
+        assert (await connection.request("GET", f"{path}?resourceVersion={version}")).status == 200

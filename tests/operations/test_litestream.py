@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,12 @@ import pytest
 from kcp.store.contract import Range
 from kcp.store.sqlite.store import open_store
 from kcp.testing import Server
-from tests.clients import Address, Connection, config_map
 from tests.conftest import Report
 from tests.operations.litestream import MISSING, Litestream, binary
 from tests.operations.test_moving import MAPS, PAGE, ask, commands, done, is_gone, listed
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(binary() is None, reason=MISSING)
 
@@ -57,14 +58,6 @@ def names_in(copy: Path) -> set[str]:
             await store.close()
 
     return asyncio.run(work())
-
-
-def until(holds: Callable[[], bool], log: Path) -> None:
-    """Ask until something is so."""
-    deadline = time.monotonic() + 40
-    while not holds():
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-        time.sleep(0.1)
 
 
 async def load(address: Address, prefix: str, seconds: float) -> list[str]:
@@ -106,7 +99,7 @@ def test_nothing_that_litestream_has_copied_is_lost_with_the_disk(tmp_path: Path
             copy = restore(litestream, tmp_path)
             return copy is not None and names_in(copy) >= written
 
-        until(copied, litestream.log)
+        wait_until(copied, "Litestream has copied everything")
         measured(
             f"litestream: {len(written)} objects written, all copied {time.monotonic() - began:.1f} s after the last"
         )
@@ -143,4 +136,4 @@ def test_it_goes_on_after_it_was_away(tmp_path: Path) -> None:
             copy = restore(litestream, tmp_path)
             return copy is not None and names_in(copy) >= written
 
-        until(copied, litestream.log)
+        wait_until(copied, "Litestream has copied everything")

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.etcd import MISSING, EtcdCluster, binary
+from devtools.etcd import MISSING, EtcdCluster, binary
 from kcp.cli.main import main
 from kcp.testing import Server
 from kcp.testing.server import ServerError
-from tests.clients import DEFINITIONS, Address, Answer, Connection, config_map, definition
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import DEFINITIONS, config_map, definition
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 MAPS = "api/v1/namespaces/default/configmaps"
@@ -77,7 +78,8 @@ def listed(server: Server, path: str) -> dict[str, Any]:
     """A list."""
     answer = ask(server, "GET", path)
     assert answer.status == 200, answer.body
-    return answer.json
+    found: dict[str, Any] = answer.json
+    return found
 
 
 def without_versions(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -277,18 +279,14 @@ def test_objects_that_etcd_is_not_set_up_for_are_named_as_the_reason(tmp_path: P
     assert "start it with --max-request-bytes=4194304, and repeat" in refused(import_, tmp_path, etcd)
 
 
-def test_no_server_starts_over_a_restore_that_has_not_ended(tmp_path: Path, etcd: EtcdCluster) -> None:
+async def test_no_server_starts_over_a_restore_that_has_not_ended(tmp_path: Path, etcd: EtcdCluster) -> None:
     from kcp.store.etcd.client import Client
     from kcp.store.etcd.layout import Layout
 
     options = etcd.options("/kcp")
-
-    async def begin() -> None:
-        client = Client(options.connection)
-        await client.repeatedly("Put", 5, key=Layout(options.prefix).restoring, value=json.dumps({}).encode())
-        await client.close()
-
-    asyncio.run(begin())
+    client = Client(options.connection)
+    await client.repeatedly("Put", 5, key=Layout(options.prefix).restoring, value=json.dumps({}).encode())
+    await client.close()
     with pytest.raises(ServerError, match="a restore below /kcp/ has begun and not ended"):
         server_over(etcd, tmp_path / "root", in_process=False).start()
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.etcd import MISSING, binary
+from devtools.etcd import MISSING, binary
 from kcp.cli.main import main
 from kcp.store.sqlite.tables import RESTORED_SKIP
 from kcp.testing import Server
-from tests.clients import config_map
 from tests.operations.test_moving import MAPS, ask, is_gone, make_objects, newest, objects, stored
 from tests.store.etcd.secured import SecuredEtcd
+from tests.support.objects import config_map
 
 PASSWORD = "open sesame"
 
@@ -135,8 +135,8 @@ def replaced(flags: list[str], flag: str, value: str | Path | None) -> list[str]
 def refusals(place: Place, folder: Path) -> Iterator[tuple[list[str], str]]:
     """Flags with which nobody gets in, and what is to be said."""
     etcd, flags = place.etcd, place.flags
-    stranger = SecuredEtcd.another_authority(folder)
-    yield replaced(flags, "--etcd-cafile", stranger.file), "--etcd-cafile: by "
+    other_authority = SecuredEtcd.another_authority(folder)
+    yield replaced(flags, "--etcd-cafile", other_authority.file), "--etcd-cafile: by "
     if "--etcd-username" in flags:
         (folder / "wrong").write_text("wrong")
         without = replaced(replaced(flags, "--etcd-username", None), "--etcd-password-file", None)
@@ -149,7 +149,7 @@ def refusals(place: Place, folder: Path) -> Iterator[tuple[list[str], str]]:
             "--etcd-username and --etcd-password-file must be given together",
         )
         return
-    certificate, key = etcd.identity("foreign", stranger)
+    certificate, key = etcd.identity("foreign", other_authority)
     without = replaced(replaced(flags, "--etcd-certfile", None), "--etcd-keyfile", None)
     yield without, "--etcd-certfile: https://127.0.0.1:"
     yield (

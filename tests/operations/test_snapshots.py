@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 
 from kcp.cli.main import main
 from kcp.testing import Server
-from tests.clients import Address, Answer, Connection, config_map
+from tests.support.clients import Address, Answer, Connection
+from tests.support.objects import config_map
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 

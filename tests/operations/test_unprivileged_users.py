@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +12,7 @@ import pytest
 
 from kcp.auth import certificates
 from kcp.testing import Server
-from tests.clients import Address, Answer, Connection
+from tests.support.clients import Address, Answer, Connection
 
 MAY_ALL = {"/healthz", "/livez", "/livez/ping", "/readyz", "/readyz?verbose", "/version"}
 MAY_NAMED = {
@@ -36,9 +35,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         'jane-token,jane,u-1,"devs,system:nodes"\nroot-token,eve,u-2,"devs,system:masters"\n'
     )
     (root / "authority.crt").write_bytes((authority := certificates.new_authority("clients")).certificate)
-    stranger = certificates.new_client_identity(authority, "carl", ("devs",))
-    (root / "carl.crt").write_bytes(stranger.certificate)
-    (root / "carl.key").write_bytes(stranger.key)
+    carl = certificates.new_client_identity(authority, "carl", ("devs",))
+    (root / "carl.crt").write_bytes(carl.certificate)
+    (root / "carl.key").write_bytes(carl.key)
     files = ("--token-auth-file", str(root / "tokens.csv"), "--client-ca-file", str(root / "authority.crt"))
     with Server(root_directory=root, arguments=files) as running:
         yield running
@@ -85,7 +84,7 @@ async def everything(connection: Connection) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("who", ["anonymous", "jane", "carl"])
 @pytest.mark.parametrize("cluster", ["", "/clusters/other", "/clusters/*"])
-def test_every_verb_of_every_type_is_403(server: Server, who: str, cluster: str) -> None:
+async def test_every_verb_of_every_type_is_403(server: Server, who: str, cluster: str) -> None:
     async def main() -> list[tuple[str, Answer]]:
         async with Connection(Address.of(server)) as admin:
             requests = await everything(admin)
@@ -101,14 +100,14 @@ def test_every_verb_of_every_type_is_403(server: Server, who: str, cluster: str)
         return answers
 
     name = {"anonymous": "system:anonymous"}.get(who, who)
-    for request, answer in asyncio.run(main()):
+    for request, answer in await main():
         assert answer.status == 403, (request, answer)
         assert answer.json["reason"] == "Forbidden"
         assert f'User "{name}" cannot ' in answer.json["message"], answer.json
 
 
 @pytest.mark.parametrize("who", ["anonymous", "jane", "carl"])
-def test_other_paths_are_open_to_those_whom_kubernetes_lets_in(server: Server, who: str) -> None:
+async def test_other_paths_are_open_to_those_whom_kubernetes_lets_in(server: Server, who: str) -> None:
     async def main() -> dict[str, int]:
         async with Connection(address_of(server, who)) as connection:
             return {
@@ -116,25 +115,25 @@ def test_other_paths_are_open_to_those_whom_kubernetes_lets_in(server: Server, w
                 for path in sorted(MAY_ALL | MAY_NAMED | MAY_NONE)
             }
 
-    for path, status in asyncio.run(main()).items():
+    for path, status in (await main()).items():
         allowed = path in MAY_ALL or (path in MAY_NAMED and who != "anonymous")
         assert (status != 403) == allowed, (path, status)
 
 
 @pytest.mark.parametrize("header", ["Bearer nonsense", "Bearer ", "Bearer jane-token2"])
-def test_credentials_that_are_wrong_are_401_and_not_anonymous(server: Server, header: str) -> None:
+async def test_credentials_that_are_wrong_are_401_and_not_anonymous(server: Server, header: str) -> None:
     async def main() -> Answer:
         async with Connection(Address.of(server)) as connection:
             return await connection.request("GET", "/api/v1/namespaces", Authorization=header)
 
-    answer = asyncio.run(main())
+    answer = await main()
     assert answer.status in (401, 403)
     assert (answer.status == 401) == (header != "Bearer ")
 
 
-def test_a_named_master_may_everything(server: Server) -> None:
+async def test_a_named_master_may_everything(server: Server) -> None:
     async def main() -> Answer:
         async with Connection(Address.of(server)) as connection:
             return await connection.request("GET", "/clusters/*/api/v1/secrets", Authorization="Bearer root-token")
 
-    assert asyncio.run(main()).status == 200
+    assert (await main()).status == 200

@@ -113,21 +113,23 @@ def changed(obj: Object, **fields: Any) -> Object:
     return {**obj, "spec": {key: value for key, value in spec.items() if value is not None}}
 
 
-def entry(obj: Object, manager: str, operation: str | None = None, subresource: str = "") -> Object | None:
-    """The managed fields entry of a manager."""
-    for found in obj["metadata"].get("managedFields", []):
+def entry(obj: Object, manager: str, operation: str | None = None, subresource: str = "") -> Object:
+    """The managed fields entry of a manager; empty when it has none."""
+    entries: list[Object] = obj["metadata"].get("managedFields", [])
+    for found in entries:
         same = found["manager"] == manager and found.get("subresource", "") == subresource
         if same and operation in (None, found["operation"]):
             return found
-    return None
+    return {}
 
 
 def owned(obj: Object, manager: str, operation: str | None = None, subresource: str = "") -> Object:
     """The field set of a manager; empty when it owns nothing."""
-    found = entry(obj, manager, operation, subresource)
-    return found["fieldsV1"] if found else {}
+    fields: Object = entry(obj, manager, operation, subresource).get("fieldsV1", {})
+    return fields
 
 
 def owned_spec(obj: Object, manager: str) -> Object:
     """The part of a manager's field set below spec."""
-    return owned(obj, manager).get("f:spec", {})
+    fields: Object = owned(obj, manager).get("f:spec", {})
+    return fields

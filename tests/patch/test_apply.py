@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kcp.api.errors import StatusError
+from kcp.api.patch import field_sets
 from kcp.api.patch.apply import server_side_apply
 from kcp.api.patch.merge_types import compile_merge_type
 from tests.patch.schemas import LATER, NOW, VERSION, applied, changed, entry, owned, owned_spec, widget, written
@@ -347,10 +348,45 @@ def test_an_applier_without_fields_has_no_entry() -> None:
     assert managers(applied(live, widget(None), "one")) == ["two"]
 
 
-def test_the_time_changes_only_with_owned_fields() -> None:
+def test_the_time_of_an_entry_is_that_of_the_last_apply_that_changed_the_object() -> None:
     live = applied(None, widget({"replicas": 1, "paused": True}), "one")
-    live = applied(live, widget({"replicas": 1}), "two", now=LATER)
-    assert (entry(live, "one")["time"], entry(live, "two")["time"]) == (NOW, LATER)
+    shared = applied(live, widget({"replicas": 1}), "two", now=LATER)
+    assert entry(shared, "one")["time"] == NOW
+    assert "time" not in entry(shared, "two"), "the first apply of the second manager changed nothing"
+    assert managers(shared) == ["two", "one"], "entries without a time come first"
+    dropped = applied(shared, widget({"paused": True}), "one", now=LATER)
+    assert entry(dropped, "one")["time"] == NOW
+    changed_by_two = applied(shared, widget({"replicas": 1, "args": ["a"]}), "two", now=LATER)
+    assert entry(changed_by_two, "two")["time"] == LATER
+
+
+def test_a_core_group_version_has_a_slash_in_type_errors() -> None:
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": []}
+    type_ = compile_merge_type({"type": "object", "properties": {"data": {"type": "object"}}})
+    message = r"^failed to create typed patch object \(/a; /v1, Kind=ConfigMap\): \.data: expected map"
+    with pytest.raises(StatusError, match=message):
+        server_side_apply(None, config, type_, manager="m", force=False, api_version="v1", now=NOW)
+
+
+def test_a_configuration_with_many_errors_reports_a_thousand() -> None:
+    with pytest.raises(StatusError) as refusal:
+        applied(None, widget({f"unknown{index}": 1 for index in range(10_000)}))
+    assert refusal.value.message.count("field not declared in schema") in range(990, 1_001)
+
+
+@pytest.mark.parametrize("count", [1, 2, 500])
+@pytest.mark.parametrize("name", ["{}", 'quote"{}', "back\\slash {}", 'comma","{}', "é{}", "{}\n"])
+def test_long_lists_identify_their_items_as_short_ones(name: str, count: int) -> None:
+    containers = [{"name": name.format(index)} for index in range(count)]
+    tags = [name.format(index) for index in range(count)]
+    ports = [{"port": index, **({"protocol": "UDP"} if index % 2 else {})} for index in range(count)]
+    made = owned_spec(applied(None, widget({"containers": containers, "tags": tags, "ports": ports})), "applier")
+    expected = {field_sets.key_element({"name": item["name"]}) for item in containers}
+    assert made["f:containers"].keys() == expected
+    assert made["f:tags"].keys() == {field_sets.value_element(tag) for tag in tags}
+    assert made["f:ports"].keys() == {
+        field_sets.key_element({"port": port["port"], "protocol": port.get("protocol", "TCP")}) for port in ports
+    }
 
 
 def test_owner_references_and_finalizers_merge() -> None:

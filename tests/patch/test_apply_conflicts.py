@@ -181,3 +181,12 @@ def test_an_annotation_that_would_be_too_large_is_dropped() -> None:
 def test_objects_without_the_annotation_do_not_get_it() -> None:
     made = applied(None, widget({"replicas": 1}), "kubectl")
     assert "annotations" not in made["metadata"]
+
+
+def test_a_thousand_conflicts_are_listed_and_the_others_counted() -> None:
+    live = applied(None, widget({"selector": {f"k{index}": "a" for index in range(1_500)}}), "one")
+    refusal = refused(live, widget({"selector": {f"k{index}": "b" for index in range(1_500)}}), "two")
+    assert refusal.message.startswith("Apply failed with 1500 conflicts: conflicts with ")
+    assert refusal.details is not None
+    assert len(refusal.details["causes"]) == 1_001
+    assert refusal.details["causes"][-1]["message"] == "500 more conflicts are not shown"

@@ -248,6 +248,7 @@ def test_a_client_may_edit_managed_fields() -> None:
         {"time": "yesterday"},
         {"time": 1},
         {"time": "2026-01-01T00:00:00"},
+        {"time": "0001-01-01T00:00:00+14:00"},
         {"manager": 1},
     ],
 )

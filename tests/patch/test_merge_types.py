@@ -1,11 +1,13 @@
 """Merge types: what a schema says about merging."""
 
+from typing import Any
+
 from kcp.api.patch.merge_types import OBJECT_META, UNTYPED, compile_merge_type
 
 TEXT = {"type": "string"}
 
 
-def of(**schema: object):
+def of(**schema: object) -> Any:
     return compile_merge_type({"type": "object", "properties": {"field": schema}}).fields["field"]
 
 

@@ -14,9 +14,10 @@ from tests.patch.schemas import TYPE, widget
 def patched(spec: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     document, change = widget(spec), {"spec": patch}
     before = copy.deepcopy((document, change))
-    made = strategic_merge.apply(document, change, TYPE)
+    made: dict[str, Any] = strategic_merge.apply(document, change, TYPE)
     assert (document, change) == before, "a patch must not change its inputs"
-    return made["spec"]
+    patched_spec: dict[str, Any] = made["spec"]
+    return patched_spec
 
 
 def refused(spec: dict[str, Any], patch: dict[str, Any]) -> StatusError:
@@ -68,7 +69,7 @@ def test_finalizers_merge_and_owner_references_merge_by_uid() -> None:
     owner = {"apiVersion": "v1", "kind": "X", "name": "a", "uid": "1"}
     document = widget(finalizers=["one"], ownerReferences=[owner])
     patch = {"metadata": {"finalizers": ["two"], "ownerReferences": [{"uid": "1", "controller": True}]}}
-    made = strategic_merge.apply(document, patch, TYPE)["metadata"]
+    made: dict[str, Any] = strategic_merge.apply(document, patch, TYPE)["metadata"]
     assert sorted(made["finalizers"]) == ["one", "two"]
     assert made["ownerReferences"] == [{**owner, "controller": True}]
 

@@ -23,18 +23,23 @@ from kcp.embedding import (
     Exchange,
     Mount,
     Parts,
+    Registry,
+    RequestContext,
     RequestInfo,
     RequestRecord,
     ResourceType,
     Rules,
     StatusError,
+    Target,
     User,
     authenticated,
     default_authenticators,
     default_authorizers,
     default_controllers,
+    open_storage,
 )
 from kcp.testing import Server
+from tests.support.objects import config_map
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -63,10 +68,6 @@ def asking(server: Server) -> Callable[..., tuple[int, str, Any]]:
         return ask(server.url + path, server.certificate_authority, token or server.token, **more)
 
     return asked
-
-
-def config_map(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
 
 
 class BadgeHeader:
@@ -192,6 +193,24 @@ def test_mounts_are_served_listed_and_replace_the_server_s_own() -> None:
         assert paths == sorted(paths)
 
 
+def test_a_mount_reads_and_writes_objects_through_the_registry() -> None:
+    def mounts(registry: Registry) -> Sequence[Mount]:
+        async def note(exchange: Exchange, info: RequestInfo) -> None:
+            maps = registry.find_type(info.cluster, "", "v1", "configmaps")
+            assert maps is not None
+            context = RequestContext(exchange.user, info.cluster)
+            await registry.create(context, Target(maps, "default"), config_map("noted"))
+            await exchange.send(200, await registry.get(context, Target(maps, "default", "noted")), b"application/json")
+
+        return [Mount("/note", note)]
+
+    with Server(parts=Parts(mounts=mounts)) as server:
+        request = asking(server)
+        status, text, _ = request("/note")
+        assert (status, json.loads(text)["metadata"]["name"]) == (200, "noted")
+        assert request(f"{MAPS}/noted")[0] == 200
+
+
 def test_controllers_are_started_in_order_and_stopped_the_other_way_round() -> None:
     events: list[str] = []
 
@@ -214,8 +233,6 @@ def test_controllers_are_started_in_order_and_stopped_the_other_way_round() -> N
 
 
 def test_the_backend_is_opened_by_its_part() -> None:
-    from kcp.server.process.storage import open_storage
-
     opened: list[Configuration] = []
 
     async def backend(configuration: Configuration, stack: Any) -> Any:

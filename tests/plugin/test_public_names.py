@@ -7,10 +7,11 @@ import kcp.embedding
 import kcp.testing
 
 EMBEDDING = """
-    AuditSink Authenticator AuthorizationAttributes Authorizer Configuration ConfigurationError Controller Credentials Decision
-    Environment Exchange Mount Parts PathRule Registry RequestFilter RequestInfo RequestRecord ResourceRule Rules ServerProcess
-    StatusError TokenAuthenticator User authenticated default_audit_sinks default_authenticators default_authorizers
-    default_controllers default_token_authenticators
+    AdmissionPlugin AdmissionRequest AuditSink Authenticator AuthorizationAttributes Authorizer Configuration
+    ConfigurationError Controller Credentials Decision DeleteOptions Environment Exchange ListOptions Mount Parts
+    PathRule Registry RequestContext RequestFilter RequestInfo RequestRecord ResourceRule ResourceType Rules
+    ServerProcess ServerStore StatusError Storage Target TokenAuthenticator User authenticated default_audit_sinks
+    default_authenticators default_authorizers default_controllers default_token_authenticators open_storage
 """
 PARTS = """
     admission_plugins audit_sinks authenticators authorizers backend controllers filters mounts token_authenticators

@@ -16,8 +16,9 @@ import pytest
 
 from kcp.testing import Server
 from kcp.testing.server import ServerError
-from tests.clients import Address, Connection, config_map
 from tests.conftest import Report
+from tests.support.clients import Address, Connection
+from tests.support.objects import config_map
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -109,7 +110,7 @@ def test_an_exception_ends_the_server_too(in_process: bool) -> None:
     assert not server.root_directory.exists()
 
 
-def test_arguments_are_those_of_kcp_start(tmp_path: Path) -> None:
+async def test_arguments_are_those_of_kcp_start(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text("secret,jane,u-1\n")
     with Server(arguments=("--token-auth-file", str(tokens), "--anonymous-auth=false")) as server:
@@ -121,7 +122,7 @@ def test_arguments_are_those_of_kcp_start(tmp_path: Path) -> None:
                 ]
                 return [answer.status for answer in asked]
 
-        assert asyncio.run(main()) == [200, 401]
+        assert await main() == [200, 401]
 
 
 def test_a_logical_cluster_is_there_within_milliseconds(measured: Report) -> None:
@@ -145,7 +146,7 @@ def test_a_logical_cluster_s_kubeconfig_is_one(tmp_path: Path) -> None:
         cluster = server.logical_cluster()
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": str(cluster.kubeconfig)}
         command = [KUBECTL, "create", "configmap", "a", "--from-literal=b=c"]
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+        subprocess.run([str(word) for word in command], env=environment, check=True, capture_output=True)
         assert names(server, cluster.name) == ["a"]
         assert names(server) == []
         assert names(server, server.logical_cluster().name) == []

@@ -17,8 +17,8 @@ from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
 from kcp.registry.verbs.registry import Registry
-from tests.clients import definition
-from tests.registry.world import Object, World, config_map, widget
+from tests.support.objects import config_map, definition, widget
+from tests.support.registry_client import Object, RegistryClient
 
 DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 SIGNING_REQUESTS = ("certificates.k8s.io", "certificatesigningrequests")
@@ -73,9 +73,9 @@ def _name(obj: Object | None) -> str:
     return "-" if obj is None else obj["metadata"].get("name", "")
 
 
-def with_plugins(there: World, *plugins: AdmissionPlugin) -> World:
-    registry = there.registry
-    return World(Registry(registry.store, registry.catalog, Chain(plugins)), there.cluster)
+def with_plugins(client: RegistryClient, *plugins: AdmissionPlugin) -> RegistryClient:
+    registry = client.registry
+    return RegistryClient(Registry(registry.store, registry.catalog, Chain(plugins)), client.cluster)
 
 
 def _signing_request() -> Object:
@@ -110,7 +110,7 @@ def _admit_condition(obj: Object) -> None:
     obj["status"]["conditions"][0]["reason"] = "Admitted"
 
 
-Act = Callable[[World], Awaitable[Any]]
+Act = Callable[[RegistryClient], Awaitable[Any]]
 
 
 @dataclass
@@ -127,85 +127,85 @@ class Case:
     """Type and name of what is stored."""
 
 
-async def make_widget(there: World) -> None:
-    await there.create(there.widgets, widget("a"))
+async def make_widget(client: RegistryClient) -> None:
+    await client.create(client.widgets, widget("a"))
 
 
-async def _make_map(there: World) -> None:
-    await there.create(there.config_maps, config_map("a"))
+async def _make_map(client: RegistryClient) -> None:
+    await client.create(client.config_maps, config_map("a"))
 
 
-async def _make_held(there: World) -> None:
-    await there.create(there.widgets, widget("a", finalizers=["example.com/hold"]))
+async def _make_held(client: RegistryClient) -> None:
+    await client.create(client.widgets, widget("a", finalizers=["example.com/hold"]))
 
 
-async def _make_other(there: World) -> None:
-    await there.create(there.widgets, widget("b"))
+async def _make_other(client: RegistryClient) -> None:
+    await client.create(client.widgets, widget("b"))
 
 
-async def _make_team(there: World) -> None:
-    await there.create(there.type("namespaces"), {"metadata": {"name": "team"}}, "")
+async def _make_team(client: RegistryClient) -> None:
+    await client.create(client.type("namespaces"), {"metadata": {"name": "team"}}, "")
 
 
-async def _make_signing_request(there: World) -> None:
-    await there.create(type_at(there, SIGNING_REQUESTS), _signing_request(), "")
+async def _make_signing_request(client: RegistryClient) -> None:
+    await client.create(type_at(client, SIGNING_REQUESTS), _signing_request(), "")
 
 
-async def make_gadgets(there: World) -> None:
-    await there.create(type_at(there, DEFINITIONS), definition("gadgets", "Gadget"), "")
+async def make_gadgets(client: RegistryClient) -> None:
+    await client.create(type_at(client, DEFINITIONS), definition("gadgets", "Gadget"), "")
 
 
-def type_at(there: World, resource: tuple[str, str]) -> ResourceType:
-    return there.type(resource[1], resource[0])
+def type_at(client: RegistryClient, resource: tuple[str, str]) -> ResourceType:
+    return client.type(resource[1], resource[0])
 
 
-async def _replace(there: World) -> None:
-    present = await there.get(there.widgets, "a")
+async def _replace(client: RegistryClient) -> None:
+    present = await client.get(client.widgets, "a")
     present["spec"]["size"] = 2
-    await there.update(there.widgets, present)
+    await client.update(client.widgets, present)
 
 
-async def _replace_status(there: World) -> None:
-    present = await there.get(there.widgets, "a")
-    await there.update(there.widgets, dict(present, status={"phase": "Sent"}), "status")
+async def _replace_status(client: RegistryClient) -> None:
+    present = await client.get(client.widgets, "a")
+    await client.update(client.widgets, dict(present, status={"phase": "Sent"}), "status")
 
 
-async def _replace_scale(there: World) -> None:
-    present = await there.get(there.widgets, "a", subresource="scale")
-    await there.update(there.widgets, dict(present, spec={"replicas": 2}), "scale")
+async def _replace_scale(client: RegistryClient) -> None:
+    present = await client.get(client.widgets, "a", subresource="scale")
+    await client.update(client.widgets, dict(present, spec={"replicas": 2}), "scale")
 
 
-async def _finalize(there: World) -> None:
-    present = await there.get(there.type("namespaces"), "team")
+async def _finalize(client: RegistryClient) -> None:
+    present = await client.get(client.type("namespaces"), "team")
     present["spec"]["finalizers"] = ["kubernetes", "example.com/hold"]
-    await there.update(there.type("namespaces"), present, "finalize")
+    await client.update(client.type("namespaces"), present, "finalize")
 
 
-async def _approve(there: World) -> None:
-    type_ = type_at(there, SIGNING_REQUESTS)
-    present = await there.get(type_, "csr")
+async def _approve(client: RegistryClient) -> None:
+    type_ = type_at(client, SIGNING_REQUESTS)
+    present = await client.get(type_, "csr")
     present["status"] = {"conditions": [{"type": "Approved", "status": "True"}]}
-    await there.update(type_, present, "approval")
+    await client.update(type_, present, "approval")
 
 
-async def _delete_collection(there: World) -> None:
-    await there.registry.delete_collection(
-        there.context(), Target(there.widgets, "default"), DeleteOptions(), ListOptions()
+async def _delete_collection(client: RegistryClient) -> None:
+    await client.registry.delete_collection(
+        client.context(), Target(client.widgets, "default"), DeleteOptions(), ListOptions()
     )
 
 
 def _patch(body: Any, media_type: str = patching.MERGE_PATCH, **more: Any) -> Act:
-    return lambda there: there.patch(there.widgets, "a", body, media_type, **more)
+    return lambda client: client.patch(client.widgets, "a", body, media_type, **more)
 
 
 def _apply(obj: Object, **more: Any) -> Act:
-    return lambda there: there.apply(there.widgets, obj, force=True, **more)
+    return lambda client: client.apply(client.widgets, obj, force=True, **more)
 
 
-async def _replace_definition(there: World) -> None:
-    present = await there.get(type_at(there, DEFINITIONS), "gadgets.example.com")
+async def _replace_definition(client: RegistryClient) -> None:
+    present = await client.get(type_at(client, DEFINITIONS), "gadgets.example.com")
     present["spec"]["names"]["shortNames"] = ["gd"]
-    await there.update(type_at(there, DEFINITIONS), present)
+    await client.update(type_at(client, DEFINITIONS), present)
 
 
 def _lease() -> Object:
@@ -243,7 +243,7 @@ STORING = [
     Case("replace", _replace, [UPDATED], [make_widget]),
     Case(
         "replace that creates",
-        lambda there: there.update(there.type("leases", "coordination.k8s.io"), _lease()),
+        lambda client: client.update(client.type("leases", "coordination.k8s.io"), _lease()),
         [Seen("CREATE", "", "Lease", "a", "-")],
         stored=(("coordination.k8s.io", "leases"), "a"),
     ),
@@ -256,7 +256,7 @@ STORING = [
     Case("merge patch", _patch({"spec": {"size": 2}}), [UPDATED], [make_widget]),
     Case(
         "strategic merge patch",
-        lambda there: there.patch(there.config_maps, "a", {"data": {"b": "2"}}, patching.STRATEGIC_MERGE_PATCH),
+        lambda client: client.patch(client.config_maps, "a", {"data": {"b": "2"}}, patching.STRATEGIC_MERGE_PATCH),
         [Seen("UPDATE", "", "ConfigMap", "a", "a")],
         [_make_map],
         stored=(("", "configmaps"), "a"),
@@ -316,8 +316,8 @@ STORING = [
     ),
 ]
 DELETING = [
-    Case("delete", lambda there: there.delete(there.widgets, "a"), [DELETED], [make_widget]),
-    Case("delete of a held object", lambda there: there.delete(there.widgets, "a"), [DELETED], [_make_held]),
+    Case("delete", lambda client: client.delete(client.widgets, "a"), [DELETED], [make_widget]),
+    Case("delete of a held object", lambda client: client.delete(client.widgets, "a"), [DELETED], [_make_held]),
     Case(
         "deletecollection",
         _delete_collection,
@@ -326,7 +326,7 @@ DELETING = [
     ),
     Case(
         "delete of a definition",
-        lambda there: there.delete(type_at(there, DEFINITIONS), GADGETS, ""),
+        lambda client: client.delete(type_at(client, DEFINITIONS), GADGETS, ""),
         [_definition_seen("DELETE")],
         [make_gadgets],
     ),

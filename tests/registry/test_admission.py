@@ -10,7 +10,6 @@ import pytest
 
 from kcp.registry.admission.chain import AdmissionRequest
 from kcp.registry.requests import DeleteOptions, Target
-from tests.clients import definition
 from tests.registry.admission_cases import (
     DEFINITIONS,
     DELETING,
@@ -25,148 +24,130 @@ from tests.registry.admission_cases import (
     type_at,
     with_plugins,
 )
-from tests.registry.world import ADMIN, WIDGETS, Object, World, config_map, refused, scenario, widget, world
+from tests.support.objects import config_map, definition, widget
+from tests.support.registry_client import ADMIN, WIDGETS, Object, RegistryClient, refused
+from tests.support.waiting import PATIENCE
 
 
 def _id(case: Case) -> str:
     return case.name
 
 
-def _run(case: Case, test: Callable[[World], Awaitable[None]]) -> None:
-    """Run a test in a registry in which the case's write can happen."""
-
-    async def inside() -> None:
-        async with world() as there:
-            await there.define(WIDGETS)
-            for step in case.before:
-                await step(there)
-            await test(there)
-
-    asyncio.run(inside())
+async def _prepare(case: Case, client: RegistryClient) -> None:
+    """Make what the case's write needs."""
+    await client.define(WIDGETS)
+    for step in case.before:
+        await step(client)
 
 
 @pytest.mark.parametrize("case", [*STORING, *DELETING], ids=_id)
-def test_both_halves_of_the_chain_see_a_write_as_what_it_is(case: Case) -> None:
+async def test_both_halves_of_the_chain_see_a_write_as_what_it_is(client: RegistryClient, case: Case) -> None:
     probe = Probe()
-
-    async def check(there: World) -> None:
-        revision = there.registry.store.revision
-        await case.act(with_plugins(there, probe))
-        assert there.registry.store.revision > revision
-
-    _run(case, check)
+    await _prepare(case, client)
+    revision = client.registry.store.revision
+    await case.act(with_plugins(client, probe))
+    assert client.registry.store.revision > revision
     assert probe.mutated == case.seen
     assert probe.validated == case.seen
     assert {(request.user, request.dry_run) for request in probe.requests} == {(ADMIN, False)}
 
 
 @pytest.mark.parametrize("case", STORING, ids=_id)
-def test_what_a_mutating_plugin_changes_is_stored(case: Case) -> None:
-    async def check(there: World) -> None:
-        await case.act(with_plugins(there, Probe(case.change)))
-        resource, name = case.stored
-        assert case.landed(await there.get(type_at(there, resource), name))
-
-    _run(case, check)
+async def test_what_a_mutating_plugin_changes_is_stored(client: RegistryClient, case: Case) -> None:
+    await _prepare(case, client)
+    await case.act(with_plugins(client, Probe(case.change)))
+    resource, name = case.stored
+    assert case.landed(await client.get(type_at(client, resource), name))
 
 
 @pytest.mark.parametrize("half", ["mutate", "validate"])
 @pytest.mark.parametrize("case", [*STORING, *DELETING], ids=_id)
-def test_a_refused_write_stores_nothing(case: Case, half: str) -> None:
-    async def check(there: World) -> None:
-        revision = there.registry.store.revision
-        with refused(403, "Forbidden") as caught:
-            await case.act(with_plugins(there, Probe(refuse_in=half)))
-        assert "the probe refuses it" in caught.value.message
-        assert there.registry.store.revision == revision
-
-    _run(case, check)
+async def test_a_refused_write_stores_nothing(client: RegistryClient, case: Case, half: str) -> None:
+    await _prepare(case, client)
+    revision = client.registry.store.revision
+    with refused(403, "Forbidden") as caught:
+        await case.act(with_plugins(client, Probe(refuse_in=half)))
+    assert "the probe refuses it" in caught.value.message
+    assert client.registry.store.revision == revision
 
 
-@scenario
-async def test_a_dry_run_passes_the_chain_and_says_so(there: World) -> None:
-    await there.define()
-    await make_widget(there)
-    revision = there.registry.store.revision
+async def test_a_dry_run_passes_the_chain_and_says_so(client: RegistryClient) -> None:
+    await client.define()
+    await make_widget(client)
+    revision = client.registry.store.revision
     probe = Probe(label)
-    asked = with_plugins(there, probe)
-    made = await asked.create(there.widgets, widget("b"), dry_run=True)
-    patched = await asked.patch(there.widgets, "a", {"spec": {"size": 2}}, dry_run=True)
-    await asked.registry.delete(there.context(dry_run=True), Target(there.widgets, "default", "a"), DeleteOptions())
+    asked = with_plugins(client, probe)
+    made = await asked.create(client.widgets, widget("b"), dry_run=True)
+    patched = await asked.patch(client.widgets, "a", {"spec": {"size": 2}}, dry_run=True)
+    await asked.registry.delete(client.context(dry_run=True), Target(client.widgets, "default", "a"), DeleteOptions())
     assert labelled(made)
     assert labelled(patched)
     assert [seen.operation for seen in probe.validated] == ["CREATE", "UPDATE", "DELETE"]
     assert all(request.dry_run for request in probe.requests)
-    assert there.registry.store.revision == revision
+    assert client.registry.store.revision == revision
 
 
-@scenario
-async def test_a_plugin_sees_the_name_that_is_generated(there: World) -> None:
+async def test_a_plugin_sees_the_name_that_is_generated(client: RegistryClient) -> None:
     probe = Probe()
     obj = config_map("")
     obj["metadata"] = {"generateName": "a-"}
-    made = await with_plugins(there, probe).create(there.config_maps, obj)
+    made = await with_plugins(client, probe).create(client.config_maps, obj)
     assert [seen.name for seen in probe.mutated] == [made["metadata"]["name"]]
 
 
-@scenario
-async def test_a_review_passes_the_chain(there: World) -> None:
+async def test_a_review_passes_the_chain(client: RegistryClient) -> None:
     review = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
-    type_ = there.type("selfsubjectaccessreviews", "authorization.k8s.io")
+    type_ = client.type("selfsubjectaccessreviews", "authorization.k8s.io")
     probe = Probe(lambda obj: obj["spec"]["resourceAttributes"].update(verb="list", bogus=1))
-    answered = await with_plugins(there, probe).create(type_, review, "")
+    answered = await with_plugins(client, probe).create(type_, review, "")
     seen = Seen("CREATE", "", "SelfSubjectAccessReview", "", "-")
     assert (probe.mutated, probe.validated) == ([seen], [seen])
     assert answered["status"]["allowed"]
     assert answered["spec"]["resourceAttributes"] == {"verb": "list", "resource": "pods"}
     with refused(403, "Forbidden"):
-        await with_plugins(there, Probe(refuse_in="validate")).create(type_, review, "")
+        await with_plugins(client, Probe(refuse_in="validate")).create(type_, review, "")
 
 
-@scenario
-async def test_a_plugins_fields_are_pruned_and_defaulted(there: World) -> None:
-    await there.define()
+async def test_a_plugins_fields_are_pruned_and_defaulted(client: RegistryClient) -> None:
+    await client.define()
 
     def change(obj: Object) -> None:
         del obj["spec"]["color"]
         obj["spec"]["bogus"] = 1
 
-    made = await with_plugins(there, Probe(change)).create(there.widgets, widget("a", 3))
+    made = await with_plugins(client, Probe(change)).create(client.widgets, widget("a", 3))
     assert made["spec"] == {"size": 3, "color": "red"}
 
 
 @pytest.mark.parametrize("name", ["create", "merge patch", "apply", "patch of the scale"])
-def test_a_plugins_fields_are_validated(name: str) -> None:
+async def test_a_plugins_fields_are_validated(client: RegistryClient, name: str) -> None:
     case = next(case for case in STORING if case.name == name)
 
     def change(obj: Object) -> None:
         obj["spec"] = {"replicas": -1} if obj["kind"] == "Scale" else {"size": -1}
 
-    async def check(there: World) -> None:
-        with refused(422, "Invalid"):
-            await case.act(with_plugins(there, Probe(change)))
-
-    _run(case, check)
+    await _prepare(case, client)
+    with refused(422, "Invalid"):
+        await case.act(with_plugins(client, Probe(change)))
 
 
-@scenario
-async def test_a_plugin_cannot_change_what_the_server_owns(there: World) -> None:
-    await there.define()
+async def test_a_plugin_cannot_change_what_the_server_owns(client: RegistryClient) -> None:
+    await client.define()
     forged = {"uid": "mine", "creationTimestamp": "2001-01-01T00:00:00Z", "generation": 77, "managedFields": []}
 
     def forge(obj: Object) -> None:
         obj["metadata"].update(forged)
         obj["status"] = {"phase": "Forged"}
 
-    asked = with_plugins(there, Probe(forge))
-    made = await asked.create(there.widgets, widget("a"))
+    asked = with_plugins(client, Probe(forge))
+    made = await asked.create(client.widgets, widget("a"))
     assert "status" not in made
     assert made["metadata"]["generation"] == 1
     assert [entry["manager"] for entry in made["metadata"]["managedFields"]] == ["tests"]
     assert made["metadata"]["uid"] != "mine"
     assert not made["metadata"]["creationTimestamp"].startswith("2001")
     with refused(422, "Invalid"):  # another UID is refused in an update, as if the client had sent it
-        await asked.patch(there.widgets, "a", {"spec": {"size": 2}})
+        await asked.patch(client.widgets, "a", {"spec": {"size": 2}})
 
 
 def _become_a_secret(obj: Object) -> None:
@@ -182,47 +163,53 @@ def _break_metadata(obj: Object) -> None:
 
 
 @pytest.mark.parametrize("change", [_become_a_secret, _move, _break_metadata])
-def test_an_unusable_object_of_a_plugin_is_the_servers_error(change: Callable[[Object], None]) -> None:
-    @scenario
-    async def check(there: World) -> None:
-        with refused(500, "InternalError") as caught:
-            await with_plugins(there, Probe(change)).create(there.config_maps, config_map("a"))
-        assert "admission plugins made an unusable object" in caught.value.message
-        assert await there.is_gone(there.config_maps, "a")
-
-    check()
+async def test_an_unusable_object_of_a_plugin_is_the_servers_error(
+    client: RegistryClient, change: Callable[[Object], None]
+) -> None:
+    with refused(500, "InternalError") as caught:
+        await with_plugins(client, Probe(change)).create(client.config_maps, config_map("a"))
+    assert "admission plugins made an unusable object" in caught.value.message
+    assert await client.is_gone(client.config_maps, "a")
 
 
-@scenario
-async def test_a_change_through_a_subresource_leaves_the_old_object_and_the_rest_alone(there: World) -> None:
-    await there.define()
-    await make_widget(there)
+async def test_a_change_through_a_subresource_leaves_the_old_object_and_the_rest_alone(client: RegistryClient) -> None:
+    await client.define()
+    await make_widget(client)
 
     def change(obj: Object) -> None:
         obj["status"]["phase"] = "Admitted"
         obj["spec"]["size"] = 7
 
     probe = Probe(change)
-    changed = await with_plugins(there, probe).patch(
-        there.widgets, "a", {"status": {"phase": "Sent"}}, subresource="status"
+    changed = await with_plugins(client, probe).patch(
+        client.widgets, "a", {"status": {"phase": "Sent"}}, subresource="status"
     )
     assert (changed["spec"]["size"], changed["status"]["phase"]) == (1, "Admitted")
     assert [request.old_object["spec"]["size"] for request in probe.requests if request.old_object] == [1, 1]
 
 
-@scenario
-async def test_a_plugin_is_called_for_the_writes_that_it_handles(there: World) -> None:
+async def test_a_plugin_is_called_for_the_writes_that_it_handles(client: RegistryClient) -> None:
     probe = Probe(operations=["DELETE"])
-    plugged = with_plugins(there, probe)
+    plugged = with_plugins(client, probe)
     for name in ("a", "b"):
-        await plugged.create(there.config_maps, config_map(name))
-        await plugged.delete(there.config_maps, name)
+        await plugged.create(client.config_maps, config_map(name))
+        await plugged.delete(client.config_maps, name)
     assert [(seen.operation, seen.old_name) for seen in probe.mutated] == [("DELETE", "a"), ("DELETE", "b")]
     assert probe.asked == [("configmaps", "CREATE", ""), ("configmaps", "DELETE", "")]
 
 
-@scenario
-async def test_mutating_plugins_run_in_order_and_before_all_validating_ones(there: World) -> None:
+async def test_plugins_see_an_apply_that_changes_nothing(client: RegistryClient) -> None:
+    await client.define()
+    applied = await client.apply(client.widgets, widget("a", 2))
+    probe = Probe()
+    again = await with_plugins(client, probe).apply(client.widgets, widget("a", 2))
+    assert probe.mutated == probe.validated == [Seen("UPDATE", "", "Widget", "a", "a")]
+    assert again == applied
+    assert labelled(await with_plugins(client, Probe(label)).apply(client.widgets, widget("a", 2)))
+    assert labelled(await client.get(client.widgets, "a"))
+
+
+async def test_mutating_plugins_run_in_order_and_before_all_validating_ones(client: RegistryClient) -> None:
     calls: list[tuple[str, str, str]] = []
 
     class Named(Probe):
@@ -236,7 +223,7 @@ async def test_mutating_plugins_run_in_order_and_before_all_validating_ones(ther
         async def validate(self, request: AdmissionRequest) -> None:
             calls.append((self.name, "validate", request.operation))
 
-    await with_plugins(there, Named("first"), Named("second")).create(there.config_maps, config_map("a"))
+    await with_plugins(client, Named("first"), Named("second")).create(client.config_maps, config_map("a"))
     halves = [(name, half, "CREATE") for half in ("mutate", "validate") for name in ("first", "second")]
     assert calls == halves
 
@@ -254,12 +241,11 @@ class Once(Probe):
             await self._act()
 
 
-@scenario
-async def test_a_plugin_may_write_the_object_that_is_being_changed(there: World) -> None:
-    await there.define()
-    await make_widget(there)
-    probe = Once(lambda: there.patch(there.widgets, "a", {"metadata": {"labels": {"by": "plugin"}}}))
-    changed = await with_plugins(there, probe).patch(there.widgets, "a", {"spec": {"size": 2}})
+async def test_a_plugin_may_write_the_object_that_is_being_changed(client: RegistryClient) -> None:
+    await client.define()
+    await make_widget(client)
+    probe = Once(lambda: client.patch(client.widgets, "a", {"metadata": {"labels": {"by": "plugin"}}}))
+    changed = await with_plugins(client, probe).patch(client.widgets, "a", {"spec": {"size": 2}})
     assert (changed["spec"]["size"], changed["metadata"]["labels"]) == (2, {"by": "plugin"})
     assert len(probe.mutated) == 2
 
@@ -273,33 +259,29 @@ def _conditions(obj: Object) -> dict[str, str]:
     [case for case in [*STORING, *DELETING] if "definition" in case.name],
     ids=_id,
 )
-def test_a_plugin_may_define_a_type_while_a_definition_is_written(case: Case) -> None:
-    async def check(there: World) -> None:
-        other = definition("others", "Other")
-        probe = Once(lambda: with_plugins(there, probe).create(type_at(there, DEFINITIONS), other, ""))
-        async with asyncio.timeout(30):
-            await case.act(with_plugins(there, probe))
-        assert there.type("others", "example.com").kind == "Other"
-
-    _run(case, check)
+async def test_a_plugin_may_define_a_type_while_a_definition_is_written(client: RegistryClient, case: Case) -> None:
+    await _prepare(case, client)
+    other = definition("others", "Other")
+    probe = Once(lambda: with_plugins(client, probe).create(type_at(client, DEFINITIONS), other, ""))
+    async with asyncio.timeout(PATIENCE):
+        await case.act(with_plugins(client, probe))
+    assert client.type("others", "example.com").kind == "Other"
 
 
-@scenario
-async def test_names_that_a_plugin_takes_meanwhile_are_not_given_twice(there: World) -> None:
+async def test_names_that_a_plugin_takes_meanwhile_are_not_given_twice(client: RegistryClient) -> None:
     rival = definition("rivals", "Gadget")
-    probe = Once(lambda: there.create(type_at(there, DEFINITIONS), rival, ""))
-    made = await with_plugins(there, probe).create(type_at(there, DEFINITIONS), definition("gadgets", "Gadget"), "")
+    probe = Once(lambda: client.create(type_at(client, DEFINITIONS), rival, ""))
+    made = await with_plugins(client, probe).create(type_at(client, DEFINITIONS), definition("gadgets", "Gadget"), "")
     assert _conditions(made) == {"NamesAccepted": "False", "Established": "False"}
-    assert there.type("rivals", "example.com").kind == "Gadget"
+    assert client.type("rivals", "example.com").kind == "Gadget"
 
 
-@scenario
-async def test_a_name_that_a_plugin_gives_a_definition_is_checked_against_the_others(there: World) -> None:
-    await make_gadgets(there)
+async def test_a_name_that_a_plugin_gives_a_definition_is_checked_against_the_others(client: RegistryClient) -> None:
+    await make_gadgets(client)
 
     def take_kind(obj: Object) -> None:
         obj["spec"]["names"]["kind"] = "Gadget"
 
-    asked = with_plugins(there, Probe(take_kind))
-    made = await asked.create(type_at(there, DEFINITIONS), definition("others", "Other"), "")
+    asked = with_plugins(client, Probe(take_kind))
+    made = await asked.create(type_at(client, DEFINITIONS), definition("others", "Other"), "")
     assert _conditions(made)["NamesAccepted"] == "False"

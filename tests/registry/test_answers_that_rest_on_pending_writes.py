@@ -9,18 +9,20 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from kcp.store.contract import Key
-from tests.registry.world import World, config_map, refused, scenario
+from tests.support.keys import make_key
+from tests.support.objects import config_map
+from tests.support.registry_client import RegistryClient, refused
+from tests.support.waiting import PATIENCE
 
 Object = dict[str, Any]
 
 
-async def accepted(world: World, work: Coroutine[Any, Any, Any], name: str = "a") -> asyncio.Task[Any]:
+async def accepted(client: RegistryClient, work: Coroutine[Any, Any, Any], name: str = "a") -> asyncio.Task[Any]:
     """Begin a write; return when the log has accepted it and it is not durable."""
-    key = Key(world.config_maps.storage, world.cluster, "default", name)
-    store = world.registry.store
+    key = make_key(client.config_maps.storage, client.cluster, "default", name)
+    store = client.registry.store
     task = asyncio.create_task(work)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while store.latest(key) == store.get(key):
             await asyncio.sleep(0)
     return task
@@ -30,64 +32,58 @@ def revision(obj: Object) -> int:
     return int(obj["metadata"]["resourceVersion"])
 
 
-@scenario
-async def test_conflict(world: World) -> None:
-    made = await world.create(world.config_maps, config_map("a"))
-    pending = await accepted(world, world.patch(world.config_maps, "a", {"data": {"a": "2"}}))
+async def test_conflict(client: RegistryClient) -> None:
+    made = await client.create(client.config_maps, config_map("a"))
+    pending = await accepted(client, client.patch(client.config_maps, "a", {"data": {"a": "2"}}))
     with refused(409, "Conflict"):
-        await world.update(world.config_maps, {**made, "data": {"a": "3"}})
-    assert (await world.get(world.config_maps, "a"))["data"] == {"a": "2"}
+        await client.update(client.config_maps, {**made, "data": {"a": "3"}})
+    assert (await client.get(client.config_maps, "a"))["data"] == {"a": "2"}
     await pending
 
 
-@scenario
-async def test_an_update_of_what_is_being_deleted(world: World) -> None:
-    made = await world.create(world.config_maps, config_map("a"))
-    pending = await accepted(world, world.delete(world.config_maps, "a"))
+async def test_an_update_of_what_is_being_deleted(client: RegistryClient) -> None:
+    made = await client.create(client.config_maps, config_map("a"))
+    pending = await accepted(client, client.delete(client.config_maps, "a"))
     with refused(409, "Conflict"):
-        await world.update(world.config_maps, made)
-    assert await world.is_gone(world.config_maps, "a")
+        await client.update(client.config_maps, made)
+    assert await client.is_gone(client.config_maps, "a")
     await pending
 
 
-@scenario
-async def test_an_update_of_any_object_of_a_name_that_is_being_deleted(world: World) -> None:
-    await world.create(world.config_maps, config_map("a"))
-    pending = await accepted(world, world.delete(world.config_maps, "a"))
+async def test_an_update_of_any_object_of_a_name_that_is_being_deleted(client: RegistryClient) -> None:
+    await client.create(client.config_maps, config_map("a"))
+    pending = await accepted(client, client.delete(client.config_maps, "a"))
     with refused(404, "NotFound"):
-        await world.update(world.config_maps, config_map("a", namespace="default"))
-    assert await world.is_gone(world.config_maps, "a")
+        await client.update(client.config_maps, config_map("a", metadata={"namespace": "default"}))
+    assert await client.is_gone(client.config_maps, "a")
     await pending
 
 
-@scenario
-async def test_a_delete_of_what_is_being_deleted_or_changed(world: World) -> None:
-    made = await world.create(world.config_maps, config_map("a"))
-    pending = await accepted(world, world.patch(world.config_maps, "a", {"data": {"a": "2"}}))
+async def test_a_delete_of_what_is_being_deleted_or_changed(client: RegistryClient) -> None:
+    made = await client.create(client.config_maps, config_map("a"))
+    pending = await accepted(client, client.patch(client.config_maps, "a", {"data": {"a": "2"}}))
     with refused(409, "Conflict"):
-        await world.delete(world.config_maps, "a", resource_version=str(revision(made)))
-    assert revision(await world.get(world.config_maps, "a")) > revision(made)
+        await client.delete(client.config_maps, "a", resource_version=str(revision(made)))
+    assert revision(await client.get(client.config_maps, "a")) > revision(made)
     await pending
-    pending = await accepted(world, world.delete(world.config_maps, "a"))
+    pending = await accepted(client, client.delete(client.config_maps, "a"))
     with refused(404, "NotFound"):
-        await world.delete(world.config_maps, "a")
-    assert await world.is_gone(world.config_maps, "a")
+        await client.delete(client.config_maps, "a")
+    assert await client.is_gone(client.config_maps, "a")
     await pending
 
 
-@scenario
-async def test_a_change_to_what_is_there_already(world: World) -> None:
-    await world.create(world.config_maps, config_map("a"))
-    pending = await accepted(world, world.patch(world.config_maps, "a", {"data": {"a": "2"}}))
-    told = await world.patch(world.config_maps, "a", {"data": {"a": "2"}})
-    assert revision(await world.get(world.config_maps, "a")) == revision(told)
+async def test_a_change_to_what_is_there_already(client: RegistryClient) -> None:
+    await client.create(client.config_maps, config_map("a"))
+    pending = await accepted(client, client.patch(client.config_maps, "a", {"data": {"a": "2"}}))
+    told = await client.patch(client.config_maps, "a", {"data": {"a": "2"}})
+    assert revision(await client.get(client.config_maps, "a")) == revision(told)
     await pending
 
 
-@scenario
-async def test_a_delete_of_what_is_being_marked_as_deleted(world: World) -> None:
-    await world.create(world.config_maps, config_map("a", finalizers=["example.com/hold"]))
-    pending = await accepted(world, world.delete(world.config_maps, "a"))
-    assert not await world.delete(world.config_maps, "a")
-    assert (await world.get(world.config_maps, "a"))["metadata"]["deletionTimestamp"]
+async def test_a_delete_of_what_is_being_marked_as_deleted(client: RegistryClient) -> None:
+    await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/hold"]}))
+    pending = await accepted(client, client.delete(client.config_maps, "a"))
+    assert not await client.delete(client.config_maps, "a")
+    assert (await client.get(client.config_maps, "a"))["metadata"]["deletionTimestamp"]
     await pending

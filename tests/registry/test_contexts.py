@@ -5,14 +5,14 @@ from kcp.logical_clusters import DEFAULT
 from kcp.registry.contexts import RequestContext
 
 
-def test_a_warning_is_added_once():
+def test_a_warning_is_added_once() -> None:
     context = RequestContext(User("a"), DEFAULT)
     for text in ("b", "a", "b"):
         context.warn(text)
     assert context.warnings == ["b", "a"]
 
 
-def test_warnings_are_limited_in_number_and_length():
+def test_warnings_are_limited_in_number_and_length() -> None:
     context = RequestContext(User("a"), DEFAULT)
     for index in range(5_000):
         context.warn(f"{index} {'x' * 10_000}")

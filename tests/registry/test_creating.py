@@ -9,89 +9,83 @@ from typing import Any
 import pytest
 
 from kcp.store.contract import Change, Store
-from tests.registry.world import WIDGETS, World, config_map, refused, scenario, widget
+from tests.support.objects import config_map, widget
+from tests.support.registry_client import WIDGETS, RegistryClient, refused
 
 
-@scenario
-async def test_the_server_sets_uid_time_and_version(world: World) -> None:
-    made = await world.create(world.config_maps, config_map("a"))
+async def test_the_server_sets_uid_time_and_version(client: RegistryClient) -> None:
+    made = await client.create(client.config_maps, config_map("a"))
     meta = made["metadata"]
     assert meta["uid"]
     assert meta["creationTimestamp"].endswith("Z")
     assert int(meta["resourceVersion"]) > 1
     assert meta["namespace"] == "default"
     assert meta["managedFields"][0]["manager"] == "tests"
-    assert made == await world.get(world.config_maps, "a")
+    assert made == await client.get(client.config_maps, "a")
 
 
-@scenario
-async def test_a_taken_name_is_refused(world: World) -> None:
-    await world.create(world.config_maps, config_map("a"))
+async def test_a_taken_name_is_refused(client: RegistryClient) -> None:
+    await client.create(client.config_maps, config_map("a"))
     with refused(409, "AlreadyExists") as caught:
-        await world.create(world.config_maps, config_map("a"))
+        await client.create(client.config_maps, config_map("a"))
     assert caught.value.message == 'configmaps "a" already exists'
 
 
-@scenario
-async def test_of_many_creators_of_one_name_one_wins(world: World) -> None:
+async def test_of_many_creators_of_one_name_one_wins(client: RegistryClient) -> None:
     outcomes = await asyncio.gather(
-        *(world.create(world.config_maps, config_map("a")) for _ in range(20)), return_exceptions=True
+        *(client.create(client.config_maps, config_map("a")) for _ in range(20)), return_exceptions=True
     )
     assert sum(isinstance(outcome, dict) for outcome in outcomes) == 1
 
 
-@scenario
-async def test_generated_names_are_unique(world: World) -> None:
-    made = [await world.create(world.config_maps, {"metadata": {"generateName": "g-"}, "data": {}}) for _ in range(50)]
+async def test_generated_names_are_unique(client: RegistryClient) -> None:
+    made = [
+        await client.create(client.config_maps, {"metadata": {"generateName": "g-"}, "data": {}}) for _ in range(50)
+    ]
     names = {obj["metadata"]["name"] for obj in made}
     assert len(names) == 50
     assert all(name.startswith("g-") and len(name) == 7 for name in names)
 
 
-@scenario
-async def test_custom_resources_are_defaulted_pruned_and_counted(world: World) -> None:
-    await world.define()
+async def test_custom_resources_are_defaulted_pruned_and_counted(client: RegistryClient) -> None:
+    await client.define()
     sent = widget("w")
     sent["spec"]["bogus"] = 1
     sent["status"] = {"phase": "sent by a client"}
-    made = await world.create(world.widgets, sent)
+    made = await client.create(client.widgets, sent)
     assert made["spec"] == {"size": 1, "color": "red"}
     assert "status" not in made
     assert made["metadata"]["generation"] == 1
 
 
-@scenario
-async def test_a_built_in_types_lists_may_hold_an_item_twice(world: World) -> None:
+async def test_a_built_in_types_lists_may_hold_an_item_twice(client: RegistryClient) -> None:
     twice = [{"name": "a"}, {"name": "a"}]
     account = {"metadata": {"name": "a"}, "secrets": twice, "imagePullSecrets": twice}
-    made = await world.create(world.type("serviceaccounts"), account)
+    made = await client.create(client.type("serviceaccounts"), account)
     assert (made["secrets"], made["imagePullSecrets"]) == (twice, twice)
 
 
-@scenario
-async def test_strict_field_validation_names_unknown_fields(world: World) -> None:
-    await world.define()
+async def test_strict_field_validation_names_unknown_fields(client: RegistryClient) -> None:
+    await client.define()
     sent = widget("w")
     sent["spec"]["bogus"] = 1
     with refused(400, "BadRequest") as caught:
-        await world.create(world.widgets, sent, field_validation="Strict")
+        await client.create(client.widgets, sent, field_validation="Strict")
     assert 'unknown field "spec.bogus"' in caught.value.message
 
 
-@scenario
-async def test_every_broken_rule_is_a_cause(world: World) -> None:
-    await world.define()
+async def test_every_broken_rule_is_a_cause(client: RegistryClient) -> None:
+    await client.define()
     sent = widget("Not_A_Name", -1)
     with refused(422, "Invalid") as caught:
-        await world.create(world.widgets, sent)
+        await client.create(client.widgets, sent)
     fields = [cause["field"] for cause in caught.value.details["causes"]]
     assert fields == ["metadata.name", "spec.size", ".spec.size"]  # the last as what a Scale shows
 
 
-@scenario
-async def test_a_namespace_must_be_there(world: World) -> None:
+async def test_a_namespace_must_be_there(client: RegistryClient) -> None:
     with refused(404, "NotFound") as caught:
-        await world.create(world.config_maps, config_map("a"), "nowhere")
+        await client.create(client.config_maps, config_map("a"), "nowhere")
     assert caught.value.message == 'namespaces "nowhere" not found'
 
 
@@ -108,83 +102,94 @@ def just_before_the_next_write(store: Store, action: Callable[[], Awaitable[Any]
     patch.setattr(store, "write", later)
 
 
-@scenario
-async def test_a_namespace_may_be_deleted_between_validation_and_commit_of_an_object(world: World) -> None:
-    namespaces = world.type("namespaces")
-    await world.create(namespaces, {"metadata": {"name": "n"}}, "")
-    just_before_the_next_write(world.registry.store, lambda: world.delete(namespaces, "n"))
+async def test_a_namespace_may_be_deleted_between_validation_and_commit_of_an_object(client: RegistryClient) -> None:
+    namespaces = client.type("namespaces")
+    await client.create(namespaces, {"metadata": {"name": "n"}}, "")
+    just_before_the_next_write(client.registry.store, lambda: client.delete(namespaces, "n"))
     with refused(403, "Forbidden") as caught:
-        await world.create(world.config_maps, config_map("a"), "n")
+        await client.create(client.config_maps, config_map("a"), "n")
     assert "because it is being terminated" in caught.value.message
-    assert (await world.list(world.config_maps, "n"))["items"] == []
+    assert (await client.list(client.config_maps, "n"))["items"] == []
 
 
-@scenario
-async def test_a_namespace_may_change_between_validation_and_commit_of_an_object(world: World) -> None:
+async def test_a_namespace_may_change_between_validation_and_commit_of_an_object(client: RegistryClient) -> None:
     """The virtual namespace is stored meanwhile; what it takes has not changed."""
-    namespace = world.type("namespaces")
+    namespace = client.type("namespaces")
 
     async def label() -> None:
-        obj = await world.get(namespace, "default")
-        await world.update(namespace, dict(obj, metadata=obj["metadata"] | {"labels": {"a": "b"}}))
+        obj = await client.get(namespace, "default")
+        await client.update(namespace, dict(obj, metadata=obj["metadata"] | {"labels": {"a": "b"}}))
 
-    just_before_the_next_write(world.registry.store, label)
-    made = await world.create(world.config_maps, config_map("a"))
-    assert (await world.get(namespace, "default"))["metadata"]["labels"]["a"] == "b"
-    assert made == await world.get(world.config_maps, "a")
+    just_before_the_next_write(client.registry.store, label)
+    made = await client.create(client.config_maps, config_map("a"))
+    assert (await client.get(namespace, "default"))["metadata"]["labels"]["a"] == "b"
+    assert made == await client.get(client.config_maps, "a")
 
 
-@scenario
-async def test_a_definition_may_be_deleted_between_validation_and_commit_of_an_object(world: World) -> None:
-    await world.define()
-    definitions = world.type("customresourcedefinitions", "apiextensions.k8s.io")
-    widgets = world.widgets
-    just_before_the_next_write(world.registry.store, lambda: world.delete(definitions, "widgets.example.com"))
+async def test_a_definition_may_be_deleted_between_validation_and_commit_of_an_object(client: RegistryClient) -> None:
+    await client.define()
+    definitions = client.type("customresourcedefinitions", "apiextensions.k8s.io")
+    widgets = client.widgets
+    just_before_the_next_write(client.registry.store, lambda: client.delete(definitions, "widgets.example.com"))
     with refused(405, "MethodNotAllowed"):
-        await world.create(widgets, widget("a"))
-    assert (await world.list(widgets))["items"] == []
+        await client.create(widgets, widget("a"))
+    assert (await client.list(widgets))["items"] == []
 
-    await world.define(WIDGETS.replace("widget", "gadget").replace("Widget", "Gadget"))
-    gadgets = world.type("gadgets", "example.com")
+    await client.define(WIDGETS.replace("widget", "gadget").replace("Widget", "Gadget"))
+    gadgets = client.type("gadgets", "example.com")
 
     async def gone() -> None:
         name = "gadgets.example.com"
-        await world.delete(definitions, name)
-        obj = await world.get(definitions, name)
-        await world.update(definitions, dict(obj, metadata=obj["metadata"] | {"finalizers": []}))
+        await client.delete(definitions, name)
+        obj = await client.get(definitions, name)
+        await client.update(definitions, dict(obj, metadata=obj["metadata"] | {"finalizers": []}))
 
-    just_before_the_next_write(world.registry.store, gone)
+    just_before_the_next_write(client.registry.store, gone)
     with refused(404, "NotFound"):
-        await world.create(gadgets, widget("a") | {"kind": "Gadget"})
+        await client.create(gadgets, widget("a") | {"kind": "Gadget"})
 
 
-@scenario
-async def test_another_definition_may_change_between_validation_and_commit_of_an_object(world: World) -> None:
-    await world.define()
+async def test_another_definition_may_change_between_validation_and_commit_of_an_object(client: RegistryClient) -> None:
+    await client.define()
     other = WIDGETS.replace("widget", "gadget").replace("Widget", "Gadget")
-    just_before_the_next_write(world.registry.store, lambda: world.define(other))
-    made = await world.create(world.widgets, widget("a"))
-    assert made == await world.get(world.widgets, "a")
+    just_before_the_next_write(client.registry.store, lambda: client.define(other))
+    made = await client.create(client.widgets, widget("a"))
+    assert made == await client.get(client.widgets, "a")
 
 
-@scenario
-async def test_the_body_must_agree_with_the_url(world: World) -> None:
+async def test_the_body_must_agree_with_the_url(client: RegistryClient) -> None:
     with refused(400, "BadRequest"):
-        await world.create(world.config_maps, config_map("a", namespace="other"))
+        await client.create(client.config_maps, config_map("a", metadata={"namespace": "other"}))
     with refused(400, "BadRequest"):
-        await world.create(world.config_maps, {**config_map("a"), "apiVersion": "v2"})
+        await client.create(client.config_maps, {**config_map("a"), "apiVersion": "v2"})
     with refused(400, "BadRequest"):
-        await world.create(world.config_maps, {**config_map("a"), "kind": "Secret"})
+        await client.create(client.config_maps, {**config_map("a"), "kind": "Secret"})
     with refused(400, "BadRequest"):
-        await world.create(world.config_maps, config_map("a", resourceVersion="5"))
+        await client.create(client.config_maps, config_map("a", metadata={"resourceVersion": "5"}))
 
 
-@scenario
-async def test_a_dry_run_answers_and_writes_nothing(world: World) -> None:
-    before = world.registry.store.revision
-    made = await world.create(world.config_maps, config_map("a"), dry_run=True)
+async def test_a_dry_run_answers_and_writes_nothing(client: RegistryClient) -> None:
+    before = client.registry.store.revision
+    made = await client.create(client.config_maps, config_map("a"), dry_run=True)
     assert made["metadata"]["uid"]
-    assert world.registry.store.revision == before
-    await world.create(world.config_maps, config_map("a"))
+    assert client.registry.store.revision == before
+    await client.create(client.config_maps, config_map("a"))
     with refused(409, "AlreadyExists"):
-        await world.create(world.config_maps, config_map("a"), dry_run=True)
+        await client.create(client.config_maps, config_map("a"), dry_run=True)
+
+
+async def test_a_dry_run_ignores_the_resource_version_of_a_new_object(client: RegistryClient) -> None:
+    with refused(400, "BadRequest"):
+        await client.create(client.config_maps, config_map("a", metadata={"resourceVersion": "5"}))
+    made = await client.create(client.config_maps, config_map("a", metadata={"resourceVersion": "5"}), dry_run=True)
+    assert "resourceVersion" not in made["metadata"]
+    await client.create(client.config_maps, config_map("a"))
+    with refused(409, "AlreadyExists"):
+        await client.create(client.config_maps, config_map("a", metadata={"resourceVersion": "5"}), dry_run=True)
+
+
+async def test_a_custom_resource_of_another_kind_is_invalid(client: RegistryClient) -> None:
+    await client.define()
+    with refused(422, "Invalid") as caught:
+        await client.create(client.widgets, {**widget("a"), "kind": "Gadget"})
+    assert caught.value.message == ('Gadget.example.com "a" is invalid: kind: Invalid value: "Gadget": must be Widget')

@@ -1,17 +1,18 @@
-"""Large CustomResourceDefinitions, concurrent ones, and their deletion."""
+"""Large CustomResourceDefinitions, concurrent ones."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import Any
 
+import orjson
 import pytest
+import yaml
 
-from kcp.api import metadata
-from kcp.store.contract import Range
-from tests.clients import definition
-from tests.registry.world import Object, World, refused, scenario, scenario_with_controllers, widget
+from kcp.api import documents, metadata
+from kcp.registry.requests import Target
+from kcp.registry.types.catalog import Catalog, Surface
+from tests.support.objects import definition, widget
+from tests.support.registry_client import WIDGETS, Object, RegistryClient, refused
 
 
 def _large(kind: str, **names: str) -> Object:
@@ -24,130 +25,201 @@ def _large(kind: str, **names: str) -> Object:
     return made
 
 
-def _definitions(world: World) -> Any:
-    return world.type("customresourcedefinitions", "apiextensions.k8s.io")
-
-
-@scenario
-async def test_the_event_loop_runs_other_tasks_while_a_large_definition_is_validated(world: World) -> None:
-    begun = time.perf_counter()
-    creation = asyncio.create_task(world.create(_definitions(world), _large("Big"), ""))
-    turns, longest, since = 0, 0.0, time.perf_counter()
+async def test_the_event_loop_runs_other_tasks_while_a_large_definition_is_validated(client: RegistryClient) -> None:
+    creation = asyncio.create_task(client.create(client.definitions, _large("Big"), ""))
+    turns = 0
     while not creation.done():
         await asyncio.sleep(0)
-        now = time.perf_counter()
-        turns, longest, since = turns + 1, max(longest, now - since), now
-    took = time.perf_counter() - begun
+        turns += 1
     made = creation.result()
     assert {each["type"]: each["status"] for each in made["status"]["conditions"]}["Established"] == "True"
     assert turns > 10
-    assert longest < took / 2
-    assert world.type("bigs", "example.com").kind == "Big"
+    assert client.type("bigs", "example.com").kind == "Big"
 
 
-@scenario
-async def test_of_large_definitions_made_at_once_one_gets_the_kind(world: World) -> None:
+async def test_of_large_definitions_made_at_once_one_gets_the_kind(client: RegistryClient) -> None:
     one, other = _large("Big"), _large("Big")
     other["metadata"]["name"], other["spec"]["names"]["plural"] = "others.example.com", "others"
-    made = await asyncio.gather(*(world.create(_definitions(world), each, "") for each in (one, other)))
+    made = await asyncio.gather(*(client.create(client.definitions, each, "") for each in (one, other)))
     accepted = [
         next(each["status"] for each in obj["status"]["conditions"] if each["type"] == "NamesAccepted") for obj in made
     ]
     assert sorted(accepted) == ["False", "True"]
 
 
-@scenario
-async def test_what_is_wrong_deep_in_a_large_definition_is_said(world: World) -> None:
+async def test_what_is_wrong_deep_in_a_large_definition_is_said(client: RegistryClient) -> None:
     sent = _large("Big")
     schema = sent["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["part79"]["properties"]["field99"] = {"maxLength": 3}
     with refused(422, "Invalid") as caught:
-        await world.create(_definitions(world), sent, "")
+        await client.create(client.definitions, sent, "")
     assert [cause["field"] for cause in caught.value.details["causes"]] == [
         "spec.validation.openAPIV3Schema.properties[part79].properties[field99].type"
     ]
 
 
-@scenario
-async def test_a_large_definition_is_validated_again_after_a_change(world: World) -> None:
-    made = await world.create(_definitions(world), _large("Big"), "")
+async def test_a_large_definition_is_validated_again_after_a_change(client: RegistryClient) -> None:
+    made = await client.create(client.definitions, _large("Big"), "")
     schema = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["part0"]["properties"]["field0"] = {"type": "nonsense"}
     with refused(422, "Invalid"):
-        await world.update(_definitions(world), made)
+        await client.update(client.definitions, made)
     schema["properties"]["part0"]["properties"]["field0"] = {"type": "integer"}
-    await world.update(_definitions(world), made)
+    await client.update(client.definitions, made)
     again = {"apiVersion": "example.com/v1", "kind": "Big", "metadata": {"name": "a"}, "part0": {"field0": "text"}}
     with refused(422, "Invalid"):
-        await world.create(world.type("bigs", "example.com"), again)
+        await client.create(client.type("bigs", "example.com"), again)
 
 
-@scenario
-async def test_of_small_definitions_made_at_once_one_gets_the_kind(world: World) -> None:
+async def test_of_small_definitions_made_at_once_one_gets_the_kind(client: RegistryClient) -> None:
     sent = [definition(f"{name}s", "Same") for name in ("one", "two", "three", "four")]
-    made = await asyncio.gather(*(world.create(_definitions(world), each, "") for each in sent))
+    made = await asyncio.gather(*(client.create(client.definitions, each, "") for each in sent))
     served = [
-        obj for obj in made if world.registry.find_type("root", "example.com", "v1", obj["spec"]["names"]["plural"])
+        obj
+        for obj in made
+        if client.registry.find_type(client.cluster, "example.com", "v1", obj["spec"]["names"]["plural"])
     ]
     assert len(served) == 1
 
 
-@scenario_with_controllers
-async def test_objects_go_with_their_definition_whatever_finalizers_clients_wrote(world: World) -> None:
-    made = await world.define()
-    assert "finalizers" not in made["metadata"]
-    await world.patch(_definitions(world), made["metadata"]["name"], {"metadata": {"finalizers": []}})
-    await world.create(world.widgets, widget("a"))
-    watch = await world.watch(world.widgets)
-    assert not await world.delete(_definitions(world), "widgets.example.com")
-    assert await watch.events(1) == [("DELETED", "a")]
-    await world.eventually(lambda: world.is_gone(_definitions(world), "widgets.example.com"))
+def _served(surface: Surface) -> list[tuple[str, str, bool]]:
+    return [(type_.plural, type_.definition_hash, type_.terminating) for type_ in surface.types]
 
 
-@scenario
-async def test_clients_may_write_stored_versions_and_not_conditions(world: World) -> None:
-    made = await world.define()
+async def test_a_surface_that_follows_changes_is_the_one_that_a_new_server_assembles(client: RegistryClient) -> None:
+    definitions = client.definitions
+    builtin = client.registry.catalog.base.types
+    plurals = ["beds", "axes", "dogs", "cats"]
+
+    def check() -> None:
+        fresh = Catalog(client.registry.store, builtin)
+        assert _served(client.registry.catalog.surface(client.cluster)) == _served(fresh.surface(client.cluster))
+        fresh.close()
+
+    for plural in plurals:
+        await client.create(definitions, definition(plural, plural[:-1].capitalize()), "")
+        check()
+    await client.create(definitions, definition("others", "Bed"), "")  # waits for its kind
+    check()
+    await client.patch(definitions, "dogs.example.com", {"spec": {"names": {"shortNames": ["d"]}}}, "")
+    check()
+    await client.patch(definitions, "cats.example.com", {"metadata": {"finalizers": ["example.com/hold"]}}, "")
+    for plural in plurals:
+        await client.delete(definitions, f"{plural}.example.com", "")
+        check()
+
+
+async def test_a_change_of_one_definition_decodes_that_one_only(client: RegistryClient) -> None:
+    definitions = client.definitions
+    for number in range(5):
+        await client.create(definitions, definition(f"p{number}s", f"P{number}"), "")
+    before = {type_.plural: type_ for type_ in client.registry.catalog.surface(client.cluster).types}
+    read: list[bytes] = []
+    decode = documents.decode
+
+    def counted(value: bytes) -> object:
+        read.append(value)
+        return decode(value)
+
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(documents, "decode", counted)
+        await client.patch(definitions, "p3s.example.com", {"spec": {"names": {"shortNames": ["p"]}}}, "")
+        after = {type_.plural: type_ for type_ in client.registry.catalog.surface(client.cluster).types}
+    assert {plural for plural, type_ in after.items() if type_ is not before[plural]} == {"p3s"}
+    assert not [value for value in read if b'"p1s.example.com"' in value]
+
+
+async def test_clients_may_write_stored_versions_and_not_conditions(client: RegistryClient) -> None:
+    made = await client.define()
     sent = {"storedVersions": ["v1"], "conditions": [{"type": "Seen", "status": "True"}], "acceptedNames": {}}
     name = made["metadata"]["name"]
-    written = await world.patch(_definitions(world), name, {"status": sent}, subresource="status")
+    written = await client.patch(client.definitions, name, {"status": sent}, subresource="status")
     status = {each["type"]: each["status"] for each in written["status"]["conditions"]}
     assert status == {"Seen": "True", "NamesAccepted": "True", "Established": "True"}
     assert written["status"]["acceptedNames"]["kind"] == "Widget"
-    await world.create(world.widgets, widget("a"))
+    await client.create(client.widgets, widget("a"))
 
 
-@scenario_with_controllers
-async def test_nothing_is_kept_for_a_logical_cluster_whose_definitions_have_gone(world: World) -> None:
-    definitions = _definitions(world)
-    kept = Range("fences.kcp.io", world.cluster)
-    await world.define()
-    await world.create(definitions, definition("gadgets", "Gadget"), "")
-    assert world.registry.store.count(kept) == 1
-    for name in ("widgets.example.com", "gadgets.example.com"):
-        await world.delete(definitions, name, "")
-        await world.eventually(lambda name=name: world.is_gone(definitions, name, ""))
-    assert world.registry.store.count(kept) == 0
-    await world.define()
-    assert await world.names(world.widgets) == []
-
-
-def test_definitions_that_go_at_different_times_share_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_definitions_that_go_at_different_times_share_their_types(
+    client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Types are remembered by content: were the time part of it, every deletion would leave types of its own in memory."""
     times = (f"2026-01-01T00:00:{second:02}Z" for second in range(60))
     monkeypatch.setattr(metadata, "now", lambda: next(times))
+    surfaces = []
+    for cluster in ("first", "second"):
+        there = client.at(cluster)
+        made = definition("widgets", "Widget")
+        made["metadata"]["finalizers"] = ["example.com/hold"]
+        definitions = there.type("customresourcedefinitions", "apiextensions.k8s.io")
+        await there.create(definitions, made, "")
+        assert not await there.delete(definitions, "widgets.example.com", "")
+        assert there.type("widgets", "example.com").terminating
+        surfaces.append(client.registry.catalog.surface(there.cluster))
+    assert surfaces[0] is surfaces[1]
 
-    @scenario
-    async def check(world: World) -> None:
-        surfaces = []
-        for cluster in ("first", "second"):
-            there = world.at(cluster)
-            made = definition("widgets", "Widget")
-            made["metadata"]["finalizers"] = ["example.com/hold"]
-            definitions = there.type("customresourcedefinitions", "apiextensions.k8s.io")
-            await there.create(definitions, made, "")
-            assert not await there.delete(definitions, "widgets.example.com", "")
-            assert there.type("widgets", "example.com").terminating
-            surfaces.append(world.registry.catalog.surface(cluster))
-        assert surfaces[0] is surfaces[1]
 
-    check()
+async def test_a_new_object_has_the_defaults_of_its_status(client: RegistryClient) -> None:
+    condition = {"type": "Accepted", "status": "Unknown"}
+    status = {
+        "type": "object",
+        "default": {"conditions": [condition]},
+        "properties": {
+            "conditions": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "type": {"type": "string"},
+                        "status": {"type": "string"},
+                        "reason": {"type": "string", "default": "Pending"},
+                    },
+                },
+            }
+        },
+    }
+    spec = {"type": "object", "properties": {"a": {"type": "string"}}}
+    made = definition("gates", "Gate", schema={"type": "object", "properties": {"spec": spec, "status": status}})
+    made["spec"]["versions"][0]["subresources"] = {"status": {}}
+    await client.create(client.definitions, made, "")
+    gate = {"apiVersion": "example.com/v1", "kind": "Gate", "metadata": {"name": "g"}, "spec": {"a": "x"}}
+    created = await client.create(client.type("gates", "example.com"), gate | {"status": {"conditions": []}})
+    assert created["status"] == {"conditions": [condition | {"reason": "Pending"}]}
+    assert created == await client.get(client.type("gates", "example.com"), "g")
+    owned = [set(entry["fieldsV1"]) for entry in created["metadata"]["managedFields"]]
+    assert owned == [{"f:spec"}]
+
+
+async def test_a_definition_with_an_unknown_format_is_accepted_with_a_warning_once(client: RegistryClient) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "format": "foo"}}}
+    context = client.context()
+    sent = definition("formats", "Format", schema=schema)
+    made = orjson.loads((await client.registry.create(context, Target(client.definitions), sent)).value)
+    assert context.warnings == ['unrecognized format "foo"']
+    context = client.context()
+    made["metadata"]["labels"] = {"a": "b"}
+    await client.registry.update(context, Target(client.definitions, "", made["metadata"]["name"]), made)
+    assert context.warnings == []
+
+
+async def test_an_update_of_a_large_definition_is_validated_against_the_old_one(client: RegistryClient) -> None:
+    made = await client.create(client.definitions, _large("Kept"), "")
+    schema = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["x-kubernetes-validations"] = [{"rule": "self.part0.field0 == 1"}]
+    with refused(422, "Invalid") as caught:
+        await client.update(client.definitions, made)
+    assert "found no matching overload for '_==_' applied to '(string, int)'" in caught.value.message
+    schema["x-kubernetes-validations"] = [{"rule": "self.part0.field0 == 'a'"}]
+    changed = await client.update(client.definitions, made)
+    assert changed["metadata"]["generation"] == 2
+
+
+async def test_a_column_with_an_invalid_path_ends_the_columns_of_the_type(client: RegistryClient) -> None:
+    manifest = yaml.safe_load(WIDGETS)
+    manifest["spec"]["versions"][0]["additionalPrinterColumns"] = [
+        {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+        {"name": "Everything", "type": "string", "jsonPath": "..*"},
+        {"name": "Color", "type": "string", "jsonPath": ".spec.color"},
+    ]
+    await client.define(yaml.safe_dump(manifest))
+    assert [column.name for column in client.widgets.columns] == ["Name", "Size"]

@@ -4,22 +4,14 @@ import copy
 from typing import Any
 
 from kcp.schema.definitions import compute_conditions, default_definition, name_conflicts
+from tests.support import objects
 
 NOW = "2024-01-01T00:00:00Z"
 LATER = "2024-01-02T00:00:00Z"
 
 
 def definition(plural: str = "foos", kind: str = "Foo", **names: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "metadata": {"name": f"{plural}.example.com"},
-        "spec": {
-            "group": "example.com",
-            "names": {"plural": plural, "kind": kind, **names},
-            "versions": [
-                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
-            ],
-        },
-    }
+    made = objects.definition(plural, kind, schema={"type": "object"}, names={"plural": plural, "kind": kind, **names})
     default_definition(made)
     return made
 

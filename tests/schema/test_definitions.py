@@ -12,6 +12,7 @@ from kcp.schema.definitions import (
     validate_definition,
     validate_definition_update,
 )
+from tests.support import objects
 
 Definition = dict[str, Any]
 STRING = {"type": "string"}
@@ -19,19 +20,9 @@ STRING = {"type": "string"}
 
 def definition(schema: dict[str, Any] | None = None, **version: Any) -> Definition:
     raw = {"type": "object", "properties": {"spec": schema or {"type": "object"}}}
-    made: Definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "widgets.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": "widgets", "kind": "Widget"},
-            "versions": [
-                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": raw}, **version}
-            ],
-        },
-    }
+    made = objects.definition(
+        "widgets", "Widget", schema=raw, version=version, names={"plural": "widgets", "kind": "Widget"}
+    )
     default_definition(made)
     return made
 
@@ -70,6 +61,17 @@ def test_groups_have_a_dot() -> None:
     made["spec"]["group"] = "example"
     made["metadata"]["name"] = "widgets.example"
     assert problems(made) == ['spec.group: Invalid value: "example": should be a domain with at least one dot']
+
+
+@pytest.mark.parametrize("group", ["apps", "autoscaling", "batch", "extensions", "policy"])
+def test_kubernetes_own_groups_without_a_dot_are_taken_with_an_approval(group: str) -> None:
+    made = definition()
+    made["spec"]["group"] = group
+    made["metadata"]["name"] = f"widgets.{group}"
+    (found,) = problems(made)
+    assert found.startswith("metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must")
+    made["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved, served without a controller"}
+    assert problems(made) == []
 
 
 def test_the_communitys_groups_need_approval() -> None:
@@ -354,7 +356,7 @@ def test_sets_of_objects_are_warned_about() -> None:
     assert warning.startswith('x-kubernetes-list-type: set for items of type "object" is not supported')
 
 
-JUNK = [None, 1, "x", [], {}, [1], {"a": 1}, True, 1.5, [[]], [{}], "."]
+JUNK: list[Any] = [None, 1, "x", [], {}, [1], {"a": 1}, True, 1.5, [[]], [{}], "."]
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -391,3 +393,98 @@ def test_a_definition_with_junk_anywhere_is_judged_all_the_same() -> None:
             definition_warnings(made)
             validate_definition_update(made, good)
             assert all(isinstance(text, str) for text in problems(made))
+
+
+def rule(expression: str, **schema: Any) -> dict[str, Any]:
+    return {"x-kubernetes-validations": [{"rule": expression}], **schema}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        rule("self == 'q'", type="string", default="q"),
+        rule("self > 3", type="integer", default=5),
+        rule("self", type="boolean", default=True),
+        rule("self.size() > 0", type="array", maxItems=5, items=STRING, default=["x"]),
+        rule("self > duration('1m')", type="string", format="duration", default="5m"),
+        rule("self == oldSelf", type="string", default="x"),
+        rule("self.a == 'x'", type="object", properties={"a": STRING}, default={"a": "x"}),
+    ],
+)
+def test_a_default_may_stand_beside_a_rule_that_it_satisfies(schema: dict[str, Any]) -> None:
+    assert problems(definition({"type": "object", "properties": {"f": schema}})) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        (rule("self == 'q'", type="string", default="b"), "failed rule: self == 'q'"),
+        (rule("self > 3", type="integer", default=1), "failed rule: self > 3"),
+        (
+            rule("self.a == 'x'", type="object", properties={"a": STRING}, default={"a": "y"}),
+            "failed rule: self.a == 'x'",
+        ),
+        (
+            rule("self.kind == 'x' || true", type="object", properties={"a": STRING}, default={}),
+            "undefined field 'kind'",
+        ),
+    ],
+)
+def test_a_default_that_breaks_a_rule_is_refused(schema: dict[str, Any], message: str) -> None:
+    found = problems(definition({"type": "object", "properties": {"f": schema}}))
+    assert found
+    assert message in found[0]
+
+
+def test_a_rule_with_a_constant_that_cannot_be_converted_is_refused() -> None:
+    (found,) = problems(definition(rule("int('0x1') == 1", type="object", properties={"a": STRING})))
+    assert "program instantiation failed: type conversion error from 'string' to 'int'" in found
+
+
+@pytest.mark.parametrize("keyword", ["patternProperties", "definitions"])
+def test_unsupported_keywords_may_be_empty(keyword: str) -> None:
+    assert problems(definition({"type": "object", keyword: {}})) == []
+    (found,) = problems(definition({"type": "object", keyword: {"a": STRING}}))
+    assert found.endswith(f"{keyword}: Forbidden: {keyword} is not supported")
+
+
+def test_dependencies_may_not_even_be_empty() -> None:
+    (found,) = problems(definition({"type": "object", "dependencies": {}}))
+    assert found.endswith("dependencies: Forbidden: dependencies is not supported")
+
+
+def test_a_schema_may_not_name_its_dialect() -> None:
+    (found,) = problems(definition({"type": "object", "$schema": "http://json-schema.org/schema#"}))
+    assert found == "spec.validation.openAPIV3Schema: Invalid value: \"\": OpenAPIV3Schema 'schema' is not supported"
+
+
+def test_more_than_eight_selectable_fields_are_refused_before_they_are_resolved() -> None:
+    schema = {"type": "object", "properties": {f"f{index}": STRING for index in range(8)}}
+    fields = [{"jsonPath": f".spec.f{index}"} for index in range(5000)]
+    (found,) = problems(definition(schema, selectableFields=fields))
+    assert found == "spec.selectableFields: Too many: 5000: must have at most 8 items"
+    assert problems(definition(schema, selectableFields=fields[:8])) == []
+
+
+def test_a_definition_has_at_most_a_hundred_versions() -> None:
+    made = definition()
+    (version,) = made["spec"]["versions"]
+    made["spec"]["versions"] = [version, *({**version, "name": f"v{n}", "storage": False} for n in range(2, 102))]
+    assert problems(made) == ["spec.versions: Too many: 101: must have at most 100 items"]
+    del made["spec"]["versions"][-1]
+    assert problems(made) == []
+
+
+def test_the_errors_of_a_definition_are_limited() -> None:
+    schema = {"type": "object", "properties": {f"f{index}": {"type": "text"} for index in range(1000)}}
+    found = problems(definition(schema))
+    assert len(found) == 251
+    assert found[-1] == "<nil>: Invalid value: too many errors: only the first 250 are reported"
+
+
+def test_the_default_of_an_int_or_string_may_be_of_any_type() -> None:
+    field: dict[str, Any] = {"x-kubernetes-int-or-string": True, "default": True}
+    assert problems(definition({"type": "object", "properties": {"f": field}})) == []
+    field = {"x-kubernetes-int-or-string": True, "default": "x", "pattern": "^[0-9]+$"}
+    (found,) = problems(definition({"type": "object", "properties": {"f": field}}))
+    assert "should match '^[0-9]+$'" in found

@@ -1,6 +1,9 @@
 """Fields that a schema does not know are removed, and reported."""
 
+import copy
 from typing import Any
+
+import pytest
 
 from kcp.schema import compile_schema
 
@@ -99,3 +102,38 @@ def test_recursive_definitions_prune_at_every_depth() -> None:
     result, unknown = pruned(raw, obj)
     assert result == {"tree": {"name": "a", "children": [{"name": "b", "children": [{"name": "c"}]}]}}
     assert unknown == ["tree.children[0].children[0].oops"]
+
+
+EMBEDDED = {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kept"),
+    [
+        ({"labels": {"a": "b"}, "name": "n", "creationTimestamp": None}, {"labels": {"a": "b"}, "name": "n"}),
+        (
+            {"labels": {}, "annotations": None, "finalizers": [], "ownerReferences": None, "name": "", "generation": 0},
+            {},
+        ),
+        ({"labels": {"a": None}, "annotations": {"b": None}}, {"labels": {"a": ""}, "annotations": {"b": ""}}),
+        ({"generation": 1.0, "deletionGracePeriodSeconds": 0}, {"generation": 1, "deletionGracePeriodSeconds": 0}),
+        ({"creationTimestamp": "2020-01-01T02:00:00.5+02:00"}, {"creationTimestamp": "2020-01-01T00:00:00Z"}),
+        (None, {}),
+    ],
+)
+def test_the_metadata_of_an_embedded_resource_is_normalized(metadata: Any, kept: dict[str, Any]) -> None:
+    raw = schema(properties={"child": EMBEDDED, "children": {"type": "array", "items": EMBEDDED}})
+    child = {"apiVersion": "v1", "kind": "A", "metadata": metadata}
+    result, unknown = pruned(raw, {"spec": {"child": child, "children": [copy.deepcopy(child)]}})
+    assert result["spec"]["child"]["metadata"] == kept
+    assert result["spec"]["children"][0]["metadata"] == kept
+    assert unknown == []
+    assert compile_schema(raw).validate(result) == []
+
+
+@pytest.mark.parametrize("metadata", [[], {"labels": ["x"]}, {"labels": {"a": 1}}, {"generation": 1.5}])
+def test_metadata_of_an_embedded_resource_that_does_not_decode_is_invalid(metadata: Any) -> None:
+    raw = schema(properties={"child": EMBEDDED})
+    result, _ = pruned(raw, {"spec": {"child": {"apiVersion": "v1", "kind": "A", "metadata": metadata}}})
+    (error,) = compile_schema(raw).validate(result)
+    assert error.field == "spec.child.metadata"

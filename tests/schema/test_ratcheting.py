@@ -61,3 +61,24 @@ def test_duplicates_that_were_there_before_do_not_block_other_changes() -> None:
     }
     assert problems(raw, {"set": ["a", "a"], "x": "b"}, {"set": ["a", "a"], "x": "a"}) == []
     assert problems(raw, {"set": ["a", "a"]}, {"set": ["a"]}) == ["set[1]"]
+
+
+def test_the_rules_that_an_unchanged_value_breaks_are_warnings() -> None:
+    rules = [{"rule": "self != 'bad'"}, {"rule": "int(self) > 1"}, {"rule": "self != 'bad' || oldSelf == 'good'"}]
+    raw = {
+        "type": "object",
+        "properties": {"a": {"type": "string", "x-kubernetes-validations": rules}, "b": {"type": "string"}},
+    }
+    compiled = compile_schema(raw)
+    warnings: list[str] = []
+    found = compiled.validate({"a": "bad", "b": "x"}, {"a": "bad"}, warnings)
+    assert [str(error) for error in found] == [
+        "a: Invalid value: \"bad\": failed rule: self != 'bad' || oldSelf == 'good'"
+    ]
+    assert warnings == [
+        "a: Invalid value: \"bad\": failed rule: self != 'bad'",
+        "a: Invalid value: \"string\": type conversion error from 'string' to 'int' evaluating rule: int(self) > 1",
+    ]
+    warnings.clear()
+    assert len(compiled.validate({"a": "bad"}, {"a": "good"}, warnings)) == 2
+    assert warnings == []

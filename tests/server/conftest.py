@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.running_server import RunningServer
+from tests.support.running_server import RunningServer
 
 
 @pytest.fixture(scope="session")

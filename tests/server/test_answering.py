@@ -12,7 +12,8 @@ import yaml
 
 from kcp.registry.requests import Written
 from kcp.store.contract import StoreUnavailableError
-from tests.server.running_server import RunningServer, config_map
+from tests.support.objects import config_map
+from tests.support.running_server import RunningServer
 
 
 def test_a_response_has_cache_control_and_an_audit_id(server: RunningServer) -> None:
@@ -211,6 +212,7 @@ def test_warnings_are_sent_as_warning_headers(server: RunningServer, cluster: st
     answer = server.post(path, body)
     assert answer.status == 201, answer.body
     warnings = answer.headers.get_all("Warning")
+    assert warnings is not None
     assert '299 - "unknown field \\"extra\\""' in warnings
     assert any('quo\\"te\\\\' in warning for warning in warnings)
     strict = server.post(f"{path}?fieldValidation=Strict", {**config_map("b"), "extra": 1})

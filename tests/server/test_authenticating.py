@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kcp.auth import certificates
 from tests.auth.issuing import issued_without_key_usage
-from tests.server.running_server import RunningServer
+from tests.support.running_server import RunningServer
 
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 
 
-def who(server: RunningServer, **more: str | None) -> dict[str, object]:
-    answer = server.post(WHO, REVIEW, **more)  # type: ignore[arg-type]
+def who(server: RunningServer, **more: Any) -> dict[str, object]:
+    answer = server.post(WHO, REVIEW, **more)
     assert answer.status == 201, answer.body
-    return answer.json["status"]["userInfo"]
+    user: dict[str, object] = answer.json["status"]["userInfo"]
+    return user
 
 
 def test_the_administrator_s_token(server: RunningServer) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients import DEFINITIONS, definition
-from tests.server.running_server import RunningServer
+from tests.support.objects import DEFINITIONS, definition
+from tests.support.running_server import RunningServer
 
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -27,7 +27,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 SECRETS = "/api/v1/namespaces/default/secrets"
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
 
-GOOD = {
+GOOD: dict[str, dict[str, Any]] = {
     CONFIG_MAPS: {"data": {"a": "b"}},
     QUOTAS: {"spec": {"hard": {"pods": "5"}}},
     LIMITS: {"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}},
@@ -82,7 +82,9 @@ def test_a_patch_is_invalid(
     assert before.status == 201
     patch: Any = bad
     if media_type == JSON_PATCH:
-        patch = [{"op": "add", "path": f"/{name}", "value": value} for name, value in named(bad).items()]
+        revision = before.json["metadata"]["resourceVersion"]
+        whole = named(bad, resourceVersion=revision)
+        patch = [{"op": "add", "path": f"/{name}", "value": value} for name, value in whole.items()]
     answer = server.ask("PATCH", f"{cluster}{path}/one", patch, Content_Type=media_type)
     assert (answer.status, answer.json["reason"]) == (422, "Invalid"), answer.json
     assert answer.json["message"].startswith(' "" is invalid: patch: Invalid value: ')
@@ -104,7 +106,7 @@ def test_a_patch_of_a_custom_resource_too(server: RunningServer, cluster: str) -
         ({"metadata": "x"}, "patch"),
         ({"metadata": {"labels": {"a": 1}}}, "patch"),
         ({"kind": None}, "patch"),
-        ({"kind": "Gadget"}, "patch"),
+        ({"kind": "Gadget"}, "kind"),
         ({"spec": {"size": "x"}}, "spec.size"),
     ):
         answer = server.ask("PATCH", f"{cluster}{WIDGETS}/one", patch, Content_Type=MERGE)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from contextvars import Context
+from typing import TypeVarTuple, Unpack
 
 import pytest
 
 from kcp.server.requests.deadlines import Deadlines
+
+Arguments = TypeVarTuple("Arguments")
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
@@ -17,12 +21,18 @@ class CountingLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.timers = 0
 
-    def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Arguments]], object],
+        *args: *Arguments,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
         self.timers += 1
-        return super().call_at(*args, **kwargs)
+        return super().call_at(when, callback, *args, context=context)
 
 
-def test_expired_waits_end_and_the_others_continue() -> None:
+async def test_expired_waits_end_and_the_others_continue() -> None:
     async def scenario() -> None:
         deadlines, ends = Deadlines(0.05), asyncio.Event()
 
@@ -41,45 +51,36 @@ def test_expired_waits_end_and_the_others_continue() -> None:
         ends.set()
         assert await late == "in time"
 
-    asyncio.run(scenario())
+    await scenario()
 
 
-def test_a_task_is_not_cancelled_after_its_wait_ended_in_time() -> None:
-    async def scenario() -> None:
-        deadlines = Deadlines(0.01)
+async def test_a_task_is_not_cancelled_after_its_wait_ended_in_time() -> None:
+    deadlines = Deadlines(0.01)
+    with deadlines.start():
+        await asyncio.sleep(0)
+    with pytest.raises(TimeoutError), deadlines.start():
+        await asyncio.Event().wait()  # the timer of the first has come by then
+    with pytest.raises(TimeoutError), deadlines.start():
+        await asyncio.Event().wait()
+
+
+async def test_a_cancelled_wait_is_cancelled() -> None:
+    deadlines = Deadlines(0.01)
+
+    async def wait() -> None:
         with deadlines.start():
-            await asyncio.sleep(0)
-        with pytest.raises(TimeoutError), deadlines.start():
-            await asyncio.Event().wait()  # the timer of the first has come by then
-        with pytest.raises(TimeoutError), deadlines.start():
             await asyncio.Event().wait()
 
-    asyncio.run(scenario())
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
-def test_a_cancelled_wait_is_cancelled() -> None:
-    async def scenario() -> None:
-        deadlines = Deadlines(0.01)
-
-        async def wait() -> None:
-            with deadlines.start():
-                await asyncio.Event().wait()
-
-        task = asyncio.create_task(wait())
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(scenario())
-
-
-def test_an_error_of_the_body_passes_through() -> None:
-    async def scenario() -> None:
-        with pytest.raises(ValueError, match="mine"), Deadlines(1).start():
-            raise ValueError("mine")
-
-    asyncio.run(scenario())
+async def test_an_error_of_the_body_passes_through() -> None:
+    with pytest.raises(ValueError, match="mine"), Deadlines(1).start():
+        raise ValueError("mine")
 
 
 def test_a_thousand_waits_use_one_timer() -> None:

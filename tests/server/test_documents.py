@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.running_server import RunningServer
+from tests.support.objects import DEFINITIONS, definition
+from tests.support.running_server import RunningServer
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 SWAGGER_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
@@ -119,3 +120,19 @@ def test_metrics_have_kubernetes_names_and_no_tenants(server: RunningServer, clu
     assert 'resource="namespaces"' in text
     assert cluster.removeprefix("/clusters/") not in text
     assert "tenant" not in text
+
+
+def test_discovery_across_logical_clusters_names_custom_resources(server: RunningServer, cluster: str) -> None:
+    server.post(f"{cluster}{DEFINITIONS}", definition("beacons", "Beacon", group="lights.example.com"))
+    answer = server.get("/clusters/*/apis/lights.example.com/v1")
+    assert [entry["name"] for entry in answer.json["resources"]] == ["beacons"]
+    assert server.get("/clusters/*/apis/lights.example.com/v1/beacons").json["kind"] == "BeaconList"
+
+
+@pytest.mark.parametrize("written", ["spec.v3@v1.0", "spec.v3.v1.0"])
+def test_openapi_3_is_had_as_protobuf(server: RunningServer, cluster: str, written: str) -> None:
+    accept = f"application/com.github.proto-openapi.{written}+protobuf"
+    answer = server.get(f"{cluster}/openapi/v3/api/v1", Accept=accept)
+    assert (answer.status, answer.type) == (200, "application/com.github.proto-openapi.spec.v3.v1.0+protobuf")
+    assert answer.body.startswith(b"\x0a\x053.0.0")
+    assert server.get(f"{cluster}/openapi/v3", Accept=accept).type == "application/json"

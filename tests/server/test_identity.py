@@ -12,7 +12,7 @@ from kcp.auth import certificates
 from kcp.server.process import identity
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.identity import Identity
-from tests.server.running_server import RunningServer
+from tests.support.running_server import RunningServer
 
 
 @pytest.fixture

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import socket
 import ssl
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kcp.registry.admission.chain import AdmissionRequest
 from kcp.server.process import listening
+from kcp.server.process.parts import Parts
 from kcp.testing import Server
-from tests.clients import resident_bytes
-from tests.http2_frames import HEADERS, MAX_CONCURRENT_STREAMS, RST_STREAM, ConnectionEndedError, Http2Connection
-from tests.server.running_server import Answer, RunningServer, config_map
+from tests.support.clients import resident_bytes
+from tests.support.http2_frames import (
+    HEADERS,
+    MAX_CONCURRENT_STREAMS,
+    RST_STREAM,
+    ConnectionEndedError,
+    Http2Connection,
+)
+from tests.support.objects import config_map
+from tests.support.running_server import Answer, RunningServer
+from tests.support.waiting import wait_until
 
 MEGABYTE = 1 << 20
 OVER = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":"' + b"x" * (3 * MEGABYTE) + b'"}}'
@@ -31,7 +44,7 @@ TOLERATED = 200
 
 
 @contextlib.contextmanager
-def running(root: Path, **choices: object) -> Iterator[RunningServer]:
+def running(root: Path, **choices: Any) -> Iterator[RunningServer]:
     """A server of a test's own."""
     server = RunningServer(root, **choices)
     try:
@@ -63,12 +76,6 @@ def received(connection: ssl.SSLSocket) -> tuple[int, dict[str, object]]:
             data += part
     head, _, body = data.partition(b"\r\n\r\n")
     return int(head.split(b" ", 2)[1]), json.loads(body)
-
-
-def soon(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 PATH = "/clusters/limits/api/v1/namespaces/default/configmaps"
@@ -175,15 +182,42 @@ def test_watches_do_not_count_as_requests_in_flight(fresh_root: Path) -> None:
         assert server.get("/api/v1/namespaces").status == 200
 
 
-def test_a_slow_body_times_out_and_frees_its_slot(fresh_root: Path) -> None:
+def test_requests_over_the_limit_in_flight_are_429(fresh_root: Path) -> None:
+    path = "/api/v1/namespaces/default/configmaps"
+    entered, may_go = threading.Event(), threading.Event()
+
+    class Slow:
+        def handles(self, *_: object) -> bool:
+            return True
+
+        async def mutate(self, request: AdmissionRequest) -> None: ...
+
+        async def validate(self, request: AdmissionRequest) -> None:
+            entered.set()
+            await asyncio.to_thread(may_go.wait, 10)
+
+    server = RunningServer(fresh_root, Parts(admission_plugins=lambda _: [Slow()]), max_mutating_requests_inflight=1)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(server.post, path, config_map("a"))
+            entered.wait(10)
+            refused = server.post(path, config_map("b"))
+            assert (refused.status, refused.json["reason"]) == (429, "TooManyRequests")
+            assert refused.headers["Retry-After"] == "1"
+            assert refused.json["details"] == {"retryAfterSeconds": 1}
+            assert server.get(path).status == 200  # reading has slots of its own
+            may_go.set()
+            assert first.result().status == 201
+    finally:
+        may_go.set()
+        server.stop()
+
+
+def test_a_slow_body_takes_no_slot_and_times_out(fresh_root: Path) -> None:
     path = "/api/v1/namespaces/default/configmaps"
     with running(fresh_root, max_mutating_requests_inflight=1, request_timeout=1.5) as server, secure(server) as slow:
         slow.sendall(head_of(server, path, "Content-Length: 100000") + b"{")
-        soon(lambda: server.post(path, config_map("a")).status == 429)
-        refused = server.post(path, config_map("a"))
-        assert (refused.json["reason"], refused.headers["Retry-After"]) == ("TooManyRequests", "1")
-        assert refused.json["details"] == {"retryAfterSeconds": 1}
-        assert server.get(path).status == 200  # reading has slots of its own
+        assert server.post(path, config_map("b")).status == 201
         status, body = received(slow)
         assert (status, body["reason"]) == (504, "Timeout")
         assert body["message"] == "the request's body did not arrive within 1.5 seconds"
@@ -217,15 +251,6 @@ def test_a_body_that_arrives_slowly_times_out(fresh_root: Path) -> None:
         assert data.startswith(b"HTTP/1.1 504 ")
 
 
-def test_a_client_that_disconnects_during_its_body_frees_its_slot(fresh_root: Path) -> None:
-    path = "/api/v1/namespaces/default/configmaps"
-    with running(fresh_root, max_mutating_requests_inflight=1) as server:
-        with secure(server) as leaving:
-            leaving.sendall(head_of(server, path, "Content-Length: 100000") + b"{")
-            soon(lambda: server.post(path, config_map("a")).status == 429)
-        soon(lambda: server.post(path, config_map("b")).status == 201)
-
-
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server in a process of its own, so that its memory can be told."""
@@ -244,7 +269,7 @@ def test_streams_over_the_limit_of_a_connection_are_refused(outside: Server) -> 
         limit = connection.settings[MAX_CONCURRENT_STREAMS]
         assert limit == 250
         streams = [connection.request("GET", watch, fields) for _ in range(limit)]
-        begun = set()
+        begun: set[int] = set()
         while len(begun) < limit:
             found = connection.read()
             assert found.kind != RST_STREAM
@@ -253,7 +278,9 @@ def test_streams_over_the_limit_of_a_connection_are_refused(outside: Server) -> 
         assert begun == set(streams)
         assert connection.answer(connection.request("GET", watch, fields)).reset == REFUSED_STREAM
         connection.reset(streams[0])
-        soon(lambda: connection.answer(connection.request("GET", "/version", fields)).status == 200)
+        wait_until(
+            lambda: connection.answer(connection.request("GET", "/version", fields)).status == 200, "a stream is free"
+        )
 
 
 def answer_times(server: Server, count: int = 50) -> float:
@@ -303,7 +330,6 @@ def test_streams_that_are_opened_and_reset_leave_nothing_behind(
         f"{after >> 10} KB, median answer {quick:.2f} -> {still_quick:.2f} ms"
     )
     assert after - before < 20 * MEGABYTE
-    assert still_quick < 10 * quick + 20
     with connect(outside) as connection:
         metrics = connection.request("GET", "/metrics", [("authorization", f"Bearer {outside.token}")])
         lines = connection.answer(metrics).body.decode().splitlines()

@@ -7,53 +7,58 @@ import asyncio
 import pytest
 
 from kcp.api.errors import StatusError
+from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.inflight import InFlight
 from kcp.server.requests.mutations import Mutations
 
+WATCHDOG = LoopWatchdog(lambda *_: None)
 
-def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
+
+async def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
+    mutations, begun, may_end, ended = (
+        Mutations(Deadlines(60), WATCHDOG),
+        asyncio.Event(),
+        asyncio.Event(),
+        asyncio.Event(),
+    )
+
+    async def write() -> None:
+        begun.set()
+        await may_end.wait()
+        ended.set()
+
+    request = asyncio.create_task(mutations.run(write(), "a write"))
+    await begun.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert not await mutations.drained(0)
+    may_end.set()
+    assert await mutations.drained(5)
+    assert ended.is_set()
+
+
+async def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:
     async def scenario() -> None:
-        mutations, begun, may_end, ended = Mutations(Deadlines(60)), asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-        async def write() -> None:
-            begun.set()
-            await may_end.wait()
-            ended.set()
-
-        request = asyncio.create_task(mutations.run(write()))
-        await begun.wait()
-        request.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await request
-        assert not await mutations.drained(0)
-        may_end.set()
-        assert await mutations.drained(5)
-        assert ended.is_set()
-
-    asyncio.run(scenario())
-
-
-def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:
-    async def scenario() -> None:
-        mutations, may_end = Mutations(Deadlines(0.01)), asyncio.Event()
+        mutations, may_end = Mutations(Deadlines(0.01), WATCHDOG), asyncio.Event()
 
         async def write() -> str:
             await may_end.wait()
             return "done"
 
         with pytest.raises(StatusError) as refusal:
-            await mutations.run(write())
+            await mutations.run(write(), "a write")
         assert (refusal.value.code, refusal.value.reason) == (504, "Timeout")
         may_end.set()
         assert await mutations.drained(5)
 
-    asyncio.run(scenario())
+    await scenario()
 
 
-def test_the_outcome_of_a_write_is_the_request_s() -> None:
+async def test_the_outcome_of_a_write_is_the_request_s() -> None:
     async def scenario() -> None:
-        mutations = Mutations(Deadlines(60))
+        mutations = Mutations(Deadlines(60), WATCHDOG)
 
         async def good() -> int:
             return 7
@@ -61,12 +66,12 @@ def test_the_outcome_of_a_write_is_the_request_s() -> None:
         async def bad() -> int:
             raise StatusError(409, "Conflict", "no")
 
-        assert await mutations.run(good()) == 7
+        assert await mutations.run(good(), "a write") == 7
         with pytest.raises(StatusError):
-            await mutations.run(bad())
+            await mutations.run(bad(), "a write")
         assert await mutations.drained(0)
 
-    asyncio.run(scenario())
+    await scenario()
 
 
 def test_readers_and_writers_have_limits_of_their_own() -> None:

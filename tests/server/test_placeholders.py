@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tests.clients import DEFINITIONS, definition
-from tests.server.running_server import RunningServer, config_map
+from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.running_server import RunningServer
 
 SERVICES = definition("services", "Service", group="")
 SERVICES["metadata"]["name"] = "services.core"

@@ -12,8 +12,8 @@ import pytest
 from kcp.api.protobuf import MAGIC, decode_body, encode_body, wire
 from kcp.api.protobuf.decoding import decode_message
 from kcp.builtin.registration import declare
-from tests.clients import DEFINITIONS, definition
-from tests.server.running_server import Answer, RunningServer, config_map
+from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.running_server import Answer, RunningServer
 
 declare()  # the messages, for reading answers
 
@@ -23,7 +23,8 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 
 def ask(server: RunningServer, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
     """A request of a client that speaks nothing but protobuf."""
-    return server.ask(method, path, body, **{"Accept": PROTOBUF, "Content_Type": PROTOBUF, **headers})
+    sent: dict[str, Any] = {"Accept": PROTOBUF, "Content_Type": PROTOBUF, **headers}
+    return server.ask(method, path, body, **sent)
 
 
 def read(answer: Answer) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients import DEFINITIONS, definition
-from tests.server.running_server import Answer, RunningServer
+from tests.support.objects import DEFINITIONS, definition
+from tests.support.running_server import Answer, RunningServer
 
 NOT_FOUND = {
     "kind": "Status",
@@ -169,3 +169,43 @@ def test_404_of_a_deleted_definition_is_plain_text(server: RunningServer) -> Non
     while (answer := server.get(path)).status == 200:
         assert time.monotonic() < deadline
     assert (answer.status, answer.body) == (404, b"404 page not found\n")
+
+
+@pytest.mark.parametrize("path", ["none", "none/status", "none/scale"])
+def test_a_strategic_merge_patch_of_a_custom_resource_is_415(server: RunningServer, cluster: str, path: str) -> None:
+    made = definition("dials", "Dial")
+    scale = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}
+    made["spec"]["versions"][0]["subresources"] = {"status": {}, "scale": scale}
+    server.post(f"{cluster}{DEFINITIONS}", made)
+    dials = f"{cluster}/apis/example.com/v1/namespaces/default/dials"
+    strategic = "application/strategic-merge-patch+json"
+    answer = server.ask("PATCH", f"{dials}/{path}", b"{}", Content_Type=strategic)
+    assert (answer.status, answer.json["message"]) == (
+        415,
+        (
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+        ),
+    )
+
+
+@pytest.mark.parametrize("text", ["a: &x 1\nb: *%s"])
+def test_a_body_of_a_secret_that_cannot_be_parsed_is_not_quoted(server: RunningServer, cluster: str, text: str) -> None:
+    body = (text % "correct-horse").encode()
+    answers = {
+        kind: server.post(f"{cluster}/api/v1/namespaces/default/{kind}", body, Content_Type="application/yaml")
+        for kind in ("configmaps", "secrets")
+    }
+    assert [answer.status for answer in answers.values()] == [400, 400]
+    assert "correct-horse" in answers["configmaps"].json["message"]
+    assert "correct-horse" not in answers["secrets"].json["message"]
+
+
+def test_a_resource_version_from_the_future_is_a_timeout_after_which_to_try_again(server: RunningServer) -> None:
+    answer = server.get("/api/v1/namespaces/default/configmaps?resourceVersion=99999999999")
+    assert (answer.status, answer.json["reason"], answer.headers["Retry-After"]) == (504, "Timeout", "1")
+    assert answer.json["message"].startswith("Timeout: Too large resource version: 99999999999, current: ")
+    assert answer.json["details"] == {
+        "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+        "retryAfterSeconds": 1,
+    }

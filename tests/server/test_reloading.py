@@ -6,15 +6,16 @@ import logging
 import os
 import signal
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kcp.auth import certificates
+from kcp.server.process.reloading import ReloadedFiles
 from kcp.testing import Server
-from tests.server.running_server import RunningServer
+from tests.support.running_server import RunningServer
+from tests.support.waiting import wait_until
 
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
@@ -82,11 +83,41 @@ def test_a_client_authority_that_is_taken_away_is_not_trusted_any_more(fresh_roo
         server.stop()
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def test_the_servers_own_authority_stays_when_client_authorities_are_reloaded(fresh_root: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "clients.crt"
+    bundle.write_bytes(certificates.new_authority("mine").certificate)
+    server = RunningServer(fresh_root, client_ca_file=bundle)
+    data = fresh_root / "data"
+    try:
+        context = ssl.create_default_context(cafile=str(data / "ca.crt"))
+        context.load_cert_chain(data / "admin.crt", data / "admin.key")
+        for name in ("ca.crt", "ca.key"):
+            (data / name).unlink()
+        server.call(server.process.files.reload)
+        assert server.post(WHO, REVIEW, token=None, context=context).status == 201
+        assert not (data / "ca.crt").exists(), "a running server generates no CA"
+    finally:
+        server.stop()
+
+
+def test_several_parts_of_a_server_follow_one_file_and_a_fault_in_one_leaves_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shared"
+    path.write_text("first")
+    files = ReloadedFiles()
+    contents = []
+
+    def broken() -> None:
+        raise ValueError("a fault of this part")
+
+    files.add(path, broken)
+    for _ in range(2):
+        files.add(path, lambda: contents.append(path.read_text()))
+    path.write_text("second, and longer")
+    files.reload(changed_only=True)
+    assert contents == ["second, and longer"] * 2
+    assert "a fault of this part" in caplog.text
 
 
 def test_sighup_reloads_at_once_and_does_not_end_the_server(tmp_path: Path) -> None:
@@ -99,5 +130,5 @@ def test_sighup_reloads_at_once_and_does_not_end_the_server(tmp_path: Path) -> N
     ) as server:
         tokens.write_text("new-token,joe,u\n")
         os.kill(server.process_id, signal.SIGHUP)
-        until(lambda: f"reloaded {tokens}" in (root / "server.log").read_text())
+        wait_until(lambda: f"reloaded {tokens}" in (root / "server.log").read_text(), "the tokens are reloaded")
         os.kill(server.process_id, 0)

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from kcp.server.requests.incoming import MAX_HEAD
-from tests.http2_frames import Answer, ConnectionEndedError, Http2Connection, block
-from tests.server.running_server import RunningServer
+from tests.support.http2_frames import Answer, ConnectionEndedError, Http2Connection, block
+from tests.support.running_server import RunningServer
 
 TOO_LARGE = "the head of the request (its target and header fields) is too large: limit is 131072 bytes"
 PROTOCOL_ERROR = 1

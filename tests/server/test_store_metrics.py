@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.etcd import MISSING, EtcdCluster, binary
-from tests.server.running_server import RunningServer
+from devtools.etcd import MISSING, EtcdCluster, binary
+from tests.support.running_server import RunningServer
+from tests.support.waiting import wait_until
 
 MAPS = "/clusters/some-tenant/api/v1/namespaces/default/configmaps"
 OF_ETCD = {"kcp_store_replica_lag_seconds", "kcp_store_replica_lag_revisions", "kcp_store_replica_rebuilds_total"}
@@ -29,12 +29,10 @@ def samples(server: RunningServer) -> Samples:
     return found
 
 
-def until(server: RunningServer, holds: Callable[[Samples], bool]) -> Samples:
+def samples_when(server: RunningServer, holds: Callable[[Samples], bool]) -> Samples:
     """The samples when they are as wanted; the exposition is made once a second."""
-    deadline = time.monotonic() + 20
-    while not holds(found := samples(server)):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
+    found = wait_until(lambda: kept if holds(kept := samples(server)) else None, "the samples are as wanted")
+    assert found is not None
     return found
 
 
@@ -66,12 +64,12 @@ def test_the_figures_of_a_log_in_a_file(tmp_path: Path) -> None:
     try:
         before = samples(server)
         newest = write(server, 30)
-        after = until(server, lambda found: found["kcp_store_revision", ""] >= newest)
+        after = samples_when(server, lambda found: found["kcp_store_revision", ""] >= newest)
         check_batches(before, after, 30)
         assert not {name for name, _ in after} & OF_ETCD
         assert not any(name.startswith("kcp_store_etcd_") for name, _ in after)
         assert after["kcp_store_failed_batches_total", ""] == 0
-        until(server, lambda found: found["kcp_store_oldest_revision", ""] >= newest)
+        samples_when(server, lambda found: found["kcp_store_oldest_revision", ""] >= newest)
         assert after["apiserver_storage_size_bytes", ""] > (tmp_path / "data" / "kcp.db").stat().st_size / 2
     finally:
         server.stop()
@@ -85,14 +83,14 @@ def test_the_figures_of_a_log_in_etcd(tmp_path: Path) -> None:
         try:
             before = samples(server)
             newest = write(server, 10)
-            after = until(server, lambda found: found["kcp_store_revision", ""] >= newest)
+            after = samples_when(server, lambda found: found["kcp_store_revision", ""] >= newest)
             check_batches(before, after, 10)
             assert {name for name, _ in after} >= OF_ETCD
-            asked = until(server, lambda found: ("kcp_store_etcd_alarm", "NOSPACE") in found)
+            asked = samples_when(server, lambda found: ("kcp_store_etcd_alarm", "NOSPACE") in found)
             assert asked["kcp_store_etcd_alarm", "NOSPACE"] == asked["kcp_store_etcd_alarm", "CORRUPT"] == 0
             for url in cluster.urls:
                 assert 0 < asked["kcp_store_etcd_in_use_bytes", url] <= asked["kcp_store_etcd_size_bytes", url]
-            until(
+            samples_when(
                 server,
                 lambda found: (
                     found["kcp_store_replica_lag_revisions", ""] == 0
@@ -101,10 +99,10 @@ def test_the_figures_of_a_log_in_etcd(tmp_path: Path) -> None:
             )
             for member in cluster.members:
                 member.kill()
-            until(server, lambda found: found["kcp_store_replica_lag_seconds", ""] > 4)
+            samples_when(server, lambda found: found["kcp_store_replica_lag_seconds", ""] > 4)
             for member in cluster.members:
                 member.start()
-            until(server, lambda found: found["kcp_store_replica_lag_seconds", ""] < 2.5)
+            samples_when(server, lambda found: found["kcp_store_replica_lag_seconds", ""] < 2.5)
             again = samples(server)
             assert again["kcp_store_etcd_reconnections_total", ""] > before["kcp_store_etcd_reconnections_total", ""]
         finally:

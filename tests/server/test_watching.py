@@ -8,7 +8,6 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +19,21 @@ from kcp.server.process.parts import Parts
 from kcp.server.requests import connections, watches
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.request_info import RequestInfo
-from kcp.server.requests.watch_sessions import Session
-from tests.clients import DEFINITIONS, definition
-from tests.server.running_server import RunningServer, config_map
-from tests.server.web_socket_client import WebSocket
+from kcp.server.requests.watch_sessions import WatchSession
+from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.running_server import RunningServer
+from tests.support.waiting import PATIENCE, wait_until
+from tests.support.web_socket_client import WebSocket
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 def version_of(server: RunningServer, cluster: str) -> str:
-    return server.get(cluster + CONFIG_MAPS).json["metadata"]["resourceVersion"]
+    version: str = server.get(cluster + CONFIG_MAPS).json["metadata"]["resourceVersion"]
+    return version
 
 
-def wait_until(question: Callable[[], bool], seconds: float = 5) -> None:
-    end = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-
-
-def sessions(server: RunningServer, cluster: str, transport: str = "") -> list[Session]:
+def sessions(server: RunningServer, cluster: str, transport: str = "") -> list[WatchSession]:
     """The running watches of a logical cluster."""
     composition = server.process.composition
     assert composition is not None
@@ -136,7 +130,7 @@ def test_a_compacted_revision_is_an_error_event_in_the_stream(fresh_root: Path) 
         assert composition is not None
         registry = composition.registry
         compact = registry.store.compact(registry.store.revision)
-        asyncio.run_coroutine_threadsafe(compact, server._loop).result(10)
+        asyncio.run_coroutine_threadsafe(compact, server._loop).result(PATIENCE)
         with server.watch(f"{CONFIG_MAPS}?watch=true&resourceVersion={old}") as events:
             told = list(events)
     finally:
@@ -168,34 +162,37 @@ def test_running_watches_are_counted(server: RunningServer, cluster: str) -> Non
     running = composition.metrics.registry
     # watches of other tests' clients that have left are found and counted out at any moment: first all of them
     sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(composition.watches, 0.02), server._loop)
-    wait_until(lambda: not composition.watches.sessions)
+    wait_until(lambda: not composition.watches.sessions, "no watch is left")
     sweeping.cancel()
-    before = running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"})
+    before = running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) or 0
     with server.watch(f"{cluster}/api/v1/namespaces?watch=true&timeoutSeconds=1") as events:
         next(events)
         assert running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) == before + 1
         assert len(list(events)) == 2
-    wait_until(lambda: running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) == before)
+    wait_until(
+        lambda: (running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) or 0) == before,
+        "the watch is not counted any more",
+    )
     names = {"group": "", "version": "v1", "resource": "namespaces"}
-    assert running.get_sample_value("apiserver_watch_events_total", names) >= 3
+    assert (running.get_sample_value("apiserver_watch_events_total", names) or 0) >= 3
 
 
 def test_a_disconnected_watcher_over_http_1_is_detected_by_its_connection(server: RunningServer, cluster: str) -> None:
     path = f"{cluster}{CONFIG_MAPS}?watch=true&resourceVersion={version_of(server, cluster)}"
 
-    def waiting() -> list[Session]:
+    def waiting() -> list[WatchSession]:
         return [session for session in sessions(server, cluster, "HTTP/1.1") if session.waiting]
 
     with server.watch(path):
         with server.watch(path):
-            wait_until(lambda: len(waiting()) == 2)
+            wait_until(lambda: len(waiting()) == 2, "both connections wait")
             both = waiting()
             assert connections.gone(both, connections.established_peers()) == []
-        wait_until(lambda: len(connections.gone(both, connections.established_peers())) == 1)
+        wait_until(lambda: len(connections.gone(both, connections.established_peers())) == 1, "one has gone")
     composition = server.process.composition
     assert composition is not None
     sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(composition.watches, 0.02), server._loop)
-    wait_until(lambda: not sessions(server, cluster))
+    wait_until(lambda: not sessions(server, cluster), "the watch has ended")
     sweeping.cancel()
 
 
@@ -205,11 +202,11 @@ def test_the_watch_of_a_client_that_does_not_read_is_aborted(
     with server.watch(f"{cluster}/api/v1/namespaces?watch=true") as events:
         next(events)
         (session,) = sessions(server, cluster)
-        session.sending_since = time.monotonic() - watches.STALLED_AFTER - 1
+        session.exchange.sending_since = time.monotonic() - watches.STALLED_AFTER - 1
         composition = server.process.composition
         assert composition is not None
         server.call(composition.watches.end_stalled)
-        wait_until(lambda: session not in sessions(server, cluster))
+        wait_until(lambda: session not in sessions(server, cluster), "the watch has ended")
 
 
 def test_a_client_that_pauses_gets_all_events_when_it_resumes_reading(server: RunningServer, cluster: str) -> None:
@@ -220,16 +217,18 @@ def test_a_client_that_pauses_gets_all_events_when_it_resumes_reading(server: Ru
         versions.append(server.post(path, config_map("a")).json["metadata"]["resourceVersion"])
         (session,) = sessions(server, cluster)
         deadline = time.monotonic() + 15
-        while not session.sending_since:  # each is sent without a turn of the watch's task until one finds no room
+        while (
+            not session.exchange.sending_since
+        ):  # each is sent without a turn of the watch's task until one finds no room
             assert time.monotonic() < deadline, "the server never had to wait"
             changed = server.ask("PUT", f"{path}/a", config_map("a", data=f"{len(versions)}" + "x" * 900_000)).json
             versions.append(changed["metadata"]["resourceVersion"])
         for _ in range(5):
             changed = server.ask("PUT", f"{path}/a", config_map("a", data=f"{len(versions)}")).json
             versions.append(changed["metadata"]["resourceVersion"])
-        assert session.sending_since
+        assert session.exchange.sending_since
         assert [next(events)["object"]["metadata"]["resourceVersion"] for _ in versions] == versions
-        wait_until(lambda: not session.sending_since)
+        wait_until(lambda: not session.exchange.sending_since, "the client has read")
         versions = [server.ask("PUT", f"{path}/a", config_map("a")).json["metadata"]["resourceVersion"]]
         assert [next(events)["object"]["metadata"]["resourceVersion"]] == versions
 
@@ -244,7 +243,7 @@ def test_a_disconnected_watcher_over_http_2_is_detected_at_once(server: RunningS
         assert json.loads(client.stdout.readline())["type"] == "ADDED"
         assert sessions(server, cluster, "HTTP/2")
         client.kill()
-    wait_until(lambda: not sessions(server, cluster))
+    wait_until(lambda: not sessions(server, cluster), "the watch has ended")
 
 
 # WebSocket
@@ -316,7 +315,7 @@ def test_a_web_socket_takes_the_same_steps_as_http(fresh_root: Path) -> None:
             assert (socket.status, json.loads(socket.body)["message"]) == (403, "closed to admin")
         with WebSocket(server, path, **headers(server)) as socket:
             assert json.loads(socket.text())["type"] == "ADDED"
-        wait_until(lambda: len(records) == 3)
+        wait_until(lambda: len(records) == 3, "three log records")
     finally:
         server.stop()
     assert [(record.user.name, record.verb, record.status) for record in records] == [
@@ -338,7 +337,7 @@ def test_a_disconnected_web_socket_client_is_detected(server: RunningServer, clu
     with WebSocket(server, f"{cluster}/api/v1/namespaces?watch=true", **headers(server)) as socket:
         socket.text()
         (session,) = sessions(server, cluster, "WebSocket")
-    wait_until(lambda: session not in sessions(server, cluster))
+    wait_until(lambda: session not in sessions(server, cluster), "the watch has ended")
 
 
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
@@ -351,7 +350,8 @@ def define_widgets(server: RunningServer, cluster: str, *names: str) -> str:
     assert server.post(cluster + DEFINITIONS, definition("widgets", "Widget")).status == 201
     for name in names:
         add_widget(server, cluster, name)
-    return server.get(cluster + WIDGETS).json["metadata"]["resourceVersion"]
+    version: str = server.get(cluster + WIDGETS).json["metadata"]["resourceVersion"]
+    return version
 
 
 def add_widget(server: RunningServer, cluster: str, name: str) -> None:
@@ -373,7 +373,7 @@ def test_a_web_socket_ends_with_the_definition_too(server: RunningServer, cluste
     start = define_widgets(server, cluster)
     path = f"{cluster}{WIDGETS}?watch=true&resourceVersion={start}"
     with WebSocket(server, path, **server.headers()) as socket:
-        wait_until(lambda: len(sessions(server, cluster)) == 1)
+        wait_until(lambda: len(sessions(server, cluster)) == 1, "the watch has begun")
         assert server.ask("DELETE", cluster + WIDGET_DEFINITION).status == 200
         opcode, payload = socket.frame()
     assert (opcode, payload[:2]) == (8, (1000).to_bytes(2, "big"))
@@ -406,7 +406,7 @@ def test_a_watch_continues_when_the_served_type_does_not_change(server: RunningS
         server.ask("PATCH", cluster + WIDGET_DEFINITION, {"metadata": {"labels": {"a": "b"}}}, Content_Type=MERGE)
         server.post(cluster + DEFINITIONS, definition("gadgets", "Gadget"))
         server.ask("DELETE", f"{cluster}-other{WIDGET_DEFINITION}")
-        wait_until(lambda: server.get(f"{cluster}-other{WIDGETS}").status == 404)
+        wait_until(lambda: server.get(f"{cluster}-other{WIDGETS}").status == 404, "the type is not served")
         add_widget(server, cluster, "still")
         assert next(events)["object"]["metadata"]["name"] == "still"
 
@@ -416,6 +416,6 @@ def test_a_watch_across_logical_clusters_outlives_one_definition(server: Running
     define_widgets(server, f"{cluster}-other")
     with server.watch(f"/clusters/*/apis/example.com/v1/widgets?watch=true&resourceVersion={start}") as events:
         server.ask("DELETE", f"{cluster}-other{WIDGET_DEFINITION}")
-        wait_until(lambda: server.get(f"{cluster}-other{WIDGETS}").status == 404)
+        wait_until(lambda: server.get(f"{cluster}-other{WIDGETS}").status == 404, "the type is not served")
         add_widget(server, cluster, "still")
         assert next(events)["object"]["metadata"]["name"] == "still"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary, installed
+from devtools.etcd import MISSING, EtcdCluster, binary, installed
 
 
 def pytest_configure(config: pytest.Config) -> None:

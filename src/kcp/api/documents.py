@@ -20,6 +20,9 @@ MAX_DEPTH: Final = 200
 MAX_BYTES: Final = 3 * 1024 * 1024
 """Maximum size of a body, and of the JSON that a YAML body represents, as in kube-apiserver."""
 
+_TOO_DEEP: Final = ("depth", "Recursion limit")
+"""Words of orjson's errors for nesting: each release has its own."""
+
 _NO_REVISION: Final = b'"resourceVersion":""'
 _REVISION: Final = b'"resourceVersion":"%d"'
 _METADATA: Final = b',"metadata":{"resourceVersion":"'
@@ -27,6 +30,8 @@ _ANNOTATION: Final = ANNOTATION.encode()
 _ANNOTATIONS: Final = b',"annotations":{'
 _FIRST: Final = frozenset(("apiVersion", "kind", "metadata"))
 _SPLICED: Final = frozenset(("resourceVersion", "annotations"))
+
+_DIGITS_ALIKE: Final = bytes.maketrans(b"123456789E", b"000000000e")
 
 decode = orjson.loads
 encode = orjson.dumps
@@ -92,20 +97,35 @@ def splice_cluster(value: bytes, cluster: LogicalClusterName) -> bytes:
 
 
 def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, list[str]]:
-    """Decode a JSON body. Returns the value, with the last of duplicate keys, and their dotted paths. Raises StatusError 400."""
+    """Decode a JSON body. Returns the value, with the last of duplicate keys, and their dotted paths. Raises StatusError 400.
+
+    Whole numbers become integers, however they are written: Go writes ``5.0`` and ``5e0`` as ``5``, and its clients do not
+    decode another form into an integer.
+    """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         if not body.strip():
             raise errors.bad_request("the body of the request is empty") from error
-        if "depth limit" in str(error):
+        if any(words in str(error) for words in _TOO_DEEP):
             raise _too_deep() from error
         raise errors.bad_request(f"the body of the request is not valid JSON: {error}") from error
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _check_depth(value)
+    if _may_have_fractions(body):
+        value = json_values.with_integers(value)
     if not find_duplicates or _keys_are_distinct(body, value):
         return value, []
     return value, duplicate_keys.of_json(body)
+
+
+def _may_have_fractions(body: bytes) -> bool:
+    """Whether a JSON body may have numbers with a fraction or an exponent. Most bodies have none, or only in strings."""
+    digits = body.translate(_DIGITS_ALIKE)
+    if b"0." not in digits and b"0e" not in digits:
+        return False
+    outside_strings = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]).lower()
+    return b"." in outside_strings or b"e" in outside_strings.replace(b"true", b"").replace(b"false", b"")
 
 
 def _too_deep() -> errors.StatusError:

@@ -194,12 +194,9 @@ def expired(message: str) -> StatusError:
 
 def too_large_resource_version(requested: int, current: int) -> StatusError:
     """504: the requested resource version is newer than the server's revision."""
-    details = {
-        "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
-        "retryAfterSeconds": 1,
-    }
-    message = f"Too large resource version: {requested}, current: {current}"
-    return StatusError(504, "Timeout", message, details=details)
+    details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}
+    message = f"Timeout: Too large resource version: {requested}, current: {current}"
+    return StatusError(504, "Timeout", message, details=details, retry_after=1)
 
 
 def request_entity_too_large(message: str) -> StatusError:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+_INT64: Final = 1 << 63
+_UINT64: Final = 1 << 64
 
 
 def copy(value: Any) -> Any:
@@ -25,12 +28,28 @@ def _equal_texts(left: Any, right: Any) -> bool:
 
 
 def _equal(left: Any, right: Any) -> bool:
-    """Compare value by value what Python takes for equal: it does not tell ``True`` from 1, and texts do not equal 1 and 1.0."""
+    """Compare two values that Python takes for equal. Python takes ``True`` for 1, and the JSON texts of 1 and 1.0 differ."""
     if type(left) is dict:
         return all(_equal(value, right[key]) for key, value in left.items())
     if type(left) is list:
         return all(map(_equal, left, right))
     return (type(left) is bool) == (type(right) is bool)
+
+
+def with_integers(value: Any) -> Any:
+    """A value whose whole floats of up to 64 bits are integers. Changes maps and lists in place."""
+    if type(value) is float:
+        return int(value) if value.is_integer() and -_INT64 <= value < _UINT64 else value
+    pending = [value] if type(value) is dict or type(value) is list else []
+    while pending:
+        node = pending.pop()
+        for key, item in node.items() if type(node) is dict else enumerate(node):
+            kind = type(item)
+            if kind is dict or kind is list:
+                pending.append(item)
+            elif kind is float:
+                node[key] = with_integers(item)
+    return value
 
 
 def containers_in(level: list[Any]) -> list[Any]:

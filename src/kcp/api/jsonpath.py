@@ -17,8 +17,9 @@ Step = Callable[[list[Any]], list[Any]]
 """One step: from the current values to the next. Raises _NoResultError where client-go returns an error."""
 
 MAX_LENGTH: Final = 4096
+_MAX_INDEX_LENGTH: Final = 60
 MAX_FOUND: Final = 10_000
-"""Maximum number of values after a step; more are no result. Recursive descents can multiply values."""
+"""Maximum number of values that a step selects or visits; more are no result. Unions and descents can multiply values."""
 
 
 class _NoResultError(Exception):
@@ -54,9 +55,14 @@ class Path:
 def _run(steps: Iterable[Step], values: list[Any]) -> list[Any]:
     for step in steps:
         values = step(values)
-        if len(values) > MAX_FOUND:
-            raise _NoResultError
+        _check_number(len(values))
     return values
+
+
+def _check_number(values: int) -> None:
+    """Raise _NoResultError if a step selects, or visits, too many values."""
+    if values > MAX_FOUND:
+        raise _NoResultError
 
 
 class SimplePath:
@@ -117,7 +123,10 @@ def compile_path(text: str) -> Path:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the JSON path is longer than {MAX_LENGTH} characters")
     inner = text[1:-1] if text.startswith("{") and text.endswith("}") else text
-    return Path(text, _Parser(inner).steps())
+    try:
+        return Path(text, _Parser(inner).steps())
+    except RecursionError as error:
+        raise ValueError("the JSON path has too many nested filters") from error
 
 
 _TERMINATORS: Final = " \t\r\n.,[]$@{}"
@@ -184,11 +193,8 @@ class _Parser:
         if name == "*":
             return None, _wildcard
         plain = name.replace("\\", "")
-        if not plain:
-            # a single dot selects the object itself
-            if self._text.strip() == ".":
-                return None, lambda values: values
-            raise self._error("a field name is missing")
+        if not plain and self._text.strip() == ".":  # a single dot selects the object itself
+            return None, lambda values: values
         return plain, _field(plain)
 
     def _word(self) -> Step:
@@ -230,7 +236,7 @@ class _Parser:
         if len(branches) == 1:
             return branches[0]
         united = [[step for _, step in branch] for branch in branches]
-        return [(None, lambda values: [item for steps in united for item in _run(steps, values)])]
+        return [(None, _union(united))]
 
     def _bracket(self, text: str) -> list[tuple[str | None, Step]]:
         if text == "*":
@@ -238,17 +244,16 @@ class _Parser:
         if key := _KEY.fullmatch(text):
             return _Parser(f".{key[1]}").steps()
         found = _SLICE.fullmatch(text)
-        if found is None or not text:
+        if found is None or len(text) > _MAX_INDEX_LENGTH:
             raise self._error(f"invalid array index {text}")
-        start, stop, stride = (
-            int(part) if (part := (group or "").lstrip(":")) not in ("", "-") else None for group in found.groups()
-        )
+        parts = [(group or "").lstrip(":") for group in found.groups()]
+        if "-" in parts:
+            raise self._error("array index - is not a number")
+        start, stop, stride = (int(part) if part else None for part in parts)
         if stride is not None and stride <= 0:
             raise self._error("a slice's step must be greater than 0")
         if found[2] is None and found[3] is None:
-            if start is None:
-                raise self._error(f"invalid array index {text}")
-            return [(None, _index(start))]
+            return [(None, _index(start or 0))]  # [] is [0]
         return [(None, _slice(start, stop, stride))]
 
     def _filter(self) -> Step:
@@ -286,6 +291,17 @@ def _only_steps(text: str) -> list[Step]:
     return [step for _, step in _Parser(text).steps()]
 
 
+def _union(branches: list[list[Step]]) -> Step:
+    def step(values: list[Any]) -> list[Any]:
+        found: list[Any] = []
+        for steps in branches:
+            found += _run(steps, values)
+            _check_number(len(found))
+        return found
+
+    return step
+
+
 def _constant(value: Any) -> Step:
     return lambda values: [value] * len(values)
 
@@ -299,22 +315,22 @@ def _field(name: str) -> Step:
 
 
 def _wildcard(values: list[Any]) -> list[Any]:
-    return [
-        item
-        for value in values
-        if type(value) is dict or type(value) is list
-        for item in (value.values() if type(value) is dict else value)
-    ]
+    containers = [value for value in values if type(value) is dict or type(value) is list]
+    _check_number(sum(map(len, containers)))
+    return [item for value in containers for item in (value.values() if type(value) is dict else value)]
 
 
 def _descend(values: list[Any]) -> list[Any]:
     """Every non-empty map and list, outermost first."""
     found: list[Any] = []
+    visited = 0
     pending = values[::-1]
     while pending:
         value = pending.pop()
         if value and (type(value) is dict or type(value) is list):
             found.append(value)
+            visited += len(value)
+            _check_number(visited)
             pending += list(value.values() if type(value) is dict else value)[::-1]
     return found
 
@@ -348,6 +364,7 @@ def _slice(start: int | None, stop: int | None, stride: int | None) -> Step:
             if not (0 <= first < length and first <= last <= length):
                 raise _NoResultError
             found += value[first:last:stride]
+            _check_number(len(found))
         return found
 
     return step
@@ -382,6 +399,7 @@ def _filter(left: list[Step], compare: Callable[[Any, Any], bool] | None, right:
     def step(values: list[Any]) -> list[Any]:
         if any(type(value) is not list for value in values):
             raise _NoResultError
+        _check_number(sum(map(len, values)))
         return [item for value in values for item in value if keeps(item)]
 
     return step

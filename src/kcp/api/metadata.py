@@ -49,6 +49,8 @@ ANNOTATIONS_LIMIT: Final = 256 * 1024
 FIELD_MANAGER_LIMIT: Final = 128
 _SUBRESOURCE_LIMIT: Final = 256
 _INT64: Final = 1 << 63
+_MANY: Final = 32
+"""Labels or annotations whose keys are matched together."""
 _GENERATED_BASE: Final = 58
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 _OMITTED_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences")
@@ -260,6 +262,8 @@ def validate_object_meta(
 def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
     """Validate the keys and values of labels."""
     found: list[FieldError] = []
+    if len(labels) > _MANY and names.are_short_qualified_names(labels) and names.are_label_values(labels.values()):
+        return found
     for key, value in labels.items():
         if messages := names.is_qualified_name(key):
             found += [invalid(path, key, message) for message in messages]
@@ -274,7 +278,12 @@ def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Fiel
     """Validate the keys of annotations, ignoring case, and their total size."""
     found: list[FieldError] = []
     size = 0
-    for key, value in annotations.items():
+    if len(annotations) > _MANY and names.are_short_qualified_names(annotations):
+        size = sum(map(len, annotations)) + sum(map(len, annotations.values()))
+        keys: Mapping[str, str] = {}
+    else:
+        keys = annotations
+    for key, value in keys.items():
         if names.is_qualified_name(key):
             found += [invalid(path, key, message) for message in names.is_qualified_name(key.lower())]
             if len(found) > MAX_ERRORS:

@@ -7,6 +7,7 @@ every write brings, take one regular expression. Lengths are counted in bytes of
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
@@ -23,10 +24,12 @@ _label_ok: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?").fullmatch
 _subdomain_ok: Final = re.compile(r"[a-z0-9]++(?:(?:\.|-++)[a-z0-9]++)*+").fullmatch
 _subdomain_underscore_ok: Final = re.compile(_SUBDOMAIN_UNDERSCORE).fullmatch
 _1035_ok: Final = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?").fullmatch
-_key_name_ok: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?").fullmatch
-_qualified_ok: Final = re.compile(
-    r"(?:[a-z0-9]++(?:(?:\.|-++)[a-z0-9]++)*+/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
-).fullmatch
+_KEY_NAME_MATCHED: Final = "[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_QUALIFIED_MATCHED: Final = rf"(?:[a-z0-9]++(?:(?:\.|-++)[a-z0-9]++)*+/)?{_KEY_NAME_MATCHED}"
+_key_name_ok: Final = re.compile(_KEY_NAME_MATCHED).fullmatch
+_qualified_ok: Final = re.compile(_QUALIFIED_MATCHED).fullmatch
+_qualified_lines: Final = re.compile(rf"(?:{_QUALIFIED_MATCHED}\n)*+")
+_value_lines: Final = re.compile(rf"(?:(?:{_KEY_NAME_MATCHED})?\n)*+")
 _config_key_ok: Final = re.compile(_CONFIG_KEY).fullmatch
 
 LABEL_LENGTH: Final = 63
@@ -166,6 +169,23 @@ def is_qualified_name(text: str) -> list[str]:
     if not _key_name_ok(name):
         found.append("name part " + _KEY_TEXT)
     return found
+
+
+def are_short_qualified_names(texts: Collection[str]) -> bool:
+    """Whether all texts are qualified names of up to 63 characters: one match for all of them, as objects can have many."""
+    return _all_match(texts, _qualified_lines)
+
+
+def are_label_values(texts: Collection[str]) -> bool:
+    """Whether all texts are label values: one match for all of them."""
+    return _all_match(texts, _value_lines)
+
+
+def _all_match(texts: Collection[str], pattern: re.Pattern[str]) -> bool:
+    if max(map(len, texts), default=0) > LABEL_LENGTH:
+        return False
+    lines = "\n".join((*texts, ""))
+    return lines.count("\n") == len(texts) and pattern.fullmatch(lines) is not None
 
 
 def is_label_value(text: str) -> list[str]:

@@ -42,10 +42,6 @@ class Requirement(NamedTuple):
     operator: str
     values: tuple[str, ...]
 
-    def matches(self, labels: Labels) -> bool:
-        """Whether the labels meet the requirement."""
-        return _matcher(self)(labels)
-
     def __str__(self) -> str:
         if self.operator == EXISTS:
             return self.key
@@ -106,14 +102,6 @@ class LabelSelector:
         """Everything matches."""
         return not self.requirements
 
-    def exact_match(self, key: str) -> str | None:
-        """The single value that the selector requires of a label, or None."""
-        for requirement in self.requirements:
-            if requirement.key == key:
-                single = requirement.operator in (EQUALS, DOUBLE_EQUALS, IN) and len(requirement.values) == 1
-                return requirement.values[0] if single else None
-        return None
-
     def __str__(self) -> str:
         return self._text
 
@@ -140,7 +128,7 @@ def _conjunction(requirements: Sequence[Requirement]) -> Callable[[Labels], bool
 
 
 class _Combined:
-    """Requirements combined by key: matching costs what an object has of labels, however many requirements there are."""
+    """Requirements combined by key: the cost of matching grows with the labels of an object, not with the requirements."""
 
     def __init__(self, requirements: Sequence[Requirement]) -> None:
         self._allowed: dict[str, frozenset[str]] = {}
@@ -379,13 +367,6 @@ class FieldSelector:
             if fields.get(field, "") in values:
                 return False
         return True
-
-    def exact_match(self, field: str) -> str | None:
-        """The single value that the selector requires of a field, or None."""
-        for name, operator, value in self.requirements:
-            if name == field and operator == EQUALS:
-                return value
-        return None
 
     def __str__(self) -> str:
         return ",".join(map(str, self.requirements))

@@ -7,7 +7,7 @@ k8s.io/apimachinery's ``duration`` package.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,9 @@ _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
 _YEAR: Final = 365 * _DAY
+_INT64: Final = 1 << 63
+_LONGEST: Final = _INT64 / 1e9
+"""The longest duration of Go, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,16 @@ def _text(value: Any) -> str:
 
 
 def _integer(value: Any) -> int | None:
-    return int(value) if type(value) is int or type(value) is float else None
+    if type(value) is not int and type(value) is not float:
+        return None
+    # a number beyond 64 bits is a float in Kubernetes, whose conversion saturates
+    return int(max(-_INT64, min(value, _INT64 - 1)))
 
 
 def _number(value: Any) -> int | float | None:
-    return value if type(value) is int or type(value) is float else None
+    if type(value) is int:
+        return value if -_INT64 <= value < _INT64 else float(value)
+    return value if type(value) is float else None
 
 
 def _boolean(value: Any) -> bool | None:
@@ -98,6 +106,18 @@ def _date(value: Any) -> str | None:
 
 
 _CELLS: Final = {"string": _text, "integer": _integer, "number": _number, "boolean": _boolean, "date": _date}
+
+
+def columns_of(declared: Iterable[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """The columns of ``additionalPrinterColumns`` up to the first with an invalid path, as in apiextensions-apiserver."""
+    columns: list[Column] = []
+    for column in declared:
+        try:
+            columns.append(Column.from_definition(column))
+        except ValueError:
+            break
+    return tuple(columns)
+
 
 NAME_COLUMN: Final = Column(
     "Name",
@@ -117,7 +137,7 @@ def age(timestamp: str | None) -> str:
         then = metadata.parse_time(timestamp)
     except ValueError:
         return "<invalid>"
-    return human_duration(time.time() - then.timestamp())
+    return human_duration(min(time.time() - then.timestamp(), _LONGEST))
 
 
 def human_duration(seconds: float) -> str:

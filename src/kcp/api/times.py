@@ -26,17 +26,17 @@ def now() -> str:
     seconds = int(time.time())
     cached = _second
     if cached[0] != seconds:
-        cached = _second = (seconds, datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        cached = _second = (seconds, whole_time(datetime.fromtimestamp(seconds, UTC)))
     return cached[1]
 
 
 def micro_time(moment: datetime | None = None) -> str:
-    """A time (default: now) as a MicroTime: RFC 3339, UTC, six decimals."""
+    """A time (default: now) as a MicroTime: RFC 3339, UTC, six decimals. Pads years before 1000, unlike ``strftime``."""
     return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def whole_time(moment: datetime) -> str:
-    """A time as metadata carries it: RFC 3339, UTC, whole seconds."""
+    """A time as metadata carries it: RFC 3339, UTC, whole seconds. Pads years before 1000, unlike ``strftime``."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 

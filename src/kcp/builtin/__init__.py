@@ -7,11 +7,12 @@
   Without this file the type has no rules beyond its schema. What a strategy needs of the server is in its
   `kcp.builtin.context.BuiltinContext`.
 
-``types/<group>/group.yaml`` says what belongs to a group: its name; its ``priority`` in discovery; the Go ``package`` in
-the names of its OpenAPI definitions where it does not follow from the group's name; and, in a second document, the
-protobuf messages that several kinds share. ``kinds`` (by version) names those messages that are kinds without a folder:
-subresources, and the kinds of Kubernetes' own groups that are served as custom resources (apps, batch ...), whose
-messages belong there.
+A group's folder has the group's name up to its first dot (``core`` for the group without a name). Its ``group.yaml`` says what
+belongs to the group: its name; its ``priority`` in discovery; the Go ``package`` in the names of its OpenAPI definitions
+where it does not follow from the group's name; and, in a second document, the protobuf messages that several kinds share.
+``kinds`` (by version) names those messages that are kinds without a folder: subresources, and the kinds of Kubernetes' own
+groups that are served as custom resources (apps, batch ...), whose messages belong there. A group without this file has the
+priority of the groups of custom resources.
 
 ``rules/`` holds what the strategies of several groups share; what those of one group share is a module of the group's
 folder.

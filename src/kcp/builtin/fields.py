@@ -37,6 +37,13 @@ def drop_nulls(node: Any) -> None:
                 drop_nulls(item)
 
 
+def drop_empty(obj: dict[str, Any], *members: str) -> None:
+    """Remove these members where they are empty maps or lists, as Go's encoder leaves out what is marked ``omitempty``."""
+    for name in members:
+        if obj.get(name) in ({}, []):
+            del obj[name]
+
+
 def canonical_times(obj: dict[str, Any], members: Iterable[str], written: Callable[[datetime], str]) -> None:
     """Write these members, which are times, in canonical form, in place; a malformed one is left for the schema to report.
 

@@ -6,7 +6,7 @@ client first asks for discovery or protobuf.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -36,23 +36,26 @@ class BuiltinType(NamedTuple):
 
 def load_types() -> list[BuiltinType]:
     """All declared types, in the order of their groups' folders. They share parts of schemas: the caller changes nothing."""
-    shared = _parse((_TYPES / _SHARED_SCHEMAS).read_bytes())
+    folders = [folder for group in _folders() for folder in _type_folders(group)]
+    documents = [(_TYPES / _SHARED_SCHEMAS).read_bytes(), *(_first_document(folder / _TYPE) for folder in folders)]
+    # one parser for all documents is faster than one for each
+    shared, *definitions = yaml.load_all(_NEXT_DOCUMENT.join(documents), Loader=_LOADER)
+    references = {name: _references(schema) for name, schema in shared.items()}
     found = []
-    for group in _folders():
-        for folder in _type_folders(group):
-            definition = _first(folder / _TYPE)
-            for version in definition["spec"]["versions"]:
-                _complete(version["schema"]["openAPIV3Schema"], shared)
-            has_strategy = (folder / "__init__.py").is_file()
-            found.append(BuiltinType(definition, f"{_PACKAGE}.{group.name}.{folder.name}" if has_strategy else None))
+    for folder, definition in zip(folders, definitions, strict=True):
+        for version in definition["spec"]["versions"]:
+            _complete(version["schema"]["openAPIV3Schema"], shared, references)
+        has_strategy = (folder / "__init__.py").is_file()
+        package = f"{_PACKAGE}.{folder.parent.name}.{folder.name}" if has_strategy else None
+        found.append(BuiltinType(definition, package))
     return found
 
 
 def load_groups() -> dict[str, Group]:
-    """What is declared of API groups, by name."""
+    """What is declared of API groups, by name. A group without a ``group.yaml`` is not among them."""
     found = {}
-    for folder in _folders():
-        declared = _first(folder / _GROUP)
+    for file in sorted(_TYPES.glob(f"*/{_GROUP}")):
+        declared = _first(file)
         found[declared["group"]] = Group(declared["priority"], declared.get("package"))
     return found
 
@@ -62,11 +65,11 @@ def load_messages() -> Declarations:
     messages: dict[str, dict[str, Mapping[str, str]]] = {}
     kinds: dict[tuple[str, str], str] = {}
     for group in _folders():
-        table = messages[group.name] = _second(group / _GROUP)
-        declared = _first(group / _GROUP)
-        for version, names in declared.get("kinds", {}).items():
-            for kind in names:
-                kinds[_api_version(declared["group"], version), kind] = f"{group.name}.{kind}"
+        table = messages[group.name] = {}
+        file = group / _GROUP
+        if file.is_file():
+            table.update(_second(file))
+            kinds.update(_kinds_without_folder(_first(file), group.name))
         for folder in _type_folders(group):
             own = _second(folder / _TYPE)
             table.update(own)
@@ -79,8 +82,18 @@ def load_messages() -> Declarations:
     return Declarations(messages, kinds)
 
 
+def _kinds_without_folder(declared: Definition, folder: str) -> dict[tuple[str, str], str]:
+    """The ``kinds`` of a group's declaration, with the qualified names of their messages."""
+    return {
+        (_api_version(declared["group"], version), kind): f"{folder}.{kind}"
+        for version, names in declared.get("kinds", {}).items()
+        for kind in names
+    }
+
+
 def _folders() -> list[Path]:
-    return sorted(file.parent for file in _TYPES.glob(f"*/{_GROUP}"))
+    """The folders of groups."""
+    return sorted(path for path in _TYPES.iterdir() if path.is_dir() and path.name != "__pycache__")
 
 
 def _type_folders(group: Path) -> list[Path]:
@@ -88,8 +101,12 @@ def _type_folders(group: Path) -> list[Path]:
 
 
 def _first(file: Path) -> Definition:
-    declared: Definition = _parse(file.read_bytes().partition(_NEXT_DOCUMENT)[0])
+    declared: Definition = _parse(_first_document(file))
     return declared
+
+
+def _first_document(file: Path) -> bytes:
+    return file.read_bytes().partition(_NEXT_DOCUMENT)[0]
 
 
 def _second(file: Path) -> dict[str, Mapping[str, str]]:
@@ -105,26 +122,32 @@ def _api_version(group: str, version: str) -> str:
     return f"{group}/{version}" if group else version
 
 
-def _complete(schema: Definition, shared: Mapping[str, Definition]) -> None:
-    """Copy the shared schemas that a schema refers to, directly or not, into its ``$defs``."""
+def _complete(schema: Definition, shared: Mapping[str, Definition], references: Mapping[str, set[str]]) -> None:
+    """Copy the shared schemas that a schema refers to, directly or not, into its ``$defs``.
+
+    ``references`` are those of each shared schema.
+    """
+    pending = _references(schema)
+    if not pending:
+        return
     own = schema.setdefault("$defs", {})
-    pending = set(_references(schema))
     while pending:
         name = pending.pop()
         if name not in own:
             own[name] = shared[name]
-            pending.update(_references(shared[name]))
-    if not own:
-        del schema["$defs"]
+            pending |= references[name]
 
 
-def _references(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "$ref" and isinstance(value, str):
-                yield value.removeprefix(_REFERENCE)
-            else:
-                yield from _references(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _references(item)
+def _references(schema: Any) -> set[str]:
+    """The names of the shared schemas that a schema refers to directly."""
+    found: set[str] = set()
+    nodes = [schema]
+    for node in nodes:
+        if isinstance(node, dict):
+            reference = node.get("$ref")
+            if isinstance(reference, str):
+                found.add(reference.removeprefix(_REFERENCE))
+            nodes += node.values()
+        elif isinstance(node, list):
+            nodes += node
+    return found

@@ -25,7 +25,9 @@ class BuiltinStrategy(Strategy):
 
 
 class PathSegmentNames(BuiltinStrategy):
-    """A built-in type whose names may be any segment of a path (RBAC)."""
+    """A built-in type whose names may be any segment of a path (RBAC). A PUT may create its objects."""
+
+    allow_create_on_update = True
 
     def name_errors(self, name: str) -> list[str]:
         return names.is_path_segment_name(name)

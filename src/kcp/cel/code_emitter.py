@@ -53,6 +53,7 @@ class Emitter(ABC):
         self._kept: list[Any] = []
         self._count = 0
         self._lines: list[str] = []
+        self._size = 0
         self._indent = 1
         self._cost = 0
         self._scope: dict[str, Fragment] = {}
@@ -63,8 +64,8 @@ class Emitter(ABC):
 
     def function(self, name: str, tree: Node, parameters: dict[str, str], *, first: bool = False) -> None:
         """Generate a function for a tree."""
-        saved = (self._lines, self._indent, self._cost)
-        self._lines, self._indent, self._cost = [], 2 if first else 1, 0
+        saved = (self._lines, self._size, self._indent, self._cost)
+        self._lines, self._size, self._indent, self._cost = [], 0, 2 if first else 1, 0
         if first:
             self._globals = {name: Fragment(code, safe=True) for name, code in parameters.items()}
             self._scope = dict(self._globals)
@@ -78,10 +79,11 @@ class Emitter(ABC):
         else:
             start = [f"def {name}({', '.join(['c', 'limit', *parameters.values()])}):"]
             self.functions.append("\n".join([*start, *self._lines, f" return {result}, c"]))
-        self._lines, self._indent, self._cost = saved
+        self._lines, self._size, self._indent, self._cost = saved
 
     def _line(self, text: str) -> None:
         self._lines.append(" " * self._indent + text)
+        self._size += len(text)
 
     def _fresh(self, prefix: str = "t") -> str:
         self._count += 1

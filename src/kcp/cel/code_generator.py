@@ -20,6 +20,7 @@ from kcp.cel.declarations import Overload, dispatcher
 from kcp.cel.errors import BudgetExceededError, EvaluationError
 from kcp.cel.inline_operators import INLINE
 from kcp.cel.libraries.regex import compiled
+from kcp.cel.splitting import MAX_FUNCTION_SIZE, ListPart, MapPart, group_terms, split
 from kcp.cel.syntax import (
     Call,
     Comprehension,
@@ -50,7 +51,6 @@ def generate(tree: Node, variables: Sequence[str]) -> Callable[..., tuple[Any, i
     generator = _Generator()
     parameters = {name: f"v{position}" for position, name in enumerate(variables)}
     generator.function("evaluate", tree, parameters, first=True)
-    source = "\n\n".join(generator.functions)
     namespace = generator.constants
     namespace.update(
         F=FAILURES, Over=BudgetExceededError, Opt=Optional, NONE=NONE, Err=EvaluationError,
@@ -58,7 +58,8 @@ def generate(tree: Node, variables: Sequence[str]) -> Callable[..., tuple[Any, i
         iterate=op.iterate, pairs=op.pairs, sort_by=sort_by, enumerate=enumerate, len=len, float=float, min=min,
     )  # fmt: skip
     namespace["__builtins__"] = {}
-    exec(compile(source, "<cel>", "exec"), namespace)  # noqa: S102 - generated above, no text of the client
+    for source in generator.functions:
+        exec(compile(source, "<cel>", "exec"), namespace)  # noqa: S102 - generated above, no text of the client
     return namespace["evaluate"]  # type: ignore[no-any-return]
 
 
@@ -77,7 +78,7 @@ class _Generator(Loops):
             return self._ident(node)
         if isinstance(node, Select):
             return self._select(node)
-        if self._indent > _MAX_BLOCK_DEPTH:
+        if self._indent > _MAX_BLOCK_DEPTH or self._size > MAX_FUNCTION_SIZE:
             return self._outline(node)
         constant = constant_of(node)
         if constant is not None:
@@ -101,7 +102,7 @@ class _Generator(Loops):
         return self._optional_bind(node)
 
     def _outline(self, node: Node) -> Fragment:
-        """Generate a deeply nested expression as a separate function: Python limits the nesting of blocks."""
+        """Generate a separate function: Python limits the nesting of blocks, and long functions compile slowly."""
         name = self._fresh("f")
         parameters = {name: value.code for name, value in self._scope.items()}
         self.function(name, node, parameters)
@@ -278,6 +279,7 @@ class _Generator(Loops):
 
     def logical(self, node: Call) -> Fragment:
         """``&&`` and ``||``: a term that determines the result absorbs the errors of other terms."""
+        node = group_terms(node)
         conjunction = node.function == "_&&_"
         result, error = self._fresh(), ""
         self._flush()
@@ -396,7 +398,12 @@ class _Generator(Loops):
     # Literals
 
     def _list(self, node: ListLiteral) -> Fragment:
-        self._cost += 10
+        self._cost += 0 if isinstance(node, ListPart) else 10
+        if parts := split(node):
+            result = self.temporary("[]")
+            for part in parts:
+                self._line(f"{result}.extend({self.converted(part)})")
+            return Fragment(result, safe=True)
         if not any(node.optional):
             return self._sequence([self.converted(element) for element in node.elements])
         result = self.temporary("[]")
@@ -418,8 +425,12 @@ class _Generator(Loops):
         return Fragment(result, safe=True)
 
     def _map(self, node: MapLiteral) -> Fragment:
-        self._cost += 30
+        self._cost += 0 if isinstance(node, MapPart) else 30
         result = self.temporary("{}")
+        if parts := split(node):
+            for part in parts:
+                self._line(f"{self.constant(_merge_literal)}({result}, {self.converted(part)})")
+            return Fragment(result, safe=True)
         for key, item, optional in node.entries:
             name = self.temporary(self.converted(key))
             code = self.converted(item)
@@ -483,6 +494,11 @@ def _literal_insert(result: dict[Any, Any], key: Any, value: Any) -> None:
     if key in result:
         raise EvaluationError("Failed with repeated key")
     result[key] = value
+
+
+def _merge_literal(result: dict[Any, Any], part: dict[Any, Any]) -> None:
+    for key, value in part.items():
+        _literal_insert(result, key, value)
 
 
 _SPECIAL: Final[dict[str, Callable[[_Generator, Call], Fragment | None]]] = {

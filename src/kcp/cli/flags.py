@@ -13,7 +13,7 @@ _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+", re.ASCI
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", re.ASCII)
 
 
-class Duration(click.ParamType[float]):
+class DurationType(click.ParamType[float]):
     """``90s``, ``1h30m``, or plain seconds."""
 
     name = "duration"

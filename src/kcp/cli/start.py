@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kcp.server.process.running import ServerProcess
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
-_DURATION: Final = flags.Duration()
+_DURATION: Final = flags.DurationType()
 _COUNT: Final = click.IntRange(min=0)
 _LOGS_REQUESTS_FROM: Final = 2
 
@@ -66,6 +66,11 @@ _logging = flags.group("Logging")
     help="full: each write is synced to disk before it is acknowledged. relaxed: a power failure may lose the latest writes.",
 )
 @backend_flags
+@_storage(
+    "--new-log",
+    is_flag=True,
+    help="Create an empty log although keys of an earlier server lie in the root directory whose log is gone.",
+)
 @_storage(
     "--history-retention",
     default="5m",

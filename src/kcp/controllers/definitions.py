@@ -64,8 +64,9 @@ class DefinitionController(FinalizingController):
         context = system_context(key.cluster)
         types = from_definition(definition)
         if types and _has_condition(definition, "Established"):
-            range_ = Range(types[0].storage, key.cluster)
-            remaining = await delete_everything(registry, context, types[0], range_)
+            type_ = types[0].convertible_form
+            range_ = Range(type_.storage, key.cluster)
+            remaining = await delete_everything(registry, context, type_, range_)
             if remaining.objects:
                 return True
         target = Target(self._type(), "", key.name)

@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from kcp.controllers.pacing import Pacer
+from kcp.controllers.work_queues import DRIVER
 from kcp.store.contract import Event, Key, Range, Record, Store
 
 _CHUNK: Final = 500
-_FIRST_CHUNK: Final = 50
-"""Records of one scan, at most and in the first."""
-_CHUNK_BYTES: Final = 4 << 20
-"""Bytes of one scan, if the records are as large as those of the scan before."""
+_CHUNK_BYTES: Final = 512 * 1024
+"""Records of one scan, and about the bytes of their values, at most."""
 
 log = logging.getLogger(__name__)
 
@@ -23,16 +22,13 @@ log = logging.getLogger(__name__)
 async def present(store: Store, range_: Range) -> AsyncIterator[list[Record]]:
     """The records of a range, in chunks; yields to the event loop between them."""
     after: Key | None = None
-    limit = _FIRST_CHUNK
     while True:
-        page = store.scan(range_, limit=limit, after=after, count=False)
+        page = store.scan(range_, limit=_CHUNK, after=after, count=False, size=_CHUNK_BYTES)
         if page.records:
             yield page.records
         if not page.remaining:
             return
         after = page.records[-1].key
-        average = max(sum(len(record.value) for record in page.records) // len(page.records), 1)
-        limit = max(min(_CHUNK, _CHUNK_BYTES // average), 1)
         await asyncio.sleep(0)
 
 
@@ -50,7 +46,10 @@ class TransitionQueue:
     ``is_relevant`` is called for each when it is added and must be fast.
     """
 
-    def __init__(self, is_relevant: Callable[[Transition], bool], apply: Callable[[Transition], None]) -> None:
+    def __init__(
+        self, name: str, is_relevant: Callable[[Transition], bool], apply: Callable[[Transition], None]
+    ) -> None:
+        self._name = name
         self._is_relevant = is_relevant
         self._apply = apply
         self._waiting: deque[Transition] = deque()
@@ -61,7 +60,7 @@ class TransitionQueue:
 
     def start(self) -> None:
         """Begin to apply."""
-        self._task = asyncio.create_task(self._run(), name="transitions")
+        self._task = asyncio.create_task(self._run(), name=self._name)
 
     async def stop(self) -> None:
         """Apply no more."""
@@ -89,6 +88,9 @@ class TransitionQueue:
             self._added.set()
 
     async def _run(self) -> None:
+        await DRIVER.get()(self._apply_all(), self._name)
+
+    async def _apply_all(self) -> None:
         pacer = Pacer()
         while True:
             await self._added.wait()

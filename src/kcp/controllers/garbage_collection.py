@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 from kcp.api import documents, errors
 from kcp.controllers.following import Transition, TransitionQueue, present
+from kcp.controllers.misplaced_owners import MisplacedOwners
 from kcp.controllers.owner_graph import HAS_OWNERS, IS_DELETED, Node, OwnerGraph, node_of
 from kcp.controllers.owners import Owners
 from kcp.controllers.pacing import Pacer
@@ -54,10 +55,11 @@ class GarbageCollector:
         self._registry = registry
         self._graph = OwnerGraph()
         self._owners = Owners(registry)
+        self._misplaced = MisplacedOwners(registry)
         self._objects: WorkQueue[Key] = WorkQueue("garbage", self._reconcile, workers=16)
         self._changed_owners: WorkQueue[_Owner] = WorkQueue("changed owners", self._queue_dependents, workers=1)
         self._circles: WorkQueue[Key] = WorkQueue("owner circles", self._break_circle, workers=1)
-        self._transitions = TransitionQueue(self._is_relevant, self._apply)
+        self._transitions = TransitionQueue("owner graph", self._is_relevant, self._apply)
         self._unfollow = registry.store.follow(None, self._transitions.add_events)
 
     async def start(self) -> None:
@@ -154,7 +156,9 @@ class GarbageCollector:
 
     async def _delete_if_unowned(self, key: Key, type_: ResourceType, obj: Object) -> None:
         meta = obj["metadata"]
-        owners = await self._owners.classify(key, meta.get("ownerReferences") or ())
+        references = meta.get("ownerReferences") or []
+        owners = await self._owners.classify(key, references)
+        await self._misplaced.report(key, type_, obj, owners.dangling if key.namespace else references)
         lost = [reference["uid"] for reference in (*owners.dangling, *owners.waiting)]
         if not lost:
             return

@@ -65,7 +65,7 @@ def namespaced_types(registry: Registry, cluster: LogicalClusterName) -> list[Re
     found: dict[str, ResourceType] = {}
     for type_ in registry.catalog.surface(cluster).types:
         if type_.namespaced and type_.stored and "delete" in type_.verbs:
-            found.setdefault(type_.storage, type_)
+            found.setdefault(type_.storage, type_.convertible_form)
     return list(found.values())
 
 

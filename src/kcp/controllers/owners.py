@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from kcp.api.kinds import GroupVersion
 from kcp.controllers.owner_graph import node_of
 from kcp.controllers.pacing import Pacer
 from kcp.logical_clusters import LogicalClusterName
@@ -59,7 +58,7 @@ class Owners:
         uid = reference["uid"]
         if (key.cluster, uid) in self._removed:
             return found.dangling
-        type_ = self._type_of_owner(key.cluster, reference)
+        type_ = self._registry.catalog.surface(key.cluster).of_reference(reference)
         if type_ is None or (type_.namespaced and not key.namespace):
             return found.solid
         namespace = key.namespace if type_.namespaced else ""
@@ -69,21 +68,7 @@ class Owners:
             return found.dangling
         return found.waiting if node.finalizer == FOREGROUND_FINALIZER else found.solid
 
-    def _type_of_owner(self, cluster: LogicalClusterName, reference: dict[str, Any]) -> ResourceType | None:
-        try:
-            group_version = GroupVersion.parse(reference.get("apiVersion", ""))
-        except ValueError:
-            return None
-        kind = group_version.group, group_version.version, reference.get("kind", "")
-        return self._registry.catalog.surface(cluster).derive(_types_by_kind).get(kind)
-
 
 def _types_by_storage(types: Sequence[ResourceType]) -> dict[str, ResourceType]:
-    """The first type of each storage."""
-    return {type_.storage: type_ for type_ in reversed(types)}
-
-
-def _types_by_kind(types: Sequence[ResourceType]) -> dict[tuple[str, str, str], ResourceType]:
-    """The stored types by group, version and kind."""
-    stored = (type_ for type_ in reversed(types) if type_.stored and not type_.placeholder)
-    return {(type_.group, type_.version, type_.kind): type_ for type_ in stored}
+    """The first type of each storage, in a version that needs no conversion webhook."""
+    return {type_.storage: type_.convertible_form for type_ in reversed(types)}

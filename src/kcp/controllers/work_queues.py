@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Coroutine, Hashable
+from contextvars import ContextVar
+from typing import Any, Final, Generic, TypeVar
 
 from kcp.api.errors import StatusError
 from kcp.controllers.pacing import Pacer
@@ -27,6 +28,16 @@ MAX_RUNS: Final = 20
 
 log = logging.getLogger(__name__)
 
+Work = Coroutine[Any, Any, None]
+
+
+async def _undriven(work: Work, name: str) -> None:  # noqa: ARG001 - the signature of a driver
+    await work
+
+
+DRIVER: Final[ContextVar[Callable[[Work, str], Work]]] = ContextVar("driver", default=_undriven)
+"""Drives the work of a controller, given its name: the server measures it. Read when a queue starts."""
+
 
 class RetryError(Exception):
     """Raised by a reconciliation that is to be repeated after a delay, and has not failed."""
@@ -35,9 +46,7 @@ class RetryError(Exception):
 class WorkQueue(Generic[K]):
     """Keys, and the function that reconciles one. Belongs to one event loop."""
 
-    def __init__(
-        self, name: str, reconcile: Callable[[K], Awaitable[None]], *, workers: int = 4, period: float = _PERIOD
-    ) -> None:
+    def __init__(self, name: str, reconcile: Callable[[K], Work], *, workers: int = 4, period: float = _PERIOD) -> None:
         self._name = name
         self._reconcile = reconcile
         self._workers = workers
@@ -116,7 +125,7 @@ class WorkQueue(Generic[K]):
         self._processing.add(key)
         self._count(key)
         try:
-            await self._reconcile(key)
+            await DRIVER.get()(self._reconcile(key), self._name)
         except RetryError:
             self.add_with_backoff(key)
         except Exception as error:

@@ -26,10 +26,15 @@ class RequestContext:
     dry_run: bool = False
     field_validation: str = WARN
     warnings: list[str] = field(default_factory=list)
-    _warned: set[str] = field(default_factory=set)
+    body_size: int = 0
+    """Bytes of the request's body: work on a large one leaves the event loop."""
+    _warned: set[str] | None = None
 
     def warn(self, text: str) -> None:
         """Add a warning once. Beyond ``MAX_WARNINGS`` warnings are dropped; the server sends fewer in any case."""
-        if text not in self._warned and len(self._warned) < MAX_WARNINGS:
-            self._warned.add(text)
+        warned = self._warned
+        if warned is None:
+            warned = self._warned = set()
+        if text not in warned and len(warned) < MAX_WARNINGS:
+            warned.add(text)
             self.warnings.append(shorten(text))

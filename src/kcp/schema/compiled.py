@@ -66,14 +66,28 @@ class CompiledSchema:
     def _check(self) -> Any:
         return check_of(self.root)
 
-    def validate(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
-        """Validate an object; an update does not report errors of unchanged values (KEP-4008)."""
+    def default_missing(self, obj: dict[str, Any], name: str) -> None:
+        """Apply the default of a field of the root that the object does not have, in place."""
+        if name not in obj and name in self.root.property_schemas and self.root.default_of(name) is not None:
+            self.default(obj)
+
+    def precompute(self) -> None:
+        """Compute in advance what the first validation needs of the whole schema."""
+        _ = self._has_rules
+
+    def validate(
+        self, obj: dict[str, Any], old: dict[str, Any] | None = None, warnings: list[str] | None = None
+    ) -> list[FieldError]:
+        """Validate an object; an update does not report errors of unchanged values (KEP-4008).
+
+        The errors of CEL rules that are not reported are appended to ``warnings``.
+        """
         found: list[FieldError] = []
         try:
             if not self.accepts(obj):
                 found = self.errors(obj, old)
             if self._has_rules:
-                found += self.rule_errors(obj, old, found)
+                found += self.rule_errors(obj, old, found, warnings)
         except RecursionError:
             return [field_errors.forbidden(NO_PATH, _TOO_DEEP)]
         return limited(found)
@@ -91,14 +105,16 @@ class CompiledSchema:
             found += list_errors(self.root, obj)
         return found
 
-    def rule_errors(self, obj: Any, old: Any = None, found: Sequence[FieldError] = ()) -> list[FieldError]:
+    def rule_errors(
+        self, obj: Any, old: Any = None, found: Sequence[FieldError] = (), warnings: list[str] | None = None
+    ) -> list[FieldError]:
         """The errors of the CEL rules, given the other errors of the object."""
         if not self._has_rules:
             return []
         from kcp.schema.validation_rules import rule_errors
 
         correlation = Correlation(obj, old, self.root) if old is not None else None
-        return rule_errors(self.root, obj, old, correlation, found)
+        return rule_errors(self.root, obj, old, correlation, found, warnings)
 
 
 _cache: "OrderedDict[bytes, CompiledSchema]" = OrderedDict()

@@ -43,7 +43,8 @@ def _validate(raw: Raw, path: str, *, inside_meta: bool, is_resource: bool, requ
 
 def _default_errors(raw: Raw, path: str, *, inside_meta: bool, require_pruned: bool) -> list[FieldError]:
     value = raw["default"]
-    node = Scope({}).node(raw)
+    # Kubernetes validates defaults with the structural schema, in which int-or-string has no type.
+    node = Scope({}, typed_int_or_string=False).node(raw)
     found: list[FieldError] = []
     if require_pruned and not inside_meta and _prunes(node, value):
         found.append(field_errors.invalid(path, value, "must not have unknown fields"))

@@ -217,7 +217,10 @@ def _check_list(
     counting: bool,
 ) -> None:
     if node.items is not None:
+        check = check_of(node.items)
         for index, value in enumerate(values):
+            if not counting and holds(check, value):
+                continue
             if result.full:
                 return
             child = correlation.index(index) if correlation is not None else None

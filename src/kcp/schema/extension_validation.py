@@ -51,4 +51,6 @@ def _visit(node: SchemaNode, value: Any, path: str, rule: _ExtensionRule, found:
                 _visit(node.additional, child, f"{path}[{key}]", rule, found)
     elif type(value) is list and node.items is not None:
         for index, child in enumerate(value):
+            if type(child) is not dict and type(child) is not list:
+                continue
             _visit(node.items, child, f"{path}[{index}]", rule, found)

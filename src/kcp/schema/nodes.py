@@ -23,8 +23,10 @@ _DESCRIPTIVE: Final = frozenset({"$ref", "description", "title", "example", "ext
 class Scope:
     """The ``$defs`` of one schema, shared by its nodes."""
 
-    def __init__(self, definitions: Raw) -> None:
+    def __init__(self, definitions: Raw, *, typed_int_or_string: bool = True) -> None:
+        """``typed_int_or_string`` says that an int-or-string value has to be one of the two."""
         self.definitions = definitions
+        self.typed_int_or_string = typed_int_or_string
         self.with_rules: dict[int, bool] | None = None  # set by kcp.schema.validation_rules, as is the next
         self.definitions_have_rules = False
         self._shared: dict[str, SchemaNode] = {}
@@ -65,7 +67,7 @@ class SchemaNode:
     @cached_property
     def types(self) -> tuple[str, ...]:
         if self.int_or_string:
-            return ("integer", "string")
+            return ("integer", "string") if self.scope.typed_int_or_string else ()
         kind = self.raw.get("type")
         return (kind,) if isinstance(kind, str) and kind else ()
 

@@ -6,9 +6,10 @@ pruned to the fields of meta/v1 ObjectMeta and validated as that of a root objec
 
 from typing import Any, Final
 
-from kcp.api import field_errors, metadata, names
+from kcp.api import errors, field_errors, metadata, names
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupVersion
+from kcp.api.times import parse_time, whole_time
 
 OBJECT_META_TYPES: Final[dict[str, Any]] = {
     "name": str,
@@ -27,6 +28,8 @@ OBJECT_META_TYPES: Final[dict[str, Any]] = {
     "finalizers": list,
     "managedFields": list,
 }
+_INTEGERS: Final = ("generation", "deletionGracePeriodSeconds")
+_TIMES: Final = ("creationTimestamp", "deletionTimestamp")
 _MAX_PATHS: Final = 100
 _KNOWN: Final = frozenset(OBJECT_META_TYPES)
 OWNER_REFERENCE_TYPES: Final[dict[str, Any]] = {
@@ -67,6 +70,30 @@ def prune_object_meta(meta: Any) -> list[str] | None:
                 if type(entry) is dict and not entry.keys() <= known:
                     found += _drop(entry, known, f".{name}[{index}]")
     return found or None
+
+
+def coerce_object_meta(meta: Any) -> list[str] | None:
+    """Prune the metadata of an embedded resource and normalize it in place, as decoding and encoding Go's ObjectMeta does.
+
+    Nulls and empty members are removed, and times are in UTC with whole seconds. Metadata that does not decode is left to
+    `validate_embedded_resource`. Returns the removed paths, as `prune_object_meta`.
+    """
+    found = prune_object_meta(meta)
+    if type(meta) is not dict:
+        return found
+    for name in _INTEGERS:
+        if type(meta.get(name)) is float and meta[name].is_integer():
+            meta[name] = int(meta[name])
+    try:
+        metadata.check_meta_types(meta)
+    except errors.StatusError:
+        return found
+    for name in [name for name, value in meta.items() if not value and name != "deletionGracePeriodSeconds"]:
+        del meta[name]  # all other members are omitted when empty
+    for name in _TIMES:
+        if name in meta:
+            meta[name] = whole_time(parse_time(meta[name]))
+    return found
 
 
 def _drop(value: dict[str, Any], known: frozenset[str], path: str) -> list[str]:

@@ -1,8 +1,9 @@
 """Pruning of unknown fields.
 
-Follows apiextensions-apiserver's pruning: ``x-kubernetes-preserve-unknown-fields`` preserves undeclared fields (declared ones are
-still pruned inside), an embedded resource preserves apiVersion, kind and metadata, and metadata is pruned to ObjectMeta. A pruner
-takes a dict or list, changes it in place, and returns the paths of the removed fields relative to it, or None.
+Follows apiextensions-apiserver's pruning and schema/objectmeta: ``x-kubernetes-preserve-unknown-fields`` preserves undeclared
+fields (declared ones are still pruned inside), an embedded resource preserves apiVersion, kind and metadata, and metadata is
+pruned to ObjectMeta and, in an embedded resource, normalized. A pruner takes a dict or list, changes it in place, and returns the
+paths of the removed fields relative to it, or None.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 from kcp.schema.nodes import META_FIELDS, SchemaNode
-from kcp.schema.object_meta import prune_object_meta
+from kcp.schema.object_meta import coerce_object_meta, prune_object_meta
 
 MAX_PATHS: Final = 100
 """How many unknown fields are reported; all are removed (sigs.k8s.io/json has the same limit on strict errors)."""
@@ -65,19 +66,22 @@ def _make(node: SchemaNode, *, keep: bool = False) -> Pruner:
     children: dict[str, Pruner] = {}
     if node.embedded or node.is_root:
         children.update(dict.fromkeys(META_FIELDS, _keep_all))
-        children["metadata"] = prune_object_meta
+        children["metadata"] = prune_object_meta if node.is_root else coerce_object_meta
+    embedded = node.embedded and not node.is_root
     declared = node.property_schemas
     otherwise = _undeclared(node, keep=keep)
     prune_list = _list_pruner(node, keep=keep)
     get = children.get
     # Fast path if only scalars are declared.
-    only_scalars = frozenset(declared) if node.declares_only_scalars else frozenset()
+    only_scalars = frozenset(declared) if node.declares_only_scalars and not node.embedded else frozenset()
 
     def prune(value: Any) -> Found:
         if type(value) is not dict:
             return prune_list(value)
         if only_scalars.issuperset(value) and _CONTAINERS.isdisjoint(map(type, value.values())):
             return None
+        if embedded and value.get("metadata", value) is None:
+            value["metadata"] = {}
         found: Found = None
         unknown: Found = None
         for key, child in value.items():

@@ -109,16 +109,24 @@ def _described(problem: cel.CompilationError, prefix: str) -> str:
 
 
 def rule_errors(
-    root: SchemaNode, obj: Any, old: Any, correlation: Correlation | None, found: Sequence[FieldError]
+    root: SchemaNode,
+    obj: Any,
+    old: Any,
+    correlation: Correlation | None,
+    found: Sequence[FieldError],
+    warnings: list[str] | None = None,
 ) -> list[FieldError]:
-    """Run all rules on an object; some kinds of other errors (``found``) prevent that."""
+    """Run all rules on an object; some kinds of other errors (``found``) prevent that.
+
+    The errors of unchanged values go to ``warnings``.
+    """
     if any(error.type in _BLOCKING for error in found):
         why = (
             "some validation rules were not checked because the object was invalid; "
             "correct the existing errors to complete validation"
         )
         return [field_errors.invalid(NO_PATH, None, why)]
-    run = _Run()
+    run = _Run(warnings if warnings is not None else [])
     with contextlib.suppress(_StopError):
         run.visit(root, obj, old, "", _Ratchet(correlation, None))
     return run.errors
@@ -154,8 +162,9 @@ class _Ratchet:
 class _Run:
     """Evaluation of all rules for one object."""
 
-    def __init__(self) -> None:
+    def __init__(self, warnings: list[str]) -> None:
         self.errors: list[FieldError] = []
+        self._warnings = warnings
         self.budget = cel.Budget(cel.RUNTIME_COST_BUDGET)
 
     def visit(self, node: SchemaNode, value: Any, old: Any, path: str, ratchet: _Ratchet) -> None:
@@ -211,14 +220,20 @@ class _Run:
                 )
             self._stop(field_errors.invalid(where, kind, why))
         except cel.EvaluationError as problem:
-            self.errors.append(field_errors.invalid(where, kind, _evaluation_problem(problem, rule)))
+            error = field_errors.invalid(where, kind, _evaluation_problem(problem, rule))
+            self._add(error, forgiven=not transition and ratchet.forgives)
             return
         below = rule.field_path
         if below:
             where = below if not path else path + ("" if below.startswith("[") else ".") + below
         message = self._message(rule, value, before, where, kind)
-        if transition or not ratchet.forgives:
-            self.errors.append(_failure(rule, where, value, message))
+        self._add(_failure(rule, where, value, message), forgiven=not transition and ratchet.forgives)
+
+    def _add(self, error: FieldError, *, forgiven: bool) -> None:
+        if not forgiven:
+            self.errors.append(error)
+        elif len(self._warnings) < MAX_ERRORS:
+            self._warnings.append(str(error))
 
     def _message(self, rule: ValidationRule, value: Any, before: Any, where: str, kind: str) -> str:
         if rule.message_program is None:
@@ -275,8 +290,8 @@ def has_rules(node: SchemaNode) -> bool:
     if node.has_rules is None:
         scope = node.scope
         if scope.with_rules is None:
-            scope.with_rules = schemas_with_rules(node.raw)
             scope.definitions_have_rules = any(map(mentions_rules, scope.definitions.values()))
+            scope.with_rules = schemas_with_rules(node.raw)  # set last: another thread reads both once it is there
         known = scope.with_rules.get(id(node.raw))
         node.has_rules = scope.definitions_have_rules or (mentions_rules(node.raw) if known is None else known)
     return node.has_rules

@@ -32,6 +32,9 @@ class ServerStore(Store, StoreFigures, Protocol):
     def readiness_checks(self) -> dict[str, Check]:
         """Return the readiness checks by name."""
 
+    def observe_deliveries(self, observer: Callable[[float], None]) -> None:
+        """Call back with the processor time, in seconds, of each long delivery of changes to followers and watchers."""
+
     async def lead(self, task: str, start: Action, stop: Action) -> Action:
         """Run a task on one of the servers of the log: ``start`` when this server is elected, ``stop`` when it no longer is.
 
@@ -49,6 +52,9 @@ class Backend(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """How the backend differs from others."""
+
+    def is_missing(self) -> bool:
+        """Whether `open` would create the log here. A log that is kept elsewhere is never missing here."""
 
     async def open(self) -> ServerStore:
         """Open the log for a server; it is created if absent. Raises LogError, StoreUnavailableError, OSError."""

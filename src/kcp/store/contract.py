@@ -224,9 +224,18 @@ class Store(Protocol):
         """Return the newest value of a key, durable or pending: what a read-modify-write starts from."""
 
     def scan(
-        self, range_: Range, *, limit: int = 0, after: Key | None = None, at: int | None = None, count: bool = True
+        self,
+        range_: Range,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        count: bool = True,
+        size: int = 0,
     ) -> Page:
         """Return a page of the range in key order (cluster, namespace, name), starting after ``after``; ``limit`` 0 is all.
+
+        ``size``, if not 0, ends the page earlier: after about so many bytes of values.
 
         ``at`` selects the state of an older revision. Raises CompactedError, FutureRevisionError.
         ``remaining`` is computed only with ``count``; otherwise it is 0 if no key follows the page, else -1.

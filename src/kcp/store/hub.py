@@ -61,6 +61,8 @@ _MAX_GATHER: Final = 0.003
 _MIN_TIMER: Final = 2e-4
 _SLICE: Final = 0.001
 """Seconds of pushing after which the hub yields to the event loop."""
+_OBSERVED_FROM: Final = 0.005
+"""Seconds from which a delivery is reported."""
 
 
 class Batch(list[Event]):
@@ -281,6 +283,8 @@ class Hub:
     def __init__(self, revision: int) -> None:
         self.revision = revision
         self.closed = False
+        self.observer: Callable[[float], None] | None = None
+        """Gets the processor time of each long delivery, in seconds."""
         self._loop = asyncio.get_running_loop()
         self._groups: dict[_Part, _Group] = {}
         self._followers: dict[str | None, list[Follower]] = {}
@@ -341,10 +345,17 @@ class Hub:
     def publish(self, events: Sequence[Event], revision: int) -> None:
         """Publish committed changes, in order, and advance to ``revision``."""
         self.revision = revision
+        began = time.thread_time()
         if self._groups:
             self._route(events)
         if self._followers:
             self._notify_followers(events)
+        self._observe(began)
+
+    def _observe(self, began: float) -> None:
+        """Report a delivery that began when the thread had used so many seconds of processor time."""
+        if (held := time.thread_time() - began) >= _OBSERVED_FROM and self.observer is not None:
+            self.observer(held)
 
     def _route(self, events: Sequence[Event]) -> None:
         groups = self._groups
@@ -390,11 +401,13 @@ class Hub:
 
     def _push_round(self, group: _Group) -> None:
         to_push = group.to_push
+        began = time.thread_time()
         until = time.monotonic() + _SLICE
         while to_push:
             to_push.popleft().push()
             if time.monotonic() > until:
                 break
+        self._observe(began)
         group.pushing = bool(to_push)
         if group.pushing:
             self._loop.call_soon(self._push_round, group)

@@ -15,6 +15,8 @@ from kcp.store.etcd.store import CAPABILITIES as ETCD
 from kcp.store.sqlite.store import CAPABILITIES as SQLITE
 from kcp.store.sqlite.store import open_store
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.keys import make_key
+from tests.support.waiting import PATIENCE
 
 Value = TypeVar("Value")
 
@@ -63,19 +65,15 @@ async def opened(backend: Backend) -> AsyncIterator[Store]:
         await store.close()
 
 
-def with_store(backend: Backend, work: Callable[[Store], Awaitable[Value]]) -> Value:
-    """Run some work on a store in an event loop of its own."""
-
-    async def run() -> Value:
-        async with opened(backend) as store:
-            return await work(store)
-
-    return asyncio.run(run())
+async def with_store(backend: Backend, work: Callable[[Store], Awaitable[Value]]) -> Value:
+    """Run some work on a store that is open for it alone."""
+    async with opened(backend) as store:
+        return await work(store)
 
 
 def key(name: str, namespace: str = "default", cluster: str = "root", resource: str = "widgets") -> Key:
     """A key of the tests' usual resource."""
-    return Key(resource, cluster, namespace, name)
+    return make_key(resource, cluster, namespace, name)
 
 
 WIDGETS = Range("widgets")
@@ -96,7 +94,7 @@ async def delete(store: Store, where: Key | str, expected: int = ANY, final: byt
 async def received(subscription: Subscription, through: int) -> list[Event]:
     """Every event of a subscription up to a revision, which must be published."""
     events: list[Event] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while subscription.revision < through:
             events += await subscription.next(timeout=0)
     return events

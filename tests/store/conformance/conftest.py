@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.conformance.backends import BACKENDS, Backend
+from kcp.store.contract import Store
+from tests.store.conformance.backends import BACKENDS, Backend, opened
+from tests.support.running_coroutines import Enter
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,3 +24,9 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     """A backend with an empty log."""
     made: Backend = request.param.make(request, tmp_path)
     return made
+
+
+@pytest.fixture
+def store(enter: Enter, backend: Backend) -> Store:
+    """An open store over an empty log of the backend."""
+    return enter(opened(backend))

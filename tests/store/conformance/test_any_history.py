@@ -36,6 +36,7 @@ from kcp.store.contract import (
     Subscription,
 )
 from tests.store.conformance.backends import SQLiteBackend
+from tests.support.waiting import PATIENCE
 
 RESOURCES, CLUSTERS, NAMESPACES, NAMES = ("w", "w2"), ("a", "a/b"), ("", "n"), ("1", "1\0", "2", "ü'\"")
 KEYS = st.builds(
@@ -82,7 +83,7 @@ class Machine(RuleBasedStateMachine):
         self.store: Store
         self.newest: State = {}
         self.events: list[Fact] = []
-        self.watches: list[tuple[Range, int, Subscription, list[Fact]]] = []
+        self.watches: list[tuple[Range, int, Subscription, list[Fact | None]]] = []
 
     @initialize()
     def open(self) -> None:
@@ -201,17 +202,17 @@ class Machine(RuleBasedStateMachine):
             still_open.append((range_, after, subscription, got))
         self.watches = still_open
 
-    async def read_all(self, subscription: Subscription, got: list[Fact]) -> None:
-        async with asyncio.timeout(10):
+    async def read_all(self, subscription: Subscription, got: list[Fact | None]) -> None:
+        async with asyncio.timeout(PATIENCE):
             while subscription.revision < self.revision:
                 got += map(self.fact, await subscription.next(timeout=0))
 
-    async def read_overtaken(self, subscription: Subscription, got: list[Fact]) -> None:
+    async def read_overtaken(self, subscription: Subscription, got: list[Fact | None]) -> None:
         """Compacted before it was first read: it may be live already, or must say what happened."""
         try:
             await self.read_all(subscription, got)
         except CompactedError:
-            got.append(None)  # type: ignore[arg-type]
+            got.append(None)
 
     @staticmethod
     def fact(event: Event) -> Fact:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from kcp.store.contract import Change, Event, Range, SlowConsumerError, Store, StoreClosedError, Subscription
-from tests.store.conformance.backends import WIDGETS, Backend, key, put, with_store
+from tests.store.conformance.backends import WIDGETS, Backend, key, put
 from tests.store.conformance.test_watching import RANGES, facts, flat, traffic, within
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.requires(
     "ordered_pending_writes"
@@ -39,7 +40,7 @@ class Watcher:
 
     async def reaches(self, revision: int) -> None:
         """Return when everything up to a revision has been handed out."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while self.subscription.revision < revision and not self.task.done():
                 await asyncio.sleep(0.001)
 
@@ -49,44 +50,38 @@ class Watcher:
         self.subscription.close()
 
 
-def test_a_sink_gets_what_comes_while_its_reader_sleeps_on(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        watcher = Watcher(store.watch(WIDGETS, store.revision))
-        await asyncio.sleep(0)
-        for name in "abc":
-            revision = await put(store, name)
-            assert [event.key.name for event in watcher.got][-1] == name  # a lone watcher waits for nothing
-            assert watcher.subscription.revision == revision
-            assert not watcher.subscription.pending
-        assert watcher.returns == 0
-        watcher.subscription.wake()
-        await asyncio.sleep(0)
-        assert watcher.returns == 1
-        await watcher.end()
-
-    with_store(backend, work)
+async def test_a_sink_gets_what_comes_while_its_reader_sleeps_on(store: Store) -> None:
+    watcher = Watcher(store.watch(WIDGETS, store.revision))
+    await asyncio.sleep(0)
+    for name in "abc":
+        revision = await put(store, name)
+        assert [event.key.name for event in watcher.got][-1] == name  # a lone watcher waits for nothing
+        assert watcher.subscription.revision == revision
+        assert not watcher.subscription.pending
+    assert watcher.returns == 0
+    watcher.subscription.wake()
+    await asyncio.sleep(0)
+    assert watcher.returns == 1
+    await watcher.end()
 
 
 @pytest.mark.parametrize("fate", ["refuses", "fails"])
-def test_what_a_sink_does_not_take_goes_to_the_reader(backend: Backend, fate: str) -> None:
+async def test_what_a_sink_does_not_take_goes_to_the_reader(store: Store, fate: str) -> None:
     def sink(_: Sequence[Event]) -> bool:
         if fate == "fails":
             raise ValueError("a frame that cannot be made")
         return False
 
-    async def work(store: Store) -> None:
-        subscription = store.watch(WIDGETS, store.revision)
-        waiting = asyncio.create_task(subscription.next(sink=sink))
-        await asyncio.sleep(0)
-        before = subscription.revision
-        revision = await put(store, "a")
-        assert [event.key.name for event in await waiting] == ["a"]
-        assert before < subscription.revision == revision
-
-    with_store(backend, work)
+    subscription = store.watch(WIDGETS, store.revision)
+    waiting = asyncio.create_task(subscription.next(sink=sink))
+    await asyncio.sleep(0)
+    before = subscription.revision
+    revision = await put(store, "a")
+    assert [event.key.name for event in await waiting] == ["a"]
+    assert before < subscription.revision == revision
 
 
-def test_sinks_and_readers_together_miss_nothing_and_get_nothing_twice(backend: Backend) -> None:
+async def test_sinks_and_readers_together_miss_nothing_and_get_nothing_twice(store: Store) -> None:
     dice = random.Random(7)
 
     def fickle(watcher: Watcher) -> Callable[[Sequence[Event]], bool]:
@@ -100,37 +95,34 @@ def test_sinks_and_readers_together_miss_nothing_and_get_nothing_twice(backend: 
 
         return sink
 
-    async def work(store: Store) -> None:
-        start = store.revision
-        watchers: list[tuple[int, Range, Watcher]] = []
+    start = store.revision
+    watchers: list[tuple[int, Range, Watcher]] = []
 
-        def join() -> None:
-            range_, after = dice.choice(RANGES), dice.randint(start, store.revision)
-            watcher = Watcher(store.watch(range_, after))
-            watcher.sink = fickle(watcher)
-            watchers.append((after, range_, watcher))
+    def join() -> None:
+        range_, after = dice.choice(RANGES), dice.randint(start, store.revision)
+        watcher = Watcher(store.watch(range_, after))
+        watcher.sink = fickle(watcher)
+        watchers.append((after, range_, watcher))
 
-        async def come_and_be_woken() -> None:
-            while True:
-                join()
-                dice.choice(watchers)[2].subscription.wake()
-                await asyncio.sleep(0.001)
-
-        for _ in range(100):
+    async def come_and_be_woken() -> None:
+        while True:
             join()
-        others = asyncio.create_task(come_and_be_woken())
-        truth = flat(await traffic(store, 200))
-        others.cancel()
-        for after, range_, watcher in watchers:
-            await watcher.reaches(store.revision)
-            wanted = [event for event in truth if event.revision > after and within(range_, event.key)]
-            assert [facts(event) for event in watcher.got] == [facts(event) for event in wanted]
-            await watcher.end()
+            dice.choice(watchers)[2].subscription.wake()
+            await asyncio.sleep(0.001)
 
-    with_store(backend, work)
+    for _ in range(100):
+        join()
+    others = asyncio.create_task(come_and_be_woken())
+    truth = flat(await traffic(store, 200))
+    others.cancel()
+    for after, range_, watcher in watchers:
+        await watcher.reaches(store.revision)
+        wanted = [event for event in truth if event.revision > after and within(range_, event.key)]
+        assert [facts(event) for event in watcher.got] == [facts(event) for event in wanted]
+        await watcher.end()
 
 
-def test_a_round_of_many_sinks_gives_others_their_turns(backend: Backend) -> None:
+async def test_a_round_of_many_sinks_gives_others_their_turns(store: Store) -> None:
     turns: list[int] = []
 
     def slow(watcher: Watcher) -> Callable[[Sequence[Event]], bool]:
@@ -143,49 +135,43 @@ def test_a_round_of_many_sinks_gives_others_their_turns(backend: Backend) -> Non
 
         return sink
 
-    async def work(store: Store) -> None:
-        watchers = [Watcher(store.watch(WIDGETS, store.revision)) for _ in range(50)]
-        for watcher in watchers:
-            watcher.sink = slow(watcher)
-        await asyncio.sleep(0)
-        revision = await put(store, "a")
+    watchers = [Watcher(store.watch(WIDGETS, store.revision)) for _ in range(50)]
+    for watcher in watchers:
+        watcher.sink = slow(watcher)
+    await asyncio.sleep(0)
+    revision = await put(store, "a")
 
-        async def other() -> None:
-            while True:
-                turns.append(1)
-                await asyncio.sleep(0)
+    async def other() -> None:
+        while True:
+            turns.append(1)
+            await asyncio.sleep(0)
 
-        task = asyncio.create_task(other())
-        await watchers[-1].reaches(revision)
-        task.cancel()
-        first, last = turns.index(0), len(turns) - 1 - turns[::-1].index(0)
-        assert sum(turns[first:last]) >= 3
-        newcomer = Watcher(store.watch(WIDGETS, revision))
-        await asyncio.gather(*(put(store, name) for name in "bcde"))
-        for watcher in (*watchers, newcomer):
-            await watcher.reaches(store.revision)
-            names = [event.key.name for event in watcher.got]
-            assert names == (["b", "c", "d", "e"] if watcher is newcomer else ["a", "b", "c", "d", "e"])
-            await watcher.end()
-
-    with_store(backend, work)
+    task = asyncio.create_task(other())
+    await watchers[-1].reaches(revision)
+    task.cancel()
+    first, last = turns.index(0), len(turns) - 1 - turns[::-1].index(0)
+    assert sum(turns[first:last]) >= 3
+    newcomer = Watcher(store.watch(WIDGETS, revision))
+    await asyncio.gather(*(put(store, name) for name in "bcde"))
+    for watcher in (*watchers, newcomer):
+        await watcher.reaches(store.revision)
+        names = [event.key.name for event in watcher.got]
+        assert names == (["b", "c", "d", "e"] if watcher is newcomer else ["a", "b", "c", "d", "e"])
+        await watcher.end()
 
 
-def test_a_reader_with_a_sink_learns_of_the_end(backend: Backend) -> None:
-    async def work() -> None:
-        store = await backend.open()
-        ended, slow = Watcher(store.watch(WIDGETS, store.revision)), store.watch(WIDGETS, store.revision, buffer=2)
-        closed = Watcher(store.watch(WIDGETS, store.revision))
-        await asyncio.sleep(0)
-        closed.subscription.close()
-        for name in "abcd":
-            await store.write([Change(key(name), b"1")])
-        with pytest.raises(SlowConsumerError):
-            await slow.next(sink=closed.take)
-        await store.close()
-        await asyncio.wait((ended.task, closed.task))
-        for watcher, names in ((ended, "abcd"), (closed, "")):
-            assert isinstance(watcher.task.exception(), StoreClosedError)
-            assert "".join(event.key.name for event in watcher.got) == names
-
-    asyncio.run(work())
+async def test_a_reader_with_a_sink_learns_of_the_end(backend: Backend) -> None:
+    store = await backend.open()
+    ended, slow = Watcher(store.watch(WIDGETS, store.revision)), store.watch(WIDGETS, store.revision, buffer=2)
+    closed = Watcher(store.watch(WIDGETS, store.revision))
+    await asyncio.sleep(0)
+    closed.subscription.close()
+    for name in "abcd":
+        await store.write([Change(key(name), b"1")])
+    with pytest.raises(SlowConsumerError):
+        await slow.next(sink=closed.take)
+    await store.close()
+    await asyncio.wait((ended.task, closed.task))
+    for watcher, names in ((ended, "abcd"), (closed, "")):
+        assert isinstance(watcher.task.exception(), StoreClosedError)
+        assert "".join(event.key.name for event in watcher.got) == names

@@ -24,18 +24,21 @@ from kcp.store.contract import (
     StoreClosedError,
     Subscription,
 )
-from tests.store.conformance.backends import WIDGETS, Backend, delete, key, kind, put, received, shown, with_store
+from tests.store.conformance.backends import WIDGETS, Backend, delete, key, kind, put, received, shown
+from tests.support.keys import make_key, make_range
+from tests.support.waiting import PATIENCE
 
 PLACES = [
-    Key(*parts) for parts in (("w", "a", "n", "1"), ("w", "a", "m", "1"), ("w", "b", "n", "1"), ("w", "b", "n", "2"))
+    make_key(*parts)
+    for parts in (("w", "a", "n", "1"), ("w", "a", "m", "1"), ("w", "b", "n", "1"), ("w", "b", "n", "2"))
 ]
 RANGES = [
     Range("w"),
-    Range("w", "a"),
-    Range("w", "a", "n"),
-    Range("w", "b", "n"),
+    make_range("w", "a"),
+    make_range("w", "a", "n"),
+    make_range("w", "b", "n"),
     Range("w", WILDCARD, "n"),
-    Range("w", "a", ""),
+    make_range("w", "a", ""),
 ]
 
 
@@ -56,7 +59,7 @@ async def traffic(store: Store, writes: int, seed: int = 1) -> list[list[Event]]
 
     async def client(share: int) -> None:
         for _ in range(share):
-            keys = dice.sample([*PLACES, Key("other", "a", "n", "1")], dice.choice((1, 1, 1, 3)))
+            keys = dice.sample([*PLACES, make_key("other", "a", "n", "1")], dice.choice((1, 1, 1, 3)))
             await store.write([Change(each, dice.choice((b"1", b"2", None))) for each in keys])
 
     await asyncio.gather(*(client(writes // 4) for _ in range(4)))
@@ -74,223 +77,186 @@ def facts(event: Event) -> tuple[object, ...]:
     return (event.revision, event.key, event.record, event.previous, event.deleted)
 
 
-def test_ordered_unique_reliable_and_filtered_live(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        subscriptions = [store.watch(range_, store.revision) for range_ in RANGES]
-        truth = flat(await traffic(store, 200))
-        for range_, subscription in zip(RANGES, subscriptions, strict=True):
-            got = await received(subscription, store.revision)
-            assert [facts(event) for event in got] == [facts(event) for event in truth if within(range_, event.key)]
-            revisions = [event.revision for event in got]
-            assert revisions == sorted(revisions)
-
-    with_store(backend, work)
+async def test_ordered_unique_reliable_and_filtered_live(store: Store) -> None:
+    subscriptions = [store.watch(range_, store.revision) for range_ in RANGES]
+    truth = flat(await traffic(store, 200))
+    for range_, subscription in zip(RANGES, subscriptions, strict=True):
+        got = await received(subscription, store.revision)
+        assert [facts(event) for event in got] == [facts(event) for event in truth if within(range_, event.key)]
+        revisions = [event.revision for event in got]
+        assert revisions == sorted(revisions)
 
 
-def test_resumable_from_any_retained_revision(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        start = store.revision
-        truth = flat(await traffic(store, 120))
-        for after in range(start, store.revision + 1, 7):
-            for range_ in RANGES:
-                got = await received(store.watch(range_, after), store.revision)
-                wanted = [event for event in truth if event.revision > after and within(range_, event.key)]
-                assert [facts(event) for event in got] == [facts(event) for event in wanted]
-
-    with_store(backend, work)
+async def test_resumable_from_any_retained_revision(store: Store) -> None:
+    start = store.revision
+    truth = flat(await traffic(store, 120))
+    for after in range(start, store.revision + 1, 7):
+        for range_ in RANGES:
+            got = await received(store.watch(range_, after), store.revision)
+            wanted = [event for event in truth if event.revision > after and within(range_, event.key)]
+            assert [facts(event) for event in got] == [facts(event) for event in wanted]
 
 
-def test_atomic_a_batch_ends_with_a_whole_write(backend: Backend) -> None:
+async def test_atomic_a_batch_ends_with_a_whole_write(store: Store) -> None:
     keys = [key(f"n{index:03}") for index in range(300)]  # more than a piece of history or a small buffer
-
-    async def work(store: Store) -> None:
-        start = store.revision
-        live = store.watch(WIDGETS, start, buffer=10)
-        for _ in range(3):
-            await store.write([Change(each, b"{}") for each in keys])
-            batch = await live.next(timeout=10)
-            assert len(batch) == 300
-        late = store.watch(WIDGETS, start)
-        for revision in range(start + 1, start + 4):
-            batch = await late.next(timeout=10)
-            assert [(event.revision, event.key) for event in batch] == [(revision, each) for each in keys]
-
-    with_store(backend, work)
+    start = store.revision
+    live = store.watch(WIDGETS, start, buffer=10)
+    for _ in range(3):
+        await store.write([Change(each, b"{}") for each in keys])
+        batch = await live.next(timeout=PATIENCE)
+        assert len(batch) == 300
+    late = store.watch(WIDGETS, start)
+    for revision in range(start + 1, start + 4):
+        batch = await late.next(timeout=PATIENCE)
+        assert [(event.revision, event.key) for event in batch] == [(revision, each) for each in keys]
 
 
 @pytest.mark.requires("consecutive_revisions", "ordered_pending_writes")
-def test_right_previous_value_and_right_is_created(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        start = store.revision
-        live = store.watch(WIDGETS, start)
-        waiting = [  # all under way at once: what each replaces is not durable when it is accepted
-            put(store, "a", b"1", tag="t1"),
-            put(store, "a", b"2", tag="t2"),
-            delete(store, "a"),
-            put(store, "a", b"3"),
-            delete(store, "a", final=b"last"),
-            put(store, "a", b"4"),
+async def test_right_previous_value_and_right_is_created(store: Store) -> None:
+    start = store.revision
+    live = store.watch(WIDGETS, start)
+    waiting = [  # all under way at once: what each replaces is not durable when it is accepted
+        put(store, "a", b"1", tag="t1"),
+        put(store, "a", b"2", tag="t2"),
+        delete(store, "a"),
+        put(store, "a", b"3"),
+        delete(store, "a", final=b"last"),
+        put(store, "a", b"4"),
+    ]
+    await asyncio.gather(*waiting)
+    one, two = (key("a"), start + 1, b"1", "t1"), (key("a"), start + 2, b"2", "t2")
+    three, four = (key("a"), start + 4, b"3", ""), (key("a"), start + 6, b"4", "")
+    wanted = [
+        (start + 1, key("a"), one, None, None),
+        (start + 2, key("a"), two, one, None),
+        (start + 3, key("a"), None, two, two),
+        (start + 4, key("a"), three, None, None),
+        (start + 5, key("a"), None, three, (key("a"), start + 5, b"last", "")),
+        (start + 6, key("a"), four, None, None),
+    ]
+    for subscription in (live, store.watch(WIDGETS, start)):
+        events = await received(subscription, store.revision)
+        assert [facts(event) for event in events] == wanted
+        assert [kind(event) for event in events] == [
+            "added",
+            "modified",
+            "deleted",
+            "added",
+            "deleted",
+            "added",
         ]
-        await asyncio.gather(*waiting)
-        one, two = (key("a"), start + 1, b"1", "t1"), (key("a"), start + 2, b"2", "t2")
-        three, four = (key("a"), start + 4, b"3", ""), (key("a"), start + 6, b"4", "")
-        wanted = [
-            (start + 1, key("a"), one, None, None),
-            (start + 2, key("a"), two, one, None),
-            (start + 3, key("a"), None, two, two),
-            (start + 4, key("a"), three, None, None),
-            (start + 5, key("a"), None, three, (key("a"), start + 5, b"last", "")),
-            (start + 6, key("a"), four, None, None),
-        ]
-        for subscription in (live, store.watch(WIDGETS, start)):
-            events = await received(subscription, store.revision)
-            assert [facts(event) for event in events] == wanted
-            assert [kind(event) for event in events] == [
-                "added",
-                "modified",
-                "deleted",
-                "added",
-                "deleted",
-                "added",
-            ]
-
-    with_store(backend, work)
 
 
-def test_bookmarkable_the_revision_moves_on_when_nothing_matches_and_never_ahead_of_events(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        quiet = store.watch(Range("widgets", "quiet"), store.revision)
-        busy = store.watch(WIDGETS, store.revision)
-        start = store.revision
-        await put(store, "a")
-        now = await put(store, "b")
-        assert quiet.revision == now
-        assert busy.revision == start  # its events wait: a bookmark now would skip them
-        assert len(await busy.next(timeout=10)) == 2
-        assert busy.revision == now
-        assert await quiet.next(timeout=0) == ()
-        late = store.watch(WIDGETS, start)
-        assert late.revision == start
-        await received(late, now)
-        assert late.revision == now
-
-    with_store(backend, work)
+async def test_bookmarkable_the_revision_moves_on_when_nothing_matches_and_never_ahead_of_events(store: Store) -> None:
+    quiet = store.watch(make_range("widgets", "quiet"), store.revision)
+    busy = store.watch(WIDGETS, store.revision)
+    start = store.revision
+    await put(store, "a")
+    now = await put(store, "b")
+    assert quiet.revision == now
+    assert busy.revision == start  # its events wait: a bookmark now would skip them
+    assert len(await busy.next(timeout=PATIENCE)) == 2
+    assert busy.revision == now
+    assert await quiet.next(timeout=0) == ()
+    late = store.watch(WIDGETS, start)
+    assert late.revision == start
+    await received(late, now)
+    assert late.revision == now
 
 
-def test_replay_goes_over_to_live_while_writes_go_on(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        start = store.revision
-        written = await asyncio.gather(*(put(store, f"n{index % 50}", str(index).encode()) for index in range(3000)))
-        subscription = store.watch(WIDGETS, start, buffer=50)  # smaller than the history: replay must not fill it
-        got: list[Event] = []
-        while len(got) < len(written):
-            got += await subscription.next(timeout=10)
-            if len(written) < 3400:
-                written += await asyncio.gather(put(store, "during", b"1"), put(store, "during", b"2"))
-        assert [event.revision for event in got] == sorted(written)
-
-    with_store(backend, work)
+async def test_replay_goes_over_to_live_while_writes_go_on(store: Store) -> None:
+    start = store.revision
+    written = await asyncio.gather(*(put(store, f"n{index % 50}", str(index).encode()) for index in range(3000)))
+    subscription = store.watch(WIDGETS, start, buffer=50)  # smaller than the history: replay must not fill it
+    got: list[Event] = []
+    while len(got) < len(written):
+        got += await subscription.next(timeout=PATIENCE)
+        if len(written) < 3400:
+            written += await asyncio.gather(put(store, "during", b"1"), put(store, "during", b"2"))
+    assert [event.revision for event in got] == sorted(written)
 
 
-def test_a_long_history_without_a_match_lets_others_run_in_between(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        start = store.revision
-        await put(store, Key("widgets", "rare", "", "x"))
-        for base in range(0, 7000, 250):  # few at a time, so that no write waits for a slow machine until its timeout
-            await asyncio.gather(*(put(store, f"n{base + index}") for index in range(250)))
-        last = await put(store, Key("widgets", "rare", "", "y"))
-        subscription = store.watch(Range("widgets", "rare"), start)
-        turns = 0
+async def test_a_long_history_without_a_match_lets_others_run_in_between(store: Store) -> None:
+    start = store.revision
+    await put(store, make_key("widgets", "rare", "", "x"))
+    for base in range(0, 7000, 250):  # few at a time, so that no write waits for a slow machine until its timeout
+        await asyncio.gather(*(put(store, f"n{base + index}") for index in range(250)))
+    last = await put(store, make_key("widgets", "rare", "", "y"))
+    subscription = store.watch(make_range("widgets", "rare"), start)
+    turns = 0
 
-        async def other() -> None:
-            nonlocal turns
-            while True:
-                turns += 1
-                await asyncio.sleep(0)
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
 
-        task = asyncio.create_task(other())
-        events = await received(subscription, last)
-        task.cancel()
-        assert shown(events) == [("added", "x", start + 1), ("added", "y", last)]
-        assert turns >= 3
-
-    with_store(backend, work)
+    task = asyncio.create_task(other())
+    events = await received(subscription, last)
+    task.cancel()
+    assert shown(events) == [("added", "x", start + 1), ("added", "y", last)]
+    assert turns >= 3
 
 
-def test_a_waiting_watcher_wakes_once_for_a_batch(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        subscription = store.watch(WIDGETS, store.revision)
-        waiting = asyncio.create_task(subscription.next())
-        await asyncio.sleep(0)
-        await store.write([Change(key("a"), b"1"), Change(key("b"), b"1")])
-        assert [event.key.name for event in await waiting] == ["a", "b"]
-        assert waiting.done()
-
-    with_store(backend, work)
+async def test_a_waiting_watcher_wakes_once_for_a_batch(store: Store) -> None:
+    subscription = store.watch(WIDGETS, store.revision)
+    waiting = asyncio.create_task(subscription.next())
+    await asyncio.sleep(0)
+    await store.write([Change(key("a"), b"1"), Change(key("b"), b"1")])
+    assert [event.key.name for event in await waiting] == ["a", "b"]
+    assert waiting.done()
 
 
-def test_events_reach_watchers_and_followers_before_the_writer_goes_on(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        seen: list[str] = []
-        undo = store.follow("widgets", lambda events: seen.extend(event.key.name for event in events))
-        others: list[Event] = []
-        store.follow("gadgets", others.extend)
-        subscription = store.watch(WIDGETS, store.revision)
-        for name in "abc":
-            revision = await put(store, name)
-            assert seen[-1] == name
-            batch = await subscription.next(timeout=0)
-            assert [event.revision for event in batch] == [revision]
-        undo()
-        await put(store, "d")
-        assert seen == ["a", "b", "c"]
-        assert others == []
-
-    with_store(backend, work)
+async def test_events_reach_watchers_and_followers_before_the_writer_goes_on(store: Store) -> None:
+    seen: list[str] = []
+    undo = store.follow("widgets", lambda events: seen.extend(event.key.name for event in events))
+    others: list[Event] = []
+    store.follow("gadgets", others.extend)
+    subscription = store.watch(WIDGETS, store.revision)
+    for name in "abc":
+        revision = await put(store, name)
+        assert seen[-1] == name
+        batch = await subscription.next(timeout=0)
+        assert [event.revision for event in batch] == [revision]
+    undo()
+    await put(store, "d")
+    assert seen == ["a", "b", "c"]
+    assert others == []
 
 
-def test_no_event_is_shown_before_its_write_is_durable(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        subscription = store.watch(WIDGETS, store.revision)
-        waiting = store.write([Change(key("a"), b"1")])
-        assert await subscription.next(timeout=0) == ()
-        assert await store.watch(WIDGETS, store.revision).next(timeout=0) == ()
-        await waiting
-        assert len(await subscription.next(timeout=0)) == 1
-
-    with_store(backend, work)
+async def test_no_event_is_shown_before_its_write_is_durable(store: Store) -> None:
+    subscription = store.watch(WIDGETS, store.revision)
+    waiting = store.write([Change(key("a"), b"1")])
+    assert await subscription.next(timeout=0) == ()
+    assert await store.watch(WIDGETS, store.revision).next(timeout=0) == ()
+    await waiting
+    assert len(await subscription.next(timeout=0)) == 1
 
 
-def test_a_time_limit_gives_an_empty_batch_and_loses_nothing(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        subscription = store.watch(WIDGETS, store.revision)
-        assert await subscription.next(timeout=0.01) == ()
-        waiting = asyncio.create_task(subscription.next())
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        await put(store, "a")
-        assert len(await subscription.next(timeout=10)) == 1
-
-    with_store(backend, work)
+async def test_a_time_limit_gives_an_empty_batch_and_loses_nothing(store: Store) -> None:
+    subscription = store.watch(WIDGETS, store.revision)
+    assert await subscription.next(timeout=0.01) == ()
+    waiting = asyncio.create_task(subscription.next())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await put(store, "a")
+    assert len(await subscription.next(timeout=PATIENCE)) == 1
 
 
-def test_a_watcher_that_falls_behind_is_told_where_and_can_resume(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        start = store.revision
-        slow, attentive = store.watch(WIDGETS, start, buffer=5), store.watch(WIDGETS, start, buffer=5)
-        for index in range(8):
-            await put(store, f"n{index}")
-            assert len(await attentive.next(timeout=10)) == 1
-        with pytest.raises(SlowConsumerError) as caught:
-            await slow.next()
-        assert caught.value.revision == start == slow.revision
-        with pytest.raises(SlowConsumerError):
-            await slow.next()
-        events = await received(store.watch(WIDGETS, caught.value.revision), store.revision)
-        assert [event.key.name for event in events] == [f"n{index}" for index in range(8)]
-
-    with_store(backend, work)
+async def test_a_watcher_that_falls_behind_is_told_where_and_can_resume(store: Store) -> None:
+    start = store.revision
+    slow, attentive = store.watch(WIDGETS, start, buffer=5), store.watch(WIDGETS, start, buffer=5)
+    for index in range(8):
+        await put(store, f"n{index}")
+        assert len(await attentive.next(timeout=PATIENCE)) == 1
+    with pytest.raises(SlowConsumerError) as caught:
+        await slow.next()
+    assert caught.value.revision == start == slow.revision
+    with pytest.raises(SlowConsumerError):
+        await slow.next()
+    events = await received(store.watch(WIDGETS, caught.value.revision), store.revision)
+    assert [event.key.name for event in events] == [f"n{index}" for index in range(8)]
 
 
 async def _next_or_closed(subscription: Subscription) -> object:
@@ -300,37 +266,31 @@ async def _next_or_closed(subscription: Subscription) -> object:
         return error
 
 
-def test_closing_a_subscription_ends_its_reader_and_nobody_else(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        first, second = store.watch(WIDGETS, store.revision), store.watch(WIDGETS, store.revision)
-        waiting = asyncio.create_task(_next_or_closed(first))
-        await asyncio.sleep(0)
-        first.close()
-        first.close()
-        assert isinstance(await waiting, StoreClosedError)
-        await put(store, "a")
-        assert len(await second.next(timeout=10)) == 1
-
-    with_store(backend, work)
+async def test_closing_a_subscription_ends_its_reader_and_nobody_else(store: Store) -> None:
+    first, second = store.watch(WIDGETS, store.revision), store.watch(WIDGETS, store.revision)
+    waiting = asyncio.create_task(_next_or_closed(first))
+    await asyncio.sleep(0)
+    first.close()
+    first.close()
+    assert isinstance(await waiting, StoreClosedError)
+    await put(store, "a")
+    assert len(await second.next(timeout=PATIENCE)) == 1
 
 
-def test_closing_the_store_hands_out_what_is_there_and_then_ends(backend: Backend) -> None:
-    async def work() -> None:
-        store = await backend.open()
-        idle, full = store.watch(Range("idle"), store.revision), store.watch(WIDGETS, store.revision)
-        late = store.watch(WIDGETS, store.revision)
-        waiting = asyncio.create_task(_next_or_closed(idle))
-        await put(store, "a")
-        unread = store.watch(WIDGETS, store.revision - 1)
-        await store.close()
-        assert isinstance(await waiting, StoreClosedError)
-        assert len(await full.next()) == 1
-        for subscription in (full, unread):
-            with pytest.raises(StoreClosedError):
-                await subscription.next()
-        assert [len(batch) async for batch in _until_closed(late)] == [1]
-
-    asyncio.run(work())
+async def test_closing_the_store_hands_out_what_is_there_and_then_ends(backend: Backend) -> None:
+    store = await backend.open()
+    idle, full = store.watch(Range("idle"), store.revision), store.watch(WIDGETS, store.revision)
+    late = store.watch(WIDGETS, store.revision)
+    waiting = asyncio.create_task(_next_or_closed(idle))
+    await put(store, "a")
+    unread = store.watch(WIDGETS, store.revision - 1)
+    await store.close()
+    assert isinstance(await waiting, StoreClosedError)
+    assert len(await full.next()) == 1
+    for subscription in (full, unread):
+        with pytest.raises(StoreClosedError):
+            await subscription.next()
+    assert [len(batch) async for batch in _until_closed(late)] == [1]
 
 
 async def _until_closed(subscription: Subscription) -> AsyncIterator[Sequence[Event]]:
@@ -341,67 +301,54 @@ async def _until_closed(subscription: Subscription) -> AsyncIterator[Sequence[Ev
         return
 
 
-def test_a_watch_from_a_compacted_revision_is_refused(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        first = await put(store, "a")
-        second = await put(store, "a")
-        await store.compact(second)
-        with pytest.raises(CompactedError) as caught:
-            store.watch(WIDGETS, first)
-        assert caught.value.oldest == second
-        assert await store.watch(WIDGETS, second).next(timeout=0) == ()
-
-    with_store(backend, work)
+async def test_a_watch_from_a_compacted_revision_is_refused(store: Store) -> None:
+    first = await put(store, "a")
+    second = await put(store, "a")
+    await store.compact(second)
+    with pytest.raises(CompactedError) as caught:
+        store.watch(WIDGETS, first)
+    assert caught.value.oldest == second
+    assert await store.watch(WIDGETS, second).next(timeout=0) == ()
 
 
-def test_a_replay_that_compaction_overtakes_says_so(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        start = store.revision
-        await asyncio.gather(*(put(store, f"n{index % 3}") for index in range(1000)))
-        subscription = store.watch(WIDGETS, start)
-        first = await subscription.next(timeout=10)
-        assert 0 < len(first) < 1000
-        await store.compact(store.revision)
-        with pytest.raises(CompactedError):
-            await subscription.next(timeout=10)
-
-    with_store(backend, work)
+async def test_a_replay_that_compaction_overtakes_says_so(store: Store) -> None:
+    start = store.revision
+    await asyncio.gather(*(put(store, f"n{index % 3}") for index in range(1000)))
+    subscription = store.watch(WIDGETS, start)
+    first = await subscription.next(timeout=PATIENCE)
+    assert 0 < len(first) < 1000
+    await store.compact(store.revision)
+    with pytest.raises(CompactedError):
+        await subscription.next(timeout=PATIENCE)
 
 
-def test_a_delete_right_behind_the_compacted_revision_is_seen(backend: Backend) -> None:
+async def test_a_delete_right_behind_the_compacted_revision_is_seen(store: Store) -> None:
     """Compaction on a delete, and a watch opened at the compacted revision, lost events in etcd (#18089, #19179)."""
-
-    async def work(store: Store) -> None:
-        await put(store, "a", b"1")
-        compacted = await put(store, "b")
-        deleted = await delete(store, "a")
-        live = store.watch(WIDGETS, compacted)
-        await store.compact(compacted)
-        for subscription in (live, store.watch(WIDGETS, compacted)):
-            (event,) = await received(subscription, deleted)
-            assert event.record is None
-            assert event.deleted is not None
-            assert event.deleted.value == b"1"
-        live = store.watch(WIDGETS, deleted)
-        await store.compact(deleted)
-        await put(store, "c")
-        assert shown(await received(live, store.revision)) == [("added", "c", store.revision)]
-
-    with_store(backend, work)
+    await put(store, "a", b"1")
+    compacted = await put(store, "b")
+    deleted = await delete(store, "a")
+    live = store.watch(WIDGETS, compacted)
+    await store.compact(compacted)
+    for subscription in (live, store.watch(WIDGETS, compacted)):
+        (event,) = await received(subscription, deleted)
+        assert event.record is None
+        assert event.deleted is not None
+        assert event.deleted.value == b"1"
+    live = store.watch(WIDGETS, deleted)
+    await store.compact(deleted)
+    await put(store, "c")
+    assert shown(await received(live, store.revision)) == [("added", "c", store.revision)]
 
 
-def test_a_failing_follower_does_not_keep_writers_from_their_answer(
-    backend: Backend, caplog: pytest.LogCaptureFixture
+async def test_a_failing_follower_does_not_keep_writers_from_their_answer(
+    store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Sequence[Event]) -> None:
         raise ZeroDivisionError
 
-    async def work(store: Store) -> None:
-        seen: list[Event] = []
-        store.follow("widgets", fail)
-        store.follow("widgets", seen.extend)
-        await put(store, "a")
-        assert len(seen) == 1
-        assert "a follower of widgets failed" in caplog.text
-
-    with_store(backend, work)
+    seen: list[Event] = []
+    store.follow("widgets", fail)
+    store.follow("widgets", seen.extend)
+    await put(store, "a")
+    assert len(seen) == 1
+    assert "a follower of widgets failed" in caplog.text

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError, Store, StoreClosedError
+from kcp.store.contract import ABSENT, Change, Condition, PreconditionFailedError, Store, StoreClosedError
 from tests.store.conformance.backends import (
     WIDGETS,
     Backend,
@@ -19,58 +19,51 @@ from tests.store.conformance.backends import (
     shown,
     with_store,
 )
+from tests.support.keys import make_key
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.requires("consecutive_revisions")
-def test_revisions_rise_by_one_for_each_write(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        start = store.revision
-        assert [await put(store, name) for name in "abc"] == [start + 1, start + 2, start + 3]
-        together = await asyncio.gather(*(put(store, name) for name in "defgh"))
-        assert together == list(range(start + 4, start + 9))
-
-    with_store(backend, work)
+async def test_revisions_rise_by_one_for_each_write(store: Store) -> None:
+    start = store.revision
+    assert [await put(store, name) for name in "abc"] == [start + 1, start + 2, start + 3]
+    together = await asyncio.gather(*(put(store, name) for name in "defgh"))
+    assert together == list(range(start + 4, start + 9))
 
 
-def test_absent_means_that_the_key_must_not_exist(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        first = await put(store, "a", b"1", expected=ABSENT)
+async def test_absent_means_that_the_key_must_not_exist(store: Store) -> None:
+    first = await put(store, "a", b"1", expected=ABSENT)
+    with pytest.raises(PreconditionFailedError) as caught:
+        await put(store, "a", b"2", expected=ABSENT)
+    assert caught.value.key == key("a")
+    assert caught.value.actual == (key("a"), first, b"1", "")
+    await delete(store, "a")
+    assert await put(store, "a", b"3", expected=ABSENT) > first
+
+
+async def test_a_write_may_rest_on_keys_that_it_does_not_change(store: Store) -> None:
+    change = Change(key("a"), b"1", expected=ABSENT)
+    with pytest.raises(PreconditionFailedError) as caught:
+        await store.write([change], [Condition(key("b"), 7)])
+    assert (caught.value.key, caught.value.actual) == (key("b"), None)
+    first = await store.write([change], [Condition(key("b"), ABSENT)])
+    other = await put(store, "b")
+    for expected in (ABSENT, first, other + 1):
         with pytest.raises(PreconditionFailedError) as caught:
-            await put(store, "a", b"2", expected=ABSENT)
-        assert caught.value.key == key("a")
-        assert caught.value.actual == (key("a"), first, b"1", "")
-        await delete(store, "a")
-        assert await put(store, "a", b"3", expected=ABSENT) > first
-
-    with_store(backend, work)
-
-
-def test_a_write_may_rest_on_keys_that_it_does_not_change(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        change = Change(key("a"), b"1", expected=ABSENT)
-        with pytest.raises(PreconditionFailedError) as caught:
-            await store.write([change], [Condition(key("b"), 7)])
-        assert (caught.value.key, caught.value.actual) == (key("b"), None)
-        first = await store.write([change], [Condition(key("b"), ABSENT)])
-        other = await put(store, "b")
-        for expected in (ABSENT, first, other + 1):
-            with pytest.raises(PreconditionFailedError) as caught:
-                await store.write([Change(key("a"), b"2")], [Condition(key("b"), expected)])
-            assert caught.value.key == key("b")
-            assert caught.value.actual is not None
-            assert caught.value.actual.revision == other
-        pair = [Change(key(name), b"2") for name in "ac"]
-        second = await store.write(pair, [Condition(key("b"), other), Condition(key("d"), ABSENT)])
-        assert [store.get(key(name)) for name in "abc"] == [
-            (key("a"), second, b"2", ""),
-            (key("b"), other, b"{}", ""),
-            (key("c"), second, b"2", ""),
-        ]
-
-    with_store(backend, work)
+            await store.write([Change(key("a"), b"2")], [Condition(key("b"), expected)])
+        assert caught.value.key == key("b")
+        assert caught.value.actual is not None
+        assert caught.value.actual.revision == other
+    pair = [Change(key(name), b"2") for name in "ac"]
+    second = await store.write(pair, [Condition(key("b"), other), Condition(key("d"), ABSENT)])
+    assert [store.get(key(name)) for name in "abc"] == [
+        (key("a"), second, b"2", ""),
+        (key("b"), other, b"{}", ""),
+        (key("c"), second, b"2", ""),
+    ]
 
 
-def test_a_condition_is_about_the_newest_state_also_where_that_is_on_its_way(backend: Backend) -> None:
+async def test_a_condition_is_about_the_newest_state_also_where_that_is_on_its_way(backend: Backend) -> None:
     async def work(store: Store) -> None:
         async def create(name: str, revision: int) -> int | None:
             try:
@@ -88,27 +81,24 @@ def test_a_condition_is_about_the_newest_state_also_where_that_is_on_its_way(bac
                 assert (store.get(key(name)) is not None) == (created is not None)
                 assert created is None or created < gone
 
-    with_store(backend, work)
+    await with_store(backend, work)
 
 
-def test_an_exact_revision_must_be_the_newest(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        first = await put(store, "a", b"1")
-        second = await put(store, "a", b"2", expected=first)
-        for change in (put(store, "a", b"3", expected=first), delete(store, "a", expected=first)):
-            with pytest.raises(PreconditionFailedError):
-                await change
-        with pytest.raises(PreconditionFailedError) as caught:
-            await put(store, "b", b"3", expected=second)
-        assert caught.value.actual is None
-        await delete(store, "a", expected=second)
-        assert store.get(key("a")) is None
-
-    with_store(backend, work)
+async def test_an_exact_revision_must_be_the_newest(store: Store) -> None:
+    first = await put(store, "a", b"1")
+    second = await put(store, "a", b"2", expected=first)
+    for change in (put(store, "a", b"3", expected=first), delete(store, "a", expected=first)):
+        with pytest.raises(PreconditionFailedError):
+            await change
+    with pytest.raises(PreconditionFailedError) as caught:
+        await put(store, "b", b"3", expected=second)
+    assert caught.value.actual is None
+    await delete(store, "a", expected=second)
+    assert store.get(key("a")) is None
 
 
 @pytest.mark.requires("ordered_pending_writes")
-def test_of_writers_that_start_from_one_revision_one_wins(backend: Backend) -> None:
+async def test_of_writers_that_start_from_one_revision_one_wins(backend: Backend) -> None:
     async def work(store: Store) -> None:
         first = await put(store, "a", b"start")
 
@@ -122,113 +112,92 @@ def test_of_writers_that_start_from_one_revision_one_wins(backend: Backend) -> N
         assert found is not None
         assert found.value == b"0"
 
-    with_store(backend, work)
+    await with_store(backend, work)
 
 
 @pytest.mark.requires("ordered_pending_writes")
-def test_a_refusal_because_of_a_write_on_its_way_comes_when_that_is_durable(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        winning = store.write([Change(key("a"), b"1", expected=ABSENT)])
-        losing = store.write([Change(key("a"), b"2", expected=ABSENT)])
-        with pytest.raises(PreconditionFailedError):
-            await losing
-        found = store.get(key("a"))
-        assert found is not None
-        assert found.value == b"1"
-        await winning
-
-    with_store(backend, work)
+async def test_a_refusal_because_of_a_write_on_its_way_comes_when_that_is_durable(store: Store) -> None:
+    winning = store.write([Change(key("a"), b"1", expected=ABSENT)])
+    losing = store.write([Change(key("a"), b"2", expected=ABSENT)])
+    with pytest.raises(PreconditionFailedError):
+        await losing
+    found = store.get(key("a"))
+    assert found is not None
+    assert found.value == b"1"
+    await winning
 
 
-def test_a_write_of_nothing_waits_for_what_is_on_its_way(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        winning = asyncio.ensure_future(store.write([Change(key("a"), b"1")]))
-        await asyncio.sleep(0)
-        shown = store.latest(key("a"))
-        assert await store.write(()) == store.revision
-        assert store.get(key("a")) == shown
-        await winning
-        assert await store.write(()) == store.revision
-
-    with_store(backend, work)
+async def test_a_write_of_nothing_waits_for_what_is_on_its_way(store: Store) -> None:
+    winning = asyncio.ensure_future(store.write([Change(key("a"), b"1")]))
+    await asyncio.sleep(0)
+    shown = store.latest(key("a"))
+    assert await store.write(()) == store.revision
+    assert store.get(key("a")) == shown
+    await winning
+    assert await store.write(()) == store.revision
 
 
 @pytest.mark.requires("ordered_pending_writes")
-def test_writers_can_build_on_what_is_on_its_way(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        waiting = []
-        for index in range(50):
-            latest = store.latest(key("counter"))
-            count = int(latest.value) if latest else 0
-            assert count == index
-            expected = latest.revision if latest else ABSENT
-            waiting.append(store.write([Change(key("counter"), str(count + 1).encode(), expected=expected)]))
-        revisions = await asyncio.gather(*waiting)
-        assert sorted(set(revisions)) == revisions
-        found = store.get(key("counter"))
-        assert found is not None
-        assert (found.value, found.revision) == (b"50", revisions[-1])
-
-    with_store(backend, work)
+async def test_writers_can_build_on_what_is_on_its_way(store: Store) -> None:
+    waiting = []
+    for index in range(50):
+        latest = store.latest(key("counter"))
+        count = int(latest.value) if latest else 0
+        assert count == index
+        expected = latest.revision if latest else ABSENT
+        waiting.append(store.write([Change(key("counter"), str(count + 1).encode(), expected=expected)]))
+    revisions = await asyncio.gather(*waiting)
+    assert sorted(set(revisions)) == revisions
+    found = store.get(key("counter"))
+    assert found is not None
+    assert (found.value, found.revision) == (b"50", revisions[-1])
 
 
-def test_a_write_changes_all_its_keys_or_none(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        before = await put(store, "b", b"old")
-        with pytest.raises(PreconditionFailedError):
-            await store.write([Change(key("a"), b"1"), Change(key("b"), b"2", expected=ABSENT), Change(key("c"), b"3")])
-        assert names(store.scan(WIDGETS).records) == ["b"]
-        assert store.revision == before
-        revision = await store.write([Change(key("a"), b"1"), Change(key("b"), None), Change(key("c"), b"3")])
-        assert revision == before + 1
-        assert [(record.key.name, record.revision) for record in store.scan(WIDGETS).records] == [
-            ("a", revision),
-            ("c", revision),
-        ]
-
-    with_store(backend, work)
+async def test_a_write_changes_all_its_keys_or_none(store: Store) -> None:
+    before = await put(store, "b", b"old")
+    with pytest.raises(PreconditionFailedError):
+        await store.write([Change(key("a"), b"1"), Change(key("b"), b"2", expected=ABSENT), Change(key("c"), b"3")])
+    assert names(store.scan(WIDGETS).records) == ["b"]
+    assert store.revision == before
+    revision = await store.write([Change(key("a"), b"1"), Change(key("b"), None), Change(key("c"), b"3")])
+    assert revision == before + 1
+    assert [(record.key.name, record.revision) for record in store.scan(WIDGETS).records] == [
+        ("a", revision),
+        ("c", revision),
+    ]
 
 
 @pytest.mark.requires("consecutive_revisions")
-def test_deleting_what_is_not_there_changes_nothing(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        revision = await put(store, "a")
-        assert await delete(store, "b") == revision
-        assert store.revision == revision
-        waiting = store.write([Change(key("a"), None)])
-        assert await store.write([Change(key("a"), None)]) == await waiting == revision + 1
-
-    with_store(backend, work)
+async def test_deleting_what_is_not_there_changes_nothing(store: Store) -> None:
+    revision = await put(store, "a")
+    assert await delete(store, "b") == revision
+    assert store.revision == revision
+    waiting = store.write([Change(key("a"), None)])
+    assert await store.write([Change(key("a"), None)]) == await waiting == revision + 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 1000])
-def test_a_write_of_many_changes_has_one_revision(backend: Backend, count: int) -> None:
-    async def work(store: Store) -> None:
-        start = store.revision
-        revision = await store.write([Change(key(f"n{index:04}"), b"{}") for index in range(count)])
-        assert revision == start + bool(count)
-        assert {record.revision for record in store.scan(WIDGETS).records} == ({revision} if count else set())
-        assert store.count(WIDGETS) == count
-
-    with_store(backend, work)
+async def test_a_write_of_many_changes_has_one_revision(store: Store, count: int) -> None:
+    start = store.revision
+    revision = await store.write([Change(key(f"n{index:04}"), b"{}") for index in range(count)])
+    assert revision == start + bool(count)
+    assert {record.revision for record in store.scan(WIDGETS).records} == ({revision} if count else set())
+    assert store.count(WIDGETS) == count
 
 
-def test_one_key_twice_in_a_write_is_refused(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        with pytest.raises(ValueError, match="one change of each key"):
-            await store.write([Change(key("a"), b"1"), Change(key("a"), b"2")])
-
-    with_store(backend, work)
+async def test_one_key_twice_in_a_write_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="one change of each key"):
+        await store.write([Change(key("a"), b"1"), Change(key("a"), b"2")])
 
 
 @pytest.mark.requires("consecutive_revisions")
-def test_everything_is_there_when_the_log_is_opened_again(backend: Backend) -> None:
+async def test_everything_is_there_when_the_log_is_opened_again(backend: Backend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a", b"1", tag="v1")
         await put(store, "b", b"2")
         return await delete(store, "b")
 
-    revision = with_store(backend, fill)
+    revision = await with_store(backend, fill)
 
     async def look(store: Store) -> None:
         assert store.revision == revision
@@ -237,64 +206,54 @@ def test_everything_is_there_when_the_log_is_opened_again(backend: Backend) -> N
         assert shown(events) == [("added", "b", revision - 1), ("deleted", "b", revision)]
         assert await put(store, "c") == revision + 1
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
 @pytest.mark.requires("consecutive_revisions")
-def test_the_revision_is_remembered_when_everything_is_deleted_and_compacted(backend: Backend) -> None:
+async def test_the_revision_is_remembered_when_everything_is_deleted_and_compacted(backend: Backend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a")
         revision = await delete(store, "a")
         await store.compact(revision)
         return revision
 
-    revision = with_store(backend, fill)
+    revision = await with_store(backend, fill)
 
     async def look(store: Store) -> None:
         assert store.revision == revision
         assert store.oldest == revision
         assert await put(store, "a") == revision + 1
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
-def test_closing_finishes_what_was_accepted(backend: Backend) -> None:
-    async def work() -> None:
-        store = await backend.open()
-        waiting = [store.write([Change(key(f"n{index}"), b"{}")]) for index in range(100)]
-        await store.close()
-        assert len(set(await asyncio.gather(*waiting))) == 100
-        await store.close()  # closing again is allowed
-        for attempt in (lambda: store.write([Change(key("a"), b"")]), lambda: store.watch(WIDGETS, 0)):
-            with pytest.raises(StoreClosedError):
-                attempt()
+async def test_closing_finishes_what_was_accepted(backend: Backend) -> None:
+    store = await backend.open()
+    waiting = [store.write([Change(key(f"n{index}"), b"{}")]) for index in range(100)]
+    await store.close()
+    assert len(set(await asyncio.gather(*waiting))) == 100
+    await store.close()  # closing again is allowed
+    for attempt in (lambda: store.write([Change(key("a"), b"")]), lambda: store.watch(WIDGETS, 0)):
         with pytest.raises(StoreClosedError):
-            await store.compact(1)
-        async with opened(backend) as again:
-            assert again.count(WIDGETS) == 100
-
-    asyncio.run(work())
-
-
-def test_a_writer_that_goes_away_does_not_take_its_write_along(backend: Backend) -> None:
-    async def work(store: Store) -> None:
-        leaving = asyncio.ensure_future(store.write([Change(key("a"), b"1")]))
-        leaving.cancel()
-        await put(store, "b")
-        # two writes under way at once may become durable in either order
-        async with asyncio.timeout(10):
-            while names(store.scan(WIDGETS).records) != ["a", "b"]:
-                await asyncio.sleep(0.01)
-
-    with_store(backend, work)
+            attempt()
+    with pytest.raises(StoreClosedError):
+        await store.compact(1)
+    async with opened(backend) as again:
+        assert again.count(WIDGETS) == 100
 
 
-def test_values_come_back_byte_for_byte(backend: Backend) -> None:
+async def test_a_writer_that_goes_away_does_not_take_its_write_along(store: Store) -> None:
+    leaving = asyncio.ensure_future(store.write([Change(key("a"), b"1")]))
+    leaving.cancel()
+    await put(store, "b")
+    # two writes under way at once may become durable in either order
+    async with asyncio.timeout(PATIENCE):
+        while names(store.scan(WIDGETS).records) != ["a", "b"]:
+            await asyncio.sleep(0.01)
+
+
+async def test_values_come_back_byte_for_byte(store: Store) -> None:
     values = [b"", b"\0", bytes(range(256)), b"x" * 1_500_000]
-
-    async def work(store: Store) -> None:
-        for index, value in enumerate(values):
-            await put(store, Key("widgets", "root", "", f"n{index}"), value)
-        assert [record.value for record in store.scan(WIDGETS).records] == values
-
-    with_store(backend, work)
+    for index, value in enumerate(values):
+        await put(store, make_key("widgets", "root", "", f"n{index}"), value)
+    assert [record.value for record in store.scan(WIDGETS).records] == values

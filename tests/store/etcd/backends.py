@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.store.contract import Store
 from kcp.store.etcd.access import Options
 from kcp.store.etcd.opening import open_store
-
-Value = TypeVar("Value")
 
 
 class EtcdBackend:
@@ -38,16 +33,3 @@ class EtcdBackend:
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         return await open_store(self.options, directory)
-
-
-def with_store(backend: EtcdBackend, work: Callable[[Store], Awaitable[Value]]) -> Value:
-    """Run some work on a store in an event loop of its own."""
-
-    async def run() -> Value:
-        store = await backend.open()
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
+from kcp.store.contract import Store
+from tests.store.conformance.backends import opened
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.running_coroutines import Enter
 
 
 @pytest.fixture(scope="session", params=["etcd_of_one", "etcd_of_three"], ids=["one-member", "three-members"])
@@ -21,3 +24,9 @@ def cluster(request: pytest.FixtureRequest) -> EtcdCluster:
 def backend(cluster: EtcdCluster, tmp_path: Path) -> EtcdBackend:
     """A backend with an empty log."""
     return EtcdBackend(cluster, tmp_path)
+
+
+@pytest.fixture
+def store(enter: Enter, backend: EtcdBackend) -> Store:
+    """An open store over an empty log in the cluster."""
+    return enter(opened(backend))

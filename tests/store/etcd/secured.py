@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from bench.etcd import API, EtcdCluster, binary
+from devtools.etcd import API, EtcdCluster, binary
 from kcp.auth import certificates
 from kcp.auth.certificates import KeyPair
 

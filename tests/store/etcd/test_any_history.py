@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.store.contract import (
     ANY,
     CompactedError,
@@ -29,6 +29,7 @@ from kcp.store.contract import (
 from tests.store.conformance import test_any_history as embedded
 from tests.store.conformance.test_any_history import CHANGES, KEYS, RANGES, Fact, State, holds
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.waiting import PATIENCE
 
 SERVERS = st.integers(0, 1)
 
@@ -123,7 +124,7 @@ class Machine(RuleBasedStateMachine):
             for store in self.stores:
                 await store.catch_up()
             for _, _, _, subscription, got in self.watches:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE):
                     while subscription.revision < self.revision:
                         got += map(embedded.Machine.fact, await subscription.next(timeout=0))
 
@@ -141,7 +142,7 @@ class Machine(RuleBasedStateMachine):
     @rule(range_=RANGES)
     def ask_for_what_is_compacted(self, range_: Range) -> None:
         async def ask() -> None:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while any(store.oldest < self.oldest for store in self.stores):
                     await asyncio.sleep(0.005)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary, free_ports
+from devtools.etcd import MISSING, EtcdCluster, binary, free_ports
 from kcp.auth import certificates
 from kcp.store.contract import Store, StoreUnavailableError
 from kcp.store.etcd.access import Connection, EndpointError, Options
@@ -39,19 +39,22 @@ async def use(connection: Connection, folder: Path) -> None:
         await store.close()
 
 
-def test_client_certificates_are_used(etcd: SecuredEtcd, tmp_path: Path) -> None:
-    asyncio.run(use(Connection(etcd.urls, etcd.authority_file, *etcd.identity("kcp")), tmp_path))
+async def test_client_certificates_are_used(etcd: SecuredEtcd, tmp_path: Path) -> None:
+    await use(Connection(etcd.urls, etcd.authority_file, *etcd.identity("kcp")), tmp_path)
 
 
 def refusals(etcd: SecuredEtcd, tmp_path: Path) -> Iterator[tuple[Connection, str]]:
     """Connections that cannot be, and what is to be said of them."""
     authority, identity = etcd.authority_file, etcd.identity("kcp")
-    stranger = SecuredEtcd.another_authority(tmp_path)
-    foreign = etcd.identity("foreign", stranger)
+    other_authority = SecuredEtcd.another_authority(tmp_path)
+    foreign = etcd.identity("foreign", other_authority)
     unlike = etcd.urls[0].replace("127.0.0.1", "127.0.0.2")
     text = tmp_path / "text"
     text.write_text("text")
-    yield Connection(etcd.urls, stranger.file, *identity), r"^--etcd-cafile: by .*another\.crt, .* is not trusted"
+    yield (
+        Connection(etcd.urls, other_authority.file, *identity),
+        r"^--etcd-cafile: by .*another\.crt, .* is not trusted",
+    )
     yield Connection(etcd.urls, None, *identity), r"^--etcd-cafile: by the system's authorities, "
     yield Connection(etcd.urls, authority), "^--etcd-certfile: .* asks for a client certificate, and none is given"
     yield Connection(etcd.urls, authority, *foreign), r"^--etcd-certfile: .* does not accept .*foreign\.crt: "
@@ -64,7 +67,7 @@ def refusals(etcd: SecuredEtcd, tmp_path: Path) -> Iterator[tuple[Connection, st
     yield Connection((unlike,), authority, *identity), r"^--etcd-servers: the certificate of .* is not for 127\.0\.0\.2"
 
 
-def test_a_connection_that_cannot_be_is_refused_at_once_and_the_flag_is_named(
+async def test_a_connection_that_cannot_be_is_refused_at_once_and_the_flag_is_named(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     if binary() is None:
@@ -73,28 +76,28 @@ def test_a_connection_that_cannot_be_is_refused_at_once_and_the_flag_is_named(
         for connection, message in refusals(etcd, tmp_path):
             began = time.monotonic()
             with pytest.raises((StoreUnavailableError, EndpointError), match=message):
-                asyncio.run(use(connection, tmp_path))
+                await use(connection, tmp_path)
             assert time.monotonic() - began < 5
     assert capfd.readouterr().err == "", "gRPC speaks for itself"
 
 
-def test_an_endpoint_without_tls_is_named(tmp_path: Path) -> None:
+async def test_an_endpoint_without_tls_is_named(tmp_path: Path) -> None:
     if binary() is None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster:
         connection = Connection((cluster.urls[0].replace("http", "https"),))
         with pytest.raises(StoreUnavailableError, match=r"^--etcd-servers: .* speaks no TLS; is it http://"):
-            asyncio.run(use(connection, tmp_path))
+            await use(connection, tmp_path)
 
 
-def test_one_endpoint_that_lets_in_is_enough(etcd: SecuredEtcd, tmp_path: Path) -> None:
+async def test_one_endpoint_that_lets_in_is_enough(etcd: SecuredEtcd, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     with EtcdCluster(tmp_path / "plain", 1) as other:
         endpoints = (other.urls[0].replace("http", "https"), *etcd.urls)
-        asyncio.run(use(Connection(endpoints, etcd.authority_file, *etcd.identity("kcp")), tmp_path))
+        await use(Connection(endpoints, etcd.authority_file, *etcd.identity("kcp")), tmp_path)
 
 
-def test_a_user_with_rights_below_the_prefix_is_enough(tmp_path: Path) -> None:
+async def test_a_user_with_rights_below_the_prefix_is_enough(tmp_path: Path) -> None:
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster:
@@ -105,23 +108,23 @@ def test_a_user_with_rights_below_the_prefix_is_enough(tmp_path: Path) -> None:
         cluster.control("user", "add", "kcp:word")
         cluster.control("user", "grant-role", "kcp", "kcp")
         cluster.control("auth", "enable")
-        asyncio.run(use(Connection(cluster.urls, username="kcp", password="word"), tmp_path))
+        await use(Connection(cluster.urls, username="kcp", password="word"), tmp_path)
         with pytest.raises(StoreUnavailableError, match=r"authentication failed, invalid user.*--etcd-password-file"):
-            asyncio.run(use(Connection(cluster.urls, username="kcp", password="wrong"), tmp_path))
+            await use(Connection(cluster.urls, username="kcp", password="wrong"), tmp_path)
         with pytest.raises(
             StoreUnavailableError, match=r"user name is empty \(it asks for a user: give --etcd-username"
         ):
-            asyncio.run(use(Connection(cluster.urls), tmp_path))
+            await use(Connection(cluster.urls), tmp_path)
 
 
-def test_a_user_is_not_named_to_an_etcd_that_knows_none(tmp_path: Path) -> None:
+async def test_a_user_is_not_named_to_an_etcd_that_knows_none(tmp_path: Path) -> None:
     if binary() is None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster, pytest.raises(StoreUnavailableError, match="leave out --etcd-username"):
-        asyncio.run(use(Connection(cluster.urls, username="kcp", password="word"), tmp_path))
+        await use(Connection(cluster.urls, username="kcp", password="word"), tmp_path)
 
 
-def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
+async def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
     """It is over when an administrator changes anything about users, or with its time."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
@@ -144,23 +147,23 @@ def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
             finally:
                 await store.close()
 
-        asyncio.run(work())
+        await work()
 
 
-def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> None:
+async def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> None:
     if binary() is None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster:
         dead = [f"http://127.0.0.1:{port}" for port in free_ports(2)]
-        asyncio.run(use(Connection((*dead, *cluster.urls)), tmp_path))
+        await use(Connection((*dead, *cluster.urls)), tmp_path)
 
 
 @pytest.mark.parametrize("endpoint", ["ftp://a:1", "http://a:b", "http://", "http://a:1/path"])
-def test_what_is_no_endpoint_is_refused(endpoint: str, tmp_path: Path) -> None:
+async def test_what_is_no_endpoint_is_refused(endpoint: str, tmp_path: Path) -> None:
     with pytest.raises(EndpointError):
-        asyncio.run(use(Connection((endpoint,)), tmp_path))
+        await use(Connection((endpoint,)), tmp_path)
 
 
-def test_an_unreadable_certificate_is_named(tmp_path: Path) -> None:
+async def test_an_unreadable_certificate_is_named(tmp_path: Path) -> None:
     with pytest.raises(EndpointError, match=r"missing\.crt"):
-        asyncio.run(use(Connection(("https://127.0.0.1:1",), tmp_path / "missing.crt"), tmp_path))
+        await use(Connection(("https://127.0.0.1:1",), tmp_path / "missing.crt"), tmp_path)

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary, version
+from devtools.etcd import MISSING, EtcdCluster, binary, version
 from kcp.store.contract import (
     ABSENT,
     Change,
     CompactedError,
     Event,
     PreconditionFailedError,
-    Range,
     SlowConsumerError,
     Store,
     StoreUnavailableError,
@@ -28,8 +27,10 @@ from kcp.store.etcd.client import Client
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
-from tests.store.conformance.backends import WIDGETS, delete, key, put, received, shown
-from tests.store.etcd.backends import EtcdBackend, with_store
+from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
+from tests.store.etcd.backends import EtcdBackend
+from tests.support.keys import make_range
+from tests.support.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -44,21 +45,22 @@ def own(tmp_path: Path) -> Iterator[EtcdBackend]:
 
 
 async def until_in_step(store: Store) -> None:
-    """Until the store answers again."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await store.catch_up()
-            except StoreUnavailableError:
-                continue
-            return
+    """Return when the store answers again."""
+
+    async def in_step() -> bool:
+        try:
+            await store.catch_up()
+        except StoreUnavailableError:
+            return False
+        return True
+
+    await eventually(in_step, "the store answers")
 
 
-def test_a_write_whose_answer_is_lost_is_found_out_about(own: EtcdBackend) -> None:
+async def test_a_write_whose_answer_is_lost_is_found_out_about(own: EtcdBackend) -> None:
     """etcd stands still with the transaction in its hands; when it goes on the write has happened once, or never."""
     member = own.cluster.members[0]
-
-    async def work(store: Store) -> None:
+    async with opened(own) as store:
         revision = await put(store, "counter", b"0")
         for number in range(3):
             member.signal(signal.SIGSTOP)
@@ -72,13 +74,10 @@ def test_a_write_whose_answer_is_lost_is_found_out_about(own: EtcdBackend) -> No
         events = await received(store.watch(WIDGETS, store.oldest), revision)
         assert [event.record.value for event in events if event.record] == [b"0", b"1", b"2", b"3"]
 
-    with_store(own, work)
 
-
-def test_a_write_that_cannot_be_resolved_says_so(own: EtcdBackend) -> None:
+async def test_a_write_that_cannot_be_resolved_says_so(own: EtcdBackend) -> None:
     member = own.cluster.members[0]
-
-    async def work(store: Store) -> None:
+    async with opened(own) as store:
         await put(store, "a")
         member.kill()
         outcomes = await asyncio.gather(put(store, "b"), store.catch_up(), return_exceptions=True)
@@ -91,13 +90,10 @@ def test_a_write_that_cannot_be_resolved_says_so(own: EtcdBackend) -> None:
         assert store.problem() is None
         assert await put(store, "b", expected=ABSENT)
 
-    with_store(own, work)
 
-
-def test_watchers_miss_nothing_and_get_nothing_twice_when_etcd_restarts(own: EtcdBackend) -> None:
+async def test_watchers_miss_nothing_and_get_nothing_twice_when_etcd_restarts(own: EtcdBackend) -> None:
     member = own.cluster.members[0]
-
-    async def work(store: Store) -> None:
+    async with opened(own) as store:
         other = await own.open_another("other")
         try:
             start = store.revision
@@ -117,8 +113,6 @@ def test_watchers_miss_nothing_and_get_nothing_twice_when_etcd_restarts(own: Etc
         finally:
             await other.close()
 
-    with_store(own, work)
-
 
 async def compact_everything(backend: EtcdBackend) -> int:
     """Compact etcd up to its newest revision behind the servers' backs."""
@@ -132,10 +126,9 @@ async def compact_everything(backend: EtcdBackend) -> int:
         await client.close()
 
 
-def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBackend) -> None:
+async def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBackend) -> None:
     """Its followers learn of the outcome, its watchers that they must list again."""
-
-    async def work(store: Store) -> None:
+    async with opened(own) as store:
         lagging = await own.open_another("lagging")
         assert isinstance(lagging, EtcdStore)
         try:
@@ -155,7 +148,7 @@ def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBackend) -> 
             await compact_everything(own)
             lagging._background[0] = asyncio.create_task(lagging._feed.run())
             await until_in_step(lagging)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while not lagging._feed.rebuilds:
                     await asyncio.sleep(0.01)
             assert lagging.scan(WIDGETS).records == store.scan(WIDGETS).records
@@ -173,15 +166,13 @@ def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBackend) -> 
         finally:
             await lagging.close()
 
-    with_store(own, work)
 
-
-def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBackend) -> None:
+async def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBackend) -> None:
     async def fill(store: Store) -> None:
         for name in "abc":
             await put(store, name, b"1")
 
-    with_store(backend, fill)
+    await with_store(backend, fill)
 
     async def elsewhere() -> int:
         other = await backend.open_another("other")
@@ -193,37 +184,32 @@ def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBack
         finally:
             await other.close()
 
-    revision = asyncio.run(elsewhere())
+    revision = await elsewhere()
 
     async def look(store: Store) -> None:
         assert [(record.key.name, record.value) for record in store.scan(WIDGETS).records] == [("b", b"2"), ("c", b"1")]
         assert store.oldest >= revision
         await put(store, "a", b"3", expected=ABSENT)
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
-def test_a_copy_of_another_log_is_thrown_away(own: EtcdBackend) -> None:
-    async def fill(store: Store) -> None:
+async def test_a_copy_of_another_log_is_thrown_away(own: EtcdBackend) -> None:
+    async with opened(own) as store:
         for number in range(20):
             await put(store, f"n{number}")
-
-    with_store(own, fill)
     member = own.cluster.members[0]
     member.kill()
     folder = Path(own.directory / "etcd" / "m0")
     folder.rename(folder.with_name("lost"))
     member.start()
     own.cluster.wait()
-
-    async def look(store: Store) -> None:
+    async with opened(own) as store:
         assert store.scan(WIDGETS).records == []
         assert await put(store, "new") == store.revision
 
-    with_store(own, look)
 
-
-def test_etcd_is_restored_from_a_copy_of_its_own(own: EtcdBackend) -> None:
+async def test_etcd_is_restored_from_a_copy_of_its_own(own: EtcdBackend) -> None:
     """A change and a deletion are undone, and revisions go on: neither a server that runs nor a copy may show them still."""
     client, tool, member = binary("etcdctl"), binary("etcdutl"), own.cluster.members[0]
     if client is None or tool is None or version(tool) < (3, 6):
@@ -234,7 +220,7 @@ def test_etcd_is_restored_from_a_copy_of_its_own(own: EtcdBackend) -> None:
     async def run(*words: str) -> None:
         await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True)
 
-    async def undo(store: Store) -> None:
+    async with opened(own) as store:
         assert isinstance(store, EtcdStore)
         first = await put(store, "changed", b"1")
         second = await put(store, "deleted", b"1")
@@ -245,44 +231,36 @@ def test_etcd_is_restored_from_a_copy_of_its_own(own: EtcdBackend) -> None:
         data.rename(data.with_name("undone"))
         await run(tool, "snapshot", "restore", saved, *options)
         member.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while "restart this server" not in (store.problem() or ""):
                 await asyncio.sleep(0.05)
         with pytest.raises(StoreUnavailableError, match="restart this server"):
             await store.catch_up()
         with pytest.raises(StoreUnavailableError, match="restart this server"):
             await put(store, "changed", b"3")
-
-    async def look(store: Store) -> None:
+    async with opened(own) as store:
         found = {record.key.name: (record.value, record.revision) for record in store.scan(WIDGETS).records}
         assert {name: value for name, (value, _) in found.items()} == {"changed": b"1", "deleted": b"1"}
         assert store.oldest > 1000000
         assert await put(store, "changed", b"4", expected=found["changed"][1]) > 1000000
 
-    with_store(own, undo)
-    with_store(own, look)
 
-
-def test_a_lease_that_ended_is_taken_anew(backend: EtcdBackend) -> None:
+async def test_a_lease_that_ended_is_taken_anew(store: Store) -> None:
     """A server that was silent for too long was taken for gone; it joins again with its next write."""
-
-    async def work(store: Store) -> None:
-        assert isinstance(store, EtcdStore)
-        await put(store, "a")
-        session = store._session
-        await store._client.once("LeaseRevoke", messages.make("LeaseRevokeRequest", ID=session.lease), 5)
-        written = await asyncio.gather(*(put(store, f"n{number}") for number in range(10)))
-        assert len(set(written)) == 10
-        # a renewal that was under way may have been told of the end as well: then the next one joins
-        async with asyncio.timeout(10):
-            while not session.lease:
-                await asyncio.sleep(0.05)
-
-    with_store(backend, work)
+    assert isinstance(store, EtcdStore)
+    await put(store, "a")
+    session = store._session
+    await store._client.once("LeaseRevoke", messages.make("LeaseRevokeRequest", ID=session.lease), 5)
+    written = await asyncio.gather(*(put(store, f"n{number}") for number in range(10)))
+    assert len(set(written)) == 10
+    # a renewal that was under way may have been told of the end as well: then the next one joins
+    async with asyncio.timeout(PATIENCE):
+        while not session.lease:
+            await asyncio.sleep(0.05)
 
 
-def test_keys_with_a_lifetime_vanish_on_every_server(backend: EtcdBackend) -> None:
-    async def work(store: Store) -> None:
+async def test_keys_with_a_lifetime_vanish_on_every_server(backend: EtcdBackend) -> None:
+    async with opened(backend) as store:
         other = await backend.open_another("other")
         try:
             start = await store.write([Change(key("brief"), b"1", lifetime=2)])
@@ -291,7 +269,7 @@ def test_keys_with_a_lifetime_vanish_on_every_server(backend: EtcdBackend) -> No
             began = time.monotonic()
             await other.catch_up()
             watching = other.watch(WIDGETS, start)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE):
                 while store.get(key("brief")) is not None or other.get(key("brief")) is not None:
                     await asyncio.sleep(0.05)
             assert time.monotonic() - began > 1.5
@@ -303,39 +281,31 @@ def test_keys_with_a_lifetime_vanish_on_every_server(backend: EtcdBackend) -> No
         finally:
             await other.close()
 
-    with_store(backend, work)
+
+async def test_servers_of_other_prefixes_are_not_disturbed(cluster: EtcdCluster, tmp_path: Path) -> None:
+    stores = []
+    for index, prefix in enumerate(("/kcp", "/kcp2", "kcp/inner", "")):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        stores.append(await open_store(cluster.options(prefix), folder))
+    try:
+        for index, store in enumerate(stores):
+            await put(store, f"n{index}")
+        for index, store in enumerate(stores):
+            await store.catch_up()
+            assert [record.key.name for record in store.scan(WIDGETS).records] == [f"n{index}"]
+    finally:
+        for store in stores:
+            await store.close()
 
 
-def test_servers_of_other_prefixes_are_not_disturbed(cluster: EtcdCluster, tmp_path: Path) -> None:
-    async def work() -> None:
-        stores = []
-        for index, prefix in enumerate(("/kcp", "/kcp2", "kcp/inner", "")):
-            folder = tmp_path / str(index)
-            folder.mkdir()
-            stores.append(await open_store(cluster.options(prefix), folder))
-        try:
-            for index, store in enumerate(stores):
-                await put(store, f"n{index}")
-            for index, store in enumerate(stores):
-                await store.catch_up()
-                assert [record.key.name for record in store.scan(WIDGETS).records] == [f"n{index}"]
-        finally:
-            for store in stores:
-                await store.close()
-
-    asyncio.run(work())
-
-
-def test_values_of_two_resources_never_meet(backend: EtcdBackend) -> None:
-    async def work(store: Store) -> None:
-        layout = Layout("/kcp")
-        places = {layout.object_key(key(name, "a", "b", "c")) for name in ("x", "%2F", "/", "%", "x/", "")}
-        assert len(places) == 6
-        for name in ("x", "%2F", "/", "%25", "x/", "", "ü\0"):
-            assert layout.key_of(layout.object_key(key(name, "a/b", "%"))) == key(name, "a/b", "%")
-        await put(store, key("b", "c", "a"))
-        with pytest.raises(PreconditionFailedError):
-            await put(store, key("b", "c", "a"), expected=ABSENT)
-        assert store.count(Range("widgets", "a/c")) == 0
-
-    with_store(backend, work)
+async def test_values_of_two_resources_never_meet(store: Store) -> None:
+    layout = Layout("/kcp")
+    places = {layout.object_key(key(name, "a", "b", "c")) for name in ("x", "%2F", "/", "%", "x/", "")}
+    assert len(places) == 6
+    for name in ("x", "%2F", "/", "%25", "x/", "", "ü\0"):
+        assert layout.key_of(layout.object_key(key(name, "a/b", "%"))) == key(name, "a/b", "%")
+    await put(store, key("b", "c", "a"))
+    with pytest.raises(PreconditionFailedError):
+        await put(store, key("b", "c", "a"), expected=ABSENT)
+    assert store.count(make_range("widgets", "a/c")) == 0

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
+from devtools.etcd import MISSING, EtcdCluster, binary
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
 from tests.store.conformance.backends import delete, key, put
+from tests.support.waiting import eventually
 
 QUOTA = 16 << 20
 FILLING = b"x" * 50_000
 NAMES = [f"n{number}" for number in range(40)]
-
-
-async def until(what: str, holds: Callable[[], bool]) -> None:
-    """Wait for something that is to happen within seconds."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.02)
 
 
 def in_use(store: EtcdStore) -> float:
@@ -60,7 +51,7 @@ async def fill(store: EtcdStore) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("members", [1, 3])
-def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp_path: Path, members: int) -> None:
+async def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp_path: Path, members: int) -> None:
     """etcd carries out the write that reaches the quota, and answers it like those that it does not carry out."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
@@ -72,14 +63,14 @@ def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp_path:
             stores.append(await open_store(cluster.options("/kcp"), tmp_path / name))
         store, other = stores
         try:
-            await until("the first figures", lambda: alarm(store) == 0.0)
+            await eventually(lambda: alarm(store) == 0.0, "the first figures")
             expected = await fill(store)
             for each in stores:
                 await each.catch_up()
                 held = {name: record.value for name in NAMES if (record := each.get(key(name))) is not None}
                 assert held == {name: there for name, there in expected.items() if there != value(0)}
                 assert each.problem() is None
-            await until("the alarm", lambda: alarm(store) == 1.0)
+            await eventually(lambda: alarm(store) == 1.0, "the alarm")
             for change in (put(other, "more", b"1"), delete(other, NAMES[0])):
                 with pytest.raises(StoreUnavailableError, match="NOSPACE"):
                     await change
@@ -87,8 +78,8 @@ def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp_path:
             await store.compact(store.revision)
             await asyncio.to_thread(cluster.control, "defrag", "--cluster")
             await asyncio.to_thread(cluster.control, "alarm", "disarm")
-            await until("the alarm's end", lambda: alarm(store) == 0.0)
-            await until("room", lambda: in_use(store) < full * 0.75)
+            await eventually(lambda: alarm(store) == 0.0, "the alarm's end")
+            await eventually(lambda: in_use(store) < full * 0.75, "room")
             for number, each in enumerate(stores):
                 assert await put(each, f"more{number}", b"1") > 0
                 assert await delete(each, NAMES[number]) > 0
@@ -97,4 +88,4 @@ def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp_path:
                 await each.close()
 
     with EtcdCluster(tmp_path, members, ["--quota-backend-bytes", str(QUOTA)]) as cluster:
-        asyncio.run(work(cluster))
+        await work(cluster)

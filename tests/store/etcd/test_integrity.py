@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
-from kcp.store.contract import Change, Key, Store, StoreUnavailableError
+from kcp.store.contract import Change, Store, StoreUnavailableError
 from kcp.store.etcd import integrity
 from kcp.store.etcd.client import Client
 from kcp.store.etcd.integrity import check_log
@@ -19,11 +19,12 @@ from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.replica import replica_file
 from kcp.store.findings import Finding
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.keys import make_key
 
 
 async def write_some(store: Store, dice: random.Random, count: int) -> None:
     for _ in range(count):
-        key = Key("w", dice.choice(("a", "b/c")), "", f"n{dice.randrange(20)}%")
+        key = make_key("w", dice.choice(("a", "b/c")), "", f"n{dice.randrange(20)}%")
         await store.write([Change(key, None if dice.random() < 0.3 else b"{}", tag="t")])
 
 
@@ -38,35 +39,32 @@ def broken(findings: dict[str, Finding]) -> dict[str, Finding]:
     return {name: finding for name, finding in findings.items() if finding.broken}
 
 
-def test_nothing_is_found_beside_servers_that_write_and_when_they_are_gone(backend: EtcdBackend) -> None:
-    async def work() -> None:
-        one, two = await backend.open(), await backend.open_another("two")
-        undo = await one.lead("something", _nothing, _nothing)  # type: ignore[attr-defined]
-        dice = random.Random(1)
-        await write_some(two, dice, 30)
-        await one.compact(one.revision - 5)
-        writing = asyncio.create_task(write_some(two, dice, 120))
-        times = 0
-        while not writing.done():
-            for folder in (backend.directory, backend.directory / "two"):
-                findings = await found(backend, folder)
-                assert broken(findings) == {}
-                assert findings["replica"].examined > 0, findings["replica"]
-                times += 1
-        await writing
-        assert times > 3
-        findings = await found(backend)
-        assert findings["leases"].examined >= 3
-        assert findings["replica previous"].examined > 0
-        await undo()
-        await two.close()
-        await one.close()
-        findings = await found(backend)
-        assert broken(findings) == {}
-        assert findings["replica"].examined > 0
-        assert findings["values"].examined > 5
-
-    asyncio.run(work())
+async def test_nothing_is_found_beside_servers_that_write_and_when_they_are_gone(backend: EtcdBackend) -> None:
+    one, two = await backend.open(), await backend.open_another("two")
+    undo = await one.lead("something", _nothing, _nothing)  # type: ignore[attr-defined]
+    dice = random.Random(1)
+    await write_some(two, dice, 30)
+    await one.compact(one.revision - 5)
+    writing = asyncio.create_task(write_some(two, dice, 120))
+    times = 0
+    while not writing.done():
+        for folder in (backend.directory, backend.directory / "two"):
+            findings = await found(backend, folder)
+            assert broken(findings) == {}
+            assert findings["replica"].examined > 0, findings["replica"]
+            times += 1
+    await writing
+    assert times > 3
+    findings = await found(backend)
+    assert findings["leases"].examined >= 3
+    assert findings["replica previous"].examined > 0
+    await undo()
+    await two.close()
+    await one.close()
+    findings = await found(backend)
+    assert broken(findings) == {}
+    assert findings["replica"].examined > 0
+    assert findings["values"].examined > 5
 
 
 async def _nothing() -> None:
@@ -85,10 +83,10 @@ BREAKS: list[tuple[str, str, Put]] = [
     ("keys", "not a key that kcp writes", putting(lambda layout: layout.metadata + b"strange", b"x")),
     ("keys", "not a key that kcp writes", putting(lambda layout: layout.servers, b"x")),
     ("stored", "is not the key of an object", putting(lambda layout: layout.objects + b"a/b/c", b"x")),
-    ("stored", "not a message", putting(lambda layout: layout.object_key(Key("w", "a", "", "x")), b"\xff\xff")),
+    ("stored", "not a message", putting(lambda layout: layout.object_key(make_key("w", "a", "", "x")), b"\xff\xff")),
     ("stored", "its key is", putting(lambda layout: layout.objects + b"w/a%zz//x", b"\x12\x02{}")),
-    ("values", "not as promised", putting(lambda layout: layout.object_key(Key("w", "a", "", "x")), b"\x12\x01{")),
-    ("marker", "put none", putting(lambda layout: layout.object_key(Key("w", "a", "", "x")), b"\x12\x02{}")),
+    ("values", "not as promised", putting(lambda layout: layout.object_key(make_key("w", "a", "", "x")), b"\x12\x01{")),
+    ("marker", "put none", putting(lambda layout: layout.object_key(make_key("w", "a", "", "x")), b"\x12\x02{}")),
     ("marker", "not a message", putting(lambda layout: layout.marker, b"\xff\xff")),
     ("metadata", "the offset is no number", putting(lambda layout: layout.offset, b"many")),
     ("metadata", "the compaction line is", putting(lambda layout: layout.compacted, b"99999999")),
@@ -98,22 +96,19 @@ BREAKS: list[tuple[str, str, Put]] = [
 
 
 @pytest.mark.parametrize(("rule", "words", "put"), BREAKS, ids=[f"{rule}: {words}" for rule, words, _ in BREAKS])
-def test_what_is_put_by_hand_is_found_by_name(backend: EtcdBackend, rule: str, words: str, put: Put) -> None:
-    async def work() -> None:
-        store = await backend.open()
-        await write_some(store, random.Random(2), 10)
-        await store.close()
-        client = Client(backend.options.connection)
-        try:
-            assert broken(await found(backend)) == {}
-            await put(client, Layout(backend.prefix))
-        finally:
-            await client.close()
-        finding = (await found(backend))[rule]
-        assert finding.broken == 1
-        assert words in finding.first[0].what
-
-    asyncio.run(work())
+async def test_what_is_put_by_hand_is_found_by_name(backend: EtcdBackend, rule: str, words: str, put: Put) -> None:
+    store = await backend.open()
+    await write_some(store, random.Random(2), 10)
+    await store.close()
+    client = Client(backend.options.connection)
+    try:
+        assert broken(await found(backend)) == {}
+        await put(client, Layout(backend.prefix))
+    finally:
+        await client.close()
+    finding = (await found(backend))[rule]
+    assert finding.broken == 1
+    assert words in finding.first[0].what
 
 
 COPIES: list[tuple[str, str, str]] = [
@@ -131,56 +126,50 @@ COPIES: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(("rule", "words", "sql"), COPIES, ids=[words for _, words, _ in COPIES])
-def test_a_copy_that_differs_is_found(backend: EtcdBackend, rule: str, words: str, sql: str) -> None:
-    async def work() -> None:
-        store = await backend.open()
-        for name in ("n1", "n2"):
-            await store.write([Change(Key("w", "a", "", name), b"{}")])
-        await store.close()
-        assert broken(await found(backend)) == {}
-        connection = apsw.Connection(str(replica_file(backend.directory, Layout(backend.prefix))))
-        connection.execute(sql)
-        assert connection.changes()
-        connection.close()
-        finding = (await found(backend))[rule]
-        assert any(words in violation.what for violation in finding.first), finding
-
-    asyncio.run(work())
+async def test_a_copy_that_differs_is_found(backend: EtcdBackend, rule: str, words: str, sql: str) -> None:
+    store = await backend.open()
+    for name in ("n1", "n2"):
+        await store.write([Change(make_key("w", "a", "", name), b"{}")])
+    await store.close()
+    assert broken(await found(backend)) == {}
+    connection = apsw.Connection(str(replica_file(backend.directory, Layout(backend.prefix))))
+    connection.execute(sql)
+    assert connection.changes()
+    connection.close()
+    finding = (await found(backend))[rule]
+    assert any(words in violation.what for violation in finding.first), finding
 
 
-def test_a_copy_that_cannot_be_compared_says_why_and_is_no_violation(backend: EtcdBackend) -> None:
-    async def work() -> None:
-        store = await backend.open()
-        await store.write([Change(Key("w", "a", "", "n1"), b"{}")])
-        await store.close()
-        other = await backend.open_another("other")
-        for _ in range(3):
-            await other.write([Change(Key("w", "a", "", "n1"), b"{}")])
-        await other.compact(other.revision)
-        findings = await found(backend)
-        assert broken(findings) == {}
-        assert "etcd has compacted revision" in findings["replica"].says
-        await other.close()
-        connection = apsw.Connection(str(replica_file(backend.directory, Layout(backend.prefix))))
-        connection.execute("UPDATE facts SET value = 5 WHERE name = 'origin'")
-        assert "of another log" in (await found(backend))["replica"].says
-        connection.execute("DELETE FROM facts WHERE name = 'origin'")
-        assert "is incomplete" in (await found(backend))["replica"].says
-        connection.close()
-        replica_file(backend.directory, Layout(backend.prefix)).write_bytes(b"no database" * 1000)
-        assert "is not a replica of a log" in (await found(backend))["replica"].says
-
-    asyncio.run(work())
+async def test_a_copy_that_cannot_be_compared_says_why_and_is_no_violation(backend: EtcdBackend) -> None:
+    store = await backend.open()
+    await store.write([Change(make_key("w", "a", "", "n1"), b"{}")])
+    await store.close()
+    other = await backend.open_another("other")
+    for _ in range(3):
+        await other.write([Change(make_key("w", "a", "", "n1"), b"{}")])
+    await other.compact(other.revision)
+    findings = await found(backend)
+    assert broken(findings) == {}
+    assert "etcd has compacted revision" in findings["replica"].says
+    await other.close()
+    connection = apsw.Connection(str(replica_file(backend.directory, Layout(backend.prefix))))
+    connection.execute("UPDATE facts SET value = 5 WHERE name = 'origin'")
+    assert "of another log" in (await found(backend))["replica"].says
+    connection.execute("DELETE FROM facts WHERE name = 'origin'")
+    assert "is incomplete" in (await found(backend))["replica"].says
+    connection.close()
+    replica_file(backend.directory, Layout(backend.prefix)).write_bytes(b"no database" * 1000)
+    assert "is not a replica of a log" in (await found(backend))["replica"].says
 
 
-def test_a_prefix_without_a_log_is_told(backend: EtcdBackend) -> None:
-    findings = asyncio.run(found(backend))
+async def test_a_prefix_without_a_log_is_told(backend: EtcdBackend) -> None:
+    findings = await found(backend)
     assert "no server has begun one" in broken(findings)["metadata"].first[0].what
 
 
-def test_no_etcd_is_told_as_such(backend: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_etcd_is_told_as_such(backend: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     from kcp.store.etcd.access import Connection, Options
 
     monkeypatch.setattr(integrity, "_CALL_SECONDS", 0.5)
     with pytest.raises(StoreUnavailableError):
-        asyncio.run(check_log(Options(Connection(("http://127.0.0.1:1",))), backend.directory, lambda _k, _v: None))
+        await check_log(Options(Connection(("http://127.0.0.1:1",))), backend.directory, lambda _k, _v: None)

@@ -11,39 +11,34 @@ import pytest
 
 from kcp.store.compaction import AutoCompactor
 from kcp.store.contract import ABSENT, Change, PreconditionFailedError, Store
-from tests.store.conformance.backends import WIDGETS, delete, key, put, received, shown
-from tests.store.etcd.backends import EtcdBackend, with_store
+from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
+from tests.store.etcd.backends import EtcdBackend
+from tests.support.waiting import PATIENCE
 
 
-def test_revisions_rise_with_each_write(backend: EtcdBackend) -> None:
-    async def work(store: Store) -> None:
-        start = store.revision
-        one_by_one = [await put(store, name) for name in "abc"]
-        assert start < one_by_one[0] < one_by_one[1] < one_by_one[2]
-        together = await asyncio.gather(*(put(store, name) for name in "defgh"))
-        assert len(set(together)) == 5
-        assert min(together) > one_by_one[2]
-        assert store.revision == max(together)
-
-    with_store(backend, work)
+async def test_revisions_rise_with_each_write(store: Store) -> None:
+    start = store.revision
+    one_by_one = [await put(store, name) for name in "abc"]
+    assert start < one_by_one[0] < one_by_one[1] < one_by_one[2]
+    together = await asyncio.gather(*(put(store, name) for name in "defgh"))
+    assert len(set(together)) == 5
+    assert min(together) > one_by_one[2]
+    assert store.revision == max(together)
 
 
-def test_deleting_what_is_not_there_shows_nobody_anything(backend: EtcdBackend) -> None:
-    async def work(store: Store) -> None:
-        before = await put(store, "a")
-        await delete(store, "b")
-        assert await received(store.watch(WIDGETS, before), store.revision) == []
-
-    with_store(backend, work)
+async def test_deleting_what_is_not_there_shows_nobody_anything(store: Store) -> None:
+    before = await put(store, "a")
+    await delete(store, "b")
+    assert await received(store.watch(WIDGETS, before), store.revision) == []
 
 
-def test_everything_is_there_when_another_server_opens_the_log(backend: EtcdBackend) -> None:
+async def test_everything_is_there_when_another_server_opens_the_log(backend: EtcdBackend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a", b"1", tag="v1")
         await put(store, "b", b"2")
         return await delete(store, "b")
 
-    revision = with_store(backend, fill)
+    revision = await with_store(backend, fill)
 
     async def look(store: Store) -> None:
         assert store.revision >= revision
@@ -52,52 +47,46 @@ def test_everything_is_there_when_another_server_opens_the_log(backend: EtcdBack
         assert shown(events) == [("added", "b", revision - 1), ("deleted", "b", revision)]
         assert await put(store, "c") > revision
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
-def test_revisions_rise_when_everything_is_deleted_and_compacted(backend: EtcdBackend) -> None:
+async def test_revisions_rise_when_everything_is_deleted_and_compacted(backend: EtcdBackend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a")
         revision = await delete(store, "a")
         await store.compact(revision)
         return revision
 
-    revision = with_store(backend, fill)
+    revision = await with_store(backend, fill)
 
     async def look(store: Store) -> None:
         assert store.oldest == revision
         assert await put(store, "a") > revision
 
-    with_store(backend, look)
+    await with_store(backend, look)
 
 
-def test_compacting_beyond_the_newest_revision_compacts_up_to_that(backend: EtcdBackend) -> None:
-    async def work(store: Store) -> None:
-        now = await put(store, "a", b"1")
-        await store.compact(now + 1000)
-        assert store.oldest == now
-        await put(store, "a", b"2")
-        assert [record.value for record in store.scan(WIDGETS, at=now).records] == [b"1"]
-
-    with_store(backend, work)
+async def test_compacting_beyond_the_newest_revision_compacts_up_to_that(store: Store) -> None:
+    now = await put(store, "a", b"1")
+    await store.compact(now + 1000)
+    assert store.oldest == now
+    await put(store, "a", b"2")
+    assert [record.value for record in store.scan(WIDGETS, at=now).records] == [b"1"]
 
 
-def test_the_compactor_can_bound_the_revisions(backend: EtcdBackend) -> None:
-    async def work(store: Store) -> None:
-        for index in range(20):
-            await put(store, "a", str(index).encode())
-        revision = store.revision
-        compactor = AutoCompactor(store, retention=3600, interval=0.01, revisions=5)
-        compactor.start()
-        async with asyncio.timeout(20):
-            while store.oldest < revision - 5:
-                await store.catch_up()
-        await compactor.stop()
-
-    with_store(backend, work)
+async def test_the_compactor_can_bound_the_revisions(store: Store) -> None:
+    for index in range(20):
+        await put(store, "a", str(index).encode())
+    revision = store.revision
+    compactor = AutoCompactor(store, retention=3600, interval=0.01, revisions=5)
+    compactor.start()
+    async with asyncio.timeout(PATIENCE):
+        while store.oldest < revision - 5:
+            await store.catch_up()
+    await compactor.stop()
 
 
-def test_of_writers_that_start_from_one_revision_exactly_one_wins(backend: EtcdBackend) -> None:
+async def test_of_writers_that_start_from_one_revision_exactly_one_wins(backend: EtcdBackend) -> None:
     async def work(store: Store) -> None:
         first = await put(store, "a", b"start")
 
@@ -112,13 +101,12 @@ def test_of_writers_that_start_from_one_revision_exactly_one_wins(backend: EtcdB
         assert found is not None
         assert found.value == str(winners[0]).encode()
 
-    with_store(backend, work)
+    await with_store(backend, work)
 
 
-def test_a_refused_writer_reads_what_it_lost_against(backend: EtcdBackend) -> None:
+async def test_a_refused_writer_reads_what_it_lost_against(backend: EtcdBackend) -> None:
     """So a retry from `latest` starts from the newer state, also when another server wrote it."""
-
-    async def work(store: Store) -> None:
+    async with opened(backend) as store:
         other = await backend.open_another("other")
         try:
             mine = await put(store, "a", b"0")
@@ -138,11 +126,9 @@ def test_a_refused_writer_reads_what_it_lost_against(backend: EtcdBackend) -> No
         finally:
             await other.close()
 
-    with_store(backend, work)
 
-
-def test_each_event_has_the_previous_value_and_the_deleted_state(backend: EtcdBackend) -> None:
-    async def work(store: Store) -> None:
+async def test_each_event_has_the_previous_value_and_the_deleted_state(backend: EtcdBackend) -> None:
+    async with opened(backend) as store:
         other = await backend.open_another("other")
         try:
             start = store.revision
@@ -168,5 +154,3 @@ def test_each_event_has_the_previous_value_and_the_deleted_state(backend: EtcdBa
                 assert [(event.record, event.previous, event.deleted) for event in events] == wanted
         finally:
             await other.close()
-
-    with_store(backend, work)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary, installed, version
+from devtools.etcd import MISSING, EtcdCluster, binary, installed, version
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd.access import Options
 from kcp.store.etcd.opening import open_store

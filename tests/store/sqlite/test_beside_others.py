@@ -14,21 +14,21 @@ from tests.store.conformance.backends import WIDGETS, delete, names, put
 
 WRITER = """
 import sqlite3, sys, time
-stranger = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
-stranger.execute("CREATE TABLE _mine (number INTEGER)")
-stranger.execute("INSERT INTO _mine VALUES (0)")
+other = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
+other.execute("CREATE TABLE _mine (number INTEGER)")
+other.execute("INSERT INTO _mine VALUES (0)")
 print("begun", flush=True)
 for _ in iter(int, 1):
-    stranger.execute("UPDATE _mine SET number = number + 1")
+    other.execute("UPDATE _mine SET number = number + 1")
     time.sleep(0.002)
 """
 READER = """
 import sqlite3, sys
-stranger = sqlite3.connect(sys.argv[1], isolation_level=None)
-stranger.execute("BEGIN")
-print(stranger.execute("SELECT count(*) FROM current").fetchone()[0], flush=True)
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("BEGIN")
+print(other.execute("SELECT count(*) FROM current").fetchone()[0], flush=True)
 sys.stdin.read()
-print(stranger.execute("SELECT count(*) FROM current").fetchone()[0], flush=True)
+print(other.execute("SELECT count(*) FROM current").fetchone()[0], flush=True)
 """
 
 
@@ -46,37 +46,29 @@ def beside(program: str, path: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_writes_and_maintenance_wait_for_another_that_writes(tmp_path: Path) -> None:
+async def test_writes_and_maintenance_wait_for_another_that_writes(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
-
-    async def work() -> None:
-        store = open_store(path)
-        with beside(WRITER, path) as process:
-            for turn in range(15):
-                await asyncio.gather(*(put(store, f"n{index:03}", str(turn).encode()) for index in range(300)))
-                await asyncio.gather(*(delete(store, f"n{index:03}") for index in range(0, 300, 2)))
-                await store.compact(store.revision)
-            assert process.poll() is None
-        assert store.statistics()["failed_batches"] == 0
-        assert len(names(store.scan(WIDGETS).records)) == 150
-        await store.close()
-
-    asyncio.run(work())
+    store = open_store(path)
+    with beside(WRITER, path) as process:
+        for turn in range(15):
+            await asyncio.gather(*(put(store, f"n{index:03}", str(turn).encode()) for index in range(300)))
+            await asyncio.gather(*(delete(store, f"n{index:03}") for index in range(0, 300, 2)))
+            await store.compact(store.revision)
+        assert process.poll() is None
+    assert store.statistics()["failed_batches"] == 0
+    assert len(names(store.scan(WIDGETS).records)) == 150
+    await store.close()
 
 
-def test_another_that_reads_for_long_stops_nobody(tmp_path: Path) -> None:
+async def test_another_that_reads_for_long_stops_nobody(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
-
-    async def work() -> None:
-        store = open_store(path)
-        await put(store, "first")
-        with beside(READER, path) as process:
-            for turn in range(10):
-                await asyncio.gather(*(put(store, f"n{index:03}", b"x" * 1000) for index in range(300)))
-                await store.compact(store.revision)
-                assert len(store.scan(WIDGETS).records) == 301, turn
-            said, _ = await asyncio.to_thread(process.communicate, "")
-            assert said == "1\n"  # it has seen one moment all the time
-        await store.close()
-
-    asyncio.run(work())
+    store = open_store(path)
+    await put(store, "first")
+    with beside(READER, path) as process:
+        for turn in range(10):
+            await asyncio.gather(*(put(store, f"n{index:03}", b"x" * 1000) for index in range(300)))
+            await store.compact(store.revision)
+            assert len(store.scan(WIDGETS).records) == 301, turn
+        said, _ = await asyncio.to_thread(process.communicate, "")
+        assert said == "1\n"  # it has seen one moment all the time
+    await store.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ TOMBSTONES = "SELECT name, position >> 10 FROM departed"
 METADATA = "SELECT name, value FROM facts WHERE name IN ('oldest', 'forgotten', 'revision')"
 
 
-def test_the_example_of_a_compaction(tmp_path: Path) -> None:
+async def test_the_example_of_a_compaction(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
 
     def rows(sql: str) -> list[tuple[Any, ...]]:
@@ -31,31 +30,28 @@ def test_the_example_of_a_compaction(tmp_path: Path) -> None:
     def last_position(revision: int) -> int:
         return (revision << ORDINAL_BITS) + MAX_CHANGES - 1
 
-    async def work() -> None:
-        store = open_store(path)
-        try:
-            await put(store, "a", b"one")
-            await put(store, "a", b"two")
-            await put(store, "b", b"x")
-            await delete(store, "b")
-            first, updated, created, deleted = (
-                (1, "a", 0, 0, b"one"),
-                (2, "a", 0, 1, b"two"),
-                (3, "b", 0, 0, b"x"),
-                (4, "b", 1, 3, None),
-            )
-            assert rows(LOG) == [first, updated, created, deleted]
-            assert (rows(CURRENT), rows(TOMBSTONES)) == ([("a", 2)], [("b", 4)])
-            await store.compact(3)
-            assert rows(LOG) == [updated, created, deleted]
-            assert (rows(CURRENT), rows(TOMBSTONES)) == ([("a", 2)], [("b", 4)])
-            assert dict(rows(METADATA)) == {"oldest": 3, "forgotten": last_position(3), "revision": 4}
-            await store.compact(4)
-            assert rows(LOG) == [updated]
-            assert (rows(CURRENT), rows(TOMBSTONES)) == ([("a", 2)], [])
-            assert dict(rows(METADATA)) == {"oldest": 4, "forgotten": last_position(4), "revision": 4}
-            assert await put(store, "b") == 5
-        finally:
-            await store.close()
-
-    asyncio.run(work())
+    store = open_store(path)
+    try:
+        await put(store, "a", b"one")
+        await put(store, "a", b"two")
+        await put(store, "b", b"x")
+        await delete(store, "b")
+        first, updated, created, deleted = (
+            (1, "a", 0, 0, b"one"),
+            (2, "a", 0, 1, b"two"),
+            (3, "b", 0, 0, b"x"),
+            (4, "b", 1, 3, None),
+        )
+        assert rows(LOG) == [first, updated, created, deleted]
+        assert (rows(CURRENT), rows(TOMBSTONES)) == ([("a", 2)], [("b", 4)])
+        await store.compact(3)
+        assert rows(LOG) == [updated, created, deleted]
+        assert (rows(CURRENT), rows(TOMBSTONES)) == ([("a", 2)], [("b", 4)])
+        assert dict(rows(METADATA)) == {"oldest": 3, "forgotten": last_position(3), "revision": 4}
+        await store.compact(4)
+        assert rows(LOG) == [updated]
+        assert (rows(CURRENT), rows(TOMBSTONES)) == ([("a", 2)], [])
+        assert dict(rows(METADATA)) == {"oldest": 4, "forgotten": last_position(4), "revision": 4}
+        assert await put(store, "b") == 5
+    finally:
+        await store.close()

@@ -13,6 +13,7 @@ import pytest
 from kcp.store.contract import ABSENT, Change, StoreUnavailableError
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put, received
+from tests.support.waiting import PATIENCE
 
 FULL = """
 import asyncio, resource, sys
@@ -69,79 +70,70 @@ async def _limit_pages(store: SQLiteStore, pages: int) -> None:
     await store._writer.run(limit)
 
 
-def test_a_failed_batch_takes_everything_built_on_it_along(tmp_path: Path) -> None:
-    async def work() -> None:
-        store = open_store(tmp_path / "kcp.db")
-        first = await put(store, "a", b"durable")
-        live = store.watch(WIDGETS, first)
-        followed: list[object] = []
-        store.follow(None, followed.extend)
-        await _limit_pages(store, 1)
-        waiting = [store.write([Change(key("a"), b"x" * 100_000, expected=first)])]
-        await asyncio.sleep(0)  # the first is with the writer
-        latest = store.latest(key("a"))
-        assert latest is not None
-        waiting.append(store.write([Change(key("a"), b"built on it", expected=latest.revision)]))
-        waiting.append(store.write([Change(key("a"), b"refused because of it", expected=ABSENT)]))
-        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [StoreUnavailableError] * 3
-        found = store.get(key("a"))
-        assert found == store.latest(key("a")) == (key("a"), first, b"durable", "")
-        assert (store.revision, followed) == (first, [])
-        assert await live.next(timeout=0) == ()
-        assert store.statistics()["failed_batches"] == 1
-        assert store.statistics()["pending"] == 0
-        assert store.problem() == "the store cannot write: database or disk is full"
+async def test_a_failed_batch_takes_everything_built_on_it_along(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    first = await put(store, "a", b"durable")
+    live = store.watch(WIDGETS, first)
+    followed: list[object] = []
+    store.follow(None, followed.extend)
+    await _limit_pages(store, 1)
+    waiting = [store.write([Change(key("a"), b"x" * 100_000, expected=first)])]
+    await asyncio.sleep(0)  # the first is with the writer
+    latest = store.latest(key("a"))
+    assert latest is not None
+    waiting.append(store.write([Change(key("a"), b"built on it", expected=latest.revision)]))
+    waiting.append(store.write([Change(key("a"), b"refused because of it", expected=ABSENT)]))
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailableError] * 3
+    found = store.get(key("a"))
+    assert found == store.latest(key("a")) == (key("a"), first, b"durable", "")
+    assert (store.revision, followed) == (first, [])
+    assert await live.next(timeout=0) == ()
+    assert store.statistics()["failed_batches"] == 1
+    assert store.statistics()["pending"] == 0
+    assert store.problem() == "the store cannot write: database or disk is full"
 
-        await _limit_pages(store, 1 << 30)
-        now = await put(store, "b")
-        assert now > first + 2  # the revisions of the refused writes are not given out again
-        events = await received(live, now)
-        assert [(event.key.name, event.revision) for event in events] == [("b", now)]
-        assert [event.revision for event in await received(store.watch(WIDGETS, first), now)] == [now]
-        async with asyncio.timeout(5):
-            while store.problem() is not None:
-                await asyncio.sleep(0.01)
-        await store.close()
-
-    asyncio.run(work())
+    await _limit_pages(store, 1 << 30)
+    now = await put(store, "b")
+    assert now > first + 2  # the revisions of the refused writes are not given out again
+    events = await received(live, now)
+    assert [(event.key.name, event.revision) for event in events] == [("b", now)]
+    assert [event.revision for event in await received(store.watch(WIDGETS, first), now)] == [now]
+    async with asyncio.timeout(PATIENCE):
+        while store.problem() is not None:
+            await asyncio.sleep(0.01)
+    await store.close()
 
 
-def test_a_value_that_cannot_be_written_harms_nobody_later(tmp_path: Path) -> None:
-    async def work() -> None:
-        store = open_store(tmp_path / "kcp.db")
-        with pytest.raises(UnicodeEncodeError):
-            await put(store, "\ud800")
-        with pytest.raises(StoreUnavailableError):
-            await put(store, "a", tag="\ud800")  # the writer's thread meets this one
-        await put(store, "b")
-        assert names(store.scan(WIDGETS).records) == ["b"]
-        await store.close()
-
-    asyncio.run(work())
+async def test_a_value_that_cannot_be_written_harms_nobody_later(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    with pytest.raises(UnicodeEncodeError):
+        await put(store, "\ud800")
+    with pytest.raises(StoreUnavailableError):
+        await put(store, "a", tag="\ud800")  # the writer's thread meets this one
+    await put(store, "b")
+    assert names(store.scan(WIDGETS).records) == ["b"]
+    await store.close()
 
 
-def test_compaction_that_cannot_write_says_so_and_is_made_up_for(tmp_path: Path) -> None:
-    async def work() -> None:
-        store = open_store(tmp_path / "kcp.db")
-        for _ in range(3):
-            await put(store, "a")
-        target = store.revision
+async def test_compaction_that_cannot_write_says_so_and_is_made_up_for(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    for _ in range(3):
+        await put(store, "a")
+    target = store.revision
 
-        def break_(connection: apsw.Connection) -> None:
-            connection.execute("PRAGMA query_only = 1")
+    def break_(connection: apsw.Connection) -> None:
+        connection.execute("PRAGMA query_only = 1")
 
-        def mend(connection: apsw.Connection) -> None:
-            connection.execute("PRAGMA query_only = 0")
+    def mend(connection: apsw.Connection) -> None:
+        connection.execute("PRAGMA query_only = 0")
 
-        await store._writer.run(break_)
-        with pytest.raises(StoreUnavailableError):
-            await store.compact(target)
-        with pytest.raises(StoreUnavailableError):
-            await put(store, "b")
-        await store._writer.run(mend)
+    await store._writer.run(break_)
+    with pytest.raises(StoreUnavailableError):
         await store.compact(target)
-        assert store._reader._execute("SELECT count(*) FROM log").fetchone()[0] == 1
-        await store.close()
-
-    asyncio.run(work())
+    with pytest.raises(StoreUnavailableError):
+        await put(store, "b")
+    await store._writer.run(mend)
+    await store.compact(target)
+    assert store._reader._execute("SELECT count(*) FROM log").fetchone()[0] == 1
+    await store.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from kcp.store.contract import Change, Key
+from kcp.store.contract import Change
 from kcp.store.findings import Finding
 from kcp.store.sqlite import integrity
 from kcp.store.sqlite.compaction import _compact_step
@@ -25,6 +25,7 @@ from kcp.store.sqlite.tables import (
     ForeignFileError,
     NewerFormatError,
 )
+from tests.support.keys import make_key
 
 
 async def any_history(store: SQLiteStore, dice: random.Random, writes: int) -> None:
@@ -32,7 +33,7 @@ async def any_history(store: SQLiteStore, dice: random.Random, writes: int) -> N
     for _ in range(writes):
         changes = []
         for number in dice.sample(range(30), dice.choice((1, 1, 1, 2, 7))):
-            key = Key(dice.choice(("w", "x")), f"c{number % 3}", "", f"n{number}")
+            key = make_key(dice.choice(("w", "x")), f"c{number % 3}", "", f"n{number}")
             kind = dice.random()
             if kind < 0.3:
                 changes.append(Change(key, None, final=dice.choice((None, b"{}"))))
@@ -57,54 +58,44 @@ def broken(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_is_found_after_any_history_beside_the_store_and_when_it_is_closed(tmp_path: Path, seed: int) -> None:
+async def test_nothing_is_found_after_any_history_beside_the_store_and_when_it_is_closed(
+    tmp_path: Path, seed: int
+) -> None:
     dice = random.Random(seed)
     path = tmp_path / "kcp.db"
-
-    async def work() -> None:
-        for durability in ("full", "relaxed", "full"):  # reopening, and revisions that are skipped
-            store = open_store(path, durability=durability)
-            for _ in range(2):
-                await any_history(store, dice, 60)
-                assert broken(path) == set()
-            await store.close()
+    for durability in ("full", "relaxed", "full"):  # reopening, and revisions that are skipped
+        store = open_store(path, durability=durability)
+        for _ in range(2):
+            await any_history(store, dice, 60)
             assert broken(path) == set()
-
-    asyncio.run(work())
+        await store.close()
+        assert broken(path) == set()
     findings = found(path)
     assert {"previous", "tombstones", "expiry", "values"} <= {name for name, each in findings.items() if each.examined}
     assert sorted(each.name for each in tmp_path.iterdir()) == ["kcp.db", "kcp.db.lock"], "nothing is left behind"
 
 
-def test_nothing_is_found_beside_a_store_that_goes_on_writing_and_compacting(tmp_path: Path) -> None:
+async def test_nothing_is_found_beside_a_store_that_goes_on_writing_and_compacting(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
-
-    async def work() -> None:
-        store = open_store(path)
-        writing = asyncio.create_task(any_history(store, random.Random(1), 300))
-        await asyncio.sleep(0)
-        seen = set()
-        while not writing.done():
-            findings = await asyncio.to_thread(found, path)
-            assert [finding for finding in findings.values() if finding.broken] == []
-            seen.add(findings["shape"].examined)
-        await writing
-        assert len(seen) > 1, "it was looked at while it changed"
-        await store.close()
-
-    asyncio.run(work())
+    store = open_store(path)
+    writing = asyncio.create_task(any_history(store, random.Random(1), 300))
+    await asyncio.sleep(0)
+    seen = set()
+    while not writing.done():
+        findings = await asyncio.to_thread(found, path)
+        assert [finding for finding in findings.values() if finding.broken] == []
+        seen.add(findings["shape"].examined)
+    await writing
+    assert len(seen) > 1, "it was looked at while it changed"
+    await store.close()
 
 
-def test_a_compaction_that_a_killed_process_left_half_done_is_no_violation(tmp_path: Path) -> None:
+async def test_a_compaction_that_a_killed_process_left_half_done_is_no_violation(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
-
-    async def work() -> None:
-        store = open_store(path)
-        for number in range(700):
-            await store.write([Change(Key("w", "c", "", f"n{number % 10}"), b"{}")])
-        await store.close()
-
-    asyncio.run(work())
+    store = open_store(path)
+    for number in range(700):
+        await store.write([Change(make_key("w", "c", "", f"n{number % 10}"), b"{}")])
+    await store.close()
     connection = apsw.Connection(str(path))
     for fact in (OLDEST, REVISION):
         connection.execute(PUT_METADATA, (fact, 700))
@@ -128,12 +119,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store = open_store(path)
         dice = random.Random(7)
         for name in ("below", "above"):
-            key = Key("w", "c", "", f"{name}-a")
+            key = make_key("w", "c", "", f"{name}-a")
             for number in range(3):
-                await store.write([Change(key, b"{}"), Change(Key("w", "c", "", f"{name}-{number}"), b"{}")])
-            await store.write([Change(Key("w", "c", "", f"{name}-0"), None)])
-            await store.write([Change(Key("w", "c", "", f"{name}-0"), b"{}", lifetime=1000)])
-            await store.write([Change(Key("w", "c", "", f"{name}-1"), None, final=b"{}")])
+                await store.write([Change(key, b"{}"), Change(make_key("w", "c", "", f"{name}-{number}"), b"{}")])
+            await store.write([Change(make_key("w", "c", "", f"{name}-0"), None)])
+            await store.write([Change(make_key("w", "c", "", f"{name}-0"), b"{}", lifetime=1000)])
+            await store.write([Change(make_key("w", "c", "", f"{name}-1"), None, final=b"{}")])
             if name == "below":
                 await any_history(store, dice, 60)
                 await store.compact(store.revision)
@@ -230,16 +221,12 @@ def test_a_violation_names_its_key_and_revision_and_all_are_counted(sound: Path,
     assert len(few.first) == 2
 
 
-def test_a_damaged_page_is_found(tmp_path: Path) -> None:
+async def test_a_damaged_page_is_found(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
-
-    async def fill() -> None:
-        store = open_store(path)
-        for start in range(0, 2000, 500):
-            await store.write([Change(Key("w", "c", "", f"n{start + i}"), b"{}" * 100) for i in range(500)])
-        await store.close()
-
-    asyncio.run(fill())
+    store = open_store(path)
+    for start in range(0, 2000, 500):
+        await store.write([Change(make_key("w", "c", "", f"n{start + i}"), b"{}" * 100) for i in range(500)])
+    await store.close()
     content = bytearray(path.read_bytes())
     for offset in range(30 * 4096, 34 * 4096):
         content[offset] = 0xFF

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import selectors
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from kcp.store.contract import Key, Range
+from kcp.store.contract import Range
 from kcp.store.sqlite.store import open_store
+from tests.support.keys import make_key
 
 ROUNDS = int(os.environ.get("KCP_CRASH_ROUNDS", "6"))
 
@@ -69,7 +69,7 @@ def _run_and_kill(path: Path, durability: str, seconds: float) -> list[bytes]:
 
 
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
-def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(tmp_path: Path, durability: str) -> None:
+async def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(tmp_path: Path, durability: str) -> None:
     path = tmp_path / "kcp.db"
     dice = random.Random(7)
     acknowledged: dict[str, tuple[int, bytes]] = {}
@@ -91,7 +91,7 @@ def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(tmp_pat
             twin = found.get(name + "-twin")
             assert (record and record[1:]) == (twin and twin[1:]), f"half of a write of {name}"
         for name, record in found.items():
-            assert store.get(Key("w", "c", "n", name)) == record
+            assert store.get(make_key("w", "c", "n", name)) == record
         check: list[str] = []
         await store._writer.run(lambda db: check.extend(row[0] for row in db.execute("PRAGMA integrity_check")))
         assert check == ["ok"]
@@ -110,4 +110,4 @@ def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(tmp_pat
                 acknowledged[name.decode()] = (int(revision), value)
             seen = max(seen, int(revision))
         assert len(lines) > 1
-        seen = asyncio.run(look())
+        seen = await look()

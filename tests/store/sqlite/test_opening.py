@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -36,45 +37,42 @@ async def _open_and_close(path: Path) -> int:
     return revision
 
 
-def test_a_second_server_on_the_file_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+async def test_a_second_server_on_the_file_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"open\n"
         with pytest.raises(StoreLockedError, match=f"{tmp_path} is in use by process {holder.pid}"):
-            asyncio.run(_open_and_close(path))
+            await _open_and_close(path)
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-    assert asyncio.run(_open_and_close(path)) == 0
+    assert await _open_and_close(path) == 0
 
 
-def test_a_second_store_in_one_process_is_refused(tmp_path: Path) -> None:
-    async def work() -> None:
-        store = open_store(tmp_path / "kcp.db")
-        with pytest.raises(StoreLockedError, match=str(os.getpid())):
-            open_store(tmp_path / "kcp.db")
-        await put(store, "a")  # the first is unharmed
-        await store.close()
-        await _open_and_close(tmp_path / "kcp.db")
-
-    asyncio.run(work())
+async def test_a_second_store_in_one_process_is_refused(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    with pytest.raises(StoreLockedError, match=str(os.getpid())):
+        open_store(tmp_path / "kcp.db")
+    await put(store, "a")  # the first is unharmed
+    await store.close()
+    await _open_and_close(tmp_path / "kcp.db")
 
 
-def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
+async def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
-    asyncio.run(_open_and_close(path))
+    await _open_and_close(path)
     with apsw.Connection(str(path)) as connection:
         connection.execute(f"PRAGMA user_version = {tables.FORMAT + 1}")
     connection.close()
     before = path.read_bytes()
     with pytest.raises(NewerFormatError, match=rf"format {tables.FORMAT + 1}.*up to {tables.FORMAT}"):
-        asyncio.run(_open_and_close(path))
+        await _open_and_close(path)
     assert path.read_bytes() == before
     with pytest.raises(NewerFormatError):  # and the lock is not held
-        asyncio.run(_open_and_close(path))
+        await _open_and_close(path)
 
 
-def test_the_first_format_is_migrated(tmp_path: Path) -> None:
+async def test_the_first_format_is_migrated(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     connection = apsw.Connection(str(path))
     connection.execute(tables.MIGRATIONS[0])
@@ -87,114 +85,102 @@ def test_the_first_format_is_migrated(tmp_path: Path) -> None:
         )
     connection.execute("INSERT INTO current VALUES ('widgets', 'root', 'default', 'b', ?)", (2 << 10,))
     connection.close()
-
-    async def work() -> None:
-        store = open_store(path)
-        assert names(store.scan(WIDGETS).records) == ["b"]
-        assert names(store.scan(WIDGETS, at=2).records) == ["a", "b"]
-        await store.close()
-
-    asyncio.run(work())
+    store = open_store(path)
+    assert names(store.scan(WIDGETS).records) == ["b"]
+    assert names(store.scan(WIDGETS, at=2).records) == ["a", "b"]
+    await store.close()
 
 
-def test_a_file_of_another_application_is_refused_and_left_alone(tmp_path: Path) -> None:
+async def test_a_file_of_another_application_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with apsw.Connection(str(path)) as connection:
         connection.execute("CREATE TABLE theirs(a); INSERT INTO theirs VALUES (1)")
     connection.close()
     before = path.read_bytes()
     with pytest.raises(ForeignFileError, match="another application"):
-        asyncio.run(_open_and_close(path))
+        await _open_and_close(path)
     assert path.read_bytes() == before
 
 
-def test_what_is_no_database_or_no_place_for_one_is_refused(tmp_path: Path) -> None:
+async def test_what_is_no_database_or_no_place_for_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello " * 1000)
     with pytest.raises(StoreUnavailableError, match=r"cannot be opened: .*not a database"):
-        asyncio.run(_open_and_close(tmp_path / "text"))
+        await _open_and_close(tmp_path / "text")
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreUnavailableError, match="cannot be opened"):
-        asyncio.run(_open_and_close(tmp_path / "folder"))
+        await _open_and_close(tmp_path / "folder")
     with pytest.raises(FileNotFoundError):
-        asyncio.run(_open_and_close(tmp_path / "missing" / "kcp.db"))
+        await _open_and_close(tmp_path / "missing" / "kcp.db")
     with pytest.raises(ValueError, match="durability is 'none'"):
-        asyncio.run(_open_with("none", tmp_path / "kcp.db"))
+        await _open_with("none", tmp_path / "kcp.db")
 
 
 async def _open_with(durability: str, path: Path) -> None:
     await open_store(path, durability=durability).close()
 
 
-def test_durability_is_full_unless_relaxed(tmp_path: Path) -> None:
-    async def work() -> None:
-        for durability, level in (("full", 2), ("relaxed", 1), ("full", 2)):
-            store = open_store(tmp_path / "kcp.db", durability=durability)
-            found: list[int] = []
-            await store._writer.run(
-                lambda connection, found=found: found.append(connection.execute("PRAGMA synchronous").fetchone()[0])
-            )
-            assert found == [level]
-            await put(store, "a")
-            await store.close()
-
-    asyncio.run(work())
+def _note_synchronous(found: list[int], connection: apsw.Connection) -> None:
+    found.extend(int(value) for (value,) in connection.execute("PRAGMA synchronous"))
 
 
-def test_after_an_unclean_end_of_a_relaxed_log_no_revision_is_given_out_again(tmp_path: Path) -> None:
+async def test_durability_is_full_unless_relaxed(tmp_path: Path) -> None:
+    for durability, level in (("full", 2), ("relaxed", 1), ("full", 2)):
+        store = open_store(tmp_path / "kcp.db", durability=durability)
+        found: list[int] = []
+        await store._writer.run(partial(_note_synchronous, found))
+        assert found == [level]
+        await put(store, "a")
+        await store.close()
+
+
+async def test_after_an_unclean_end_of_a_relaxed_log_no_revision_is_given_out_again(tmp_path: Path) -> None:
     """A power cut may take the newest writes with it; somebody may have seen their revisions."""
     path, copy = tmp_path / "kcp.db", tmp_path / "copy" / "kcp.db"
+    store = open_store(path, durability="relaxed")
+    seen = await put(store, "a")
+    copy.parent.mkdir()  # what a power cut would leave: the state of before the last write
+    for suffix in ("", "-wal"):
+        copy.with_name(copy.name + suffix).write_bytes(path.with_name(path.name + suffix).read_bytes())
+    lost = await put(store, "b")
+    await store.close()
+    clean = open_store(path)
+    assert (clean.revision, clean.oldest) == (lost, 0)  # a clean end skips nothing
+    await clean.close()
 
-    async def work() -> None:
-        store = open_store(path, durability="relaxed")
-        seen = await put(store, "a")
-        copy.parent.mkdir()  # what a power cut would leave: the state of before the last write
-        for suffix in ("", "-wal"):
-            copy.with_name(copy.name + suffix).write_bytes(path.with_name(path.name + suffix).read_bytes())
-        lost = await put(store, "b")
-        await store.close()
-        clean = open_store(path)
-        assert (clean.revision, clean.oldest) == (lost, 0)  # a clean end skips nothing
-        await clean.close()
-
-        again = open_store(copy)
-        assert again.revision > lost
-        assert again.oldest == again.revision
-        with pytest.raises(CompactedError):
-            again.watch(WIDGETS, lost)
-        assert names(again.scan(WIDGETS).records) == ["a"]
-        found = again.get(key("a"))
-        assert found is not None
-        assert found.revision == seen
-        now = again.revision
-        assert await put(again, "c") == now + 1
-        await again.close()
-        assert await _open_and_close(copy) == now + 1  # once is enough
-
-    asyncio.run(work())
+    again = open_store(copy)
+    assert again.revision > lost
+    assert again.oldest == again.revision
+    with pytest.raises(CompactedError):
+        again.watch(WIDGETS, lost)
+    assert names(again.scan(WIDGETS).records) == ["a"]
+    found = again.get(key("a"))
+    assert found is not None
+    assert found.revision == seen
+    now = again.revision
+    assert await put(again, "c") == now + 1
+    await again.close()
+    assert await _open_and_close(copy) == now + 1  # once is enough
 
 
-def test_a_compaction_cut_short_is_finished_later(tmp_path: Path) -> None:
-    async def work() -> None:
-        store = open_store(tmp_path / "kcp.db")
-        for index in range(2000):
-            await (put(store, "a", str(index).encode()) if index % 3 else delete(store, "a"))
-        target = store.revision
-        compacting = asyncio.create_task(store.compact(target))
-        while not _some_rows_are_gone(store):
-            await asyncio.sleep(0)
-        compacting.cancel()
-        await asyncio.gather(compacting, return_exceptions=True)
-        left = store._reader._execute("SELECT count(*) FROM log").fetchone()[0]
-        assert left > 100
-        await store.close()
-        store = open_store(tmp_path / "kcp.db")
-        assert store.oldest == target
-        await store.compact(target)
-        assert store._reader._execute("SELECT count(*) FROM log").fetchone()[0] <= 1
-        assert store._reader._execute("SELECT count(*) FROM departed").fetchone()[0] == 0
-        await store.close()
-
-    asyncio.run(work())
+async def test_a_compaction_cut_short_is_finished_later(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    for index in range(2000):
+        await (put(store, "a", str(index).encode()) if index % 3 else delete(store, "a"))
+    target = store.revision
+    compacting = asyncio.create_task(store.compact(target))
+    while not _some_rows_are_gone(store):
+        await asyncio.sleep(0)
+    compacting.cancel()
+    await asyncio.gather(compacting, return_exceptions=True)
+    left = store._reader._execute("SELECT count(*) FROM log").fetchone()[0]
+    assert left > 100
+    await store.close()
+    store = open_store(tmp_path / "kcp.db")
+    assert store.oldest == target
+    await store.compact(target)
+    assert store._reader._execute("SELECT count(*) FROM log").fetchone()[0] <= 1
+    assert store._reader._execute("SELECT count(*) FROM departed").fetchone()[0] == 0
+    await store.close()
 
 
 def _some_rows_are_gone(store: SQLiteStore) -> bool:

@@ -6,17 +6,18 @@ import asyncio
 from itertools import pairwise
 from pathlib import Path
 
-from kcp.store.contract import Change, Key, Range
+from kcp.store.contract import Change, Event, Key
 from kcp.store.sqlite import compaction
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import delete, put
+from tests.support.keys import make_key, make_range
 
 VALUE = b"x" * 1000
 
 
 async def fill(store: SQLiteStore, clusters: int) -> list[Key]:
     """One object in each of many logical clusters."""
-    keys = [Key("widgets", f"cluster-{index:05}", "default", "one") for index in range(clusters)]
+    keys = [make_key("widgets", f"cluster-{index:05}", "default", "one") for index in range(clusters)]
     for start in range(0, clusters, 500):
         await asyncio.gather(*(put(store, each, VALUE) for each in keys[start : start + 500]))
     return keys
@@ -28,28 +29,25 @@ def pages(store: SQLiteStore) -> int:
     return count
 
 
-def test_deleting_ten_thousand_clusters_gives_the_disk_back(tmp_path: Path) -> None:
-    async def work() -> None:
-        store = open_store(tmp_path / "kcp.db")
-        keys = await fill(store, 10_000)
-        full = pages(store)
-        for start in range(0, len(keys), 500):
-            await asyncio.gather(*(delete(store, each) for each in keys[start : start + 500]))
-        await store.compact(store.revision)
-        for table in ("log", "current", "departed", "expiry"):
-            assert store._reader._execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0, table
-        assert full > 2500
-        assert pages(store) < 800  # the spare pages and a little
-        assert store.statistics()["pending"] == 0
-        await store.close()
-        store = open_store(tmp_path / "kcp.db")
-        assert (tmp_path / "kcp.db").stat().st_size < 800 * 4096
-        await store.close()
-
-    asyncio.run(work())
+async def test_deleting_ten_thousand_clusters_gives_the_disk_back(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    keys = await fill(store, 10_000)
+    full = pages(store)
+    for start in range(0, len(keys), 500):
+        await asyncio.gather(*(delete(store, each) for each in keys[start : start + 500]))
+    await store.compact(store.revision)
+    for table in ("log", "current", "departed", "expiry"):
+        assert store._reader._execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0, table
+    assert full > 2500
+    assert pages(store) < 800  # the spare pages and a little
+    assert store.statistics()["pending"] == 0
+    await store.close()
+    store = open_store(tmp_path / "kcp.db")
+    assert (tmp_path / "kcp.db").stat().st_size < 800 * 4096
+    await store.close()
 
 
-def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compaction(tmp_path: Path) -> None:
+async def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compaction(tmp_path: Path) -> None:
     async def work() -> None:
         store = open_store(tmp_path / "kcp.db")
         keys = await fill(store, 500)
@@ -85,56 +83,47 @@ def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compaction(tm
         assert turn >= len(seen), "and reads"
         await store.close()
 
-    asyncio.run(work())
+    await work()
 
 
-def test_what_is_remembered_of_clusters_is_bounded(tmp_path: Path) -> None:
-    async def work() -> None:
-        store = open_store(tmp_path / "kcp.db")
-        keys = await fill(store, 6000)
-        assert len(store._changes._known) <= 4096
-        assert len(store._recent._found) <= 1024
-        assert store._overlay.keys == {}
-        assert store._overlay._resources == {}
-        assert store._hub._groups == {}
-        # and what is not remembered is looked up: the oldest and the newest cluster tell their history alike
-        for each in (keys[0], keys[-1]):
-            subscription = store.watch(Range("widgets", each.cluster), 0)
-            events = []
-            while subscription.revision < store.revision:
-                events += await subscription.next(timeout=0)
-            assert [event.key for event in events] == [each]
-        await store.close()
-
-    asyncio.run(work())
+async def test_what_is_remembered_of_clusters_is_bounded(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    keys = await fill(store, 6000)
+    assert len(store._changes._known) <= 4096
+    assert len(store._recent._found) <= 1024
+    assert store._overlay.keys == {}
+    assert store._overlay._resources == {}
+    assert store._hub._groups == {}
+    # and what is not remembered is looked up: the oldest and the newest cluster tell their history alike
+    for each in (keys[0], keys[-1]):
+        subscription = store.watch(make_range("widgets", each.cluster), 0)
+        events: list[Event] = []
+        while subscription.revision < store.revision:
+            events += await subscription.next(timeout=0)
+        assert [event.key for event in events] == [each]
+    await store.close()
 
 
-def test_the_write_ahead_log_stays_bounded_under_load(tmp_path: Path) -> None:
-    async def work() -> None:
-        store = open_store(tmp_path / "kcp.db")
-        largest = 0
-        for _ in range(60):
-            await store.write([Change(Key("w", "c", "", f"n{index}"), b"x" * 4000) for index in range(300)])
-            largest = max(largest, (tmp_path / "kcp.db-wal").stat().st_size)
-        assert 4_000_000 < largest < 40_000_000
-        await store.close()
-
-    asyncio.run(work())
+async def test_the_write_ahead_log_stays_bounded_under_load(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    largest = 0
+    for _ in range(60):
+        await store.write([Change(make_key("w", "c", "", f"n{index}"), b"x" * 4000) for index in range(300)])
+        largest = max(largest, (tmp_path / "kcp.db-wal").stat().st_size)
+    assert 4_000_000 < largest < 40_000_000
+    await store.close()
 
 
-def test_subscriptions_that_end_are_forgotten(tmp_path: Path) -> None:
-    async def work() -> None:
-        store = open_store(tmp_path / "kcp.db")
-        watches = [store.watch(Range("w", f"c{index}"), store.revision) for index in range(100)]
-        assert store.statistics()["subscriptions"] == 100
-        for watch in watches:
-            watch.close()
-        undo = store.follow("w", lambda _: None)
-        undo()
-        undo()
-        assert store.statistics()["subscriptions"] == 0
-        assert store._hub._groups == {}
-        assert store._hub._followers == {}
-        await store.close()
-
-    asyncio.run(work())
+async def test_subscriptions_that_end_are_forgotten(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    watches = [store.watch(make_range("w", f"c{index}"), store.revision) for index in range(100)]
+    assert store.statistics()["subscriptions"] == 100
+    for watch in watches:
+        watch.close()
+    undo = store.follow("w", lambda _: None)
+    undo()
+    undo()
+    assert store.statistics()["subscriptions"] == 0
+    assert store._hub._groups == {}
+    assert store._hub._followers == {}
+    await store.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
+from devtools.etcd import MISSING, EtcdCluster, binary
 from tests.store.transfer.logs import EtcdLog, Log, SQLiteLog
 
 KINDS: dict[str, type[Log]] = {"sqlite": SQLiteLog, "etcd": EtcdLog}

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bench.etcd import EtcdCluster
+from devtools.etcd import EtcdCluster
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
-from kcp.store.contract import Range, Record, Store
+from kcp.store.contract import Key, Range, Record, Store
 from kcp.store.etcd import transfer as etcd
 from kcp.store.etcd.access import Options
 from kcp.store.etcd.opening import open_store as open_etcd
@@ -39,26 +39,22 @@ class Log(ABC):
     async def take(self, file: Path, cluster: LogicalClusterName = WILDCARD, *, replace: bool = False) -> Imported:
         """Import a file."""
 
-    def use(self, work: Callable[[Store], Awaitable[Value]]) -> Value:
-        """Do some work with a store, in an event loop of its own."""
+    async def use(self, work: Callable[[Store], Awaitable[Value]]) -> Value:
+        """Do some work with a store that is open for it alone."""
+        store = await self.open()
+        try:
+            return await work(store)
+        finally:
+            await store.close()
 
-        async def run() -> Value:
-            store = await self.open()
-            try:
-                return await work(store)
-            finally:
-                await store.close()
-
-        return asyncio.run(run())
-
-    def state(self) -> dict[tuple[str, ...], Record]:
+    async def state(self) -> dict[Key, Record]:
         """Everything that it holds."""
 
-        async def work(store: Store) -> dict[tuple[str, ...], Record]:
+        async def work(store: Store) -> dict[Key, Record]:
             pages = [store.scan(Range(resource)) for resource in RESOURCES]
-            return {tuple(record.key): record for page in pages for record in page.records}
+            return {record.key: record for page in pages for record in page.records}
 
-        return self.use(work)
+        return await self.use(work)
 
 
 class SQLiteLog(Log):

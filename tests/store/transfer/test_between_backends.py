@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from kcp.logical_clusters import DEFAULT, SERVER_OWNED, LogicalClusterName
 from kcp.store.contract import Change, CompactedError, FutureRevisionError, Key, Range, Store
 from kcp.store.exports import Entry, Header, Reading, writing
 from kcp.store.transfers import KeyExistsError, TransferError
 from tests.store.conformance.backends import delete, key, put
 from tests.store.transfer.logs import Log, SQLiteLog
+from tests.support.keys import make_key
+from tests.support.waiting import eventually
 
 IMPORT = """
 import sys
@@ -25,13 +28,15 @@ log, file = map(Path, sys.argv[1:])
 import_log(log, file, select(file, replace=False))
 """
 
+OTHER, THIRD, NOWHERE = (LogicalClusterName(name) for name in ("other", "third", "nowhere"))
+
 CONTENT = {
     key("a"): (b'{"a":"\xc3\xa9"}', "t1"),
     key("a", cluster="other"): (b"{}", ""),
     key("b", namespace=""): (bytes(range(256)), "t2"),
     key("c/d%2Fe", cluster="other", namespace="x%y"): (b"", "t3"),
     key("large", resource="gadgets"): (b"x" * 2_900_000, "t4"),
-    Key("own", "", "", "identity"): (b"me", ""),
+    Key("own", SERVER_OWNED, "", "identity"): (b"me", ""),
 }
 
 
@@ -44,25 +49,25 @@ async def fill(store: Store) -> int:
     return await delete(store, "gone")
 
 
-def content(log: Log) -> dict[Key, tuple[bytes, str]]:
+async def content(log: Log) -> dict[Key, tuple[bytes, str]]:
     """What a log holds, without revisions."""
-    return {Key(*where): (record.value, record.tag) for where, record in log.state().items()}
+    return {where: (record.value, record.tag) for where, record in (await log.state()).items()}
 
 
-def test_everything_is_moved(source: Log, target: Log, tmp_path: Path) -> None:
-    newest = source.use(fill)
+async def test_everything_is_moved(source: Log, target: Log, tmp_path: Path) -> None:
+    newest = await source.use(fill)
     file = tmp_path / "all.gz"
-    summary = asyncio.run(source.export(file))
+    summary = await source.export(file)
     assert summary.entries == len(CONTENT)
     assert summary.logical_clusters == {"root", "other"}
     assert summary.header.revision >= newest
     assert oct(file.stat().st_mode & 0o777) == "0o600"
     assert {entry.key: entry.revision for entry in Reading(file)} == {
-        record.key: record.revision for record in source.state().values()
+        record.key: record.revision for record in (await source.state()).values()
     }
-    done = asyncio.run(target.take(file))
+    done = await target.take(file)
     assert (done.written, done.unchanged, done.deleted, done.ended) == (len(CONTENT), 0, 0, 0)
-    assert content(target) == CONTENT
+    assert await content(target) == CONTENT
 
     async def look(store: Store) -> None:
         assert store.revision > newest
@@ -72,71 +77,71 @@ def test_everything_is_moved(source: Log, target: Log, tmp_path: Path) -> None:
                 store.watch(Range("widgets"), seen)
         assert await put(store, "new") > newest
 
-    target.use(look)
+    await target.use(look)
 
 
-def test_one_logical_cluster_is_moved_under_another_name(source: Log, target: Log, tmp_path: Path) -> None:
-    source.use(fill)
+async def test_one_logical_cluster_is_moved_under_another_name(source: Log, target: Log, tmp_path: Path) -> None:
+    await source.use(fill)
 
     async def fill_target(store: Store) -> int:
         await put(store, key("a", cluster="other"), b"mine")
-        await put(store, Key("own", "", "", "identity"), b"I")
+        await put(store, make_key("own", "", "", "identity"), b"I")
         # no server is there when it is imported, so revisions can be raised; where one is, see test_etcd
         return await put(store, key("mine", cluster="other"))
 
-    newest = target.use(fill_target)
-    before = content(target)
+    newest = await target.use(fill_target)
+    before = await content(target)
     file = tmp_path / "other.jsonl"
-    assert asyncio.run(source.export(file, "other")).entries == 2
+    assert (await source.export(file, OTHER)).entries == 2
     with pytest.raises(KeyExistsError, match=r"widgets default/a of logical cluster other"):
-        asyncio.run(target.take(file))
-    assert content(target) == before
-    assert asyncio.run(target.take(file, "third")).written == 2
-    moved = {where._replace(cluster="third"): held for where, held in CONTENT.items() if where.cluster == "other"}
-    assert content(target) == {**before, **moved}
-    assert min(record.revision for where, record in target.state().items() if where in moved) > newest
+        await target.take(file)
+    assert await content(target) == before
+    assert (await target.take(file, THIRD)).written == 2
+    moved = {where._replace(cluster=THIRD): held for where, held in CONTENT.items() if where.cluster == "other"}
+    assert await content(target) == {**before, **moved}
+    assert min(record.revision for where, record in (await target.state()).items() if where in moved) > newest
 
 
-def test_one_logical_cluster_is_taken_out_of_a_file_with_all(source: Log, target: Log, tmp_path: Path) -> None:
-    source.use(fill)
+async def test_one_logical_cluster_is_taken_out_of_a_file_with_all(source: Log, target: Log, tmp_path: Path) -> None:
+    await source.use(fill)
     file = tmp_path / "all.jsonl"
-    asyncio.run(source.export(file))
+    await source.export(file)
     with pytest.raises(TransferError, match="holds nothing of logical cluster nowhere"):
-        asyncio.run(target.take(file, "nowhere", replace=True))
-    asyncio.run(target.take(file, "other"))
-    assert content(target) == {where: held for where, held in CONTENT.items() if where.cluster == "other"}
+        await target.take(file, NOWHERE, replace=True)
+    await target.take(file, OTHER)
+    assert await content(target) == {where: held for where, held in CONTENT.items() if where.cluster == "other"}
 
 
-def test_what_a_target_holds_is_replaced_where_that_is_said(source: Log, target: Log, tmp_path: Path) -> None:
-    source.use(fill)
+async def test_what_a_target_holds_is_replaced_where_that_is_said(source: Log, target: Log, tmp_path: Path) -> None:
+    await source.use(fill)
     file = tmp_path / "all.jsonl"
-    asyncio.run(source.export(file))
-    asyncio.run(target.take(file))
-    asyncio.run(target.take(file, replace=True))
+    await source.export(file)
+    await target.take(file)
+    await target.take(file, replace=True)
 
     async def change(store: Store) -> dict[tuple[str, ...], int]:
         await put(store, "a", b"changed", tag="t1")
         await put(store, key("b", namespace=""), CONTENT[key("b", namespace="")][0], tag="other tag")
         await put(store, "extra")
         await put(store, key("extra", cluster="other"))
-        await put(store, Key("own", "", "", "identity"), b"the target's own")
+        await put(store, make_key("own", "", "", "identity"), b"the target's own")
         return {tuple(found.key): found.revision for found in store.scan(Range("widgets")).records}
 
-    revisions = target.use(change)
+    revisions = await target.use(change)
     with pytest.raises(KeyExistsError):
-        asyncio.run(target.take(file))
-    done = asyncio.run(target.take(file, "root", replace=True))
+        await target.take(file)
+    done = await target.take(file, DEFAULT, replace=True)
     assert (done.written, done.unchanged, done.deleted) == (2, 1, 1)
-    assert key("extra", cluster="other") in content(target)
-    done = asyncio.run(target.take(file, replace=True))
+    assert key("extra", cluster="other") in await content(target)
+    done = await target.take(file, replace=True)
     assert (done.written, done.unchanged, done.deleted) == (0, len(CONTENT), 1)
-    own = Key("own", "", "", "identity")
-    assert content(target) == {**CONTENT, own: (b"the target's own", "")}
+    own = make_key("own", "", "", "identity")
+    assert await content(target) == {**CONTENT, own: (b"the target's own", "")}
     kept = key("a", cluster="other")
-    assert target.state()[kept].revision == revisions[kept]  # nobody is told of what has not changed
+    assert (await target.state())[kept].revision == revisions[kept]  # nobody is told of what has not changed
 
 
-def test_an_export_under_load_shows_one_moment_and_stops_no_writer(source: Log, tmp_path: Path) -> None:
+async def test_an_export_under_load_shows_one_moment_and_stops_no_writer(source: Log, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for start in range(0, 2000, 200):
             await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 2000) for index in range(start, start + 200)))
@@ -155,18 +160,18 @@ def test_an_export_under_load_shows_one_moment_and_stops_no_writer(source: Log, 
         assert (first and first.value) == (last and last.value)
         assert max(entry.revision for entry in found.values()) <= summary.header.revision
 
-    source.use(work)
+    await source.use(work)
 
 
-def test_lifetimes_go_on_where_they_were(source: Log, target: Log, tmp_path: Path) -> None:
+async def test_lifetimes_go_on_where_they_were(source: Log, target: Log, tmp_path: Path) -> None:
     async def fill_with_lifetimes(store: Store) -> None:
         await store.write([Change(key("long"), b"1", lifetime=3600)])
         await store.write([Change(key("short"), b"1", lifetime=2)])
         await put(store, "ever")
 
-    source.use(fill_with_lifetimes)
+    await source.use(fill_with_lifetimes)
     file = tmp_path / "all.jsonl"
-    asyncio.run(source.export(file))
+    await source.export(file)
     dues = {entry.key.name: entry.due for entry in Reading(file)}
     assert dues.keys() == {"long", "short", "ever"}
     now = time.time()
@@ -174,70 +179,67 @@ def test_lifetimes_go_on_where_they_were(source: Log, target: Log, tmp_path: Pat
     assert dues["short"] is not None
     assert now + 3500 < dues["long"] < now + 3900
     assert dues["ever"] is None
-    deadline = time.monotonic() + 20
-    while time.time() <= dues["short"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    done = asyncio.run(target.take(file))
+    short = dues["short"]
+    await eventually(lambda: time.time() > short, "the short lifetime has ended")
+    done = await target.take(file)
     assert (done.written, done.ended) == (2, 1)
     again = tmp_path / "again.jsonl"
-    asyncio.run(target.export(again))
+    await target.export(again)
     moved = {entry.key.name: entry.due for entry in Reading(again)}
     assert moved["ever"] is None
     assert moved["long"] is not None
     assert dues["long"] - 2 <= moved["long"] <= dues["long"] + 40
 
 
-def test_a_logical_cluster_that_holds_nothing_is_not_exported(source: Log, tmp_path: Path) -> None:
-    source.use(fill)
+async def test_a_logical_cluster_that_holds_nothing_is_not_exported(source: Log, tmp_path: Path) -> None:
+    await source.use(fill)
     with pytest.raises(TransferError, match="nowhere holds nothing"):
-        asyncio.run(source.export(tmp_path / "none.jsonl", "nowhere"))
+        await source.export(tmp_path / "none.jsonl", NOWHERE)
     assert not list(tmp_path.glob("none*"))
 
 
-def test_an_export_replaces_no_file(source: Log, tmp_path: Path) -> None:
-    source.use(fill)
+async def test_an_export_replaces_no_file(source: Log, tmp_path: Path) -> None:
+    await source.use(fill)
     file = tmp_path / "mine"
     file.write_text("mine")
     with pytest.raises(FileExistsError, match="name a new file"):
-        asyncio.run(source.export(file))
+        await source.export(file)
     assert file.read_text() == "mine"
 
 
-def test_a_revision_that_the_exported_log_reaches_later_is_not_known(source: Log, target: Log, tmp_path: Path) -> None:
+async def test_a_revision_that_the_exported_log_reaches_later_is_not_known(
+    source: Log, target: Log, tmp_path: Path
+) -> None:
     """The old servers may go on for a while; whoever comes from there lists again."""
-    source.use(fill)
-    asyncio.run(source.export(tmp_path / "all.jsonl"))
+    await source.use(fill)
+    await source.export(tmp_path / "all.jsonl")
 
     async def go_on(store: Store) -> int:
         return [await put(store, f"late{step}") for step in range(30)][-1]
 
-    seen = source.use(go_on)
-    asyncio.run(target.take(tmp_path / "all.jsonl"))
+    seen = await source.use(go_on)
+    await target.take(tmp_path / "all.jsonl")
 
     async def look(store: Store) -> None:
         with pytest.raises((CompactedError, FutureRevisionError)):
             store.watch(Range("widgets"), seen)
         assert await put(store, "new") > seen
 
-    target.use(look)
+    await target.use(look)
 
 
-def test_an_import_into_a_file_that_is_killed_has_written_nothing(tmp_path: Path) -> None:
+async def test_an_import_into_a_file_that_is_killed_has_written_nothing(tmp_path: Path) -> None:
     log, file = SQLiteLog(tmp_path), tmp_path / "large.jsonl"
-    log.use(fill)
-    before = log.state()
+    await log.use(fill)
+    before = await log.state()
     with writing(file, Header(5)) as export:
         export.add(Entry(key(f"n{index:06}", cluster="new"), 3, b"x" * 1000) for index in range(40_000))
     wal = log.path.with_name(f"{log.path.name}-wal")
     command = [sys.executable, "-c", IMPORT, str(log.path), str(file)]
     with subprocess.Popen(command) as process:
-        deadline = time.monotonic() + 30
-        while not wal.exists() or wal.stat().st_size < 8 << 20:
-            assert process.poll() is None, "it was too quick to be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        await eventually(lambda: wal.exists() and wal.stat().st_size >= 8 << 20, "the import has written 8 MB")
+        assert process.poll() is None, "it was too quick to be killed"
         process.kill()
-    assert log.state() == before
-    assert asyncio.run(log.take(file)).written == 40_000
-    assert len(log.state()) == len(before) + 40_000
+    assert await log.state() == before
+    assert (await log.take(file)).written == 40_000
+    assert len(await log.state()) == len(before) + 40_000

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.etcd import MISSING, EtcdCluster, binary
-from kcp.store.contract import Key, Store, StoreUnavailableError
+from devtools.etcd import MISSING, EtcdCluster, binary
+from kcp.store.contract import Store, StoreUnavailableError
 from kcp.store.etcd.access import Connection, Options
 from kcp.store.etcd.client import Client, CompactedRevisionError
 from kcp.store.etcd.layout import Layout
@@ -18,12 +18,14 @@ from kcp.store.transfers import TransferError
 from tests.store.conformance.backends import put
 from tests.store.transfer.logs import EtcdLog
 from tests.store.transfer.test_etcd import write
+from tests.support.keys import make_key
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(binary() is None or binary("etcdctl") is None, reason=MISSING)
 
 
 @pytest.mark.parametrize("work", ["take", "restore"])
-def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
+async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
     file = tmp_path / "some.jsonl"
     write(file, 3000, value=b"x" * 300)
     with EtcdCluster(tmp_path, 3) as cluster:
@@ -34,14 +36,14 @@ def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
             for number in (0, 1):
                 cluster.members[number].kill()
                 cluster.members[number].start()
-                async with asyncio.timeout(40):
+                async with asyncio.timeout(PATIENCE):
                     while not moving.done() and not await _serves(cluster, number):
                         await asyncio.sleep(0.05)
             done = await moving
             assert done.written == 3001
 
-        asyncio.run(move())
-        held = {Key(*where): record.value for where, record in log.state().items()}
+        await move()
+        held = {make_key(*where): record.value for where, record in (await log.state()).items()}
         assert held == {entry.key: entry.value for entry in Reading(file)}
 
 
@@ -56,7 +58,7 @@ async def _serves(cluster: EtcdCluster, number: int) -> bool:
     return True
 
 
-def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for start in range(0, 4000, 200):
             await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 4000) for index in range(start, start + 200)))
@@ -70,7 +72,7 @@ def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog,
                     await client.repeatedly("Compact", 10, revision=store.revision)
 
         async def export_again_and_again() -> None:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while True:  # now and then it is read in time
                     assert (await etcd_log.export(copy)).entries >= 4000
                     await asyncio.to_thread(copy.unlink)
@@ -85,10 +87,10 @@ def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog,
             await client.close()
         assert (await etcd_log.export(copy)).entries == 4001  # nothing was left behind
 
-    etcd_log.use(work)
+    await etcd_log.use(work)
 
 
-def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Path) -> None:
+async def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Path) -> None:
     file, again = tmp_path / "some.jsonl", tmp_path / "again.jsonl"
     write(file, 250)
     with EtcdCluster(tmp_path) as cluster:
@@ -101,26 +103,22 @@ def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Pa
         cluster.control("user", "grant-role", "kcp", "kcp")
         cluster.control("auth", "enable")
         with pytest.raises(StoreUnavailableError, match="etcd refuses"):
-            asyncio.run(log.take(file))
+            await log.take(file)
         log.options = Options(Connection(cluster.urls, username="kcp", password="word"), log.options.prefix)
-        assert asyncio.run(log.take(file)).written == 251
-        assert asyncio.run(log.export(again)).entries == 251
-        assert asyncio.run(log.restore(again, replace=True)).written == 251
-        assert asyncio.run(log.take(file, replace=True)).unchanged == 251
+        assert (await log.take(file)).written == 251
+        assert (await log.export(again)).entries == 251
+        assert (await log.restore(again, replace=True)).written == 251
+        assert (await log.take(file, replace=True)).unchanged == 251
         log.options = Options(log.options.connection, "/another")
         with pytest.raises(StoreUnavailableError, match="etcd refuses"):
-            asyncio.run(log.take(file))
+            await log.take(file)
 
 
-def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
     write(tmp_path / "some.jsonl", 3)
-    asyncio.run(etcd_log.take(tmp_path / "some.jsonl"))
-
-    async def spoil() -> None:
-        client = Client(etcd_log.options.connection)
-        await client.repeatedly("Put", 5, key=Layout(etcd_log.options.prefix).objects + b"stray", value=b"x")
-        await client.close()
-
-    asyncio.run(spoil())
+    await etcd_log.take(tmp_path / "some.jsonl")
+    client = Client(etcd_log.options.connection)
+    await client.repeatedly("Put", 5, key=Layout(etcd_log.options.prefix).objects + b"stray", value=b"x")
+    await client.close()
     with pytest.raises(TransferError, match=r"a key or value of the log below .*stray"):
-        asyncio.run(etcd_log.export(tmp_path / "copy.jsonl"))
+        await etcd_log.export(tmp_path / "copy.jsonl")

@@ -56,7 +56,6 @@ from kcp.api.patch.managed_fields import (
 )
 from kcp.api.patch.merge_types import MergeType
 from kcp.api.patch.typed_comparison import (
-    Comparison,
     Paths,
     compare,
     field_set_of,
@@ -156,11 +155,12 @@ def _check(applied: dict[str, Any], merge_type: MergeType, api_version: str) -> 
     found = type_errors(applied, merge_type)
     if found:
         named = meta if isinstance(meta, dict) else {}
-        place = (
-            f"{named.get('namespace') or ''}/{named.get('name') or ''}; {api_version}, Kind={applied.get('kind') or ''}"
+        version = api_version if "/" in api_version else f"/{api_version}"
+        subject = (
+            f"{named.get('namespace') or ''}/{named.get('name') or ''}; {version}, Kind={applied.get('kind') or ''}"
         )
         listed = found[0] if len(found) == 1 else join(["errors:", *found], "\n  ")
-        raise errors.bad_request(f"failed to create typed patch object ({place}): {listed}")
+        raise errors.bad_request(f"failed to create typed patch object ({subject}): {listed}")
 
 
 def _applied(request: _Request, force: bool) -> dict[str, Any]:
@@ -176,10 +176,12 @@ def _applied(request: _Request, force: bool) -> dict[str, Any]:
     if previous is not None and field_sets.difference(previous["fieldsV1"], owned):
         sets = [owned, _IDENTITY, *(entry["fieldsV1"] for entry in others)]
         merged = _pruned(merged, previous["fieldsV1"], sets, type_)
-    comparison = Comparison({}, {}) if merged is base else compare(base, merged, type_, request.reset_fields)
-    if comparison.modified and not force and (conflicts := _conflicts(others, comparison.modified)):
-        raise _ConflictsError(conflicts)
-    kept = without_changed(others, comparison.all(), type_) if comparison else others
+    kept = others
+    if others and merged is not base:
+        comparison = compare(base, merged, type_, request.reset_fields)
+        if not force and (conflicts := _conflicts(others, comparison.modified)):
+            raise _ConflictsError(conflicts)
+        kept = without_changed(others, comparison.all(), type_) if comparison else others
     if owned:
         kept.append(_own_entry(request, previous, owned, changed=merged is not base and merged != base))
     sort_entries(kept)
@@ -212,15 +214,9 @@ def _reconcile_entry(entry: Entry, type_: MergeType) -> Entry:
 
 
 def _own_entry(request: _Request, previous: Entry | None, owned: FieldSet, *, changed: bool) -> Entry:
-    """The applier's entry. Its time is that of the last apply that changed the object or the applier's fields."""
-    if (
-        not changed
-        and previous is not None
-        and previous["apiVersion"] == request.api_version
-        and previous["fieldsV1"] == owned
-    ):
-        return previous
-    return new_entry(request.own, request.now, owned, api_version=request.api_version)
+    """The applier's entry. Its time is that of the applier's last apply that changed the object, if any did."""
+    time = request.now if changed else previous.get("time") if previous is not None else None
+    return new_entry(request.own, time, owned, api_version=request.api_version)
 
 
 def _conflicts(others: list[Entry], modified: FieldSet) -> list[Conflict]:

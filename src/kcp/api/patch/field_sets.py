@@ -47,11 +47,19 @@ def _union_of_nodes(left: FieldSet, right: FieldSet) -> FieldSet:
     return {".": {}, **more} if more and "." not in more else more
 
 
+def _is_flat(fields: FieldSet) -> bool:
+    """Whether no member has members of its own, as in large maps and sets: their set operations are those of their keys."""
+    return not any(fields.values())
+
+
 def difference(left: FieldSet, right: FieldSet) -> FieldSet:
     """Members of ``left`` that are not members of ``right``. Returns ``left`` itself when they have none in common."""
     if not right:
         return left
-    kept: FieldSet = {}
+    if _is_flat(left) and _is_flat(right):
+        kept = {key: node for key, node in left.items() if key not in right}
+        return left if len(kept) == len(left) else kept
+    kept = {}
     same = True
     for key, ours in left.items():
         theirs = right.get(key)
@@ -99,6 +107,8 @@ def recursive_difference(left: FieldSet, right: FieldSet) -> FieldSet:
 
 def intersection(left: FieldSet, right: FieldSet) -> FieldSet:
     """Members of both sets."""
+    if _is_flat(left) and _is_flat(right):
+        return {key: node for key, node in left.items() if key in right}
     common: FieldSet = {}
     for key, ours in left.items():
         theirs = right.get(key)

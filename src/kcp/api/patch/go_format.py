@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import orjson
 
+from kcp.api.numbers import format_float
+
 _INT64: Final = 2**63
 
 
@@ -19,9 +21,7 @@ def go_text(value: Any) -> str:
         return "map[" + " ".join(f"{key}:{go_text(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list):
         return "[" + " ".join(map(go_text, value)) + "]"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    return format_float(value) if isinstance(value, float) else str(value)
 
 
 def json_text(value: Any) -> str:

@@ -7,7 +7,7 @@ clear or edit the list.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -38,18 +38,19 @@ def update_managed_fields(
     now: str,
     reset_fields: Paths = (),
     served_versions: Collection[str] | None = None,
+    zero_value: Mapping[str, Any] | None = None,
 ) -> list[Entry]:
     """The managed fields of ``new`` after ``manager`` has written it over ``live`` (None: created) in any way but apply.
 
     ``now`` is an RFC 3339 time. ``reset_fields`` are the paths that this write cannot change, as tuples of names: the manager
     does not own them. Entries of an API version outside ``served_versions`` (None: all are served) are dropped. If the client
     changed the list, a well-formed list replaces the live one, a malformed list is ignored, and ``[]`` or ``[{}]`` ends
-    tracking.
+    tracking. ``zero_value`` is what a created object is compared with: what is equal to it is not owned.
     """
     entries = _starting_entries(live, new, subresource)
     if live is not None and not entries:
         return []  # tracking starts with the creation or the first apply
-    comparison = compare(live or {}, new, merge_type, reset_fields)
+    comparison = compare(live or dict(zero_value or {}), new, merge_type, reset_fields)
     entries = [entry for entry in entries if _is_current(entry, served_versions)]
     if not comparison:
         return entries
@@ -193,7 +194,10 @@ def _time_of(text: Any) -> str | None:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"time has no zone: {text}")
-    return whole_time(moment)
+    try:
+        return whole_time(moment)
+    except OverflowError as error:
+        raise ValueError(f"time is out of range: {text}") from error
 
 
 def _merge_oldest(entries: list[Entry]) -> list[Entry]:

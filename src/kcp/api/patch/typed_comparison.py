@@ -95,13 +95,12 @@ def compare(old: dict[str, Any], new: dict[str, Any], type_: MergeType, ignored:
     modified: FieldSet = {}
     removed: FieldSet = {}
     untracked = skipped | {"metadata"}
-    _compare_maps(_excluding(old, untracked), _excluding(new, untracked), type_, modified, removed)
+    _compare_maps(old, new, type_, modified, removed, untracked)
     if "metadata" not in skipped:
-        before = _excluding(old.get("metadata") or {}, STRIPPED_METADATA)
-        after = _excluding(new.get("metadata") or {}, STRIPPED_METADATA)
+        before, after = old.get("metadata") or {}, new.get("metadata") or {}
         modified_below: FieldSet = {}
         removed_below: FieldSet = {}
-        _compare_maps(before, after, OBJECT_META, modified_below, removed_below)
+        _compare_maps(before, after, OBJECT_META, modified_below, removed_below, STRIPPED_METADATA)
         _put(modified, "f:metadata", modified_below)
         _put(removed, "f:metadata", removed_below)
     modified, removed = _sorted(modified), _sorted(removed)
@@ -130,10 +129,6 @@ def without_untracked(fields: FieldSet, ignored: Paths) -> FieldSet:
         else:
             del kept["f:metadata"]
     return field_sets.recursive_difference(kept, masked) if masked else kept
-
-
-def _excluding(value: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {name: member for name, member in value.items() if name not in names}
 
 
 def _put(fields: FieldSet, element: str, node: FieldSet) -> None:
@@ -184,10 +179,17 @@ def _comparable(old: Any, new: Any, old_parts: bool, new_parts: bool) -> bool:
 
 
 def _compare_maps(
-    old: dict[str, Any], new: dict[str, Any], type_: MergeType, modified: FieldSet, removed: FieldSet
+    old: dict[str, Any],
+    new: dict[str, Any],
+    type_: MergeType,
+    modified: FieldSet,
+    removed: FieldSet,
+    untracked: frozenset[str] = frozenset(),
 ) -> None:
     fields, rest = type_.fields, type_.rest
     for key, value in new.items():
+        if key in untracked:
+            continue
         if key not in old:
             modified["f:" + key] = all_fields_of(value, fields.get(key, rest))
         elif (before := old[key]) is not value:
@@ -195,7 +197,7 @@ def _compare_maps(
             if before != value or (child.loose and not equal(before, value)):
                 _compare(before, value, child, "f:" + key, modified, removed)
     for key, value in old.items():
-        if key not in new:
+        if key not in new and key not in untracked:
             removed["f:" + key] = all_fields_of(value, fields.get(key, rest))
 
 
@@ -277,6 +279,8 @@ def _item_set_of(items: list[Any], type_: MergeType) -> FieldSet:
 def with_named_fields(fields: FieldSet, type_: MergeType) -> FieldSet:
     """The set with the declared fields on the way to its members added. Keys of untyped maps and list items are not added."""
     declared = type_.fields
+    if not any(fields.values()):
+        return fields
     made: FieldSet = {}
     for key, node in fields.items():
         if not node:
@@ -294,6 +298,8 @@ def with_named_fields(fields: FieldSet, type_: MergeType) -> FieldSet:
 
 def reconcile(fields: FieldSet, type_: MergeType) -> FieldSet:
     """Adapt a set to a changed schema: a value that has become atomic is owned as a whole. Returns ``fields`` if it fits."""
+    if not any(fields.values()):
+        return fields
     same = True
     made: FieldSet = {}
     for key, node in fields.items():

@@ -42,7 +42,8 @@ def _fits(value: Any, type_: MergeType) -> bool:
                 if not type_.open:
                     return False
                 declared = type_.rest
-            if not _fits(child, declared):
+            below = type(child)
+            if not (_fits(child, declared) if below in _CONTAINERS else below in declared.accepts):
                 return False
         return True
     if type_.list_keys is not None:

@@ -12,6 +12,6 @@ from kcp.auth.users import ANONYMOUS, User
 class Anonymous:
     """Makes every request anonymous: the fallback of a union."""
 
-    async def authenticate(self, credentials: Credentials) -> User | None:  # noqa: ARG002 - the same for all requests
+    def authenticate(self, credentials: Credentials) -> User:  # noqa: ARG002 - the same for all requests
         """Return the anonymous user."""
         return ANONYMOUS

@@ -5,7 +5,7 @@ Follows k8s.io/apiserver's ``authenticator.Request`` and ``authenticator.Token``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from kcp.auth.users import User
@@ -23,15 +23,24 @@ class Credentials(Protocol):
         """The client's certificates in PEM form, leaf first; empty without a client certificate."""
 
 
-class Authenticator(Protocol):
-    """Finds the user of a request. May wait, for example for an identity provider."""
+Found = User | Awaitable[User | None] | None
+"""An authenticator's answer: at once, or awaited where it must wait, for example for an identity provider."""
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+
+class Authenticator(Protocol):
+    """Finds the user of a request. ``authenticate`` may be a coroutine function, or answer without waiting."""
+
+    def authenticate(self, credentials: Credentials) -> Found:
         """Return the user, or None when the request carries no credential of this kind. Raises StatusError 401."""
 
 
 class TokenAuthenticator(Protocol):
-    """Finds the user of a bearer token. May wait, for example for a webhook."""
+    """Finds the user of a bearer token. ``authenticate_token`` may be a coroutine function, or answer without waiting."""
 
-    async def authenticate_token(self, token: bytes) -> User | None:
+    def authenticate_token(self, token: bytes) -> Found:
         """Return the user of a token, or None when the token is not known here."""
+
+
+async def resolved(found: Found) -> User | None:
+    """Return the user of an authenticator's answer; wait where it must be awaited."""
+    return found if found is None or isinstance(found, User) else await found

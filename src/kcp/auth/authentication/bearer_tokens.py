@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from kcp.api import errors
-from kcp.auth.authentication.authenticator import Credentials, TokenAuthenticator
+from kcp.auth.authentication.authenticator import Credentials, Found, TokenAuthenticator, resolved
 from kcp.auth.users import User
 
-_SCHEME: Final = b"Bearer "
+_TOKEN_START: Final = len(b"Bearer ")
 
 
 class BearerTokens:
@@ -18,24 +18,37 @@ class BearerTokens:
     def __init__(self, authenticators: Sequence[TokenAuthenticator]) -> None:
         self._authenticators = tuple(authenticators)
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    def authenticate(self, credentials: Credentials) -> Found:
         """Return the user of the request's token, or None without a token. Raises StatusError 401 for an unknown token."""
         authorization = credentials.headers.get(b"authorization")
         if not authorization:
             return None
-        token = authorization[len(_SCHEME) :].strip() if authorization.startswith(_SCHEME) else _token_of(authorization)
+        token = (
+            authorization[_TOKEN_START:].strip() if authorization.startswith(b"Bearer ") else _token_of(authorization)
+        )
         if not token:
             return None
         for authenticator in self._authenticators:
-            user = await authenticator.authenticate_token(token)
-            if user is not None:
-                return user
+            found = authenticator.authenticate_token(token)
+            if type(found) is User:
+                return found
+            if found is not None:
+                return self._required(found, token, self._authenticators.index(authenticator) + 1)
         raise errors.unauthorized()
+
+    async def _required(self, found: Found, token: bytes, following: int) -> User:
+        user = await resolved(found) or await self._find(token, following)
+        if user is None:
+            raise errors.unauthorized()
+        return user
 
     async def authenticate_token(self, token: bytes) -> User | None:
         """Return the user of a token, or None when no authenticator knows it."""
-        for authenticator in self._authenticators:
-            user = await authenticator.authenticate_token(token)
+        return await self._find(token, 0)
+
+    async def _find(self, token: bytes, start: int) -> User | None:
+        for authenticator in self._authenticators[start:]:
+            user = await resolved(authenticator.authenticate_token(token))
             if user is not None:
                 return user
         return None

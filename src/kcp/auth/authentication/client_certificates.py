@@ -55,7 +55,7 @@ class ClientCertificates:
         self._authorities = [found for bundle in authorities for found in x509.load_pem_x509_certificates(bundle)]
         self._cache: OrderedDict[bytes, _Result] = OrderedDict()
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    def authenticate(self, credentials: Credentials) -> User | None:
         """Return the user of the request's certificate; None without one, or when it names no user.
 
         Raises StatusError 401 for a certificate that does not verify.

@@ -33,7 +33,7 @@ class StaticTokens:
         """Replace all tokens."""
         self._users = {sha256(token.encode()).digest(): user for token, user in tokens}
 
-    async def authenticate_token(self, token: bytes) -> User | None:
+    def authenticate_token(self, token: bytes) -> User | None:
         """Return the user of a token, or None when the token is not known here."""
         return self._users.get(sha256(token).digest())
 

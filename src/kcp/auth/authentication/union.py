@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcp.api import errors
-from kcp.auth.authentication.authenticator import Authenticator, Credentials
+from kcp.auth.authentication.authenticator import Authenticator, Credentials, resolved
 from kcp.auth.users import User
 
 
@@ -26,7 +26,9 @@ class UnionAuthenticator:
         refusal: errors.StatusError | None = None
         for authenticator in self._authenticators:
             try:
-                user = await authenticator.authenticate(credentials)
+                user = authenticator.authenticate(credentials)
+                if user is not None and type(user) is not User:
+                    user = await resolved(user)
             except errors.StatusError as error:
                 refusal = refusal or error
                 continue
@@ -35,7 +37,7 @@ class UnionAuthenticator:
         if refusal is not None:
             raise refusal
         if self._fallback is not None:
-            user = await self._fallback.authenticate(credentials)
+            user = await resolved(self._fallback.authenticate(credentials))
             if user is not None:
                 return user
         raise errors.unauthorized()

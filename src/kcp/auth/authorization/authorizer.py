@@ -5,6 +5,7 @@ Follows the Kubernetes page "Authorization" and k8s.io/apiserver's ``authorizer.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final, NamedTuple, Protocol
 
 from kcp.api import errors
@@ -53,13 +54,18 @@ class Rules(NamedTuple):
 
 
 class Authorizer(Protocol):
-    """Decides whether users may do what they ask for. May wait, for example for a webhook."""
+    """Decides whether users may do what they ask for. ``decide`` may be a coroutine function, or answer without waiting."""
 
-    async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:
-        """Decide one request."""
+    def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision | Awaitable[Decision]:
+        """Decide one request: at once, or awaited where the authorizer must wait, for example for a webhook."""
 
     async def rules_for(self, user: User, cluster: LogicalClusterName, namespace: str) -> Rules:
         """Return what a user is allowed in a namespace of a logical cluster, and outside of namespaces."""
+
+
+async def decided(decision: Decision | Awaitable[Decision]) -> Decision:
+    """Return an authorizer's decision; wait where it must be awaited."""
+    return decision if isinstance(decision, Decision) else await decision
 
 
 def forbidden(user: User, attributes: AuthorizationAttributes, reason: str = "") -> errors.StatusError:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from kcp.api import errors
 from kcp.auth.authorization.attributes import AuthorizationAttributes
-from kcp.auth.authorization.authorizer import Authorizer, forbidden
+from kcp.auth.authorization.authorizer import Authorizer, decided, forbidden
 from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS, MASTERS, User
 from kcp.logical_clusters import LogicalClusterName
 
@@ -93,7 +93,7 @@ async def _check_extra(
 
 
 async def _check(user: User, attributes: AuthorizationAttributes, authorizer: Authorizer) -> None:
-    decision = await authorizer.decide(user, attributes)
+    decision = await decided(authorizer.decide(user, attributes))
     if not decision.allowed:
         raise forbidden(user, attributes, decision.reason)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcp.auth.authorization.attributes import AuthorizationAttributes
-from kcp.auth.authorization.authorizer import Authorizer, Decision, Rules
+from kcp.auth.authorization.authorizer import Authorizer, Decision, Rules, decided
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 
@@ -23,7 +23,7 @@ class UnionAuthorizer:
         """Return the first decision that allows or denies, else no opinion with all reasons given."""
         reasons = []
         for authorizer in self._authorizers:
-            decision = await authorizer.decide(user, attributes)
+            decision = await decided(authorizer.decide(user, attributes))
             if decision.allowed or decision.denied:
                 return decision
             if decision.reason:

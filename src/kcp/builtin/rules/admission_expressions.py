@@ -209,7 +209,7 @@ _ABOUT_AUTHORIZER: Final = {
 }
 
 
-class Environment:
+class ExpressionEnvironment:
     """The variables of the expressions of one policy or webhook. ``params``: the policy has a paramKind."""
 
     def __init__(self, *, params: bool = False) -> None:

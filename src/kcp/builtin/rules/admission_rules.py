@@ -11,7 +11,7 @@ from kcp.api.selectors import validate_label_selector
 from kcp.builtin.fields import mapping, maps, one_of, text, texts
 
 if TYPE_CHECKING:
-    from kcp.builtin.rules.admission_expressions import Environment
+    from kcp.builtin.rules.admission_expressions import ExpressionEnvironment
 
 POLICIES: Final = ("Equivalent", "Exact")
 _OPERATIONS: Final = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
@@ -84,7 +84,7 @@ def _resource_errors(resources: list[str], path: str) -> Iterator[FieldError]:
 
 
 def match_condition_errors(
-    conditions: list[dict[str, Any]], path: str, environment: Environment
+    conditions: list[dict[str, Any]], path: str, environment: ExpressionEnvironment
 ) -> Iterator[FieldError]:
     """The errors of ``matchConditions``."""
     if len(conditions) > _MAX_CONDITIONS:

@@ -6,13 +6,19 @@ A large list streams in pieces, so that neither it nor its encoding is ever in m
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
+from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
 
+T = TypeVar("T")
+
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+LIST_END: Final = b"]}\n"
+_SLICE: Final = 100
+"""Items that are decoded and encoded between two pieces."""
 
 
 def list_metadata(listing: Listing) -> dict[str, Any]:
@@ -34,26 +40,46 @@ def list_head(listing: Listing, kind: str, api_version: str) -> bytes:
     )
 
 
-def list_pieces(head: bytes, chunks: Iterable[list[bytes]]) -> Iterator[bytes]:
-    """A list from its head and its encoded items: one piece for each chunk; each item is copied once.
+class ListPieces(Iterator[bytes]):
+    """A list as JSON, in pieces: one for each chunk of encoded items, an empty one for a chunk without items.
 
-    Head and end are added to the first and last item before the join, since a piece can have megabytes.
+    ``head`` is the JSON up to the first item, ``chunks`` are the encoded items: for another form of the list they are read in
+    place of the pieces.
     """
-    start = head
-    pending: list[bytes] = []
-    for items in chunks:
-        if not items:
-            continue
+
+    def __init__(self, head: bytes, chunks: Iterable[list[bytes]]) -> None:
+        self.head = head
+        self.chunks = iter(chunks)
+        self._pieces = self._joined()
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def _joined(self) -> Iterator[bytes]:
+        """Join each chunk; head and end are added to an item before the join, since a piece can have megabytes."""
+        start = self.head
+        pending: list[bytes] = []
+        for items in self.chunks:
+            if not items:
+                yield b""
+                continue
+            if pending:
+                yield b",".join(pending)
+                start = b","
+            items[0] = start + items[0]
+            pending = items
         if pending:
+            pending[-1] += LIST_END
             yield b",".join(pending)
-            start = b","
-        items[0] = start + items[0]
-        pending = items
-    if pending:
-        pending[-1] += b"]}\n"
-        yield b",".join(pending)
-    else:
-        yield head + b"]}\n"
+        else:
+            yield self.head + LIST_END
+
+
+def in_slices(chunks: Iterable[list[T]]) -> Iterator[list[T]]:
+    """Cut chunks into slices that are encoded item by item, so that the caller can yield to the event loop between them."""
+    for chunk in chunks:
+        for start in range(0, max(len(chunk), 1), _SLICE):
+            yield chunk[start : start + _SLICE]
 
 
 def frame(kind: str, value: bytes) -> bytes:
@@ -73,6 +99,9 @@ class JSONFrames:
     """Base of the forms that are JSON: one line for each watch event."""
 
     stream_type = b"application/json"
+
+    def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:  # noqa: ARG002 - asked of every form
+        return frame
 
     def error(self, status: dict[str, Any]) -> bytes:
         return frame("ERROR", orjson.dumps(status))

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from kcp.registry.representations.framing import JSONFrames, bookmark_object, frame, list_head, list_pieces
+from kcp.registry.representations.framing import JSONFrames, ListPieces, bookmark_object, frame, in_slices, list_head
 from kcp.registry.representations.served_objects import object_of, typed_records
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
@@ -35,9 +35,9 @@ class MetadataOnly(JSONFrames):
                 orjson.dumps(self._partial(object_of(record, type_, listing.wildcard)))
                 for record, type_ in typed_records(records, listing, type_of_cluster)
             ]
-            for records in listing.chunks
+            for records in in_slices(listing.chunks)
         )
-        return list_pieces(head, items)
+        return ListPieces(head, items)
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         return frame(kind, orjson.dumps(self._partial(object_of(record, type_, wildcard))))

@@ -41,6 +41,9 @@ class ProtobufObjects:
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         return protobuf.encode_watch_event(kind, protobuf.encode_body(object_of(record, type_, wildcard)))
 
+    def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:  # noqa: ARG002 - asked of every form
+        return frame
+
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
         content = bookmark_object(type_.kind, type_.api_version, revision, initial_end)
         return protobuf.encode_watch_event("BOOKMARK", protobuf.encode_body(content))

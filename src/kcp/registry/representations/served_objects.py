@@ -32,12 +32,15 @@ def object_of(record: Record, type_: ResourceType, wildcard: bool) -> dict[str, 
 def typed_records(
     records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster
 ) -> Iterator[tuple[Record, ResourceType]]:
-    """The records of a list with the types that their logical clusters serve; records of a type not served there are skipped."""
+    """The records of a list with the types that their logical clusters serve; records of a type not served there are skipped.
+
+    So are those of a version that needs a conversion webhook there: one logical cluster does not break the list of all.
+    """
     if not listing.wildcard:
         for record in records:
             yield record, listing.type
         return
     for record in records:
         type_ = type_of_cluster(record.key.cluster)
-        if type_ is not None:
+        if type_ is not None and not type_.needs_webhook:
             yield record, type_

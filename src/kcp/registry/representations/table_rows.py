@@ -1,6 +1,7 @@
 """Objects as rows of a table: the API concepts page "Receiving resources as Tables".
 
-A list or watch across logical clusters has the logical cluster as its first column.
+A list or watch across logical clusters has the logical cluster as its first column. A watch has its columns in the first event
+only. A cell that cannot be computed is empty: no object breaks the list of the others.
 """
 
 from __future__ import annotations
@@ -10,9 +11,17 @@ from typing import Any, Final
 
 import orjson
 
+from kcp.api import documents
 from kcp.api.tables import Column
 from kcp.logical_clusters import LogicalClusterName
-from kcp.registry.representations.framing import JSONFrames, bookmark_object, frame, list_metadata, list_pieces
+from kcp.registry.representations.framing import (
+    JSONFrames,
+    ListPieces,
+    bookmark_object,
+    frame,
+    in_slices,
+    list_metadata,
+)
 from kcp.registry.representations.served_objects import object_of, typed_records
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
@@ -20,6 +29,9 @@ from kcp.registry.verbs.representation import TypeOfCluster
 from kcp.store.contract import Record
 
 _CLUSTER: Final = Column("Cluster", "string", description="The logical cluster of the object.")
+_COLUMNS: Final = b'"columnDefinitions":%b'
+_NO_COLUMNS: Final = b"null"
+_LARGEST: Final = (1 << 63) - 1
 
 
 class TableRows(JSONFrames):
@@ -35,7 +47,7 @@ class TableRows(JSONFrames):
     ) -> dict[str, Any]:
         own = type_.strategy.cells(obj)
         if own is None:
-            own = [column.cell(obj) for column in type_.columns]
+            own = [_cell(column, obj) for column in type_.columns]
         cells = own if len(own) == len(type_.columns) else [obj["metadata"].get("name"), *own]
         row: dict[str, Any] = {"cells": cells if cluster is None else [cluster, *cells]}
         if self._include == "Object":
@@ -48,9 +60,12 @@ class TableRows(JSONFrames):
             }
         return row
 
-    def _head(self, type_: ResourceType, metadata: bytes, *, wildcard: bool = False) -> bytes:
-        shown = (_CLUSTER, *type_.columns) if wildcard else type_.columns
-        columns = orjson.dumps([column.definition() for column in shown])
+    @staticmethod
+    def _columns(type_: ResourceType, wildcard: bool) -> bytes:
+        shown = type_.column_definitions
+        return orjson.dumps([_CLUSTER.definition(), *shown] if wildcard else shown)
+
+    def _head(self, metadata: bytes, columns: bytes) -> bytes:
         return b'{"kind":"Table","apiVersion":"%b","metadata":%b,"columnDefinitions":%b,"rows":[' % (
             self._api_version.encode(),
             metadata,
@@ -58,10 +73,10 @@ class TableRows(JSONFrames):
         )
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:
-        obj = orjson.loads(value)
+        obj = documents.decode(value)
         version = obj["metadata"].get("resourceVersion", "")
         return (
-            self._head(type_, orjson.dumps({"resourceVersion": version}))
+            self._head(orjson.dumps({"resourceVersion": version}), self._columns(type_, False))
             + orjson.dumps(self._row(obj, type_))
             + b"]}\n"
         )
@@ -73,19 +88,32 @@ class TableRows(JSONFrames):
                 orjson.dumps(self._row_of(record, type_, wildcard))
                 for record, type_ in typed_records(records, listing, type_of_cluster)
             ]
-            for records in listing.chunks
+            for records in in_slices(listing.chunks)
         )
-        return list_pieces(self._head(listing.type, orjson.dumps(list_metadata(listing)), wildcard=wildcard), rows)
+        head = self._head(orjson.dumps(list_metadata(listing)), self._columns(listing.type, wildcard))
+        return ListPieces(head, rows)
 
     def _row_of(self, record: Record, type_: ResourceType, wildcard: bool) -> dict[str, Any]:
         return self._row(object_of(record, type_, wildcard), type_, record.key.cluster if wildcard else None)
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
-        head = self._head(type_, orjson.dumps({"resourceVersion": str(record.revision)}), wildcard=wildcard)
+        head = self._head(orjson.dumps({"resourceVersion": str(record.revision)}), _NO_COLUMNS)
         return frame(kind, head + orjson.dumps(self._row_of(record, type_, wildcard)) + b"]}")
+
+    def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:
+        return frame.replace(_COLUMNS % _NO_COLUMNS, _COLUMNS % self._columns(type_, wildcard), 1)
 
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
         row: dict[str, Any] = {"cells": [None] * len(type_.columns)}
         row["object"] = bookmark_object("PartialObjectMetadata", self._api_version, revision, initial_end)
         metadata = orjson.dumps({"resourceVersion": str(revision)})
-        return frame("BOOKMARK", self._head(type_, metadata) + orjson.dumps(row) + b"]}")
+        return frame("BOOKMARK", self._head(metadata, _NO_COLUMNS) + orjson.dumps(row) + b"]}")
+
+
+def _cell(column: Column, obj: dict[str, Any]) -> Any:
+    try:
+        value = column.cell(obj)
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError):
+        return None
+    # as the conversion of a float to an int64 in Go, but for the sign of what is too large
+    return max(-_LARGEST - 1, min(value, _LARGEST)) if type(value) is int else value

@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 
 from kcp.api import documents
-from kcp.registry.representations.framing import JSONFrames, bookmark_object, frame, list_head, list_pieces
+from kcp.registry.representations.framing import JSONFrames, ListPieces, bookmark_object, frame, list_head
 from kcp.registry.representations.served_objects import bytes_of, typed_records
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
@@ -30,12 +30,12 @@ class WholeObjects(JSONFrames):
         chunks = (self._items(records, listing, type_of_cluster) for records in listing.chunks)
         shared = listing.shared
         if shared is None:
-            return list_pieces(head, chunks)
+            return ListPieces(head, chunks)
         items = shared.items
         if items is None:
             items = b",".join(item for chunk in chunks for item in chunk)
             shared.keep(items)
-        return iter((b"".join((head, items, b"]}\n")),))
+        return ListPieces(head, iter(([items] if items else [],)))
 
     @staticmethod
     def _items(records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster) -> list[bytes]:

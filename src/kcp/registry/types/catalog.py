@@ -2,24 +2,28 @@
 
 A `Surface` is the set of types that a logical cluster serves. Logical clusters with equal sets share one surface, and with it
 all that is derived from it (routing table, discovery, OpenAPI). The only state per logical cluster is an entry of a bounded
-map from name to surface, which is dropped when one of its CustomResourceDefinitions changes.
+map from name to surface. A change of a CustomResourceDefinition replaces that entry: only the changed definition is decoded, the
+types of the others are those of the surface before.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 import orjson
 
 from kcp.api import documents, errors
-from kcp.logical_clusters import LogicalClusterName
+from kcp.api.kinds import GroupVersion
+from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.fencing import fence
+from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType, from_definition
-from kcp.store.contract import Condition, Event, Key, Range, Store
+from kcp.registry.types.union import DefinitionUnion
+from kcp.store.contract import Condition, Event, Key, Range, Record, Store
 
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
 _REMEMBERED_CLUSTERS: Final = 2048
@@ -41,16 +45,42 @@ def terminating() -> errors.StatusError:
     )
 
 
-def definitions_of(store: Store, cluster: LogicalClusterName) -> list[dict[str, Any]]:
-    """The CustomResourceDefinitions of a logical cluster."""
-    return [documents.decode(record.value) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
+def accepted_names(store: Store) -> Callable[[LogicalClusterName], list[dict[str, Any]]]:
+    """Make a function that gives the definitions of a logical cluster with nothing but their group and accepted names.
+
+    Each definition is decoded once, so that a write of one does not cost the size of the others.
+    """
+    cache = RecordCache(_names_of)
+
+    def names(cluster: LogicalClusterName) -> list[dict[str, Any]]:
+        return [cache.of(record) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
+
+    return names
+
+
+def _names_of(record: Record) -> dict[str, Any]:
+    definition = documents.decode(record.value)
+    return {
+        "metadata": {"name": definition["metadata"]["name"]},
+        "spec": {"group": definition["spec"]["group"]},
+        "status": {"acceptedNames": (definition.get("status") or {}).get("acceptedNames") or {}},
+    }
+
+
+class Definition(NamedTuple):
+    """What a definition adds to a surface. ``digest`` stands for its content, ``types`` are in the order of its versions."""
+
+    digest: str
+    types: tuple[ResourceType, ...]
 
 
 class Surface:
     """The resource types that a logical cluster serves, and the documents that describe them."""
 
-    def __init__(self, types: Sequence[ResourceType]) -> None:
+    def __init__(self, types: Sequence[ResourceType], definitions: Mapping[str, Definition] | None = None) -> None:
+        """``definitions`` are the established definitions by name, in the order of their names."""
         self.types = tuple(types)
+        self.definitions: Final[Mapping[str, Definition]] = definitions if definitions is not None else {}
         self._by_path = {(type_.group, type_.version, type_.plural): type_ for type_ in self.types}
         self._derived: dict[Any, Any] = {}
         self.group_versions = frozenset((type_.group, type_.version) for type_ in self.types)
@@ -59,12 +89,26 @@ class Surface:
         """The type served at a path."""
         return self._by_path.get((group, version, plural))
 
+    def of_reference(self, reference: Mapping[str, Any]) -> ResourceType | None:
+        """The type of the object that an owner reference names; None where it is not served or names none."""
+        try:
+            group_version = GroupVersion.parse(reference.get("apiVersion", ""))
+        except ValueError:
+            return None
+        return self.derive(_types_by_kind).get((*group_version, reference.get("kind", "")))
+
     def derive(self, make: Callable[[Sequence[ResourceType]], Derived]) -> Derived:
         """Return ``make`` of these types (discovery, OpenAPI); computed once."""
         found = self._derived.get(make)
         if found is None:
             found = self._derived[make] = make(self.types)
         return found
+
+
+def _types_by_kind(types: Sequence[ResourceType]) -> dict[tuple[str, str, str], ResourceType]:
+    """The types of stored objects by group, version and kind."""
+    stored = (type_ for type_ in reversed(types) if type_.stored and not type_.placeholder)
+    return {(type_.group, type_.version, type_.kind): type_ for type_ in stored}
 
 
 class Catalog:
@@ -78,7 +122,10 @@ class Catalog:
         self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
         self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
         self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
+        self._served = RecordCache(self._shared_types)
         self._followers: list[Callable[[Event], None]] = []
+        self._union = DefinitionUnion(store, DEFINITIONS, self._types_in)
+        self._united: tuple[int, Surface] | None = None
         self._unfollow = store.follow(DEFINITIONS, self._on_change)
 
     @property
@@ -125,6 +172,20 @@ class Catalog:
                 self._by_cluster.popitem(last=False)
         return found
 
+    async def described_surface(self, cluster: LogicalClusterName) -> Surface:
+        """The surface that discovery describes: for the logical cluster ``*``, that of all logical clusters together."""
+        if cluster != WILDCARD:
+            return self.surface(cluster)
+        types = await self._union.types()
+        generation = self._union.generation
+        if self._united is None or self._united[0] != generation:
+            self._united = (generation, Surface(self._merged(types)))
+        return self._united[1]
+
+    def _types_in(self, record: Record) -> Sequence[ResourceType] | None:
+        shared = self._shared_types(record)
+        return None if shared is None else shared[1]
+
     def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
         """A type that any logical cluster serves at this path, for requests that span logical clusters."""
         built_in = self._base.find(group, version, plural)
@@ -142,16 +203,32 @@ class Catalog:
             after = page.records[-1].key
 
     def _assemble(self, cluster: LogicalClusterName) -> Surface:
+        """The surface of a logical cluster, from all of its definitions."""
         records = self._store.scan(Range(DEFINITIONS, cluster), count=False).records
-        if not records:
+        found = {record.key.name: entry for record in records if (entry := self._served.of(record)) is not None}
+        return self._surface_of(found)
+
+    def _changed(self, before: Surface, event: Event) -> Surface:
+        """The surface of a logical cluster after a change of one definition."""
+        name = event.key.name
+        found = dict(before.definitions)
+        entry = None if event.record is None else self._served.of(event.record)
+        if entry is None:
+            found.pop(name, None)
+        elif name in found:
+            found[name] = entry
+        else:
+            found[name] = entry
+            found = {name: found[name] for name in sorted(found)}
+        return self._surface_of(found)
+
+    def _surface_of(self, definitions: Mapping[str, Definition]) -> Surface:
+        if not definitions:
             return self._base
-        shared = [entry for record in records if (entry := self._shared_types(record.value)) is not None]
-        content = tuple(digest for digest, _ in shared)
-        if not content:
-            return self._base
+        content = tuple(definition.digest for definition in definitions.values())
         found = self._by_content.get(content)
         if found is None:
-            found = Surface(self._merged(types for _, types in shared))
+            found = Surface(self._merged(each.types for each in definitions.values()), definitions)
             self._by_content[content] = found
         return found
 
@@ -171,8 +248,8 @@ class Catalog:
                 merged.append(type_)
         return merged
 
-    def _shared_types(self, value: bytes) -> tuple[str, tuple[ResourceType, ...]] | None:
-        definition = documents.decode(value)
+    def _shared_types(self, record: Record) -> Definition | None:
+        definition = documents.decode(record.value)
         status = definition.get("status") or {}
         conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
         if conditions.get("Established") != "True":
@@ -185,11 +262,14 @@ class Catalog:
             types = self._types[digest] = tuple(from_definition(definition, definition_hash=content))
             if len(self._types) > _REMEMBERED_DEFINITIONS:
                 self._types.popitem(last=False)
-        return digest, types
+        return Definition(digest, types)
 
     def _on_change(self, events: Sequence[Event]) -> None:
         for event in events:
-            self._by_cluster.pop(event.key.cluster, None)
+            before = self._by_cluster.get(event.key.cluster)
+            if before is not None:
+                self._by_cluster[event.key.cluster] = self._changed(before, event)
+            self._union.on_change(event)
         for event in events:
             for callback in self._followers:
                 callback(event)

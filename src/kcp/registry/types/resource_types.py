@@ -19,6 +19,7 @@ from kcp.api.kinds import GroupKind, GroupResource, GroupVersion, GroupVersionKi
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.types.strategies import CUSTOM_RESOURCE, Strategy
 from kcp.schema import CompiledSchema, compile_schema
+from kcp.schema.definitions.names import KUBERNETES_GROUPS
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _DEFAULT_COLUMN: Final = {
@@ -27,6 +28,10 @@ _DEFAULT_COLUMN: Final = {
     "description": "How long ago the object was created.",
     "jsonPath": ".metadata.creationTimestamp",
 }
+
+
+_TYPES_OF_BUILTIN_COLUMNS: Final = {"Age": "string", "Created At": "date"}
+"""An age is computed by the server; a time is left to the client."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,10 @@ class ResourceType:
     definition_hash: str = ""
     """Hash of the definition; empty for built-in types."""
     deprecation_warning: str | None = None
+    versions: Mapping[str, ResourceType] = field(default_factory=dict, repr=False)
+    """All versions of a custom resource by apiVersion, served or not: those that its stored objects may have."""
+    conversion_webhook: bool = False
+    """The definition converts between versions by a webhook. This server calls none."""
     strategy: Strategy = CUSTOM_RESOURCE
     extension: Mapping[str, Any] = field(default_factory=dict)
 
@@ -111,6 +120,14 @@ class ResourceType:
         return self.builtin and protobuf.known(self.api_version, self.kind)
 
     @cached_property
+    def takes_strategic_merge(self) -> bool:
+        """Whether strategic merge patches are taken: by built-in types, and by definitions of Kubernetes' own groups.
+
+        ``kubectl rollout``, ``set`` and the controllers of Deployments patch those that way, whether or not a CRD defines them.
+        """
+        return self.builtin or self.group in KUBERNETES_GROUPS
+
+    @cached_property
     def has_status(self) -> bool:
         return "status" in self.subresources
 
@@ -121,6 +138,31 @@ class ResourceType:
         return hashlib.sha256(content).hexdigest()[:16]
 
     @cached_property
+    def stored_form(self) -> ResourceType:
+        """The version in which objects of this resource are stored."""
+        group = self.group
+        return self.versions.get(f"{group}/{self.storage_version}" if group else self.storage_version, self)
+
+    @cached_property
+    def needs_webhook(self) -> bool:
+        """Whether serving this version needs a conversion webhook."""
+        return self.conversion_webhook and self.stored_form is not self
+
+    @property
+    def convertible_form(self) -> ResourceType:
+        """The version that in-process controllers use: this one, unless it needs a conversion webhook."""
+        return self.stored_form if self.needs_webhook else self
+
+    @cached_property
+    def reading_hash(self) -> str:
+        """Hash of all that decides how stored objects are read in this version: caches of what was read have it in their keys."""
+        if len(self.versions) < 2:
+            return self.schema_hash
+        content = [self.schema_hash, self.storage_version, self.conversion_webhook]
+        content += sorted(version.schema_hash for version in self.versions.values())
+        return hashlib.sha256(orjson.dumps(content)).hexdigest()[:16]
+
+    @cached_property
     def schema(self) -> CompiledSchema:
         return compile_schema(dict(self.raw_schema) if self.raw_schema is not None else None)
 
@@ -129,9 +171,18 @@ class ResourceType:
         return compile_merge_type(dict(self.raw_schema) if self.raw_schema is not None else None)
 
     @cached_property
+    def column_definitions(self) -> list[dict[str, Any]]:
+        """The ``columnDefinitions`` of a table. kube-apiserver's built-in types state other types of these two columns."""
+        definitions = [column.definition() for column in self.columns]
+        if self.builtin:
+            for definition in definitions:
+                definition["type"] = _TYPES_OF_BUILTIN_COLUMNS.get(definition["name"], definition["type"])
+        return definitions
+
+    @cached_property
     def columns(self) -> tuple[tables.Column, ...]:
         """The columns of a table; the name comes first."""
-        declared = tuple(tables.Column.from_definition(column) for column in self.raw_columns)
+        declared = tables.columns_of(self.raw_columns)
         own_name = any(column.format == "name" for column in declared)
         return declared if own_name else (tables.NAME_COLUMN, *declared)
 
@@ -162,7 +213,7 @@ def from_definition(
     builtin: bool = False,
     definition_hash: str = "",
 ) -> list[ResourceType]:
-    """The resource types of each served version of a CustomResourceDefinition manifest.
+    """The resource types of each served version of a CustomResourceDefinition manifest; they know the others as ``versions``.
 
     ``x-kcp`` beside ``spec`` (built-in types only) declares what a CRD cannot: ``verbs``, further ``subresources``, ``storage``
     (the resource to share storage with; empty for types that are not stored), ``placeholder``.
@@ -175,43 +226,50 @@ def from_definition(
     storage_version = next(version["name"] for version in spec["versions"] if version.get("storage"))
     resource = GroupResource(group, names["plural"])
     served = tuple(version["name"] for version in spec["versions"] if version.get("served"))
-    types = []
-    for version in spec["versions"]:
-        if not version.get("served"):
-            continue
-        warning = None
-        if version.get("deprecated"):
-            kind = names["kind"]
-            warning = version.get("deprecationWarning") or f"{group}/{version['name']} {kind} is deprecated"
-        types.append(
-            ResourceType(
-                group=group,
-                version=version["name"],
-                plural=names["plural"],
-                singular=names.get("singular") or names["kind"].lower(),
-                kind=names["kind"],
-                list_kind=names.get("listKind") or names["kind"] + "List",
-                namespaced=spec["scope"] == "Namespaced",
-                short_names=tuple(names.get("shortNames") or ()),
-                categories=tuple(names.get("categories") or ()),
-                verbs=tuple(extension.get("verbs") or ALL_VERBS),
-                subresources=_subresources(version, extension),
-                raw_schema=(version.get("schema") or {}).get("openAPIV3Schema"),
-                raw_columns=_columns(version),
-                selectable_fields=tuple(
-                    SelectableField(entry["jsonPath"].lstrip("."), jsonpath.simple_path(entry["jsonPath"]))
-                    for entry in version.get("selectableFields") or ()
-                ),
-                storage=extension.get("storage", str(resource)),
-                storage_version=storage_version,
-                served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
-                builtin=builtin,
-                placeholder=extension.get("placeholder", ""),
-                terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
-                definition_hash=definition_hash,
-                deprecation_warning=warning,
-                strategy=strategy,
-                extension=extension,
-            )
+    webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
+    versions: dict[str, ResourceType] = {}
+    types = [
+        ResourceType(
+            group=group,
+            version=version["name"],
+            plural=names["plural"],
+            singular=names.get("singular") or names["kind"].lower(),
+            kind=names["kind"],
+            list_kind=names.get("listKind") or names["kind"] + "List",
+            namespaced=spec["scope"] == "Namespaced",
+            short_names=tuple(names.get("shortNames") or ()),
+            categories=tuple(names.get("categories") or ()),
+            verbs=tuple(extension.get("verbs") or ALL_VERBS),
+            subresources=_subresources(version, extension),
+            raw_schema=(version.get("schema") or {}).get("openAPIV3Schema"),
+            raw_columns=_columns(version),
+            selectable_fields=_selectable_fields(version),
+            storage=extension.get("storage", str(resource)),
+            storage_version=storage_version,
+            served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
+            builtin=builtin,
+            placeholder=extension.get("placeholder", ""),
+            terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
+            definition_hash=definition_hash,
+            deprecation_warning=_deprecation_warning(version, group, names["kind"]),
+            versions=versions,
+            conversion_webhook=webhook,
+            strategy=strategy,
+            extension=extension,
         )
-    return types
+        for version in spec["versions"]
+    ]
+    if not builtin:
+        versions.update((type_.api_version, type_) for type_ in types)
+    return [type_ for type_ in types if type_.version in served]
+
+
+def _selectable_fields(version: Mapping[str, Any]) -> tuple[SelectableField, ...]:
+    paths = [entry["jsonPath"] for entry in version.get("selectableFields") or ()]
+    return tuple(SelectableField(path.lstrip("."), jsonpath.simple_path(path)) for path in paths)
+
+
+def _deprecation_warning(version: Mapping[str, Any], group: str, kind: str) -> str | None:
+    if not version.get("deprecated"):
+        return None
+    return version.get("deprecationWarning") or f"{group}/{version['name']} {kind} is deprecated"

@@ -39,10 +39,22 @@ class Strategy:
     """``metadata.generation`` starts at 1 and grows with every change outside metadata and status."""
     deletion_keeps_object: ClassVar[bool] = False
     """The answer to a delete is the deleted object rather than a Status."""
+    deletion_has_grace_period: ClassVar[bool] = True
+    """An object whose deletion begins has a ``metadata.deletionGracePeriodSeconds``."""
+    status_takes_metadata: ClassVar[bool] = False
+    """A write through the status subresource may change labels, annotations and the like."""
+    zero_value: ClassVar[Mapping[str, Any]] = {}
+    """The members that a new object has before the client sets any (structs in Go): by setting them it owns nothing."""
+    set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """The paths of a new object that the server sets, whatever the client sends: nobody owns them."""
     writes_are_serialized: ClassVar[bool] = False
     """A write depends on the other objects of the type in the logical cluster, so that writes there run one at a time."""
     deletion_finalizers: ClassVar[tuple[str, ...]] = ()
     """Finalizers that the server adds when the deletion of an object begins."""
+    confidential: ClassVar[frozenset[str]] = frozenset()
+    """The fields whose values no refusal and no warning may show (the data of Secrets)."""
+    may_be_large: ClassVar[bool] = False
+    """Whether `is_large` has to be asked."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
@@ -54,17 +66,23 @@ class Strategy:
         """Set defaults that a schema cannot express. Idempotent."""
 
     def is_large(self, obj: Object) -> bool:
-        """Whether validating an object takes too long for the event loop. ``obj`` may be malformed."""
+        """Whether validating an object takes too long for the event loop, where objects ``may_be_large``; it may be malformed."""
         return False
 
-    def precompute(self, obj: Object) -> None:
-        """Validate a large object in a thread and cache the results that its write needs on the event loop; raises nothing."""
+    def precompute(self, obj: Object, old: Object | None) -> None:
+        """Validate a large object in a thread and cache the results that its write needs on the event loop; raises nothing.
+
+        ``old`` is the stored object that an update replaces.
+        """
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         """Set the fields that the server owns on a new object. Idempotent."""
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
         """Restore the fields that a client may not change; set those that the server owns. Idempotent."""
+
+    def prepare_for_status_update(self, obj: Object, old: Object) -> None:
+        """Set defaults of the status in a write through the status subresource. Idempotent."""
 
     def set_status_from_other_objects(self, obj: Object, context: RequestContext) -> None:
         """Set the part of the status that depends on the other objects of the type (the conditions of a CRD).
@@ -85,7 +103,10 @@ class Strategy:
         return ()
 
     def prepare_for_delete(self, obj: Object, context: RequestContext) -> None:
-        """Change an object whose deletion begins and waits for finalizers or ``blocks_deletion`` (a namespace's phase)."""
+        """Replace members of an object whose deletion begins and waits for finalizers or ``blocks_deletion`` (a namespace).
+
+        The members themselves must not be changed: they are those of the present state.
+        """
 
     def check_deletable(self, name: str) -> str | None:
         """The reason why an object of this name may never be deleted; None when it may."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from kcp.api import errors
 from kcp.registry.admission.chain import DELETE, AdmissionPlugin, AdmissionRequest
-from kcp.registry.contexts import IGNORE
 from kcp.registry.verbs import decoding, scale
 from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import copy_of
 
 Object = dict[str, Any]
@@ -23,7 +23,7 @@ async def mutate(plugins: Sequence[AdmissionPlugin], write: Write) -> Object | N
     """The object as the mutating plugins change it; None for a delete. Raises StatusError as a plugin."""
     request = _request(write)
     if request.object is not None:
-        request.object = copy_of(request.object)
+        request.object = await run_large(write.size, copy_of, request.object)
     for plugin in plugins:
         await plugin.mutate(request)
     return request.object
@@ -51,7 +51,7 @@ async def take_over(changed: Any, write: Write) -> None:
 
     Raises StatusError 500 where it is not an object of its kind.
     """
-    target, context, before = write.target, write.context, write.new
+    target, before = write.target, write.new
     try:
         if target.subresource == "scale":
             write.object = scale.with_replicas(copy_of(before), scale.checked(changed, target), target.type)
@@ -62,7 +62,7 @@ async def take_over(changed: Any, write: Write) -> None:
         decoding.check_place(decoding.metadata_of(changed, target.type), target)
     except errors.StatusError as error:
         raise errors.internal_error(f"admission plugins made an unusable object: {error.message}") from error
-    await decoding.shape(changed, target.type, IGNORE, [], context)
+    await run_large(write.size, decoding.prune_and_default, changed, target.type)
     write.object = changed
     managed = before["metadata"].get("managedFields")
     if managed is not None:

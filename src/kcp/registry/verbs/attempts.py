@@ -7,7 +7,7 @@ depends on the state (404, 409) is returned only once the state is current and d
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ RETRIES: Final = 50
 _DEPENDS_ON_STATE: Final = frozenset({404, 409})
 
 
-@dataclass(slots=True)
+@dataclass
 class Write:
     """A write in progress.
 
@@ -41,7 +41,7 @@ class Write:
     change: Callable[[Write], Any] | None = None
     """Makes the wanted state from ``old``, which it must not change. Returns ``old`` itself where there is nothing to do."""
     field_validation: str = ""
-    problems: list[str] = field(default_factory=list)
+    problems: Sequence[str] = ()
     """What strict field validation refuses in the request itself: duplicate fields."""
     resource_version: str = ""
     uid: str = ""
@@ -54,16 +54,18 @@ class Write:
     owned: bool = False
     """The managed fields of the new state are right already (apply)."""
     options: DeleteOptions | None = None
+    size: int = 0
+    """Bytes of JSON that the steps work on, the body and the present state: large work leaves the event loop."""
 
-    record: Record | None = None
-    old: Object | None = None
-    operation: str = ""
+    record: Record | None = field(default=None, init=False)
+    old: Object | None = field(default=None, init=False)
+    operation: str = field(default="", init=False)
     """``CREATE``, ``UPDATE`` or ``DELETE``, as admission calls it."""
-    object: Object | None = None
+    object: Object | None = field(default=None, init=False)
     """The new state; None for an object that is deleted at once."""
-    generated_from: str = ""
+    generated_from: str = field(default="", init=False)
     """``metadata.generateName``, where the name was generated."""
-    accepted: Condition | None = None
+    accepted: Condition | None = field(default=None, init=False)
     """The condition under which the namespace accepts the new object."""
 
     @property
@@ -73,7 +75,7 @@ class Write:
         return self.object
 
 
-async def until_stored(source: Source, write: Write, attempt: Attempt) -> Written:
+def until_stored(source: Source, write: Write, attempt: Attempt) -> Awaitable[Written]:
     """Run ``attempt`` until it does not conflict with another write. Raises StatusError as the attempt, and 504 (ServerTimeout).
 
     Example, with two servers over one etcd. Server A deletes the ConfigMap ``x`` and acknowledges the delete; server B, which has
@@ -85,7 +87,11 @@ async def until_stored(source: Source, write: Write, attempt: Attempt) -> Writte
       from the one that the 404 was for, and attempts the delete again: 200.
     """
     if write.verb == "create":
-        return await _until_no_conflict(write, attempt)
+        return _until_no_conflict(write, attempt)
+    return _until_current(source, write, attempt)
+
+
+async def _until_current(source: Source, write: Write, attempt: Attempt) -> Written:
     known = _latest(source, write)
     try:
         return await _until_no_conflict(write, attempt)

@@ -6,13 +6,14 @@ agree with the URL's, unknown fields are pruned (or refused: KEP-2885) and defau
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
-from kcp.api import documents, errors, metadata
-from kcp.registry.contexts import IGNORE, STRICT, RequestContext
+from kcp.api import documents, errors, field_errors, metadata
+from kcp.api.kinds import GroupKind
+from kcp.registry.contexts import STRICT, RequestContext
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.large_work import LARGE, run_large
 
 Object = dict[str, Any]
 
@@ -34,6 +35,11 @@ def check_kind(obj: Object, type_: ResourceType) -> None:
         raise _unrecognized(obj, type_, "Kind")
     if not sent:
         raise _unrecognized(obj, type_, "apiVersion")
+    if kind != type_.kind and not type_.builtin:
+        meta = obj.get("metadata")
+        name = meta.get("name") if isinstance(meta, dict) else ""
+        problem = field_errors.invalid("kind", kind, f"must be {type_.kind}")
+        raise errors.invalid(GroupKind(type_.group, str(kind)), str(name or ""), [problem])
     if kind != type_.kind:
         raise errors.UndecodableError(
             f"the kind in the data ({kind}) does not match the expected kind ({type_.kind})",
@@ -93,24 +99,16 @@ def require_name(meta: dict[str, Any], target: Target) -> None:
         raise errors.undeterminable_name(target.name)
 
 
-async def shape(
-    obj: Object, type_: ResourceType, field_validation: str, problems: list[str], context: RequestContext
-) -> None:
-    """Prune unknown fields and set defaults; a large object is shaped in a thread.
+def size_of(obj: Object, type_: ResourceType, context: RequestContext) -> int:
+    """The size of the work on a body, in bytes of JSON; at least `LARGE` where the type takes long to validate it."""
+    return max(context.body_size, LARGE if type_.strategy.may_be_large and type_.strategy.is_large(obj) else 0)
 
-    Strict field validation raises StatusError 400 for ``problems`` and unknown fields, other field validation warns or ignores.
-    """
-    unknown: list[str] | None = None if field_validation == IGNORE else []
-    if type_.strategy.is_large(obj):
-        await asyncio.to_thread(prune_and_default, obj, type_, unknown)
-    else:
-        prune_and_default(obj, type_, unknown)
-    if unknown is None or not (problems or unknown):
-        return
-    found = [*problems, *(f'unknown field "{path}"' for path in unknown)]
+
+def report_problems(problems: list[str], field_validation: str, type_: ResourceType, context: RequestContext) -> None:
+    """Warn of duplicate and unknown fields. Strict field validation raises StatusError 400 for them."""
     if field_validation == STRICT:
-        raise errors.UndecodableError(f"strict decoding error: {', '.join(found)}", cannot_be_handled(type_))
-    for problem in found:
+        raise errors.UndecodableError(f"strict decoding error: {', '.join(problems)}", cannot_be_handled(type_))
+    for problem in problems:
         context.warn(problem)
 
 
@@ -121,7 +119,6 @@ def prune_and_default(obj: Object, type_: ResourceType, unknown: list[str] | Non
     type_.strategy.default(obj)
 
 
-async def precompute(obj: Object, type_: ResourceType) -> None:
-    """Validate a large object in a thread first, so that its validation in the write finds cached results."""
-    if type_.strategy.is_large(obj):
-        await asyncio.to_thread(type_.strategy.precompute, obj)
+async def precompute(obj: Object, old: Object | None, type_: ResourceType) -> None:
+    """Validate a large object in a thread, so that its validation in the write finds cached results."""
+    await run_large(LARGE, type_.strategy.precompute, obj, old)

@@ -7,6 +7,7 @@ policies ``Foreground`` and ``Orphan`` add finalizers that the garbage collector
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from kcp.api import errors, field_errors, metadata
@@ -15,8 +16,7 @@ from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.filtering import Filter
-from kcp.registry.verbs.listing import CHUNK, range_of
-from kcp.registry.verbs.records import copy_of
+from kcp.registry.verbs.listing import CHUNK, CHUNK_BYTES, range_of
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import Record
 
@@ -65,7 +65,7 @@ def marked(write: Write) -> Object | None:
         return None
     if deleted_before and finalizers == present:
         return old
-    obj = copy_of(old)
+    obj = {**old, "metadata": dict(old["metadata"])}
     meta = obj["metadata"]
     if finalizers:
         meta["finalizers"] = finalizers
@@ -73,7 +73,8 @@ def marked(write: Write) -> Object | None:
         meta.pop("finalizers", None)
     if not deleted_before:
         meta["deletionTimestamp"] = metadata.now()
-        meta["deletionGracePeriodSeconds"] = 0
+        if strategy.deletion_has_grace_period:
+            meta["deletionGracePeriodSeconds"] = 0
         if strategy.counts_generation and meta.get("generation"):
             meta["generation"] += 1
         strategy.prepare_for_delete(obj, write.context)
@@ -88,11 +89,12 @@ async def select(source: Source, context: RequestContext, target: Target, select
     await store.catch_up()
     at, after, found = store.revision, None, []
     while True:
-        page = source.page(type_, range_, limit=CHUNK, after=after, at=at)
+        page = source.page(type_, range_, limit=CHUNK, after=after, at=at, size=CHUNK_BYTES)
         found += [record for record in page.records if chosen.matches(record, type_)]
         if not page.remaining:
             break
         after = page.records[-1].key
+        await asyncio.sleep(0)
     return found[: selection.limit] if selection.limit else found
 
 

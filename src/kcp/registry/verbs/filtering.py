@@ -31,7 +31,7 @@ class Filter:
         for field, operator, value in self._fields.requirements if self._fields else ():
             if field == _NAME:
                 self.exact_name = value if operator == "=" and not name else self.exact_name
-            elif field == _NAMESPACE:
+            elif field == _NAMESPACE and type_.namespaced:
                 self.exact_namespace = value if operator == "=" else self.exact_namespace
             elif field in type_.strategy.selectable or any(field == known.name for known in type_.selectable_fields):
                 self._object_fields = True

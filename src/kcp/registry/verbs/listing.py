@@ -6,6 +6,7 @@ has, ``Exact`` a past state, ``NotOlderThan`` any state that is new enough. All 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -20,10 +21,13 @@ from kcp.registry.verbs import continuations
 from kcp.registry.verbs.filtering import Filter
 from kcp.registry.verbs.shared_pages import SharedPage
 from kcp.registry.verbs.source import Source
-from kcp.store.contract import CompactedError, FutureRevisionError, Key, Range, Record
+from kcp.store.contract import CompactedError, FutureRevisionError, Key, Page, Range, Record
 
 CHUNK: Final = 500
-"""Records read at a time; the event loop runs other tasks between chunks."""
+CHUNK_BYTES: Final = 512 * 1024
+"""Records, and about how many bytes of them, read at a time; the event loop runs other tasks between chunks."""
+_ACCUMULATED: Final = 8 << 20
+"""Bytes of objects after which a page with a limit ends before its limit: it is held in memory as a whole."""
 
 EXACT: Final = "Exact"
 NOT_OLDER_THAN: Final = "NotOlderThan"
@@ -104,6 +108,14 @@ def validate_options(options: ListOptions, *, watch: bool) -> None:
         raise errors.invalid(GroupKind("meta.k8s.io", "ListOptions"), "", problems)
 
 
+def check_selection(type_: ResourceType, options: ListOptions) -> None:
+    """Check the list options of a deletecollection, which selects from the newest state. Raises StatusError 400 or 422."""
+    validate_options(options, watch=False)
+    parse_resource_version(options.resource_version)
+    if options.continue_token:
+        continuations.decode(options.continue_token, type_.storage)
+
+
 def range_of(context: RequestContext, target: Target, selection: Filter) -> Range:
     """The range of keys of a collection request."""
     cluster, storage = context.cluster, target.type.storage
@@ -135,7 +147,7 @@ async def list_objects(source: Source, context: RequestContext, target: Target, 
             return Listing(target.type, wildcard, at, "", 0, iter([kept]))
         if not options.limit:
             return _everything(source, target.type, selection, range_, wildcard, at, after)
-        return _limited(source, target.type, selection, range_, wildcard, at, after, options.limit)
+        return await _limited(source, target.type, selection, range_, wildcard, at, after, options.limit)
     except CompactedError as error:
         raise _expired(source, options, after) from error
 
@@ -170,7 +182,7 @@ async def _start(source: Source, type_: ResourceType, options: ListOptions) -> t
 def _everything(
     source: Source, type_: ResourceType, selection: Filter, range_: Range, wildcard: bool, at: int, after: Key | None
 ) -> Listing:
-    first = source.page(type_, range_, limit=CHUNK, after=after, at=at)
+    first = _chunk(source, type_, range_, after, at)
 
     def chunks() -> Iterator[list[Record]]:
         page = first
@@ -178,12 +190,16 @@ def _everything(
             yield _kept(page.records, selection, type_)
             if not page.remaining:
                 return
-            page = source.page(type_, range_, limit=CHUNK, after=page.records[-1].key, at=at)
+            page = _chunk(source, type_, range_, page.records[-1].key, at)
 
     return Listing(type_, wildcard, at, "", 0, chunks())
 
 
-def _limited(
+def _chunk(source: Source, type_: ResourceType, range_: Range, after: Key | None, at: int) -> Page:
+    return source.page(type_, range_, limit=CHUNK, after=after, at=at, size=CHUNK_BYTES)
+
+
+async def _limited(
     source: Source,
     type_: ResourceType,
     selection: Filter,
@@ -193,35 +209,44 @@ def _limited(
     after: Key | None,
     limit: int,
 ) -> Listing:
-    if selection.everything and selection.exact_namespace is None:
+    whole = selection.everything and selection.exact_namespace is None
+    if whole and limit <= CHUNK:
         return _whole_page(source, type_, range_, wildcard, at, after, limit)
     kept: list[Record] = []
+    size = 0
     while True:
-        page = source.page(type_, range_, limit=max(CHUNK, limit), after=after, at=at)
+        page = _chunk(source, type_, range_, after, at)
         for index, record in enumerate(page.records):
-            if not _keeps(selection, record, type_):
+            if not whole and not _keeps(selection, record, type_):
                 continue
             kept.append(record)
-            if len(kept) == limit:
+            size += len(record.value)
+            if len(kept) == limit or size > _ACCUMULATED:
                 more = page.remaining or index + 1 < len(page.records)
-                return Listing(type_, wildcard, at, _token(at, kept, more), 0, iter([kept]))
+                return Listing(type_, wildcard, at, _token(at, kept, more), 0, _in_chunks(kept))
         if not page.remaining:
-            return Listing(type_, wildcard, at, "", 0, iter([kept]))
+            return Listing(type_, wildcard, at, "", 0, _in_chunks(kept))
         after = page.records[-1].key
+        await asyncio.sleep(0)
+
+
+def _in_chunks(records: list[Record]) -> Iterator[list[Record]]:
+    for start in range(0, max(len(records), 1), CHUNK):
+        yield records[start : start + CHUNK]
 
 
 def _whole_page(
     source: Source, type_: ResourceType, range_: Range, wildcard: bool, at: int, after: Key | None, limit: int
 ) -> Listing:
-    key = (type_.schema_hash, range_, after, limit)
+    key = (type_.reading_hash, range_, after, limit)
     if not wildcard and (shared := source.shared_pages.find(key, at)) is not None:
         token = continuations.encode(continuations.Continuation(at, shared.last)) if shared.last is not None else ""
 
         def read() -> Iterator[list[Record]]:
-            yield source.page(type_, range_, limit=limit, after=after, at=at).records
+            yield source.page(type_, range_, limit=limit, after=after, at=at, size=_ACCUMULATED).records
 
         return Listing(type_, wildcard, at, token, shared.remaining, read(), shared)
-    page = source.page(type_, range_, limit=limit, after=after, at=at)
+    page = source.page(type_, range_, limit=limit, after=after, at=at, count=True, size=_ACCUMULATED)
     token, remaining = _token(at, page.records, page.remaining), max(page.remaining, 0)
     if not wildcard and at == source.store.revision:
         source.shared_pages.remember(key, at, page.records[-1].key if token else None, remaining)

@@ -2,6 +2,21 @@
 
 Follows RFC 6902, RFC 7386, the API concepts page and KEP-555. A patch without a resource version is applied again to the newest
 object after a conflict, so that clients see no conflict that they did not ask for.
+
+Example of server-side apply: ``helm`` and ``me`` apply to a Widget that does not exist yet, and then ``me`` applies less.
+
+==========  =================================  ========================  =========================================
+manager     configuration (``spec``)           result                    ``metadata.managedFields``
+==========  =================================  ========================  =========================================
+``helm``    ``{size: 1}``                      CREATE: ``{size: 1,       ``helm``: ``f:size``. Defaults are set by
+                                               color: red}``             the shape step and owned by nobody
+``me``      ``{size: 2, color: blue}``         409: ``helm`` owns        unchanged
+                                               ``.spec.size``
+``me``      ``{size: 1, color: blue}``         UPDATE: ``{size: 1,       ``helm``: ``f:size``; ``me``: ``f:size``,
+                                               color: blue}``            ``f:color``
+``me``      ``{size: 1}``                      UPDATE: ``color`` goes,   ``helm``: ``f:size``; ``me``: ``f:size``
+                                               and the default returns
+==========  =================================  ========================  =========================================
 """
 
 from __future__ import annotations
@@ -15,10 +30,13 @@ from kcp.api.patch import apply, json_patch, merge_patch, strategic_merge
 from kcp.api.patch.merge_types import MergeType
 from kcp.registry.contexts import IGNORE, STRICT, RequestContext
 from kcp.registry.requests import Target, Written
-from kcp.registry.verbs import decoding, preparing
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs import confidential, decoding, preparing
 from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import copy_of
 from kcp.registry.verbs.writing import Writer
+from kcp.schema.null_validation import null_errors
 
 Object = dict[str, Any]
 
@@ -26,10 +44,16 @@ JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_YAML: Final = "application/apply-patch+yaml"
-PATCH_TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_YAML)
+_PATCH_TYPES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_YAML)
+_WITHOUT_STRATEGIC: Final = (JSON_PATCH, MERGE_PATCH, APPLY_YAML)
 
 _OPERATION: Final = frozenset({"op", "path", "from", "value"})
 """The members of a JSON patch's operation."""
+
+
+def patch_types(type_: ResourceType) -> tuple[str, ...]:
+    """The media types of patches that a type takes."""
+    return _PATCH_TYPES if type_.takes_strategic_merge else _WITHOUT_STRATEGIC
 
 
 async def patch(
@@ -44,11 +68,12 @@ async def patch(
 ) -> Written:
     """Apply a decoded patch. Raises StatusError 400, 404, 409 or 422."""
     if media_type == APPLY_YAML:
-        return await writer.write(apply_of(context, target, body, force=force, duplicates=duplicates or []))
+        size = context.body_size
+        write = await run_large(size, apply_of, context, target, body, force=force, duplicates=duplicates or [])
+        return await writer.write(write)
     if force:
         problem = field_errors.forbidden("force", "may not be specified for non-apply patch")
         raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [problem])
-    pinned = _pinned_version(media_type, body)
     if media_type == STRATEGIC_MERGE_PATCH and not isinstance(body, dict):
         raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
     made: Any = None
@@ -61,12 +86,17 @@ async def patch(
         return copy_of(made)  # the result of a patch shares parts with the old object
 
     problems = _problems(media_type, body, duplicates or [])
-    write = Write(context, target, "update", change=change, problems=problems, resource_version=pinned)
+    write = Write(context, target, "update", change=change, problems=problems)
     try:
         return await writer.write(write)
     except errors.UndecodableError as error:
-        problem = field_errors.invalid("patch", documents.encode(made).decode().strip(), error.why)
-        raise errors.invalid(GroupKind("", ""), "", [problem]) from error
+        raise await run_large(write.size, _unpatchable, made, error.why, target.type) from error
+
+
+def _unpatchable(made: Any, why: str, type_: ResourceType) -> errors.StatusError:
+    """422: the result of a patch does not decode as an object of the type."""
+    shown = confidential.REDACTED if type_.strategy.confidential else documents.encode(made).decode().strip()
+    return errors.invalid(GroupKind("", ""), "", [field_errors.invalid("patch", shown, why)])
 
 
 def patched(old: Any, media_type: str, body: Any, merge_type: MergeType) -> Any:
@@ -89,37 +119,8 @@ def _problems(media_type: str, body: Any, duplicates: list[str]) -> list[str]:
     return [f"json patch {problem}" for problem in problems]
 
 
-def _pinned_version(media_type: str, body: Any) -> str:
-    """The resource version in the patch's metadata. A JSON patch demands one by a ``test`` operation instead."""
-    if media_type == JSON_PATCH or not isinstance(body, dict):
-        return ""
-    meta = body.get("metadata")
-    version = meta.get("resourceVersion") if isinstance(meta, dict) else None
-    if version is None or version == "":
-        return ""
-    if not isinstance(version, str):
-        raise errors.bad_request("metadata.resourceVersion in the patch must be a string")
-    return version
-
-
 def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bool, duplicates: list[str]) -> Write:
-    """The write of a server-side apply. Raises StatusError 400 or 422 for an unusable configuration.
-
-    Example: the managers ``helm`` and ``me`` apply to a Widget that does not exist yet, and then ``me`` applies less.
-
-    ==========  =================================  ========================  =========================================
-    manager     configuration (``spec``)           result                    ``metadata.managedFields``
-    ==========  =================================  ========================  =========================================
-    ``helm``    ``{size: 1}``                      CREATE: ``{size: 1,       ``helm``: ``f:size``. Defaults are set by
-                                                   color: red}``             the shape step and owned by nobody
-    ``me``      ``{size: 2, color: blue}``         409: ``helm`` owns        unchanged
-                                                   ``.spec.size``
-    ``me``      ``{size: 1, color: blue}``         UPDATE: ``{size: 1,       ``helm``: ``f:size``; ``me``: ``f:size``,
-                                                   color: blue}``            ``f:color``
-    ``me``      ``{size: 1}``                      UPDATE: ``color`` goes,   ``helm``: ``f:size``; ``me``: ``f:size``
-                                                   and the default returns
-    ==========  =================================  ========================  =========================================
-    """
+    """The write of a server-side apply. Raises StatusError 400 or 422 for an unusable configuration."""
     _check_configuration(context, target, applied, duplicates)
     meta = applied["metadata"]
     named = bool(meta.get("name"))
@@ -147,7 +148,10 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
             reset_fields=preparing.reset_fields(target),
             served_versions=type_.served_versions or None,
         )
-        return old if old is not None and new is old else copy_of(new)
+        if old is not None and new is old:
+            return old
+        _refuse_nulls(applied, new, target)
+        return copy_of(new)
 
     return Write(
         context,
@@ -175,9 +179,23 @@ def _check_configuration(context: RequestContext, target: Target, applied: Any, 
     for problem in problems:
         context.warn(problem)
     apply.check_version(applied, type_.api_version)
+    if not applied.get("kind"):
+        place = f"{target.namespace}/{target.name}; {type_.api_version}, Kind="
+        raise errors.bad_request(
+            f"failed to create typed patch object ({place}): no corresponding type for {type_.api_version}, Kind="
+        )
     decoding.check_kind(applied, type_)
     if decoding.metadata_of(applied, type_).get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
+
+
+def _refuse_nulls(applied: Object, new: Object, target: Target) -> None:
+    """Raise StatusError 422 if a configuration has set a null that the schema of a custom type does not allow."""
+    type_ = target.type
+    if type_.builtin or b":null" not in documents.encode(applied):
+        return
+    if found := null_errors(type_.schema.root, new):
+        raise errors.invalid(type_.group_kind, target.name, found)
 
 
 def _refuse_undeclared(applied: Object, target: Target) -> None:

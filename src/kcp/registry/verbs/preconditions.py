@@ -17,9 +17,9 @@ _REQUIRED: Final = "0"
 """In place of a resource version that the type requires and the client did not send."""
 
 
-def check_new(meta: dict[str, Any]) -> None:
-    """Raise StatusError 400 where the body of a create has a resource version."""
-    if meta.get("resourceVersion") not in (None, "", "0"):
+def check_new(write: Write, meta: dict[str, Any]) -> None:
+    """Raise StatusError 400 where the body of a create has a resource version. kube-apiserver's dry runs ignore one."""
+    if not write.context.dry_run and meta.get("resourceVersion") not in (None, "", "0"):
         raise errors.bad_request("resourceVersion should not be set on objects to be created")
 
 
@@ -34,6 +34,18 @@ def take_from_body(write: Write) -> None:
     pinned = bool(write.resource_version or write.uid)
     write.may_create = strategy.allow_create_on_update and not write.target.subresource and not pinned
     if not write.resource_version and not strategy.allow_unconditional_update:
+        write.resource_version = _REQUIRED
+
+
+def take_from_patched(write: Write) -> None:
+    """Take the resource version from what a patch makes of the object, as from the body of a replace.
+
+    A patch that leaves the resource version alone has the present one, so that it is applied again after a conflict.
+    """
+    assert write.old is not None
+    wanted = write.new["metadata"].get("resourceVersion") or ""
+    write.resource_version = "" if wanted == "0" else wanted
+    if not write.resource_version and not write.target.type.strategy.allow_unconditional_update:
         write.resource_version = _REQUIRED
 
 
@@ -59,7 +71,15 @@ def name_new(write: Write) -> str:
     return meta.get("name") or ""
 
 
-def check_update(write: Write) -> None:
+def check_present(write: Write) -> None:
+    """Raise StatusError 409 or 422 where the object is not the one, or not in the state, that the client writes."""
+    if write.verb == "delete":
+        _check_delete(write)
+    elif write.resource_version or write.uid:
+        _check_update(write)
+
+
+def _check_update(write: Write) -> None:
     """Raise StatusError 409 or 422 where the object is not the one, or not in the state, that the client replaces."""
     old, record, target = write.old, write.record, write.target
     assert old is not None
@@ -78,12 +98,14 @@ def check_update(write: Write) -> None:
         raise errors.conflict(type_.resource, target.name, errors.MODIFIED)
 
 
-def check_delete(write: Write) -> None:
+def _check_delete(write: Write) -> None:
     """Raise StatusError 409 where the preconditions of ``DeleteOptions`` do not hold."""
     old, record, target, options = write.old, write.record, write.target, write.options
     assert old is not None
     assert record is not None
     assert options is not None
+    if options.uid is None and options.resource_version is None:
+        return
     # kube-apiserver's message has the kind in place of the plural
     resource = GroupResource(target.type.group, target.type.kind)
     uid = old["metadata"].get("uid")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
+
 from kcp.api import metadata
 from kcp.api.patch import managed_fields
 from kcp.registry.contexts import RequestContext
@@ -47,6 +49,7 @@ def prepare_create(obj: Object, target: Target, context: RequestContext) -> None
         meta["generation"] = 1
     if type_.has_status and not type_.builtin:
         obj.pop("status", None)
+        type_.schema.default_missing(obj, "status")
     type_.strategy.prepare_for_create(obj, context)
 
 
@@ -55,7 +58,8 @@ def prepare_update(obj: Object, old: Object, target: Target, context: RequestCon
     type_ = target.type
     strategy = type_.strategy
     if target.subresource == "status":
-        obj = _with_status(obj, old)
+        obj = _with_status(obj, old, whole_metadata=strategy.status_takes_metadata)
+        strategy.prepare_for_status_update(obj, old)
     elif merge := strategy.subresource_updates.get(target.subresource):
         obj = merge(obj, old)
     elif type_.has_status:
@@ -76,8 +80,35 @@ def prepare_update(obj: Object, old: Object, target: Target, context: RequestCon
     return obj
 
 
-def _with_status(sent: Object, old: Object) -> Object:
-    obj = {**old, "metadata": dict(old["metadata"])}
+def drop_duplicate_owners(obj: Object) -> list[str]:
+    """Keep one of equal owner references; return the UIDs of the others."""
+    references = obj["metadata"].get("ownerReferences")
+    if not references or len(references) == 1:
+        return []
+    kept: dict[bytes, Object] = {}
+    duplicates = []
+    for reference in references:
+        content = orjson.dumps(reference, option=orjson.OPT_SORT_KEYS)
+        if content in kept:
+            duplicates.append(str(reference.get("uid", "")))
+        else:
+            kept[content] = reference
+    if duplicates:
+        obj["metadata"]["ownerReferences"] = list(kept.values())
+    return duplicates
+
+
+def duplicate_owners_warning(uids: list[str], *, after_admission: bool) -> str:
+    """kube-apiserver's warning of equal owner references. Those in a patch are found after mutating admission."""
+    when = " after mutating admission happens" if after_admission else ""
+    return (
+        f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may "
+        f"reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {', '.join(uids)}"
+    )
+
+
+def _with_status(sent: Object, old: Object, *, whole_metadata: bool) -> Object:
+    obj = {**old, "metadata": dict(sent["metadata"] if whole_metadata else old["metadata"])}
     _keep(obj, sent, "status")
     if "managedFields" in sent["metadata"]:
         obj["metadata"]["managedFields"] = sent["metadata"]["managedFields"]
@@ -121,8 +152,11 @@ def own_fields(obj: Object, old: Object | None, target: Target, context: Request
         api_version=type_.api_version,
         subresource=target.subresource,
         now=metadata.now(),
-        reset_fields=reset_fields(target),
+        reset_fields=reset_fields(target)
+        if old is not None
+        else type_.strategy.set_by_server_on_create or reset_fields(target),
         served_versions=type_.served_versions or None,
+        zero_value=type_.strategy.zero_value,
     )
     if managed:
         obj["metadata"]["managedFields"] = managed

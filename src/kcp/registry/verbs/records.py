@@ -1,7 +1,9 @@
 """Records: objects as the log stores them, and their conversion from and to what clients see.
 
 A record whose tag is the type's schema hash holds the bytes that a reader gets, except for the resource version. Any other
-record was written under another schema or version: a read decodes, converts, prunes, defaults and encodes it.
+record was written under another schema or version: a read decodes it, prunes and defaults it by the present schema of the
+version that it is stored in, converts it, and encodes it. As in apiextensions-apiserver, a conversion by the strategy None
+prunes what the wanted version does not declare, and sets no defaults of it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import documents
+from kcp.api import documents, errors
 from kcp.logical_clusters import SERVER_OWNED, LogicalClusterName
 from kcp.registry.fencing import FENCES
 from kcp.registry.types.resource_types import ResourceType
@@ -41,17 +43,26 @@ def served_bytes(record: Record, type_: ResourceType) -> bytes:
 
 def served_object(record: Record, type_: ResourceType) -> dict[str, Any]:
     """The object in this type's version; the caller may change it."""
-    obj: dict[str, Any] = documents.decode(record.value)
-    if record.tag != type_.schema_hash:
-        obj = _converted(obj, type_)
+    obj = object_in(record.value, record.tag, type_)
     obj["metadata"]["resourceVersion"] = str(record.revision)
     return obj
+
+
+def object_in(value: bytes, tag: str, type_: ResourceType) -> dict[str, Any]:
+    """The object of a stored value and its tag in this type's version, without a resource version."""
+    obj: dict[str, Any] = documents.decode(value)
+    return obj if tag == type_.schema_hash else _converted(obj, tag, type_)
 
 
 def stored_value(obj: dict[str, Any], type_: ResourceType) -> tuple[bytes, str]:
     """The bytes to store for an object of this type's version, and their tag."""
     if type_.version == type_.storage_version and f"{type_.resource}" == type_.storage:
         return documents.encode_stored(obj), type_.schema_hash
+    if (form := type_.stored_form) is not type_:
+        stored = copy_of(obj)
+        _convert(stored, type_, form)
+        form.schema.default(stored)
+        return documents.encode_stored(stored), form.schema_hash
     stored = type_.strategy.to_storage(dict(obj))
     if stored.get("apiVersion") == type_.api_version and type_.version != type_.storage_version:
         group = type_.group
@@ -75,9 +86,33 @@ def stored_problem(key: Key, value: bytes) -> str | None:
     return None
 
 
-def _converted(obj: dict[str, Any], type_: ResourceType) -> dict[str, Any]:
+def _converted(obj: dict[str, Any], tag: str, type_: ResourceType) -> dict[str, Any]:
+    """A stored object pruned and defaulted in its own version, then converted."""
+    written = type_.versions.get(obj.get("apiVersion", ""))
+    if written is not None:
+        if tag != written.schema_hash:
+            obj["kind"] = written.kind
+            prune_and_default(obj, written)
+        if written is not type_:
+            _convert(obj, written, type_)
+        return obj
     obj = type_.strategy.from_storage(obj)
     obj["apiVersion"] = type_.api_version
     obj["kind"] = type_.kind
     prune_and_default(obj, type_)
     return obj
+
+
+def _convert(obj: dict[str, Any], source: ResourceType, wanted: ResourceType) -> None:
+    """Convert an object between versions by the strategy None: a new apiVersion, and the fields that it declares."""
+    if wanted.conversion_webhook:
+        raise conversion_failed(source)
+    obj["apiVersion"] = wanted.api_version
+    wanted.schema.prune(obj)
+
+
+def conversion_failed(source: ResourceType) -> errors.StatusError:
+    """500: objects of this version are converted by a webhook, and this server calls none."""
+    group, version, kind = source.gvk
+    why = f"this server does not call conversion webhooks: use the storage version, {source.stored_form.api_version}"
+    return errors.StatusError(500, "", f"conversion webhook for {group}/{version}, Kind={kind} failed: {why}")

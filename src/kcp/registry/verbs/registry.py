@@ -18,10 +18,11 @@ from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, ListOptions, Target, Written
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import deleting, listing, patching, scale
+from kcp.registry.verbs import confidential, deleting, listing, patching, scale
 from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.listing import Listing
-from kcp.registry.verbs.records import copy_of, served_bytes, served_object
+from kcp.registry.verbs.records import conversion_failed, copy_of, served_bytes, served_object
 from kcp.registry.verbs.representation import Representation
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.watching import WatchStream
@@ -59,12 +60,14 @@ class Registry:
 
     async def get(self, context: RequestContext, target: Target, resource_version: str = "") -> bytes:
         """One object. Raises StatusError 404, or 504 for a resource version from the future."""
-        _refuse_wildcard(context, target, "get")
+        _check_servable(context, target, "get")
         record = await self._record(context, target, resource_version)
         if target.subresource == "scale":
-            obj = served_object(record, target.type)
+            obj = await run_large(len(record.value), served_object, record, target.type)
             return documents.encode(scale.scale_of(obj, target.type))
-        return served_bytes(record, target.type)
+        if record.tag == target.type.schema_hash:
+            return served_bytes(record, target.type)
+        return await run_large(len(record.value), served_bytes, record, target.type)
 
     async def _record(self, context: RequestContext, target: Target, resource_version: str) -> Record:
         type_ = target.type
@@ -79,12 +82,14 @@ class Registry:
 
     async def list(self, context: RequestContext, target: Target, options: ListOptions) -> Listing:
         """A collection, to be rendered by a representation."""
+        _refuse_unconverted(context, target)
         return await listing.list_objects(self.source, context, target, options)
 
     async def watch(
         self, context: RequestContext, target: Target, options: ListOptions, representation: Representation
     ) -> WatchStream:
         """The changes of a collection."""
+        _refuse_unconverted(context, target)
         if options.resource_version != "0":
             await self.store.catch_up()
         find = self.type_of_cluster(target.type)
@@ -94,8 +99,8 @@ class Registry:
         self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None
     ) -> Written:
         """Store a new object, or answer a review. ``duplicates`` are the paths of fields that the body has twice."""
-        _refuse_wildcard(context, target, "create")
-        problems = _duplicate_fields(duplicates)
+        _check_servable(context, target, "create")
+        problems = _duplicate_fields(duplicates) if duplicates else ()
         if target.type.stored and not target.subresource:
             return await self._writer.write(Write(context, target, "create", body=obj, problems=problems))
         return await self._writer.review(Write(context, target, "review", body=obj, problems=problems))
@@ -104,10 +109,10 @@ class Registry:
         self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None
     ) -> Written:
         """Replace an object or a subresource; for some types, a replace may create the object."""
-        _refuse_wildcard(context, target, "update")
+        _check_servable(context, target, "update")
         if target.subresource == "scale":
             return scale.as_scale(await self._writer.write(scale.rescale(context, target, lambda _: obj)))
-        problems = _duplicate_fields(duplicates)
+        problems = _duplicate_fields(duplicates) if duplicates else ()
         return await self._writer.write(Write(context, target, "update", body=obj, problems=problems))
 
     async def change(
@@ -133,11 +138,12 @@ class Registry:
         duplicates: builtins.list[str] | None = None,
     ) -> Written:
         """Patch an object or a subresource; an apply patch may create the object."""
-        _refuse_wildcard(context, target, "patch")
+        _check_servable(context, target, "patch")
         if target.subresource != "scale":
-            return await patching.patch(
-                self._writer, context, target, media_type, body, force=force, duplicates=duplicates
-            )
+            with confidential.concealing(context, target.type, body):
+                return await patching.patch(
+                    self._writer, context, target, media_type, body, force=force, duplicates=duplicates
+                )
         if media_type == patching.APPLY_YAML:
             applied = scale.apply_configuration(body, target.type)
             return scale.as_scale(await patching.patch(self._writer, context, target, media_type, applied, force=force))
@@ -149,15 +155,16 @@ class Registry:
 
     async def delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Written:
         """Delete one object. Raises StatusError 403, 404, 409 or 422."""
-        _refuse_wildcard(context, target, "delete")
+        _check_servable(context, target, "delete")
         return await self._writer.write(deleting.delete_of(context, target, options))
 
     async def delete_collection(
         self, context: RequestContext, target: Target, options: DeleteOptions, selection: ListOptions
     ) -> Listing:
         """Delete the objects that a selection holds, each by a write of its own; the answer lists their last states."""
-        _refuse_wildcard(context, target, "deletecollection")
+        _check_servable(context, target, "deletecollection")
         deleting.validate_options(options)
+        listing.check_selection(target.type, selection)
         type_ = target.type
         deleted = []
         for record in await deleting.select(self.source, context, target, selection):
@@ -174,11 +181,18 @@ class Registry:
         return Listing(type_, False, self.store.revision, "", 0, iter([deleted]))
 
 
-def _duplicate_fields(paths: builtins.list[str] | None) -> builtins.list[str]:
-    return [f'duplicate field "{path}"' for path in paths or ()]
+def _duplicate_fields(paths: builtins.list[str]) -> builtins.list[str]:
+    return [f'duplicate field "{path}"' for path in paths]
 
 
-def _refuse_wildcard(context: RequestContext, target: Target, verb: str) -> None:
+def _refuse_unconverted(context: RequestContext, target: Target) -> None:
+    """Raise StatusError 500 for a version that needs a conversion webhook."""
+    if target.type.needs_webhook and context.cluster != WILDCARD:
+        raise conversion_failed(target.type.stored_form)
+
+
+def _check_servable(context: RequestContext, target: Target, verb: str) -> None:
+    _refuse_unconverted(context, target)
     if context.cluster == WILDCARD:
         error = errors.method_not_supported(target.type.resource, verb)
         error.message = f"{error.message} in the logical cluster * (only list and watch are)"

@@ -28,6 +28,9 @@ class Representation(Protocol):
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         """A watch frame with its line end."""
 
+    def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:
+        """The first frame of a watch, with what all later ones leave out (the columns of a table)."""
+
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
         """A BOOKMARK frame."""
 

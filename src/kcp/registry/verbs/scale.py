@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from kcp.api import documents, errors, field_errors, jsonpath
 from kcp.api.field_errors import FieldError
+from kcp.api.patch.go_format import go_text, go_type
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType, Subresource
@@ -21,16 +22,8 @@ from kcp.registry.verbs.records import copy_of
 Object = dict[str, Any]
 NOT_SET: Final = -(1 << 31)
 """The replicas of an object that has none yet, in the Scale that a client patches."""
+_API_VERSION: Final = "autoscaling/v1"
 _INT32: Final = (1 << 31) - 1
-_GO_TYPES: Final = {
-    type(None): "<nil>",
-    bool: "bool",
-    int: "int64",
-    float: "float64",
-    str: "string",
-    list: "[]interface {}",
-    dict: "map[string]interface {}",
-}
 
 
 def scale_of(obj: Object, type_: ResourceType, *, unset: int | None = None) -> Object:
@@ -55,7 +48,7 @@ def scale_of(obj: Object, type_: ResourceType, *, unset: int | None = None) -> O
             shown[name] = meta[name]
     return {
         "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
+        "apiVersion": _API_VERSION,
         "metadata": shown,
         "spec": {"replicas": replicas} if replicas else {},
         "status": status,
@@ -78,12 +71,21 @@ def checked(scale: Any, target: Target) -> Object:
     """Check that a client's data is a Scale of the target. Raises StatusError 400."""
     if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
         raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
+    _check_version(scale)
     meta = scale.get("metadata")
     if not isinstance(meta, dict):
         raise errors.undeterminable_name(target.name)
     decoding.require_name(meta, target)
     decoding.check_place(meta, target)
     return scale
+
+
+def _check_version(scale: Object) -> None:
+    sent = scale.get("apiVersion") or _API_VERSION
+    if sent != _API_VERSION:
+        raise errors.bad_request(
+            f"the API version in the data ({sent}) does not match the expected API version ({_API_VERSION})"
+        )
 
 
 def rescale(context: RequestContext, target: Target, wanted: Callable[[Object], Any]) -> Write:
@@ -108,6 +110,7 @@ def apply_configuration(scale: Any, type_: ResourceType) -> Object:
     """The apply configuration of the parent that an applied Scale stands for. Raises StatusError 400."""
     if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
         raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
+    _check_version(scale)
     meta = scale.get("metadata")
     applied: Object = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {} if meta is None else meta}
     return with_replicas(applied, scale, type_)
@@ -146,13 +149,13 @@ def _member(obj: Object, path: str, kind: type[Any]) -> tuple[Any, str | None]:
         if type(node) is not dict:
             return (
                 None,
-                f"{way} accessor error: {node} is of the type {_GO_TYPES[type(node)]}, expected map[string]interface{{}}",
+                f"{way} accessor error: {go_text(node)} is of the type {go_type(node)}, expected map[string]interface{{}}",
             )
         if name not in node:
             return None, None
         node = node[name]
     if type(node) is not kind:
-        return None, f"{way} accessor error: {node} is of the type {_GO_TYPES[type(node)]}, expected {_GO_TYPES[kind]}"
+        return None, f"{way} accessor error: {go_text(node)} is of the type {go_type(node)}, expected {go_type(kind())}"
     return node, None
 
 

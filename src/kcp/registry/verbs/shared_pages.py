@@ -15,7 +15,7 @@ _PAGE_BYTES: Final = 1 << 20
 _PAGES: Final = 256
 
 PageKey = tuple[str, Range, Key | None, int]
-"""The schema hash of the type, the range, the key after which the page starts, and its limit."""
+"""The reading hash of the type, the range, the key after which the page starts, and its limit."""
 
 
 class SharedPage:

@@ -40,10 +40,18 @@ class Source:
             await self.store.write(())
 
     def page(
-        self, type_: ResourceType, range_: Range, *, limit: int = 0, after: Key | None = None, at: int | None = None
+        self,
+        type_: ResourceType,
+        range_: Range,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        count: bool = False,
+        size: int = 0,
     ) -> Page:
-        """A page of a range in key order."""
-        page = self.store.scan(range_, limit=limit, after=after, at=at)
+        """A page of a range in key order, as `Store.scan` gives it."""
+        page = self.store.scan(range_, limit=limit, after=after, at=at, count=count, size=size)
         cluster = range_.cluster
         if cluster == WILDCARD or not (virtual := self.virtual_records(type_, cluster)):
             return page

@@ -6,6 +6,7 @@ log that several servers share, any of these may have changed meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from kcp.api import documents, errors, json_values, metadata
@@ -15,7 +16,8 @@ from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import attempts, namespaces
 from kcp.registry.verbs.attempts import RETRIES, Write
-from kcp.registry.verbs.records import key_of, served_bytes, stored_value
+from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
 from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError
@@ -26,7 +28,7 @@ MAX_OBJECT_BYTES: Final = 3 * 1024 * 1024
 _GENERATE_ATTEMPTS: Final = 8
 
 
-class Storage:
+class Committer:
     """The log as the last step of a write."""
 
     def __init__(self, source: Source, catalog: Catalog) -> None:
@@ -35,45 +37,53 @@ class Storage:
         self._catalog = catalog
         self._locks = WriteLocks()
 
-    async def store(self, write: Write) -> Written | None:
-        """Encode and commit a write; None when another write changed the object meanwhile.
+    def store(self, write: Write) -> Awaitable[Written | None]:
+        """Encode and commit a write; None when another write changed the object meanwhile."""
+        if write.target.type.strategy.writes_are_serialized:
+            return self._store_serialized(write)
+        return self._commit(write, None)
 
-        The lock of serialized writes is held only here: admission plugins have run, and may write objects of the type themselves.
-        """
+    async def _store_serialized(self, write: Write) -> Written | None:
+        """Hold the lock of serialized writes, only here: admission plugins have run, and may write objects of the type."""
         type_ = write.target.type
-        if not type_.strategy.writes_are_serialized:
-            return await self._commit(write, None)
         cluster = write.context.cluster
+        prepared = write.object
         async with self._locks.of(cluster, type_.resource):
             for _ in range(RETRIES):
                 fence = fencing_change(self._store, type_, cluster)
-                if write.object is not None:
+                if prepared is not None and prepared is not write.old:
+                    # a failed attempt must leave nothing: names that it accepted would count as accepted before
+                    write.object = dict(prepared, metadata=dict(prepared["metadata"]))
                     type_.strategy.set_status_from_other_objects(write.object, write.context)
                 try:
                     return await self._commit(write, fence)
                 except PreconditionFailedError:
-                    continue  # another server wrote an object of the type: compute the status again
+                    continue  # another server wrote an object of the type
         raise errors.server_timeout(type_.resource, write.verb)
 
-    async def _commit(self, write: Write, fence: Change | None) -> Written | None:
+    def _commit(self, write: Write, fence: Change | None) -> Awaitable[Written | None]:
         """Raises PreconditionFailedError when ``fence`` failed."""
         if write.operation == CREATE:
-            return await self._insert(write, fence)
+            return self._insert(write, fence)
         if write.operation == DELETE:
-            return await self._delete(write, fence)
-        return await self._replace(write, fence)
+            return self._delete(write, fence)
+        return self._replace(write, fence)
 
     async def unchanged(self, write: Write) -> Written:
         """The answer to a write that has nothing to do, once the present state is durable."""
         assert write.old is not None
         await attempts.settled(self._source, write)
-        return Written(documents.encode(write.old), write.target.type, write.old)
+        return Written(await run_large(write.size, documents.encode, write.old), write.target.type, write.old)
 
     async def _insert(self, write: Write, fence: Change | None) -> Written | None:
-        type_, obj, context = write.target.type, write.new, write.context
+        type_, obj, context = write.target.type, write.object, write.context
+        assert obj is not None
         meta = obj["metadata"]
+        if type_.has_status and not type_.builtin:
+            # the status that the client sent is gone: a read would set its defaults
+            await run_large(write.size, type_.schema.default, obj)
         for attempt in range(_GENERATE_ATTEMPTS):
-            value, tag = stored_value(obj, type_)
+            value, tag = await run_large(write.size, stored_value, obj, type_)
             _check_size(value)
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
             taken = self._source.virtual(type_, context.cluster, key.name) is not None
@@ -81,7 +91,7 @@ class Storage:
                 if taken or (context.dry_run and self._store.latest(key) is not None):
                     raise PreconditionFailedError(key, ABSENT, None)
                 if context.dry_run:
-                    return _written(obj, value, tag, 0, type_, created=True)
+                    return await run_large(write.size, _written, obj, value, tag, 0, type_, created=True)
                 change = Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)
                 revision = await self._write_new(write, _with_fence(change, fence))
             except PreconditionFailedError as error:
@@ -95,7 +105,7 @@ class Storage:
                     raise errors.generated_name_conflict(type_.resource, meta["name"]) from error
                 meta["name"] = metadata.generate_name(write.generated_from)
             else:
-                return _written(obj, value, tag, revision, type_, created=True)
+                return await run_large(write.size, _written, obj, value, tag, revision, type_, created=True)
         raise AssertionError("unreachable")
 
     async def _write_new(self, write: Write, changes: list[Change]) -> int:
@@ -111,38 +121,36 @@ class Storage:
                 if all(error.key != condition.key for condition in conditions):
                     raise
                 if accepted is not None:
-                    accepted = await self.namespace_condition(write, changes[0].key.name)
+                    await self._store.catch_up()
+                    accepted = self.namespace_condition(write, changes[0].key.name)
         raise errors.server_timeout(type_.resource, "create")
 
-    async def namespace_condition(self, write: Write, name: str) -> Condition:
+    def namespace_condition(self, write: Write, name: str) -> Condition:
         """The condition under which the namespace accepts the new object ``name``. Raises StatusError 403 or 404."""
-        cluster = write.context.cluster
-        try:
-            return namespaces.condition_for_new_objects(self._store, cluster, write.target, name)
-        except errors.StatusError:
-            await self._store.catch_up()  # another server may have created it
-            return namespaces.condition_for_new_objects(self._store, cluster, write.target, name)
+        return namespaces.condition_for_new_objects(self._store, write.context.cluster, write.target, name)
 
     async def _replace(self, write: Write, fence: Change | None) -> Written | None:
-        type_, obj, old, record = write.target.type, write.new, write.old, write.record
+        type_, obj, old, record = write.target.type, write.object, write.old, write.record
+        assert obj is not None
         assert old is not None
         assert record is not None
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         ended = _deletion_complete(obj, type_)
-        # Python takes 1 for True: `json_values.equal` compares as JSON
-        if obj == old and not ended and record.tag == type_.schema_hash and json_values.equal(obj, old):
+        if not ended and record.tag == type_.stored_form.schema_hash and await run_large(write.size, _equal, obj, old):
             return await self.unchanged(write)
-        value, tag = stored_value(obj, type_)
+        value, tag = await run_large(write.size, stored_value, obj, type_)
         _check_size(value)
         if write.context.dry_run:
-            return _written(obj, value, tag, record.revision, type_)
+            return await run_large(write.size, _written, obj, value, tag, record.revision, type_)
         key = self._key(write)
         change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
         if ended:
             change = Change(key, None, expected_revision(record), final=value, tag=tag)
             fence = self._fence_of_delete(write, fence)
         revision = await self._write(change, fence)
-        return None if revision is None else _written(obj, value, tag, revision, type_)
+        if revision is None:
+            return None
+        return await run_large(write.size, _written, obj, value, tag, revision, type_)
 
     async def _delete(self, write: Write, fence: Change | None) -> Written | None:
         """Remove the object, or store ``write.object``: the object that waits for finalizers (`deleting.marked`)."""
@@ -158,13 +166,13 @@ class Storage:
         if obj is old:
             await attempts.settled(self._source, write)
             return Written(served_bytes(record, type_), type_, old)
-        value, tag = stored_value(obj, type_)
+        value, tag = await run_large(write.size, stored_value, obj, type_)
         if not dry_run:
             revision = await self._write(Change(self._key(write), value, expected_revision(record), tag), fence)
             if revision is None:
                 return None
             obj["metadata"]["resourceVersion"] = str(revision)
-        return Written(documents.encode(obj), type_, obj)
+        return Written(await run_large(write.size, documents.encode, obj), type_, obj)
 
     async def _write(self, change: Change, fence: Change | None) -> int | None:
         """Commit; None when the object has changed. Raises PreconditionFailedError when ``fence`` failed."""
@@ -202,12 +210,20 @@ def _check_size(value: bytes) -> None:
         raise errors.request_entity_too_large(f"the object takes {len(value)} bytes, the limit is {MAX_OBJECT_BYTES}")
 
 
+def _equal(obj: Object, old: Object) -> bool:
+    return obj == old and json_values.equal(obj, old)  # Python takes 1 for True
+
+
 def _written(
     obj: Object, value: bytes, tag: str, revision: int, type_: ResourceType, *, created: bool = False
 ) -> Written:
+    if type_.stored_form is not type_:
+        obj = object_in(value, tag, type_)
     if revision:
         obj["metadata"]["resourceVersion"] = str(revision)
     else:
         obj["metadata"].pop("resourceVersion", None)
-    served = documents.splice_revision(value, revision) if tag and revision else documents.encode(obj)
+    served = (
+        documents.splice_revision(value, revision) if tag == type_.schema_hash and revision else documents.encode(obj)
+    )
     return Written(served, type_, obj, created)

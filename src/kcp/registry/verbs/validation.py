@@ -11,7 +11,8 @@ from kcp.api import errors, field_errors, metadata
 from kcp.api.field_errors import FieldError
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import decoding, scale
+from kcp.registry.verbs import confidential, decoding, scale
+from kcp.schema.error_limits import MORE_ERRORS
 
 Object = dict[str, Any]
 
@@ -25,12 +26,13 @@ _JSON_TYPES: Final = {
     "null": "null",
 }
 """Types as the schema's errors name them, and as Go's JSON decoder names them."""
+_NOT_BASE64: Final = "must be of type byte"
 _TOO_LARGE: Final = "Checked value must be of type integer with format"
 """How the error of an integer that does not fit its format begins."""
 
 
-def validate(obj: Object, old: Object | None, target: Target) -> None:
-    """Check an object against all of its rules.
+def validate(obj: Object, old: Object | None, target: Target, warnings: list[str]) -> None:
+    """Check an object against all of its rules; violations that an update may keep are appended to ``warnings``.
 
     Raises UndecodableError where it would not decode in kube-apiserver, else StatusError 422 with all causes.
     """
@@ -43,13 +45,13 @@ def validate(obj: Object, old: Object | None, target: Target) -> None:
     if strategy.finalizers_need_domain and (finalizers := meta.get("finalizers")):
         found += metadata.validate_finalizer_domains(finalizers, "metadata.finalizers")
     if old is None:
-        found += _schema_errors(obj, None, type_)
+        found += _schema_errors(obj, None, type_, warnings)
         found += scale.validate(obj, type_)
         if not found or type_.builtin:
             found += strategy.validate(obj)
     else:
         found += metadata.validate_object_meta_update(meta, old["metadata"])
-        found += _schema_errors(obj, old, type_)
+        found += _schema_errors(obj, old, type_, warnings)
         found += scale.validate(obj, type_)
         found += _update_errors(obj, old, target)
     for error in found:
@@ -59,17 +61,24 @@ def validate(obj: Object, old: Object | None, target: Target) -> None:
         raise errors.invalid(type_.group_kind, meta.get("name") or meta.get("generateName") or "", _distinct(found))
 
 
-def _schema_errors(obj: Object, old: Object | None, type_: ResourceType) -> list[FieldError]:
+def check_decodable(obj: Object, type_: ResourceType) -> None:
+    """Raise UndecodableError where a review would not decode in kube-apiserver; what it asks is checked by its strategy."""
+    if type_.builtin:
+        _schema_errors(obj, None, type_, [])
+
+
+def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warnings: list[str]) -> list[FieldError]:
     """The schema's errors.
 
     Raises UndecodableError for a built-in type's field of another JSON type: such a body does not decode in kube-apiserver.
     """
-    found = type_.schema.validate(obj, old)
+    found = type_.schema.validate(obj, old, warnings)
     if found and type_.builtin:
         # An empty string decodes to zero bytes in Go, though it is not valid base64. The list types of built-in types are for
         # merging: kube-apiserver accepts duplicate items.
-        found = [error for error in found if error.value != "" or "must be of type byte" not in error.detail]
+        found = [error for error in found if error.value != "" or _NOT_BASE64 not in error.detail]
         found = [error for error in found if error.type != field_errors.DUPLICATE]
+        found = [] if found == [MORE_ERRORS] else found
         for error in found:
             if error.type == field_errors.TYPE_INVALID or error.detail.startswith(_TOO_LARGE):
                 raise errors.UndecodableError(_decoder_message(error, type_.kind), decoding.cannot_be_handled(type_))
@@ -77,6 +86,8 @@ def _schema_errors(obj: Object, old: Object | None, type_: ResourceType) -> list
 
 
 def _decoder_message(error: FieldError, kind: str) -> str:
+    if _NOT_BASE64 in error.detail and (error.value == "string" or error.value not in _JSON_TYPES):
+        return f"{error.field}: {confidential.base64_problem(str(error.value))}"
     sent = _JSON_TYPES.get(error.value) if isinstance(error.value, str) else None
     _, found, rest = error.detail.partition(" in body must be of type ")
     if sent is None or not found:

@@ -62,10 +62,11 @@ class WatchStream:
             self._selection.exact_namespace = target.namespace
         self._range = listing.range_of(context, target, self._selection)
         self._plain = self._selection.everything and self._selection.exact_namespace is None
-        self._frame_key = (representation.key, target.type.schema_hash, self._wildcard)
+        self._frame_key = (representation.key, target.type.reading_hash, self._wildcard)
         self._initial, after = self._start(options)
         self._take: TakeFrames | None = None
-        self._mark_initial_end = options.send_initial_events is True
+        self._opened = False
+        self._mark_initial_end = options.send_initial_events is True and options.allow_bookmarks
         try:
             self._subscription = source.store.watch(self._range, after)
         except CompactedError as error:
@@ -89,7 +90,9 @@ class WatchStream:
     def _current(self, at: int) -> Iterator[list[Record]]:
         after: Key | None = None
         while True:
-            page = self._source.page(self._type, self._range, limit=listing.CHUNK, after=after, at=at)
+            page = self._source.page(
+                self._type, self._range, limit=listing.CHUNK, after=after, at=at, size=listing.CHUNK_BYTES
+            )
             yield page.records
             if not page.remaining:
                 return
@@ -112,36 +115,45 @@ class WatchStream:
         Raises StatusError 410 when the watch fell behind the retained history.
         """
         if self._initial is not None:
-            return self._initial_frames()
+            return self._opening(self._initial_frames())
         self._take = take
         try:
             events = await self._subscription.next(timeout, self._push if take is not None else None)
         except (SlowConsumerError, CompactedError) as error:
             raise errors.expired(f"too old resource version: {error.revision}: the watch fell behind") from error
-        return self._frames(events) if events else []
+        return self._opening(self._frames(events)) if events else []
 
     def wake(self) -> None:
         """Make a waiting `next` return without passing anything more to its ``take``."""
         self._subscription.wake()
 
     def _push(self, events: Sequence[Event]) -> bool:
-        frames = self._frames(events)
+        frames = self._opening(self._frames(events))
         return not frames or (self._take is not None and self._take(frames))
 
     def _frames(self, events: Sequence[Event]) -> Sequence[bytes]:
         if self._plain:
             cache: dict[object, Any] | None = getattr(events, "cache", None)
             if cache is None:
-                return [self._frame(event) for event in events]
+                return [self._frame(event) for event in events if not self._wildcard or self._shown(event)]
             frames: Frames | None = cache.get(self._frame_key)
             if frames is None:
-                frames = cache[self._frame_key] = Frames(self._frame(event) for event in events)
+                shown = [event for event in events if self._shown(event)] if self._wildcard else events
+                frames = cache[self._frame_key] = Frames(self._frame(event) for event in shown)
             return frames
         return [frame for event in events if (frame := self._filtered_frame(event)) is not None]
 
     def bookmark(self, *, initial_end: bool = False) -> bytes:
         """A BOOKMARK frame at the current revision."""
-        return self._representation.bookmark(self._type, self.revision, initial_end=initial_end)
+        return self._opening([self._representation.bookmark(self._type, self.revision, initial_end=initial_end)])[0]
+
+    def _opening(self, frames: Sequence[bytes]) -> Sequence[bytes]:
+        """Frames to send next: the first frame of all has what later ones leave out."""
+        if self._opened or not frames:
+            return frames
+        self._opened = True
+        first = self._representation.opening(frames[0], self._type, self._wildcard)
+        return frames if first is frames[0] else [first, *frames[1:]]
 
     def error(self, error: errors.StatusError) -> bytes:
         """The ERROR frame that ends the watch."""
@@ -163,9 +175,14 @@ class WatchStream:
         frames = []
         for record in records:
             type_ = self._type_at(record.key.cluster)
-            if type_ is not None and self._keeps(record, None, type_):
+            if type_ is not None and not type_.needs_webhook and self._keeps(record, None, type_):
                 frames.append(self._representation.event(ADDED, record, type_, self._wildcard))
         return frames
+
+    def _shown(self, event: Event) -> bool:
+        """Whether the object's logical cluster can serve it in this version."""
+        type_ = self._type_at(event.key.cluster)
+        return type_ is None or not type_.needs_webhook
 
     def _type_at(self, cluster: LogicalClusterName) -> ResourceType | None:
         return self._type_of_cluster(cluster) if self._wildcard else self._type
@@ -190,7 +207,7 @@ class WatchStream:
 
     def _filtered_frame(self, event: Event) -> bytes | None:
         type_ = self._type_at(event.key.cluster)
-        if type_ is None:
+        if type_ is None or type_.needs_webhook:
             return None
         previous = self._previous(event)
         before = previous is not None and self._keeps(previous, (event, "before"), type_)
@@ -215,7 +232,7 @@ class WatchStream:
             if memo is None:
                 return served_object(record, type_)
             event, which = memo
-            key = ("object", which, type_.schema_hash)
+            key = ("object", which, type_.reading_hash)
             found = event.cache.get(key)
             if found is None:
                 found = event.cache[key] = served_object(record, type_)

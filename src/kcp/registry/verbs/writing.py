@@ -24,17 +24,29 @@ encode, store         the log takes the bytes if the object is still at revision
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kcp.api import documents, errors
-from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, Chain
+from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, AdmissionPlugin, Chain
+from kcp.registry.contexts import IGNORE
 from kcp.registry.requests import Written
 from kcp.registry.types.catalog import Catalog
-from kcp.registry.verbs import admitting, attempts, decoding, deleting, preconditions, preparing, validation
+from kcp.registry.verbs import (
+    admitting,
+    attempts,
+    confidential,
+    decoding,
+    deleting,
+    preconditions,
+    preparing,
+    validation,
+)
 from kcp.registry.verbs.attempts import Write
-from kcp.registry.verbs.records import served_object
+from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.records import copy_of, served_object
 from kcp.registry.verbs.source import Source
-from kcp.registry.verbs.storing import Storage
+from kcp.registry.verbs.storing import Committer
 
 Object = dict[str, Any]
 
@@ -45,12 +57,21 @@ class Writer:
     def __init__(self, source: Source, chain: Chain, catalog: Catalog) -> None:
         self._source = source
         self._chain = chain
-        self._storage = Storage(source, catalog)
+        self._committer = Committer(source, catalog)
 
     async def write(self, write: Write) -> Written:
         """Run the steps of a write. Raises StatusError 400, 403, 404, 405, 409, 413, 422 or 504."""
+        type_ = write.target.type
+        if not type_.strategy.confidential:
+            return await self._write(write)
+        with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
+            return await self._write(write)
+
+    async def _write(self, write: Write) -> Written:
+        write.size = write.context.body_size
         if write.body is not None:
-            await self._decode(write, write.body)
+            write.size = decoding.size_of(write.body, write.target.type, write.context)
+            await run_large(write.size, self._decode, write, write.body)
             preconditions.take_from_body(write)
         return await attempts.until_stored(self._source, write, self._attempt)
 
@@ -58,106 +79,143 @@ class Writer:
         """Run the steps of a type that is answered and not stored."""
         write.operation, obj = CREATE, write.body
         assert obj is not None
-        await self._decode(write, obj)
+        write.size = write.context.body_size
+        await run_large(write.size, self._decode, write, obj)
+        await run_large(write.size, validation.check_decodable, obj, write.target.type)
         write.object = obj
-        await self._mutating_admission(write)
-        await self._validating_admission(write)
+        if plugins := self._chain.plugins_for(write.target, CREATE):
+            await self._mutating_admission(plugins, write)
+            await admitting.validate(plugins, write)
         return await self._answer(write)
 
     async def _attempt(self, write: Write) -> Written | None:
         """The steps from the present state to the log; None when another write changed the object meanwhile."""
-        self._read(write)
-        await self._change(write)
-        await self._check_preconditions(write)
-        if write.object is write.old and write.operation != DELETE:
-            return await self._storage.unchanged(write)
-        await self._precompute(write)
-        self._prepare(write)
-        self._own_fields(write)
-        await self._mutating_admission(write)
-        self._validate(write)
-        await self._validating_admission(write)
-        return await self._storage.store(write)
+        await self._read(write)
+        if write.body is not None:
+            write.object = dict(write.body, metadata=dict(write.body["metadata"]))
+        elif write.change is not None:
+            await run_large(write.size, self._change, write, write.change)
+        if write.operation == CREATE:
+            await self._check_new(write)
+        else:
+            preconditions.check_present(write)
+        plugins = self._chain.plugins_for(write.target, write.operation)
+        if write.old is not None and write.object is write.old:
+            if not plugins:
+                return await self._committer.unchanged(write)
+            write.object = await run_large(write.size, copy_of, write.old)  # plugins may have changes to make
+        if write.target.type.strategy.may_be_large and (large := self._large(write)) is not None:
+            await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
+        await run_large(write.size, self._complete, write)
+        if plugins:
+            await self._mutating_admission(plugins, write)
+        await run_large(write.size, self._validate, write)
+        if plugins:
+            await admitting.validate(plugins, write)
+        return await self._committer.store(write)
 
-    async def _decode(self, write: Write, obj: Any, message: str = decoding.SENT) -> None:
+    def _decode(self, write: Write, obj: Any, message: str = decoding.SENT) -> None:
         """Decode check, place, shape: of a body before the state is read, of the result of a patch after."""
-        target, context = write.target, write.context
+        target = write.target
         type_ = target.type
         if not write.checked:
             decoding.check_kind(obj, type_)
             meta = decoding.metadata_of(obj, type_)
             if write.verb == "create":
-                preconditions.check_new(meta)
+                preconditions.check_new(write, meta)
             elif write.verb == "update":
                 decoding.require_name(meta, target)
             decoding.check_place(meta, target, message)
-        await decoding.shape(obj, type_, write.field_validation or context.field_validation, write.problems, context)
+        field_validation = write.field_validation or write.context.field_validation
+        unknown: list[str] | None = None if field_validation == IGNORE else []
+        decoding.prune_and_default(obj, type_, unknown)
+        if unknown is not None and (unknown or write.problems):
+            problems = [*write.problems, *(f'unknown field "{path}"' for path in unknown)]
+            decoding.report_problems(problems, field_validation, type_, write.context)
 
-    def _read(self, write: Write) -> None:
+    async def _read(self, write: Write) -> None:
         """Start from the newest state, and decide which operation the write is."""
         write.object = write.old = write.record = None
-        target = write.target
         if write.verb != "create":
-            write.record = self._source.latest(target.type, write.context.cluster, target.namespace, target.name)
-        if write.record is not None:
-            write.old = served_object(write.record, target.type)
-            write.operation = DELETE if write.verb == "delete" else UPDATE
-        else:
+            target = write.target
+            write.record = record = self._source.latest(
+                target.type, write.context.cluster, target.namespace, target.name
+            )
+            if record is not None:
+                write.size = max(write.size, write.context.body_size + len(record.value))
+                write.old = await run_large(write.size, served_object, record, target.type)
+                write.operation = DELETE if write.verb == "delete" else UPDATE
+                return
             preconditions.check_absent(write)
-            write.operation = CREATE
+        write.operation = CREATE
 
-    async def _change(self, write: Write) -> None:
-        """Make the new state: the body as decoded, or what a patch makes of the old state."""
-        if write.body is not None:
-            write.object = dict(write.body, metadata=dict(write.body["metadata"]))
-        elif write.change is not None:
-            write.object = write.change(write)
-            if write.object is not write.old and not write.trusted:
-                await self._decode(write, write.object, decoding.PATCHED)
+    def _change(self, write: Write, change: Callable[[Write], Any]) -> None:
+        """Make the new state of the old one, as a patch does; the result is decoded as a body is."""
+        write.object = change(write)
+        if write.object is not write.old and not write.trusted:
+            self._decode(write, write.object, decoding.PATCHED)
+            if not write.owned:
+                preconditions.take_from_patched(write)
 
-    async def _check_preconditions(self, write: Write) -> None:
-        if write.operation == CREATE:
-            name = preconditions.name_new(write)
-            if write.target.type.namespaced:
-                write.accepted = await self._storage.namespace_condition(write, name)
-        elif write.operation == UPDATE:
-            preconditions.check_update(write)
-        else:
-            preconditions.check_delete(write)
+    async def _check_new(self, write: Write) -> None:
+        name = preconditions.name_new(write)
+        if not write.target.type.namespaced:
+            return
+        try:
+            write.accepted = self._committer.namespace_condition(write, name)
+        except errors.StatusError:
+            await self._source.store.catch_up()  # another server may have created it
+            write.accepted = self._committer.namespace_condition(write, name)
 
-    async def _precompute(self, write: Write) -> None:
-        whole = write.object is not None and preparing.whole_object(write.target)
-        obj = write.object if whole else write.old
+    @staticmethod
+    def _large(write: Write) -> Object | None:
+        """The state whose validation takes too long for the event loop; None where there is none."""
+        target = write.target
+        obj = write.object
+        if obj is None or not preparing.whole_object(target):
+            obj = write.old
         assert obj is not None
-        await decoding.precompute(obj, write.target.type)
+        return obj if target.type.strategy.is_large(obj) else None
+
+    def _complete(self, write: Write) -> None:
+        """Prepare, and record field ownership."""
+        self._prepare(write)
+        if write.body is not None:
+            self._drop_duplicate_owners(write)
+        self._own_fields(write)
 
     def _prepare(self, write: Write) -> None:
         """Set what the server owns; a delete marks the object, or leaves nothing of it."""
         if write.operation == CREATE:
-            preparing.prepare_create(write.new, write.target, write.context)
+            assert write.object is not None
+            preparing.prepare_create(write.object, write.target, write.context)
         elif write.operation == UPDATE:
             assert write.old is not None
             write.object = preparing.prepare_update(write.new, write.old, write.target, write.context)
         else:
             write.object = deleting.marked(write)
 
+    def _drop_duplicate_owners(self, write: Write, *, after_admission: bool = False) -> None:
+        if write.object is None or write.operation == DELETE:
+            return
+        if duplicates := preparing.drop_duplicate_owners(write.object):
+            write.context.warn(preparing.duplicate_owners_warning(duplicates, after_admission=after_admission))
+
     def _own_fields(self, write: Write) -> None:
         if write.object is not None and write.operation != DELETE and not write.owned:
             preparing.own_fields(write.object, write.old, write.target, write.context)
 
-    async def _mutating_admission(self, write: Write) -> None:
+    async def _mutating_admission(self, plugins: Sequence[AdmissionPlugin], write: Write) -> None:
         """Let plugins change the object. What they return is decoded, shaped and prepared as what a client sent."""
-        plugins = self._chain.plugins_for(write.target, write.operation)
-        if not plugins:
-            return
         changed = await admitting.mutate(plugins, write)
         if changed is None:
             return
         await admitting.take_over(changed, write)
         if write.target.type.stored:
             prepared = write.new
-            await self._precompute(write)
-            self._prepare(write)
+            if (large := self._large(write)) is not None:
+                await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
+            await run_large(write.size, self._prepare, write)
             admitting.keep_identity(write.new, prepared)
 
     def _validate(self, write: Write) -> None:
@@ -165,16 +223,13 @@ class Writer:
         obj, old, target = write.object, write.old, write.target
         if obj is None or write.operation == DELETE:
             return
+        self._drop_duplicate_owners(write, after_admission=True)
         if old is not None:
             preparing.count_generation(obj, old, target)
-        validation.validate(obj, old, target)
-        for warning in target.type.strategy.warnings(obj, old):
+        warnings: list[str] = []
+        validation.validate(obj, old, target, warnings)
+        for warning in (*warnings, *target.type.strategy.warnings(obj, old)):
             write.context.warn(warning)
-
-    async def _validating_admission(self, write: Write) -> None:
-        plugins = self._chain.plugins_for(write.target, write.operation)
-        if plugins:
-            await admitting.validate(plugins, write)
 
     async def _answer(self, write: Write) -> Written:
         type_ = write.target.type

@@ -11,10 +11,13 @@ from kcp.api import field_errors
 from kcp.schema.definitions.conversion import ca_bundle_is_readable
 from kcp.schema.definitions.names import approval_state, is_protected_group
 from kcp.schema.definitions.validation_cache import cached_by_content
+from kcp.schema.error_limits import limited
 from kcp.schema.raw_schemas import Definition, objects, schema, strings, text
 from kcp.schema.structural import validate_structural
 
 Condition = dict[str, str]
+MAX_VERSIONS: Final = 100
+"""How many versions a definition may have (kcp's own limit)."""
 _RESOURCE_FIELDS: Final = (("plural", "PluralConflict"), ("singular", "SingularConflict"))
 _KIND_FIELDS: Final = (("kind", "KindConflict"), ("listKind", "ListKindConflict"))
 _APPROVAL: Final = {
@@ -137,13 +140,13 @@ def _non_structural(definition: Definition) -> Condition | None:
     found = []
     if spec.get("preserveUnknownFields") is True:
         found.append(field_errors.invalid("spec.preserveUnknownFields", True, "must be false"))
-    for index, version in enumerate(objects(spec.get("versions"))):
+    for index, version in enumerate(objects(spec.get("versions"))[:MAX_VERSIONS]):
         raw = schema(schema(version, "schema") or {}, "openAPIV3Schema")
         if raw is not None:
             found += _structural_errors(raw, f"spec.versions[{index}].schema.openAPIV3Schema")
     if not found:
         return None
-    seen = list(dict.fromkeys(map(str, found)))
+    seen = list(dict.fromkeys(map(str, limited(found))))
     message = seen[0] if len(seen) == 1 else f"[{', '.join(seen)}]"
     return _condition("NonStructuralSchema", "True", "Violations", message)
 

@@ -131,10 +131,12 @@ def _review_errors(reviews: list[str], path: str, *, known: bool) -> list[FieldE
     if not reviews:
         return [field_errors.required(path)]
     found = []
+    seen: set[str] = set()
     for index, review in enumerate(reviews):
-        if review in reviews[:index]:
+        if review in seen:
             found.append(field_errors.invalid(f"{path}[{index}]", review, "duplicate version"))
             continue
+        seen.add(review)
         found += [field_errors.invalid(f"{path}[{index}]", review, why) for why in names.is_dns1035_label(review)]
     if known and not any(review in _ACCEPTED_REVIEWS for review in reviews):
         why = f"must include at least one of {', '.join(_ACCEPTED_REVIEWS)}"

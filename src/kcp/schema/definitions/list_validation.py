@@ -2,6 +2,7 @@
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
+from kcp.schema.error_limits import MAX_ERRORS
 from kcp.schema.raw_schemas import Raw, flag, properties, schema, strings, text
 
 _LIST_TYPE = "x-kubernetes-list-type"
@@ -84,15 +85,19 @@ def _keyed_list_errors(raw: Raw, path: str) -> list[FieldError]:
         found.append(field_errors.invalid(f"{path}.items.type", text(items, "type"), why))
         return found
     declared = properties(items)
-    for index, key in enumerate(keys):
+    seen: set[str] = set()
+    for key in keys:
+        if len(found) > MAX_ERRORS:
+            break
         if key not in declared:
             why = "entries must all be names of item properties"
             found.append(field_errors.invalid(f"{path}.{_KEYS}", keys, why))
         elif text(declared[key], "type") in ("array", "object"):
             why = f"must be a scalar type if parent array's {_LIST_TYPE} is map"
             found.append(field_errors.invalid(f"{path}.items.properties[{key}].type", text(items, "type"), why))
-        if key in keys[:index]:
+        if key in seen:
             found.append(field_errors.invalid(f"{path}.{_KEYS}", keys, "must not contain duplicate entries"))
+        seen.add(key)
     return found
 
 
@@ -108,7 +113,7 @@ def map_key_errors(raw: Raw, path: str) -> list[FieldError]:
         found.append(field_errors.forbidden(f"{path}.items.nullable", why))
     if list_type != "map":
         return found
-    required, declared = strings(items, "required"), properties(items)
+    required, declared = frozenset(strings(items, "required")), properties(items)
     for key in strings(raw, _KEYS):
         each = declared.get(key)
         if each is None:

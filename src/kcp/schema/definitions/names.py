@@ -8,6 +8,34 @@ from kcp.schema import formats
 from kcp.schema.raw_schemas import strings, text
 
 APPROVAL_ANNOTATION: Final = "api-approved.kubernetes.io"
+KUBERNETES_GROUPS: Final = frozenset(
+    (
+        "",
+        "admissionregistration.k8s.io",
+        "apps",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "autoscaling",
+        "batch",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "extensions",
+        "flowcontrol.apiserver.k8s.io",
+        "imagepolicy.k8s.io",
+        "internal.apiserver.k8s.io",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "policy",
+        "rbac.authorization.k8s.io",
+        "resource.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+        "storagemigration.k8s.io",
+    )
+)
+"""The API groups of k8s.io/api, which client-go has types for. Definitions may add resources to them."""
 _PROTECTED: Final = ("k8s.io", "kubernetes.io")
 _POLICY: Final = "https://github.com/kubernetes/enhancements/pull/1111"
 _APPROVAL_PATH: Final = f"metadata.annotations[{APPROVAL_ANNOTATION}]"
@@ -27,7 +55,7 @@ def group_errors(group: str, path: str) -> list[FieldError]:
         return []
     if problems := names.is_dns1123_subdomain(group):
         return [field_errors.invalid(path, group, ",".join(problems))]
-    if "." not in group:
+    if "." not in group and group not in KUBERNETES_GROUPS:
         return [field_errors.invalid(path, group, "should be a domain with at least one dot")]
     return []
 
@@ -81,7 +109,9 @@ def approval_state(annotations: Any) -> tuple[str, str]:
 
 
 def is_protected_group(group: str) -> bool:
-    """Whether a group is a protected community group."""
+    """Whether a group is a protected community group: of Kubernetes' domains, or one of its groups without a domain."""
+    if group in KUBERNETES_GROUPS and group:
+        return True
     return any(group == protected or group.endswith("." + protected) for protected in _PROTECTED)
 
 

@@ -16,6 +16,7 @@ from kcp.schema.compiled import compile_schema
 from kcp.schema.default_validation import validate_defaults
 from kcp.schema.definitions.list_validation import list_and_map_type_errors
 from kcp.schema.definitions.validation_cache import cached_by_content
+from kcp.schema.error_limits import Shortened, limited
 from kcp.schema.nodes import SchemaNode
 from kcp.schema.raw_schemas import (
     Raw,
@@ -30,7 +31,7 @@ from kcp.schema.raw_schemas import (
     text,
 )
 from kcp.schema.structural import validate_structural
-from kcp.schema.validation_rules import KEYWORD, ValidationRule, mentions_rules, rules_of
+from kcp.schema.validation_rules import KEYWORD, ValidationRule, rules_of, schemas_with_rules
 
 _META_FIELDS: Final = frozenset({"metadata", "kind", "apiVersion"})
 _TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
@@ -60,7 +61,8 @@ _ALLOWED_AT_ROOT: Final = {
     "x-kubernetes-validations": "XValidations",
 }
 _UNSUPPORTED: Final = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
-_UNSUPPORTED_UNLESS_EMPTY: Final = frozenset({"id", "patternProperties", "definitions"})
+_UNSUPPORTED_UNLESS_EMPTY: Final = frozenset({"id", "$schema", "patternProperties", "definitions"})
+_UNSUPPORTED_OR_SCHEMA: Final = frozenset({*_UNSUPPORTED, "$schema"})
 _CRD_TOTAL: Final = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema"
 _RULES_SHOWN: Final = 4
 
@@ -95,6 +97,7 @@ class _SchemaContext:
 
     costs: _Costs
     options: ValidationOptions
+    with_rules: dict[int, bool]  # see schemas_with_rules
     cardinality: int | None = 1  # how many values an object can have here; None: no limit
     defaults_forbidden: str | None = None
     inside_meta: bool = False
@@ -126,6 +129,7 @@ def schema_errors(raw: Raw, path: str, *, status: bool, options: ValidationOptio
     found = _root_errors(raw, path) if status else []
     if flag(raw, "nullable"):
         found.append(field_errors.forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
+    with_rules = schemas_with_rules(raw)
     node = None
     if not has_unsupported_keywords(raw):
         problems = validate_structural(raw, path)
@@ -133,9 +137,9 @@ def schema_errors(raw: Raw, path: str, *, status: bool, options: ValidationOptio
             problems = validate_defaults(raw, path, require_pruned=not options.unpruned_defaults)
         if problems:
             found += problems
-        else:
-            node = compile_schema(raw).root if mentions_rules(raw) and is_well_formed(raw) else None
-    context = _SchemaContext(_Costs(), options)
+        elif with_rules[id(raw)] and is_well_formed(raw):
+            node = compile_schema(raw).root
+    context = _SchemaContext(_Costs(), options, with_rules)
     problems, rule_problems = _walk(raw, path, context, node, is_root=True)
     found += problems + rule_problems
     if context.costs.total > cel.DEFINITION_COST_LIMIT:
@@ -143,13 +147,18 @@ def schema_errors(raw: Raw, path: str, *, status: bool, options: ValidationOptio
         found += [field_errors.forbidden(where, why) for _, where in context.costs.largest]
         why = _over_budget(_CRD_TOTAL, context.costs.total, cel.DEFINITION_COST_LIMIT)
         found.append(field_errors.forbidden(path, why))
-    return found
+    if not found and any(text(each, "$schema") for each in subschemas(raw)):
+        found.append(field_errors.invalid(path, "", "OpenAPIV3Schema 'schema' is not supported"))
+    return limited(found)
 
 
 def has_unsupported_keywords(raw: Raw) -> bool:
     """Whether a schema or a subschema has a keyword that structural schemas do not support."""
     return any(
-        _is_unsupported(each, keyword) for each in subschemas(raw) for keyword in _UNSUPPORTED if keyword in each
+        _is_unsupported(each, keyword)
+        for each in subschemas(raw)
+        if not _UNSUPPORTED_OR_SCHEMA.isdisjoint(each)
+        for keyword in _UNSUPPORTED_OR_SCHEMA.intersection(each)
     )
 
 
@@ -166,7 +175,7 @@ def _root_errors(raw: Raw, path: str) -> list[FieldError]:
     if any(value not in (None, False, "", [], {}) for keyword, value in raw.items() if keyword not in _ALLOWED_AT_ROOT):
         listed = " ".join(_ALLOWED_AT_ROOT.values())
         why = f"only [{listed}] fields are allowed at the root of the schema if the status subresource is enabled"
-        return [field_errors.invalid(path, raw, why)]
+        return [field_errors.invalid(path, Shortened(raw), why)]
     return []
 
 
@@ -244,7 +253,7 @@ def _property_children(
             own = replace(below, inside_meta=True)
             if is_root:
                 own = replace(own, defaults_forbidden=f"in top-level {name}")
-        child = node.property(name) if node is not None and mentions_rules(each) else None
+        child = node.property(name) if node is not None and context.with_rules[id(each)] else None
         yield each, f"{path}.properties[{name}]", own, child
 
 

@@ -15,8 +15,11 @@ from kcp.schema import raw_schemas
 from kcp.schema.default_validation import validate_defaults
 from kcp.schema.definitions import conversion as conversions
 from kcp.schema.definitions import names, version_validation
+from kcp.schema.definitions.conditions import MAX_VERSIONS
 from kcp.schema.definitions.list_validation import map_key_errors, set_item_errors
 from kcp.schema.definitions.schema_validation import ValidationOptions, has_unsupported_keywords, schema_errors
+from kcp.schema.definitions.validation_cache import cached_by_content
+from kcp.schema.error_limits import limited
 from kcp.schema.raw_schemas import Definition, Raw, objects, schema, strings, text
 from kcp.schema.structural import validate_structural
 
@@ -36,7 +39,7 @@ def validate_definition(definition: Definition) -> list[FieldError]:
     found += _spec_errors(spec, old=None)
     found += _status_errors(definition)
     found += names.approval_errors(group, meta.get("annotations"), None)
-    return found + _unknown_fields_errors(spec, None)
+    return limited(found + _unknown_fields_errors(spec, None))
 
 
 def validate_definition_update(new: Definition, old: Definition) -> list[FieldError]:
@@ -53,13 +56,13 @@ def validate_definition_update(new: Definition, old: Definition) -> list[FieldEr
     annotations = (schema(new, "metadata") or {}).get("annotations")
     old_annotations = (schema(old, "metadata") or {}).get("annotations") or {}
     found += names.approval_errors(text(spec, "group"), annotations, old_annotations)
-    return found + _unknown_fields_errors(spec, old_spec)
+    return limited(found + _unknown_fields_errors(spec, old_spec))
 
 
 def validate_definition_status_update(new: Definition, _: Definition) -> list[FieldError]:
     """Validate an update of a definition's status."""
     status = schema(new, "status") or {}
-    return names.names_errors(schema(status, "acceptedNames") or {}, "status.acceptedNames")
+    return limited(names.names_errors(schema(status, "acceptedNames") or {}, "status.acceptedNames"))
 
 
 def _unchanged(new: Any, old: Any, path: str) -> list[FieldError]:
@@ -112,6 +115,8 @@ def _spec_errors(spec: Raw, *, old: Definition | None) -> list[FieldError]:
     elif scope not in ("Cluster", "Namespaced"):
         found.append(field_errors.not_supported(f"{path}.scope", scope, ["Cluster", "Namespaced"]))
     listed = objects(spec.get("versions"))
+    if len(listed) > MAX_VERSIONS:
+        return [*found, field_errors.too_many(f"{path}.versions", len(listed), MAX_VERSIONS)]
     found += _missing_schemas(listed, f"{path}.versions", old_spec)
     found += _version_list_errors(listed, f"{path}.versions")
     found += names.missing_names(schema(spec, "names") or {}, f"{path}.names")
@@ -217,16 +222,23 @@ def _schema_errors(raw: Raw, path: str, status: bool, version: str, old_spec: Ra
 def _options_of(old_spec: Raw, *, keeps_rules: bool) -> ValidationOptions:
     """The violations of the stored definition, which its update may keep."""
     raws = [raw for raw in map(_raw, objects(old_spec.get("versions"))) if raw is not None]
-    nodes = [node for raw in raws for node in raw_schemas.subschemas(raw)]
-    return ValidationOptions(
-        unpruned_defaults=any(map(_has_unpruned_default, raws)),
-        non_atomic_sets=any(
+    violations = {name for raw in raws for name in _violations(raw)}
+    return ValidationOptions(**dict.fromkeys(violations, True), expensive_rules=keeps_rules)
+
+
+@cached_by_content
+def _violations(raw: Raw) -> list[str]:
+    """The fields of ValidationOptions that name a violation of this schema."""
+    nodes = list(raw_schemas.subschemas(raw))
+    found = {
+        "unpruned_defaults": _has_unpruned_default(raw),
+        "non_atomic_sets": any(
             node.get("x-kubernetes-list-type") == "set" and set_item_errors(node, "") for node in nodes
         ),
-        loose_map_keys=any(map_key_errors(node, "") for node in nodes),
-        unknown_types=any(text(node, "type") not in _TYPES for node in nodes),
-        expensive_rules=keeps_rules,
-    )
+        "loose_map_keys": any(map_key_errors(node, "") for node in nodes),
+        "unknown_types": any(text(node, "type") not in _TYPES for node in nodes),
+    }
+    return [name for name, violated in found.items() if violated]
 
 
 def _has_unpruned_default(raw: Raw) -> bool:

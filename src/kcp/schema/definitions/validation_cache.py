@@ -1,4 +1,4 @@
-"""Cache of schema validation results, by content.
+"""Cache of schema validation results and warnings, by content.
 
 The conditions and the validation of a definition ask for the same results, and so does every later update of its status. The
 validation of a large schema takes long, so a thread runs it before the write (see ``precompute`` of the type's strategy), which
@@ -8,16 +8,16 @@ then finds the results here.
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import orjson
 
-from kcp.api.field_errors import FieldError
 from kcp.schema.raw_schemas import Raw
 
-_CACHE_SIZE: Final = 32
+_CACHE_SIZE: Final = 128
 _Options = ParamSpec("_Options")
-_Validate = Callable[Concatenate[Raw, _Options], list[FieldError]]
+_Result = TypeVar("_Result")
+_Validate = Callable[Concatenate[Raw, _Options], list[_Result]]
 
 
 class _Content:
@@ -42,14 +42,14 @@ class _Content:
         return raw
 
 
-def cached_by_content(validate: _Validate[_Options]) -> _Validate[_Options]:
+def cached_by_content(validate: _Validate[_Options, _Result]) -> _Validate[_Options, _Result]:
     """Cache the latest results of a function that validates a schema. The other arguments must be hashable. Thread-safe."""
 
     @lru_cache(_CACHE_SIZE)
-    def by_content(content: _Content, args: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> list[FieldError]:
+    def by_content(content: _Content, args: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> list[_Result]:
         return validate(content.take(), *args, **dict(options))
 
-    def cached(raw: Raw, /, *args: _Options.args, **options: _Options.kwargs) -> list[FieldError]:
+    def cached(raw: Raw, /, *args: _Options.args, **options: _Options.kwargs) -> list[_Result]:
         try:
             content = _Content(raw)
         except TypeError:  # not serializable: nested too deeply, or integers beyond 64 bits

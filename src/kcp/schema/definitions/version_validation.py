@@ -90,12 +90,13 @@ def selectable_field_errors(
         return []
     if raw is None:
         return [field_errors.invalid(path, "", "may only be set when validations.schema is included")]
+    paths = {text(entry, "jsonPath") for entry in entries}
+    if len(paths) > MAX_SELECTABLE_FIELDS and not any_number:
+        return [field_errors.too_many(path, len(paths), MAX_SELECTABLE_FIELDS)]
     found: list[FieldError] = []
     seen: set[str] = set()
     for index, entry in enumerate(entries):
         found += _selectable_errors(text(entry, "jsonPath"), raw, f"{path}[{index}].jsonPath", seen)
-    if len(seen) > MAX_SELECTABLE_FIELDS and not any_number:
-        found.append(field_errors.too_many(path, len(seen), MAX_SELECTABLE_FIELDS))
     return found
 
 

@@ -1,9 +1,12 @@
 """Warnings about a valid definition, sent as ``Warning`` headers."""
 
-from typing import Any
+from typing import Any, Final
 
 from kcp.schema import formats
-from kcp.schema.raw_schemas import objects, schema, subschemas, text
+from kcp.schema.definitions.validation_cache import cached_by_content
+from kcp.schema.raw_schemas import Raw, objects, schema, subschemas, text
+
+_MAX_WARNINGS: Final = 100
 
 
 def definition_warnings(new: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
@@ -13,19 +16,27 @@ def definition_warnings(new: dict[str, Any], old: dict[str, Any] | None = None) 
 
 
 def _warnings(definition: dict[str, Any]) -> list[str]:
-    unknown: dict[str, None] = {}
-    sets = set()
+    found: list[str] = []
     for version in objects((schema(definition, "spec") or {}).get("versions")):
         raw = schema(schema(version, "schema") or {}, "openAPIV3Schema")
-        for place in subschemas(raw) if raw is not None else ():
-            types = (text(place, "type"),) if text(place, "type") else ()
-            form = text(place, "format")
-            if not formats.is_recognized(types, form):
-                unknown[f'unrecognized format "{form}"'] = None
-            item = text(schema(place, "items") or {}, "type")
-            if text(place, "x-kubernetes-list-type") == "set" and item in ("object", "array"):
-                sets.add(
-                    f'x-kubernetes-list-type: set for items of type "{item}" is not supported by server-side apply '
-                    "or CEL validation rules"
-                )
-    return [*unknown, *sorted(sets)]
+        if raw is not None:
+            found += _schema_warnings(raw)
+    return list(dict.fromkeys(found))
+
+
+@cached_by_content
+def _schema_warnings(raw: Raw) -> list[str]:
+    found: dict[str, None] = {}
+    sets = set()
+    for each in subschemas(raw):
+        form = text(each, "format")
+        if form and not formats.is_recognized((text(each, "type"),) if text(each, "type") else (), form):
+            found[f'unrecognized format "{form}"'] = None
+        if text(each, "x-kubernetes-list-type") == "set":
+            sets.add(text(schema(each, "items") or {}, "type"))
+        if len(found) >= _MAX_WARNINGS:
+            break
+    for item in sorted(sets & {"array", "object"}):
+        why = f'set for items of type "{item}" is not supported by server-side apply or CEL validation rules'
+        found[f"x-kubernetes-list-type: {why}"] = None
+    return list(found)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kcp.store.figures import StoreFigures
 
 _DURATIONS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_HOLDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _CERTIFICATE_LIFETIMES: Final = (
     0,
@@ -82,6 +83,19 @@ class Metrics:
         self.long_running = Gauge(
             "apiserver_longrunning_requests", "Watches being served.", ("transport",), registry=registry
         )
+        self.loop_held = Histogram(
+            "kcp_event_loop_held_seconds",
+            "Processor time for which one step of work held the event loop in seconds; steps below 5 ms are not counted.",
+            REQUEST_LABELS,
+            buckets=_HOLDS,
+            registry=registry,
+        )
+        self._add_certificates(registry)
+        self._children: dict[tuple[str, ...], _RequestChildren] = {}
+        self._text = b""
+        self._text_time = 0.0
+
+    def _add_certificates(self, registry: CollectorRegistry) -> None:
         self._client_certificates = Histogram(
             "apiserver_client_certificate_expiration_seconds",
             "Remaining lifetime of the client certificates of requests in seconds.",
@@ -93,9 +107,6 @@ class Metrics:
             "Time at which the serving certificate expires, in seconds since the epoch.",
             registry=registry,
         )
-        self._children: dict[tuple[str, ...], _RequestChildren] = {}
-        self._text = b""
-        self._text_time = 0.0
 
     def add_store(self, figures: StoreFigures) -> None:
         """Add the metrics of a store."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -21,11 +21,13 @@ from kcp.auth.certificates import expiration
 from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.controllers.manager import Controller
+from kcp.controllers.work_queues import DRIVER
 from kcp.logical_clusters import SERVER_OWNED
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
-from kcp.registry.types.catalog import Catalog, definitions_of
+from kcp.registry.types.catalog import Catalog, accepted_names
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.health import Check, Health
+from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
@@ -35,6 +37,7 @@ from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.endpoints.discovery import Discovery
 from kcp.server.requests.endpoints.openapi import OpenAPI
 from kcp.server.requests.endpoints.operations import health_mounts, index_mount, metrics_mount, version_mount
+from kcp.server.requests.held_loop import CONTROLLER, HeldLoop
 from kcp.server.requests.inflight import InFlight
 from kcp.server.requests.mounts import Mount, MountTable
 from kcp.server.requests.mutations import Mutations
@@ -59,11 +62,17 @@ class Composition:
     in_flight: InFlight
     mutations: Mutations
     watches: Watches
+    watchdog: LoopWatchdog
+    held_loop: HeldLoop
 
     async def start_controllers(self) -> None:
         """Start each controller; return when all have read the present state."""
+        DRIVER.set(self._drive)
         for controller in self.controllers:
-            await controller.start()
+            await self._drive(controller.start(), f"start of {type(controller).__name__}")
+
+    async def _drive(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        await self.watchdog.watch(work, (CONTROLLER, name))
 
     async def stop_controllers(self) -> None:
         """Stop each controller, the last started first."""
@@ -88,9 +97,14 @@ async def compose(
     deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
     metrics.set_serving_certificate(expiration(environment.identity.serving_certificate.read_bytes()).timestamp())
     in_flight = _in_flight(configuration, metrics)
-    mutations = Mutations(deadlines)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
-    mounts = _default_mounts(registry.catalog, Health({"ping": lambda: None}, ready_checks), metrics, server_address)
+    health = Health({"ping": lambda: None}, ready_checks)
+    mounts = _mount_table(
+        [*_default_mounts(registry.catalog, health, metrics, server_address), *parts.mounts(registry)]
+    )
+    held_loop = HeldLoop(metrics, mounts.roots)
+    watchdog = LoopWatchdog(held_loop.report)
+    mutations = Mutations(deadlines, watchdog)
     steps = Steps(
         authenticator=UnionAuthenticator(
             [*parts.authenticators(environment), tokens], Anonymous() if configuration.anonymous_auth else None
@@ -98,12 +112,13 @@ async def compose(
         authorizer=authorizer,
         filters=parts.filters(environment),
         resources=Resources(registry, watches, mutations),
-        mounts=_mount_table([*mounts, *parts.mounts(registry)]),
+        mounts=mounts,
         in_flight=in_flight,
         audit=Audit(parts.audit_sinks(environment)),
     )
-    application = Application(steps, metrics, deadlines)
-    return Composition(registry, parts.controllers(registry), application, metrics, in_flight, mutations, watches)
+    application = Application(steps, metrics, deadlines, watchdog)
+    controllers = parts.controllers(registry)
+    return Composition(registry, controllers, application, metrics, in_flight, mutations, watches, watchdog, held_loop)
 
 
 async def compose_registry(
@@ -125,7 +140,7 @@ async def compose_registry(
         created=created,
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
         tokens=tokens if tokens is not None else BearerTokens(()),
-        definitions=lambda cluster: definitions_of(store, cluster),
+        definitions=accepted_names(store),
         event_lifetime=event_lifetime,
     )
     return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))

@@ -33,6 +33,8 @@ class Configuration(StorageOptions):
     client_ca_file: Path | None = None
     token_auth_file: Path | None = None
     anonymous_auth: bool = True
+    new_log: bool = False
+    """Create the log where a server has run whose log is gone."""
     history_retention: float = 300.0
     compaction_interval: float | None = None
     """How often history is compacted; 0: never, None: the compactor derives it from the retention."""

@@ -63,7 +63,7 @@ def prepare(configuration: Configuration) -> Identity:
     else:
         serving = _serving(folder, authority, _served_names(configuration))
         trust = authority.certificate
-    bundles = client_authority_bundles(configuration)
+    bundles = client_authority_bundles(authority.certificate, configuration.client_ca_file)
     bundle = folder / "client-ca-bundle.crt"
     _write_if_changed(bundle, b"".join(bundles))
     _administrator(folder, authority)
@@ -78,13 +78,11 @@ def prepare(configuration: Configuration) -> Identity:
     )
 
 
-def client_authority_bundles(configuration: Configuration) -> tuple[bytes, ...]:
-    """Return the CAs that may sign client certificates, in PEM form: the server's, and the configured ones.
+def client_authority_bundles(own: bytes, path: Path | None) -> tuple[bytes, ...]:
+    """Return the CAs that may sign client certificates, in PEM form: the server's own, and those of ``--client-ca-file``.
 
     Raises ConfigurationError.
     """
-    own = _authority(configuration.data_directory).certificate
-    path = configuration.client_ca_file
     return (own,) if path is None else (own, _client_authority(path))
 
 

@@ -23,7 +23,8 @@ logger: Final = logging.getLogger("kcp.server")
 _BACKLOG: Final = 1024
 _STREAMS: Final = 250
 """Per connection, as kube-apiserver's --http2-max-streams-per-connection."""
-_STALL: Final = 60.0
+STALL: Final = 60.0
+"""Seconds without progress after which a connection is ended on which the server sends."""
 IDLE_TIMEOUT: Final = 90.0
 """Seconds after which an idle connection is closed, as in kube-apiserver."""
 _LATER: Final = 30.0
@@ -66,11 +67,21 @@ def bind(address: str, port: int) -> socket.socket:
             dual = address == "::"
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
         listener.bind(socket_address)
+        _end_stalled_connections(listener)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigurationError(_refusal(address, port, error)) from error
     return listener
+
+
+def _end_stalled_connections(listener: socket.socket) -> None:
+    """Let the kernel end connections whose client accepts nothing of what is sent, or is gone, for a minute (tcp(7)).
+
+    Accepted connections inherit the option. h2corn has such a limit for HTTP/2 only, and goes on holding what is queued.
+    """
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+        listener.setsockopt(socket.IPPROTO_TCP, option, round(STALL * 1000))
 
 
 def _refusal(address: str, port: int, error: OSError) -> str:
@@ -128,7 +139,7 @@ class Listening:
                 timeout_keep_alive=IDLE_TIMEOUT,
                 timeout_request_header=IDLE_TIMEOUT,  # h2corn closes an idle HTTP/1.1 connection after the smaller of both
                 timeout_request_body_idle=body_timeout + _LATER,
-                h2_timeout_response_stall=_STALL,
+                h2_timeout_response_stall=STALL,
             ),
         )
         self._running: asyncio.Task[None] | None = None

@@ -57,12 +57,10 @@ def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
     """Authenticate client certificates of the server's own CA and of ``--client-ca-file``."""
     observe = environment.metrics.observe_client_certificate
     certificates = ClientCertificates(environment.identity.client_authority_bundles, observe)
-    configuration = environment.configuration
-    if configuration.client_ca_file is not None:
-        environment.files.add(
-            configuration.client_ca_file,
-            lambda: certificates.replace_authorities(client_authority_bundles(configuration)),
-        )
+    own, *_ = environment.identity.client_authority_bundles
+    path = environment.configuration.client_ca_file
+    if path is not None:
+        environment.files.add(path, lambda: certificates.replace_authorities(client_authority_bundles(own, path)))
     return [certificates]
 
 

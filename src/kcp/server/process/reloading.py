@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,29 +23,43 @@ Signature = tuple[int, int, int] | None
 """Inode, size and time of the last change; None when there is no such file."""
 
 
+@dataclass(slots=True)
+class _File:
+    """A file with the function that reads it, and what it was when it was read last."""
+
+    path: Path
+    reload: Callable[[], None]
+    signature: Signature
+
+
 class ReloadedFiles:
-    """The files that are reloaded, each with the function that reads it."""
+    """The files that are reloaded."""
 
     def __init__(self) -> None:
-        self._files: dict[Path, tuple[Signature, Callable[[], None]]] = {}
+        self._files: list[_File] = []
 
     def add(self, path: Path, reload: Callable[[], None]) -> None:
-        """Reload a file, which has been read already, from now on. ``reload`` raises ConfigurationError."""
-        self._files[path] = (_signature(path), reload)
+        """Reload a file, which has been read already, from now on. ``reload`` raises ConfigurationError.
+
+        Several parts of a server may add the same file.
+        """
+        self._files.append(_File(path, reload, _signature(path)))
 
     def reload(self, *, changed_only: bool = False) -> None:
         """Read the files again: all of them, or those that have changed since they were read last."""
-        for path, (before, reload) in self._files.items():
-            now = _signature(path)
-            if changed_only and now == before:
+        for file in self._files:
+            now = _signature(file.path)
+            if changed_only and now == file.signature:
                 continue
-            self._files[path] = (now, reload)
+            file.signature = now
             try:
-                reload()
+                file.reload()
             except ConfigurationError as error:
-                logger.error("cannot reload %s, the previous content stays in force: %s", path, error)
+                logger.error("cannot reload %s, the previous content stays in force: %s", file.path, error)
+            except Exception:  # a fault in one part must not keep the files of the others from being reloaded
+                logger.exception("cannot reload %s, the previous content stays in force", file.path)
             else:
-                logger.info("reloaded %s", path)
+                logger.info("reloaded %s", file.path)
 
     async def follow(self, interval: float = INTERVAL) -> None:
         """Reload files that change, until cancelled."""

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from kcp.server.process import listening
+from kcp.server.process import listening, requirements
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.reloading import ReloadedFiles
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("kcp.server")
 
+_LEAST_ADDRESS_SPACE: Final = 192 << 20
+"""Bytes of address space without which a server does not start: an idle one takes 110 MB."""
 _DIRECTORY_MODE: Final = 0o700
 _EXIT_INTERRUPTED: Final = 130
 _REPORT_DELAY: Final = 1.0
@@ -65,6 +67,7 @@ class ServerProcess:
     async def start(self) -> None:
         """Start; return when the server is ready. Raises ConfigurationError, and then leaves nothing running."""
         self.configuration.check()
+        requirements.check()
         try:
             await self._start()
         except BaseException:
@@ -125,6 +128,7 @@ class ServerProcess:
         composition = await compose(self.parts, environment, checks, f"{self.address[0]}:{self.address[1]}")
         await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         composition.metrics.add_store(storage.store)
+        storage.store.observe_deliveries(composition.held_loop.observe_store)
         return composition
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:
@@ -255,6 +259,18 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def _check_address_space() -> None:
+    """Raise ConfigurationError where the process may not allocate what a server needs.
+
+    The libraries below abort or hang when they run out in the middle of a start.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
+        raise ConfigurationError(
+            f"the address space is limited to {limit >> 20} MB (ulimit -v); a server needs {_LEAST_ADDRESS_SPACE >> 20} MB"
+        )
+
+
 def _tune_garbage_collection() -> None:
     """Exclude the objects of a started server from garbage collection, and raise the threshold of collections.
 
@@ -268,6 +284,7 @@ def _tune_garbage_collection() -> None:
 
 def run(configuration: Configuration, announce: Callable[[ServerProcess], None]) -> None:
     """Run a server until a signal stops it. Raises ConfigurationError when it cannot start."""
+    _check_address_space()
     import uvloop
 
     _allow_many_files()

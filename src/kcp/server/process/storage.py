@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 Action = Callable[[], Awaitable[None]]
 
-_MATERIAL: Final = ("ca.crt", "ca.key", "admin.token")
+_TOKEN: Final = "admin.token"  # noqa: S105 - a file name
+_MATERIAL: Final = ("ca.crt", "ca.key", _TOKEN)
 """The files that make servers of one log accept the same certificates and tokens."""
 
 
@@ -44,6 +45,8 @@ async def open_storage(configuration: Configuration, stack: contextlib.AsyncExit
 
     try:
         backend = backend_for(configuration)
+        if not configuration.new_log and backend.is_missing():
+            _require_new_server(configuration)
         store = await backend.open()
     except StoreLockedError as error:
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
@@ -54,6 +57,15 @@ async def open_storage(configuration: Configuration, stack: contextlib.AsyncExit
     if configuration.compaction_interval != 0:
         await _compact(storage, configuration, stack)
     return storage
+
+
+def _require_new_server(configuration: Configuration) -> None:
+    """Raise ConfigurationError where a server has run whose log is gone. An empty log would look like deleted objects."""
+    if (configuration.data_directory / _TOKEN).is_file():
+        raise ConfigurationError(
+            f"{configuration.log_file} is missing or empty, but {_TOKEN} beside it shows that a server has run there; restore a "
+            "snapshot (kcp snapshot restore), or start with an empty log by --new-log"
+        )
 
 
 async def _compact(storage: Storage, configuration: Configuration, stack: contextlib.AsyncExitStack) -> None:

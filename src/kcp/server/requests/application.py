@@ -16,15 +16,18 @@ from typing import Any, Final
 from kcp import logical_clusters
 from kcp.api import errors
 from kcp.auth.authentication.union import UnionAuthenticator
-from kcp.auth.authorization.authorizer import Authorizer, forbidden
+from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
+from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
-from kcp.server.requests.exchanges import Exchange
-from kcp.server.requests.inflight import InFlight
+from kcp.server.requests.exchanges import Exchange, TransferLimits
+from kcp.server.requests.inflight import InFlight, Slot
+from kcp.server.requests.list_streams import ListStreams
 from kcp.server.requests.mounts import Handler, MountTable
+from kcp.server.requests.receiving import Receiving
 from kcp.server.requests.request_info import RequestInfo, read_request
 from kcp.server.requests.request_labels import labels_of
 from kcp.server.requests.resources import Resources
@@ -58,8 +61,9 @@ class Steps:
 class Application:
     """Serves the requests of one server."""
 
-    def __init__(self, steps: Steps, metrics: Metrics, deadlines: Deadlines) -> None:
+    def __init__(self, steps: Steps, metrics: Metrics, deadlines: Deadlines, watchdog: LoopWatchdog) -> None:
         """``deadlines`` limit the time in which a client must send a body."""
+        self._watch = watchdog.watch
         self._authenticator = steps.authenticator
         self._authorizer = steps.authorizer
         self._filters = tuple(steps.filters)
@@ -68,23 +72,23 @@ class Application:
         self._in_flight = steps.in_flight
         self._audit = steps.audit
         self._metrics = metrics
-        self._deadlines = deadlines
+        self._limits = TransferLimits(deadlines, Receiving(), ListStreams())
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Return the coroutine that serves an ASGI connection."""
         kind = scope["type"]
         if kind == "http":
-            return self.handle(Exchange(scope, receive, send, self._deadlines))
+            return self.handle(Exchange(scope, receive, send, self._limits))
         if kind == "websocket":
-            return self.handle(WebSocketExchange(scope, receive, send, self._deadlines))
+            return self.handle(WebSocketExchange(scope, receive, send, self._limits))
         return _lifespan(receive, send)
 
     async def handle(self, exchange: Exchange) -> None:
         """Take a request through all steps, answer an error, then count and audit the request."""
         try:
-            await self._run_steps(exchange)
+            await self._watch(self._run_steps(exchange), exchange)
         except Exception as error:
-            await self._answer_error(exchange, error)
+            await self._watch(self._answer_error(exchange, error), exchange)
         finally:
             labels = labels_of(exchange.info, exchange.type, self._mounts.roots)
             seconds = time.perf_counter() - exchange.started
@@ -97,7 +101,9 @@ class Application:
         exchange.user = await self._authenticator.authenticate(exchange)
         if b"impersonate-" in b" ".join(exchange.headers):
             exchange.user = await impersonated(exchange.raw_headers, exchange.user, info.cluster, self._authorizer)
-        decision = await self._authorizer.decide(exchange.user, info)
+        decision = self._authorizer.decide(exchange.user, info)
+        if type(decision) is not Decision:
+            decision = await decided(decision)
         if not decision.allowed:
             raise forbidden(exchange.user, info, decision.reason)
         for request_filter in self._filters:
@@ -107,11 +113,12 @@ class Application:
             await handler(exchange, info)
             return
         mutating = info.is_resource and info.verb not in _READ_VERBS
-        self._in_flight.enter(mutating)
+        slot = exchange.slot = Slot(self._in_flight, mutating)
+        slot.enter()
         try:
             await handler(exchange, info)
         finally:
-            self._in_flight.leave(mutating)
+            slot.leave()
 
     def _read(self, exchange: Exchange) -> RequestInfo:
         """Read the head: what is asked for, in which logical cluster. Raises StatusError 400, 401, 404 or 431."""

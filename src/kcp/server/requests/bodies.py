@@ -11,16 +11,14 @@ from typing import Any, Final
 from kcp.api import documents, errors
 from kcp.registry.contexts import IGNORE
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import patching
+from kcp.registry.verbs import confidential, patching
+from kcp.registry.verbs.large_work import run_large
 from kcp.server.requests import negotiation
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
 
 CUSTOM_TYPES: Final = (JSON, YAML)
 BUILTIN_TYPES: Final = (JSON, YAML, PROTOBUF)
-PATCH_TYPES: Final = patching.PATCH_TYPES
-_LARGE_JSON: Final = 64 * 1024
-"""Size in bytes from which JSON is decoded in a thread."""
 _LARGE_YAML: Final = 8 * 1024
 """Size in bytes from which YAML is decoded in a thread. It takes up to a hundred times as long as JSON."""
 _YAML_DECODER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="yaml")
@@ -32,21 +30,24 @@ async def read_object(exchange: Exchange, type_: ResourceType, field_validation:
     accepted = BUILTIN_TYPES if type_.builtin else CUSTOM_TYPES
     media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), accepted)
     body = await exchange.body()
-    obj, problems = await _decode(body, media_type, field_validation)
+    with confidential.quoting_nothing(type_):
+        obj, problems = await _decode(body, media_type, field_validation)
     if not isinstance(obj, dict):
         raise errors.bad_request("the body of the request must be one object")
     return obj, problems
 
 
-async def read_patch(exchange: Exchange, field_validation: str) -> tuple[str, Any, list[str]]:
+async def read_patch(exchange: Exchange, type_: ResourceType, field_validation: str) -> tuple[str, Any, list[str]]:
     """Read a patch: its media type, its content and its duplicate fields. Raises StatusError 400, 413 or 415."""
+    accepted = patching.patch_types(type_)
     content_type = exchange.headers.get(b"content-type", b"")
     if not content_type:
-        raise errors.unsupported_media_type(PATCH_TYPES)
-    media_type = negotiation.body_media_type(content_type, PATCH_TYPES)
+        raise errors.unsupported_media_type(accepted)
+    media_type = negotiation.body_media_type(content_type, accepted)
     body = await exchange.body()
     form = YAML if media_type == patching.APPLY_YAML else JSON
-    content, problems = await _decode(body, form, field_validation)
+    with confidential.quoting_nothing(type_):
+        content, problems = await _decode(body, form, field_validation)
     return media_type, content, problems
 
 
@@ -66,7 +67,7 @@ async def _decode(body: bytes, media_type: str, field_validation: str) -> tuple[
     if media_type == PROTOBUF:
         from kcp.api import protobuf
 
-        return protobuf.decode_body(body), []
+        return await run_large(len(body), protobuf.decode_body, body), []
     find_duplicates = field_validation != IGNORE
     if media_type != YAML:
         return await _decode_json(body, find_duplicates)
@@ -78,9 +79,7 @@ async def _decode(body: bytes, media_type: str, field_validation: str) -> tuple[
 
 
 async def _decode_json(body: bytes, find_duplicates: bool) -> tuple[Any, list[str]]:
-    if len(body) < _LARGE_JSON:
-        return documents.decode_json(body, find_duplicates=find_duplicates)
-    return await asyncio.to_thread(documents.decode_json, body, find_duplicates=find_duplicates)
+    return await run_large(len(body), documents.decode_json, body, find_duplicates=find_duplicates)
 
 
 async def _decode_yaml(body: bytes, find_duplicates: bool) -> tuple[Any, list[str]]:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from kcp.server.requests.watch_sessions import Session
+from kcp.server.requests.watch_sessions import WatchSession
 from kcp.server.requests.watches import Watches
 
 logger: Final = logging.getLogger("kcp.server")
@@ -23,7 +23,6 @@ SWEEP_INTERVAL: Final = 10.0
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED: Final = b"01"
 _FIELDS: Final = 4
-_IPV4_HEX: Final = 8
 
 Peer = tuple[str, int]
 
@@ -53,13 +52,13 @@ def established_peers(tables: tuple[Path, ...] = _TABLES) -> set[bytes]:
     return peers
 
 
-def gone(sessions: list[Session], peers: set[bytes]) -> list[Session]:
+def gone(sessions: list[WatchSession], peers: set[bytes]) -> list[WatchSession]:
     """Return the sessions whose connection is no longer established."""
     known = {peer_of(peer) for peer in peers}
     return [session for session in sessions if (client := _client(session)) is not None and client not in known]
 
 
-def _client(session: Session) -> Peer | None:
+def _client(session: WatchSession) -> Peer | None:
     client = session.exchange.scope.get("client")
     if not client or not client[1]:
         return None

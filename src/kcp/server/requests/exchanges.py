@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from kcp.api import errors, protobuf
-from kcp.registry.verbs.watching import joined
+from kcp.registry.representations.framing import ListPieces
+from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.watching import Frames, joined
 from kcp.server.requests import negotiation
 from kcp.server.requests.asgi import ClientGoneError, Header, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.incoming import IncomingRequest
+from kcp.server.requests.list_forms import ListForm, PrettyList, YAMLList
+from kcp.server.requests.list_streams import ListStreams
+from kcp.server.requests.receiving import Receiving
 from kcp.server.requests.response_encoding import (
     GZIP_FROM,
     GZIP_HEADERS,
@@ -31,6 +36,8 @@ from kcp.server.requests.response_encoding import (
 
 _STREAM_FROM: Final = 512 * 1024
 """Bytes up to which a list is sent in one piece."""
+SLICE: Final = 32 * 1024
+"""Bytes of a streamed body that are handed to the HTTP server at a time. It queues a number of slices, whatever their size."""
 _LOOP_SHARE: Final = 0.004
 """Seconds after which the encoding of a list yields to the event loop."""
 _NOT_CACHED: Final = (b"cache-control", b"no-cache, private")
@@ -39,21 +46,43 @@ TEXT: Final = b"text/plain; charset=utf-8"
 _BAD_REQUEST: Final = 400
 
 
+class TransferLimits(NamedTuple):
+    """What limits the transfer of bodies: the time in which a client must send one, and what is received and sent at a time."""
+
+    deadlines: Deadlines
+    receiving: Receiving
+    lists: ListStreams
+
+
 class Exchange(IncomingRequest):
     """A request and its response. ``status`` and ``sent`` (bytes) say what was sent so far."""
 
-    __slots__ = ("_last_sending", "_send", "_unsettled", "begun", "can_push", "sent", "status")
+    __slots__ = (
+        "_last_sending",
+        "_lists",
+        "_send",
+        "_unsettled",
+        "begun",
+        "can_push",
+        "sending_since",
+        "sent",
+        "status",
+    )
 
     watches_only = False
     """Whether watches are the only requests that may be made this way."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, deadlines: Deadlines) -> None:
-        IncomingRequest.__init__(self, scope, receive, deadlines)  # faster than super() on the path of every request
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: TransferLimits) -> None:
+        # faster than super() on the path of every request
+        IncomingRequest.__init__(self, scope, receive, limits.deadlines, limits.receiving)
         self._send = send
+        self._lists = limits.lists
         self.status = 0
         self.sent = 0
         self.begun = False
         self.can_push = False
+        self.sending_since = 0.0
+        """Since when the client has not accepted what is being sent, on the monotonic clock; 0 while nothing waits."""
         self._last_sending: object = None
         self._unsettled: Awaitable[None] | None = None
 
@@ -104,35 +133,57 @@ class Exchange(IncomingRequest):
 
     async def send_pieces(self, pieces: Iterator[bytes], view: negotiation.View) -> None:
         """Send a list: in one piece when it is small, else as a stream. Raises what the pieces raise before the first byte."""
-        whole = view.yaml or self.pretty or self.scope["method"] == "HEAD"
         ready: list[bytes] = []
         size = 0
-        since = time.perf_counter()
-        for piece in pieces:
-            ready.append(piece)
-            size += len(piece)
-            if size > _STREAM_FROM and not whole:
-                await self._stream_pieces(ready, pieces, view)
+        bodies = self._bodies(pieces, view)
+        async for body in bodies:
+            ready.append(body)
+            size += len(body)
+            if size > _STREAM_FROM:
+                async with self._lists.turn(self):
+                    await self._stream_pieces(ready, bodies, view)
                 return
-            if time.perf_counter() - since > _LOOP_SHARE:
+        await self.send_bytes(200, b"".join(ready), view.content_type, ())
+
+    async def _bodies(self, pieces: Iterator[bytes], view: negotiation.View) -> AsyncIterator[bytes]:
+        """The pieces in the form of a view. Runs other tasks every few milliseconds."""
+        form: ListForm | None = None
+        if isinstance(pieces, ListPieces):
+            form = YAMLList(pieces.head) if view.yaml else PrettyList(pieces.head) if self.pretty else None
+        since = time.perf_counter()
+        if form is None:
+            for piece in pieces:
+                if piece:
+                    yield piece
+                if time.perf_counter() - since > _LOOP_SHARE:
+                    await asyncio.sleep(0)
+                    since = time.perf_counter()
+            return
+        assert isinstance(pieces, ListPieces)
+        yield form.begin
+        for items in pieces.chunks:
+            if items:
+                yield await run_large(sum(map(len, items)), form.items, items)
+            elif time.perf_counter() - since > _LOOP_SHARE:
                 await asyncio.sleep(0)
                 since = time.perf_counter()
-        await self.send_object(200, b"".join(ready), view)
+        yield form.end()
 
-    async def _stream_pieces(self, ready: list[bytes], pieces: Iterator[bytes], view: negotiation.View) -> None:
+    async def _stream_pieces(self, ready: list[bytes], bodies: AsyncIterator[bytes], view: negotiation.View) -> None:
         more: tuple[Header, ...] = ()
         gzip = None
         if self.accepts_gzip:
             gzip, more = compressor(), GZIP_HEADERS
         await self.begin(200, view.content_type, more)
-        body = b"".join(ready)
-        while body:
+        body: bytes | None = b"".join(ready)
+        ready.clear()
+        while body is not None and self.scope["method"] != "HEAD":
             if gzip is not None:
                 body = await asyncio.to_thread(gzip.compress, body)
             await self.send_more(body)
             await asyncio.sleep(0)
             try:
-                body = next(pieces, b"")
+                body = await anext(bodies, None)
             except Exception as error:
                 raise TruncatedResponseError(str(error)) from error
         await self.finish(gzip.flush() if gzip is not None else b"")
@@ -149,16 +200,25 @@ class Exchange(IncomingRequest):
         self._last_sending = sending
 
     async def send_more(self, part: bytes) -> None:
-        """Send a part of the body.
+        """Send a part of the body, a slice at a time: the HTTP server queues some slices for a client that does not read.
 
-        An HTTP server that returns the same awaitable for each part has buffered it and never waits: then `push` may be used.
+        An HTTP server that returns the same awaitable for each slice has queued it and never waits: then `push` may be used.
         """
+        if len(part) <= SLICE:
+            await self._send_slice(part)
+            return
+        for start in range(0, len(part), SLICE):
+            await self._send_slice(part[start : start + SLICE])
+
+    async def _send_slice(self, part: bytes) -> None:
         self.sent += len(part)
+        self.sending_since = time.monotonic()
         try:
             sending = self._send({"type": "http.response.body", "body": part, "more_body": True})
             await sending
         except Exception as error:
             raise ClientGoneError(str(error)) from error
+        self.sending_since = 0.0
         self.can_push = sending is self._last_sending
         self._last_sending = sending
 
@@ -182,11 +242,13 @@ class Exchange(IncomingRequest):
     async def settle(self) -> None:
         """Wait until the client has accepted what was pushed."""
         if self._unsettled is not None:
+            self.sending_since = time.monotonic()
             try:
                 await self._unsettled
             except Exception as error:
                 raise ClientGoneError(str(error)) from error
             self._unsettled = None
+            self.sending_since = 0.0
 
     async def finish(self, part: bytes = b"") -> None:
         """Send the last part and end the response."""
@@ -203,8 +265,16 @@ class Exchange(IncomingRequest):
         await self.send_more(b"")  # the head goes out with the first part of the body
 
     async def send_frames(self, frames: Sequence[bytes]) -> None:
-        """Send events of a watch."""
-        await self.send_more(joined(frames))
+        """Send events of a watch: those that are ready together, about a slice at a time."""
+        if len(frames) == 1 or isinstance(frames, Frames):
+            await self.send_more(joined(frames))
+            return
+        size, start = 0, 0
+        for end, frame in enumerate(frames, 1):
+            size += len(frame)
+            if size > SLICE or end == len(frames):
+                await self.send_more(joined(frames[start:end]))
+                size, start = 0, end
 
     async def refuse(self, error: errors.StatusError) -> None:
         """Answer with an error. Raises TruncatedResponseError when the response has begun already."""

@@ -15,6 +15,8 @@ from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.types.resource_types import ResourceType
 from kcp.server.requests.asgi import Header, Receive, Scope
 from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.inflight import Slot
+from kcp.server.requests.receiving import CLOSE, Receiving, Reception
 from kcp.server.requests.request_info import RequestInfo
 
 MAX_BODY: Final = documents.MAX_BYTES
@@ -22,7 +24,6 @@ MAX_BODY: Final = documents.MAX_BYTES
 MAX_HEAD: Final = 128 * 1024
 """Bytes of the largest request head: the target and all fields, each counted as in RFC 9113, section 6.5.2."""
 _FIELD_OVERHEAD: Final = 32
-_CLOSE: Final = ((b"connection", b"close"),)
 _PRETTY_AGENTS: Final = (b"curl", b"Wget", b"Mozilla/5.0")
 _AUDIT_ID_LENGTH: Final = 64
 """Bytes of a client's ``Audit-Id`` that are kept."""
@@ -38,22 +39,26 @@ class IncomingRequest:
     __slots__ = (
         "_deadlines",
         "_receive",
+        "_receiving",
         "audit_id",
+        "body_size",
         "headers",
         "info",
         "raw_headers",
         "scope",
+        "slot",
         "started",
         "type",
         "user",
         "warnings",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, deadlines: Deadlines) -> None:
-        """``deadlines`` limit the time in which the client must send the whole body."""
+    def __init__(self, scope: Scope, receive: Receive, deadlines: Deadlines, receiving: Receiving) -> None:
+        """``deadlines`` limit the time in which the client must send the whole body, ``receiving`` what is received at a time."""
         self.scope = scope
         self._deadlines = deadlines
         self._receive = receive
+        self._receiving = receiving
         self.started = time.perf_counter()
         self.raw_headers: list[Header] = scope["headers"]
         self.headers: dict[bytes, bytes] = dict(self.raw_headers)
@@ -63,6 +68,8 @@ class IncomingRequest:
         self.type: ResourceType | None = None
         self.user: User = ANONYMOUS
         self.warnings: list[str] = []
+        self.body_size = 0
+        self.slot: Slot | None = None
 
     @property
     def method(self) -> str:
@@ -116,9 +123,10 @@ class IncomingRequest:
             raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
 
     async def body(self, limit: int = MAX_BODY) -> bytes:
-        """Read the whole body.
+        """Read the whole body. The request does not count as in flight meanwhile.
 
-        Raises StatusError 413 as soon as it exceeds the limit, 415 when it is compressed, 504 when it does not arrive in time.
+        Raises StatusError 413 as soon as it exceeds the limit, 415 when it is compressed, 429 when too much is being received or
+        too many requests are in flight, 504 when it does not arrive in time.
         """
         headers = self.headers
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
@@ -126,14 +134,30 @@ class IncomingRequest:
         length = headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > limit:
             raise _too_large(limit)
+        slot = self.slot
+        if slot is not None:
+            slot.leave()
         try:
-            with self._deadlines.start():
-                return await self._read_body(limit)
+            with self._receiving.start(self._client) as reception, self._deadlines.start():
+                body = await self._read_body(limit, reception)
         except TimeoutError:
             message = f"the request's body did not arrive within {self._deadlines.seconds:g} seconds"
-            raise errors.StatusError(504, "Timeout", message, details={}, headers=_CLOSE) from None
+            raise errors.StatusError(504, "Timeout", message, details={}, headers=CLOSE) from None
+        self.body_size = len(body)
+        if slot is not None:
+            slot.enter()
+        return body
 
-    async def _read_body(self, limit: int) -> bytes:
+    @property
+    def _client(self) -> str:
+        """Whose share of what is received at a time the body takes: the user's, or that of an anonymous client's address."""
+        name = self.user.name
+        if name != ANONYMOUS.name:
+            return name
+        client = self.scope.get("client")
+        return f"{name} at {client[0]}" if client else name
+
+    async def _read_body(self, limit: int, reception: Reception) -> bytes:
         parts: list[bytes] = []
         size = 0
         more = True
@@ -141,10 +165,12 @@ class IncomingRequest:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise errors.bad_request("the request's body broke off")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+            part: bytes = message.get("body", b"")
+            parts.append(part)
+            size += len(part)
             if size > limit:
                 raise _too_large(limit)
+            reception.grow(len(part))
             more = message.get("more_body", False)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -161,5 +187,5 @@ def new_audit_id() -> bytes:
 
 def _too_large(limit: int) -> errors.StatusError:
     refusal = errors.request_entity_too_large(f"limit is {limit}")
-    refusal.headers = _CLOSE
+    refusal.headers = CLOSE
     return refusal

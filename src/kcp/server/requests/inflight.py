@@ -1,7 +1,7 @@
 """The queue step: limits on the number of requests in flight.
 
 Follows kube-apiserver's ``--max-requests-inflight`` and ``--max-mutating-requests-inflight``: a request over the limit gets 429
-and is asked to retry. Watches and health checks are not counted.
+and is asked to retry. Watches and health checks are not counted, nor is a request while its body arrives (`receiving`).
 """
 
 from __future__ import annotations
@@ -29,3 +29,25 @@ class InFlight:
     def leave(self, mutating: bool) -> None:
         """Count off a request that `enter` counted."""
         self.counts[mutating] -= 1
+
+
+class Slot:
+    """The place of one request among those in flight."""
+
+    __slots__ = ("_in_flight", "_mutating", "_taken")
+
+    def __init__(self, in_flight: InFlight, mutating: bool) -> None:
+        self._in_flight = in_flight
+        self._mutating = mutating
+        self._taken = False
+
+    def enter(self) -> None:
+        """Count the request. Raises StatusError 429 at the limit."""
+        self._in_flight.enter(self._mutating)
+        self._taken = True
+
+    def leave(self) -> None:
+        """Count off the request, if it is counted."""
+        if self._taken:
+            self._taken = False
+            self._in_flight.leave(self._mutating)

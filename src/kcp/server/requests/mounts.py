@@ -46,15 +46,18 @@ class MountTable:
 
     def __init__(self, mounts: Iterable[Mount]) -> None:
         self._mounts = {mount.segments: mount for mount in mounts}
-        self._longest = max((len(segments) for segments in self._mounts), default=0)
         self.roots: Final = frozenset(segments[0] for segments in self._mounts if segments)
         """The first segments of all prefixes."""
+        longest_first = sorted(self._mounts.items(), key=lambda entry: -len(entry[0]))
+        self._everywhere = [entry for entry in longest_first if not entry[0]]
+        self._by_root = {
+            root: [entry for entry in longest_first if entry[0][:1] in ((root,), ())] for root in self.roots
+        }
 
     def find(self, parts: tuple[str, ...]) -> Mount | None:
         """Return the mount of a path, given as its segments."""
-        for length in range(min(len(parts), self._longest), -1, -1):
-            mount = self._mounts.get(parts[:length])
-            if mount is not None and (mount.subpaths or length == len(parts)):
+        for segments, mount in self._by_root.get(parts[0], self._everywhere) if parts else self._everywhere:
+            if parts == segments or (mount.subpaths and parts[: len(segments)] == segments):
                 return mount
         return None
 

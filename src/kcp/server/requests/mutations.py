@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from kcp.api import errors
+from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.requests.deadlines import Deadlines
 
 T = TypeVar("T")
@@ -19,15 +20,19 @@ T = TypeVar("T")
 class Mutations:
     """The running writes."""
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    def __init__(self, deadlines: Deadlines, watchdog: LoopWatchdog) -> None:
         """``deadlines`` limit how long a request waits for its write; the write goes on after that."""
+        self._watchdog = watchdog
         self._deadlines = deadlines
         self._running: dict[asyncio.Task[Any], asyncio.Future[None]] = {}
 
-    async def run(self, write: Coroutine[Any, Any, T]) -> T:
-        """Run a write and return its result. Raises what it raises, or StatusError 504 when it takes too long."""
+    async def run(self, write: Coroutine[Any, Any, T], subject: object) -> T:
+        """Run a write and return its result. Raises what it raises, or StatusError 504 when it takes too long.
+
+        ``subject`` is what the watchdog reports as the cause of long steps.
+        """
         loop = asyncio.get_running_loop()
-        task = loop.create_task(write)
+        task = loop.create_task(self._watched(write, subject))
         ended = self._running[task] = loop.create_future()
         task.add_done_callback(self._finished)
         try:
@@ -37,6 +42,9 @@ class Mutations:
             message = "Timeout: request did not complete within the allotted timeout"
             raise errors.StatusError(504, "Timeout", message, details={}) from None
         return task.result()
+
+    async def _watched(self, write: Coroutine[Any, Any, T], subject: object) -> T:
+        return await self._watchdog.watch(write, subject)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         ended = self._running.pop(task)

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from kcp.api import errors
 from kcp.registry.contexts import RequestContext
+from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.registry import Registry
 from kcp.server.requests import bodies, negotiation, queries
 from kcp.server.requests.exchanges import Exchange
@@ -60,7 +62,7 @@ class Resources:
         await self._handlers[info.verb](exchange, info, Target(type_, namespace, info.name, info.subresource))
 
     def _context(self, exchange: Exchange, info: RequestInfo) -> RequestContext:
-        return RequestContext(exchange.user, info.cluster, warnings=exchange.warnings)
+        return RequestContext(exchange.user, info.cluster, warnings=exchange.warnings, body_size=exchange.body_size)
 
     def _writing_context(self, exchange: Exchange, info: RequestInfo, *, apply: bool = False) -> RequestContext:
         query, kind = info.query, _OPTIONS[info.verb]
@@ -72,13 +74,15 @@ class Resources:
             dry_run=queries.dry_run(query.all("dryRun"), kind),
             field_validation=queries.field_validation(query, kind),
             warnings=exchange.warnings,
+            body_size=exchange.body_size,
         )
 
     async def _get(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query
         view = _view(exchange, info, target)
         value = await self._registry.get(self._context(exchange, info), target, query.text("resourceVersion"))
-        await exchange.send_object(200, view.representation.single(value, target.type), view)
+        body = value if view.representation is WHOLE_OBJECTS else await _form(value, target.type, view)
+        await exchange.send_object(200, body, view)
 
     async def _list(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query
@@ -96,35 +100,37 @@ class Resources:
         view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
         obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
+        context.body_size = exchange.body_size
         write = self._registry.create(context, target, obj, duplicates)
-        await self._send_written(exchange, await self._mutations.run(write), view)
+        await self._send_written(exchange, await self._mutations.run(write, exchange), view)
 
     async def _update(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
         obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
+        context.body_size = exchange.body_size
         write = self._registry.update(context, target, obj, duplicates)
-        await self._send_written(exchange, await self._mutations.run(write), view)
+        await self._send_written(exchange, await self._mutations.run(write, exchange), view)
 
     async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         validation = queries.field_validation(info.query, "PatchOptions")
-        media_type, patch, duplicates = await bodies.read_patch(exchange, validation)
+        media_type, patch, duplicates = await bodies.read_patch(exchange, target.type, validation)
         context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
         force = info.query.flag("force")
         write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)
-        await self._send_written(exchange, await self._mutations.run(write), view)
+        await self._send_written(exchange, await self._mutations.run(write, exchange), view)
 
     async def _delete(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         context = self._context(exchange, info)
         options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
-        deleted = await self._mutations.run(self._registry.delete(context, target, options))
+        deleted = await self._mutations.run(self._registry.delete(context, target, options), exchange)
         if deleted.gone and not target.type.strategy.deletion_keeps_object:
             await exchange.send_status(200, _success(target, deleted.object["metadata"].get("uid")))
             return
         status = 202 if not deleted.gone and options.orphan_dependents is False else 200
-        await exchange.send_object(status, view.representation.single(deleted.value, target.type), view)
+        await exchange.send_object(status, await _form(deleted.value, target.type, view), view)
 
     async def _delete_collection(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
@@ -132,12 +138,13 @@ class Resources:
         selection = queries.list_options(info.query)
         options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
         write = self._registry.delete_collection(context, target, options, selection)
-        listing = await self._mutations.run(write)
+        listing = await self._mutations.run(write, exchange)
         pieces = view.representation.listing(listing, self._registry.type_of_cluster(target.type))
         await exchange.send_pieces(pieces, view)
 
     async def _send_written(self, exchange: Exchange, written: Written, view: negotiation.View) -> None:
-        body = view.representation.single(written.value, written.type)
+        value = written.value
+        body = value if view.representation is WHOLE_OBJECTS else await _form(value, written.type, view)
         await exchange.send_object(201 if written.created else 200, body, view)
 
 
@@ -178,6 +185,11 @@ def _view(exchange: Exchange, info: RequestInfo, target: Target) -> negotiation.
     """Negotiate the form of the response; WebSocket messages are JSON text. Raises StatusError 400 or 406."""
     type_ = None if exchange.watches_only else target.type
     return negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), type_)
+
+
+async def _form(value: bytes, type_: ResourceType, view: negotiation.View) -> bytes:
+    """Encode an object in the form that the client asked for."""
+    return await run_large(len(value), view.representation.single, value, type_)
 
 
 def _success(target: Target, uid: str | None) -> dict[str, Any]:

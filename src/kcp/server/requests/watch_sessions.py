@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Sequence
 
 from kcp.registry.verbs.watching import WatchStream, joined
-from kcp.server.requests.exchanges import Exchange
+from kcp.server.requests.exchanges import SLICE, Exchange
 
 
-class Session:
+class WatchSession:
     """A running watch. Its task sends; the hub may push events while the task waits.
 
-    ``waiting``: the task waits for events. ``sending_since``: the monotonic time since which the task waits for the client to
-    accept what was sent, 0 when it does not. ``events`` counts those sent.
+    ``waiting``: the task waits for events. ``events`` counts those sent.
     """
 
     __slots__ = (
@@ -25,7 +24,6 @@ class Session:
         "ended",
         "events",
         "exchange",
-        "sending_since",
         "waiting",
     )
 
@@ -38,7 +36,6 @@ class Session:
         self.waiting = False
         self.client_gone = False
         self.aborted = False
-        self.sending_since = 0.0
         self.events = 0
 
     @property
@@ -47,14 +44,22 @@ class Session:
         return self.exchange.transport
 
     @property
+    def sending_since(self) -> float:
+        """Since when the client has not accepted what is being sent; 0 while nothing waits."""
+        return self.exchange.sending_since
+
+    @property
     def can_push(self) -> bool:
         """Whether `push` may be used: the HTTP server buffers what is sent, and no last revision is set."""
         return self.exchange.can_push and self._last_revision is None
 
     def push(self, frames: Sequence[bytes]) -> bool:
         """Send events without waking the task, unless the client does not keep up."""
+        part = joined(frames)
+        if len(part) > SLICE:
+            return False  # the task sends it, in slices
         self.events += len(frames)
-        if not self.exchange.push(joined(frames)):
+        if not self.exchange.push(part):
             self._watch.wake()
         return True
 

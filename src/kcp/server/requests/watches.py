@@ -25,12 +25,15 @@ from kcp.registry.verbs.watching import WatchStream
 from kcp.server.observability.metrics import Metrics, type_labels
 from kcp.server.requests import queries
 from kcp.server.requests.exchanges import Exchange
-from kcp.server.requests.watch_sessions import Session
+from kcp.server.requests.watch_sessions import WatchSession
 from kcp.store.contract import Event, StoreClosedError
 
 BOOKMARK_INTERVAL: Final = 60.0
 STALLED_AFTER: Final = 30.0
 """Seconds that a client may take to accept what was sent."""
+_MOST_STALLED: Final = 64
+_MANY_STALLED_AFTER: Final = 5.0
+"""How many watches may have stalled for so many seconds: what is queued for each takes some megabytes."""
 _GONE: Final = 410
 _LOOP_SHARE: Final = 0.004
 """Seconds after which a watch with pending events yields to the event loop."""
@@ -43,8 +46,8 @@ class Watches:
         self._registry = registry
         self._metrics = metrics
         self._min_timeout = min_request_timeout
-        self.sessions: set[Session] = set()
-        self._of_definitions: defaultdict[tuple[str, str], set[Session]] = defaultdict(set)
+        self.sessions: set[WatchSession] = set()
+        self._of_definitions: defaultdict[tuple[str, str], set[WatchSession]] = defaultdict(set)
         registry.catalog.follow(self._on_definition)
         self._stopping = False
         self._running = {
@@ -58,10 +61,16 @@ class Watches:
             session.end()
 
     def end_stalled(self) -> None:
-        """Abort the watches whose clients do not read."""
-        latest = time.monotonic() - STALLED_AFTER
-        for session in tuple(self.sessions):
-            if 0.0 < session.sending_since < latest:
+        """Abort the watches whose clients do not read: after half a minute, and earlier where there are many of them."""
+        now = time.monotonic()
+        stalled = sorted(
+            (since, id(session), session)
+            for session in self.sessions
+            if 0.0 < (since := session.sending_since) < now - _MANY_STALLED_AFTER
+        )
+        too_many = len(stalled) - _MOST_STALLED
+        for index, (since, _, session) in enumerate(stalled):
+            if index < too_many or since < now - STALLED_AFTER:
                 session.end(abort=True)
 
     async def serve(
@@ -90,7 +99,7 @@ class Watches:
         if not session.aborted:
             await exchange.finish()
 
-    def _follow_definition(self, session: Session) -> tuple[str, str] | None:
+    def _follow_definition(self, session: WatchSession) -> tuple[str, str] | None:
         """End a watch of a custom resource with its definition; returns the key under which it is registered."""
         exchange = session.exchange
         assert exchange.info is not None
@@ -104,7 +113,7 @@ class Watches:
             session.end_after(self._registry.store.revision)
         return name
 
-    def _forget(self, name: tuple[str, str], session: Session) -> None:
+    def _forget(self, name: tuple[str, str], session: WatchSession) -> None:
         sessions = self._of_definitions[name]
         sessions.discard(session)
         if not sessions:
@@ -134,9 +143,9 @@ class Watches:
                 raise
             return error
 
-    async def _run(self, exchange: Exchange, watch: WatchStream, seconds: float, bookmarks: bool) -> Session:
+    async def _run(self, exchange: Exchange, watch: WatchStream, seconds: float, bookmarks: bool) -> WatchSession:
         """Send the events of a watch until it ends. Returns for every end that is not a failure."""
-        session = Session(exchange, watch)
+        session = WatchSession(exchange, watch)
         gone = asyncio.ensure_future(exchange.disconnected())
         gone.add_done_callback(session.on_client_gone)
         running = self._running[exchange.transport]
@@ -166,7 +175,7 @@ class Watches:
                 self._metrics.watch_bytes.labels(*labels).inc(exchange.sent)
         return session
 
-    async def _send_events(self, session: Session, watch: WatchStream, seconds: float, bookmarks: bool) -> None:
+    async def _send_events(self, session: WatchSession, watch: WatchStream, seconds: float, bookmarks: bool) -> None:
         exchange = session.exchange
         clock = time.monotonic
         now = clock()
@@ -186,17 +195,13 @@ class Watches:
                 session.waiting = False
             now = clock()
             if not exchange.settled:
-                session.sending_since = now
                 await exchange.settle()
-                session.sending_since = 0.0
             if now >= bookmark_at and not session.ended:
                 frames = [*frames, watch.bookmark()]
                 bookmark_at = now + BOOKMARK_INTERVAL
             if frames:
                 session.events += len(frames)
-                session.sending_since = now
                 await exchange.send_frames(frames)
-                session.sending_since = 0.0
                 if watch.pending and now - yielded > _LOOP_SHARE:
                     await asyncio.sleep(0)
                     yielded = now = clock()

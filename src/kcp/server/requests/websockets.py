@@ -14,8 +14,7 @@ from typing import Final
 
 from kcp.api import errors
 from kcp.server.requests.asgi import ClientGoneError, Header, Message, Receive, Scope, Send
-from kcp.server.requests.deadlines import Deadlines
-from kcp.server.requests.exchanges import Exchange
+from kcp.server.requests.exchanges import Exchange, TransferLimits
 from kcp.server.requests.response_encoding import json_line
 
 _BEARER: Final = "base64url.bearer.authorization.k8s.io."
@@ -33,8 +32,8 @@ class WebSocketExchange(Exchange):
 
     watches_only = True
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, deadlines: Deadlines) -> None:
-        super().__init__({**scope, "method": "GET"}, self._receive_translated, send, deadlines)
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: TransferLimits) -> None:
+        super().__init__({**scope, "method": "GET"}, self._receive_translated, send, limits)
         self._receive_message = receive
         self._closed = False
         self._subprotocol: str | None = None

@@ -44,6 +44,10 @@ class EtcdBackend:
         connection = Connection(endpoints, authority_file, certificate_file, key_file, username, password)
         self._options = Options(connection, prefix)
 
+    def is_missing(self) -> bool:
+        """False: etcd keeps the log."""
+        return False
+
     async def open(self) -> EtcdStore:
         """Connect, and bring the replica up to date. Raises LogError, StoreUnavailableError, OSError."""
         try:

@@ -115,10 +115,17 @@ class EtcdStore:
         return self._replica.latest(key)
 
     def scan(
-        self, range_: Range, *, limit: int = 0, after: Key | None = None, at: int | None = None, count: bool = True
+        self,
+        range_: Range,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        count: bool = True,
+        size: int = 0,
     ) -> Page:
         """Return a page of the range in key order."""
-        return self._replica.scan(range_, limit=limit, after=after, at=at, count=count)
+        return self._replica.scan(range_, limit=limit, after=after, at=at, count=count, size=size)
 
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""
@@ -131,6 +138,10 @@ class EtcdStore:
     def watch(self, range_: Range, after: int, *, buffer: int = 10_000) -> HubSubscription:
         """Watch all changes of the range after a revision."""
         return self._replica.watch(range_, after, buffer=buffer)
+
+    def observe_deliveries(self, observer: Callable[[float], None]) -> None:
+        """Call back with the processor time of each long delivery."""
+        self._replica.observe_deliveries(observer)
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call back with each batch of changes of a resource (None: all)."""

@@ -33,6 +33,10 @@ class SQLiteBackend:
         self._log = log
         self._durability = durability
 
+    def is_missing(self) -> bool:
+        """Whether there is no file, or an empty one."""
+        return not self._log.exists() or (self._log.is_file() and self._log.stat().st_size == 0)
+
     async def open(self) -> SQLiteStore:
         """Open the file. Raises LogError, StoreUnavailableError, OSError."""
         return open_store(self._log, durability=self._durability)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import apsw
@@ -25,6 +26,9 @@ _PIECE_ROWS: Final = 2000
 """Rows of the log read for one piece of history."""
 _PIECE_EVENTS: Final = 250
 _PIECE_BYTES: Final = 4 << 20
+_FIRST_BLOCK: Final = 2
+_LARGEST_BLOCK: Final = 64
+"""Rows that a page with a limit in bytes reads at a time."""
 
 FIND: Final = (
     "SELECT log.position, log.value, log.tag FROM current CROSS JOIN log ON log.position = current.position "
@@ -94,26 +98,40 @@ class Reader:
         return None, 0
 
     @_or_unavailable
-    def page(self, range_: Range, after: Key | None, limit: int) -> Slice:
-        """Return a page of the committed state."""
+    def page(self, range_: Range, after: Key | None, limit: int, size: int = 0) -> Slice:
+        """Return a page of the committed state; it ends soon after ``size`` bytes of values (0: no limit)."""
         if (condition := _condition("current", range_, after)) is None:
             return Slice([], False)
         where, bindings = condition
         rows = self._execute(*_select("current", where, bindings, limit + 1 if limit else 0))
-        records = [_make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6])) for row in rows]
+        if not size:
+            return _cut([_record(row) for row in rows], limit)
+        records: list[Record] = []
+        block = _FIRST_BLOCK
+        while more := [_record(row) for row in islice(rows, block)]:
+            records += more
+            size -= sum([len(record[2]) for record in more])
+            if size < 0:
+                del records[limit or len(records) :]
+                return Slice(records, True)
+            block = min(2 * block, _LARGEST_BLOCK)
         return _cut(records, limit)
 
     @_or_unavailable
-    def page_at(self, range_: Range, after: Key | None, limit: int, at: int) -> Slice:
-        """Return a page of the state at an older revision, which must be retained."""
+    def page_at(self, range_: Range, after: Key | None, limit: int, at: int, size: int = 0) -> Slice:
+        """Return a page of the state at an older revision, which must be retained; ``size`` as in `page`."""
         if _condition("current", range_, after) is None:
             return Slice([], False)
         bound = (at + 1) << ORDINAL_BITS
         found: list[Record] = []
+        step = min(limit, _LARGEST_BLOCK) if size else limit
         with self.connection:  # one snapshot for all the statements
-            last = self._some_at(range_, after, limit, bound, found)
+            last = self._some_at(range_, after, step, bound, found)
             while last is not None and len(found) <= limit:
-                last = self._some_at(range_, last, limit, bound, found)
+                if size and found and sum([len(record[2]) for record in found]) > size:
+                    del found[limit or len(found) :]
+                    return Slice(found, True)
+                last = self._some_at(range_, last, step, bound, found)
         return _cut(found, limit)
 
     def _some_at(self, range_: Range, after: Key | None, limit: int, bound: int, found: list[Record]) -> Key | None:
@@ -266,6 +284,10 @@ class Reader:
 
 def _key_of(record: Record) -> Key:
     return record.key
+
+
+def _record(row: Sequence[Any]) -> Record:
+    return _make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6]))
 
 
 def _cut(records: list[Record], limit: int) -> Slice:

@@ -217,7 +217,14 @@ class SQLiteStore:
         return found
 
     def scan(
-        self, range_: Range, *, limit: int = 0, after: Key | None = None, at: int | None = None, count: bool = True
+        self,
+        range_: Range,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        count: bool = True,
+        size: int = 0,
     ) -> Page:
         """Return a page of the range in key order."""
         at = self.revision if at is None else at
@@ -225,7 +232,9 @@ class SQLiteStore:
         # the writer may have committed changes that are not published yet: a range with pending writes is read at a revision
         past = None if self._is_unchanged(range_, at) else at
         found = (
-            self._reader.page(range_, after, limit) if past is None else self._reader.page_at(range_, after, limit, at)
+            self._reader.page(range_, after, limit, size)
+            if past is None
+            else self._reader.page_at(range_, after, limit, at, size)
         )
         remaining = 0
         if found.more:
@@ -369,6 +378,10 @@ class SQLiteStore:
         if after < self._oldest:
             raise CompactedError(after, self._oldest)
         return self._reader.history(range_, after, self.revision)
+
+    def observe_deliveries(self, observer: Callable[[float], None]) -> None:
+        """Call back with the processor time of each long delivery."""
+        self._hub.observer = observer
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call back with each batch of changes of a resource (None: all)."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
 from kcp.api.selectors import validate_label_selector
-from kcp.builtin.fields import canonical_bytes, integer, mapping, maps, one_of, sequence, text, texts
+from kcp.builtin.fields import canonical_bytes, drop_empty, integer, mapping, maps, one_of, sequence, text, texts
 from kcp.builtin.rules.admission_rules import (
     POLICIES,
     match_condition_errors,
@@ -26,10 +26,12 @@ class WebhooksStrategy(BuiltinStrategy):
     """A webhook configuration of either kind."""
 
     finalizers_need_domain = False
+    allow_unconditional_update: ClassVar[bool] = False
     counts_generation: ClassVar[bool] = True
 
     def default(self, obj: Object) -> None:
         super().default(obj)
+        drop_empty(obj, "webhooks")
         for webhook in maps(obj, "webhooks"):
             canonical_bytes(mapping(webhook, "clientConfig"), ("caBundle",))
 
@@ -75,9 +77,9 @@ def _webhook_errors(webhook: Object, path: str) -> Iterator[FieldError]:
     yield from webhook_client_errors(mapping(webhook, "clientConfig"), f"{path}.clientConfig", any_bundle=True)
     yield from one_of(webhook, "reinvocationPolicy", path, ("IfNeeded", "Never"))
     if conditions := maps(webhook, "matchConditions"):
-        from kcp.builtin.rules.admission_expressions import Environment  # loads the CEL compiler
+        from kcp.builtin.rules.admission_expressions import ExpressionEnvironment  # loads the CEL compiler
 
-        yield from match_condition_errors(conditions, f"{path}.matchConditions", Environment())
+        yield from match_condition_errors(conditions, f"{path}.matchConditions", ExpressionEnvironment())
 
 
 def _review_version_errors(versions: list[str], path: str) -> Iterator[FieldError]:

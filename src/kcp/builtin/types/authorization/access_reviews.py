@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 from kcp.api import errors, field_errors
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupKind
 from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.authorizer import decided
 from kcp.auth.users import User
 from kcp.builtin.fields import mapping, sequence, text, texts
 from kcp.builtin.strategy import BuiltinStrategy
@@ -24,6 +26,8 @@ class AccessReviewStrategy(BuiltinStrategy):
     kind: ClassVar[str]
     own: ClassVar[bool] = False
     """The review is about the user of the request."""
+    ignored_metadata: ClassVar[frozenset[str]] = frozenset({"managedFields"})
+    metadata_problem: ClassVar[str] = "must be empty"
 
     async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         found = self.review_errors(obj)
@@ -31,7 +35,7 @@ class AccessReviewStrategy(BuiltinStrategy):
             raise errors.invalid(GroupKind(_AUTHORIZATION, self.kind), "", found)
         spec = mapping(obj, "spec")
         user = context.user if self.own else _user_of(spec)
-        decision = await self.context.authorizer.decide(user, _attributes(spec, context.cluster))
+        decision = await decided(self.context.authorizer.decide(user, _attributes(spec, context.cluster)))
         status: dict[str, Any] = {"allowed": decision.allowed}
         if decision.reason:
             status["reason"] = decision.reason
@@ -48,10 +52,27 @@ class AccessReviewStrategy(BuiltinStrategy):
         if not resource and not path:
             why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
             found.append(field_errors.invalid("spec.resourceAttributes", None, why))
+        for kind in ("fieldSelector", "labelSelector"):
+            found += _selector_errors(mapping(spec, "resourceAttributes"), kind)
         if not self.own and not text(spec, "user") and not sequence(spec, "groups"):
             why = "at least one of user or group must be specified"
             found.append(field_errors.invalid("spec.user", "", why))
+        meta = {name: value for name, value in obj["metadata"].items() if value and name not in self.ignored_metadata}
+        if meta:
+            found.append(field_errors.invalid("metadata", meta, self.metadata_problem))
         return found
+
+
+def _selector_errors(attributes: Object, kind: str) -> Iterator[FieldError]:
+    if kind not in attributes:
+        return
+    selector, path = mapping(attributes, kind), f"spec.resourceAttributes.{kind}"
+    raw, requirements = text(selector, "rawSelector"), sequence(selector, "requirements")
+    if raw and requirements:
+        yield field_errors.invalid(f"{path}.rawSelector", raw, "may not specified at the same time as requirements")
+    elif not raw and not requirements:
+        why = f"when {path} is specified, requirements or rawSelector is required"
+        yield field_errors.required(f"{path}.requirements", why)
 
 
 def _user_of(spec: Object) -> User:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
-from kcp.builtin.fields import drop_nulls, mapping, maps, text
+from kcp.builtin.fields import drop_empty, drop_nulls, mapping, maps, text
 from kcp.builtin.strategy import PathSegmentNames, age
 from kcp.registry.types.strategies import Object
 
@@ -21,6 +21,7 @@ class BindingStrategy(PathSegmentNames):
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
+        drop_empty(obj, "subjects")
         role = obj.get("roleRef")
         if isinstance(role, dict) and not role.get("apiGroup"):
             role["apiGroup"] = GROUP

@@ -6,20 +6,21 @@ run in any thread.
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
 from kcp import __version__
 from kcp.registry.documents.discovery import Document, document, version_order
-from kcp.registry.documents.document_cache import SHARED, DocumentCache
+from kcp.registry.documents.document_cache import DocumentCache
 from kcp.registry.documents.groups import group_order
-from kcp.registry.documents.openapi import swagger_protobuf
+from kcp.registry.documents.openapi import swagger_protobuf, v3_protobuf
 from kcp.registry.documents.openapi.fragments import (
     PROTOBUF,
     SWAGGER,
     V3,
-    Fragment,
+    TypeFragment,
     build,
     group_version_path,
     qualified_names,
@@ -29,10 +30,11 @@ from kcp.registry.documents.openapi.names import document_name
 from kcp.registry.documents.openapi.shared import full_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kcp.registry.types.resource_types import ResourceType
 
+_V3_PROTOBUF: Final = "v3 as protobuf"
 _INFO: Final = {"title": "kcp", "version": f"v{__version__}"}
 _SECURITY: Final = {swagger_protobuf.BEARER_NAME: swagger_protobuf.BEARER}
 
@@ -43,13 +45,15 @@ class OpenAPIDocuments:
     Raises ValueError from any method when a built-in type's schema refers to a definition that does not exist.
     """
 
-    def __init__(self, types: Iterable[ResourceType], cache: DocumentCache = SHARED) -> None:
+    def __init__(self, types: Iterable[ResourceType], cache: DocumentCache | None = None) -> None:
+        """``cache`` is one for all forms; by default each form has one of its own."""
         found: dict[tuple[str, str], list[ResourceType]] = {}
         for type_ in types:
             found.setdefault((type_.group, type_.version), []).append(type_)
-        self._cache = cache
+        caches: Mapping[str, DocumentCache] = _CACHES if cache is None else dict.fromkeys(_CACHES, cache)
+        self._whole = _WHOLE if cache is None else cache
         self._groups: dict[str, _GroupVersion] = {
-            document_name(*key): _GroupVersion(*key, sorted(found[key], key=lambda type_: type_.plural), cache)
+            document_name(*key): _GroupVersion(*key, sorted(found[key], key=lambda type_: type_.plural), caches)
             for key in sorted(found, key=lambda key: (group_order(key[0]), version_order(key[1])))
         }
         self._types = tuple(type_ for group in self._groups.values() for type_ in group.types)
@@ -70,13 +74,18 @@ class OpenAPIDocuments:
         group = self._groups.get(name)
         return None if group is None else group.document()
 
+    def v3_protobuf(self, name: str) -> Document | None:
+        """The document of `v3` as gnostic's protobuf."""
+        group = self._groups.get(name)
+        return None if group is None else group.protobuf()
+
     def v2_json(self) -> Document:
         """``/openapi/v2`` as JSON."""
-        return self._cache.get((SWAGGER, self._types), self._swagger)
+        return self._whole.get((SWAGGER, self._types), lambda: _Packed.of(self._swagger())).document()
 
     def v2_protobuf(self) -> Document:
         """``/openapi/v2`` as gnostic's protobuf."""
-        return self._cache.get((PROTOBUF, self._types), self._protobuf)
+        return self._whole.get((PROTOBUF, self._types), lambda: _Packed.of(self._protobuf())).document()
 
     def _swagger(self) -> Document:
         paths, definitions = self._parts(SWAGGER)
@@ -108,6 +117,33 @@ class OpenAPIDocuments:
         return paths, with_shared(definitions, [*references, _resource_list()], form)
 
 
+class _Packed(NamedTuple):
+    """A document of all types, compressed: it repeats the fragments, and takes a tenth of their size."""
+
+    content: bytes
+    etag: str
+
+    @classmethod
+    def of(cls, whole: Document) -> _Packed:
+        """Compress a document."""
+        return cls(zlib.compress(whole.body, 1), whole.etag)
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        return len(self.content) + 512
+
+    def document(self) -> Document:
+        """Decompress the document."""
+        return Document(zlib.decompress(self.content), self.etag)
+
+
+_CACHES: Final = {form: DocumentCache() for form in (V3, SWAGGER, PROTOBUF)}
+"""By form: fragments, and the documents of group versions. The forms do not push one another out."""
+_WHOLE: Final = DocumentCache()
+"""The documents of all types, `_Packed`."""
+
+
 class _Digest(NamedTuple):
     text: str
     size: int = 1
@@ -120,25 +156,33 @@ _digests: Final = DocumentCache(limit=4096)
 class _GroupVersion:
     """The types of one group version."""
 
-    def __init__(self, group: str, version: str, types: Sequence[ResourceType], cache: DocumentCache) -> None:
+    def __init__(
+        self, group: str, version: str, types: Sequence[ResourceType], caches: Mapping[str, DocumentCache]
+    ) -> None:
         self.group = group
         self.version = version
         self.types = tuple(types)
-        self._cache = cache
+        self._caches = caches
 
     def digest(self) -> str:
         """The hash of the document."""
         return _digests.get(self.types, lambda: _Digest(self.document().digest)).text
 
     def document(self) -> Document:
-        return self._cache.get((V3, self.types), self._build)
+        return self._caches[V3].get((V3, self.types), self._build)
 
-    def fragments(self, form: str) -> list[Fragment]:
+    def protobuf(self) -> Document:
+        return self._caches[V3].get((_V3_PROTOBUF, self.types), self._encode)
+
+    def _encode(self) -> Document:
+        return document(v3_protobuf.document(orjson.loads(self.document().body)))
+
+    def fragments(self, form: str) -> list[TypeFragment]:
         clashing = qualified_names(self.types)
         return [self._fragment(type_, clashing, form) for type_ in self.types]
 
-    def _fragment(self, type_: ResourceType, clashing: frozenset[str], form: str) -> Fragment:
-        return self._cache.get((form, type_, clashing), lambda: build(type_, clashing, form))
+    def _fragment(self, type_: ResourceType, clashing: frozenset[str], form: str) -> TypeFragment:
+        return self._caches[form].get((form, type_, clashing), lambda: build(type_, clashing, form))
 
     def _build(self) -> Document:
         paths = [group_version_path(self.group, self.version, V3)]

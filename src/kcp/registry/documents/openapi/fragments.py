@@ -43,7 +43,7 @@ _ALWAYS_SHARED: Final = frozenset(
 """Local definitions of these names are replaced by the shared ones."""
 
 
-class Fragment(NamedTuple):
+class TypeFragment(NamedTuple):
     """Encoded entries: ``definitions`` by name, ``paths`` ready to be joined, and the shared definitions that they refer to."""
 
     definitions: Mapping[str, bytes]
@@ -72,7 +72,7 @@ def qualified_names(types: Iterable[ResourceType]) -> frozenset[str]:
     return frozenset(clashing | (kinds & seen.keys()))
 
 
-def build(type_: ResourceType, qualified: frozenset[str], form: str) -> Fragment:
+def build(type_: ResourceType, qualified: frozenset[str], form: str) -> TypeFragment:
     """The fragment of a type in a form: `V3`, `SWAGGER` (JSON) or `PROTOBUF` (Swagger)."""
     swagger = form != V3
     builder = _Definitions(type_, qualified, swagger=swagger)
@@ -82,7 +82,7 @@ def build(type_: ResourceType, qualified: frozenset[str], form: str) -> Fragment
     for operation in found:
         builder.references.update(name for name in (operation.body, operation.answer) if name in table)
     items = path_items(found, swagger=swagger)
-    return Fragment(
+    return TypeFragment(
         {name: _definition(name, schema, form) for name, schema in definitions.items()},
         [_path(path, item, form) for path, item in items.items()],
         frozenset(builder.references - definitions.keys()),

@@ -121,7 +121,7 @@ class _Operations:
         inside = f"{root}/namespaces/{{namespace}}/{type_.plural}"
         self._collection = inside if type_.namespaced else self._everywhere
         self._scope = "Namespaced" if type_.namespaced else ""
-        patches = (*_PATCHES, _STRATEGIC) if type_.builtin else _PATCHES
+        patches = (*_PATCHES, _STRATEGIC) if type_.takes_strategic_merge else _PATCHES
         self._patches = tuple(sorted(patches))
 
     def all(self) -> Iterator[Operation]:

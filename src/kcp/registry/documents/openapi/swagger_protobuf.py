@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
     """A field: its number and form. ``of`` names the message of a message field, or of the items of a list or map."""
 
     number: int
@@ -26,12 +26,13 @@ class _Field(NamedTuple):
     of: str = ""
 
 
-_EXTENSION: Final = "x-"
+EXTENSION: Final = "x-"
 """The key in a table for all fields with this prefix."""
 
 
-def _fields(**fields: tuple[int, str] | tuple[int, str, str]) -> dict[str, _Field]:
-    return {name: _Field(*field) for name, field in fields.items()}
+def fields(**given: tuple[int, str] | tuple[int, str, str]) -> dict[str, Field]:
+    """The table of a message: for each key of the document, the number and form of the field."""
+    return {name: Field(*field) for name, field in given.items()}
 
 
 _ITEM_FIELDS: Final = {
@@ -52,22 +53,22 @@ _ITEM_FIELDS: Final = {
     "uniqueItems": "bool",
     "enum": "anys",
     "multipleOf": "double",
-    _EXTENSION: "extension",
+    EXTENSION: "extension",
 }
 """What parameters and their items have in common, in the order of their field numbers."""
 
 
-def _item(first: int, **before: tuple[int, str]) -> dict[str, _Field]:
-    table = _fields(**before)
+def _item(first: int, **before: tuple[int, str]) -> dict[str, Field]:
+    table = fields(**before)
     for number, (name, form) in enumerate(_ITEM_FIELDS.items(), first):
-        table[name] = _Field(number, form, "Items" if form == "message" else "")
+        table[name] = Field(number, form, "Items" if form == "message" else "")
     return table
 
 
-_MESSAGES: Final[dict[str, dict[str, _Field]]] = {
-    "Info": _fields(title=(1, "string"), version=(2, "string"), description=(3, "string")),
+_MESSAGES: Final[dict[str, dict[str, Field]]] = {
+    "Info": fields(title=(1, "string"), version=(2, "string"), description=(3, "string")),
     "Schema": {
-        **_fields(
+        **fields(
             format=(2, "string"),
             title=(3, "string"),
             description=(4, "string"),
@@ -94,11 +95,11 @@ _MESSAGES: Final[dict[str, dict[str, _Field]]] = {
             externalDocs=(29, "message", "ExternalDocs"),
             example=(30, "any"),
         ),
-        "$ref": _Field(1, "string"),
-        _EXTENSION: _Field(31, "extension"),
+        "$ref": Field(1, "string"),
+        EXTENSION: Field(31, "extension"),
     },
-    "ExternalDocs": _fields(description=(1, "string"), url=(2, "string")),
-    "PathItem": _fields(
+    "ExternalDocs": fields(description=(1, "string"), url=(2, "string")),
+    "PathItem": fields(
         get=(2, "message", "Operation"),
         put=(3, "message", "Operation"),
         post=(4, "message", "Operation"),
@@ -107,7 +108,7 @@ _MESSAGES: Final[dict[str, dict[str, _Field]]] = {
         parameters=(9, "parameters"),
     ),
     "Operation": {
-        **_fields(
+        **fields(
             tags=(1, "strings"),
             summary=(2, "string"),
             description=(3, "string"),
@@ -119,23 +120,23 @@ _MESSAGES: Final[dict[str, dict[str, _Field]]] = {
             schemes=(10, "strings"),
             deprecated=(11, "bool"),
         ),
-        _EXTENSION: _Field(13, "extension"),
+        EXTENSION: Field(13, "extension"),
     },
     "BodyParameter": {
-        **_fields(description=(1, "string"), name=(2, "string"), required=(4, "bool"), schema=(5, "message", "Schema")),
-        "in": _Field(3, "string"),
+        **fields(description=(1, "string"), name=(2, "string"), required=(4, "bool"), schema=(5, "message", "Schema")),
+        "in": Field(3, "string"),
     },
     "QueryParameter": {
         **_item(6, required=(1, "bool"), description=(3, "string"), name=(4, "string"), allowEmptyValue=(5, "bool")),
-        "in": _Field(2, "string"),
+        "in": Field(2, "string"),
     },
     "PathParameter": {
         **_item(5, required=(1, "bool"), description=(3, "string"), name=(4, "string")),
-        "in": _Field(2, "string"),
+        "in": Field(2, "string"),
     },
     "Items": _item(1),
-    "Response": _fields(description=(1, "string"), schema=(2, "schema item")),
-    "ApiKey": _fields(type=(1, "string"), name=(2, "string"), description=(4, "string")) | {"in": _Field(3, "string")},
+    "Response": fields(description=(1, "string"), schema=(2, "schema item")),
+    "ApiKey": fields(type=(1, "string"), name=(2, "string"), description=(4, "string")) | {"in": Field(3, "string")},
 }
 
 _NOT_IN_YAML: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -151,77 +152,77 @@ def encode(message: str, value: Mapping[str, Any]) -> bytes:
     table = _MESSAGES[message]
     out = []
     for key, content in value.items():
-        if key.startswith(_EXTENSION):
-            if _EXTENSION in table:
-                out.append(named(table[_EXTENSION].number, key, _any(content)))
+        if key.startswith(EXTENSION):
+            if EXTENSION in table:
+                out.append(named(table[EXTENSION].number, key, any_value(content)))
         elif (field := table.get(key)) is not None:
             out.append(_FORMS[field.form](field, content))
     return b"".join(out)
 
 
-def _any(value: Any) -> bytes:
-    """gnostic keeps free values as YAML. JSON is YAML once the characters that YAML forbids are escaped."""
+def any_value(value: Any) -> bytes:
+    """A gnostic ``Any``. gnostic keeps free values as YAML. JSON is YAML once the characters that YAML forbids are escaped."""
     text = orjson.dumps(value).decode()
     text = _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return pack_bytes(2, text.encode() + b"\n")
 
 
-def _string(field: _Field, value: Any) -> bytes:
+def _string(field: Field, value: Any) -> bytes:
     return pack_bytes(field.number, str(value).encode()) if value else b""
 
 
-def _strings(field: _Field, value: Any) -> bytes:
+def _strings(field: Field, value: Any) -> bytes:
     return b"".join(pack_bytes(field.number, text.encode()) for text in value)
 
 
-def _bool(field: _Field, value: Any) -> bytes:
+def _bool(field: Field, value: Any) -> bytes:
     return pack_integer(field.number, 1) if value else b""
 
 
-def _integer(field: _Field, value: Any) -> bytes:
+def _integer(field: Field, value: Any) -> bytes:
     return pack_integer(field.number, int(value)) if value else b""
 
 
-def _double(field: _Field, value: Any) -> bytes:
+def _double(field: Field, value: Any) -> bytes:
     return pack_double(field.number, value) if value else b""
 
 
-def _one_any(field: _Field, value: Any) -> bytes:
-    return pack_bytes(field.number, _any(value))
+def _one_any(field: Field, value: Any) -> bytes:
+    return pack_bytes(field.number, any_value(value))
 
 
-def _anys(field: _Field, value: Any) -> bytes:
-    return b"".join(pack_bytes(field.number, _any(entry)) for entry in value)
+def _anys(field: Field, value: Any) -> bytes:
+    return b"".join(pack_bytes(field.number, any_value(entry)) for entry in value)
 
 
-def _message(field: _Field, value: Any) -> bytes:
+def _message(field: Field, value: Any) -> bytes:
     return pack_bytes(field.number, encode(field.of, value))
 
 
-def _map_in_message(field: _Field, value: Any) -> bytes:
+def _map_in_message(field: Field, value: Any) -> bytes:
     entries = b"".join(named(1, name, encode(field.of, entry)) for name, entry in value.items())
     return pack_bytes(field.number, entries)
 
 
-def _schema_or_boolean(field: _Field, value: Any) -> bytes:
+def _schema_or_boolean(field: Field, value: Any) -> bytes:
     if isinstance(value, bool):
         return pack_bytes(field.number, pack_integer(2, value))
     return pack_bytes(field.number, pack_bytes(1, encode("Schema", value)))
 
 
-def _type(field: _Field, value: Any) -> bytes:
+def _type(field: Field, value: Any) -> bytes:
     return pack_bytes(field.number, pack_bytes(1, value.encode()))
 
 
-def _items(field: _Field, value: Any) -> bytes:
+def _items(field: Field, value: Any) -> bytes:
     return pack_bytes(field.number, pack_bytes(1, encode("Schema", value)))
 
 
-def _schema_item(field: _Field, value: Any) -> bytes:
+def _schema_item(field: Field, value: Any) -> bytes:
     return pack_bytes(field.number, pack_bytes(1, encode("Schema", value)))
 
 
-def _parameters(field: _Field, value: Any) -> bytes:
+def _parameters(field: Field, value: Any) -> bytes:
     return b"".join(pack_bytes(field.number, pack_bytes(1, _parameter(entry))) for entry in value)
 
 
@@ -240,12 +241,12 @@ def _plain_parameter(value: tuple[tuple[str, Any], ...]) -> bytes:
     return pack_bytes(2, pack_bytes(number, encode(message, entry)))
 
 
-def _responses(field: _Field, value: Any) -> bytes:
+def _responses(field: Field, value: Any) -> bytes:
     entries = (named(1, code, pack_bytes(1, encode("Response", entry))) for code, entry in value.items())
     return pack_bytes(field.number, b"".join(entries))
 
 
-_FORMS: Final[dict[str, Callable[[_Field, Any], bytes]]] = {
+FORMS: Final[dict[str, Callable[[Field, Any], bytes]]] = {
     "string": _string,
     "strings": _strings,
     "bool": _bool,
@@ -253,6 +254,10 @@ _FORMS: Final[dict[str, Callable[[_Field, Any], bytes]]] = {
     "double": _double,
     "any": _one_any,
     "anys": _anys,
+}
+"""The forms that versions 2 and 3 share: each encodes a field with its tag."""
+_FORMS: Final[dict[str, Callable[[Field, Any], bytes]]] = {
+    **FORMS,
     "message": _message,
     "map in message": _map_in_message,
     "schema or boolean": _schema_or_boolean,

@@ -49,7 +49,8 @@ class Discovery:
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer a request. Raises StatusError 404 or 406."""
         root = info.parts[0]
-        documents = self._catalog.surface(info.cluster).derive(DiscoveryDocuments)
+        surface = await self._catalog.described_surface(info.cluster)
+        documents = surface.derive(DiscoveryDocuments)
         if len(info.parts) == 1:
             found = negotiation.aggregated_version(exchange.accept, AGGREGATED_VERSIONS)
             if found is not None:
@@ -67,10 +68,8 @@ class Discovery:
 
     def _document(self, documents: DiscoveryDocuments, parts: tuple[str, ...]) -> bytes | None:
         """The unaggregated document of a path; None when the group or version is not served."""
-        if parts == ("api",):
-            return documents.core_versions(self._server_address)
-        if parts == ("apis",):
-            return documents.groups()
+        if len(parts) == 1:
+            return documents.core_versions(self._server_address) if parts[0] == "api" else documents.groups()
         if parts[0] == "api":
             return documents.resources("", parts[1]) if len(parts) == _GROUP_DEPTH else None
         if len(parts) == _GROUP_DEPTH:

@@ -20,6 +20,10 @@ _SWAGGER_PROTOBUF: Final = (
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
     "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
 )
+_V3_PROTOBUF: Final = (
+    "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+)
 _IMMUTABLE: Final = (b"cache-control", b"public, immutable, max-age=31536000")
 _JSON: Final = b"application/json"
 _INDEX_DEPTH: Final = 2
@@ -58,8 +62,10 @@ class OpenAPI:
         await send_document(exchange, document, _SWAGGER_PROTOBUF[1].encode(), (VARY_ACCEPT,), binary=True)
 
     async def serve_v3(self, exchange: Exchange, info: RequestInfo) -> None:
-        """Answer with the index of version 3, or with the document of a group and version. Raises StatusError 404 or 406."""
-        negotiation.negotiate(exchange.accept, offered=(negotiation.JSON,))
+        """Answer with the index of version 3, or with the document of a group and version. Raises StatusError 404 or 406.
+
+        The index is JSON whatever the client accepts, as in kube-apiserver.
+        """
         if len(info.parts) > _INDEX_DEPTH:
             await self._serve_group_version(exchange, info, "/".join(info.parts[_INDEX_DEPTH:]))
             return
@@ -70,7 +76,9 @@ class OpenAPI:
         await send_document(exchange, index, _JSON, (VARY_ACCEPT,))
 
     async def _serve_group_version(self, exchange: Exchange, info: RequestInfo, name: str) -> None:
-        document = await asyncio.to_thread(self._documents(info).v3, name)
+        accepted = negotiation.negotiate(exchange.accept, offered=(negotiation.JSON, *_V3_PROTOBUF))
+        openapi = self._documents(info)
+        document = await asyncio.to_thread(openapi.v3, name)
         if document is None:
             raise errors.page_not_found()
         asked = info.query.text("hash")
@@ -79,4 +87,9 @@ class OpenAPI:
             await exchange.send(301, b"", TEXT, ((b"location", location.encode()),))
             return
         more = (VARY_ACCEPT, _IMMUTABLE) if asked else (VARY_ACCEPT,)
-        await send_document(exchange, document, _JSON, more)
+        if accepted.media_type == negotiation.JSON:
+            await send_document(exchange, document, _JSON, more)
+            return
+        encoded = await asyncio.to_thread(openapi.v3_protobuf, name)
+        assert encoded is not None
+        await send_document(exchange, encoded, _V3_PROTOBUF[1].encode(), more, binary=True)

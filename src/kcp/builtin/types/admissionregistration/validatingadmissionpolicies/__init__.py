@@ -17,7 +17,7 @@ from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.registry.types.strategies import Object
 
 if TYPE_CHECKING:
-    from kcp.builtin.rules.admission_expressions import Environment
+    from kcp.builtin.rules.admission_expressions import ExpressionEnvironment
 
 _REASONS: Final = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
 _MAX_AUDIT_ANNOTATIONS: Final = 20
@@ -34,10 +34,10 @@ class ValidatingAdmissionPolicyStrategy(BuiltinStrategy):
         obj["status"] = {}
 
     def validate(self, obj: Object) -> list[FieldError]:
-        from kcp.builtin.rules.admission_expressions import Environment  # loads the CEL compiler
+        from kcp.builtin.rules.admission_expressions import ExpressionEnvironment  # loads the CEL compiler
 
         spec = mapping(obj, "spec")
-        environment = Environment(params="paramKind" in spec)
+        environment = ExpressionEnvironment(params="paramKind" in spec)
         return [
             *failure_policy_errors(spec, "spec"),
             *(_param_kind_errors(mapping(spec, "paramKind"), "spec.paramKind") if "paramKind" in spec else ()),
@@ -64,7 +64,7 @@ def _constraint_errors(spec: Object) -> Iterator[FieldError]:
         yield field_errors.required(f"{path}.resourceRules")
 
 
-def _content_errors(spec: Object, environment: Environment) -> Iterator[FieldError]:
+def _content_errors(spec: Object, environment: ExpressionEnvironment) -> Iterator[FieldError]:
     annotations = maps(spec, "auditAnnotations")
     if not annotations and not sequence(spec, "validations"):
         why = "validations or auditAnnotations must contain at least one item"
@@ -83,8 +83,8 @@ def _named_errors(
     spec: Object,
     field: str,
     key: str,
-    errors_of: Callable[[Object, str, Environment], Iterator[FieldError]],
-    environment: Environment,
+    errors_of: Callable[[Object, str, ExpressionEnvironment], Iterator[FieldError]],
+    environment: ExpressionEnvironment,
 ) -> Iterator[FieldError]:
     seen: set[str] = set()
     for index, item in enumerate(maps(spec, field)):
@@ -117,7 +117,7 @@ def _param_kind_errors(kind: Object, path: str) -> Iterator[FieldError]:
         yield field_errors.invalid(f"{path}.kind", name, why)
 
 
-def _variable_errors(variable: Object, path: str, environment: Environment) -> Iterator[FieldError]:
+def _variable_errors(variable: Object, path: str, environment: ExpressionEnvironment) -> Iterator[FieldError]:
     name = text(variable, "name")
     if not name.strip():
         yield field_errors.required(f"{path}.name", "name is not specified")
@@ -130,7 +130,7 @@ def _variable_errors(variable: Object, path: str, environment: Environment) -> I
         yield from environment.declare(name, expression, f"{path}.expression")
 
 
-def _validation_errors(validation: Object, path: str, environment: Environment) -> Iterator[FieldError]:
+def _validation_errors(validation: Object, path: str, environment: ExpressionEnvironment) -> Iterator[FieldError]:
     expression, message = text(validation, "expression").strip(), text(validation, "message")
     if not expression:
         yield field_errors.required(f"{path}.expression", "expression is not specified")
@@ -151,7 +151,7 @@ def _validation_errors(validation: Object, path: str, environment: Environment) 
     yield from one_of(validation, "reason", path, _REASONS)
 
 
-def _annotation_errors(annotation: Object, path: str, environment: Environment) -> Iterator[FieldError]:
+def _annotation_errors(annotation: Object, path: str, environment: ExpressionEnvironment) -> Iterator[FieldError]:
     key = text(annotation, "key")
     if not key.strip():
         yield field_errors.required(f"{path}.key")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
+
+import orjson
 
 from kcp.api import metadata
 from kcp.api.field_errors import FieldError
@@ -13,17 +14,18 @@ from kcp.builtin.fields import canonical_bytes, drop_nulls, mapping, maps, seque
 from kcp.builtin.strategy import BuiltinStrategy
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
-from kcp.schema import raw_schemas
+from kcp.schema import compile_schema
 from kcp.schema.definitions import (
     compute_conditions,
     default_definition,
+    definition_warnings,
     validate_definition,
     validate_definition_status_update,
     validate_definition_update,
 )
 
-_LARGE: Final = 200
-"""The number of nodes in the schemas of all versions from which on validation is too long for the event loop."""
+_LARGE: Final = 2048
+"""Bytes of a serialized spec whose validation takes long for the event loop: rules cost the most per byte."""
 CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
 """Keeps a definition until its objects are deleted."""
 
@@ -35,6 +37,7 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
     allow_unconditional_update = False
     counts_generation = True
     writes_are_serialized = True
+    may_be_large = True
     deletion_finalizers = (CLEANUP_FINALIZER,)
 
     def default(self, obj: Object) -> None:
@@ -49,15 +52,23 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
         default_definition(obj)
 
     def is_large(self, obj: Object) -> bool:
-        nodes = (node for schema in _schemas(obj) for node in raw_schemas.subschemas(schema))
-        return next(islice(nodes, _LARGE, None), None) is not None
+        try:
+            return len(orjson.dumps(obj.get("spec"))) > _LARGE
+        except TypeError:  # not serializable: nested too deeply, or integers beyond 64 bits
+            return True
 
-    def precompute(self, obj: Object) -> None:
+    def precompute(self, obj: Object, old: Object | None) -> None:
         if isinstance(mapping(obj, "spec").get("names"), dict):
             compute_conditions(obj, (), "")
-        if not validate_definition(obj):
+        errors = validate_definition(obj) if old is None else validate_definition_update(obj, old)
+        definition_warnings(obj, old)
+        if not errors:
             for schema in _schemas(obj):
-                compile_merge_type(schema)  # cached by content, for the first write of such an object
+                compile_merge_type(schema)  # cached by content, for the first write of a custom resource
+                compile_schema(schema).precompute()
+
+    def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
+        return definition_warnings(obj, old)
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         obj["status"] = {}

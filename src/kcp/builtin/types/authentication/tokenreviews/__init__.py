@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kcp.api import errors
+from kcp.auth.authentication.authenticator import resolved
 from kcp.auth.users import user_info
 from kcp.builtin.fields import mapping, text, texts
 from kcp.builtin.strategy import BuiltinStrategy
@@ -20,7 +21,7 @@ class TokenReviewStrategy(BuiltinStrategy):
         token = text(spec, "token")
         if not token:
             raise errors.bad_request("token is required for TokenReview in authentication")
-        user = await self.context.tokens.authenticate_token(token.encode())
+        user = await resolved(self.context.tokens.authenticate_token(token.encode()))
         if user is None:
             status: dict[str, Any] = {"user": {}, "error": "invalid bearer token"}
         else:

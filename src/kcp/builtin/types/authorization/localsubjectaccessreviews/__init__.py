@@ -15,6 +15,8 @@ class LocalSubjectAccessReviewStrategy(AccessReviewStrategy):
     """Access reviews that a namespace's own users may be allowed to make: about resources in that namespace only."""
 
     kind: ClassVar[str] = "LocalSubjectAccessReview"
+    ignored_metadata: ClassVar[frozenset[str]] = frozenset({"managedFields", "namespace"})
+    metadata_problem: ClassVar[str] = "must be empty except for namespace"
 
     def review_errors(self, obj: Object) -> list[FieldError]:
         return super().review_errors(obj) + _local_errors(obj, mapping(obj, "spec"))

@@ -55,6 +55,8 @@ def _approved(sent: Object, old: Object) -> Object:
     """The update through ``approval``: only the conditions are written."""
     status = {**mapping(old, "status")}
     conditions = mapping(sent, "status").get("conditions")
+    if isinstance(conditions, list):  # copies: after a conflict the write starts again from what the client sent
+        conditions = [{**condition} if isinstance(condition, dict) else condition for condition in conditions]
     if conditions:
         status["conditions"] = conditions
     else:
@@ -87,6 +89,8 @@ class CertificateSigningRequestStrategy(BuiltinStrategy):
     """CertificateSigningRequests."""
 
     selectable: ClassVar[frozenset[str]] = frozenset({"spec.signerName"})
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
+    set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = (("spec",), ("status",))
     subresource_updates: ClassVar[Mapping[str, Callable[[Object, Object], Object]]] = {"approval": _approved}
     subresource_validations: ClassVar[Mapping[str, Callable[[Object, Object], list[FieldError]]]] = {
         "approval": _approval_errors

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
@@ -19,6 +20,7 @@ class LeaseStrategy(BuiltinStrategy):
 
     allow_create_on_update = True
     allow_unconditional_update = False
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}}
 
     def default(self, obj: Object) -> None:
         super().default(obj)

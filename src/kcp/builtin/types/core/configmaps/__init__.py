@@ -6,7 +6,7 @@ from typing import Any
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.builtin.fields import canonical_bytes, decoded_size, drop_nulls, mapping
+from kcp.builtin.fields import canonical_bytes, decoded_size, drop_empty, drop_nulls, mapping
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.builtin.types.core.data import MAX_BYTES, immutability_errors, key_errors
 from kcp.registry.types.strategies import Object
@@ -17,6 +17,7 @@ class ConfigMapStrategy(BuiltinStrategy):
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
+        drop_empty(obj, "data", "binaryData")
         canonical_bytes(mapping(obj, "binaryData"))
 
     def validate(self, obj: Object) -> list[FieldError]:

@@ -18,6 +18,12 @@ class EventStrategy(BuiltinStrategy):
     """core/v1 Event."""
 
     allow_create_on_update: ClassVar[bool] = True
+    zero_value: ClassVar[Mapping[str, Any]] = {
+        "involvedObject": {},
+        "source": {},
+        "reportingComponent": "",
+        "reportingInstance": "",
+    }
     selectable: ClassVar[frozenset[str]] = frozenset(
         {f"involvedObject.{name}" for name in events.REFERENCE_FIELDS}
         | {"reason", "reportingComponent", "source", "type"}

@@ -46,6 +46,8 @@ _COMPARISONS: Final = (
 class LimitRangeStrategy(BuiltinStrategy):
     """LimitRanges: missing defaults of containers are derived from the bounds that are given."""
 
+    allow_create_on_update = True
+
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
         for item in maps(mapping(obj, "spec"), "limits"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, metadata, names
 from kcp.api.field_errors import FieldError
@@ -22,6 +22,10 @@ class NamespaceStrategy(BuiltinStrategy):
 
     selectable: ClassVar[frozenset[str]] = frozenset({"status.phase"})
     deletion_keeps_object: ClassVar[bool] = True
+    deletion_has_grace_period: ClassVar[bool] = False
+    status_takes_metadata: ClassVar[bool] = True
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
+    set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "finalizers"), ("status",))
 
     def name_errors(self, name: str) -> list[str]:
         return names.is_dns1123_label(name)
@@ -56,6 +60,11 @@ class NamespaceStrategy(BuiltinStrategy):
             path = f"spec.finalizers[{index}]"
             found += [field_errors.invalid(path, finalizer, why) for why in names.is_qualified_name(finalizer)]
         return found + metadata.validate_finalizer_domains(texts(mapping(obj, "spec"), "finalizers"), "spec.finalizers")
+
+    def prepare_for_status_update(self, obj: Object, old: Object) -> None:
+        status = obj["status"] = mapping(obj, "status")
+        if not status.get("phase"):
+            obj["status"] = {**status, "phase": "Active"}
 
     def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
         phase = text(mapping(obj, "status"), "phase")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors
@@ -27,9 +27,12 @@ class ResourceQuotaStrategy(BuiltinStrategy):
     """ResourceQuotas."""
 
     deletion_keeps_object: ClassVar[bool] = True
+    status_takes_metadata: ClassVar[bool] = True
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
+        obj.setdefault("spec", {})
         for part, name in (("spec", "hard"), ("status", "hard"), ("status", "used")):
             canonical(mapping(mapping(obj, part), name))
 

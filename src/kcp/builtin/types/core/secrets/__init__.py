@@ -10,7 +10,7 @@ import orjson
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.builtin.fields import canonical_bytes, decoded_size, drop_nulls, mapping, text, unchanged
+from kcp.builtin.fields import canonical_bytes, decoded_size, drop_empty, drop_nulls, mapping, text, unchanged
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.builtin.types.core.data import MAX_BYTES, immutability_errors, key_errors
 from kcp.registry.types.strategies import Object
@@ -31,6 +31,7 @@ class SecretStrategy(BuiltinStrategy):
     """Secrets: ``stringData`` is merged into ``data``; some types require certain keys."""
 
     selectable: ClassVar[frozenset[str]] = frozenset({"type"})
+    confidential: ClassVar[frozenset[str]] = frozenset({"data", "stringData"})
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
@@ -44,6 +45,7 @@ class SecretStrategy(BuiltinStrategy):
             if strings and (data is None or isinstance(data, dict)):
                 encoded = {key: base64.b64encode(value.encode()).decode() for key, value in strings.items()}
                 obj["data"] = {**(data or {}), **encoded}
+        drop_empty(obj, "data")
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, type_ = mapping(obj, "data"), text(obj, "type")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from kcp.builtin.fields import sequence
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.registry.types.strategies import Object
 
@@ -15,4 +14,4 @@ class ServiceAccountStrategy(BuiltinStrategy):
     deletion_keeps_object: ClassVar[bool] = True
 
     def cells(self, obj: Object) -> list[Any] | None:
-        return [str(len(sequence(obj, "secrets"))), age(obj)]
+        return [age(obj)]

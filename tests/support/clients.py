@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -34,6 +35,16 @@ class Address:
         assert parts.port is not None
         trust = ssl.create_default_context(cafile=str(server.certificate_authority))
         return cls(parts.hostname, parts.port, server.token, trust)
+
+    @classmethod
+    def of_kubeconfig(cls, kubeconfig: dict[str, Any]) -> Self:
+        """The view of a kubeconfig's first cluster and user."""
+        cluster = kubeconfig["clusters"][0]["cluster"]
+        parts = urlsplit(cluster["server"])
+        assert parts.hostname is not None
+        assert parts.port is not None
+        trust = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+        return cls(parts.hostname, parts.port, kubeconfig["users"][0]["user"]["token"], trust)
 
 
 @dataclass(frozen=True)
@@ -124,29 +135,6 @@ class Connection:
             *whole, rest = (rest + piece).split(b"\n")
             for line in whole:
                 yield line
-
-
-def config_map(name: str, **data: str) -> dict[str, Any]:
-    """A ConfigMap."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def definition(
-    plural: str, kind: str, *, group: str = "example.com", schema: dict[str, Any] | None = None, **spec: Any
-) -> dict[str, Any]:
-    """A CustomResourceDefinition of one version."""
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema or anything}}
-    names = {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version], **spec},
-    }
-
-
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 def resident_bytes(process: int) -> int:

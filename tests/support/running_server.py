@@ -18,6 +18,7 @@ import uvloop
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Parts
 from kcp.server.process.running import ServerProcess
+from tests.support.waiting import PATIENCE
 
 TOKENS = 'jane-token,jane,u-jane,"devs"\nprobe-token,prometheus,u-probe,"system:monitoring"\n'
 
@@ -81,19 +82,19 @@ class RunningServer:
         async def inside() -> Any:
             return function(*arguments)
 
-        return asyncio.run_coroutine_threadsafe(inside(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(inside(), self._loop).result(PATIENCE)
 
     def stop(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(10)
+            self._thread.join(PATIENCE)
             assert not self._thread.is_alive(), "the server did not stop"
 
     @property
     def port(self) -> int:
         return self.process.address[1]
 
-    def connect(self, context: ssl.SSLContext | None = None, timeout: float = 10) -> http.client.HTTPSConnection:
+    def connect(self, context: ssl.SSLContext | None = None, timeout: float = PATIENCE) -> http.client.HTTPSConnection:
         """A connection of HTTP/1.1."""
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=context or self.trust, timeout=timeout)
 
@@ -142,7 +143,3 @@ class RunningServer:
         finally:
             response.close()
             connection.close()
-
-
-def config_map(name: str, **data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}

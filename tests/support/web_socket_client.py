@@ -7,7 +7,7 @@ import os
 import ssl
 from types import TracebackType
 
-from tests.server.running_server import RunningServer
+from tests.support.running_server import RunningServer
 
 
 class WebSocket:

@@ -1,10 +1,9 @@
-"""A registry over a real SQLite log in a temporary directory, and short ways to ask it."""
+"""A registry over a real SQLite log in a temporary directory, and a client that calls its verbs."""
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from kcp.api import selectors
 from kcp.api.errors import StatusError
 from kcp.auth.users import User
 from kcp.controllers.manager import Manager
+from kcp.logical_clusters import DEFAULT, LogicalClusterName
 from kcp.registry.contexts import RequestContext
 from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
@@ -25,6 +25,8 @@ from kcp.registry.verbs import patching
 from kcp.registry.verbs.registry import Registry
 from kcp.server.process.composition import compose_registry
 from kcp.store.sqlite.store import open_store
+from tests.support.running_coroutines import Enter
+from tests.support.waiting import PATIENCE, eventually
 
 Object = dict[str, Any]
 ADMIN = User("admin", groups=("system:masters",))
@@ -74,16 +76,21 @@ spec:
 """
 
 
-class World:
+def _decoded(value: bytes) -> Object:
+    obj: Object = orjson.loads(value)
+    return obj
+
+
+class RegistryClient:
     """The registry as one administrator of one logical cluster sees it."""
 
-    def __init__(self, registry: Registry, cluster: str = "root") -> None:
+    def __init__(self, registry: Registry, cluster: LogicalClusterName = DEFAULT) -> None:
         self.registry = registry
         self.cluster = cluster
 
-    def at(self, cluster: str) -> World:
+    def at(self, cluster: str) -> RegistryClient:
         """The same registry in another logical cluster."""
-        return World(self.registry, cluster)
+        return RegistryClient(self.registry, LogicalClusterName(cluster))
 
     def context(self, **more: Any) -> RequestContext:
         return RequestContext(ADMIN, self.cluster, field_manager=more.pop("field_manager", "tests"), **more)
@@ -101,27 +108,30 @@ class World:
     def config_maps(self) -> ResourceType:
         return self.type("configmaps")
 
-    async def define(self, manifest: str = WIDGETS) -> Object:
+    @property
+    def definitions(self) -> ResourceType:
+        return self.type("customresourcedefinitions", "apiextensions.k8s.io")
+
+    async def define(self, manifest: str | Object = WIDGETS) -> Object:
         """Create a CustomResourceDefinition."""
-        return await self.create(
-            self.type("customresourcedefinitions", "apiextensions.k8s.io"), yaml.safe_load(manifest), ""
-        )
+        body = yaml.safe_load(manifest) if isinstance(manifest, str) else manifest
+        return await self.create(self.definitions, body, "")
 
     async def create(self, type_: ResourceType, obj: Object, namespace: str = "default", **more: Any) -> Object:
         written = await self.registry.create(
             self.context(**more), Target(type_, namespace if type_.namespaced else ""), obj
         )
-        return orjson.loads(written.value)
+        return _decoded(written.value)
 
     async def get(self, type_: ResourceType, name: str, namespace: str = "default", subresource: str = "") -> Object:
         target = Target(type_, namespace if type_.namespaced else "", name, subresource)
-        return orjson.loads(await self.registry.get(self.context(), target))
+        return _decoded(await self.registry.get(self.context(), target))
 
     async def update(self, type_: ResourceType, obj: Object, subresource: str = "", **more: Any) -> Object:
         meta = obj["metadata"]
         target = Target(type_, meta.get("namespace", ""), meta["name"], subresource)
         written = await self.registry.update(self.context(**more), target, orjson.loads(orjson.dumps(obj)))
-        return orjson.loads(written.value)
+        return _decoded(written.value)
 
     async def patch(
         self, type_: ResourceType, name: str, body: Any, media_type: str = patching.MERGE_PATCH, **more: Any
@@ -130,7 +140,7 @@ class World:
         target = Target(type_, namespace, name, more.pop("subresource", ""))
         force = more.pop("force", False)
         written = await self.registry.patch(self.context(**more), target, media_type, body, force=force)
-        return orjson.loads(written.value)
+        return _decoded(written.value)
 
     async def apply(self, type_: ResourceType, obj: Object, manager: str = "applier", **more: Any) -> Object:
         return await self.patch(type_, obj["metadata"]["name"], obj, patching.APPLY_YAML, field_manager=manager, **more)
@@ -148,9 +158,9 @@ class World:
         if fields:
             options["field_selector"] = selectors.parse_field_selector(fields)
         listing = await self.registry.list(self.context(), Target(type_, namespace), ListOptions(**options))
-        return orjson.loads(b"".join(WHOLE_OBJECTS.listing(listing, self.registry.type_of_cluster(type_))))
+        return _decoded(b"".join(WHOLE_OBJECTS.listing(listing, self.registry.type_of_cluster(type_))))
 
-    async def names(self, type_: ResourceType, **options: Any) -> list[str]:
+    async def names(self, type_: ResourceType, **options: Any) -> Sequence[str]:
         return [item["metadata"]["name"] for item in (await self.list(type_, **options))["items"]]
 
     async def watch(
@@ -166,18 +176,16 @@ class World:
         )
         return Watch(stream)
 
-    async def eventually(self, question: Callable[[], Awaitable[bool]], seconds: float = 5) -> None:
-        """Wait until a question is answered with yes."""
-        async with asyncio.timeout(seconds):
-            while not await question():
-                await asyncio.sleep(0.005)
-
     async def is_gone(self, type_: ResourceType, name: str, namespace: str = "default") -> bool:
         try:
             await self.get(type_, name, namespace)
         except StatusError as error:
             return error.code == 404
         return False
+
+    async def wait_until_gone(self, type_: ResourceType, name: str, namespace: str = "default") -> None:
+        """Return when there is no object of this name."""
+        await eventually(lambda: self.is_gone(type_, name, namespace), f"{type_.plural} {name} is gone")
 
 
 class Watch:
@@ -190,7 +198,7 @@ class Watch:
     async def event(self) -> tuple[str, Object]:
         """The next event: its type and object."""
         while not self._ready:
-            self._ready = list(await self.stream.next(5))
+            self._ready = list(await self.stream.next(PATIENCE))
         frame = orjson.loads(self._ready.pop(0))
         return frame["type"], frame["object"]
 
@@ -200,62 +208,37 @@ class Watch:
 
 
 @asynccontextmanager
-async def world(*, controllers: bool = False) -> AsyncIterator[World]:
-    """A registry over a fresh log."""
+async def registry_client() -> AsyncIterator[RegistryClient]:
+    """A client of a registry over a fresh log."""
     with tempfile.TemporaryDirectory(prefix="kcp-registry-") as directory:
         store = open_store(Path(directory) / "kcp.db")
-        registry = await compose_registry(store)
-        manager = Manager(registry)
         try:
-            if controllers:
-                await manager.start()
-            yield World(registry)
+            yield RegistryClient(await compose_registry(store))
         finally:
-            await manager.stop()
             await store.close()
 
 
-def scenario(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
-    """Run an asynchronous test in a fresh world."""
-
-    def run() -> None:
-        async def inside() -> None:
-            async with world() as fresh:
-                await test(fresh)
-
-        asyncio.run(inside())
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
+@asynccontextmanager
+async def running_controllers(registry: Registry) -> AsyncIterator[Manager]:
+    """The controllers of a registry, at work."""
+    manager = Manager(registry)
+    await manager.start()
+    try:
+        yield manager
+    finally:
+        await manager.stop()
 
 
-def scenario_with_controllers(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
-    """Run an asynchronous test in a fresh world with the controllers at work."""
-
-    def run() -> None:
-        async def inside() -> None:
-            async with world(controllers=True) as fresh:
-                await test(fresh)
-
-        asyncio.run(inside())
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
+@pytest.fixture
+def client(enter: Enter) -> RegistryClient:
+    """A client of a registry over a fresh log."""
+    return enter(registry_client())
 
 
-def config_map(name: str, **more: Any) -> Object:
-    """A ConfigMap."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **more}, "data": {"a": "1"}}
-
-
-def widget(name: str, size: int = 1, **metadata: Any) -> Object:
-    """A Widget."""
-    return {
-        "apiVersion": "example.com/v1",
-        "kind": "Widget",
-        "metadata": {"name": name, **metadata},
-        "spec": {"size": size},
-    }
+@pytest.fixture
+def controllers(enter: Enter, client: RegistryClient) -> Manager:
+    """The controllers of the client's registry, at work."""
+    return enter(running_controllers(client.registry))
 
 
 def refused(code: int, reason: str) -> Any:

@@ -1,7 +1,7 @@
 """An operator for Widgets (examples/1-first-crd): it reports in the status what it has made of the spec.
 
-kopf sees an ordinary Kubernetes cluster: it lists, watches, patches and sets finalizers as it does there. A wildcard
-kubeconfig is not needed: one operator serves the logical cluster of its kubeconfig.
+kopf works as with any Kubernetes cluster: it lists, watches, patches and sets finalizers. The operator serves the logical
+cluster that its kubeconfig names.
 """
 
 from __future__ import annotations

@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE
+
 _READY = re.compile(r"ready at (https://\S+)")
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "kcp", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=cwd)
 
 
 @dataclass
@@ -37,13 +39,14 @@ class Started:
         token = token or (self.root / "data" / "admin.token").read_text()
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {token}"})
         trust = ssl.create_default_context(cafile=str(self.root / "data" / "ca.crt"))
-        with urllib.request.urlopen(request, context=trust, timeout=10) as answer:
-            return answer.read()
+        with urllib.request.urlopen(request, context=trust, timeout=PATIENCE) as answer:
+            body: bytes = answer.read()
+            return body
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """The exit code, and what it had to say on stderr."""
         self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=10)
+        _, errors = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, errors
 
 

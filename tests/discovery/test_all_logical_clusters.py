@@ -1,0 +1,62 @@
+"""Discovery in the logical cluster ``*`` describes the resources of all logical clusters."""
+
+from __future__ import annotations
+
+from kcp.logical_clusters import WILDCARD
+from tests.support.objects import definition
+from tests.support.registry_client import Object, RegistryClient
+
+
+async def _define(client: RegistryClient, plural: str, kind: str) -> Object:
+    type_ = client.type("customresourcedefinitions", "apiextensions.k8s.io")
+    return await client.create(type_, definition(plural, kind), "")
+
+
+async def _undefine(client: RegistryClient, plural: str) -> None:
+    type_ = client.type("customresourcedefinitions", "apiextensions.k8s.io")
+    obj = await client.get(type_, f"{plural}.example.com", "")
+    await client.delete(type_, obj["metadata"]["name"], "")
+    await client.patch(type_, obj["metadata"]["name"], {"metadata": {"finalizers": None}})
+
+
+async def _custom(client: RegistryClient) -> list[str]:
+    surface = await client.registry.catalog.described_surface(WILDCARD)
+    return [type_.plural for type_ in surface.types if not type_.builtin]
+
+
+async def test_the_resources_of_all_logical_clusters_are_described(client: RegistryClient) -> None:
+    one, two = client.at("one"), client.at("two")
+    assert await _custom(client) == []
+    await _define(one, "widgets", "Widget")
+    await _define(two, "gadgets", "Gadget")
+    assert await _custom(client) == ["gadgets", "widgets"]
+    await _define(two, "dials", "Dial")
+    assert await _custom(client) == ["dials", "gadgets", "widgets"]
+
+
+async def test_a_resource_is_described_as_long_as_one_logical_cluster_has_it(client: RegistryClient) -> None:
+    clusters = [client.at(name) for name in ("one", "two", "three")]
+    for cluster in clusters:
+        await _define(cluster, "widgets", "Widget")
+    for cluster in clusters:
+        assert await _custom(client) == ["widgets"]
+        await _undefine(cluster, "widgets")
+    assert await _custom(client) == []
+
+
+async def test_the_surface_is_made_again_only_after_a_change(client: RegistryClient) -> None:
+    one, two = client.at("one"), client.at("two")
+    await _define(one, "widgets", "Widget")
+    catalog = client.registry.catalog
+    first = await catalog.described_surface(WILDCARD)
+    await _define(two, "widgets", "Widget")
+    assert await catalog.described_surface(WILDCARD) is first
+    await _define(two, "gadgets", "Gadget")
+    assert await catalog.described_surface(WILDCARD) is not first
+
+
+async def test_a_logical_cluster_is_described_by_its_own_surface(client: RegistryClient) -> None:
+    one = client.at("one")
+    await _define(one, "widgets", "Widget")
+    catalog = client.registry.catalog
+    assert await catalog.described_surface(one.cluster) is catalog.surface(one.cluster)

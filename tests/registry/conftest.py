@@ -1,0 +1,3 @@
+"""A client of a registry over a fresh log, for each test."""
+
+from tests.support.registry_client import client, controllers  # noqa: F401 - fixtures

@@ -1,0 +1,52 @@
+"""A request that holds the event loop is counted by its route, and named in the log when it held it long."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from kcp.server.process.parts import Parts
+from kcp.server.requests.exchanges import Exchange
+from kcp.server.requests.request_info import RequestInfo
+from tests.support.running_server import RunningServer
+
+
+def burn(seconds: float) -> None:
+    """Use the processor."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+async def holding(exchange: Exchange, info: RequestInfo) -> None:
+    """A filter that holds the loop for as many milliseconds as the request asks for."""
+    if asked := info.query.text("hold"):
+        burn(int(asked) / 1000)
+
+
+@pytest.fixture
+def holds(fresh_root: Path) -> RunningServer:
+    return RunningServer(fresh_root, Parts(filters=lambda _: [holding]))
+
+
+LABELS = 'group="",resource="configmaps",scope="namespace",subresource="",verb="LIST",version="v1"'
+COUNT = f"kcp_event_loop_held_seconds_count{{{LABELS}}}"
+
+
+def test_a_held_loop_is_counted_by_route_and_logged(holds: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
+    path = "/api/v1/namespaces/default/configmaps"
+    try:
+        with caplog.at_level(logging.WARNING, "kcp.server"):
+            assert holds.get(f"{path}?hold=30").status == 200
+            assert holds.get(f"{path}?hold=150&secret=hunter2", token="jane-token").status in (200, 403)
+            assert holds.get(f"{path}?hold=150&secret=hunter2").status == 200
+        counted = [line for line in holds.get("/metrics").body.decode().splitlines() if line.startswith(COUNT)]
+    finally:
+        holds.stop()
+    assert int(float(counted[0].split()[-1])) >= 2
+    (line,) = [text for record in caplog.records if "'admin'" in (text := record.getMessage())]
+    assert f"by the request GET {path} of 'admin'" in line
+    assert "hunter2" not in caplog.text

@@ -1,0 +1,140 @@
+"""Bodies that never come take only the share of the client that does not send them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kcp.api.errors import StatusError
+from kcp.server.requests.receiving import Receiving, ReceivingLimits
+from tests.support.http2_frames import Http2Connection
+from tests.support.objects import config_map
+from tests.support.running_server import RunningServer
+
+LIMITS = ReceivingLimits(client_bodies=4, client_bytes=40, bodies=6, bytes=60)
+
+
+class Senders:
+    """Bodies that arrive in part and then no further."""
+
+    def __init__(self) -> None:
+        self.receiving = Receiving(LIMITS)
+        self._bodies: list[asyncio.Task[None]] = []
+
+    async def _receive(self, client: str, size: int) -> None:
+        with self.receiving.start(client) as reception:
+            reception.grow(size)
+            await asyncio.sleep(60)
+
+    async def begin(self, client: str, size: int = 0) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._receive(client, size))
+        self._bodies.append(task)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return task
+
+    async def end(self) -> None:
+        for task in self._bodies:
+            task.cancel()
+        await asyncio.gather(*self._bodies, return_exceptions=True)
+        assert (self.receiving.bodies, self.receiving.bytes) == (0, 0)
+
+
+def scenario(run: Callable[[Senders], Awaitable[None]]) -> None:
+    async def main() -> None:
+        senders = Senders()
+        await run(senders)
+        await senders.end()
+
+    asyncio.run(main())
+
+
+def refused(task: asyncio.Task[None]) -> bool:
+    if not task.done():
+        return False
+    with pytest.raises(StatusError) as error:
+        task.result()
+    assert (error.value.code, error.value.headers) == (429, ((b"connection", b"close"),))
+    return True
+
+
+def test_a_client_has_a_limit_of_bodies() -> None:
+    async def run(senders: Senders) -> None:
+        tasks = [await senders.begin("slow") for _ in range(5)]
+        assert [refused(task) for task in tasks] == [False] * 4 + [True]
+
+    scenario(run)
+
+
+def test_a_client_has_a_limit_of_bytes() -> None:
+    async def run(senders: Senders) -> None:
+        tasks = [await senders.begin("slow", 30), await senders.begin("slow", 30), await senders.begin("slow", 5)]
+        assert [refused(task) for task in tasks] == [False, True, False]
+
+    scenario(run)
+
+
+def test_the_client_with_most_bodies_makes_room_for_others() -> None:
+    async def run(senders: Senders) -> None:
+        slow = [await senders.begin("slow") for _ in range(4)]
+        others = [await senders.begin(name) for name in ("a", "b", "c")]
+        assert [refused(task) for task in slow] == [True, False, False, False]
+        assert not any(refused(task) for task in others)
+
+    scenario(run)
+
+
+def test_the_client_with_most_bytes_makes_room_for_others() -> None:
+    async def run(senders: Senders) -> None:
+        slow = [await senders.begin("slow", 20), await senders.begin("slow", 20)]
+        other = await senders.begin("other", 30)
+        assert [refused(task) for task in slow] == [True, False]
+        assert not refused(other)
+
+    scenario(run)
+
+
+def test_as_many_bodies_make_room_as_it_takes() -> None:
+    async def run(senders: Senders) -> None:
+        empty, full = await senders.begin("slow"), await senders.begin("slow", 35)
+        other = await senders.begin("other", 30)
+        assert [refused(task) for task in (empty, full, other)] == [True, True, False]
+        assert senders.receiving.bytes == 30
+
+    scenario(run)
+
+
+def test_a_client_that_uses_most_makes_no_room_for_itself() -> None:
+    async def run(senders: Senders) -> None:
+        tasks = [await senders.begin(name) for name in ("a", "a", "a", "b", "b", "b", "a")]
+        assert [refused(task) for task in tasks] == [False] * 6 + [True]
+
+    scenario(run)
+
+
+def test_bodies_that_never_come_keep_no_one_else_from_writing(fresh_root: Path) -> None:
+    tokens = fresh_root.with_name("masters.csv")
+    tokens.write_text('slow-token,slow,u-slow,"system:masters"\n')
+    server = RunningServer(fresh_root, token_auth_file=tokens)
+    path = "/api/v1/namespaces/default/configmaps"
+    fields = [("authorization", "Bearer slow-token"), ("content-type", "application/json")]
+    authority = server.process.configuration.data_directory / "ca.crt"
+    most = ReceivingLimits().client_bodies
+    try:
+        with contextlib.ExitStack() as connections:
+            streams: list[tuple[Http2Connection, int]] = []
+            for _ in range(0, most + 100, 200):
+                connection = connections.enter_context(Http2Connection("127.0.0.1", server.port, authority))
+                streams += [(connection, connection.request("POST", path, fields, b"{", end=False)) for _ in range(200)]
+            connection, last = streams[-1]
+            answer: Any = connection.answer(last)
+            assert answer.status == 429
+            assert server.get(path).status == 200
+            assert server.post(path, config_map("a")).status == 201
+    finally:
+        server.stop()

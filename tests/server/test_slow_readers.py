@@ -1,0 +1,159 @@
+"""Clients that do not read: what the server holds for them is bounded, and in the end they are disconnected."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kcp.server.process import listening
+from kcp.server.requests.asgi import TruncatedResponseError
+from kcp.server.requests.list_streams import ListStreams
+from kcp.testing import Server
+from tests.support.clients import Address, Connection, resident_bytes
+from tests.support.objects import config_map
+from tests.support.running_server import RunningServer
+
+PATH = "/api/v1/namespaces/default/configmaps"
+MEGABYTE = 1 << 20
+
+
+@contextlib.contextmanager
+def unread(
+    server: RunningServer | Server, path: str, token: str, port: int, trust: ssl.SSLContext
+) -> Iterator[ssl.SSLSocket]:
+    """A connection with a small window whose client asks and never reads."""
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    plain.connect(("127.0.0.1", port))
+    with trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        yield connection
+
+
+class Response:
+    """A response that is being sent."""
+
+    sending_since = 0.0
+
+
+def test_lists_over_the_limit_wait_for_their_turn() -> None:
+    async def scenario() -> None:
+        streams, entered, may_end = ListStreams(limit=1), asyncio.Event(), asyncio.Event()
+
+        async def first() -> None:
+            async with streams.turn(Response()):
+                entered.set()
+                await may_end.wait()
+
+        async def second() -> None:
+            async with streams.turn(Response()):
+                assert streams.running == 1
+
+        one = asyncio.create_task(first())
+        await entered.wait()
+        other = asyncio.create_task(second())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not other.done()
+        may_end.set()
+        await asyncio.gather(one, other)
+        assert streams.running == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_list_whose_client_accepts_nothing_makes_room_for_one_that_waits() -> None:
+    async def scenario() -> None:
+        streams, entered = ListStreams(limit=1, stalled_after=0.01), asyncio.Event()
+
+        async def stalled() -> None:
+            response = Response()
+            async with streams.turn(response):
+                response.sending_since = time.monotonic()
+                entered.set()
+                await asyncio.Event().wait()
+
+        one = asyncio.create_task(stalled())
+        await entered.wait()
+        async with streams.turn(Response()):
+            pass
+        with pytest.raises(TruncatedResponseError):
+            await one
+        assert streams.running == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -> None:
+    async def scenario() -> None:
+        streams = ListStreams(limit=1)
+        async with streams.turn(Response()):
+
+            async def wait() -> None:
+                async with streams.turn(Response()):
+                    raise AssertionError("it is not its turn")
+
+            waiting = asyncio.create_task(wait())
+            for _ in range(3):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait((waiting,))
+        async with streams.turn(Response()):
+            assert streams.running == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("query", ["", "?watch=true"], ids=["list", "watch"])
+def test_a_client_that_does_not_read_is_disconnected(
+    fresh_root: Path, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setattr(listening, "STALL", 1.0)
+    server = RunningServer(fresh_root)
+    try:
+        for number in range(12):
+            assert server.post(PATH, config_map(f"m{number}", text="x" * MEGABYTE)).status == 201
+        with unread(server, PATH + query, server.token, server.port, server.trust) as connection:
+            deadline = time.monotonic() + 30
+            while _is_open(connection):
+                assert time.monotonic() < deadline, "the client is still connected"
+                time.sleep(0.1)
+    finally:
+        server.stop()
+
+
+def _is_open(connection: ssl.SSLSocket) -> bool:
+    """Whether the kernel has seen no reset; a byte of no meaning is sent to find out."""
+    try:
+        connection.sendall(b"\r\n")
+    except (ConnectionError, ssl.SSLError):
+        return False
+    return True
+
+
+def test_watchers_that_do_not_read_are_owed_a_few_megabytes_each(tmp_path: Path) -> None:
+    watchers, events = 20, 30
+    with Server(root_directory=tmp_path, in_process=False) as server, contextlib.ExitStack() as connections:
+        port = int(server.url.rpartition(":")[2])
+        trust = ssl.create_default_context(cafile=str(server.certificate_authority))
+        assert server.process_id is not None
+        before = resident_bytes(server.process_id)
+        for _ in range(watchers):
+            connections.enter_context(unread(server, PATH + "?watch=true", server.token, port, trust))
+
+        async def write() -> None:
+            async with Connection(Address.of(server)) as connection:
+                for number in range(events):
+                    made = await connection.request("POST", PATH, config_map(f"m{number}", text="x" * MEGABYTE))
+                    assert made.status == 201
+
+        asyncio.run(write())
+        grown = resident_bytes(server.process_id) - before
+        assert grown < watchers * events * MEGABYTE / 3  # each event is held once for all of them

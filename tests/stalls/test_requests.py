@@ -1,0 +1,126 @@
+"""No request stalls the server or exhausts its memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.stalls.many_objects import MANY_OBJECTS
+from tests.stalls.requests import ATTACKS, Attack, Call
+from tests.support.clients import Address, Answer, Connection
+
+LONGEST: Final = 0.5
+"""Seconds of processor time on a machine on which `_reference_work` takes `REFERENCE`. The aim is 0.05.
+
+What holds the loop for longer than this bound is a stall on any machine, also on a busy one. The run reports the figures.
+"""
+REFERENCE: Final = 0.10
+MOST_MEMORY: Final = 400 * 1024 * 1024
+"""Bytes. The aim is four times the limit on bodies: decoded objects take more, and two large ones may be decoded at a time."""
+
+
+def _reference_work() -> float:
+    """The processor time of a fixed piece of work, in seconds: bounds are scaled by it where the machine is slower."""
+    began = time.thread_time()
+    found = {}
+    for number in range(400_000):
+        found[number] = str(number)
+    return time.thread_time() - began
+
+
+class MeasuredServer:
+    """`tests.stalls.measured_server` as a child process."""
+
+    def __init__(self, root: Path) -> None:
+        command = [sys.executable, "-m", "tests.stalls.measured_server", str(root)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        admin = yaml.safe_load(Path(self._read()["kubeconfig"]).read_text())
+        self.address = Address.of_kubeconfig(admin)
+        self.prepared: set[str] = set()
+        """The logical clusters whose preparation is done."""
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the server has ended"
+        return json.loads(line)
+
+    def say(self, word: str) -> Any:
+        """Begin or end a measurement."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(word + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def stop(self) -> None:
+        """End it, whatever it does."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredServer]:
+    running = MeasuredServer(tmp_path_factory.mktemp("stalls"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def slowness() -> float:
+    """How much slower than the reference this machine is, one where it is not."""
+    return max(1.0, min(_reference_work() for _ in range(3)) / REFERENCE)
+
+
+async def send(connection: Connection, cluster: str, call: Call) -> Answer:
+    return await connection.request(
+        call.method, f"/clusters/{cluster}{call.path}", call.content(), media_type=call.media_type, **call.headers
+    )
+
+
+async def measure(server: MeasuredServer, cluster: str, attack: Attack) -> tuple[Answer, dict[str, float]]:
+    if cluster not in server.prepared:
+        server.prepared.add(cluster)
+        async with Connection(server.address) as connection:
+            for call in attack.before:
+                answer = await send(connection, cluster, call)
+                assert answer.status in (200, 201), answer.body[:500]
+    loop = asyncio.get_running_loop()
+    async with Connection(server.address) as connection:
+        await loop.run_in_executor(None, server.say, "begin")
+        answer = await send(connection, cluster, attack.call)
+        return answer, await loop.run_in_executor(None, server.say, "end")
+
+
+ALL: Final = [*ATTACKS, *MANY_OBJECTS]
+
+
+@pytest.mark.parametrize("number", range(len(ALL)), ids=[attack.name for attack in ALL])
+def test_a_request_does_not_stall_the_server(
+    server: MeasuredServer, slowness: float, number: int, measured: Any
+) -> None:
+    attack = ALL[number]
+    answer, figures = asyncio.run(measure(server, attack.place or f"stall-{number}", attack))
+    held, grown = figures["held"] / slowness, figures["grown"]
+    measured(
+        f"stalls: {attack.name}: {held * 1000:.0f} ms, {grown / 1e6:.0f} MB, {answer.status}, {len(answer.body)} bytes"
+    )
+    assert answer.status in attack.answers, answer.body[:500]
+    assert len(answer.body) <= attack.largest_answer
+    assert held < LONGEST, f"the event loop was held for {held * 1000:.0f} ms"
+    assert grown < MOST_MEMORY, f"the memory grew by {grown / 1e6:.0f} MB"
