@@ -35,7 +35,11 @@ async def test_the_present_records_are_read_in_chunks_of_a_bounded_size(tmp_path
 
 async def test_present_records_and_changes_are_applied_in_the_order_in_which_they_are_added() -> None:
     applied: list[Transition] = []
-    queue = TransitionQueue("test", lambda _: True, applied.append)
+
+    async def apply(transition: Transition) -> None:
+        applied.append(transition)
+
+    queue = TransitionQueue("test", lambda _: True, apply)
     queue.add_events([Event(1, key("a"), record("a"), None, None)])
     queue.start()
     queue.add_present([record("b"), record("c")])
@@ -52,7 +56,11 @@ async def test_present_records_and_changes_are_applied_in_the_order_in_which_the
 
 async def test_irrelevant_changes_are_not_applied() -> None:
     applied: list[str] = []
-    queue = TransitionQueue("test", lambda one: one.key.name != "b", lambda one: applied.append(one.key.name))
+
+    async def apply(transition: Transition) -> None:
+        applied.append(transition.key.name)
+
+    queue = TransitionQueue("test", lambda one: one.key.name != "b", apply)
     queue.start()
     queue.add_present([record(name) for name in "abc"])
     await queue.applied()
@@ -65,7 +73,7 @@ async def test_a_change_that_cannot_be_applied_is_named_in_the_log_and_passed_ov
 ) -> None:
     applied: list[str] = []
 
-    def apply(transition: Transition) -> None:
+    async def apply(transition: Transition) -> None:
         if transition.key.name == "bad":
             raise ValueError("not an object")
         applied.append(transition.key.name)

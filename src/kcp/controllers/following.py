@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from kcp.controllers.pacing import Pacer
@@ -47,7 +47,7 @@ class TransitionQueue:
     """
 
     def __init__(
-        self, name: str, is_relevant: Callable[[Transition], bool], apply: Callable[[Transition], None]
+        self, name: str, is_relevant: Callable[[Transition], bool], apply: Callable[[Transition], Awaitable[None]]
     ) -> None:
         self._name = name
         self._is_relevant = is_relevant
@@ -99,7 +99,7 @@ class TransitionQueue:
                 await pacer.pause()
                 transition = self._waiting.popleft()
                 try:
-                    self._apply(transition)
+                    await self._apply(transition)
                 except Exception:
                     log.exception("a change of %s is ignored", transition.key)
             self._empty.set()

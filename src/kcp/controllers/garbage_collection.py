@@ -103,12 +103,12 @@ class GarbageCollector:
             return True
         return after is None and self._graph.knows(transition.key.cluster)
 
-    def _apply(self, transition: Transition) -> None:
+    async def _apply(self, transition: Transition) -> None:
         """Bring the graph up to date with a change, and queue the objects that are affected."""
         key, before, after = transition.key, node_of(transition.before), node_of(transition.after)
         if before == after:
             return
-        self._graph.replace(key, before, after)
+        await self._graph.replace(key, before, after)
         if before.uid and before.uid != after.uid and self._graph.has_dependents(key.cluster, before.uid):
             self._owners.remember_removed(key.cluster, before.uid)
             self._changed_owners.add(_Owner(key.cluster, before.uid))
@@ -117,14 +117,15 @@ class GarbageCollector:
         if after.finalizer == FOREGROUND_FINALIZER:
             if before.finalizer != FOREGROUND_FINALIZER:
                 self._changed_owners.add(_Owner(key.cluster, after.uid))
-            if any(blocks and self._graph.waiting(key.cluster, uid) for uid, blocks in after.blocks.items()):
+            if after.blocks:
                 self._circles.add(key)
-        self._queue_unblocked_owners(key, before, after)
+        await self._queue_unblocked_owners(key, before, after)
 
-    def _queue_unblocked_owners(self, key: Key, before: Node, after: Node) -> None:
-        blocks = after.blocks
+    async def _queue_unblocked_owners(self, key: Key, before: Node, after: Node) -> None:
+        pacer = Pacer()
         for uid, blocked in before.blocks.items():
-            if blocked and not blocks.get(uid) and (owner := self._graph.waiting(key.cluster, uid)) is not None:
+            await pacer.pause()
+            if blocked and not after.blocks.get(uid) and (owner := self._graph.waiting(key.cluster, uid)) is not None:
                 self._objects.add(owner)
 
     async def _queue_dependents(self, owner: _Owner) -> None:

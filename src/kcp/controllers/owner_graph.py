@@ -22,35 +22,32 @@ IS_DELETED: Final = b'"deletionTimestamp"'
 class Node(NamedTuple):
     """An object as the garbage collector sees it.
 
+    ``blocks`` says whether the object blocks the foreground deletion of an owner, by the owner's UID; no object is its own owner.
     ``finalizer`` is the garbage collector's finalizer that keeps the deleted object; empty if there is none.
     """
 
     uid: str
     owners: list[dict[str, Any]]
+    blocks: dict[str, bool]
     finalizer: str
 
-    @property
-    def blocks(self) -> dict[str, bool]:
-        """Whether the object blocks the foreground deletion of an owner, by the owner's UID. No object is its own owner."""
-        found: dict[str, bool] = {}
-        for reference in self.owners:
-            uid = reference["uid"]
-            if uid != self.uid:
-                found[uid] = found.get(uid, False) or reference.get("blockOwnerDeletion") is True
-        return found
 
-
-_UNKNOWN: Final = Node("", [], "")
+_UNKNOWN: Final = Node("", [], {}, "")
 
 
 def node_of(record: Record | None) -> Node:
-    """The node of a record; without a UID where there is no record or the object cannot be read."""
+    """The node of a record; without a UID where there is no record. Raises ValueError or LookupError where it is no object."""
     if record is None:
         return _UNKNOWN
     meta = documents.decode(record.value)["metadata"]
+    uid, owners, blocks = meta.get("uid", ""), meta.get("ownerReferences") or [], dict[str, bool]()
+    for reference in owners:
+        owner = reference["uid"]
+        blocks[owner] = reference.get("blockOwnerDeletion") is True or blocks.get(owner, False)
+    blocks.pop(uid, None)
     finalizers = meta.get("finalizers") or () if meta.get("deletionTimestamp") else ()
     waits_for = (name for name in (ORPHAN_FINALIZER, FOREGROUND_FINALIZER) if name in finalizers)
-    return Node(meta.get("uid", ""), meta.get("ownerReferences") or [], next(waits_for, ""))
+    return Node(uid, owners, blocks, next(waits_for, ""))
 
 
 class _Dependents:
@@ -94,20 +91,26 @@ class OwnerGraph:
         """Whether the logical cluster has an object with an owner."""
         return cluster in self._clusters
 
-    def replace(self, key: Key, before: Node, after: Node) -> None:
-        """Change the node of a key. May be repeated, and ``before`` need not be in the graph."""
-        owners = after.blocks
-        removed = before.blocks.keys() - owners.keys()
+    async def replace(self, key: Key, before: Node, after: Node) -> None:
+        """Change the node of a key, in time slices. May be repeated, and ``before`` need not be in the graph.
+
+        Only one node is changed at a time. The object waits for its finalizer, or no longer, when its owners are up to date.
+        """
+        pacer = Pacer()
         cluster = self._clusters.get(key.cluster)
         if cluster is None:
             cluster = self._clusters[key.cluster] = _Cluster()
-        for uid in removed:
+        for uid in before.blocks.keys() - after.blocks.keys():
+            await pacer.pause()
             if (dependents := cluster.dependents.get(uid)) is not None:
                 dependents.remove(key)
                 if not dependents.blocks:
                     del cluster.dependents[uid]
-        for uid, blocks in owners.items():
-            cluster.dependents.setdefault(uid, _Dependents()).put(key, blocks)
+        for uid, blocks in after.blocks.items():
+            await pacer.pause()
+            if (dependents := cluster.dependents.get(uid)) is None:
+                dependents = cluster.dependents[uid] = _Dependents()
+            dependents.put(key, blocks)
         if (waited := cluster.waiting.pop(key, None)) is not None:
             cluster.keys.pop(waited[0], None)
         if after.finalizer:
