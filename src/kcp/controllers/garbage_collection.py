@@ -98,10 +98,11 @@ class GarbageCollector:
     # the graph
 
     def _is_relevant(self, transition: Transition) -> bool:
-        _, before, after = transition
-        if any(part in record.value for record in (before, after) if record for part in (HAS_OWNERS, IS_DELETED)):
-            return True
-        return after is None and self._graph.knows(transition.key.cluster)
+        key, before, after = transition
+        for record in (before, after):
+            if record is not None and (HAS_OWNERS in record.value or IS_DELETED in record.value):
+                return True
+        return after is None and self._graph.knows(key.cluster)
 
     async def _apply(self, transition: Transition) -> None:
         """Bring the graph up to date with a change, and queue the objects that are affected."""
