@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final
 
 from kcp.api import documents, errors
 from kcp.registry.contexts import IGNORE
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, patching
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import run_in, run_large
 from kcp.server.requests import negotiation
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
@@ -85,5 +83,4 @@ async def _decode_json(body: bytes, find_duplicates: bool) -> tuple[Any, list[st
 async def _decode_yaml(body: bytes, find_duplicates: bool) -> tuple[Any, list[str]]:
     if len(body) < _LARGE_YAML:
         return documents.decode_yaml(body, find_duplicates=find_duplicates)
-    decode = partial(documents.decode_yaml, body, find_duplicates=find_duplicates)
-    return await asyncio.get_running_loop().run_in_executor(_YAML_DECODER, decode)
+    return await run_in(_YAML_DECODER, documents.decode_yaml, body, find_duplicates=find_duplicates)
