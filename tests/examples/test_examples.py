@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -46,7 +45,6 @@ def test_the_first_definition(kcp_cluster: LogicalCluster) -> None:
     assert "FIELD: size" in said
 
 
-@pytest.mark.skipif(importlib.util.find_spec("kopf") is None, reason="kopf is not installed")
 def test_an_operator_with_kopf(kcp_cluster: LogicalCluster, tmp_path: Path) -> None:
     variables = {"KUBECONFIG": str(kcp_cluster.kubeconfig)}
     first = EXAMPLES / "1-first-crd"
