@@ -4,8 +4,8 @@ The log is the source of truth and the event bus: every change gets a revision, 
 from a revision sees every later change exactly once and in order. Values are opaque bytes. The conformance suite
 (``tests/store/conformance``) holds each backend to this module; where backends differ, `Capabilities` says how.
 
-All methods are called on the event loop's thread. Reads are plain calls. Only waiting for durability (`Store.write`) and for
-other servers (`Store.catch_up`) is asynchronous.
+All methods are called on the event loop's thread. Reads are plain calls, except for a search of a large range (`Store.select`).
+Waiting for durability (`Store.write`) and for other servers (`Store.catch_up`) is asynchronous.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -65,6 +65,38 @@ class Record(NamedTuple):
     revision: int
     value: bytes
     tag: str
+
+
+class Needle(NamedTuple):
+    """A condition on a value: it contains at least one of the byte strings. ``tag``, if given, exempts values of other tags."""
+
+    strings: tuple[bytes, ...]
+    tag: str | None = None
+
+    def admits(self, value: bytes, tag: str) -> bool:
+        """Whether a value with a tag meets the condition."""
+        if self.tag is not None and tag != self.tag:
+            return True
+        for string in self.strings:  # noqa: SIM110 - a loop is faster than any()
+            if string in value:
+                return True
+        return False
+
+
+class Hint(NamedTuple):
+    """What a reader looks for. A backend may leave out the records that do not meet it, and need not leave out any.
+
+    ``name``, if not empty, is the name in the key; the value meets every needle.
+    """
+
+    name: str = ""
+    needles: tuple[Needle, ...] = ()
+
+    def admits(self, record: Record) -> bool:
+        """Whether a record meets the hint."""
+        if self.name and record.key.name != self.name:
+            return False
+        return all(needle.admits(record.value, record.tag) for needle in self.needles)
 
 
 class Change(NamedTuple):
@@ -239,6 +271,22 @@ class Store(Protocol):
 
         ``at`` selects the state of an older revision. Raises CompactedError, FutureRevisionError.
         ``remaining`` is computed only with ``count``; otherwise it is 0 if no key follows the page, else -1.
+        """
+
+    async def select(
+        self,
+        range_: Range,
+        hint: Hint,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        size: int = 0,
+    ) -> Page:
+        """Return a page of the range as `scan` does, which may leave out records that do not meet the hint.
+
+        For few records of a large range: the search does not hold the event loop. ``remaining`` is 0 if the search reached the
+        end of the range, else -1. Raises CompactedError, FutureRevisionError, StoreClosedError, StoreUnavailableError.
         """
 
     def unchanged_since(self, range_: Range, revision: int) -> bool:

@@ -7,7 +7,6 @@ policies ``Foreground`` and ``Orphan`` add finalizers that the garbage collector
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from kcp.api import errors, field_errors, metadata
@@ -16,7 +15,8 @@ from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.filtering import Filter
-from kcp.registry.verbs.listing import CHUNK, CHUNK_BYTES, range_of
+from kcp.registry.verbs.listing import range_of
+from kcp.registry.verbs.selecting import Walk
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import Record
 
@@ -87,14 +87,10 @@ async def select(source: Source, context: RequestContext, target: Target, select
     chosen = Filter(type_, selection.label_selector, selection.field_selector, target.name)
     range_ = range_of(context, target, chosen)
     await store.catch_up()
-    at, after, found = store.revision, None, []
-    while True:
-        page = source.page(type_, range_, limit=CHUNK, after=after, at=at, size=CHUNK_BYTES)
-        found += [record for record in page.records if chosen.matches(record, type_)]
-        if not page.remaining:
-            break
-        after = page.records[-1].key
-        await asyncio.sleep(0)
+    walk = Walk(source, type_, chosen, range_, store.revision)
+    found: list[Record] = []
+    while not walk.done:
+        found += await walk.next()
     return found[: selection.limit] if selection.limit else found
 
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 from kcp.api import errors
 from kcp.api.selectors import FieldSelector, LabelSelector
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs import hints
 from kcp.registry.verbs.records import served_object
-from kcp.store.contract import Record
+from kcp.store.contract import Hint, Needle, Record
 
 _NAME: Final = "metadata.name"
 _NAMESPACE: Final = "metadata.namespace"
@@ -18,11 +19,27 @@ _NAMESPACE: Final = "metadata.namespace"
 class Filter:
     """A compiled selection. ``exact_name`` and ``exact_namespace`` are the names that a selector pins, to narrow the range."""
 
-    __slots__ = ("_fields", "_labels", "_object_fields", "exact_name", "exact_namespace", "needs_object")
+    __slots__ = (
+        "_fields",
+        "_labels",
+        "_needles",
+        "_object_fields",
+        "exact_name",
+        "exact_namespace",
+        "hint",
+        "needs_object",
+    )
 
     def __init__(
-        self, type_: ResourceType, labels: LabelSelector | None, fields: FieldSelector | None, name: str = ""
+        self,
+        type_: ResourceType,
+        labels: LabelSelector | None,
+        fields: FieldSelector | None,
+        name: str = "",
+        *,
+        of_many_types: bool = False,
     ) -> None:
+        """``of_many_types``: the records are matched as objects of several types, each in its logical cluster."""
         self._labels = None if labels is None or labels.empty else labels
         self._fields = fields if fields is not None and fields.requirements else None
         self.exact_name: str | None = name or None
@@ -38,6 +55,12 @@ class Filter:
             else:
                 raise errors.bad_request(f"field label not supported: {field}")
         self.needs_object = self._labels is not None or self._object_fields
+        self._needles: tuple[Needle, ...] = ()
+        if self.needs_object:
+            self._needles = hints.needles(self._labels, self._fields, type_)
+        sought = tuple(each for each in self._needles if each.tag is None) if of_many_types else self._needles
+        self.hint = Hint(self.exact_name or "", sought) if self.exact_name or sought else None
+        """What tells the store which records may match; None if nothing does."""
 
     @property
     def everything(self) -> bool:
@@ -54,6 +77,9 @@ class Filter:
             return False
         if self._fields is None and self._labels is None:
             return True
+        for needle in self._needles:
+            if (needle.tag is None or needle.tag == type_.schema_hash) and not needle.admits(record.value, record.tag):
+                return False
         obj: dict[str, Any] | None = load() if self.needs_object else None
         if self._fields is not None:
             fields: dict[str, str] = {_NAME: record.key.name, _NAMESPACE: record.key.namespace}

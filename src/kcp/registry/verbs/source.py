@@ -6,6 +6,7 @@ Virtual objects exist in every logical cluster without being stored: the namespa
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from kcp.api import documents
@@ -13,7 +14,7 @@ from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.records import VIRTUAL_REVISION, key_of
 from kcp.registry.verbs.shared_pages import SharedPages
-from kcp.store.contract import ABSENT, Key, Page, Range, Record, Store
+from kcp.store.contract import ABSENT, Hint, Key, Page, Range, Record, Store
 
 
 class Source:
@@ -56,6 +57,25 @@ class Source:
         if cluster == WILDCARD or not (virtual := self.virtual_records(type_, cluster)):
             return page
         return _mixed(page, virtual, limit, after)
+
+    async def select(
+        self,
+        type_: ResourceType,
+        range_: Range,
+        hint: Hint,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        size: int = 0,
+    ) -> Page:
+        """A page of a range without records that do not meet a hint, as `Store.select` gives it."""
+        cluster = range_.cluster
+        if cluster == WILDCARD or not self.virtual_records(type_, cluster):
+            return await self.store.select(range_, hint, limit=limit, after=after, at=at, size=size)
+        # a stored object replaces a virtual one even where the stored one does not meet the hint
+        await asyncio.sleep(0)
+        return self.page(type_, range_, limit=limit, after=after, at=at, size=size)
 
     def virtual(self, type_: ResourceType, cluster: LogicalClusterName, name: str) -> Record | None:
         """The virtual object of a name."""

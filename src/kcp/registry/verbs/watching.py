@@ -7,7 +7,7 @@ it is ADDED. An event is encoded once per representation and shared by all watch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from kcp.api import errors
@@ -18,12 +18,12 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import listing
 from kcp.registry.verbs.filtering import Filter
 from kcp.registry.verbs.records import served_object
+from kcp.registry.verbs.selecting import Walk
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import (
     CompactedError,
     Event,
     FutureRevisionError,
-    Key,
     Record,
     SlowConsumerError,
 )
@@ -57,7 +57,9 @@ class WatchStream:
         self._type_of_cluster = type_of_cluster
         self._representation = representation
         self._wildcard = context.cluster == WILDCARD
-        self._selection = Filter(target.type, options.label_selector, options.field_selector, target.name)
+        self._selection = Filter(
+            target.type, options.label_selector, options.field_selector, target.name, of_many_types=self._wildcard
+        )
         if self._wildcard and target.namespace:
             self._selection.exact_namespace = target.namespace
         self._range = listing.range_of(context, target, self._selection)
@@ -74,7 +76,7 @@ class WatchStream:
         except FutureRevisionError as error:
             raise listing.future_is_expired(error) from error
 
-    def _start(self, options: ListOptions) -> tuple[Iterator[list[Record]] | None, int]:
+    def _start(self, options: ListOptions) -> tuple[Walk | None, int]:
         requested = listing.parse_resource_version(options.resource_version)
         now = self._source.store.revision
         if options.send_initial_events is True:
@@ -87,16 +89,8 @@ class WatchStream:
             return self._current(now), now
         return None, requested
 
-    def _current(self, at: int) -> Iterator[list[Record]]:
-        after: Key | None = None
-        while True:
-            page = self._source.page(
-                self._type, self._range, limit=listing.CHUNK, after=after, at=at, size=listing.CHUNK_BYTES
-            )
-            yield page.records
-            if not page.remaining:
-                return
-            after = page.records[-1].key
+    def _current(self, at: int) -> Walk:
+        return Walk(self._source, self._type, self._selection, self._range, at)
 
     @property
     def revision(self) -> int:
@@ -115,7 +109,7 @@ class WatchStream:
         Raises StatusError 410 when the watch fell behind the retained history.
         """
         if self._initial is not None:
-            return self._opening(self._initial_frames())
+            return self._opening(await self._initial_frames(self._initial))
         self._take = take
         try:
             events = await self._subscription.next(timeout, self._push if take is not None else None)
@@ -163,20 +157,20 @@ class WatchStream:
         """Unsubscribe from the log."""
         self._subscription.close()
 
-    def _initial_frames(self) -> list[bytes]:
-        assert self._initial is not None
+    async def _initial_frames(self, walk: Walk) -> list[bytes]:
         try:
-            records = next(self._initial, None)
+            records = await walk.candidates()
         except CompactedError as error:
             raise errors.expired("the initial events took longer than the history is kept; list again") from error
-        if records is None:
-            self._initial = None
-            return [self.bookmark(initial_end=True)] if self._mark_initial_end else []
         frames = []
         for record in records:
             type_ = self._type_at(record.key.cluster)
             if type_ is not None and not type_.needs_webhook and self._keeps(record, None, type_):
                 frames.append(self._representation.event(ADDED, record, type_, self._wildcard))
+        if walk.done:
+            self._initial = None
+            if self._mark_initial_end:
+                frames.append(self.bookmark(initial_end=True))
         return frames
 
     def _shown(self, event: Event) -> bool:

@@ -20,6 +20,7 @@ from kcp.store.contract import (
     Change,
     Condition,
     Event,
+    Hint,
     Key,
     Page,
     Range,
@@ -126,6 +127,19 @@ class EtcdStore:
     ) -> Page:
         """Return a page of the range in key order."""
         return self._replica.scan(range_, limit=limit, after=after, at=at, count=count, size=size)
+
+    async def select(
+        self,
+        range_: Range,
+        hint: Hint,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        size: int = 0,
+    ) -> Page:
+        """Return a page of the range, which may leave out records that do not meet the hint."""
+        return await self._replica.select(range_, hint, limit=limit, after=after, at=at, size=size)
 
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""

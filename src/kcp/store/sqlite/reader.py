@@ -15,7 +15,7 @@ from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 import apsw
 
 from kcp.logical_clusters import WILDCARD
-from kcp.store.contract import Event, Key, Range, Record, StoreUnavailableError
+from kcp.store.contract import Event, Hint, Key, Needle, Range, Record, StoreUnavailableError
 from kcp.store.hub import HistoryPiece
 from kcp.store.sqlite.tables import ORDINAL_BITS, error_text
 
@@ -26,6 +26,8 @@ _PIECE_ROWS: Final = 2000
 """Rows of the log read for one piece of history."""
 _PIECE_EVENTS: Final = 250
 _PIECE_BYTES: Final = 4 << 20
+_SEARCHED_KEYS: Final = 5000
+"""Keys that one step of a search examines: the search of a range is many short reads, between which others get their turn."""
 _FIRST_BLOCK: Final = 2
 _LARGEST_BLOCK: Final = 64
 """Rows that a page with a limit in bytes reads at a time."""
@@ -65,6 +67,13 @@ class Slice(NamedTuple):
 
     records: list[Record]
     more: bool
+
+
+class Searched(NamedTuple):
+    """A step of a search: the records found, and the last key examined (None at the end of the range)."""
+
+    records: list[Record]
+    last: Key | None
 
 
 def _or_unavailable(method: Callable[Concatenate[Reader, P], R]) -> Callable[Concatenate[Reader, P], R]:
@@ -184,6 +193,46 @@ class Reader:
         return None
 
     @_or_unavailable
+    def search(self, range_: Range, hint: Hint, after: Key | None, at: int, limit: int, size: int) -> Searched:
+        """Find the records of the state at a revision that meet the hint, in the next keys after ``after``.
+
+        Stops soon after ``limit`` records, or ``size`` bytes of their values (0: no limit). SQLite compares the values.
+        """
+        if (condition := _condition("current", range_, after)) is None:
+            return Searched([], None)
+        bound = (at + 1) << ORDINAL_BITS
+        records: list[Record] = []
+        found = 0
+        with self.connection:  # one snapshot for all the statements
+            last = self._key_after(range_, after, _SEARCHED_KEYS)
+            where, bindings = _hinted(*condition, hint, last, bound)
+            for row in self._execute(*_select("current", where, bindings, 0)):
+                record = _record(row)
+                if row[4] >= bound:
+                    before = self._at(record.key, row[4], bound)
+                    if before is None or not hint.admits(before):
+                        continue
+                    record = before
+                records.append(record)
+                found += len(record.value)
+                if len(records) == limit or (size and found > size):
+                    last = record.key
+                    break
+            deleted = [record for record in self._deleted_since(range_, after, last, bound) if hint.admits(record)]
+        if deleted:
+            records = sorted([*records, *deleted], key=_key_of)
+        return Searched(records, last)
+
+    def _key_after(self, range_: Range, after: Key | None, count: int) -> Key | None:
+        """Return the key that is ``count`` keys after a key; None where the range ends before."""
+        condition = _condition("current", range_, after)
+        assert condition is not None
+        where, bindings = condition
+        sql = f"SELECT resource, cluster, namespace, name FROM current WHERE {where} ORDER BY cluster, namespace, name LIMIT 1"
+        row = self._execute(f"{sql} OFFSET ?", (*bindings, count - 1)).fetchone()
+        return None if row is None else _make(Key, row)
+
+    @_or_unavailable
     def count(self, range_: Range, after: Key | None = None, *, most: int = 0) -> int:
         """Count the committed keys of the range after a key; -1 if there are more than ``most``."""
         if (condition := _condition("current", range_, after)) is None:
@@ -300,6 +349,31 @@ def _cut(records: list[Record], limit: int) -> Slice:
 def _select(table: str, where: str, bindings: tuple[Any, ...], limit: int) -> tuple[str, tuple[Any, ...]]:
     sql = _ROWS.format(table) + where + _IN_ORDER.format(table)
     return (f"{sql} LIMIT ?", (*bindings, limit)) if limit else (sql, bindings)
+
+
+def _hinted(
+    where: str, bindings: tuple[Any, ...], hint: Hint, last: Key | None, bound: int
+) -> tuple[str, tuple[Any, ...]]:
+    """Add to a condition on ``current`` that a row is at most ``last``, and meets the hint or has changed since ``bound``."""
+    if last is not None:
+        where += " AND (current.cluster, current.namespace, current.name) <= (?, ?, ?)"
+        bindings = (*bindings, *last[1:])
+    if hint.name:
+        where += " AND current.name = ?"
+        bindings = (*bindings, hint.name)
+    if hint.needles:
+        needles = " AND ".join([_contains(needle) for needle in hint.needles])
+        where += f" AND (current.position >= ? OR ({needles}))"
+        bindings = (*bindings, bound)
+        for needle in hint.needles:
+            bindings += needle.strings if needle.tag is None else (needle.tag, *needle.strings)
+    return where, bindings
+
+
+def _contains(needle: Needle) -> str:
+    """Return the SQL of a needle. Both operands of ``instr`` are BLOBs: it compares bytes."""
+    exempt = [] if needle.tag is None else ["log.tag <> ?"]
+    return f"({' OR '.join(exempt + ['instr(log.value, ?)'] * len(needle.strings))})"
 
 
 def _condition(table: str, range_: Range, after: Key | None) -> tuple[str, tuple[Any, ...]] | None:

@@ -24,6 +24,7 @@ from kcp.store.contract import (
     Condition,
     Event,
     FutureRevisionError,
+    Hint,
     Key,
     Page,
     PreconditionFailedError,
@@ -43,6 +44,7 @@ from kcp.store.sqlite.probe import Probe
 from kcp.store.sqlite.reader import Reader
 from kcp.store.sqlite.recent_changes import RecentChanges
 from kcp.store.sqlite.recent_reads import RecentReads
+from kcp.store.sqlite.search import SearchThread
 from kcp.store.sqlite.snapshots import copy_log
 from kcp.store.sqlite.tables import MAX_CHANGES, ORDINAL_BITS, ForeignFileError, NewerFormatError
 from kcp.store.sqlite.writer import BatchWriter, QueuedWrite, Row
@@ -55,6 +57,9 @@ __all__ = ["ForeignFileError", "NewerFormatError", "SQLiteStore", "StoreLockedEr
 
 DURABILITIES: Final = ("full", "relaxed")
 Action = Callable[[], Awaitable[None]]
+
+_SEARCH_CACHE: Final = 1024
+"""Kilobytes of the page cache of searches, which read each page once."""
 
 
 def open_store(
@@ -120,6 +125,7 @@ class SQLiteStore:
         self._loop = loop
         revision, self._oldest = tables.read_revisions(reading)
         self._reader = Reader(reading)
+        self._searches = SearchThread(lambda: tables.connect(path, cache_kilobytes=_SEARCH_CACHE, writable=False))
         self._hub = Hub(revision)
         self._changes = RecentChanges(revision)
         self._overlay = Overlay()
@@ -240,6 +246,33 @@ class SQLiteStore:
         if found.more:
             remaining = self._reader.remaining(range_, found.records[-1].key, past) if count else -1
         return Page(found.records, at, remaining)
+
+    async def select(
+        self,
+        range_: Range,
+        hint: Hint,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        size: int = 0,
+    ) -> Page:
+        """Return a page of the range without the records that do not meet the hint."""
+        at = self.revision if at is None else at
+        found: list[Record] = []
+        while True:
+            if self._closed:
+                raise StoreClosedError("the store is closed")
+            self._check_retained(at)
+            records, after = await self._searches.step(range_, hint, after, at, limit and limit - len(found), size)
+            self._check_retained(at)  # a compaction may have removed rows before the step began to read
+            found += records
+            size_left = size - sum([len(record.value) for record in records])
+            if limit and (len(found) > limit or (len(found) == limit and after is not None)):
+                return Page(found[:limit], at, -1)
+            if after is None or (size and size_left <= 0):
+                return Page(found, at, 0 if after is None else -1)
+            size = size and size_left
 
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""
@@ -423,6 +456,7 @@ class SQLiteStore:
         await self._probe.stop()
         await self._writer.close()
         self._hub.close()
+        await self._searches.close()
         self._writer.mark_clean_shutdown()
         self._reader.close()
         self._writing.close()
