@@ -7,17 +7,16 @@ it is ADDED. An event is encoded once per representation and shared by all watch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from kcp.api import errors
+from kcp.api import documents, errors
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import listing
-from kcp.registry.verbs.filtering import Filter
-from kcp.registry.verbs.records import served_object
+from kcp.registry.verbs.filtering import Filter, Selectable
 from kcp.registry.verbs.selecting import Walk
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import (
@@ -135,7 +134,19 @@ class WatchStream:
                 shown = [event for event in events if self._shown(event)] if self._wildcard else events
                 frames = cache[self._frame_key] = Frames(self._frame(event) for event in shown)
             return frames
-        return [frame for event in events if (frame := self._filtered_frame(event)) is not None]
+        return [frame for event in self._concerned(events) if (frame := self._filtered_frame(event)) is not None]
+
+    def _concerned(self, events: Sequence[Event]) -> Sequence[Event]:
+        """The events that the selection may match, from an index of the batch that all watchers of the range share."""
+        cache: dict[object, Any] | None = getattr(events, "cache", None)
+        if cache is None or len(events) == 0:
+            return events
+        selection = self._selection
+        if selection.exact_name is not None:
+            return _indexed(cache, events, _names).get(selection.exact_name, ())
+        if selection.label is not None:
+            return _indexed(cache, events, _labels).get(selection.label, ())
+        return events
 
     def bookmark(self, *, initial_end: bool = False) -> bytes:
         """A BOOKMARK frame at the current revision."""
@@ -222,17 +233,44 @@ class WatchStream:
         if selection.exact_namespace is not None and record.key.namespace != selection.exact_namespace:
             return False
 
-        def load() -> dict[str, Any]:
-            if memo is None:
-                return served_object(record, type_)
-            event, which = memo
-            key = ("object", which, type_.reading_hash)
+        if memo is None:
+            return selection.matches(record, type_)
+        event, which = memo
+
+        def load() -> Selectable:
+            key = ("selectable", which, type_.reading_hash)
             found = event.cache.get(key)
             if found is None:
-                found = event.cache[key] = served_object(record, type_)
+                found = event.cache[key] = Selectable(record, type_)
             return found  # type: ignore[return-value]
 
-        return selection.matches_lazily(record, load, type_)
+        return selection.matches_lazily(record, load)
+
+
+def _indexed(
+    cache: dict[object, Any], events: Sequence[Event], terms: Callable[[Event], Iterable[Hashable]]
+) -> dict[Hashable, list[Event]]:
+    """The events of a batch by their terms, computed by the first watcher that asks."""
+    index: dict[Hashable, list[Event]] | None = cache.get(terms)
+    if index is None:
+        index = cache[terms] = {}
+        for event in events:
+            for term in terms(event):
+                index.setdefault(term, []).append(event)
+    return index
+
+
+def _names(event: Event) -> Iterable[Hashable]:
+    return (event.key.name,)
+
+
+def _labels(event: Event) -> Iterable[Hashable]:
+    """The labels that an object has before or after a change."""
+    found: set[Hashable] = set()
+    for record in (event.record, event.previous):
+        if record is not None and b'"labels":' in record.value:
+            found.update((documents.decode(record.value)["metadata"].get("labels") or {}).items())
+    return found
 
 
 def _deleted(event: Event) -> Record:
