@@ -95,7 +95,7 @@ def test_a_value_that_readers_would_stumble_over_is_exit_code_1(tmp_path: Path, 
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}; PRAGMA application_id = 0x6B637031")
     for number, bad in enumerate((value, value, value), 1):
         key = ("configmaps", f"team-{number}", "", "b")
-        connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, 0, 0, '', ?)", (number << 10, *key, bad))
+        connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, 0, 0, '', ?, NULL)", (number << 10, *key, bad))
         connection.execute("INSERT INTO current VALUES (?, ?, ?, ?, ?)", (*key, number << 10))
     connection.close()
     done = run("store", "check", str(path), "--first", "2")
@@ -104,7 +104,7 @@ def test_a_value_that_readers_would_stumble_over_is_exit_code_1(tmp_path: Path, 
     assert "    team-1: configmaps b at revision 1: " in done.stdout
     assert words in done.stdout
     assert "    and 1 more\n" in done.stdout
-    assert done.stdout.endswith("13 rules, 3 violations\n")
+    assert done.stdout.endswith("15 rules, 3 violations\n")
 
 
 def test_it_says_what_is_under_way_on_a_terminal(tmp_path: Path) -> None:

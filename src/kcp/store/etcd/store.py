@@ -48,6 +48,7 @@ CAPABILITIES: Final = Capabilities(
     shared=True,
     max_changes=MAX_CHANGES,
     max_conditions=MAX_CONDITIONS,
+    checksums=False,
 )
 OPEN_SECONDS: Final = 15.0
 _HEARTBEAT_SECONDS: Final = 2.0
@@ -179,6 +180,10 @@ class EtcdStore:
     def readiness_checks(self) -> dict[str, Callable[[], str | None]]:
         """Return the readiness checks of etcd and of the replica's disk."""
         return {"etcd": self.problem, "disk": self.disk_problem}
+
+    def readiness_notes(self) -> dict[str, Callable[[], str | None]]:
+        """Return the replica's notes."""
+        return self._replica.readiness_notes()
 
     def problem(self) -> str | None:
         """Why the replica does not keep up with etcd; None if it does."""

@@ -18,10 +18,12 @@ import apsw
 from kcp.store.contract import (
     ABSENT,
     ANY,
+    UNREADABLE,
     Capabilities,
     Change,
     CompactedError,
     Condition,
+    DamagedValueError,
     Event,
     FutureRevisionError,
     Key,
@@ -37,18 +39,25 @@ from kcp.store.file_lock import FileLock, StoreLockedError
 from kcp.store.hub import HistoryPiece, Hub, HubSubscription
 from kcp.store.sqlite import tables
 from kcp.store.sqlite.compaction import FileCompaction
+from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.expiry import Expiry, steady_clock
 from kcp.store.sqlite.overlay import Overlay
 from kcp.store.sqlite.probe import Probe
 from kcp.store.sqlite.reader import Reader
 from kcp.store.sqlite.recent_changes import RecentChanges
 from kcp.store.sqlite.recent_reads import RecentReads
+from kcp.store.sqlite.scrubbing import Scrubbing
 from kcp.store.sqlite.snapshots import copy_log
 from kcp.store.sqlite.tables import MAX_CHANGES, ORDINAL_BITS, ForeignFileError, NewerFormatError
 from kcp.store.sqlite.writer import BatchWriter, QueuedWrite, Row
 
 CAPABILITIES: Final = Capabilities(
-    consecutive_revisions=True, ordered_pending_writes=True, shared=False, max_changes=MAX_CHANGES, max_conditions=None
+    consecutive_revisions=True,
+    ordered_pending_writes=True,
+    shared=False,
+    max_changes=MAX_CHANGES,
+    max_conditions=None,
+    checksums=True,
 )
 
 __all__ = ["ForeignFileError", "NewerFormatError", "SQLiteStore", "StoreLockedError", "open_store"]
@@ -119,7 +128,8 @@ class SQLiteStore:
         self._clock = clock
         self._loop = loop
         revision, self._oldest = tables.read_revisions(reading)
-        self._reader = Reader(reading)
+        self._damage = DamagedValues()
+        self._reader = Reader(reading, self._damage)
         self._hub = Hub(revision)
         self._changes = RecentChanges(revision)
         self._overlay = Overlay()
@@ -135,6 +145,8 @@ class SQLiteStore:
         self._compacting = asyncio.Lock()
         self._expiry = Expiry(self, self._reader, self._writer, clock)
         self._expiry.start()
+        self._scrubbing = Scrubbing(path, self._damage)
+        self._scrubbing.start()
 
     @property
     def revision(self) -> int:
@@ -166,6 +178,7 @@ class SQLiteStore:
             "failed_batches": self._writer.failures,
             "pending": len(self._overlay.keys),
             "subscriptions": self._hub.subscriptions,
+            "damaged_values": len(self._damage),
         }
 
     def problem(self) -> str | None:
@@ -184,6 +197,10 @@ class SQLiteStore:
         """Return the readiness check of the disk."""
         return {"disk": self.problem}
 
+    def readiness_notes(self) -> dict[str, Callable[[], str | None]]:
+        """Return the note about damaged values."""
+        return {"values": self._damage.summary}
+
     async def lead(self, _task: str, start: Action, stop: Action) -> Action:
         """Start a task: the only server of a file leads. Returns ``stop``."""
         await start()
@@ -195,14 +212,21 @@ class SQLiteStore:
     # reads
 
     def get(self, key: Key) -> Record | None:
-        """Return the durable value of a key."""
+        """Return the durable value of a key. Raises DamagedValueError."""
         if self._overlay.keys and (found := self._overlay.keys.get(key)) is not None:
-            return found.durable
-        return self._committed(key)[0]
+            record = found.durable
+        else:
+            record = self._committed(key)[0]
+        if record is not None and record.value is UNREADABLE:
+            raise DamagedValueError(key, record.revision)
+        return record
 
     def latest(self, key: Key) -> Record | None:
-        """Return the newest value of a key, durable or pending."""
-        return self._newest(key)[0]
+        """Return the newest value of a key, durable or pending. Raises DamagedValueError."""
+        record = self._newest(key)[0]
+        if record is not None and record.value is UNREADABLE:
+            raise DamagedValueError(key, record.revision)
+        return record
 
     def _newest(self, key: Key) -> tuple[Record | None, int]:
         if self._overlay.keys and (found := self._overlay.keys.get(key)) is not None:
@@ -239,11 +263,12 @@ class SQLiteStore:
         remaining = 0
         if found.more:
             remaining = self._reader.remaining(range_, found.records[-1].key, past) if count else -1
-        return Page(found.records, at, remaining)
+        return Page(found.records, at, remaining, found.damaged)
 
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""
-        return self._changes.newest(range_) <= revision
+        # what was read before may have been damaged
+        return not self._damage and self._changes.newest(range_) <= revision
 
     def _is_unchanged(self, range_: Range, at: int) -> bool:
         return self._changes.newest(range_) <= at and not self._overlay.touches(range_.resource)
@@ -319,6 +344,8 @@ class SQLiteStore:
     ) -> None:
         key, value, _, tag, final, lifetime = change
         self._recent.forget(key, None)
+        if before is not None and before.value is UNREADABLE:
+            self._damage.replaced(key)
         position = (revision << ORDINAL_BITS) + len(rows)
         if value is None:
             deleted = before if final is None else Record(key, revision, final, tag)
@@ -419,6 +446,7 @@ class SQLiteStore:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        await self._scrubbing.stop()
         await self._expiry.stop()
         await self._probe.stop()
         await self._writer.close()
