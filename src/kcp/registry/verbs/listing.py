@@ -133,6 +133,7 @@ async def list_objects(source: Source, context: RequestContext, target: Target, 
     if context.cluster == WILDCARD and target.namespace:
         selection.exact_namespace = target.namespace
     range_ = range_of(context, target, selection)
+    source = source.warning(context.warn)
     at, after = await _start(source, target.type, options)
     wildcard = context.cluster == WILDCARD
     try:

@@ -17,7 +17,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import attempts, namespaces
 from kcp.registry.verbs.attempts import RETRIES, Write
 from kcp.registry.verbs.large_work import run_large
-from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value
+from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value, unreadable_object
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
 from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError
@@ -68,6 +68,21 @@ class Committer:
         if write.operation == DELETE:
             return self._delete(write, fence)
         return self._replace(write, fence)
+
+    async def remove_damaged(self, write: Write, revision: int) -> Written | None:
+        """Delete an object that cannot be read; None when another write changed it meanwhile."""
+        type_, key = write.target.type, self._key(write)
+        removal = Change(key, None, revision)
+        for _ in range(RETRIES):
+            fence = fencing_change(self._store, type_, key.cluster) if type_.strategy.writes_are_serialized else None
+            try:
+                if await self._write(removal, self._fence_of_delete(write, fence)) is None:
+                    return None
+            except PreconditionFailedError:
+                continue  # another server wrote an object of the type
+            obj = unreadable_object(key, type_)
+            return Written(documents.encode(obj), type_, obj, gone=True)
+        raise errors.server_timeout(type_.resource, write.verb)
 
     async def unchanged(self, write: Write) -> Written:
         """The answer to a write that has nothing to do, once the present state is durable."""

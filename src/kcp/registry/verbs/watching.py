@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from kcp.api import errors
+from kcp.api import documents, errors
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import listing
 from kcp.registry.verbs.filtering import Filter
-from kcp.registry.verbs.records import served_object
+from kcp.registry.verbs.records import served_object, unreadable_object
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import (
+    UNREADABLE,
     CompactedError,
     Event,
     FutureRevisionError,
@@ -64,6 +65,7 @@ class WatchStream:
         self._plain = self._selection.everything and self._selection.exact_namespace is None
         self._frame_key = (representation.key, target.type.reading_hash, self._wildcard)
         self._initial, after = self._start(options)
+        self._first: list[Record] | None = None
         self._take: TakeFrames | None = None
         self._opened = False
         self._mark_initial_end = options.send_initial_events is True and options.allow_bookmarks
@@ -97,6 +99,11 @@ class WatchStream:
             if not page.remaining:
                 return
             after = page.records[-1].key
+
+    def read_first(self) -> None:
+        """Read the first initial events, so that the response's head can name damaged objects among them."""
+        if self._initial is not None:
+            self._first = next(self._initial)
 
     @property
     def revision(self) -> int:
@@ -166,7 +173,9 @@ class WatchStream:
     def _initial_frames(self) -> list[bytes]:
         assert self._initial is not None
         try:
-            records = next(self._initial, None)
+            records, self._first = self._first, None
+            if records is None:
+                records = next(self._initial, None)
         except CompactedError as error:
             raise errors.expired("the initial events took longer than the history is kept; list again") from error
         if records is None:
@@ -196,7 +205,7 @@ class WatchStream:
     def _encoded(self, event: Event) -> bytes:
         type_ = self._type_at(event.key.cluster) or self._type
         if event.record is None:
-            return self._representation.event(DELETED, _deleted(event), type_, self._wildcard)
+            return self._representation.event(DELETED, _deleted(event, type_), type_, self._wildcard)
         kind = ADDED if self._previous(event) is None else MODIFIED
         return self._representation.event(kind, event.record, type_, self._wildcard)
 
@@ -210,12 +219,15 @@ class WatchStream:
         if type_ is None or type_.needs_webhook:
             return None
         previous = self._previous(event)
+        if previous is not None and previous.value is UNREADABLE:
+            why = "an object whose stored value was damaged has changed, and may have matched the selectors"
+            raise errors.expired(f"too old resource version: {event.revision}: {why}; list again")
         before = previous is not None and self._keeps(previous, (event, "before"), type_)
         now = event.record is not None and self._keeps(event.record, (event, "now"), type_)
         if event.record is None or (before and not now):
             if not before:
                 return None
-            gone = _deleted(event) if event.record is None else _as_of(previous, event.revision)
+            gone = _deleted(event, type_) if event.record is None else _as_of(previous, event.revision)
             return self._representation.event(DELETED, gone, type_, self._wildcard)
         if not now:
             return None
@@ -241,8 +253,11 @@ class WatchStream:
         return selection.matches_lazily(record, load, type_)
 
 
-def _deleted(event: Event) -> Record:
+def _deleted(event: Event, type_: ResourceType) -> Record:
     assert event.deleted is not None
+    if event.deleted.value is UNREADABLE:
+        value = documents.encode_stored(unreadable_object(event.key, type_))
+        return Record(event.key, event.revision, value, type_.schema_hash)
     return _as_of(event.deleted, event.revision)
 
 
