@@ -12,7 +12,7 @@ import pytest
 from kcp.store.contract import Change, Event, Range, SlowConsumerError, Store, StoreClosedError, Subscription
 from tests.store.conformance.backends import WIDGETS, Backend, key, put
 from tests.store.conformance.test_watching import RANGES, facts, flat, traffic, within
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.requires(
     "ordered_pending_writes"
@@ -35,14 +35,12 @@ class Watcher:
 
     async def _read(self) -> None:
         while True:
-            self.got += await self.subscription.next(timeout=60, sink=self.sink)
+            self.got += await self.subscription.next(timeout=PATIENCE, sink=self.sink)
             self.returns += 1
 
     async def reaches(self, revision: int) -> None:
         """Return when everything up to a revision has been handed out."""
-        async with asyncio.timeout(PATIENCE):
-            while self.subscription.revision < revision and not self.task.done():
-                await asyncio.sleep(0.001)
+        await eventually(lambda: self.subscription.revision >= revision or self.task.done(), f"revision {revision}")
 
     async def end(self) -> None:
         self.task.cancel()

@@ -20,7 +20,7 @@ from tests.store.conformance.backends import (
     with_store,
 )
 from tests.support.keys import make_key
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import eventually
 
 
 @pytest.mark.requires("consecutive_revisions")
@@ -247,9 +247,7 @@ async def test_a_writer_that_goes_away_does_not_take_its_write_along(store: Stor
     leaving.cancel()
     await put(store, "b")
     # two writes under way at once may become durable in either order
-    async with asyncio.timeout(PATIENCE):
-        while names(store.scan(WIDGETS).records) != ["a", "b"]:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: names(store.scan(WIDGETS).records) == ["a", "b"], "both writes are there")
 
 
 async def test_values_come_back_byte_for_byte(store: Store) -> None:

@@ -30,7 +30,7 @@ from kcp.store.etcd.store import EtcdStore
 from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
 from tests.store.etcd.backends import EtcdBackend
 from tests.support.keys import make_range
-from tests.support.waiting import PATIENCE, eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -148,9 +148,7 @@ async def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBacken
             await compact_everything(own)
             lagging._background[0] = asyncio.create_task(lagging._feed.run())
             await until_in_step(lagging)
-            async with asyncio.timeout(PATIENCE):
-                while not lagging._feed.rebuilds:
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: lagging._feed.rebuilds, "the local copy is rebuilt")
             assert lagging.scan(WIDGETS).records == store.scan(WIDGETS).records
             assert {event[:2] for event in shown(seen)} == {("modified", "a"), ("deleted", "b"), ("added", "e")}
             with pytest.raises(SlowConsumerError):
@@ -231,9 +229,8 @@ async def test_etcd_is_restored_from_a_copy_of_its_own(own: EtcdBackend) -> None
         data.rename(data.with_name("undone"))
         await run(tool, "snapshot", "restore", saved, *options)
         member.start()
-        async with asyncio.timeout(PATIENCE):
-            while "restart this server" not in (store.problem() or ""):
-                await asyncio.sleep(0.05)
+        problem = store.problem
+        await eventually(lambda: "restart this server" in (problem() or ""), "the server notices")
         with pytest.raises(StoreUnavailableError, match="restart this server"):
             await store.catch_up()
         with pytest.raises(StoreUnavailableError, match="restart this server"):
@@ -254,24 +251,20 @@ async def test_a_lease_that_ended_is_taken_anew(store: Store) -> None:
     written = await asyncio.gather(*(put(store, f"n{number}") for number in range(10)))
     assert len(set(written)) == 10
     # a renewal that was under way may have been told of the end as well: then the next one joins
-    async with asyncio.timeout(PATIENCE):
-        while not session.lease:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: session.lease, "the server has a lease")
 
 
 async def test_keys_with_a_lifetime_vanish_on_every_server(backend: EtcdBackend) -> None:
     async with opened(backend) as store:
         other = await backend.open_another("other")
         try:
+            began = time.monotonic()
             start = await store.write([Change(key("brief"), b"1", lifetime=2)])
             await store.write([Change(key("kept"), b"1", lifetime=2)])
             await store.write([Change(key("kept"), b"2")])
-            began = time.monotonic()
             await other.catch_up()
             watching = other.watch(WIDGETS, start)
-            async with asyncio.timeout(PATIENCE):
-                while store.get(key("brief")) is not None or other.get(key("brief")) is not None:
-                    await asyncio.sleep(0.05)
+            await eventually(lambda: [each.get(key("brief")) for each in (store, other)] == [None] * 2, "the end of it")
             assert time.monotonic() - began > 1.5
             events = await received(watching, other.revision)
             assert shown(events)[-1][:2] == ("deleted", "brief")

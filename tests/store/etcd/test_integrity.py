@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kcp.store.etcd.replica import replica_file
 from kcp.store.findings import Finding
 from tests.store.etcd.backends import EtcdBackend
 from tests.support.keys import make_key
+from tests.support.waiting import eventually
 
 
 async def write_some(store: Store, dice: random.Random, count: int) -> None:
@@ -45,16 +47,21 @@ async def test_nothing_is_found_beside_servers_that_write_and_when_they_are_gone
     dice = random.Random(1)
     await write_some(two, dice, 30)
     await one.compact(one.revision - 5)
-    writing = asyncio.create_task(write_some(two, dice, 120))
-    times = 0
-    while not writing.done():
-        for folder in (backend.directory, backend.directory / "two"):
-            findings = await found(backend, folder)
-            assert broken(findings) == {}
-            assert findings["replica"].examined > 0, findings["replica"]
-            times += 1
+    stop = asyncio.Event()
+
+    async def go_on_writing() -> None:
+        while not stop.is_set():
+            await write_some(two, dice, 1)
+
+    writing = asyncio.create_task(go_on_writing())
+    for folder in (backend.directory, backend.directory / "two") * 2:
+        before = two.revision
+        findings = await found(backend, folder)
+        assert broken(findings) == {}
+        assert findings["replica"].examined > 0, findings["replica"]
+        await eventually(partial(_is_beyond, two, before), "writes go on")
+    stop.set()
     await writing
-    assert times > 3
     findings = await found(backend)
     assert findings["leases"].examined >= 3
     assert findings["replica previous"].examined > 0
@@ -65,6 +72,10 @@ async def test_nothing_is_found_beside_servers_that_write_and_when_they_are_gone
     assert broken(findings) == {}
     assert findings["replica"].examined > 0
     assert findings["values"].examined > 5
+
+
+def _is_beyond(store: Store, revision: int) -> bool:
+    return store.revision > revision
 
 
 async def _nothing() -> None:

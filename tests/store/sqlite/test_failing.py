@@ -13,7 +13,7 @@ import pytest
 from kcp.store.contract import ABSENT, Change, StoreUnavailableError
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put, received
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import eventually
 
 FULL = """
 import asyncio, resource, sys
@@ -99,9 +99,7 @@ async def test_a_failed_batch_takes_everything_built_on_it_along(tmp_path: Path)
     events = await received(live, now)
     assert [(event.key.name, event.revision) for event in events] == [("b", now)]
     assert [event.revision for event in await received(store.watch(WIDGETS, first), now)] == [now]
-    async with asyncio.timeout(PATIENCE):
-        while store.problem() is not None:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: store.problem() is None, "the store can write again")
     await store.close()
 
 

