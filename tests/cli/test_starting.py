@@ -13,7 +13,6 @@ import ssl
 import stat
 import subprocess
 import sys
-import time
 import urllib.error
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import yaml
 
 from kcp.auth import certificates
 from tests.support.kcp_process import Started, run, started
+from tests.support.waiting import wait_until
 
 
 def test_it_says_where_it_is_and_how_to_reach_it(tmp_path: Path) -> None:
@@ -83,14 +83,13 @@ def test_what_it_writes_is_for_its_owner_only_and_in_its_directory(tmp_path: Pat
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_good_order(tmp_path: Path, number: int) -> None:
     with started(tmp_path / ".kcp") as server:
-        began = time.monotonic()
         code, errors = server.stop(number)
-        assert (code, time.monotonic() - began < 2) == (0, True)
+        assert code == 0
         assert "Traceback" not in errors
 
 
 def test_a_watch_does_not_hold_it_up_and_ends_in_good_order(tmp_path: Path) -> None:
-    with started(tmp_path / ".kcp") as server:
+    with started(tmp_path / ".kcp", "--shutdown-grace-period", "1h") as server:
         token = (server.root / "data" / "admin.token").read_text()
         command = ["curl", "-sSN", "--cacert", server.root / "data" / "ca.crt", "-H", f"Authorization: Bearer {token}"]
         watches = [
@@ -105,9 +104,7 @@ def test_a_watch_does_not_hold_it_up_and_ends_in_good_order(tmp_path: Path) -> N
         for watch in watches:
             assert watch.stdout is not None
             assert json.loads(watch.stdout.readline())["type"] == "ADDED"
-        began = time.monotonic()
         assert server.stop()[0] == 0
-        assert time.monotonic() - began < 2
         for watch in watches:
             _, errors = watch.communicate(timeout=60)
             assert (watch.returncode, errors) == (0, "")
@@ -116,11 +113,16 @@ def test_a_watch_does_not_hold_it_up_and_ends_in_good_order(tmp_path: Path) -> N
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with started(tmp_path / ".kcp", "--shutdown-delay-duration", "1m") as server:
         server.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + 5
-        while b"shutting down" not in failing(server):
-            assert time.monotonic() < deadline
+        wait_until(lambda: b"shutting down" in failing(server), "the server says that it shuts down")
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) != 0
+
+
+def is_ready(server: Started) -> bool:
+    try:
+        return server.get("/readyz") == b"ok"
+    except OSError:
+        return False
 
 
 def failing(server: Started) -> bytes:
@@ -353,12 +355,7 @@ def test_more_connections_than_it_can_have_files_open_do_not_end_it(tmp_path: Pa
         assert 128 <= len(held) < 256
         for connection in held:
             connection.close()
-        deadline = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(OSError):
-                assert server.get("/readyz") == b"ok"
-                break
-            assert time.monotonic() < deadline
+        wait_until(lambda: is_ready(server), "the server accepts connections")
         assert server.stop()[0] == 0
 
 

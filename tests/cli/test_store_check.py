@@ -16,6 +16,7 @@ import pytest
 
 from devtools.etcd import MISSING, EtcdCluster, binary
 from tests.support.kcp_process import Started, run, started
+from tests.support.waiting import PATIENCE
 
 
 def send(server: Started, method: str, path: str, body: object = None) -> None:
@@ -25,7 +26,7 @@ def send(server: Started, method: str, path: str, body: object = None) -> None:
     content = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(server.url + path, method=method, headers=headers, data=content)
     trust = ssl.create_default_context(cafile=str(server.root / "data" / "ca.crt"))
-    with urllib.request.urlopen(request, context=trust, timeout=10) as answer:
+    with urllib.request.urlopen(request, context=trust, timeout=PATIENCE) as answer:
         answer.read()
 
 

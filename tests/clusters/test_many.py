@@ -70,7 +70,7 @@ async def listed(address: Address, page: int) -> list[tuple[str, str]]:
 
 
 async def settled(process: int) -> int:
-    """The server's memory when it does not fall any more."""
+    """The server's memory when it has not fallen for a second: the allocator gives memory back in its own time."""
     least, since = resident_bytes(process), 0
     while since < 5:
         await asyncio.sleep(0.2)

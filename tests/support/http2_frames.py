@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from tests.support.waiting import PATIENCE
+
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 CANCEL: Final = 8
@@ -56,7 +58,7 @@ class ConnectionEndedError(Exception):
 class Http2Connection:
     """One connection."""
 
-    def __init__(self, host: str, port: int, authority: Path, timeout: float = 10) -> None:
+    def __init__(self, host: str, port: int, authority: Path, timeout: float = PATIENCE) -> None:
         trust = ssl.create_default_context(cafile=str(authority))
         trust.set_alpn_protocols(["h2"])
         plain = socket.create_connection((host, port), timeout)
