@@ -83,8 +83,7 @@ async def settled(process: int) -> int:
 @pytest.mark.timeout(60 + CLUSTERS // 100)
 async def test_memory_is_where_it_was_after_thousands_have_come_and_gone(tmp_path: Path, measured: Report) -> None:
     names = [f"tenant-{number}" for number in range(CLUSTERS)]
-
-    async def main(server: Server) -> None:
+    with Server(root_directory=tmp_path, in_process=False) as server:
         address = Address.of(server)
         process = server.process_id
         # Once through every path, so that what is imported and compiled on first use is not counted as a tenant's.
@@ -116,9 +115,6 @@ async def test_memory_is_where_it_was_after_thousands_have_come_and_gone(tmp_pat
         )
         assert after <= before * (1 + ALLOWED_GROWTH)
 
-    with Server(root_directory=tmp_path, in_process=False) as server:
-        await main(server)
-
 
 async def test_looking_into_clusters_that_nobody_uses_leaves_nothing_behind(tmp_path: Path) -> None:
     async def look(connection: Connection, cluster: str) -> None:
@@ -126,7 +122,7 @@ async def test_looking_into_clusters_that_nobody_uses_leaves_nothing_behind(tmp_
             answer = await connection.request("GET", f"/clusters/{cluster}{path}")
             assert answer.status == 200, answer
 
-    async def main(server: Server) -> None:
+    with Server(root_directory=tmp_path, in_process=False) as server:
         address = Address.of(server)
         size = (server.root_directory / "data" / "kcp.db-wal").stat().st_size
         await each(address, [f"warm-{number}" for number in range(300)], look)
@@ -134,6 +130,3 @@ async def test_looking_into_clusters_that_nobody_uses_leaves_nothing_behind(tmp_
         await each(address, [f"nobody-{number}" for number in range(1500)], look)
         assert await settled(server.process_id) <= before * 1.05
         assert (server.root_directory / "data" / "kcp.db-wal").stat().st_size == size
-
-    with Server(root_directory=tmp_path, in_process=False) as server:
-        await main(server)

@@ -115,21 +115,18 @@ async def test_the_clock_is_set_ahead_and_back(shim: Shim, tmp_path: Path, recor
             shim.set(clock_offset=0)
             return recoveries
 
-    async def work(server: Server) -> tuple[Load, list[float]]:
+    with HarmedServer(tmp_path, shim.prefix, arguments=["--event-ttl", f"{LIFETIME}s"]) as server:
         address, certified = Address.of(server), with_certificate(server)
         load = Load([address], writers=4)
         async with load.running():
             await load.more_writes(100)
             oldest = load.observers[0][1].last
-            recoveries = [await jumps(address, certified, load, turn) for turn in range(ROUNDS)]
+            found = [await jumps(address, certified, load, turn) for turn in range(ROUNDS)]
+            recoveries = list(itertools.chain(*found))
             async with Connection(address) as connection:
                 path = f"/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion={oldest}"
                 resumed = await connection.request("GET", path)
                 assert b'"ERROR"' not in resumed.body, "history that is not old was thrown away"
-        return load, list(itertools.chain(*recoveries))
-
-    with HarmedServer(tmp_path, shim.prefix, arguments=["--event-ttl", f"{LIFETIME}s"]) as server:
-        load, recoveries = await work(server)
     record(load.line("clock set by a day, ahead and back", 2 * ROUNDS, recoveries, "lifetimes, certificates, watches"))
     assert load.watches_stayed_open
     assert not load.story.refusals
@@ -154,17 +151,13 @@ async def test_clocks_of_two_servers_differ_by_two_days(tmp_path: Path, etcd: Et
             await load.more_writes(100)
         return recovery
 
-    async def work() -> tuple[Load, list[float]]:
+    with servers[0], servers[1]:
         load = Load([Address.of(server) for server in servers])
         async with load.running():
             await load.until("a leader", lambda: any(map(leads, servers)))
             leading = [leads(server) for server in servers]
             recoveries = [await jump(load) for _ in range(ROUNDS)]
             assert [leads(server) for server in servers] == leading
-        return load, recoveries
-
-    with servers[0], servers[1]:
-        load, recoveries = await work()
         logs = [(server.root_directory / "server.log").read_text() for server in servers]
     assert [log for log in logs if "no longer leads" in log.partition("stopping")[0]] == []
     record(load.line("clocks of two servers apart by two days", 4 * ROUNDS, recoveries, "who leads goes on leading"))

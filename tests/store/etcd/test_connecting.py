@@ -133,18 +133,14 @@ async def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
         cluster.control("user", "add", "root:secret")
         cluster.control("user", "grant-role", "root", "root")
         cluster.control("auth", "enable")
-
-        async def work() -> None:
-            connection = Connection(cluster.urls, username="root", password="secret")
-            store = await open_store(Options(connection, "/kcp"), tmp_path)
-            try:
-                for number in range(3):
-                    await asyncio.to_thread(cluster.control, "--user", "root:secret", "user", "add", f"u{number}:word")
-                    await put(store, "a")
-            finally:
-                await store.close()
-
-        await work()
+        connection = Connection(cluster.urls, username="root", password="secret")
+        store = await open_store(Options(connection, "/kcp"), tmp_path)
+        try:
+            for number in range(3):
+                await asyncio.to_thread(cluster.control, "--user", "root:secret", "user", "add", f"u{number}:word")
+                await put(store, "a")
+        finally:
+            await store.close()
 
 
 async def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> None:

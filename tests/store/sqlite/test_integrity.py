@@ -125,27 +125,28 @@ async def test_a_compaction_that_a_killed_process_left_half_done_is_no_violation
     assert steps > 2
 
 
+async def _write_both_sides(path: Path) -> None:
+    """Write rows below the revision that is compacted, and above it."""
+    store = open_store(path)
+    dice = random.Random(7)
+    for name in ("below", "above"):
+        key = make_key("w", "c", "", f"{name}-a")
+        for number in range(3):
+            await store.write([Change(key, b"{}"), Change(make_key("w", "c", "", f"{name}-{number}"), b"{}")])
+        await store.write([Change(make_key("w", "c", "", f"{name}-0"), None)])
+        await store.write([Change(make_key("w", "c", "", f"{name}-0"), b"{}", lifetime=1000)])
+        await store.write([Change(make_key("w", "c", "", f"{name}-1"), None, final=b"{}")])
+        if name == "below":
+            await any_history(store, dice, 60)
+            await store.compact(store.revision)
+    await store.close()
+
+
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with rows on both sides of the compaction line."""
     path = tmp_path_factory.mktemp("sound") / "kcp.db"
-
-    async def work() -> None:
-        store = open_store(path)
-        dice = random.Random(7)
-        for name in ("below", "above"):
-            key = make_key("w", "c", "", f"{name}-a")
-            for number in range(3):
-                await store.write([Change(key, b"{}"), Change(make_key("w", "c", "", f"{name}-{number}"), b"{}")])
-            await store.write([Change(make_key("w", "c", "", f"{name}-0"), None)])
-            await store.write([Change(make_key("w", "c", "", f"{name}-0"), b"{}", lifetime=1000)])
-            await store.write([Change(make_key("w", "c", "", f"{name}-1"), None, final=b"{}")])
-            if name == "below":
-                await any_history(store, dice, 60)
-                await store.compact(store.revision)
-        await store.close()
-
-    asyncio.run(work())
+    asyncio.run(_write_both_sides(path))
     assert broken(path) == set()
     return path
 

@@ -166,11 +166,7 @@ async def test_of_two_imports_at_once_one_says_that_the_other_is_there(etcd_log:
     files = [tmp_path / f"{name}.jsonl" for name in "ab"]
     for file in files:
         write(file, 2000, cluster=file.stem * 2)
-
-    async def both() -> list[object]:
-        return await asyncio.gather(*map(etcd_log.take, files), return_exceptions=True)
-
-    outcomes = await both()
+    outcomes = await asyncio.gather(*map(etcd_log.take, files), return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert len(refused) <= 1
     assert all(isinstance(outcome, TransferError) for outcome in refused), refused
@@ -319,20 +315,17 @@ async def test_the_mark_of_an_import_says_what_it_is(etcd_log: EtcdLog, tmp_path
     """For whoever looks with etcdctl."""
     write(tmp_path / "some.jsonl", 3000)
 
-    async def work() -> bytes:
-        client = Client(etcd_log.options.connection)
-        importing = asyncio.create_task(etcd_log.take(tmp_path / "some.jsonl"))
+    client = Client(etcd_log.options.connection)
+    importing = asyncio.create_task(etcd_log.take(tmp_path / "some.jsonl"))
 
-        async def mark() -> bytes:
-            answer = await client.repeatedly("Range", 5, key=Layout(etcd_log.options.prefix).importing)
-            return bytes(answer.kvs[0].value) if answer.kvs else b""
+    async def shown() -> bytes:
+        answer = await client.repeatedly("Range", 5, key=Layout(etcd_log.options.prefix).importing)
+        return bytes(answer.kvs[0].value) if answer.kvs else b""
 
-        try:
-            return await eventually(mark, "the mark of the import")
-        finally:
-            await importing
-            await client.close()
-
-    mark = json.loads(await work())
+    try:
+        mark = json.loads(await eventually(shown, "the mark of the import"))
+    finally:
+        await importing
+        await client.close()
     assert mark.keys() == {"file", "sha256", "of", "into", "token"}
     assert mark["file"] == "some.jsonl"

@@ -32,17 +32,13 @@ async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
     write(file, 3000, value=b"x" * 300)
     with EtcdCluster(tmp_path, 3) as cluster:
         log = EtcdLog(tmp_path, cluster)
-
-        async def move() -> None:
-            moving = asyncio.create_task(getattr(log, work)(file))
-            for number in (0, 1):
-                cluster.members[number].kill()
-                cluster.members[number].start()
-                await eventually(partial(_serves_or_is_done, cluster, number, moving), f"member {number} serves")
-            done = await moving
-            assert done.written == 3001
-
-        await move()
+        moving = asyncio.create_task(getattr(log, work)(file))
+        for number in (0, 1):
+            cluster.members[number].kill()
+            cluster.members[number].start()
+            await eventually(partial(_serves_or_is_done, cluster, number, moving), f"member {number} serves")
+        done = await moving
+        assert done.written == 3001
         held = {make_key(*where): record.value for where, record in (await log.state()).items()}
         assert held == {entry.key: entry.value for entry in Reading(file)}
 
