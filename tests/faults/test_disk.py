@@ -176,7 +176,10 @@ async def test_fsync_hangs(shim: Shim, tmp_path: Path, record: Record) -> None:
     assert calls <= len(load.writers) // 4
     record(
         load.line(
-            "fsync hangs", ROUNDS, [recovery], f"{calls} calls then do for {len(load.writers)} writes; reads go on"
+            "fsync hangs",
+            ROUNDS,
+            [recovery],
+            f"{len(load.writers)} waiting writes are synced by {calls} calls; reads go on",
         )
     )
 

@@ -132,8 +132,8 @@ def server_over(etcd: EtcdCluster, root: Path, *, in_process: bool = True) -> Se
 
 
 async def test_from_one_machine_to_etcd_and_a_logical_cluster_back(tmp_path: Path, etcd: EtcdCluster) -> None:
-    export, export_one = commands("Moving", "kcp store export")
-    import_, import_one = commands("Moving", "kcp store import")
+    export, export_one = commands("Export and import", "kcp store export")
+    import_, import_one = commands("Export and import", "kcp store import")
     root, other = tmp_path / "var/lib/kcp", tmp_path / "var/lib/other"
     for folder in (root, other):
         folder.mkdir(parents=True)
@@ -226,7 +226,7 @@ async def test_copies_of_the_wrong_kind_are_refused(tmp_path: Path, etcd: EtcdCl
         await make_objects(server)
         await done(saves[0], tmp_path)
     assert "there is no log below /kcp/ in etcd" in await refused(saves[1], tmp_path, etcd)
-    await done(f"{commands('Moving', 'kcp store export')[0].rpartition(' ')[0]} backup.jsonl.gz", tmp_path)
+    await done(f"{commands('Export and import', 'kcp store export')[0].rpartition(' ')[0]} backup.jsonl.gz", tmp_path)
     as_file, as_log = (line.rpartition(" ")[0] for line in restores)
     assert "use kcp store import" in await refused(f"{as_file} backup.jsonl.gz", tmp_path)
     assert "export that log and import it" in await refused(f"{as_log} backup.db", tmp_path, etcd)
@@ -273,7 +273,7 @@ async def test_objects_that_etcd_is_not_set_up_for_are_named_as_the_reason(tmp_p
             assert (await ask(server, "POST", DEFINITIONS[1:], definition("gears", "Gear"))).status == 201
             gear = {"apiVersion": "example.com/v1", "kind": "Gear", "metadata": {"name": "g"}, "text": "x" * 2_000_000}
             assert (await ask(server, "POST", GEARS, gear)).status == 201
-    export, import_ = (commands("Moving", f"kcp store {word}")[0] for word in ("export", "import"))
+    export, import_ = (commands("Export and import", f"kcp store {word}")[0] for word in ("export", "import"))
     await done(export, tmp_path)
     assert "start it with --max-request-bytes=4194304, and repeat" in await refused(import_, tmp_path, etcd)
 

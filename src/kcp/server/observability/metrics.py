@@ -57,7 +57,7 @@ class Metrics:
         )
         self._durations = Histogram(
             "apiserver_request_duration_seconds",
-            "Duration of requests in seconds, without watches.",
+            "Duration of requests in seconds, watches excluded.",
             REQUEST_LABELS,
             buckets=_DURATIONS,
             registry=registry,
@@ -85,7 +85,7 @@ class Metrics:
         )
         self.loop_held = Histogram(
             "kcp_event_loop_held_seconds",
-            "Processor time for which one step of work held the event loop in seconds; steps below 5 ms are not counted.",
+            "Processor time in seconds for which one step of work held the event loop; steps below 5 ms are not counted.",
             REQUEST_LABELS,
             buckets=_HOLDS,
             registry=registry,
