@@ -82,7 +82,7 @@ async def test_an_unknown_token_is_401_and_another_scheme_is_no_user() -> None:
     assert await user_of(b"") is None
 
 
-def test_tokens_are_not_kept_in_the_clear() -> None:
+def test_tokens_are_not_kept_in_plain_text() -> None:
     tokens = StaticTokens([("secret-word", JANE)])
     assert "secret-word" not in repr(vars(tokens))
 

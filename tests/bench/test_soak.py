@@ -42,7 +42,7 @@ def test_a_short_soak_prints_samples_and_a_verdict() -> None:
     assert sum(line.endswith(": flat") for line in lines) == 4
 
 
-def test_what_grows_is_not_flat() -> None:
+def test_growing_memory_is_not_flat() -> None:
     memory, directory, *_ = judge(samples([80 + 0.1 * number for number in range(120)]), 4)
     assert not memory.flat
     assert directory.flat

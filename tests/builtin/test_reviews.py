@@ -26,7 +26,7 @@ async def answer(types: Types, plural: str, group: str, spec: dict[str, Any], us
     return status
 
 
-async def test_who_am_i(types: Types) -> None:
+async def test_a_self_subject_review_returns_the_user(types: Types) -> None:
     status = await answer(types, "selfsubjectreviews", "authentication.k8s.io", {}, ADMIN)
     assert status["userInfo"] == {
         "username": "admin",
@@ -36,13 +36,13 @@ async def test_who_am_i(types: Types) -> None:
     }
 
 
-async def test_may_i(types: Types) -> None:
+async def test_a_self_subject_access_review_returns_the_decision(types: Types) -> None:
     for user, allowed in ((ADMIN, True), (JANE, False)):
         status = await answer(types, "selfsubjectaccessreviews", "authorization.k8s.io", dict(ASKED), user)
         assert status["allowed"] is allowed
 
 
-async def test_may_they(types: Types) -> None:
+async def test_a_subject_access_review_returns_the_decision_for_a_user_or_group(types: Types) -> None:
     spec = {**ASKED, "user": "jane"}
     assert not (await answer(types, "subjectaccessreviews", "authorization.k8s.io", spec, ADMIN))["allowed"]
     spec = {**ASKED, "groups": ["system:masters"]}
@@ -70,14 +70,14 @@ async def test_may_they(types: Types) -> None:
         ),
     ],
 )
-async def test_a_question_is_complete(types: Types, plural: str, spec: dict[str, Any], error: str) -> None:
+async def test_incomplete_reviews_are_refused(types: Types, plural: str, spec: dict[str, Any], error: str) -> None:
     with pytest.raises(StatusError) as refusal:
         await answer(types, plural, "authorization.k8s.io", spec, ADMIN)
     assert refusal.value.code == 422
     assert error in refusal.value.message
 
 
-async def test_an_unknown_token_is_nobodys(types: Types) -> None:
+async def test_an_unknown_token_is_not_authenticated(types: Types) -> None:
     status = await answer(types, "tokenreviews", "authentication.k8s.io", {"token": "x"}, ADMIN)
     assert not status.get("authenticated")
     assert status["error"]
@@ -85,7 +85,7 @@ async def test_an_unknown_token_is_nobodys(types: Types) -> None:
         await answer(types, "tokenreviews", "authentication.k8s.io", {}, ADMIN)
 
 
-async def test_what_may_i_do(types: Types) -> None:
+async def test_a_self_subject_rules_review_lists_the_rules(types: Types) -> None:
     status = await answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, ADMIN)
     assert status["resourceRules"] == [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
     assert status["incomplete"] is False
@@ -93,7 +93,7 @@ async def test_what_may_i_do(types: Types) -> None:
         await answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {}, ADMIN)
 
 
-async def test_an_ordinary_user_is_told_all_of_the_little_that_is_allowed(types: Types) -> None:
+async def test_the_rules_of_an_unprivileged_user_are_complete(types: Types) -> None:
     """Every rule that is told is granted, and nothing is kept back."""
     status = await answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, JANE)
     assert status["incomplete"] is False

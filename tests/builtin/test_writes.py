@@ -137,7 +137,7 @@ def _fields(made: Object) -> Object:
     return found
 
 
-async def test_what_a_new_object_has_anyway_is_owned_by_nobody(client: RegistryClient) -> None:
+async def test_defaulted_fields_of_a_new_object_have_no_owner(client: RegistryClient) -> None:
     label: Object = {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}
     made = await client.create(client.type("namespaces"), _named("v1", "Namespace"), "")
     assert _fields(made) == {"f:metadata": label}

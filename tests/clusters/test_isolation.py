@@ -170,7 +170,7 @@ async def test_a_watch_sees_its_own_cluster_and_the_wildcard_all(one: Cluster, t
         assert names == ["b", "d"]
 
 
-async def test_a_continue_token_does_not_lead_into_another_cluster(one: Cluster, two: Cluster) -> None:
+async def test_a_continue_token_is_not_valid_for_another_cluster(one: Cluster, two: Cluster) -> None:
     for cluster in (one, two):
         for name in ("a", "b", "c"):
             await cluster.made(CONFIG_MAPS, config_map(name, of=cluster.name))

@@ -17,7 +17,7 @@ CLIENTS = 12
 TURNS = 15
 
 
-async def test_what_another_server_acknowledged_is_there_for_every_write(start_servers: StartServers) -> None:
+async def test_writes_see_what_another_server_has_acknowledged(start_servers: StartServers) -> None:
     first, second = start_servers(2)
 
     async def told(
@@ -51,7 +51,7 @@ async def is_gone(connection: Connection, path: str) -> bool:
     return (await connection.request("GET", path)).status == 404
 
 
-async def test_nothing_gets_into_a_namespace_that_another_server_was_told_to_delete(
+async def test_nothing_is_created_in_a_namespace_that_another_server_deletes(
     start_servers: StartServers,
 ) -> None:
     """It would stay behind when the namespace has gone, and be there again in the next one of that name."""

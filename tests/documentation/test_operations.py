@@ -43,10 +43,10 @@ TESTED = {
     "mv /var/lib/etcd": "tests/documentation/test_operations.py",
     "kcp snapshot save --root-directory": "tests/documentation/test_operations.py",
     "kcp snapshot restore --root-directory": "tests/documentation/test_operations.py",
-    "kcp snapshot save --etcd-servers": "tests/operations/test_moving.py",
-    "kcp snapshot restore --etcd-servers": "tests/operations/test_moving.py",
+    "kcp snapshot save --etcd-servers": "tests/operations/test_export_import.py",
+    "kcp snapshot restore --etcd-servers": "tests/operations/test_export_import.py",
     "kcp store check": "tests/documentation/test_operations.py",
-    "kcp store export": "tests/operations/test_moving.py",
+    "kcp store export": "tests/operations/test_export_import.py",
     "litestream": "tests/operations/test_litestream.py",
 }
 """How blocks of commands begin, and who follows them."""
@@ -127,7 +127,7 @@ async def names_at(server: Server) -> set[str]:
         return {item["metadata"]["name"] for item in answer.json["items"]}
 
 
-async def test_one_machine(tmp_path: Path) -> None:
+async def test_the_commands_for_one_machine(tmp_path: Path) -> None:
     root = tmp_path / "var/lib/kcp"
 
     def here(text: str) -> str:
@@ -256,7 +256,7 @@ async def _refusal(server: Address, revision: int) -> int:
         return int(answer.json["object"]["code"])
 
 
-async def test_etcd_goes_back_to_a_copy_of_its_own(
+async def test_etcd_is_restored_from_its_own_snapshot(
     tmp_path: Path, machines: dict[str, str], members: list[Member], settings: str, servers: list[Server]
 ) -> None:
     """The servers keep the copies that have seen what is forgotten."""

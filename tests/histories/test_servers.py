@@ -108,7 +108,7 @@ async def faults_of() -> set[Fault]:
     return {violation.fault for violation in check(history)}
 
 
-async def test_a_server_that_drops_events_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dropped_events_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     right = WatchStream._filtered_frame
 
     def wrong(self: WatchStream, event: Event) -> bytes | None:
@@ -118,7 +118,7 @@ async def test_a_server_that_drops_events_is_found_out(monkeypatch: pytest.Monke
     assert Fault.RELIABLE in await faults_of()
 
 
-async def test_a_server_that_reads_what_was_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stale_reads_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Source.get
     shown: dict[tuple[str, str, str], Record | None] = {}
 
@@ -133,7 +133,7 @@ async def test_a_server_that_reads_what_was_is_found_out(monkeypatch: pytest.Mon
     assert Fault.STALE_READ in await faults_of()
 
 
-async def test_a_server_whose_bookmarks_are_ahead_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bookmarks_that_are_ahead_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "BOOKMARK_INTERVAL", 0.01)
     monkeypatch.setattr(WatchStream, "revision", property(lambda self: self._source.store.revision + 5))
     assert Fault.BOOKMARKABLE in await faults_of()

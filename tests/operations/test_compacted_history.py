@@ -48,7 +48,7 @@ async def compacted(connection: Connection, path: str, version: str) -> Answer:
     return found
 
 
-async def test_a_compacted_history_is_told_and_a_paged_list_can_go_on(server: Server, tmp_path: Path) -> None:
+async def test_compacted_revisions_are_410_and_a_paged_list_can_continue(server: Server, tmp_path: Path) -> None:
     path = f"/clusters/{tmp_path.name.replace('_', '-')}{CONFIG_MAPS}"
     async with Connection(Address.of(server)) as connection:
         for name in NAMES:

@@ -18,7 +18,7 @@ from kcp.store.sqlite.store import open_store
 from kcp.testing import Server
 from tests.conftest import Report
 from tests.operations.litestream import MISSING, Litestream, binary
-from tests.operations.test_moving import MAPS, PAGE, ask, commands, done, is_gone, listed
+from tests.operations.test_export_import import MAPS, PAGE, ask, commands, done, is_gone, listed
 from tests.support.clients import Address, Connection
 from tests.support.objects import config_map
 from tests.support.waiting import eventually

@@ -77,7 +77,7 @@ def test_nothing_is_written_outside_the_root_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_the_end_under_load_is_orderly_and_loses_nothing(tmp_path: Path, measured: Report, number: int) -> None:
+async def test_a_stop_under_load_is_graceful_and_loses_nothing(tmp_path: Path, measured: Report, number: int) -> None:
     acknowledged: list[str] = []
     ends: list[bytes] = []
     watching = 0
@@ -173,7 +173,7 @@ async def test_metrics_do_not_grow_with_tenants(tmp_path: Path) -> None:
             assert not [line for line in after if "tenant" in line or "group-" in line or "thing" in line]
 
 
-async def test_request_lines_tell_who_asked_what_in_text_too(tmp_path: Path) -> None:
+async def test_request_log_lines_have_user_and_target_in_text_format(tmp_path: Path) -> None:
     with Server(root_directory=tmp_path, in_process=False, arguments=("-v", "2")) as server:
         audit = "0f7a3ac5-0000-4000-8000-00000000beef"
         headers = {"Audit_Id": audit, "Impersonate_User": "jane"}

@@ -22,7 +22,7 @@ async def ask(server: Server, method: str, path: str, body: object = None) -> An
         return await connection.request(method, path, body)
 
 
-async def test_a_copy_is_taken_from_a_running_server_and_put_back(tmp_path: Path) -> None:
+async def test_a_snapshot_of_a_running_server_is_restored(tmp_path: Path) -> None:
     root, file = tmp_path / "root", tmp_path / "copy.db"
     root.mkdir()
     with Server(root_directory=root, in_process=False) as server:
@@ -48,7 +48,7 @@ async def test_a_copy_is_taken_from_a_running_server_and_put_back(tmp_path: Path
         assert gone.status == 410 or b'"code":410' in gone.body
 
 
-async def test_the_same_copy_may_be_put_back_again_and_again(tmp_path: Path) -> None:
+async def test_a_snapshot_can_be_restored_several_times(tmp_path: Path) -> None:
     """Each time, revisions go on behind those that clients saw since the last time, and what was there is kept whole."""
     root, file = tmp_path / "root", tmp_path / "copy.db"
     root.mkdir()
@@ -80,7 +80,7 @@ async def test_the_same_copy_may_be_put_back_again_and_again(tmp_path: Path) -> 
         assert names == ([(f"made-{number - 1}",)] if number else [])
 
 
-async def test_a_copy_takes_the_place_of_a_log_that_cannot_be_read(tmp_path: Path) -> None:
+async def test_a_snapshot_replaces_an_unreadable_log(tmp_path: Path) -> None:
     root, file = tmp_path / "root", tmp_path / "copy.db"
     root.mkdir()
     with Server(root_directory=root):
@@ -93,7 +93,7 @@ async def test_a_copy_takes_the_place_of_a_log_that_cannot_be_read(tmp_path: Pat
         assert (await ask(server, "GET", CONFIG_MAPS)).status == 200
 
 
-async def test_a_copy_that_was_changed_is_refused(tmp_path: Path) -> None:
+async def test_a_changed_snapshot_is_refused(tmp_path: Path) -> None:
     root, file = tmp_path / "root", tmp_path / "copy.db"
     root.mkdir()
     with Server(root_directory=root):

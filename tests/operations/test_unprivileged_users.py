@@ -101,7 +101,7 @@ async def test_every_verb_of_every_type_is_403(server: Server, who: str, cluster
 
 
 @pytest.mark.parametrize("who", ["anonymous", "jane", "carl"])
-async def test_other_paths_are_open_to_those_whom_kubernetes_lets_in(server: Server, who: str) -> None:
+async def test_other_paths_are_allowed_as_in_kubernetes(server: Server, who: str) -> None:
     async with Connection(address_of(server, who)) as connection:
         for path in sorted(MAY_ALL | MAY_NAMED | MAY_NONE):
             status = (await connection.request("GET", path, **headers_of(who))).status
@@ -117,7 +117,7 @@ async def test_credentials_that_are_wrong_are_401_and_not_anonymous(server: Serv
     assert (answer.status == 401) == (header != "Bearer ")
 
 
-async def test_a_named_master_may_everything(server: Server) -> None:
+async def test_a_member_of_system_masters_may_do_everything(server: Server) -> None:
     async with Connection(Address.of(server)) as connection:
         answer = await connection.request("GET", "/clusters/*/api/v1/secrets", Authorization="Bearer root-token")
     assert answer.status == 200

@@ -37,7 +37,7 @@ async def names(server: Server, cluster: str = "root") -> list[str]:
 
 
 @both
-async def test_a_server_of_no_directory_leaves_none(in_process: bool) -> None:
+async def test_a_server_without_a_root_directory_removes_its_own(in_process: bool) -> None:
     with Server(in_process=in_process) as server:
         root = server.root_directory
         assert await put(server, "a") == 201
@@ -47,14 +47,14 @@ async def test_a_server_of_no_directory_leaves_none(in_process: bool) -> None:
 
 
 @both
-async def test_a_server_of_a_directory_keeps_it(tmp_path: Path, in_process: bool) -> None:
+async def test_a_given_root_directory_is_kept(tmp_path: Path, in_process: bool) -> None:
     with Server(root_directory=tmp_path, in_process=in_process) as server:
         assert await put(server, "a") == 201
     with Server(root_directory=tmp_path, in_process=not in_process) as server:
         assert await names(server) == ["a"]
 
 
-async def test_many_servers_in_one_process_are_apart(measured: Report) -> None:
+async def test_servers_in_one_process_are_isolated(measured: Report) -> None:
     began = time.perf_counter()
     servers = [Server() for _ in range(5)]
     for server in servers:
@@ -91,7 +91,7 @@ async def test_a_server_that_cannot_start_says_why(tmp_path: Path, in_process: b
 
 
 @both
-def test_an_exception_ends_the_server_too(in_process: bool) -> None:
+def test_an_exception_stops_the_server(in_process: bool) -> None:
     server = Server(in_process=in_process)
 
     def fail() -> None:
@@ -127,7 +127,7 @@ def test_each_logical_cluster_is_a_fresh_one(measured: Report) -> None:
         assert {stat.S_IMODE(cluster.kubeconfig.stat().st_mode) for cluster in found} == {0o600}
 
 
-async def test_a_logical_cluster_s_kubeconfig_is_one(tmp_path: Path) -> None:
+async def test_the_kubeconfig_of_a_logical_cluster_reaches_only_that_one(tmp_path: Path) -> None:
     with Server() as server:
         cluster = server.logical_cluster()
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": str(cluster.kubeconfig)}

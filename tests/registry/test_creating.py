@@ -83,7 +83,7 @@ async def test_every_broken_rule_is_a_cause(client: RegistryClient) -> None:
     assert fields == ["metadata.name", "spec.size", ".spec.size"]  # the last as what a Scale shows
 
 
-async def test_a_namespace_must_be_there(client: RegistryClient) -> None:
+async def test_the_namespace_must_exist(client: RegistryClient) -> None:
     with refused(404, "NotFound") as caught:
         await client.create(client.config_maps, config_map("a"), "nowhere")
     assert caught.value.message == 'namespaces "nowhere" not found'

@@ -114,7 +114,7 @@ async def test_namespaces_are_there_before_anything_is_written(client: RegistryC
     assert await fresh.names(namespaces, labels="x=y") == ["default"]
 
 
-async def test_logical_clusters_are_apart_and_the_wildcard_sees_all(client: RegistryClient) -> None:
+async def test_a_list_is_of_one_logical_cluster_and_the_wildcard_of_all(client: RegistryClient) -> None:
     one, two = client.at("one"), client.at("two")
     await one.define()
     await one.create(one.widgets, widget("w"))

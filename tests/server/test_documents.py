@@ -130,7 +130,7 @@ def test_discovery_across_logical_clusters_names_custom_resources(server: Runnin
 
 
 @pytest.mark.parametrize("written", ["spec.v3@v1.0", "spec.v3.v1.0"])
-def test_openapi_3_is_had_as_protobuf(server: RunningServer, cluster: str, written: str) -> None:
+def test_openapi_version_3_as_protobuf(server: RunningServer, cluster: str, written: str) -> None:
     accept = f"application/com.github.proto-openapi.{written}+protobuf"
     answer = server.get(f"{cluster}/openapi/v3/api/v1", Accept=accept)
     assert (answer.status, answer.type) == (200, "application/com.github.proto-openapi.spec.v3.v1.0+protobuf")

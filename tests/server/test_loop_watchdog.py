@@ -53,14 +53,14 @@ async def test_steps_are_measured_one_by_one() -> None:
     assert len(reports) == 3
 
 
-async def test_waiting_is_not_holding() -> None:
+async def test_waiting_is_not_reported() -> None:
     async def work() -> None:
         await asyncio.sleep(0.05)
 
     assert await reports_of(lambda watchdog: watchdog.watch(work(), ""), floor=0.02) == (None, [])
 
 
-async def test_an_error_comes_out_and_its_step_is_reported() -> None:
+async def test_an_error_is_raised_and_its_step_is_reported() -> None:
     async def work() -> None:
         burn(0.02)
         raise LookupError("gone")

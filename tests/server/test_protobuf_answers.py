@@ -92,14 +92,14 @@ def test_a_list_is_paged(server: RunningServer, cluster: str) -> None:
     assert last == {"resourceVersion": first["resourceVersion"]}
 
 
-def test_a_large_list_is_whole(server: RunningServer, cluster: str) -> None:
+def test_a_large_list_is_complete(server: RunningServer, cluster: str) -> None:
     for number in range(4):
         assert server.post(cluster + MAPS, config_map(f"big-{number}", text="x" * 300_000)).status == 201
     _, _, items = read_list(ask(server, "GET", cluster + MAPS), "core.ConfigMap")
     assert [len(item["data"]["text"]) for item in items] == [300_000] * 4
 
 
-def test_objects_of_all_logical_clusters_name_theirs(server: RunningServer, cluster: str) -> None:
+def test_objects_of_all_logical_clusters_have_the_annotation(server: RunningServer, cluster: str) -> None:
     assert server.post(cluster + MAPS, config_map("here")).status == 201
     _, _, items = read_list(ask(server, "GET", "/clusters/*/api/v1/configmaps"), "core.ConfigMap")
     owners = {item["metadata"]["annotations"]["kcp.io/cluster"] for item in items}
@@ -210,6 +210,6 @@ def test_a_review_is_answered(server: RunningServer) -> None:
     assert (answer.status, read(answer)["status"]["userInfo"]["username"]) == (201, "admin")
 
 
-def test_json_stays_what_it_was(server: RunningServer) -> None:
+def test_a_form_that_is_not_served_is_406_in_json(server: RunningServer) -> None:
     answer = server.get("/api/v1/namespaces/none", Accept="text/html")
     assert (answer.status, answer.type, json.loads(answer.body)["reason"]) == (406, "application/json", "NotAcceptable")

@@ -77,28 +77,28 @@ async def test_a_client_has_a_limit_of_bytes(senders: Senders) -> None:
     assert [refused(task) for task in tasks] == [False, True, False]
 
 
-async def test_the_client_with_most_bodies_makes_room_for_others(senders: Senders) -> None:
+async def test_a_body_of_the_client_with_most_bodies_is_refused_first(senders: Senders) -> None:
     slow = [await senders.begin("slow") for _ in range(4)]
     others = [await senders.begin(name) for name in ("a", "b", "c")]
     assert [refused(task) for task in slow] == [True, False, False, False]
     assert not any(refused(task) for task in others)
 
 
-async def test_the_client_with_most_bytes_makes_room_for_others(senders: Senders) -> None:
+async def test_a_body_of_the_client_with_most_bytes_is_refused_first(senders: Senders) -> None:
     slow = [await senders.begin("slow", 20), await senders.begin("slow", 20)]
     other = await senders.begin("other", 30)
     assert [refused(task) for task in slow] == [True, False]
     assert not refused(other)
 
 
-async def test_as_many_bodies_make_room_as_it_takes(senders: Senders) -> None:
+async def test_as_many_bodies_are_refused_as_needed(senders: Senders) -> None:
     empty, full = await senders.begin("slow"), await senders.begin("slow", 35)
     other = await senders.begin("other", 30)
     assert [refused(task) for task in (empty, full, other)] == [True, True, False]
     assert senders.receiving.bytes == 30
 
 
-async def test_a_client_that_uses_most_makes_no_room_for_itself(senders: Senders) -> None:
+async def test_a_new_body_of_the_client_with_most_is_refused(senders: Senders) -> None:
     tasks = [await senders.begin(name) for name in ("a", "a", "a", "b", "b", "b", "a")]
     assert [refused(task) for task in tasks] == [False] * 6 + [True]
 

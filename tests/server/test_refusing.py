@@ -200,7 +200,7 @@ def test_a_body_of_a_secret_that_cannot_be_parsed_is_not_quoted(server: RunningS
     assert "correct-horse" not in answers["secrets"].json["message"]
 
 
-def test_a_resource_version_from_the_future_is_a_timeout_after_which_to_try_again(server: RunningServer) -> None:
+def test_a_resource_version_from_the_future_is_504_with_retry_after(server: RunningServer) -> None:
     answer = server.get("/api/v1/namespaces/default/configmaps?resourceVersion=99999999999")
     assert (answer.status, answer.json["reason"], answer.headers["Retry-After"]) == (504, "Timeout", "1")
     assert answer.json["message"].startswith("Timeout: Too large resource version: 99999999999, current: ")

@@ -67,7 +67,7 @@ async def test_lists_over_the_limit_wait_for_their_turn() -> None:
     assert streams.running == 0
 
 
-async def test_a_list_whose_client_accepts_nothing_makes_room_for_one_that_waits() -> None:
+async def test_a_list_whose_client_does_not_read_is_aborted_while_others_wait() -> None:
     streams, entered = ListStreams(limit=1, stalled_after=0.01), asyncio.Event()
 
     async def stalled() -> None:
@@ -127,7 +127,7 @@ def _is_open(connection: ssl.SSLSocket) -> bool:
     return True
 
 
-async def test_watchers_that_do_not_read_are_owed_a_few_megabytes_each(tmp_path: Path) -> None:
+async def test_the_buffer_of_a_watcher_that_does_not_read_is_bounded(tmp_path: Path) -> None:
     watchers, events = 20, 30
     with Server(root_directory=tmp_path, in_process=False) as server, contextlib.ExitStack() as connections:
         port = int(server.url.rpartition(":")[2])

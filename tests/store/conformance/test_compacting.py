@@ -112,7 +112,7 @@ async def test_the_compactor_can_bound_the_number_of_revisions(store: Store) -> 
     await compactor.stop()
 
 
-async def test_many_clusters_gone_leave_no_trace_for_readers(store: Store) -> None:
+async def test_compaction_removes_deleted_clusters_completely(store: Store) -> None:
     keys = [make_key("widgets", f"c{index:04}", "", "x") for index in range(1000)]
     await asyncio.gather(*(put(store, each) for each in keys))
     full = store.revision

@@ -87,7 +87,7 @@ async def test_an_endpoint_without_tls_is_named(tmp_path: Path) -> None:
             await use(connection, tmp_path)
 
 
-async def test_one_endpoint_that_lets_in_is_enough(etcd: SecuredEtcd, tmp_path: Path) -> None:
+async def test_one_endpoint_that_accepts_the_client_is_enough(etcd: SecuredEtcd, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     with EtcdCluster(tmp_path / "plain", 1) as other:
         endpoints = (other.urls[0].replace("http", "https"), *etcd.urls)
@@ -114,14 +114,14 @@ async def test_a_user_with_rights_below_the_prefix_is_enough(tmp_path: Path) -> 
             await use(Connection(cluster.urls), tmp_path)
 
 
-async def test_a_user_is_not_named_to_an_etcd_that_knows_none(tmp_path: Path) -> None:
+async def test_no_user_is_sent_to_an_etcd_without_authentication(tmp_path: Path) -> None:
     if binary() is None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster, pytest.raises(StoreUnavailableError, match="leave out --etcd-username"):
         await use(Connection(cluster.urls, username="kcp", password="word"), tmp_path)
 
 
-async def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
+async def test_an_expired_token_is_replaced(tmp_path: Path) -> None:
     """It is over when an administrator changes anything about users, or with its time."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
@@ -152,7 +152,7 @@ async def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("endpoint", ["ftp://a:1", "http://a:b", "http://", "http://a:1/path"])
-async def test_what_is_no_endpoint_is_refused(endpoint: str, tmp_path: Path) -> None:
+async def test_invalid_endpoints_are_refused(endpoint: str, tmp_path: Path) -> None:
     with pytest.raises(EndpointError):
         await use(Connection((endpoint,)), tmp_path)
 

@@ -41,7 +41,7 @@ def broken(findings: dict[str, Finding]) -> dict[str, Finding]:
     return {name: finding for name, finding in findings.items() if finding.broken}
 
 
-async def test_nothing_is_found_beside_servers_that_write_and_when_they_are_gone(backend: EtcdBackend) -> None:
+async def test_no_violation_is_found_beside_running_servers_or_after_they_stop(backend: EtcdBackend) -> None:
     one, two = await backend.open(), await backend.open_another("two")
     undo = await one.lead("something", _nothing, _nothing)  # type: ignore[attr-defined]
     dice = random.Random(1)
@@ -107,7 +107,7 @@ BREAKS: list[tuple[str, str, Put]] = [
 
 
 @pytest.mark.parametrize(("rule", "words", "put"), BREAKS, ids=[f"{rule}: {words}" for rule, words, _ in BREAKS])
-async def test_what_is_put_by_hand_is_found_by_name(backend: EtcdBackend, rule: str, words: str, put: Put) -> None:
+async def test_each_manual_damage_is_found_by_its_rule(backend: EtcdBackend, rule: str, words: str, put: Put) -> None:
     store = await backend.open()
     await write_some(store, random.Random(2), 10)
     await store.close()
@@ -137,7 +137,7 @@ COPIES: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(("rule", "words", "sql"), COPIES, ids=[words for _, words, _ in COPIES])
-async def test_a_copy_that_differs_is_found(backend: EtcdBackend, rule: str, words: str, sql: str) -> None:
+async def test_a_replica_that_differs_is_found(backend: EtcdBackend, rule: str, words: str, sql: str) -> None:
     store = await backend.open()
     for name in ("n1", "n2"):
         await store.write([Change(make_key("w", "a", "", name), b"{}")])
@@ -151,7 +151,7 @@ async def test_a_copy_that_differs_is_found(backend: EtcdBackend, rule: str, wor
     assert any(words in violation.what for violation in finding.first), finding
 
 
-async def test_a_copy_that_cannot_be_compared_says_why_and_is_no_violation(backend: EtcdBackend) -> None:
+async def test_a_replica_that_cannot_be_compared_is_no_violation(backend: EtcdBackend) -> None:
     store = await backend.open()
     await store.write([Change(make_key("w", "a", "", "n1"), b"{}")])
     await store.close()
@@ -173,12 +173,12 @@ async def test_a_copy_that_cannot_be_compared_says_why_and_is_no_violation(backe
     assert "is not a replica of a log" in (await found(backend))["replica"].says
 
 
-async def test_a_prefix_without_a_log_is_told(backend: EtcdBackend) -> None:
+async def test_a_prefix_without_a_log_is_reported(backend: EtcdBackend) -> None:
     findings = await found(backend)
     assert "no server has begun one" in broken(findings)["metadata"].first[0].what
 
 
-async def test_no_etcd_is_told_as_such(backend: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unreachable_etcd_is_reported(backend: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     from kcp.store.etcd.access import Connection, Options
 
     monkeypatch.setattr(integrity, "_CALL_SECONDS", 0.5)

@@ -22,7 +22,7 @@ async def started(options: Options, folder: Path, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.skipif(binary() is None, reason=MISSING)
-async def test_nothing_is_said_unless_members_lose_writes(
+async def test_only_members_that_can_lose_writes_cause_a_warning(
     tmp_path: Path, cluster: EtcdCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, last = LOSING
@@ -45,7 +45,7 @@ async def test_one_line_names_members_that_lose_writes(tmp_path: Path, caplog: p
 
 
 @pytest.mark.parametrize("good", ["3.4.0", "3.4.34", "3.5.3", "3.5.16", "3.6.16", "3.7.0-rc.0", "4.0.0", "unknown"])
-def test_versions_that_are_fit(good: str) -> None:
+def test_accepted_versions(good: str) -> None:
     assert check_versions({"http://a:1": good}) is None
 
 

@@ -70,7 +70,7 @@ async def _limit_pages(store: SQLiteStore, pages: int) -> None:
     await store._writer.run(limit)
 
 
-async def test_a_failed_batch_takes_everything_built_on_it_along(tmp_path: Path) -> None:
+async def test_writes_on_top_of_a_failed_batch_fail_too(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     first = await put(store, "a", b"durable")
     live = store.watch(WIDGETS, first)
@@ -103,7 +103,7 @@ async def test_a_failed_batch_takes_everything_built_on_it_along(tmp_path: Path)
     await store.close()
 
 
-async def test_a_value_that_cannot_be_written_harms_nobody_later(tmp_path: Path) -> None:
+async def test_a_value_that_cannot_be_stored_does_not_affect_later_writes(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     with pytest.raises(UnicodeEncodeError):
         await put(store, "\ud800")
@@ -114,7 +114,7 @@ async def test_a_value_that_cannot_be_written_harms_nobody_later(tmp_path: Path)
     await store.close()
 
 
-async def test_compaction_that_cannot_write_says_so_and_is_made_up_for(tmp_path: Path) -> None:
+async def test_a_failed_compaction_is_reported_and_repeated_later(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     for _ in range(3):
         await put(store, "a")

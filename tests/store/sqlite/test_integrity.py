@@ -59,7 +59,7 @@ def broken(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_nothing_is_found_after_any_history_beside_the_store_and_when_it_is_closed(
+async def test_no_violation_is_found_after_any_history_beside_an_open_store_or_after_it(
     tmp_path: Path, seed: int
 ) -> None:
     dice = random.Random(seed)
@@ -76,7 +76,7 @@ async def test_nothing_is_found_after_any_history_beside_the_store_and_when_it_i
     assert sorted(each.name for each in tmp_path.iterdir()) == ["kcp.db", "kcp.db.lock"], "nothing is left behind"
 
 
-async def test_nothing_is_found_beside_a_store_that_goes_on_writing_and_compacting(tmp_path: Path) -> None:
+async def test_no_violation_is_found_beside_a_store_that_writes_and_compacts(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     store = open_store(path)
     stop = asyncio.Event()
@@ -209,7 +209,7 @@ BREAKS: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(("rule", "words", "sql"), BREAKS, ids=[f"{rule}: {words}" for rule, words, _ in BREAKS])
-def test_what_is_broken_by_hand_is_found_by_name(sound: Path, tmp_path: Path, rule: str, words: str, sql: str) -> None:
+def test_each_manual_damage_is_found_by_its_rule(sound: Path, tmp_path: Path, rule: str, words: str, sql: str) -> None:
     path = tmp_path / "kcp.db"
     shutil.copyfile(sound, path)
     connection = apsw.Connection(str(path))
@@ -278,13 +278,15 @@ async def _opened_once(path: Path) -> None:
         (lambda _path: None, FileNotFoundError),
     ],
 )
-def test_what_is_no_log_is_refused(tmp_path: Path, write: Callable[[Path], None], error: type[Exception]) -> None:
+def test_files_that_are_no_log_are_refused(
+    tmp_path: Path, write: Callable[[Path], None], error: type[Exception]
+) -> None:
     write(tmp_path / "kcp.db")
     with pytest.raises(error):
         integrity.open_log(tmp_path / "kcp.db")
 
 
-def test_a_file_that_a_server_takes_meanwhile_is_no_alarm(sound: Path, tmp_path: Path) -> None:
+def test_a_file_that_a_server_opens_during_the_check_is_no_violation(sound: Path, tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     shutil.copyfile(sound, path)
     connection = apsw.Connection(str(path))

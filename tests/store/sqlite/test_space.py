@@ -35,7 +35,7 @@ def pages(store: SQLiteStore) -> int:
     return count
 
 
-async def test_deleting_ten_thousand_clusters_gives_the_disk_back(tmp_path: Path) -> None:
+async def test_deleting_ten_thousand_clusters_returns_their_disk_space(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     keys = await fill(store, 10_000)
     full = pages(store)
@@ -115,7 +115,7 @@ async def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compact
     await store.close()
 
 
-async def test_what_is_remembered_of_clusters_is_bounded(tmp_path: Path) -> None:
+async def test_caches_of_clusters_are_bounded(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     keys = await fill(store, 6000)
     assert len(store._changes._known) <= 4096

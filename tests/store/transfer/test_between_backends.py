@@ -102,7 +102,7 @@ async def test_one_logical_cluster_is_moved_under_another_name(source: Log, targ
     assert min(record.revision for where, record in (await target.state()).items() if where in moved) > newest
 
 
-async def test_one_logical_cluster_is_taken_out_of_a_file_with_all(source: Log, target: Log, tmp_path: Path) -> None:
+async def test_one_logical_cluster_is_imported_from_a_file_with_all(source: Log, target: Log, tmp_path: Path) -> None:
     await source.use(fill)
     file = tmp_path / "all.jsonl"
     await source.export(file)
@@ -112,7 +112,7 @@ async def test_one_logical_cluster_is_taken_out_of_a_file_with_all(source: Log, 
     assert await content(target) == {where: held for where, held in CONTENT.items() if where.cluster == "other"}
 
 
-async def test_what_a_target_holds_is_replaced_where_that_is_said(source: Log, target: Log, tmp_path: Path) -> None:
+async def test_replace_replaces_the_content_of_the_target(source: Log, target: Log, tmp_path: Path) -> None:
     await source.use(fill)
     file = tmp_path / "all.jsonl"
     await source.export(file)
@@ -141,7 +141,7 @@ async def test_what_a_target_holds_is_replaced_where_that_is_said(source: Log, t
     assert (await target.state())[kept].revision == revisions[kept]  # nobody is told of what has not changed
 
 
-async def test_an_export_under_load_shows_one_moment_and_stops_no_writer(source: Log, tmp_path: Path) -> None:
+async def test_an_export_under_load_is_consistent_and_blocks_no_writer(source: Log, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for start in range(0, 2000, 200):
             await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 2000) for index in range(start, start + 200)))
@@ -215,9 +215,7 @@ async def test_an_export_replaces_no_file(source: Log, tmp_path: Path) -> None:
     assert file.read_text() == "mine"
 
 
-async def test_a_revision_that_the_exported_log_reaches_later_is_not_known(
-    source: Log, target: Log, tmp_path: Path
-) -> None:
+async def test_a_later_revision_of_the_exported_log_is_refused(source: Log, target: Log, tmp_path: Path) -> None:
     """The old servers may go on for a while; whoever comes from there lists again."""
     await source.use(fill)
     await source.export(tmp_path / "all.jsonl")

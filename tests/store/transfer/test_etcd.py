@@ -43,7 +43,7 @@ def write(file: Path, count: int, revision: int = 5, cluster: str = "root", valu
         export.add([Entry(make_key("own", "", "", "identity"), 1, b"the file's")])
 
 
-async def test_servers_follow_an_import_and_it_tells_nobody_anything_wrong(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_servers_and_watchers_follow_an_import(etcd_log: EtcdLog, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         other = await etcd_log.open_another()
         try:
@@ -110,7 +110,7 @@ async def test_an_import_that_must_raise_revisions_waits_until_servers_are_stopp
 
 
 @pytest.mark.parametrize("work", ["import_log", "restore_log"])
-async def test_killed_in_between_it_is_noticed_and_repeated(
+async def test_a_killed_import_or_restore_is_detected_and_repeated(
     etcd: EtcdCluster, etcd_log: EtcdLog, tmp_path: Path, caplog: pytest.LogCaptureFixture, work: str
 ) -> None:
     file, other = tmp_path / "some.jsonl", tmp_path / "other.jsonl"
@@ -162,7 +162,7 @@ async def test_killed_in_between_it_is_noticed_and_repeated(
     assert (await etcd_log.take(other)).written == 10
 
 
-async def test_of_two_imports_at_once_one_says_that_the_other_is_there(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_of_two_concurrent_imports_one_is_refused(etcd_log: EtcdLog, tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.jsonl" for name in "ab"]
     for file in files:
         write(file, 2000, cluster=file.stem * 2)
@@ -176,7 +176,7 @@ async def test_of_two_imports_at_once_one_says_that_the_other_is_there(etcd_log:
     assert len(await etcd_log.state()) == 4001
 
 
-async def test_what_was_saved_comes_back_in_a_new_etcd(tmp_path: Path) -> None:
+async def test_a_snapshot_is_restored_into_a_new_etcd(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("old", "new")]
     for folder in folders:
         folder.mkdir()
@@ -249,7 +249,7 @@ def _whole(folder: Path) -> Path:
     return folder / "whole.jsonl"
 
 
-async def test_a_server_notices_that_another_log_is_in_the_place_of_its_own(tmp_path: Path) -> None:
+async def test_a_server_notices_that_its_etcd_was_replaced(tmp_path: Path) -> None:
     """etcd is lost and comes back with what was saved, while a server runs on and on."""
     file = tmp_path / "saved.jsonl"
     etcd = EtcdCluster(tmp_path)
@@ -288,7 +288,7 @@ async def test_a_server_notices_that_another_log_is_in_the_place_of_its_own(tmp_
         assert [where[3] for where in (await log.state())] == ["kept"]
 
 
-async def test_a_server_notices_at_once_when_a_log_is_replaced_below_it(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_a_server_notices_at_once_that_its_log_was_replaced(etcd_log: EtcdLog, tmp_path: Path) -> None:
     """As when `stop them first` was not true: a server that was cut off has been forgotten, and comes back."""
 
     async def work(store: Store) -> None:
@@ -311,7 +311,7 @@ async def test_a_server_notices_at_once_when_a_log_is_replaced_below_it(etcd_log
     await etcd_log.use(look)
 
 
-async def test_the_mark_of_an_import_says_what_it_is(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_the_record_of_an_import_is_readable(etcd_log: EtcdLog, tmp_path: Path) -> None:
     """For whoever looks with etcdctl."""
     write(tmp_path / "some.jsonl", 3000)
 

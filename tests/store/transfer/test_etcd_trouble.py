@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(binary() is None or binary("etcdctl") is None, r
 
 
 @pytest.mark.parametrize("work", ["take", "restore"])
-async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
+async def test_members_may_be_killed_during_a_transfer(tmp_path: Path, work: str) -> None:
     file = tmp_path / "some.jsonl"
     write(file, 3000, value=b"x" * 300)
     with EtcdCluster(tmp_path, 3) as cluster:
@@ -58,7 +58,7 @@ async def _serves(cluster: EtcdCluster, number: int) -> bool:
     return True
 
 
-async def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_an_export_that_compaction_overtakes_says_so(etcd_log: EtcdLog, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for start in range(0, 4000, 200):
             await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 4000) for index in range(start, start + 200)))
@@ -90,7 +90,7 @@ async def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: Et
     await etcd_log.use(work)
 
 
-async def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Path) -> None:
+async def test_permission_for_the_prefix_is_enough_for_transfers(tmp_path: Path) -> None:
     file, again = tmp_path / "some.jsonl", tmp_path / "again.jsonl"
     write(file, 250)
     with EtcdCluster(tmp_path) as cluster:
@@ -114,7 +114,7 @@ async def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_pa
             await log.take(file)
 
 
-async def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_foreign_keys_below_the_prefix_are_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
     write(tmp_path / "some.jsonl", 3)
     await etcd_log.take(tmp_path / "some.jsonl")
     client = Client(etcd_log.options.connection)

@@ -131,7 +131,7 @@ def server_over(etcd: EtcdCluster, root: Path, *, in_process: bool = True) -> Se
     return Server(root_directory=root, in_process=in_process, arguments=arguments)
 
 
-async def test_from_one_machine_to_etcd_and_a_logical_cluster_back(tmp_path: Path, etcd: EtcdCluster) -> None:
+async def test_all_objects_move_to_etcd_and_a_logical_cluster_back(tmp_path: Path, etcd: EtcdCluster) -> None:
     export, export_one = commands("Export and import", "kcp store export")
     import_, import_one = commands("Export and import", "kcp store import")
     root, other = tmp_path / "var/lib/kcp", tmp_path / "var/lib/other"
@@ -218,7 +218,7 @@ async def test_an_etcd_that_is_lost_is_restored_into_a_new_one(tmp_path: Path, e
                 assert (root / "data/admin.token").read_text() == (folder / "data/admin.token").read_text()
 
 
-async def test_copies_of_the_wrong_kind_are_refused(tmp_path: Path, etcd: EtcdCluster) -> None:
+async def test_files_of_the_wrong_kind_are_refused(tmp_path: Path, etcd: EtcdCluster) -> None:
     root = tmp_path / "var/lib/kcp"
     root.mkdir(parents=True)
     saves, restores = (commands("Backup and restore", f"kcp snapshot {word}") for word in ("save", "restore"))
@@ -241,7 +241,7 @@ async def test_copies_of_the_wrong_kind_are_refused(tmp_path: Path, etcd: EtcdCl
     assert "is not a snapshot of a log" in await refused(f"{as_file} other.db", tmp_path)
 
 
-def test_what_is_wrong_with_a_place_is_said(tmp_path: Path) -> None:
+def test_an_unusable_source_or_target_is_named(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     cases = {
         ("--root-directory", tmp_path / "none"): "no server has run in",
@@ -263,7 +263,9 @@ def test_what_is_wrong_with_a_place_is_said(tmp_path: Path) -> None:
     assert f"{file}: No such file" in result.output
 
 
-async def test_objects_that_etcd_is_not_set_up_for_are_named_as_the_reason(tmp_path: Path, etcd: EtcdCluster) -> None:
+async def test_objects_over_etcds_request_limit_are_named_with_the_flag_to_raise_it(
+    tmp_path: Path, etcd: EtcdCluster
+) -> None:
     """etcd takes 1.5 MB unless told otherwise; what was begun can be repeated when it takes more."""
     root = tmp_path / "var/lib/kcp"
     root.mkdir(parents=True)
@@ -278,7 +280,7 @@ async def test_objects_that_etcd_is_not_set_up_for_are_named_as_the_reason(tmp_p
     assert "start it with --max-request-bytes=4194304, and repeat" in await refused(import_, tmp_path, etcd)
 
 
-async def test_no_server_starts_over_a_restore_that_has_not_ended(tmp_path: Path, etcd: EtcdCluster) -> None:
+async def test_no_server_starts_after_an_interrupted_restore(tmp_path: Path, etcd: EtcdCluster) -> None:
     from kcp.store.etcd.client import Client
     from kcp.store.etcd.layout import Layout
 
@@ -290,7 +292,7 @@ async def test_no_server_starts_over_a_restore_that_has_not_ended(tmp_path: Path
         server_over(etcd, tmp_path / "root", in_process=False).start()
 
 
-async def test_an_export_that_the_disk_does_not_take_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_an_export_to_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
     with Server(root_directory=tmp_path) as server:
         for number in range(20):
             assert (await ask(server, "POST", MAPS, config_map(f"m{number}", text="x" * 50_000))).status == 201

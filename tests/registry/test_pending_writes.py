@@ -32,7 +32,7 @@ def revision(obj: Object) -> int:
     return int(obj["metadata"]["resourceVersion"])
 
 
-async def test_conflict(client: RegistryClient) -> None:
+async def test_a_conflict_with_a_pending_write(client: RegistryClient) -> None:
     made = await client.create(client.config_maps, config_map("a"))
     pending = await accepted(client, client.patch(client.config_maps, "a", {"data": {"a": "2"}}))
     with refused(409, "Conflict"):

@@ -12,7 +12,7 @@ import pytest
 from devtools.etcd import MISSING, binary
 from kcp.store.sqlite.tables import RESTORED_SKIP
 from kcp.testing import Server
-from tests.operations.test_moving import MAPS, ask, is_gone, make_objects, newest, objects, stored
+from tests.operations.test_export_import import MAPS, ask, is_gone, make_objects, newest, objects, stored
 from tests.store.etcd.secured import SecuredEtcd
 from tests.support.commands import kcp
 from tests.support.objects import config_map
@@ -158,7 +158,7 @@ def refusals(place: Place, folder: Path) -> Iterator[tuple[list[str], str]]:
     yield [*flags, "--etcd-prefix", "/elsewhere"], "that may read and write below --etcd-prefix"
 
 
-async def test_who_is_not_let_in_is_told_in_one_line_which_flag_is_wrong(tmp_path: Path, place: Place) -> None:
+async def test_refused_credentials_are_one_line_that_names_the_flag(tmp_path: Path, place: Place) -> None:
     with Server(root_directory=tmp_path) as server:
         await make_objects(server)
         await done("store", "export", "--root-directory", tmp_path, tmp_path / "file.jsonl")
