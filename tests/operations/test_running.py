@@ -168,7 +168,9 @@ async def test_metrics_do_not_grow_with_tenants(tmp_path: Path) -> None:
             assert any(line.startswith("apiserver_current_inflight_requests{") for line in before)
             revisions = [await use(connection, number) for number in range(2, 40)]
             after = await series(connection, revisions[-1])
-            grown = {line for line in after - before if "/metrics" not in line}
+            # a step of work that takes long adds its labels, and which one does so depends on the machine
+            slow = "kcp_event_loop_held_seconds"
+            grown = {line for line in after - before if "/metrics" not in line and not line.startswith(slow)}
             assert grown == set()
             assert not [line for line in after if "tenant" in line or "group-" in line or "thing" in line]
 

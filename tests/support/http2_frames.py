@@ -6,6 +6,7 @@ server sends first.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -140,7 +141,8 @@ class Http2Connection:
         if found.kind == GOAWAY:
             self._going = ConnectionEndedError(int.from_bytes(found.payload[4:8], "big"), found.payload[8:])
         if found.kind == DATA and found.payload:
-            self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack("!I", len(found.payload))))
+            with contextlib.suppress(OSError):  # what the server sent before it closed the connection can still be read
+                self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack("!I", len(found.payload))))
         return found
 
     def answer(self, stream: int) -> Answer:
