@@ -96,6 +96,7 @@ async def test_compaction_under_load(measured: Report) -> None:
                 return await late.once() == EXPIRED
 
             await eventually(expired, "the revision from the start is compacted")
+            await eventually(partial(_has_more, recorder, 100, traffic), "100 writes are acknowledged")
             recorder.stop()
             await traffic
     verify(recorder.history, "history of a second", measured)
