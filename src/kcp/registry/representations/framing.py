@@ -15,6 +15,9 @@ from kcp.registry.verbs.listing import Listing
 
 T = TypeVar("T")
 
+PARTIAL: Final = "PartialObjectMetadata"
+PARTIAL_LIST: Final = "PartialObjectMetadataList"
+"""The kinds of meta.k8s.io that show metadata only."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 LIST_END: Final = b"]}\n"
 _SLICE: Final = 100

@@ -86,10 +86,12 @@ def _review_version_errors(versions: list[str], path: str) -> Iterator[FieldErro
     if not versions:
         yield field_errors.required(path, f"must specify one of {', '.join(_REVIEWS)}")
         return
+    seen: set[str] = set()
     for index, version in enumerate(versions):
-        if version in versions[:index]:
+        if version in seen:
             yield field_errors.invalid(f"{path}[{index}]", version, "duplicate version")
             continue
+        seen.add(version)
         for why in names.is_dns1035_label(version):
             yield field_errors.invalid(f"{path}[{index}]", version, why)
     if not any(version in _REVIEWS for version in versions):

@@ -69,12 +69,14 @@ def _param_ref_errors(reference: Object, path: str) -> Iterator[FieldError]:
 
 
 def _action_errors(actions: list[str], path: str) -> Iterator[FieldError]:
+    seen: set[str] = set()
     for index, action in enumerate(actions):
         if action not in _ACTIONS:
             yield field_errors.not_supported(f"{path}[{index}]", action, _ACTIONS)
-        if action in actions[:index]:
+        if action in seen:
             yield field_errors.duplicate(f"{path}[{index}]", action)
-    if "Deny" in actions and "Warn" in actions:
+        seen.add(action)
+    if "Deny" in seen and "Warn" in seen:
         why = (
             "must not contain both Deny and Warn (repeating the same validation failure information in the API response and "
             "headers serves no purpose)"

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kcp.api.field_errors import FieldError
-from kcp.api.times import whole_time
 from kcp.builtin.context import BuiltinContext
 from kcp.builtin.fields import canonical_times, drop_nulls
 from kcp.builtin.rules import events
@@ -35,7 +34,7 @@ class EventStrategy(BuiltinStrategy):
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
-        canonical_times(obj, ("firstTimestamp", "lastTimestamp"), whole_time)
+        canonical_times(obj, ("firstTimestamp", "lastTimestamp"))
         events.canonical_micro_times(obj)
         obj.setdefault("involvedObject", {})
         obj.setdefault("source", {})

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.api.times import whole_time
 from kcp.builtin.fields import canonical_times, drop_nulls, mapping, text
 from kcp.builtin.rules import events
 from kcp.builtin.types.core.events import EventStrategy as CoreEventStrategy
@@ -55,7 +54,7 @@ class EventStrategy(CoreEventStrategy):
 
     def default(self, obj: Object) -> None:
         drop_nulls(obj)
-        canonical_times(obj, ("deprecatedFirstTimestamp", "deprecatedLastTimestamp"), whole_time)
+        canonical_times(obj, ("deprecatedFirstTimestamp", "deprecatedLastTimestamp"))
         events.canonical_micro_times(obj)
 
     def to_storage(self, obj: Object) -> Object:
