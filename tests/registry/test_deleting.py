@@ -44,6 +44,8 @@ async def test_options_that_mean_nothing_are_refused(client: RegistryClient) -> 
     with refused(422, "Invalid"):
         await client.delete(client.config_maps, "a", propagation_policy="Sideways")
     with refused(422, "Invalid"):
+        await client.delete(client.config_maps, "a", propagation_policy="")
+    with refused(422, "Invalid"):
         await client.delete(client.config_maps, "a", propagation_policy="Orphan", orphan_dependents=True)
 
 

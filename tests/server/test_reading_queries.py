@@ -125,6 +125,7 @@ def test_delete_options_come_from_the_body_or_else_from_the_query() -> None:
     options, dry = queries.delete_options(Query(b"propagationPolicy=Orphan"), body)
     assert (options.propagation_policy, options.uid, options.resource_version) == (None, "u", "7")
     assert (options.orphan_dependents, dry) == (False, False)
+    assert queries.delete_options(Query(b"propagationPolicy="), None)[0].propagation_policy == ""
 
 
 @pytest.mark.parametrize(

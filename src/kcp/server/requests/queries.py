@@ -149,8 +149,8 @@ def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
     """
     if body is None:
         body = {}
-        if policy := query.text("propagationPolicy"):
-            body["propagationPolicy"] = policy
+        if policies := query.all("propagationPolicy"):
+            body["propagationPolicy"] = policies[0]
         if (orphan := query.optional_flag("orphanDependents")) is not None:
             body["orphanDependents"] = orphan
         if (grace := query.integer("gracePeriodSeconds")) is not None:
@@ -164,7 +164,7 @@ def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
         raise errors.bad_request(f"the body of a delete must be a DeleteOptions object, not {kind}")
     preconditions = _member(body, "preconditions", dict) or {}
     options = DeleteOptions(
-        propagation_policy=_member(body, "propagationPolicy", str) or None,
+        propagation_policy=_member(body, "propagationPolicy", str),
         orphan_dependents=_member(body, "orphanDependents", bool),
         grace_period_seconds=_member(body, "gracePeriodSeconds", int),
         uid=_member(preconditions, "uid", str),
