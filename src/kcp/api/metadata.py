@@ -30,6 +30,7 @@ __all__ = [
     "check_meta_types",
     "drop_empty",
     "generate_name",
+    "json_type",
     "micro_time",
     "new_uid",
     "now",
@@ -142,7 +143,7 @@ def check_meta_types(meta: Any, described: str = "") -> None:
     the message, such as ``ConfigMap in version "v1" cannot be handled as a ConfigMap: ``. Raises StatusError 400.
     """
     if type(meta) is not dict:
-        message = f"json: cannot unmarshal {_json_type(meta)} into Go struct field .metadata of type v1.ObjectMeta"
+        message = f"json: cannot unmarshal {json_type(meta)} into Go struct field .metadata of type v1.ObjectMeta"
         raise errors.UndecodableError(message, described)
     try:
         _check_members(meta, _MEMBERS, "ObjectMeta", "metadata")
@@ -174,7 +175,7 @@ def _check_members(value: dict[str, Any], members: dict[str, tuple[type[Any], st
         elif member is None:
             nulls = [*(nulls or ()), name]
         elif expected[1] == "time":
-            raise ValueError(f"json: cannot unmarshal {_json_type(member)} into Go value of type string")
+            raise ValueError(f"json: cannot unmarshal {json_type(member)} into Go value of type string")
         else:
             raise _mistyped(f"{struct}.{path}.{name}", member, expected[1])
     for name in nulls or ():
@@ -205,7 +206,8 @@ def _check_entries(
             _check_members(entry, members, struct, path)
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """The name of a value's JSON type in the messages of Go's decoder."""
     return _JSON_NAMES.get(type(value), "null")
 
 
@@ -220,7 +222,7 @@ _JSON_NAMES: Final[dict[type[Any], str]] = {
 
 
 def _mistyped(field: str, value: Any, expected: str) -> ValueError:
-    found = _json_type(value)
+    found = json_type(value)
     if found == "number" and expected == "int64":
         found = f"number {value}"
     return ValueError(f"json: cannot unmarshal {found} into Go struct field {field} of type {expected}")

@@ -85,7 +85,7 @@ def message(name: str) -> Message:
         name,
         {entry.number: entry for entry in fields},
         {entry.name: entry for entry in fields},
-        tuple(entry for entry in fields if entry.always and entry.type in SCALARS),
+        tuple(entry for entry in fields if entry.always and entry.type in SCALARS and not entry.repeated),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
 from kcp.api.selectors import validate_label_selector
-from kcp.builtin.fields import canonical_bytes, drop_empty, integer, mapping, maps, one_of, sequence, text, texts
+from kcp.builtin.fields import canonical_bytes, integer, mapping, maps, one_of, sequence, text, texts
 from kcp.builtin.rules.admission_rules import (
     POLICIES,
     match_condition_errors,
@@ -31,7 +31,6 @@ class WebhooksStrategy(BuiltinStrategy):
 
     def default(self, obj: Object) -> None:
         super().default(obj)
-        drop_empty(obj, "webhooks")
         for webhook in maps(obj, "webhooks"):
             canonical_bytes(mapping(webhook, "clientConfig"), ("caBundle",))
 

@@ -10,7 +10,7 @@ import orjson
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.builtin.fields import canonical_bytes, decoded_size, drop_empty, drop_nulls, mapping, text, unchanged
+from kcp.builtin.fields import bytes_errors, canonical_bytes, decoded_size, mapping, text, unchanged
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.builtin.types.core.data import MAX_BYTES, immutability_errors, key_errors
 from kcp.registry.types.strategies import Object
@@ -34,8 +34,8 @@ class SecretStrategy(BuiltinStrategy):
     confidential: ClassVar[frozenset[str]] = frozenset({"data", "stringData"})
 
     def default(self, obj: Object) -> None:
-        drop_nulls(obj)
-        if not obj.get("type"):
+        super().default(obj)
+        if obj.get("type") in (None, ""):
             obj["type"] = "Opaque"
         canonical_bytes(mapping(obj, "data"))
         strings = obj.get("stringData")
@@ -45,11 +45,10 @@ class SecretStrategy(BuiltinStrategy):
             if strings and (data is None or isinstance(data, dict)):
                 encoded = {key: base64.b64encode(value.encode()).decode() for key, value in strings.items()}
                 obj["data"] = {**(data or {}), **encoded}
-        drop_empty(obj, "data")
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, type_ = mapping(obj, "data"), text(obj, "type")
-        found = key_errors(data, "data")
+        found = [*bytes_errors(data, None, "data"), *key_errors(data, "data")]
         if sum(decoded_size(value) for value in data.values()) > MAX_BYTES:
             found.append(field_errors.too_long("data", MAX_BYTES))
         if type_ == _SERVICE_ACCOUNT_TOKEN:
