@@ -26,6 +26,8 @@ from kcp.api.times import micro_time, now, parse_time
 __all__ = [
     "ANNOTATIONS_LIMIT",
     "FIELDS",
+    "MANAGED_FIELDS",
+    "OWNER_REFERENCE_FIELDS",
     "bare_finalizers",
     "check_meta_types",
     "drop_empty",
@@ -94,6 +96,9 @@ _MANAGED_FIELDS_ENTRY: Final[dict[str, tuple[type[Any], str]]] = {
     "fieldsType": (str, "string"),
     "subresource": (str, "string"),
 }
+OWNER_REFERENCE_FIELDS: Final = frozenset(_OWNER_REFERENCE)
+MANAGED_FIELDS: Final = frozenset(_MANAGED_FIELDS_ENTRY) | {"fieldsV1"}
+"""The names of the members of an owner reference, and of an entry of the managed fields."""
 _ENTRIES: Final = {
     "ownerReferences": ("OwnerReference", "v1.OwnerReference", _OWNER_REFERENCE),
     "managedFields": ("ManagedFieldsEntry", "v1.ManagedFieldsEntry", _MANAGED_FIELDS_ENTRY),
