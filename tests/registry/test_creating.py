@@ -193,3 +193,14 @@ async def test_a_custom_resource_of_another_kind_is_invalid(client: RegistryClie
     with refused(422, "Invalid") as caught:
         await client.create(client.widgets, {**widget("a"), "kind": "Gadget"})
     assert caught.value.message == ('Gadget.example.com "a" is invalid: kind: Invalid value: "Gadget": must be Widget')
+
+
+async def test_a_create_says_that_the_object_of_its_name_is_being_deleted(client: RegistryClient) -> None:
+    await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/wait"]}))
+    with refused(409, "AlreadyExists") as caught:
+        await client.create(client.config_maps, config_map("a"))
+    assert caught.value.message == 'configmaps "a" already exists'
+    await client.delete(client.config_maps, "a")
+    with refused(409, "AlreadyExists") as caught:
+        await client.create(client.config_maps, config_map("a"))
+    assert caught.value.message == 'object is being deleted: configmaps "a" already exists'

@@ -71,6 +71,7 @@ async def test_a_collection_is_deleted_by_selector(client: RegistryClient) -> No
     ("options", "code"),
     [
         ({"resource_version": "bad"}, 400),
+        ({"resource_version": "99999999"}, 504),
         ({"continue_token": "bad"}, 400),
         ({"resource_version_match": "Exact"}, 422),
         ({"send_initial_events": True}, 422),

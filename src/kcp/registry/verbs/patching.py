@@ -208,8 +208,6 @@ def _refuse_undeclared(applied: Object, target: Target) -> None:
     unknown: list[str] = []
     type_.schema.prune(applied, unknown)
     if unknown:
-        place = f"{target.namespace}/{target.name}" if target.namespace else f"/{target.name}"
+        subject = f"{target.namespace}/{target.name}; {type_.group}/{type_.version}, Kind={type_.kind}"
         listed = ", ".join(f".{path}: field not declared in schema" for path in unknown)
-        raise errors.bad_request(
-            f"failed to create typed patch object ({place}; {type_.api_version}, Kind={type_.kind}): {listed}"
-        )
+        raise errors.bad_request(f"failed to create typed patch object ({subject}): {listed}")

@@ -109,7 +109,7 @@ def timeout_seconds(query: Query) -> int | None:
 
 def dry_run(values: list[str], kind: str) -> bool:
     """Parse ``dryRun``. Raises StatusError 422 for anything but ``All``; ``kind`` names the options in the message."""
-    wrong = [value for value in values if value not in (_ALL, "")]
+    wrong = [value for value in values if value != _ALL]
     if wrong:
         problems = [field_errors.not_supported("dryRun", values, (_ALL,))]
         raise errors.invalid(GroupKind("meta.k8s.io", kind), "", problems)
