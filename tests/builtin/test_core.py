@@ -91,7 +91,7 @@ class TestConfigMaps:
 
     def test_a_row_counts_the_keys(self, types: Types) -> None:
         obj = types.create(types("configmaps"), {"data": {"a": "", "b": ""}, "binaryData": {"c": ""}})
-        assert types("configmaps").strategy.cells(obj) == ["3", "0s"]
+        assert types("configmaps").strategy.cells(obj) == [3, "0s"]
 
 
 class TestSecrets:

@@ -110,7 +110,7 @@ def test_a_row_says_what_happened_to_what(types: Types) -> None:
     cells = types("events").strategy.cells({**OLD, "apiVersion": "v1"})
     assert cells is not None
     assert cells[1:7] == ["Normal", "Changed", "configmap/settings", "", "watcher, node-1", "It changed."]
-    assert cells[8:] == ["3", "x.1"]
+    assert cells[8:] == [3, "x.1"]
     new = types("events", "events.k8s.io").strategy.cells(dict(NEW))
     assert new is not None
     assert new[5] == "example.com/watcher, watcher-1"

@@ -99,6 +99,6 @@ def cells(event: Object) -> list[Any]:
         f"{component}, {host}" if host else component,
         text(event, "message").strip(),
         age(first),
-        str(count),
+        count,
         text(event["metadata"], "name"),
     ]

@@ -150,6 +150,9 @@ def count_generation(obj: Object, old: Object, target: Target) -> None:
 
 def reset_fields(target: Target) -> tuple[tuple[str, ...], ...]:
     """The paths that a write to the target cannot change: nobody comes to own them by it (KEP-555)."""
+    own = target.type.strategy.reset_fields.get(target.subresource)
+    if own is not None:
+        return own
     return _RESET_FIELDS.get(target.subresource, ()) if target.type.has_status else ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from kcp.api import field_errors, names
@@ -51,6 +51,7 @@ class ValidatingAdmissionPolicyStrategy(BuiltinStrategy):
     finalizers_need_domain = False
     counts_generation: ClassVar[bool] = True
     allow_unconditional_update: ClassVar[bool] = False
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
 
     def prepare_for_create(self, obj: Object, context: Any) -> None:
         obj["status"] = {}
@@ -73,7 +74,7 @@ class ValidatingAdmissionPolicyStrategy(BuiltinStrategy):
         spec = mapping(obj, "spec")
         kind = mapping(spec, "paramKind")
         shown = f"{text(kind, 'apiVersion')}/{text(kind, 'kind')}" if kind else "<unset>"
-        return [str(len(sequence(spec, "validations"))), shown, age(obj)]
+        return [len(sequence(spec, "validations")), shown, age(obj)]
 
 
 def _constraint_errors(spec: Object) -> Iterator[FieldError]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, names
@@ -24,6 +24,7 @@ class ValidatingAdmissionPolicyBindingStrategy(BuiltinStrategy):
     finalizers_need_domain = False
     counts_generation: ClassVar[bool] = True
     allow_unconditional_update: ClassVar[bool] = False
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}}
 
     def validate(self, obj: Object) -> list[FieldError]:
         spec = mapping(obj, "spec")

@@ -91,6 +91,10 @@ class CertificateSigningRequestStrategy(BuiltinStrategy):
     selectable: ClassVar[frozenset[str]] = frozenset({"spec.signerName"})
     zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
     set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = (("spec",), ("status",))
+    reset_fields: ClassVar[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+        "": (("spec",), ("status",)),
+        "approval": (("spec",),),
+    }
     subresource_updates: ClassVar[Mapping[str, Callable[[Object, Object], Object]]] = {"approval": _approved}
     subresource_validations: ClassVar[Mapping[str, Callable[[Object, Object], list[FieldError]]]] = {
         "approval": _approval_errors

@@ -36,4 +36,4 @@ class ConfigMapStrategy(BuiltinStrategy):
         return immutability_errors(obj, old, ("data", "binaryData")) + self.validate(obj)
 
     def cells(self, obj: Object) -> list[Any] | None:
-        return [str(len(mapping(obj, "data")) + len(mapping(obj, "binaryData"))), age(obj)]
+        return [len(mapping(obj, "data")) + len(mapping(obj, "binaryData")), age(obj)]

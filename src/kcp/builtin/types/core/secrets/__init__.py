@@ -73,7 +73,7 @@ class SecretStrategy(BuiltinStrategy):
         return found + immutability_errors(obj, old, ("data",)) + self.validate(obj)
 
     def cells(self, obj: Object) -> list[Any] | None:
-        return [text(obj, "type"), str(len(mapping(obj, "data"))), age(obj)]
+        return [text(obj, "type"), len(mapping(obj, "data")), age(obj)]
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         return {"type": text(obj, "type")}
