@@ -6,7 +6,7 @@ Custom resources do not have this rule.
 
 from __future__ import annotations
 
-from kcp.api import names, tables
+from kcp.api import json_values, names, tables
 from kcp.builtin import zero_values
 from kcp.builtin.context import BuiltinContext
 from kcp.builtin.fields import drop_nulls, text
@@ -27,7 +27,7 @@ class BuiltinStrategy(Strategy):
             drop_nulls(obj)
         for name, zero in self.zero_value.items():
             if name not in obj:
-                obj[name] = dict(zero) if isinstance(zero, dict) else zero
+                obj[name] = json_values.copy(zero)
 
 
 class PathSegmentNames(BuiltinStrategy):

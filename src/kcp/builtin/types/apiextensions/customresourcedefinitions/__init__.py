@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 import orjson
 
@@ -36,6 +36,7 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
     finalizers_need_domain = False
     allow_unconditional_update = False
     counts_generation = True
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {"names": {}}}
     writes_are_serialized = True
     may_be_large = True
     deletion_finalizers = (CLEANUP_FINALIZER,)
