@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from kcp.api import errors, field_errors
 from kcp.api.kinds import GroupKind
+from kcp.api.metadata import validate_field_manager
 from kcp.api.selectors import parse_field_selector, parse_label_selector
 from kcp.registry.contexts import IGNORE, STRICT, WARN
 from kcp.registry.requests import DeleteOptions, ListOptions
@@ -132,12 +133,7 @@ def field_manager(query: Query, user_agent: str, kind: str) -> str:
         text = user_agent.partition("/")[0]
         shown = "".join(letter for letter in text if letter.isprintable())
         return shown[:_MANAGER_LENGTH] or "unknown"
-    problems = []
-    if len(text) > _MANAGER_LENGTH:
-        problems.append(field_errors.too_long("fieldManager", _MANAGER_LENGTH))
-    if not text.isprintable():
-        problems.append(field_errors.invalid("fieldManager", text, "should only contain printable characters"))
-    if problems:
+    if problems := validate_field_manager(text, "fieldManager"):
         raise errors.invalid(GroupKind("meta.k8s.io", kind), "", problems)
     return text
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
-from kcp.builtin.fields import maps
+from kcp.builtin.fields import mapping, maps
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
+
+_MOUNTABLE: Final = "kubernetes.io/enforce-mountable-secrets"
+_DEPRECATED: Final = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
 
 
 class ServiceAccountStrategy(BuiltinStrategy):
@@ -20,6 +24,12 @@ class ServiceAccountStrategy(BuiltinStrategy):
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
         _keep_names(obj)
+
+    def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
+        before = mapping(old["metadata"], "annotations") if old is not None else {}
+        if _MOUNTABLE in before or _MOUNTABLE not in mapping(obj["metadata"], "annotations"):
+            return ()
+        return (f"metadata.annotations[{_MOUNTABLE}]: {_DEPRECATED}",)
 
     def cells(self, obj: Object) -> list[Any] | None:
         return [age(obj)]
