@@ -24,7 +24,6 @@ _NOT_FROM_CLIENTS: Final = (
     "deletionGracePeriodSeconds",
     "resourceVersion",
     "selfLink",
-    "generation",
 )
 """Metadata of a new object that the server owns."""
 _WHOLE_OBJECT: Final = ("", "scale")
@@ -49,6 +48,8 @@ def prepare_create(obj: Object, target: Target, context: RequestContext) -> None
     meta["creationTimestamp"] = metadata.now()
     if type_.strategy.counts_generation:
         meta["generation"] = 1
+    elif "generation" in meta and not meta["generation"]:
+        del meta["generation"]
     if type_.has_status and not type_.builtin:
         obj.pop("status", None)
         type_.schema.default_missing(obj, "status")
