@@ -42,11 +42,18 @@ def whole_time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
-def parse_micro_time(text: str) -> datetime:
-    """Parse a MicroTime: RFC 3339 with exactly six decimals. Raises ValueError."""
+def check_micro_time(text: str) -> None:
+    """Raise ValueError where a text has not the form of a MicroTime: RFC 3339 with exactly six decimals."""
     if _RFC3339_MICRO.fullmatch(text) is None:
         raise ValueError(f'parsing time "{text}" as "{_MICRO_LAYOUT}": it must have exactly six decimals')
-    return parse_time(text)
+
+
+def canonical_micro_time(text: str) -> str:
+    """A MicroTime in UTC. Raises ValueError for what is none."""
+    if text.endswith("Z") and _RFC3339_MICRO.fullmatch(text):
+        return text.replace(",", ".")  # the schema reports a date that does not exist
+    check_micro_time(text)
+    return micro_time(parse_time(text))
 
 
 def parse_time(text: str) -> datetime:

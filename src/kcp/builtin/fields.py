@@ -13,7 +13,7 @@ from typing import Any, Final
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.api.metadata import json_type
-from kcp.api.times import micro_time, parse_micro_time, parse_time, whole_time
+from kcp.api.times import canonical_micro_time, check_micro_time, parse_time, whole_time
 from kcp.registry.types.strategies import Object
 
 IMMUTABLE: Final = "field is immutable"
@@ -52,7 +52,7 @@ def canonical_micro_times(obj: dict[str, Any], members: Iterable[str]) -> None:
         value = obj.get(name)
         if isinstance(value, str):
             with suppress(ValueError, OverflowError):
-                obj[name] = micro_time(parse_micro_time(value))
+                obj[name] = canonical_micro_time(value)
 
 
 def micro_time_errors(obj: Mapping[str, Any], members: Iterable[str], path: str = "") -> Iterator[FieldError]:
@@ -61,7 +61,7 @@ def micro_time_errors(obj: Mapping[str, Any], members: Iterable[str], path: str 
         value = obj.get(name)
         if isinstance(value, str):
             try:
-                parse_micro_time(value)
+                check_micro_time(value)
             except ValueError as wrong:
                 yield field_errors.undecodable(f"{path}{name}", value, str(wrong))
 
