@@ -113,15 +113,47 @@ def test_clients_cannot_set_the_status_of_a_new_policy(types: Types) -> None:
             {"validations": [{"expression": " "}]},
             ["spec.validations[0].expression: Required value: expression is not specified"],
         ),
+        ({"validations": [{"expression": "true ||\nfalse"}]}, []),
         (
-            {"validations": [{"expression": "true ||\nfalse"}]},
+            {"validations": [{"expression": "true", "message": "one\rtwo", "messageExpression": " "}]},
             [
-                "spec.validations[0].message: Required value: message must be specified if expression contains line breaks"
+                'spec.validations[0].messageExpression: Invalid value: " ": must be non-empty if specified',
+                'spec.validations[0].message: Invalid value: "one\\rtwo": must not contain line breaks',
             ],
         ),
         (
-            {"variables": [{"name": "a-b", "expression": "1"}]},
-            ['spec.variables[0].name: Invalid value: "a-b": name is not a valid CEL identifier'],
+            {"variables": [{"name": "a-b", "expression": "1"}, {"name": "loop", "expression": "1"}]},
+            [
+                'spec.variables[0].name: Invalid value: "a-b": must be a valid CEL identifier',
+                'spec.variables[1].name: Invalid value: "loop": must be a valid CEL identifier',
+            ],
+        ),
+        (
+            {"auditAnnotations": [{"key": "a b", "valueExpression": "'" + "x" * 5120 + "'"}]},
+            [
+                (
+                    'spec.auditAnnotations[0].key: Invalid value: "x/a b": name part must consist of alphanumeric characters, '
+                    "'-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or "
+                    "'123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+                ),
+                "spec.auditAnnotations[0].valueExpression: Required value: must not exceed 5120 bytes in length",
+            ],
+        ),
+        (
+            {"paramKind": {"apiVersion": "A_B/1", "kind": "K"}},
+            [
+                (
+                    'spec.paramKind.apiVersion: Invalid value: "A_B": a lowercase RFC 1123 subdomain must consist of lower case '
+                    "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. "
+                    "'example.com', "
+                    "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+                ),
+                (
+                    'spec.paramKind.apiVersion: Invalid value: "1": a DNS-1035 label must consist of lower case alphanumeric '
+                    "characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. "
+                    "'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+                ),
+            ],
         ),
         ({"paramKind": {"apiVersion": "v1"}}, ["spec.paramKind.kind: Required value"]),
         (

@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from kcp.auth.users import User
 from tests.builtin.conftest import Types
+from tests.support.registry_client import RegistryClient
 
 GROUP = "certificates.k8s.io"
 
@@ -151,3 +152,14 @@ def test_a_local_api_service_is_available(types: Types) -> None:
     remote = types.create(type_, api_service(service={"namespace": "a", "name": "b"}))
     assert type_.strategy.cells(remote) == ["a/b", "Unknown", "0s"]
     assert remote["spec"]["service"]["port"] == 443
+
+
+async def test_nobody_owns_the_request_for_a_certificate(client: RegistryClient, pkcs10: str) -> None:
+    requests = client.type("certificatesigningrequests", GROUP)
+    sent = {"apiVersion": f"{GROUP}/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "a"}}
+    await client.create(requests, {**sent, **csr(pkcs10, username="somebody")}, "")
+    applied = await client.apply(requests, {**sent, **csr(pkcs10, username="another")})
+    assert "managedFields" not in applied["metadata"]
+    labelled = {**sent, **csr(pkcs10), "metadata": {"name": "a", "labels": {"x": "y"}}}
+    (entry,) = (await client.apply(requests, labelled))["metadata"]["managedFields"]
+    assert entry["fieldsV1"] == {"f:metadata": {"f:labels": {"f:x": {}}}}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kcp.auth.certificates import new_authority
 from kcp.logical_clusters import DEFAULT
 from tests.builtin.conftest import Types
 
@@ -91,7 +92,7 @@ class TestConfigMaps:
 
     def test_a_row_of_a_config_map_counts_its_keys(self, types: Types) -> None:
         obj = types.create(types("configmaps"), {"data": {"a": "", "b": ""}, "binaryData": {"c": ""}})
-        assert types("configmaps").strategy.cells(obj) == ["3", "0s"]
+        assert types("configmaps").strategy.cells(obj) == [3, "0s"]
 
 
 class TestSecrets:
@@ -151,3 +152,32 @@ def test_a_row_of_a_service_account_shows_its_age(types: Types) -> None:
 def test_base64_may_be_broken_into_lines(types: Types) -> None:
     created = types.create(types("secrets"), {"data": {"a": "YWJj\nZGVm\n", "b": ""}})
     assert created["data"] == {"a": "YWJjZGVm", "b": ""}
+
+
+class TestWarnings:
+    def warnings(self, types: Types, certificate: bytes, key: bytes) -> list[str]:
+        data = {"tls.crt": base64.b64encode(certificate).decode(), "tls.key": base64.b64encode(key).decode()}
+        secret = types.create(types("secrets"), {"type": "kubernetes.io/tls", "data": data})
+        return list(types("secrets").strategy.warnings(secret, None))
+
+    def test_a_key_that_is_not_the_certificates_is_warned_of(self, types: Types) -> None:
+        one, other = new_authority("one"), new_authority("other")
+        assert self.warnings(types, *one) == []
+        assert self.warnings(types, one.certificate, other.key) == ["tls: private key does not match public key"]
+        broken = one.key.replace(b"M", b"!")
+        found = self.warnings(types, one.certificate, broken)
+        assert found == ["tls: failed to parse the certificate or the private key"]
+        assert self.warnings(types, b"x", one.key) == ["tls: failed to find any PEM data in certificate input"]
+        assert self.warnings(types, one.certificate, b"") == ["tls: failed to find any PEM data in key input"]
+
+    def test_other_secrets_are_not_looked_at(self, types: Types) -> None:
+        secret = types.create(types("secrets"), {"data": {"tls.crt": "eA==", "tls.key": "eA=="}})
+        assert list(types("secrets").strategy.warnings(secret, None)) == []
+
+    def test_the_deprecated_annotation_of_an_account_is_warned_of_once(self, types: Types) -> None:
+        strategy = types("serviceaccounts").strategy
+        annotated = {"metadata": {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}}
+        (warning,) = strategy.warnings(annotated, {"metadata": {}})
+        assert warning.startswith("metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+")
+        assert list(strategy.warnings(annotated, annotated)) == []
+        assert list(strategy.warnings({"metadata": {}}, None)) == []

@@ -117,6 +117,15 @@ async def test_apply_creates_owns_and_conflicts(client: RegistryClient) -> None:
     assert forced["spec"]["size"] == 2
 
 
+async def test_only_an_apply_says_whether_it_forces(client: RegistryClient) -> None:
+    await client.define()
+    await client.create(client.widgets, widget("w"))
+    for force in (True, False):
+        with refused(422, "Invalid") as caught:
+            await client.patch(client.widgets, "w", {"spec": {"size": 2}}, force=force)
+        assert "force: Forbidden: may not be specified for non-apply patch" in caught.value.message
+
+
 async def test_apply_takes_declared_fields_only(client: RegistryClient) -> None:
     await client.define()
     sent = widget("w")

@@ -44,6 +44,8 @@ async def test_invalid_delete_options_are_refused(client: RegistryClient) -> Non
     with refused(422, "Invalid"):
         await client.delete(client.config_maps, "a", propagation_policy="Sideways")
     with refused(422, "Invalid"):
+        await client.delete(client.config_maps, "a", propagation_policy="")
+    with refused(422, "Invalid"):
         await client.delete(client.config_maps, "a", propagation_policy="Orphan", orphan_dependents=True)
 
 
@@ -69,6 +71,7 @@ async def test_a_collection_is_deleted_by_selector(client: RegistryClient) -> No
     ("options", "code"),
     [
         ({"resource_version": "bad"}, 400),
+        ({"resource_version": "99999999"}, 504),
         ({"continue_token": "bad"}, 400),
         ({"resource_version_match": "Exact"}, 422),
         ({"send_initial_events": True}, 422),

@@ -115,14 +115,24 @@ async def test_an_update_of_another_object_of_the_name_is_a_conflict(client: Reg
     )
 
 
-async def test_an_update_of_an_object_that_has_gone_is_a_conflict(client: RegistryClient) -> None:
+async def test_an_update_of_an_object_that_has_gone_is_not_found(client: RegistryClient) -> None:
+    await client.define()
+    for type_, obj in ((client.config_maps, config_map("a")), (client.widgets, widget("a"))):
+        made = await client.create(type_, obj)
+        await client.delete(type_, "a")
+        with refused(404, "NotFound"):
+            await client.update(type_, made)
+
+
+async def test_an_update_that_may_create_conflicts_where_the_object_has_gone(client: RegistryClient) -> None:
     """As kube-apiserver has it: a controller that retries conflicts reads again, and finds nothing."""
-    made = await client.create(client.config_maps, config_map("a"))
-    await client.delete(client.config_maps, "a")
+    leases = client.type("leases", "coordination.k8s.io")
+    made = await client.create(leases, {"metadata": {"name": "a"}})
+    await client.delete(leases, "a")
     with refused(409, "Conflict") as caught:
-        await client.update(client.config_maps, made)
+        await client.update(leases, made)
     assert caught.value.message == (
-        'Operation cannot be fulfilled on configmaps "a": Precondition failed: '
+        'Operation cannot be fulfilled on leases.coordination.k8s.io "a": Precondition failed: '
         f"UID in precondition: {made['metadata']['uid']}, UID in object meta: "
     )
 

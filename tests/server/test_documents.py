@@ -79,6 +79,12 @@ def test_a_healthy_server_says_ok(server: RunningServer, path: str) -> None:
     assert (answer.status, answer.body, answer.type) == (200, b"ok", "text/plain; charset=utf-8")
 
 
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "PUT", "DELETE"])
+def test_a_health_check_may_use_any_method(server: RunningServer, method: str) -> None:
+    answer = server.ask(method, "/livez")
+    assert (answer.status, answer.body) == (200, b"ok")
+
+
 def test_verbose_lists_each_check(server: RunningServer) -> None:
     lines = server.get("/readyz?verbose").body.decode().splitlines()
     assert lines[0] == "[+]ping ok"

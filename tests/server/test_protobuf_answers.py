@@ -54,10 +54,12 @@ def events(stream: IO[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @contextlib.contextmanager
-def watch(server: RunningServer, path: str) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
+def watch(
+    server: RunningServer, path: str, accept: str = f"{PROTOBUF};stream=watch"
+) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
     connection = server.connect()
     with contextlib.closing(connection):
-        connection.request("GET", path, headers=server.headers(Accept=f"{PROTOBUF};stream=watch"))
+        connection.request("GET", path, headers=server.headers(Accept=accept))
         response = connection.getresponse()
         assert (response.status, response.headers["Content-Type"]) == (200, f"{PROTOBUF};stream=watch")
         yield events(response)
@@ -163,11 +165,47 @@ def test_clients_that_accept_json_too_get_json(server: RunningServer, accept: st
 
 
 @pytest.mark.parametrize("form", ["Table", "PartialObjectMetadata"])
-def test_other_representations_are_json_only(server: RunningServer, form: str) -> None:
+def test_other_representations_are_json_where_the_client_accepts_it(server: RunningServer, form: str) -> None:
     only = f"{PROTOBUF};as={form};g=meta.k8s.io;v=v1"
-    assert server.get("/api/v1/namespaces/default", Accept=only).status == 406
     answer = server.get("/api/v1/namespaces/default", Accept=f"{only},application/json;as={form};g=meta.k8s.io;v=v1")
     assert (answer.status, answer.json["kind"]) == (200, form)
+
+
+def test_a_table_has_no_protobuf_form(server: RunningServer) -> None:
+    assert server.get("/api/v1/namespaces/default", Accept=f"{PROTOBUF};as=Table;g=meta.k8s.io;v=v1").status == 406
+
+
+def metadata_accept(kind: str, version: str = "v1") -> str:
+    return f"{PROTOBUF};as={kind};g=meta.k8s.io;v={version}"
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+@pytest.mark.parametrize("custom", [False, True])
+def test_metadata_of_any_type_has_a_protobuf_form(
+    server: RunningServer, cluster: str, version: str, custom: bool
+) -> None:
+    path, body = cluster + MAPS, config_map("a", key="value")
+    if custom:
+        assert server.post(cluster + DEFINITIONS, definition("widgets", "Widget")).status == 201
+        path = f"{cluster}/apis/example.com/v1/namespaces/default/widgets"
+        body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}}
+    stored = server.post(path, body).json["metadata"]
+    shown = read(server.get(f"{path}/a", Accept=metadata_accept("PartialObjectMetadata", version)))
+    assert shown == {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": stored}
+    listed = server.get(path, Accept=metadata_accept("PartialObjectMetadataList", version))
+    kind, _, items = read_list(listed, "meta.PartialObjectMetadata")
+    assert (kind, items) == ("PartialObjectMetadataList", [{"metadata": stored}])
+
+
+def test_a_watch_of_metadata_is_protobuf(server: RunningServer, cluster: str) -> None:
+    stored = server.post(cluster + MAPS, config_map("a", key="value")).json["metadata"]
+    initial = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    accept = f"{metadata_accept('PartialObjectMetadata')};stream=watch"
+    with watch(server, f"{cluster}{MAPS}?{initial}", accept) as seen:
+        kind, obj = next(seen)
+        assert (kind, obj["kind"], obj["metadata"]) == ("ADDED", "PartialObjectMetadata", stored)
+        kind, obj = next(seen)
+        assert (kind, obj["kind"], obj["apiVersion"]) == ("BOOKMARK", "PartialObjectMetadata", "meta.k8s.io/v1")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from kcp.registry.verbs.listing import Listing
 
 T = TypeVar("T")
 
+PARTIAL: Final = "PartialObjectMetadata"
+PARTIAL_LIST: Final = "PartialObjectMetadataList"
+"""The kinds of meta.k8s.io that show metadata only."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 LIST_END: Final = b"]}\n"
 _SLICE: Final = 100
@@ -89,7 +92,7 @@ def frame(kind: str, value: bytes) -> bytes:
 
 def bookmark_object(kind: str, api_version: str, revision: int, initial_end: bool) -> dict[str, Any]:
     """The object of a BOOKMARK: a resource version, and the annotation that ends the initial events."""
-    metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+    metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
     return {"kind": kind, "apiVersion": api_version, "metadata": metadata}
