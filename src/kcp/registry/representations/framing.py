@@ -59,7 +59,6 @@ class ListPieces(Iterator[bytes]):
         return next(self._pieces)
 
     def _joined(self) -> Iterator[bytes]:
-        """Join each chunk; head and end are added to an item before the join, since a piece can have megabytes."""
         start = self.head
         pending: list[bytes] = []
         for items in self.chunks:
@@ -67,15 +66,19 @@ class ListPieces(Iterator[bytes]):
                 yield b""
                 continue
             if pending:
-                yield b",".join(pending)
+                yield _piece(start, pending, b"")
                 start = b","
-            items[0] = start + items[0]
             pending = items
-        if pending:
-            pending[-1] += LIST_END
-            yield b",".join(pending)
-        else:
-            yield self.head + LIST_END
+        yield _piece(start, pending, LIST_END) if pending else self.head + LIST_END
+
+
+def _piece(start: bytes, items: list[bytes], end: bytes) -> bytes:
+    """Join items, which may be megabytes, with what is around them: copy them once."""
+    if len(items) == 1:
+        return b"".join((start, items[0], end))
+    items[0] = start + items[0]
+    items[-1] += end
+    return b",".join(items)
 
 
 def in_slices(chunks: Iterable[list[T]]) -> Iterator[list[T]]:
