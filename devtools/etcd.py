@@ -202,7 +202,7 @@ class EtcdCluster:
 
     def wait(self) -> None:
         """Until the first member serves with a leader."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 with urllib.request.urlopen(f"{self.urls[0]}/health", timeout=1) as answer:

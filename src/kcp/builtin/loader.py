@@ -7,6 +7,7 @@ client first asks for discovery or protobuf.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +35,7 @@ class BuiltinType(NamedTuple):
     package: str | None
 
 
+@cache
 def load_types() -> list[BuiltinType]:
     """All declared types, in the order of their groups' folders. They share parts of schemas: the caller changes nothing."""
     folders = [folder for group in _folders() for folder in _type_folders(group)]
@@ -64,6 +66,7 @@ def load_messages() -> Declarations:
     """The protobuf messages of all groups, by the names of the groups' folders, and the kinds that they are the form of."""
     messages: dict[str, dict[str, Mapping[str, str]]] = {}
     kinds: dict[tuple[str, str], str] = {}
+    definitions = iter(load_types())  # in the same order
     for group in _folders():
         table = messages[group.name] = {}
         file = group / _GROUP
@@ -71,11 +74,11 @@ def load_messages() -> Declarations:
             table.update(_second(file))
             kinds.update(_kinds_without_folder(_first(file), group.name))
         for folder in _type_folders(group):
+            spec = next(definitions).definition["spec"]
             own = _second(folder / _TYPE)
             table.update(own)
             if not own:
                 continue
-            spec = _first(folder / _TYPE)["spec"]
             kind = spec["names"]["kind"]
             for version in spec["versions"]:
                 kinds[_api_version(spec["group"], version["name"]), kind] = f"{group.name}.{kind}"

@@ -15,6 +15,9 @@ from kcp.registry.verbs.listing import Listing
 
 T = TypeVar("T")
 
+PARTIAL: Final = "PartialObjectMetadata"
+PARTIAL_LIST: Final = "PartialObjectMetadataList"
+"""The kinds of meta.k8s.io that show metadata only."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 LIST_END: Final = b"]}\n"
 _SLICE: Final = 100
@@ -56,7 +59,6 @@ class ListPieces(Iterator[bytes]):
         return next(self._pieces)
 
     def _joined(self) -> Iterator[bytes]:
-        """Join each chunk; head and end are added to an item before the join, since a piece can have megabytes."""
         start = self.head
         pending: list[bytes] = []
         for items in self.chunks:
@@ -64,15 +66,19 @@ class ListPieces(Iterator[bytes]):
                 yield b""
                 continue
             if pending:
-                yield b",".join(pending)
+                yield _piece(start, pending, b"")
                 start = b","
-            items[0] = start + items[0]
             pending = items
-        if pending:
-            pending[-1] += LIST_END
-            yield b",".join(pending)
-        else:
-            yield self.head + LIST_END
+        yield _piece(start, pending, LIST_END) if pending else self.head + LIST_END
+
+
+def _piece(start: bytes, items: list[bytes], end: bytes) -> bytes:
+    """Join items, which may be megabytes, with what is around them: copy them once."""
+    if len(items) == 1:
+        return b"".join((start, items[0], end))
+    items[0] = start + items[0]
+    items[-1] += end
+    return b",".join(items)
 
 
 def in_slices(chunks: Iterable[list[T]]) -> Iterator[list[T]]:
@@ -89,7 +95,7 @@ def frame(kind: str, value: bytes) -> bytes:
 
 def bookmark_object(kind: str, api_version: str, revision: int, initial_end: bool) -> dict[str, Any]:
     """The object of a BOOKMARK: a resource version, and the annotation that ends the initial events."""
-    metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+    metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
     return {"kind": kind, "apiVersion": api_version, "metadata": metadata}

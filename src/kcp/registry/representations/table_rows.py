@@ -15,6 +15,7 @@ from kcp.api import documents
 from kcp.api.tables import Column
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.representations.framing import (
+    PARTIAL,
     JSONFrames,
     ListPieces,
     bookmark_object,
@@ -54,7 +55,7 @@ class TableRows(JSONFrames):
             row["object"] = obj
         elif self._include == "Metadata":
             row["object"] = {
-                "kind": "PartialObjectMetadata",
+                "kind": PARTIAL,
                 "apiVersion": self._api_version,
                 "metadata": obj["metadata"],
             }
@@ -105,7 +106,7 @@ class TableRows(JSONFrames):
 
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
         row: dict[str, Any] = {"cells": [None] * len(type_.columns)}
-        row["object"] = bookmark_object("PartialObjectMetadata", self._api_version, revision, initial_end)
+        row["object"] = bookmark_object(PARTIAL, self._api_version, revision, initial_end)
         metadata = orjson.dumps({"resourceVersion": str(revision)})
         return frame("BOOKMARK", self._head(metadata, _NO_COLUMNS) + orjson.dumps(row) + b"]}")
 

@@ -20,7 +20,7 @@ from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value, unreadable_object
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
-from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError
+from kcp.store.contract import ABSENT, Change, Condition, DamagedValueError, Key, PreconditionFailedError, Record
 
 Object = dict[str, Any]
 
@@ -103,7 +103,7 @@ class Committer:
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
             taken = self._source.virtual(type_, context.cluster, key.name) is not None
             try:
-                if taken or (context.dry_run and self._store.latest(key) is not None):
+                if taken or (context.dry_run and self._exists(key)):
                     raise PreconditionFailedError(key, ABSENT, None)
                 if context.dry_run:
                     return await run_large(write.size, _written, obj, value, tag, 0, type_, created=True)
@@ -115,13 +115,28 @@ class Committer:
                 if not write.generated_from and write.verb != "create":
                     return None
                 if not write.generated_from:
-                    raise errors.already_exists(type_.resource, meta["name"]) from error
+                    raise self._already_exists(write, key) from error
                 if attempt + 1 == _GENERATE_ATTEMPTS:
                     raise errors.generated_name_conflict(type_.resource, meta["name"]) from error
                 meta["name"] = metadata.generate_name(write.generated_from)
             else:
                 return await run_large(write.size, _written, obj, value, tag, revision, type_, created=True)
         raise AssertionError("unreachable")
+
+    def _exists(self, key: Key) -> bool:
+        try:
+            return self._store.latest(key) is not None
+        except DamagedValueError:
+            return True
+
+    def _already_exists(self, write: Write, key: Key) -> errors.StatusError:
+        """409: the object exists; the message says whether it is being deleted."""
+        try:
+            present = self._store.latest(key)
+        except DamagedValueError:
+            present = None
+        deleted = present is not None and b'"deletionTimestamp"' in present.value and _is_deleted(present)
+        return errors.already_exists(write.target.type.resource, key.name, deleted=deleted)
 
     async def _write_new(self, write: Write, changes: list[Change]) -> int:
         """Commit, provided that the namespace and the definition still accept new objects."""
@@ -242,3 +257,7 @@ def _written(
         documents.splice_revision(value, revision) if tag == type_.schema_hash and revision else documents.encode(obj)
     )
     return Written(served, type_, obj, created)
+
+
+def _is_deleted(record: Record) -> bool:
+    return bool(documents.decode(record.value)["metadata"].get("deletionTimestamp"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from kcp.server.observability.request_metrics import bound_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,5 +105,5 @@ class StoreCollector(Collector):
                 yield gauge
         for name, field, help_text in _STORE_DISTRIBUTIONS:
             buckets, total = self._figures.distributions()[field].cumulative()
-            shown = [("+Inf" if math.isinf(bound) else str(float(bound)), float(count)) for bound, count in buckets]
+            shown = [(bound_label(bound), float(count)) for bound, count in buckets]
             yield HistogramMetricFamily(name, help_text, buckets=shown, sum_value=total)
