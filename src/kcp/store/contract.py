@@ -50,6 +50,12 @@ class Key(NamedTuple):
     name: str
 
 
+def described(key: Key) -> str:
+    """Format a key for messages, with its logical cluster."""
+    where = f"logical cluster {key.cluster}" if key.cluster else "the server"
+    return f"{key.resource} {f'{key.namespace}/' if key.namespace else ''}{key.name} of {where}"
+
+
 class Range(NamedTuple):
     """A set of keys: all of a resource, of one logical cluster in it, or of one namespace in that.
 
@@ -148,7 +154,7 @@ class DamagedValueError(Exception):
     """The value of a key is damaged in the storage; other keys can be read."""
 
     def __init__(self, key: Key, revision: int) -> None:
-        super().__init__(f"the value of {key} at revision {revision} is damaged")
+        super().__init__(f"the value of {described(key)} at revision {revision} is damaged")
         self.key = key
         self.revision = revision
 

@@ -139,8 +139,8 @@ async def list_objects(source: Source, context: RequestContext, target: Target, 
             and range_.namespace is not None
             and at == source.store.revision
         ):
-            found = source.get(target.type, range_.cluster, range_.namespace, selection.exact_name)
-            kept = [found] if found is not None and selection.matches(found, target.type) else []
+            found = source.listed(target.type, range_.cluster, range_.namespace, selection.exact_name)
+            kept = [record for record in found if selection.matches(record, target.type)]
             return Listing(target.type, wildcard, at, "", 0, iter([kept]))
         if not options.limit:
             return _everything(source, target.type, selection, range_, wildcard, at, after)

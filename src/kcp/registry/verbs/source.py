@@ -56,6 +56,15 @@ class Source:
             raise DamagedObjectError(error) from error
         return record if record is not None else self.virtual(type_, cluster, name)
 
+    def listed(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> list[Record]:
+        """The durable object of a name as a page that has no others: a damaged one is left out."""
+        try:
+            record = self.get(type_, cluster, namespace, name)
+        except DamagedObjectError:
+            self._warn_of((Key(type_.storage, cluster, namespace, name),))
+            return []
+        return [] if record is None else [record]
+
     def latest(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> Record | None:
         """The newest object of a name, which may not be durable yet: the state that a write starts from.
 
@@ -86,13 +95,17 @@ class Source:
     ) -> Page:
         """A page of a range in key order, as `Store.scan` gives it."""
         page = self.store.scan(range_, limit=limit, after=after, at=at, count=count, size=size)
-        if page.damaged and self._warn is not None:
-            for key in page.damaged:
-                self._warn(f"{_described(key)} is left out: its stored value is damaged")
+        if page.damaged:
+            self._warn_of(page.damaged)
         cluster = range_.cluster
         if cluster == WILDCARD or not (virtual := self.virtual_records(type_, cluster)):
             return page
         return _mixed(page, virtual, limit, after)
+
+    def _warn_of(self, damaged: Sequence[Key]) -> None:
+        if self._warn is not None:
+            for key in damaged:
+                self._warn(f"{_described(key)} is left out: its stored value is damaged")
 
     def virtual(self, type_: ResourceType, cluster: LogicalClusterName, name: str) -> Record | None:
         """The virtual object of a name."""

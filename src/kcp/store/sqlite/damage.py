@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from kcp.store.contract import Key
+from kcp.store.contract import Key, described
 
 log: Final = logging.getLogger(__name__)
 
@@ -76,9 +76,3 @@ class DamagedValues:
         more = f" and {count - _NAMED} more" if count > _NAMED else ""
         counted = "1 value is" if count == 1 else f"{count} values are"
         return f"{counted} damaged ({named}{more}); run kcp store check"
-
-
-def described(key: Key) -> str:
-    """Format a key for messages, with its logical cluster."""
-    where = f"logical cluster {key.cluster}" if key.cluster else "the server"
-    return f"{key.resource} {f'{key.namespace}/' if key.namespace else ''}{key.name} of {where}"

@@ -10,6 +10,7 @@ from typing import Any, Final
 import apsw
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
+from kcp.store import contract
 from kcp.store.contract import UNREADABLE, Key, StoreUnavailableError
 from kcp.store.exports import DamagedExportError, Entry, Header, Summary, writing
 from kcp.store.file_lock import FileLock
@@ -87,7 +88,7 @@ def _entry(row: Sequence[Any], dues: Mapping[int, int]) -> Entry:
 
 
 def _refusal(log: Path, damaged: Sequence[Key]) -> TransferError:
-    named = "".join(f"; {described(key)} of logical cluster {key.cluster}" for key in damaged[:_NAMED])
+    named = "".join(f"; {contract.described(key)}" for key in damaged[:_NAMED])
     more = f"; and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
     return TransferError(
         f"{len(damaged)} values of {log} are damaged{named}{more}. Nothing is exported: delete these objects, or restore a "
