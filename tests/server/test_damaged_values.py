@@ -66,8 +66,8 @@ def test_a_request_for_the_object_gets_a_status_that_names_it_and_a_way_out(
     damaged: RunningServer, method: str
 ) -> None:
     body = {"PUT": config_map("b"), "PATCH": {"data": {"x": "y"}}}.get(method)
-    kind = {"Content_Type": "application/merge-patch+json"} if method == "PATCH" else {}
-    answer = damaged.ask(method, f"{CONFIG_MAPS}/b", body, **kind)
+    content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    answer = damaged.ask(method, f"{CONFIG_MAPS}/b", body, Content_Type=content_type)
     assert answer.status == 500
     status = answer.json
     assert (status["kind"], status["reason"], status["code"]) == ("Status", "InternalError", 500)

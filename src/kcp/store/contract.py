@@ -151,12 +151,16 @@ class PreconditionFailedError(Exception):
 
 
 class DamagedValueError(Exception):
-    """The value of a key is damaged in the storage; other keys can be read."""
+    """The value of a key is damaged in the storage; other keys can be read.
 
-    def __init__(self, key: Key, revision: int) -> None:
+    ``recoverable``: only this server's copy is damaged, and a restart fetches the value anew.
+    """
+
+    def __init__(self, key: Key, revision: int, *, recoverable: bool = False) -> None:
         super().__init__(f"the value of {described(key)} at revision {revision} is damaged")
         self.key = key
         self.revision = revision
+        self.recoverable = recoverable
 
 
 class LogError(Exception):

@@ -170,7 +170,7 @@ class Registry:
         try:
             return await self._writer.write(write)
         except DamagedObjectError as error:
-            if not options.ignore_store_read_error:
+            if not options.ignore_store_read_error or error.recoverable:
                 raise
             return await self._writer.remove_damaged(write, error.revision)
 

@@ -7,6 +7,7 @@ Virtual objects exist in every logical cluster without being stored: the namespa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from kcp.api import documents, errors
 from kcp.api.kinds import GroupResource
@@ -16,9 +17,18 @@ from kcp.registry.verbs.records import VIRTUAL_REVISION, key_of
 from kcp.registry.verbs.shared_pages import SharedPages
 from kcp.store.contract import ABSENT, DamagedValueError, Key, Page, Range, Record, Store
 
+_LOST: Final = (
+    "an administrator can restore it from a backup, or delete it with the option "
+    "ignoreStoreReadErrorWithClusterBreakingPotential; kcp store check names all damaged values"
+)
+_RECOVERABLE: Final = "only the local copy of the log is damaged: restart this server, which then fetches it anew"
+
 
 class DamagedObjectError(errors.StatusError):
-    """500: the stored value of an object is damaged. ``revision`` is the revision that wrote it."""
+    """500: the stored value of an object is damaged. ``revision`` is the revision that wrote it.
+
+    ``recoverable`` is that of `DamagedValueError`.
+    """
 
     def __init__(self, error: DamagedValueError) -> None:
         plural, _, group = error.key.resource.partition(".")
@@ -27,11 +37,11 @@ class DamagedObjectError(errors.StatusError):
             500,
             "InternalError",
             f"Internal error occurred: StorageError: corrupt object: the stored value of {_described(error.key)} is damaged; "
-            "an administrator can restore it from a backup, or delete it with the option "
-            "ignoreStoreReadErrorWithClusterBreakingPotential; kcp store check names all damaged values",
+            f"{_RECOVERABLE if error.recoverable else _LOST}",
             details=errors.details_of(resource, error.key.name),
         )
         self.revision = error.revision
+        self.recoverable = error.recoverable
 
 
 class Source:

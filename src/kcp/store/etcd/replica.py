@@ -115,6 +115,8 @@ class Replica(SQLiteStore):
     failed = False
     """A batch has failed: continue from `applied` once all batches are settled."""
 
+    _recoverable = True
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._discarding: asyncio.Task[None] | None = None

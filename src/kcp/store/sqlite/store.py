@@ -111,6 +111,9 @@ def open_store(
 class SQLiteStore:
     """The contract over one file. Made by `open_store`."""
 
+    _recoverable = False
+    """Whether a damaged value can be fetched from elsewhere."""
+
     def __init__(
         self,
         writing: apsw.Connection,
@@ -213,19 +216,22 @@ class SQLiteStore:
 
     def get(self, key: Key) -> Record | None:
         """Return the durable value of a key. Raises DamagedValueError."""
-        if self._overlay.keys and (found := self._overlay.keys.get(key)) is not None:
-            record = found.durable
-        else:
-            record = self._committed(key)[0]
+        record = self.durable(key)
         if record is not None and record.value is UNREADABLE:
-            raise DamagedValueError(key, record.revision)
+            raise DamagedValueError(key, record.revision, recoverable=self._recoverable)
         return record
+
+    def durable(self, key: Key) -> Record | None:
+        """As `get`; a damaged value is `UNREADABLE`."""
+        if self._overlay.keys and (found := self._overlay.keys.get(key)) is not None:
+            return found.durable
+        return self._committed(key)[0]
 
     def latest(self, key: Key) -> Record | None:
         """Return the newest value of a key, durable or pending. Raises DamagedValueError."""
         record = self._newest(key)[0]
         if record is not None and record.value is UNREADABLE:
-            raise DamagedValueError(key, record.revision)
+            raise DamagedValueError(key, record.revision, recoverable=self._recoverable)
         return record
 
     def _newest(self, key: Key) -> tuple[Record | None, int]:
