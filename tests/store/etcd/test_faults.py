@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.etcd import MISSING, EtcdCluster, binary, version
+from devtools.etcd import EtcdCluster, binary, version
 from kcp.store.contract import (
     ABSENT,
     Change,
@@ -29,6 +29,7 @@ from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
 from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.etcd import own_etcd
 from tests.support.keys import make_range
 from tests.support.waiting import eventually
 
@@ -36,11 +37,7 @@ from tests.support.waiting import eventually
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[EtcdBackend]:
     """A log in a cluster of one member that the test may harm."""
-    if binary() is None:
-        pytest.skip(MISSING)
-    folder = tmp_path / "etcd"
-    folder.mkdir()
-    with EtcdCluster(folder, 1) as cluster:
+    with own_etcd(tmp_path) as cluster:
         yield EtcdBackend(cluster, tmp_path)
 
 
