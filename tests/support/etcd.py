@@ -12,11 +12,11 @@ from devtools.etcd import MISSING, EtcdCluster, binary
 
 
 @contextmanager
-def own_etcd(folder: Path, members: int = 1) -> Iterator[EtcdCluster]:
-    """Run an etcd cluster below ``folder``. Skips the test where there is no etcd."""
+def own_etcd(folder: Path) -> Iterator[EtcdCluster]:
+    """Run an etcd of one member below ``folder``. Skips the test where there is no etcd."""
     if binary() is None:
         pytest.skip(MISSING)
     data = folder / "etcd"
     data.mkdir()
-    with EtcdCluster(data, members) as running:
+    with EtcdCluster(data) as running:
         yield running
