@@ -172,6 +172,9 @@ class Client:
         except asyncio.InvalidStateError as error:
             self.move_on(current)
             raise UnknownOutcomeError("the watch ended") from error
+        except asyncio.CancelledError:
+            self.move_on(current)  # whoever gives up waiting gets nothing from this endpoint
+            raise
         finally:
             if stream is not None:
                 stream.cancel()
