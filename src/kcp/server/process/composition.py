@@ -95,7 +95,7 @@ async def compose(
         event_lifetime=int(configuration.event_ttl),
     )
     deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
-    metrics.set_serving_certificate(expiration(environment.identity.serving_certificate.read_bytes()).timestamp())
+    metrics.set_serving_certificate(expiration(environment.identity.serving.certificate).timestamp())
     in_flight = _in_flight(configuration, metrics)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
     health = Health({"ping": lambda: None}, ready_checks)
