@@ -59,6 +59,7 @@ class Composition:
     controllers: Sequence[Controller]
     application: Application
     metrics: Metrics
+    health: Health
     in_flight: InFlight
     mutations: Mutations
     watches: Watches
@@ -118,7 +119,9 @@ async def compose(
     )
     application = Application(steps, metrics, deadlines, watchdog)
     controllers = parts.controllers(registry)
-    return Composition(registry, controllers, application, metrics, in_flight, mutations, watches, watchdog, held_loop)
+    return Composition(
+        registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog, held_loop
+    )
 
 
 async def compose_registry(

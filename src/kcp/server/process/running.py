@@ -53,6 +53,8 @@ class ServerProcess:
         self.parts = parts if parts is not None else DEFAULT_PARTS
         self.address: tuple[str, int] = ("", 0)
         self.url = ""
+        self.health_port = 0
+        """The port where health is served over plain HTTP; 0 is none."""
         self.ready = False
         self.stopping = False
         self._stack = contextlib.AsyncExitStack()
@@ -94,6 +96,7 @@ class ServerProcess:
         except OSError as error:
             raise _unwritable(error) from error
         composition = self.composition = await self._compose(storage, self.identity)
+        await self._serve_health(composition)
         http = self.http = self._listen(listener, composition, self.identity)
         await http.start()
         self._stack.push_async_callback(self._stop_serving, http, composition)
@@ -148,6 +151,22 @@ class ServerProcess:
             grace=self.configuration.shutdown_grace_period,
             body_timeout=self.configuration.request_timeout,
         )
+
+    async def _serve_health(self, composition: Composition) -> None:
+        """Serve health over plain HTTP where the configuration says so: until requests are served no more."""
+        if not self.configuration.healthz_bind_address:
+            return
+        from kcp.server.process.configuration import split_address
+        from kcp.server.process.health_listener import HealthListener
+
+        flag = "--healthz-bind-address"
+        host, port = split_address(flag, self.configuration.healthz_bind_address)
+        listener = sockets.bind(host, port, address_flag=flag, port_flag=flag)
+        self._stack.callback(listener.close)
+        self.health_port = listener.getsockname()[1]
+        health = HealthListener(composition.health, listener)
+        await health.start()
+        self._stack.push_async_callback(health.stop)
 
     def _certificates(self, http: Listening, composition: Composition) -> ServingCertificates:
         from kcp.auth.certificates import KeyPair, expiration

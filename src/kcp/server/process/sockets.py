@@ -31,13 +31,15 @@ def connection_limit() -> int:
     return 0 if files == resource.RLIM_INFINITY else max(files - _OTHER_FILES, files // 2) // 2
 
 
-def bind(address: str, port: int) -> socket.socket:
-    """Open a listening socket. Raises ConfigurationError."""
+def bind(
+    address: str, port: int, *, address_flag: str = "--bind-address", port_flag: str = "--secure-port"
+) -> socket.socket:
+    """Open a listening socket. Raises ConfigurationError, which names the flags."""
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise ConfigurationError(
-            f"--bind-address: {address} is not an address of this machine: {error.strerror}"
+            f"{address_flag}: {address} is not an address of this machine: {error.strerror}"
         ) from error
     family, kind, protocol, _, socket_address = found[0]
     listener = socket.socket(family, kind, protocol)
@@ -51,7 +53,8 @@ def bind(address: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConfigurationError(_refusal(address, port, error)) from error
+        shown = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        raise ConfigurationError(f"cannot listen on {shown}: {_refusal(error, address_flag, port_flag)}") from error
     return listener
 
 
@@ -64,15 +67,14 @@ def _end_stalled_connections(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, option, round(STALL * 1000))
 
 
-def _refusal(address: str, port: int, error: OSError) -> str:
-    shown = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+def _refusal(error: OSError, address_flag: str, port_flag: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"cannot listen on {shown}: the port is in use; choose another with --secure-port (0 picks a free one)"
+        return f"the port is in use; choose another with {port_flag} (0 picks a free one)"
     if error.errno == errno.EACCES:
-        return f"cannot listen on {shown}: permission denied; choose a port above 1023 with --secure-port"
+        return f"permission denied; choose a port above 1023 with {port_flag}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"cannot listen on {shown}: --bind-address is not an address of this machine"
-    return f"cannot listen on {shown}: {error.strerror}"
+        return f"{address_flag} is not an address of this machine"
+    return f"{error.strerror}"
 
 
 def cut_connections(listener: socket.socket) -> int:
