@@ -352,7 +352,7 @@ def held_connections(server: Started, count: int) -> list[ssl.SSLSocket]:
 def test_the_server_survives_more_connections_than_open_files(tmp_path: Path) -> None:
     with started(tmp_path / ".kcp", files=256) as server:
         held = held_connections(server, 400)
-        assert 128 <= len(held) < 256
+        assert 64 <= len(held) < 128, "half of the files, because two HTTP servers may run at a time"
         for connection in held:
             connection.close()
         wait_until(lambda: is_ready(server), "the server accepts connections")

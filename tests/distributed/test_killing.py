@@ -189,8 +189,10 @@ async def test_etcd_members_are_killed_one_after_the_other_under_load(
     async def harm(writers: Writers) -> None:
         for member in etcd.members:
             await asyncio.to_thread(member.kill)
-            await writers.more_writes(100)
-            member.start()
+            try:
+                await writers.more_writes(100)
+            finally:
+                member.start()
             await writers.more_writes(100)
 
     with excused(etcd):
@@ -205,9 +207,11 @@ async def test_all_etcd_members_are_killed_at_once_under_load(
     async def harm(writers: Writers) -> None:
         for member in etcd.members:
             await asyncio.to_thread(member.kill)
-        await writers.more_refusals()
-        for member in etcd.members:
-            member.start()
+        try:
+            await writers.more_refusals()
+        finally:
+            for member in etcd.members:
+                member.start()
 
     with excused(etcd):
         measured(f"all etcd members killed: {await under_load(servers, servers[0], harm, etcd)}")

@@ -21,6 +21,7 @@ from kcp.testing import Server
 from kcp.testing.server import ServerError
 from tests.support.clients import Address, Answer, Connection
 from tests.support.commands import kcp
+from tests.support.etcd import own_etcd
 from tests.support.objects import DEFINITIONS, config_map, definition
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -116,11 +117,7 @@ async def is_gone(server: Server, path: str, revision: int) -> bool:
 @pytest.fixture
 def etcd(tmp_path: Path) -> Iterator[EtcdCluster]:
     """A running etcd."""
-    if binary() is None:
-        pytest.skip(MISSING)
-    folder = tmp_path / "etcd"
-    folder.mkdir()
-    with EtcdCluster(folder) as running:
+    with own_etcd(tmp_path) as running:
         yield running
 
 

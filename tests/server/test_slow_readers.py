@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kcp.server.process import listening
+from kcp.server.process import sockets
 from kcp.server.requests.asgi import TruncatedResponseError
 from kcp.server.requests.list_streams import ListStreams
 from kcp.testing import Server
@@ -107,7 +107,7 @@ async def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -
 def test_a_client_that_does_not_read_is_disconnected(
     fresh_root: Path, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    monkeypatch.setattr(listening, "STALL", 1.0)
+    monkeypatch.setattr(sockets, "STALL", 1.0)
     server = RunningServer(fresh_root)
     try:
         for number in range(12):

@@ -29,8 +29,9 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class BuiltinType(NamedTuple):
-    """A type's declaration, and the Python package that holds its strategy (None where it has none of its own)."""
+    """A type's folder, its declaration, and the Python package that holds its strategy (None where it has none of its own)."""
 
+    folder: Path
     definition: Definition
     package: str | None
 
@@ -49,7 +50,7 @@ def load_types() -> list[BuiltinType]:
             _complete(version["schema"]["openAPIV3Schema"], shared, references)
         has_strategy = (folder / "__init__.py").is_file()
         package = f"{_PACKAGE}.{folder.parent.name}.{folder.name}" if has_strategy else None
-        found.append(BuiltinType(definition, package))
+        found.append(BuiltinType(folder, definition, package))
     return found
 
 
@@ -66,7 +67,7 @@ def load_messages() -> Declarations:
     """The protobuf messages of all groups, by the names of the groups' folders, and the kinds that they are the form of."""
     messages: dict[str, dict[str, Mapping[str, str]]] = {}
     kinds: dict[tuple[str, str], str] = {}
-    definitions = iter(load_types())  # in the same order
+    specs = {declared.folder: declared.definition["spec"] for declared in load_types()}
     for group in _folders():
         table = messages[group.name] = {}
         file = group / _GROUP
@@ -74,11 +75,11 @@ def load_messages() -> Declarations:
             table.update(_second(file))
             kinds.update(_kinds_without_folder(_first(file), group.name))
         for folder in _type_folders(group):
-            spec = next(definitions).definition["spec"]
             own = _second(folder / _TYPE)
             table.update(own)
             if not own:
                 continue
+            spec = specs[folder]
             kind = spec["names"]["kind"]
             for version in spec["versions"]:
                 kinds[_api_version(spec["group"], version["name"]), kind] = f"{group.name}.{kind}"

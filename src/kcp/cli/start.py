@@ -39,6 +39,13 @@ _logging = flags.group("Logging")
     help="Port to listen on; 0 picks a free one.",
 )
 @_serving(
+    "--healthz-bind-address",
+    default="",
+    metavar="ADDRESS:PORT",
+    show_default=False,
+    help="Address and port to serve /livez, /readyz and /healthz on over plain HTTP, to everybody. [default: nowhere]",
+)
+@_serving(
     "--external-hostname",
     default="",
     metavar="NAME",

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from devtools.etcd import MISSING, EtcdCluster, binary, version
+from devtools.etcd import EtcdCluster, binary, version
 from kcp.store.contract import (
     ABSENT,
     Change,
@@ -29,6 +30,8 @@ from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
 from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
 from tests.store.etcd.backends import EtcdBackend
+from tests.store.etcd.silent_member import silent_member
+from tests.support.etcd import own_etcd
 from tests.support.keys import make_range
 from tests.support.waiting import eventually
 
@@ -36,11 +39,7 @@ from tests.support.waiting import eventually
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[EtcdBackend]:
     """A log in a cluster of one member that the test may harm."""
-    if binary() is None:
-        pytest.skip(MISSING)
-    folder = tmp_path / "etcd"
-    folder.mkdir()
-    with EtcdCluster(folder, 1) as cluster:
+    with own_etcd(tmp_path) as cluster:
         yield EtcdBackend(cluster, tmp_path)
 
 
@@ -73,6 +72,24 @@ async def test_the_outcome_of_a_write_without_a_response_is_determined(own: Etcd
             assert (found.revision, found.value) == (revision, value)
         events = await received(store.watch(WIDGETS, store.oldest), revision)
         assert [event.record.value for event in events if event.record] == [b"0", b"1", b"2", b"3"]
+
+
+async def test_a_member_whose_watch_falls_silent_is_left(own: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers pings and calls, so that nothing but the missing events shows the fault."""
+    monkeypatch.setattr("kcp.store.etcd.client.random.shuffle", lambda _: None)  # the silent member is tried first
+    url = own.cluster.urls[0]
+    async with silent_member(url) as (silent, silent_url):
+        options = replace(own.options, connection=replace(own.options.connection, endpoints=(silent_url, url)))
+        store = await open_store(options, own.directory)
+        try:
+            await put(store, "a")
+            silent.silent = True
+            await put(store, "b")
+            assert silent.lost, "the store did not follow the silent member"
+            assert store.statistics()["reconnections"] == 1
+            await put(store, "c")
+        finally:
+            await store.close()
 
 
 async def test_a_write_with_an_unknown_outcome_is_reported(own: EtcdBackend) -> None:

@@ -17,7 +17,7 @@ REFERENCE_FIELDS: Final = ("kind", "namespace", "name", "uid", "apiVersion", "re
 """The fields of the reference to the event's object, all of which are selectable."""
 
 
-def canonical_micro_times(event: Object) -> None:
+def canonical_event_times(event: Object) -> None:
     """Write the MicroTimes of an event in canonical form, in place."""
     fields.canonical_micro_times(event, ("eventTime",))
     fields.canonical_micro_times(mapping(event, "series"), ("lastObservedTime",))

@@ -59,6 +59,7 @@ class ListPieces(Iterator[bytes]):
         return next(self._pieces)
 
     def _joined(self) -> Iterator[bytes]:
+        """Yield each piece when the next one is known: the last one ends the list."""
         start = self.head
         pending: list[bytes] = []
         for items in self.chunks:
@@ -99,6 +100,11 @@ def bookmark_object(kind: str, api_version: str, revision: int, initial_end: boo
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
     return {"kind": kind, "apiVersion": api_version, "metadata": metadata}
+
+
+def partial_object(obj: dict[str, Any], api_version: str) -> dict[str, Any]:
+    """The metadata of an object as a PartialObjectMetadata of a version of meta.k8s.io."""
+    return {"kind": PARTIAL, "apiVersion": api_version, "metadata": obj["metadata"]}
 
 
 class JSONFrames:

@@ -16,6 +16,7 @@ from kcp.registry.representations.framing import (
     frame,
     in_slices,
     list_head,
+    partial_object,
 )
 from kcp.registry.representations.served_objects import object_of, typed_records
 from kcp.registry.types.resource_types import ResourceType
@@ -32,7 +33,7 @@ class MetadataOnly(JSONFrames):
         self._api_version = f"meta.k8s.io/{version}"
 
     def _partial(self, obj: dict[str, Any]) -> dict[str, Any]:
-        return {"kind": PARTIAL, "apiVersion": self._api_version, "metadata": obj["metadata"]}
+        return partial_object(obj, self._api_version)
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
         return orjson.dumps(self._partial(orjson.loads(value)))

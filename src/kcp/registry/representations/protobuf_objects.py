@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from kcp.api import protobuf
-from kcp.registry.representations.framing import PARTIAL, PARTIAL_LIST, bookmark_object, list_metadata
+from kcp.registry.representations.framing import PARTIAL, PARTIAL_LIST, bookmark_object, list_metadata, partial_object
 from kcp.registry.representations.served_objects import object_of, typed_records
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
@@ -70,7 +70,7 @@ class ProtobufMetadata(ProtobufObjects):
         self._api_version = f"meta.k8s.io/{version}"
 
     def _shown(self, obj: dict[str, Any]) -> dict[str, Any]:
-        return {"kind": PARTIAL, "apiVersion": self._api_version, "metadata": obj["metadata"]}
+        return partial_object(obj, self._api_version)
 
     def _kinds(self, type_: ResourceType) -> tuple[str, str, str]:  # noqa: ARG002 - the same for all types
         return self._api_version, PARTIAL, PARTIAL_LIST

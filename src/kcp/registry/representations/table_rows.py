@@ -22,6 +22,7 @@ from kcp.registry.representations.framing import (
     frame,
     in_slices,
     list_metadata,
+    partial_object,
 )
 from kcp.registry.representations.served_objects import object_of, typed_records
 from kcp.registry.types.resource_types import ResourceType
@@ -54,11 +55,7 @@ class TableRows(JSONFrames):
         if self._include == "Object":
             row["object"] = obj
         elif self._include == "Metadata":
-            row["object"] = {
-                "kind": PARTIAL,
-                "apiVersion": self._api_version,
-                "metadata": obj["metadata"],
-            }
+            row["object"] = partial_object(obj, self._api_version)
         return row
 
     @staticmethod

@@ -105,7 +105,10 @@ def marked(write: Write) -> Object | None:
 
 
 async def select(source: Source, context: RequestContext, target: Target, selection: ListOptions) -> list[Record]:
-    """The objects that a deletecollection selects, at the current revision. Raises StatusError 504 for one from the future."""
+    """The objects that a deletecollection selects, at the current revision.
+
+    Raises StatusError 504 for a resource version that the log has not reached.
+    """
     type_, store = target.type, source.store
     source = source.warning(context.warn)
     chosen = Filter(type_, selection.label_selector, selection.field_selector, target.name)

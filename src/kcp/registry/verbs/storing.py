@@ -115,7 +115,7 @@ class Committer:
                 if not write.generated_from and write.verb != "create":
                     return None
                 if not write.generated_from:
-                    raise self._already_exists(write, key) from error
+                    raise await self._already_exists(write, key) from error
                 if attempt + 1 == _GENERATE_ATTEMPTS:
                     raise errors.generated_name_conflict(type_.resource, meta["name"]) from error
                 meta["name"] = metadata.generate_name(write.generated_from)
@@ -129,13 +129,15 @@ class Committer:
         except DamagedValueError:
             return True
 
-    def _already_exists(self, write: Write, key: Key) -> errors.StatusError:
+    async def _already_exists(self, write: Write, key: Key) -> errors.StatusError:
         """409: the object exists; the message says whether it is being deleted."""
         try:
             present = self._store.latest(key)
         except DamagedValueError:
             present = None
-        deleted = present is not None and b'"deletionTimestamp"' in present.value and _is_deleted(present)
+        deleted = False
+        if present is not None and b'"deletionTimestamp"' in present.value:
+            deleted = await run_large(len(present.value), _is_deleted, present)
         return errors.already_exists(write.target.type.resource, key.name, deleted=deleted)
 
     async def _write_new(self, write: Write, changes: list[Change]) -> int:

@@ -5,13 +5,13 @@ prometheus_client's own counters take a lock and several calls for each update, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from kcp.server.observability.histograms import exposed
 from kcp.store.figures import Distribution
 
 _DURATIONS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -62,13 +62,8 @@ class RequestMetrics(Collector):
         for key, requests in list(self._requests.items()):
             for code, count in list(requests.total.items()):
                 totals.add_metric((*key, str(code)), count)
-            buckets, seconds = requests.durations.cumulative()
+            buckets, seconds = exposed(requests.durations)
             if buckets[-1][1]:
-                durations.add_metric(key, [(bound_label(bound), count) for bound, count in buckets], seconds)
+                durations.add_metric(key, buckets, seconds)
         yield totals
         yield durations
-
-
-def bound_label(bound: float) -> str:
-    """Return the label ``le`` of a bucket."""
-    return "+Inf" if math.isinf(bound) else str(float(bound))

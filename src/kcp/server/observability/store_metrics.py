@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from kcp.server.observability.request_metrics import bound_label
+from kcp.server.observability.histograms import exposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +104,5 @@ class StoreCollector(Collector):
                     gauge.add_metric(values, value)
                 yield gauge
         for name, field, help_text in _STORE_DISTRIBUTIONS:
-            buckets, total = self._figures.distributions()[field].cumulative()
-            shown = [(bound_label(bound), float(count)) for bound, count in buckets]
-            yield HistogramMetricFamily(name, help_text, buckets=shown, sum_value=total)
+            buckets, total = exposed(self._figures.distributions()[field])
+            yield HistogramMetricFamily(name, help_text, buckets=buckets, sum_value=total)

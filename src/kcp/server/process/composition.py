@@ -59,6 +59,7 @@ class Composition:
     controllers: Sequence[Controller]
     application: Application
     metrics: Metrics
+    health: Health
     in_flight: InFlight
     mutations: Mutations
     watches: Watches
@@ -102,7 +103,7 @@ async def compose(
         event_lifetime=int(configuration.event_ttl),
     )
     deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
-    metrics.set_serving_certificate(expiration(environment.identity.serving_certificate.read_bytes()).timestamp())
+    metrics.set_serving_certificate(expiration(environment.identity.serving.certificate).timestamp())
     in_flight = _in_flight(configuration, metrics)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
     health = Health({"ping": lambda: None}, ready_checks, notes)
@@ -125,7 +126,9 @@ async def compose(
     )
     application = Application(steps, metrics, deadlines, watchdog)
     controllers = parts.controllers(registry)
-    return Composition(registry, controllers, application, metrics, in_flight, mutations, watches, watchdog, held_loop)
+    return Composition(
+        registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog, held_loop
+    )
 
 
 async def compose_registry(

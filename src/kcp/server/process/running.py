@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import logging
 import os
@@ -16,7 +17,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from kcp.server.process import listening, requirements
+from kcp.server.process import listening, requirements, sockets
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.reloading import ReloadedFiles
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kcp.server.process.identity import Identity
     from kcp.server.process.listening import Listening
     from kcp.server.process.parts import Parts
+    from kcp.server.process.serving_certificates import ServingCertificates
     from kcp.server.process.storage import Storage
 
 logger: Final = logging.getLogger("kcp.server")
@@ -51,6 +53,8 @@ class ServerProcess:
         self.parts = parts if parts is not None else DEFAULT_PARTS
         self.address: tuple[str, int] = ("", 0)
         self.url = ""
+        self.health_port = 0
+        """The port where health is served over plain HTTP; 0 is none."""
         self.ready = False
         self.stopping = False
         self._stack = contextlib.AsyncExitStack()
@@ -58,6 +62,7 @@ class ServerProcess:
         self.composition: Composition | None = None
         self.files = ReloadedFiles()
         self.http: Listening | None = None
+        self.certificates: ServingCertificates | None = None
 
     @property
     def kubeconfig(self) -> Path:
@@ -81,7 +86,7 @@ class ServerProcess:
         configuration = self.configuration
         _make_directories(configuration)
         storage = await self._open_storage()
-        listener = listening.bind(configuration.bind_address, configuration.secure_port)
+        listener = sockets.bind(configuration.bind_address, configuration.secure_port)
         self._stack.callback(listener.close)
         host, port = identity.reachable_host(configuration), listener.getsockname()[1]
         self.address = (host, port)
@@ -91,11 +96,15 @@ class ServerProcess:
         except OSError as error:
             raise _unwritable(error) from error
         composition = self.composition = await self._compose(storage, self.identity)
+        await self._serve_health(composition)
         http = self.http = self._listen(listener, composition, self.identity)
         await http.start()
         self._stack.push_async_callback(self._stop_serving, http, composition)
         self._run_in_background(connections.sweep(composition.watches))
         self._run_in_background(self.files.follow())
+        certificates = self.certificates = self._certificates(http, composition)
+        certificates.add_to(self.files)
+        self._run_in_background(certificates.follow())
         try:
             identity.write_kubeconfig(self.identity, host, port)
         except OSError as error:
@@ -143,9 +152,42 @@ class ServerProcess:
             certificate=identity.serving_certificate,
             key=identity.serving_key,
             client_authorities=identity.client_authorities,
+            watches=composition.watches,
             grace=self.configuration.shutdown_grace_period,
             body_timeout=self.configuration.request_timeout,
         )
+
+    async def _serve_health(self, composition: Composition) -> None:
+        """Serve health over plain HTTP where the configuration says so: until requests are served no more."""
+        if not self.configuration.healthz_bind_address:
+            return
+        from kcp.server.process.configuration import split_address
+        from kcp.server.process.health_listener import HealthListener
+
+        flag = "--healthz-bind-address"
+        host, port = split_address(flag, self.configuration.healthz_bind_address)
+        listener = sockets.bind(host, port, address_flag=flag, port_flag=flag)
+        self._stack.callback(listener.close)
+        self.health_port = listener.getsockname()[1]
+        health = HealthListener(composition.health, listener)
+        await health.start()
+        self._stack.push_async_callback(health.stop)
+
+    def _certificates(self, http: Listening, composition: Composition) -> ServingCertificates:
+        from kcp.auth.certificates import KeyPair, expiration
+        from kcp.server.process import identity
+        from kcp.server.process.serving_certificates import ServingCertificates
+
+        assert self.identity is not None
+
+        def on_replaced(serving: KeyPair) -> None:
+            assert self.identity is not None
+            trust = identity.trust_of(self.configuration, self.identity.trust, serving)
+            self.identity = dataclasses.replace(self.identity, serving=serving, trust=trust)
+            composition.metrics.set_serving_certificate(expiration(serving.certificate).timestamp())
+            identity.write_kubeconfig(self.identity, *self.address)
+
+        return ServingCertificates(self.configuration, self.identity, http.replace, on_replaced)
 
     def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

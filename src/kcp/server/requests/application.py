@@ -7,6 +7,8 @@ show them in this order. A step that refuses a request raises StatusError, which
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -83,6 +85,18 @@ class Application:
         if kind == "websocket":
             return self.handle(WebSocketExchange(scope, receive, send, self._limits))
         return _lifespan(receive, send)
+
+    def cancel_requests(self) -> None:
+        """Cancel all running requests, as when their clients disconnect.
+
+        The HTTP server does so by itself, but not for HTTP/1.1: there it reads nothing from a connection until it has responded.
+        """
+        for task in asyncio.all_tasks():
+            work = task.get_coro()
+            if not inspect.iscoroutine(work) or work.cr_code is not Application.handle.__code__:
+                continue
+            if inspect.getcoroutinelocals(work).get("self") is self:
+                task.cancel()
 
     async def handle(self, exchange: Exchange) -> None:
         """Take a request through all steps, answer an error, then count and audit the request."""

@@ -14,6 +14,7 @@ from kcp.builtin.rules.admission_rules import (
     match_resources_errors,
 )
 from kcp.builtin.strategy import BuiltinStrategy, age
+from kcp.cel.lexer import KEYWORDS
 from kcp.registry.types.strategies import Object
 
 if TYPE_CHECKING:
@@ -23,26 +24,6 @@ _REASONS: Final = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorize
 _MAX_AUDIT_ANNOTATIONS: Final = 20
 _MAX_VALUE_EXPRESSION: Final = 5 * 1024
 _EMPTY: Final = "must be non-empty if specified"
-_RESERVED: Final = frozenset(
-    {
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-    }
-    | {"loop", "package", "namespace", "return", "var", "void", "while"}
-)
-"""The words that are no identifiers in CEL."""
 
 
 class ValidatingAdmissionPolicyStrategy(BuiltinStrategy):
@@ -138,7 +119,7 @@ def _variables_errors(spec: Object, environment: ExpressionEnvironment) -> Itera
         name = text(variable, "name")
         if not name.strip():
             yield field_errors.required(f"{path}.name", "name is not specified")
-        elif not (name.isascii() and name.isidentifier()) or name in _RESERVED:
+        elif not (name.isascii() and name.isidentifier()) or name in KEYWORDS:
             yield field_errors.invalid(f"{path}.name", name, "must be a valid CEL identifier")
         expression = text(variable, "expression")
         if not expression.strip():

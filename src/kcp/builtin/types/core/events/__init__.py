@@ -35,7 +35,7 @@ class EventStrategy(BuiltinStrategy):
     def default(self, obj: Object) -> None:
         super().default(obj)
         canonical_times(obj, ("firstTimestamp", "lastTimestamp"))
-        events.canonical_micro_times(obj)
+        events.canonical_event_times(obj)
 
     def validate(self, obj: Object) -> list[FieldError]:
         return list(events.any_errors(obj))

@@ -57,7 +57,7 @@ class EventStrategy(CoreEventStrategy):
     def default(self, obj: Object) -> None:
         BuiltinStrategy.default(self, obj)
         canonical_times(obj, ("deprecatedFirstTimestamp", "deprecatedLastTimestamp"))
-        events.canonical_micro_times(obj)
+        events.canonical_event_times(obj)
 
     def to_storage(self, obj: Object) -> Object:
         stored = _renamed(obj, _OLD_NAMES)
