@@ -5,7 +5,7 @@ A large list streams in pieces, so that neither it nor its encoding is ever in m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -40,43 +40,25 @@ def list_head(listing: Listing, kind: str, api_version: str) -> bytes:
     )
 
 
-class ListPieces(Iterator[bytes]):
-    """A list as JSON, in pieces: one for each chunk of encoded items, an empty one for a chunk without items.
+class JSONList:
+    """A list as JSON without white space. ``begin`` is the JSON up to the first item."""
 
-    ``head`` is the JSON up to the first item, ``chunks`` are the encoded items: for another form of the list they are read in
-    place of the pieces.
-    """
+    def __init__(self, begin: bytes) -> None:
+        self.begin = begin
+        self._separator = b""
 
-    def __init__(self, head: bytes, chunks: Iterable[list[bytes]]) -> None:
-        self.head = head
-        self.chunks = iter(chunks)
-        self._pieces = self._joined()
+    def items(self, encoded: Sequence[bytes]) -> bytes:
+        """Join a slice of items."""
+        separator, self._separator = self._separator, b","
+        return separator + b",".join(encoded)
 
-    def __next__(self) -> bytes:
-        return next(self._pieces)
-
-    def _joined(self) -> Iterator[bytes]:
-        """Join each chunk; head and end are added to an item before the join, since a piece can have megabytes."""
-        start = self.head
-        pending: list[bytes] = []
-        for items in self.chunks:
-            if not items:
-                yield b""
-                continue
-            if pending:
-                yield b",".join(pending)
-                start = b","
-            items[0] = start + items[0]
-            pending = items
-        if pending:
-            pending[-1] += LIST_END
-            yield b",".join(pending)
-        else:
-            yield self.head + LIST_END
+    def end(self) -> bytes:
+        """What follows the last item."""
+        return LIST_END
 
 
 def in_slices(chunks: Iterable[list[T]]) -> Iterator[list[T]]:
-    """Cut chunks into slices that are encoded item by item, so that the caller can yield to the event loop between them."""
+    """Cut chunks into slices that are encoded one by one, so that the caller can yield to the event loop between them."""
     for chunk in chunks:
         for start in range(0, max(len(chunk), 1), _SLICE):
             yield chunk[start : start + _SLICE]

@@ -5,17 +5,18 @@ A client that accepts JSON as well gets JSON: the log holds that, while a protob
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from kcp.api import protobuf
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.representations.framing import bookmark_object, list_metadata
-from kcp.registry.representations.served_objects import object_of, typed_records
+from kcp.registry.representations.served_objects import decoded_slices, object_of
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
-from kcp.registry.verbs.representation import TypeOfCluster
+from kcp.registry.verbs.representation import ListPieces, TypeOfCluster
 from kcp.store.contract import Record
 
 
@@ -28,15 +29,8 @@ class ProtobufObjects:
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
         return protobuf.encode_body(orjson.loads(value))
 
-    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
-        """The list in one piece, after an empty piece for each item, so that the caller can yield to the event loop."""
-        items = []
-        for records in listing.chunks:
-            for record, type_ in typed_records(records, listing, type_of_cluster):
-                items.append(protobuf.encode_item(object_of(record, type_, listing.wildcard)))
-                yield b""
-        type_ = listing.type
-        yield protobuf.encode_list(type_.api_version, type_.list_kind, list_metadata(listing), items)
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
+        return ListPieces(_ProtobufList(listing), decoded_slices(listing, type_of_cluster, _encoded_item))
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         return protobuf.encode_watch_event(kind, protobuf.encode_body(object_of(record, type_, wildcard)))
@@ -50,3 +44,27 @@ class ProtobufObjects:
 
     def error(self, status: dict[str, Any]) -> bytes:
         return protobuf.encode_watch_event("ERROR", protobuf.encode_body(status))
+
+
+def _encoded_item(obj: dict[str, Any], type_: ResourceType, cluster: LogicalClusterName | None) -> bytes:  # noqa: ARG001
+    return protobuf.encode_item(obj)
+
+
+class _ProtobufList:
+    """A list as one protobuf message, which follows the last item: its length comes first."""
+
+    begin = b""
+
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
+        self._items: list[bytes] = []
+
+    def items(self, encoded: Sequence[bytes]) -> bytes:
+        """Keep a slice of items."""
+        self._items += encoded
+        return b""
+
+    def end(self) -> bytes:
+        """The message."""
+        type_ = self._listing.type
+        return protobuf.encode_list(type_.api_version, type_.list_kind, list_metadata(self._listing), self._items)

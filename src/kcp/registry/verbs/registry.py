@@ -140,7 +140,7 @@ class Registry:
         """Patch an object or a subresource; an apply patch may create the object."""
         _check_servable(context, target, "patch")
         if target.subresource != "scale":
-            with confidential.concealing(context, target.type, body):
+            async with confidential.concealing(context, target.type, body):
                 return await patching.patch(
                     self._writer, context, target, media_type, body, force=force, duplicates=duplicates
                 )

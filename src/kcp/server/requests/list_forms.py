@@ -6,7 +6,7 @@ The result is what converting the whole list would give.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
@@ -17,18 +17,6 @@ _INDENT: Final = orjson.OPT_INDENT_2
 _BEFORE: Final = b'{\n  "": [\n'
 _AFTER: Final = b"\n  ]\n}"
 """What is around the items of a list that is the only member of an object."""
-
-
-class ListForm(Protocol):
-    """A form of a list. ``begin`` is what precedes the first item."""
-
-    begin: bytes
-
-    def items(self, encoded: Sequence[bytes]) -> bytes:
-        """Convert a chunk of JSON items, which is not empty."""
-
-    def end(self) -> bytes:
-        """What follows the last item."""
 
 
 class PrettyList:
