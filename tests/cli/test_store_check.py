@@ -16,6 +16,7 @@ import pytest
 
 from devtools.etcd import MISSING, EtcdCluster, binary
 from tests.support.kcp_process import Started, run, started
+from tests.support.waiting import PATIENCE
 
 
 def send(server: Started, method: str, path: str, body: object = None) -> None:
@@ -25,7 +26,7 @@ def send(server: Started, method: str, path: str, body: object = None) -> None:
     content = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(server.url + path, method=method, headers=headers, data=content)
     trust = ssl.create_default_context(cafile=str(server.root / "data" / "ca.crt"))
-    with urllib.request.urlopen(request, context=trust, timeout=10) as answer:
+    with urllib.request.urlopen(request, context=trust, timeout=PATIENCE) as answer:
         answer.read()
 
 
@@ -85,7 +86,7 @@ def test_a_servers_log_is_sound_beside_it_and_when_it_has_stopped(tmp_path: Path
         ),
     ],
 )
-def test_a_value_that_readers_would_stumble_over_is_exit_code_1(tmp_path: Path, value: bytes, words: str) -> None:
+def test_an_invalid_value_is_exit_code_1(tmp_path: Path, value: bytes, words: str) -> None:
     from kcp.store.sqlite.tables import MIGRATIONS
 
     path = tmp_path / "kcp.db"
@@ -107,7 +108,7 @@ def test_a_value_that_readers_would_stumble_over_is_exit_code_1(tmp_path: Path, 
     assert done.stdout.endswith("13 rules, 3 violations\n")
 
 
-def test_it_says_what_is_under_way_on_a_terminal(tmp_path: Path) -> None:
+def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
     with started(tmp_path / ".kcp") as server:
         use(server)
         ours, theirs = pty.openpty()

@@ -79,7 +79,7 @@ async def test_a_refusal_shows_no_value(client: RegistryClient, what: str) -> No
         assert value not in shown
 
 
-async def test_the_place_of_what_is_not_base64_is_said(client: RegistryClient) -> None:
+async def test_invalid_base64_is_reported_with_its_key(client: RegistryClient) -> None:
     with pytest.raises(StatusError) as caught:
         await client.create(client.type("secrets"), _secret(data={"a": "abc!"}))
     assert caught.value.message == (

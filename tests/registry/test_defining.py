@@ -51,7 +51,7 @@ async def test_of_large_definitions_made_at_once_one_gets_the_kind(client: Regis
     assert sorted(accepted) == ["False", "True"]
 
 
-async def test_what_is_wrong_deep_in_a_large_definition_is_said(client: RegistryClient) -> None:
+async def test_an_error_deep_in_a_large_definition_is_reported(client: RegistryClient) -> None:
     sent = _large("Big")
     schema = sent["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["part79"]["properties"]["field99"] = {"maxLength": 3}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kcp.api import documents
 from kcp.registry.representations.framing import JSONList
-from kcp.registry.verbs.representation import ListForm
+from kcp.registry.verbs.representation import ListForm, ListPieces
 from kcp.server.requests.list_forms import PrettyList, YAMLList
 
 values = st.recursive(
@@ -44,5 +44,5 @@ def test_chunks_convert_as_the_whole_does(
 ) -> None:
     head = {"kind": "WidgetList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}}
     form = form_of(orjson.dumps(head)[:-1] + b',"%b":[' % name.encode())
-    written = form.begin + b"".join(form.items([orjson.dumps(item) for item in chunk]) for chunk in found) + form.end()
+    written = b"".join(ListPieces(form, [[orjson.dumps(item) for item in chunk] for chunk in found]))
     assert written == whole({**head, name: [item for chunk in found for item in chunk]})

@@ -80,9 +80,10 @@ def page_not_found() -> StatusError:
     return StatusError(404, "NotFound", "404 page not found", plain=True)
 
 
-def already_exists(resource: GroupResource, name: str) -> StatusError:
-    """409: a create under a name that exists."""
-    return StatusError(409, "AlreadyExists", f'{resource} "{name}" already exists', details=_details_of(resource, name))
+def already_exists(resource: GroupResource, name: str, *, deleted: bool = False) -> StatusError:
+    """409: a create under a name that exists; ``deleted``: the object waits for its finalizers."""
+    message = f'{"object is being deleted: " if deleted else ""}{resource} "{name}" already exists'
+    return StatusError(409, "AlreadyExists", message, details=_details_of(resource, name))
 
 
 def generated_name_conflict(resource: GroupResource, name: str) -> StatusError:

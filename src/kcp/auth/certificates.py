@@ -120,7 +120,7 @@ def key_matches(pair: KeyPair) -> bool:
 
     public = serialization.PublicFormat.SubjectPublicKeyInfo
     certificate = x509.load_pem_x509_certificate(pair.certificate)
-    key = serialization.load_pem_private_key(pair.key, password=None)
+    key = serialization.load_pem_private_key(pair.key, password=None, unsafe_skip_rsa_key_validation=True)
     encoded = [
         half.public_bytes(serialization.Encoding.DER, public) for half in (certificate.public_key(), key.public_key())
     ]

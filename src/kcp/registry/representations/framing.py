@@ -5,7 +5,7 @@ A large list streams in pieces, so that neither it nor its encoding is ever in m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -15,6 +15,9 @@ from kcp.registry.verbs.listing import Listing
 
 T = TypeVar("T")
 
+PARTIAL: Final = "PartialObjectMetadata"
+PARTIAL_LIST: Final = "PartialObjectMetadataList"
+"""The kinds of meta.k8s.io that show metadata only."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 LIST_END: Final = b"]}\n"
 _SLICE: Final = 100
@@ -41,24 +44,25 @@ def list_head(listing: Listing, kind: str, api_version: str) -> bytes:
 
 
 class JSONList:
-    """A list as JSON without white space. ``begin`` is the JSON up to the first item."""
+    """A list as JSON without white space. ``head`` is the JSON up to the first item."""
 
-    def __init__(self, begin: bytes) -> None:
-        self.begin = begin
-        self._separator = b""
+    def __init__(self, head: bytes) -> None:
+        self.head = head
+        self._start = head
 
-    def items(self, encoded: Sequence[bytes]) -> bytes:
-        """Join a slice of items."""
-        separator, self._separator = self._separator, b","
-        return separator + b",".join(encoded)
-
-    def end(self) -> bytes:
-        """What follows the last item."""
-        return LIST_END
+    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+        """Join items, which may be megabytes, with what is around them: copy them once."""
+        start, self._start = self._start, b","
+        end = LIST_END if last else b""
+        if len(items) <= 1:
+            return b"".join((start, *items, end))
+        items[0] = start + items[0]
+        items[-1] += end
+        return b",".join(items)
 
 
 def in_slices(chunks: Iterable[list[T]]) -> Iterator[list[T]]:
-    """Cut chunks into slices that are encoded one by one, so that the caller can yield to the event loop between them."""
+    """Cut chunks into slices that are encoded item by item, so that the caller can yield to the event loop between them."""
     for chunk in chunks:
         for start in range(0, max(len(chunk), 1), _SLICE):
             yield chunk[start : start + _SLICE]
@@ -71,10 +75,15 @@ def frame(kind: str, value: bytes) -> bytes:
 
 def bookmark_object(kind: str, api_version: str, revision: int, initial_end: bool) -> dict[str, Any]:
     """The object of a BOOKMARK: a resource version, and the annotation that ends the initial events."""
-    metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+    metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
     return {"kind": kind, "apiVersion": api_version, "metadata": metadata}
+
+
+def partial_object(obj: dict[str, Any], api_version: str) -> dict[str, Any]:
+    """The metadata of an object as a PartialObjectMetadata of a version of meta.k8s.io."""
+    return {"kind": PARTIAL, "apiVersion": api_version, "metadata": obj["metadata"]}
 
 
 class JSONFrames:

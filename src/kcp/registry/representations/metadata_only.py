@@ -7,7 +7,16 @@ from typing import Any
 import orjson
 
 from kcp.logical_clusters import LogicalClusterName
-from kcp.registry.representations.framing import JSONFrames, JSONList, bookmark_object, frame, list_head
+from kcp.registry.representations.framing import (
+    PARTIAL,
+    PARTIAL_LIST,
+    JSONFrames,
+    JSONList,
+    bookmark_object,
+    frame,
+    list_head,
+    partial_object,
+)
 from kcp.registry.representations.served_objects import decoded_slices, object_of
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
@@ -23,13 +32,13 @@ class MetadataOnly(JSONFrames):
         self._api_version = f"meta.k8s.io/{version}"
 
     def _partial(self, obj: dict[str, Any]) -> dict[str, Any]:
-        return {"kind": "PartialObjectMetadata", "apiVersion": self._api_version, "metadata": obj["metadata"]}
+        return partial_object(obj, self._api_version)
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
         return orjson.dumps(self._partial(orjson.loads(value)))
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
-        head = list_head(listing, "PartialObjectMetadataList", self._api_version)
+        head = list_head(listing, PARTIAL_LIST, self._api_version)
         return ListPieces(JSONList(head), decoded_slices(listing, type_of_cluster, self._encoded))
 
     def _encoded(self, obj: dict[str, Any], type_: ResourceType, cluster: LogicalClusterName | None) -> bytes:  # noqa: ARG002
@@ -39,5 +48,5 @@ class MetadataOnly(JSONFrames):
         return frame(kind, orjson.dumps(self._partial(object_of(record, type_, wildcard))))
 
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:  # noqa: ARG002
-        content = bookmark_object("PartialObjectMetadata", self._api_version, revision, initial_end)
+        content = bookmark_object(PARTIAL, self._api_version, revision, initial_end)
         return frame("BOOKMARK", orjson.dumps(content))

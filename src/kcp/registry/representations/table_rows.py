@@ -13,7 +13,15 @@ import orjson
 from kcp.api import documents
 from kcp.api.tables import Column
 from kcp.logical_clusters import LogicalClusterName
-from kcp.registry.representations.framing import JSONFrames, JSONList, bookmark_object, frame, list_metadata
+from kcp.registry.representations.framing import (
+    PARTIAL,
+    JSONFrames,
+    JSONList,
+    bookmark_object,
+    frame,
+    list_metadata,
+    partial_object,
+)
 from kcp.registry.representations.served_objects import decoded_slices, object_of
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
@@ -45,11 +53,7 @@ class TableRows(JSONFrames):
         if self._include == "Object":
             row["object"] = obj
         elif self._include == "Metadata":
-            row["object"] = {
-                "kind": "PartialObjectMetadata",
-                "apiVersion": self._api_version,
-                "metadata": obj["metadata"],
-            }
+            row["object"] = partial_object(obj, self._api_version)
         return row
 
     @staticmethod
@@ -82,19 +86,15 @@ class TableRows(JSONFrames):
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         head = self._head(orjson.dumps({"resourceVersion": str(record.revision)}), _NO_COLUMNS)
-        return frame(
-            kind,
-            head
-            + self._encoded_row(object_of(record, type_, wildcard), type_, record.key.cluster if wildcard else None)
-            + b"]}",
-        )
+        cluster = record.key.cluster if wildcard else None
+        return frame(kind, head + self._encoded_row(object_of(record, type_, wildcard), type_, cluster) + b"]}")
 
     def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:
         return frame.replace(_COLUMNS % _NO_COLUMNS, _COLUMNS % self._columns(type_, wildcard), 1)
 
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:
         row: dict[str, Any] = {"cells": [None] * len(type_.columns)}
-        row["object"] = bookmark_object("PartialObjectMetadata", self._api_version, revision, initial_end)
+        row["object"] = bookmark_object(PARTIAL, self._api_version, revision, initial_end)
         metadata = orjson.dumps({"resourceVersion": str(revision)})
         return frame("BOOKMARK", self._head(metadata, _NO_COLUMNS) + orjson.dumps(row) + b"]}")
 

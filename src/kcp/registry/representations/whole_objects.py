@@ -34,7 +34,7 @@ class WholeObjects(JSONFrames):
         if items is None:
             items = b",".join(item for chunk in chunks for item in chunk)
             shared.keep(items)
-        return ListPieces(JSONList(head), iter(([items] if items else [],)))
+        return ListPieces(JSONList(head), [[items] if items else []])
 
     @staticmethod
     def _items(records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster) -> list[bytes]:

@@ -16,7 +16,7 @@ from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.filtering import Filter
-from kcp.registry.verbs.listing import CHUNK, CHUNK_BYTES, range_of
+from kcp.registry.verbs.listing import CHUNK, CHUNK_BYTES, parse_resource_version, range_of
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import Record
 
@@ -82,11 +82,17 @@ def marked(write: Write) -> Object | None:
 
 
 async def select(source: Source, context: RequestContext, target: Target, selection: ListOptions) -> list[Record]:
-    """The objects that a deletecollection selects, at the current revision."""
+    """The objects that a deletecollection selects, at the current revision.
+
+    Raises StatusError 504 for a resource version that the log has not reached.
+    """
     type_, store = target.type, source.store
     chosen = Filter(type_, selection.label_selector, selection.field_selector, target.name)
     range_ = range_of(context, target, chosen)
     await store.catch_up()
+    requested = parse_resource_version(selection.resource_version)
+    if requested > store.revision:
+        raise errors.too_large_resource_version(requested, store.revision)
     at, after, found = store.revision, None, []
     while True:
         page = source.page(type_, range_, limit=CHUNK, after=after, at=at, size=CHUNK_BYTES)

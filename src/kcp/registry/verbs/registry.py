@@ -134,19 +134,23 @@ class Registry:
         media_type: str,
         body: Any,
         *,
-        force: bool = False,
+        force: bool | None = None,
         duplicates: builtins.list[str] | None = None,
     ) -> Written:
         """Patch an object or a subresource; an apply patch may create the object."""
         _check_servable(context, target, "patch")
+        patching.check_options(media_type, force)
+        forced = force is True
         if target.subresource != "scale":
             async with confidential.concealing(context, target.type, body):
                 return await patching.patch(
-                    self._writer, context, target, media_type, body, force=force, duplicates=duplicates
+                    self._writer, context, target, media_type, body, force=forced, duplicates=duplicates
                 )
         if media_type == patching.APPLY_YAML:
             applied = scale.apply_configuration(body, target.type)
-            return scale.as_scale(await patching.patch(self._writer, context, target, media_type, applied, force=force))
+            return scale.as_scale(
+                await patching.patch(self._writer, context, target, media_type, applied, force=forced)
+            )
 
         def wanted(old: Object) -> Any:
             return patching.patched(old, media_type, body, merge_types.UNTYPED)

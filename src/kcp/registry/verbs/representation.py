@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from kcp.logical_clusters import LogicalClusterName
@@ -22,38 +22,34 @@ class Slice(NamedTuple):
 
 
 class ListForm(Protocol):
-    """A form of a list: what precedes the first item, and then the items, a slice at a time."""
+    """A form of a list, written a slice of items at a time."""
 
-    begin: bytes
+    head: bytes
+    """The JSON of the list up to the first item; empty in a form that is not JSON."""
 
-    def items(self, encoded: Sequence[bytes]) -> bytes:
-        """Put a slice of encoded items into the form. There is at least one."""
+    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+        """Write a slice of encoded items, after what precedes the first one, and if it is the last slice also what ends the list.
 
-    def end(self) -> bytes:
-        """What follows the last item."""
+        Only a list without items has an empty slice. ``items`` is used up.
+        """
 
 
-class ListPieces(Iterator[bytes]):
-    """A list in pieces: what precedes the items, each slice of items (empty for a slice without items), what follows them.
-
-    For another form, or to encode a large slice in a thread, read ``slices`` in place of the pieces: each is a `Slice`, or items
-    that are encoded already.
-    """
+class ListPieces:
+    """A list in pieces. ``slices`` are `Slice`s, or items that are encoded already."""
 
     def __init__(self, form: ListForm, slices: Iterable[Slice | list[bytes]]) -> None:
         self.form = form
-        self.slices = iter(slices)
-        self._pieces = self._formed()
+        self.slices = slices
 
-    def __next__(self) -> bytes:
-        return next(self._pieces)
-
-    def _formed(self) -> Iterator[bytes]:
-        yield self.form.begin
+    def __iter__(self) -> Iterator[bytes]:
+        """Encode the pieces one after the other."""
+        items: list[bytes] = []
         for slice_ in self.slices:
-            items = slice_ if isinstance(slice_, list) else slice_.encode()
-            yield self.form.items(items) if items else b""
-        yield self.form.end()
+            encoded = slice_ if isinstance(slice_, list) else slice_.encode()
+            if items and encoded:
+                yield self.form.piece(items, last=False)
+            items = encoded or items
+        yield self.form.piece(items, last=True)
 
 
 class Representation(Protocol):

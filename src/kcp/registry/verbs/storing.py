@@ -20,7 +20,7 @@ from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
-from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError
+from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError, Record
 
 Object = dict[str, Any]
 
@@ -102,13 +102,21 @@ class Committer:
                 if not write.generated_from and write.verb != "create":
                     return None
                 if not write.generated_from:
-                    raise errors.already_exists(type_.resource, meta["name"]) from error
+                    raise await self._already_exists(write, key) from error
                 if attempt + 1 == _GENERATE_ATTEMPTS:
                     raise errors.generated_name_conflict(type_.resource, meta["name"]) from error
                 meta["name"] = metadata.generate_name(write.generated_from)
             else:
                 return await run_large(write.size, _written, obj, value, tag, revision, type_, created=True)
         raise AssertionError("unreachable")
+
+    async def _already_exists(self, write: Write, key: Key) -> errors.StatusError:
+        """409: the object exists; the message says whether it is being deleted."""
+        present = self._store.latest(key)
+        deleted = False
+        if present is not None and b'"deletionTimestamp"' in present.value:
+            deleted = await run_large(len(present.value), _is_deleted, present)
+        return errors.already_exists(write.target.type.resource, key.name, deleted=deleted)
 
     async def _write_new(self, write: Write, changes: list[Change]) -> int:
         """Commit, provided that the namespace and the definition still accept new objects."""
@@ -231,3 +239,7 @@ def _written(
         documents.splice_revision(value, revision) if tag == type_.schema_hash and revision else documents.encode(obj)
     )
     return Written(served, type_, obj, created)
+
+
+def _is_deleted(record: Record) -> bool:
+    return bool(documents.decode(record.value)["metadata"].get("deletionTimestamp"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from kcp.server.observability.histograms import exposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +98,5 @@ class StoreCollector(Collector):
                     gauge.add_metric(values, value)
                 yield gauge
         for name, field, help_text in _STORE_DISTRIBUTIONS:
-            buckets, total = self._figures.distributions()[field].cumulative()
-            shown = [("+Inf" if math.isinf(bound) else str(float(bound)), float(count)) for bound, count in buckets]
-            yield HistogramMetricFamily(name, help_text, buckets=shown, sum_value=total)
+            buckets, total = exposed(self._figures.distributions()[field])
+            yield HistogramMetricFamily(name, help_text, buckets=buckets, sum_value=total)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from kcp.api import errors, protobuf
@@ -156,21 +157,27 @@ class Exchange(IncomingRequest):
         """The pieces in the form of a view. Runs other tasks every few milliseconds."""
         form = pieces.form
         if view.yaml:
-            form = YAMLList(form.begin)
+            form = YAMLList(form.head)
         elif self.pretty and not view.protobuf:
-            form = PrettyList(form.begin)
-        yield form.begin
+            form = PrettyList(form.head)
+        converts = form is not pieces.form
+
+        async def piece(items: list[bytes], *, last: bool) -> bytes:
+            if not converts:
+                return form.piece(items, last=last)
+            return await run_large(sum(map(len, items)), partial(form.piece, items, last=last))
+
+        items: list[bytes] = []
         since = time.perf_counter()
         for slice_ in pieces.slices:
-            items = slice_ if isinstance(slice_, list) else await _encoded(slice_)
-            if items and form is pieces.form:
-                yield form.items(items)
-            elif items:
-                yield await run_large(sum(map(len, items)), form.items, items)
+            encoded = slice_ if isinstance(slice_, list) else await _encoded(slice_)
+            if items and encoded:
+                yield await piece(items, last=False)
+            items = encoded or items
             if time.perf_counter() - since > _LOOP_SHARE:
                 await asyncio.sleep(0)
                 since = time.perf_counter()
-        yield form.end()
+        yield await piece(items, last=True)
 
     async def _stream_pieces(self, ready: list[bytes], bodies: AsyncIterator[bytes], view: negotiation.View) -> None:
         more: tuple[Header, ...] = ()

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from kcp.api import errors, field_errors
 from kcp.api.kinds import GroupKind
+from kcp.api.metadata import validate_field_manager
 from kcp.api.selectors import parse_field_selector, parse_label_selector
 from kcp.registry.contexts import IGNORE, STRICT, WARN
 from kcp.registry.requests import DeleteOptions, ListOptions
@@ -109,7 +110,7 @@ def timeout_seconds(query: Query) -> int | None:
 
 def dry_run(values: list[str], kind: str) -> bool:
     """Parse ``dryRun``. Raises StatusError 422 for anything but ``All``; ``kind`` names the options in the message."""
-    wrong = [value for value in values if value not in (_ALL, "")]
+    wrong = [value for value in values if value != _ALL]
     if wrong:
         problems = [field_errors.not_supported("dryRun", values, (_ALL,))]
         raise errors.invalid(GroupKind("meta.k8s.io", kind), "", problems)
@@ -132,12 +133,7 @@ def field_manager(query: Query, user_agent: str, kind: str) -> str:
         text = user_agent.partition("/")[0]
         shown = "".join(letter for letter in text if letter.isprintable())
         return shown[:_MANAGER_LENGTH] or "unknown"
-    problems = []
-    if len(text) > _MANAGER_LENGTH:
-        problems.append(field_errors.too_long("fieldManager", _MANAGER_LENGTH))
-    if not text.isprintable():
-        problems.append(field_errors.invalid("fieldManager", text, "should only contain printable characters"))
-    if problems:
+    if problems := validate_field_manager(text, "fieldManager"):
         raise errors.invalid(GroupKind("meta.k8s.io", kind), "", problems)
     return text
 
@@ -149,8 +145,8 @@ def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
     """
     if body is None:
         body = {}
-        if policy := query.text("propagationPolicy"):
-            body["propagationPolicy"] = policy
+        if policies := query.all("propagationPolicy"):
+            body["propagationPolicy"] = policies[0]
         if (orphan := query.optional_flag("orphanDependents")) is not None:
             body["orphanDependents"] = orphan
         if (grace := query.integer("gracePeriodSeconds")) is not None:
@@ -164,7 +160,7 @@ def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
         raise errors.bad_request(f"the body of a delete must be a DeleteOptions object, not {kind}")
     preconditions = _member(body, "preconditions", dict) or {}
     options = DeleteOptions(
-        propagation_policy=_member(body, "propagationPolicy", str) or None,
+        propagation_policy=_member(body, "propagationPolicy", str),
         orphan_dependents=_member(body, "orphanDependents", bool),
         grace_period_seconds=_member(body, "gracePeriodSeconds", int),
         uid=_member(preconditions, "uid", str),

@@ -78,6 +78,7 @@ class EtcdStore:
         self._background: list[asyncio.Task[None]] = []
         self._closed = False
         open_log.on_replaced = lambda: self._in_task(self._leave())
+        open_log.on_awaited = lambda: feed.expect(open_log.known)
         feed.on_marker = self._writes.on_marker
         feed.on_compacted = lambda revision: self._in_task(self._compaction.follow(revision))
         feed.on_leader_changed = self._on_leader_changed

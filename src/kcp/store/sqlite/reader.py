@@ -8,8 +8,9 @@ page of an older state costs as much as a page of the current one, plus a step f
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import apsw
@@ -58,6 +59,7 @@ R = TypeVar("R")
 
 _make: Final = tuple.__new__
 """Makes a named tuple without its Python-level constructor, which is a large part of a list's cost."""
+_value_of: Final = itemgetter(2)
 
 
 class Slice(NamedTuple):
@@ -105,12 +107,12 @@ class Reader:
         where, bindings = condition
         rows = self._execute(*_select("current", where, bindings, limit + 1 if limit else 0))
         if not size:
-            return _cut([_record(row) for row in rows], limit)
+            return _cut(_records(rows), limit)
         records: list[Record] = []
         block = _FIRST_BLOCK
-        while more := [_record(row) for row in islice(rows, block)]:
+        while more := _records(islice(rows, block)):
             records += more
-            size -= sum([len(record[2]) for record in more])
+            size -= sum(map(len, map(_value_of, more)))
             if size < 0:
                 del records[limit or len(records) :]
                 return Slice(records, True)
@@ -286,8 +288,8 @@ def _key_of(record: Record) -> Key:
     return record.key
 
 
-def _record(row: Sequence[Any]) -> Record:
-    return _make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6]))
+def _records(rows: Iterable[Sequence[Any]]) -> list[Record]:
+    return [_make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6])) for row in rows]
 
 
 def _cut(records: list[Record], limit: int) -> Slice:

@@ -15,10 +15,12 @@ from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.endpoints import version
 from kcp.server.requests.endpoints.documents import send_json
 from kcp.server.requests.exchanges import TEXT, Exchange
-from kcp.server.requests.mounts import Mount
+from kcp.server.requests.mounts import READ_METHODS, Mount
 from kcp.server.requests.request_info import RequestInfo
 
 _METRICS_TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
+_ANY_METHOD: Final = READ_METHODS | {"POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+"""Health checks of some load balancers use other methods than GET; kube-apiserver answers them all."""
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
 
@@ -26,7 +28,14 @@ def health_mounts(health: Health) -> tuple[Mount, ...]:
     """Return the mounts of the health endpoints. Their requests are not counted: a busy server is not an ill one."""
     serve = partial(_serve_health, health)
     return tuple(
-        Mount(f"/{name}", serve, subpaths=True, in_flight=False, index=lambda _, name=name: health.paths(name))  # type: ignore[misc]
+        Mount(
+            f"/{name}",
+            serve,
+            methods=_ANY_METHOD,
+            subpaths=True,
+            in_flight=False,
+            index=lambda _, name=name: health.paths(name),  # type: ignore[misc]
+        )
         for name in ENDPOINTS
     )
 
