@@ -148,7 +148,7 @@ class Registry:
         patching.check_options(media_type, force)
         forced = force is True
         if target.subresource != "scale":
-            with confidential.concealing(context, target.type, body):
+            async with confidential.concealing(context, target.type, body):
                 return await patching.patch(
                     self._writer, context, target, media_type, body, force=forced, duplicates=duplicates
                 )

@@ -64,7 +64,7 @@ class Writer:
         type_ = write.target.type
         if not type_.strategy.confidential:
             return await self._write(write)
-        with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
+        async with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
             return await self._write(write)
 
     async def _write(self, write: Write) -> Written:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import gc
 import logging
 import os
 import resource
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kcp.server.process import listening, requirements, sockets
 from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.reloading import ReloadedFiles
 
 if TYPE_CHECKING:
@@ -246,12 +246,13 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
     loop.add_signal_handler(signal.SIGHUP, process.files.reload)
     await process.start()
     announce(process)
-    _tune_garbage_collection()
+    collecting = asyncio.create_task(CyclicGarbage().run())
     assert process.http is not None
     unhandled = _UnhandledErrors()
     loop.set_exception_handler(unhandled.report)
     signalled, served = asyncio.create_task(stop_requested.wait()), asyncio.create_task(process.http.ended())
     await asyncio.wait((signalled, served), return_when=asyncio.FIRST_COMPLETED)
+    collecting.cancel()
     if served.done():
         unhandled.known = served.exception()
     logger.info("stopping")
@@ -316,17 +317,6 @@ def _check_address_space() -> None:
         raise ConfigurationError(
             f"the address space is limited to {limit >> 20} MB (ulimit -v); a server needs {_LEAST_ADDRESS_SPACE >> 20} MB"
         )
-
-
-def _tune_garbage_collection() -> None:
-    """Exclude the objects of a started server from garbage collection, and raise the threshold of collections.
-
-    A full collection would walk the whole heap on the event loop. The settings are the interpreter's, so they are made only for
-    a process that is nothing but a server.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
 
 
 def run(configuration: Configuration, announce: Callable[[ServerProcess], None]) -> None:
