@@ -170,15 +170,17 @@ def print_figures(figures: Mapping[str, Figures], *, ratio: bool = False) -> Non
 
 def main() -> None:
     """Parse the arguments, run, print."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peer", metavar="URL", help="another API server to run the same load on")
     parser.add_argument("--peer-token", default="", help="its bearer token (system:masters)")
-    parser.add_argument("--peer-name", default="peer")
-    parser.add_argument("--rounds", type=int, default=1, help="of the request load (0: none)")
-    parser.add_argument("--seconds", type=float, default=5, help="of each step")
-    parser.add_argument("--clusters", type=int, default=10_000, help="logical clusters to make (0: none)")
-    parser.add_argument("--objects", type=int, default=100_000, help="objects of 1 KB to hold (0: none)")
-    parser.add_argument("--selected-from", type=int, default=100_000, help="objects to select ten of (0: none)")
+    parser.add_argument("--peer-name", default="peer", help="its name in the table")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of the request load; 0 skips it")
+    parser.add_argument("--seconds", type=float, default=5, help="duration of each step")
+    parser.add_argument("--clusters", type=int, default=10_000, help="logical clusters to create; 0 skips this")
+    parser.add_argument("--objects", type=int, default=100_000, help="objects of 1 KB to store; 0 skips this")
+    parser.add_argument("--selected-from", type=int, default=100_000, help="objects to select ten of; 0 skips this")
     options = parser.parse_args()
     figures: dict[str, Figures] = defaultdict(Figures)
     if options.objects:

@@ -58,9 +58,9 @@ def _measure(servers: Sequence[Server], figures: Figures, seconds: float) -> Non
 def main() -> None:
     """Parse the arguments, run, print."""
     parser = argparse.ArgumentParser(prog="python -m bench.several", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5, help="of each step")
+    parser.add_argument("--seconds", type=float, default=5, help="duration of each step")
     parser.add_argument(
-        "--objects", type=int, default=100_000, help="objects of 1 KB that a new server copies (0: none)"
+        "--objects", type=int, default=100_000, help="objects of 1 KB that a new server copies; 0 skips this"
     )
     options = parser.parse_args()
     figures: dict[str, Figures] = {}

@@ -184,14 +184,17 @@ def main() -> int:
         prog="python -m bench.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--rate", type=float, default=200, help="about so many requests a second")
+    parser.add_argument("--rate", type=float, default=200, help="requests a second, approximately")
     parser.add_argument("--sample-seconds", type=float, default=10)
-    parser.add_argument("--tolerance-megabytes", type=float, default=4, help="growth that counts as none, see above")
-    parser.add_argument("--history-retention", default="120s", help="of the server; what is older is compacted")
+    parser.add_argument("--tolerance-megabytes", type=float, default=4, help="increase that still counts as flat")
+    parser.add_argument("--history-retention", default="120s", help="the server's --history-retention")
     parser.add_argument(
-        "--filling-clusters", type=int, default=2500, help="logical clusters that come and go before, to fill caches"
+        "--filling-clusters",
+        type=int,
+        default=2500,
+        help="logical clusters created and deleted before the run, to fill caches",
     )
-    parser.add_argument("--etcd-servers", default="", help="addresses of an etcd cluster, for a server over that")
+    parser.add_argument("--etcd-servers", default="", help="run the server on this etcd cluster")
     options = parser.parse_args()
     if options.minutes * 60 / options.sample_seconds < FEWEST_SAMPLES:
         parser.error(f"a verdict takes at least {FEWEST_SAMPLES} samples: raise --minutes or lower --sample-seconds")

@@ -202,16 +202,12 @@ class EtcdCluster:
 
     def wait(self) -> None:
         """Until the first member serves with a leader."""
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.urls[0]}/health", timeout=1) as answer:
-                    if b"true" in answer.read():
-                        return
-            except (urllib.error.URLError, OSError):
-                pass
-            assert time.monotonic() < deadline, "etcd does not serve"
-            time.sleep(0.05)
+        _wait_for(self.urls[0])
+
+    def wait_for_all(self) -> None:
+        """Until every member serves with a leader."""
+        for url in self.urls:
+            _wait_for(url)
 
     def __enter__(self) -> Self:
         for member in self.members:
@@ -223,3 +219,16 @@ class EtcdCluster:
     def __exit__(self, *_: object) -> None:
         for member in self.members:
             member.kill()
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=1) as answer:
+                if b"true" in answer.read():
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        assert time.monotonic() < deadline, f"etcd at {url} does not serve"
+        time.sleep(0.05)

@@ -43,7 +43,7 @@ MAPS_OF_ALIASES = b"a0: &a0 {x: [x,x,x,x,x,x,x,x]}\n" + b"".join(
 
 @settings(max_examples=80, deadline=None)
 @given(objects, st.integers(1, 2**62), texts)
-def test_splices_equal_decoding_changing_and_encoding(obj: Any, revision: Any, cluster: Any) -> None:
+def test_splicing_the_resource_version_equals_decoding_and_encoding(obj: Any, revision: Any, cluster: Any) -> None:
     stored = documents.encode_stored(obj)
     assert stored.startswith(b'{"apiVersion":"a.b/v1","kind":"A","metadata":{"resourceVersion":""')
     expected = orjson.loads(orjson.dumps(obj))
@@ -59,7 +59,7 @@ def test_splices_equal_decoding_changing_and_encoding(obj: Any, revision: Any, c
     assert documents.encode_stored(orjson.loads(spliced)) == stored
 
 
-def test_what_only_looks_like_a_resource_version_is_left_alone() -> None:
+def test_values_that_look_like_a_resource_version_are_not_changed() -> None:
     obj = {
         "apiVersion": "v1",
         "kind": "A",
@@ -84,7 +84,7 @@ def test_what_only_looks_like_a_resource_version_is_left_alone() -> None:
         (b'{"a":"x\\u0022:","a":1}', ["a"]),
     ],
 )
-def test_duplicate_keys_are_found_where_they_stand(body: bytes, paths: Any) -> None:
+def test_duplicate_keys_are_reported_with_their_paths(body: bytes, paths: Any) -> None:
     value, found = documents.decode_json(body, find_duplicates=True)
     assert (value, found) == (json.loads(body), paths)
     assert documents.decode_json(body) == (value, [])
@@ -111,7 +111,7 @@ def test_documents_without_duplicates_have_none(value: Any, indented: Any) -> No
         (b'{"a":' * 201 + b"1" + b"}" * 201, "nested more than 200 levels"),
     ],
 )
-def test_json_that_is_refused(body: Any, says: str) -> None:
+def test_invalid_json_is_refused(body: Any, says: str) -> None:
     with pytest.raises(StatusError) as refused:
         documents.decode_json(body)
     assert refused.value.code == 400
@@ -127,13 +127,13 @@ def test_the_deepest_body_can_be_stored() -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(data)
-def test_yaml_says_what_json_says(value: Any) -> None:
+def test_equal_yaml_and_json_decode_to_the_same_object(value: Any) -> None:
     assert documents.decode_yaml(documents.encode_yaml(value), find_duplicates=True) == (value, [])
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(alphabet="ab:-[]{}&*!<?|>'\"\n 01.#%~", max_size=30))
-def test_no_text_breaks_the_yaml_reader(text: str) -> None:
+def test_the_yaml_parser_handles_any_text(text: str) -> None:
     try:
         value, _ = documents.decode_yaml(text.encode(), find_duplicates=True)
     except StatusError:
@@ -197,14 +197,14 @@ def test_duplicate_keys_of_yaml_are_found() -> None:
         (MAPS_OF_ALIASES, 400, "yaml: document contains excessive aliasing"),
     ],
 )  # fmt: skip
-def test_yaml_that_is_refused(body: Any, code: int, says: str) -> None:
+def test_invalid_yaml_is_refused(body: Any, code: int, says: str) -> None:
     with pytest.raises(StatusError) as refused:
         documents.decode_yaml(body)
     assert refused.value.code == code
     assert says in str(refused.value)
 
 
-def test_yaml_answers_quote_what_reads_as_something_else() -> None:
+def test_encoded_yaml_quotes_strings_that_look_like_other_types() -> None:
     written = documents.encode_yaml({"b": ["yes", "1e3", "1:30", "", "n"], "a": "two\nlines\n", "c": {"d": None}})
     assert written.decode() == 'a: |\n  two\n  lines\nb:\n- "yes"\n- "1e3"\n- "1:30"\n- ""\n- "n"\nc:\n  d: null\n'
 

@@ -49,7 +49,7 @@ def decoded(body: bytes, form: str) -> tuple[Any, list[str]]:
 
 @settings(max_examples=200, deadline=None)
 @given(members, st.sampled_from([":", " : ", ":\n"]))
-def test_each_key_that_stands_twice_in_an_object_is_found(node: Any, colon: str) -> None:
+def test_each_duplicate_key_of_an_object_is_found(node: Any, colon: str) -> None:
     body = text_of(node, colon).encode()
     expected = list(dict.fromkeys(paths_of(node)))
     assert duplicate_keys.of_json(body) == expected
@@ -57,7 +57,7 @@ def test_each_key_that_stands_twice_in_an_object_is_found(node: Any, colon: str)
 
 
 @pytest.mark.parametrize("form", ["JSON", "YAML"])
-def test_a_hundred_are_reported(form: str) -> None:
+def test_at_most_a_hundred_duplicates_are_reported(form: str) -> None:
     body = b"{" + b",".join(b'"%d": 1, "%d": 2' % (number, number) for number in range(1000)) + b"}"
     value, paths = decoded(body, form)
     assert value == {str(number): 2 for number in range(1000)}
@@ -65,7 +65,7 @@ def test_a_hundred_are_reported(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["JSON", "YAML"])
-def test_reports_do_not_grow_with_keys(form: str) -> None:
+def test_the_size_of_reports_does_not_depend_on_the_number_of_keys(form: str) -> None:
     long = b'"%b"' % (b"k" * 100_000)
     twice = b",".join(b'"%d": 1, "%d": 2' % (number, number) for number in range(1000))
     _, paths = decoded(b"{? %b : {%b}}" % (long, twice) if form == "YAML" else b"{%b: {%b}}" % (long, twice), form)

@@ -82,7 +82,7 @@ def test_invalid_paths_report_the_position(path: str, why: str) -> None:
         jsonpath.compile_path(path)
 
 
-def test_multiplying_descents_have_no_result() -> None:
+def test_nested_recursive_descents_have_no_result() -> None:
     deep: dict[str, Any] = {}
     for _ in range(100):
         deep = {"a": deep, "b": 1}
@@ -91,7 +91,7 @@ def test_multiplying_descents_have_no_result() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="ab.[]'\"?(@)=<>!*:,0-1\\ $", max_size=25))
-def test_no_text_breaks_the_parser(text: str) -> None:
+def test_the_parser_handles_any_text(text: str) -> None:
     try:
         path = jsonpath.compile_path(text)
     except ValueError:

@@ -69,6 +69,14 @@ def test_integers_have_no_fraction_and_fit_into_64_bits(text: str, integer: bool
     assert parse_quantity(text).is_integer() is integer
 
 
+@pytest.mark.parametrize(
+    ("text", "rounded"),
+    [("1n", "1m"), ("-1n", "-1m"), ("1.0001", "1001m"), ("1.5Ki", "1536"), ("1e-9", "1e-3"), ("7", "7")],
+)
+def test_rounding_to_thousandths_goes_away_from_zero(text: str, rounded: str) -> None:
+    assert str(parse_quantity(text).rounded_to_milli()) == rounded
+
+
 def test_a_sum_with_zero_stays_an_integer_and_a_sum_with_a_fraction_does_not() -> None:
     assert (parse_quantity("1") + parse_quantity("0.0")).is_integer()
     assert not (parse_quantity("1") + parse_quantity("1000m")).is_integer()
@@ -84,7 +92,7 @@ def test_the_canonical_text_parses_to_the_same_quantity(numerator: Any, denomina
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="0123456789.+-eEKMGTPikmnu", max_size=12))
-def test_no_text_breaks_the_parser(text: str) -> None:
+def test_the_parser_handles_any_text(text: str) -> None:
     try:
         quantity = parse_quantity(text)
     except ValueError:

@@ -101,7 +101,7 @@ def test_keys_and_values_follow_the_rules_of_labels() -> None:
         ("a=b,c!=d,e", {"a": "b", "e": "", "c": "d"}, False),
     ],
 )
-def test_matching(text: str, labels: dict[str, Any], expected: bool) -> None:
+def test_selectors_match_labels(text: str, labels: dict[str, Any], expected: bool) -> None:
     assert selectors.parse_label_selector(text).matches(labels) is expected
 
 
@@ -116,7 +116,7 @@ def test_the_canonical_text_parses_to_the_same_selector(given_requirements: Any)
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="abin=!<>(),./\\ \t-é\0", max_size=20))
-def test_no_text_breaks_the_parsers(text: str) -> None:
+def test_the_parsers_handle_any_text(text: str) -> None:
     for parse in (selectors.parse_label_selector, selectors.parse_field_selector):
         try:
             selector = parse(text)

@@ -46,7 +46,7 @@ def test_the_authenticated_may_discover(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/apisx", "/versions", "/healthzz", ""])
-def test_other_paths_are_for_nobody_else(path: str) -> None:
+def test_other_paths_are_forbidden(path: str) -> None:
     assert not allowed(JANE, reading(path))
     assert not allowed(ANONYMOUS, reading(path))
 

@@ -56,7 +56,7 @@ def test_a_serving_certificate_is_refused() -> None:
     assert refused(ClientCertificates([AUTHORITY.certificate]), leaf[0] + leaf[1])
 
 
-def test_a_client_s_certificate_cannot_make_other_clients() -> None:
+def test_a_client_certificate_cannot_sign_other_client_certificates() -> None:
     forged = certificates.new_client_identity(ADMIN, "root", (MASTERS,))
     chain = (forged.certificate.decode(), ADMIN.certificate.decode())
     assert refused(ClientCertificates([AUTHORITY.certificate]), *chain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,26 +63,26 @@ class Request:
     certificate_chain: tuple[str, ...] = ()
 
 
-def user_of(authorization: bytes, authenticator: Authenticator = TOKENS) -> User | None:
+async def user_of(authorization: bytes, authenticator: Authenticator = TOKENS) -> User | None:
     request = Request({b"authorization": authorization} if authorization else {})
-    return asyncio.run(resolved(authenticator.authenticate(request)))
+    return await resolved(authenticator.authenticate(request))
 
 
-def test_a_known_token_is_its_user_whatever_the_case_of_the_scheme() -> None:
-    assert user_of(b"Bearer secret") is JANE
-    assert user_of(b"bearer  secret ") is JANE
+async def test_a_known_token_is_its_user_whatever_the_case_of_the_scheme() -> None:
+    assert await user_of(b"Bearer secret") is JANE
+    assert await user_of(b"bearer  secret ") is JANE
 
 
-def test_an_unknown_token_is_401_and_another_scheme_is_no_user() -> None:
+async def test_an_unknown_token_is_401_and_another_scheme_is_no_user() -> None:
     with pytest.raises(StatusError) as refusal:
-        user_of(b"Bearer wrong")
+        await user_of(b"Bearer wrong")
     assert (refusal.value.code, refusal.value.reason) == (401, "Unauthorized")
-    assert user_of(b"Basic amFuZTpzZWNyZXQ=") is None
-    assert user_of(b"Bearer ") is None
-    assert user_of(b"") is None
+    assert await user_of(b"Basic amFuZTpzZWNyZXQ=") is None
+    assert await user_of(b"Bearer ") is None
+    assert await user_of(b"") is None
 
 
-def test_tokens_are_not_kept_in_the_clear() -> None:
+def test_tokens_are_not_kept_in_plain_text() -> None:
     tokens = StaticTokens([("secret-word", JANE)])
     assert "secret-word" not in repr(vars(tokens))
 
@@ -91,15 +90,15 @@ def test_tokens_are_not_kept_in_the_clear() -> None:
 OTHERS = BearerTokens([StaticTokens([("other", authenticated("joe"))])])
 
 
-def test_a_token_that_one_authenticator_refuses_may_be_accepted_by_the_next() -> None:
-    assert user_of(b"Bearer secret", UnionAuthenticator([OTHERS, TOKENS])) is JANE
+async def test_a_token_that_one_authenticator_refuses_may_be_accepted_by_the_next() -> None:
+    assert await user_of(b"Bearer secret", UnionAuthenticator([OTHERS, TOKENS])) is JANE
 
 
-def test_only_a_request_without_a_credential_is_anonymous() -> None:
+async def test_only_a_request_without_a_credential_is_anonymous() -> None:
     union = UnionAuthenticator([TOKENS, OTHERS], Anonymous())
-    assert user_of(b"", union) is ANONYMOUS
+    assert await user_of(b"", union) is ANONYMOUS
     with pytest.raises(StatusError, match="Unauthorized"):
-        user_of(b"Bearer wrong", union)
+        await user_of(b"Bearer wrong", union)
 
 
 async def test_a_valid_token_is_accepted_beside_a_certificate_that_does_not_verify() -> None:
@@ -112,7 +111,7 @@ async def test_a_valid_token_is_accepted_beside_a_certificate_that_does_not_veri
         await union.authenticate(Request({}, chain))
 
 
-def test_without_anonymous_requests_a_credential_is_needed() -> None:
+async def test_without_anonymous_requests_a_credential_is_needed() -> None:
     with pytest.raises(StatusError) as refusal:
-        user_of(b"", UnionAuthenticator([TOKENS]))
+        await user_of(b"", UnionAuthenticator([TOKENS]))
     assert refusal.value.code == 401

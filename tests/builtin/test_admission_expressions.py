@@ -36,7 +36,7 @@ def validation(expression: str, **more: Any) -> list[dict[str, Any]]:
         "authorizer.serviceAccount('a', 'b').group('').resource('pods').labelSelector('a=b').check('list').reason() == ''",
     ],
 )
-def test_what_policies_may_speak_of(types: Types, expression: str) -> None:
+def test_policies_may_use_their_declared_variables(types: Types, expression: str) -> None:
     assert policy_errors(types, validations=validation(expression)) == []
 
 
@@ -57,7 +57,7 @@ def test_a_policy_whose_expression_does_not_compile_is_refused(types: Types, exp
     assert error.startswith(f'spec.validations[0].expression: Invalid value: "{expression}": {why}')
 
 
-def test_params_are_there_where_their_kind_is_named(types: Types) -> None:
+def test_params_are_declared_if_the_policy_has_a_param_kind(types: Types) -> None:
     kind = {"apiVersion": "v1", "kind": "ConfigMap"}
     assert policy_errors(types, paramKind=kind, validations=validation("params.data.limit == '1'")) == []
 

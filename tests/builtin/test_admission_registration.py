@@ -31,7 +31,7 @@ def policy(**changes: Any) -> dict[str, Any]:
     return {"spec": {name: value for name, value in spec.items() if value is not ...}}
 
 
-def test_what_is_not_said_is_filled_in(types: Types) -> None:
+def test_missing_fields_are_defaulted(types: Types) -> None:
     created = types.create(types("mutatingwebhookconfigurations", GROUP), webhooks())
     (webhook,) = created["webhooks"]
     assert webhook["failurePolicy"] == "Fail"
@@ -80,18 +80,18 @@ def test_what_is_not_said_is_filled_in(types: Types) -> None:
         ({"matchConditions": [{"name": "a", "expression": " "}]}, "matchConditions[0].expression: Required value"),
     ],
 )
-def test_webhooks_are_checked(types: Types, changes: dict[str, Any], error: str) -> None:
+def test_invalid_webhooks_are_refused(types: Types, changes: dict[str, Any], error: str) -> None:
     for plural in ("validatingwebhookconfigurations", "mutatingwebhookconfigurations"):
         assert f"webhooks[0].{error}" in types.errors(types(plural, GROUP), webhooks(**changes))
 
 
-def test_good_webhooks_are_accepted(types: Types) -> None:
+def test_valid_webhooks_are_accepted(types: Types) -> None:
     service = {"namespace": "hooks", "name": "a", "path": "/a"}
     for client in ({"url": "https://hooks.example.com/a"}, {"service": service}):
         assert types.errors(types("validatingwebhookconfigurations", GROUP), webhooks(clientConfig=client)) == []
 
 
-def test_a_policy_is_accepted_and_its_status_is_the_servers(types: Types) -> None:
+def test_clients_cannot_set_the_status_of_a_new_policy(types: Types) -> None:
     type_ = types("validatingadmissionpolicies", GROUP)
     assert types.errors(type_, policy()) == []
     assert types.create(type_, {**policy(), "status": {"observedGeneration": 3}})["status"] == {}
@@ -113,15 +113,47 @@ def test_a_policy_is_accepted_and_its_status_is_the_servers(types: Types) -> Non
             {"validations": [{"expression": " "}]},
             ["spec.validations[0].expression: Required value: expression is not specified"],
         ),
+        ({"validations": [{"expression": "true ||\nfalse"}]}, []),
         (
-            {"validations": [{"expression": "true ||\nfalse"}]},
+            {"validations": [{"expression": "true", "message": "one\rtwo", "messageExpression": " "}]},
             [
-                "spec.validations[0].message: Required value: message must be specified if expression contains line breaks"
+                'spec.validations[0].messageExpression: Invalid value: " ": must be non-empty if specified',
+                'spec.validations[0].message: Invalid value: "one\\rtwo": must not contain line breaks',
             ],
         ),
         (
-            {"variables": [{"name": "a-b", "expression": "1"}]},
-            ['spec.variables[0].name: Invalid value: "a-b": name is not a valid CEL identifier'],
+            {"variables": [{"name": "a-b", "expression": "1"}, {"name": "loop", "expression": "1"}]},
+            [
+                'spec.variables[0].name: Invalid value: "a-b": must be a valid CEL identifier',
+                'spec.variables[1].name: Invalid value: "loop": must be a valid CEL identifier',
+            ],
+        ),
+        (
+            {"auditAnnotations": [{"key": "a b", "valueExpression": "'" + "x" * 5120 + "'"}]},
+            [
+                (
+                    'spec.auditAnnotations[0].key: Invalid value: "x/a b": name part must consist of alphanumeric characters, '
+                    "'-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or "
+                    "'123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+                ),
+                "spec.auditAnnotations[0].valueExpression: Required value: must not exceed 5120 bytes in length",
+            ],
+        ),
+        (
+            {"paramKind": {"apiVersion": "A_B/1", "kind": "K"}},
+            [
+                (
+                    'spec.paramKind.apiVersion: Invalid value: "A_B": a lowercase RFC 1123 subdomain must consist of lower case '
+                    "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. "
+                    "'example.com', "
+                    "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+                ),
+                (
+                    'spec.paramKind.apiVersion: Invalid value: "1": a DNS-1035 label must consist of lower case alphanumeric '
+                    "characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. "
+                    "'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+                ),
+            ],
         ),
         ({"paramKind": {"apiVersion": "v1"}}, ["spec.paramKind.kind: Required value"]),
         (
@@ -130,7 +162,7 @@ def test_a_policy_is_accepted_and_its_status_is_the_servers(types: Types) -> Non
         ),
     ],
 )
-def test_policies_are_checked(types: Types, changes: dict[str, Any], errors: list[str]) -> None:
+def test_invalid_policies_are_refused(types: Types, changes: dict[str, Any], errors: list[str]) -> None:
     assert types.errors(types("validatingadmissionpolicies", GROUP), policy(**changes)) == errors
 
 
@@ -155,7 +187,7 @@ def test_policies_are_checked(types: Types, changes: dict[str, Any], errors: lis
         ),
     ],
 )
-def test_bindings_are_checked(types: Types, spec: dict[str, Any], errors: list[str]) -> None:
+def test_invalid_bindings_are_refused(types: Types, spec: dict[str, Any], errors: list[str]) -> None:
     assert types.errors(types("validatingadmissionpolicybindings", GROUP), {"spec": spec}) == errors
 
 
@@ -165,7 +197,7 @@ def test_a_binding_does_not_deny_and_warn(types: Types) -> None:
     assert "must not contain both Deny and Warn" in error
 
 
-def test_no_ca_bundle_is_an_empty_one(types: Types) -> None:
+def test_a_missing_ca_bundle_equals_an_empty_one(types: Types) -> None:
     client = {"url": "https://hooks.example.com/a", "caBundle": ""}
     created = types.create(types("validatingwebhookconfigurations", GROUP), webhooks(clientConfig=client))
     assert created["webhooks"][0]["clientConfig"] == {"url": "https://hooks.example.com/a"}

@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from kcp.auth.users import User
 from tests.builtin.conftest import Types
+from tests.support.registry_client import RegistryClient
 
 GROUP = "certificates.k8s.io"
 
@@ -27,14 +28,14 @@ def csr(pkcs10: str, **changes: Any) -> dict[str, Any]:
     return {"spec": {"request": pkcs10, "signerName": "example.com/signer", "usages": ["client auth"], **changes}}
 
 
-def test_who_asks_is_written_down_by_the_server(types: Types, pkcs10: str) -> None:
+def test_the_server_records_the_requesting_user(types: Types, pkcs10: str) -> None:
     user = User("jane", "7", ("devs",), {"scope": ("a",)})
     asked = csr(pkcs10, username="root", groups=["system:masters"])
     spec = types.create(types("certificatesigningrequests", GROUP), asked, user)["spec"]
     assert (spec["username"], spec["uid"], spec["groups"], spec["extra"]) == ("jane", "7", ["devs"], {"scope": ["a"]})
 
 
-def test_a_good_request_is_accepted(types: Types, pkcs10: str) -> None:
+def test_a_valid_request_is_accepted(types: Types, pkcs10: str) -> None:
     assert types.errors(types("certificatesigningrequests", GROUP), csr(pkcs10)) == []
 
 
@@ -64,7 +65,7 @@ def test_a_good_request_is_accepted(types: Types, pkcs10: str) -> None:
         ),
     ],
 )
-def test_requests_are_checked(types: Types, pkcs10: str, changes: dict[str, Any], error: str) -> None:
+def test_invalid_requests_are_refused(types: Types, pkcs10: str, changes: dict[str, Any], error: str) -> None:
     assert types.errors(types("certificatesigningrequests", GROUP), csr(pkcs10, **changes)) == [error]
 
 
@@ -73,7 +74,7 @@ def test_an_unknown_usage_is_refused(types: Types, pkcs10: str) -> None:
     assert error.startswith('spec.usages[0]: Unsupported value: "fun": supported values: "any", "cert sign"')
 
 
-def test_what_is_asked_for_cannot_be_changed(types: Types, pkcs10: str) -> None:
+def test_the_spec_of_a_request_is_immutable(types: Types, pkcs10: str) -> None:
     type_ = types("certificatesigningrequests", GROUP)
     old = types.create(type_, csr(pkcs10))
     assert types.update(type_, csr(pkcs10, signerName="example.com/other"), old)["spec"] == old["spec"]
@@ -118,7 +119,7 @@ def test_a_request_is_not_both_approved_and_denied(types: Types, pkcs10: str) ->
     ]
 
 
-def test_a_row_says_who_asks_whom_for_how_long(types: Types, pkcs10: str) -> None:
+def test_a_row_has_signer_requestor_and_duration(types: Types, pkcs10: str) -> None:
     type_ = types("certificatesigningrequests", GROUP)
     obj = types.create(type_, csr(pkcs10, expirationSeconds=86400))
     assert type_.strategy.cells(obj) == ["0s", "example.com/signer", "admin", "24h", "Pending"]
@@ -151,3 +152,14 @@ def test_a_local_api_service_is_available(types: Types) -> None:
     remote = types.create(type_, api_service(service={"namespace": "a", "name": "b"}))
     assert type_.strategy.cells(remote) == ["a/b", "Unknown", "0s"]
     assert remote["spec"]["service"]["port"] == 443
+
+
+async def test_nobody_owns_the_request_for_a_certificate(client: RegistryClient, pkcs10: str) -> None:
+    requests = client.type("certificatesigningrequests", GROUP)
+    sent = {"apiVersion": f"{GROUP}/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "a"}}
+    await client.create(requests, {**sent, **csr(pkcs10, username="somebody")}, "")
+    applied = await client.apply(requests, {**sent, **csr(pkcs10, username="another")})
+    assert "managedFields" not in applied["metadata"]
+    labelled = {**sent, **csr(pkcs10), "metadata": {"name": "a", "labels": {"x": "y"}}}
+    (entry,) = (await client.apply(requests, labelled))["metadata"]["managedFields"]
+    assert entry["fieldsV1"] == {"f:metadata": {"f:labels": {"f:x": {}}}}

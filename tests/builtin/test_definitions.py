@@ -15,13 +15,13 @@ def definition(schema: dict[str, Any] | None = None) -> dict[str, Any]:
     )
 
 
-def test_names_and_conversion_are_filled_in(types: Types) -> None:
+def test_names_and_conversion_are_defaulted(types: Types) -> None:
     spec = types.create(types("customresourcedefinitions", GROUP), definition())["spec"]
     assert spec["names"] == {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"}
     assert spec["conversion"] == {"strategy": "None"}
 
 
-def test_a_new_one_is_in_force_at_once(types: Types) -> None:
+def test_a_new_definition_is_established_at_once(types: Types) -> None:
     status = types.create(types("customresourcedefinitions", GROUP), definition())["status"]
     assert {entry["type"]: entry["status"] for entry in status["conditions"]} == {
         "NamesAccepted": "True",
@@ -30,7 +30,7 @@ def test_a_new_one_is_in_force_at_once(types: Types) -> None:
     assert status["storedVersions"] == ["v1"]
 
 
-def test_a_good_one_is_accepted_and_a_misnamed_one_refused(types: Types) -> None:
+def test_a_valid_definition_is_accepted_and_a_misnamed_one_refused(types: Types) -> None:
     type_ = types("customresourcedefinitions", GROUP)
     assert types.errors(type_, definition()) == []
     (error,) = types.errors(type_, {**definition(), "metadata": {"name": "gadgets.example.com"}})

@@ -110,7 +110,7 @@ def test_a_row_says_what_happened_to_what(types: Types) -> None:
     cells = types("events").strategy.cells({**OLD, "apiVersion": "v1"})
     assert cells is not None
     assert cells[1:7] == ["Normal", "Changed", "configmap/settings", "", "watcher, node-1", "It changed."]
-    assert cells[8:] == ["3", "x.1"]
+    assert cells[8:] == [3, "x.1"]
     new = types("events", "events.k8s.io").strategy.cells(dict(NEW))
     assert new is not None
     assert new[5] == "example.com/watcher, watcher-1"
@@ -150,12 +150,12 @@ def test_times_have_the_one_form_that_clients_in_go_read(types: Types) -> None:
     assert (created["firstTimestamp"], created["lastTimestamp"]) == ("2024-01-01T00:00:00Z", "2024-01-01T00:01:00Z")
     new = {
         **NEW,
-        "eventTime": "2024-01-01T00:00:00Z",
-        "series": {"count": 2, "lastObservedTime": "2024-01-01T01:00:00.1+01:00"},
+        "eventTime": "2024-01-01T02:00:00.000000+02:00",
+        "series": {"count": 2, "lastObservedTime": "2024-01-01T01:00:00,100000+01:00"},
     }
     created = types.create(types("events", "events.k8s.io"), new)
     assert created["eventTime"] == "2024-01-01T00:00:00.000000Z"
     assert created["series"]["lastObservedTime"] == "2024-01-01T00:00:00.100000Z"
-    spec = {"renewTime": "2024-01-01T00:00:00.1234567Z", "acquireTime": "soon"}
+    spec = {"renewTime": "2024-01-01T01:00:00.123456+01:00", "acquireTime": "soon"}
     lease = types.create(types("leases", "coordination.k8s.io"), {"spec": spec})
     assert lease["spec"] == {"renewTime": "2024-01-01T00:00:00.123456Z", "acquireTime": "soon"}

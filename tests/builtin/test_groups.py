@@ -72,7 +72,7 @@ async def test_a_strategic_merge_patch_merges_the_lists_of_a_definition_of_kuber
     assert patching.STRATEGIC_MERGE_PATCH in patching.patch_types(deployments)
 
 
-async def test_a_version_that_does_not_say_so_is_not_served(client: RegistryClient) -> None:
+async def test_a_version_without_served_is_not_served(client: RegistryClient) -> None:
     made = definition("dials", "Dial")
     quiet = {name: value for name, value in made["spec"]["versions"][0].items() if name not in ("served", "storage")}
     made["spec"]["versions"].append({**quiet, "name": "v2"})

@@ -27,13 +27,18 @@ def limits(**item: Any) -> dict[str, Any]:
         ("2000", "2k"),
         (2000, "2k"),
         (1.5, "1500m"),
-        ("0.0000000001", "1n"),
+        ("0.0000000001", "1m"),
+        ("1.23456789123", "1235m"),
+        ("-1.2341", "-1235m"),
+        ("1001u", "2m"),
+        ("0.0001Ki", "103m"),
+        ("1e-6", "1e-3"),
         ("0.1Ki", "102400m"),
         ("-5", "-5"),
         ("0", "0"),
     ],
 )
-def test_an_amount_has_one_form(written: Any, kept: str) -> None:
+def test_quantities_are_stored_in_canonical_form(written: Any, kept: str) -> None:
     amounts = {"cpu": written}
     canonical(amounts)
     assert amounts == {"cpu": kept}
@@ -41,7 +46,7 @@ def test_an_amount_has_one_form(written: Any, kept: str) -> None:
 
 @settings(max_examples=100)
 @given(st.integers(-(10**15), 10**15), st.sampled_from(["", "m", "k", "M", "Ki", "Mi", "e2", "E-1"]))
-def test_the_one_form_is_the_same_amount_and_stays(number: int, suffix: str) -> None:
+def test_the_canonical_form_keeps_the_value_and_is_stable(number: int, suffix: str) -> None:
     amounts: dict[str, Any] = {"x": f"{number}{suffix}"}
     before = amount(amounts["x"])
     canonical(amounts)
@@ -51,12 +56,12 @@ def test_the_one_form_is_the_same_amount_and_stays(number: int, suffix: str) -> 
     assert again == amounts
 
 
-def test_amounts_may_be_numbers(types: Types) -> None:
+def test_quantities_may_be_numbers(types: Types) -> None:
     quota = types.create(types("resourcequotas"), {"spec": {"hard": {"cpu": 0.5, "memory": 1024}}})
     assert quota["spec"]["hard"] == {"cpu": "500m", "memory": "1024"}
 
 
-def test_what_is_no_amount_is_refused(types: Types) -> None:
+def test_invalid_quantities_are_refused(types: Types) -> None:
     (error,) = types.errors(types("resourcequotas"), {"spec": {"hard": {"cpu": "many"}}})
     assert error.startswith('spec.hard[cpu]: Invalid value: "many": quantities must match the regular expression')
     with pytest.raises(ValueError, match="regular expression"):
@@ -92,7 +97,7 @@ class TestLimitRanges:
             ),
         ],
     )
-    def test_bounds_agree(self, types: Types, item: dict[str, Any], error: str) -> None:
+    def test_contradicting_bounds_are_refused(self, types: Types, item: dict[str, Any], error: str) -> None:
         assert error in types.errors(types("limitranges"), limits(**item))
 
     def test_each_kind_is_limited_once(self, types: Types) -> None:
@@ -122,7 +127,7 @@ class TestResourceQuotas:
             'spec.hard[count/widgets.example.com]: Invalid value: "-1": must be greater than or equal to 0',
         ]
 
-    def test_plain_names_are_known(self, types: Types) -> None:
+    def test_unqualified_resource_names_must_be_known(self, types: Types) -> None:
         found = types.errors(types("resourcequotas"), {"spec": {"hard": {"apples": "1"}}})
         assert found == ['spec.hard[apples]: Invalid value: "apples": must be a standard resource for quota']
 

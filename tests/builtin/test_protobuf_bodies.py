@@ -92,12 +92,12 @@ MEANT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", MEANT)
-def test_what_kubectl_sends_is_the_object_that_it_means(name: str) -> None:
+def test_bodies_of_kubectl_decode_to_the_right_objects(name: str) -> None:
     assert decode_body(SENT[name]) == MEANT[name]
 
 
 @pytest.mark.parametrize("name", SENT)
-def test_what_is_encoded_decodes_to_the_same_object(name: str) -> None:
+def test_encoding_and_decoding_an_object_keeps_it(name: str) -> None:
     obj = decode_body(SENT[name])
     assert decode_body(encode_body(obj)) == obj
 
@@ -108,7 +108,7 @@ def answered(name: str) -> tuple[bytes, Any]:
 
 
 @pytest.mark.parametrize("name", ["namespace", "status", "api", "apis_apps", "api_v1"])
-def test_what_kubernetes_answers_is_the_same_in_both_forms(name: str) -> None:
+def test_objects_of_kubernetes_are_equal_in_json_and_protobuf(name: str) -> None:
     body, obj = answered(name)
     shown = {"apiVersion": "", **obj}
     if not shown.get("metadata", True):
@@ -209,7 +209,7 @@ def test_times_keep_their_precision() -> None:
     assert decode_body(encode_body(lease)) == lease
 
 
-def test_a_time_before_1970_is_one() -> None:
+def test_times_before_1970_are_kept() -> None:
     spec = {"renewTime": "1969-12-31T23:59:58.500000Z"}
     lease = {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": {"name": "a"}, "spec": spec}
     assert decode_body(encode_body(lease)) == lease
@@ -265,7 +265,7 @@ def test_a_body_cut_short_is_a_bad_request_or_less_of_the_object(name: str) -> N
 
 @settings(max_examples=100)
 @given(st.binary(max_size=200))
-def test_whatever_the_bytes_only_a_status_comes_out(data: bytes) -> None:
+def test_any_bytes_decode_or_are_refused_with_a_status(data: bytes) -> None:
     of_type = wire.pack_bytes(1, wire.pack_bytes(1, b"v1") + wire.pack_bytes(2, b"Event"))
     for body in (data, MAGIC + data, MAGIC + of_type + wire.pack_bytes(2, data)):
         try:
@@ -287,7 +287,7 @@ def test_nesting_is_bounded() -> None:
 
 @settings(max_examples=100)
 @given(st.integers(-(2**63), 2**63 - 1))
-def test_integers_survive_the_wire(value: int) -> None:
+def test_integers_keep_their_value(value: int) -> None:
     packed = wire.pack_varint(value)
     unpacked, position = wire.varint(packed, 0)
     assert (wire.signed(unpacked), position) == (value, len(packed))

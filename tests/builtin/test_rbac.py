@@ -37,7 +37,7 @@ def test_names_may_be_anything_that_fits_into_a_path(types: Types) -> None:
         ),
     ],
 )
-def test_rules_are_complete(types: Types, rule: dict[str, Any], errors: list[str]) -> None:
+def test_incomplete_rules_are_refused(types: Types, rule: dict[str, Any], errors: list[str]) -> None:
     assert types.errors(types("roles", GROUP), {"rules": [rule]}) == errors
 
 
@@ -52,7 +52,7 @@ def test_a_role_whose_rules_are_null_has_none(types: Types) -> None:
     assert types.errors(types("roles", GROUP), {"rules": None}) == []
 
 
-def test_an_aggregation_selects_something(types: Types) -> None:
+def test_an_aggregation_rule_needs_selectors(types: Types) -> None:
     found = types.errors(types("clusterroles", GROUP), {"aggregationRule": {"clusterRoleSelectors": []}})
     assert found == [
         (
@@ -81,7 +81,7 @@ def test_groups_of_subjects_and_role_are_filled_in(types: Types) -> None:
     assert "apiGroup" not in created["subjects"][1]
 
 
-def test_the_role_cannot_be_exchanged(types: Types) -> None:
+def test_the_role_reference_is_immutable(types: Types) -> None:
     other = {"roleRef": {**BINDING["roleRef"], "name": "writer"}}
     (error,) = types.update_errors(types("rolebindings", GROUP), other, {"roleRef": dict(BINDING["roleRef"])})
     assert error.startswith("roleRef: Invalid value: {")

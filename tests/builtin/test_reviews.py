@@ -1,6 +1,5 @@
 """Reviews: questions that are answered and not stored."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -15,20 +14,20 @@ JANE = User("jane", groups=(ALL_AUTHENTICATED,))
 ASKED = {"resourceAttributes": {"verb": "get", "resource": "configmaps", "namespace": "team"}}
 
 
-def answer(types: Types, plural: str, group: str, spec: dict[str, Any], user: User) -> dict[str, Any]:
+async def answer(types: Types, plural: str, group: str, spec: dict[str, Any], user: User) -> dict[str, Any]:
     type_ = types(plural, group)
     obj: dict[str, Any] = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {}, "spec": spec}
     if type_.namespaced:
         obj["metadata"]["namespace"] = "team"
-    answered = asyncio.run(type_.strategy.answer(obj, RequestContext(user, DEFAULT)))
+    answered = await type_.strategy.answer(obj, RequestContext(user, DEFAULT))
     assert answered is not None
     assert type_.schema.validate(answered) == []
     status: dict[str, Any] = answered["status"]
     return status
 
 
-def test_who_am_i(types: Types) -> None:
-    status = answer(types, "selfsubjectreviews", "authentication.k8s.io", {}, ADMIN)
+async def test_a_self_subject_review_returns_the_user(types: Types) -> None:
+    status = await answer(types, "selfsubjectreviews", "authentication.k8s.io", {}, ADMIN)
     assert status["userInfo"] == {
         "username": "admin",
         "uid": "42",
@@ -37,17 +36,17 @@ def test_who_am_i(types: Types) -> None:
     }
 
 
-def test_may_i(types: Types) -> None:
+async def test_a_self_subject_access_review_returns_the_decision(types: Types) -> None:
     for user, allowed in ((ADMIN, True), (JANE, False)):
-        status = answer(types, "selfsubjectaccessreviews", "authorization.k8s.io", dict(ASKED), user)
+        status = await answer(types, "selfsubjectaccessreviews", "authorization.k8s.io", dict(ASKED), user)
         assert status["allowed"] is allowed
 
 
-def test_may_they(types: Types) -> None:
+async def test_a_subject_access_review_returns_the_decision_for_a_user_or_group(types: Types) -> None:
     spec = {**ASKED, "user": "jane"}
-    assert not answer(types, "subjectaccessreviews", "authorization.k8s.io", spec, ADMIN)["allowed"]
+    assert not (await answer(types, "subjectaccessreviews", "authorization.k8s.io", spec, ADMIN))["allowed"]
     spec = {**ASKED, "groups": ["system:masters"]}
-    assert answer(types, "subjectaccessreviews", "authorization.k8s.io", spec, JANE)["allowed"]
+    assert (await answer(types, "subjectaccessreviews", "authorization.k8s.io", spec, JANE))["allowed"]
 
 
 @pytest.mark.parametrize(
@@ -71,32 +70,32 @@ def test_may_they(types: Types) -> None:
         ),
     ],
 )
-def test_a_question_is_complete(types: Types, plural: str, spec: dict[str, Any], error: str) -> None:
+async def test_incomplete_reviews_are_refused(types: Types, plural: str, spec: dict[str, Any], error: str) -> None:
     with pytest.raises(StatusError) as refusal:
-        answer(types, plural, "authorization.k8s.io", spec, ADMIN)
+        await answer(types, plural, "authorization.k8s.io", spec, ADMIN)
     assert refusal.value.code == 422
     assert error in refusal.value.message
 
 
-def test_an_unknown_token_is_nobodys(types: Types) -> None:
-    status = answer(types, "tokenreviews", "authentication.k8s.io", {"token": "x"}, ADMIN)
+async def test_an_unknown_token_is_not_authenticated(types: Types) -> None:
+    status = await answer(types, "tokenreviews", "authentication.k8s.io", {"token": "x"}, ADMIN)
     assert not status.get("authenticated")
     assert status["error"]
     with pytest.raises(StatusError, match="token is required"):
-        answer(types, "tokenreviews", "authentication.k8s.io", {}, ADMIN)
+        await answer(types, "tokenreviews", "authentication.k8s.io", {}, ADMIN)
 
 
-def test_what_may_i_do(types: Types) -> None:
-    status = answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, ADMIN)
+async def test_a_self_subject_rules_review_lists_the_rules(types: Types) -> None:
+    status = await answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, ADMIN)
     assert status["resourceRules"] == [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
     assert status["incomplete"] is False
     with pytest.raises(StatusError, match="no namespace"):
-        answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {}, ADMIN)
+        await answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {}, ADMIN)
 
 
-def test_an_ordinary_user_is_told_all_of_the_little_that_is_allowed(types: Types) -> None:
+async def test_the_rules_of_an_unprivileged_user_are_complete(types: Types) -> None:
     """Every rule that is told is granted, and nothing is kept back."""
-    status = answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, JANE)
+    status = await answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, JANE)
     assert status["incomplete"] is False
     assert "evaluationError" not in status
     assert {(rule["apiGroups"][0], name) for rule in status["resourceRules"] for name in rule["resources"]} == {
@@ -108,13 +107,17 @@ def test_an_ordinary_user_is_told_all_of_the_little_that_is_allowed(types: Types
         for name in rule["resources"]:
             asked = {"verb": "create", "group": rule["apiGroups"][0], "resource": name}
             spec = {"resourceAttributes": asked}
-            assert answer(types, "selfsubjectaccessreviews", "authorization.k8s.io", spec, JANE)["allowed"], asked
+            assert (await answer(types, "selfsubjectaccessreviews", "authorization.k8s.io", spec, JANE))["allowed"], (
+                asked
+            )
     (paths,) = status["nonResourceRules"]
     assert {"/healthz", "/version", "/apis", "/apis/*", "/openapi/*"} < set(paths["nonResourceURLs"])
     assert "*" not in paths["nonResourceURLs"]
     for path in paths["nonResourceURLs"]:
         for verb in paths["verbs"]:
             spec = {"nonResourceAttributes": {"verb": verb, "path": path.replace("*", "x")}}
-            assert answer(types, "selfsubjectaccessreviews", "authorization.k8s.io", spec, JANE)["allowed"], path
-    nobody = answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, User("x"))
+            assert (await answer(types, "selfsubjectaccessreviews", "authorization.k8s.io", spec, JANE))["allowed"], (
+                path
+            )
+    nobody = await answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, User("x"))
     assert nobody == {"resourceRules": [], "nonResourceRules": [], "incomplete": False}

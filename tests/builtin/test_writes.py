@@ -77,6 +77,34 @@ async def test_the_status_of_a_quota_takes_labels_and_no_specification(client: R
         assert changed["metadata"][name] == made["metadata"][name]
 
 
+@pytest.mark.parametrize(
+    "time", ["2020-01-01T00:00:00Z", "2020-01-01T00:00:00.1Z", "2020-01-01T00:00:00.1234567Z", "soon", ""]
+)
+async def test_a_micro_time_has_exactly_six_decimals(client: RegistryClient, time: str) -> None:
+    leases = client.type("leases", "coordination.k8s.io")
+    with refused(400, "BadRequest") as caught:
+        await client.create(leases, _named("coordination.k8s.io/v1", "Lease", spec={"renewTime": time}))
+    assert 'Lease in version "v1" cannot be handled as a Lease: ' in caught.value.message
+    event = {"involvedObject": {"namespace": "default"}, "series": {"count": 2, "lastObservedTime": time}}
+    with refused(400, "BadRequest"):
+        await client.create(client.type("events"), _named("v1", "Event", **event))
+    good = _named("coordination.k8s.io/v1", "Lease", spec={"renewTime": "2020-01-01T00:00:00.000001Z"})
+    assert (await client.create(leases, good))["spec"] == good["spec"]
+
+
+async def test_of_two_variables_of_a_policy_with_one_name_the_later_one_counts(client: RegistryClient) -> None:
+    rule = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+    spec = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "variables": [{"name": "a", "expression": "1"}, {"name": "a", "expression": "'x'"}],
+        "validations": [{"expression": "variables.a == 'x'"}],
+    }
+    group = "admissionregistration.k8s.io"
+    policy = _named(f"{group}/v1", "ValidatingAdmissionPolicy", spec=spec)
+    made = await client.create(client.type("validatingadmissionpolicies", group), policy, "")
+    assert made["spec"]["variables"] == spec["variables"]
+
+
 async def _review(client: RegistryClient, plural: str, kind: str, attributes: Any, **metadata: str) -> Object:
     type_ = client.type(plural, AUTHORIZATION)
     spec = {"resourceAttributes": attributes}
@@ -137,7 +165,7 @@ def _fields(made: Object) -> Object:
     return found
 
 
-async def test_what_a_new_object_has_anyway_is_owned_by_nobody(client: RegistryClient) -> None:
+async def test_defaulted_fields_of_a_new_object_have_no_owner(client: RegistryClient) -> None:
     label: Object = {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}
     made = await client.create(client.type("namespaces"), _named("v1", "Namespace"), "")
     assert _fields(made) == {"f:metadata": label}

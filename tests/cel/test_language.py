@@ -238,7 +238,7 @@ def rows() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("expression", list(rows()))
-def test_it_holds(expression: str) -> None:
+def test_true_expressions(expression: str) -> None:
     expression = expression.replace("\\\\", "\\")
     assert ours(expression) is True
     assert ORACLE.compile(expression).eval(data=DATA).value() is True
@@ -259,7 +259,7 @@ def test_it_holds(expression: str) -> None:
         "[3, 1, 2].sort() == [1, 2, 3]",
     ],
 )
-def test_it_holds_where_the_other_implementation_differs(expression: str) -> None:
+def test_true_expressions_on_which_the_reference_implementation_differs(expression: str) -> None:
     assert ours(expression) is True
 
 
@@ -316,7 +316,7 @@ def test_it_holds_where_the_other_implementation_differs(expression: str) -> Non
         ("{'a': 1, 'a': 2}.size() == 1", "repeated key"),
     ],
 )
-def test_it_fails(expression: str, message: str) -> None:
+def test_expressions_that_fail(expression: str, message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
         ours(expression)
 
@@ -380,6 +380,6 @@ def test_a_repeated_key_of_transform_map_entry_fails() -> None:
 
 
 @pytest.mark.parametrize("expression", ["self", "1 +", "'", "a.b", "cel.bind(x, 1, x)", "'abc'.reverse()", "`a`"])
-def test_what_is_not_of_the_language_does_not_compile(expression: str) -> None:
+def test_invalid_expressions_do_not_compile(expression: str) -> None:
     with pytest.raises(CompilationError):
         ours(expression)

@@ -116,7 +116,7 @@ HOLDS = {
 
 
 @pytest.mark.parametrize("expression", [line.strip() for text in HOLDS.values() for line in text.strip().split("\n")])
-def test_it_holds(expression: str) -> None:
+def test_true_expressions(expression: str) -> None:
     assert value(expression) is True
 
 
@@ -141,7 +141,7 @@ def test_it_holds(expression: str) -> None:
         ("lists.range(10000000).size() == 1", "too long"),
     ],
 )
-def test_it_fails(expression: str, message: str) -> None:
+def test_expressions_that_fail(expression: str, message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
         value(expression)
 

@@ -34,7 +34,7 @@ def in_object(name: str, schema: Any) -> Any:
         ("self.v.substring(4, 10).trim() == 'takes'", 6),
     ],
 )
-def test_texts_cost_by_their_length(rule: str, expected: int) -> None:
+def test_the_cost_of_string_functions_depends_on_the_length(rule: str, expected: int) -> None:
     assert cost(rule, in_object("v", TEXT), {"v": "Rook takes 👑"}) == expected
 
 
@@ -56,7 +56,7 @@ def test_texts_cost_by_their_length(rule: str, expected: int) -> None:
         ("self.v.transformMapEntry(k, v, {k + '2': v + 1}).size() == 2", 77),
     ],
 )
-def test_loops_cost_by_what_they_go_through(rule: str, expected: int) -> None:
+def test_the_cost_of_a_comprehension_depends_on_its_elements(rule: str, expected: int) -> None:
     assert cost(rule, in_object("v", NUMBERS), {"v": {"b": 1, "d": 2}}) == expected
 
 
@@ -83,7 +83,7 @@ def test_evaluations_share_a_budget() -> None:
     assert not raised.value.per_call
 
 
-def test_an_evaluation_that_fails_is_paid_for_too() -> None:
+def test_a_failed_evaluation_uses_up_its_budget() -> None:
     program = compile_expression("x.map(a, a + 1).size() == 1 / 0", {"x": DYN})
     budget = Budget()
     before = budget.remaining

@@ -97,7 +97,7 @@ def map_of_texts(most: int) -> Any:
         (text, "self.find('[0-9]+') == ''", 629147, 10, 11),
     ],
 )
-def test_most_cost_follows_the_limits_of_the_schema(
+def test_the_upper_estimate_follows_the_limits_of_the_schema(
     schema: Any, rule: str, unlimited: int, most: int, with_limit: int
 ) -> None:
     assert compile_rule(rule, schema(None), is_root=False).estimated_cost.maximum == unlimited
@@ -121,7 +121,7 @@ def test_length_of_an_enumerated_text_is_that_of_its_longest_value() -> None:
     assert compile_rule("self.contains('a')", schema, is_root=False).estimated_cost.maximum == 3
 
 
-def test_least_cost_is_that_of_the_first_operand_when_it_decides() -> None:
+def test_the_lower_estimate_is_that_of_an_operand_that_can_decide_alone() -> None:
     cost = compile_rule(
         "self.a > 1 && self.b > 1", {"type": "object", "properties": {n: of("integer") for n in "ab"}}, is_root=False
     )
@@ -246,7 +246,7 @@ KEYED = lists(objects(k=T, v=T, v2=T), **{"x-kubernetes-list-type": "map", "x-ku
         ),
     ],
 )
-def test_most_cost_of_rules_without_limits(fields: Any, costs: dict[str, Any]) -> None:
+def test_upper_estimates_of_rules_without_limits(fields: Any, costs: dict[str, Any]) -> None:
     schema = objects(**{f"val{place}": field for place, field in enumerate(fields, 1)})
     assert {rule: compile_rule(rule, schema, is_root=False).estimated_cost.maximum for rule in costs} == costs
 

@@ -104,7 +104,7 @@ def test_errors_are_shown_with_their_place(expression: str, text: str) -> None:
         ("cel.bind(x, 1, x == 1)", "undeclared reference to 'cel' (in container '')"),
     ],
 )
-def test_what_is_wrong_is_said(expression: str, message: str) -> None:
+def test_type_errors_have_a_message(expression: str, message: str) -> None:
     with pytest.raises(CompilationError) as raised:
         compile_rule(expression, SCHEMA, is_root=False)
     assert raised.value.message == message

@@ -13,7 +13,6 @@ import ssl
 import stat
 import subprocess
 import sys
-import time
 import urllib.error
 from pathlib import Path
 
@@ -22,9 +21,10 @@ import yaml
 
 from kcp.auth import certificates
 from tests.support.kcp_process import Started, run, started
+from tests.support.waiting import wait_until
 
 
-def test_it_says_where_it_is_and_how_to_reach_it(tmp_path: Path) -> None:
+def test_start_prints_the_address_and_the_kubeconfig(tmp_path: Path) -> None:
     with started(Path(".kcp"), cwd=tmp_path) as server:
         said = "".join(server.said)
         assert "kubeconfig: .kcp/data/admin.kubeconfig\n" in said
@@ -33,7 +33,7 @@ def test_it_says_where_it_is_and_how_to_reach_it(tmp_path: Path) -> None:
         assert server.stop()[0] == 0
 
 
-def test_its_kubeconfig_works_and_stays_the_same(tmp_path: Path) -> None:
+def test_the_kubeconfig_works_and_survives_a_restart(tmp_path: Path) -> None:
     root = tmp_path / ".kcp"
     with started(root) as server:
         port = server.url.rpartition(":")[2]
@@ -66,7 +66,7 @@ def test_its_kubeconfig_works_and_stays_the_same(tmp_path: Path) -> None:
         assert server.get("/readyz") == b"ok"
 
 
-def test_what_it_writes_is_for_its_owner_only_and_in_its_directory(tmp_path: Path) -> None:
+def test_files_are_readable_by_their_owner_only_and_in_the_root_directory(tmp_path: Path) -> None:
     root = tmp_path / ".kcp"
     with started(root, cwd=tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {".kcp"}
@@ -81,16 +81,15 @@ def test_what_it_writes_is_for_its_owner_only_and_in_its_directory(tmp_path: Pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_good_order(tmp_path: Path, number: int) -> None:
+def test_a_signal_stops_the_server_gracefully(tmp_path: Path, number: int) -> None:
     with started(tmp_path / ".kcp") as server:
-        began = time.monotonic()
         code, errors = server.stop(number)
-        assert (code, time.monotonic() - began < 2) == (0, True)
+        assert code == 0
         assert "Traceback" not in errors
 
 
-def test_a_watch_does_not_hold_it_up_and_ends_in_good_order(tmp_path: Path) -> None:
-    with started(tmp_path / ".kcp") as server:
+def test_a_watch_does_not_delay_the_stop_and_ends_gracefully(tmp_path: Path) -> None:
+    with started(tmp_path / ".kcp", "--shutdown-grace-period", "1h") as server:
         token = (server.root / "data" / "admin.token").read_text()
         command = ["curl", "-sSN", "--cacert", server.root / "data" / "ca.crt", "-H", f"Authorization: Bearer {token}"]
         watches = [
@@ -105,22 +104,25 @@ def test_a_watch_does_not_hold_it_up_and_ends_in_good_order(tmp_path: Path) -> N
         for watch in watches:
             assert watch.stdout is not None
             assert json.loads(watch.stdout.readline())["type"] == "ADDED"
-        began = time.monotonic()
         assert server.stop()[0] == 0
-        assert time.monotonic() - began < 2
         for watch in watches:
             _, errors = watch.communicate(timeout=60)
             assert (watch.returncode, errors) == (0, "")
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+def test_a_second_signal_stops_the_server_at_once(tmp_path: Path) -> None:
     with started(tmp_path / ".kcp", "--shutdown-delay-duration", "1m") as server:
         server.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + 5
-        while b"shutting down" not in failing(server):
-            assert time.monotonic() < deadline
+        wait_until(lambda: b"shutting down" in failing(server), "the server says that it shuts down")
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) != 0
+
+
+def is_ready(server: Started) -> bool:
+    try:
+        return server.get("/readyz") == b"ok"
+    except OSError:
+        return False
 
 
 def failing(server: Started) -> bytes:
@@ -131,7 +133,7 @@ def failing(server: Started) -> bytes:
         return error.read()
 
 
-def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_objects_survive_a_restart(tmp_path: Path) -> None:
     root = tmp_path / ".kcp"
     with started(root) as server:
         before = json.loads(server.get("/api/v1/namespaces/default"))["metadata"]["uid"]
@@ -150,7 +152,7 @@ def refused(*arguments: str | Path) -> str:
     return done.stderr
 
 
-def test_a_taken_port(tmp_path: Path) -> None:
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", str(port))
@@ -158,13 +160,13 @@ def test_a_taken_port(tmp_path: Path) -> None:
     assert "--secure-port" in message
 
 
-def test_an_address_of_another_machine(tmp_path: Path) -> None:
+def test_an_address_of_another_machine_is_one_line(tmp_path: Path) -> None:
     assert "--bind-address" in refused(
         "--root-directory", tmp_path, "--bind-address", "192.0.2.1", "--secure-port", "0"
     )
 
 
-def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_read_only_root_directory_is_one_line(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     message = refused("--root-directory", blocked / "sub", "--secure-port", "0")
@@ -172,14 +174,14 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     assert "--root-directory" in message
 
 
-def test_a_second_server_on_one_directory(tmp_path: Path) -> None:
+def test_a_second_server_on_one_directory_exits(tmp_path: Path) -> None:
     with started(tmp_path / ".kcp") as server:
         message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0")
         assert str(server.process.pid) in message
         assert server.get("/readyz") == b"ok"
 
 
-def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     root = tmp_path / ".kcp"
     with started(root) as server:
         server.stop()
@@ -198,7 +200,7 @@ def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
         (("--token-auth-file", "none.csv"), "--token-auth-file"),
     ],
 )
-def test_files_that_are_not_there(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_missing_files_are_named(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     assert words in refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", *arguments)
 
 
@@ -211,7 +213,7 @@ def key_pair(folder: Path, name: str) -> tuple[Path, Path]:
     return found
 
 
-def test_a_key_of_another_certificate(tmp_path: Path) -> None:
+def test_a_key_that_does_not_match_the_certificate_is_refused(tmp_path: Path) -> None:
     certificate, _ = key_pair(tmp_path, "one")
     _, key = key_pair(tmp_path, "other")
     given = ("--tls-cert-file", certificate, "--tls-private-key-file", key)
@@ -223,7 +225,7 @@ def test_a_key_of_another_certificate(tmp_path: Path) -> None:
     "content", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
 @pytest.mark.parametrize("flag", ["--tls-cert-file", "--tls-private-key-file", "--client-ca-file"])
-def test_files_that_hold_something_else(tmp_path: Path, flag: str, content: bytes) -> None:
+def test_files_with_other_content_are_refused(tmp_path: Path, flag: str, content: bytes) -> None:
     certificate, key = key_pair(tmp_path, "given")
     (wrong := tmp_path / "wrong").write_bytes(content)
     given = {"--tls-cert-file": certificate, "--tls-private-key-file": key, flag: wrong}
@@ -240,7 +242,7 @@ def test_files_that_hold_something_else(tmp_path: Path, flag: str, content: byte
         (b"\xff\xfe,jane,1\n", "not a CSV file"),
     ],
 )
-def test_a_token_file_that_cannot_be_read(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_invalid_token_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     (path := tmp_path / "tokens.csv").write_bytes(content)
     message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", "--token-auth-file", path)
     assert message.startswith(f"kcp: --token-auth-file: {path}")
@@ -261,7 +263,7 @@ def test_a_token_file_that_cannot_be_read(tmp_path: Path, content: bytes, words:
         ("--event-ttl", "500ms", "must be at least 1 seconds"),
     ],
 )
-def test_values_that_mean_nothing(tmp_path: Path, flag: str, value: str, words: str) -> None:
+def test_invalid_values_of_flags_are_refused(tmp_path: Path, flag: str, value: str, words: str) -> None:
     message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", flag, value)
     assert message.startswith(f"kcp: {flag}")
     assert words in message
@@ -276,7 +278,7 @@ def test_values_that_mean_nothing(tmp_path: Path, flag: str, value: str, words: 
         ("admin.kubeconfig", None, "admin.kubeconfig"),
     ],
 )
-def test_a_directory_that_holds_something_else(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+def test_an_unusable_root_directory_is_refused(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
     data = tmp_path / ".kcp" / "data"
     data.mkdir(parents=True)
     for path in key_pair(tmp_path, "ca"):
@@ -291,7 +293,7 @@ def test_a_directory_that_holds_something_else(tmp_path: Path, name: str, conten
 
 
 @pytest.mark.parametrize("left", [None, b""], ids=["missing", "empty"])
-def test_a_log_that_is_gone_is_not_replaced_unasked(tmp_path: Path, left: bytes | None) -> None:
+def test_a_missing_log_is_replaced_only_with_new_log(tmp_path: Path, left: bytes | None) -> None:
     root = tmp_path / ".kcp"
     with started(root) as server:
         assert server.stop()[0] == 0
@@ -320,7 +322,7 @@ def test_too_little_address_space_is_one_line(tmp_path: Path, megabytes: int) ->
 
 
 @pytest.mark.parametrize("options", ["ro", "size=16k"])
-def test_a_file_system_without_room(tmp_path: Path, options: str) -> None:
+def test_a_full_file_system_is_one_line(tmp_path: Path, options: str) -> None:
     """Read-only, or full at once."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "none", tmp_path], capture_output=True, text=True, check=False
@@ -347,22 +349,17 @@ def held_connections(server: Started, count: int) -> list[ssl.SSLSocket]:
     return held
 
 
-def test_more_connections_than_it_can_have_files_open_do_not_end_it(tmp_path: Path) -> None:
+def test_the_server_survives_more_connections_than_open_files(tmp_path: Path) -> None:
     with started(tmp_path / ".kcp", files=256) as server:
         held = held_connections(server, 400)
-        assert 128 <= len(held) < 256
+        assert 64 <= len(held) < 128, "half of the files, because two HTTP servers may run at a time"
         for connection in held:
             connection.close()
-        deadline = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(OSError):
-                assert server.get("/readyz") == b"ok"
-                break
-            assert time.monotonic() < deadline
+        wait_until(lambda: is_ready(server), "the server accepts connections")
         assert server.stop()[0] == 0
 
 
-def test_it_takes_as_many_files_as_it_may(tmp_path: Path) -> None:
+def test_the_server_raises_its_limit_on_open_files(tmp_path: Path) -> None:
     with started(tmp_path / ".kcp", files=256) as server:
         assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (256, 256)
     with started(tmp_path / ".kcp") as server:
@@ -370,7 +367,7 @@ def test_it_takes_as_many_files_as_it_may(tmp_path: Path) -> None:
         assert soft == hard
 
 
-def test_it_ends_with_an_error_when_it_can_accept_no_more(tmp_path: Path) -> None:
+def test_the_server_exits_when_it_cannot_accept_connections(tmp_path: Path) -> None:
     with started(tmp_path / ".kcp") as server:
         used = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used, used))

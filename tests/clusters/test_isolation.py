@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from kcp.testing import Server
 from tests.support.clients import Address, Answer, Connection
 from tests.support.objects import DEFINITIONS, config_map, definition
-from tests.support.waiting import PATIENCE
+from tests.support.running_coroutines import Enter
+from tests.support.waiting import eventually
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
@@ -50,155 +51,135 @@ class Cluster:
         return (await self.ask("GET", path)).status
 
 
-Test = Callable[[Cluster, Cluster], Coroutine[Any, Any, None]]
+@pytest.fixture
+def connection(server: Server, enter: Enter) -> Connection:
+    return enter(Connection(Address.of(server)))
 
 
-def in_two(server: Server, test: Test) -> None:
-    """Run a test with two fresh logical clusters."""
-
-    async def main() -> None:
-        async with Connection(Address.of(server)) as connection:
-            run = uuid.uuid4().hex[:8]
-            await test(Cluster(connection, f"one-{run}"), Cluster(connection, f"two-{run}"))
-
-    asyncio.run(main())
+@pytest.fixture
+def one(connection: Connection) -> Cluster:
+    """A fresh logical cluster."""
+    return Cluster(connection, f"one-{uuid.uuid4().hex[:8]}")
 
 
-def test_one_name_in_two_clusters_is_two_objects(server: Server) -> None:
-    async def test(one: Cluster, two: Cluster) -> None:
-        first = await one.made(CONFIG_MAPS, config_map("same", of="one"))
-        second = await two.made(CONFIG_MAPS, config_map("same", of="two"))
-        assert first["metadata"]["uid"] != second["metadata"]["uid"]
-        assert (await one.get(f"{CONFIG_MAPS}/same"))["data"] == {"of": "one"}
-        assert (await one.ask("DELETE", f"{CONFIG_MAPS}/same")).status == 200
-        assert await one.status(f"{CONFIG_MAPS}/same") == 404
-        assert (await two.get(f"{CONFIG_MAPS}/same"))["data"] == {"of": "two"}
-
-    in_two(server, test)
+@pytest.fixture
+def two(connection: Connection) -> Cluster:
+    """Another one."""
+    return Cluster(connection, f"two-{uuid.uuid4().hex[:8]}")
 
 
-def test_namespaces_are_each_cluster_s_own(server: Server) -> None:
-    async def test(one: Cluster, two: Cluster) -> None:
-        await one.made("/api/v1/namespaces", {"metadata": {"name": "team"}})
-        await one.made("/api/v1/namespaces/team/configmaps", config_map("a"))
-        assert await two.status("/api/v1/namespaces/team") == 404
-        assert (await two.ask("POST", "/api/v1/namespaces/team/configmaps", config_map("a"))).status == 404
-        uids = [(await each.get("/api/v1/namespaces/default"))["metadata"]["uid"] for each in (one, two)]
-        assert uids[0] != uids[1]
-
-    in_two(server, test)
+async def test_one_name_in_two_clusters_is_two_objects(one: Cluster, two: Cluster) -> None:
+    first = await one.made(CONFIG_MAPS, config_map("same", of="one"))
+    second = await two.made(CONFIG_MAPS, config_map("same", of="two"))
+    assert first["metadata"]["uid"] != second["metadata"]["uid"]
+    assert (await one.get(f"{CONFIG_MAPS}/same"))["data"] == {"of": "one"}
+    assert (await one.ask("DELETE", f"{CONFIG_MAPS}/same")).status == 200
+    assert await one.status(f"{CONFIG_MAPS}/same") == 404
+    assert (await two.get(f"{CONFIG_MAPS}/same"))["data"] == {"of": "two"}
 
 
-def test_definitions_discovery_and_openapi_are_each_cluster_s_own(server: Server) -> None:
+async def test_namespaces_are_each_cluster_s_own(one: Cluster, two: Cluster) -> None:
+    await one.made("/api/v1/namespaces", {"metadata": {"name": "team"}})
+    await one.made("/api/v1/namespaces/team/configmaps", config_map("a"))
+    assert await two.status("/api/v1/namespaces/team") == 404
+    assert (await two.ask("POST", "/api/v1/namespaces/team/configmaps", config_map("a"))).status == 404
+    uids = [(await each.get("/api/v1/namespaces/default"))["metadata"]["uid"] for each in (one, two)]
+    assert uids[0] != uids[1]
+
+
+async def test_definitions_discovery_and_openapi_are_each_cluster_s_own(one: Cluster, two: Cluster) -> None:
     widgets = "/apis/example.com/v1/namespaces/default/widgets"
     whole = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
     other = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "string"}}}}}
-
-    async def test(one: Cluster, two: Cluster) -> None:
-        plain = [(await two.ask("GET", path)).body for path in ("/apis", "/openapi/v3", "/openapi/v2")]
-        await one.made(DEFINITIONS, definition("widgets", "Widget", schema=whole))
-        assert await one.status(widgets) == 200
-        assert await two.status(widgets) == 404
-        assert "example.com" in [group["name"] for group in (await one.get("/apis"))["groups"]]
-        assert "apis/example.com/v1" in (await one.get("/openapi/v3"))["paths"]
-        assert [(await two.ask("GET", path)).body for path in ("/apis", "/openapi/v3", "/openapi/v2")] == plain
-        assert await two.status("/apis/example.com/v1") == 404
-        assert await two.status(f"{DEFINITIONS}/widgets.example.com") == 404
-        # The same name with another schema: each validates by its own.
-        await two.made(DEFINITIONS, definition("widgets", "Widget", schema=other))
-        widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"size": 1}}
-        assert (await one.ask("POST", widgets, widget)).status == 201
-        assert (await two.ask("POST", widgets, widget)).status == 422
-        assert (await one.ask("DELETE", f"{DEFINITIONS}/widgets.example.com")).status == 200
-        assert (await two.ask("POST", widgets, {**widget, "spec": {"size": "1"}})).status == 201
-
-    in_two(server, test)
+    plain = [(await two.ask("GET", path)).body for path in ("/apis", "/openapi/v3", "/openapi/v2")]
+    await one.made(DEFINITIONS, definition("widgets", "Widget", schema=whole))
+    assert await one.status(widgets) == 200
+    assert await two.status(widgets) == 404
+    assert "example.com" in [group["name"] for group in (await one.get("/apis"))["groups"]]
+    assert "apis/example.com/v1" in (await one.get("/openapi/v3"))["paths"]
+    assert [(await two.ask("GET", path)).body for path in ("/apis", "/openapi/v3", "/openapi/v2")] == plain
+    assert await two.status("/apis/example.com/v1") == 404
+    assert await two.status(f"{DEFINITIONS}/widgets.example.com") == 404
+    # The same name with another schema: each validates by its own.
+    await two.made(DEFINITIONS, definition("widgets", "Widget", schema=other))
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"size": 1}}
+    assert (await one.ask("POST", widgets, widget)).status == 201
+    assert (await two.ask("POST", widgets, widget)).status == 422
+    assert (await one.ask("DELETE", f"{DEFINITIONS}/widgets.example.com")).status == 200
+    assert (await two.ask("POST", widgets, {**widget, "spec": {"size": "1"}})).status == 201
 
 
-def test_a_name_taken_in_one_cluster_is_free_in_another(server: Server) -> None:
-    async def test(one: Cluster, two: Cluster) -> None:
-        for cluster, kind in ((one, "Widget"), (two, "Gadget")):
-            spec = definition("widgets", kind)["spec"]
-            spec["names"] |= {"shortNames": ["wg"]}
-            made = await cluster.made(DEFINITIONS, {"metadata": {"name": "widgets.example.com"}, "spec": spec})
-            conditions = (await cluster.get(f"{DEFINITIONS}/{made['metadata']['name']}"))["status"]["conditions"]
-            assert {c["type"]: c["status"] for c in conditions} == {"NamesAccepted": "True", "Established": "True"}
-
-    in_two(server, test)
+async def test_a_name_taken_in_one_cluster_is_free_in_another(one: Cluster, two: Cluster) -> None:
+    for cluster, kind in ((one, "Widget"), (two, "Gadget")):
+        spec = definition("widgets", kind)["spec"]
+        spec["names"] |= {"shortNames": ["wg"]}
+        made = await cluster.made(DEFINITIONS, {"metadata": {"name": "widgets.example.com"}, "spec": spec})
+        conditions = (await cluster.get(f"{DEFINITIONS}/{made['metadata']['name']}"))["status"]["conditions"]
+        assert {c["type"]: c["status"] for c in conditions} == {"NamesAccepted": "True", "Established": "True"}
 
 
-def test_rbac_objects_are_each_cluster_s_own(server: Server) -> None:
-    async def test(one: Cluster, two: Cluster) -> None:
-        rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
-        await one.made(ROLES, {"metadata": {"name": "reader"}, "rules": rules})
-        assert await two.status(f"{ROLES}/reader") == 404
-
-    in_two(server, test)
+async def test_rbac_objects_are_each_cluster_s_own(one: Cluster, two: Cluster) -> None:
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
+    await one.made(ROLES, {"metadata": {"name": "reader"}, "rules": rules})
+    assert await two.status(f"{ROLES}/reader") == 404
 
 
-def test_owners_of_another_cluster_own_nothing(server: Server) -> None:
-    async def test(one: Cluster, two: Cluster) -> None:
-        owner = await one.made(CONFIG_MAPS, config_map("owner"))
-        await two.made(CONFIG_MAPS, config_map("owner"))
-        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
-        child = config_map("child")
-        child["metadata"]["ownerReferences"] = [reference]
-        await one.made(CONFIG_MAPS, child)
-        beside = config_map("beside")
-        await two.made(CONFIG_MAPS, beside)
-        assert (await one.ask("DELETE", f"{CONFIG_MAPS}/owner")).status == 200
-        async with asyncio.timeout(PATIENCE):
-            while await one.status(f"{CONFIG_MAPS}/child") != 404:
-                await asyncio.sleep(0.02)
-        assert await two.status(f"{CONFIG_MAPS}/owner") == 200
-        assert await two.status(f"{CONFIG_MAPS}/beside") == 200
+async def test_owners_of_another_cluster_own_nothing(one: Cluster, two: Cluster) -> None:
+    owner = await one.made(CONFIG_MAPS, config_map("owner"))
+    await two.made(CONFIG_MAPS, config_map("owner"))
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    child = config_map("child")
+    child["metadata"]["ownerReferences"] = [reference]
+    await one.made(CONFIG_MAPS, child)
+    beside = config_map("beside")
+    await two.made(CONFIG_MAPS, beside)
+    assert (await one.ask("DELETE", f"{CONFIG_MAPS}/owner")).status == 200
 
-    in_two(server, test)
+    async def collected() -> bool:
+        return await one.status(f"{CONFIG_MAPS}/child") == 404
 
-
-def test_a_watch_sees_its_own_cluster_and_the_wildcard_all(server: Server) -> None:
-    async def test(one: Cluster, two: Cluster) -> None:
-        address = one.connection.address
-        since = (await one.get(CONFIG_MAPS))["metadata"]["resourceVersion"]
-        query = f"?watch=true&resourceVersion={since}"
-        async with Connection(address) as own, Connection(address) as wildcard:
-            await own.send("GET", f"/clusters/{one.name}{CONFIG_MAPS}{query}")
-            await wildcard.send("GET", f"/clusters/*/api/v1/configmaps{query}")
-            assert [(await each.head())[0] for each in (own, wildcard)] == [200, 200]
-            for cluster, name in ((two, "a"), (one, "b"), (two, "c"), (one, "d")):
-                await cluster.made(CONFIG_MAPS, config_map(name))
-            seen: list[tuple[str, str]] = []
-            async for line in wildcard.lines():
-                meta = json.loads(line)["object"]["metadata"]
-                seen.append((meta["annotations"]["kcp.io/cluster"], meta["name"]))
-                if len(seen) == 4:
-                    break
-            assert seen == [(two.name, "a"), (one.name, "b"), (two.name, "c"), (one.name, "d")]
-            names = []
-            async for line in own.lines():
-                meta = json.loads(line)["object"]["metadata"]
-                assert "annotations" not in meta
-                names.append(meta["name"])
-                if len(names) == 2:
-                    break
-            assert names == ["b", "d"]
-
-    in_two(server, test)
+    await eventually(collected, "the dependent is deleted")
+    assert await two.status(f"{CONFIG_MAPS}/owner") == 200
+    assert await two.status(f"{CONFIG_MAPS}/beside") == 200
 
 
-def test_a_continue_token_does_not_lead_into_another_cluster(server: Server) -> None:
-    async def test(one: Cluster, two: Cluster) -> None:
-        for cluster in (one, two):
-            for name in ("a", "b", "c"):
-                await cluster.made(CONFIG_MAPS, config_map(name, of=cluster.name))
-        token = (await one.get(f"{CONFIG_MAPS}?limit=1"))["metadata"]["continue"]
-        answer = await two.ask("GET", f"{CONFIG_MAPS}?limit=5&continue={token}")
-        if answer.status == 200:
-            assert {item["data"]["of"] for item in answer.json["items"]} <= {two.name}
-        else:
-            assert answer.status == 400
+async def test_a_watch_sees_its_own_cluster_and_the_wildcard_all(one: Cluster, two: Cluster) -> None:
+    address = one.connection.address
+    since = (await one.get(CONFIG_MAPS))["metadata"]["resourceVersion"]
+    query = f"?watch=true&resourceVersion={since}"
+    async with Connection(address) as own, Connection(address) as wildcard:
+        await own.send("GET", f"/clusters/{one.name}{CONFIG_MAPS}{query}")
+        await wildcard.send("GET", f"/clusters/*/api/v1/configmaps{query}")
+        assert [(await each.head())[0] for each in (own, wildcard)] == [200, 200]
+        for cluster, name in ((two, "a"), (one, "b"), (two, "c"), (one, "d")):
+            await cluster.made(CONFIG_MAPS, config_map(name))
+        seen: list[tuple[str, str]] = []
+        async for line in wildcard.lines():
+            meta = json.loads(line)["object"]["metadata"]
+            seen.append((meta["annotations"]["kcp.io/cluster"], meta["name"]))
+            if len(seen) == 4:
+                break
+        assert seen == [(two.name, "a"), (one.name, "b"), (two.name, "c"), (one.name, "d")]
+        names = []
+        async for line in own.lines():
+            meta = json.loads(line)["object"]["metadata"]
+            assert "annotations" not in meta
+            names.append(meta["name"])
+            if len(names) == 2:
+                break
+        assert names == ["b", "d"]
 
-    in_two(server, test)
+
+async def test_a_continue_token_is_not_valid_for_another_cluster(one: Cluster, two: Cluster) -> None:
+    for cluster in (one, two):
+        for name in ("a", "b", "c"):
+            await cluster.made(CONFIG_MAPS, config_map(name, of=cluster.name))
+    token = (await one.get(f"{CONFIG_MAPS}?limit=1"))["metadata"]["continue"]
+    answer = await two.ask("GET", f"{CONFIG_MAPS}?limit=5&continue={token}")
+    if answer.status == 200:
+        assert {item["data"]["of"] for item in answer.json["items"]} <= {two.name}
+    else:
+        assert answer.status == 400
 
 
 @pytest.mark.parametrize(
@@ -224,13 +205,8 @@ def test_a_continue_token_does_not_lead_into_another_cluster(server: Server) -> 
     ],
 )
 async def test_a_bad_name_is_refused_with_a_status(server: Server, name: str) -> None:
-    async def main() -> Answer:
-        from urllib.parse import quote
-
-        async with Connection(Address.of(server)) as connection:
-            return await connection.request("GET", f"/clusters/{quote(name, safe='%*:')}{CONFIG_MAPS}")
-
-    answer = await main()
+    async with Connection(Address.of(server)) as connection:
+        answer = await connection.request("GET", f"/clusters/{quote(name, safe='%*:')}{CONFIG_MAPS}")
     assert answer.status in (400, 404)
     status = answer.json
     assert (status["kind"], status["status"], status["code"]) == ("Status", "Failure", answer.status)

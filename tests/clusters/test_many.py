@@ -70,7 +70,7 @@ async def listed(address: Address, page: int) -> list[tuple[str, str]]:
 
 
 async def settled(process: int) -> int:
-    """The server's memory when it does not fall any more."""
+    """The server's memory when it has not fallen for a second: the allocator gives memory back in its own time."""
     least, since = resident_bytes(process), 0
     while since < 5:
         await asyncio.sleep(0.2)
@@ -81,10 +81,11 @@ async def settled(process: int) -> int:
 
 
 @pytest.mark.timeout(60 + CLUSTERS // 100)
-async def test_memory_is_where_it_was_after_thousands_have_come_and_gone(tmp_path: Path, measured: Report) -> None:
+async def test_memory_does_not_grow_when_thousands_of_clusters_are_created_and_deleted(
+    tmp_path: Path, measured: Report
+) -> None:
     names = [f"tenant-{number}" for number in range(CLUSTERS)]
-
-    async def main(server: Server) -> None:
+    with Server(root_directory=tmp_path, in_process=False) as server:
         address = Address.of(server)
         process = server.process_id
         # Once through every path, so that what is imported and compiled on first use is not counted as a tenant's.
@@ -116,17 +117,14 @@ async def test_memory_is_where_it_was_after_thousands_have_come_and_gone(tmp_pat
         )
         assert after <= before * (1 + ALLOWED_GROWTH)
 
-    with Server(root_directory=tmp_path, in_process=False) as server:
-        await main(server)
 
-
-async def test_looking_into_clusters_that_nobody_uses_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_reading_unused_clusters_allocates_nothing_permanent(tmp_path: Path) -> None:
     async def look(connection: Connection, cluster: str) -> None:
         for path in ("/api", "/apis", "/api/v1", "/openapi/v3", PATH, "/api/v1/namespaces"):
             answer = await connection.request("GET", f"/clusters/{cluster}{path}")
             assert answer.status == 200, answer
 
-    async def main(server: Server) -> None:
+    with Server(root_directory=tmp_path, in_process=False) as server:
         address = Address.of(server)
         size = (server.root_directory / "data" / "kcp.db-wal").stat().st_size
         await each(address, [f"warm-{number}" for number in range(300)], look)
@@ -134,6 +132,3 @@ async def test_looking_into_clusters_that_nobody_uses_leaves_nothing_behind(tmp_
         await each(address, [f"nobody-{number}" for number in range(1500)], look)
         assert await settled(server.process_id) <= before * 1.05
         assert (server.root_directory / "data" / "kcp.db-wal").stat().st_size == size
-
-    with Server(root_directory=tmp_path, in_process=False) as server:
-        await main(server)

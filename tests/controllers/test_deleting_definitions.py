@@ -11,7 +11,7 @@ from tests.support.registry_client import RegistryClient
 pytestmark = pytest.mark.usefixtures("controllers")
 
 
-async def test_a_definition_takes_its_objects_along(client: RegistryClient) -> None:
+async def test_the_objects_of_a_deleted_definition_are_deleted(client: RegistryClient) -> None:
     await client.define()
     for number in range(20):
         await client.create(client.widgets, widget(f"w-{number}"))

@@ -60,7 +60,7 @@ async def test_a_namespace_that_stays_full_is_reconciled_at_growing_intervals(
     assert all(interval >= 0.01 * 2**number for number, interval in enumerate(intervals)), intervals
 
 
-async def test_it_is_reconciled_soon_after_something_in_it_is_removed(
+async def test_a_namespace_is_reconciled_soon_after_an_object_in_it_is_removed(
     client: RegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finalizing, "_FIRST_DELAY", 3600)

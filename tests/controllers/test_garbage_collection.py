@@ -32,7 +32,7 @@ async def test_dependents_follow_their_owner(client: RegistryClient) -> None:
     await client.wait_until_gone(client.config_maps, "child")
 
 
-async def test_in_the_foreground_the_owner_goes_last(client: RegistryClient) -> None:
+async def test_foreground_deletion_removes_the_owner_last(client: RegistryClient) -> None:
     owner = await client.create(client.config_maps, config_map("owner"))
     child = owned_by(owner, "child", blockOwnerDeletion=True)
     child["metadata"]["finalizers"] = ["example.com/hold"]
@@ -58,7 +58,7 @@ async def test_orphans_stay_without_their_reference(client: RegistryClient) -> N
     assert "ownerReferences" not in child["metadata"]
 
 
-async def test_an_owner_that_never_was_is_gone(client: RegistryClient) -> None:
+async def test_dependents_of_an_owner_that_never_existed_are_collected(client: RegistryClient) -> None:
     ghost = {**config_map("ghost"), "metadata": {"name": "ghost", "uid": "00000000-0000-0000-0000-000000000000"}}
     await client.create(client.config_maps, owned_by(ghost, "child"))
     await client.wait_until_gone(client.config_maps, "child")

@@ -56,7 +56,7 @@ async def test_a_circle_goes_with_any_of_its_objects(
 
 
 @pytest.mark.usefixtures("controllers")
-async def test_what_hangs_on_a_circle_goes_with_it(client: RegistryClient) -> None:
+async def test_dependents_of_a_circle_are_deleted_with_it(client: RegistryClient) -> None:
     names = await ring(client, 2)
     leaf = await client.create(client.config_maps, config_map("leaf"))
     await own(client, leaf, await client.get(client.config_maps, names[0]))
@@ -65,7 +65,7 @@ async def test_what_hangs_on_a_circle_goes_with_it(client: RegistryClient) -> No
 
 
 @pytest.mark.usefixtures("controllers")
-async def test_what_has_another_owner_outlives_the_circle(client: RegistryClient) -> None:
+async def test_an_object_with_another_owner_outlives_the_circle(client: RegistryClient) -> None:
     names = await ring(client, 2)
     owner = await client.create(client.config_maps, config_map("owner"))
     leaf = await client.create(client.config_maps, config_map("leaf"))

@@ -138,7 +138,7 @@ async def test_the_delay_of_a_key_starts_anew_after_a_success(caplog: pytest.Log
     ]
 
 
-async def test_a_reconciliation_may_ask_for_a_retry_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_requested_retry_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     runs: Counter[str] = Counter()
     done = asyncio.Event()
 

@@ -12,6 +12,7 @@ import random
 import signal
 import subprocess
 from collections.abc import Container
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.conftest import Report
 from tests.crash.ledger import Key, Ledger, Observer, State, key_of, state_of
 from tests.support.clients import Address, Connection
 from tests.support.objects import DEFINITIONS, config_map, definition
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import eventually
 
 ROUNDS = int(os.environ.get("KCP_CRASH_ROUNDS", "5"))
 CLUSTERS = ("alpha", "beta", "gamma-1", "root")
@@ -107,15 +108,22 @@ async def observe(observer: Observer, address: Address) -> None:
         return
 
 
-async def load(server: Server, ledger: Ledger, observers: list[Observer], seconds: float, seed: int) -> None:
-    """Write and watch, and kill the server in the midst of it."""
+async def load(server: Server, ledger: Ledger, observers: list[Observer], writes: int, seed: int) -> None:
+    """Write and watch, and kill the server when so many more writes are acknowledged and every watch is open."""
     address = Address.of(server)
     writers = [Writer(number, ledger, seed * 1000 + number) for number in range(WRITERS)]
     work = [asyncio.create_task(writer.run(address)) for writer in writers]
     work += [asyncio.create_task(observe(observer, address)) for observer in observers]
-    await asyncio.sleep(seconds)
+    target, connected = ledger.acknowledged + writes, [observer.connections for observer in observers]
+
+    def is_time() -> bool:
+        watched = all(observer.connections > before for observer, before in zip(observers, connected, strict=True))
+        return (watched and ledger.acknowledged >= target) or any(task.done() for task in work)
+
+    await eventually(is_time, f"{writes} writes and the start of every watch")
     os.kill(server.process_id, signal.SIGKILL)
     await asyncio.gather(*work)
+    assert ledger.acknowledged >= target, "a connection broke before the server was killed"
 
 
 async def found_now(connection: Connection, clusters: Container[str] | None = None) -> tuple[dict[Key, State], int]:
@@ -150,6 +158,11 @@ async def check(server: Server, ledger: Ledger) -> None:
         ledger.acknowledge(key, state_of(answer.json))
 
 
+def _has_caught_up(observer: Observer, expected: dict[Key, State], watch: asyncio.Task[None]) -> bool:
+    assert not watch.done() or watch.exception() is None
+    return observer.states == expected
+
+
 async def catch_up(server: Server, ledger: Ledger, observers: list[Observer]) -> None:
     """Let the observers resume once more, and compare their story with the ledger and with the lists."""
     address = Address.of(server)
@@ -158,11 +171,11 @@ async def catch_up(server: Server, ledger: Ledger, observers: list[Observer]) ->
     for observer in observers:
         task = asyncio.create_task(observe(observer, address))
         newest = max((state.revision for key, state in found.items() if key.resource == observer.resource), default=0)
-        async with asyncio.timeout(PATIENCE):
-            expected = {key: state for key, state in found.items() if key.resource == observer.resource}
-            while observer.states != expected:
-                assert not task.done() or task.exception() is None
-                await asyncio.sleep(0.02)
+        expected = {key: state for key, state in found.items() if key.resource == observer.resource}
+        await eventually(
+            partial(_has_caught_up, observer, expected, task),
+            f"the watch of {observer.resource} shows what the list shows",
+        )
         task.cancel()
         await asyncio.wait((task,))
         assert observer.last >= newest
@@ -170,15 +183,12 @@ async def catch_up(server: Server, ledger: Ledger, observers: list[Observer]) ->
         assert observer.missed(ledger) == []
 
 
-def identity(server: Server) -> tuple[object, bytes, object]:
+async def identity(server: Server) -> tuple[object, bytes, object]:
     """What clients have stored of a server: its users, its authority, and the UID of what is there from the start."""
-
-    async def uid() -> object:
-        async with Connection(Address.of(server)) as connection:
-            return (await connection.request("GET", "/api/v1/namespaces/default")).json["metadata"]["uid"]
-
     config = yaml.safe_load(server.kubeconfig.read_text())
-    return config["users"], server.certificate_authority.read_bytes(), asyncio.run(uid())
+    async with Connection(Address.of(server)) as connection:
+        uid = (await connection.request("GET", "/api/v1/namespaces/default")).json["metadata"]["uid"]
+    return config["users"], server.certificate_authority.read_bytes(), uid
 
 
 def kill_while_starting(server: Server, seconds: float) -> None:
@@ -203,57 +213,52 @@ async def prepare(address: Address) -> int:
 
 
 @pytest.mark.timeout(60 + 10 * ROUNDS)
-def test_nothing_acknowledged_is_lost_and_watchers_see_each_change_once(tmp_path: Path, measured: Report) -> None:
+async def test_nothing_acknowledged_is_lost_and_watchers_see_each_change_once(tmp_path: Path, measured: Report) -> None:
     ledger = Ledger()
     pick = random.Random(7)
     with Server(root_directory=tmp_path, in_process=False) as server:
-        first = asyncio.run(prepare(Address.of(server)))
+        first = await prepare(Address.of(server))
         observers = [Observer(resource, first) for resource in COLLECTIONS]
-        before = identity(server)
+        before = await identity(server)
         for number in range(ROUNDS):
-            asyncio.run(load(server, ledger, observers, pick.uniform(0.3, 1.2), number))
+            await load(server, ledger, observers, pick.randint(100, 1000), number)
             server.stop()
             kill_while_starting(server, pick.uniform(0.1, 0.8))
             server.start()
-            assert identity(server) == before
-            asyncio.run(check(server, ledger))
-        asyncio.run(catch_up(server, ledger, observers))
-        assert all(observer.connections > ROUNDS // 2 for observer in observers)
-    assert ledger.acknowledged > 100 * ROUNDS
+            assert await identity(server) == before
+            await check(server, ledger)
+        await catch_up(server, ledger, observers)
     measured(f"crash: {ROUNDS} kills, {ledger.acknowledged} acknowledged writes, none lost")
 
 
-def test_a_place_that_was_compacted_is_410_after_a_kill(tmp_path: Path) -> None:
-    arguments = ("--history-retention", "1s")
+async def refusal(server: Server, since: str) -> str:
+    """Write until a watch from a revision is refused because the revision is compacted; the message."""
+    path = COLLECTIONS["configmaps"]
+    change = {"data": {"step": since}}
+    async with Connection(Address.of(server)) as connection:
 
-    async def main(server: Server, since: str) -> str:
-        async with Connection(Address.of(server)) as connection:
-            async with asyncio.timeout(PATIENCE):
-                while True:
-                    await connection.request(
-                        "PATCH",
-                        f"{COLLECTIONS['configmaps']}/a",
-                        {"data": {"step": since}},
-                        media_type="application/merge-patch+json",
-                    )
-                    answer = await connection.request(
-                        "GET", f"/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion={since}"
-                    )
-                    assert answer.status == 200, answer
-                    first = json.loads(answer.body.splitlines()[0])
-                    if first["type"] == "ERROR":
-                        assert (first["object"]["code"], first["object"]["reason"]) == (410, "Expired")
-                        return str(first["object"]["message"])
+        async def answered() -> str:
+            await connection.request("PATCH", f"{path}/a", change, media_type="application/merge-patch+json")
+            answer = await connection.request(
+                "GET", f"/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion={since}"
+            )
+            assert answer.status == 200, answer
+            first = json.loads(answer.body.splitlines()[0])
+            if first["type"] != "ERROR":
+                return ""
+            assert (first["object"]["code"], first["object"]["reason"]) == (410, "Expired")
+            return str(first["object"]["message"])
 
-    async def create(server: Server) -> str:
+        return await eventually(answered, f"revision {since} is compacted")
+
+
+async def test_a_watch_from_a_compacted_revision_is_410_after_a_kill_too(tmp_path: Path) -> None:
+    with Server(root_directory=tmp_path, in_process=False, arguments=("--history-retention", "1s")) as server:
         async with Connection(Address.of(server)) as connection:
             answer = await connection.request("POST", COLLECTIONS["configmaps"], config_map("a", step="0"))
-            return str(answer.json["metadata"]["resourceVersion"])
-
-    with Server(root_directory=tmp_path, in_process=False, arguments=arguments) as server:
-        since = asyncio.run(create(server))
-        said = asyncio.run(main(server, since))
+        since = str(answer.json["metadata"]["resourceVersion"])
+        message = await refusal(server, since)
         os.kill(server.process_id, signal.SIGKILL)
         server.stop()
         server.start()
-        assert asyncio.run(main(server, since)).partition("(")[0] == said.partition("(")[0]
+        assert (await refusal(server, since)).partition("(")[0] == message.partition("(")[0]

@@ -30,7 +30,7 @@ def ledger_of(state: State | None, *doubtful: str | None) -> Ledger:
         (Ledger(), State(5, "one")),
     ],
 )
-def test_what_is_not_as_it_was_acknowledged_is_told(ledger: Ledger, found: State | None) -> None:
+def test_a_difference_from_the_acknowledged_state_is_reported(ledger: Ledger, found: State | None) -> None:
     assert len(ledger.compare({KEY: found} if found else {})) == 1
 
 
@@ -62,14 +62,14 @@ def event(kind: str, revision: int) -> dict[str, object]:
         [event("ADDED", 5), event("DELETED", 7), event("MODIFIED", 8)],
     ],
 )
-def test_a_story_that_cannot_be_is_told(story: list[dict[str, object]]) -> None:
+def test_an_impossible_sequence_of_events_is_reported(story: list[dict[str, object]]) -> None:
     observer = Observer("configmaps", 1)
     for each in story:
         observer.take(each)
     assert len(observer.problems) == 1
 
 
-def test_a_change_that_nobody_saw_is_told() -> None:
+def test_a_change_that_no_watcher_saw_is_reported() -> None:
     observer = Observer("configmaps", 1)
     observer.take(event("ADDED", 5))
     ledger = ledger_of(State(5, "one"))

@@ -7,17 +7,18 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from devtools.etcd import EtcdCluster
 from kcp.testing import Server
+from tests.conftest import Report
 from tests.distributed.conftest import StartServers
 from tests.distributed.lost_writes import excused
 from tests.support.clients import Address, Connection
 from tests.support.objects import config_map
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 WRITERS = 8
@@ -38,7 +39,7 @@ class Writer:
 
     async def run(self, addresses: list[Address], stop: asyncio.Event) -> None:
         """Write, on the next server when one fails."""
-        turn = hash(self.name)
+        turn = int(self.name.removeprefix("w"))
         while not stop.is_set():
             try:
                 async with asyncio.timeout(PATIENCE), Connection(addresses[turn % len(addresses)]) as connection:
@@ -88,33 +89,58 @@ async def watch(address: Address, since: str, seen: list[tuple[int, str, str, in
             await asyncio.sleep(0.05)
 
 
+class Writers(list[Writer]):
+    """All clients of a test."""
+
+    async def more_writes(self, count: int) -> None:
+        """Wait for so many more acknowledged writes."""
+        target = self.acknowledged + count
+        await eventually(lambda: self.acknowledged >= target, f"{count} more writes are acknowledged")
+
+    async def more_refusals(self) -> None:
+        """Wait until a server refuses a write."""
+        before = self.refused
+        await eventually(lambda: self.refused > before, "a write is refused")
+
+    @property
+    def acknowledged(self) -> int:
+        """How many writes were acknowledged."""
+        return sum(writer.acknowledged for writer in self)
+
+    @property
+    def refused(self) -> int:
+        """How many writes were refused."""
+        return sum(writer.refused for writer in self)
+
+    def __str__(self) -> str:
+        doubtful = sum(len(writer.doubtful) for writer in self)
+        pause = max(writer.longest_pause for writer in self)
+        counts = f"{self.acknowledged} writes acknowledged, {self.refused} refused, {doubtful} in doubt"
+        return f"{counts}, longest pause of a writer {pause:.1f} s"
+
+
 async def under_load(
-    servers: list[Server], watched: Server, harm: Callable[[], None], etcd: EtcdCluster
-) -> list[Writer]:
+    servers: list[Server], watched: Server, harm: Callable[[Writers], Awaitable[None]], etcd: EtcdCluster
+) -> Writers:
     """Write through all servers, do harm in the midst of it, and check what is there afterwards."""
     stop = asyncio.Event()
     addresses = [Address.of(server) for server in servers]
-    writers = [Writer(f"w{number}") for number in range(WRITERS)]
+    writers = Writers(Writer(f"w{number}") for number in range(WRITERS))
     seen: list[tuple[int, str, str, int]] = []
     survivor = Address.of(watched)
     async with Connection(survivor) as connection:
         since = (await connection.request("GET", CONFIG_MAPS)).json["metadata"]["resourceVersion"]
     watching = asyncio.create_task(watch(survivor, since, seen, stop))
     writing = [asyncio.create_task(writer.run(addresses, stop)) for writer in writers]
-    await asyncio.sleep(1.5)
-    await asyncio.to_thread(harm)
-    before = sum(writer.acknowledged for writer in writers)
-    async with asyncio.timeout(PATIENCE):
-        while sum(writer.acknowledged for writer in writers) < before + 200:
-            await asyncio.sleep(0.1)
+    await writers.more_writes(100)
+    await harm(writers)
+    await writers.more_writes(200)
     stop.set()
     await asyncio.gather(*writing)
     async with Connection(survivor) as connection:
         listed = (await connection.request("GET", CONFIG_MAPS)).json
-    async with asyncio.timeout(PATIENCE):
-        newest = max(int(item["metadata"]["resourceVersion"]) for item in listed["items"])
-        while not seen or seen[-1][0] < newest:
-            await asyncio.sleep(0.05)
+    newest = max(int(item["metadata"]["resourceVersion"]) for item in listed["items"])
+    await eventually(lambda: seen and seen[-1][0] >= newest, f"the watch shows revision {newest}")
     watching.cancel()
     check(writers, {item["metadata"]["name"]: item for item in listed["items"]}, seen, etcd)
     return writers
@@ -146,63 +172,62 @@ def check(
             assert events[-1][0] == int(item["metadata"]["resourceVersion"])
 
 
-def report(what: str, writers: list[Writer]) -> None:
-    """Say what was checked."""
-    print(
-        f"{what}: {sum(writer.acknowledged for writer in writers)} writes acknowledged, "
-        f"{sum(writer.refused for writer in writers)} refused, {sum(len(writer.doubtful) for writer in writers)} in doubt, "
-        f"longest pause of a writer {max(writer.longest_pause for writer in writers):.1f} s"
-    )
-
-
-def test_a_server_is_killed_under_load(start_servers: StartServers, etcd: EtcdCluster) -> None:
+async def test_a_server_is_killed_under_load(start_servers: StartServers, etcd: EtcdCluster, measured: Report) -> None:
     first, second = start_servers(2)
-    writers = asyncio.run(
-        under_load([first, second], second, lambda: os.kill(first.process_id, signal.SIGKILL), etcd),
-    )
-    report("server killed", writers)
+
+    async def harm(_: Writers) -> None:
+        os.kill(first.process_id, signal.SIGKILL)
+
+    measured(f"server killed: {await under_load([first, second], second, harm, etcd)}")
 
 
-def test_etcd_members_are_killed_one_after_the_other_under_load(start_servers: StartServers, etcd: EtcdCluster) -> None:
+async def test_etcd_members_are_killed_one_after_the_other_under_load(
+    start_servers: StartServers, etcd: EtcdCluster, measured: Report
+) -> None:
     servers = start_servers(2)
 
-    def harm() -> None:
+    async def harm(writers: Writers) -> None:
         for member in etcd.members:
-            member.kill()
-            time.sleep(1.5)
-            member.start()
-            time.sleep(1.5)
+            await asyncio.to_thread(member.kill)
+            try:
+                await writers.more_writes(100)
+            finally:
+                member.start()
+            await writers.more_writes(100)
 
     with excused(etcd):
-        writers = asyncio.run(under_load(servers, servers[1], harm, etcd))
-    report("etcd members killed", writers)
+        measured(f"etcd members killed: {await under_load(servers, servers[1], harm, etcd)}")
 
 
-def test_all_etcd_members_are_killed_at_once_under_load(start_servers: StartServers, etcd: EtcdCluster) -> None:
+async def test_all_etcd_members_are_killed_at_once_under_load(
+    start_servers: StartServers, etcd: EtcdCluster, measured: Report
+) -> None:
     servers = start_servers(2)
 
-    def harm() -> None:
+    async def harm(writers: Writers) -> None:
         for member in etcd.members:
-            member.kill()
-        time.sleep(1)
-        for member in etcd.members:
-            member.start()
+            await asyncio.to_thread(member.kill)
+        try:
+            await writers.more_refusals()
+        finally:
+            for member in etcd.members:
+                member.start()
 
     with excused(etcd):
-        writers = asyncio.run(under_load(servers, servers[0], harm, etcd))
-    report("all etcd members killed", writers)
+        measured(f"all etcd members killed: {await under_load(servers, servers[0], harm, etcd)}")
 
 
-def test_an_etcd_member_is_paused_under_load(start_servers: StartServers, etcd: EtcdCluster) -> None:
+async def test_an_etcd_member_is_paused_under_load(
+    start_servers: StartServers, etcd: EtcdCluster, measured: Report
+) -> None:
     """Its connections stay open and nothing comes back: calls end by their deadlines."""
     servers = start_servers(2)
 
-    def harm() -> None:
+    async def harm(writers: Writers) -> None:
         for member in etcd.members[:2]:
-            member.signal(signal.SIGSTOP)
-            time.sleep(3)
+            await asyncio.to_thread(member.signal, signal.SIGSTOP)
+            await writers.more_writes(100)
             member.signal(signal.SIGCONT)
-            time.sleep(1)
+            await writers.more_writes(100)
 
-    writers = asyncio.run(under_load(servers, servers[0], harm, etcd))
-    report("etcd members paused", writers)
+    measured(f"etcd members paused: {await under_load(servers, servers[0], harm, etcd)}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 
+from devtools.etcd import EtcdCluster
 from kcp.testing import Server
+from tests.conftest import Report
 from tests.distributed.conftest import StartServers
 from tests.support.clients import Address, Connection
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import eventually
 
 LEADS = "this server leads controllers"
 
@@ -20,45 +23,42 @@ def leads(server: Server) -> bool:
     return LEADS in (server.root_directory / "server.log").read_text()
 
 
-def test_controllers_go_on_when_their_server_is_killed(start_servers: StartServers) -> None:
-    servers = start_servers(2)
-
-    async def work() -> float:
-        async with asyncio.timeout(PATIENCE):
-            while not any(map(leads, servers)):
-                await asyncio.sleep(0.05)
-        leader, other = sorted(servers, key=leads, reverse=True)
-        assert not leads(other)
-        async with Connection(Address.of(other)) as connection:
-            space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "work"}}
-            assert (await connection.request("POST", "/api/v1/namespaces", space)).status == 201
-            os.kill(leader.process_id, signal.SIGKILL)
-            killed = time.monotonic()
-            assert (await connection.request("DELETE", "/api/v1/namespaces/work")).status == 200
-            async with asyncio.timeout(PATIENCE):
-                while (await connection.request("GET", "/api/v1/namespaces/work")).status != 404:
-                    await asyncio.sleep(0.05)
-        return time.monotonic() - killed
-
-    seconds = asyncio.run(work())
-    print(f"controllers took over {seconds:.1f} s after their server was killed")
+async def leader_and_other(servers: list[Server]) -> tuple[Server, Server]:
+    """Two servers, the one that leads first."""
+    await eventually(lambda: any(map(leads, servers)), "a server leads")
+    leader, other = sorted(servers, key=leads, reverse=True)
+    return leader, other
 
 
-def test_a_server_that_ends_hands_over_at_once(start_servers: StartServers) -> None:
-    servers = start_servers(2)
+async def test_controllers_run_on_another_server_when_theirs_is_killed(
+    start_servers: StartServers, measured: Report
+) -> None:
+    leader, other = await leader_and_other(start_servers(2))
+    assert not leads(other)
+    async with Connection(Address.of(other)) as connection:
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "work"}}
+        assert (await connection.request("POST", "/api/v1/namespaces", space)).status == 201
+        os.kill(leader.process_id, signal.SIGKILL)
+        killed = time.monotonic()
+        assert (await connection.request("DELETE", "/api/v1/namespaces/work")).status == 200
 
-    async def work() -> float:
-        async with asyncio.timeout(PATIENCE):
-            while not any(map(leads, servers)):
-                await asyncio.sleep(0.05)
-        leader, other = sorted(servers, key=leads, reverse=True)
-        stopping = asyncio.create_task(asyncio.to_thread(leader.stop))
-        start = time.monotonic()
-        async with asyncio.timeout(PATIENCE):
-            while not leads(other):
-                await asyncio.sleep(0.02)
-        seconds = time.monotonic() - start
-        await stopping
-        return seconds
+        async def deleted() -> bool:
+            return (await connection.request("GET", "/api/v1/namespaces/work")).status == 404
 
-    assert asyncio.run(work()) < 5
+        await eventually(deleted, "the other server's controllers delete the namespace")
+    measured(f"controllers took over {time.monotonic() - killed:.1f} s after their server was killed")
+
+
+async def test_a_server_that_stops_gives_up_its_leadership(start_servers: StartServers, etcd: EtcdCluster) -> None:
+    """The other server need not wait until the lease expires: there is none any more."""
+    leader, other = await leader_and_other(start_servers(2))
+    assert len(leases(etcd)) == 2
+    await asyncio.to_thread(leader.stop)
+    assert len(leases(etcd)) == 1
+    await eventually(lambda: leads(other), "the other server leads")
+
+
+def leases(etcd: EtcdCluster) -> list[str]:
+    """The leases of running servers."""
+    found = etcd.control("lease", "list").split()
+    return [word for word in found if re.fullmatch(r"[0-9a-f]{16}", word)]

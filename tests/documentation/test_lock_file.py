@@ -50,7 +50,7 @@ def test_every_line_belongs_to_a_package_with_hashes() -> None:
     assert len(locked()) > 40
 
 
-def test_it_names_no_host() -> None:
+def test_the_lock_file_names_no_host() -> None:
     assert "://" not in LOCK
     assert "contrib/lock.sh" in LOCK.splitlines()[1]
     assert os.access(ROOT / "contrib" / "lock.sh", os.X_OK)

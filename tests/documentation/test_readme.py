@@ -54,7 +54,7 @@ def test_scripts_can_be_run(script: str) -> None:
     subprocess.run(["bash", "-n", ROOT / script], check=True)
 
 
-def test_what_the_readme_says_that_the_server_prints_is_what_it_prints(tmp_path: Path) -> None:
+def test_the_server_prints_what_the_readme_shows(tmp_path: Path) -> None:
     (shown,) = [block for block in blocks(README, "") if "is ready at" in block]
     assert f"kcp {__version__} is ready at https://127.0.0.1:6443" in shown
     command = [BINARIES / "kcp", *shlex.split(blocks(README, "sh")[0])[-1:], "--secure-port", "0"]
@@ -73,7 +73,7 @@ def test_what_the_readme_says_that_the_server_prints_is_what_it_prints(tmp_path:
     assert process.returncode == 0
 
 
-def test_the_readme_s_session_with_kubectl_is_what_happens(tmp_path: Path) -> None:
+def test_the_session_with_kubectl_in_the_readme_works(tmp_path: Path) -> None:
     (session,) = [block for block in blocks(README, "") if block.startswith("$ kubectl")]
     commands = re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]
     assert len(commands) > 2
@@ -105,7 +105,7 @@ def test_the_readme_s_python_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_and_paths_lead_somewhere(page: Path) -> None:
+def test_links_and_paths_exist(page: Path) -> None:
     for link in LINK.findall(page.read_text()):
         assert (page.parent / link).exists(), link
     for path in re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py|\.yaml|/)?)`", page.read_text()):
@@ -113,7 +113,7 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_flags_that_a_page_names_are_there(page: Path) -> None:
+def test_flags_that_a_page_names_exist(page: Path) -> None:
     known = {option for command in every_command(main) for param in command.params for option in param.opts}
     for line in page.read_text().splitlines():
         if "kcp " in line and not any(other in line for other in ("pip ", "kubectl", "etcdctl", "python -m")):
@@ -128,7 +128,7 @@ def every_command(command: click.Command) -> Iterator[click.Command]:
             yield from every_command(below)
 
 
-def test_the_map_names_every_package() -> None:
+def test_the_architecture_page_names_every_package() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     packages = {path.parent.name for path in (ROOT / "src" / "kcp").glob("*/__init__.py")}
     assert [name for name in sorted(packages) if f"`{name}/`" not in text] == []

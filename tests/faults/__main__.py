@@ -1,4 +1,4 @@
-"""`python -m tests.faults --rounds 5`: bring about every fault, and print the table of what was counted and measured."""
+"""`python -m tests.faults --rounds 5`: inject every fault, and print the table of what was counted and measured."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Table:
 def main() -> int:
     """Run the tests of this folder; the exit code is pytest's."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each fault is brought about [default: 5]")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each fault is injected [default: 5]")
     parser.add_argument("tests", nargs="*", help="further arguments for pytest, such as -k disk")
     chosen, rest = parser.parse_known_args()
     os.environ["KCP_FAULT_ROUNDS"] = str(chosen.rounds)

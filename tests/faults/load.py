@@ -27,12 +27,12 @@ from tests.histories.recorder import RESOURCES as RECORDED
 from tests.histories.traffic import Worker as Mixed
 from tests.support.clients import Address, Answer, Connection
 from tests.support.objects import config_map
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 BROKEN = (OSError, EOFError)
 OBJECTS_OF_A_WRITER = 6
-PATIENCE = 30.0
-"""Seconds after which a request without an answer is a violation."""
+ANSWERED = 30.0
+"""Seconds after which a request without an answer is a violation: the server refuses after 12 s at the most when etcd is away."""
 RECORDED_CLIENTS = 3
 """Clients whose operations are recorded and checked for linearizability, beside the others."""
 _PAUSE = 0.05
@@ -138,15 +138,15 @@ class Writer:
         while not stop.is_set() or self.wanted is not None:
             server = turn % len(self._addresses)
             try:
-                async with asyncio.timeout(PATIENCE) as bound, Connection(self._addresses[server]) as connection:
+                async with asyncio.timeout(ANSWERED) as bound, Connection(self._addresses[server]) as connection:
                     for _ in range(_STAY):
                         if stop.is_set() and self.wanted is None:
                             return
-                        bound.reschedule(asyncio.get_running_loop().time() + PATIENCE)
+                        bound.reschedule(asyncio.get_running_loop().time() + ANSWERED)
                         if not await self._step(connection, server) and len(self._addresses) > 1:
                             break
             except TimeoutError:
-                self._story.problems.append(f"no answer in {PATIENCE:.0f} s to {self.wanted}")
+                self._story.problems.append(f"no answer in {ANSWERED:.0f} s to {self.wanted}")
             except BROKEN:
                 self._story.broken += 1
                 await asyncio.sleep(_PAUSE)
@@ -234,7 +234,7 @@ class Health:
             try:
                 async with Connection(addresses[self.server]) as connection:
                     while not stop.is_set():
-                        async with asyncio.timeout(PATIENCE):
+                        async with asyncio.timeout(ANSWERED):
                             await self._ask(connection)
                         await asyncio.sleep(_PAUSE)
             except (*BROKEN, TimeoutError):
@@ -367,7 +367,7 @@ class Load:
                     while not self._end.is_set():
                         turn += 1
                         began = time.monotonic()
-                        async with asyncio.timeout(PATIENCE):
+                        async with asyncio.timeout(ANSWERED):
                             answer = await connection.request("GET", paths[turn % len(paths)])
                         self.story.note(server, "read", answer, began)
                         if answer.status not in (200, *_REFUSALS):
@@ -376,7 +376,7 @@ class Load:
                             )
                         await asyncio.sleep(_PAUSE)
             except TimeoutError:
-                self.story.problems.append(f"no answer in {PATIENCE:.0f} s to a read")
+                self.story.problems.append(f"no answer in {ANSWERED:.0f} s to a read")
             except BROKEN:
                 await asyncio.sleep(_PAUSE)
 
@@ -444,12 +444,12 @@ class Load:
 
     async def _catch_up(self, observer: Observer, found: dict[Key, State]) -> None:
         expected = {key: state for key, state in found.items() if key.resource == observer.resource}
-        began = time.monotonic()
-        while observer.states != expected and not observer.problems:
-            if time.monotonic() - began > PATIENCE:
-                observer.problems.append("does not show what a list shows")
-                return
-            await asyncio.sleep(0.02)
+        try:
+            await eventually(
+                lambda: observer.states == expected or observer.problems, "the watch shows what a list shows"
+            )
+        except AssertionError as error:
+            observer.problems.append(str(error))
 
     @property
     def watches_stayed_open(self) -> bool:
@@ -483,16 +483,12 @@ class Load:
         )
 
 
-def under(
+async def under(
     addresses: Sequence[Address], fault: Callable[[Load], Awaitable[float]], rounds: int
 ) -> tuple[Load, list[float]]:
     """A load on these servers while a fault comes and goes some times, and what each recovery took."""
-
-    async def work() -> tuple[Load, list[float]]:
-        load = Load(list(addresses))
-        async with load.running():
-            recoveries = [await fault(load) for _ in range(rounds)]
-            await load.more_writes(100)
-        return load, recoveries
-
-    return asyncio.run(work())
+    load = Load(list(addresses))
+    async with load.running():
+        recoveries = [await fault(load) for _ in range(rounds)]
+        await load.more_writes(100)
+    return load, recoveries

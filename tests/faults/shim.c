@@ -13,11 +13,12 @@
 
 struct control {
     int64_t clock_offset;  /* seconds added to the wall clock */
-    int64_t sync_delay;    /* milliseconds before fsync and fdatasync */
+    int64_t sync_held;     /* whether fsync and fdatasync wait for a permit */
+    int64_t sync_permits;  /* how many of those that wait may go on */
     int64_t sync_error;    /* errno of fsync and fdatasync, after which the data is not synced */
     int64_t write_error;   /* errno of whatever changes a regular file */
     int64_t read_error;    /* errno of reading from a regular file at a place */
-    int64_t syncs;         /* how often something was synced */
+    int64_t syncs;         /* how often fsync or fdatasync was called */
     int64_t injected;      /* how many calls were made to fail */
 };
 
@@ -49,10 +50,15 @@ static int fails(int file, int64_t error) {
     return error && fstat(file, &found) == 0 && S_ISREG(found.st_mode) && refused(error);
 }
 
+static int may_sync(void) {
+    int64_t left = control->sync_permits;
+    if (!control->sync_held) return 1;
+    return left > 0 && __atomic_compare_exchange_n(&control->sync_permits, &left, left - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 static int sync_fails(void) {
-    int64_t delay = control->sync_delay;
     __atomic_add_fetch(&control->syncs, 1, __ATOMIC_RELAXED);
-    if (delay) usleep((useconds_t)delay * 1000);
+    while (!may_sync()) usleep(1000);
     return refused(control->sync_error);
 }
 

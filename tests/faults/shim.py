@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 _SOURCE = Path(__file__).with_name("shim.c")
-_FIELDS = ("clock_offset", "sync_delay", "sync_error", "write_error", "read_error", "syncs", "injected")
+_FIELDS = ("clock_offset", "sync_held", "sync_permits", "sync_error", "write_error", "read_error", "syncs", "injected")
 
 
 class Shim:
@@ -35,11 +35,15 @@ class Shim:
         return ["env", f"LD_PRELOAD={self._library}", f"FAULTS_CONTROL={self._file}"]
 
     def set(self, **values: int) -> None:
-        """``clock_offset`` (seconds), ``sync_delay`` (milliseconds), ``sync_error``, ``write_error``, ``read_error`` (errno)."""
+        """Set faults.
+
+        ``clock_offset`` is in seconds; ``sync_error``, ``write_error`` and ``read_error`` are an errno. While ``sync_held``
+        is not 0, each fsync waits for one of the ``sync_permits``.
+        """
         for name, value in values.items():
             struct.pack_into("=q", self._control, 8 * _FIELDS.index(name), value)
 
     def get(self, name: str) -> int:
-        """A value, such as ``syncs`` (how often something was synced) or ``injected`` (how many calls were made to fail)."""
+        """A value, such as ``syncs`` (how many calls of fsync have begun) or ``injected`` (how many calls were made to fail)."""
         found: int = struct.unpack_from("=q", self._control, 8 * _FIELDS.index(name))[0]
         return found

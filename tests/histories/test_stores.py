@@ -98,15 +98,12 @@ async def history_of(store: Store) -> History:
     return history
 
 
-def test_the_watches_of_a_store(tmp_path: Path) -> None:
-    async def work() -> History:
-        store = open_store(tmp_path / "kcp.db")
-        try:
-            return await history_of(store)
-        finally:
-            await store.close()
-
-    history = asyncio.run(work())
+async def test_the_watches_of_a_store(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    try:
+        history = await history_of(store)
+    finally:
+        await store.close()
     log = Log(history)
     assert list(log.problems()) == []
     assert [violation for stream in history.watches for violation in check_watch(stream, log)] == []

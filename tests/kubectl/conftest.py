@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import yaml
 
 from devtools import etcd
 from kcp.testing import Server
+from tests.support.waiting import wait_until
 
 CURRENT = Path(sys.executable).with_name("kubectl")
 
@@ -71,10 +71,8 @@ class Kubectl:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
     def vanishes(self, kind: str, name: str) -> None:
-        """Demand that an object goes within seconds."""
-        deadline = time.monotonic() + 10
-        while "NotFound" not in (shown := self.run("get", kind, name)).stderr:
-            assert time.monotonic() < deadline, shown.stdout
+        """Wait until an object is gone."""
+        wait_until(lambda: "NotFound" in self.run("get", kind, name).stderr, f"{kind} {name} is gone")
 
     def object(self, *arguments: str) -> dict[str, object]:
         """`get ... -o yaml`, read."""

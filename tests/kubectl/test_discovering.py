@@ -58,7 +58,7 @@ def test_services_are_an_empty_list_until_they_are_defined(fresh_kubectl: Kubect
     assert "/api/v1/namespaces/kube-system/services/dns:dns/proxy" in kubectl("cluster-info")
 
 
-def test_who_am_i_and_what_may_i(kubectl: Kubectl) -> None:
+def test_auth_whoami_and_auth_can_i(kubectl: Kubectl) -> None:
     assert kubectl("auth", "can-i", "create", "configmaps").strip() == "yes"
     if not kubectl.old:
         shown = kubectl("auth", "whoami")

@@ -180,7 +180,7 @@ def test_operations_are_named_and_tagged_as_in_kubernetes(documents: OpenAPIDocu
     assert swagger[widgets]["get"]["tags"] == ["exampleCom_v1"]
 
 
-def test_scale_is_a_scale(documents: OpenAPIDocuments) -> None:
+def test_the_scale_subresource_has_the_kind_scale(documents: OpenAPIDocuments) -> None:
     path = "/apis/example.com/v1/namespaces/{namespace}/widgets/{name}/scale"
     operation = v3(documents, "apis/example.com/v1")["paths"][path]["get"]
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]

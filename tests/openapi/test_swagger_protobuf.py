@@ -97,7 +97,7 @@ def without_empty(value: Any) -> Any:
     return value
 
 
-def test_the_document_reads_as_the_one_in_json() -> None:
+def test_the_protobuf_document_equals_the_json_document() -> None:
     documents = OpenAPIDocuments([*builtin(), widget(), custom("Gadget", "gadgets.dev", schema=None)])
     message = parse("Document", documents.v2_protobuf().body)
     expected = orjson.loads(documents.v2_json().body)

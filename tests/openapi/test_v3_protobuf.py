@@ -63,7 +63,7 @@ def expected(value: Any, key: str = "") -> Any:
 
 
 @pytest.mark.parametrize("name", ["api/v1", "apis/apiextensions.k8s.io/v1", "apis/gadgets.dev/v1"])
-def test_a_document_reads_as_the_one_in_json(name: str) -> None:
+def test_the_protobuf_document_equals_the_json_document(name: str) -> None:
     documents = OpenAPIDocuments([*builtin(), widget(), custom("Gadget", "gadgets.dev", schema=None)])
     encoded, written = documents.v3_protobuf(name), documents.v3(name)
     assert encoded is not None

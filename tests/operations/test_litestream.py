@@ -18,10 +18,10 @@ from kcp.store.sqlite.store import open_store
 from kcp.testing import Server
 from tests.conftest import Report
 from tests.operations.litestream import MISSING, Litestream, binary
-from tests.operations.test_moving import MAPS, PAGE, ask, commands, done, is_gone, listed
+from tests.operations.test_export_import import MAPS, PAGE, ask, commands, done, is_gone, listed
 from tests.support.clients import Address, Connection
 from tests.support.objects import config_map
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(binary() is None, reason=MISSING)
 
@@ -47,28 +47,27 @@ def restore(litestream: Litestream, folder: Path) -> Path | None:
     return folder / "restored.db" if ended.returncode == 0 else None
 
 
-def names_in(copy: Path) -> set[str]:
+async def names_in(copy: Path) -> set[str]:
     """The objects in a restored file. It is opened as a server would, which changes it."""
-
-    async def work() -> set[str]:
-        store = open_store(copy)
-        try:
-            return {record.key.name for record in store.scan(Range("configmaps")).records}
-        finally:
-            await store.close()
-
-    return asyncio.run(work())
+    store = open_store(copy)
+    try:
+        return {record.key.name for record in store.scan(Range("configmaps")).records}
+    finally:
+        await store.close()
 
 
 async def load(address: Address, prefix: str, seconds: float) -> list[str]:
-    """Write for a while with several clients; the names that were acknowledged."""
+    """Write for a while with several clients; the names that were acknowledged.
+
+    It goes by time, not by writes, because Litestream copies at intervals: some must come while it writes.
+    """
     acknowledged: list[str] = []
     end = time.monotonic() + seconds
 
     async def write(worker: int) -> None:
         async with Connection(address) as connection:
             number = 0
-            while time.monotonic() < end:
+            while not number or time.monotonic() < end:
                 name = f"{prefix}{worker}-{number}"
                 answer = await connection.request("POST", f"/{MAPS}", config_map(name, text="x" * 2000))
                 assert answer.status == 201, answer.body
@@ -79,7 +78,17 @@ async def load(address: Address, prefix: str, seconds: float) -> list[str]:
     return acknowledged
 
 
-def test_nothing_that_litestream_has_copied_is_lost_with_the_disk(tmp_path: Path, measured: Report) -> None:
+async def until_copied(litestream: Litestream, folder: Path, names: set[str]) -> None:
+    """Wait until what Litestream restores has all these objects."""
+
+    async def copied() -> bool:
+        copy = restore(litestream, folder)
+        return copy is not None and await names_in(copy) >= names
+
+    await eventually(copied, "Litestream has copied everything")
+
+
+async def test_nothing_that_litestream_has_copied_is_lost_with_the_disk(tmp_path: Path, measured: Report) -> None:
     root = tmp_path / "var/lib/kcp"
     root.mkdir(parents=True)
     with Server(root_directory=root):
@@ -87,23 +96,18 @@ def test_nothing_that_litestream_has_copied_is_lost_with_the_disk(tmp_path: Path
     with configured(tmp_path) as litestream:
         first = Server(root_directory=root, in_process=False)
         first.start()
-        written = set(asyncio.run(load(Address.of(first), "a", 3)))
+        written = set(await load(Address.of(first), "a", 3))
         os.kill(first.process_id, signal.SIGKILL)
         first.stop()
         second = Server(root_directory=root, in_process=False)
         second.start()
-        written |= set(asyncio.run(load(Address.of(second), "b", 1.5)))
+        written |= set(await load(Address.of(second), "b", 1.5))
         began = time.monotonic()
-
-        def copied() -> bool:
-            copy = restore(litestream, tmp_path)
-            return copy is not None and names_in(copy) >= written
-
-        wait_until(copied, "Litestream has copied everything")
+        await until_copied(litestream, tmp_path, written)
         measured(
             f"litestream: {len(written)} objects written, all copied {time.monotonic() - began:.1f} s after the last"
         )
-        lost = ask(second, "POST", MAPS, config_map("perhaps-lost"))
+        lost = await ask(second, "POST", MAPS, config_map("perhaps-lost"))
         seen = int(lost.json["metadata"]["resourceVersion"])
         os.kill(second.process_id, signal.SIGKILL)
         second.stop()
@@ -112,15 +116,15 @@ def test_nothing_that_litestream_has_copied_is_lost_with_the_disk(tmp_path: Path
     for file in (root / "data").glob("kcp.db*"):
         file.unlink()
     assert restore(litestream, tmp_path) is not None
-    assert "start the server" in done(commands("Litestream", "kcp snapshot restore")[0], tmp_path)
+    assert "start the server" in await done(commands("Litestream", "kcp snapshot restore")[0], tmp_path)
     with Server(root_directory=root, in_process=False) as third:
-        found = listed(third, MAPS)
+        found = await listed(third, MAPS)
         assert {item["metadata"]["name"] for item in found["items"]} - {"perhaps-lost"} == written
         assert int(found["metadata"]["resourceVersion"]) > seen
-        assert is_gone(third, MAPS, seen)
+        assert await is_gone(third, MAPS, seen)
 
 
-def test_it_goes_on_after_it_was_away(tmp_path: Path) -> None:
+async def test_litestream_catches_up_after_it_was_stopped(tmp_path: Path) -> None:
     """Stopped and started again, also while the server has brought its log into the file and begun it anew."""
     root = tmp_path / "var/lib/kcp"
     root.mkdir(parents=True)
@@ -128,12 +132,7 @@ def test_it_goes_on_after_it_was_away(tmp_path: Path) -> None:
     with Server(root_directory=root, in_process=False) as server:
         for turn in "abc":
             with configured(tmp_path) as litestream:
-                written |= set(asyncio.run(load(Address.of(server), f"{turn}-with", 1)))
-            written |= set(asyncio.run(load(Address.of(server), f"{turn}-without", 0.5)))
+                written |= set(await load(Address.of(server), f"{turn}-with", 1))
+            written |= set(await load(Address.of(server), f"{turn}-without", 0.5))
     with Server(root_directory=root, in_process=False), configured(tmp_path) as litestream:
-
-        def copied() -> bool:
-            copy = restore(litestream, tmp_path)
-            return copy is not None and names_in(copy) >= written
-
-        wait_until(copied, "Litestream has copied everything")
+        await until_copied(litestream, tmp_path, written)

@@ -59,7 +59,7 @@ def test_ownership_follows_the_merge_type() -> None:
     }
 
 
-def test_the_example_of_the_module() -> None:
+def test_the_example_in_the_module_docstring() -> None:
     config_maps = compile_merge_type(
         {"type": "object", "properties": {"data": {"additionalProperties": {"type": "string"}}}}
     )

@@ -49,7 +49,7 @@ def test_each_test_gets_a_logical_cluster_of_its_own(pytester: pytest.Pytester, 
     measured(f"kcp_cluster: setup of the first test {max(setups)} (starts the server), of the others {min(setups)}")
 
 
-def test_a_project_that_uses_no_fixture_pays_nothing(pytester: pytest.Pytester) -> None:
+def test_a_project_that_uses_no_fixture_starts_no_server(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import sys

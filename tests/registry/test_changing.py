@@ -45,7 +45,7 @@ async def test_an_update_of_nothing_is_not_found(client: RegistryClient) -> None
         await client.update(client.config_maps, config_map("a", metadata={"namespace": "default"}))
 
 
-async def test_system_fields_stay(client: RegistryClient) -> None:
+async def test_clients_cannot_change_system_fields(client: RegistryClient) -> None:
     made = await client.create(client.config_maps, config_map("a"))
     sent = config_map("a", metadata={"namespace": "default", "creationTimestamp": "2001-01-01T00:00:00Z"})
     changed = await client.update(client.config_maps, {**sent, "data": {"a": "2"}})
@@ -117,6 +117,15 @@ async def test_apply_creates_owns_and_conflicts(client: RegistryClient) -> None:
     assert forced["spec"]["size"] == 2
 
 
+async def test_only_an_apply_says_whether_it_forces(client: RegistryClient) -> None:
+    await client.define()
+    await client.create(client.widgets, widget("w"))
+    for force in (True, False):
+        with refused(422, "Invalid") as caught:
+            await client.patch(client.widgets, "w", {"spec": {"size": 2}}, force=force)
+        assert "force: Forbidden: may not be specified for non-apply patch" in caught.value.message
+
+
 async def test_apply_takes_declared_fields_only(client: RegistryClient) -> None:
     await client.define()
     sent = widget("w")
@@ -137,7 +146,7 @@ async def test_the_last_finalizer_releases_a_deleted_object(client: RegistryClie
     assert await watch.events(1) == [("DELETED", "a")]
 
 
-async def test_no_finalizer_comes_to_an_object_that_goes(client: RegistryClient) -> None:
+async def test_no_finalizer_is_added_to_an_object_being_deleted(client: RegistryClient) -> None:
     await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/hold"]}))
     await client.delete(client.config_maps, "a")
     with refused(422, "Invalid"):
@@ -174,7 +183,7 @@ async def test_scale_sets_replicas_that_are_not_there_yet(client: RegistryClient
     assert (await client.get(dials, "w"))["spec"]["size"] == 6
 
 
-async def test_what_a_scale_shows_is_validated(client: RegistryClient) -> None:
+async def test_the_replicas_that_a_scale_shows_are_validated(client: RegistryClient) -> None:
     await client.define(DIALS)
     dials = client.type("dials", "example.com")
     sent: Any = {"apiVersion": "example.com/v1", "kind": "Dial", "metadata": {"name": "a"}}
@@ -327,7 +336,7 @@ async def test_a_patch_that_removes_the_resource_version_of_a_custom_resource_is
     assert "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in caught.value.message
 
 
-async def test_equal_owner_references_are_stored_once_and_said(client: RegistryClient) -> None:
+async def test_equal_owner_references_are_stored_once_with_a_warning(client: RegistryClient) -> None:
     owner = await client.create(client.config_maps, config_map("owner"))
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
     uid = reference["uid"]

@@ -79,7 +79,7 @@ async def test_a_refusal_shows_no_value(client: RegistryClient, what: str) -> No
         assert value not in shown
 
 
-async def test_the_place_of_what_is_not_base64_is_said(client: RegistryClient) -> None:
+async def test_invalid_base64_is_reported_with_its_key(client: RegistryClient) -> None:
     with pytest.raises(StatusError) as caught:
         await client.create(client.type("secrets"), _secret(data={"a": "abc!"}))
     assert caught.value.message == (
@@ -96,7 +96,7 @@ def test_base64_is_checked_as_in_go(text: str, at: int) -> None:
 
 async def test_a_warning_shows_no_value(client: RegistryClient) -> None:
     context = client.context()
-    with confidential.concealing(context, client.type("secrets"), {"data": {"a": ENCODED}}):
+    async with confidential.concealing(context, client.type("secrets"), {"data": {"a": ENCODED}}):
         context.warn(f'metadata.finalizers: "{PLAIN}": prefer a domain-qualified finalizer name')
     assert context.warnings == [
         f'metadata.finalizers: "{confidential.REDACTED}": prefer a domain-qualified finalizer name'

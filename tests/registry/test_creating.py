@@ -83,7 +83,7 @@ async def test_every_broken_rule_is_a_cause(client: RegistryClient) -> None:
     assert fields == ["metadata.name", "spec.size", ".spec.size"]  # the last as what a Scale shows
 
 
-async def test_a_namespace_must_be_there(client: RegistryClient) -> None:
+async def test_the_namespace_must_exist(client: RegistryClient) -> None:
     with refused(404, "NotFound") as caught:
         await client.create(client.config_maps, config_map("a"), "nowhere")
     assert caught.value.message == 'namespaces "nowhere" not found'
@@ -193,3 +193,35 @@ async def test_a_custom_resource_of_another_kind_is_invalid(client: RegistryClie
     with refused(422, "Invalid") as caught:
         await client.create(client.widgets, {**widget("a"), "kind": "Gadget"})
     assert caught.value.message == ('Gadget.example.com "a" is invalid: kind: Invalid value: "Gadget": must be Widget')
+
+
+async def test_empty_members_of_the_metadata_are_left_out(client: RegistryClient) -> None:
+    empty = {"generateName": "", "labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
+    made = await client.create(client.config_maps, config_map("a", metadata=dict(empty)))
+    assert not made["metadata"].keys() & empty.keys()
+    patched = await client.patch(client.config_maps, "a", {"metadata": empty})
+    assert not patched["metadata"].keys() & empty.keys()
+
+
+async def test_the_generation_of_a_type_that_counts_none_is_the_clients(client: RegistryClient) -> None:
+    await client.define()
+    made = await client.create(client.config_maps, config_map("a", metadata={"generation": 7}))
+    assert made["metadata"]["generation"] == 7
+    made["metadata"]["generation"] = 8
+    assert (await client.update(client.config_maps, made))["metadata"]["generation"] == 7
+    counted = widget("a")
+    counted["metadata"]["generation"] = 7
+    assert (await client.create(client.widgets, counted))["metadata"]["generation"] == 1
+    unset = await client.create(client.config_maps, config_map("b", metadata={"generation": 0}))
+    assert "generation" not in unset["metadata"]
+
+
+async def test_a_create_says_that_the_object_of_its_name_is_being_deleted(client: RegistryClient) -> None:
+    await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/wait"]}))
+    with refused(409, "AlreadyExists") as caught:
+        await client.create(client.config_maps, config_map("a"))
+    assert caught.value.message == 'configmaps "a" already exists'
+    await client.delete(client.config_maps, "a")
+    with refused(409, "AlreadyExists") as caught:
+        await client.create(client.config_maps, config_map("a"))
+    assert caught.value.message == 'object is being deleted: configmaps "a" already exists'

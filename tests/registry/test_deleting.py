@@ -11,7 +11,7 @@ from tests.support.objects import config_map
 from tests.support.registry_client import Object, RegistryClient, refused
 
 
-async def test_an_object_that_nothing_holds_goes_at_once(client: RegistryClient) -> None:
+async def test_an_object_without_finalizers_is_removed_at_once(client: RegistryClient) -> None:
     await client.create(client.config_maps, config_map("a"))
     assert await client.delete(client.config_maps, "a")
     with refused(404, "NotFound") as caught:
@@ -39,15 +39,17 @@ async def test_preconditions(client: RegistryClient) -> None:
     assert await client.delete(client.config_maps, "a", uid=meta["uid"], resource_version=meta["resourceVersion"])
 
 
-async def test_options_that_mean_nothing_are_refused(client: RegistryClient) -> None:
+async def test_invalid_delete_options_are_refused(client: RegistryClient) -> None:
     await client.create(client.config_maps, config_map("a"))
     with refused(422, "Invalid"):
         await client.delete(client.config_maps, "a", propagation_policy="Sideways")
     with refused(422, "Invalid"):
+        await client.delete(client.config_maps, "a", propagation_policy="")
+    with refused(422, "Invalid"):
         await client.delete(client.config_maps, "a", propagation_policy="Orphan", orphan_dependents=True)
 
 
-async def test_system_namespaces_stay(client: RegistryClient) -> None:
+async def test_system_namespaces_cannot_be_deleted(client: RegistryClient) -> None:
     namespaces = client.type("namespaces")
     for name in ("default", "kube-system", "kube-public"):
         with refused(403, "Forbidden") as caught:
@@ -69,6 +71,7 @@ async def test_a_collection_is_deleted_by_selector(client: RegistryClient) -> No
     ("options", "code"),
     [
         ({"resource_version": "bad"}, 400),
+        ({"resource_version": "99999999"}, 504),
         ({"continue_token": "bad"}, 400),
         ({"resource_version_match": "Exact"}, 422),
         ({"send_initial_events": True}, 422),

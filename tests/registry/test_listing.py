@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from kcp.api.errors import StatusError
+from kcp.registry.requests import ListOptions
+from kcp.registry.verbs.listing import validate_options
 from tests.support.objects import config_map, widget
 from tests.support.registry_client import RegistryClient, refused
 
@@ -85,7 +92,9 @@ async def test_selectors(client: RegistryClient) -> None:
     assert await client.names(client.config_maps, labels="letter notin (a)", limit=2) == ["b", "c"]
     with refused(400, "BadRequest") as caught:
         await client.list(client.config_maps, fields="data.a=1")
-    assert "field label not supported: data.a" in caught.value.message
+    assert caught.value.message == (
+        '"data.a" is not a known field selector: only "metadata.name", "metadata.namespace"'
+    )
 
 
 async def test_selectable_fields_of_a_definition(client: RegistryClient) -> None:
@@ -114,7 +123,7 @@ async def test_namespaces_are_there_before_anything_is_written(client: RegistryC
     assert await fresh.names(namespaces, labels="x=y") == ["default"]
 
 
-async def test_logical_clusters_are_apart_and_the_wildcard_sees_all(client: RegistryClient) -> None:
+async def test_a_list_is_of_one_logical_cluster_and_the_wildcard_of_all(client: RegistryClient) -> None:
     one, two = client.at("one"), client.at("two")
     await one.define()
     await one.create(one.widgets, widget("w"))
@@ -154,3 +163,48 @@ async def test_cluster_scoped_types_have_no_namespace_to_select(client: Registry
     with refused(400, "BadRequest") as caught:
         await client.list(client.type("namespaces"), fields="metadata.namespace=x")
     assert caught.value.message == "field label not supported: metadata.namespace"
+
+
+async def test_the_namespace_of_a_cluster_scoped_object_is_selectable_where_kubernetes_has_no_rules_of_its_own(
+    client: RegistryClient,
+) -> None:
+    roles = client.type("clusterroles", "rbac.authorization.k8s.io")
+    await client.create(roles, {"metadata": {"name": "a"}}, "")
+    assert await client.names(roles, fields="metadata.namespace=x") == []
+    assert await client.names(roles, fields="metadata.namespace!=x") == ["a"]
+    with refused(400, "BadRequest") as caught:
+        await client.list(client.type("namespaces"), fields="metadata.namespace=x")
+    assert caught.value.message == "field label not supported: metadata.namespace"
+
+
+@pytest.mark.parametrize(
+    ("options", "watch", "fields"),
+    [
+        ({"resource_version_match": "Bogus"}, False, ["resourceVersionMatch"] * 2),
+        ({"resource_version_match": "Exact", "continue_token": "x"}, False, ["resourceVersionMatch"] * 2),
+        ({"resource_version_match": "Exact", "resource_version": "0"}, False, ["resourceVersionMatch"]),
+        (
+            {"resource_version_match": "NotOlderThan", "send_initial_events": False},
+            False,
+            ["resourceVersionMatch", "sendInitialEvents"],
+        ),
+        ({"resource_version_match": "Exact"}, True, ["resourceVersionMatch"] * 2),
+        ({"send_initial_events": True}, True, ["resourceVersionMatch"]),
+        (
+            {"send_initial_events": True, "resource_version_match": "NotOlderThan", "continue_token": "x"},
+            True,
+            ["resourceVersionMatch"],
+        ),
+    ],
+)
+def test_every_contradiction_of_the_options_is_named(options: dict[str, Any], watch: bool, fields: list[str]) -> None:
+    with pytest.raises(StatusError) as refusal:
+        validate_options(ListOptions(**options), watch=watch)
+    causes = refusal.value.status()["details"]["causes"]
+    assert (refusal.value.code, [cause["field"] for cause in causes]) == (422, fields)
+
+
+def test_options_that_agree_are_accepted() -> None:
+    validate_options(ListOptions(send_initial_events=True, resource_version_match="NotOlderThan"), watch=True)
+    validate_options(ListOptions(resource_version="5", resource_version_match="Exact"), watch=False)
+    validate_options(ListOptions(continue_token="x"), watch=True)

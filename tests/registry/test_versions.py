@@ -220,5 +220,5 @@ async def test_controllers_delete_through_the_version_that_needs_no_webhook(clie
             return error.code == 404
         return False
 
-    await eventually(gone, "the object is gone", 20)
+    await eventually(gone, "the object is gone")
     assert client.registry.store.get(key_of(gauge, client.cluster, "default", "g")) is None

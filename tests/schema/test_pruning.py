@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kcp.api.field_errors import UNDECODABLE
 from kcp.schema import compile_schema
 
 STRING = {"type": "string"}
@@ -118,6 +119,7 @@ EMBEDDED = {"type": "object", "x-kubernetes-embedded-resource": True, "x-kuberne
         ({"labels": {"a": None}, "annotations": {"b": None}}, {"labels": {"a": ""}, "annotations": {"b": ""}}),
         ({"generation": 1.0, "deletionGracePeriodSeconds": 0}, {"generation": 1, "deletionGracePeriodSeconds": 0}),
         ({"creationTimestamp": "2020-01-01T02:00:00.5+02:00"}, {"creationTimestamp": "2020-01-01T00:00:00Z"}),
+        ({"creationTimestamp": "0001-01-01T00:00:00Z"}, {}),
         (None, {}),
     ],
 )
@@ -131,9 +133,44 @@ def test_the_metadata_of_an_embedded_resource_is_normalized(metadata: Any, kept:
     assert compile_schema(raw).validate(result) == []
 
 
-@pytest.mark.parametrize("metadata", [[], {"labels": ["x"]}, {"labels": {"a": 1}}, {"generation": 1.5}])
-def test_metadata_of_an_embedded_resource_that_does_not_decode_is_invalid(metadata: Any) -> None:
+@pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        ([], "json: cannot unmarshal array into Go value of type v1.ObjectMeta"),
+        (
+            {"labels": ["x"]},
+            "json: cannot unmarshal array into Go struct field ObjectMeta.labels of type map[string]string",
+        ),
+        ({"labels": {"a": 1}}, "json: cannot unmarshal number into Go struct field ObjectMeta.labels of type string"),
+        (
+            {"generation": 1.5},
+            "json: cannot unmarshal number 1.5 into Go struct field ObjectMeta.generation of type int64",
+        ),
+        (
+            {"generation": 2**63},
+            f"json: cannot unmarshal number {2**63} into Go struct field ObjectMeta.generation of type int64",
+        ),
+        (
+            {"creationTimestamp": ""},
+            'parsing time "" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "2006"',
+        ),
+        ({"deletionTimestamp": 5}, "json: cannot unmarshal number into Go value of type string"),
+        (
+            {"finalizers": [{}]},
+            "json: cannot unmarshal object into Go struct field ObjectMeta.finalizers of type string",
+        ),
+    ],
+)
+def test_metadata_of_an_embedded_resource_that_does_not_decode_is_undecodable(metadata: Any, why: str) -> None:
     raw = schema(properties={"child": EMBEDDED})
     result, _ = pruned(raw, {"spec": {"child": {"apiVersion": "v1", "kind": "A", "metadata": metadata}}})
     (error,) = compile_schema(raw).validate(result)
-    assert error.field == "spec.child.metadata"
+    assert (error.type, error.field, error.detail) == (UNDECODABLE, "spec.child.metadata", why)
+
+
+def test_null_metadata_that_the_schema_declares_is_no_metadata() -> None:
+    declared = {**EMBEDDED, "properties": {"metadata": {"type": "object"}}}
+    raw = schema(properties={"child": declared})
+    result, _ = pruned(raw, {"spec": {"child": {"apiVersion": "v1", "kind": "A", "metadata": None}}})
+    compile_schema(raw).default(result)
+    assert result["spec"]["child"] == {"apiVersion": "v1", "kind": "A"}

@@ -58,7 +58,7 @@ def test_a_bad_name_of_a_logical_cluster_is_refused_with_the_rule(server: Runnin
     assert server.get("/api/v1/namespaces", X_Kubernetes_Cluster="a.b").status == 404
 
 
-def test_logical_clusters_are_apart_and_the_header_selects_one_too(server: RunningServer, cluster: str) -> None:
+def test_logical_clusters_are_isolated_and_selected_by_path_or_header(server: RunningServer, cluster: str) -> None:
     name = cluster.removeprefix("/clusters/")
     created = server.post(f"{cluster}/api/v1/namespaces/default/configmaps", config_map("mine"))
     assert created.status == 201, created.body

@@ -79,6 +79,12 @@ def test_a_healthy_server_says_ok(server: RunningServer, path: str) -> None:
     assert (answer.status, answer.body, answer.type) == (200, b"ok", "text/plain; charset=utf-8")
 
 
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "PUT", "DELETE"])
+def test_a_health_check_may_use_any_method(server: RunningServer, method: str) -> None:
+    answer = server.ask(method, "/livez")
+    assert (answer.status, answer.body) == (200, b"ok")
+
+
 def test_verbose_lists_each_check(server: RunningServer) -> None:
     lines = server.get("/readyz?verbose").body.decode().splitlines()
     assert lines[0] == "[+]ping ok"
@@ -130,7 +136,7 @@ def test_discovery_across_logical_clusters_names_custom_resources(server: Runnin
 
 
 @pytest.mark.parametrize("written", ["spec.v3@v1.0", "spec.v3.v1.0"])
-def test_openapi_3_is_had_as_protobuf(server: RunningServer, cluster: str, written: str) -> None:
+def test_openapi_version_3_as_protobuf(server: RunningServer, cluster: str, written: str) -> None:
     accept = f"application/com.github.proto-openapi.{written}+protobuf"
     answer = server.get(f"{cluster}/openapi/v3/api/v1", Accept=accept)
     assert (answer.status, answer.type) == (200, "application/com.github.proto-openapi.spec.v3.v1.0+protobuf")

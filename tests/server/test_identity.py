@@ -64,17 +64,41 @@ def test_a_new_name_makes_a_new_serving_certificate_under_the_same_authority(roo
     assert contents(root)["serving.crt"] == after["serving.crt"], "fewer names need no new certificate"
 
 
-def test_certificates_near_their_end_are_renewed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates_are_renewed_when_two_thirds_of_their_validity_have_passed(root: Path) -> None:
+    configuration, today = Configuration(root_directory=root), dt.datetime.now(dt.UTC)
+    identity.prepare(configuration)
+    before = contents(root)
+    identity.renew(configuration, today + dt.timedelta(days=240))
+    assert contents(root) == before
+    later = today + dt.timedelta(days=244)
+    serving, administrator = identity.renew(configuration, later)
+    after = contents(root)
+    assert after["ca.crt"] == before["ca.crt"]
+    assert serving is not None
+    for name, pair in (("serving", serving), ("admin", administrator)):
+        assert after[f"{name}.crt"] == pair.certificate != before[f"{name}.crt"]
+        assert after[f"{name}.key"] == pair.key
+        assert certificates.expiration(pair.certificate) == later.replace(microsecond=0) + dt.timedelta(days=365)
+
+
+def test_a_start_renews_certificates_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(certificates, "IDENTITY_LIFETIME", dt.timedelta(days=30))
+        patch.setattr(certificates, "IDENTITY_LIFETIME", dt.timedelta(hours=1))
         prepare(root)
     before = contents(root)
     prepare(root)
     after = contents(root)
-    assert after["ca.crt"] == before["ca.crt"]
     for name in ("serving.crt", "admin.crt"):
         assert after[name] != before[name]
-        assert certificates.remaining_lifetime(after[name]) > dt.timedelta(days=300)
+
+
+def test_a_missing_authority_is_not_generated_by_a_renewal(root: Path) -> None:
+    prepare(root)
+    (root / "data" / "ca.key").unlink()
+    before = contents(root)
+    with pytest.raises(ConfigurationError, match=r"ca\.key is missing, which sign"):
+        identity.renew(Configuration(root_directory=root), dt.datetime.now(dt.UTC))
+    assert contents(root) == before
 
 
 def test_a_new_authority_makes_new_certificates(root: Path) -> None:

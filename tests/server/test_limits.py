@@ -32,7 +32,7 @@ from tests.support.http2_frames import (
 )
 from tests.support.objects import config_map
 from tests.support.running_server import Answer, RunningServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 MEGABYTE = 1 << 20
 OVER = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":"' + b"x" * (3 * MEGABYTE) + b'"}}'
@@ -169,9 +169,9 @@ def test_others_are_served_while_a_large_yaml_body_is_decoded(server: RunningSer
         large = clients.submit(server.post, PATH, body, Content_Type="application/yaml")
         while not large.done():
             assert server.get("/api/v1/namespaces").status == 200
-            served += 1
+            served += not large.done()
     assert large.result().status == 422  # it has no name
-    assert served > 3
+    assert served
 
 
 def test_watches_do_not_count_as_requests_in_flight(fresh_root: Path) -> None:
@@ -194,13 +194,13 @@ def test_requests_over_the_limit_in_flight_are_429(fresh_root: Path) -> None:
 
         async def validate(self, request: AdmissionRequest) -> None:
             entered.set()
-            await asyncio.to_thread(may_go.wait, 10)
+            await asyncio.to_thread(may_go.wait, PATIENCE)
 
     server = RunningServer(fresh_root, Parts(admission_plugins=lambda _: [Slow()]), max_mutating_requests_inflight=1)
     try:
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(server.post, path, config_map("a"))
-            entered.wait(10)
+            assert entered.wait(PATIENCE)
             refused = server.post(path, config_map("b"))
             assert (refused.status, refused.json["reason"]) == (429, "TooManyRequests")
             assert refused.headers["Retry-After"] == "1"
@@ -215,17 +215,17 @@ def test_requests_over_the_limit_in_flight_are_429(fresh_root: Path) -> None:
 
 def test_a_slow_body_takes_no_slot_and_times_out(fresh_root: Path) -> None:
     path = "/api/v1/namespaces/default/configmaps"
-    with running(fresh_root, max_mutating_requests_inflight=1, request_timeout=1.5) as server, secure(server) as slow:
+    with running(fresh_root, max_mutating_requests_inflight=1, request_timeout=5) as server, secure(server) as slow:
         slow.sendall(head_of(server, path, "Content-Length: 100000") + b"{")
         assert server.post(path, config_map("b")).status == 201
         status, body = received(slow)
         assert (status, body["reason"]) == (504, "Timeout")
-        assert body["message"] == "the request's body did not arrive within 1.5 seconds"
+        assert body["message"] == "the request's body did not arrive within 5 seconds"
         assert server.post(path, config_map("a")).status == 201
 
 
 def test_a_slow_body_over_http_2_ends_its_stream_only(fresh_root: Path) -> None:
-    with running(fresh_root, max_mutating_requests_inflight=1, request_timeout=1.5) as server:
+    with running(fresh_root, max_mutating_requests_inflight=1, request_timeout=5) as server:
         authority = server.process.configuration.data_directory / "ca.crt"
         fields = [("authorization", f"Bearer {server.token}"), ("content-type", "application/json")]
         with Http2Connection("127.0.0.1", server.port, authority) as connection:
@@ -238,13 +238,13 @@ def test_a_slow_body_over_http_2_ends_its_stream_only(fresh_root: Path) -> None:
 
 
 def test_a_body_that_arrives_slowly_times_out(fresh_root: Path) -> None:
-    with running(fresh_root, request_timeout=1.5) as server, secure(server) as slow:
+    with running(fresh_root, request_timeout=5) as server, secure(server) as slow:
         slow.sendall(head_of(server, "/api/v1/namespaces", "Content-Length: 100000"))
         began = time.monotonic()
         slow.settimeout(0.05)
         data = b""
         while not data:
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < PATIENCE
             slow.sendall(b" ")
             with contextlib.suppress(TimeoutError):
                 data = slow.recv(65536)
@@ -296,11 +296,15 @@ def answer_times(server: Server, count: int = 50) -> float:
 
 
 def reset_streams(server: Server, connection: Http2Connection, count: int) -> None:
-    """Open streams and reset them at once, and wait until the server has seen it."""
+    """Open streams and reset them at once, and wait until the server has seen it. Raises ConnectionEndedError."""
     fields = connection.fields("GET", "/api/v1/namespaces", [("authorization", f"Bearer {server.token}")])
-    for _ in range(count):
-        connection.reset(connection.open(fields, end=True))
-    assert connection.answer(connection.request("GET", "/livez")).status == 200
+    try:
+        for _ in range(count):
+            connection.reset(connection.open(fields, end=True))
+        assert connection.answer(connection.request("GET", "/livez")).status == 200
+    except OSError:  # the server closed the connection while the client was sending
+        while True:
+            connection.read()
 
 
 def test_a_connection_with_too_many_resets_is_closed(outside: Server) -> None:

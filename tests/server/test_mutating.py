@@ -11,6 +11,7 @@ from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.inflight import InFlight
 from kcp.server.requests.mutations import Mutations
+from tests.support.waiting import PATIENCE
 
 WATCHDOG = LoopWatchdog(lambda *_: None)
 
@@ -35,43 +36,37 @@ async def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
         await request
     assert not await mutations.drained(0)
     may_end.set()
-    assert await mutations.drained(5)
+    assert await mutations.drained(PATIENCE)
     assert ended.is_set()
 
 
 async def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:
-    async def scenario() -> None:
-        mutations, may_end = Mutations(Deadlines(0.01), WATCHDOG), asyncio.Event()
+    mutations, may_end = Mutations(Deadlines(0.01), WATCHDOG), asyncio.Event()
 
-        async def write() -> str:
-            await may_end.wait()
-            return "done"
+    async def write() -> str:
+        await may_end.wait()
+        return "done"
 
-        with pytest.raises(StatusError) as refusal:
-            await mutations.run(write(), "a write")
-        assert (refusal.value.code, refusal.value.reason) == (504, "Timeout")
-        may_end.set()
-        assert await mutations.drained(5)
-
-    await scenario()
+    with pytest.raises(StatusError) as refusal:
+        await mutations.run(write(), "a write")
+    assert (refusal.value.code, refusal.value.reason) == (504, "Timeout")
+    may_end.set()
+    assert await mutations.drained(PATIENCE)
 
 
 async def test_the_outcome_of_a_write_is_the_request_s() -> None:
-    async def scenario() -> None:
-        mutations = Mutations(Deadlines(60), WATCHDOG)
+    mutations = Mutations(Deadlines(60), WATCHDOG)
 
-        async def good() -> int:
-            return 7
+    async def good() -> int:
+        return 7
 
-        async def bad() -> int:
-            raise StatusError(409, "Conflict", "no")
+    async def bad() -> int:
+        raise StatusError(409, "Conflict", "no")
 
-        assert await mutations.run(good(), "a write") == 7
-        with pytest.raises(StatusError):
-            await mutations.run(bad(), "a write")
-        assert await mutations.drained(0)
-
-    await scenario()
+    assert await mutations.run(good(), "a write") == 7
+    with pytest.raises(StatusError):
+        await mutations.run(bad(), "a write")
+    assert await mutations.drained(0)
 
 
 def test_readers_and_writers_have_limits_of_their_own() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from tests.support.objects import DEFINITIONS, config_map, definition
 from tests.support.running_server import RunningServer
+from tests.support.waiting import wait_until
 
 SERVICES = definition("services", "Service", group="")
 SERVICES["metadata"]["name"] = "services.core"
@@ -54,9 +54,7 @@ def test_the_placeholder_gives_way_to_a_definition_and_returns_after_it(server: 
     assert "web" in {item["metadata"]["name"] for item in everywhere}
     assert server.get("/clusters/another-one/api/v1/services").json["items"] == []
     assert server.ask("DELETE", f"{cluster}{DEFINITIONS}/services.core").status == 200
-    deadline = time.monotonic() + 10
-    while resource(server, cluster)["verbs"] != ["get", "list"]:
-        assert time.monotonic() < deadline
+    wait_until(lambda: resource(server, cluster)["verbs"] == ["get", "list"], "the placeholder is back")
     assert server.get(path).json["items"] == []
 
 
@@ -75,9 +73,7 @@ def test_dependents_of_a_service_are_not_garbage_collected(server: RunningServer
         body = config_map(name)
         body["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": kind, "name": "x", "uid": "none"}]
         assert server.post(path, body).status == 201
-    deadline = time.monotonic() + 10
-    while server.get(f"{path}/collected").status != 404:
-        assert time.monotonic() < deadline
+    wait_until(lambda: server.get(f"{path}/collected").status == 404, "the other dependent is collected")
     assert server.get(f"{path}/kept").status == 200
 
 
@@ -85,6 +81,4 @@ def test_a_namespace_is_deleted_although_its_services_cannot_be(server: RunningS
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "going"}}
     assert server.post(f"{cluster}/api/v1/namespaces", body).status == 201
     assert server.ask("DELETE", f"{cluster}/api/v1/namespaces/going").status == 200
-    deadline = time.monotonic() + 10
-    while server.get(f"{cluster}/api/v1/namespaces/going").status != 404:
-        assert time.monotonic() < deadline
+    wait_until(lambda: server.get(f"{cluster}/api/v1/namespaces/going").status == 404, "the namespace is deleted")

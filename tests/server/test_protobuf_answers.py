@@ -54,10 +54,12 @@ def events(stream: IO[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @contextlib.contextmanager
-def watch(server: RunningServer, path: str) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
+def watch(
+    server: RunningServer, path: str, accept: str = f"{PROTOBUF};stream=watch"
+) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
     connection = server.connect()
     with contextlib.closing(connection):
-        connection.request("GET", path, headers=server.headers(Accept=f"{PROTOBUF};stream=watch"))
+        connection.request("GET", path, headers=server.headers(Accept=accept))
         response = connection.getresponse()
         assert (response.status, response.headers["Content-Type"]) == (200, f"{PROTOBUF};stream=watch")
         yield events(response)
@@ -92,14 +94,14 @@ def test_a_list_is_paged(server: RunningServer, cluster: str) -> None:
     assert last == {"resourceVersion": first["resourceVersion"]}
 
 
-def test_a_large_list_is_whole(server: RunningServer, cluster: str) -> None:
+def test_a_large_list_is_complete(server: RunningServer, cluster: str) -> None:
     for number in range(4):
         assert server.post(cluster + MAPS, config_map(f"big-{number}", text="x" * 300_000)).status == 201
     _, _, items = read_list(ask(server, "GET", cluster + MAPS), "core.ConfigMap")
     assert [len(item["data"]["text"]) for item in items] == [300_000] * 4
 
 
-def test_objects_of_all_logical_clusters_name_theirs(server: RunningServer, cluster: str) -> None:
+def test_objects_of_all_logical_clusters_have_the_annotation(server: RunningServer, cluster: str) -> None:
     assert server.post(cluster + MAPS, config_map("here")).status == 201
     _, _, items = read_list(ask(server, "GET", "/clusters/*/api/v1/configmaps"), "core.ConfigMap")
     owners = {item["metadata"]["annotations"]["kcp.io/cluster"] for item in items}
@@ -163,11 +165,47 @@ def test_clients_that_accept_json_too_get_json(server: RunningServer, accept: st
 
 
 @pytest.mark.parametrize("form", ["Table", "PartialObjectMetadata"])
-def test_other_representations_are_json_only(server: RunningServer, form: str) -> None:
+def test_other_representations_are_json_where_the_client_accepts_it(server: RunningServer, form: str) -> None:
     only = f"{PROTOBUF};as={form};g=meta.k8s.io;v=v1"
-    assert server.get("/api/v1/namespaces/default", Accept=only).status == 406
     answer = server.get("/api/v1/namespaces/default", Accept=f"{only},application/json;as={form};g=meta.k8s.io;v=v1")
     assert (answer.status, answer.json["kind"]) == (200, form)
+
+
+def test_a_table_has_no_protobuf_form(server: RunningServer) -> None:
+    assert server.get("/api/v1/namespaces/default", Accept=f"{PROTOBUF};as=Table;g=meta.k8s.io;v=v1").status == 406
+
+
+def metadata_accept(kind: str, version: str = "v1") -> str:
+    return f"{PROTOBUF};as={kind};g=meta.k8s.io;v={version}"
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+@pytest.mark.parametrize("custom", [False, True])
+def test_metadata_of_any_type_has_a_protobuf_form(
+    server: RunningServer, cluster: str, version: str, custom: bool
+) -> None:
+    path, body = cluster + MAPS, config_map("a", key="value")
+    if custom:
+        assert server.post(cluster + DEFINITIONS, definition("widgets", "Widget")).status == 201
+        path = f"{cluster}/apis/example.com/v1/namespaces/default/widgets"
+        body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}}
+    stored = server.post(path, body).json["metadata"]
+    shown = read(server.get(f"{path}/a", Accept=metadata_accept("PartialObjectMetadata", version)))
+    assert shown == {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": stored}
+    listed = server.get(path, Accept=metadata_accept("PartialObjectMetadataList", version))
+    kind, _, items = read_list(listed, "meta.PartialObjectMetadata")
+    assert (kind, items) == ("PartialObjectMetadataList", [{"metadata": stored}])
+
+
+def test_a_watch_of_metadata_is_protobuf(server: RunningServer, cluster: str) -> None:
+    stored = server.post(cluster + MAPS, config_map("a", key="value")).json["metadata"]
+    initial = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    accept = f"{metadata_accept('PartialObjectMetadata')};stream=watch"
+    with watch(server, f"{cluster}{MAPS}?{initial}", accept) as seen:
+        kind, obj = next(seen)
+        assert (kind, obj["kind"], obj["metadata"]) == ("ADDED", "PartialObjectMetadata", stored)
+        kind, obj = next(seen)
+        assert (kind, obj["kind"], obj["apiVersion"]) == ("BOOKMARK", "PartialObjectMetadata", "meta.k8s.io/v1")
 
 
 @pytest.mark.parametrize(
@@ -210,6 +248,6 @@ def test_a_review_is_answered(server: RunningServer) -> None:
     assert (answer.status, read(answer)["status"]["userInfo"]["username"]) == (201, "admin")
 
 
-def test_json_stays_what_it_was(server: RunningServer) -> None:
+def test_a_form_that_is_not_served_is_406_in_json(server: RunningServer) -> None:
     answer = server.get("/api/v1/namespaces/none", Accept="text/html")
     assert (answer.status, answer.type, json.loads(answer.body)["reason"]) == (406, "application/json", "NotAcceptable")

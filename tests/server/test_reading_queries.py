@@ -118,6 +118,15 @@ def test_a_field_manager_that_cannot_be_shown_is_refused(text: str) -> None:
     assert refusal.value.code == 422
 
 
+@pytest.mark.parametrize("values", [[""], ["None"], ["All", ""]])
+def test_a_dry_run_is_of_all_stages(values: list[str]) -> None:
+    assert queries.dry_run(["All"], "CreateOptions")
+    assert not queries.dry_run([], "CreateOptions")
+    with pytest.raises(StatusError) as refusal:
+        queries.dry_run(values, "CreateOptions")
+    assert refusal.value.code == 422
+
+
 def test_delete_options_come_from_the_body_or_else_from_the_query() -> None:
     options, dry = queries.delete_options(Query(b"propagationPolicy=Orphan&dryRun=All&gracePeriodSeconds=3"), None)
     assert (options.propagation_policy, options.grace_period_seconds, dry) == ("Orphan", 3, True)
@@ -125,6 +134,7 @@ def test_delete_options_come_from_the_body_or_else_from_the_query() -> None:
     options, dry = queries.delete_options(Query(b"propagationPolicy=Orphan"), body)
     assert (options.propagation_policy, options.uid, options.resource_version) == (None, "u", "7")
     assert (options.orphan_dependents, dry) == (False, False)
+    assert queries.delete_options(Query(b"propagationPolicy="), None)[0].propagation_policy == ""
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from kcp.api.errors import StatusError
 from kcp.server.requests.receiving import Receiving, ReceivingLimits
 from tests.support.http2_frames import Http2Connection
 from tests.support.objects import config_map
+from tests.support.running_coroutines import Enter
 from tests.support.running_server import RunningServer
 
 LIMITS = ReceivingLimits(client_bodies=4, client_bytes=40, bodies=6, bytes=60)
@@ -29,7 +30,7 @@ class Senders:
     async def _receive(self, client: str, size: int) -> None:
         with self.receiving.start(client) as reception:
             reception.grow(size)
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
     async def begin(self, client: str, size: int = 0) -> asyncio.Task[None]:
         task = asyncio.create_task(self._receive(client, size))
@@ -45,13 +46,16 @@ class Senders:
         assert (self.receiving.bodies, self.receiving.bytes) == (0, 0)
 
 
-def scenario(run: Callable[[Senders], Awaitable[None]]) -> None:
-    async def main() -> None:
-        senders = Senders()
-        await run(senders)
-        await senders.end()
+@pytest.fixture
+def senders(enter: Enter) -> Senders:
+    return enter(_senders())
 
-    asyncio.run(main())
+
+@contextlib.asynccontextmanager
+async def _senders() -> AsyncIterator[Senders]:
+    made = Senders()
+    yield made
+    await made.end()
 
 
 def refused(task: asyncio.Task[None]) -> bool:
@@ -63,58 +67,40 @@ def refused(task: asyncio.Task[None]) -> bool:
     return True
 
 
-def test_a_client_has_a_limit_of_bodies() -> None:
-    async def run(senders: Senders) -> None:
-        tasks = [await senders.begin("slow") for _ in range(5)]
-        assert [refused(task) for task in tasks] == [False] * 4 + [True]
-
-    scenario(run)
+async def test_a_client_has_a_limit_of_bodies(senders: Senders) -> None:
+    tasks = [await senders.begin("slow") for _ in range(5)]
+    assert [refused(task) for task in tasks] == [False] * 4 + [True]
 
 
-def test_a_client_has_a_limit_of_bytes() -> None:
-    async def run(senders: Senders) -> None:
-        tasks = [await senders.begin("slow", 30), await senders.begin("slow", 30), await senders.begin("slow", 5)]
-        assert [refused(task) for task in tasks] == [False, True, False]
-
-    scenario(run)
+async def test_a_client_has_a_limit_of_bytes(senders: Senders) -> None:
+    tasks = [await senders.begin("slow", 30), await senders.begin("slow", 30), await senders.begin("slow", 5)]
+    assert [refused(task) for task in tasks] == [False, True, False]
 
 
-def test_the_client_with_most_bodies_makes_room_for_others() -> None:
-    async def run(senders: Senders) -> None:
-        slow = [await senders.begin("slow") for _ in range(4)]
-        others = [await senders.begin(name) for name in ("a", "b", "c")]
-        assert [refused(task) for task in slow] == [True, False, False, False]
-        assert not any(refused(task) for task in others)
-
-    scenario(run)
+async def test_a_body_of_the_client_with_most_bodies_is_refused_first(senders: Senders) -> None:
+    slow = [await senders.begin("slow") for _ in range(4)]
+    others = [await senders.begin(name) for name in ("a", "b", "c")]
+    assert [refused(task) for task in slow] == [True, False, False, False]
+    assert not any(refused(task) for task in others)
 
 
-def test_the_client_with_most_bytes_makes_room_for_others() -> None:
-    async def run(senders: Senders) -> None:
-        slow = [await senders.begin("slow", 20), await senders.begin("slow", 20)]
-        other = await senders.begin("other", 30)
-        assert [refused(task) for task in slow] == [True, False]
-        assert not refused(other)
-
-    scenario(run)
+async def test_a_body_of_the_client_with_most_bytes_is_refused_first(senders: Senders) -> None:
+    slow = [await senders.begin("slow", 20), await senders.begin("slow", 20)]
+    other = await senders.begin("other", 30)
+    assert [refused(task) for task in slow] == [True, False]
+    assert not refused(other)
 
 
-def test_as_many_bodies_make_room_as_it_takes() -> None:
-    async def run(senders: Senders) -> None:
-        empty, full = await senders.begin("slow"), await senders.begin("slow", 35)
-        other = await senders.begin("other", 30)
-        assert [refused(task) for task in (empty, full, other)] == [True, True, False]
-        assert senders.receiving.bytes == 30
-
-    scenario(run)
+async def test_as_many_bodies_are_refused_as_needed(senders: Senders) -> None:
+    empty, full = await senders.begin("slow"), await senders.begin("slow", 35)
+    other = await senders.begin("other", 30)
+    assert [refused(task) for task in (empty, full, other)] == [True, True, False]
+    assert senders.receiving.bytes == 30
 
 
-def test_a_client_that_uses_most_makes_no_room_for_itself() -> None:
-    async def run(senders: Senders) -> None:
-        tasks = [await senders.begin(name) for name in ("a", "a", "a", "b", "b", "b", "a")]
-        assert [refused(task) for task in tasks] == [False] * 6 + [True]
-
-    scenario(run)
+async def test_a_new_body_of_the_client_with_most_is_refused(senders: Senders) -> None:
+    tasks = [await senders.begin(name) for name in ("a", "a", "a", "b", "b", "b", "a")]
+    assert [refused(task) for task in tasks] == [False] * 6 + [True]
 
 
 def test_bodies_that_never_come_keep_no_one_else_from_writing(fresh_root: Path) -> None:

@@ -38,7 +38,9 @@ def start_with(folder: Path, root: Path) -> subprocess.CompletedProcess[str]:
         (OPTIONS.replace("grpc=None, ", "") + SERVER, "emit_banner = None", "option grpc"),
     ],
 )
-def test_an_http_server_without_what_is_needed(tmp_path: Path, source: str, library: str, missing: str) -> None:
+def test_an_http_server_without_a_needed_feature_is_one_line(
+    tmp_path: Path, source: str, library: str, missing: str
+) -> None:
     (tmp_path / "h2corn").mkdir()
     (tmp_path / "h2corn" / "__init__.py").write_text(source)
     (tmp_path / "h2corn" / "_lib.py").write_text(library)
@@ -50,7 +52,7 @@ def test_an_http_server_without_what_is_needed(tmp_path: Path, source: str, libr
     assert not (tmp_path / ".kcp").exists()
 
 
-def test_a_yaml_parser_without_libyaml(tmp_path: Path) -> None:
+def test_a_yaml_parser_without_libyaml_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['yaml._yaml'] = None\n")
     ended = start_with(tmp_path, tmp_path / ".kcp")
     assert ended.returncode == 1

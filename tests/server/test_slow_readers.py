@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from kcp.server.process import listening
+from kcp.server.process import sockets
 from kcp.server.requests.asgi import TruncatedResponseError
 from kcp.server.requests.list_streams import ListStreams
 from kcp.testing import Server
 from tests.support.clients import Address, Connection, resident_bytes
 from tests.support.objects import config_map
 from tests.support.running_server import RunningServer
+from tests.support.waiting import wait_until
 
 PATH = "/api/v1/namespaces/default/configmaps"
 MEGABYTE = 1 << 20
@@ -43,88 +44,76 @@ class Response:
     sending_since = 0.0
 
 
-def test_lists_over_the_limit_wait_for_their_turn() -> None:
-    async def scenario() -> None:
-        streams, entered, may_end = ListStreams(limit=1), asyncio.Event(), asyncio.Event()
+async def test_lists_over_the_limit_wait_for_their_turn() -> None:
+    streams, entered, may_end = ListStreams(limit=1), asyncio.Event(), asyncio.Event()
 
-        async def first() -> None:
-            async with streams.turn(Response()):
-                entered.set()
-                await may_end.wait()
-
-        async def second() -> None:
-            async with streams.turn(Response()):
-                assert streams.running == 1
-
-        one = asyncio.create_task(first())
-        await entered.wait()
-        other = asyncio.create_task(second())
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert not other.done()
-        may_end.set()
-        await asyncio.gather(one, other)
-        assert streams.running == 0
-
-    asyncio.run(scenario())
-
-
-def test_a_list_whose_client_accepts_nothing_makes_room_for_one_that_waits() -> None:
-    async def scenario() -> None:
-        streams, entered = ListStreams(limit=1, stalled_after=0.01), asyncio.Event()
-
-        async def stalled() -> None:
-            response = Response()
-            async with streams.turn(response):
-                response.sending_since = time.monotonic()
-                entered.set()
-                await asyncio.Event().wait()
-
-        one = asyncio.create_task(stalled())
-        await entered.wait()
+    async def first() -> None:
         async with streams.turn(Response()):
-            pass
-        with pytest.raises(TruncatedResponseError):
-            await one
-        assert streams.running == 0
+            entered.set()
+            await may_end.wait()
 
-    asyncio.run(scenario())
-
-
-def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -> None:
-    async def scenario() -> None:
-        streams = ListStreams(limit=1)
-        async with streams.turn(Response()):
-
-            async def wait() -> None:
-                async with streams.turn(Response()):
-                    raise AssertionError("it is not its turn")
-
-            waiting = asyncio.create_task(wait())
-            for _ in range(3):
-                await asyncio.sleep(0)
-            waiting.cancel()
-            await asyncio.wait((waiting,))
+    async def second() -> None:
         async with streams.turn(Response()):
             assert streams.running == 1
 
-    asyncio.run(scenario())
+    one = asyncio.create_task(first())
+    await entered.wait()
+    other = asyncio.create_task(second())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not other.done()
+    may_end.set()
+    await asyncio.gather(one, other)
+    assert streams.running == 0
+
+
+async def test_a_list_whose_client_does_not_read_is_aborted_while_others_wait() -> None:
+    streams, entered = ListStreams(limit=1, stalled_after=0.01), asyncio.Event()
+
+    async def stalled() -> None:
+        response = Response()
+        async with streams.turn(response):
+            response.sending_since = time.monotonic()
+            entered.set()
+            await asyncio.Event().wait()
+
+    one = asyncio.create_task(stalled())
+    await entered.wait()
+    async with streams.turn(Response()):
+        pass
+    with pytest.raises(TruncatedResponseError):
+        await one
+    assert streams.running == 0
+
+
+async def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -> None:
+    streams = ListStreams(limit=1)
+    async with streams.turn(Response()):
+
+        async def wait() -> None:
+            async with streams.turn(Response()):
+                raise AssertionError("it is not its turn")
+
+        waiting = asyncio.create_task(wait())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+    async with streams.turn(Response()):
+        assert streams.running == 1
 
 
 @pytest.mark.parametrize("query", ["", "?watch=true"], ids=["list", "watch"])
 def test_a_client_that_does_not_read_is_disconnected(
     fresh_root: Path, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    monkeypatch.setattr(listening, "STALL", 1.0)
+    monkeypatch.setattr(sockets, "STALL", 1.0)
     server = RunningServer(fresh_root)
     try:
         for number in range(12):
             assert server.post(PATH, config_map(f"m{number}", text="x" * MEGABYTE)).status == 201
         with unread(server, PATH + query, server.token, server.port, server.trust) as connection:
-            deadline = time.monotonic() + 30
-            while _is_open(connection):
-                assert time.monotonic() < deadline, "the client is still connected"
-                time.sleep(0.1)
+            wait_until(lambda: not _is_open(connection), "the client is disconnected")
     finally:
         server.stop()
 
@@ -138,7 +127,7 @@ def _is_open(connection: ssl.SSLSocket) -> bool:
     return True
 
 
-def test_watchers_that_do_not_read_are_owed_a_few_megabytes_each(tmp_path: Path) -> None:
+async def test_the_buffer_of_a_watcher_that_does_not_read_is_bounded(tmp_path: Path) -> None:
     watchers, events = 20, 30
     with Server(root_directory=tmp_path, in_process=False) as server, contextlib.ExitStack() as connections:
         port = int(server.url.rpartition(":")[2])
@@ -147,13 +136,9 @@ def test_watchers_that_do_not_read_are_owed_a_few_megabytes_each(tmp_path: Path)
         before = resident_bytes(server.process_id)
         for _ in range(watchers):
             connections.enter_context(unread(server, PATH + "?watch=true", server.token, port, trust))
-
-        async def write() -> None:
-            async with Connection(Address.of(server)) as connection:
-                for number in range(events):
-                    made = await connection.request("POST", PATH, config_map(f"m{number}", text="x" * MEGABYTE))
-                    assert made.status == 201
-
-        asyncio.run(write())
+        async with Connection(Address.of(server)) as connection:
+            for number in range(events):
+                made = await connection.request("POST", PATH, config_map(f"m{number}", text="x" * MEGABYTE))
+                assert made.status == 201
         grown = resident_bytes(server.process_id) - before
         assert grown < watchers * events * MEGABYTE / 3  # each event is held once for all of them

@@ -96,7 +96,7 @@ def test_timeout_seconds_ends_the_stream_normally(server: RunningServer, cluster
     began = time.monotonic()
     with server.watch(f"{cluster}{CONFIG_MAPS}?watch=true&timeoutSeconds=1&resourceVersion={start}") as events:
         assert list(events) == []
-    assert 0.9 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 0.9
 
 
 def test_without_timeout_seconds_the_server_ends_the_stream(fresh_root: Path) -> None:
@@ -216,13 +216,16 @@ def test_a_client_that_pauses_gets_all_events_when_it_resumes_reading(server: Ru
     with server.watch(f"{path}?watch=true&resourceVersion={start}&timeoutSeconds=90") as events:
         versions.append(server.post(path, config_map("a")).json["metadata"]["resourceVersion"])
         (session,) = sessions(server, cluster)
-        deadline = time.monotonic() + 15
-        while (
-            not session.exchange.sending_since
-        ):  # each is sent without a turn of the watch's task until one finds no room
-            assert time.monotonic() < deadline, "the server never had to wait"
+
+        def has_to_wait() -> bool:
+            if session.exchange.sending_since:
+                return True
             changed = server.ask("PUT", f"{path}/a", config_map("a", data=f"{len(versions)}" + "x" * 900_000)).json
             versions.append(changed["metadata"]["resourceVersion"])
+            return False
+
+        # each is sent without a turn of the watch's task until one finds no room
+        wait_until(has_to_wait, "the server waits for the client")
         for _ in range(5):
             changed = server.ask("PUT", f"{path}/a", config_map("a", data=f"{len(versions)}")).json
             versions.append(changed["metadata"]["resourceVersion"])

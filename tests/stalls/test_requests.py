@@ -111,11 +111,11 @@ ALL: Final = [*ATTACKS, *MANY_OBJECTS]
 
 
 @pytest.mark.parametrize("number", range(len(ALL)), ids=[attack.name for attack in ALL])
-def test_a_request_does_not_stall_the_server(
+async def test_a_request_does_not_stall_the_server(
     server: MeasuredServer, slowness: float, number: int, measured: Any
 ) -> None:
     attack = ALL[number]
-    answer, figures = asyncio.run(measure(server, attack.place or f"stall-{number}", attack))
+    answer, figures = await measure(server, attack.place or f"stall-{number}", attack)
     held, grown = figures["held"] / slowness, figures["grown"]
     measured(
         f"stalls: {attack.name}: {held * 1000:.0f} ms, {grown / 1e6:.0f} MB, {answer.status}, {len(answer.body)} bytes"

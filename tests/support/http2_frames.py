@@ -6,6 +6,7 @@ server sends first.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -13,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
+
+from tests.support.waiting import PATIENCE
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
@@ -56,7 +59,7 @@ class ConnectionEndedError(Exception):
 class Http2Connection:
     """One connection."""
 
-    def __init__(self, host: str, port: int, authority: Path, timeout: float = 10) -> None:
+    def __init__(self, host: str, port: int, authority: Path, timeout: float = PATIENCE) -> None:
         trust = ssl.create_default_context(cafile=str(authority))
         trust.set_alpn_protocols(["h2"])
         plain = socket.create_connection((host, port), timeout)
@@ -138,7 +141,8 @@ class Http2Connection:
         if found.kind == GOAWAY:
             self._going = ConnectionEndedError(int.from_bytes(found.payload[4:8], "big"), found.payload[8:])
         if found.kind == DATA and found.payload:
-            self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack("!I", len(found.payload))))
+            with contextlib.suppress(OSError):  # what the server sent before it closed the connection can still be read
+                self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack("!I", len(found.payload))))
         return found
 
     def answer(self, stream: int) -> Answer:

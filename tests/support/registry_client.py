@@ -138,7 +138,7 @@ class RegistryClient:
     ) -> Object:
         namespace = more.pop("namespace", "default") if type_.namespaced else ""
         target = Target(type_, namespace, name, more.pop("subresource", ""))
-        force = more.pop("force", False)
+        force = more.pop("force", None)
         written = await self.registry.patch(self.context(**more), target, media_type, body, force=force)
         return _decoded(written.value)
 

@@ -26,10 +26,13 @@ from kcp.api.times import micro_time, now, parse_time
 __all__ = [
     "ANNOTATIONS_LIMIT",
     "FIELDS",
+    "MANAGED_FIELDS",
+    "OWNER_REFERENCE_FIELDS",
     "bare_finalizers",
     "check_meta_types",
     "drop_empty",
     "generate_name",
+    "json_type",
     "micro_time",
     "new_uid",
     "now",
@@ -53,7 +56,7 @@ _MANY: Final = 32
 """Labels or annotations whose keys are matched together."""
 _GENERATED_BASE: Final = 58
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-_OMITTED_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences")
+_OMITTED_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences", "generateName")
 _OWN_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 
 _MEMBERS: Final[dict[str, tuple[type[Any], str]]] = {
@@ -93,6 +96,9 @@ _MANAGED_FIELDS_ENTRY: Final[dict[str, tuple[type[Any], str]]] = {
     "fieldsType": (str, "string"),
     "subresource": (str, "string"),
 }
+OWNER_REFERENCE_FIELDS: Final = frozenset(_OWNER_REFERENCE)
+MANAGED_FIELDS: Final = frozenset(_MANAGED_FIELDS_ENTRY) | {"fieldsV1"}
+"""The names of the members of an owner reference, and of an entry of the managed fields."""
 _ENTRIES: Final = {
     "ownerReferences": ("OwnerReference", "v1.OwnerReference", _OWNER_REFERENCE),
     "managedFields": ("ManagedFieldsEntry", "v1.ManagedFieldsEntry", _MANAGED_FIELDS_ENTRY),
@@ -142,7 +148,7 @@ def check_meta_types(meta: Any, described: str = "") -> None:
     the message, such as ``ConfigMap in version "v1" cannot be handled as a ConfigMap: ``. Raises StatusError 400.
     """
     if type(meta) is not dict:
-        message = f"json: cannot unmarshal {_json_type(meta)} into Go struct field .metadata of type v1.ObjectMeta"
+        message = f"json: cannot unmarshal {json_type(meta)} into Go struct field .metadata of type v1.ObjectMeta"
         raise errors.UndecodableError(message, described)
     try:
         _check_members(meta, _MEMBERS, "ObjectMeta", "metadata")
@@ -174,7 +180,7 @@ def _check_members(value: dict[str, Any], members: dict[str, tuple[type[Any], st
         elif member is None:
             nulls = [*(nulls or ()), name]
         elif expected[1] == "time":
-            raise ValueError(f"json: cannot unmarshal {_json_type(member)} into Go value of type string")
+            raise ValueError(f"json: cannot unmarshal {json_type(member)} into Go value of type string")
         else:
             raise _mistyped(f"{struct}.{path}.{name}", member, expected[1])
     for name in nulls or ():
@@ -205,7 +211,8 @@ def _check_entries(
             _check_members(entry, members, struct, path)
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """The name of a value's JSON type in the messages of Go's decoder."""
     return _JSON_NAMES.get(type(value), "null")
 
 
@@ -220,7 +227,7 @@ _JSON_NAMES: Final[dict[type[Any], str]] = {
 
 
 def _mistyped(field: str, value: Any, expected: str) -> ValueError:
-    found = _json_type(value)
+    found = json_type(value)
     if found == "number" and expected == "int64":
         found = f"number {value}"
     return ValueError(f"json: cannot unmarshal {found} into Go struct field {field} of type {expected}")

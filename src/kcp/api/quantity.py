@@ -94,6 +94,11 @@ class Quantity:
         """The value in thousandths, rounded away from zero."""
         return _away_from_zero(self.nano, NANO // 1000)
 
+    def rounded_to_milli(self) -> Quantity:
+        """The quantity in whole thousandths, rounded away from zero: apimachinery's ``RoundUp(resource.Milli)``."""
+        scale = None if self.scale is None else max(self.scale, -3)
+        return Quantity(self.milli() * (NANO // 1000), self.format, scale)
+
     def is_integer(self) -> bool:
         """Whether apimachinery's ``AsInt64`` succeeds: it does not for ``1000m``."""
         return self.scale is not None and self.scale >= 0 and _LEAST <= self.nano // NANO <= _MOST

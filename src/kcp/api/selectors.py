@@ -171,6 +171,7 @@ _TOKENS: Final = re.compile(r"[ \t\r\n]*(?:(==|!=|[=!<>(),])|([^ \t\r\n=!<>(),]+
 _WORD: Final = "word"
 _END: Final = "end"
 _COMPARISONS: Final = (EQUALS, DOUBLE_EQUALS, NOT_EQUALS, GREATER, LESS)
+_OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
 _BINARY: Final = "in, notin, =, ==, !=, gt, lt"
 
 
@@ -298,21 +299,17 @@ def validate_label_selector(selector: Mapping[str, Any], path: str) -> list[Fiel
     if isinstance(expressions, list):
         for index, expression in enumerate(expressions):
             if isinstance(expression, dict) and len(found) <= MAX_ERRORS:
-                found += _expression_errors(expression, f"{path}.matchExpressions[{index}]")
+                found += validate_label_requirement(expression, f"{path}.matchExpressions[{index}]")
     return found
 
 
-def _expression_errors(expression: Mapping[str, Any], path: str) -> list[FieldError]:
-    found: list[FieldError] = []
+def validate_label_requirement(
+    expression: Mapping[str, Any], path: str, *, any_operator: bool = False
+) -> list[FieldError]:
+    """Validate a LabelSelectorRequirement; with ``any_operator``, an operator that a later version may define is accepted."""
     operator, values = expression.get("operator") or "", expression.get("values") or ()
-    if operator in ("In", "NotIn"):
-        if not values:
-            found.append(required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            message = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            found.append(forbidden(f"{path}.values", message))
-    elif isinstance(operator, str):
+    found = _values_errors(operator, values, path)
+    if isinstance(operator, str) and operator not in _OPERATORS and not any_operator:
         found.append(invalid(f"{path}.operator", operator, "not a valid selector operator"))
     key = expression.get("key") or ""
     if isinstance(key, str):
@@ -324,6 +321,22 @@ def _expression_errors(expression: Mapping[str, Any], path: str) -> list[FieldEr
             messages = names.is_label_value(value) if isinstance(value, str) else ()
             found += [invalid(f"{path}.values[{index}]", value, message) for message in messages]
     return found
+
+
+def validate_field_requirement(expression: Mapping[str, Any], path: str) -> list[FieldError]:
+    """Validate a FieldSelectorRequirement; an operator that a later version may define is accepted."""
+    found = [] if expression.get("key") else [required(f"{path}.key", "must be specified")]
+    return found + _values_errors(expression.get("operator"), expression.get("values"), path)
+
+
+def _values_errors(operator: Any, values: Any, path: str) -> list[FieldError]:
+    if operator in ("In", "NotIn") and not values:
+        return [required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")]
+    if operator in ("Exists", "DoesNotExist") and values:
+        return [
+            forbidden(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
+        ]
+    return []
 
 
 class FieldRequirement(NamedTuple):

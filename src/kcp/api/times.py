@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d{1,6})\d*)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_RFC3339_MICRO: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.,]\d{6}(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
+_MICRO_LAYOUT: Final = "2006-01-02T15:04:05.000000Z07:00"
 _ELEMENTS: Final = tuple(
     (re.compile(pattern, re.ASCII), element)
     for pattern, element in (
@@ -38,6 +40,20 @@ def micro_time(moment: datetime | None = None) -> str:
 def whole_time(moment: datetime) -> str:
     """A time as metadata carries it: RFC 3339, UTC, whole seconds. Pads years before 1000, unlike ``strftime``."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
+
+
+def check_micro_time(text: str) -> None:
+    """Raise ValueError where a text has not the form of a MicroTime: RFC 3339 with exactly six decimals."""
+    if _RFC3339_MICRO.fullmatch(text) is None:
+        raise ValueError(f'parsing time "{text}" as "{_MICRO_LAYOUT}": it must have exactly six decimals')
+
+
+def canonical_micro_time(text: str) -> str:
+    """A MicroTime in UTC. Raises ValueError for what is none."""
+    if text.endswith("Z") and _RFC3339_MICRO.fullmatch(text):
+        return text.replace(",", ".")  # the schema reports a date that does not exist
+    check_micro_time(text)
+    return micro_time(parse_time(text))
 
 
 def parse_time(text: str) -> datetime:

@@ -19,6 +19,8 @@ AUTHORITY_LIFETIME: Final = dt.timedelta(days=3650)
 IDENTITY_LIFETIME: Final = dt.timedelta(days=365)
 _CLOCKS_DIFFER: Final = dt.timedelta(days=2)
 """How long before its creation a certificate is valid, so that a clock that is set back by a day does not invalidate it."""
+_RENEWED_AFTER: Final = 2 / 3
+"""The part of its validity after which a certificate is renewed, as in cert-manager."""
 
 
 class KeyPair(NamedTuple):
@@ -41,7 +43,9 @@ def new_authority(name: str) -> KeyPair:
     return _signed(builder, key, key)
 
 
-def new_serving_identity(authority: KeyPair, name: str, alternatives: Iterable[str]) -> KeyPair:
+def new_serving_identity(
+    authority: KeyPair, name: str, alternatives: Iterable[str], now: dt.datetime | None = None
+) -> KeyPair:
     """Issue a serving certificate for host names and addresses; the CA certificate is appended to the PEM text."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -51,18 +55,20 @@ def new_serving_identity(authority: KeyPair, name: str, alternatives: Iterable[s
         (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
         (x509.SubjectAlternativeName(entries), False),
     ]
-    made = _identity(authority, x509.Name([_common_name(name)]), extensions)
+    made = _identity(authority, x509.Name([_common_name(name)]), extensions, now)
     return KeyPair(made.certificate + authority.certificate, made.key)
 
 
-def new_client_identity(authority: KeyPair, user: str, groups: Sequence[str]) -> KeyPair:
+def new_client_identity(
+    authority: KeyPair, user: str, groups: Sequence[str], now: dt.datetime | None = None
+) -> KeyPair:
     """Issue a client certificate: the common name is the user, the organizations are the groups."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
     subject = x509.Name([*parts, _common_name(user)])
-    return _identity(authority, subject, [(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False)])
+    return _identity(authority, subject, [(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False)], now)
 
 
 def alternative_names(certificate: bytes) -> frozenset[str]:
@@ -82,6 +88,15 @@ def expiration(certificate: bytes) -> dt.datetime:
     from cryptography import x509
 
     return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+
+
+def renewal_time(certificate: bytes) -> dt.datetime:
+    """Return the time from which a PEM certificate that the server issued is to be renewed."""
+    from cryptography import x509
+
+    loaded = x509.load_pem_x509_certificate(certificate)
+    begins = loaded.not_valid_before_utc
+    return begins + (loaded.not_valid_after_utc - begins) * _RENEWED_AFTER
 
 
 def remaining_lifetime(certificate: bytes) -> dt.timedelta:
@@ -113,6 +128,15 @@ def holds_certificates(content: bytes) -> bool:
     return True
 
 
+def merged(bundles: Iterable[bytes]) -> bytes:
+    """Return the certificates of several bundles in PEM form, each once, in their order."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    loaded = (each for bundle in bundles for each in x509.load_pem_x509_certificates(bundle))
+    return b"".join(dict.fromkeys(each.public_bytes(serialization.Encoding.PEM) for each in loaded))
+
+
 def key_matches(pair: KeyPair) -> bool:
     """Whether the private key belongs to the certificate. Raises ValueError when either cannot be read."""
     from cryptography import x509
@@ -120,14 +144,19 @@ def key_matches(pair: KeyPair) -> bool:
 
     public = serialization.PublicFormat.SubjectPublicKeyInfo
     certificate = x509.load_pem_x509_certificate(pair.certificate)
-    key = serialization.load_pem_private_key(pair.key, password=None)
+    key = serialization.load_pem_private_key(pair.key, password=None, unsafe_skip_rsa_key_validation=True)
     encoded = [
         half.public_bytes(serialization.Encoding.DER, public) for half in (certificate.public_key(), key.public_key())
     ]
     return encoded[0] == encoded[1]
 
 
-def _identity(authority: KeyPair, subject: x509.Name, extensions: Iterable[tuple[x509.ExtensionType, bool]]) -> KeyPair:
+def _identity(
+    authority: KeyPair,
+    subject: x509.Name,
+    extensions: Iterable[tuple[x509.ExtensionType, bool]],
+    now: dt.datetime | None,
+) -> KeyPair:
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -136,7 +165,7 @@ def _identity(authority: KeyPair, subject: x509.Name, extensions: Iterable[tuple
     signer = serialization.load_pem_private_key(authority.key, password=None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(subject, issuer.subject, key.public_key(), IDENTITY_LIFETIME)
+    builder = _builder(subject, issuer.subject, key.public_key(), IDENTITY_LIFETIME, now)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_key_usage(signs_certificates=False), critical=True)
     issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
@@ -147,11 +176,15 @@ def _identity(authority: KeyPair, subject: x509.Name, extensions: Iterable[tuple
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, lifetime: dt.timedelta
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    lifetime: dt.timedelta,
+    now: dt.datetime | None = None,
 ) -> x509.CertificateBuilder:
     from cryptography import x509
 
-    now = dt.datetime.now(dt.UTC)
+    now = now or dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -6,14 +6,14 @@ counts as absent here: the schema reports it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import Any, Final
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.api.times import parse_time
+from kcp.api.metadata import json_type
+from kcp.api.times import canonical_micro_time, check_micro_time, parse_time, whole_time
 from kcp.registry.types.strategies import Object
 
 IMMUTABLE: Final = "field is immutable"
@@ -37,23 +37,33 @@ def drop_nulls(node: Any) -> None:
                 drop_nulls(item)
 
 
-def drop_empty(obj: dict[str, Any], *members: str) -> None:
-    """Remove these members where they are empty maps or lists, as Go's encoder leaves out what is marked ``omitempty``."""
-    for name in members:
-        if obj.get(name) in ({}, []):
-            del obj[name]
-
-
-def canonical_times(obj: dict[str, Any], members: Iterable[str], written: Callable[[datetime], str]) -> None:
-    """Write these members, which are times, in canonical form, in place; a malformed one is left for the schema to report.
-
-    Kubernetes' clients in Go read a MicroTime only when it has six decimals.
-    """
+def canonical_times(obj: dict[str, Any], members: Iterable[str]) -> None:
+    """Write these members, which are times, in canonical form, in place; a malformed one is left for the schema to report."""
     for name in members:
         value = obj.get(name)
         if isinstance(value, str):
             with suppress(ValueError, OverflowError):
-                obj[name] = written(parse_time(value))
+                obj[name] = whole_time(parse_time(value))
+
+
+def canonical_micro_times(obj: dict[str, Any], members: Iterable[str]) -> None:
+    """Write these members, which are MicroTimes, in canonical form, in place; a malformed one is left for `micro_time_errors`."""
+    for name in members:
+        value = obj.get(name)
+        if isinstance(value, str):
+            with suppress(ValueError, OverflowError):
+                obj[name] = canonical_micro_time(value)
+
+
+def micro_time_errors(obj: Mapping[str, Any], members: Iterable[str], path: str = "") -> Iterator[FieldError]:
+    """An error for each of these members that is no MicroTime: Kubernetes decodes only those with six decimals."""
+    for name in members:
+        value = obj.get(name)
+        if isinstance(value, str):
+            try:
+                check_micro_time(value)
+            except ValueError as wrong:
+                yield field_errors.undecodable(f"{path}{name}", value, str(wrong))
 
 
 def canonical_bytes(obj: dict[str, Any], members: Iterable[str] | None = None) -> None:
@@ -69,6 +79,15 @@ def canonical_bytes(obj: dict[str, Any], members: Iterable[str] | None = None) -
         for name in members:
             if obj.get(name) == "":
                 del obj[name]
+
+
+def bytes_errors(obj: Mapping[str, Any], members: Iterable[str] | None, path: str) -> Iterator[FieldError]:
+    """An error for each of these members, or all, that is a map or a boolean where Go has bytes; the schema reports others."""
+    for name in obj if members is None else members:
+        value = obj.get(name)
+        if type(value) is dict or type(value) is bool:
+            why = f"json: cannot unmarshal {json_type(value)} into Go struct field {path} of type []uint8"
+            yield field_errors.undecodable(f"{path}.{name}", "", why)
 
 
 def text(obj: Mapping[str, Any] | None, name: str) -> str:

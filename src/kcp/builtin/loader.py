@@ -7,6 +7,7 @@ client first asks for discovery or protobuf.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,12 +29,14 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class BuiltinType(NamedTuple):
-    """A type's declaration, and the Python package that holds its strategy (None where it has none of its own)."""
+    """A type's folder, its declaration, and the Python package that holds its strategy (None where it has none of its own)."""
 
+    folder: Path
     definition: Definition
     package: str | None
 
 
+@cache
 def load_types() -> list[BuiltinType]:
     """All declared types, in the order of their groups' folders. They share parts of schemas: the caller changes nothing."""
     folders = [folder for group in _folders() for folder in _type_folders(group)]
@@ -47,7 +50,7 @@ def load_types() -> list[BuiltinType]:
             _complete(version["schema"]["openAPIV3Schema"], shared, references)
         has_strategy = (folder / "__init__.py").is_file()
         package = f"{_PACKAGE}.{folder.parent.name}.{folder.name}" if has_strategy else None
-        found.append(BuiltinType(definition, package))
+        found.append(BuiltinType(folder, definition, package))
     return found
 
 
@@ -64,6 +67,7 @@ def load_messages() -> Declarations:
     """The protobuf messages of all groups, by the names of the groups' folders, and the kinds that they are the form of."""
     messages: dict[str, dict[str, Mapping[str, str]]] = {}
     kinds: dict[tuple[str, str], str] = {}
+    specs = {declared.folder: declared.definition["spec"] for declared in load_types()}
     for group in _folders():
         table = messages[group.name] = {}
         file = group / _GROUP
@@ -75,7 +79,7 @@ def load_messages() -> Declarations:
             table.update(own)
             if not own:
                 continue
-            spec = _first(folder / _TYPE)["spec"]
+            spec = specs[folder]
             kind = spec["names"]["kind"]
             for version in spec["versions"]:
                 kinds[_api_version(spec["group"], version["name"]), kind] = f"{group.name}.{kind}"

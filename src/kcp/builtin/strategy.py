@@ -1,11 +1,13 @@
 """The base of the built-in types' strategies.
 
-A built-in type of Kubernetes is a Go struct: null is the same as absent. Custom resources do not have this rule.
+A built-in type of Kubernetes is a Go struct: null is the same as absent, and so is what is empty (`kcp.builtin.zero_values`).
+Custom resources do not have this rule.
 """
 
 from __future__ import annotations
 
-from kcp.api import names, tables
+from kcp.api import json_values, names, tables
+from kcp.builtin import zero_values
 from kcp.builtin.context import BuiltinContext
 from kcp.builtin.fields import drop_nulls, text
 from kcp.registry.types.strategies import Object, Strategy
@@ -20,8 +22,12 @@ class BuiltinStrategy(Strategy):
         self.context = context
 
     def default(self, obj: Object) -> None:
-        """Drop members that are null."""
-        drop_nulls(obj)
+        """Write the object as Go encodes it: without what is empty, and with the structs that it always has."""
+        if not zero_values.normalize(obj):
+            drop_nulls(obj)
+        for name, zero in self.zero_value.items():
+            if name not in obj:
+                obj[name] = json_values.copy(zero)
 
 
 class PathSegmentNames(BuiltinStrategy):

@@ -27,7 +27,7 @@ def snapshot() -> None:
 @storage_flags
 @_FILE
 def save(file: Path, **choices: Any) -> None:
-    """Write a consistent snapshot to FILE, and its checksum beside it. Servers may go on."""
+    """Write a consistent snapshot to FILE, and its checksum beside it. Servers may keep running."""
     with errors_end():
         backend_of(choices).save(file)
         _checksum_file(file).write_text(f"{_digest(file)}  {file.name}\n")

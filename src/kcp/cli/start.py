@@ -39,6 +39,13 @@ _logging = flags.group("Logging")
     help="Port to listen on; 0 picks a free one.",
 )
 @_serving(
+    "--healthz-bind-address",
+    default="",
+    metavar="ADDRESS:PORT",
+    show_default=False,
+    help="Address and port to serve /livez, /readyz and /healthz on over plain HTTP, to everybody. [default: nowhere]",
+)
+@_serving(
     "--external-hostname",
     default="",
     metavar="NAME",
@@ -69,13 +76,13 @@ _logging = flags.group("Logging")
 @_storage(
     "--new-log",
     is_flag=True,
-    help="Create an empty log although keys of an earlier server lie in the root directory whose log is gone.",
+    help="Start with an empty log although the root directory has the keys of an earlier server, whose log is missing.",
 )
 @_storage(
     "--history-retention",
     default="5m",
     type=_DURATION,
-    help="How long the history is kept from which watches and lists can resume.",
+    help="How long history is kept, so that watches and lists can resume.",
 )
 @_storage(
     "--compaction-interval",
@@ -136,7 +143,7 @@ _logging = flags.group("Logging")
     "--shutdown-grace-period",
     default="1s",
     type=_DURATION,
-    help="How long running requests may take after that.",
+    help="How long requests in flight may take to complete after that.",
 )
 @_logging(
     "-v",

@@ -28,7 +28,7 @@ _UPDATE_SECONDS: Final = 0.2
     default=10,
     metavar="N",
     type=click.IntRange(min=0),
-    help="Violations of each rule that are printed; all are counted.",
+    help="Number of violations to print for each rule; all are counted.",
 )
 @storage_flags
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))

@@ -35,7 +35,7 @@ def _name(_context: click.Context, _parameter: click.Parameter, text: str | None
 @storage_flags
 @_FILE
 def export(file: Path, logical_cluster: LogicalClusterName, **choices: Any) -> None:
-    """Write a log's state at one revision to FILE, gzipped if its name ends in .gz. Servers may go on."""
+    """Write a log's state at one revision to FILE, gzipped if its name ends in .gz. Servers may keep running."""
     with errors_end():
         summary = backend_of(choices).export_log(file, logical_cluster)
     click.echo(

@@ -53,7 +53,7 @@ def _default_errors(raw: Raw, path: str, *, inside_meta: bool, require_pruned: b
     else:
         embedded = embedded_errors(node, value)
     if embedded:
-        return found + embedded
+        return found + [_invalid(error) for error in embedded]
     problems = collect_errors(node, value, "").errors
     if not problems:
         problems = rule_errors(node, value, None, None, ())
@@ -65,6 +65,13 @@ def _prunes(node: SchemaNode, value: Any) -> bool:
     if type(copied) is not dict and type(copied) is not list:
         return False
     return bool(pruner(node)(copied) if node.types or node.preserves_unknown else prune_unknown(copied))
+
+
+def _invalid(error: FieldError) -> FieldError:
+    """The error of a default, which is a part of a definition that does decode."""
+    if error.type != field_errors.UNDECODABLE:
+        return error
+    return FieldError(field_errors.INVALID, error.field, error.value, error.detail)
 
 
 def _below(error: FieldError, path: str) -> FieldError:

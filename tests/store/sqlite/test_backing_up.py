@@ -12,7 +12,7 @@ from kcp.store.sqlite.store import open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put
 
 
-async def test_a_restored_log_goes_on_behind_what_was_seen_after_the_backup(tmp_path: Path) -> None:
+async def test_revisions_of_a_restored_log_continue_above_those_seen_after_the_backup(tmp_path: Path) -> None:
     path, copy = tmp_path / "kcp.db", tmp_path / "copy.db"
     store = open_store(path)
     kept = await put(store, "kept", b"1", tag="v1")
@@ -34,7 +34,7 @@ async def test_a_restored_log_goes_on_behind_what_was_seen_after_the_backup(tmp_
     await restored.close()
 
 
-async def test_a_backup_under_load_holds_whole_writes_and_stops_no_writer(tmp_path: Path) -> None:
+async def test_a_backup_under_load_has_whole_writes_and_blocks_no_writer(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     await asyncio.gather(*(put(store, f"n{index:04}", b"x" * 1000) for index in range(3000)))
     before = store.revision

@@ -46,7 +46,7 @@ def beside(program: str, path: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-async def test_writes_and_maintenance_wait_for_another_that_writes(tmp_path: Path) -> None:
+async def test_writes_and_maintenance_wait_for_the_lock_of_another_process(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     store = open_store(path)
     with beside(WRITER, path) as process:
@@ -60,7 +60,7 @@ async def test_writes_and_maintenance_wait_for_another_that_writes(tmp_path: Pat
     await store.close()
 
 
-async def test_another_that_reads_for_long_stops_nobody(tmp_path: Path) -> None:
+async def test_a_long_read_of_another_process_does_not_block_writes(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     store = open_store(path)
     await put(store, "first")

@@ -28,7 +28,7 @@ async def put_for(store: SQLiteStore, name: str, seconds: int | None) -> int:
     return await store.write([Change(key(name), b"{}", lifetime=seconds)])
 
 
-async def test_a_key_outlives_nothing_but_its_lifetime(tmp_path: Path) -> None:
+async def test_a_key_is_deleted_after_its_lifetime(tmp_path: Path) -> None:
     clock = Clock()
     store = open_store(tmp_path / "kcp.db", clock=clock)
     await put_for(store, "short", 10)

@@ -13,7 +13,7 @@ import pytest
 from kcp.store.contract import ABSENT, Change, StoreUnavailableError
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put, received
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import eventually
 
 FULL = """
 import asyncio, resource, sys
@@ -70,7 +70,7 @@ async def _limit_pages(store: SQLiteStore, pages: int) -> None:
     await store._writer.run(limit)
 
 
-async def test_a_failed_batch_takes_everything_built_on_it_along(tmp_path: Path) -> None:
+async def test_writes_on_top_of_a_failed_batch_fail_too(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     first = await put(store, "a", b"durable")
     live = store.watch(WIDGETS, first)
@@ -99,13 +99,11 @@ async def test_a_failed_batch_takes_everything_built_on_it_along(tmp_path: Path)
     events = await received(live, now)
     assert [(event.key.name, event.revision) for event in events] == [("b", now)]
     assert [event.revision for event in await received(store.watch(WIDGETS, first), now)] == [now]
-    async with asyncio.timeout(PATIENCE):
-        while store.problem() is not None:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: store.problem() is None, "the store can write again")
     await store.close()
 
 
-async def test_a_value_that_cannot_be_written_harms_nobody_later(tmp_path: Path) -> None:
+async def test_a_value_that_cannot_be_stored_does_not_affect_later_writes(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     with pytest.raises(UnicodeEncodeError):
         await put(store, "\ud800")
@@ -116,7 +114,7 @@ async def test_a_value_that_cannot_be_written_harms_nobody_later(tmp_path: Path)
     await store.close()
 
 
-async def test_compaction_that_cannot_write_says_so_and_is_made_up_for(tmp_path: Path) -> None:
+async def test_a_failed_compaction_is_reported_and_repeated_later(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     for _ in range(3):
         await put(store, "a")

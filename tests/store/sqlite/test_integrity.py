@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from kcp.store.sqlite.tables import (
     NewerFormatError,
 )
 from tests.support.keys import make_key
+from tests.support.waiting import eventually
 
 
 async def any_history(store: SQLiteStore, dice: random.Random, writes: int) -> None:
@@ -58,7 +60,7 @@ def broken(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_nothing_is_found_after_any_history_beside_the_store_and_when_it_is_closed(
+async def test_no_violation_is_found_after_any_history_beside_an_open_store_or_after_it(
     tmp_path: Path, seed: int
 ) -> None:
     dice = random.Random(seed)
@@ -75,18 +77,32 @@ async def test_nothing_is_found_after_any_history_beside_the_store_and_when_it_i
     assert sorted(each.name for each in tmp_path.iterdir()) == ["kcp.db", "kcp.db.lock"], "nothing is left behind"
 
 
-async def test_nothing_is_found_beside_a_store_that_goes_on_writing_and_compacting(tmp_path: Path) -> None:
+async def test_no_violation_is_found_beside_a_store_that_writes_and_compacts(tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     store = open_store(path)
-    writing = asyncio.create_task(any_history(store, random.Random(1), 300))
-    await asyncio.sleep(0)
-    seen = set()
-    while not writing.done():
+    stop = asyncio.Event()
+
+    async def go_on_writing() -> None:
+        dice = random.Random(1)
+        while not stop.is_set():
+            await any_history(store, dice, 10)
+
+    async def check() -> int:
         findings = await asyncio.to_thread(found, path)
         assert [finding for finding in findings.values() if finding.broken] == []
-        seen.add(findings["shape"].examined)
+        return findings["shape"].examined
+
+    writing = asyncio.create_task(go_on_writing())
+    first = await check()
+    for _ in range(10):
+        await check()
+
+    async def changed() -> bool:
+        return await check() != first
+
+    await eventually(changed, "the file changes between checks")
+    stop.set()
     await writing
-    assert len(seen) > 1, "it was looked at while it changed"
     await store.close()
 
 
@@ -110,27 +126,28 @@ async def test_a_compaction_that_a_killed_process_left_half_done_is_no_violation
     assert steps > 2
 
 
+async def _write_both_sides(path: Path) -> None:
+    """Write rows below the revision that is compacted, and above it."""
+    store = open_store(path)
+    dice = random.Random(7)
+    for name in ("below", "above"):
+        key = make_key("w", "c", "", f"{name}-a")
+        for number in range(3):
+            await store.write([Change(key, b"{}"), Change(make_key("w", "c", "", f"{name}-{number}"), b"{}")])
+        await store.write([Change(make_key("w", "c", "", f"{name}-0"), None)])
+        await store.write([Change(make_key("w", "c", "", f"{name}-0"), b"{}", lifetime=1000)])
+        await store.write([Change(make_key("w", "c", "", f"{name}-1"), None, final=b"{}")])
+        if name == "below":
+            await any_history(store, dice, 60)
+            await store.compact(store.revision)
+    await store.close()
+
+
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with rows on both sides of the compaction line."""
     path = tmp_path_factory.mktemp("sound") / "kcp.db"
-
-    async def work() -> None:
-        store = open_store(path)
-        dice = random.Random(7)
-        for name in ("below", "above"):
-            key = make_key("w", "c", "", f"{name}-a")
-            for number in range(3):
-                await store.write([Change(key, b"{}"), Change(make_key("w", "c", "", f"{name}-{number}"), b"{}")])
-            await store.write([Change(make_key("w", "c", "", f"{name}-0"), None)])
-            await store.write([Change(make_key("w", "c", "", f"{name}-0"), b"{}", lifetime=1000)])
-            await store.write([Change(make_key("w", "c", "", f"{name}-1"), None, final=b"{}")])
-            if name == "below":
-                await any_history(store, dice, 60)
-                await store.compact(store.revision)
-        await store.close()
-
-    asyncio.run(work())
+    asyncio.run(_write_both_sides(path))
     assert broken(path) == set()
     return path
 
@@ -139,6 +156,7 @@ A = "resource = 'w' AND cluster = 'c' AND name = 'above-a'"
 NEWEST = f"(SELECT max(position) FROM log WHERE {A})"
 OLDEST_ABOVE = f"(SELECT min(position) FROM log WHERE {A})"
 GONE = "(SELECT position FROM log WHERE deletes AND name = 'above-1')"
+NO_TEXT = "CAST(x'ff' AS TEXT)"
 BREAKS: list[tuple[str, str, str]] = [
     ("counter", "oldest", f"UPDATE facts SET value = 1000000 WHERE name = '{OLDEST}'"),
     ("counter", "compacted", f"UPDATE facts SET value = 3 WHERE name = '{OLDEST}'"),
@@ -188,12 +206,19 @@ BREAKS: list[tuple[str, str, str]] = [
     ("expiry", "the expiry time is invalid", "UPDATE expiry SET due = -4"),
     ("expiry", "not in the log", "INSERT INTO expiry VALUES (4, 999999999)"),
     ("expiry", "a deletion has", f"INSERT INTO expiry VALUES (4, {GONE})"),
+    ("texts", "its name in log is not UTF-8", f"UPDATE log SET name = {NO_TEXT} WHERE position = {NEWEST}"),
+    ("texts", "its tag in log is not UTF-8", f"UPDATE log SET tag = {NO_TEXT} WHERE position = {NEWEST}"),
+    ("texts", "its cluster in current is not UTF-8", f"UPDATE current SET cluster = {NO_TEXT} WHERE name = 'above-a'"),
+    ("texts", "its name in departed is not UTF-8", f"UPDATE departed SET name = {NO_TEXT} WHERE position = {GONE}"),
+    ("metadata", "\\xff is", f"UPDATE facts SET (name, value) = ({NO_TEXT}, {NO_TEXT}) WHERE name = '{REVISION}'"),
+    ("checksums", "not what was written", f"UPDATE log SET value = CAST('[]' AS BLOB) WHERE position = {NEWEST}"),
+    ("checksums", "not what was written", f"UPDATE log SET checksum = checksum + 1 WHERE position = {NEWEST}"),
     ("values", "not as promised", f"UPDATE log SET value = CAST('x' AS BLOB) WHERE position = {NEWEST}"),
 ]
 
 
 @pytest.mark.parametrize(("rule", "words", "sql"), BREAKS, ids=[f"{rule}: {words}" for rule, words, _ in BREAKS])
-def test_what_is_broken_by_hand_is_found_by_name(sound: Path, tmp_path: Path, rule: str, words: str, sql: str) -> None:
+def test_each_manual_damage_is_found_by_its_rule(sound: Path, tmp_path: Path, rule: str, words: str, sql: str) -> None:
     path = tmp_path / "kcp.db"
     shutil.copyfile(sound, path)
     connection = apsw.Connection(str(path))
@@ -203,6 +228,35 @@ def test_what_is_broken_by_hand_is_found_by_name(sound: Path, tmp_path: Path, ru
     finding = found(path)[rule]
     assert finding.broken
     assert any(words in violation.what for violation in finding.first), finding
+
+
+COLUMNS = {
+    "log": "position resource cluster namespace name deletes previous tag value checksum",
+    "current": "resource cluster namespace name position",
+    "departed": "resource cluster namespace name position",
+    "expiry": "due position",
+    "facts": "name value",
+}
+
+
+@pytest.mark.parametrize("content", [NO_TEXT, "x'ff'", "'text'", "-1", "1.5", "NULL"])
+def test_a_check_survives_any_content_of_any_column(sound: Path, tmp_path: Path, content: str) -> None:
+    path, changed = tmp_path / "kcp.db", 0
+    for table, columns in COLUMNS.items():
+        for column in columns.split():
+            shutil.copyfile(sound, path)
+            connection = apsw.Connection(str(path))
+            one = f"SELECT {columns.replace(' ', ', ')} FROM {table} LIMIT 1"
+            with contextlib.suppress(
+                apsw.ConstraintError, apsw.MismatchError
+            ):  # the file cannot have this by any change
+                connection.execute(
+                    f"UPDATE {table} SET {column} = {content} WHERE ({columns.replace(' ', ', ')}) = ({one})"
+                )
+                changed += connection.changes()
+            connection.close()
+            assert len(found(path)) == len(integrity.RULES)
+    assert changed
 
 
 def test_a_violation_names_its_key_and_revision_and_all_are_counted(sound: Path, tmp_path: Path) -> None:
@@ -262,13 +316,15 @@ async def _opened_once(path: Path) -> None:
         (lambda _path: None, FileNotFoundError),
     ],
 )
-def test_what_is_no_log_is_refused(tmp_path: Path, write: Callable[[Path], None], error: type[Exception]) -> None:
+def test_files_that_are_no_log_are_refused(
+    tmp_path: Path, write: Callable[[Path], None], error: type[Exception]
+) -> None:
     write(tmp_path / "kcp.db")
     with pytest.raises(error):
         integrity.open_log(tmp_path / "kcp.db")
 
 
-def test_a_file_that_a_server_takes_meanwhile_is_no_alarm(sound: Path, tmp_path: Path) -> None:
+def test_a_file_that_a_server_opens_during_the_check_is_no_violation(sound: Path, tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     shutil.copyfile(sound, path)
     connection = apsw.Connection(str(path))

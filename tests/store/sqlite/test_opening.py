@@ -102,7 +102,7 @@ async def test_a_file_of_another_application_is_refused_and_left_alone(tmp_path:
     assert path.read_bytes() == before
 
 
-async def test_what_is_no_database_or_no_place_for_one_is_refused(tmp_path: Path) -> None:
+async def test_invalid_files_and_directories_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello " * 1000)
     with pytest.raises(StoreUnavailableError, match=r"cannot be opened: .*not a database"):
         await _open_and_close(tmp_path / "text")
@@ -133,7 +133,7 @@ async def test_durability_is_full_unless_relaxed(tmp_path: Path) -> None:
         await store.close()
 
 
-async def test_after_an_unclean_end_of_a_relaxed_log_no_revision_is_given_out_again(tmp_path: Path) -> None:
+async def test_a_relaxed_log_never_reuses_revisions_after_a_crash(tmp_path: Path) -> None:
     """A power cut may take the newest writes with it; somebody may have seen their revisions."""
     path, copy = tmp_path / "kcp.db", tmp_path / "copy" / "kcp.db"
     store = open_store(path, durability="relaxed")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+import pytest
 
 from kcp.store.contract import Change, Event, Key
 from kcp.store.sqlite import compaction
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import delete, put
 from tests.support.keys import make_key, make_range
+from tests.support.waiting import PATIENCE, eventually
 
 VALUE = b"x" * 1000
 
@@ -29,7 +35,7 @@ def pages(store: SQLiteStore) -> int:
     return count
 
 
-async def test_deleting_ten_thousand_clusters_gives_the_disk_back(tmp_path: Path) -> None:
+async def test_deleting_ten_thousand_clusters_returns_their_disk_space(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     keys = await fill(store, 10_000)
     full = pages(store)
@@ -47,46 +53,69 @@ async def test_deleting_ten_thousand_clusters_gives_the_disk_back(tmp_path: Path
     await store.close()
 
 
-async def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compaction(tmp_path: Path) -> None:
-    async def work() -> None:
-        store = open_store(tmp_path / "kcp.db")
-        keys = await fill(store, 500)
-        for _ in range(8):
-            await asyncio.gather(*(put(store, each, VALUE * 2) for each in keys))
+class Step(NamedTuple):
+    """One step of a compaction: what it removed, and whether the write that was queued during the first was there before."""
 
-        def left() -> tuple[int, int]:
-            execute = store._reader._execute
-            rows: int = execute("SELECT count(*) FROM log").fetchone()[0]
-            return rows, pages(store)
-
-        seen = [left()]
-        compacting = asyncio.create_task(store.compact(store.revision))
-        writing = asyncio.create_task(put(store, "other"))
-        turn = 0
-        while not compacting.done():
-            turn += 1
-            assert store.get(keys[turn % len(keys)]) is not None
-            await asyncio.sleep(0)
-            if writing.done():
-                seen.append(left())
-                writing = asyncio.create_task(put(store, "other"))
-        await writing
-        seen.append(left())
-        # a write waits for the step under way and at the most for the next; two or three more may be over before it is looked
-        # at, for the loop and the writer go on in the turns in between. With 100 pages, a page may go that says whose they are
-        steps = [(rows - after, size - smaller) for (rows, size), (after, smaller) in pairwise(seen)]
-        assert max(rows for rows, _ in steps) <= 5 * compaction._STEP_ROWS
-        assert max(size for _, size in steps) <= 5 * (compaction._VACUUM_PAGES + 1)
-        assert seen[0][0] - seen[-1][0] > 3500
-        assert seen[0][1] - seen[-1][1] > 1000
-        assert len(seen) > 10, "writes went on"
-        assert turn >= len(seen), "and reads"
-        await store.close()
-
-    await work()
+    rows: int
+    pages: int
+    written: bool
 
 
-async def test_what_is_remembered_of_clusters_is_bounded(tmp_path: Path) -> None:
+class Steps:
+    """The steps of a compaction, as the writer's thread takes them. The first waits until it may begin."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.taken: list[Step] = []
+        self.begun = threading.Event()
+        self.may_go_on = threading.Event()
+        for name in ("_compact_step", "_vacuum_step"):
+            monkeypatch.setattr(compaction, name, self._recorded(getattr(compaction, name)))
+
+    def _recorded(self, step: Callable[..., bool]) -> Callable[..., bool]:
+        def run(connection: apsw.Connection, *arguments: int) -> bool:
+            def shown(query: str) -> int:
+                count: int = connection.execute(query).get
+                return count
+
+            self.begun.set()
+            assert self.may_go_on.wait(PATIENCE)
+            written = shown("SELECT count(*) FROM current WHERE name = 'other'")
+            rows, size = shown("SELECT count(*) FROM log"), shown("PRAGMA page_count")
+            done = step(connection, *arguments)
+            left = shown("SELECT count(*) FROM log"), shown("PRAGMA page_count")
+            self.taken.append(Step(rows - left[0], size - left[1], bool(written)))
+            return done
+
+        return run
+
+
+async def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    keys = await fill(store, 500)
+    for _ in range(8):
+        await asyncio.gather(*(put(store, each, VALUE * 2) for each in keys))
+    steps = Steps(monkeypatch)
+    compacting = asyncio.create_task(store.compact(store.revision))
+    await eventually(steps.begun.is_set, "the first step")
+    assert store.get(keys[0]) is not None, "a read waits for no step"
+    writing = asyncio.create_task(put(store, "other"))
+    for _ in range(5):  # it is with the writer
+        await asyncio.sleep(0)
+    steps.may_go_on.set()
+    await asyncio.gather(compacting, writing)
+    assert [step.written for step in steps.taken[1:3]] in ([True, True], [False, True])  # it waits for one step at most
+    assert max(step.rows for step in steps.taken) <= compaction._STEP_ROWS
+    assert (
+        max(step.pages for step in steps.taken) <= compaction._VACUUM_PAGES + 1
+    )  # a page may go that says whose they are
+    assert sum(step.rows for step in steps.taken) > 3500
+    assert sum(step.pages for step in steps.taken) > 1000
+    await store.close()
+
+
+async def test_caches_of_clusters_are_bounded(tmp_path: Path) -> None:
     store = open_store(tmp_path / "kcp.db")
     keys = await fill(store, 6000)
     assert len(store._changes._known) <= 4096

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,32 +21,30 @@ from tests.store.conformance.backends import put
 from tests.store.transfer.logs import EtcdLog
 from tests.store.transfer.test_etcd import write
 from tests.support.keys import make_key
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.skipif(binary() is None or binary("etcdctl") is None, reason=MISSING)
 
 
 @pytest.mark.parametrize("work", ["take", "restore"])
-async def test_a_member_may_die_meanwhile(tmp_path: Path, work: str) -> None:
+async def test_members_may_be_killed_during_a_transfer(tmp_path: Path, work: str) -> None:
     file = tmp_path / "some.jsonl"
     write(file, 3000, value=b"x" * 300)
     with EtcdCluster(tmp_path, 3) as cluster:
         log = EtcdLog(tmp_path, cluster)
-
-        async def move() -> None:
-            moving = asyncio.create_task(getattr(log, work)(file))
-            for number in (0, 1):
-                cluster.members[number].kill()
-                cluster.members[number].start()
-                async with asyncio.timeout(PATIENCE):
-                    while not moving.done() and not await _serves(cluster, number):
-                        await asyncio.sleep(0.05)
-            done = await moving
-            assert done.written == 3001
-
-        await move()
+        moving = asyncio.create_task(getattr(log, work)(file))
+        for number in (0, 1):
+            cluster.members[number].kill()
+            cluster.members[number].start()
+            await eventually(partial(_serves_or_is_done, cluster, number, moving), f"member {number} serves")
+        done = await moving
+        assert done.written == 3001
         held = {make_key(*where): record.value for where, record in (await log.state()).items()}
         assert held == {entry.key: entry.value for entry in Reading(file)}
+
+
+async def _serves_or_is_done(cluster: EtcdCluster, number: int, moving: asyncio.Task[Any]) -> bool:
+    return moving.done() or await _serves(cluster, number)
 
 
 async def _serves(cluster: EtcdCluster, number: int) -> bool:
@@ -58,7 +58,7 @@ async def _serves(cluster: EtcdCluster, number: int) -> bool:
     return True
 
 
-async def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_an_export_that_compaction_overtakes_says_so(etcd_log: EtcdLog, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for start in range(0, 4000, 200):
             await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 4000) for index in range(start, start + 200)))
@@ -90,7 +90,7 @@ async def test_an_etcd_that_forgets_too_fast_is_named_as_the_reason(etcd_log: Et
     await etcd_log.use(work)
 
 
-async def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_path: Path) -> None:
+async def test_permission_for_the_prefix_is_enough_for_transfers(tmp_path: Path) -> None:
     file, again = tmp_path / "some.jsonl", tmp_path / "again.jsonl"
     write(file, 250)
     with EtcdCluster(tmp_path) as cluster:
@@ -114,7 +114,7 @@ async def test_a_user_with_rights_below_the_prefix_may_move_what_is_there(tmp_pa
             await log.take(file)
 
 
-async def test_something_else_below_the_prefix_is_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_foreign_keys_below_the_prefix_are_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
     write(tmp_path / "some.jsonl", 3)
     await etcd_log.take(tmp_path / "some.jsonl")
     client = Client(etcd_log.options.connection)

@@ -75,7 +75,7 @@ async def test_a_key_that_is_there_twice_is_refused(target: Log, tmp_path: Path)
         await target.take(file, replace=True)
 
 
-def test_other_files_are_named(tmp_path: Path) -> None:
+def test_files_of_other_formats_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "other"
     for content in (b"", b"x", b"{}\n", b'{"format":"other","version":1}\n', gzip.compress(b"x"), b"SQLite format 3\0"):
         file.write_bytes(content)
@@ -86,7 +86,7 @@ def test_other_files_are_named(tmp_path: Path) -> None:
         verify(file)
 
 
-async def test_the_format_is_what_the_page_says(tmp_path: Path) -> None:
+async def test_the_format_is_the_documented_one(tmp_path: Path) -> None:
     """Other programs read and write these files: this is written by hand, from the description alone."""
     file = tmp_path / "mine.jsonl"
     lines = [

@@ -29,7 +29,9 @@ WELL_KNOWN: Final = frozenset(
 INLINE: Final = "<inline>"
 """The field that holds an embedded Go struct: its fields are its owner's in JSON."""
 
-_EVERYWHERE: Final = ("DeleteOptions", "Status", "APIVersions", "APIGroupList", "APIGroup", "APIResourceList")
+_EVERYWHERE: Final = (
+    "DeleteOptions", "Status", "APIVersions", "APIGroupList", "APIGroup", "APIResourceList", "PartialObjectMetadata"
+)  # fmt: skip
 """Kinds of meta/v1 that are sent as any group's, or as none's."""
 
 
@@ -83,7 +85,7 @@ def message(name: str) -> Message:
         name,
         {entry.number: entry for entry in fields},
         {entry.name: entry for entry in fields},
-        tuple(entry for entry in fields if entry.always and entry.type in SCALARS),
+        tuple(entry for entry in fields if entry.always and entry.type in SCALARS and not entry.repeated),
     )
 
 

@@ -26,12 +26,12 @@ _SERVICE_ACCOUNT_PARTS: Final = 4
 async def impersonated(
     headers: list[tuple[bytes, bytes]], user: User, cluster: LogicalClusterName, authorizer: Authorizer
 ) -> User:
-    """Return the user that a request is served as; ``user`` without such headers. Raises StatusError 400, 403 or 500."""
+    """Return the user that a request is served as; ``user`` without such headers. Raises StatusError 400 or 403."""
     if not any(header.startswith(b"impersonate-") for header, _ in headers):
         return user
     name, uid, groups, extra = _read(headers)
     if not name:
-        raise errors.internal_error("requested impersonation of groups, a UID or extra without a user")
+        raise errors.bad_request("requested impersonation of groups, a UID or extra without impersonating a user name")
     await _check(user, _user_attributes(cluster, name), authorizer)
     for group in groups:
         attributes = AuthorizationAttributes(cluster, "impersonate", resource="groups", name=group)

@@ -118,8 +118,10 @@ def match_resources_errors(match: dict[str, Any], path: str) -> Iterator[FieldEr
         for index, rule in enumerate(maps(match, field)):
             where = f"{path}.{field}[{index}]"
             yield from rule_errors(rule, where)
+            seen: set[str] = set()
             for position, name in enumerate(texts(rule, "resourceNames")):
                 for why in names.is_path_segment_name(name):
                     yield field_errors.invalid(f"{where}.resourceNames[{position}]", name, why)
-                if name in texts(rule, "resourceNames")[:position]:
+                if name in seen:
                     yield field_errors.duplicate(f"{where}.resourceNames[{position}]", name)
+                seen.add(name)

@@ -8,8 +8,8 @@ from typing import Any, Final
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
 from kcp.api.tables import age
-from kcp.api.times import micro_time
-from kcp.builtin.fields import canonical_times, integer, mapping, text
+from kcp.builtin import fields
+from kcp.builtin.fields import integer, mapping, text
 from kcp.registry.types.strategies import Object
 
 _SHORT: Final = (("reportingInstance", 128), ("action", 128), ("reason", 128))
@@ -17,14 +17,16 @@ REFERENCE_FIELDS: Final = ("kind", "namespace", "name", "uid", "apiVersion", "re
 """The fields of the reference to the event's object, all of which are selectable."""
 
 
-def canonical_micro_times(event: Object) -> None:
+def canonical_event_times(event: Object) -> None:
     """Write the MicroTimes of an event in canonical form, in place."""
-    canonical_times(event, ("eventTime",), micro_time)
-    canonical_times(mapping(event, "series"), ("lastObservedTime",), micro_time)
+    fields.canonical_micro_times(event, ("eventTime",))
+    fields.canonical_micro_times(mapping(event, "series"), ("lastObservedTime",))
 
 
 def any_errors(event: Object) -> Iterator[FieldError]:
     """The errors of an event of either group. Only events of the newer form have an event time."""
+    yield from fields.micro_time_errors(event, ("eventTime",))
+    yield from fields.micro_time_errors(mapping(event, "series"), ("lastObservedTime",), "series.")
     namespace = text(event["metadata"], "namespace")
     about = text(mapping(event, "involvedObject"), "namespace")
     mismatch = field_errors.invalid("involvedObject.namespace", about, "does not match event.namespace")
@@ -97,6 +99,6 @@ def cells(event: Object) -> list[Any]:
         f"{component}, {host}" if host else component,
         text(event, "message").strip(),
         age(first),
-        str(count),
+        count,
         text(event["metadata"], "name"),
     ]

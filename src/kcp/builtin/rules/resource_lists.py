@@ -20,12 +20,12 @@ def amount(value: Any) -> Fraction:
 def canonical(amounts: dict[str, Any]) -> None:
     """Write each quantity in canonical form, in place; a malformed one is left for `quantity_errors`.
 
-    A JSON number is parsed from its text, as Kubernetes does.
+    Fractions below a thousandth are rounded up, as Kubernetes defaults every ResourceList. A JSON number is parsed from its text.
     """
     for name, value in amounts.items():
         if type(value) in {str, int, float}:
             try:
-                amounts[name] = str(_parsed(str(value)))
+                amounts[name] = str(_parsed(str(value)).rounded_to_milli())
             except ValueError:
                 continue
 

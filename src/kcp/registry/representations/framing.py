@@ -15,6 +15,9 @@ from kcp.registry.verbs.listing import Listing
 
 T = TypeVar("T")
 
+PARTIAL: Final = "PartialObjectMetadata"
+PARTIAL_LIST: Final = "PartialObjectMetadataList"
+"""The kinds of meta.k8s.io that show metadata only."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 LIST_END: Final = b"]}\n"
 _SLICE: Final = 100
@@ -40,39 +43,22 @@ def list_head(listing: Listing, kind: str, api_version: str) -> bytes:
     )
 
 
-class ListPieces(Iterator[bytes]):
-    """A list as JSON, in pieces: one for each chunk of encoded items, an empty one for a chunk without items.
+class JSONList:
+    """A list as JSON without white space. ``head`` is the JSON up to the first item."""
 
-    ``head`` is the JSON up to the first item, ``chunks`` are the encoded items: for another form of the list they are read in
-    place of the pieces.
-    """
-
-    def __init__(self, head: bytes, chunks: Iterable[list[bytes]]) -> None:
+    def __init__(self, head: bytes) -> None:
         self.head = head
-        self.chunks = iter(chunks)
-        self._pieces = self._joined()
+        self._start = head
 
-    def __next__(self) -> bytes:
-        return next(self._pieces)
-
-    def _joined(self) -> Iterator[bytes]:
-        """Join each chunk; head and end are added to an item before the join, since a piece can have megabytes."""
-        start = self.head
-        pending: list[bytes] = []
-        for items in self.chunks:
-            if not items:
-                yield b""
-                continue
-            if pending:
-                yield b",".join(pending)
-                start = b","
-            items[0] = start + items[0]
-            pending = items
-        if pending:
-            pending[-1] += LIST_END
-            yield b",".join(pending)
-        else:
-            yield self.head + LIST_END
+    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+        """Join items, which may be megabytes, with what is around them: copy them once."""
+        start, self._start = self._start, b","
+        end = LIST_END if last else b""
+        if len(items) <= 1:
+            return b"".join((start, *items, end))
+        items[0] = start + items[0]
+        items[-1] += end
+        return b",".join(items)
 
 
 def in_slices(chunks: Iterable[list[T]]) -> Iterator[list[T]]:
@@ -89,10 +75,15 @@ def frame(kind: str, value: bytes) -> bytes:
 
 def bookmark_object(kind: str, api_version: str, revision: int, initial_end: bool) -> dict[str, Any]:
     """The object of a BOOKMARK: a resource version, and the annotation that ends the initial events."""
-    metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+    metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
     return {"kind": kind, "apiVersion": api_version, "metadata": metadata}
+
+
+def partial_object(obj: dict[str, Any], api_version: str) -> dict[str, Any]:
+    """The metadata of an object as a PartialObjectMetadata of a version of meta.k8s.io."""
+    return {"kind": PARTIAL, "apiVersion": api_version, "metadata": obj["metadata"]}
 
 
 class JSONFrames:

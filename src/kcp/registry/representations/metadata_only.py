@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from kcp.registry.representations.framing import JSONFrames, ListPieces, bookmark_object, frame, in_slices, list_head
-from kcp.registry.representations.served_objects import object_of, typed_records
+from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.representations.framing import (
+    PARTIAL,
+    PARTIAL_LIST,
+    JSONFrames,
+    JSONList,
+    bookmark_object,
+    frame,
+    list_head,
+    partial_object,
+)
+from kcp.registry.representations.served_objects import decoded_slices, object_of
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
-from kcp.registry.verbs.representation import TypeOfCluster
+from kcp.registry.verbs.representation import ListPieces, TypeOfCluster
 from kcp.store.contract import Record
 
 
@@ -23,25 +32,21 @@ class MetadataOnly(JSONFrames):
         self._api_version = f"meta.k8s.io/{version}"
 
     def _partial(self, obj: dict[str, Any]) -> dict[str, Any]:
-        return {"kind": "PartialObjectMetadata", "apiVersion": self._api_version, "metadata": obj["metadata"]}
+        return partial_object(obj, self._api_version)
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
         return orjson.dumps(self._partial(orjson.loads(value)))
 
-    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
-        head = list_head(listing, "PartialObjectMetadataList", self._api_version)
-        items = (
-            [
-                orjson.dumps(self._partial(object_of(record, type_, listing.wildcard)))
-                for record, type_ in typed_records(records, listing, type_of_cluster)
-            ]
-            for records in in_slices(listing.chunks)
-        )
-        return ListPieces(head, items)
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
+        head = list_head(listing, PARTIAL_LIST, self._api_version)
+        return ListPieces(JSONList(head), decoded_slices(listing, type_of_cluster, self._encoded))
+
+    def _encoded(self, obj: dict[str, Any], type_: ResourceType, cluster: LogicalClusterName | None) -> bytes:  # noqa: ARG002
+        return orjson.dumps(self._partial(obj))
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         return frame(kind, orjson.dumps(self._partial(object_of(record, type_, wildcard))))
 
     def bookmark(self, type_: ResourceType, revision: int, *, initial_end: bool) -> bytes:  # noqa: ARG002
-        content = bookmark_object("PartialObjectMetadata", self._api_version, revision, initial_end)
+        content = bookmark_object(PARTIAL, self._api_version, revision, initial_end)
         return frame("BOOKMARK", orjson.dumps(content))

@@ -47,6 +47,8 @@ class Strategy:
     """The members that a new object has before the client sets any (structs in Go): by setting them it owns nothing."""
     set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """The paths of a new object that the server sets, whatever the client sends: nobody owns them."""
+    reset_fields: ClassVar[Mapping[str, tuple[tuple[str, ...], ...]]] = {}
+    """By subresource ("" for the object itself): the paths that a write cannot change, where they are not those of all types."""
     writes_are_serialized: ClassVar[bool] = False
     """A write depends on the other objects of the type in the logical cluster, so that writes there run one at a time."""
     deletion_finalizers: ClassVar[tuple[str, ...]] = ()

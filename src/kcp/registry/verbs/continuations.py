@@ -18,6 +18,7 @@ from kcp.store.contract import Key
 
 INCONSISTENT: Final = -1
 _VERSION: Final = "kcp.io/v1"
+_FOREIGN: Final = "invalid continue token: continue key is not valid: it is no position that this server encoded"
 
 
 class Continuation(NamedTuple):
@@ -48,5 +49,5 @@ def decode(token: str, resource: str) -> Continuation:
             raise ValueError("unknown form")
         cluster, namespace, name = (str(part) for part in start)
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise errors.bad_request(f"invalid continue token: continue key is not valid: {error}") from error
+        raise errors.bad_request(_FOREIGN) from error
     return Continuation(revision, Key(resource, LogicalClusterName(cluster), namespace, name))

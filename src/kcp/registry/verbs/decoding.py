@@ -28,6 +28,9 @@ def check_kind(obj: Object, type_: ResourceType) -> None:
     An object of a built-in type may omit them; one of a custom type may not, as in kube-apiserver.
     """
     sent, kind = obj.get("apiVersion"), obj.get("kind")
+    if kind == type_.kind and sent == type_.api_version:
+        return
+    _check_texts(obj, type_)
     if type_.builtin and not (sent and kind):
         obj["apiVersion"] = sent = sent or type_.api_version
         obj["kind"] = kind = kind or type_.kind
@@ -49,6 +52,17 @@ def check_kind(obj: Object, type_: ResourceType) -> None:
         raise errors.UndecodableError(
             f"the API version in the data ({sent}) does not match the expected API version ({type_.api_version})"
         )
+
+
+def _check_texts(obj: Object, type_: ResourceType) -> None:
+    for name in ("apiVersion", "kind"):
+        value = obj.get(name)
+        if value is not None and type(value) is not str:
+            unrecognized = f"the object provided is unrecognized (must be of type {type_.kind}): "
+            raise errors.UndecodableError(
+                f"json: cannot unmarshal {metadata.json_type(value)} into Go struct field .{name} of type string",
+                f"{unrecognized}couldn't get version/kind; json parse error: ",
+            )
 
 
 def _unrecognized(obj: Object, type_: ResourceType, missing: str) -> errors.StatusError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import orjson
+
 from kcp.api import errors
 from kcp.api.selectors import DOUBLE_EQUALS, EQUALS, IN, FieldSelector, LabelSelector
 from kcp.registry.types.resource_types import ResourceType
@@ -49,12 +51,12 @@ class Filter:
         for field, operator, value in self._fields.requirements if self._fields else ():
             if field == _NAME:
                 self.exact_name = value if operator == "=" and not name else self.exact_name
-            elif field == _NAMESPACE and type_.namespaced:
-                self.exact_namespace = value if operator == "=" else self.exact_namespace
+            elif field == _NAMESPACE and (type_.namespaced or _has_default_fields(type_)):
+                self.exact_namespace = value if operator == "=" and type_.namespaced else self.exact_namespace
             elif field in type_.strategy.selectable or any(field == known.name for known in type_.selectable_fields):
                 self._object_fields = True
             else:
-                raise errors.bad_request(f"field label not supported: {field}")
+                raise errors.bad_request(_unsupported(field, type_))
         self.needs_object = self._labels is not None or self._object_fields
         self._needles: tuple[Needle, ...] = ()
         if self.needs_object:
@@ -120,6 +122,17 @@ def _required_label(selector: LabelSelector | None) -> tuple[str, str] | None:
 
 def _key_fields(record: Record) -> dict[str, str]:
     return {_NAME: record.key.name, _NAMESPACE: record.key.namespace}
+
+
+def _has_default_fields(type_: ResourceType) -> bool:
+    """Whether kube-apiserver's default conversion of field labels applies, which allows the namespace of any type."""
+    return type_.builtin and not type_.strategy.selectable
+
+
+def _unsupported(field: str, type_: ResourceType) -> str:
+    if _has_default_fields(type_):
+        return f'{orjson.dumps(field).decode()} is not a known field selector: only "{_NAME}", "{_NAMESPACE}"'
+    return f"field label not supported: {field}"
 
 
 def _field_values(obj: dict[str, Any], type_: ResourceType) -> dict[str, str]:

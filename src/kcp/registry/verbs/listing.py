@@ -30,6 +30,8 @@ found until then is held in memory as a whole."""
 
 EXACT: Final = "Exact"
 NOT_OLDER_THAN: Final = "NotOlderThan"
+_MATCH: Final = "resourceVersionMatch"
+_NOT_WITH_CONTINUE: Final = "resourceVersionMatch is forbidden when continue is provided"
 _EXPIRED_CONTINUE: Final = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without the "
     "continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with "
@@ -63,48 +65,42 @@ def parse_resource_version(text: str) -> int:
 
 def validate_options(options: ListOptions, *, watch: bool) -> None:
     """Raise StatusError 422 for contradictory options, as kube-apiserver does."""
-    problems: list[field_errors.FieldError] = []
-    match = options.resource_version_match
-    if options.send_initial_events is not None:
-        if not watch:
-            problems.append(field_errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-        elif match != NOT_OLDER_THAN:
-            problems.append(
-                field_errors.forbidden(
-                    "resourceVersionMatch",
-                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                )
-            )
-    elif match:
-        if watch:
-            problems.append(
-                field_errors.forbidden(
-                    "resourceVersionMatch",
-                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-                )
-            )
-        elif match not in (EXACT, NOT_OLDER_THAN):
-            problems.append(field_errors.not_supported("resourceVersionMatch", match, (EXACT, NOT_OLDER_THAN, "")))
-        elif options.continue_token:
-            problems.append(
-                field_errors.forbidden(
-                    "resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"
-                )
-            )
-        elif not options.resource_version:
-            problems.append(
-                field_errors.forbidden(
-                    "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
-                )
-            )
-        elif match == EXACT and options.resource_version == "0":
-            problems.append(
-                field_errors.forbidden(
-                    "resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-                )
-            )
+    if not options.resource_version_match and options.send_initial_events is None:
+        return
+    problems = list(_watch_problems(options) if watch else _list_problems(options))
     if problems:
         raise errors.invalid(GroupKind("meta.k8s.io", "ListOptions"), "", problems)
+
+
+def _list_problems(options: ListOptions) -> Iterator[field_errors.FieldError]:
+    if match := options.resource_version_match:
+        if not options.resource_version:
+            why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            yield field_errors.forbidden(_MATCH, why)
+        if options.continue_token:
+            yield field_errors.forbidden(_MATCH, _NOT_WITH_CONTINUE)
+        if match not in (EXACT, NOT_OLDER_THAN):
+            yield field_errors.not_supported(_MATCH, match, (EXACT, NOT_OLDER_THAN, ""))
+        if match == EXACT and options.resource_version == "0":
+            yield field_errors.forbidden(_MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+    if options.send_initial_events is not None:
+        yield field_errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+
+
+def _watch_problems(options: ListOptions) -> Iterator[field_errors.FieldError]:
+    match = options.resource_version_match
+    if options.send_initial_events is not None and match != NOT_OLDER_THAN:
+        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        yield field_errors.forbidden(_MATCH, why)
+    if not match:
+        return
+    if options.send_initial_events is None:
+        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        yield field_errors.forbidden(_MATCH, why)
+    if match != NOT_OLDER_THAN:
+        yield field_errors.not_supported(_MATCH, match, (NOT_OLDER_THAN,))
+    if options.continue_token:
+        yield field_errors.forbidden(_MATCH, _NOT_WITH_CONTINUE)
 
 
 def check_selection(type_: ResourceType, options: ListOptions) -> None:
@@ -132,6 +128,7 @@ async def list_objects(source: Source, context: RequestContext, target: Target, 
     if context.cluster == WILDCARD and target.namespace:
         selection.exact_namespace = target.namespace
     range_ = range_of(context, target, selection)
+    source = source.warning(context.warn)
     at, after = await _start(source, target.type, options)
     wildcard = context.cluster == WILDCARD
     try:
@@ -141,8 +138,8 @@ async def list_objects(source: Source, context: RequestContext, target: Target, 
             and range_.namespace is not None
             and at == source.store.revision
         ):
-            found = source.get(target.type, range_.cluster, range_.namespace, selection.exact_name)
-            kept = [found] if found is not None and selection.matches(found, target.type) else []
+            found = source.listed(target.type, range_.cluster, range_.namespace, selection.exact_name)
+            kept = [record for record in found if selection.matches(record, target.type)]
             return Listing(target.type, wildcard, at, "", 0, iter([kept]))
         if not options.limit and selection.hint is None:
             return Listing(target.type, wildcard, at, "", 0, _chunks(source, target.type, selection, range_, at, after))

@@ -56,6 +56,13 @@ def patch_types(type_: ResourceType) -> tuple[str, ...]:
     return _PATCH_TYPES if type_.takes_strategic_merge else _WITHOUT_STRATEGIC
 
 
+def check_options(media_type: str, force: bool | None) -> None:
+    """Raise StatusError 422 where another patch than an apply says whether it forces."""
+    if media_type != APPLY_YAML and force is not None:
+        problem = field_errors.forbidden("force", "may not be specified for non-apply patch")
+        raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [problem])
+
+
 async def patch(
     writer: Writer,
     context: RequestContext,
@@ -71,9 +78,6 @@ async def patch(
         size = context.body_size
         write = await run_large(size, apply_of, context, target, body, force=force, duplicates=duplicates or [])
         return await writer.write(write)
-    if force:
-        problem = field_errors.forbidden("force", "may not be specified for non-apply patch")
-        raise errors.invalid(GroupKind("meta.k8s.io", "PatchOptions"), "", [problem])
     if media_type == STRATEGIC_MERGE_PATCH and not isinstance(body, dict):
         raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
     made: Any = None
@@ -204,8 +208,6 @@ def _refuse_undeclared(applied: Object, target: Target) -> None:
     unknown: list[str] = []
     type_.schema.prune(applied, unknown)
     if unknown:
-        place = f"{target.namespace}/{target.name}" if target.namespace else f"/{target.name}"
+        subject = f"{target.namespace}/{target.name}; {type_.group}/{type_.version}, Kind={type_.kind}"
         listed = ", ".join(f".{path}: field not declared in schema" for path in unknown)
-        raise errors.bad_request(
-            f"failed to create typed patch object ({place}; {type_.api_version}, Kind={type_.kind}): {listed}"
-        )
+        raise errors.bad_request(f"failed to create typed patch object ({subject}): {listed}")

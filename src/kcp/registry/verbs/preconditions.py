@@ -51,7 +51,7 @@ def take_from_patched(write: Write) -> None:
 
 def check_absent(write: Write) -> None:
     """Raise StatusError 404 or 409 where the object must exist and does not."""
-    if write.uid:
+    if write.uid and (write.may_create or write.target.type.strategy.allow_create_on_update):
         raise _another_object(write.target, write.uid, "")
     if write.verb != "create" and not write.may_create:
         raise errors.not_found(write.target.type.resource, write.target.name)

@@ -14,6 +14,8 @@ from kcp.api import metadata
 from kcp.api.patch import managed_fields
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import Target
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs import validation
 
 Object = dict[str, Any]
 
@@ -22,7 +24,6 @@ _NOT_FROM_CLIENTS: Final = (
     "deletionGracePeriodSeconds",
     "resourceVersion",
     "selfLink",
-    "generation",
 )
 """Metadata of a new object that the server owns."""
 _WHOLE_OBJECT: Final = ("", "scale")
@@ -47,10 +48,22 @@ def prepare_create(obj: Object, target: Target, context: RequestContext) -> None
     meta["creationTimestamp"] = metadata.now()
     if type_.strategy.counts_generation:
         meta["generation"] = 1
+    elif "generation" in meta and not meta["generation"]:
+        del meta["generation"]
     if type_.has_status and not type_.builtin:
         obj.pop("status", None)
         type_.schema.default_missing(obj, "status")
+    if type_.builtin and type_.has_status:
+        _check_replaced(obj, type_)
     type_.strategy.prepare_for_create(obj, context)
+
+
+def _check_replaced(obj: Object, type_: ResourceType) -> None:
+    """Raise UndecodableError where a part of a new object does not decode that the server replaces."""
+    paths = type_.strategy.set_by_server_on_create or _RESET_FIELDS[""]
+    sent = {path[0]: value for path in paths if (value := obj.get(path[0])) is not None and value != {}}
+    if sent:
+        validation.check_decodable(sent, type_)
 
 
 def prepare_update(obj: Object, old: Object, target: Target, context: RequestContext) -> Object:
@@ -138,6 +151,9 @@ def count_generation(obj: Object, old: Object, target: Target) -> None:
 
 def reset_fields(target: Target) -> tuple[tuple[str, ...], ...]:
     """The paths that a write to the target cannot change: nobody comes to own them by it (KEP-555)."""
+    own = target.type.strategy.reset_fields.get(target.subresource)
+    if own is not None:
+        return own
     return _RESET_FIELDS.get(target.subresource, ()) if target.type.has_status else ()
 
 

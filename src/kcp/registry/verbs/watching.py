@@ -17,9 +17,11 @@ from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import listing
 from kcp.registry.verbs.filtering import Filter, Selectable
+from kcp.registry.verbs.records import unreadable_object
 from kcp.registry.verbs.selecting import Walk
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import (
+    UNREADABLE,
     CompactedError,
     Event,
     FutureRevisionError,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
 DELETED: Final = "DELETED"
+_UNKNOWN: Final = "unknown labels"
+"""In place of the labels of an object, in the index of a batch."""
 
 TakeFrames = Callable[[Sequence[bytes]], bool]
 TypeOfCluster = Callable[[LogicalClusterName], ResourceType | None]
@@ -65,6 +69,7 @@ class WatchStream:
         self._plain = self._selection.everything and self._selection.exact_namespace is None
         self._frame_key = (representation.key, target.type.reading_hash, self._wildcard)
         self._initial, after = self._start(options)
+        self._first: list[Record] | None = None
         self._take: TakeFrames | None = None
         self._opened = False
         self._mark_initial_end = options.send_initial_events is True and options.allow_bookmarks
@@ -90,6 +95,11 @@ class WatchStream:
 
     def _current(self, at: int) -> Walk:
         return Walk(self._source, self._type, self._selection, self._range, at)
+
+    async def read_first(self) -> None:
+        """Read the first initial events, so that the response's head can name damaged objects among them."""
+        if self._initial is not None:
+            self._first = await self._initial.candidates()
 
     @property
     def revision(self) -> int:
@@ -145,7 +155,8 @@ class WatchStream:
         if selection.exact_name is not None:
             return _indexed(cache, events, _names).get(selection.exact_name, ())
         if selection.label is not None:
-            return _indexed(cache, events, _labels).get(selection.label, ())
+            index = _indexed(cache, events, _labels)
+            return index.get(selection.label, ()) if _UNKNOWN not in index else events
         return events
 
     def bookmark(self, *, initial_end: bool = False) -> bytes:
@@ -170,7 +181,9 @@ class WatchStream:
 
     async def _initial_frames(self, walk: Walk) -> list[bytes]:
         try:
-            records = await walk.candidates()
+            records, self._first = self._first, None
+            if records is None:
+                records = await walk.candidates()
         except CompactedError as error:
             raise errors.expired("the initial events took longer than the history is kept; list again") from error
         frames = []
@@ -201,7 +214,7 @@ class WatchStream:
     def _encoded(self, event: Event) -> bytes:
         type_ = self._type_at(event.key.cluster) or self._type
         if event.record is None:
-            return self._representation.event(DELETED, _deleted(event), type_, self._wildcard)
+            return self._representation.event(DELETED, _deleted(event, type_), type_, self._wildcard)
         kind = ADDED if self._previous(event) is None else MODIFIED
         return self._representation.event(kind, event.record, type_, self._wildcard)
 
@@ -215,12 +228,15 @@ class WatchStream:
         if type_ is None or type_.needs_webhook:
             return None
         previous = self._previous(event)
+        if previous is not None and previous.value is UNREADABLE:
+            why = "an object whose stored value was damaged has changed, and may have matched the selectors"
+            raise errors.expired(f"too old resource version: {event.revision}: {why}; list again")
         before = previous is not None and self._keeps(previous, (event, "before"), type_)
         now = event.record is not None and self._keeps(event.record, (event, "now"), type_)
         if event.record is None or (before and not now):
             if not before:
                 return None
-            gone = _deleted(event) if event.record is None else _as_of(previous, event.revision)
+            gone = _deleted(event, type_) if event.record is None else _as_of(previous, event.revision)
             return self._representation.event(DELETED, gone, type_, self._wildcard)
         if not now:
             return None
@@ -265,7 +281,9 @@ def _names(event: Event) -> Iterable[Hashable]:
 
 
 def _labels(event: Event) -> Iterable[Hashable]:
-    """The labels that an object has before or after a change."""
+    """The labels that an object has before or after a change; `_UNKNOWN` if it was damaged."""
+    if event.previous is not None and event.previous.value is UNREADABLE:
+        return (_UNKNOWN,)
     found: set[Hashable] = set()
     for record in (event.record, event.previous):
         if record is not None and b'"labels":' in record.value:
@@ -273,8 +291,11 @@ def _labels(event: Event) -> Iterable[Hashable]:
     return found
 
 
-def _deleted(event: Event) -> Record:
+def _deleted(event: Event, type_: ResourceType) -> Record:
     assert event.deleted is not None
+    if event.deleted.value is UNREADABLE:
+        value = documents.encode_stored(unreadable_object(event.key, type_))
+        return Record(event.key, event.revision, value, type_.schema_hash)
     return _as_of(event.deleted, event.revision)
 
 

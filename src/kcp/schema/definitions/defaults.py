@@ -13,9 +13,9 @@ def default_definition(definition: dict[str, Any]) -> None:
     names = spec.setdefault("names", {})
     if isinstance(names, dict):
         kind = text(names, "kind")
-        if not names.get("singular") and kind:
+        if names.get("singular") in (None, "") and kind:
             names["singular"] = kind.lower()
-        if not names.get("listKind") and kind:
+        if names.get("listKind") in (None, "") and kind:
             names["listKind"] = kind + "List"
     if spec.get("conversion") is None:
         spec["conversion"] = {"strategy": "None"}

@@ -282,6 +282,9 @@ def _keyword_errors(raw: Raw, path: str, context: _SchemaContext) -> list[FieldE
         why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         found.append(field_errors.forbidden(f"{path}.uniqueItems", why))
     additional = raw.get("additionalProperties")
+    if additional is not None and not isinstance(additional, (dict, bool)):
+        why = "boolean or JSON schema expected"
+        found.append(field_errors.undecodable(f"{path}.additionalProperties", additional, why))
     if properties(raw) and (isinstance(additional, dict) or additional is False):
         why = "additionalProperties and properties are mutual exclusive"
         found.append(field_errors.forbidden(f"{path}.additionalProperties", why))

@@ -7,11 +7,12 @@ all custom resources instead of their groups and names, which tenants choose (CV
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from kcp.server.observability.request_metrics import RequestMetrics
 from kcp.server.observability.store_metrics import StoreCollector
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from kcp.registry.types.resource_types import ResourceType
     from kcp.store.figures import StoreFigures
 
-_DURATIONS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _HOLDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _CERTIFICATE_LIFETIMES: Final = (
@@ -36,32 +36,16 @@ CUSTOM_LABELS: Final = ("", "", "customresources")
 REQUEST_LABELS: Final = ("verb", "group", "version", "resource", "subresource", "scope")
 
 
-class _RequestChildren(NamedTuple):
-    """The counters of one label set by response code, and its histogram."""
-
-    total: dict[int, Any]
-    duration: Any
-
-
 class Metrics:
     """The metrics of one server."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self._requests = Counter(
-            "apiserver_request",
-            "Requests by verb, group, version, resource, scope and response code.",
-            (*REQUEST_LABELS, "code"),
-            registry=registry,
-        )
-        self._durations = Histogram(
-            "apiserver_request_duration_seconds",
-            "Duration of requests in seconds, without watches.",
-            REQUEST_LABELS,
-            buckets=_DURATIONS,
-            registry=registry,
-        )
+        requests = RequestMetrics(REQUEST_LABELS)
+        registry.register(requests)
+        self.observe = requests.observe
+        """Count a complete request, by the values of `REQUEST_LABELS`, the response code and the duration in seconds."""
         self.watch_events = Counter(
             "apiserver_watch_events", "Events sent to watchers.", ("group", "version", "resource"), registry=registry
         )
@@ -85,13 +69,12 @@ class Metrics:
         )
         self.loop_held = Histogram(
             "kcp_event_loop_held_seconds",
-            "Processor time for which one step of work held the event loop in seconds; steps below 5 ms are not counted.",
+            "Processor time in seconds for which one step of work held the event loop; steps below 5 ms are not counted.",
             REQUEST_LABELS,
             buckets=_HOLDS,
             registry=registry,
         )
         self._add_certificates(registry)
-        self._children: dict[tuple[str, ...], _RequestChildren] = {}
         self._text = b""
         self._text_time = 0.0
 
@@ -123,18 +106,6 @@ class Metrics:
     def set_serving_certificate(self, expires: float) -> None:
         """Set when the serving certificate expires, in seconds since the epoch."""
         self._serving_certificate.set(expires)
-
-    def observe(self, key: tuple[str, ...], code: int, seconds: float) -> None:
-        """Count a complete request; ``key`` holds the values of `REQUEST_LABELS`."""
-        children = self._children.get(key)
-        if children is None:
-            children = self._children[key] = _RequestChildren({}, self._durations.labels(*key))
-        counter = children.total.get(code)
-        if counter is None:
-            counter = children.total[code] = self._requests.labels(*key, str(code))
-        counter.inc()
-        if key[0] != "WATCH":
-            children.duration.observe(seconds)
 
     def text(self) -> bytes:
         """Return the exposition, generated at most once a second. May be called in a thread."""

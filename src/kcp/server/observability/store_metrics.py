@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from kcp.server.observability.histograms import exposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,12 @@ _STORE_FIGURES: Final = (
     ),
     (GaugeMetricFamily, "kcp_store_pending_writes", "pending", "Keys with pending writes, which are not durable yet."),
     (CounterMetricFamily, "kcp_store_writes", "writes", "Committed writes."),
+    (
+        GaugeMetricFamily,
+        "kcp_store_damaged_values",
+        "damaged_values",
+        "Current values known to be damaged on the disk; the log and kcp store check name them.",
+    ),
     (CounterMetricFamily, "kcp_store_failed_batches", "failed_batches", "Batches of writes whose commit failed."),
     (
         GaugeMetricFamily,
@@ -97,6 +104,5 @@ class StoreCollector(Collector):
                     gauge.add_metric(values, value)
                 yield gauge
         for name, field, help_text in _STORE_DISTRIBUTIONS:
-            buckets, total = self._figures.distributions()[field].cumulative()
-            shown = [("+Inf" if math.isinf(bound) else str(float(bound)), float(count)) for bound, count in buckets]
-            yield HistogramMetricFamily(name, help_text, buckets=shown, sum_value=total)
+            buckets, total = exposed(self._figures.distributions()[field])
+            yield HistogramMetricFamily(name, help_text, buckets=buckets, sum_value=total)

@@ -14,6 +14,7 @@ from kcp.store.contract import OptionError
 DURABILITIES: Final = ("full", "relaxed")
 LOG_FORMATS: Final = ("text", "json")
 _SHORTEST: Final = 0.001
+_HIGHEST_PORT: Final = 65535
 
 
 class ConfigurationError(Exception):
@@ -26,6 +27,8 @@ class Configuration(StorageOptions):
 
     bind_address: str = "127.0.0.1"
     secure_port: int = 6443
+    healthz_bind_address: str = ""
+    """Address and port where health is served over plain HTTP; empty is nowhere."""
     external_hostname: str = ""
     tls_cert_file: Path | None = None
     tls_private_key_file: Path | None = None
@@ -57,9 +60,8 @@ class Configuration(StorageOptions):
             raise ConfigurationError(str(error)) from error
         if self.durability not in DURABILITIES:
             raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")
-        highest = 65535
-        if not 0 <= self.secure_port <= highest:
-            raise ConfigurationError(f"--secure-port must be between 0 and {highest}, not {self.secure_port}")
+        if not 0 <= self.secure_port <= _HIGHEST_PORT:
+            raise ConfigurationError(f"--secure-port must be between 0 and {_HIGHEST_PORT}, not {self.secure_port}")
         for flag, duration, shortest in (
             ("--request-timeout", self.request_timeout, _SHORTEST),
             ("--min-request-timeout", self.min_request_timeout, _SHORTEST),
@@ -70,10 +72,23 @@ class Configuration(StorageOptions):
                 raise ConfigurationError(f"{flag} must be at least {shortest:g} seconds, not {duration:g}")
         if not self.bind_address:
             raise ConfigurationError("--bind-address must not be empty; 0.0.0.0 and :: are all addresses")
+        if self.healthz_bind_address:
+            split_address("--healthz-bind-address", self.healthz_bind_address)
         if self.external_hostname:
             _check_host("--external-hostname", self.external_hostname)
         for name in self.tls_sans:
             _check_host("--tls-san", name.removeprefix("*."))
+
+
+def split_address(flag: str, text: str) -> tuple[str, int]:
+    """Return the host and the port of ``ADDRESS:PORT``; an IPv6 address is in brackets. Raises ConfigurationError."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not host or (":" in host) != bracketed or not port.isascii() or not port.isdecimal():
+        raise ConfigurationError(f'{flag}: "{text}" is not an address and a port, as 127.0.0.1:10256 or [::1]:10256')
+    if int(port) > _HIGHEST_PORT:
+        raise ConfigurationError(f"{flag}: the port must be between 0 and {_HIGHEST_PORT}, not {port}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _check_host(flag: str, name: str) -> None:

@@ -1,18 +1,19 @@
 """The server's identity on disk: CA, serving certificate, the administrator's credentials and kubeconfig.
 
 Generated once and kept: clients hold the CA certificate and the administrator's token. The serving certificate is generated
-again when it does not cover the configured addresses, or when a tenth of its lifetime is left. Directories have mode
-0700, files 0600.
+again when it does not cover the configured addresses, or when two thirds of its validity have passed, while the server runs
+too (`serving_certificates`). Directories have mode 0700, files 0600.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import secrets
 import socket
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,6 @@ _ALWAYS_SERVED: Final = (
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
 )
-_RENEWED_WITH: Final = certificates.IDENTITY_LIFETIME / 10
 _PRIVATE: Final = 0o600
 _TOKEN_BYTES: Final = 32
 
@@ -43,12 +43,14 @@ class Identity:
 
     serving_certificate: Path
     serving_key: Path
+    serving: KeyPair = field(repr=False)
     client_authorities: Path
     """A bundle of all CAs that may sign client certificates, for the TLS layer."""
     client_authority_bundles: tuple[bytes, ...]
     trust: bytes
     """The CA certificates that a client must trust, in PEM form."""
-    admin_token: str
+    administrator: KeyPair = field(repr=False)
+    admin_token: str = field(repr=False)
     kubeconfig: Path
 
 
@@ -56,26 +58,65 @@ def prepare(configuration: Configuration) -> Identity:
     """Load or generate the identity of a server, without the kubeconfig. Raises ConfigurationError, OSError."""
     folder = configuration.data_directory
     authority = _authority(folder)
-    if configuration.tls_cert_file is not None and configuration.tls_private_key_file is not None:
-        given = _given(configuration.tls_cert_file, configuration.tls_private_key_file)
-        serving = (configuration.tls_cert_file, configuration.tls_private_key_file)
-        trust = given.certificate
-    else:
-        serving = _serving(folder, authority, _served_names(configuration))
-        trust = authority.certificate
+    now = dt.datetime.now(dt.UTC)
+    serving = _given(configuration) or _serving(configuration, authority, now)
     bundles = client_authority_bundles(authority.certificate, configuration.client_ca_file)
-    bundle = folder / "client-ca-bundle.crt"
-    _write_if_changed(bundle, b"".join(bundles))
-    _administrator(folder, authority)
-    return Identity(
-        serving_certificate=serving[0],
-        serving_key=serving[1],
-        client_authorities=bundle,
+    certificate, key = serving_files(configuration)
+    made = Identity(
+        serving_certificate=certificate,
+        serving_key=key,
+        serving=serving,
+        client_authorities=folder / "client-ca-bundle.crt",
         client_authority_bundles=bundles,
-        trust=trust,
+        trust=trust_of(configuration, authority.certificate, serving),
+        administrator=_administrator(folder, authority, now),
         admin_token=_token(folder / "admin.token"),
         kubeconfig=folder / "admin.kubeconfig",
     )
+    write_client_authorities(made, b"".join(bundles))
+    return made
+
+
+def serving_files(configuration: Configuration) -> tuple[Path, Path]:
+    """Return the files of the serving certificate and its key: those of the configuration, else the generated ones."""
+    if configuration.tls_cert_file is not None and configuration.tls_private_key_file is not None:
+        return configuration.tls_cert_file, configuration.tls_private_key_file
+    folder = configuration.data_directory
+    return folder / "serving.crt", folder / "serving.key"
+
+
+def trust_of(configuration: Configuration, authority: bytes, serving: KeyPair) -> bytes:
+    """Return what a client must trust: the CA, or a serving certificate that the server's own CA did not issue."""
+    return authority if configuration.tls_cert_file is None else serving.certificate
+
+
+def write_client_authorities(identity: Identity, bundle: bytes) -> None:
+    """Write the bundle of the CAs that may sign client certificates, for the TLS layer."""
+    _write_if_changed(identity.client_authorities, bundle)
+
+
+def load_serving(configuration: Configuration) -> KeyPair:
+    """Read the serving certificate and its key. Raises ConfigurationError when they are missing or do not fit together."""
+    if (given := _given(configuration)) is not None:
+        return given
+    certificate, key = serving_files(configuration)
+    if (found := _read_pair(certificate, key)) is None:
+        raise ConfigurationError(f"{certificate} or {key} is missing")
+    return found
+
+
+def renew(configuration: Configuration, now: dt.datetime) -> tuple[KeyPair | None, KeyPair]:
+    """Renew the certificates that the server issued to itself and the administrator, where it is time.
+
+    Returns the serving certificate, None when the configuration names one, and the administrator's. The CA is not renewed, and
+    a missing one is not generated: clients trust it. Raises ConfigurationError, OSError.
+    """
+    folder = configuration.data_directory
+    paths = folder / "ca.crt", folder / "ca.key"
+    if (authority := _read_pair(*paths)) is None:
+        raise ConfigurationError(f"{paths[0]} or {paths[1]} is missing, which sign the server's own certificates")
+    serving = _serving(configuration, authority, now) if configuration.tls_cert_file is None else None
+    return serving, _administrator(folder, authority, now)
 
 
 def client_authority_bundles(own: bytes, path: Path | None) -> tuple[bytes, ...]:
@@ -151,23 +192,28 @@ def _authority(folder: Path) -> KeyPair:
     return found
 
 
-def _serving(folder: Path, authority: KeyPair, names: list[str]) -> tuple[Path, Path]:
-    paths = folder / "serving.crt", folder / "serving.key"
+def _serving(configuration: Configuration, authority: KeyPair, now: dt.datetime) -> KeyPair:
+    """The generated serving certificate, which is generated again where it must be."""
+    names = _served_names(configuration)
+    paths = serving_files(configuration)
     found = _read_pair(*paths)
-    if found is None or not _still_good(found, authority) or not _covers(found, names):
-        _write_pair(paths, certificates.new_serving_identity(authority, "kcp", names))
-    return paths
+    if found is None or not _still_good(found, authority, now) or not _covers(found, names):
+        found = certificates.new_serving_identity(authority, "kcp", names, now)
+        _write_pair(paths, found)
+    return found
 
 
-def _administrator(folder: Path, authority: KeyPair) -> None:
+def _administrator(folder: Path, authority: KeyPair, now: dt.datetime) -> KeyPair:
     paths = folder / "admin.crt", folder / "admin.key"
     found = _read_pair(*paths)
-    if found is None or not _still_good(found, authority):
-        _write_pair(paths, certificates.new_client_identity(authority, ADMINISTRATOR, (MASTERS,)))
+    if found is None or not _still_good(found, authority, now):
+        found = certificates.new_client_identity(authority, ADMINISTRATOR, (MASTERS,), now)
+        _write_pair(paths, found)
+    return found
 
 
-def _still_good(pair: KeyPair, authority: KeyPair) -> bool:
-    if certificates.remaining_lifetime(pair.certificate) <= _RENEWED_WITH:
+def _still_good(pair: KeyPair, authority: KeyPair, now: dt.datetime) -> bool:
+    if certificates.renewal_time(pair.certificate) <= now:
         return False
     return certificates.is_signed_by(pair.certificate, authority.certificate)
 
@@ -191,7 +237,11 @@ def _read_pair(certificate: Path, key: Path) -> KeyPair | None:
     return found
 
 
-def _given(certificate: Path, key: Path) -> KeyPair:
+def _given(configuration: Configuration) -> KeyPair | None:
+    """The serving certificate and key that the configuration names. Raises ConfigurationError."""
+    if configuration.tls_cert_file is None or configuration.tls_private_key_file is None:
+        return None
+    certificate, key = configuration.tls_cert_file, configuration.tls_private_key_file
     try:
         pair = KeyPair(certificate.read_bytes(), key.read_bytes())
     except OSError as error:

@@ -1,30 +1,33 @@
 """The HTTP server under the application: h2corn, embedded in our event loop.
 
 It serves HTTP/1.1 and HTTP/2 over TLS, with optional client certificates. The application limits heads and bodies itself,
-because h2corn's own refusals have no body: h2corn does not limit bodies here, and its limit on heads is above ours. It drains
-for as long as it is told, and has no signal handlers when embedded.
+because h2corn's own refusals have no body: h2corn does not limit bodies here, and its limit on heads is above ours. It has no
+signal handlers when embedded. It drains for a time that is chosen when it starts, so that time is the longest that any use needs,
+and a server that must end earlier has its connections cut.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import resource
-import socket
-from pathlib import Path
-from typing import Any, Final
+import time
+from typing import TYPE_CHECKING, Final, Protocol
 
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process import sockets
 from kcp.server.requests.incoming import MAX_HEAD
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    import h2corn
+
+    from kcp.server.requests.application import Application
 
 logger: Final = logging.getLogger("kcp.server")
 
-_BACKLOG: Final = 1024
 _STREAMS: Final = 250
 """Per connection, as kube-apiserver's --http2-max-streams-per-connection."""
-STALL: Final = 60.0
-"""Seconds without progress after which a connection is ended on which the server sends."""
 IDLE_TIMEOUT: Final = 90.0
 """Seconds after which an idle connection is closed, as in kube-apiserver."""
 _LATER: Final = 30.0
@@ -38,135 +41,171 @@ REPORTED_AT_SERVER_END: Final = frozenset({"server cleanup failed", "Future exce
 
 The second is asyncio's: until it has ended, h2corn sets the error on a series of futures, and retrieves it from the last only.
 """
-_OTHER_FILES: Final = 64
-"""Files that are reserved for other uses than connections; a server with an open store has about thirty."""
+DRAIN_TIMEOUT: Final = 600.0
+"""Seconds that requests may take on a server that has been replaced. Watches of Go clients end within them by themselves."""
+_ABORT_TIMEOUT: Final = 5.0
+"""Seconds in which a server must end whose connections have been cut."""
 
 
-def connection_limit() -> int:
-    """Return how many connections may be open, by this process's limit on open files; 0 is no limit.
+class Watches(Protocol):
+    """The running watches, of which a replaced server must not keep any for ever."""
 
-    The HTTP server ends with an error when accepting a connection fails for lack of files.
-    """
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 0 if files == resource.RLIM_INFINITY else max(files - _OTHER_FILES, files // 2)
+    def end_older_than(self, moment: float) -> None:
+        """End the watches that began before a time of `time.perf_counter`."""
 
 
-def bind(address: str, port: int) -> socket.socket:
-    """Open a listening socket. Raises ConfigurationError."""
-    try:
-        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise ConfigurationError(
-            f"--bind-address: {address} is not an address of this machine: {error.strerror}"
-        ) from error
-    family, kind, protocol, _, socket_address = found[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            dual = address == "::"
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
-        listener.bind(socket_address)
-        _end_stalled_connections(listener)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(_refusal(address, port, error)) from error
-    return listener
+class _Generation:
+    """One HTTP server on the listening socket. A further one replaces it when the certificates change."""
 
+    def __init__(self, server: h2corn.Server) -> None:
+        self.server = server
+        self.replaced_at = 0.0
+        self.running: asyncio.Task[None] = asyncio.create_task(server.serve())
 
-def _end_stalled_connections(listener: socket.socket) -> None:
-    """Let the kernel end connections whose client accepts nothing of what is sent, or is gone, for a minute (tcp(7)).
-
-    Accepted connections inherit the option. h2corn has such a limit for HTTP/2 only, and goes on holding what is queued.
-    """
-    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
-        listener.setsockopt(socket.IPPROTO_TCP, option, round(STALL * 1000))
-
-
-def _refusal(address: str, port: int, error: OSError) -> str:
-    shown = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-    if error.errno == errno.EADDRINUSE:
-        return f"cannot listen on {shown}: the port is in use; choose another with --secure-port (0 picks a free one)"
-    if error.errno == errno.EACCES:
-        return f"cannot listen on {shown}: permission denied; choose a port above 1023 with --secure-port"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"cannot listen on {shown}: --bind-address is not an address of this machine"
-    return f"cannot listen on {shown}: {error.strerror}"
+    async def started(self) -> None:
+        """Return when requests are accepted. Raises the error that prevents it."""
+        started = asyncio.ensure_future(self.server.wait_started())
+        await asyncio.wait((self.running, started), return_when=asyncio.FIRST_COMPLETED)
+        if self.running.done() and not started.done():
+            started.cancel()
+            self.running.result()
+        await started
 
 
 class Listening:
-    """A running HTTP server."""
+    """The HTTP server of a process. It can be replaced while it runs: h2corn reads certificates at its start only."""
 
     def __init__(
         self,
-        application: Any,
+        application: Application,
         listener: socket.socket,
         *,
         certificate: Path,
         key: Path,
         client_authorities: Path,
+        watches: Watches,
         grace: float,
         body_timeout: float,
     ) -> None:
+        self._application = application
+        self._listener = listener
+        self._certificate = certificate
+        self._key = key
+        self._client_authorities = client_authorities
+        self._watches = watches
+        self._grace = grace
+        self._body_timeout = body_timeout
+        self._current: _Generation | None = None
+        self._retired: _Generation | None = None
+        self._last_watches_end: asyncio.TimerHandle | None = None
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def _new_server(self) -> h2corn.Server:
         import h2corn
         from h2corn import _lib
 
         # The only way to suppress the banner on stderr, which would disturb an embedding program.
         _lib.emit_banner = _no_banner  # type: ignore[assignment]
-        self._listener = listener
-        self._server = h2corn.Server(
-            application,
+        return h2corn.Server(
+            self._application,
             h2corn.Config(
-                bind=(f"fd://{listener.fileno()}",),
-                certfile=certificate,
-                keyfile=key,
-                ca_certs=client_authorities,
+                bind=(f"fd://{self._listener.fileno()}",),
+                certfile=self._certificate,
+                keyfile=self._key,
+                ca_certs=self._client_authorities,
                 cert_reqs="optional",
                 lifespan="off",
                 access_log=False,
                 server_header="off",
                 max_request_body_size=0,
                 grpc=True,  # gRPC's media type reaches the application, whose 415 lists the accepted ones
-                limit_connections=connection_limit(),
+                limit_connections=sockets.connection_limit(),
                 max_concurrent_streams=_STREAMS,
                 limit_request_head_size=_HEAD,
                 limit_request_line=_HEAD,
                 limit_request_field_size=_HEAD,
                 limit_request_fields=_FIELDS,
                 h2_max_header_list_size=_HEAD,
-                timeout_graceful_shutdown=grace,
+                timeout_graceful_shutdown=DRAIN_TIMEOUT,
                 timeout_keep_alive=IDLE_TIMEOUT,
                 timeout_request_header=IDLE_TIMEOUT,  # h2corn closes an idle HTTP/1.1 connection after the smaller of both
-                timeout_request_body_idle=body_timeout + _LATER,
-                h2_timeout_response_stall=STALL,
+                timeout_request_body_idle=self._body_timeout + _LATER,
+                h2_timeout_response_stall=sockets.STALL,
             ),
         )
-        self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start; return when requests are accepted. Raises the error that prevents it."""
-        self._running = asyncio.create_task(self._server.serve())
-        started = asyncio.ensure_future(self._server.wait_started())
-        await asyncio.wait((self._running, started), return_when=asyncio.FIRST_COMPLETED)
-        if self._running.done() and not started.done():
-            started.cancel()
-            self._running.result()
-        await started
+        self._current = await self._start_generation()
+
+    async def _start_generation(self) -> _Generation:
+        generation = _Generation(self._new_server())
+        generation.running.add_done_callback(lambda _: self._on_end(generation))
+        try:
+            await generation.started()
+        except BaseException:
+            generation.server.shutdown()
+            raise
+        return generation
+
+    def _on_end(self, generation: _Generation) -> None:
+        error = None if generation.running.cancelled() else generation.running.exception()
+        if generation is self._current:
+            if error is None:
+                self._ended.set_result(None)
+            else:
+                self._ended.set_exception(error)
+        elif generation is self._retired:
+            self._retired = None
+            self._cancel_timer()
+            if error is not None:
+                logger.error("the HTTP server that was replaced ended with an error: %s", error)
+
+    async def replace(self) -> None:
+        """Start a server that reads the certificates again, and let the present one finish its requests.
+
+        Both accept connections from the same socket, so none is refused. Idle connections of the present server are closed; its
+        watches go on, for `DRAIN_TIMEOUT` at most. Raises the error that prevents the start, and then changes nothing.
+        """
+        if (retired := self._retired) is not None:  # not more than two at a time: see `sockets.connection_limit`
+            self._watches.end_older_than(retired.replaced_at)
+            await asyncio.wait((retired.running,))
+        started = await self._start_generation()
+        present, self._current = self._current, started
+        assert present is not None
+        self._retired = present
+        present.replaced_at = time.perf_counter()
+        present.server.shutdown()
+        loop = asyncio.get_running_loop()
+        self._last_watches_end = loop.call_later(
+            DRAIN_TIMEOUT - _ABORT_TIMEOUT, self._watches.end_older_than, present.replaced_at
+        )
+
+    def _cancel_timer(self) -> None:
+        if self._last_watches_end is not None:
+            self._last_watches_end.cancel()
+            self._last_watches_end = None
 
     async def ended(self) -> None:
         """Return when the server has been stopped. Raises the error that ended it before."""
-        assert self._running is not None
-        await asyncio.shield(self._running)
+        await asyncio.shield(self._ended)
 
     async def stop(self) -> None:
         """Stop accepting, let requests finish within the grace period, and abort the rest."""
-        if self._running is None:
-            return
-        self._server.shutdown()
-        await asyncio.wait((self._running,))
+        generations = [each for each in (self._current, self._retired) if each is not None]
+        for generation in generations:
+            generation.server.shutdown()
+        running = {generation.running for generation in generations}
+        if running:
+            _, running = await asyncio.wait(running, timeout=self._grace)
+        if running:
+            await asyncio.to_thread(sockets.cut_connections, self._listener)
+            self._application.cancel_requests()
+            _, running = await asyncio.wait(running, timeout=_ABORT_TIMEOUT)
         self._listener.close()
-        if not self._running.cancelled() and (error := self._running.exception()):
+        if running:
+            logger.error("the HTTP server stops with requests that do not end")
+        elif self._ended.done() and (error := self._ended.exception()):
             logger.error("the HTTP server ended with an error: %s", error)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
+import dataclasses
 import logging
 import os
 import resource
@@ -16,8 +16,9 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from kcp.server.process import listening, requirements
+from kcp.server.process import listening, requirements, sockets
 from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.reloading import ReloadedFiles
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kcp.server.process.identity import Identity
     from kcp.server.process.listening import Listening
     from kcp.server.process.parts import Parts
+    from kcp.server.process.serving_certificates import ServingCertificates
     from kcp.server.process.storage import Storage
 
 logger: Final = logging.getLogger("kcp.server")
@@ -51,6 +53,8 @@ class ServerProcess:
         self.parts = parts if parts is not None else DEFAULT_PARTS
         self.address: tuple[str, int] = ("", 0)
         self.url = ""
+        self.health_port = 0
+        """The port where health is served over plain HTTP; 0 is none."""
         self.ready = False
         self.stopping = False
         self._stack = contextlib.AsyncExitStack()
@@ -58,6 +62,7 @@ class ServerProcess:
         self.composition: Composition | None = None
         self.files = ReloadedFiles()
         self.http: Listening | None = None
+        self.certificates: ServingCertificates | None = None
 
     @property
     def kubeconfig(self) -> Path:
@@ -81,7 +86,7 @@ class ServerProcess:
         configuration = self.configuration
         _make_directories(configuration)
         storage = await self._open_storage()
-        listener = listening.bind(configuration.bind_address, configuration.secure_port)
+        listener = sockets.bind(configuration.bind_address, configuration.secure_port)
         self._stack.callback(listener.close)
         host, port = identity.reachable_host(configuration), listener.getsockname()[1]
         self.address = (host, port)
@@ -91,11 +96,15 @@ class ServerProcess:
         except OSError as error:
             raise _unwritable(error) from error
         composition = self.composition = await self._compose(storage, self.identity)
+        await self._serve_health(composition)
         http = self.http = self._listen(listener, composition, self.identity)
         await http.start()
         self._stack.push_async_callback(self._stop_serving, http, composition)
         self._run_in_background(connections.sweep(composition.watches))
         self._run_in_background(self.files.follow())
+        certificates = self.certificates = self._certificates(http, composition)
+        certificates.add_to(self.files)
+        self._run_in_background(certificates.follow())
         try:
             identity.write_kubeconfig(self.identity, host, port)
         except OSError as error:
@@ -104,20 +113,21 @@ class ServerProcess:
 
     async def _open_storage(self) -> Storage:
         from kcp.server.process.storage import share_identity
-        from kcp.store.contract import StoreUnavailableError
+        from kcp.store.contract import DamagedValueError, StoreUnavailableError
 
         try:
             storage = await self.parts.backend(self.configuration, self._stack)
             await share_identity(storage, self.configuration)
         except OSError as error:
             raise _unwritable(error) from error
-        except StoreUnavailableError as error:
+        except (DamagedValueError, StoreUnavailableError) as error:
             raise ConfigurationError(str(error)) from error
         return storage
 
     async def _compose(self, storage: Storage, identity: Identity) -> Composition:
         from kcp.server.process.composition import compose
         from kcp.server.process.parts import Environment
+        from kcp.store.contract import DamagedValueError
 
         checks = {
             "poststarthook/start-controllers": lambda: None if self.ready else "not finished",
@@ -125,7 +135,11 @@ class ServerProcess:
             "shutdown": lambda: "process is shutting down" if self.stopping else None,
         }
         environment = Environment(self.configuration, identity, storage.store, self.files)
-        composition = await compose(self.parts, environment, checks, f"{self.address[0]}:{self.address[1]}")
+        address, notes = f"{self.address[0]}:{self.address[1]}", storage.store.readiness_notes()
+        try:
+            composition = await compose(self.parts, environment, checks, address, notes)
+        except DamagedValueError as error:
+            raise ConfigurationError(f"{error}, and nothing is served without it: restore a snapshot") from error
         await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.held_loop.observe_store)
@@ -138,9 +152,42 @@ class ServerProcess:
             certificate=identity.serving_certificate,
             key=identity.serving_key,
             client_authorities=identity.client_authorities,
+            watches=composition.watches,
             grace=self.configuration.shutdown_grace_period,
             body_timeout=self.configuration.request_timeout,
         )
+
+    async def _serve_health(self, composition: Composition) -> None:
+        """Serve health over plain HTTP where the configuration says so: until requests are served no more."""
+        if not self.configuration.healthz_bind_address:
+            return
+        from kcp.server.process.configuration import split_address
+        from kcp.server.process.health_listener import HealthListener
+
+        flag = "--healthz-bind-address"
+        host, port = split_address(flag, self.configuration.healthz_bind_address)
+        listener = sockets.bind(host, port, address_flag=flag, port_flag=flag)
+        self._stack.callback(listener.close)
+        self.health_port = listener.getsockname()[1]
+        health = HealthListener(composition.health, listener)
+        await health.start()
+        self._stack.push_async_callback(health.stop)
+
+    def _certificates(self, http: Listening, composition: Composition) -> ServingCertificates:
+        from kcp.auth.certificates import KeyPair, expiration
+        from kcp.server.process import identity
+        from kcp.server.process.serving_certificates import ServingCertificates
+
+        assert self.identity is not None
+
+        def on_replaced(serving: KeyPair) -> None:
+            assert self.identity is not None
+            trust = identity.trust_of(self.configuration, self.identity.trust, serving)
+            self.identity = dataclasses.replace(self.identity, serving=serving, trust=trust)
+            composition.metrics.set_serving_certificate(expiration(serving.certificate).timestamp())
+            identity.write_kubeconfig(self.identity, *self.address)
+
+        return ServingCertificates(self.configuration, self.identity, http.replace, on_replaced)
 
     def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -199,12 +246,13 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
     loop.add_signal_handler(signal.SIGHUP, process.files.reload)
     await process.start()
     announce(process)
-    _tune_garbage_collection()
+    collecting = asyncio.create_task(CyclicGarbage().run())
     assert process.http is not None
     unhandled = _UnhandledErrors()
     loop.set_exception_handler(unhandled.report)
     signalled, served = asyncio.create_task(stop_requested.wait()), asyncio.create_task(process.http.ended())
     await asyncio.wait((signalled, served), return_when=asyncio.FIRST_COMPLETED)
+    collecting.cancel()
     if served.done():
         unhandled.known = served.exception()
     logger.info("stopping")
@@ -269,17 +317,6 @@ def _check_address_space() -> None:
         raise ConfigurationError(
             f"the address space is limited to {limit >> 20} MB (ulimit -v); a server needs {_LEAST_ADDRESS_SPACE >> 20} MB"
         )
-
-
-def _tune_garbage_collection() -> None:
-    """Exclude the objects of a started server from garbage collection, and raise the threshold of collections.
-
-    A full collection would walk the whole heap on the event loop. The settings are the interpreter's, so they are made only for
-    a process that is nothing but a server.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
 
 
 def run(configuration: Configuration, announce: Callable[[ServerProcess], None]) -> None:

@@ -7,6 +7,8 @@ show them in this order. A step that refuses a request raises StatusError, which
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -18,6 +20,7 @@ from kcp.api import errors
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
+from kcp.registry.verbs.source import DamagedObjectError
 from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, Send, TruncatedResponseError
@@ -32,7 +35,7 @@ from kcp.server.requests.request_info import RequestInfo, read_request
 from kcp.server.requests.request_labels import labels_of
 from kcp.server.requests.resources import Resources
 from kcp.server.requests.websockets import WebSocketExchange
-from kcp.store.contract import StoreClosedError, StoreUnavailableError
+from kcp.store.contract import DamagedValueError, StoreClosedError, StoreUnavailableError
 
 logger: Final = logging.getLogger("kcp.server")
 
@@ -82,6 +85,18 @@ class Application:
         if kind == "websocket":
             return self.handle(WebSocketExchange(scope, receive, send, self._limits))
         return _lifespan(receive, send)
+
+    def cancel_requests(self) -> None:
+        """Cancel all running requests, as when their clients disconnect.
+
+        The HTTP server does so by itself, but not for HTTP/1.1: there it reads nothing from a connection until it has responded.
+        """
+        for task in asyncio.all_tasks():
+            work = task.get_coro()
+            if not inspect.iscoroutine(work) or work.cr_code is not Application.handle.__code__:
+                continue
+            if inspect.getcoroutinelocals(work).get("self") is self:
+                task.cancel()
 
     async def handle(self, exchange: Exchange) -> None:
         """Take a request through all steps, answer an error, then count and audit the request."""
@@ -159,6 +174,8 @@ class Application:
         if isinstance(error, StoreClosedError | StoreUnavailableError):
             logger.debug("the store is not available: %s", error)  # the store logs it once; there may be many requests
             return errors.service_unavailable(f"the store is not available: {error}")
+        if isinstance(error, DamagedValueError):
+            return DamagedObjectError(error)
         logger.error("a request failed: %s %s", exchange.method, exchange.scope["path"], exc_info=error)
         return errors.internal_error(f"{type(error).__name__} while serving the request")
 

@@ -11,8 +11,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kcp.api import errors
+from kcp.registry.representations.framing import PARTIAL, PARTIAL_LIST
 from kcp.registry.representations.metadata_only import MetadataOnly
-from kcp.registry.representations.protobuf_objects import ProtobufObjects
+from kcp.registry.representations.protobuf_objects import ProtobufMetadata, ProtobufObjects
 from kcp.registry.representations.table_rows import TableRows
 from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.types.resource_types import ResourceType
@@ -129,8 +130,8 @@ def _negotiated(header: str, offered: tuple[str, ...], kinds: tuple[str, ...]) -
     return None
 
 
-_SINGLE_KINDS: Final = ("Table", "PartialObjectMetadata")
-_LIST_KINDS: Final = ("Table", "PartialObjectMetadataList")
+_SINGLE_KINDS: Final = ("Table", PARTIAL)
+_LIST_KINDS: Final = ("Table", PARTIAL_LIST)
 
 
 def negotiate(
@@ -160,10 +161,11 @@ _TABLES: Final = {
     (version, include): TableRows(version, include or "Metadata") for version in _META_VERSIONS for include in _INCLUDE
 }
 _METADATA: Final = {version: MetadataOnly(version) for version in _META_VERSIONS}
+_PROTOBUF_METADATA: Final = {version: ProtobufMetadata(version) for version in _META_VERSIONS}
 _KINDS: Final = {
     "get": _SINGLE_KINDS,
     "list": _LIST_KINDS,
-    "watch": ("Table", "PartialObjectMetadata", "PartialObjectMetadataList"),
+    "watch": ("Table", PARTIAL, PARTIAL_LIST),
     "deletecollection": _LIST_KINDS,
 }
 
@@ -178,12 +180,10 @@ def view(accept: bytes, verb: str, include_object: str = "", type_: ResourceType
     offered = (JSON,) if verb == "watch" else OBJECT_MEDIA_TYPES
     header = accept[:_LONGEST_HEADER].decode("latin-1")
     stored = type_ is None or type_.stored  # a review has no other form: nothing lists it
-    found = _negotiated(header, offered, _KINDS.get(verb, _SINGLE_KINDS) if stored else ())
+    kinds = _KINDS.get(verb, _SINGLE_KINDS) if stored else ()
+    found = _negotiated(header, offered, kinds)
     if found is None:
-        has_protobuf = type_ is not None and type_.has_protobuf
-        if has_protobuf and _negotiated(header, (PROTOBUF,), ()) is not None:
-            return PROTOBUF_VIEW
-        raise errors.not_acceptable((*offered, PROTOBUF) if has_protobuf else offered)
+        return _protobuf_view(header, kinds, offered, whole=type_ is not None and type_.has_protobuf)
     if not found.kind:
         return PLAIN_VIEW if found.media_type == JSON else YAML_VIEW
     if found.kind != "Table":
@@ -191,6 +191,16 @@ def view(accept: bytes, verb: str, include_object: str = "", type_: ResourceType
     if include_object not in _INCLUDE:
         raise errors.bad_request(f'includeObject must be "None", "Metadata" or "Object", not "{include_object}"')
     return View(found.media_type == YAML, _TABLES[found.version, include_object], found.content_type)
+
+
+def _protobuf_view(header: str, kinds: tuple[str, ...], offered: tuple[str, ...], *, whole: bool) -> View:
+    """Return the form for a client that accepts only protobuf; ``whole``: the type has a message. Raises StatusError 406."""
+    found = _negotiated(header, (PROTOBUF,), tuple(kind for kind in kinds if kind != "Table"))
+    if found is not None and found.kind:
+        return View(False, _PROTOBUF_METADATA[found.version], found.content_type, protobuf=True)
+    if found is None or not whole:
+        raise errors.not_acceptable((*offered, PROTOBUF) if whole else offered)
+    return PROTOBUF_VIEW
 
 
 def status_view(accept: bytes) -> View:

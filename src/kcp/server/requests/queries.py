@@ -12,9 +12,11 @@ from urllib.parse import parse_qs
 
 from kcp.api import errors, field_errors
 from kcp.api.kinds import GroupKind
+from kcp.api.metadata import validate_field_manager
 from kcp.api.selectors import parse_field_selector, parse_label_selector
 from kcp.registry.contexts import IGNORE, STRICT, WARN
 from kcp.registry.requests import DeleteOptions, ListOptions
+from kcp.registry.verbs.deleting import IGNORE_READ_ERROR
 
 _MAX_PARAMETERS: Final = 500
 _EXACT_NAME: Final = re.compile(r"(?:^|,)metadata\.name==?([^,=!\\]+)(?:,|$)")
@@ -109,7 +111,7 @@ def timeout_seconds(query: Query) -> int | None:
 
 def dry_run(values: list[str], kind: str) -> bool:
     """Parse ``dryRun``. Raises StatusError 422 for anything but ``All``; ``kind`` names the options in the message."""
-    wrong = [value for value in values if value not in (_ALL, "")]
+    wrong = [value for value in values if value != _ALL]
     if wrong:
         problems = [field_errors.not_supported("dryRun", values, (_ALL,))]
         raise errors.invalid(GroupKind("meta.k8s.io", kind), "", problems)
@@ -132,12 +134,7 @@ def field_manager(query: Query, user_agent: str, kind: str) -> str:
         text = user_agent.partition("/")[0]
         shown = "".join(letter for letter in text if letter.isprintable())
         return shown[:_MANAGER_LENGTH] or "unknown"
-    problems = []
-    if len(text) > _MANAGER_LENGTH:
-        problems.append(field_errors.too_long("fieldManager", _MANAGER_LENGTH))
-    if not text.isprintable():
-        problems.append(field_errors.invalid("fieldManager", text, "should only contain printable characters"))
-    if problems:
+    if problems := validate_field_manager(text, "fieldManager"):
         raise errors.invalid(GroupKind("meta.k8s.io", kind), "", problems)
     return text
 
@@ -149,12 +146,14 @@ def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
     """
     if body is None:
         body = {}
-        if policy := query.text("propagationPolicy"):
-            body["propagationPolicy"] = policy
+        if policies := query.all("propagationPolicy"):
+            body["propagationPolicy"] = policies[0]
         if (orphan := query.optional_flag("orphanDependents")) is not None:
             body["orphanDependents"] = orphan
         if (grace := query.integer("gracePeriodSeconds")) is not None:
             body["gracePeriodSeconds"] = grace
+        if (ignore := query.optional_flag(IGNORE_READ_ERROR)) is not None:
+            body[IGNORE_READ_ERROR] = ignore
         if runs := query.all("dryRun"):
             body["dryRun"] = runs
     if not isinstance(body, dict):
@@ -164,11 +163,12 @@ def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
         raise errors.bad_request(f"the body of a delete must be a DeleteOptions object, not {kind}")
     preconditions = _member(body, "preconditions", dict) or {}
     options = DeleteOptions(
-        propagation_policy=_member(body, "propagationPolicy", str) or None,
+        propagation_policy=_member(body, "propagationPolicy", str),
         orphan_dependents=_member(body, "orphanDependents", bool),
         grace_period_seconds=_member(body, "gracePeriodSeconds", int),
         uid=_member(preconditions, "uid", str),
         resource_version=_member(preconditions, "resourceVersion", str),
+        ignore_store_read_error=_member(body, IGNORE_READ_ERROR, bool) or False,
     )
     runs = _member(body, "dryRun", list) or []
     return options, dry_run([str(run) for run in runs], "DeleteOptions")

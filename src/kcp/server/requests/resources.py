@@ -117,7 +117,7 @@ class Resources:
         validation = queries.field_validation(info.query, "PatchOptions")
         media_type, patch, duplicates = await bodies.read_patch(exchange, target.type, validation)
         context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
-        force = info.query.flag("force")
+        force = info.query.optional_flag("force")
         write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)
         await self._send_written(exchange, await self._mutations.run(write, exchange), view)
 

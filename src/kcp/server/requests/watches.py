@@ -60,6 +60,12 @@ class Watches:
         for session in tuple(self.sessions):
             session.end()
 
+    def end_older_than(self, moment: float) -> None:
+        """End the watches that began before a time of `time.perf_counter`."""
+        for session in tuple(self.sessions):
+            if session.exchange.started < moment:
+                session.end()
+
     def end_stalled(self) -> None:
         """Abort the watches whose clients do not read: after half a minute, and earlier where there are many of them."""
         now = time.monotonic()

@@ -66,11 +66,7 @@ class Client:
     """Calls to one etcd cluster, on one event loop. Raises EndpointError."""
 
     def __init__(self, connection: Connection) -> None:
-        # our own errors report what gRPC would print about connections
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        import grpc
-
-        self._grpc = grpc
+        grpc = self._grpc = load_grpc()
         self._connection = connection
         self._token = ""
         self._authenticating = asyncio.Lock()
@@ -172,6 +168,9 @@ class Client:
         except asyncio.InvalidStateError as error:
             self.move_on(current)
             raise UnknownOutcomeError("the watch ended") from error
+        except asyncio.CancelledError:
+            self.move_on(current)  # whoever gives up waiting gets nothing from this endpoint
+            raise
         finally:
             if stream is not None:
                 stream.cancel()
@@ -250,6 +249,14 @@ class Client:
                     answer = await self._calls[self._current]["Authenticate"](request, timeout=timeout)
                     self._token = answer.token
         return (_HAS_LEADER, ("token", self._token))
+
+
+def load_grpc() -> Any:
+    """Import gRPC, silenced: our own errors report what it would print about connections."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    import grpc
+
+    return grpc
 
 
 def _calls(channel: Any) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 The watch resumes after the last applied revision. If etcd has compacted that revision, the feed compares the replica with etcd's
 whole state at one revision and rebuilds what differs.
+
+A member that is paused or cut off may keep its connection open and send nothing. So the feed leaves a member that is silent for
+`_SILENT_SECONDS` although the log has a revision that the replica lacks: another member has answered with it.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ _BACKLOG: Final = 5000
 """Revisions queued for the replica's writer before the feed stops reading from etcd."""
 _PAUSE_SECONDS: Final = 0.2
 _CALL_SECONDS: Final = 10.0
+_SILENT_SECONDS: Final = 5.0
 
 
 class Feed:
@@ -40,6 +44,9 @@ class Feed:
         self._offset = metadata.offset
         self._identified_at = metadata.identified_at
         self._progress = 0
+        self._expected = 0
+        self._silence: asyncio.Timeout | None = None
+        """Expires when the member that is followed is silent for too long; None while a response is handled."""
         self.problem = "not connected yet"
         """Why the feed does not follow; empty while it does."""
         self.rebuilds = 0
@@ -110,12 +117,27 @@ class Feed:
         layout = self._layout
         responses = self._client.watch(layout.start, layout.end, self._position + 1)
         try:
-            async for response in responses:
-                await self._handle(response)
+            async with asyncio.timeout(_SILENT_SECONDS) as silence:
+                async for response in responses:
+                    silence.reschedule(None)
+                    self._silence = None
+                    await self._handle(response)
+                    self._silence = silence
+                    self.expect(self._expected)
         except CompactedRevisionError:
             await self._rebuild()
+        except TimeoutError as error:
+            raise UnknownOutcomeError(f"etcd has sent nothing for {_SILENT_SECONDS:g} s") from error
         finally:
+            self._silence = None
             await responses.aclose()
+
+    def expect(self, revision: int) -> None:
+        """Leave the member that is followed if it sends nothing while the replica lacks a log revision that etcd has."""
+        self._expected = max(self._expected, revision)
+        silence = self._silence
+        if silence is not None and silence.when() is None and self._expected > self._replica.applied:
+            silence.reschedule(asyncio.get_running_loop().time() + _SILENT_SECONDS)
 
     @property
     def _position(self) -> int:

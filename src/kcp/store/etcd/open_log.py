@@ -36,6 +36,8 @@ class OpenLog:
         self.identified_at = metadata.identified_at
         self.known = 0
         self.on_replaced: Callable[[], object] = lambda: None
+        self.on_awaited: Callable[[], object] = lambda: None
+        """Called when something waits for a revision that the replica has not applied."""
         self._replaced: LogReplacedError | None = None
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
@@ -64,6 +66,7 @@ class OpenLog:
         if self.replica.revision >= revision:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.on_awaited()
         heapq.heappush(self._waiting, (revision, next(self._numbers), future))
         await future
 

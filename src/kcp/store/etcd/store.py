@@ -49,6 +49,7 @@ CAPABILITIES: Final = Capabilities(
     shared=True,
     max_changes=MAX_CHANGES,
     max_conditions=MAX_CONDITIONS,
+    checksums=False,
 )
 OPEN_SECONDS: Final = 15.0
 _HEARTBEAT_SECONDS: Final = 2.0
@@ -79,6 +80,7 @@ class EtcdStore:
         self._background: list[asyncio.Task[None]] = []
         self._closed = False
         open_log.on_replaced = lambda: self._in_task(self._leave())
+        open_log.on_awaited = lambda: feed.expect(open_log.known)
         feed.on_marker = self._writes.on_marker
         feed.on_compacted = lambda revision: self._in_task(self._compaction.follow(revision))
         feed.on_leader_changed = self._on_leader_changed
@@ -193,6 +195,10 @@ class EtcdStore:
     def readiness_checks(self) -> dict[str, Callable[[], str | None]]:
         """Return the readiness checks of etcd and of the replica's disk."""
         return {"etcd": self.problem, "disk": self.disk_problem}
+
+    def readiness_notes(self) -> dict[str, Callable[[], str | None]]:
+        """Return the replica's notes."""
+        return self._replica.readiness_notes()
 
     def problem(self) -> str | None:
         """Why the replica does not keep up with etcd; None if it does."""

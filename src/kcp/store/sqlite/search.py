@@ -13,7 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 import apsw
 
 from kcp.store.contract import Hint, Key, Range, StoreUnavailableError
+from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.reader import Reader, Searched
+
+
+class DamageFoundError(Exception):
+    """A search met a damaged value. It reports none: a read on the event loop finds it again, and does."""
+
+
+class _EndsSearch(DamagedValues):
+    """The damage of a search, which ends at the first damaged value."""
+
+    def report(self, key: Key, revision: int, *, current: bool = True) -> None:  # noqa: ARG002 - it only ends the search
+        raise DamageFoundError
 
 
 class SearchThread:
@@ -25,17 +37,20 @@ class SearchThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kcp-store-search")
 
     async def step(self, range_: Range, hint: Hint, after: Key | None, at: int, limit: int, size: int) -> Searched:
-        """Run a step of a search, as `Reader.search`. Raises StoreUnavailableError."""
+        """Run a step of a search, as `Reader.search`. Raises DamageFoundError or StoreUnavailableError."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._step, range_, hint, after, at, limit, size)
 
     def _step(self, range_: Range, hint: Hint, after: Key | None, at: int, limit: int, size: int) -> Searched:
         if self._reader is None:
             try:
-                self._reader = Reader(self._connect())
+                self._reader = Reader(self._connect(), _EndsSearch())
             except apsw.Error as error:
                 raise StoreUnavailableError(f"the store cannot read: {error}") from error
-        return self._reader.search(range_, hint, after, at, limit, size)
+        try:
+            return self._reader.search(range_, hint, after, at, limit, size)
+        except UnicodeDecodeError as error:
+            raise DamageFoundError from error
 
     async def close(self) -> None:
         """Finish the steps that have been submitted, and close the connection."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
 from kcp.api.selectors import validate_label_selector
-from kcp.builtin.fields import canonical_bytes, drop_empty, integer, mapping, maps, one_of, sequence, text, texts
+from kcp.builtin.fields import canonical_bytes, integer, mapping, maps, one_of, sequence, text, texts
 from kcp.builtin.rules.admission_rules import (
     POLICIES,
     match_condition_errors,
@@ -31,7 +31,6 @@ class WebhooksStrategy(BuiltinStrategy):
 
     def default(self, obj: Object) -> None:
         super().default(obj)
-        drop_empty(obj, "webhooks")
         for webhook in maps(obj, "webhooks"):
             canonical_bytes(mapping(webhook, "clientConfig"), ("caBundle",))
 
@@ -86,10 +85,12 @@ def _review_version_errors(versions: list[str], path: str) -> Iterator[FieldErro
     if not versions:
         yield field_errors.required(path, f"must specify one of {', '.join(_REVIEWS)}")
         return
+    seen: set[str] = set()
     for index, version in enumerate(versions):
-        if version in versions[:index]:
+        if version in seen:
             yield field_errors.invalid(f"{path}[{index}]", version, "duplicate version")
             continue
+        seen.add(version)
         for why in names.is_dns1035_label(version):
             yield field_errors.invalid(f"{path}[{index}]", version, why)
     if not any(version in _REVIEWS for version in versions):

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 from kcp.api import errors, field_errors
-from kcp.api.field_errors import FieldError
+from kcp.api.field_errors import MAX_ERRORS, FieldError
 from kcp.api.kinds import GroupKind
+from kcp.api.selectors import validate_field_requirement, validate_label_requirement
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import decided
 from kcp.auth.users import User
-from kcp.builtin.fields import mapping, sequence, text, texts
+from kcp.builtin.fields import mapping, maps, sequence, text, texts
 from kcp.builtin.strategy import BuiltinStrategy
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.contexts import RequestContext
@@ -73,6 +74,12 @@ def _selector_errors(attributes: Object, kind: str) -> Iterator[FieldError]:
     elif not raw and not requirements:
         why = f"when {path} is specified, requirements or rawSelector is required"
         yield field_errors.required(f"{path}.requirements", why)
+    for index, requirement in enumerate(maps(selector, "requirements")[:MAX_ERRORS]):
+        where = f"{path}.requirements[{index}]"
+        if kind == "fieldSelector":
+            yield from validate_field_requirement(requirement, where)
+        else:
+            yield from validate_label_requirement(requirement, where, any_operator=True)
 
 
 def _user_of(spec: Object) -> User:

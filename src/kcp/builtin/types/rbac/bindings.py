@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
-from kcp.builtin.fields import drop_empty, drop_nulls, mapping, maps, text
+from kcp.builtin.fields import mapping, maps, text
 from kcp.builtin.strategy import PathSegmentNames, age
 from kcp.registry.types.strategies import Object
 
+_ABSENT: Final = (None, "")
 GROUP: Final = "rbac.authorization.k8s.io"
 
 
@@ -20,13 +21,12 @@ class BindingStrategy(PathSegmentNames):
     namespaced: ClassVar[bool]
 
     def default(self, obj: Object) -> None:
-        drop_nulls(obj)
-        drop_empty(obj, "subjects")
+        super().default(obj)
         role = obj.get("roleRef")
-        if isinstance(role, dict) and not role.get("apiGroup"):
+        if isinstance(role, dict) and role.get("apiGroup") in _ABSENT:
             role["apiGroup"] = GROUP
         for subject in maps(obj, "subjects"):
-            if not subject.get("apiGroup") and text(subject, "kind") in {"User", "Group"}:
+            if subject.get("apiGroup") in _ABSENT and text(subject, "kind") in {"User", "Group"}:
                 subject["apiGroup"] = GROUP
 
     def validate(self, obj: Object) -> list[FieldError]:

@@ -10,15 +10,20 @@ from typing import Final
 import orjson
 
 from kcp.api import errors
+from kcp.auth.users import MASTERS, MONITORING
 from kcp.server.observability.health import ENDPOINTS, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.endpoints import version
 from kcp.server.requests.endpoints.documents import send_json
 from kcp.server.requests.exchanges import TEXT, Exchange
-from kcp.server.requests.mounts import Mount
+from kcp.server.requests.mounts import READ_METHODS, Mount
 from kcp.server.requests.request_info import RequestInfo
 
 _METRICS_TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
+_TRUSTED: Final = frozenset({MASTERS, MONITORING})
+"""Groups whose members see what faults are about."""
+_ANY_METHOD: Final = READ_METHODS | {"POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+"""Health checks of some load balancers use other methods than GET; kube-apiserver answers them all."""
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
 
@@ -26,7 +31,14 @@ def health_mounts(health: Health) -> tuple[Mount, ...]:
     """Return the mounts of the health endpoints. Their requests are not counted: a busy server is not an ill one."""
     serve = partial(_serve_health, health)
     return tuple(
-        Mount(f"/{name}", serve, subpaths=True, in_flight=False, index=lambda _, name=name: health.paths(name))  # type: ignore[misc]
+        Mount(
+            f"/{name}",
+            serve,
+            methods=_ANY_METHOD,
+            subpaths=True,
+            in_flight=False,
+            index=lambda _, name=name: health.paths(name),  # type: ignore[misc]
+        )
         for name in ENDPOINTS
     )
 
@@ -38,6 +50,7 @@ async def _serve_health(health: Health, exchange: Exchange, info: RequestInfo) -
         "/".join(info.parts[1:]),
         verbose=query.optional_flag("verbose") is not None,
         exclude=query.all("exclude"),
+        trusted=not _TRUSTED.isdisjoint(exchange.user.groups),
     )
     if verdict is None:
         raise errors.page_not_found()

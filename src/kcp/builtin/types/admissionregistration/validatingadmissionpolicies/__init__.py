@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from kcp.api import field_errors, names
@@ -14,6 +14,7 @@ from kcp.builtin.rules.admission_rules import (
     match_resources_errors,
 )
 from kcp.builtin.strategy import BuiltinStrategy, age
+from kcp.cel.lexer import KEYWORDS
 from kcp.registry.types.strategies import Object
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _REASONS: Final = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
 _MAX_AUDIT_ANNOTATIONS: Final = 20
+_MAX_VALUE_EXPRESSION: Final = 5 * 1024
+_EMPTY: Final = "must be non-empty if specified"
 
 
 class ValidatingAdmissionPolicyStrategy(BuiltinStrategy):
@@ -29,6 +32,7 @@ class ValidatingAdmissionPolicyStrategy(BuiltinStrategy):
     finalizers_need_domain = False
     counts_generation: ClassVar[bool] = True
     allow_unconditional_update: ClassVar[bool] = False
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
 
     def prepare_for_create(self, obj: Object, context: Any) -> None:
         obj["status"] = {}
@@ -43,15 +47,15 @@ class ValidatingAdmissionPolicyStrategy(BuiltinStrategy):
             *(_param_kind_errors(mapping(spec, "paramKind"), "spec.paramKind") if "paramKind" in spec else ()),
             *_constraint_errors(spec),
             *match_condition_errors(maps(spec, "matchConditions"), "spec.matchConditions", environment),
-            *_named_errors(spec, "variables", "name", _variable_errors, environment),
-            *_content_errors(spec, environment),
+            *_variables_errors(spec, environment),
+            *_content_errors(spec, text(obj["metadata"], "name"), environment),
         ]
 
     def cells(self, obj: Object) -> list[Any] | None:
         spec = mapping(obj, "spec")
         kind = mapping(spec, "paramKind")
         shown = f"{text(kind, 'apiVersion')}/{text(kind, 'kind')}" if kind else "<unset>"
-        return [str(len(sequence(spec, "validations"))), shown, age(obj)]
+        return [len(sequence(spec, "validations")), shown, age(obj)]
 
 
 def _constraint_errors(spec: Object) -> Iterator[FieldError]:
@@ -64,7 +68,7 @@ def _constraint_errors(spec: Object) -> Iterator[FieldError]:
         yield field_errors.required(f"{path}.resourceRules")
 
 
-def _content_errors(spec: Object, environment: ExpressionEnvironment) -> Iterator[FieldError]:
+def _content_errors(spec: Object, policy: str, environment: ExpressionEnvironment) -> Iterator[FieldError]:
     annotations = maps(spec, "auditAnnotations")
     if not annotations and not sequence(spec, "validations"):
         why = "validations or auditAnnotations must contain at least one item"
@@ -76,25 +80,14 @@ def _content_errors(spec: Object, environment: ExpressionEnvironment) -> Iterato
     if len(annotations) > _MAX_AUDIT_ANNOTATIONS:
         yield field_errors.too_many("spec.auditAnnotations", len(annotations), _MAX_AUDIT_ANNOTATIONS)
         return
-    yield from _named_errors(spec, "auditAnnotations", "key", _annotation_errors, environment)
-
-
-def _named_errors(
-    spec: Object,
-    field: str,
-    key: str,
-    errors_of: Callable[[Object, str, ExpressionEnvironment], Iterator[FieldError]],
-    environment: ExpressionEnvironment,
-) -> Iterator[FieldError]:
     seen: set[str] = set()
-    for index, item in enumerate(maps(spec, field)):
-        path = f"spec.{field}[{index}]"
-        yield from errors_of(item, path, environment)
-        name = text(item, key)
-        if name in seen:
-            yield field_errors.duplicate(f"{path}.{key}", name)
-        if name:
-            seen.add(name)
+    for index, annotation in enumerate(annotations):
+        path = f"spec.auditAnnotations[{index}]"
+        yield from _annotation_errors(annotation, policy, path, environment)
+        key = text(annotation, "key")
+        if key in seen:
+            yield field_errors.duplicate(f"{path}.key", key)
+        seen.add(key)
 
 
 def _param_kind_errors(kind: Object, path: str) -> Iterator[FieldError]:
@@ -105,11 +98,13 @@ def _param_kind_errors(kind: Object, path: str) -> Iterator[FieldError]:
         why = f"unexpected GroupVersion string: {api_version}"
         yield field_errors.invalid(f"{path}.apiVersion", api_version, why)
     else:
-        group, slash, version = api_version.rpartition("/")
-        problems = names.is_dns1123_subdomain(group) if slash else []
-        problems = problems + (names.is_dns1035_label(version) if version else ["version must be specified"])
-        if problems:
-            yield field_errors.invalid(f"{path}.apiVersion", api_version, ",".join(problems))
+        group, _, version = api_version.rpartition("/")
+        if group and (problems := names.is_dns1123_subdomain(group)):
+            yield field_errors.invalid(f"{path}.apiVersion", group, ",".join(problems))
+        if not version:
+            yield field_errors.invalid(f"{path}.apiVersion", api_version, "version must be specified")
+        elif problems := names.is_dns1035_label(version):
+            yield field_errors.invalid(f"{path}.apiVersion", version, ",".join(problems))
     if not name:
         yield field_errors.required(f"{path}.kind")
     elif problems := names.is_dns1035_label(name.lower()):
@@ -117,49 +112,55 @@ def _param_kind_errors(kind: Object, path: str) -> Iterator[FieldError]:
         yield field_errors.invalid(f"{path}.kind", name, why)
 
 
-def _variable_errors(variable: Object, path: str, environment: ExpressionEnvironment) -> Iterator[FieldError]:
-    name = text(variable, "name")
-    if not name.strip():
-        yield field_errors.required(f"{path}.name", "name is not specified")
-    elif not (name.isascii() and name.isidentifier()):
-        yield field_errors.invalid(f"{path}.name", name, "name is not a valid CEL identifier")
-    expression = text(variable, "expression").strip()
-    if not expression:
-        yield field_errors.required(f"{path}.expression", "expression is not specified")
-    else:
-        yield from environment.declare(name, expression, f"{path}.expression")
+def _variables_errors(spec: Object, environment: ExpressionEnvironment) -> Iterator[FieldError]:
+    """The errors of the variables. Of two with one name, the later one counts."""
+    for index, variable in enumerate(maps(spec, "variables")):
+        path = f"spec.variables[{index}]"
+        name = text(variable, "name")
+        if not name.strip():
+            yield field_errors.required(f"{path}.name", "name is not specified")
+        elif not (name.isascii() and name.isidentifier()) or name in KEYWORDS:
+            yield field_errors.invalid(f"{path}.name", name, "must be a valid CEL identifier")
+        expression = text(variable, "expression")
+        if not expression.strip():
+            yield field_errors.required(f"{path}.expression", "expression is not specified")
+        else:
+            yield from environment.declare(name, expression, f"{path}.expression")
 
 
 def _validation_errors(validation: Object, path: str, environment: ExpressionEnvironment) -> Iterator[FieldError]:
-    expression, message = text(validation, "expression").strip(), text(validation, "message")
-    if not expression:
+    expression, message = text(validation, "expression"), text(validation, "message")
+    if not expression.strip():
         yield field_errors.required(f"{path}.expression", "expression is not specified")
     else:
         yield from environment.condition_errors(expression, f"{path}.expression")
-    if message and not message.strip():
-        why = "message must be non-empty if specified"
-        yield field_errors.invalid(f"{path}.message", message, why)
-    elif "\n" in message.strip():
-        yield field_errors.invalid(f"{path}.message", message, "message must not contain line breaks")
-    elif "\n" in expression and not message.strip():
-        yield field_errors.required(f"{path}.message", "message must be specified if expression contains line breaks")
     own = text(validation, "messageExpression")
     if own and not own.strip():
-        yield field_errors.invalid(f"{path}.messageExpression", own, "must be non-empty if specified")
+        yield field_errors.invalid(f"{path}.messageExpression", own, _EMPTY)
     elif own:
-        yield from environment.message_errors(own.strip(), f"{path}.messageExpression")
+        yield from environment.message_errors(own, f"{path}.messageExpression")
+    if message and not message.strip():
+        yield field_errors.invalid(f"{path}.message", message, _EMPTY)
+    elif "\n" in message.strip() or "\r" in message.strip():
+        yield field_errors.invalid(f"{path}.message", message, "must not contain line breaks")
     yield from one_of(validation, "reason", path, _REASONS)
 
 
-def _annotation_errors(annotation: Object, path: str, environment: ExpressionEnvironment) -> Iterator[FieldError]:
+def _annotation_errors(
+    annotation: Object, policy: str, path: str, environment: ExpressionEnvironment
+) -> Iterator[FieldError]:
     key = text(annotation, "key")
-    if not key.strip():
-        yield field_errors.required(f"{path}.key")
+    if not policy:
+        yield field_errors.invalid(f"{path}.key", key, "requires metadata.name be non-empty")
     else:
-        for why in names.is_qualified_name(key):
-            yield field_errors.invalid(f"{path}.key", key, why)
+        qualified = f"{policy}/{key}"
+        for why in names.is_qualified_name(qualified):
+            yield field_errors.invalid(f"{path}.key", qualified, why)
     expression = text(annotation, "valueExpression").strip()
     if not expression:
         yield field_errors.required(f"{path}.valueExpression", "valueExpression is not specified")
+    elif len(expression.encode()) > _MAX_VALUE_EXPRESSION:
+        why = f"must not exceed {_MAX_VALUE_EXPRESSION} bytes in length"
+        yield field_errors.required(f"{path}.valueExpression", why)
     else:
         yield from environment.annotation_errors(expression, f"{path}.valueExpression")

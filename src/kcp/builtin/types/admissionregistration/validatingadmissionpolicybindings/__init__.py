@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, names
@@ -24,6 +24,7 @@ class ValidatingAdmissionPolicyBindingStrategy(BuiltinStrategy):
     finalizers_need_domain = False
     counts_generation: ClassVar[bool] = True
     allow_unconditional_update: ClassVar[bool] = False
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}}
 
     def validate(self, obj: Object) -> list[FieldError]:
         spec = mapping(obj, "spec")
@@ -69,12 +70,14 @@ def _param_ref_errors(reference: Object, path: str) -> Iterator[FieldError]:
 
 
 def _action_errors(actions: list[str], path: str) -> Iterator[FieldError]:
+    seen: set[str] = set()
     for index, action in enumerate(actions):
         if action not in _ACTIONS:
             yield field_errors.not_supported(f"{path}[{index}]", action, _ACTIONS)
-        if action in actions[:index]:
+        if action in seen:
             yield field_errors.duplicate(f"{path}[{index}]", action)
-    if "Deny" in actions and "Warn" in actions:
+        seen.add(action)
+    if "Deny" in seen and "Warn" in seen:
         why = (
             "must not contain both Deny and Warn (repeating the same validation failure information in the API response and "
             "headers serves no purpose)"

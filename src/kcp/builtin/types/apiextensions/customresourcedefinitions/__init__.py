@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 import orjson
 
 from kcp.api import metadata
 from kcp.api.field_errors import FieldError
 from kcp.api.patch.merge_types import compile_merge_type
-from kcp.builtin.fields import canonical_bytes, drop_nulls, mapping, maps, sequence
+from kcp.builtin.fields import canonical_bytes, mapping, maps, sequence
 from kcp.builtin.strategy import BuiltinStrategy
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
@@ -36,18 +36,19 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
     finalizers_need_domain = False
     allow_unconditional_update = False
     counts_generation = True
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {"names": {}}}
     writes_are_serialized = True
     may_be_large = True
     deletion_finalizers = (CLEANUP_FINALIZER,)
 
     def default(self, obj: Object) -> None:
         kept = [(version, version.pop("schema", None)) for version in maps(mapping(obj, "spec"), "versions")]
-        drop_nulls(obj)
+        super().default(obj)
         webhook = mapping(mapping(mapping(obj, "spec"), "conversion"), "webhook")
         canonical_bytes(mapping(webhook, "clientConfig"), ("caBundle",))
         for version, schema in kept:
             if schema is not None:
-                drop_schema_nulls(mapping(schema, "openAPIV3Schema"))
+                drop_empty_keywords(mapping(schema, "openAPIV3Schema"))
                 version["schema"] = schema
         default_definition(obj)
 
@@ -110,16 +111,64 @@ def _schemas(obj: Object) -> Iterator[dict[str, Any]]:
 
 _VALUES = ("default", "enum", "example")
 _MAPS = ("properties", "patternProperties", "definitions", "dependencies")
+_TEXTS = (
+    "id",
+    "$schema",
+    "description",
+    "type",
+    "format",
+    "title",
+    "pattern",
+    "message",
+    "messageExpression",
+    "fieldPath",
+)
+_FLAGS = (
+    "exclusiveMaximum", "exclusiveMinimum", "uniqueItems", "nullable", "x-kubernetes-embedded-resource",
+    "x-kubernetes-int-or-string",
+)  # fmt: skip
+_LISTS = ("enum", "required", "allOf", "oneOf", "anyOf", "x-kubernetes-list-map-keys", "x-kubernetes-validations")
+_OMITTED: Final[dict[str, Any]] = {
+    **dict.fromkeys(_TEXTS, ""),
+    **dict.fromkeys(_FLAGS, False),
+    **{key: [] for key in _LISTS},
+    **{key: {} for key in ("properties", "patternProperties", "definitions")},
+}
+"""The values of keywords, and of the members of a validation rule, that Go leaves out."""
+_ZERO_ITEMS: Final[dict[str, Any]] = {
+    "required": "",
+    "x-kubernetes-list-map-keys": "",
+    "x-kubernetes-validations": {"rule": ""},
+}
+"""The values that null is in lists; a schema elsewhere."""
 
 
-def drop_schema_nulls(schema: dict[str, Any]) -> None:
-    """Remove null keywords from a schema and those below, in place. Null remains a value in default, enum and example."""
-    for keyword in [name for name, value in schema.items() if value is None and name != "default"]:
+def drop_empty_keywords(schema: dict[str, Any]) -> None:
+    """Remove null and empty keywords from a schema and those below, in place, as Go's encoder leaves them out.
+
+    Null remains a value in default, enum and example.
+    """
+    for keyword in [name for name, value in schema.items() if not value and _is_omitted(name, value)]:
         del schema[keyword]
     for keyword, value in schema.items():
         if keyword in _VALUES:
             continue
+        if type(value) is list and None in value:
+            value[:] = [_zero_item(keyword) if item is None else item for item in value]
         below = list(value.values()) if keyword in _MAPS and isinstance(value, dict) else value
         for item in below if isinstance(below, list) else [below]:
             if isinstance(item, dict):
-                drop_schema_nulls(item)
+                drop_empty_keywords(item)
+
+
+def _is_omitted(keyword: str, value: Any) -> bool:
+    """Whether Go leaves out a keyword with this value: null, or the zero value of its type."""
+    if value is None:
+        return keyword != "default"
+    zero = _OMITTED.get(keyword)
+    return type(value) is type(zero) and value == zero
+
+
+def _zero_item(keyword: str) -> Any:
+    zero = _ZERO_ITEMS.get(keyword, {})
+    return dict(zero) if isinstance(zero, dict) else zero

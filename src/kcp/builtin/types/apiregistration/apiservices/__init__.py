@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
@@ -17,6 +18,7 @@ class APIServiceStrategy(PathSegmentNames):
 
     finalizers_need_domain = False
     allow_unconditional_update = False
+    zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
 
     def default(self, obj: Object) -> None:
         super().default(obj)

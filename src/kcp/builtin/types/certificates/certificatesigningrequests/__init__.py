@@ -10,7 +10,7 @@ from kcp.api import field_errors, metadata, names
 from kcp.api.field_errors import FieldError
 from kcp.api.tables import human_duration
 from kcp.auth.users import user_info
-from kcp.builtin.fields import canonical_bytes, drop_nulls, integer, keep, mapping, maps, text, texts
+from kcp.builtin.fields import bytes_errors, canonical_bytes, integer, keep, mapping, maps, text, texts
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
@@ -91,6 +91,10 @@ class CertificateSigningRequestStrategy(BuiltinStrategy):
     selectable: ClassVar[frozenset[str]] = frozenset({"spec.signerName"})
     zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
     set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = (("spec",), ("status",))
+    reset_fields: ClassVar[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+        "": (("spec",), ("status",)),
+        "approval": (("spec",),),
+    }
     subresource_updates: ClassVar[Mapping[str, Callable[[Object, Object], Object]]] = {"approval": _approved}
     subresource_validations: ClassVar[Mapping[str, Callable[[Object, Object], list[FieldError]]]] = {
         "approval": _approval_errors
@@ -100,7 +104,7 @@ class CertificateSigningRequestStrategy(BuiltinStrategy):
         return names.is_path_segment_name(name)
 
     def default(self, obj: Object) -> None:
-        drop_nulls(obj)
+        super().default(obj)
         canonical_bytes(mapping(obj, "spec"), ("request",))
         canonical_bytes(mapping(obj, "status"), ("certificate",))
 
@@ -115,7 +119,8 @@ class CertificateSigningRequestStrategy(BuiltinStrategy):
         keep(obj, old, "spec")
 
     def validate(self, obj: Object) -> list[FieldError]:
-        return [*_request_errors(obj), *_condition_errors(obj)]
+        undecodable = bytes_errors(mapping(obj, "spec"), ("request",), "spec")
+        return [*undecodable, *_request_errors(obj), *_condition_errors(obj)]
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
         return [*_request_errors(obj), *_condition_errors(obj), *_decision_errors(obj, old, may_decide=False)]

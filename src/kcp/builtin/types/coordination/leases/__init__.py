@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
-from kcp.api.times import micro_time
-from kcp.builtin.fields import NOT_NEGATIVE, canonical_times, integer, mapping, text
+from kcp.builtin.fields import NOT_NEGATIVE, canonical_micro_times, integer, mapping, micro_time_errors, text
 from kcp.builtin.strategy import BuiltinStrategy
 from kcp.registry.types.strategies import Object
 
+_TIMES: Final = ("acquireTime", "renewTime")
 _STRATEGIES: Final = ("OldestEmulationVersion",)
 
 
@@ -24,11 +24,11 @@ class LeaseStrategy(BuiltinStrategy):
 
     def default(self, obj: Object) -> None:
         super().default(obj)
-        canonical_times(mapping(obj, "spec"), ("acquireTime", "renewTime"), micro_time)
+        canonical_micro_times(mapping(obj, "spec"), _TIMES)
 
     def validate(self, obj: Object) -> list[FieldError]:
         spec = mapping(obj, "spec")
-        found = []
+        found = list(micro_time_errors(spec, _TIMES, "spec."))
         duration, transitions = integer(spec, "leaseDurationSeconds"), integer(spec, "leaseTransitions")
         if duration is not None and duration <= 0:
             found.append(field_errors.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.builtin.fields import canonical_bytes, decoded_size, drop_empty, drop_nulls, mapping
+from kcp.builtin.fields import bytes_errors, canonical_bytes, decoded_size, mapping
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.builtin.types.core.data import MAX_BYTES, immutability_errors, key_errors
 from kcp.registry.types.strategies import Object
@@ -16,13 +16,12 @@ class ConfigMapStrategy(BuiltinStrategy):
     """ConfigMaps: valid keys, each in one of the two maps; 1 MiB of data at most."""
 
     def default(self, obj: Object) -> None:
-        drop_nulls(obj)
-        drop_empty(obj, "data", "binaryData")
+        super().default(obj)
         canonical_bytes(mapping(obj, "binaryData"))
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, binary = mapping(obj, "data"), mapping(obj, "binaryData")
-        found = key_errors(data, "data")
+        found = [*bytes_errors(binary, None, "binaryData"), *key_errors(data, "data")]
         both = sorted(set(data) & set(binary))
         found += [field_errors.invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in both]
         found += key_errors(binary, "binaryData")
@@ -37,4 +36,4 @@ class ConfigMapStrategy(BuiltinStrategy):
         return immutability_errors(obj, old, ("data", "binaryData")) + self.validate(obj)
 
     def cells(self, obj: Object) -> list[Any] | None:
-        return [str(len(mapping(obj, "data")) + len(mapping(obj, "binaryData"))), age(obj)]
+        return [len(mapping(obj, "data")) + len(mapping(obj, "binaryData")), age(obj)]

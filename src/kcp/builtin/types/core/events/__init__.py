@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kcp.api.field_errors import FieldError
-from kcp.api.times import whole_time
 from kcp.builtin.context import BuiltinContext
-from kcp.builtin.fields import canonical_times, drop_nulls
+from kcp.builtin.fields import canonical_times
 from kcp.builtin.rules import events
 from kcp.builtin.strategy import BuiltinStrategy
 from kcp.registry.types.strategies import Object
@@ -34,11 +33,9 @@ class EventStrategy(BuiltinStrategy):
         self.lifetime = context.event_lifetime
 
     def default(self, obj: Object) -> None:
-        drop_nulls(obj)
-        canonical_times(obj, ("firstTimestamp", "lastTimestamp"), whole_time)
-        events.canonical_micro_times(obj)
-        obj.setdefault("involvedObject", {})
-        obj.setdefault("source", {})
+        super().default(obj)
+        canonical_times(obj, ("firstTimestamp", "lastTimestamp"))
+        events.canonical_event_times(obj)
 
     def validate(self, obj: Object) -> list[FieldError]:
         return list(events.any_errors(obj))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.builtin.fields import drop_nulls, mapping, maps, text
+from kcp.builtin.fields import mapping, maps, text
 from kcp.builtin.rules.resource_lists import amount, canonical, quantity_errors
 from kcp.builtin.rules.resource_names import allows_overcommit, limit_range_name_errors, limit_type_errors
 from kcp.builtin.strategy import BuiltinStrategy
@@ -49,7 +49,7 @@ class LimitRangeStrategy(BuiltinStrategy):
     allow_create_on_update = True
 
     def default(self, obj: Object) -> None:
-        drop_nulls(obj)
+        super().default(obj)
         for item in maps(mapping(obj, "spec"), "limits"):
             for name in _LIMIT_FIELDS:
                 canonical(mapping(item, name))

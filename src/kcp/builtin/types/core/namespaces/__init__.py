@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, metadata, names
 from kcp.api.field_errors import FieldError
-from kcp.builtin.fields import drop_nulls, mapping, sequence, text, texts
+from kcp.builtin.fields import mapping, sequence, text, texts
 from kcp.builtin.strategy import BuiltinStrategy
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.contexts import RequestContext
@@ -32,7 +32,7 @@ class NamespaceStrategy(BuiltinStrategy):
         return names.is_dns1123_label(name)
 
     def default(self, obj: Object) -> None:
-        drop_nulls(obj)
+        super().default(obj)
         meta = obj.get("metadata")
         name = text(meta, "name")
         if name and isinstance(meta, dict):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.builtin.fields import IMMUTABLE, NOT_NEGATIVE, drop_nulls, mapping, maps, sequence, text, texts
+from kcp.builtin.fields import IMMUTABLE, NOT_NEGATIVE, mapping, maps, sequence, text, texts
 from kcp.builtin.rules.resource_lists import amount, canonical, quantity_errors
 from kcp.builtin.rules.resource_names import is_counted_whole, is_standard_for_quota, quota_name_errors
 from kcp.builtin.strategy import BuiltinStrategy, age
@@ -31,8 +31,7 @@ class ResourceQuotaStrategy(BuiltinStrategy):
     zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
 
     def default(self, obj: Object) -> None:
-        drop_nulls(obj)
-        obj.setdefault("spec", {})
+        super().default(obj)
         for part, name in (("spec", "hard"), ("status", "hard"), ("status", "used")):
             canonical(mapping(mapping(obj, part), name))
 

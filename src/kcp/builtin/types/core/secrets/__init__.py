@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import orjson
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.builtin.fields import canonical_bytes, decoded_size, drop_empty, drop_nulls, mapping, text, unchanged
+from kcp.auth.certificates import KeyPair, key_matches
+from kcp.builtin.fields import bytes_errors, canonical_bytes, decoded_size, mapping, text, unchanged
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.builtin.types.core.data import MAX_BYTES, immutability_errors, key_errors
 from kcp.registry.types.strategies import Object
@@ -18,12 +19,14 @@ from kcp.registry.types.strategies import Object
 _BASIC_AUTH: Final = "kubernetes.io/basic-auth"
 _SERVICE_ACCOUNT_TOKEN: Final = "kubernetes.io/service-account-token"  # noqa: S105 - a type's name
 _SERVICE_ACCOUNT_NAME: Final = "kubernetes.io/service-account.name"
+_TLS: Final = "kubernetes.io/tls"
 _REQUIRED_KEYS: Final = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
-    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    _TLS: ("tls.crt", "tls.key"),
 }
+_PEM: Final = b"-----BEGIN "
 _JSON_TYPES: Final = ("kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson")
 
 
@@ -34,8 +37,8 @@ class SecretStrategy(BuiltinStrategy):
     confidential: ClassVar[frozenset[str]] = frozenset({"data", "stringData"})
 
     def default(self, obj: Object) -> None:
-        drop_nulls(obj)
-        if not obj.get("type"):
+        super().default(obj)
+        if obj.get("type") in (None, ""):
             obj["type"] = "Opaque"
         canonical_bytes(mapping(obj, "data"))
         strings = obj.get("stringData")
@@ -45,11 +48,10 @@ class SecretStrategy(BuiltinStrategy):
             if strings and (data is None or isinstance(data, dict)):
                 encoded = {key: base64.b64encode(value.encode()).decode() for key, value in strings.items()}
                 obj["data"] = {**(data or {}), **encoded}
-        drop_empty(obj, "data")
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, type_ = mapping(obj, "data"), text(obj, "type")
-        found = key_errors(data, "data")
+        found = [*bytes_errors(data, None, "data"), *key_errors(data, "data")]
         if sum(decoded_size(value) for value in data.values()) > MAX_BYTES:
             found.append(field_errors.too_long("data", MAX_BYTES))
         if type_ == _SERVICE_ACCOUNT_TOKEN:
@@ -73,8 +75,14 @@ class SecretStrategy(BuiltinStrategy):
         found = list(unchanged(obj, old, "type"))
         return found + immutability_errors(obj, old, ("data",)) + self.validate(obj)
 
+    def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
+        if text(obj, "type") != _TLS:
+            return ()
+        data = mapping(obj, "data")
+        return _key_pair_warnings(_decoded(data.get("tls.crt")), _decoded(data.get("tls.key")))
+
     def cells(self, obj: Object) -> list[Any] | None:
-        return [text(obj, "type"), str(len(mapping(obj, "data"))), age(obj)]
+        return [text(obj, "type"), len(mapping(obj, "data")), age(obj)]
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         return {"type": text(obj, "type")}
@@ -92,3 +100,22 @@ def _json_errors(value: Any, path: str) -> list[FieldError]:
     if not isinstance(decoded, dict):
         return [field_errors.invalid(path, "<secret contents redacted>", "must be a JSON object")]
     return []
+
+
+def _decoded(value: Any) -> bytes:
+    return base64.b64decode(value) if isinstance(value, str) else b""
+
+
+def _key_pair_warnings(certificate: bytes, key: bytes) -> tuple[str, ...]:
+    """What Go's TLS library says of a certificate and a key that make no pair. Shows nothing of either."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    for content, name in ((certificate, "certificate"), (key, "key")):
+        if _PEM not in content:
+            return (f"tls: failed to find any PEM data in {name} input",)
+    try:
+        if key_matches(KeyPair(certificate, key)):
+            return ()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return ("tls: failed to parse the certificate or the private key",)
+    return ("tls: private key does not match public key",)

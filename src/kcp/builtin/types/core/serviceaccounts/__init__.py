@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
+from kcp.builtin.fields import mapping, maps
 from kcp.builtin.strategy import BuiltinStrategy, age
+from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
+
+_MOUNTABLE: Final = "kubernetes.io/enforce-mountable-secrets"
+_DEPRECATED: Final = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
 
 
 class ServiceAccountStrategy(BuiltinStrategy):
@@ -13,5 +19,24 @@ class ServiceAccountStrategy(BuiltinStrategy):
 
     deletion_keeps_object: ClassVar[bool] = True
 
+    def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
+        _keep_names(obj)
+
+    def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
+        _keep_names(obj)
+
+    def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
+        before = mapping(old["metadata"], "annotations") if old is not None else {}
+        if _MOUNTABLE in before or _MOUNTABLE not in mapping(obj["metadata"], "annotations"):
+            return ()
+        return (f"metadata.annotations[{_MOUNTABLE}]: {_DEPRECATED}",)
+
     def cells(self, obj: Object) -> list[Any] | None:
         return [age(obj)]
+
+
+def _keep_names(obj: Object) -> None:
+    """Keep nothing but the names of the referenced Secrets, in place: they are in the account's namespace."""
+    for reference in maps(obj, "secrets"):
+        for name in [name for name in reference if name != "name"]:
+            del reference[name]

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.api.times import whole_time
-from kcp.builtin.fields import canonical_times, drop_nulls, mapping, text
+from kcp.builtin.fields import canonical_times, mapping, text
 from kcp.builtin.rules import events
+from kcp.builtin.strategy import BuiltinStrategy
 from kcp.builtin.types.core.events import EventStrategy as CoreEventStrategy
 from kcp.registry.types.strategies import Object
 
@@ -49,14 +49,15 @@ def _renamed(obj: Object, new_names: Mapping[str, str]) -> Object:
 class EventStrategy(CoreEventStrategy):
     """events.k8s.io/v1 Event. Errors name the fields as core/v1 does; so does kube-apiserver."""
 
+    zero_value: ClassVar[Mapping[str, Any]] = {"regarding": {}, "deprecatedSource": {}}
     selectable: ClassVar[frozenset[str]] = frozenset(
         {f"regarding.{name}" for name in events.REFERENCE_FIELDS} | {"reason", "reportingController", "type"}
     )
 
     def default(self, obj: Object) -> None:
-        drop_nulls(obj)
-        canonical_times(obj, ("deprecatedFirstTimestamp", "deprecatedLastTimestamp"), whole_time)
-        events.canonical_micro_times(obj)
+        BuiltinStrategy.default(self, obj)
+        canonical_times(obj, ("deprecatedFirstTimestamp", "deprecatedLastTimestamp"))
+        events.canonical_event_times(obj)
 
     def to_storage(self, obj: Object) -> Object:
         stored = _renamed(obj, _OLD_NAMES)
@@ -68,7 +69,7 @@ class EventStrategy(CoreEventStrategy):
         return stored
 
     def from_storage(self, obj: Object) -> Object:
-        shown = _renamed(obj, _NEW_NAMES)
+        shown = {name: value for name, value in _renamed(obj, _NEW_NAMES).items() if value != ""}
         shown["apiVersion"] = "events.k8s.io/v1"
         return shown
 

@@ -12,12 +12,12 @@ from tests.support.objects import config_map, widget
 from tests.support.registry_client import RegistryClient, refused
 
 
-async def test_a_url_says_the_kind_of_a_built_in_types_object(client: RegistryClient) -> None:
+async def test_the_kind_of_a_built_in_type_may_be_omitted(client: RegistryClient) -> None:
     made = await client.create(client.config_maps, {"kind": "ConfigMap", "metadata": {"name": "a"}})
     assert (made["apiVersion"], made["kind"]) == ("v1", "ConfigMap")
 
 
-async def test_a_custom_resource_says_its_kind_itself(client: RegistryClient) -> None:
+async def test_the_kind_of_a_custom_resource_is_required(client: RegistryClient) -> None:
     await client.define()
     for missing, name in (("kind", "Kind"), ("apiVersion", "apiVersion")):
         body = widget("a")
@@ -54,7 +54,7 @@ async def test_a_custom_field_of_another_type_is_invalid(client: RegistryClient)
     assert caught.value.details["causes"][0]["field"] == "spec.size"
 
 
-async def test_a_namespace_of_a_cluster_scoped_object_is_forgotten(client: RegistryClient) -> None:
+async def test_the_namespace_of_a_cluster_scoped_object_is_dropped(client: RegistryClient) -> None:
     roles = client.type("clusterroles", "rbac.authorization.k8s.io")
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": []}
     made = await client.create(roles, {**role, "metadata": {"name": "a", "namespace": "default"}})
@@ -84,7 +84,7 @@ async def _strictly_patched(client: RegistryClient, media_type: str, body: Any, 
     return refusal
 
 
-async def test_strict_field_validation_of_a_patch_shows_what_the_patch_makes(client: RegistryClient) -> None:
+async def test_strict_field_validation_of_a_patch_validates_its_result(client: RegistryClient) -> None:
     await client.define()
     await client.create(client.widgets, widget("a"))
     refusal = await _strictly_patched(client, patching.MERGE_PATCH, {"spec": {"weight": 1}}, ["spec.weight"])
@@ -95,7 +95,7 @@ async def test_strict_field_validation_of_a_patch_shows_what_the_patch_makes(cli
     assert refusal.details["causes"][0]["field"] == "patch"
 
 
-async def test_strict_field_validation_names_what_a_json_patch_says_too_much(client: RegistryClient) -> None:
+async def test_strict_field_validation_names_unknown_fields_of_a_json_patch(client: RegistryClient) -> None:
     await client.define()
     await client.create(client.widgets, widget("a"))
     operation = {"op": "add", "path": "/spec/size", "value": 2, "why": "growth"}
@@ -115,19 +115,29 @@ async def test_an_update_of_another_object_of_the_name_is_a_conflict(client: Reg
     )
 
 
-async def test_an_update_of_an_object_that_has_gone_is_a_conflict(client: RegistryClient) -> None:
+async def test_an_update_of_an_object_that_has_gone_is_not_found(client: RegistryClient) -> None:
+    await client.define()
+    for type_, obj in ((client.config_maps, config_map("a")), (client.widgets, widget("a"))):
+        made = await client.create(type_, obj)
+        await client.delete(type_, "a")
+        with refused(404, "NotFound"):
+            await client.update(type_, made)
+
+
+async def test_an_update_that_may_create_conflicts_where_the_object_has_gone(client: RegistryClient) -> None:
     """As kube-apiserver has it: a controller that retries conflicts reads again, and finds nothing."""
-    made = await client.create(client.config_maps, config_map("a"))
-    await client.delete(client.config_maps, "a")
+    leases = client.type("leases", "coordination.k8s.io")
+    made = await client.create(leases, {"metadata": {"name": "a"}})
+    await client.delete(leases, "a")
     with refused(409, "Conflict") as caught:
-        await client.update(client.config_maps, made)
+        await client.update(leases, made)
     assert caught.value.message == (
-        'Operation cannot be fulfilled on configmaps "a": Precondition failed: '
+        'Operation cannot be fulfilled on leases.coordination.k8s.io "a": Precondition failed: '
         f"UID in precondition: {made['metadata']['uid']}, UID in object meta: "
     )
 
 
-async def test_an_apply_configuration_says_the_version_of_its_path(client: RegistryClient) -> None:
+async def test_an_apply_configuration_needs_the_version_of_its_path(client: RegistryClient) -> None:
     for version in ("", "v2"):
         with refused(400, "BadRequest") as caught:
             await client.apply(client.config_maps, config_map("a") | {"apiVersion": version})
@@ -212,7 +222,7 @@ async def test_an_applied_scale_owns_the_replicas(client: RegistryClient) -> Non
     assert entry["fieldsV1"] == {"f:spec": {"f:size": {}}}
 
 
-async def test_a_key_may_hold_no_bytes(client: RegistryClient) -> None:
+async def test_a_binary_value_may_be_empty_or_broken_into_lines(client: RegistryClient) -> None:
     body = {"metadata": {"name": "a"}, "binaryData": {"nothing": "", "lines": "YWJj\nZGVm\r\n"}}
     made = await client.create(client.config_maps, body)
     assert made["binaryData"] == {"nothing": "", "lines": "YWJjZGVm"}

@@ -20,6 +20,8 @@ from kcp.cli.main import main
 from kcp.testing import Server
 from kcp.testing.server import ServerError
 from tests.support.clients import Address, Answer, Connection
+from tests.support.commands import kcp
+from tests.support.etcd import own_etcd
 from tests.support.objects import DEFINITIONS, config_map, definition
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -38,45 +40,41 @@ def commands(section: str, command: str) -> list[str]:
     return found
 
 
-def run(line: str, folder: Path, etcd: EtcdCluster | None = None) -> Result:
+async def run(line: str, folder: Path, etcd: EtcdCluster | None = None) -> Result:
     """Run one of them, with files and directories in a folder, and that etcd for the one of the page."""
     words = []
     for word in shlex.split(line)[1:]:
         word = word.replace(ETCD, ",".join(etcd.urls) if etcd is not None else ETCD)
         is_file = re.search(r"\.(db|gz|jsonl)$", word)
         words.append(str(folder / word.lstrip("/")) if word.startswith("/") or is_file else word)
-    return CliRunner().invoke(main, words)
+    return await kcp(*words)
 
 
-def done(line: str, folder: Path, etcd: EtcdCluster | None = None) -> str:
+async def done(line: str, folder: Path, etcd: EtcdCluster | None = None) -> str:
     """What it says when it ends well."""
-    result = run(line, folder, etcd)
+    result = await run(line, folder, etcd)
     assert result.exit_code == 0, f"{line}\n{result.output}"
     return result.output
 
 
-def refused(line: str, folder: Path, etcd: EtcdCluster | None = None) -> str:
+async def refused(line: str, folder: Path, etcd: EtcdCluster | None = None) -> str:
     """What it says when it does not: one line."""
-    result = run(line, folder, etcd)
+    result = await run(line, folder, etcd)
     assert result.exit_code == 1, (line, result.output)
     assert result.output.startswith("kcp: ")
     assert result.output.count("\n") == 1
     return result.output
 
 
-def ask(server: Server, method: str, path: str, body: object = None) -> Answer:
+async def ask(server: Server, method: str, path: str, body: object = None) -> Answer:
     """One request."""
-
-    async def work() -> Answer:
-        async with Connection(Address.of(server)) as connection:
-            return await connection.request(method, f"/{path}", body)
-
-    return asyncio.run(work())
+    async with Connection(Address.of(server)) as connection:
+        return await connection.request(method, f"/{path}", body)
 
 
-def listed(server: Server, path: str) -> dict[str, Any]:
+async def listed(server: Server, path: str) -> dict[str, Any]:
     """A list."""
-    answer = ask(server, "GET", path)
+    answer = await ask(server, "GET", path)
     assert answer.status == 200, answer.body
     found: dict[str, Any] = answer.json
     return found
@@ -87,43 +85,39 @@ def without_versions(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**item, "metadata": {**item["metadata"], "resourceVersion": ""}} for item in items]
 
 
-def make_objects(server: Server, cluster: str = "root") -> None:
+async def make_objects(server: Server, cluster: str = "root") -> None:
     """Some objects in a logical cluster, of a type of its own too."""
     prefix = f"clusters/{cluster}/"
-    assert ask(server, "POST", f"{prefix}{DEFINITIONS[1:]}", definition("gears", "Gear")).status == 201
+    assert (await ask(server, "POST", f"{prefix}{DEFINITIONS[1:]}", definition("gears", "Gear"))).status == 201
     for number in range(3):
-        assert ask(server, "POST", prefix + MAPS, config_map(f"m{number}", cluster=cluster)).status == 201
+        assert (await ask(server, "POST", prefix + MAPS, config_map(f"m{number}", cluster=cluster))).status == 201
     gear = {"apiVersion": "example.com/v1", "kind": "Gear", "metadata": {"name": "g"}, "teeth": 7}
-    assert ask(server, "POST", prefix + GEARS, gear).status == 201
+    assert (await ask(server, "POST", prefix + GEARS, gear)).status == 201
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "work"}}
-    assert ask(server, "POST", f"{prefix}api/v1/namespaces", space).status == 201
+    assert (await ask(server, "POST", f"{prefix}api/v1/namespaces", space)).status == 201
 
 
-def objects(server: Server, cluster: str = "root") -> dict[str, Any]:
+async def objects(server: Server, cluster: str = "root") -> dict[str, Any]:
     """The same objects as a client sees them, but for their resource versions; and the UIDs of what nobody wrote."""
     paths = (DEFINITIONS[1:], MAPS, GEARS, "api/v1/namespaces")
-    return {path: without_versions(listed(server, f"clusters/{cluster}/{path}")["items"]) for path in paths}
+    return {path: without_versions((await listed(server, f"clusters/{cluster}/{path}"))["items"]) for path in paths}
 
 
-def newest(server: Server) -> int:
+async def newest(server: Server) -> int:
     """The newest revision that a client has been told."""
-    return int(listed(server, MAPS)["metadata"]["resourceVersion"])
+    return int((await listed(server, MAPS))["metadata"]["resourceVersion"])
 
 
-def is_gone(server: Server, path: str, revision: int) -> bool:
+async def is_gone(server: Server, path: str, revision: int) -> bool:
     """Whether a watch from a revision is told to list again."""
-    answer = ask(server, "GET", f"{path}?watch=true&resourceVersion={revision}&timeoutSeconds=1")
+    answer = await ask(server, "GET", f"{path}?watch=true&resourceVersion={revision}&timeoutSeconds=1")
     return answer.status == 410 or b'"code":410' in answer.body
 
 
 @pytest.fixture
 def etcd(tmp_path: Path) -> Iterator[EtcdCluster]:
     """A running etcd."""
-    if binary() is None:
-        pytest.skip(MISSING)
-    folder = tmp_path / "etcd"
-    folder.mkdir()
-    with EtcdCluster(folder) as running:
+    with own_etcd(tmp_path) as running:
         yield running
 
 
@@ -134,48 +128,50 @@ def server_over(etcd: EtcdCluster, root: Path, *, in_process: bool = True) -> Se
     return Server(root_directory=root, in_process=in_process, arguments=arguments)
 
 
-def test_from_one_machine_to_etcd_and_a_logical_cluster_back(tmp_path: Path, etcd: EtcdCluster) -> None:
-    export, export_one = commands("Moving", "kcp store export")
-    import_, import_one = commands("Moving", "kcp store import")
+async def test_all_objects_move_to_etcd_and_a_logical_cluster_back(tmp_path: Path, etcd: EtcdCluster) -> None:
+    export, export_one = commands("Export and import", "kcp store export")
+    import_, import_one = commands("Export and import", "kcp store import")
     root, other = tmp_path / "var/lib/kcp", tmp_path / "var/lib/other"
     for folder in (root, other):
         folder.mkdir(parents=True)
     with Server(root_directory=root) as server:
-        make_objects(server)
-        make_objects(server, "team-a")
-        before = {cluster: objects(server, cluster) for cluster in ("root", "team-a")}
+        await make_objects(server)
+        await make_objects(server, "team-a")
+        before = {cluster: await objects(server, cluster) for cluster in ("root", "team-a")}
         token = server.token
-        said = done(export, tmp_path)
+        said = await done(export, tmp_path)
         assert re.search(r"exported \d+ objects of 2 logical clusters at revision \d+ to ", said)
-        seen = newest(server)
-    assert "imported" in done(import_, tmp_path, etcd)
+        seen = await newest(server)
+    assert "imported" in await done(import_, tmp_path, etcd)
     with server_over(etcd, root) as server:
         assert server.token == token
         for cluster, expected in before.items():
-            assert objects(server, cluster) == expected
-        assert newest(server) > seen
-        assert is_gone(server, MAPS, seen)
-        done(export_one, tmp_path, etcd)
-        seen = newest(server)
-        assert "nothing was written. With --replace" in refused(import_, tmp_path, etcd)
+            assert await objects(server, cluster) == expected
+        assert await newest(server) > seen
+        assert await is_gone(server, MAPS, seen)
+        await done(export_one, tmp_path, etcd)
+        seen = await newest(server)
+        assert "nothing was written. With --replace" in await refused(import_, tmp_path, etcd)
     with Server(root_directory=other) as server:
-        assert ask(server, "POST", MAPS, config_map("mine")).status == 201
-        assert "stop the server first" in refused(import_one, tmp_path)
-        mine = listed(server, MAPS)["items"]
-    done(import_one, tmp_path)
-    assert "of logical cluster team-b exists" in refused(import_one, tmp_path)
-    assert "imported 0 objects" in done(f"{import_one} --replace", tmp_path)
+        assert (await ask(server, "POST", MAPS, config_map("mine"))).status == 201
+        assert "stop the server first" in await refused(import_one, tmp_path)
+        mine = (await listed(server, MAPS))["items"]
+    await done(import_one, tmp_path)
+    assert "of logical cluster team-b exists" in await refused(import_one, tmp_path)
+    assert "imported 0 objects" in await done(f"{import_one} --replace", tmp_path)
     # whatever was moved, all is true of a log that always is
-    assert "BROKEN" not in done("kcp store check --root-directory /var/lib/other", tmp_path)
-    assert "BROKEN" not in done(f"kcp store check --etcd-servers {ETCD} --root-directory /var/lib/kcp", tmp_path, etcd)
+    assert "BROKEN" not in await done("kcp store check --root-directory /var/lib/other", tmp_path)
+    assert "BROKEN" not in await done(
+        f"kcp store check --etcd-servers {ETCD} --root-directory /var/lib/kcp", tmp_path, etcd
+    )
     with Server(root_directory=other) as server:
-        assert listed(server, MAPS)["items"] == mine
-        moved = objects(server, "team-b")
+        assert (await listed(server, MAPS))["items"] == mine
+        moved = await objects(server, "team-b")
         # namespaces that nobody wrote have UIDs of the log and the logical cluster
         assert stored(moved) == stored(before["team-a"])
-        assert newest(server) > seen
-        assert is_gone(server, f"clusters/team-b/{MAPS}", seen)
-        assert ask(server, "DELETE", f"clusters/team-b/{GEARS}/g").status == 200
+        assert await newest(server) > seen
+        assert await is_gone(server, f"clusters/team-b/{MAPS}", seen)
+        assert (await ask(server, "DELETE", f"clusters/team-b/{GEARS}/g")).status == 200
 
 
 def stored(held: dict[str, Any]) -> dict[str, Any]:
@@ -184,65 +180,65 @@ def stored(held: dict[str, Any]) -> dict[str, Any]:
     return {**held, "api/v1/namespaces": spaces}
 
 
-def test_an_etcd_that_is_lost_is_restored_into_a_new_one(tmp_path: Path, etcd: EtcdCluster) -> None:
+async def test_an_etcd_that_is_lost_is_restored_into_a_new_one(tmp_path: Path, etcd: EtcdCluster) -> None:
     save, restore = (commands("Backup and restore", f"kcp snapshot {word}")[1] for word in ("save", "restore"))
     info = commands("Backup and restore", "kcp snapshot info")[1]
     root = tmp_path / "root"
     with server_over(etcd, root) as server:
-        make_objects(server)
-        before = objects(server)
-        saved = done(save, tmp_path, etcd)
-        assert done(info, tmp_path) == saved
+        await make_objects(server)
+        before = await objects(server)
+        saved = await done(save, tmp_path, etcd)
+        assert await done(info, tmp_path) == saved
         assert "logical clusters: 1\n" in saved
-        assert "stop them first" in refused(f"{restore} --replace", tmp_path, etcd)
+        assert "stop them first" in await refused(f"{restore} --replace", tmp_path, etcd)
         for number in range(50):
-            assert ask(server, "POST", MAPS, config_map(f"lost{number}")).status == 201
-        seen = newest(server)
-    assert "there is a log below /kcp/ in etcd already" in refused(restore, tmp_path, etcd)
+            assert (await ask(server, "POST", MAPS, config_map(f"lost{number}"))).status == 201
+        seen = await newest(server)
+    assert "there is a log below /kcp/ in etcd already" in await refused(restore, tmp_path, etcd)
     for member in etcd.members:
         member.kill()
     new = tmp_path / "new"
     new.mkdir()
     with EtcdCluster(new) as replacement:
-        assert "start the servers" in done(restore, tmp_path, replacement)
-        checked = done(f"kcp store check --etcd-servers {ETCD} --root-directory /nowhere", tmp_path, replacement)
+        assert "start the servers" in await done(restore, tmp_path, replacement)
+        checked = await done(f"kcp store check --etcd-servers {ETCD} --root-directory /nowhere", tmp_path, replacement)
         assert "BROKEN" not in checked
         for folder in (root, tmp_path / "another"):  # one with the local copy of the lost log, one that was never there
             with server_over(replacement, folder) as server:
-                assert objects(server) == before
-                listed_at = listed(server, MAPS)
+                assert await objects(server) == before
+                listed_at = await listed(server, MAPS)
                 assert int(listed_at["metadata"]["resourceVersion"]) > seen
                 assert all(int(item["metadata"]["resourceVersion"]) > seen for item in listed_at["items"])
-                assert is_gone(server, MAPS, seen)
-                assert is_gone(server, MAPS, 1)
+                assert await is_gone(server, MAPS, seen)
+                assert await is_gone(server, MAPS, 1)
                 # the common token has come back as well
                 assert (root / "data/admin.token").read_text() == (folder / "data/admin.token").read_text()
 
 
-def test_copies_of_the_wrong_kind_are_refused(tmp_path: Path, etcd: EtcdCluster) -> None:
+async def test_files_of_the_wrong_kind_are_refused(tmp_path: Path, etcd: EtcdCluster) -> None:
     root = tmp_path / "var/lib/kcp"
     root.mkdir(parents=True)
     saves, restores = (commands("Backup and restore", f"kcp snapshot {word}") for word in ("save", "restore"))
     with Server(root_directory=root) as server:
-        make_objects(server)
-        done(saves[0], tmp_path)
-    assert "there is no log below /kcp/ in etcd" in refused(saves[1], tmp_path, etcd)
-    done(f"{commands('Moving', 'kcp store export')[0].rpartition(' ')[0]} backup.jsonl.gz", tmp_path)
+        await make_objects(server)
+        await done(saves[0], tmp_path)
+    assert "there is no log below /kcp/ in etcd" in await refused(saves[1], tmp_path, etcd)
+    await done(f"{commands('Export and import', 'kcp store export')[0].rpartition(' ')[0]} backup.jsonl.gz", tmp_path)
     as_file, as_log = (line.rpartition(" ")[0] for line in restores)
-    assert "use kcp store import" in refused(f"{as_file} backup.jsonl.gz", tmp_path)
-    assert "export that log and import it" in refused(f"{as_log} backup.db", tmp_path, etcd)
+    assert "use kcp store import" in await refused(f"{as_file} backup.jsonl.gz", tmp_path)
+    assert "export that log and import it" in await refused(f"{as_log} backup.db", tmp_path, etcd)
     content = bytearray((tmp_path / "backup.jsonl.gz").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "backup.jsonl.gz").write_bytes(content)
-    assert "is not what was exported" in refused(restores[1], tmp_path, etcd)
-    assert "is not what was exported" in refused(
+    assert "is not what was exported" in await refused(restores[1], tmp_path, etcd)
+    assert "is not what was exported" in await refused(
         f"{as_log.replace('snapshot restore', 'store import')} backup.jsonl.gz", tmp_path, etcd
     )
     (tmp_path / "other.db").write_bytes(b"something else" * 100)
-    assert "is not a snapshot of a log" in refused(f"{as_file} other.db", tmp_path)
+    assert "is not a snapshot of a log" in await refused(f"{as_file} other.db", tmp_path)
 
 
-def test_what_is_wrong_with_a_place_is_said(tmp_path: Path) -> None:
+def test_an_unusable_source_or_target_is_named(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     cases = {
         ("--root-directory", tmp_path / "none"): "no server has run in",
@@ -264,22 +260,24 @@ def test_what_is_wrong_with_a_place_is_said(tmp_path: Path) -> None:
     assert f"{file}: No such file" in result.output
 
 
-def test_objects_that_etcd_is_not_set_up_for_are_named_as_the_reason(tmp_path: Path, etcd: EtcdCluster) -> None:
+async def test_objects_over_etcds_request_limit_are_named_with_the_flag_to_raise_it(
+    tmp_path: Path, etcd: EtcdCluster
+) -> None:
     """etcd takes 1.5 MB unless told otherwise; what was begun can be repeated when it takes more."""
     root = tmp_path / "var/lib/kcp"
     root.mkdir(parents=True)
     with Server(root_directory=root) as server:
-        assert ask(server, "POST", MAPS, config_map("large", data="x" * 2_000_000)).status in (201, 422)
-        if ask(server, "GET", f"{MAPS}/large").status != 200:
-            assert ask(server, "POST", DEFINITIONS[1:], definition("gears", "Gear")).status == 201
+        assert (await ask(server, "POST", MAPS, config_map("large", data="x" * 2_000_000))).status in (201, 422)
+        if (await ask(server, "GET", f"{MAPS}/large")).status != 200:
+            assert (await ask(server, "POST", DEFINITIONS[1:], definition("gears", "Gear"))).status == 201
             gear = {"apiVersion": "example.com/v1", "kind": "Gear", "metadata": {"name": "g"}, "text": "x" * 2_000_000}
-            assert ask(server, "POST", GEARS, gear).status == 201
-    export, import_ = (commands("Moving", f"kcp store {word}")[0] for word in ("export", "import"))
-    done(export, tmp_path)
-    assert "start it with --max-request-bytes=4194304, and repeat" in refused(import_, tmp_path, etcd)
+            assert (await ask(server, "POST", GEARS, gear)).status == 201
+    export, import_ = (commands("Export and import", f"kcp store {word}")[0] for word in ("export", "import"))
+    await done(export, tmp_path)
+    assert "start it with --max-request-bytes=4194304, and repeat" in await refused(import_, tmp_path, etcd)
 
 
-async def test_no_server_starts_over_a_restore_that_has_not_ended(tmp_path: Path, etcd: EtcdCluster) -> None:
+async def test_no_server_starts_after_an_interrupted_restore(tmp_path: Path, etcd: EtcdCluster) -> None:
     from kcp.store.etcd.client import Client
     from kcp.store.etcd.layout import Layout
 
@@ -291,10 +289,10 @@ async def test_no_server_starts_over_a_restore_that_has_not_ended(tmp_path: Path
         server_over(etcd, tmp_path / "root", in_process=False).start()
 
 
-def test_an_export_that_the_disk_does_not_take_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_an_export_to_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
     with Server(root_directory=tmp_path) as server:
         for number in range(20):
-            assert ask(server, "POST", MAPS, config_map(f"m{number}", text="x" * 50_000)).status == 201
+            assert (await ask(server, "POST", MAPS, config_map(f"m{number}", text="x" * 50_000))).status == 201
         for name in ("copy.jsonl", "copy.jsonl.gz"):
             words = [
                 sys.executable,
@@ -307,6 +305,7 @@ def test_an_export_that_the_disk_does_not_take_leaves_nothing_behind(tmp_path: P
                 str(tmp_path / name),
             ]
             limited = f"ulimit -f 1; exec {shlex.join(words)}"
-            ended = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False)
+            command = ["bash", "-c", limited]
+            ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
             assert (ended.returncode, ended.stderr) == (1, f"kcp: {tmp_path / name}: File too large\n")
     assert not list(tmp_path.glob("copy*"))

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from devtools.etcd import MISSING, binary
-from kcp.cli.main import main
 from kcp.store.sqlite.tables import RESTORED_SKIP
 from kcp.testing import Server
-from tests.operations.test_moving import MAPS, ask, is_gone, make_objects, newest, objects, stored
+from tests.operations.test_export_import import MAPS, ask, is_gone, make_objects, newest, objects, stored
 from tests.store.etcd.secured import SecuredEtcd
+from tests.support.commands import kcp
 from tests.support.objects import config_map
 
 PASSWORD = "open sesame"
@@ -49,71 +48,66 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield Place(etcd, flags)
 
 
-def kcp(*words: str | Path) -> Result:
-    """Run a command."""
-    return CliRunner().invoke(main, list(map(str, words)))
-
-
-def done(*words: str | Path) -> str:
+async def done(*words: str | Path) -> str:
     """What a command says that ends well."""
-    result = kcp(*words)
+    result = await kcp(*words)
     assert result.exit_code == 0, result.output
     return result.output
 
 
-def test_a_log_goes_into_etcd_and_back(tmp_path: Path, place: Place) -> None:
+async def test_a_log_goes_into_etcd_and_back(tmp_path: Path, place: Place) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     everything, again, one = (tmp_path / name for name in ("everything.jsonl.gz", "again.jsonl.gz", "one.jsonl"))
     for folder in (first, second):
         folder.mkdir()
     with Server(root_directory=first) as server:
-        make_objects(server)
-        make_objects(server, "team-a")
-        before = {cluster: objects(server, cluster) for cluster in ("root", "team-a")}
-        done("store", "export", "--root-directory", first, everything)
-    assert "imported" in done("store", "import", *place.flags, everything)
+        await make_objects(server)
+        await make_objects(server, "team-a")
+        before = {cluster: await objects(server, cluster) for cluster in ("root", "team-a")}
+        await done("store", "export", "--root-directory", first, everything)
+    assert "imported" in await done("store", "import", *place.flags, everything)
     with Server(root_directory=first, arguments=place.flags) as server:
-        assert {cluster: objects(server, cluster) for cluster in before} == before
-        assert "0 violations" in done("store", "check", "--root-directory", first, *place.flags)
-        done("store", "export", *place.flags, again)
-        done("store", "export", *place.flags, "--logical-cluster", "team-a", one)
-        exported_at = newest(server)
-        done(
+        assert {cluster: await objects(server, cluster) for cluster in before} == before
+        assert "0 violations" in await done("store", "check", "--root-directory", first, *place.flags)
+        await done("store", "export", *place.flags, again)
+        await done("store", "export", *place.flags, "--logical-cluster", "team-a", one)
+        exported_at = await newest(server)
+        await done(
             "store", "import", *place.flags, "--logical-cluster", "team-b", one
         )  # nothing was written since the export
-        assert is_gone(server, MAPS, exported_at)
-        assert stored(objects(server, "team-b")) == stored(before["team-a"])
-        seen = newest(server)
-    done("store", "import", "--root-directory", second, again)
-    done("store", "import", "--root-directory", second, "--logical-cluster", "team-c", one)
-    assert "0 violations" in done("store", "check", "--root-directory", second)
+        assert await is_gone(server, MAPS, exported_at)
+        assert stored(await objects(server, "team-b")) == stored(before["team-a"])
+        seen = await newest(server)
+    await done("store", "import", "--root-directory", second, again)
+    await done("store", "import", "--root-directory", second, "--logical-cluster", "team-c", one)
+    assert "0 violations" in await done("store", "check", "--root-directory", second)
     with Server(root_directory=second) as server:
-        assert {cluster: objects(server, cluster) for cluster in before} == before
-        assert stored(objects(server, "team-c")) == stored(before["team-a"])
-        assert newest(server) > seen
-        assert ask(server, "GET", f"clusters/team-b/{MAPS}/m0").status == 404, "it was exported before that"
+        assert {cluster: await objects(server, cluster) for cluster in before} == before
+        assert stored(await objects(server, "team-c")) == stored(before["team-a"])
+        assert await newest(server) > seen
+        assert (await ask(server, "GET", f"clusters/team-b/{MAPS}/m0")).status == 404, "it was exported before that"
 
 
-def test_a_snapshot_is_saved_and_put_back(tmp_path: Path, place: Place) -> None:
+async def test_a_snapshot_is_saved_and_put_back(tmp_path: Path, place: Place) -> None:
     copy = tmp_path / "copy.jsonl.gz"
     (tmp_path / "root").mkdir()
     with Server(root_directory=tmp_path / "root", arguments=place.flags) as server:
-        make_objects(server)
-        before = objects(server)
-        said = done("snapshot", "save", *place.flags, copy)
-        assert done("snapshot", "info", copy) == said
+        await make_objects(server)
+        before = await objects(server)
+        said = await done("snapshot", "save", *place.flags, copy)
+        assert await done("snapshot", "info", copy) == said
         (saved_at,) = re.findall(r"^revision: (\d+)$", said, re.MULTILINE)
-        assert "stop them first" in kcp("snapshot", "restore", "--replace", *place.flags, copy).output
-        assert ask(server, "POST", MAPS, config_map("lost")).status == 201
-        seen = newest(server)
-    refused = kcp("snapshot", "restore", *place.flags, copy)
+        assert "stop them first" in (await kcp("snapshot", "restore", "--replace", *place.flags, copy)).output
+        assert (await ask(server, "POST", MAPS, config_map("lost"))).status == 201
+        seen = await newest(server)
+    refused = await kcp("snapshot", "restore", *place.flags, copy)
     assert (refused.exit_code, "there is a log below /kcp/ in etcd already" in refused.output) == (1, True)
-    assert "start the servers" in done("snapshot", "restore", "--replace", *place.flags, copy)
+    assert "start the servers" in await done("snapshot", "restore", "--replace", *place.flags, copy)
     with Server(root_directory=tmp_path / "root", arguments=place.flags) as server:
-        assert objects(server) == before
-        assert newest(server) > int(saved_at) + RESTORED_SKIP
-        assert is_gone(server, MAPS, seen)
-        assert "0 violations" in done("store", "check", "--root-directory", tmp_path / "root", *place.flags)
+        assert await objects(server) == before
+        assert await newest(server) > int(saved_at) + RESTORED_SKIP
+        assert await is_gone(server, MAPS, seen)
+        assert "0 violations" in await done("store", "check", "--root-directory", tmp_path / "root", *place.flags)
 
 
 COMMANDS = {
@@ -164,16 +158,16 @@ def refusals(place: Place, folder: Path) -> Iterator[tuple[list[str], str]]:
     yield [*flags, "--etcd-prefix", "/elsewhere"], "that may read and write below --etcd-prefix"
 
 
-def test_who_is_not_let_in_is_told_in_one_line_which_flag_is_wrong(tmp_path: Path, place: Place) -> None:
+async def test_refused_credentials_are_one_line_that_names_the_flag(tmp_path: Path, place: Place) -> None:
     with Server(root_directory=tmp_path) as server:
-        make_objects(server)
-        done("store", "export", "--root-directory", tmp_path, tmp_path / "file.jsonl")
+        await make_objects(server)
+        await done("store", "export", "--root-directory", tmp_path, tmp_path / "file.jsonl")
     for flags, message in refusals(place, tmp_path):
         for command, code in COMMANDS.items():
             file = [] if command == ("store", "check") else [tmp_path / "file.jsonl"]
             if command in (("snapshot", "save"), ("store", "export")):
                 file = [tmp_path / "new.jsonl"]
-            result = kcp(*command, *flags, *file)
+            result = await kcp(*command, *flags, *file)
             assert result.exit_code == code, (command, result.output)
             assert message in result.output, (command, result.output)
             assert result.output.startswith("kcp: ")

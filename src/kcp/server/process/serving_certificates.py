@@ -1,0 +1,121 @@
+"""The certificates of the TLS layer while the server runs: files that change, and certificates of its own that grow old.
+
+The HTTP server reads certificates at its start only, so a change replaces it by another one on the same socket (`listening`).
+A pair of files that does not fit together, as between the writes of its halves, is logged, and the previous one stays in force.
+
+The TLS layer ends the handshake of a client whose certificate it cannot verify. So a CA that is taken out of the bundle stays
+there until the next start: the application refuses its certificates with a 401.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from kcp.auth import certificates
+from kcp.auth.certificates import KeyPair
+from kcp.server.process import identity
+from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.identity import Identity
+from kcp.server.process.reloading import INTERVAL, ReloadedFiles
+
+logger: Final = logging.getLogger("kcp.server")
+
+
+def _utc() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class ServingCertificates:
+    """The serving certificate and the CAs of client certificates that are in force."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        found: Identity,
+        replace_server: Callable[[], Awaitable[None]],
+        on_replaced: Callable[[KeyPair], None],
+        now: Callable[[], dt.datetime] = _utc,
+    ) -> None:
+        """``replace_server`` makes the HTTP server read the files; then ``on_replaced`` gets the new serving certificate."""
+        self._configuration = configuration
+        self._identity = found
+        self._replace_server = replace_server
+        self._on_replaced = on_replaced
+        self._administrator = found.administrator
+        self._serving = self._next_serving = found.serving
+        self._authorities = self._next_authorities = certificates.merged(found.client_authority_bundles)
+        self._changed = asyncio.Event()
+        self._problem = ""
+        self.now = now
+
+    def add_to(self, files: ReloadedFiles) -> None:
+        """Have the files reloaded when they change."""
+        for path in identity.serving_files(self._configuration):
+            files.add(path, self._reload_serving)
+        if (bundle := self._configuration.client_ca_file) is not None:
+            files.add(bundle, self._reload_authorities)
+
+    def _reload_serving(self) -> None:
+        self._next_serving = identity.load_serving(self._configuration)
+        self._wake()
+
+    def _reload_authorities(self) -> None:
+        own, *_ = self._identity.client_authority_bundles
+        bundles = identity.client_authority_bundles(own, self._configuration.client_ca_file)
+        self._next_authorities = certificates.merged((self._authorities, *bundles))
+        self._wake()
+
+    def _wake(self) -> None:
+        if (self._next_serving, self._next_authorities) != (self._serving, self._authorities):
+            self._changed.set()
+
+    async def follow(self, interval: float = INTERVAL) -> None:
+        """Put changes in force and renew certificates, until cancelled."""
+        while True:
+            try:
+                await asyncio.wait_for(self._changed.wait(), interval)
+            except TimeoutError:
+                await self.renew()
+            if self._changed.is_set():
+                self._changed.clear()
+                await self._put_in_force()
+
+    async def renew(self) -> None:
+        """Renew the certificates that the server has issued to itself and the administrator, where it is time."""
+        now = self.now()
+        if self._due() > now:
+            return
+        try:
+            serving, self._administrator = await asyncio.to_thread(identity.renew, self._configuration, now)
+        except (ConfigurationError, OSError) as error:
+            if self._problem != str(error):  # it is tried again every minute, and logged once
+                self._problem = str(error)
+                logger.error("cannot renew the server's certificates: %s", error)
+            return
+        self._problem = ""
+        if serving is not None:
+            self._next_serving = serving
+            self._wake()
+
+    def _due(self) -> dt.datetime:
+        issued = [self._administrator]
+        if self._configuration.tls_cert_file is None:
+            issued.append(self._next_serving)
+        return min(certificates.renewal_time(pair.certificate) for pair in issued)
+
+    async def _put_in_force(self) -> None:
+        serving, authorities = self._next_serving, self._next_authorities
+        try:
+            identity.write_client_authorities(self._identity, authorities)
+            await self._replace_server()
+        except Exception as error:  # whatever the TLS library or the disk refuses: the server in force goes on
+            logger.error("cannot use the changed certificates, the previous ones stay in force: %s", error)
+            identity.write_client_authorities(self._identity, self._authorities)
+            return
+        self._serving, self._authorities = serving, authorities
+        logger.info("the serving certificate expires at %s", certificates.expiration(serving.certificate).isoformat())
+        self._on_replaced(serving)
