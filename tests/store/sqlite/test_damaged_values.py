@@ -8,9 +8,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from kcp.store.contract import Change, DamagedValueError, Range
+from kcp.store.contract import Change, DamagedValueError, Hint, Needle, Range
 from kcp.store.sqlite import scrubbing, tables
 from kcp.store.sqlite.checksums import checksum
+from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, put
 from tests.support.waiting import eventually
@@ -151,6 +152,39 @@ async def test_the_damage_is_over_when_its_row_is_gone(tmp_path: Path) -> None:
     assert store._damage.check_all, "a list of an older state may meet the damaged row"
     await store.compact(store.revision)
     await scrubbed(store)
+    await store.close()
+
+
+async def test_a_value_that_is_replaced_while_a_pass_reads_it_is_not_current_damage(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    execute(path, "UPDATE log SET value = CAST('x' AS BLOB) WHERE name = 'b'")
+    damage, replaced = DamagedValues(), 1 << 40
+    await scrubbing.Scrubbing(path, damage, lambda _: replaced).verify()
+    assert damage.reported == 1
+    assert damage.summary() is None
+
+
+async def test_a_search_in_a_verified_file_ends_at_damage_and_reads_the_range_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrubbing, "_SECONDS", 3600.0)
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    store = open_store(path)
+    await scrubbed(store)
+    past = store.revision
+    await put(store, "a", b"{}")
+    execute(
+        path, "UPDATE log SET value = CAST('x' AS BLOB) WHERE name = 'a' AND value = CAST(? AS BLOB)", b'{"of":"a"}'
+    )
+    hint = Hint(needles=(Needle((b'"of":"c"',)),))
+    assert [record.key.name for record in (await store.select(WIDGETS, hint)).records] == ["c"]
+    await scrubbed(store)
+    page = await store.select(WIDGETS, hint, at=past)
+    assert [record.key.name for record in page.records] == ["b", "c"]
+    assert [key.name for key in page.damaged] == ["a"]
+    assert store._damage.check_all
     await store.close()
 
 

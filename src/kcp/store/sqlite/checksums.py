@@ -45,3 +45,12 @@ def key_of(columns: Sequence[bytes | None]) -> Key:
 def text(column: bytes | None) -> str:
     """Decode a column, with what is not UTF-8 escaped."""
     return "" if column is None else column.decode(errors="backslashreplace")
+
+
+def is_text(column: bytes | None) -> bool:
+    """Whether a column is UTF-8."""
+    try:
+        (column or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -23,8 +23,8 @@ _NAMED: Final = 3
 class DamagedValues:
     """The damage of one file, as known so far. ``check_all`` says whether every read checks its values."""
 
-    def __init__(self) -> None:
-        self.check_all = True
+    def __init__(self, *, check_all: bool = True) -> None:
+        self.check_all = check_all
         self.on_found: Callable[[], object] = lambda: None
         """Called on the event loop with each damaged value that is found, once."""
         self._keys: dict[Key, int] = {}

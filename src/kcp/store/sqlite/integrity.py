@@ -15,7 +15,7 @@ import apsw
 from kcp.store.contract import UNREADABLE, LogError
 from kcp.store.findings import FIRST, Examine, Finding, Progress, Violation
 from kcp.store.sqlite import tables
-from kcp.store.sqlite.checksums import CHECKED, KEY_BYTES, key_of, readable, text
+from kcp.store.sqlite.checksums import CHECKED, KEY_BYTES, is_text, key_of, readable, text
 from kcp.store.sqlite.tables import COMPACTED_THROUGH, MAX_CHANGES, OLDEST, ORDINAL_BITS, REVISION
 
 _PROGRESS_STEPS: Final = 200_000
@@ -295,20 +295,12 @@ def _texts(log: Log) -> tuple[int, Iterator[Violation]]:
                 f"SELECT {KEY_BYTES}, CAST({counted} AS BLOB), {_POSITION} FROM {table}"
             ):
                 for column, content in zip((*_KEY.split(", "), "tag"), (*parts, tag), strict=True):
-                    if not _is_text(content):
+                    if not is_text(content):
                         what = f"its {column} in {table} is not UTF-8"
                         yield Violation(key_of(parts), position >> ORDINAL_BITS, what)
 
     tables_ = "(SELECT count(*) FROM log) + (SELECT count(*) FROM current) + (SELECT count(*) FROM departed)"
     return log.number(f"SELECT {tables_}"), found()
-
-
-def _is_text(content: bytes | None) -> bool:
-    try:
-        (content or b"").decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 _WITH_VALUE: Final = "FROM log WHERE typeof(value) = 'blob'"
@@ -322,7 +314,7 @@ def _checksums(log: Log) -> tuple[int, Iterator[Violation]]:
         for *parts, position, value, tag, expected in log.rows(
             f"SELECT {KEY_BYTES}, position, {CHECKED} {_WITH_VALUE}"
         ):
-            if readable(position, value, tag, expected)[0] is UNREADABLE and _is_text(tag):
+            if readable(position, value, tag, expected)[0] is UNREADABLE and is_text(tag):
                 key = key_of(parts)
                 yield Violation(
                     key, position >> ORDINAL_BITS, "the value is not what was written: its checksum differs"

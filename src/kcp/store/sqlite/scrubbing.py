@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +18,7 @@ import apsw
 
 from kcp.store.contract import UNREADABLE, Key
 from kcp.store.sqlite import tables
-from kcp.store.sqlite.checksums import CHECKED, KEY_BYTES, key_of, readable
+from kcp.store.sqlite.checksums import CHECKED, KEY_BYTES, is_text, key_of, readable
 from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.tables import ORDINAL_BITS
 
@@ -36,19 +37,21 @@ _ROWS: Final = f"SELECT position, deletes, {KEY_BYTES}, {CHECKED} FROM log WHERE
 
 
 class _Damage(NamedTuple):
-    """A damaged row."""
+    """A damaged row. ``readable_key`` is False if its key is not text: no write replaces its value then."""
 
     key: Key
     position: int
     current: bool
+    readable_key: bool
 
 
 class Scrubbing:
-    """Verifies the values of one file."""
+    """Verifies the values of one file. ``position_of`` returns the position of a key's committed value."""
 
-    def __init__(self, path: Path, damage: DamagedValues) -> None:
+    def __init__(self, path: Path, damage: DamagedValues, position_of: Callable[[Key], int]) -> None:
         self._path = path
         self._damage = damage
+        self._position_of = position_of
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -67,7 +70,7 @@ class Scrubbing:
         pause = _FIRST_SECONDS
         while not await self._stopped_within(pause):
             try:
-                await self._pass()
+                await self.verify()
             except apsw.Error as error:
                 # reads report what cannot be read; the values that could not be verified are checked by each read
                 log.warning("the values of %s could not be verified: %s", self._path, error)
@@ -79,7 +82,7 @@ class Scrubbing:
                 await self._stopping.wait()
         return self._stopping.is_set()
 
-    async def _pass(self) -> None:
+    async def verify(self) -> None:
         """Verify every value that is in the file now. Raises apsw.Error."""
         reported = self._damage.reported
         connection = await asyncio.to_thread(
@@ -89,8 +92,10 @@ class Scrubbing:
             after: int | None = 0
             while after is not None:
                 after, damaged = await asyncio.to_thread(_verify_some, connection, after)
-                for key, position, current in damaged:
-                    self._damage.report(key, position >> ORDINAL_BITS, current=current)
+                for key, position, current, readable_key in damaged:
+                    # a write may have replaced the value since the thread read it
+                    still = current and (not readable_key or self._position_of(key) == position)
+                    self._damage.report(key, position >> ORDINAL_BITS, current=still)
                 if await self._stopped_within(_PAUSE_SECONDS):
                     return
         finally:
@@ -109,7 +114,7 @@ def _verify_some(connection: apsw.Connection, after: int) -> tuple[int | None, l
         after = position
         if not (deletes and value is None) and readable(position, value, tag, expected)[0] is UNREADABLE:
             current = execute("SELECT 1 FROM current WHERE position = ?", (position,)).fetchone() is not None
-            damaged.append(_Damage(key_of(parts), position, current))
+            damaged.append(_Damage(key_of(parts), position, current, readable_key=all(map(is_text, parts))))
         if size > _STEP_BYTES:
             return after, damaged
     return (after if rows == _STEP_ROWS else None), damaged

@@ -136,7 +136,7 @@ class SQLiteStore:
         self._clock = clock
         self._loop = loop
         revision, self._oldest = tables.read_revisions(reading)
-        self._damage = DamagedValues()
+        self._damage = DamagedValues(check_all=not tables.is_empty(reading))
         self._reader = Reader(reading, self._damage)
         self._searches = SearchThread(lambda: tables.connect(path, cache_kilobytes=_SEARCH_CACHE, writable=False))
         self._hub = Hub(revision)
@@ -154,7 +154,7 @@ class SQLiteStore:
         self._compacting = asyncio.Lock()
         self._expiry = Expiry(self, self._reader, self._writer, clock)
         self._expiry.start()
-        self._scrubbing = Scrubbing(path, self._damage)
+        self._scrubbing = Scrubbing(path, self._damage, lambda key: self._reader.newest(key)[1])
         self._scrubbing.start()
 
     @property

@@ -189,6 +189,11 @@ def read_revisions(connection: apsw.Connection) -> tuple[int, int]:
     return max(newest, metadata.get(REVISION, 0), oldest), oldest
 
 
+def is_empty(connection: apsw.Connection) -> bool:
+    """Whether the log has no rows."""
+    return connection.execute("SELECT 1 FROM log LIMIT 1").fetchone() is None
+
+
 def _skip_lost_revisions(connection: apsw.Connection, *, relaxed: bool) -> None:
     """Skip revisions that were assigned and then lost, in a power failure without syncs or by a restore.
 
