@@ -22,7 +22,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.namespaces import ALWAYS_THERE, STORAGE
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
-from kcp.store.contract import Key, Range
+from kcp.store.contract import DamagedValueError, Key, Range
 
 _COMPONENT: Final = "garbage-collector-controller"
 _REASON: Final = "OwnerRefInvalidNamespace"
@@ -70,7 +70,10 @@ class MisplacedOwners:
             names += [record.key.name for record in records]
         for namespace in names:
             await self._pacer.pause()
-            found = self._registry.store.latest(Key(owner.storage, cluster, namespace, reference.get("name", "")))
+            try:
+                found = self._registry.store.latest(Key(owner.storage, cluster, namespace, reference.get("name", "")))
+            except DamagedValueError:
+                continue  # its UID is unknown
             if found is not None and (await self._owners.state_of(found))[0] == identity[1]:
                 return True
         _remember(self._absent, identity)

@@ -12,7 +12,7 @@ from kcp.api import documents
 from kcp.controllers.pacing import Pacer
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
-from kcp.store.contract import Key, Record
+from kcp.store.contract import UNREADABLE, Key, Record
 
 HAS_OWNERS: Final = b'"ownerReferences"'
 IS_DELETED: Final = b'"deletionTimestamp"'
@@ -36,8 +36,11 @@ _UNKNOWN: Final = Node("", [], {}, "")
 
 
 def node_of(record: Record | None) -> Node:
-    """The node of a record; without a UID where there is no record. Raises ValueError or LookupError where it is no object."""
-    if record is None:
+    """The node of a record; without a UID where there is none, or a damaged one.
+
+    Raises ValueError or LookupError where it is no object.
+    """
+    if record is None or record.value is UNREADABLE:
         return _UNKNOWN
     meta = documents.decode(record.value)["metadata"]
     (uid, finalizer), owners, blocks = _state_in(meta), meta.get("ownerReferences") or [], dict[str, bool]()

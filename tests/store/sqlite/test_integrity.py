@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
 from collections.abc import Callable
@@ -155,6 +156,7 @@ A = "resource = 'w' AND cluster = 'c' AND name = 'above-a'"
 NEWEST = f"(SELECT max(position) FROM log WHERE {A})"
 OLDEST_ABOVE = f"(SELECT min(position) FROM log WHERE {A})"
 GONE = "(SELECT position FROM log WHERE deletes AND name = 'above-1')"
+NO_TEXT = "CAST(x'ff' AS TEXT)"
 BREAKS: list[tuple[str, str, str]] = [
     ("counter", "oldest", f"UPDATE facts SET value = 1000000 WHERE name = '{OLDEST}'"),
     ("counter", "compacted", f"UPDATE facts SET value = 3 WHERE name = '{OLDEST}'"),
@@ -204,6 +206,13 @@ BREAKS: list[tuple[str, str, str]] = [
     ("expiry", "the expiry time is invalid", "UPDATE expiry SET due = -4"),
     ("expiry", "not in the log", "INSERT INTO expiry VALUES (4, 999999999)"),
     ("expiry", "a deletion has", f"INSERT INTO expiry VALUES (4, {GONE})"),
+    ("texts", "its name in log is not UTF-8", f"UPDATE log SET name = {NO_TEXT} WHERE position = {NEWEST}"),
+    ("texts", "its tag in log is not UTF-8", f"UPDATE log SET tag = {NO_TEXT} WHERE position = {NEWEST}"),
+    ("texts", "its cluster in current is not UTF-8", f"UPDATE current SET cluster = {NO_TEXT} WHERE name = 'above-a'"),
+    ("texts", "its name in departed is not UTF-8", f"UPDATE departed SET name = {NO_TEXT} WHERE position = {GONE}"),
+    ("metadata", "\\xff is", f"UPDATE facts SET (name, value) = ({NO_TEXT}, {NO_TEXT}) WHERE name = '{REVISION}'"),
+    ("checksums", "not what was written", f"UPDATE log SET value = CAST('[]' AS BLOB) WHERE position = {NEWEST}"),
+    ("checksums", "not what was written", f"UPDATE log SET checksum = checksum + 1 WHERE position = {NEWEST}"),
     ("values", "not as promised", f"UPDATE log SET value = CAST('x' AS BLOB) WHERE position = {NEWEST}"),
 ]
 
@@ -219,6 +228,35 @@ def test_each_manual_damage_is_found_by_its_rule(sound: Path, tmp_path: Path, ru
     finding = found(path)[rule]
     assert finding.broken
     assert any(words in violation.what for violation in finding.first), finding
+
+
+COLUMNS = {
+    "log": "position resource cluster namespace name deletes previous tag value checksum",
+    "current": "resource cluster namespace name position",
+    "departed": "resource cluster namespace name position",
+    "expiry": "due position",
+    "facts": "name value",
+}
+
+
+@pytest.mark.parametrize("content", [NO_TEXT, "x'ff'", "'text'", "-1", "1.5", "NULL"])
+def test_a_check_survives_any_content_of_any_column(sound: Path, tmp_path: Path, content: str) -> None:
+    path, changed = tmp_path / "kcp.db", 0
+    for table, columns in COLUMNS.items():
+        for column in columns.split():
+            shutil.copyfile(sound, path)
+            connection = apsw.Connection(str(path))
+            one = f"SELECT {columns.replace(' ', ', ')} FROM {table} LIMIT 1"
+            with contextlib.suppress(
+                apsw.ConstraintError, apsw.MismatchError
+            ):  # the file cannot have this by any change
+                connection.execute(
+                    f"UPDATE {table} SET {column} = {content} WHERE ({columns.replace(' ', ', ')}) = ({one})"
+                )
+                changed += connection.changes()
+            connection.close()
+            assert len(found(path)) == len(integrity.RULES)
+    assert changed
 
 
 def test_a_violation_names_its_key_and_revision_and_all_are_counted(sound: Path, tmp_path: Path) -> None:

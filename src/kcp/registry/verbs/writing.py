@@ -75,6 +75,13 @@ class Writer:
             preconditions.take_from_body(write)
         return await attempts.until_stored(self._source, write, self._attempt)
 
+    async def remove_damaged(self, write: Write, revision: int) -> Written:
+        """Delete an object that cannot be read, as it is at a revision: nothing of it is checked, and nobody else is asked."""
+        written = await self._committer.remove_damaged(write, revision)
+        if written is None:  # another write came between: the object may be sound now
+            return await self._write(write)
+        return written
+
     async def review(self, write: Write) -> Written:
         """Run the steps of a type that is answered and not stored."""
         write.operation, obj = CREATE, write.body

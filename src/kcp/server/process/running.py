@@ -113,20 +113,21 @@ class ServerProcess:
 
     async def _open_storage(self) -> Storage:
         from kcp.server.process.storage import share_identity
-        from kcp.store.contract import StoreUnavailableError
+        from kcp.store.contract import DamagedValueError, StoreUnavailableError
 
         try:
             storage = await self.parts.backend(self.configuration, self._stack)
             await share_identity(storage, self.configuration)
         except OSError as error:
             raise _unwritable(error) from error
-        except StoreUnavailableError as error:
+        except (DamagedValueError, StoreUnavailableError) as error:
             raise ConfigurationError(str(error)) from error
         return storage
 
     async def _compose(self, storage: Storage, identity: Identity) -> Composition:
         from kcp.server.process.composition import compose
         from kcp.server.process.parts import Environment
+        from kcp.store.contract import DamagedValueError
 
         checks = {
             "poststarthook/start-controllers": lambda: None if self.ready else "not finished",
@@ -134,7 +135,11 @@ class ServerProcess:
             "shutdown": lambda: "process is shutting down" if self.stopping else None,
         }
         environment = Environment(self.configuration, identity, storage.store, self.files)
-        composition = await compose(self.parts, environment, checks, f"{self.address[0]}:{self.address[1]}")
+        address, notes = f"{self.address[0]}:{self.address[1]}", storage.store.readiness_notes()
+        try:
+            composition = await compose(self.parts, environment, checks, address, notes)
+        except DamagedValueError as error:
+            raise ConfigurationError(f"{error}, and nothing is served without it: restore a snapshot") from error
         await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.held_loop.observe_store)

@@ -1,9 +1,10 @@
 """The tables of the SQLite log, and opening a file that has them.
 
-``log`` holds every change with its value. ``current`` maps a key to the position of its newest value and is clustered by key,
-so that a list is one range scan. ``departed`` holds the tombstones: the positions of the retained deletes by key, from which a
-list of an older state finds the deleted keys of its range. ``expiry`` holds the expiry times of keys with a lifetime, ``facts``
-the log's metadata. A position is the revision shifted left by ten bits, plus the number of the change within its write.
+``log`` holds every change with its value and the value's checksum. ``current`` maps a key to the position of its newest value
+and is clustered by key, so that a list is one range scan. ``departed`` holds the tombstones: the positions of the retained
+deletes by key, from which a list of an older state finds the deleted keys of its range. ``expiry`` holds the expiry times of
+keys with a lifetime, ``facts`` the log's metadata. A position is the revision shifted left by ten bits, plus the number of the
+change within its write.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ CREATE TABLE departed (
 ) WITHOUT ROWID;
 INSERT INTO departed SELECT resource, cluster, namespace, name, position FROM log WHERE deletes;
 """
-MIGRATIONS: Final = (_FIRST, _TOMBSTONES)
+_CHECKSUMS: Final = "ALTER TABLE log ADD COLUMN checksum INTEGER"
+MIGRATIONS: Final = (_FIRST, _TOMBSTONES, _CHECKSUMS)
 """The steps from each format of the file to the next. Append only: files of every format exist."""
 FORMAT: Final = len(MIGRATIONS)
 """The file's format, kept in ``user_version``. Newer formats are refused, older ones are migrated."""
@@ -185,6 +187,11 @@ def read_revisions(connection: apsw.Connection) -> tuple[int, int]:
     metadata: dict[str, int] = dict(execute("SELECT name, value FROM facts"))
     oldest = metadata.get(OLDEST, 0)
     return max(newest, metadata.get(REVISION, 0), oldest), oldest
+
+
+def is_empty(connection: apsw.Connection) -> bool:
+    """Whether the log has no rows."""
+    return connection.execute("SELECT 1 FROM log LIMIT 1").fetchone() is None
 
 
 def _skip_lost_revisions(connection: apsw.Connection, *, relaxed: bool) -> None:
