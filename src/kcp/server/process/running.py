@@ -190,7 +190,8 @@ class ServerProcess:
         return ServingCertificates(self.configuration, self.identity, http.replace, on_replaced)
 
     def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work, name=work.__qualname__)
+        task.add_done_callback(_report_error)
         self._stack.push_async_callback(_cancelled, task)
 
     async def _stop_serving(self, http: Listening, composition: Composition) -> None:
@@ -204,6 +205,12 @@ class ServerProcess:
         if self.configuration.shutdown_delay_duration:
             await asyncio.sleep(self.configuration.shutdown_delay_duration)
         await self._stack.aclose()
+
+
+def _report_error(task: asyncio.Task[None]) -> None:
+    """Log the error that has ended a background task: nobody awaits the task before the server stops."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s has ended with an error", task.get_name(), exc_info=error)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
