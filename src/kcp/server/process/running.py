@@ -127,7 +127,7 @@ class ServerProcess:
     async def _compose(self, storage: Storage, identity: Identity) -> Composition:
         from kcp.server.process.composition import compose
         from kcp.server.process.parts import Environment
-        from kcp.store.contract import DamagedValueError
+        from kcp.store.contract import DamagedValueError, StoreUnavailableError
 
         checks = {
             "poststarthook/start-controllers": lambda: None if self.ready else "not finished",
@@ -138,9 +138,11 @@ class ServerProcess:
         address, notes = f"{self.address[0]}:{self.address[1]}", storage.store.readiness_notes()
         try:
             composition = await compose(self.parts, environment, checks, address, notes)
+            await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         except DamagedValueError as error:
             raise ConfigurationError(f"{error}, and nothing is served without it: restore a snapshot") from error
-        await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
+        except StoreUnavailableError as error:
+            raise ConfigurationError(str(error)) from error
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.held_loop.observe_store)
         return composition
