@@ -2,7 +2,7 @@
 
 A search reads many values and returns few. SQLite compares the bytes without the interpreter lock, so the event loop serves
 other requests meanwhile. The thread runs the steps of all searches in the order in which they arrive. A step examines as many
-keys as take some milliseconds, so that a search of large values does not keep the others waiting.
+keys as take some milliseconds of processor time, so that a search of large values does not keep the others waiting.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Pace:
         self.keys = _FIRST_KEYS
 
     def took(self, seconds: float) -> None:
-        """Adapt to the time that a step took: the next one takes about `_STEP_SECONDS`."""
+        """Adapt to the processor time that a step took: the next one takes about `_STEP_SECONDS`."""
         fitting = round(self.keys * _STEP_SECONDS / max(seconds, _LEAST_SECONDS))
         self.keys = max(1, min(fitting, 4 * self.keys, _MOST_KEYS))
 
@@ -72,12 +72,12 @@ class SearchThread:
                 self._reader = Reader(self._connect(), _EndsSearch())
             except apsw.Error as error:
                 raise StoreUnavailableError(f"the store cannot read: {error}") from error
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             found = self._reader.search(range_, hint, after, at, limit, size, pace.keys)
         except UnicodeDecodeError as error:
             raise DamageFoundError from error
-        pace.took(time.perf_counter() - began)
+        pace.took(time.thread_time() - began)
         return found
 
     async def close(self) -> None:
