@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kcp.api import selectors
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.verbs import selecting
-from kcp.store.sqlite import reader
+from kcp.store.sqlite import search
 from tests.support.objects import config_map, definition, widget
 from tests.support.registry_client import Object, RegistryClient, registry_client
 from tests.support.running_coroutines import Enter
@@ -48,7 +48,8 @@ Requirement = tuple[str, str, list[str]]
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every list but the smallest is searched in several steps."""
     monkeypatch.setattr(selecting, "CHUNK", 2)
-    monkeypatch.setattr(reader, "_SEARCHED_KEYS", 3)
+    monkeypatch.setattr(search, "_FIRST_KEYS", 3)
+    monkeypatch.setattr(search, "_MOST_KEYS", 3)
 
 
 def text_of(requirement: Requirement) -> str:

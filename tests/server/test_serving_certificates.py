@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import datetime as dt
+import gc
 import http.client
 import logging
 import os
@@ -23,6 +24,8 @@ from cryptography import x509
 
 from kcp.auth import certificates
 from kcp.auth.certificates import KeyPair
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.running import ServerProcess
 from kcp.testing import Server
 from tests.support.http2_frames import ConnectionEndedError, Http2Connection
 from tests.support.objects import config_map
@@ -331,3 +334,75 @@ def test_sighup_takes_up_a_new_certificate_at_once(tmp_path: Path, volume: Secre
         volume.publish(pair)
         os.kill(server.process_id, signal.SIGHUP)
         wait_until(lambda: shown(port) == der(pair), "the new certificate is served")
+
+
+def test_a_watch_that_begins_on_a_server_just_after_its_replacement_does_not_delay_the_next_one(
+    server: RunningServer, volume: SecretVolume, trust: ssl.SSLContext
+) -> None:
+    with contextlib.closing(server.connect(trust)) as watcher:
+        watcher.request("GET", PATH + "?watch=true&timeoutSeconds=3600", headers=server.headers())
+        events = watcher.getresponse()
+        pair = issued()
+        volume.publish(pair)
+        reload(server)
+        wait_until(lambda: shown(server.port) == der(pair), "the new certificate is served")
+        assert server.process.http is not None
+        replaced = server.process.http._retired
+        assert replaced is not None, "the watch goes on"
+        replaced.replaced_at -= 1.0
+        pair = issued()
+        volume.publish(pair)
+        reload(server)
+        wait_until(lambda: shown(server.port) == der(pair), "the next certificate is served")
+        assert events.read() == b"", "the watch has ended"
+
+
+def test_a_kubeconfig_that_cannot_be_written_is_logged_and_certificates_are_still_followed(
+    server: RunningServer, volume: SecretVolume, caplog: pytest.LogCaptureFixture
+) -> None:
+    kubeconfig = server.process.kubeconfig
+    kubeconfig.unlink()
+    kubeconfig.mkdir()
+    for _ in range(2):
+        pair = issued()
+        volume.publish(pair)
+        reload(server)
+        wait_until(lambda pair=pair: shown(server.port) == der(pair), "the new certificate is served")  # type: ignore[misc]
+    assert "but not in the administrator's kubeconfig" in caplog.text
+
+
+def test_certificates_that_could_not_be_used_are_tried_again(
+    server: RunningServer, volume: SecretVolume, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert server.process.identity is not None
+    assert server.process.certificates is not None
+    bundle, before = server.process.identity.client_authorities, shown(server.port)
+    bundle.unlink()
+    bundle.mkdir()
+    pair = issued()
+    volume.publish(pair)
+    reload(server)
+    following = asyncio.run_coroutine_threadsafe(server.process.certificates.follow(0.01), server._loop)
+    wait_until(lambda: "the previous ones stay in force" in caplog.text, "the failure is logged")
+    assert shown(server.port) == before
+    bundle.rmdir()
+    wait_until(lambda: shown(server.port) == der(pair), "the new certificate is served")
+    following.cancel()
+    assert caplog.text.count("the previous ones stay in force") == 1, "it is tried many times, and logged once"
+
+
+async def test_a_server_that_stops_while_its_certificates_are_replaced_logs_no_error(
+    fresh_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        process = ServerProcess(Configuration(root_directory=fresh_root, secure_port=0))
+        await process.start()
+        assert process.http is not None
+        replacing = asyncio.create_task(process.http.replace())
+        await asyncio.sleep(0)
+        replacing.cancel()
+        await asyncio.wait((replacing,))
+        await process.stop()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not caplog.records

@@ -15,7 +15,7 @@ from kcp.store.contract import UNREADABLE, Key, StoreUnavailableError
 from kcp.store.exports import DamagedExportError, Entry, Header, Summary, writing
 from kcp.store.file_lock import FileLock
 from kcp.store.sqlite import tables
-from kcp.store.sqlite.checksums import CHECKED, key_of, readable
+from kcp.store.sqlite.checksums import CHECKED_BY_CURRENT, key_of, readable
 from kcp.store.sqlite.reader import FIND
 from kcp.store.sqlite.tables import MAX_CHANGES, OLDEST, ORDINAL_BITS, PUT_METADATA, RESTORED_SKIP, REVISION, SKIP
 from kcp.store.sqlite.writer import Row, insert_changes
@@ -33,7 +33,7 @@ from kcp.store.transfers import (
 _CACHE_KILOBYTES: Final = 65_536
 _ENTRIES: Final = (
     "SELECT CAST(current.resource AS BLOB), CAST(current.cluster AS BLOB), CAST(current.namespace AS BLOB), "
-    f"CAST(current.name AS BLOB), log.position, {CHECKED} "
+    f"CAST(current.name AS BLOB), log.position, {CHECKED_BY_CURRENT} "
     "FROM current CROSS JOIN log ON log.position = current.position WHERE ?1 = '*' OR current.cluster = ?1"
 )
 _NAMED: Final = 3
