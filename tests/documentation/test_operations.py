@@ -29,7 +29,6 @@ from tests.support.waiting import PATIENCE, eventually, wait_until
 PAGE = ROOT / "docs" / "operations.md"
 MAPS = "/api/v1/namespaces/default/configmaps"
 MACHINES = ("e1", "e2", "e3")
-ETCD_SERVERS = ",".join(f"https://{name}:2379" for name in MACHINES)
 
 TESTED = {
     "kcp start --root-directory /var/lib/kcp\n": "tests/documentation/test_operations.py",

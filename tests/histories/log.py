@@ -60,12 +60,6 @@ class Log:
         """What a change replaces."""
         return self.at(change.key, change.revision - 1)
 
-    def following(self, key: Key, revision: int) -> Change | None:
-        """A key's first change after a revision."""
-        revisions = self.revisions.get(key, ())
-        index = bisect_right(revisions, revision)
-        return self.by_key[key][index] if index < len(revisions) else None
-
     def state(self, selection: Selection, revision: int) -> dict[Key, Version]:
         """What a selection holds at a revision."""
         found = {}

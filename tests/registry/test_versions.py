@@ -63,10 +63,6 @@ def _v(client: RegistryClient, version: str) -> ResourceType:
     return client.type("gauges", "example.com", version)
 
 
-def _definitions(client: RegistryClient) -> ResourceType:
-    return client.type("customresourcedefinitions", "apiextensions.k8s.io")
-
-
 async def _with_webhook(client: RegistryClient) -> None:
     definition = await client.get(client.definitions, "gauges.example.com", "")
     definition["spec"]["conversion"] = WEBHOOK

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import uvloop
 
@@ -41,7 +41,7 @@ class Answer:
 
 
 class RunningServer:
-    """One server, from construction to `stop`."""
+    """One server, from construction to `stop`, or for the duration of a ``with`` block."""
 
     def __init__(self, root: Path, parts: Parts | None = None, **choices: Any) -> None:
         root.mkdir(parents=True, exist_ok=True)
@@ -58,6 +58,12 @@ class RunningServer:
             raise self._problem
         self.token = (root / "data" / "admin.token").read_text()
         self.trust = ssl.create_default_context(cafile=str(root / "data" / "ca.crt"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def _run(self) -> None:
         self._loop = uvloop.new_event_loop()
