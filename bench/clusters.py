@@ -1,4 +1,4 @@
-"""Logical clusters by the thousand: create one object in each, list across all, delete them, and what memory and disk say."""
+"""Thousands of logical clusters: create one object in each, list across all, delete them; with memory and disk usage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.processes import Server
 
 @dataclass
 class Clusters:
-    """Rates a second; MB of resident memory and of files before, with all of them there, and after."""
+    """Rates per second; resident memory and file sizes in MB before, with, and after the logical clusters."""
 
     created_per_second: float
     list_seconds: float

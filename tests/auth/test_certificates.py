@@ -1,4 +1,4 @@
-"""Certificates that are made here, and the users that client certificates stand for."""
+"""Generated certificates, and the users that client certificates identify."""
 
 from __future__ import annotations
 

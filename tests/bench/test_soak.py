@@ -1,4 +1,4 @@
-"""The soak command works, and its rule tells growth from noise."""
+"""The soak command runs, and its rule distinguishes growth from noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expressions of admission policies and match conditions: compiled when they are written, refused as kube-apiserver does."""
+"""Expressions of admission policies and match conditions are compiled in the write, and refused as in kube-apiserver."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where the writes of built-in types differ from one another, as in kube-apiserver."""
+"""Differences between the writes of built-in types, as in kube-apiserver."""
 
 from __future__ import annotations
 

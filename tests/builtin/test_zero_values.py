@@ -1,4 +1,4 @@
-"""Go's zero values: built-in types are structs, and what is empty in them is left out."""
+"""Go's zero values: built-in types are structs, so empty fields are left out."""
 
 from __future__ import annotations
 

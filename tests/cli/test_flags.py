@@ -1,4 +1,4 @@
-"""How flags are read."""
+"""Parsing of flags."""
 
 from __future__ import annotations
 

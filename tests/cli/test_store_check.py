@@ -20,7 +20,7 @@ from tests.support.waiting import PATIENCE
 
 
 def send(server: Started, method: str, path: str, body: object = None) -> None:
-    """One request that changes something, by the administrator."""
+    """Send one mutating request as the administrator."""
     token = (server.root / "data" / "admin.token").read_text()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     content = None if body is None else json.dumps(body).encode()
@@ -31,7 +31,7 @@ def send(server: Started, method: str, path: str, body: object = None) -> None:
 
 
 def use(server: Started) -> None:
-    """Objects of several kinds in several logical clusters: created, updated, deleted, with a lifetime."""
+    """Create, update and delete objects of several kinds in several logical clusters, some with a lifetime."""
     for cluster in ("root", "team"):
         maps = f"/clusters/{cluster}/api/v1/namespaces/default/configmaps"
         for name in ("a", "b", "c"):

@@ -1,4 +1,4 @@
-"""Owners are found by what their dependents say of them."""
+"""Owners are found by the references of their dependents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger that the crash tests compare with finds what they look for."""
+"""The ledger of the crash tests detects every kind of difference."""
 
 from __future__ import annotations
 

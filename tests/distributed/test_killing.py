@@ -1,4 +1,4 @@
-"""kill -9 of a server and of an etcd member under load: nothing acknowledged is lost, watchers see each event once."""
+"""`kill -9` of a server and of etcd members under load: no acknowledged write is lost, and watchers see each event once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BROKEN = (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError)
 
 @dataclass
 class Writer:
-    """One client that owns some objects: what it was told, and the one change of which it was told nothing."""
+    """A client with objects of its own: its acknowledged writes, and the one write of unknown outcome."""
 
     name: str
     steps: dict[str, int] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Writer:
     longest_pause: float = 0.0
 
     async def run(self, addresses: list[Address], stop: asyncio.Event) -> None:
-        """Write, on the next server when one fails."""
+        """Write; use the next server when one fails."""
         turn = int(self.name.removeprefix("w"))
         while not stop.is_set():
             try:
@@ -53,7 +53,7 @@ class Writer:
                 await asyncio.sleep(0.05)
 
     async def change(self, connection: Connection) -> None:
-        """Create the next object, or replace one of the last ones."""
+        """Create the next object, or replace one of the latest."""
         number = self.acknowledged % 20
         name = f"{self.name}-{number}"
         step = max(self.steps.get(name, 0), self.doubtful.get(name, 0)) + 1
@@ -73,7 +73,7 @@ class Writer:
 
 
 async def watch(address: Address, since: str, seen: list[tuple[int, str, str, int]], stop: asyncio.Event) -> None:
-    """Follow all ConfigMaps, resuming where the last watch ended."""
+    """Watch all ConfigMaps, resuming where the last watch ended."""
     while not stop.is_set():
         try:
             async with Connection(address) as connection:
@@ -104,12 +104,12 @@ class Writers(list[Writer]):
 
     @property
     def acknowledged(self) -> int:
-        """How many writes were acknowledged."""
+        """The number of acknowledged writes."""
         return sum(writer.acknowledged for writer in self)
 
     @property
     def refused(self) -> int:
-        """How many writes were refused."""
+        """The number of refused writes."""
         return sum(writer.refused for writer in self)
 
     def __str__(self) -> str:
@@ -122,7 +122,7 @@ class Writers(list[Writer]):
 async def under_load(
     servers: list[Server], watched: Server, harm: Callable[[Writers], Awaitable[None]], etcd: EtcdCluster
 ) -> Writers:
-    """Write through all servers, do harm in the midst of it, and check what is there afterwards."""
+    """Write through all servers, inject a fault meanwhile, and check the result."""
     stop = asyncio.Event()
     addresses = [Address.of(server) for server in servers]
     writers = Writers(Writer(f"w{number}") for number in range(WRITERS))
@@ -149,7 +149,7 @@ async def under_load(
 def check(
     writers: list[Writer], found: dict[str, Any], seen: list[tuple[int, str, str, int]], etcd: EtcdCluster
 ) -> None:
-    """Nothing acknowledged is lost; the watcher saw every write once, in order, and nothing else."""
+    """Check that no acknowledged write is lost, and that the watcher saw every write once, in order."""
     revisions = [revision for revision, *_ in seen]
     assert revisions == sorted(set(revisions)), "events out of order or twice"
     by_name: dict[str, list[tuple[int, str, int]]] = {}
@@ -220,7 +220,7 @@ async def test_all_etcd_members_are_killed_at_once_under_load(
 async def test_an_etcd_member_is_paused_under_load(
     start_servers: StartServers, etcd: EtcdCluster, measured: Report
 ) -> None:
-    """Its connections stay open and nothing comes back: calls end by their deadlines."""
+    """Its connections stay open and it does not respond: calls end by their deadlines."""
     servers = start_servers(2)
 
     async def harm(writers: Writers) -> None:

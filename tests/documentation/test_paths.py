@@ -1,4 +1,4 @@
-"""The files that the documents name exist."""
+"""The files that the pages mention exist."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Load for servers that a test harms: clients that write, read, watch and ask for health, and an account of all they were told.
+"""Load on servers in which a test injects faults: clients that write, read, watch and check health.
 
 Every write is conditional on the state that its writer owns, and no name is used twice, so that a write whose outcome is
-unknown can be sent again, to any server, until it is known: what is refused or cut off is never guessed.
+unknown can be sent again, to any server, until it is known: the outcome of a refused or interrupted write is never guessed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.support.waiting import PATIENCE, eventually
 BROKEN = (OSError, EOFError)
 OBJECTS_OF_A_WRITER = 6
 ANSWERED = 30.0
-"""Seconds after which a request without an answer is a violation: the server refuses after 12 s at the most when etcd is away."""
+"""Seconds after which a request without a response is a violation: without etcd, the server refuses after at most 12 s."""
 RECORDED_CLIENTS = 3
 """Clients whose operations are recorded and checked for linearizability, beside the others."""
 _PAUSE = 0.05
@@ -44,7 +44,7 @@ _MERGE = "application/merge-patch+json"
 
 
 class Asked(NamedTuple):
-    """One request that was answered: when, by which server, how fast, with what."""
+    """One answered request: when, by which server, how fast, with which status."""
 
     moment: float
     server: int
@@ -55,7 +55,7 @@ class Asked(NamedTuple):
 
 @dataclass
 class Story:
-    """What clients were told."""
+    """The responses that clients have received."""
 
     ledger: Ledger = field(default_factory=Ledger)
     asked: list[Asked] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Story:
     broken: int = 0
 
     def note(self, server: int, kind: str, answer: Answer, began: float) -> None:
-        """A request of a kind (read, write) was answered."""
+        """Record the response to a request of a kind (read, write)."""
         now = time.monotonic()
         self.asked.append(Asked(now, server, kind, answer.status, now - began))
         if answer.status in _REFUSALS:
@@ -77,7 +77,7 @@ class Story:
             self.refusals[kind, answer.status, status.get("reason", ""), status.get("message", "")] += 1
 
     def answers(self, kind: str, since: float, until: float, *, server: int | None = None) -> list[Asked]:
-        """The requests of a kind that were answered in a stretch of time."""
+        """Return the requests of a kind that were answered in a period."""
         return [
             each
             for each in self.asked
@@ -87,7 +87,7 @@ class Story:
 
 @dataclass
 class Write:
-    """A write that somebody wants: sent until its outcome is known."""
+    """A write that is sent again until its outcome is known."""
 
     key: Key
     method: str
@@ -96,7 +96,7 @@ class Write:
     tried: bool = False
 
     def request(self) -> tuple[str, str, Any, str]:
-        """Method, path, body and media type."""
+        """Return method, path, body and media type."""
         collection = f"/clusters/{self.key.cluster}{COLLECTIONS[self.key.resource]}"
         path = f"{collection}/{self.key.name}"
         condition = {"resourceVersion": str(self.revision)}
@@ -120,7 +120,7 @@ _JSON = "application/json"
 
 
 class Writer:
-    """A client with objects of its own."""
+    """A client that writes objects of its own."""
 
     def __init__(self, number: int, story: Story, addresses: list[Address]) -> None:
         self._number = number
@@ -133,7 +133,7 @@ class Writer:
         self.wanted: Write | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Write as fast as it is answered, on the next server after a while or a break; ends with nothing in doubt."""
+        """Write without pause, to another server after a while or a failure; leave no write undecided."""
         turn = self._number
         while not stop.is_set() or self.wanted is not None:
             server = turn % len(self._addresses)
@@ -165,7 +165,7 @@ class Writer:
         return Write(key, method, None if method == "DELETE" else step, state.revision)
 
     async def _step(self, connection: Connection, server: int) -> bool:
-        """Send the next write, or the last one again; false when the server could not serve."""
+        """Send the next write, or repeat the last one; false when the server could not serve it."""
         write = self.wanted
         if write is None:
             write = self.wanted = self._choose()
@@ -188,7 +188,7 @@ class Writer:
         return True
 
     async def _look(self, connection: Connection, server: int, write: Write) -> None:
-        """An earlier attempt may have happened: the state says so."""
+        """Read the object: its state tells whether an earlier attempt succeeded."""
         began = time.monotonic()
         path = f"/clusters/{write.key.cluster}{COLLECTIONS[write.key.resource]}/{write.key.name}"
         answer = await connection.request("GET", path)
@@ -219,7 +219,7 @@ class Writer:
 
 
 class Health:
-    """What a server says of its health, asked all the time."""
+    """The health of one server, polled continuously."""
 
     def __init__(self, server: int) -> None:
         self.server = server
@@ -229,7 +229,7 @@ class Health:
         """Answers of /livez that were not 200."""
 
     async def run(self, addresses: list[Address], stop: asyncio.Event) -> None:
-        """Ask until told to stop; a server that is not there is asked again."""
+        """Poll until stopped; a server that is not running is polled again."""
         while not stop.is_set():
             try:
                 async with Connection(addresses[self.server]) as connection:
@@ -255,15 +255,15 @@ class Health:
 
     @property
     def now(self) -> int:
-        """What /readyz said last."""
+        """The latest response of /readyz."""
         return self.ready[-1][1] if self.ready else 0
 
     def failures(self, since: float = 0.0) -> list[str]:
-        """The checks that failed when /readyz became 500."""
+        """The failed checks at the moment when /readyz became 500."""
         return [failed for moment, status, failed in self.ready if status == 500 and moment >= since]
 
     def ready_after(self, moment: float) -> float | None:
-        """When /readyz was first 200 after a moment (and is so still, or again); None when it is not."""
+        """When /readyz was first 200 after a moment, and still is or is again; None when it is not."""
         return (
             next((max(at, moment) for at, status, _ in reversed(self.ready) if status == 200), None)
             if (self.now == 200)
@@ -272,7 +272,7 @@ class Health:
 
 
 class Load:
-    """The clients of some servers. ``addresses`` may be changed while it runs: a restarted server has another port."""
+    """The clients of some servers. ``addresses`` may change while it runs: a restarted server has another port."""
 
     def __init__(self, addresses: list[Address], writers: int = 8) -> None:
         self.addresses = addresses
@@ -286,7 +286,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Load inside the block; afterwards the account is compared with what every server shows."""
+        """Run the load inside the block; then compare the ledger with the state on every server."""
         first = await prepare(self.addresses[0])
         servers = range(len(self.addresses))
         self.observers = [(server, Observer(resource, first)) for server in servers for resource in COLLECTIONS]
@@ -325,7 +325,7 @@ class Load:
                 raise error
 
     async def _record(self, recorder: Recorder, number: int) -> None:
-        """A client's mixed operations, in stretches, until told to stop."""
+        """Run a client's mixed operations, one period after another, until stopped."""
         turn = 0
         while not self._stop.is_set():
             turn += 1
@@ -358,7 +358,7 @@ class Load:
                 await asyncio.sleep(_PAUSE)
 
     async def _read(self, server: int) -> None:
-        """Read what must be current: single objects and short lists in turn."""
+        """Read current state: single objects and short lists alternately."""
         paths = [f"{COLLECTIONS['configmaps']}?limit=10", "/api/v1/namespaces/default"]
         turn = 0
         while not self._end.is_set():
@@ -383,7 +383,7 @@ class Load:
     # waiting
 
     async def until(self, what: str, true: Callable[[], bool], seconds: float = PATIENCE) -> float:
-        """Wait for something; how long that took."""
+        """Wait for a condition; return how long that took."""
         began = time.monotonic()
         try:
             await eventually(true, what, seconds)
@@ -397,7 +397,7 @@ class Load:
         await self.until(f"{count} more writes", lambda: self.story.ledger.acknowledged >= target, seconds)
 
     async def recovery(self, since: float, seconds: float = PATIENCE) -> float:
-        """Wait until every server has acknowledged a write that came after a moment, and is ready; how long that took."""
+        """Wait until every server is ready and has acknowledged a write sent after a moment; return how long that took."""
         servers = range(len(self.addresses))
 
         def moments() -> Iterator[float | None]:
@@ -421,7 +421,7 @@ class Load:
     # checking
 
     async def check_ledger(self) -> dict[Key, State]:
-        """Compare the account with what each server shows, which is returned as the last one shows it."""
+        """Compare the ledger with the state on each server; return the state on the last one."""
         ledger = self.story.ledger
         found: dict[Key, State] = {}
         for server, address in enumerate(self.addresses):
@@ -433,7 +433,7 @@ class Load:
         return found
 
     async def check(self) -> None:
-        """Compare the account with what each server shows, and the watchers' stories with both."""
+        """Compare the ledger with the state on each server, and the watchers' events with both."""
         ledger = self.story.ledger
         found = await self.check_ledger()
         for _, observer in self.observers:
@@ -453,19 +453,19 @@ class Load:
 
     @property
     def watches_stayed_open(self) -> bool:
-        """Whether no watch had to be opened anew."""
+        """Whether no watch had to be reopened."""
         return all(observer.connections == 1 for _, observer in self.observers)
 
     @property
     def checked(self) -> int:
-        """How many answers and events have been looked at."""
+        """The number of checked responses and events."""
         events = sum(len(seen) for _, observer in self.observers for seen in observer.seen.values())
         history = self.history
         events += sum(len(watch.responses) for watch in history.watches)
         return len(self.story.asked) + len(history.writes) + len(history.reads) + events
 
     def line(self, fault: str, injected: int, recoveries: Sequence[float], note: str = "") -> Line:
-        """What the fault table says. Raises AssertionError when something promised was not so."""
+        """Return the line of the fault table. Raises AssertionError when a guarantee was violated."""
         story = self.story
         assert story.problems == [], self.summary()
         assert [health.deaths for health in self.health] == [[] for _ in self.health]
@@ -474,7 +474,7 @@ class Load:
         return Line(fault, injected, done, refused, self.checked, len(story.problems), max(recoveries), note)
 
     def summary(self) -> str:
-        """In one line, for messages."""
+        """Return a summary in one line, for messages."""
         story = self.story
         return (
             f"{story.ledger.acknowledged} writes acknowledged, {sum(story.refusals.values())} requests refused, "
@@ -486,7 +486,7 @@ class Load:
 async def under(
     addresses: Sequence[Address], fault: Callable[[Load], Awaitable[float]], rounds: int
 ) -> tuple[Load, list[float]]:
-    """A load on these servers while a fault comes and goes some times, and what each recovery took."""
+    """Run a load while a fault is injected and removed several times; return the load and the recovery times."""
     load = Load(list(addresses))
     async with load.running():
         recoveries = [await fault(load) for _ in range(rounds)]

@@ -23,9 +23,9 @@ from tests.support.waiting import PATIENCE, eventually
 
 
 async def refuse_for_a_while(load: Load, bring: Callable[[], None], mend: Callable[[], None]) -> float:
-    """While the disk takes nothing, writes are refused, reads are answered, the server is alive and not ready.
+    """While the disk accepts nothing, writes are refused, reads are answered, and the server is alive and not ready.
 
-    Returns how long it took, once the disk was mended, until the server wrote and was ready again, without a hand.
+    Returns how long it took from the repair of the disk until the server wrote and was ready again, without intervention.
     """
     await load.more_writes(100)
     story, health = load.story, load.health[0]
@@ -43,19 +43,19 @@ async def refuse_for_a_while(load: Load, bring: Callable[[], None], mend: Callab
 
 
 async def harmed(server: Server, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, list[float]]:
-    """A server under load whose disk fails and is mended, some times."""
+    """Run a server under load whose disk fails and recovers several times."""
     load, recoveries = await under([Address.of(server)], lambda load: refuse_for_a_while(load, bring, mend), ROUNDS)
     assert load.watches_stayed_open
     return load, recoveries
 
 
 def unavailable(why: str) -> tuple[int, str, str]:
-    """What those are told who cannot write."""
+    """The refusals of writes, as code and reason."""
     return 503, "ServiceUnavailable", f"the store is not available: the store cannot write: {why}"
 
 
 def messages(load: Load) -> set[tuple[int, str, str]]:
-    """What was said to those who were refused."""
+    """The messages of the refusals."""
     return {(code, reason, message) for _, code, reason, message in load.story.refusals}
 
 
@@ -67,7 +67,7 @@ async def test_a_full_disk(disk: Disk, record: Record) -> None:
 
 
 async def test_a_disk_that_becomes_read_only(shim: Shim, tmp_path: Path, record: Record) -> None:
-    """As ext4 does it when the disk reports errors: whoever has a file open for writing cannot write to it any more."""
+    """As ext4 does when the disk reports errors: files that are open for writing cannot be written any more."""
     with HarmedServer(tmp_path, shim.prefix) as server:
         load, recoveries = await harmed(
             server, lambda: shim.set(write_error=errno.EROFS), lambda: shim.set(write_error=0)
@@ -77,7 +77,7 @@ async def test_a_disk_that_becomes_read_only(shim: Shim, tmp_path: Path, record:
 
 
 async def test_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
-    """What could not be synced is not acknowledged, and is not there."""
+    """A write that could not be synced is not acknowledged, and is not there."""
     with HarmedServer(tmp_path, shim.prefix) as server:
         load, recoveries = await harmed(server, lambda: shim.set(sync_error=errno.EIO), lambda: shim.set(sync_error=0))
     record(load.line("fsync returns EIO", ROUNDS, recoveries, "reads go on"))
@@ -85,7 +85,7 @@ async def test_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
 
 
 async def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Record) -> None:
-    """What is not in memory cannot be read: those who ask for it are told so."""
+    """Reads that are not served from memory are refused."""
 
     async def fail_for_a_while(load: Load) -> float:
         await load.more_writes(100)
@@ -104,7 +104,7 @@ async def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Recor
 
 
 async def test_a_kill_while_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
-    """What lies in the file unsynced may be there after the kill or not; what was acknowledged is."""
+    """Unsynced writes may be there after the kill or not; acknowledged ones are."""
     server = HarmedServer(tmp_path, shim.prefix)
 
     async def kill(load: Load) -> float:
@@ -126,7 +126,7 @@ async def test_a_kill_while_fsync_fails(shim: Shim, tmp_path: Path, record: Reco
 
 
 async def mutating_requests(address: Address) -> int:
-    """How many writes the server is serving, as `/metrics` shows it."""
+    """The number of mutating requests in flight, from `/metrics`."""
     async with Connection(address) as connection:
         shown = (await connection.request("GET", "/metrics")).body.decode()
     (value,) = re.findall(
@@ -136,7 +136,7 @@ async def mutating_requests(address: Address) -> int:
 
 
 async def hold_fsync(load: Load, shim: Shim) -> int:
-    """Hold fsync until every writer waits for it and readers were answered; then let one call after the other go on.
+    """Hold fsync until every writer waits for it and readers were answered; then release one call after the other.
 
     Returns how many calls it took until all those writes were acknowledged.
     """
@@ -167,7 +167,7 @@ async def hold_fsync(load: Load, shim: Shim) -> int:
 
 
 async def test_fsync_hangs(shim: Shim, tmp_path: Path, record: Record) -> None:
-    """Many writers share each fsync, and nobody who reads waits for it."""
+    """Many writers share each fsync, and reads do not wait for it."""
     with HarmedServer(tmp_path, shim.prefix) as server:
         load = Load([Address.of(server)], writers=32)
         async with load.running():
@@ -185,8 +185,9 @@ async def test_fsync_hangs(shim: Shim, tmp_path: Path, record: Record) -> None:
 
 
 async def refused_start(disk: Disk, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, str, float]:
-    """A server that finds its disk harmed ends; when the disk is mended it starts, with everything. What it said, and how long
-    the start took."""
+    """Start a server on a faulty disk, which ends, and again on the repaired one; return its output and the start's
+    duration.
+    """
     server = HarmedServer(disk.outside, disk.prefix, inside=disk.inside)
     with server:
         load = Load([Address.of(server)])

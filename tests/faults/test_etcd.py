@@ -1,4 +1,4 @@
-"""etcd without a quorum, and everything killed at once."""
+"""etcd without a quorum, and all processes killed at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.clients import Address
 
 
 async def without_quorum(load: Load, etcd: EtcdCluster) -> float:
-    """One member is gone and one stands still: nothing can be decided. Returns how long it took to recover, without a hand."""
+    """Kill one member and pause another, so that there is no quorum; return how long the automatic recovery took."""
     await load.more_writes(100)
     story, servers = load.story, range(len(load.addresses))
     began = time.monotonic()
@@ -40,7 +40,7 @@ async def without_quorum(load: Load, etcd: EtcdCluster) -> float:
 
 
 async def test_etcd_without_quorum(start_servers: StartServers, etcd: EtcdCluster, record: Record) -> None:
-    """Writes and current reads are refused in bounded time, open watches stay, and nothing is lost."""
+    """Writes and current reads are refused in bounded time, watches stay open, and nothing is lost."""
     servers = start_servers(2)
     load, recoveries = await under(
         [Address.of(server) for server in servers], lambda load: without_quorum(load, etcd), ROUNDS

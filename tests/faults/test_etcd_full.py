@@ -1,4 +1,4 @@
-"""etcd whose database has reached its quota, and what an operator does about it."""
+"""etcd whose database has reached its quota, and the operator's remedy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def etcd(tmp_path: Path) -> Iterator[EtcdCluster]:
 
 
 async def fill(address: Address) -> None:
-    """Write one large object again and again, until that is refused: its history is what takes the room."""
+    """Write one large object again and again until the write is refused: its history uses the space."""
     async with Connection(address) as connection:
         await connection.request("POST", FILLING, config_map("large", cluster="filling"))
         for turn in range(200):
@@ -45,7 +45,7 @@ async def fill(address: Address) -> None:
 
 
 async def filled(load: Load, etcd: EtcdCluster, folder: Path) -> float:
-    """Fill etcd under load and make room as the page says. Returns how long it took to recover, without a hand at servers."""
+    """Fill etcd under load and free space as on the page; return how long the servers' automatic recovery took."""
     await load.more_writes(100)
     story, servers = load.story, range(len(load.addresses))
     began = time.monotonic()

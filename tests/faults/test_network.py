@@ -1,4 +1,4 @@
-"""Networks that let nothing through, or only one way, and tell nobody."""
+"""Networks that drop packets silently in both directions, or in one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def sites(folder: Path, count: int) -> Iterator[Site]:
 
 
 async def cut_off(load: Load, site: Site) -> float:
-    """Two servers lose etcd, one of them only what etcd answers; the third goes on. Returns how long it took to recover."""
+    """Two servers lose etcd, one of them only etcd's responses; the third continues. Returns how long the recovery took."""
     story = load.story
     await load.more_writes(100)
     began = time.monotonic()
@@ -85,7 +85,7 @@ async def test_servers_are_cut_off_from_etcd(tmp_path: Path, record: Record) -> 
 
 
 async def lose_one(load: Load, site: Site) -> float:
-    """What a server is connected to answers no more: it goes on with another member. Returns how long it stood still."""
+    """Cut the server off from its member: it moves on to another one. Returns how long it was stalled."""
 
     def connected() -> set[int]:
         return site.hosts[0].connected_to(site.servers[0].process_id, site.ports)

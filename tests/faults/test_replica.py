@@ -1,4 +1,4 @@
-"""A server over etcd whose own disk is full: its local copy cannot follow."""
+"""A server over etcd whose own disk is full: its replica cannot follow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.clients import Address
 
 
 async def fill_for_a_while(load: Load, disk: Disk) -> float:
-    """The server with the full disk refuses in bounded time; the other one goes on. Returns how long it took to recover."""
+    """Fill the disk of one server, which refuses in bounded time; the other continues. Returns the recovery time."""
     story = load.story
     await load.more_writes(100)
     disk.fill()

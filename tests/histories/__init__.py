@@ -1,4 +1,4 @@
-"""Recorded histories of clients, and the checker that says what is wrong with them.
+"""Recorded histories of clients, and the checker that finds violations in them.
 
     async with Recorder.of(server, ...) as recorder:        # kcp.testing.Server, one or several over one etcd
         traffic = asyncio.create_task(recorder.traffic(seconds=10, clients=8, seed=1))

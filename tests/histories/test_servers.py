@@ -1,4 +1,4 @@
-"""Real servers under mixed traffic, killed in the midst of it: the checker finds nothing."""
+"""Real servers under mixed traffic, some killed meanwhile: the checker finds no violation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["etcd", "start_servers"]  # fixtures
 async def recorded(
     servers: list[Server], *harms: Callable[[], None], clients: int = 8, patience: float = PATIENCE
 ) -> History:
-    """The history of some traffic: a second and a hundred writes or more before, between and after what does harm.
+    """Record traffic: at least a second and a hundred writes before, between and after the faults.
 
     The second is for what goes by time: watches that end, bookmarks, pauses of clients.
     """
@@ -53,7 +53,7 @@ def _has_more(recorder: Recorder, writes: int, traffic: asyncio.Task[None]) -> b
 
 
 def verify(history: History, what: str, measured: Report) -> None:
-    """No violations, and enough done that this means something."""
+    """Check that there are no violations, and that there were enough operations."""
     start = time.perf_counter()
     assert check(history) == []
     measured(f"histories: {what}: {history.summary()}; 0 violations, checked in {time.perf_counter() - start:.1f} s")
@@ -103,7 +103,7 @@ async def test_compaction_under_load(measured: Report) -> None:
 
 
 async def faults_of() -> set[Fault]:
-    """What the checker says of a server in this process."""
+    """Return the faults that the checker finds with a server in this process."""
     with Server() as server:
         history = await recorded([server], patience=3)
     return {violation.fault for violation in check(history)}

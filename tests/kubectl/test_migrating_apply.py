@@ -1,4 +1,4 @@
-"""From client-side to server-side apply and back with kubectl: who owns what, and what is remembered as last applied.
+"""Migration from client-side to server-side apply and back with kubectl: ownership, and the last-applied annotation.
 
 kubectl hands what ``kubectl-client-side-apply`` owns to ``kubectl``, and the annotation that client-side apply goes by to
 a manager of its own, ``kubectl-last-applied``; kube-apiserver then keeps the annotation up to date, so that the way back is open.
@@ -21,7 +21,7 @@ CLIENT_SIDE = ("apply", "-f", "-")
 
 
 class Applied:
-    """A ConfigMap or a Gadget, its values spread over what they call data."""
+    """A ConfigMap or a Gadget whose values are in ``data`` or ``spec``."""
 
     def __init__(self, kubectl: Kubectl, kind: str) -> None:
         self.kubectl = kubectl
@@ -51,7 +51,7 @@ class Applied:
 
     @property
     def owners(self) -> dict[tuple[str, str], Any]:
-        """What managers own; of our own part the names of the values (defaults belong to whose write they came with)."""
+        """The fields that managers own; of our values only the names, without defaults."""
         found = {}
         for entry in self.live["metadata"]["managedFields"]:
             fields = entry["fieldsV1"]

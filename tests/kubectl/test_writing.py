@@ -1,4 +1,4 @@
-"""kubectl's writes: create, apply in its kinds, diff, edit, patch, replace, label, annotate, scale, wait, delete."""
+"""kubectl's writes: create, all kinds of apply, diff, edit, patch, replace, label, annotate, scale, wait, delete."""
 
 from __future__ import annotations
 

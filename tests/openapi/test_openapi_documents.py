@@ -1,4 +1,4 @@
-"""The OpenAPI documents of a surface: what every client relies on."""
+"""The OpenAPI documents of a surface: the properties that every client relies on."""
 
 from __future__ import annotations
 

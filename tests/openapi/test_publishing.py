@@ -1,4 +1,4 @@
-"""What of a schema is published: the rules of apiextensions-apiserver."""
+"""Publishing of schemas, by the rules of apiextensions-apiserver."""
 
 from __future__ import annotations
 

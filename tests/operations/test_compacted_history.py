@@ -1,4 +1,4 @@
-"""What clients are told when the history that they ask for has been compacted, by a server that keeps little of it."""
+"""Responses to requests for compacted history, from a server that retains little of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = [f"c{number}" for number in range(10)]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that forgets superseded states after a second."""
+    """A server that retains history for a second."""
     root = tmp_path_factory.mktemp("forgetful")
     with Server(root_directory=root, in_process=False, arguments=["--history-retention", "1s"]) as running:
         yield running
@@ -31,7 +31,7 @@ def names(answer: Answer) -> list[str]:
 
 
 async def compacted(connection: Connection, path: str, version: str) -> Answer:
-    """Write until the state of a version is gone; returns how the server refuses to list it."""
+    """Write until the state of a version is compacted; return the server's refusal to list it."""
     exact = f"{path}?{urlencode({'resourceVersion': version, 'resourceVersionMatch': 'Exact'})}"
 
     async def refusal() -> Answer | None:

@@ -1,4 +1,4 @@
-"""Changes start from states that are not durable yet; what is told of such a state is told when it is durable.
+"""Writes start from states that are not durable yet; a response that reveals such a state is sent once it is durable.
 
 Otherwise a client could be refused because of a write that then fails, or see the state before it after the refusal.
 """
@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 
 async def accepted(client: RegistryClient, work: Coroutine[Any, Any, Any], name: str = "a") -> asyncio.Task[Any]:
-    """Begin a write; return when the log has accepted it and it is not durable."""
+    """Start a write; return when the log has accepted it, before it is durable."""
     key = make_key(client.config_maps.storage, client.cluster, "default", name)
     store = client.registry.store
     task = asyncio.create_task(work)

@@ -1,4 +1,4 @@
-"""Selections of few objects out of many: what is searched for by bytes is what the selectors match, whatever the objects hold.
+"""Selections of few objects out of many: a search by bytes finds exactly the objects that the selectors match.
 
 Chunks are of two objects here and steps of a search of three keys, so that every list is searched.
 """
@@ -46,13 +46,13 @@ Requirement = tuple[str, str, list[str]]
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every list but the smallest is searched in several steps."""
+    """Search every list but the smallest in several steps."""
     monkeypatch.setattr(selecting, "CHUNK", 2)
     monkeypatch.setattr(reader, "_SEARCHED_KEYS", 3)
 
 
 def text_of(requirement: Requirement) -> str:
-    """A requirement as a client sends it."""
+    """Format a requirement as a client sends it."""
     key, operator, values = requirement
     if operator in ("in", "notin"):
         return f"{key} {operator} ({','.join(values)})"
@@ -70,13 +70,13 @@ def meets(labels: dict[str, str], requirement: Requirement) -> bool:
 
 @pytest.fixture
 def fresh_clusters(enter: Enter) -> Iterator[RegistryClient]:
-    """One client after another, each of a logical cluster without objects."""
+    """Yield clients, each of a logical cluster without objects."""
     client = enter(registry_client())
     return (client.at(f"c{number}") for number in itertools.count())
 
 
 async def paged(client: RegistryClient, limit: int, **options: Any) -> list[str]:
-    """The names of all pages."""
+    """Return the names on all pages."""
     found, token = [], ""
     while True:
         page = await client.list(client.config_maps, limit=limit, continue_token=token, **options)

@@ -1,4 +1,4 @@
-"""Objects of a custom resource in versions other than the one that they are stored in."""
+"""Objects of a custom resource in versions other than the storage version."""
 
 from __future__ import annotations
 

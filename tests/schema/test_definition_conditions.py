@@ -1,4 +1,4 @@
-"""The conditions that a definition gets beside the others of its logical cluster."""
+"""The conditions of a definition among the others of its logical cluster."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""Cyclic garbage: what lives long is walked once, and circles of it are found when that holds up nobody."""
+"""Cyclic garbage: long-lived objects are walked once, and circles among them are collected in an idle process."""
 
 from __future__ import annotations
 

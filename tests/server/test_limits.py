@@ -1,4 +1,4 @@
-"""The limits on what one client may cost the others, tried over the wire."""
+"""Limits on the cost that one client causes to others, tested over the wire."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def head_of(server: RunningServer, path: str, *lines: str) -> bytes:
 
 
 def received(connection: ssl.SSLSocket) -> tuple[int, dict[str, object]]:
-    """The status and the JSON of the one answer that comes until the server closes the connection."""
+    """Return the status and the JSON of the one response before the server closes the connection."""
     data = b""
     with contextlib.suppress(ConnectionError, ssl.SSLError):
         while part := connection.recv(65536):
@@ -245,7 +245,7 @@ def test_a_body_that_arrives_slowly_times_out(fresh_root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in a process of its own, so that its memory can be told."""
+    """A server in a process of its own, so that its memory can be measured."""
     with Server(root_directory=tmp_path_factory.mktemp("outside"), in_process=False) as server:
         yield server
 
@@ -276,7 +276,7 @@ def test_streams_over_the_limit_of_a_connection_are_refused(outside: Server) -> 
 
 
 def answer_times(server: Server, count: int = 50) -> float:
-    """The median of the times that a request takes, in milliseconds."""
+    """Return the median latency of a request, in milliseconds."""
     times = []
     with connect(server) as connection:
         fields = [("authorization", f"Bearer {server.token}")]

@@ -1,4 +1,4 @@
-"""Certificates of the TLS layer that change while a server runs: new connections get the new ones, present ones go on."""
+"""TLS certificates that change while a server runs: new connections get the new ones, open connections continue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def issued() -> KeyPair:
 
 
 class SecretVolume:
-    """A directory as the kubelet mounts a Secret: all files change at once, when a symbolic link is replaced."""
+    """A directory like a Secret volume of the kubelet: all files change at once, when a symbolic link is replaced."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -80,7 +80,7 @@ def server(fresh_root: Path, volume: SecretVolume) -> Iterator[RunningServer]:
 
 
 def shown(port: int) -> bytes:
-    """The certificate that a new connection gets, in DER form."""
+    """Return the certificate that a new connection gets, in DER form."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     plain = socket.create_connection(("127.0.0.1", port), PATIENCE)

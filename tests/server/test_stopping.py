@@ -1,4 +1,4 @@
-"""The end of the HTTP server: what is left after the grace period is aborted, whatever it waits for."""
+"""The end of the HTTP server: after the grace period, whatever still runs is aborted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WATCH = PATH + "?watch=true"
 
 
 class Waiting:
-    """A filter that never lets a request pass, and the ends that requests had in it."""
+    """A filter that never lets a request pass, and the exceptions that ended requests in it."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()

@@ -1,4 +1,4 @@
-"""The requests: each is legal HTTP of legal size, made to take as much of the server as it can.
+"""The requests: each is legal HTTP of legal size, made to cost the server as much as possible.
 
 A request is declared with what must be there before it. Bodies are made when they are needed: some take megabytes.
 """
@@ -46,7 +46,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Attack:
-    """A request to measure, what prepares it, and the status codes that answer it."""
+    """A request to measure, the requests that prepare it, and the expected status codes."""
 
     name: str
     call: Call

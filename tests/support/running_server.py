@@ -25,7 +25,7 @@ TOKENS = 'jane-token,jane,u-jane,"devs"\nprobe-token,prometheus,u-probe,"system:
 
 @dataclass
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -121,7 +121,7 @@ class RunningServer:
         context: ssl.SSLContext | None = None,
         **headers: str,
     ) -> Answer:
-        """One request on a connection of its own."""
+        """Send one request on a connection of its own."""
         sent = self.headers(token, **headers)
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -139,7 +139,7 @@ class RunningServer:
 
     @contextlib.contextmanager
     def watch(self, path: str, **headers: str) -> Iterator[Iterator[Any]]:
-        """The events of a watch; closing is the client going away."""
+        """Yield the events of a watch; closing the generator disconnects."""
         connection = self.connect()
         connection.request("GET", path, headers=self.headers(**headers))
         response = connection.getresponse()

@@ -52,7 +52,7 @@ def within(range_: Range, where: Key) -> bool:
 
 
 async def traffic(store: Store, writes: int, seed: int = 1) -> list[list[Event]]:
-    """Random changes of a few keys, several under way at once, some of them together; returns what a follower saw."""
+    """Write random changes of a few keys, several concurrently and some in one write; return the events of a follower."""
     dice = random.Random(seed)
     followed: list[list[Event]] = []
     undo = store.follow(None, lambda events: followed.append(list(events)))
@@ -68,12 +68,12 @@ async def traffic(store: Store, writes: int, seed: int = 1) -> list[list[Event]]
 
 
 def flat(batches: Sequence[Sequence[Event]]) -> list[Event]:
-    """All events of batches."""
+    """Return all events of batches."""
     return [event for batch in batches for event in batch]
 
 
 def facts(event: Event) -> tuple[object, ...]:
-    """All that an event says."""
+    """Return everything that an event contains."""
     return (event.revision, event.key, event.record, event.previous, event.deleted)
 
 

@@ -1,4 +1,4 @@
-"""A local copy that the disk has changed: etcd has the values, so a restart fetches them anew, and no delete takes them."""
+"""A replica that the disk has changed: a restart fetches the values from etcd again, and no delete removes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checking a real etcd: no violation beside running servers, and each kind of manual damage is found under its rule."""
+"""Checks of a real etcd: no violation beside running servers, and each kind of manual damage is found by its rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another process in the same file, as Litestream is: it reads for long, and writes a little now and then."""
+"""Another process that has the file open, as Litestream does: it reads for long, and writes a little now and then."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(other.execute("SELECT count(*) FROM current").fetchone()[0], flush=True)
 
 @contextlib.contextmanager
 def beside(program: str, path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has the file open and has said so."""
+    """A process that has opened the file and reported it."""
     command = [sys.executable, "-c", program, str(path)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:

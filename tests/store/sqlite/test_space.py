@@ -1,4 +1,4 @@
-"""What is deleted leaves nothing behind: neither on disk nor in memory."""
+"""Deleting objects frees their space on disk and in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VALUE = b"x" * 1000
 
 
 async def fill(store: SQLiteStore, clusters: int) -> list[Key]:
-    """One object in each of many logical clusters."""
+    """Create one object in each of many logical clusters."""
     keys = [make_key("widgets", f"cluster-{index:05}", "default", "one") for index in range(clusters)]
     for start in range(0, clusters, 500):
         await asyncio.gather(*(put(store, each, VALUE) for each in keys[start : start + 500]))
@@ -54,7 +54,7 @@ async def test_deleting_ten_thousand_clusters_returns_their_disk_space(tmp_path:
 
 
 class Step(NamedTuple):
-    """One step of a compaction: what it removed, and whether the write that was queued during the first was there before."""
+    """One step of a compaction: what it removed, and whether a write queued during the first step preceded it."""
 
     rows: int
     pages: int

@@ -1,4 +1,4 @@
-"""Moving through an etcd that loses a member, forgets what is being read, or lets a user see its own prefix only."""
+"""Transfers with an etcd that loses a member, compacts what is being read, or restricts a user to its prefix."""
 
 from __future__ import annotations
 
