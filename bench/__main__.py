@@ -30,7 +30,7 @@ WIDGETS = fanout.WIDGETS
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 _CROWD = 500
 _PACE = 100
-"""Writes a second that both servers can tell the crowd of: there their delays compare."""
+"""Writes per second that both servers can deliver to all watchers: only then do their delays compare."""
 _PACED_WRITERS = 8
 
 

@@ -14,7 +14,7 @@ from tests.faults.shim import Shim
 from tests.faults.table import PROPERTY, Line, Record, encoded
 
 ROUNDS = int(os.environ.get("KCP_FAULT_ROUNDS", "1"))
-"""How often each fault is brought about on the same servers."""
+"""How many times each fault is injected on the same servers."""
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ RECORDED_CLIENTS = 3
 _PAUSE = 0.05
 _STRETCH = 0.5
 _STAY = 50
-"""Writes of a client before it goes to the next server, so that one that came back gets some again."""
+"""Writes of a client before it uses the next server, so that a restarted one gets writes again."""
 _REFUSALS = (429, 500, 503, 504)
 _MERGE = "application/merge-patch+json"
 
@@ -60,7 +60,7 @@ class Story:
     ledger: Ledger = field(default_factory=Ledger)
     asked: list[Asked] = field(default_factory=list)
     refusals: Counter[tuple[str, int, str, str]] = field(default_factory=Counter)
-    """How often which kind of request was refused: kind, code, reason, message."""
+    """The number of refusals by kind of request, code, reason and message."""
     problems: list[str] = field(default_factory=list)
     broken: int = 0
 

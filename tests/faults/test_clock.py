@@ -160,5 +160,7 @@ async def test_clocks_of_two_servers_differ_by_two_days(tmp_path: Path, etcd: Et
             assert [leads(server) for server in servers] == leading
         logs = [(server.root_directory / "server.log").read_text() for server in servers]
     assert [log for log in logs if "no longer leads" in log.partition("stopping")[0]] == []
-    record(load.line("clocks of two servers apart by two days", 4 * ROUNDS, recoveries, "who leads goes on leading"))
+    record(
+        load.line("the clocks of two servers differ by two days", 4 * ROUNDS, recoveries, "the leader keeps leading")
+    )
     assert not load.story.refusals

@@ -62,7 +62,7 @@ def messages(load: Load) -> set[tuple[int, str, str]]:
 async def test_a_full_disk(disk: Disk, record: Record) -> None:
     with HarmedServer(disk.outside, disk.prefix, inside=disk.inside) as server:
         load, recoveries = await harmed(server, disk.fill, disk.free)
-    record(load.line("disk full", ROUNDS, recoveries, "reads go on"))
+    record(load.line("disk full", ROUNDS, recoveries, "reads continue"))
     assert messages(load) == {unavailable("database or disk is full")}
 
 
@@ -72,7 +72,7 @@ async def test_a_disk_that_becomes_read_only(shim: Shim, tmp_path: Path, record:
         load, recoveries = await harmed(
             server, lambda: shim.set(write_error=errno.EROFS), lambda: shim.set(write_error=0)
         )
-    record(load.line("file system becomes read-only", ROUNDS, recoveries, "reads go on"))
+    record(load.line("file system becomes read-only", ROUNDS, recoveries, "reads continue"))
     assert messages(load) == {unavailable("disk I/O error: Read-only file system")}
 
 
@@ -80,7 +80,7 @@ async def test_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
     """A write that could not be synced is not acknowledged, and is not there."""
     with HarmedServer(tmp_path, shim.prefix) as server:
         load, recoveries = await harmed(server, lambda: shim.set(sync_error=errno.EIO), lambda: shim.set(sync_error=0))
-    record(load.line("fsync returns EIO", ROUNDS, recoveries, "reads go on"))
+    record(load.line("fsync returns EIO", ROUNDS, recoveries, "reads continue"))
     assert messages(load) == {unavailable("disk I/O error: Input/output error")}
 
 
@@ -98,7 +98,7 @@ async def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Recor
 
     with HarmedServer(tmp_path, shim.prefix) as server:
         load, recoveries = await under([Address.of(server)], fail_for_a_while, ROUNDS)
-    record(load.line("disk cannot be read", ROUNDS, recoveries, "what is in memory is answered"))
+    record(load.line("disk cannot be read", ROUNDS, recoveries, "reads from memory are answered"))
     assert {(code, reason) for code, reason, _ in messages(load)} == {(503, "ServiceUnavailable")}
     assert all("disk" in message for *_, message in messages(load))
 
@@ -179,7 +179,7 @@ async def test_fsync_hangs(shim: Shim, tmp_path: Path, record: Record) -> None:
             "fsync hangs",
             ROUNDS,
             [recovery],
-            f"{len(load.writers)} waiting writes are synced by {calls} calls; reads go on",
+            f"{len(load.writers)} waiting writes are synced by {calls} calls; reads continue",
         )
     )
 

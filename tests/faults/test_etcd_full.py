@@ -71,7 +71,7 @@ async def test_etcd_is_full(start_servers: StartServers, etcd: EtcdCluster, reco
     servers = start_servers(2)
     addresses = [Address.of(server) for server in servers]
     load, recoveries = await under(addresses, lambda load: filled(load, etcd, tmp_path), ROUNDS)
-    record(load.line("etcd full", ROUNDS, recoveries, "reads go on; with room made, no restart"))
+    record(load.line("etcd full", ROUNDS, recoveries, "reads continue; once space is free, no restart"))
     assert load.watches_stayed_open
     assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
     assert all("alarm NOSPACE" in message for *_, message in load.story.refusals)

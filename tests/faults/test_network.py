@@ -79,7 +79,9 @@ async def test_servers_are_cut_off_from_etcd(tmp_path: Path, record: Record) -> 
     with sites(tmp_path, 3) as site:
         addresses = [Address.of(server) for server in site.servers]
         load, recoveries = await under(addresses, lambda load: cut_off(load, site), ROUNDS)
-    record(load.line("server cut off from etcd, both ways and one way", 2 * ROUNDS, recoveries, "others go on"))
+    record(
+        load.line("server cut off from etcd, both ways and one way", 2 * ROUNDS, recoveries, "other servers continue")
+    )
     assert load.watches_stayed_open
     assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
 
@@ -114,5 +116,5 @@ async def test_a_black_hole_before_one_etcd_member(tmp_path: Path, record: Recor
     with sites(tmp_path, 1) as site:
         addresses = [Address.of(server) for server in site.servers]
         load, recoveries = await under(addresses, lambda load: lose_one(load, site), ROUNDS)
-    record(load.line("answers of an etcd member vanish", ROUNDS, recoveries, "goes on with another member"))
+    record(load.line("an etcd member stops responding", ROUNDS, recoveries, "the server uses another member"))
     assert load.watches_stayed_open

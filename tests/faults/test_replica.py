@@ -44,7 +44,7 @@ async def test_the_disk_of_a_local_copy_is_full(disk: Disk, etcd: EtcdCluster, t
     ):
         addresses = [Address.of(full), Address.of(other)]
         load, recoveries = await under(addresses, lambda load: fill_for_a_while(load, disk), ROUNDS)
-    record(load.line("disk full under a local copy of etcd", ROUNDS, recoveries, "others go on"))
+    record(load.line("disk full under a replica of etcd", ROUNDS, recoveries, "other servers continue"))
     assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
     assert any("database or disk is full" in message for *_, message in load.story.refusals)
     assert load.health[1].failures() == []

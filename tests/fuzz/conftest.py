@@ -23,7 +23,7 @@ from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 EXAMPLES = int(os.environ.get("KCP_FUZZ_EXAMPLES", "80"))
-"""How much of each kind of nonsense; thousands make a soak of it."""
+"""Examples of each kind; thousands make a soak test."""
 FUZZED = settings(
     max_examples=EXAMPLES,
     deadline=None,

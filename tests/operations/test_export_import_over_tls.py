@@ -117,7 +117,7 @@ COMMANDS = {
     ("store", "import"): 1,
     ("store", "check"): 2,
 }
-"""The commands that ask etcd, and how they end when it does not let them in."""
+"""The commands that use etcd, and their exit codes when it refuses them."""
 
 
 def replaced(flags: list[str], flag: str, value: str | Path | None) -> list[str]:

@@ -39,7 +39,7 @@ REFUSED_STREAM = 7
 ENHANCE_YOUR_CALM = 11
 RESETS = 10_000
 TOLERATED = 200
-"""Streams that are reset on one connection before the server ends it; the limit is some more."""
+"""Streams that may be reset on one connection, somewhat fewer than the server allows."""
 
 
 def secure(server: RunningServer) -> ssl.SSLSocket:

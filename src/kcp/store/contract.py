@@ -22,7 +22,9 @@ ABSENT: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Where backends differ. A conformance test that needs a capability runs on the backends that have it."""
+    """The guarantees in which backends differ. A conformance test runs on the backends with the capabilities that it
+    needs.
+    """
 
     consecutive_revisions: bool
     """A write takes the next revision, and nothing else takes one: neither opening the log, nor compacting it, nor deleting

@@ -1,4 +1,4 @@
-"""What a check of a log reports, for backends of any kind."""
+"""Findings: the results of a check of a log's invariants, for backends of any kind."""
 
 from __future__ import annotations
 

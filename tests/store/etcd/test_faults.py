@@ -43,17 +43,17 @@ def own(tmp_path: Path) -> Iterator[EtcdBackend]:
         yield EtcdBackend(cluster, tmp_path)
 
 
-async def until_in_step(store: Store) -> None:
+async def until_caught_up(store: Store) -> None:
     """Return when the store answers again."""
 
-    async def in_step() -> bool:
+    async def has_caught_up() -> bool:
         try:
             await store.catch_up()
         except StoreUnavailableError:
             return False
         return True
 
-    await eventually(in_step, "the store answers")
+    await eventually(has_caught_up, "the store answers")
 
 
 async def test_the_outcome_of_a_write_without_a_response_is_determined(own: EtcdBackend) -> None:
@@ -100,10 +100,10 @@ async def test_a_write_with_an_unknown_outcome_is_reported(own: EtcdBackend) -> 
         outcomes = await asyncio.gather(put(store, "b"), store.catch_up(), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [StoreUnavailableError] * 2
         assert isinstance(store, EtcdStore)
-        assert "not in step with etcd" in (store.problem() or "")
+        assert "the replica has been behind etcd" in (store.problem() or "")
         assert store.get(key("a")) is not None
         member.start()
-        await until_in_step(store)
+        await until_caught_up(store)
         assert store.problem() is None
         assert await put(store, "b", expected=ABSENT)
 
@@ -123,8 +123,8 @@ async def test_watchers_miss_nothing_and_get_nothing_twice_when_etcd_restarts(ow
                 member.start()
                 own.cluster.wait()
                 written += [await put(other, f"b{index}") for index in range(50)]
-            await until_in_step(store)
-            await until_in_step(other)
+            await until_caught_up(store)
+            await until_caught_up(other)
             for subscription in live:
                 assert [event.revision for event in await received(subscription, written[-1])] == written
         finally:
@@ -164,7 +164,7 @@ async def test_a_replica_that_missed_compacted_changes_is_repaired(own: EtcdBack
             await put(store, "e", b"1")
             await compact_everything(own)
             lagging._background[0] = asyncio.create_task(lagging._feed.run())
-            await until_in_step(lagging)
+            await until_caught_up(lagging)
             await eventually(lambda: lagging._feed.rebuilds, "the local copy is rebuilt")
             assert lagging.scan(WIDGETS).records == store.scan(WIDGETS).records
             assert {event[:2] for event in shown(seen)} == {("modified", "a"), ("deleted", "b"), ("added", "e")}

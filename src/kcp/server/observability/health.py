@@ -2,7 +2,7 @@
 
 Follows the Kubernetes page "Kubernetes API health endpoints": ``?verbose`` lists the checks, ``?exclude=name`` skips one,
 ``/livez/<check>`` runs one. The server is live unless a check fails; it is ready from the end of its start until it shuts down.
-A note is a fault beside which a server is ready, since it serves everything else: ``/readyz`` mentions it and succeeds.
+A note is a fault that does not make the server unready, since it serves everything else: ``/readyz`` shows it and succeeds.
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ class CyclicGarbage:
         """Frozen objects that the last complete collection left."""
 
     async def run(self) -> None:
-        """Freeze what is there, and from now on what survives a full collection; collect completely when it is due."""
+        """Freeze the present objects, and from now on the survivors of full collections; collect completely when it is
+        due.
+        """
         thresholds = gc.get_threshold()
         gc.set_threshold(*_THRESHOLDS)
         gc.callbacks.append(_freeze_survivors)

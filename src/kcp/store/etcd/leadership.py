@@ -65,7 +65,7 @@ class Leadership:
             try:
                 elected = await self._campaign()
             except (StoreUnavailableError, RefusedError, CompactedRevisionError, UnknownOutcomeError) as error:
-                log.debug("cannot find out who leads %s: %s", self._task_name, error)
+                log.debug("cannot read the leader of %s: %s", self._task_name, error)
                 elected = self.leading and self._session.alive
             await self._set_leading(elected)
             try:
