@@ -23,7 +23,7 @@ class Finding(NamedTuple):
     """The result of a rule: how many items were examined, how many violate it, and the first violations."""
 
     name: str
-    says: str
+    invariant: str
     examined: int
     broken: int
     first: list[Violation]

@@ -66,7 +66,7 @@ async def test_everything_is_moved(source: Log, target: Log, tmp_path: Path) -> 
         record.key: record.revision for record in (await source.state()).values()
     }
     done = await target.take(file)
-    assert (done.written, done.unchanged, done.deleted, done.ended) == (len(CONTENT), 0, 0, 0)
+    assert (done.written, done.unchanged, done.deleted, done.expired) == (len(CONTENT), 0, 0, 0)
     assert await content(target) == CONTENT
 
     async def look(store: Store) -> None:
@@ -179,7 +179,7 @@ async def test_lifetimes_go_on_where_they_were(source: Log, target: Log, tmp_pat
     assert now + 3500 < dues["long"] < now + 3900
     assert dues["ever"] is None
     done = await target.take(aged(file, tmp_path / "later.jsonl", "short"))
-    assert (done.written, done.ended) == (2, 1)
+    assert (done.written, done.expired) == (2, 1)
     again = tmp_path / "again.jsonl"
     await target.export(again)
     moved = {entry.key.name: entry.due for entry in Reading(again)}

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from kcp.store.contract import (
     ANY,
+    Action,
     Capabilities,
     Change,
     Condition,
@@ -30,7 +31,7 @@ from kcp.store.contract import (
 )
 from kcp.store.etcd.compaction import ClusterCompaction
 from kcp.store.etcd.feed import Feed
-from kcp.store.etcd.leadership import Action, Leadership
+from kcp.store.etcd.leadership import Leadership
 from kcp.store.etcd.members import Members
 from kcp.store.etcd.open_log import OpenLog
 from kcp.store.etcd.read_index import ReadIndex
