@@ -144,7 +144,7 @@ async def measure(
         await asyncio.wait_for(round_.complete.wait(), 60)
     total = time.perf_counter() - start
     for watch in watches:
-        watch.abort()  # a closing one would get the events of the next round, until the server has closed it too
+        watch.abort()  # close() would let it receive events of the next round until the server has closed it too
     delays = sorted(round_.delays) or [float("nan")]
     return FanOut(
         round_.seen / total,

@@ -155,7 +155,7 @@ async def soak(
     """Keep a server busy for a time; return the samples, and a summary of the clients. SIGTERM cancels it."""
     this = asyncio.current_task()
     assert this is not None
-    # an exception of an ordinary handler may come in the midst of anything, and be taken for a connection's
+    # an exception raised by an ordinary handler could be mistaken for an error of a connection
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     churn = Churn(server.peer, rate)
     await churn.prepare(clusters)
@@ -170,7 +170,7 @@ async def soak(
     for task in work:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await task  # what broke it, breaks the soak
+            await task  # an error of a client ends the soak
     return sampler.samples, churn
 
 

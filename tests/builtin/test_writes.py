@@ -32,9 +32,7 @@ _ROLE = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "r"}
         ("", "limitranges", _named("v1", "LimitRange", spec={"limits": []})),
     ],
 )
-async def test_a_replace_creates_what_is_not_there(
-    client: RegistryClient, group: str, plural: str, obj: Object
-) -> None:
+async def test_a_replace_creates_a_missing_object(client: RegistryClient, group: str, plural: str, obj: Object) -> None:
     type_ = client.type(plural, group)
     target = Target(type_, "default" if type_.namespaced else "", "a")
     assert (await client.registry.update(client.context(), target, obj)).created

@@ -134,7 +134,7 @@ def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
         (("--frist", "1"), "No such option"),
     ],
 )
-def test_what_cannot_be_checked_is_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_a_store_that_cannot_be_checked_is_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     (tmp_path / "garbage").write_bytes(b"garbage" * 1000)
     done = run("store", "check", *arguments, cwd=tmp_path)
     assert done.returncode == 2, done

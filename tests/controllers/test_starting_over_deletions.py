@@ -48,7 +48,7 @@ async def test_a_server_starts_over_circles_and_deletes_them(tmp_path: Path) -> 
             await eventually(none_left, "the circles are gone")
 
 
-async def test_a_server_that_starts_over_circles_stops_when_it_is_told_to(tmp_path: Path) -> None:
+async def test_a_server_that_starts_over_circles_can_be_stopped(tmp_path: Path) -> None:
     await make_circles_in_foreground_deletion(tmp_path)
     with started(tmp_path) as process:
         code, _ = process.stop(signal.SIGTERM)

@@ -78,7 +78,7 @@ class Host:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # the cable goes with the namespace, but not before its last process is gone for good
+        # the link is removed with the namespace, but only after its last process has been reaped
         subprocess.run(["ip", "link", "del", f"{self.name}o"], capture_output=True, check=False)
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
 

@@ -427,5 +427,5 @@ class Recorder:
             )
             while follower.reached < last and time.monotonic() < deadline and not task.done():
                 await asyncio.sleep(0.02)
-            if not task.done():  # else it expired, and owes nothing more
+            if not task.done():  # else it expired, and need not deliver more
                 follower.complete(last)

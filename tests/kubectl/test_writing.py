@@ -195,7 +195,7 @@ def test_cascading_deletion(gadgets: Kubectl, cascade: str) -> None:
         gadgets.vanishes("configmap", "owned")
 
 
-def test_deleting_a_namespace_deletes_what_is_in_it(gadgets: Kubectl) -> None:
+def test_deleting_a_namespace_deletes_its_objects(gadgets: Kubectl) -> None:
     namespace = gadgets.environment["NAMESPACE"]
     gadgets("create", "-f", "-", stdin=manifests.gadget("inside"))
     gadgets("create", "configmap", "inside")

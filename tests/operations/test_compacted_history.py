@@ -71,7 +71,7 @@ async def test_compacted_revisions_are_410_and_a_paged_list_can_continue(server:
         fresh = gone.json["metadata"]["continue"]
         assert fresh not in ("", token)
 
-        # the rest as it is now: what was deleted is missing, what is new is there, what came before is not told again
+        # the rest in its present state: without deleted objects, with new ones, and without the earlier pages
         assert (await connection.request("DELETE", f"{path}/c4")).status == 200
         assert (await connection.request("POST", path, config_map("c35"))).status == 201
         rest, token = [], fresh
@@ -86,5 +86,5 @@ async def test_compacted_revisions_are_410_and_a_paged_list_can_continue(server:
         (version_now,) = versions  # from the fresh token on the pages are of one state again
         assert int(version_now) > int(version)
 
-        # and a list without a version is as good as ever
+        # a list from any state at least as new still works
         assert (await connection.request("GET", f"{path}?resourceVersion={version}")).status == 200

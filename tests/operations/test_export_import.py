@@ -159,7 +159,7 @@ async def test_all_objects_move_to_etcd_and_a_logical_cluster_back(tmp_path: Pat
     await done(import_one, tmp_path)
     assert "of logical cluster team-b exists" in await refused(import_one, tmp_path)
     assert "imported 0 objects" in await done(f"{import_one} --replace", tmp_path)
-    # whatever was moved, all is true of a log that always is
+    # the imported logs keep every invariant
     assert "BROKEN" not in await done("kcp store check --root-directory /var/lib/other", tmp_path)
     assert "BROKEN" not in await done(
         f"kcp store check --etcd-servers {ETCD} --root-directory /var/lib/kcp", tmp_path, etcd
@@ -203,7 +203,7 @@ async def test_an_etcd_that_is_lost_is_restored_into_a_new_one(tmp_path: Path, e
         assert "start the servers" in await done(restore, tmp_path, replacement)
         checked = await done(f"kcp store check --etcd-servers {ETCD} --root-directory /nowhere", tmp_path, replacement)
         assert "BROKEN" not in checked
-        for folder in (root, tmp_path / "another"):  # one with the local copy of the lost log, one that was never there
+        for folder in (root, tmp_path / "another"):  # one server with a replica of the lost log, and a new one
             with server_over(replacement, folder) as server:
                 assert await objects(server) == before
                 listed_at = await listed(server, MAPS)
@@ -211,7 +211,7 @@ async def test_an_etcd_that_is_lost_is_restored_into_a_new_one(tmp_path: Path, e
                 assert all(int(item["metadata"]["resourceVersion"]) > seen for item in listed_at["items"])
                 assert await is_gone(server, MAPS, seen)
                 assert await is_gone(server, MAPS, 1)
-                # the common token has come back as well
+                # the shared token is restored too
                 assert (root / "data/admin.token").read_text() == (folder / "data/admin.token").read_text()
 
 

@@ -41,7 +41,7 @@ async def _prepare(case: Case, client: RegistryClient) -> None:
 
 
 @pytest.mark.parametrize("case", [*STORING, *DELETING], ids=_id)
-async def test_both_halves_of_the_chain_see_a_write_as_what_it_is(client: RegistryClient, case: Case) -> None:
+async def test_mutating_and_validating_plugins_see_every_write(client: RegistryClient, case: Case) -> None:
     probe = Probe()
     await _prepare(case, client)
     revision = client.registry.store.revision

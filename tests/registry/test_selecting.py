@@ -89,7 +89,7 @@ async def paged(client: RegistryClient, limit: int, **options: Any) -> list[str]
             return found
 
 
-def test_a_list_has_what_its_label_selector_matches(
+def test_a_list_has_the_objects_that_its_label_selector_matches(
     fresh_clusters: Iterator[RegistryClient], runner: asyncio.Runner
 ) -> None:
     async def check(client: RegistryClient, objects: list[Object], sent: list[Requirement], changed: Object) -> None:
@@ -128,7 +128,7 @@ async def ten(client: RegistryClient) -> None:
         await client.create(client.config_maps, config_map(f"n{number}", metadata={"labels": labels}))
 
 
-async def test_initial_events_are_of_what_is_selected(client: RegistryClient) -> None:
+async def test_initial_events_are_of_selected_objects(client: RegistryClient) -> None:
     await ten(client)
     watch = await client.watch(client.config_maps, "default", labels="app=web", resource_version="0")
     await client.create(client.config_maps, config_map("other"))

@@ -69,7 +69,7 @@ async def _with_webhook(client: RegistryClient) -> None:
     await client.update(client.definitions, definition)
 
 
-async def test_what_the_storage_version_does_not_declare_is_not_kept(client: RegistryClient) -> None:
+async def test_fields_that_the_storage_version_does_not_declare_are_not_kept(client: RegistryClient) -> None:
     await client.define(GAUGES)
     made = await client.create(_v(client, "v1"), _gauge("v1", old="o", both="b", unit="in"))
     assert made["apiVersion"] == "example.com/v1"

@@ -156,9 +156,7 @@ FAULTS = ['duplicate field "%s.a"', 'unknown field "metadata.nope"', 'unknown fi
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/yaml"])
 @pytest.mark.parametrize("path", [CONFIG_MAPS, WIDGETS])
-def test_what_field_validation_says_of_a_replacement(
-    server: RunningServer, cluster: str, path: str, media_type: str
-) -> None:
+def test_field_validation_of_a_replacement(server: RunningServer, cluster: str, path: str, media_type: str) -> None:
     texts = {"type": "object", "properties": {"a": {"type": "string"}}}
     schema = {"type": "object", "properties": {"spec": texts}}
     server.post(cluster + DEFINITIONS, definition("widgets", "Widget", schema=schema))

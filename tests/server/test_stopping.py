@@ -57,7 +57,7 @@ def test_a_request_that_waits_for_ever_is_cancelled_after_the_grace_period(fresh
         pass  # nothing listens there any more
 
 
-def test_a_response_that_nobody_reads_is_cut_after_the_grace_period(fresh_root: Path) -> None:
+def test_an_unread_response_is_cut_after_the_grace_period(fresh_root: Path) -> None:
     server = RunningServer(fresh_root, shutdown_grace_period=0.1)
     for number in range(12):
         assert server.post(PATH, config_map(f"big{number}", text="x" * (1 << 20))).status == 201

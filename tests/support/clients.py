@@ -78,7 +78,7 @@ class Connection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Not a polite end: a server that is sending a watch does not take part in one, and asyncio waits half a minute.
+        # abort: a server that is sending a watch does not answer a TLS close, for which asyncio waits half a minute
         self.writer.transport.abort()
 
     async def request(

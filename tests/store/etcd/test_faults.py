@@ -267,7 +267,7 @@ async def test_an_expired_lease_is_replaced(store: Store) -> None:
     await store._client.once("LeaseRevoke", messages.make("LeaseRevokeRequest", ID=session.lease), 5)
     written = await asyncio.gather(*(put(store, f"n{number}") for number in range(10)))
     assert len(set(written)) == 10
-    # a renewal that was under way may have been told of the end as well: then the next one joins
+    # a renewal in flight may have found the lease expired too: then the next one gets a new lease
     await eventually(lambda: session.lease, "the server has a lease")
 
 

@@ -70,5 +70,5 @@ async def test_a_long_read_of_another_process_does_not_block_writes(tmp_path: Pa
             await store.compact(store.revision)
             assert len(store.scan(WIDGETS).records) == 301, turn
         said, _ = await asyncio.to_thread(process.communicate, "")
-        assert said == "1\n"  # it has seen one moment all the time
+        assert said == "1\n"  # it has read from one snapshot all the time
     await store.close()

@@ -69,7 +69,7 @@ def _run_and_kill(path: Path, durability: str, seconds: float) -> list[bytes]:
 
 
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
-async def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(tmp_path: Path, durability: str) -> None:
+async def test_acknowledged_writes_survive_and_the_revision_never_goes_back(tmp_path: Path, durability: str) -> None:
     path = tmp_path / "kcp.db"
     dice = random.Random(7)
     acknowledged: dict[str, tuple[int, bytes]] = {}

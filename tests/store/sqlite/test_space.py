@@ -109,7 +109,7 @@ async def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compact
     assert max(step.rows for step in steps.taken) <= compaction._STEP_ROWS
     assert (
         max(step.pages for step in steps.taken) <= compaction._VACUUM_PAGES + 1
-    )  # a page may go that says whose they are
+    )  # a pointer map page may be freed too
     assert sum(step.rows for step in steps.taken) > 3500
     assert sum(step.pages for step in steps.taken) > 1000
     await store.close()
@@ -123,7 +123,7 @@ async def test_caches_of_clusters_are_bounded(tmp_path: Path) -> None:
     assert store._overlay.keys == {}
     assert store._overlay._resources == {}
     assert store._hub._groups == {}
-    # and what is not remembered is looked up: the oldest and the newest cluster tell their history alike
+    # entries that were evicted are read from the file: the oldest and the newest cluster have the same history
     for each in (keys[0], keys[-1]):
         subscription = store.watch(make_range("widgets", each.cluster), 0)
         events: list[Event] = []
