@@ -120,7 +120,7 @@ class Writers(list[Writer]):
 
 
 async def under_load(
-    servers: list[Server], watched: Server, harm: Callable[[Writers], Awaitable[None]], etcd: EtcdCluster
+    servers: list[Server], watched: Server, inject: Callable[[Writers], Awaitable[None]], etcd: EtcdCluster
 ) -> Writers:
     """Write through all servers, inject a fault meanwhile, and check the result."""
     stop = asyncio.Event()
@@ -133,7 +133,7 @@ async def under_load(
     watching = asyncio.create_task(watch(survivor, since, seen, stop))
     writing = [asyncio.create_task(writer.run(addresses, stop)) for writer in writers]
     await writers.more_writes(100)
-    await harm(writers)
+    await inject(writers)
     await writers.more_writes(200)
     stop.set()
     await asyncio.gather(*writing)
@@ -175,10 +175,10 @@ def check(
 async def test_a_server_is_killed_under_load(start_servers: StartServers, etcd: EtcdCluster, measured: Report) -> None:
     first, second = start_servers(2)
 
-    async def harm(_: Writers) -> None:
+    async def inject(_: Writers) -> None:
         os.kill(first.process_id, signal.SIGKILL)
 
-    measured(f"server killed: {await under_load([first, second], second, harm, etcd)}")
+    measured(f"server killed: {await under_load([first, second], second, inject, etcd)}")
 
 
 async def test_etcd_members_are_killed_one_after_the_other_under_load(
@@ -186,7 +186,7 @@ async def test_etcd_members_are_killed_one_after_the_other_under_load(
 ) -> None:
     servers = start_servers(2)
 
-    async def harm(writers: Writers) -> None:
+    async def inject(writers: Writers) -> None:
         for member in etcd.members:
             await asyncio.to_thread(member.kill)
             try:
@@ -196,7 +196,7 @@ async def test_etcd_members_are_killed_one_after_the_other_under_load(
             await writers.more_writes(100)
 
     with excused(etcd):
-        measured(f"etcd members killed: {await under_load(servers, servers[1], harm, etcd)}")
+        measured(f"etcd members killed: {await under_load(servers, servers[1], inject, etcd)}")
 
 
 async def test_all_etcd_members_are_killed_at_once_under_load(
@@ -204,7 +204,7 @@ async def test_all_etcd_members_are_killed_at_once_under_load(
 ) -> None:
     servers = start_servers(2)
 
-    async def harm(writers: Writers) -> None:
+    async def inject(writers: Writers) -> None:
         for member in etcd.members:
             await asyncio.to_thread(member.kill)
         try:
@@ -214,7 +214,7 @@ async def test_all_etcd_members_are_killed_at_once_under_load(
                 member.start()
 
     with excused(etcd):
-        measured(f"all etcd members killed: {await under_load(servers, servers[0], harm, etcd)}")
+        measured(f"all etcd members killed: {await under_load(servers, servers[0], inject, etcd)}")
 
 
 async def test_an_etcd_member_is_paused_under_load(
@@ -223,11 +223,11 @@ async def test_an_etcd_member_is_paused_under_load(
     """Its connections stay open and it does not respond: calls end by their deadlines."""
     servers = start_servers(2)
 
-    async def harm(writers: Writers) -> None:
+    async def inject(writers: Writers) -> None:
         for member in etcd.members[:2]:
             await asyncio.to_thread(member.signal, signal.SIGSTOP)
             await writers.more_writes(100)
             member.signal(signal.SIGCONT)
             await writers.more_writes(100)
 
-    measured(f"etcd members paused: {await under_load(servers, servers[0], harm, etcd)}")
+    measured(f"etcd members paused: {await under_load(servers, servers[0], inject, etcd)}")

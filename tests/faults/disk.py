@@ -73,7 +73,7 @@ class Disk:
         self._holder.communicate()
 
 
-class HarmedServer(Server):
+class FaultyServer(Server):
     """A server in a process of its own, started with a prefix that injects faults.
 
     ``inside`` is what the server calls its directory, where others call it ``root_directory``.

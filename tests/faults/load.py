@@ -43,7 +43,7 @@ _REFUSALS = (429, 500, 503, 504)
 _MERGE = "application/merge-patch+json"
 
 
-class Asked(NamedTuple):
+class Answered(NamedTuple):
     """One answered request: when, by which server, how fast, with which status."""
 
     moment: float
@@ -54,11 +54,11 @@ class Asked(NamedTuple):
 
 
 @dataclass
-class Story:
+class Responses:
     """The responses that clients have received."""
 
     ledger: Ledger = field(default_factory=Ledger)
-    asked: list[Asked] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
     refusals: Counter[tuple[str, int, str, str]] = field(default_factory=Counter)
     """The number of refusals by kind of request, code, reason and message."""
     problems: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Story:
     def note(self, server: int, kind: str, answer: Answer, began: float) -> None:
         """Record the response to a request of a kind (read, write)."""
         now = time.monotonic()
-        self.asked.append(Asked(now, server, kind, answer.status, now - began))
+        self.answered.append(Answered(now, server, kind, answer.status, now - began))
         if answer.status in _REFUSALS:
             status = answer.json
             if status.get("kind") != "Status" or status.get("code") != answer.status:
@@ -76,11 +76,11 @@ class Story:
                 )
             self.refusals[kind, answer.status, status.get("reason", ""), status.get("message", "")] += 1
 
-    def answers(self, kind: str, since: float, until: float, *, server: int | None = None) -> list[Asked]:
+    def answers(self, kind: str, since: float, until: float, *, server: int | None = None) -> list[Answered]:
         """Return the requests of a kind that were answered in a period."""
         return [
             each
-            for each in self.asked
+            for each in self.answered
             if each.kind == kind and since <= each.moment <= until and (server is None or each.server == server)
         ]
 
@@ -122,9 +122,9 @@ _JSON = "application/json"
 class Writer:
     """A client that writes objects of its own."""
 
-    def __init__(self, number: int, story: Story, addresses: list[Address]) -> None:
+    def __init__(self, number: int, responses: Responses, addresses: list[Address]) -> None:
         self._number = number
-        self._story = story
+        self._responses = responses
         self._addresses = addresses
         self._random = random.Random(number)
         self._mine: dict[Key, State] = {}
@@ -146,9 +146,9 @@ class Writer:
                         if not await self._step(connection, server) and len(self._addresses) > 1:
                             break
             except TimeoutError:
-                self._story.problems.append(f"no answer in {ANSWERED:.0f} s to {self.wanted}")
+                self._responses.problems.append(f"no answer in {ANSWERED:.0f} s to {self.wanted}")
             except BROKEN:
-                self._story.broken += 1
+                self._responses.broken += 1
                 await asyncio.sleep(_PAUSE)
             turn += 1
 
@@ -169,30 +169,30 @@ class Writer:
         write = self.wanted
         if write is None:
             write = self.wanted = self._choose()
-            self._story.ledger.states.setdefault(write.key, None)
-        self._story.ledger.doubtful[write.key] = write.step
+            self._responses.ledger.states.setdefault(write.key, None)
+        self._responses.ledger.doubtful[write.key] = write.step
         tried, write.tried = write.tried, True
         method, path, body, media_type = write.request()
         began = time.monotonic()
         answer = await connection.request(method, path, body, media_type=media_type)
-        self._story.note(server, "write", answer, began)
+        self._responses.note(server, "write", answer, began)
         if answer.status in (200, 201):
             self._settle(write, state_of(answer.json) if write.step is not None else None)
         elif answer.status in _REFUSALS:
             await asyncio.sleep(_PAUSE)
             return False
         elif answer.status in (404, 409) and tried:
-            await self._look(connection, server, write)
+            await self._read_back(connection, server, write)
         else:
             self._give_up(write, f"{method} was answered with {answer.status}: {answer.body[:300]!r}")
         return True
 
-    async def _look(self, connection: Connection, server: int, write: Write) -> None:
+    async def _read_back(self, connection: Connection, server: int, write: Write) -> None:
         """Read the object: its state tells whether an earlier attempt succeeded."""
         began = time.monotonic()
         path = f"/clusters/{write.key.cluster}{COLLECTIONS[write.key.resource]}/{write.key.name}"
         answer = await connection.request("GET", path)
-        self._story.note(server, "read", answer, began)
+        self._responses.note(server, "read", answer, began)
         if answer.status in _REFUSALS:
             await asyncio.sleep(_PAUSE)
         elif answer.status == 404 and write.step is None:
@@ -203,17 +203,17 @@ class Writer:
             self._give_up(write, f"was refused as if another had written; found {answer.status} {answer.body[:300]!r}")
 
     def _settle(self, write: Write, state: State | None) -> None:
-        self._story.ledger.acknowledge(write.key, state)
+        self._responses.ledger.acknowledge(write.key, state)
         self.wanted = None
         if state is None:
             self._mine.pop(write.key, None)
             return
         if state.step != write.step or state.revision <= write.revision:
-            self._story.problems.append(f"{write} was answered with {state}")
+            self._responses.problems.append(f"{write} was answered with {state}")
         self._mine[write.key] = state
 
     def _give_up(self, write: Write, what: str) -> None:
-        self._story.problems.append(f"{write}: {what}")
+        self._responses.problems.append(f"{write}: {what}")
         self._mine.pop(write.key, None)
         self.wanted = None
 
@@ -276,9 +276,9 @@ class Load:
 
     def __init__(self, addresses: list[Address], writers: int = 8) -> None:
         self.addresses = addresses
-        self.story = Story()
+        self.responses = Responses()
         self.history = History()
-        self.writers = [Writer(number, self.story, addresses) for number in range(writers)]
+        self.writers = [Writer(number, self.responses, addresses) for number in range(writers)]
         self.observers: list[tuple[int, Observer]] = []
         self.health = [Health(server) for server in range(len(addresses))]
         self._stop = asyncio.Event()
@@ -309,7 +309,7 @@ class Load:
                 finally:
                     self._stop.set()
                     await asyncio.gather(*recording)
-            self.story.problems += [f"history: {violation}" for violation in check(recorder.history)]
+            self.responses.problems += [f"history: {violation}" for violation in check(recorder.history)]
             await self.until("every write's outcome", lambda: all(task.done() for task in writing))
             await asyncio.gather(*writing)
             await self.check()
@@ -369,14 +369,14 @@ class Load:
                         began = time.monotonic()
                         async with asyncio.timeout(ANSWERED):
                             answer = await connection.request("GET", paths[turn % len(paths)])
-                        self.story.note(server, "read", answer, began)
+                        self.responses.note(server, "read", answer, began)
                         if answer.status not in (200, *_REFUSALS):
-                            self.story.problems.append(
+                            self.responses.problems.append(
                                 f"a read was answered with {answer.status}: {answer.body[:200]!r}"
                             )
                         await asyncio.sleep(_PAUSE)
             except TimeoutError:
-                self.story.problems.append(f"no answer in {ANSWERED:.0f} s to a read")
+                self.responses.problems.append(f"no answer in {ANSWERED:.0f} s to a read")
             except BROKEN:
                 await asyncio.sleep(_PAUSE)
 
@@ -393,8 +393,8 @@ class Load:
 
     async def more_writes(self, count: int, seconds: float = PATIENCE) -> None:
         """Wait for so many more acknowledged writes."""
-        target = self.story.ledger.acknowledged + count
-        await self.until(f"{count} more writes", lambda: self.story.ledger.acknowledged >= target, seconds)
+        target = self.responses.ledger.acknowledged + count
+        await self.until(f"{count} more writes", lambda: self.responses.ledger.acknowledged >= target, seconds)
 
     async def recovery(self, since: float, seconds: float = PATIENCE) -> float:
         """Wait until every server is ready and has acknowledged a write sent after a moment; return how long that took."""
@@ -405,7 +405,7 @@ class Load:
                 yield next(
                     (
                         each.moment
-                        for each in self.story.asked
+                        for each in self.responses.answered
                         if each.moment - each.seconds >= since
                         and each.server == server
                         and each.kind == "write"
@@ -422,25 +422,27 @@ class Load:
 
     async def check_ledger(self) -> dict[Key, State]:
         """Compare the ledger with the state on each server; return the state on the last one."""
-        ledger = self.story.ledger
+        ledger = self.responses.ledger
         found: dict[Key, State] = {}
         for server, address in enumerate(self.addresses):
             async with Connection(address) as connection:
                 found, revision = await found_now(connection, CLUSTERS)
-            self.story.problems += [f"server {server}: {problem}" for problem in ledger.compare(found)]
+            self.responses.problems += [f"server {server}: {problem}" for problem in ledger.compare(found)]
             if revision < ledger.revision:
-                self.story.problems.append(f"server {server} shows revision {revision} after {ledger.revision}")
+                self.responses.problems.append(f"server {server} shows revision {revision} after {ledger.revision}")
         return found
 
     async def check(self) -> None:
         """Compare the ledger with the state on each server, and the watchers' events with both."""
-        ledger = self.story.ledger
+        ledger = self.responses.ledger
         found = await self.check_ledger()
         for _, observer in self.observers:
             await self._catch_up(observer, found)
         for server, observer in self.observers:
             told = [*observer.problems, *observer.missed(ledger)]
-            self.story.problems += [f"watch of {observer.resource} at server {server}: {problem}" for problem in told]
+            self.responses.problems += [
+                f"watch of {observer.resource} at server {server}: {problem}" for problem in told
+            ]
 
     async def _catch_up(self, observer: Observer, found: dict[Key, State]) -> None:
         expected = {key: state for key, state in found.items() if key.resource == observer.resource}
@@ -462,24 +464,25 @@ class Load:
         events = sum(len(seen) for _, observer in self.observers for seen in observer.seen.values())
         history = self.history
         events += sum(len(watch.responses) for watch in history.watches)
-        return len(self.story.asked) + len(history.writes) + len(history.reads) + events
+        return len(self.responses.answered) + len(history.writes) + len(history.reads) + events
 
     def line(self, fault: str, injected: int, recoveries: Sequence[float], note: str = "") -> Line:
         """Return the line of the fault table. Raises AssertionError when a guarantee was violated."""
-        story = self.story
-        assert story.problems == [], self.summary()
+        responses = self.responses
+        assert responses.problems == [], self.summary()
         assert [health.deaths for health in self.health] == [[] for _ in self.health]
-        refused = sum(story.refusals.values()) + sum(write.reason.startswith("5") for write in self.history.writes)
-        done = story.ledger.acknowledged + sum(write.outcome is Outcome.OK for write in self.history.writes)
-        return Line(fault, injected, done, refused, self.checked, len(story.problems), max(recoveries), note)
+        refused = sum(responses.refusals.values()) + sum(write.reason.startswith("5") for write in self.history.writes)
+        done = responses.ledger.acknowledged + sum(write.outcome is Outcome.OK for write in self.history.writes)
+        return Line(fault, injected, done, refused, self.checked, len(responses.problems), max(recoveries), note)
 
     def summary(self) -> str:
         """Return a summary in one line, for messages."""
-        story = self.story
+        responses = self.responses
         return (
-            f"{story.ledger.acknowledged} writes acknowledged, {sum(story.refusals.values())} requests refused, "
-            f"{story.broken} broken off; {story.refusals.most_common(3)}; health {[each.ready[-3:] for each in self.health]}; "
-            f"wanted {[writer.wanted for writer in self.writers if writer.wanted]}; problems {story.problems[:5]}"
+            f"{responses.ledger.acknowledged} writes acknowledged, {sum(responses.refusals.values())} requests refused, "
+            f"{responses.broken} broken off; {responses.refusals.most_common(3)}; "
+            f"health {[each.ready[-3:] for each in self.health]}; "
+            f"wanted {[writer.wanted for writer in self.writers if writer.wanted]}; problems {responses.problems[:5]}"
         )
 
 

@@ -13,7 +13,7 @@ from devtools.etcd import EtcdCluster
 from kcp.testing import Server
 from tests.distributed.test_leading import leads
 from tests.faults.conftest import ROUNDS
-from tests.faults.disk import HarmedServer
+from tests.faults.disk import FaultyServer
 from tests.faults.load import Load
 from tests.faults.shim import Shim
 from tests.faults.table import Record
@@ -115,7 +115,7 @@ async def test_the_clock_is_set_ahead_and_back(shim: Shim, tmp_path: Path, recor
             shim.set(clock_offset=0)
             return recoveries
 
-    with HarmedServer(tmp_path, shim.prefix, arguments=["--event-ttl", f"{LIFETIME}s"]) as server:
+    with FaultyServer(tmp_path, shim.prefix, arguments=["--event-ttl", f"{LIFETIME}s"]) as server:
         address, certified = Address.of(server), with_certificate(server)
         load = Load([address], writers=4)
         async with load.running():
@@ -129,7 +129,7 @@ async def test_the_clock_is_set_ahead_and_back(shim: Shim, tmp_path: Path, recor
                 assert b'"ERROR"' not in resumed.body, "history that is not old was thrown away"
     record(load.line("clock set by a day, ahead and back", 2 * ROUNDS, recoveries, "lifetimes, certificates, watches"))
     assert load.watches_stayed_open
-    assert not load.story.refusals
+    assert not load.responses.refusals
 
 
 async def test_clocks_of_two_servers_differ_by_two_days(tmp_path: Path, etcd: EtcdCluster, record: Record) -> None:
@@ -140,7 +140,7 @@ async def test_clocks_of_two_servers_differ_by_two_days(tmp_path: Path, etcd: Et
         folder = tmp_path / name
         folder.mkdir()
         shims.append(Shim(folder))
-        servers.append(HarmedServer(folder, shims[-1].prefix, arguments=arguments))
+        servers.append(FaultyServer(folder, shims[-1].prefix, arguments=arguments))
 
     async def jump(load: Load) -> float:
         for offset in (DAY, 0):
@@ -163,4 +163,4 @@ async def test_clocks_of_two_servers_differ_by_two_days(tmp_path: Path, etcd: Et
     record(
         load.line("the clocks of two servers differ by two days", 4 * ROUNDS, recoveries, "the leader keeps leading")
     )
-    assert not load.story.refusals
+    assert not load.responses.refusals

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kcp.testing import Server
 from tests.faults.conftest import ROUNDS
-from tests.faults.disk import Disk, HarmedServer
+from tests.faults.disk import Disk, FaultyServer
 from tests.faults.load import Load, under
 from tests.faults.shim import Shim
 from tests.faults.table import Record
@@ -28,21 +28,21 @@ async def refuse_for_a_while(load: Load, bring: Callable[[], None], mend: Callab
     Returns how long it took from the repair of the disk until the server wrote and was ready again, without intervention.
     """
     await load.more_writes(100)
-    story, health = load.story, load.health[0]
-    before = sum(story.refusals.values())
+    responses, health = load.responses, load.health[0]
+    before = sum(responses.refusals.values())
     bring()
     began = time.monotonic()
-    await load.until("refusals", lambda: sum(story.refusals.values()) > before + 30)
+    await load.until("refusals", lambda: sum(responses.refusals.values()) > before + 30)
     await load.until("not ready", lambda: health.now == 500)
-    await load.until("reads", lambda: len(story.answers("read", began, time.monotonic())) > 10)
+    await load.until("reads", lambda: len(responses.answers("read", began, time.monotonic())) > 10)
     mended = time.monotonic()
-    assert {each.status for each in story.answers("read", began, mended)} == {200}
+    assert {each.status for each in responses.answers("read", began, mended)} == {200}
     assert [failed.partition(":")[0] for failed in health.failures(began)] == ["[-]disk failed"]
     mend()
     return await load.recovery(mended)
 
 
-async def harmed(server: Server, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, list[float]]:
+async def under_fault(server: Server, bring: Callable[[], None], mend: Callable[[], None]) -> tuple[Load, list[float]]:
     """Run a server under load whose disk fails and recovers several times."""
     load, recoveries = await under([Address.of(server)], lambda load: refuse_for_a_while(load, bring, mend), ROUNDS)
     assert load.watches_stayed_open
@@ -56,20 +56,20 @@ def unavailable(why: str) -> tuple[int, str, str]:
 
 def messages(load: Load) -> set[tuple[int, str, str]]:
     """The messages of the refusals."""
-    return {(code, reason, message) for _, code, reason, message in load.story.refusals}
+    return {(code, reason, message) for _, code, reason, message in load.responses.refusals}
 
 
 async def test_a_full_disk(disk: Disk, record: Record) -> None:
-    with HarmedServer(disk.outside, disk.prefix, inside=disk.inside) as server:
-        load, recoveries = await harmed(server, disk.fill, disk.free)
+    with FaultyServer(disk.outside, disk.prefix, inside=disk.inside) as server:
+        load, recoveries = await under_fault(server, disk.fill, disk.free)
     record(load.line("disk full", ROUNDS, recoveries, "reads continue"))
     assert messages(load) == {unavailable("database or disk is full")}
 
 
 async def test_a_disk_that_becomes_read_only(shim: Shim, tmp_path: Path, record: Record) -> None:
     """As ext4 does when the disk reports errors: files that are open for writing cannot be written any more."""
-    with HarmedServer(tmp_path, shim.prefix) as server:
-        load, recoveries = await harmed(
+    with FaultyServer(tmp_path, shim.prefix) as server:
+        load, recoveries = await under_fault(
             server, lambda: shim.set(write_error=errno.EROFS), lambda: shim.set(write_error=0)
         )
     record(load.line("file system becomes read-only", ROUNDS, recoveries, "reads continue"))
@@ -78,8 +78,10 @@ async def test_a_disk_that_becomes_read_only(shim: Shim, tmp_path: Path, record:
 
 async def test_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
     """A write that could not be synced is not acknowledged, and is not there."""
-    with HarmedServer(tmp_path, shim.prefix) as server:
-        load, recoveries = await harmed(server, lambda: shim.set(sync_error=errno.EIO), lambda: shim.set(sync_error=0))
+    with FaultyServer(tmp_path, shim.prefix) as server:
+        load, recoveries = await under_fault(
+            server, lambda: shim.set(sync_error=errno.EIO), lambda: shim.set(sync_error=0)
+        )
     record(load.line("fsync returns EIO", ROUNDS, recoveries, "reads continue"))
     assert messages(load) == {unavailable("disk I/O error: Input/output error")}
 
@@ -89,14 +91,14 @@ async def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Recor
 
     async def fail_for_a_while(load: Load) -> float:
         await load.more_writes(100)
-        refused = load.story.refusals.total()
+        refused = load.responses.refusals.total()
         shim.set(read_error=errno.EIO)
-        await load.until("refusals", lambda: load.story.refusals.total() > refused + 10)
+        await load.until("refusals", lambda: load.responses.refusals.total() > refused + 10)
         mended = time.monotonic()
         shim.set(read_error=0)
         return await load.recovery(mended)
 
-    with HarmedServer(tmp_path, shim.prefix) as server:
+    with FaultyServer(tmp_path, shim.prefix) as server:
         load, recoveries = await under([Address.of(server)], fail_for_a_while, ROUNDS)
     record(load.line("disk cannot be read", ROUNDS, recoveries, "reads from memory are answered"))
     assert {(code, reason) for code, reason, _ in messages(load)} == {(503, "ServiceUnavailable")}
@@ -105,13 +107,13 @@ async def test_the_disk_cannot_be_read(shim: Shim, tmp_path: Path, record: Recor
 
 async def test_a_kill_while_fsync_fails(shim: Shim, tmp_path: Path, record: Record) -> None:
     """Unsynced writes may be there after the kill or not; acknowledged ones are."""
-    server = HarmedServer(tmp_path, shim.prefix)
+    server = FaultyServer(tmp_path, shim.prefix)
 
     async def kill(load: Load) -> float:
         await load.more_writes(100)
-        refused = load.story.refusals.total()
+        refused = load.responses.refusals.total()
         shim.set(sync_error=errno.EIO)
-        await load.until("refusals", lambda: load.story.refusals.total() > refused + 10)
+        await load.until("refusals", lambda: load.responses.refusals.total() > refused + 10)
         os.kill(server.process_id, signal.SIGKILL)
         shim.set(sync_error=0)
         mended = time.monotonic()
@@ -140,7 +142,7 @@ async def hold_fsync(load: Load, shim: Shim) -> int:
 
     Returns how many calls it took until all those writes were acknowledged.
     """
-    story, writers = load.story, len(load.writers)
+    responses, writers = load.responses, len(load.writers)
     await load.more_writes(100)
     shim.set(sync_held=1, sync_permits=0)
     held = time.monotonic()
@@ -148,18 +150,18 @@ async def hold_fsync(load: Load, shim: Shim) -> int:
     async def everybody_waits() -> bool:
         return await mutating_requests(load.addresses[0]) >= writers
 
-    await load.until("reads", lambda: len(story.answers("read", held, time.monotonic())) > 10)
+    await load.until("reads", lambda: len(responses.answers("read", held, time.monotonic())) > 10)
     await eventually(everybody_waits, f"{writers} writes wait for fsync")
-    assert {each.status for each in story.answers("read", held, time.monotonic())} == {200}
-    target = story.ledger.acknowledged + writers
+    assert {each.status for each in responses.answers("read", held, time.monotonic())} == {200}
+    target = responses.ledger.acknowledged + writers
     calls = 0
-    while story.ledger.acknowledged < target:
+    while responses.ledger.acknowledged < target:
         calls += 1
         nth = shim.get("syncs") + 1
         shim.set(sync_permits=1)
 
         def next_waits(nth: int = nth) -> bool:
-            return shim.get("syncs") >= nth or story.ledger.acknowledged >= target
+            return shim.get("syncs") >= nth or responses.ledger.acknowledged >= target
 
         await load.until("the next fsync", next_waits)
     shim.set(sync_held=0)
@@ -168,7 +170,7 @@ async def hold_fsync(load: Load, shim: Shim) -> int:
 
 async def test_fsync_hangs(shim: Shim, tmp_path: Path, record: Record) -> None:
     """Many writers share each fsync, and reads do not wait for it."""
-    with HarmedServer(tmp_path, shim.prefix) as server:
+    with FaultyServer(tmp_path, shim.prefix) as server:
         load = Load([Address.of(server)], writers=32)
         async with load.running():
             calls = max([await hold_fsync(load, shim) for _ in range(ROUNDS)])
@@ -188,7 +190,7 @@ async def refused_start(disk: Disk, bring: Callable[[], None], mend: Callable[[]
     """Start a server on a faulty disk, which ends, and again on the repaired one; return its output and the start's
     duration.
     """
-    server = HarmedServer(disk.outside, disk.prefix, inside=disk.inside)
+    server = FaultyServer(disk.outside, disk.prefix, inside=disk.inside)
     with server:
         load = Load([Address.of(server)])
         async with load.running():

@@ -47,18 +47,18 @@ async def fill(address: Address) -> None:
 async def filled(load: Load, etcd: EtcdCluster, folder: Path) -> float:
     """Fill etcd under load and free space as on the page; return how long the servers' automatic recovery took."""
     await load.more_writes(100)
-    story, servers = load.story, range(len(load.addresses))
+    responses, servers = load.responses, range(len(load.addresses))
     began = time.monotonic()
     await fill(load.addresses[0])
 
     def answered(kind: str, server: int, status: int, since: float) -> bool:
-        return any(each.status == status for each in story.answers(kind, since, time.monotonic(), server=server))
+        return any(each.status == status for each in responses.answers(kind, since, time.monotonic(), server=server))
 
     await load.until("refusals", lambda: all(answered("write", server, 503, began) for server in servers))
     full = time.monotonic()
     await load.until("reads", lambda: all(answered("read", server, 200, full) for server in servers))
-    assert [each for each in story.answers("write", full, time.monotonic()) if each.status in (200, 201)] == []
-    assert [each for each in story.answers("read", began, time.monotonic()) if each.status != 200] == []
+    assert [each for each in responses.answers("write", full, time.monotonic()) if each.status in (200, 201)] == []
+    assert [each for each in responses.answers("read", began, time.monotonic()) if each.status != 200] == []
     assert [health.failures(began) for health in load.health] == [[] for _ in load.health], "clients may go on reading"
     settings = f"export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={','.join(etcd.urls)}\n"
     said = await asyncio.to_thread(shell, settings + block("revision=$(etcdctl"), folder)
@@ -73,5 +73,5 @@ async def test_etcd_is_full(start_servers: StartServers, etcd: EtcdCluster, reco
     load, recoveries = await under(addresses, lambda load: filled(load, etcd, tmp_path), ROUNDS)
     record(load.line("etcd full", ROUNDS, recoveries, "reads continue; once space is free, no restart"))
     assert load.watches_stayed_open
-    assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
-    assert all("alarm NOSPACE" in message for *_, message in load.story.refusals)
+    assert {(code, reason) for _, code, reason, _ in load.responses.refusals} == {(503, "ServiceUnavailable")}
+    assert all("alarm NOSPACE" in message for *_, message in load.responses.refusals)

@@ -31,7 +31,7 @@ __all__ = ["etcd", "start_servers"]  # fixtures
 
 
 async def recorded(
-    servers: list[Server], *harms: Callable[[], None], clients: int = 8, patience: float = PATIENCE
+    servers: list[Server], *faults: Callable[[], None], clients: int = 8, patience: float = PATIENCE
 ) -> History:
     """Record traffic: at least a second and a hundred writes before, between and after the faults.
 
@@ -39,11 +39,11 @@ async def recorded(
     """
     async with Recorder.of(*servers, patience=patience) as recorder:
         traffic = asyncio.create_task(recorder.traffic(90, clients, seed=1))
-        for harm in (*harms, recorder.stop):
+        for inject in (*faults, recorder.stop):
             before = recorder.acknowledged
             await asyncio.sleep(1)
             await eventually(partial(_has_more, recorder, before + 100, traffic), "100 more writes are acknowledged")
-            await asyncio.to_thread(harm)
+            await asyncio.to_thread(inject)
         await traffic
     return recorder.history
 
@@ -71,8 +71,8 @@ def kill_and_start_again(server: Server) -> None:
 
 async def test_a_server_on_sqlite_that_is_killed_twice(tmp_path: Path, measured: Report) -> None:
     with Server(root_directory=tmp_path, in_process=False) as server:
-        harm = (lambda: kill_and_start_again(server),) * 2
-        history = await recorded([server], *harm)
+        faults = (lambda: kill_and_start_again(server),) * 2
+        history = await recorded([server], *faults)
     verify(history, "SQLite, killed twice", measured)
     assert any(watch.end.startswith("broken") for watch in history.watches)
 
