@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bench.client import Connection, Peer
@@ -64,13 +65,15 @@ async def _list(peer: Peer) -> int:
                 return listed
 
 
-async def _each(peer: Peer, connections: int, names: list[str], work: object) -> None:
+async def _each(
+    peer: Peer, connections: int, names: list[str], work: Callable[[Connection, str], Awaitable[None]]
+) -> None:
     left = list(reversed(names))
 
     async def run() -> None:
         async with Connection(peer) as connection:
             while left:
-                await work(connection, left.pop())  # type: ignore[operator]
+                await work(connection, left.pop())
 
     await asyncio.gather(*(run() for _ in range(connections)))
 
