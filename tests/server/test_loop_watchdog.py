@@ -1,4 +1,4 @@
-"""The watchdog reports the work that holds the event loop, and does not change the work."""
+"""The watchdog tells which work held the event loop, and changes nothing about the work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def burn(seconds: float) -> None:
 
 
 async def reports_of(work: Work, floor: float = 0.005) -> tuple[Any, list[tuple[str, float]]]:
-    """Return the result of work, and the reported steps."""
+    """What work gives, and the steps that were reported."""
     reports: list[tuple[str, float]] = []
     watchdog = LoopWatchdog(lambda subject, held: reports.append((subject, held)), floor)
 

@@ -49,7 +49,7 @@ async def run_in(executor: Executor, function: Callable[P, R], *args: P.args, **
 
 
 class _Outcome(Generic[R]):
-    """The value that a function returned, or the exception that it raised."""
+    """What a function returned or raised."""
 
     __slots__ = ("error", "values")
 
