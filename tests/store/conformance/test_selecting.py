@@ -1,4 +1,4 @@
-"""Searches: a page may leave out records that do not meet the hint, and never any other."""
+"""Searches: pages of a range that may leave out what a hint excludes, and never leave out anything else."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def containing(*strings: bytes, tag: str | None = None) -> Hint:
 
 @pytest.fixture(autouse=True)
 def several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a search take several steps in a small range."""
+    """A search takes several steps in a small range."""
     monkeypatch.setattr(reader, "_SEARCHED_KEYS", 7)
 
 
 def check(found: list[Record], hint: Hint, there: list[Record]) -> None:
-    """Check that no record is missing or additional, and that they are in key order."""
+    """Nothing is missing, nothing is invented, and the order is that of the keys."""
     assert {record.key for record in there if hint.admits(record)} <= {record.key for record in found}
     assert found == [record for record in there if record in found]
 

@@ -82,7 +82,7 @@ _make: Final = tuple.__new__
 _value_of: Final = itemgetter(2)
 
 
-class RangePart(NamedTuple):
+class Slice(NamedTuple):
     """Part of a range: the records, whether more keys follow, and the keys that are left out because of damage."""
 
     records: list[Record]
@@ -153,10 +153,10 @@ class Reader:
         return self._checked(key, position, (value, tag, expected))
 
     @_or_unavailable
-    def page(self, range_: Range, after: Key | None, limit: int, size: int = 0) -> RangePart:
+    def page(self, range_: Range, after: Key | None, limit: int, size: int = 0) -> Slice:
         """Return a page of the committed state; it ends soon after ``size`` bytes of values (0: no limit)."""
         if (condition := _condition("current", range_, after)) is None:
-            return RangePart([], False)
+            return Slice([], False)
         where, bindings = condition
         if self.damage.check_all:
             return self._checked_page(where, bindings, limit, size)
@@ -170,17 +170,17 @@ class Reader:
             size -= sum(map(len, map(_value_of, more)))
             if size < 0:
                 del records[limit or len(records) :]
-                return RangePart(records, True)
+                return Slice(records, True)
             block = min(2 * block, _LARGEST_BLOCK)
         return _cut(records, limit)
 
-    def _checked_page(self, where: str, bindings: tuple[Any, ...], limit: int, size: int) -> RangePart:
+    def _checked_page(self, where: str, bindings: tuple[Any, ...], limit: int, size: int) -> Slice:
         records: list[Record] = []
         damaged: list[Key] = []
         left = size
         for row in self._execute(*_select(_CHECKED_ROWS, "current", where, bindings, 0)):
             if (limit and len(records) == limit) or left < 0:
-                return RangePart(records, True, damaged)
+                return Slice(records, True, damaged)
             record = self._checked_row(row)
             if record.value is UNREADABLE:
                 damaged.append(record.key)
@@ -188,13 +188,13 @@ class Reader:
             records.append(record)
             if size:
                 left -= len(record.value)
-        return RangePart(records, False, damaged)
+        return Slice(records, False, damaged)
 
     @_or_unavailable
-    def page_at(self, range_: Range, after: Key | None, limit: int, at: int, size: int = 0) -> RangePart:
+    def page_at(self, range_: Range, after: Key | None, limit: int, at: int, size: int = 0) -> Slice:
         """Return a page of the state at an older revision, which must be retained; ``size`` as in `page`."""
         if _condition("current", range_, after) is None:
-            return RangePart([], False)
+            return Slice([], False)
         bound = (at + 1) << ORDINAL_BITS
         found: list[Record] = []
         damaged: list[Key] = []
@@ -204,7 +204,7 @@ class Reader:
             while last is not None and len(found) <= limit:
                 if size and found and sum([len(record[2]) for record in found]) > size:
                     del found[limit or len(found) :]
-                    return RangePart(found, True, damaged)
+                    return Slice(found, True, damaged)
                 last = self._some_at(range_, last, step, bound, found, damaged)
         return _cut(found, limit, damaged)
 
@@ -427,11 +427,11 @@ def _records(rows: Iterable[Sequence[Any]]) -> list[Record]:
     return [_make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6])) for row in rows]
 
 
-def _cut(records: list[Record], limit: int, damaged: Sequence[Key] = ()) -> RangePart:
+def _cut(records: list[Record], limit: int, damaged: Sequence[Key] = ()) -> Slice:
     if limit and len(records) > limit:
         del records[limit:]
-        return RangePart(records, True, damaged)
-    return RangePart(records, False, damaged)
+        return Slice(records, True, damaged)
+    return Slice(records, False, damaged)
 
 
 def _select(rows: str, table: str, where: str, bindings: tuple[Any, ...], limit: int) -> tuple[str, tuple[Any, ...]]:
