@@ -1,4 +1,4 @@
-"""A server whose disk has changed the value of an object: that object fails by name, and everything else is served."""
+"""A server whose disk has changed the value of an object: only requests for that object fail, with its name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def change_on_disk(root: Path, before: bytes, after: bytes) -> None:
 
 
 def make_objects(root: Path) -> None:
-    """ConfigMaps a, b and c, of which b has a finalizer, and a namespace with another ConfigMap."""
+    """Create ConfigMaps a, b and c, of which b has a finalizer, and a namespace with another ConfigMap."""
     server = RunningServer(root)
     for name in "abc":
         body = config_map(name, metadata={"labels": {"part": "of"}}, key=f"VALUE-OF-{name}")

@@ -1,4 +1,4 @@
-"""Certificates of the TLS layer that change while a server runs: new connections get the new ones, present ones go on."""
+"""TLS certificates that change while a server runs: new connections get the new ones, open connections continue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -41,7 +40,7 @@ def issued() -> KeyPair:
 
 
 class SecretVolume:
-    """A directory as the kubelet mounts a Secret: all files change at once, when a symbolic link is replaced."""
+    """A directory like a Secret volume of the kubelet: all files change at once, when a symbolic link is replaced."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -77,23 +76,14 @@ def trust(tmp_path: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cadata=AUTHORITY.certificate.decode())
 
 
-@contextlib.contextmanager
-def running(root: Path, **choices: Any) -> Iterator[RunningServer]:
-    server = RunningServer(root, **choices)
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
 @pytest.fixture
 def server(fresh_root: Path, volume: SecretVolume) -> Iterator[RunningServer]:
-    with running(fresh_root, tls_cert_file=volume.certificate, tls_private_key_file=volume.key) as found:
+    with RunningServer(fresh_root, tls_cert_file=volume.certificate, tls_private_key_file=volume.key) as found:
         yield found
 
 
 def shown(port: int) -> bytes:
-    """The certificate that a new connection gets, in DER form."""
+    """Return the certificate that a new connection gets, in DER form."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
@@ -267,7 +257,7 @@ def test_a_client_authority_that_is_added_is_trusted_without_a_restart(fresh_roo
     bundle.write_bytes(certificates.new_authority("other").certificate)
     joe = certificates.new_client_identity(AUTHORITY, "joe", ())
     (tmp_path / "joe.pem").write_bytes(joe.certificate + joe.key)
-    with running(fresh_root, client_ca_file=bundle) as server:
+    with RunningServer(fresh_root, client_ca_file=bundle) as server:
         context = ssl.create_default_context(cafile=str(fresh_root / "data" / "ca.crt"))
         context.load_cert_chain(tmp_path / "joe.pem")
 
@@ -286,7 +276,7 @@ def test_a_client_authority_that_is_added_is_trusted_without_a_restart(fresh_roo
 def test_certificates_of_its_own_are_renewed_while_the_server_runs(
     fresh_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with running(fresh_root) as server:
+    with RunningServer(fresh_root) as server:
         data, before = fresh_root / "data", shown(server.port)
         administrator = (data / "admin.crt").read_bytes()
         found = server.process.certificates
@@ -310,7 +300,7 @@ def test_certificates_of_its_own_are_renewed_while_the_server_runs(
 def test_a_renewal_that_fails_is_logged_once_and_tried_again(
     fresh_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with running(fresh_root) as server:
+    with RunningServer(fresh_root) as server:
         data, before = fresh_root / "data", shown(server.port)
         found = server.process.certificates
         assert found is not None

@@ -1,4 +1,4 @@
-"""Checksums of one file: what is found, when reads look, and what the scrubbing of the whole file adds."""
+"""Checksums of one file: detection, when reads check values, and the scrubbing of the whole file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 
 
 def execute(path: Path, sql: str, *bindings: object) -> None:
-    """Change a file as a disk does: behind the store's back."""
+    """Change a file without the store, as a faulty disk does."""
     with apsw.Connection(str(path)) as connection:
         connection.execute(sql, bindings)
         assert connection.changes() > 0
@@ -39,13 +39,13 @@ def summary(store: SQLiteStore) -> str | None:
 
 
 async def scrubbed(store: SQLiteStore) -> None:
-    """Wait until a pass over the whole file has found nothing."""
+    """Wait until a pass over the whole file has found no damage."""
     await eventually(lambda: not store._damage.check_all, "the file has been verified")
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first pass begins when the file is opened, and others follow without a pause."""
+    """Start the first pass when the file is opened, and the others without a pause."""
     monkeypatch.setattr(scrubbing, "_FIRST_SECONDS", 0.0)
     monkeypatch.setattr(scrubbing, "_SECONDS", 0.01)
     monkeypatch.setattr(scrubbing, "_SECONDS_WITH_DAMAGE", 0.01)

@@ -39,13 +39,13 @@ class Pace:
 
 
 class DamageFoundError(Exception):
-    """A search met a damaged value. It reports none: a read on the event loop finds it again, and does."""
+    """A search met a damaged value. It does not report it: the caller repeats the read on the event loop, which does."""
 
 
 class _EndsSearch(DamagedValues):
-    """The damage of a search, which ends at the first damaged value."""
+    """A `DamagedValues` for a search, which raises DamageFoundError at the first damaged value."""
 
-    def report(self, key: Key, revision: int, *, current: bool = True) -> None:  # noqa: ARG002 - it only ends the search
+    def report(self, key: Key, revision: int, *, current: bool = True) -> None:  # noqa: ARG002 - the read on the event loop reports
         raise DamageFoundError
 
 

@@ -19,6 +19,7 @@ from kcp.store.contract import (
     ABSENT,
     ANY,
     UNREADABLE,
+    Action,
     Capabilities,
     Change,
     CompactedError,
@@ -65,7 +66,6 @@ CAPABILITIES: Final = Capabilities(
 __all__ = ["ForeignFileError", "NewerFormatError", "SQLiteStore", "StoreLockedError", "open_store"]
 
 DURABILITIES: Final = ("full", "relaxed")
-Action = Callable[[], Awaitable[None]]
 
 _SEARCH_CACHE: Final = 1024
 """Kilobytes of the page cache of searches, which read each page once."""
