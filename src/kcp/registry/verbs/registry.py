@@ -148,10 +148,13 @@ class Registry:
         patching.check_options(media_type, force)
         forced = force is True
         if target.subresource != "scale":
+            patched = patching.patch(
+                self._writer, context, target, media_type, body, force=forced, duplicates=duplicates
+            )
+            if not target.type.strategy.confidential:
+                return await patched
             async with confidential.concealing(context, target.type, body):
-                return await patching.patch(
-                    self._writer, context, target, media_type, body, force=forced, duplicates=duplicates
-                )
+                return await patched
         if media_type == patching.APPLY_YAML:
             applied = scale.apply_configuration(body, target.type)
             return scale.as_scale(

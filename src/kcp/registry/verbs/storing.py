@@ -94,9 +94,6 @@ class Committer:
         type_, obj, context = write.target.type, write.object, write.context
         assert obj is not None
         meta = obj["metadata"]
-        if type_.has_status and not type_.builtin:
-            # the status that the client sent is gone: a read would set its defaults
-            await run_large(write.size, type_.schema.default, obj)
         for attempt in range(_GENERATE_ATTEMPTS):
             value, tag = await run_large(write.size, stored_value, obj, type_)
             _check_size(value)

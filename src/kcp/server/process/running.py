@@ -142,7 +142,7 @@ class ServerProcess:
             raise ConfigurationError(f"{error}, and nothing is served without it: restore a snapshot") from error
         await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         composition.metrics.add_store(storage.store)
-        storage.store.observe_deliveries(composition.held_loop.observe_store)
+        storage.store.observe_deliveries(composition.watchdog.note_delivery)
         return composition
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:

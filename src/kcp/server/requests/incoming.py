@@ -14,9 +14,8 @@ from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.types.resource_types import ResourceType
 from kcp.server.requests.asgi import Header, Receive, Scope
-from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.inflight import Slot
-from kcp.server.requests.receiving import CLOSE, Receiving, Reception
+from kcp.server.requests.receiving import CLOSE, Receiving
 from kcp.server.requests.request_info import RequestInfo
 
 MAX_BODY: Final = documents.MAX_BYTES
@@ -37,7 +36,6 @@ class IncomingRequest:
     """A request. ``info``, ``type`` and ``user`` are set by the steps that determine them."""
 
     __slots__ = (
-        "_deadlines",
         "_receive",
         "_receiving",
         "audit_id",
@@ -53,10 +51,9 @@ class IncomingRequest:
         "warnings",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, deadlines: Deadlines, receiving: Receiving) -> None:
-        """``deadlines`` limit the time in which the client must send the whole body, ``receiving`` what is received at a time."""
+    def __init__(self, scope: Scope, receive: Receive, receiving: Receiving) -> None:
+        """``receiving`` limits the bodies that are received at a time, and the time in which the client must send one."""
         self.scope = scope
-        self._deadlines = deadlines
         self._receive = receive
         self._receiving = receiving
         self.started = time.perf_counter()
@@ -129,7 +126,8 @@ class IncomingRequest:
         too many requests are in flight, 504 when it does not arrive in time.
         """
         headers = self.headers
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        encoding = headers.get(b"content-encoding")
+        if encoding is not None and encoding.lower() != b"identity":
             raise errors.StatusError(415, "UnsupportedMediaType", "the body may not have a Content-Encoding")
         length = headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > limit:
@@ -137,16 +135,30 @@ class IncomingRequest:
         slot = self.slot
         if slot is not None:
             slot.leave()
+        parts: list[bytes] = []
+        more = True
         try:
-            with self._receiving.start(self._client) as reception, self._deadlines.start():
-                body = await self._read_body(limit, reception)
+            with self._receiving.start(self._client) as reception:
+                size = 0
+                while more:
+                    event = await self._receive()
+                    if event["type"] == "http.disconnect":
+                        raise errors.bad_request("the request's body broke off")
+                    part: bytes = event.get("body", b"")
+                    parts.append(part)
+                    size += len(part)
+                    if size > limit:
+                        raise _too_large(limit)
+                    more = event.get("more_body", False)
+                    if more:
+                        reception.grow(len(part))
         except TimeoutError:
-            message = f"the request's body did not arrive within {self._deadlines.seconds:g} seconds"
+            message = f"the request's body did not arrive within {self._receiving.deadlines.seconds:g} seconds"
             raise errors.StatusError(504, "Timeout", message, details={}, headers=CLOSE) from None
-        self.body_size = len(body)
+        self.body_size = size
         if slot is not None:
             slot.enter()
-        return body
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     @property
     def _client(self) -> str:
@@ -156,23 +168,6 @@ class IncomingRequest:
             return name
         client = self.scope.get("client")
         return f"{name} at {client[0]}" if client else name
-
-    async def _read_body(self, limit: int, reception: Reception) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise errors.bad_request("the request's body broke off")
-            part: bytes = message.get("body", b"")
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            reception.grow(len(part))
-            more = message.get("more_body", False)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def disconnected(self) -> None:
         """Return when the client has disconnected. Some HTTP servers cancel the request instead."""

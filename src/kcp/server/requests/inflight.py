@@ -50,4 +50,4 @@ class Slot:
         """Count off the request, if it is counted."""
         if self._taken:
             self._taken = False
-            self._in_flight.leave(self._mutating)
+            self._in_flight.counts[self._mutating] -= 1
