@@ -56,7 +56,7 @@ _MANY: Final = 32
 """Labels or annotations whose keys are matched together."""
 _GENERATED_BASE: Final = 58
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-_OMITTED_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences", "generateName")
+_OMITTED_EMPTY: Final = frozenset(("labels", "annotations", "finalizers", "ownerReferences", "generateName"))
 _OWN_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 
 _MEMBERS: Final[dict[str, tuple[type[Any], str]]] = {
@@ -77,6 +77,8 @@ _MEMBERS: Final[dict[str, tuple[type[Any], str]]] = {
     "managedFields": (list, "[]v1.ManagedFieldsEntry"),
 }
 """The members of ObjectMeta: the type of the decoded JSON value, and the Go type in messages."""
+_RESTRICTED: Final = frozenset({"time", "int64"})
+"""Go types that do not take all values of the JSON type."""
 FIELDS: Final = frozenset(_MEMBERS)
 """The names of ObjectMeta's members."""
 
@@ -99,10 +101,6 @@ _MANAGED_FIELDS_ENTRY: Final[dict[str, tuple[type[Any], str]]] = {
 OWNER_REFERENCE_FIELDS: Final = frozenset(_OWNER_REFERENCE)
 MANAGED_FIELDS: Final = frozenset(_MANAGED_FIELDS_ENTRY) | {"fieldsV1"}
 """The names of the members of an owner reference, and of an entry of the managed fields."""
-_ENTRIES: Final = {
-    "ownerReferences": ("OwnerReference", "v1.OwnerReference", _OWNER_REFERENCE),
-    "managedFields": ("ManagedFieldsEntry", "v1.ManagedFieldsEntry", _MANAGED_FIELDS_ENTRY),
-}
 
 _uids: list[str] = []
 
@@ -152,16 +150,18 @@ def check_meta_types(meta: Any, described: str = "") -> None:
         raise errors.UndecodableError(message, described)
     try:
         _check_members(meta, _MEMBERS, "ObjectMeta", "metadata")
-        for name in ("labels", "annotations"):
-            if texts := meta.get(name):
-                _check_texts(texts, f"metadata.{name}")
+        if labels := meta.get("labels"):
+            _check_texts(labels, "metadata.labels")
+        if annotations := meta.get("annotations"):
+            _check_texts(annotations, "metadata.annotations")
         if finalizers := meta.get("finalizers"):
             meta["finalizers"] = [
                 "" if value is None else _text_of(value, "metadata.finalizers") for value in finalizers
             ]
-        for name, (struct, go_type, members) in _ENTRIES.items():
-            if entries := meta.get(name):
-                _check_entries(entries, f"metadata.{name}", struct, go_type, members)
+        if owners := meta.get("ownerReferences"):
+            _check_entries(owners, "metadata.ownerReferences", "OwnerReference", _OWNER_REFERENCE)
+        if entries := meta.get("managedFields"):
+            _check_entries(entries, "metadata.managedFields", "ManagedFieldsEntry", _MANAGED_FIELDS_ENTRY)
     except ValueError as error:
         raise errors.UndecodableError(str(error), described) from error
 
@@ -172,17 +172,20 @@ def _check_members(value: dict[str, Any], members: dict[str, tuple[type[Any], st
         expected = members.get(name)
         if expected is None:
             continue
-        if type(member) is expected[0]:
-            if expected[1] == "time":
+        kind, go_type = expected
+        if type(member) is kind:
+            if go_type not in _RESTRICTED:
+                continue
+            if go_type == "time":
                 parse_time(member)
-            elif expected[0] is int and not -_INT64 <= member < _INT64:
-                raise _mistyped(f"{struct}.{path}.{name}", member, expected[1])
+            elif not -_INT64 <= member < _INT64:
+                raise _mistyped(f"{struct}.{path}.{name}", member, go_type)
         elif member is None:
             nulls = [*(nulls or ()), name]
-        elif expected[1] == "time":
+        elif go_type == "time":
             raise ValueError(f"json: cannot unmarshal {json_type(member)} into Go value of type string")
         else:
-            raise _mistyped(f"{struct}.{path}.{name}", member, expected[1])
+            raise _mistyped(f"{struct}.{path}.{name}", member, go_type)
     for name in nulls or ():
         del value[name]
 
@@ -199,14 +202,12 @@ def _text_of(value: Any, path: str) -> str:
     return value
 
 
-def _check_entries(
-    entries: list[Any], path: str, struct: str, go_type: str, members: dict[str, tuple[type[Any], str]]
-) -> None:
+def _check_entries(entries: list[Any], path: str, struct: str, members: dict[str, tuple[type[Any], str]]) -> None:
     for index, entry in enumerate(entries):
         if entry is None:
             entries[index] = {}
         elif type(entry) is not dict:
-            raise _mistyped(f"ObjectMeta.{path}", entry, go_type)
+            raise _mistyped(f"ObjectMeta.{path}", entry, f"v1.{struct}")
         else:
             _check_members(entry, members, struct, path)
 
@@ -352,8 +353,8 @@ def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldErro
 
 def drop_empty(meta: dict[str, Any]) -> None:
     """Remove, in place, the empty members that ObjectMeta omits."""
-    for name in _OMITTED_EMPTY:
-        if name in meta and not meta[name]:
+    for name in _OMITTED_EMPTY.intersection(meta):
+        if not meta[name]:
             del meta[name]
 
 
