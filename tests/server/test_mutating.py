@@ -9,7 +9,7 @@ import pytest
 from kcp.api.errors import StatusError
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.deadlines import Deadlines
-from kcp.server.requests.inflight import InFlight
+from kcp.server.requests.inflight import InFlight, Slot
 from kcp.server.requests.loop_watchdog import LoopWatchdog
 from kcp.server.requests.mutations import Mutations
 from tests.support.waiting import PATIENCE
@@ -73,18 +73,18 @@ async def test_the_outcome_of_a_write_is_the_request_s() -> None:
 
 def test_readers_and_writers_have_limits_of_their_own() -> None:
     in_flight = InFlight(1, 2)
-    in_flight.enter(False)
-    in_flight.enter(True)
-    in_flight.enter(True)
+    slots = [Slot(in_flight, mutating) for mutating in (False, True, True)]
+    for slot in slots:
+        slot.enter()
     for mutating in (False, True):
         with pytest.raises(StatusError) as refusal:
-            in_flight.enter(mutating)
+            Slot(in_flight, mutating).enter()
         assert (refusal.value.code, refusal.value.retry_after) == (429, 1)
-    in_flight.leave(True)
-    in_flight.enter(True)
+    slots[-1].leave()
+    Slot(in_flight, mutating=True).enter()
 
 
 def test_a_limit_of_zero_is_none() -> None:
     in_flight = InFlight(0, 0)
     for _ in range(1000):
-        in_flight.enter(False)
+        Slot(in_flight, mutating=False).enter()

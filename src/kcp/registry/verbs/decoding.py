@@ -73,17 +73,12 @@ def _unrecognized(obj: Object, type_: ResourceType, missing: str) -> errors.Stat
     )
 
 
-def cannot_be_handled(type_: ResourceType) -> str:
-    """The start of kube-apiserver's message about a body that it cannot decode."""
-    return f'{type_.kind} in version "{type_.version}" cannot be handled as a {type_.kind}: '
-
-
 def metadata_of(obj: Object, type_: ResourceType) -> dict[str, Any]:
     """The object's metadata, added if absent. Raises StatusError 400 where a member does not decode as ObjectMeta's."""
     meta: dict[str, Any] | None = obj.get("metadata")
     if meta is None:
         meta = obj["metadata"] = {}
-    metadata.check_meta_types(meta, cannot_be_handled(type_))
+    metadata.check_meta_types(meta, type_.cannot_be_handled)
     return meta
 
 
@@ -121,7 +116,7 @@ def size_of(obj: Object, type_: ResourceType, context: RequestContext) -> int:
 def report_problems(problems: list[str], field_validation: str, type_: ResourceType, context: RequestContext) -> None:
     """Warn of duplicate and unknown fields. Strict field validation raises StatusError 400 for them."""
     if field_validation == STRICT:
-        raise errors.UndecodableError(f"strict decoding error: {', '.join(problems)}", cannot_be_handled(type_))
+        raise errors.UndecodableError(f"strict decoding error: {', '.join(problems)}", type_.cannot_be_handled)
     for problem in problems:
         context.warn(problem)
 

@@ -29,7 +29,7 @@ from typing import Any
 
 from kcp.api import documents, errors
 from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, AdmissionPlugin, Chain
-from kcp.registry.contexts import IGNORE
+from kcp.registry.contexts import IGNORE, RequestContext
 from kcp.registry.requests import Written
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs import (
@@ -204,9 +204,13 @@ class Writer:
     def _complete(self, write: Write) -> None:
         """Prepare, and record field ownership."""
         self._prepare(write)
+        obj = write.object
+        if obj is None or write.operation == DELETE:
+            return
         if write.body is not None:
-            self._drop_duplicate_owners(write)
-        self._own_fields(write)
+            self._drop_duplicate_owners(obj, write.context, after_admission=False)
+        if not write.owned:
+            preparing.own_fields(obj, write.old, write.target, write.context)
 
     def _prepare(self, write: Write) -> None:
         """Set what the server owns; a delete marks the object, or leaves nothing of it."""
@@ -219,15 +223,10 @@ class Writer:
         else:
             write.object = deleting.marked(write)
 
-    def _drop_duplicate_owners(self, write: Write, *, after_admission: bool = False) -> None:
-        if write.object is None or write.operation == DELETE:
-            return
-        if duplicates := preparing.drop_duplicate_owners(write.object):
-            write.context.warn(preparing.duplicate_owners_warning(duplicates, after_admission=after_admission))
-
-    def _own_fields(self, write: Write) -> None:
-        if write.object is not None and write.operation != DELETE and not write.owned:
-            preparing.own_fields(write.object, write.old, write.target, write.context)
+    @staticmethod
+    def _drop_duplicate_owners(obj: Object, context: RequestContext, *, after_admission: bool) -> None:
+        if duplicates := preparing.drop_duplicate_owners(obj):
+            context.warn(preparing.duplicate_owners_warning(duplicates, after_admission=after_admission))
 
     async def _mutating_admission(self, plugins: Sequence[AdmissionPlugin], write: Write) -> None:
         """Let plugins change the object. What they return is decoded, shaped and prepared as what a client sent."""
@@ -247,7 +246,7 @@ class Writer:
         obj, old, target = write.object, write.old, write.target
         if obj is None or write.operation == DELETE:
             return
-        self._drop_duplicate_owners(write, after_admission=True)
+        self._drop_duplicate_owners(obj, write.context, after_admission=True)
         if old is not None:
             preparing.count_generation(obj, old, target)
         warnings: list[str] = []

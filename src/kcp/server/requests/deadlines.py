@@ -26,25 +26,18 @@ class Wait(ABC):
 
 
 class Deadlines:
-    """Waits with the same timeout in seconds, on one event loop."""
+    """Waits with the same timeout in seconds, on the running event loop."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop = asyncio.get_running_loop()
+        """Kept, since asyncio asks the operating system for the process whenever it is asked for the loop."""
         self._waits: dict[Wait, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> Deadline:
         """Return a context manager for the running task. Its body raises TimeoutError when the timeout expires."""
         return Deadline(self)
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop, found by the first wait: asyncio asks the operating system for the process each time."""
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        return loop
 
     def add(self, wait: Wait) -> None:
         """Start the timeout of a wait."""

@@ -19,17 +19,6 @@ class InFlight:
         self.limits = (reading, mutating)
         self.counts = [0, 0]
 
-    def enter(self, mutating: bool) -> None:
-        """Count a request; `leave` must follow. Raises StatusError 429 at the limit."""
-        limit = self.limits[mutating]
-        if limit and self.counts[mutating] >= limit:
-            raise errors.too_many_requests("Too many requests, please try again later.")
-        self.counts[mutating] += 1
-
-    def leave(self, mutating: bool) -> None:
-        """Count off a request that `enter` counted."""
-        self.counts[mutating] -= 1
-
 
 class Slot:
     """The place of one request among those in flight."""
@@ -43,7 +32,11 @@ class Slot:
 
     def enter(self) -> None:
         """Count the request. Raises StatusError 429 at the limit."""
-        self._in_flight.enter(self._mutating)
+        mutating, counts = self._mutating, self._in_flight.counts
+        limit = self._in_flight.limits[mutating]
+        if limit and counts[mutating] >= limit:
+            raise errors.too_many_requests("Too many requests, please try again later.")
+        counts[mutating] += 1
         self._taken = True
 
     def leave(self) -> None:

@@ -132,8 +132,9 @@ def field_manager(query: Query, user_agent: str, kind: str) -> str:
     text = query.text("fieldManager")
     if not text:
         text = user_agent.partition("/")[0]
-        shown = "".join(letter for letter in text if letter.isprintable())
-        return shown[:_MANAGER_LENGTH] or "unknown"
+        if not text.isprintable():
+            text = "".join(letter for letter in text if letter.isprintable())
+        return text[:_MANAGER_LENGTH] or "unknown"
     if problems := validate_field_manager(text, "fieldManager"):
         raise errors.invalid(GroupKind("meta.k8s.io", kind), "", problems)
     return text
@@ -144,6 +145,8 @@ def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
 
     Raises StatusError 400 or 422.
     """
+    if body is None and not query:
+        return DeleteOptions(), False
     if body is None:
         body = {}
         if policies := query.all("propagationPolicy"):
