@@ -207,7 +207,7 @@ class Writer:
         obj = write.object
         if obj is None or write.operation == DELETE:
             return
-        if write.body is not None:
+        if write.body is not None and "ownerReferences" in obj["metadata"]:
             self._drop_duplicate_owners(obj, write.context, after_admission=False)
         if not write.owned:
             preparing.own_fields(obj, write.old, write.target, write.context)
@@ -246,7 +246,8 @@ class Writer:
         obj, old, target = write.object, write.old, write.target
         if obj is None or write.operation == DELETE:
             return
-        self._drop_duplicate_owners(obj, write.context, after_admission=True)
+        if "ownerReferences" in obj["metadata"]:
+            self._drop_duplicate_owners(obj, write.context, after_admission=True)
         if old is not None:
             preparing.count_generation(obj, old, target)
         warnings: list[str] = []
