@@ -286,7 +286,7 @@ def test_requests_over_the_in_flight_limit_are_429_with_retry_after(fresh_root: 
     try:
         composition = server.process.composition
         assert composition is not None
-        slot = Slot(composition.in_flight, mutating=False)
+        slot = Slot(composition.in_flight.reading)
         slot.enter()
         answer = server.get("/api/v1/namespaces")
         assert (answer.status, answer.json["reason"], answer.headers["Retry-After"]) == (429, "TooManyRequests", "1")

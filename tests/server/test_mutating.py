@@ -9,7 +9,7 @@ import pytest
 from kcp.api.errors import StatusError
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.deadlines import Deadlines
-from kcp.server.requests.inflight import InFlight, Slot
+from kcp.server.requests.inflight import InFlight, Limit, Slot
 from kcp.server.requests.loop_watchdog import LoopWatchdog
 from kcp.server.requests.mutations import Mutations
 from tests.support.waiting import PATIENCE
@@ -72,19 +72,19 @@ async def test_the_outcome_of_a_write_is_the_request_s() -> None:
 
 
 def test_readers_and_writers_have_limits_of_their_own() -> None:
-    in_flight = InFlight(1, 2)
-    slots = [Slot(in_flight, mutating) for mutating in (False, True, True)]
+    in_flight = InFlight(Limit(1), Limit(2))
+    slots = [Slot(limit) for limit in (in_flight.reading, in_flight.mutating, in_flight.mutating)]
     for slot in slots:
         slot.enter()
-    for mutating in (False, True):
+    for limit in in_flight:
         with pytest.raises(StatusError) as refusal:
-            Slot(in_flight, mutating).enter()
+            Slot(limit).enter()
         assert (refusal.value.code, refusal.value.retry_after) == (429, 1)
     slots[-1].leave()
-    Slot(in_flight, mutating=True).enter()
+    Slot(in_flight.mutating).enter()
 
 
 def test_a_limit_of_zero_is_none() -> None:
-    in_flight = InFlight(0, 0)
+    limit = Limit(0)
     for _ in range(1000):
-        Slot(in_flight, mutating=False).enter()
+        Slot(limit).enter()

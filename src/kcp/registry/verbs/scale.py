@@ -125,12 +125,12 @@ def validate(obj: Object, type_: ResourceType) -> list[FieldError]:
     for name in ("specReplicasPath", "statusReplicasPath"):
         path = subresource.paths[name]
         replicas, problem = _member(obj, path, int)
-        if problem is None and replicas is not None and replicas < 0:
-            problem = "should be a non-negative integer"
-        elif problem is None and replicas is not None and replicas > _INT32:
-            problem = f"should be less than or equal to {_INT32}"
-        if problem is not None:
-            found.append(field_errors.invalid(path, replicas or 0, problem))
+        if problem is None:
+            if replicas is None or 0 <= replicas <= _INT32:
+                continue
+            least = replicas < 0
+            problem = "should be a non-negative integer" if least else f"should be less than or equal to {_INT32}"
+        found.append(field_errors.invalid(path, replicas or 0, problem))
     if selector_path := subresource.paths.get("labelSelectorPath"):
         _, problem = _member(obj, selector_path, str)
         if problem is not None:

@@ -36,7 +36,7 @@ from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.endpoints.discovery import Discovery
 from kcp.server.requests.endpoints.openapi import OpenAPI
 from kcp.server.requests.endpoints.operations import health_mounts, index_mount, metrics_mount, version_mount
-from kcp.server.requests.inflight import InFlight
+from kcp.server.requests.inflight import InFlight, Limit
 from kcp.server.requests.loop_watchdog import CONTROLLER, LoopWatchdog
 from kcp.server.requests.mounts import Mount, MountTable
 from kcp.server.requests.mutations import Mutations
@@ -157,10 +157,10 @@ def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
 
 
 def _in_flight(configuration: Configuration, metrics: Metrics) -> InFlight:
-    limits = InFlight(configuration.max_requests_inflight, configuration.max_mutating_requests_inflight)
-    metrics.add_in_flight("readOnly", lambda: limits.counts[False])
-    metrics.add_in_flight("mutating", lambda: limits.counts[True])
-    return limits
+    reading, mutating = Limit(configuration.max_requests_inflight), Limit(configuration.max_mutating_requests_inflight)
+    metrics.add_in_flight("readOnly", lambda: reading.count)
+    metrics.add_in_flight("mutating", lambda: mutating.count)
+    return InFlight(reading, mutating)
 
 
 def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_address: str) -> Sequence[Mount]:

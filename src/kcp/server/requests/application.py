@@ -128,7 +128,7 @@ class Application:
             await handler(exchange, info)
             return
         mutating = info.is_resource and info.verb not in _READ_VERBS
-        slot = exchange.slot = Slot(self._in_flight, mutating)
+        slot = exchange.slot = Slot(self._in_flight.mutating if mutating else self._in_flight.reading)
         slot.enter()
         try:
             await handler(exchange, info)
