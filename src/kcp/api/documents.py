@@ -34,7 +34,6 @@ _ALIKE: Final = bytes.maketrans(b"123456789E\n\t\r", b"000000000e   ")
 _FRACTION: Final = re.compile(rb"[:,[ ]-?0+[.e]")
 """A number with a fraction or an exponent, and what is before it, in a document that is made alike."""
 _BACKSLASH: Final = ord("\\")
-_SPACE_AFTER_KEY: Final = re.compile(rb":(?<=[ \n\t\r]:)")
 
 decode = orjson.loads
 encode = orjson.dumps
@@ -119,16 +118,19 @@ def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
         raise errors.bad_request(f"the body of the request is not valid JSON: {error}") from error
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _check_depth(value)
-    if _may_have_fractions(body):
+    alike = body.translate(_ALIKE)
+    if _may_have_fractions(alike):
         value = json_values.with_integers(value)
-    if not find_duplicates or _keys_are_distinct(body, value):
+    if not find_duplicates or _keys_are_distinct(body, alike, value):
         return value, []
     return value, duplicate_keys.of_json(body)
 
 
-def _may_have_fractions(body: bytes) -> bool:
-    """Whether a JSON body may have numbers with a fraction or an exponent. Most bodies have nothing that looks like one."""
-    return _FRACTION.search(b" " + body.translate(_ALIKE)) is not None
+def _may_have_fractions(alike: bytes) -> bool:
+    """Whether a body, made alike, may have numbers with a fraction or an exponent. Most have nothing that looks like one."""
+    if alike.find(b"0.") < 0 and alike.find(b"0e") < 0:
+        return False
+    return _FRACTION.search(b" " + alike) is not None
 
 
 def _too_deep() -> errors.StatusError:
@@ -145,7 +147,7 @@ def _check_depth(value: Any) -> None:
         raise _too_deep()
 
 
-def _keys_are_distinct(body: bytes, value: Any) -> bool:
+def _keys_are_distinct(body: bytes, alike: bytes, value: Any) -> bool:
     """Whether the body has no duplicate keys. False when only a second parse can tell.
 
     Serialized again, a value has as many keys as its body, unless one was a duplicate. A body in orjson's own format is compared
@@ -155,7 +157,7 @@ def _keys_are_distinct(body: bytes, value: Any) -> bool:
     written = orjson.dumps(value)
     if body.startswith(written):
         return True
-    if _SPACE_AFTER_KEY.search(body) is not None:
+    if alike.find(b" :") >= 0:
         return False
     if _BACKSLASH not in body:
         return body.count(b'":') == written.count(b'":')

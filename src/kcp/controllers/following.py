@@ -67,7 +67,7 @@ class TransitionQueue:
 
     def start(self) -> None:
         """Begin to apply."""
-        self._task = tasks.start(self._run(), self._name)
+        self._task = tasks.start(self._run, self._name)
 
     async def stop(self) -> None:
         """Apply no more."""

@@ -23,6 +23,10 @@ async def _unwatched(work: Work, name: str) -> None:  # noqa: ARG001 - the signa
 WATCH: Final[ContextVar[Watch]] = ContextVar("watch", default=_unwatched)
 
 
-def start(work: Work, name: str) -> asyncio.Task[None]:
-    """Start a task of a controller."""
-    return asyncio.create_task(WATCH.get()(work, name), name=name)
+def start(make: Callable[[], Work], name: str) -> asyncio.Task[None]:
+    """Start a task of a controller. ``make`` returns its work; it is not called when the task is cancelled at once."""
+    return asyncio.create_task(_watched(make, name), name=name)
+
+
+async def _watched(make: Callable[[], Work], name: str) -> None:
+    await WATCH.get()(make(), name)

@@ -56,7 +56,7 @@ class WorkQueue(Generic[K]):
 
     def start(self) -> None:
         """Start the workers."""
-        self._tasks = [tasks.start(self._work(), self._name) for _ in range(self._workers)]
+        self._tasks = [tasks.start(self._work, self._name) for _ in range(self._workers)]
 
     async def stop(self) -> None:
         """Stop the workers and drop pending keys: the next start finds them in the log."""
