@@ -13,7 +13,7 @@ from typing import Final
 from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.types.resource_types import ResourceType
-from kcp.server.requests.asgi import Header, Receive, Scope
+from kcp.server.requests.asgi import Header, Message, Receive, Scope, Started
 from kcp.server.requests.inflight import Slot
 from kcp.server.requests.receiving import CLOSE, Receiving
 from kcp.server.requests.request_info import RequestInfo
@@ -30,6 +30,29 @@ _PROCESS: Final = str(uuid.uuid4())[:24].encode()
 _NUMBERS: Final = itertools.count(random.getrandbits(40))
 _TWELVE_DIGITS: Final = 0xFFFFFFFFFFFF
 _NO_CERTIFICATES: Final[Sequence[str]] = ()
+
+
+class _Body:
+    """The parts of a body that have arrived, their bytes, and whether more follow."""
+
+    __slots__ = ("_limit", "more", "parts", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.more = True
+
+    def add(self, event: Message) -> None:
+        """Add a part. Raises StatusError 400 when the client has disconnected, 413 when the body exceeds the limit."""
+        if event["type"] == "http.disconnect":
+            raise errors.bad_request("the request's body broke off")
+        part: bytes = event.get("body", b"")
+        self.parts.append(part)
+        self.size += len(part)
+        if self.size > self._limit:
+            raise _too_large(self._limit)
+        self.more = event.get("more_body", False)
 
 
 class IncomingRequest:
@@ -120,7 +143,7 @@ class IncomingRequest:
             raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
 
     async def body(self, limit: int = MAX_BODY) -> bytes:
-        """Read the whole body. The request does not count as in flight meanwhile.
+        """Read the whole body.
 
         Raises StatusError 413 as soon as it exceeds the limit, 415 when it is compressed, 429 when too much is being received or
         too many requests are in flight, 504 when it does not arrive in time.
@@ -132,33 +155,33 @@ class IncomingRequest:
         length = headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > limit:
             raise _too_large(limit)
+        body = _Body(limit)
+        while body.more:
+            receiving = Started(self._receive())
+            if receiving.done:
+                body.add(receiving.result)
+            else:
+                await self._wait_for_rest(receiving, body)
+        self.body_size = body.size
+        return body.parts[0] if len(body.parts) == 1 else b"".join(body.parts)
+
+    async def _wait_for_rest(self, receiving: Started[Message], body: _Body) -> None:
+        """Receive what has not arrived yet of a body. The request does not count as in flight meanwhile."""
         slot = self.slot
         if slot is not None:
             slot.leave()
-        parts: list[bytes] = []
-        more = True
         try:
             with self._receiving.start(self._client) as reception:
-                size = 0
-                while more:
-                    event = await self._receive()
-                    if event["type"] == "http.disconnect":
-                        raise errors.bad_request("the request's body broke off")
-                    part: bytes = event.get("body", b"")
-                    parts.append(part)
-                    size += len(part)
-                    if size > limit:
-                        raise _too_large(limit)
-                    more = event.get("more_body", False)
-                    if more:
-                        reception.grow(len(part))
+                reception.grow(body.size)
+                body.add(await receiving)
+                while body.more:
+                    reception.grow(len(body.parts[-1]))
+                    body.add(await self._receive())
         except TimeoutError:
             message = f"the request's body did not arrive within {self._receiving.deadlines.seconds:g} seconds"
             raise errors.StatusError(504, "Timeout", message, details={}, headers=CLOSE) from None
-        self.body_size = size
         if slot is not None:
             slot.enter()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     @property
     def _client(self) -> str:
