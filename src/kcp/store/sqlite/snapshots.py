@@ -8,13 +8,15 @@ clients of the lost log list again.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from kcp.store.contract import LogError, StoreUnavailableError
 from kcp.store.sqlite.tables import PUT_METADATA, RESTORED_SKIP, SKIP, connect, migrate, read_as_newest, read_revisions
-from kcp.store.transfers import SnapshotInfo
+
+if TYPE_CHECKING:
+    from kcp.store.transfers import SnapshotInfo
 
 
 def copy_log(source: Path, destination: Path) -> None:
@@ -45,6 +47,8 @@ def _copy(source: Path, destination: Path) -> None:
 
 def describe(file: Path) -> SnapshotInfo:
     """Check a snapshot and count its content. Raises LogError for a damaged or foreign file."""
+    from kcp.store.transfers import SnapshotInfo
+
     try:
         connection = apsw.Connection(f"file:{file}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
         try:
