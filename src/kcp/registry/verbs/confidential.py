@@ -18,7 +18,7 @@ import orjson
 from kcp.api import errors
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs.large_work import LARGE, run_large
+from kcp.registry.verbs.large_work import in_thread
 
 REDACTED: Final = "<secret contents redacted>"
 """What kube-apiserver writes in place of a value."""
@@ -42,10 +42,10 @@ async def concealing(context: RequestContext, type_: ResourceType, *sources: Any
     try:
         yield
     except Exception as error:
-        await run_large(LARGE, _redact, error, context.warnings, sources, type_)
+        await in_thread(_redact, error, context.warnings, sources, type_)
         raise
     if context.warnings:
-        await run_large(LARGE, _redact, None, context.warnings, sources, type_)
+        await in_thread(_redact, None, context.warnings, sources, type_)
 
 
 def _redact(error: Exception | None, warnings: list[str], sources: Iterable[Any], type_: ResourceType) -> None:

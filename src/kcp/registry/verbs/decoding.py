@@ -13,7 +13,7 @@ from kcp.api.kinds import GroupKind
 from kcp.registry.contexts import STRICT, RequestContext
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs.large_work import LARGE, run_large
+from kcp.registry.verbs.large_work import LARGE, in_thread
 
 Object = dict[str, Any]
 
@@ -130,4 +130,4 @@ def prune_and_default(obj: Object, type_: ResourceType, unknown: list[str] | Non
 
 async def precompute(obj: Object, old: Object | None, type_: ResourceType) -> None:
     """Validate a large object in a thread, so that its validation in the write finds cached results."""
-    await run_large(LARGE, type_.strategy.precompute, obj, old)
+    await in_thread(type_.strategy.precompute, obj, old)
