@@ -2,8 +2,8 @@
 
 A client may send a body as slowly as the request timeout allows, so a request does not count as in flight until its body has
 arrived (`inflight`). Bodies have limits of their own, for each client and for the server. When the server reaches its limit, a
-body of the client that uses most is refused: clients that send slowly cannot keep the others from sending. The last part of a
-body completes it, and is not counted.
+body of the client that uses most is refused: clients that send slowly cannot keep the others from sending. A body of
+which all has arrived when it is asked for is not counted, nor is the last part of another: nothing is waited for.
 """
 
 from __future__ import annotations
