@@ -2,8 +2,8 @@
 
 A client may send a body as slowly as the request timeout allows, so a request does not count as in flight until its body has
 arrived (`inflight`). Bodies have limits of their own, for each client and for the server. When the server reaches its limit, a
-body of the client that uses most is refused: clients that send slowly cannot keep the others from sending. A body of
-which all has arrived when it is asked for is not counted, nor is the last part of another: nothing is waited for.
+body of the client that uses most is refused: clients that send slowly cannot keep the others from sending. A body that has
+arrived as a whole when it is asked for is not counted, nor is the last part of another: the server waits for nothing.
 """
 
 from __future__ import annotations
