@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from kcp.controllers.work_queues import MAX_RUNS, RetryError, Work, WorkQueue
+from kcp.controllers.tasks import Work
+from kcp.controllers.work_queues import MAX_RUNS, RetryError, WorkQueue
 from tests.support.waiting import PATIENCE
 
 _NEVER = 3600.0

@@ -457,7 +457,7 @@ class SQLiteStore:
         return self._reader.history(range_, after, self.revision)
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
-        """Call back with the processor time of each long delivery."""
+        """Call back with the duration of each long delivery, in seconds."""
         self._hub.observer = observer
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
