@@ -1,0 +1,65 @@
+"""An asynchronous client of Kubernetes API servers, and what controllers are made of. See docs/client.md.
+
+Everything in ``__all__`` keeps its name and meaning until a release says otherwise in its notes; the modules below are internal.
+It reaches servers over HTTP only and imports nothing of kcp's server.
+"""
+
+from kcp.client.client import ALL_NAMESPACES, Client
+from kcp.client.configuration import ClientConfiguration, Impersonation
+from kcp.client.errors import (
+    AlreadyExistsError,
+    BadRequestError,
+    ClientError,
+    ConfigurationError,
+    ConflictError,
+    CredentialsError,
+    DiscoveryError,
+    ExpiredError,
+    ForbiddenError,
+    InvalidError,
+    MethodNotAllowedError,
+    NotFoundError,
+    ServerTimeoutError,
+    ServiceUnavailableError,
+    StatusError,
+    TooManyRequestsError,
+    TransportError,
+    UnauthorizedError,
+)
+from kcp.client.kubeconfig.resolving import load_configuration
+from kcp.client.objects import ObjectList, Table, WatchEvent
+from kcp.client.resource_client import ResourceClient
+from kcp.client.resources import APIResource
+from kcp.client.watching import WatchOptions
+
+__all__ = [
+    "ALL_NAMESPACES",
+    "APIResource",
+    "AlreadyExistsError",
+    "BadRequestError",
+    "Client",
+    "ClientConfiguration",
+    "ClientError",
+    "ConfigurationError",
+    "ConflictError",
+    "CredentialsError",
+    "DiscoveryError",
+    "ExpiredError",
+    "ForbiddenError",
+    "Impersonation",
+    "InvalidError",
+    "MethodNotAllowedError",
+    "NotFoundError",
+    "ObjectList",
+    "ResourceClient",
+    "ServerTimeoutError",
+    "ServiceUnavailableError",
+    "StatusError",
+    "Table",
+    "TooManyRequestsError",
+    "TransportError",
+    "UnauthorizedError",
+    "WatchEvent",
+    "WatchOptions",
+    "load_configuration",
+]

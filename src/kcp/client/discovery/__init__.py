@@ -1,0 +1,1 @@
+"""What an API server serves: discovery documents and the names that they give to resources."""
