@@ -61,3 +61,10 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The API server that the conformance suite runs against."""
+    group = parser.getgroup("kcp.client")
+    group.addoption("--api-server-kubeconfig", metavar="FILE", help="run tests/client/conformance against this server")
+    group.addoption("--api-server-context", metavar="NAME", default="", help="the context of that kubeconfig")

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from kcp.client import Client, ClientConfiguration
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass
@@ -24,9 +24,13 @@ class ScriptedServer:
     requests: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
+    def configuration(self, **choices: Any) -> ClientConfiguration:
+        """The configuration of a client without a limit on its rate."""
+        return ClientConfiguration(server=self.url, **{"qps": 0.0, **choices})
+
     def client(self, **choices: Any) -> Client:
         """A client of the server."""
-        return Client(ClientConfiguration(server=self.url, **{"qps": 0.0, **choices}))
+        return Client(self.configuration(**choices))
 
 
 @asynccontextmanager
@@ -34,7 +38,7 @@ async def scripted(handler: Handler) -> AsyncIterator[ScriptedServer]:
     """Serve on a free port of 127.0.0.1."""
     running = ScriptedServer()
 
-    async def handle(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
         running.requests.append(f"{request.method} {request.rel_url}")
         running.headers.append(dict(request.headers))
         return await handler(request)
@@ -94,7 +98,7 @@ def bookmark(version: int | str, *, initial: bool = False) -> bytes:
     return event("BOOKMARK", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
 
 
-async def stream(request: web.Request, *pieces: bytes, hold: bool = False, cut: bool = False) -> web.StreamResponse:
+async def stream(request: web.BaseRequest, *pieces: bytes, hold: bool = False, cut: bool = False) -> web.StreamResponse:
     """A body in pieces; ``hold`` leaves it open until the client goes, ``cut`` closes the connection in the middle of it."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)

@@ -164,7 +164,7 @@ async def test_a_plugin_runs_once_for_requests_that_come_together_and_again_afte
 
 
 async def test_a_401_makes_the_plugin_run_again_once(home: Path) -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
         if request.headers["Authorization"] == "Bearer token-2":
             return answer({"major": "1"})
         return refusal(401, "Unauthorized")
@@ -176,7 +176,7 @@ async def test_a_401_makes_the_plugin_run_again_once(home: Path) -> None:
 
 
 async def test_a_401_to_every_credential_is_the_answer(home: Path) -> None:
-    async def handler(_request: web.Request) -> web.StreamResponse:
+    async def handler(_request: web.BaseRequest) -> web.StreamResponse:
         return refusal(401, "Unauthorized")
 
     plugin = counting(home, "2030-01-01T00:00:00Z")

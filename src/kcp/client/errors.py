@@ -59,12 +59,13 @@ class DiscoveryError(ClientError, LookupError):
 class TransportError(ClientError):
     """A request has no answer: the connection failed, broke off or timed out, or the answer is not one of an API server.
 
-    ``sent`` says whether the server may have received the request.
+    ``sent`` says whether the server may have received the request; ``final``, that another attempt would fail in the same way.
     """
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
+    def __init__(self, message: str, *, sent: bool = True, final: bool = False) -> None:
         super().__init__(message)
         self.sent = sent
+        self.final = final
 
 
 class BadRequestError(StatusError):

@@ -21,15 +21,16 @@ from kcp.client.discovery.names import Discovered
 from kcp.client.errors import DiscoveryError, StatusError, TransportError
 from kcp.client.resources import APIResource
 from kcp.client.transport.connections import Connection
-from kcp.client.transport.requests import Request, Response, segment
+from kcp.client.transport.requests import JSON, Request, Response, segment
 
 
 class Discovery:
-    """The resources of one API server, or of one logical cluster of it."""
+    """The resources of one API server, or of one logical cluster of it. ``aggregated``: whether to ask for that form first."""
 
-    def __init__(self, connection: Connection, prefix: str = "") -> None:
+    def __init__(self, connection: Connection, prefix: str = "", *, aggregated: bool = True) -> None:
         self._connection = connection
         self._prefix = prefix
+        self._accept = AGGREGATED if aggregated else JSON
         self._found: Discovered | None = None
         self._reading = asyncio.Lock()
 
@@ -67,7 +68,7 @@ class Discovery:
 
     async def _read(self) -> Discovered:
         roots = await asyncio.gather(
-            self._get("/api", AGGREGATED), self._get("/apis", AGGREGATED), return_exceptions=True
+            self._get("/api", self._accept), self._get("/apis", self._accept), return_exceptions=True
         )
         documents = []
         for root in roots:
@@ -104,7 +105,7 @@ class Discovery:
             else:
                 resources += read_resources(answer.json(), *version)
 
-    async def _get(self, path: str, accept: str = "application/json") -> Response:
+    async def _get(self, path: str, accept: str = JSON) -> Response:
         return await self._connection.request(Request("GET", self._prefix + path, accept=accept, idempotent=True))
 
 

@@ -179,7 +179,9 @@ class Connection:
             return error
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             why = getattr(error.certificate_error, "verify_message", "") or "certificate verify failed"
-            return TransportError(f"{request}: the certificate of {address} is not trusted: {why}")
+            return TransportError(
+                f"{request}: the certificate of {address} is not trusted: {why}", sent=False, final=True
+            )
         if isinstance(error, aiohttp.ClientConnectorError):
             return TransportError(
                 f"{request}: cannot connect to {error.host}:{error.port}: {error.os_error}", sent=False
@@ -189,7 +191,7 @@ class Connection:
         if isinstance(error, TimeoutError):
             return TransportError(f"{request}: {address} did not answer in time")
         if isinstance(error, aiohttp.ClientHttpProxyError):
-            return TransportError(f"{request}: the proxy refused with status {error.status}", sent=False)
+            return TransportError(f"{request}: the proxy refused with status {error.status}", sent=False, final=True)
         return TransportError(f"{request}: the connection to {address} broke off: {type(error).__name__}")
 
 
@@ -201,7 +203,9 @@ def _translated(request: Request, error: Exception) -> StatusError | TransportEr
 
 def _refusal(request: Request, status: int, body: bytes, retry_after: int | None) -> StatusError | TransportError:
     if status < 400:
-        return TransportError(f"{request}: the server answered {status}, a redirect: redirects are not followed")
+        return TransportError(
+            f"{request}: the server answered {status}, a redirect: redirects are not followed", final=True
+        )
     return status_error(status, body, retry_after)
 
 

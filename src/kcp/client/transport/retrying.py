@@ -31,7 +31,7 @@ def retry_delay(error: Exception, attempt: int, policy: RetryPolicy, *, idempote
     if attempt >= policy.retries:
         return None
     if isinstance(error, TransportError):
-        return backoff(attempt) if idempotent or not error.sent else None
+        return backoff(attempt) if (idempotent or not error.sent) and not error.final else None
     if not isinstance(error, StatusError):
         return None
     if error.code in _REFUSED and error.retry_after is not None:

@@ -25,7 +25,9 @@ async def read_body(answer: aiohttp.ClientResponse, limit: int = MAX_BODY) -> by
     async for piece in answer.content.iter_any():
         size += len(piece)
         if size > limit:
-            raise TransportError(f"{answer.method} {answer.url.path}: the answer is larger than {limit} bytes")
+            raise TransportError(
+                f"{answer.method} {answer.url.path}: the answer is larger than {limit} bytes", final=True
+            )
         pieces.append(piece)
     return b"".join(pieces)
 
