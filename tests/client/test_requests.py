@@ -40,7 +40,8 @@ def after(count: int, failure: Any, success: Any = HERE) -> Handler:
         if left[0]:
             left[0] -= 1
             result = failure(request)
-            return await result if asyncio.iscoroutine(result) else result  # type: ignore[no-any-return]
+            found: web.StreamResponse = await result if asyncio.iscoroutine(result) else result
+            return found
         return answer(success)
 
     return handler
@@ -94,7 +95,7 @@ async def test_attempts_are_limited() -> None:
 async def test_after_other_failures_only_reads_are_sent_again(failure: Any) -> None:
     async def aborting(request: web.BaseRequest) -> web.StreamResponse:
         result = failure(request)
-        return await result if asyncio.iscoroutine(result) else result or web.Response()  # type: ignore[no-any-return]
+        return await result if asyncio.iscoroutine(result) else result or web.Response()
 
     async with scripted(after(1, aborting)) as server, server.client() as client:
         assert await client.resource(CONFIG_MAPS).get("a") == HERE
@@ -107,7 +108,7 @@ async def test_after_other_failures_only_reads_are_sent_again(failure: Any) -> N
 
 async def test_a_conflict_and_an_internal_error_are_final() -> None:
     for code, reason, kind in ((409, "Conflict", ConflictError), (500, "InternalError", StatusError)):
-        handler = after(1, lambda _, c=code, r=reason: refusal(c, r))  # type: ignore[misc]
+        handler = after(1, lambda _, c=code, r=reason: refusal(c, r))
         async with scripted(handler) as server, server.client() as client:
             with pytest.raises(kind):
                 await client.resource(CONFIG_MAPS).get("a")

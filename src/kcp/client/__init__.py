@@ -26,8 +26,12 @@ from kcp.client.errors import (
     TransportError,
     UnauthorizedError,
 )
+from kcp.client.informers.caches import Cache, Change
+from kcp.client.informers.informers import Informer, Informers
+from kcp.client.informers.objects import CachedObject, ObjectKey
 from kcp.client.kubeconfig.resolving import load_configuration
 from kcp.client.objects import ObjectList, Table, WatchEvent
+from kcp.client.reflectors import FollowOptions
 from kcp.client.resource_client import ResourceClient
 from kcp.client.resources import APIResource
 from kcp.client.watching import WatchOptions
@@ -37,6 +41,9 @@ __all__ = [
     "APIResource",
     "AlreadyExistsError",
     "BadRequestError",
+    "Cache",
+    "CachedObject",
+    "Change",
     "Client",
     "ClientConfiguration",
     "ClientError",
@@ -45,11 +52,15 @@ __all__ = [
     "CredentialsError",
     "DiscoveryError",
     "ExpiredError",
+    "FollowOptions",
     "ForbiddenError",
     "Impersonation",
+    "Informer",
+    "Informers",
     "InvalidError",
     "MethodNotAllowedError",
     "NotFoundError",
+    "ObjectKey",
     "ObjectList",
     "ResourceClient",
     "ServerTimeoutError",

@@ -28,11 +28,12 @@ from kcp.client.objects import (
 from kcp.client.resources import APIResource
 from kcp.client.transport.connections import Connection
 from kcp.client.transport.requests import JSON, Request
-from kcp.client.watching import WatchOptions, watch
+from kcp.client.watching import WatchOptions, batches, watch
 
 PAGE_SIZE: Final = 500
 
 Query = list[tuple[str, str]]
+EventBatch = list[WatchEvent]
 
 
 class WriteOptions(TypedDict, total=False):
@@ -203,8 +204,12 @@ class ResourceClient:
         await self._json(Request("DELETE", self.path(), query, orjson.dumps(body)))
 
     def watch(self, options: WatchOptions) -> AsyncGenerator[WatchEvent, None]:
-        """The events of one watch request, until the server ends it. `Reflector` and informers go on after that."""
+        """The events of one watch request, until the server ends it. An `Informer` goes on after that."""
         return watch(self._connection, self.path(), options)
+
+    def watch_batches(self, options: WatchOptions) -> AsyncGenerator[EventBatch, None]:
+        """The events of one watch request: those that came together, together."""
+        return batches(self._connection, self.path(), options)
 
     async def _write(
         self, method: str, path: str, body: Any, *, content_type: str = JSON, **options: Unpack[WriteOptions]

@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
 from kcp.client.errors import StatusError, TransportError, error_of_status
-from kcp.client.objects import ADDED, BOOKMARK, DELETED, ERROR, MODIFIED, Object, Selector, WatchEvent, selector_text
+from kcp.client.objects import (
+    ADDED,
+    BOOKMARK,
+    DELETED,
+    ERROR,
+    METADATA,
+    MODIFIED,
+    Object,
+    Selector,
+    WatchEvent,
+    selector_text,
+)
 from kcp.client.transport.connections import Connection
-from kcp.client.transport.requests import Request
+from kcp.client.transport.requests import JSON, Request
 
-_TYPES = frozenset((ADDED, MODIFIED, DELETED, BOOKMARK))
+_METADATA_TYPES: Final[tuple[tuple[str, type, object], ...]] = (
+    ("name", str, ""),
+    ("namespace", str, ""),
+    ("uid", str, ""),
+    ("resourceVersion", str, ""),
+    ("labels", dict, {}),
+    ("annotations", dict, {}),
+)
+_TYPES: Final = frozenset((ADDED, MODIFIED, DELETED, BOOKMARK))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +49,7 @@ class WatchOptions:
     seconds: int = 300
     bookmarks: bool = True
     initial_events: bool = False
+    metadata_only: bool = False
 
     def query(self) -> list[tuple[str, str]]:
         """The query parameters."""
@@ -50,7 +71,8 @@ async def batches(connection: Connection, path: str, options: WatchOptions) -> A
 
     Raises StatusError (also for an ``ERROR`` event) and TransportError, after the events before it.
     """
-    request = Request("GET", path, options.query(), idempotent=True, retries=False)
+    accept = METADATA if options.metadata_only else JSON
+    request = Request("GET", path, options.query(), accept=accept, idempotent=True, retries=False)
     async with connection.stream(request, options.seconds) as stream, aclosing(stream.batches()) as pieces:
         async for lines in pieces:
             events, failure = _decode(lines, request)
@@ -94,5 +116,8 @@ def decode_event(line: bytes, request: Request) -> WatchEvent:
 
 
 def has_metadata(object_: Object) -> bool:
-    """Whether a value is an object with metadata."""
-    return isinstance(object_, dict) and isinstance(object_.get("metadata"), dict)
+    """Whether a value is an object, with metadata whose members have their types."""
+    meta = object_.get("metadata") if isinstance(object_, dict) else None
+    return isinstance(meta, dict) and all(
+        isinstance(meta.get(name, default), kind) for name, kind, default in _METADATA_TYPES
+    )

@@ -68,16 +68,15 @@ async def served_widgets(client: Client, namespace: str) -> AsyncIterator[Resour
     definitions = client.resource(DEFINITIONS)
     await definitions.create(_definition(group))
     try:
-        yield await eventually(lambda: _served(client, group, namespace), "the definition is served")
+        await eventually(lambda: _served(client, group), "the definition is served")
+        yield await client.find(f"widgets.{group}", namespace)
     finally:
         await definitions.delete(f"widgets.{group}")
 
 
-async def _served(client: Client, group: str, namespace: str) -> ResourceClient | None:
+async def _served(client: Client, group: str) -> bool:
     found = await client.discovery.refresh()
-    if not any(resource.group == group for resource in found.resources):
-        return None
-    return await client.find(f"widgets.{group}", namespace)
+    return any(resource.group == group for resource in found.resources)
 
 
 def _definition(group: str) -> dict[str, Any]:

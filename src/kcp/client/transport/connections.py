@@ -36,6 +36,9 @@ T = TypeVar("T")
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """A connection over which nothing comes any more is noticed within a minute, also by a watch that is silent for long."""
 
+_CLOSING_TURNS: Final = 3
+"""Turns of the event loop until the transports of TLS are closed: the loop may end after that."""
+
 log = logging.getLogger(__name__)
 
 
@@ -66,6 +69,8 @@ class Connection:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            for _ in range(_CLOSING_TURNS):
+                await asyncio.sleep(0)
 
     async def request(self, request: Request) -> Response:
         """Send a request and read the whole answer. Raises StatusError, TransportError, CredentialsError."""
@@ -91,8 +96,9 @@ class Connection:
         try:
             yield Stream(request, answer)
         finally:
-            answer.close()
+            _abort(answer)
             await context.__aexit__(None, None, None)
+            await asyncio.sleep(0)  # the transport closes in the next turn of the event loop
 
     def _timeout(self, total: float | None = -1.0) -> aiohttp.ClientTimeout:
         configured = self.configuration
@@ -193,6 +199,13 @@ class Connection:
         if isinstance(error, aiohttp.ClientHttpProxyError):
             return TransportError(f"{request}: the proxy refused with status {error.status}", sent=False, final=True)
         return TransportError(f"{request}: the connection to {address} broke off: {type(error).__name__}")
+
+
+def _abort(answer: aiohttp.ClientResponse) -> None:
+    """End an answer in the middle, without TLS's goodbye: a server that is sending does not answer it, and asyncio would wait."""
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()
+    answer.close()
 
 
 def _translated(request: Request, error: Exception) -> StatusError | TransportError:
