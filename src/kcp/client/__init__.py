@@ -35,6 +35,7 @@ from kcp.client.reflectors import FollowOptions
 from kcp.client.resource_client import ResourceClient
 from kcp.client.resources import APIResource
 from kcp.client.watching import WatchOptions
+from kcp.client.work_queues import RetryError, WorkQueue
 
 __all__ = [
     "ALL_NAMESPACES",
@@ -63,6 +64,7 @@ __all__ = [
     "ObjectKey",
     "ObjectList",
     "ResourceClient",
+    "RetryError",
     "ServerTimeoutError",
     "ServiceUnavailableError",
     "StatusError",
@@ -72,5 +74,6 @@ __all__ = [
     "UnauthorizedError",
     "WatchEvent",
     "WatchOptions",
+    "WorkQueue",
     "load_configuration",
 ]

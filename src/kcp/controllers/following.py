@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from kcp.controllers.pacing import Pacer
 from kcp.controllers.work_queues import DRIVER
 from kcp.store.contract import Event, Key, Range, Record, Store
+from kcp.work_queues.pacing import Pacer
 
 _CHUNK: Final = 500
 _CHUNK_BYTES: Final = 512 * 1024

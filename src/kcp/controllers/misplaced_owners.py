@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from kcp.api import documents, errors, metadata
 from kcp.controllers.following import present
-from kcp.controllers.pacing import Pacer
 from kcp.controllers.system import system_context
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
@@ -22,6 +21,7 @@ from kcp.registry.verbs.namespaces import ALWAYS_THERE, STORAGE
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Key, Range
+from kcp.work_queues.pacing import Pacer
 
 _COMPONENT: Final = "garbage-collector-controller"
 _REASON: Final = "OwnerRefInvalidNamespace"

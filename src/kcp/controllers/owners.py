@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from kcp.controllers.owner_graph import node_of
-from kcp.controllers.pacing import Pacer
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Key
+from kcp.work_queues.pacing import Pacer
 
 _REMEMBERED: Final = 1000
 """Deleted owners that are remembered, as their definitions may be gone before their dependents are looked at."""
