@@ -26,10 +26,12 @@ from kcp.client.errors import (
     TransportError,
     UnauthorizedError,
 )
+from kcp.client.events.recorder import EventRecorder
 from kcp.client.informers.caches import Cache, Change
 from kcp.client.informers.informers import Informer, Informers
 from kcp.client.informers.objects import CachedObject, ObjectKey
 from kcp.client.kubeconfig.resolving import load_configuration
+from kcp.client.leader_election import LeaderElector, LeadershipLostError
 from kcp.client.objects import ObjectList, Table, WatchEvent
 from kcp.client.reflectors import FollowOptions
 from kcp.client.resource_client import ResourceClient
@@ -52,6 +54,7 @@ __all__ = [
     "ConflictError",
     "CredentialsError",
     "DiscoveryError",
+    "EventRecorder",
     "ExpiredError",
     "FollowOptions",
     "ForbiddenError",
@@ -59,6 +62,8 @@ __all__ = [
     "Informer",
     "Informers",
     "InvalidError",
+    "LeaderElector",
+    "LeadershipLostError",
     "MethodNotAllowedError",
     "NotFoundError",
     "ObjectKey",
