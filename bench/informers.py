@@ -41,24 +41,26 @@ def config_map(number: int, change: int) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"text": text, "change": str(change)}}
 
 
-async def _write(peer: Peer, numbers: list[int], change: int) -> None:
-    async def writer(share: list[int]) -> None:
+async def _write(peer: Peer, objects: int, count: int, *, changes: bool) -> None:
+    async def writer(first: int) -> None:
         async with Connection(peer) as connection:
-            for number in share:
-                body = config_map(number, change)
-                if change:
+            for step in range(first, count, _WRITERS):
+                number = step % objects
+                body = config_map(number, step + 1 if changes else 0)
+                if changes:
                     status, answer = await connection.request("PUT", f"{PATH}/object-{number}", body)
                 else:
                     status, answer = await connection.request("POST", PATH, body)
                 if status not in (200, 201):
                     raise RuntimeError(f"writing gave {status}: {answer[:200]!r}")
 
-    await asyncio.gather(*(writer(numbers[start::_WRITERS]) for start in range(_WRITERS)))
+    await asyncio.gather(*(writer(first) for first in range(_WRITERS)))
 
 
-def _write_elsewhere(kubeconfig: Path, objects: int, count: int, change: int) -> subprocess.Popen[bytes]:
+def _write_elsewhere(kubeconfig: Path, objects: int, count: int, *, changes: bool) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "bench.informers", "--writer", str(kubeconfig)]
-    return subprocess.Popen([*command, "--objects", str(objects), "--events", str(count), "--change", str(change)])
+    command += ["--objects", str(objects), "--events", str(count), *(["--changes"] if changes else [])]
+    return subprocess.Popen(command)
 
 
 def _resident_megabytes() -> float:
@@ -95,7 +97,7 @@ async def _measure(kubeconfig: Path, objects: int, events: int) -> None:
                 f"initial objects                  {seconds:.1f} s, {used / objects * 1e6:.0f} us of processor time each"
             )
             processor = time.process_time()
-            writer = _write_elsewhere(kubeconfig, objects, events, 1)
+            writer = _write_elsewhere(kubeconfig, objects, events, changes=True)
             await all_heard.wait()
             used = time.process_time() - processor
             writer.wait()
@@ -112,15 +114,14 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=50_000)
     parser.add_argument("--events", type=int, default=20_000)
     parser.add_argument("--writer", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--change", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--changes", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.writer is not None:
-        numbers = [number % options.objects for number in range(options.events)]
-        uvloop.run(_write(peer_of(options.writer), numbers, options.change))
+        uvloop.run(_write(peer_of(options.writer), options.objects, options.events, changes=options.changes))
         return
     with kcp_server() as server:
         kubeconfig = server.root / "data" / "admin.kubeconfig"
-        _write_elsewhere(kubeconfig, options.objects, options.objects, 0).wait()
+        _write_elsewhere(kubeconfig, options.objects, options.objects, changes=False).wait()
         uvloop.run(_measure(kubeconfig, options.objects, options.events))
 
 

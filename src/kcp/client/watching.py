@@ -25,14 +25,7 @@ from kcp.client.objects import (
 from kcp.client.transport.connections import Connection
 from kcp.client.transport.requests import JSON, Request
 
-_METADATA_TYPES: Final[tuple[tuple[str, type, object], ...]] = (
-    ("name", str, ""),
-    ("namespace", str, ""),
-    ("uid", str, ""),
-    ("resourceVersion", str, ""),
-    ("labels", dict, {}),
-    ("annotations", dict, {}),
-)
+_EMPTY: Final[dict[str, object]] = {}
 _TYPES: Final = frozenset((ADDED, MODIFIED, DELETED, BOOKMARK))
 
 
@@ -118,6 +111,12 @@ def decode_event(line: bytes, request: Request) -> WatchEvent:
 def has_metadata(object_: Object) -> bool:
     """Whether a value is an object, with metadata whose members have their types."""
     meta = object_.get("metadata") if isinstance(object_, dict) else None
-    return isinstance(meta, dict) and all(
-        isinstance(meta.get(name, default), kind) for name, kind, default in _METADATA_TYPES
+    return (
+        isinstance(meta, dict)
+        and isinstance(meta.get("name", ""), str)
+        and isinstance(meta.get("namespace", ""), str)
+        and isinstance(meta.get("uid", ""), str)
+        and isinstance(meta.get("resourceVersion", ""), str)
+        and isinstance(meta.get("labels", _EMPTY), dict)
+        and isinstance(meta.get("annotations", _EMPTY), dict)
     )
