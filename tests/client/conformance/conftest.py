@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,21 @@ DEFINITIONS = APIResource(
 
 @pytest.fixture
 def configuration(request: pytest.FixtureRequest) -> ClientConfiguration:
-    """The server that ``--api-server-kubeconfig`` names, else a fresh logical cluster of kcp."""
-    path = request.config.getoption("--api-server-kubeconfig", default=None)
-    if path is not None:
-        context = request.config.getoption("--api-server-context")
-        return load_configuration(Path(path).expanduser(), context=context)
+    """The server that the options name, else a fresh logical cluster of kcp."""
+    option = request.config.getoption
+    if path := option("--api-server-kubeconfig", default=None):
+        return load_configuration(Path(path).expanduser(), context=option("--api-server-context"))
+    if url := option("--api-server", default=None):
+        return _of_url(url, option("--api-server-token"), option("--api-server-ca"))
     cluster: LogicalCluster = request.getfixturevalue("cluster")
     return load_configuration(cluster.kubeconfig, qps=0.0)
+
+
+def _of_url(url: str, token: str, authority: str | None) -> ClientConfiguration:
+    made = ClientConfiguration.with_token(url, token)
+    if authority is None:
+        return replace(made, insecure_skip_tls_verify=True)
+    return replace(made, certificate_authority=Path(authority).read_bytes())
 
 
 @pytest.fixture

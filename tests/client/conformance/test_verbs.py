@@ -140,4 +140,4 @@ async def test_names_and_labels_are_sent_as_they_are(config_maps: ResourceClient
     )
     assert [item["metadata"]["name"] for item in found.items] == ["a.b-c"]
     with pytest.raises(NotFoundError):
-        await config_maps.get("a%2Fb ?&#")
+        await config_maps.get("a b?c&d#e=f+g")
