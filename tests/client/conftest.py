@@ -70,4 +70,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--api-server-context", metavar="NAME", default="", help="the context of that kubeconfig")
     group.addoption("--api-server", metavar="URL", help="run it against the server of this address")
     group.addoption("--api-server-token", metavar="TOKEN", default="", help="a bearer token for --api-server")
-    group.addoption("--api-server-ca", metavar="FILE", help="the CA of --api-server; without it, any certificate is accepted")
+    group.addoption(
+        "--api-server-ca", metavar="FILE", help="the CA of --api-server; without it, any certificate is accepted"
+    )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
 
+from kcp.auth.certificates import KeyPair, new_authority, new_serving_identity
 from kcp.client import Client, ClientConfiguration, ConfigurationError, TransportError
 from kcp.client.transport.proxies import proxy_of
 
@@ -29,7 +32,7 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @asynccontextmanager
-async def proxy(refuse: bool = False) -> AsyncIterator[Proxy]:
+async def proxy(refuse: bool = False, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
     """A proxy that understands ``CONNECT``."""
     running = Proxy()
 
@@ -45,7 +48,7 @@ async def proxy(refuse: bool = False) -> AsyncIterator[Proxy]:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         await asyncio.gather(copy(reader, back), copy(there, writer), return_exceptions=True)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     running.port = server.sockets[0].getsockname()[1]
     try:
         yield running
@@ -129,3 +132,27 @@ async def test_an_authority_that_is_none_is_an_error_of_the_configuration(config
     async with Client(replace(configuration, certificate_authority=b"no PEM")) as client:
         with pytest.raises(ConfigurationError, match="not a certificate in PEM"):
             await client.version()
+
+
+async def test_a_proxy_over_tls(configuration: ClientConfiguration) -> None:
+    authority = new_authority("the proxy's")
+    pair = new_serving_identity(authority, "proxy", ["127.0.0.1"])
+    async with proxy(tls=serving(pair)) as running:
+        chosen = replace(
+            configuration,
+            proxy_url=f"https://127.0.0.1:{running.port}",
+            certificate_authority=configuration.certificate_authority + authority.certificate,
+            tls_server_name="localhost",
+        )
+        async with Client(chosen) as client:
+            assert (await client.version())["major"] == "1"
+    assert len(running.heads) == 1
+
+
+def serving(pair: KeyPair) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pair.certificate + pair.key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
