@@ -37,7 +37,7 @@ DOCUMENTS: dict[str, Any] = {
 async def older(request: web.BaseRequest) -> web.StreamResponse:
     """A server that knows the older form only, and cannot answer for one of its groups."""
     found = DOCUMENTS.get(request.path)
-    return refusal(404, "NotFound", "the aggregated server is gone") if found is None else answer(found)
+    return refusal(503, "ServiceUnavailable", "the aggregated server is gone") if found is None else answer(found)
 
 
 async def test_the_older_form_is_read_where_the_aggregated_one_is_not_known() -> None:
@@ -74,6 +74,7 @@ async def test_a_group_that_cannot_be_read_does_not_hide_the_others_and_is_named
         assert list((await client.discovery.all()).failed) == [GroupVersion("broken.com", "v1")]
         with pytest.raises(DiscoveryError, match=r"not read: broken.com/v1: the aggregated server is gone"):
             await client.find("sprockets.broken.com")
+        assert server.requests.count("GET /apis/broken.com/v1") == 2  # one for each time that the client asked
 
 
 async def test_a_stale_group_is_named() -> None:

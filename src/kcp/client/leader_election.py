@@ -14,12 +14,11 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final
 
 from kcp.api.times import micro_time
 from kcp.client.client import Client
-from kcp.client.errors import ClientError, NotFoundError, StatusError
+from kcp.client.errors import AlreadyExistsError, ClientError, ConflictError, NotFoundError, StatusError
 from kcp.client.objects import Object
 from kcp.client.resources import APIResource
 
@@ -100,10 +99,14 @@ class LeaderElector:
 
     async def _acquire(self) -> None:
         while True:
-            with suppress(StatusError, ClientError, TimeoutError):
+            try:
                 async with asyncio.timeout(self._renew_deadline):
                     if await self._try():
                         return
+            except (AlreadyExistsError, ConflictError):
+                pass  # another candidate was faster
+            except (StatusError, ClientError, TimeoutError) as error:
+                log.warning("%s: the lease cannot be taken: %s", self._name, str(error) or "no answer in time")
             await asyncio.sleep(self._retry_period * random.uniform(1.0, _JITTER))  # noqa: S311 - no secret
 
     async def _renew(self) -> None:

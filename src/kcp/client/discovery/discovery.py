@@ -96,7 +96,9 @@ class Discovery:
         self, groups: Sequence[GroupVersions], resources: list[APIResource], failed: dict[GroupVersion, str]
     ) -> None:
         versions = [GroupVersion(each.group, version) for each in groups for version in each.versions]
-        answers = await asyncio.gather(*(self._get(_path(each)) for each in versions), return_exceptions=True)
+        # not again: the aggregated API server of a group may be away for long
+        requests = (self._get(_path(each), retries=False) for each in versions)
+        answers = await asyncio.gather(*requests, return_exceptions=True)
         for version, answer in zip(versions, answers, strict=True):
             if isinstance(answer, StatusError | TransportError):
                 failed[version] = str(answer)
@@ -105,8 +107,9 @@ class Discovery:
             else:
                 resources += read_resources(answer.json(), *version)
 
-    async def _get(self, path: str, accept: str = JSON) -> Response:
-        return await self._connection.request(Request("GET", self._prefix + path, accept=accept, idempotent=True))
+    async def _get(self, path: str, accept: str = JSON, *, retries: bool = True) -> Response:
+        request = Request("GET", self._prefix + path, accept=accept, idempotent=True, retries=retries)
+        return await self._connection.request(request)
 
 
 def _path(version: GroupVersion) -> str:

@@ -146,6 +146,9 @@ class EventRecorder:
             else:
                 return
         self._forget(verdict.key)
+        log.warning(
+            "an event about %s is dropped: the server was away for too long", body["involvedObject"].get("name")
+        )
 
     async def _write(self, body: Object, cluster: str, verdict: Verdict) -> None:
         written = self._written.get(verdict.key) if verdict.count > 1 else None

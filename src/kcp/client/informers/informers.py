@@ -14,6 +14,7 @@ from kcp.client.objects import Object, Selector, WatchEvent, selector_text
 from kcp.client.reflectors import FollowOptions, Reflector
 from kcp.client.resource_client import ResourceClient
 from kcp.client.resources import APIResource
+from kcp.logical_clusters import WILDCARD
 
 Handler = Callable[[Change], None]
 """Hears of changes, in their order. It must return at once: it adds keys to work queues."""
@@ -136,7 +137,8 @@ class Informers:
                 label_selector=label_selector, field_selector=field_selector, metadata_only=metadata_only
             )
             verbs = self._client.resource(resource, namespace)
-            found = Informer(verbs, self._client.cluster, indexes=indexes, transform=transform, options=options)
+            cluster = "" if self._client.cluster == WILDCARD else self._client.cluster
+            found = Informer(verbs, cluster, indexes=indexes, transform=transform, options=options)
             self._informers[key] = found
             if self._running:
                 found.start()
