@@ -181,14 +181,17 @@ async def test_events_that_come_twice_or_late_change_nothing() -> None:
         event("MODIFIED", a5),
         event("DELETED", other),
         event("DELETED", config_map("never", 6)),
-        event("ADDED", config_map("end", 8)),
+        event("ADDED", config_map("gone", 8)),
+        event("DELETED", config_map("gone", 9)),
+        event("MODIFIED", config_map("gone", 8)),
+        event("ADDED", config_map("end", 10)),
     ]
     async with followed(listing(1), watching(event("ADDED", a5), *events, hold=True)) as (informer, _):
         informer.add_handler(
             lambda change: heard.append(f"{change.key.name} {change.new and change.new.resource_version}")
         )
-        await becomes(informer, {"a": "7", "end": "8"})
-    assert heard == ["a 5", "a 7", "end 8"]
+        await becomes(informer, {"a": "7", "end": "10"})
+    assert heard == ["a 5", "a 7", "gone 8", "gone None", "end 10"]
 
 
 async def test_an_object_that_was_made_anew_replaces_the_one_whose_deletion_was_missed() -> None:

@@ -47,7 +47,7 @@ class Target(Protocol):
         """All present objects were put: others are gone."""
 
     def apply(self, event: WatchEvent) -> None:
-        """A change (``ADDED``, ``MODIFIED`` or ``DELETED``). It may come twice, or late."""
+        """A change (``ADDED``, ``MODIFIED`` or ``DELETED``). It may come twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +185,11 @@ class Reflector:
         version = version if isinstance(version, str) else ""
         self._events += 1
         if self._version:
+            if is_older(version, self._version):
+                return  # a watch goes forward: this came before, and its object may be gone since
             if event.type != BOOKMARK:
                 self._target.apply(event)
-            if version and not is_older(version, self._version):
-                self._version = self._newest = version
+            self._version = self._newest = version or self._version
         elif event.type != BOOKMARK:
             self._target.put(event.object)
         elif (meta.get("annotations") or {}).get(INITIAL_EVENTS_END) == "true":

@@ -1,6 +1,6 @@
 """The objects of a resource by key, with indexes: a reflector's target that tells what has changed.
 
-An event that is older than what the cache has is ignored, so events may come twice or late.
+An event that is older than the cached object is ignored, so events may come twice.
 """
 
 from __future__ import annotations
