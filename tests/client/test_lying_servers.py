@@ -135,8 +135,9 @@ async def test_a_storm_of_410_is_slowed_down_more_and_more() -> None:
         await informer.stop()
 
 
-async def test_a_server_that_ends_every_watch_at_once_is_not_asked_without_pause() -> None:
-    async with followed(listing(5), watching(), first_delay=0.001, last_delay=1000.0) as (informer, server):
+@pytest.mark.parametrize("pieces", [(), (bookmark(5),), (event("MODIFIED", config_map("a", 4)),)])
+async def test_a_server_that_ends_every_watch_at_once_is_not_asked_without_pause(pieces: tuple[bytes, ...]) -> None:
+    async with followed(listing(5), watching(*pieces), first_delay=0.001, last_delay=1000.0) as (informer, server):
         await eventually(lambda: informer._reflector._failures >= 7, "seven failures")
         assert len(server.requests) <= informer._reflector._failures + 3
 

@@ -28,6 +28,8 @@ _NO_STREAMING: Final = (400, 405, 406, 415, 422)
 _STALE_LISTS: Final = 5
 """How often a list that is older than what was seen is refused, before it is taken for a server whose data were restored."""
 _HEALTHY_SECONDS: Final = 5.0
+_SHORT_WATCH: Final = 1.0
+"""Seconds within which a watch that brings nothing new must not end."""
 _SLICE: Final = 200
 """Objects after which other tasks run."""
 
@@ -83,7 +85,6 @@ class Reflector:
         """The newest resource version that was ever seen."""
         self._stale = 0
         self._failures = 0
-        self._events = 0
 
     @property
     def resource_version(self) -> str:
@@ -93,7 +94,7 @@ class Reflector:
     async def run(self) -> None:
         """Follow. Never returns."""
         while True:
-            started, events = time.monotonic(), self._events
+            started, version = time.monotonic(), self._version
             delay = 0.0
             try:
                 await self._step()
@@ -103,16 +104,16 @@ class Reflector:
                 self._version = ""
                 delay = self._next_delay()
                 log.exception("%s: an unexpected error; the objects are read anew in %.1f s", self, delay)
-            worked = self._version and self._events > events
-            if worked or time.monotonic() - started >= _HEALTHY_SECONDS:
+            went_on = version and self._version not in ("", version)  # reading the objects anew is not going on
+            if went_on or time.monotonic() - started >= _HEALTHY_SECONDS:
                 self._failures = 0
             await asyncio.sleep(delay)
 
     async def _step(self) -> None:
         if self._version:
-            started, events = time.monotonic(), self._events
-            await self._watch(self._watch_options(self._version))
-            if self._events == events and time.monotonic() - started < 1.0:
+            started, version = time.monotonic(), self._version
+            await self._watch(self._watch_options(version))
+            if self._version == version and time.monotonic() - started < _SHORT_WATCH:
                 raise TransportError("the server ended the watch at once")
         elif self._streaming:
             await self._stream()
@@ -183,7 +184,6 @@ class Reflector:
         meta = event.object["metadata"]
         version = meta.get("resourceVersion")
         version = version if isinstance(version, str) else ""
-        self._events += 1
         if self._version:
             if is_older(version, self._version):
                 return  # a watch goes forward: this came before, and its object may be gone since
