@@ -21,7 +21,7 @@ from typing import Any
 import uvloop
 import yaml
 
-from bench import clusters, fanout, objects
+from bench import clusters, fanout, objects, selectors
 from bench.client import Connection, Peer
 from bench.load import fresh_name, wrk
 from bench.processes import Server, kcp_server
@@ -151,6 +151,11 @@ def _clusters(server: Server, count: int, mine: Figures) -> None:
     mine["files, with clusters (MB)"].append(found.files_full)
 
 
+def _selectors(peer: Peer, count: int, seconds: float, figures: Figures) -> None:
+    for label, figure in uvloop.run(selectors.measure(peer, count=count, seconds=seconds)).items():
+        figures[label].append(figure)
+
+
 def print_figures(figures: Mapping[str, Figures], *, ratio: bool = False) -> None:
     """A table of medians, a column for each; ``ratio`` is of the first to the second."""
     labels = list(dict.fromkeys(label for each in figures.values() for label in each))
@@ -175,6 +180,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="duration of each step")
     parser.add_argument("--clusters", type=int, default=10_000, help="logical clusters to create; 0 skips this")
     parser.add_argument("--objects", type=int, default=100_000, help="objects of 1 KB to store; 0 skips this")
+    parser.add_argument("--selected-from", type=int, default=100_000, help="objects to select ten of; 0 skips this")
     options = parser.parse_args()
     figures: dict[str, Figures] = defaultdict(Figures)
     if options.objects:
@@ -195,6 +201,9 @@ def main() -> None:
                 uvloop.run(_list_all(peer, figures[peer.name]))
                 uvloop.run(_fan_out(peer, figures[peer.name]))
         mine["resident, after the load (MB)"].append(server.resident_megabytes())
+        if options.selected_from:
+            for peer in peers:
+                _selectors(peer, options.selected_from, options.seconds, figures[peer.name])
     print_figures(figures, ratio=len(peers) > 1)
 
 

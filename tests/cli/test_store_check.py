@@ -96,7 +96,7 @@ def test_an_invalid_value_is_exit_code_1(tmp_path: Path, value: bytes, words: st
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}; PRAGMA application_id = 0x6B637031")
     for number, bad in enumerate((value, value, value), 1):
         key = ("configmaps", f"team-{number}", "", "b")
-        connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, 0, 0, '', ?)", (number << 10, *key, bad))
+        connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, 0, 0, '', ?, NULL)", (number << 10, *key, bad))
         connection.execute("INSERT INTO current VALUES (?, ?, ?, ?, ?)", (*key, number << 10))
     connection.close()
     done = run("store", "check", str(path), "--first", "2")
@@ -105,7 +105,7 @@ def test_an_invalid_value_is_exit_code_1(tmp_path: Path, value: bytes, words: st
     assert "    team-1: configmaps b at revision 1: " in done.stdout
     assert words in done.stdout
     assert "    and 1 more\n" in done.stdout
-    assert done.stdout.endswith("13 rules, 3 violations\n")
+    assert done.stdout.endswith("15 rules, 3 violations\n")
 
 
 def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from typing import Any
 
 import orjson
 import pytest
@@ -10,7 +12,9 @@ import yaml
 
 from kcp.api import documents, metadata
 from kcp.registry.requests import Target
+from kcp.registry.types import catalog
 from kcp.registry.types.catalog import Catalog, Surface
+from kcp.registry.types.resource_types import from_definition
 from tests.support.objects import definition, widget
 from tests.support.registry_client import WIDGETS, Object, RegistryClient, refused
 
@@ -223,3 +227,22 @@ async def test_a_column_with_an_invalid_path_ends_the_columns_of_the_type(client
     ]
     await client.define(yaml.safe_dump(manifest))
     assert [column.name for column in client.widgets.columns] == ["Name", "Size"]
+
+
+async def test_the_types_of_a_large_definition_are_made_before_it_is_stored(
+    client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return from_definition(*args, **kwargs)
+
+    monkeypatch.setattr(catalog, "from_definition", noted)
+    made = await client.create(client.definitions, _large("Big"), "")
+    assert client.type("bigs", "example.com").kind == "Big"
+    assert [name.rpartition("_")[0] for name in threads] == ["large-work"]
+    made["spec"]["names"]["shortNames"] = ["b"]
+    await client.update(client.definitions, made)
+    assert client.type("bigs", "example.com").short_names == ("b",)
+    assert [name.rpartition("_")[0] for name in threads] == ["large-work"] * 2

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcp.api import documents
-from kcp.server.requests.list_forms import ListForm, PrettyList, YAMLList
+from kcp.registry.representations.framing import JSONList
+from kcp.registry.verbs.representation import ListForm, ListPieces
+from kcp.server.requests.list_forms import PrettyList, YAMLList
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
@@ -22,12 +24,18 @@ objects = st.dictionaries(st.text(max_size=5), values, max_size=4)
 chunks = st.lists(st.lists(objects, min_size=1, max_size=3), max_size=3)
 
 
+def whole_json(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
+
 def whole_pretty(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 @pytest.mark.parametrize(
-    ("form_of", "whole"), [(PrettyList, whole_pretty), (YAMLList, documents.encode_yaml)], ids=["pretty", "YAML"]
+    ("form_of", "whole"),
+    [(JSONList, whole_json), (PrettyList, whole_pretty), (YAMLList, documents.encode_yaml)],
+    ids=["JSON", "pretty", "YAML"],
 )
 @pytest.mark.parametrize("name", ["items", "rows"])
 @given(found=chunks)
@@ -36,5 +44,5 @@ def test_chunks_convert_as_the_whole_does(
 ) -> None:
     head = {"kind": "WidgetList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}}
     form = form_of(orjson.dumps(head)[:-1] + b',"%b":[' % name.encode())
-    written = form.begin + b"".join(form.items([orjson.dumps(item) for item in chunk]) for chunk in found) + form.end()
+    written = b"".join(ListPieces(form, [[orjson.dumps(item) for item in chunk] for chunk in found]))
     assert written == whole({**head, name: [item for chunk in found for item in chunk]})

@@ -18,6 +18,7 @@ from typing import Final
 import uvloop
 
 from kcp.cli.start import configuration_of
+from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.running import ServerProcess
 
 _TICK: Final = 0.001
@@ -68,6 +69,7 @@ async def main(root: str) -> None:
     """Serve until the input ends."""
     process = ServerProcess(configuration_of(["--root-directory", root, "--secure-port", "0"]))
     await process.start()
+    collecting = asyncio.create_task(CyclicGarbage().run())  # as in `kcp start`
     measurement = LoopMeasurement()
     _say({"kubeconfig": str(process.kubeconfig)})
     reader = asyncio.StreamReader()
@@ -78,6 +80,7 @@ async def main(root: str) -> None:
             _say({})
         else:
             _say(measurement.end())
+    collecting.cancel()
     await process.stop()
 
 

@@ -77,9 +77,12 @@ def stored_problem(value: bytes, namespace: str, name: str) -> str | None:
     version, kind = orjson.dumps(obj["apiVersion"]), orjson.dumps(obj["kind"])
     if not value.startswith(b'{"apiVersion":%s,"kind":%s%s"' % (version, kind, _METADATA)):
         return "its metadata does not begin with an empty resourceVersion"
-    if "annotations" in meta and ([*meta][1] != "annotations" or not meta["annotations"]):
+    annotations = meta.get("annotations", {})
+    if not isinstance(annotations, dict):
+        return "its annotations are not an object"
+    if "annotations" in meta and ([*meta][1] != "annotations" or not annotations):
         return "its annotations are empty, or do not follow the resourceVersion"
-    if ANNOTATION in meta.get("annotations", ()):
+    if ANNOTATION in annotations:
         return f"it has the annotation {ANNOTATION}, which is never stored"
     found = (meta.get("namespace", ""), meta.get("name"))
     if found != (namespace, name):

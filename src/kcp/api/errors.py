@@ -54,7 +54,8 @@ class StatusError(Exception):
         return body
 
 
-def _details_of(resource: GroupResource | GroupKind, name: str) -> dict[str, Any]:
+def details_of(resource: GroupResource | GroupKind, name: str) -> dict[str, Any]:
+    """The details that name an object."""
     details: dict[str, Any] = {}
     if name:
         details["name"] = name
@@ -67,7 +68,7 @@ def _details_of(resource: GroupResource | GroupKind, name: str) -> dict[str, Any
 
 def not_found(resource: GroupResource, name: str) -> StatusError:
     """404: no object of this name."""
-    return StatusError(404, "NotFound", f'{resource} "{name}" not found', details=_details_of(resource, name))
+    return StatusError(404, "NotFound", f'{resource} "{name}" not found', details=details_of(resource, name))
 
 
 def unknown_path() -> StatusError:
@@ -83,18 +84,18 @@ def page_not_found() -> StatusError:
 def already_exists(resource: GroupResource, name: str, *, deleted: bool = False) -> StatusError:
     """409: a create under a name that exists; ``deleted``: the object waits for its finalizers."""
     message = f'{"object is being deleted: " if deleted else ""}{resource} "{name}" already exists'
-    return StatusError(409, "AlreadyExists", message, details=_details_of(resource, name))
+    return StatusError(409, "AlreadyExists", message, details=details_of(resource, name))
 
 
 def generated_name_conflict(resource: GroupResource, name: str) -> StatusError:
     """409: every generated name that was tried exists."""
     message = f'{resource} "{name}" already exists, the server was not able to generate a unique name for the object'
-    return StatusError(409, "AlreadyExists", message, details=_details_of(resource, name), retry_after=1)
+    return StatusError(409, "AlreadyExists", message, details=details_of(resource, name), retry_after=1)
 
 
 def conflict(resource: GroupResource, name: str, why: str, causes: Iterable[dict[str, str]] = ()) -> StatusError:
     """409: the object is not in the state that the request expects."""
-    details = _details_of(resource, name)
+    details = details_of(resource, name)
     if causes := list(causes):
         details["causes"] = causes
     message = f'Operation cannot be fulfilled on {resource} "{name}": {why}'
@@ -106,7 +107,7 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 
 def invalid(kind: GroupKind, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422: the object is invalid; one cause per field error."""
-    details = _details_of(kind, name)
+    details = details_of(kind, name)
     details["causes"], texts = _causes(errors)
     summary = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""
     return StatusError(422, "Invalid", f'{kind} "{name}" is invalid: {summary}', details=details)
@@ -160,13 +161,13 @@ def forbidden(resource: GroupResource, name: str, why: str) -> StatusError:
     """403: the user may not do this. ``why`` follows ``is forbidden:`` in the message."""
     subject = f'{resource} "{name}"' if name else str(resource)
     text = f"{subject} is forbidden: {why}" if resource.resource else f"forbidden: {why}"
-    return StatusError(403, "Forbidden", text, details=_details_of(resource, name))
+    return StatusError(403, "Forbidden", text, details=details_of(resource, name))
 
 
 def method_not_supported(resource: GroupResource, action: str) -> StatusError:
     """405: the custom resource does not support this action."""
     message = f'{action} is not supported on resources of kind "{resource}"'
-    return StatusError(405, "MethodNotAllowed", message, details=_details_of(resource, ""))
+    return StatusError(405, "MethodNotAllowed", message, details=details_of(resource, ""))
 
 
 def method_not_allowed(
@@ -179,6 +180,12 @@ def method_not_allowed(
 def not_acceptable(accepted: Sequence[str]) -> StatusError:
     """406: no media type in ``Accept`` is supported."""
     message = f"only the following media types are accepted: {', '.join(accepted)}"
+    return StatusError(406, "NotAcceptable", message)
+
+
+def not_encodable(kind: str, name: str, why: object) -> StatusError:
+    """406: the client accepts only protobuf, and the object of a CRD has a value that its kind's message cannot hold."""
+    message = f'{kind} "{name}" cannot be encoded as a protobuf message: {why}; accept application/json'
     return StatusError(406, "NotAcceptable", message)
 
 
@@ -213,7 +220,7 @@ def too_many_requests(message: str, retry_after: int = 1) -> StatusError:
 def server_timeout(resource: GroupResource, operation: str, retry_after: int = 1) -> StatusError:
     """500: the operation did not finish in time; the client may retry."""
     message = f"The {operation} operation against {resource} could not be completed at this time, please try again."
-    return StatusError(500, "ServerTimeout", message, details=_details_of(resource, ""), retry_after=retry_after)
+    return StatusError(500, "ServerTimeout", message, details=details_of(resource, ""), retry_after=retry_after)
 
 
 def service_unavailable(message: str, retry_after: int = 1) -> StatusError:

@@ -12,7 +12,7 @@ from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.registry import Registry
-from kcp.store.contract import Range, Record
+from kcp.store.contract import Key, Range, Record
 from kcp.work_queues.pacing import Pacer
 
 _IN_FLIGHT: Final = 100
@@ -21,7 +21,7 @@ _NOT_FOUND: Final = 404
 
 
 class Remaining(NamedTuple):
-    """The objects that deletion left: their number, and by finalizer the number that have it."""
+    """The objects that deletion left: their number, damaged ones included, and by finalizer the number that have it."""
 
     objects: int
     finalizers: dict[str, int]
@@ -30,20 +30,21 @@ class Remaining(NamedTuple):
 async def delete_everything(
     registry: Registry, context: RequestContext, type_: ResourceType, range_: Range
 ) -> Remaining:
-    """Delete each object in a range that is not terminating yet; return the objects that finalizers keep."""
+    """Delete each object in a range that is not terminating yet; return the objects that finalizers or damage keep."""
     pacer, objects, finalizers = Pacer(), 0, Counter[str]()
+    damaged: set[Key] = set()
 
     async def delete(record: Record) -> dict[str, Any] | None:
         await pacer.pause()
         return await _remaining_metadata(registry, context, type_, record)
 
-    async for records in present(registry.store, range_):
+    async for records in present(registry.store, range_, damaged.update):
         for start in range(0, len(records), _IN_FLIGHT):
             for metadata in await asyncio.gather(*map(delete, records[start : start + _IN_FLIGHT])):
                 if metadata is not None:
                     objects += 1
                     finalizers.update(metadata.get("finalizers") or ())
-    return Remaining(objects, finalizers)
+    return Remaining(objects + len(damaged), finalizers)
 
 
 async def _remaining_metadata(

@@ -19,11 +19,18 @@ _CHUNK_BYTES: Final = 512 * 1024
 log = logging.getLogger(__name__)
 
 
-async def present(store: Store, range_: Range) -> AsyncIterator[list[Record]]:
-    """The records of a range, in chunks; yields to the event loop between them."""
+async def present(
+    store: Store, range_: Range, on_damaged: Callable[[Sequence[Key]], object] | None = None
+) -> AsyncIterator[list[Record]]:
+    """The records of a range, in chunks; yields to the event loop between them.
+
+    ``on_damaged`` is called with the keys whose values are damaged; one may be passed to it twice.
+    """
     after: Key | None = None
     while True:
         page = store.scan(range_, limit=_CHUNK, after=after, count=False, size=_CHUNK_BYTES)
+        if page.damaged and on_damaged is not None:
+            on_damaged(page.damaged)
         if page.records:
             yield page.records
         if not page.remaining:

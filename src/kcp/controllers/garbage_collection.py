@@ -30,9 +30,10 @@ from kcp.registry.requests import DeleteOptions, Target
 from kcp.registry.types.catalog import DEFINITIONS
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
-from kcp.store.contract import Key, Range
+from kcp.store.contract import Key, Range, Record
 from kcp.work_queues.pacing import Pacer
 
 _NOT_FOUND: Final = 404
@@ -55,7 +56,7 @@ class GarbageCollector:
         self._registry = registry
         self._graph = OwnerGraph()
         self._owners = Owners(registry)
-        self._misplaced = MisplacedOwners(registry)
+        self._misplaced = MisplacedOwners(registry, self._owners)
         self._objects: WorkQueue[Key] = WorkQueue("garbage", self._reconcile, workers=16)
         self._changed_owners: WorkQueue[_Owner] = WorkQueue("changed owners", self._queue_dependents, workers=1)
         self._circles: WorkQueue[Key] = WorkQueue("owner circles", self._break_circle, workers=1)
@@ -106,7 +107,8 @@ class GarbageCollector:
 
     async def _apply(self, transition: Transition) -> None:
         """Bring the graph up to date with a change, and queue the objects that are affected."""
-        key, before, after = transition.key, node_of(transition.before), node_of(transition.after)
+        key = transition.key
+        before, after = await _node(transition.before), await _node(transition.after)
         if before == after:
             return
         await self._graph.replace(key, before, after)
@@ -144,7 +146,7 @@ class GarbageCollector:
         record = self._registry.source.latest(type_, key.cluster, key.namespace, key.name)
         if record is None:
             return
-        obj = documents.decode(record.value)
+        obj = await run_large(len(record.value), documents.decode, record.value)
         try:
             if obj["metadata"].get("deletionTimestamp"):
                 await self._continue_deletion(key, type_, obj)
@@ -222,6 +224,10 @@ class GarbageCollector:
             return dict(old, metadata=change(old["metadata"]))
 
         await self._registry.change(system_context(key.cluster), _target(key, type_), change_object)
+
+
+async def _node(record: Record | None) -> Node:
+    return node_of(None) if record is None else await run_large(len(record.value), node_of, record)
 
 
 def _target(key: Key, type_: ResourceType) -> Target:

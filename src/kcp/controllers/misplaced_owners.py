@@ -11,8 +11,9 @@ import secrets
 from collections import OrderedDict
 from typing import Any, Final
 
-from kcp.api import documents, errors, metadata
+from kcp.api import errors, metadata
 from kcp.controllers.following import present
+from kcp.controllers.owners import Owners
 from kcp.controllers.system import system_context
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
@@ -20,7 +21,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.namespaces import ALWAYS_THERE, STORAGE
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
-from kcp.store.contract import Key, Range
+from kcp.store.contract import DamagedValueError, Key, Range
 from kcp.work_queues.pacing import Pacer
 
 _COMPONENT: Final = "garbage-collector-controller"
@@ -28,13 +29,16 @@ _REASON: Final = "OwnerRefInvalidNamespace"
 _OF_CLUSTER_SCOPED: Final = "default"
 """The namespace of Events about cluster-scoped objects."""
 _REMEMBERED: Final = 5_000
+_MOST: Final = 100
+"""References of one object that are looked at."""
 
 
 class MisplacedOwners:
     """Looks for owners in other namespaces: once for each owner that is gone, however many dependents it had."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, owners: Owners) -> None:
         self._registry = registry
+        self._owners = owners
         self._pacer = Pacer()
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._reported: OrderedDict[tuple[str, str, str], None] = OrderedDict()
@@ -42,9 +46,9 @@ class MisplacedOwners:
     async def report(self, key: Key, type_: ResourceType, dependent: Object, references: list[dict[str, Any]]) -> None:
         """Report those of a dependent's references that name an object of another namespace.
 
-        ``references`` are those whose owner is not where the dependent is.
+        ``references`` are those whose owner is not where the dependent is. Each costs a look into all namespaces.
         """
-        for reference in references:
+        for reference in references[:_MOST]:
             await self._pacer.pause()
             owner_uid, own_uid = reference.get("uid", ""), dependent["metadata"].get("uid", "")
             owner = self._registry.catalog.surface(key.cluster).of_reference(reference)
@@ -66,8 +70,11 @@ class MisplacedOwners:
             names += [record.key.name for record in records]
         for namespace in names:
             await self._pacer.pause()
-            found = self._registry.store.latest(Key(owner.storage, cluster, namespace, reference.get("name", "")))
-            if found is not None and documents.decode(found.value)["metadata"].get("uid") == identity[1]:
+            try:
+                found = self._registry.store.latest(Key(owner.storage, cluster, namespace, reference.get("name", "")))
+            except DamagedValueError:
+                continue  # its UID is unknown
+            if found is not None and (await self._owners.state_of(found))[0] == identity[1]:
                 return True
         _remember(self._absent, identity)
         return False

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from kcp.api import documents
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
-from kcp.store.contract import Key, Record
+from kcp.store.contract import UNREADABLE, Key, Record
 from kcp.work_queues.pacing import Pacer
 
 HAS_OWNERS: Final = b'"ownerReferences"'
@@ -36,18 +36,30 @@ _UNKNOWN: Final = Node("", [], {}, "")
 
 
 def node_of(record: Record | None) -> Node:
-    """The node of a record; without a UID where there is no record. Raises ValueError or LookupError where it is no object."""
-    if record is None:
+    """The node of a record; without a UID where there is none, or a damaged one.
+
+    Raises ValueError or LookupError where it is no object.
+    """
+    if record is None or record.value is UNREADABLE:
         return _UNKNOWN
     meta = documents.decode(record.value)["metadata"]
-    uid, owners, blocks = meta.get("uid", ""), meta.get("ownerReferences") or [], dict[str, bool]()
+    (uid, finalizer), owners, blocks = _state_in(meta), meta.get("ownerReferences") or [], dict[str, bool]()
     for reference in owners:
         owner = reference["uid"]
         blocks[owner] = reference.get("blockOwnerDeletion") is True or blocks.get(owner, False)
     blocks.pop(uid, None)
+    return Node(uid, owners, blocks, finalizer)
+
+
+def owner_state(value: bytes) -> tuple[str, str]:
+    """The UID and the finalizer of the node of a stored object: what its dependents depend on."""
+    return _state_in(documents.decode(value)["metadata"])
+
+
+def _state_in(meta: dict[str, Any]) -> tuple[str, str]:
     finalizers = meta.get("finalizers") or () if meta.get("deletionTimestamp") else ()
     waits_for = (name for name in (ORPHAN_FINALIZER, FOREGROUND_FINALIZER) if name in finalizers)
-    return Node(uid, owners, blocks, next(waits_for, ""))
+    return meta.get("uid", ""), next(waits_for, "")
 
 
 class _Dependents:

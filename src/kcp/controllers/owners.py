@@ -6,12 +6,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from kcp.controllers.owner_graph import node_of
+from kcp.controllers.owner_graph import owner_state
 from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER
+from kcp.registry.verbs.large_work import LARGE, run_large
 from kcp.registry.verbs.registry import Registry
-from kcp.store.contract import Key
+from kcp.store.contract import Key, Record
 from kcp.work_queues.pacing import Pacer
 
 _REMEMBERED: Final = 1000
@@ -35,6 +37,7 @@ class Owners:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._removed: OrderedDict[tuple[LogicalClusterName, str], None] = OrderedDict()
+        self._states = RecordCache(owner_state, _REMEMBERED)
 
     def type_of(self, key: Key) -> ResourceType | None:
         """The type of a stored object; None if the logical cluster no longer serves it."""
@@ -51,10 +54,10 @@ class Owners:
         pacer, found = Pacer(), ClassifiedOwners([], [], [])
         for reference in references:
             await pacer.pause()
-            self._class_of(found, key, reference).append(reference)
+            (await self._class_of(found, key, reference)).append(reference)
         return found
 
-    def _class_of(self, found: ClassifiedOwners, key: Key, reference: dict[str, Any]) -> list[dict[str, Any]]:
+    async def _class_of(self, found: ClassifiedOwners, key: Key, reference: dict[str, Any]) -> list[dict[str, Any]]:
         uid = reference["uid"]
         if (key.cluster, uid) in self._removed:
             return found.dangling
@@ -63,10 +66,18 @@ class Owners:
             return found.solid
         namespace = key.namespace if type_.namespaced else ""
         owner = self._registry.source.latest(type_, key.cluster, namespace, reference.get("name", ""))
-        node = node_of(owner)
-        if node.uid != uid:
+        if owner is None:
             return found.dangling
-        return found.waiting if node.finalizer == FOREGROUND_FINALIZER else found.solid
+        owner_uid, finalizer = await self.state_of(owner)
+        if owner_uid != uid:
+            return found.dangling
+        return found.waiting if finalizer == FOREGROUND_FINALIZER else found.solid
+
+    async def state_of(self, owner: Record) -> tuple[str, str]:
+        """The UID and the finalizer of an owner (`owner_state`), decoded once however many dependents name it."""
+        if len(owner.value) >= LARGE and not self._states.knows(owner):
+            await run_large(len(owner.value), self._states.prepare, owner.key, owner.value)
+        return self._states.of(owner)
 
 
 def _types_by_storage(types: Sequence[ResourceType]) -> dict[str, ResourceType]:

@@ -42,6 +42,8 @@ class DeleteOptions:
     grace_period_seconds: int | None = None
     uid: str | None = None
     resource_version: str | None = None
+    ignore_store_read_error: bool = False
+    """Whether to delete an object whose stored value is damaged: without its finalizers, preconditions and dependents."""
 
 
 @dataclass(slots=True)

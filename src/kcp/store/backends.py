@@ -32,6 +32,9 @@ class ServerStore(Store, StoreFigures, Protocol):
     def readiness_checks(self) -> dict[str, Check]:
         """Return the readiness checks by name."""
 
+    def readiness_notes(self) -> dict[str, Check]:
+        """Return, by name, checks of faults that a ready server only notes: it serves everything else."""
+
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
         """Call back with the processor time, in seconds, of each long delivery of changes to followers and watchers."""
 

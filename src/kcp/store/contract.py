@@ -4,8 +4,8 @@ The log is the source of truth and the event bus: every change gets a revision, 
 from a revision sees every later change exactly once and in order. Values are opaque bytes. The conformance suite
 (``tests/store/conformance``) holds each backend to this module; where backends differ, `Capabilities` says how.
 
-All methods are called on the event loop's thread. Reads are plain calls. Only waiting for durability (`Store.write`) and for
-other servers (`Store.catch_up`) is asynchronous.
+All methods are called on the event loop's thread. Reads are plain calls, except for a search of a large range (`Store.select`).
+Waiting for durability (`Store.write`) and for other servers (`Store.catch_up`) is asynchronous.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -36,6 +36,9 @@ class Capabilities:
     """Changes of one write."""
     max_conditions: int | None
     """Conditions of one write, changes that expect a revision included. None: as many as changes."""
+    checksums: bool
+    """The log keeps a checksum of each value, so that a value that the storage has changed is found. Without it, the log relies
+    on the integrity of the storage; what a server keeps of it locally has checksums in any case."""
 
 
 class Key(NamedTuple):
@@ -45,6 +48,12 @@ class Key(NamedTuple):
     cluster: LogicalClusterName
     namespace: str
     name: str
+
+
+def described(key: Key) -> str:
+    """Format a key for messages, with its logical cluster."""
+    where = f"logical cluster {key.cluster}" if key.cluster else "the server"
+    return f"{key.resource} {f'{key.namespace}/' if key.namespace else ''}{key.name} of {where}"
 
 
 class Range(NamedTuple):
@@ -58,6 +67,14 @@ class Range(NamedTuple):
     namespace: str | None = None
 
 
+class Unreadable(bytes):
+    """The type of `UNREADABLE`."""
+
+
+UNREADABLE: Final = Unreadable()
+"""Stands for a value that is damaged in the storage, in `Event.previous` and `Event.deleted`; compare by identity."""
+
+
 class Record(NamedTuple):
     """A value and the revision that wrote it. ``tag`` is an opaque string stored with the value."""
 
@@ -65,6 +82,38 @@ class Record(NamedTuple):
     revision: int
     value: bytes
     tag: str
+
+
+class Needle(NamedTuple):
+    """A condition on a value: it contains at least one of the byte strings. ``tag``, if given, exempts values of other tags."""
+
+    strings: tuple[bytes, ...]
+    tag: str | None = None
+
+    def admits(self, value: bytes, tag: str) -> bool:
+        """Whether a value with a tag meets the condition."""
+        if self.tag is not None and tag != self.tag:
+            return True
+        for string in self.strings:  # noqa: SIM110 - a loop is faster than any()
+            if string in value:
+                return True
+        return False
+
+
+class Hint(NamedTuple):
+    """What a reader looks for. A backend may leave out the records that do not meet it, and need not leave out any.
+
+    ``name``, if not empty, is the name in the key; the value meets every needle.
+    """
+
+    name: str = ""
+    needles: tuple[Needle, ...] = ()
+
+    def admits(self, record: Record) -> bool:
+        """Whether a record meets the hint."""
+        if self.name and record.key.name != self.name:
+            return False
+        return all(needle.admits(record.value, record.tag) for needle in self.needles)
 
 
 class Change(NamedTuple):
@@ -94,7 +143,8 @@ class Event:
     """A committed change. All watchers share it: treat it as read-only, except ``cache``.
 
     ``value`` is None for a delete. ``previous`` is None for a create; its revision says which write it replaces.
-    ``deleted`` is the last state to show for a delete. ``cache`` holds encodings, so that each is made once for all watchers.
+    ``deleted`` is the last state to show for a delete. The value of either is `UNREADABLE` if it is damaged in the storage.
+    ``cache`` holds encodings, so that each is made once for all watchers.
     """
 
     __slots__ = ("cache", "deleted", "key", "previous", "record", "revision")
@@ -111,11 +161,15 @@ class Event:
 
 
 class Page(NamedTuple):
-    """Part of a range in key order, at ``revision``. ``remaining`` counts the keys after the page."""
+    """Part of a range in key order, at ``revision``. ``remaining`` counts the keys after the page.
+
+    ``damaged`` are the keys that ``records`` lacks because their values are damaged. A page with ``remaining`` keys has records.
+    """
 
     records: list[Record]
     revision: int
     remaining: int
+    damaged: Sequence[Key] = ()
 
 
 class PreconditionFailedError(Exception):
@@ -126,6 +180,19 @@ class PreconditionFailedError(Exception):
         self.key = key
         self.expected = expected
         self.actual = actual
+
+
+class DamagedValueError(Exception):
+    """The value of a key is damaged in the storage; other keys can be read.
+
+    ``recoverable``: only this server's copy is damaged, and a restart fetches the value anew.
+    """
+
+    def __init__(self, key: Key, revision: int, *, recoverable: bool = False) -> None:
+        super().__init__(f"the value of {described(key)} at revision {revision} is damaged")
+        self.key = key
+        self.revision = revision
+        self.recoverable = recoverable
 
 
 class LogError(Exception):
@@ -218,10 +285,13 @@ class Store(Protocol):
         """Wait until reads show every write that any server acknowledged before the call. Raises StoreUnavailableError."""
 
     def get(self, key: Key) -> Record | None:
-        """Return the durable value of a key."""
+        """Return the durable value of a key. Raises DamagedValueError."""
 
     def latest(self, key: Key) -> Record | None:
-        """Return the newest value of a key, durable or pending: what a read-modify-write starts from."""
+        """Return the newest value of a key, durable or pending: what a read-modify-write starts from.
+
+        Raises DamagedValueError. A write may replace or delete a damaged value, on its revision too.
+        """
 
     def scan(
         self,
@@ -239,6 +309,22 @@ class Store(Protocol):
 
         ``at`` selects the state of an older revision. Raises CompactedError, FutureRevisionError.
         ``remaining`` is computed only with ``count``; otherwise it is 0 if no key follows the page, else -1.
+        """
+
+    async def select(
+        self,
+        range_: Range,
+        hint: Hint,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        size: int = 0,
+    ) -> Page:
+        """Return a page of the range as `scan` does, which may leave out records that do not meet the hint.
+
+        For few records of a large range: the search does not hold the event loop. ``remaining`` is 0 if the search reached the
+        end of the range, else -1. Raises CompactedError, FutureRevisionError, StoreClosedError, StoreUnavailableError.
         """
 
     def unchanged_since(self, range_: Range, revision: int) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import pytest
 
-from kcp.store.contract import ANY, Capabilities, Change, Event, Key, Range, Record, Store, Subscription
+from kcp.store.contract import ANY, Capabilities, Change, Event, Hint, Key, Range, Record, Store, Subscription
 from kcp.store.etcd.store import CAPABILITIES as ETCD
 from kcp.store.sqlite.store import CAPABILITIES as SQLITE
 from kcp.store.sqlite.store import open_store
@@ -24,6 +24,10 @@ Value = TypeVar("Value")
 class Backend(Protocol):
     """A log; opening it again finds what was there."""
 
+    @property
+    def file(self) -> Path:
+        """The file on this machine that reads come from."""
+
     async def open(self) -> Store:
         """A store over the same log as the last time."""
 
@@ -32,11 +36,11 @@ class SQLiteBackend:
     """A log in a file of a directory."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / "kcp.db"
+        self.file = directory / "kcp.db"
 
     async def open(self) -> Store:
         """A store over the same file as the last time."""
-        return open_store(self._path)
+        return open_store(self.file)
 
 
 class Kind(NamedTuple):
@@ -115,3 +119,19 @@ def kind(event: Event) -> str:
     if event.record is None:
         return "deleted"
     return "added" if event.previous is None else "modified"
+
+
+async def select_all(
+    store: Store, range_: Range, hint: Hint, *, limit: int = 0, at: int | None = None, size: int = 0
+) -> list[Record]:
+    """All that the pages of a search have, each checked: its length, and that another follows one without an end."""
+    found: list[Record] = []
+    while True:
+        after = found[-1].key if found else None
+        page = await store.select(range_, hint, limit=limit, after=after, at=at, size=size)
+        assert not limit or len(page.records) <= limit
+        assert page.remaining in (0, -1)
+        found += page.records
+        if not page.remaining:
+            return found
+        assert page.records

@@ -28,14 +28,18 @@ from kcp.store.contract import (
     Change,
     CompactedError,
     Event,
+    Hint,
     Key,
+    Needle,
     PreconditionFailedError,
     Range,
     Record,
     Store,
     Subscription,
 )
-from tests.store.conformance.backends import SQLiteBackend
+from kcp.store.sqlite import reader
+from kcp.store.sqlite.store import SQLiteStore
+from tests.store.conformance.backends import SQLiteBackend, select_all
 from tests.support.waiting import PATIENCE
 
 RESOURCES, CLUSTERS, NAMESPACES, NAMES = ("w", "w2"), ("a", "a/b"), ("", "n"), ("1", "1\0", "2", "ü'\"")
@@ -58,6 +62,18 @@ CHANGES = st.lists(
     min_size=1,
     max_size=3,
     unique_by=lambda each: each[0],
+)
+HINTS = st.builds(
+    Hint,
+    st.sampled_from(("", "", *NAMES)),
+    st.lists(
+        st.builds(
+            Needle,
+            st.lists(st.binary(min_size=1, max_size=2), min_size=1, max_size=3).map(tuple),
+            st.none() | st.sampled_from(("tb''", r"tb'\x00'")),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 State = dict[Key, Record]
 Fact = tuple[int, Key, Record | None, Record | None, Record | None]
@@ -171,6 +187,17 @@ class Machine(RuleBasedStateMachine):
         assert page.revision == at
         assert page.remaining == (0 if cut <= 0 else cut if count else -1)
 
+    @rule(range_=RANGES, hint=HINTS, limit=st.integers(0, 3), back=st.integers(0, 12), size=st.integers(0, 4))
+    def select(self, range_: Range, hint: Hint, limit: int, back: int, size: int) -> None:
+        at = max(self.revision - back, self.oldest)
+        state = self.states[max(revision for revision in self.states if revision <= at)]
+        there = sorted(record for key, record in state.items() if holds(range_, key))
+        found = self.runner.run(select_all(self.store, range_, hint, limit=limit, at=at, size=size))
+        assert [record for record in found if hint.admits(record)] == [
+            record for record in there if hint.admits(record)
+        ]
+        assert set(found) <= set(there)
+
     @rule(range_=RANGES)
     def scan_now(self, range_: Range) -> None:
         wanted = sorted(record for key, record in self.newest.items() if holds(range_, key))
@@ -231,11 +258,15 @@ class Machine(RuleBasedStateMachine):
         with pytest.raises(CompactedError):
             self.store.watch(range_, self.oldest - 1)
 
-    @rule()
-    def reopen(self) -> None:
+    @rule(verified=st.booleans())
+    def reopen(self, verified: bool) -> None:
+        """Reads check the values of a file until it has been verified."""
         self.runner.run(self.store.close())
         self.watches.clear()
         self.store = self.runner.run(self.backend.open())
+        if verified:
+            assert isinstance(self.store, SQLiteStore)
+            self.runner.run(self.store._scrubbing.verify())
 
     @invariant()
     def the_revision_is_right(self) -> None:
@@ -244,7 +275,8 @@ class Machine(RuleBasedStateMachine):
             assert self.store.oldest == self.oldest
 
 
-def test_the_store_and_its_model_agree_after_any_history() -> None:
+def test_the_store_and_its_model_agree_after_any_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_SEARCHED_KEYS", 2)  # searches take several steps
     run_state_machine_as_test(
         Machine,
         settings=settings(

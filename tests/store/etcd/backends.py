@@ -8,7 +8,9 @@ from pathlib import Path
 from devtools.etcd import EtcdCluster
 from kcp.store.contract import Store
 from kcp.store.etcd.access import Options
+from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.opening import open_store
+from kcp.store.etcd.replica import replica_file
 
 
 class EtcdBackend:
@@ -23,6 +25,11 @@ class EtcdBackend:
     def options(self) -> Options:
         """Where the log is."""
         return self.cluster.options(self.prefix)
+
+    @property
+    def file(self) -> Path:
+        """The local copy."""
+        return replica_file(self.directory, Layout(self.prefix))
 
     async def open(self) -> Store:
         """A store over the same log as the last time, with the same local copy."""

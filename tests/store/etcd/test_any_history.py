@@ -19,6 +19,7 @@ from devtools.etcd import EtcdCluster
 from kcp.store.contract import (
     ANY,
     CompactedError,
+    Hint,
     Key,
     PreconditionFailedError,
     Range,
@@ -27,6 +28,7 @@ from kcp.store.contract import (
     Subscription,
 )
 from tests.store.conformance import test_any_history as embedded
+from tests.store.conformance.backends import select_all
 from tests.store.conformance.test_any_history import CHANGES, KEYS, RANGES, Fact, State, holds
 from tests.store.etcd.backends import EtcdBackend
 from tests.support.waiting import PATIENCE, eventually
@@ -104,6 +106,19 @@ class Machine(RuleBasedStateMachine):
         page = store.scan(range_, limit=limit, after=after, at=at)
         assert page.records == (wanted[:limit] if limit else wanted)
         assert page.remaining == (max(len(wanted) - limit, 0) if limit else 0)
+
+    @rule(server=SERVERS, range_=RANGES, hint=embedded.HINTS, limit=st.integers(0, 3), back=st.integers(0, 12))
+    def select(self, server: int, range_: Range, hint: Hint, limit: int, back: int) -> None:
+        store = self.stores[server]
+        self.runner.run(store.catch_up())
+        at = max(self.revision - back, self.oldest, store.oldest)
+        state = self.states[max(revision for revision in self.states if revision <= at)]
+        there = sorted(record for key, record in state.items() if holds(range_, key))
+        found = self.runner.run(select_all(store, range_, hint, limit=limit, at=at))
+        assert [record for record in found if hint.admits(record)] == [
+            record for record in there if hint.admits(record)
+        ]
+        assert set(found) <= set(there)
 
     @rule(server=SERVERS, key=KEYS)
     def read(self, server: int, key: Key) -> None:

@@ -43,43 +43,22 @@ def list_head(listing: Listing, kind: str, api_version: str) -> bytes:
     )
 
 
-class ListPieces(Iterator[bytes]):
-    """A list as JSON, in pieces: one for each chunk of encoded items, an empty one for a chunk without items.
+class JSONList:
+    """A list as JSON without white space. ``head`` is the JSON up to the first item."""
 
-    ``head`` is the JSON up to the first item, ``chunks`` are the encoded items: for another form of the list they are read in
-    place of the pieces.
-    """
-
-    def __init__(self, head: bytes, chunks: Iterable[list[bytes]]) -> None:
+    def __init__(self, head: bytes) -> None:
         self.head = head
-        self.chunks = iter(chunks)
-        self._pieces = self._joined()
+        self._start = head
 
-    def __next__(self) -> bytes:
-        return next(self._pieces)
-
-    def _joined(self) -> Iterator[bytes]:
-        """Yield each piece when the next one is known: the last one ends the list."""
-        start = self.head
-        pending: list[bytes] = []
-        for items in self.chunks:
-            if not items:
-                yield b""
-                continue
-            if pending:
-                yield _piece(start, pending, b"")
-                start = b","
-            pending = items
-        yield _piece(start, pending, LIST_END) if pending else self.head + LIST_END
-
-
-def _piece(start: bytes, items: list[bytes], end: bytes) -> bytes:
-    """Join items, which may be megabytes, with what is around them: copy them once."""
-    if len(items) == 1:
-        return b"".join((start, items[0], end))
-    items[0] = start + items[0]
-    items[-1] += end
-    return b",".join(items)
+    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+        """Join items, which may be megabytes, with what is around them: copy them once."""
+        start, self._start = self._start, b","
+        end = LIST_END if last else b""
+        if len(items) <= 1:
+            return b"".join((start, *items, end))
+        items[0] = start + items[0]
+        items[-1] += end
+        return b",".join(items)
 
 
 def in_slices(chunks: Iterable[list[T]]) -> Iterator[list[T]]:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.representations.framing import (
     PARTIAL,
     PARTIAL_LIST,
     JSONFrames,
-    ListPieces,
+    JSONList,
     bookmark_object,
     frame,
-    in_slices,
     list_head,
     partial_object,
 )
-from kcp.registry.representations.served_objects import object_of, typed_records
+from kcp.registry.representations.served_objects import decoded_slices, object_of
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
-from kcp.registry.verbs.representation import TypeOfCluster
+from kcp.registry.verbs.representation import ListPieces, TypeOfCluster
 from kcp.store.contract import Record
 
 
@@ -38,16 +37,12 @@ class MetadataOnly(JSONFrames):
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
         return orjson.dumps(self._partial(orjson.loads(value)))
 
-    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
         head = list_head(listing, PARTIAL_LIST, self._api_version)
-        items = (
-            [
-                orjson.dumps(self._partial(object_of(record, type_, listing.wildcard)))
-                for record, type_ in typed_records(records, listing, type_of_cluster)
-            ]
-            for records in in_slices(listing.chunks)
-        )
-        return ListPieces(head, items)
+        return ListPieces(JSONList(head), decoded_slices(listing, type_of_cluster, self._encoded))
+
+    def _encoded(self, obj: dict[str, Any], type_: ResourceType, cluster: LogicalClusterName | None) -> bytes:  # noqa: ARG002
+        return orjson.dumps(self._partial(obj))
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         return frame(kind, orjson.dumps(self._partial(object_of(record, type_, wildcard))))

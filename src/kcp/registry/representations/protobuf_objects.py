@@ -1,22 +1,25 @@
 """Objects, lists and watch events as Kubernetes protobuf, for clients that accept nothing else.
 
 A client that accepts JSON as well gets JSON: the log holds that, while a protobuf message is encoded for each answer. Custom
-resources have no message of their own, but their metadata has (meta.k8s.io PartialObjectMetadata).
+resources have no message of their own unless a CRD defines a kind of Kubernetes, but their metadata has (meta.k8s.io
+PartialObjectMetadata).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
 
-from kcp.api import protobuf
+from kcp.api import errors, protobuf
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.representations.framing import PARTIAL, PARTIAL_LIST, bookmark_object, list_metadata, partial_object
-from kcp.registry.representations.served_objects import object_of, typed_records
+from kcp.registry.representations.served_objects import decoded_slices, object_of
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
-from kcp.registry.verbs.representation import TypeOfCluster
+from kcp.registry.verbs.representation import ListPieces, TypeOfCluster
 from kcp.store.contract import Record
 
 
@@ -35,20 +38,19 @@ class ProtobufObjects:
         return type_.api_version, type_.kind, type_.list_kind
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
-        return protobuf.encode_body(self._shown(orjson.loads(value)))
+        return _encoded(protobuf.encode_body, self._shown(orjson.loads(value)))
 
-    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
-        """The list in one piece, after an empty piece for each item, so that the caller can yield to the event loop."""
-        items = []
-        for records in listing.chunks:
-            for record, type_ in typed_records(records, listing, type_of_cluster):
-                items.append(protobuf.encode_item(self._shown(object_of(record, type_, listing.wildcard))))
-                yield b""
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
         api_version, _, list_kind = self._kinds(listing.type)
-        yield protobuf.encode_list(api_version, list_kind, list_metadata(listing), items)
+        form = _ProtobufList(partial(protobuf.encode_list, api_version, list_kind, list_metadata(listing)))
+        return ListPieces(form, decoded_slices(listing, type_of_cluster, self._encoded))
+
+    def _encoded(self, obj: dict[str, Any], type_: ResourceType, cluster: LogicalClusterName | None) -> bytes:  # noqa: ARG002
+        return _encoded(protobuf.encode_item, self._shown(obj))
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
-        return protobuf.encode_watch_event(kind, protobuf.encode_body(self._shown(object_of(record, type_, wildcard))))
+        body = _encoded(protobuf.encode_body, self._shown(object_of(record, type_, wildcard)))
+        return protobuf.encode_watch_event(kind, body)
 
     def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:  # noqa: ARG002 - asked of every form
         return frame
@@ -74,3 +76,25 @@ class ProtobufMetadata(ProtobufObjects):
 
     def _kinds(self, type_: ResourceType) -> tuple[str, str, str]:  # noqa: ARG002 - the same for all types
         return self._api_version, PARTIAL, PARTIAL_LIST
+
+
+def _encoded(encode: Callable[[dict[str, Any]], bytes], obj: dict[str, Any]) -> bytes:
+    try:
+        return encode(obj)
+    except ValueError as error:
+        raise errors.not_encodable(obj["kind"], obj["metadata"].get("name", ""), error) from error
+
+
+class _ProtobufList:
+    """A list as one protobuf message, which is written after the last item: its length comes first."""
+
+    head = b""
+
+    def __init__(self, encode: Callable[[list[bytes]], bytes]) -> None:
+        self._encode = encode
+        self._items: list[bytes] = []
+
+    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+        """Keep the items; write the message after the last one."""
+        self._items += items
+        return self._encode(self._items) if last else b""

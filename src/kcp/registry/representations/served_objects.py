@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from kcp.api import documents
-from kcp.logical_clusters import ANNOTATION
+from kcp.logical_clusters import ANNOTATION, LogicalClusterName
+from kcp.registry.representations.framing import in_slices
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.records import served_bytes, served_object
-from kcp.registry.verbs.representation import TypeOfCluster
+from kcp.registry.verbs.representation import Slice, TypeOfCluster
 from kcp.store.contract import Record
 
 
@@ -44,3 +46,25 @@ def typed_records(
         type_ = type_of_cluster(record.key.cluster)
         if type_ is not None and not type_.needs_webhook:
             yield record, type_
+
+
+def decoded_slices(
+    listing: Listing,
+    type_of_cluster: TypeOfCluster,
+    encode: Callable[[dict[str, Any], ResourceType, LogicalClusterName | None], bytes],
+) -> Iterator[Slice]:
+    """The slices of a list whose objects are decoded.
+
+    ``encode`` gets an object, its type, and its logical cluster where the list spans all of them.
+    """
+    wildcard = listing.wildcard
+
+    def encoded(found: list[tuple[Record, ResourceType]]) -> list[bytes]:
+        return [
+            encode(object_of(record, type_, wildcard), type_, record.key.cluster if wildcard else None)
+            for record, type_ in found
+        ]
+
+    for records in in_slices(listing.chunks):
+        found = list(typed_records(records, listing, type_of_cluster))
+        yield Slice(sum(len(record.value) for record, _ in found), partial(encoded, found))

@@ -6,7 +6,6 @@ only. A cell that cannot be computed is empty: no object breaks the list of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -17,17 +16,16 @@ from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.representations.framing import (
     PARTIAL,
     JSONFrames,
-    ListPieces,
+    JSONList,
     bookmark_object,
     frame,
-    in_slices,
     list_metadata,
     partial_object,
 )
-from kcp.registry.representations.served_objects import object_of, typed_records
+from kcp.registry.representations.served_objects import decoded_slices, object_of
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
-from kcp.registry.verbs.representation import TypeOfCluster
+from kcp.registry.verbs.representation import ListPieces, TypeOfCluster
 from kcp.store.contract import Record
 
 _CLUSTER: Final = Column("Cluster", "string", description="The logical cluster of the object.")
@@ -79,24 +77,17 @@ class TableRows(JSONFrames):
             + b"]}\n"
         )
 
-    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
-        wildcard = listing.wildcard
-        rows = (
-            [
-                orjson.dumps(self._row_of(record, type_, wildcard))
-                for record, type_ in typed_records(records, listing, type_of_cluster)
-            ]
-            for records in in_slices(listing.chunks)
-        )
-        head = self._head(orjson.dumps(list_metadata(listing)), self._columns(listing.type, wildcard))
-        return ListPieces(head, rows)
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
+        head = self._head(orjson.dumps(list_metadata(listing)), self._columns(listing.type, listing.wildcard))
+        return ListPieces(JSONList(head), decoded_slices(listing, type_of_cluster, self._encoded_row))
 
-    def _row_of(self, record: Record, type_: ResourceType, wildcard: bool) -> dict[str, Any]:
-        return self._row(object_of(record, type_, wildcard), type_, record.key.cluster if wildcard else None)
+    def _encoded_row(self, obj: dict[str, Any], type_: ResourceType, cluster: LogicalClusterName | None) -> bytes:
+        return orjson.dumps(self._row(obj, type_, cluster))
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         head = self._head(orjson.dumps({"resourceVersion": str(record.revision)}), _NO_COLUMNS)
-        return frame(kind, head + orjson.dumps(self._row_of(record, type_, wildcard)) + b"]}")
+        cluster = record.key.cluster if wildcard else None
+        return frame(kind, head + self._encoded_row(object_of(record, type_, wildcard), type_, cluster) + b"]}")
 
     def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:
         return frame.replace(_COLUMNS % _NO_COLUMNS, _COLUMNS % self._columns(type_, wildcard), 1)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import orjson
 
 from kcp.api import documents
-from kcp.registry.representations.framing import JSONFrames, ListPieces, bookmark_object, frame, list_head
+from kcp.registry.representations.framing import JSONFrames, JSONList, bookmark_object, frame, list_head
 from kcp.registry.representations.served_objects import bytes_of, typed_records
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.records import served_bytes
-from kcp.registry.verbs.representation import TypeOfCluster
+from kcp.registry.verbs.representation import ListPieces, TypeOfCluster
 from kcp.store.contract import Record
 
 
@@ -25,17 +24,17 @@ class WholeObjects(JSONFrames):
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
         return value
 
-    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
         head = list_head(listing, listing.type.list_kind, listing.type.api_version)
         chunks = (self._items(records, listing, type_of_cluster) for records in listing.chunks)
         shared = listing.shared
         if shared is None:
-            return ListPieces(head, chunks)
+            return ListPieces(JSONList(head), chunks)
         items = shared.items
         if items is None:
             items = b",".join(item for chunk in chunks for item in chunk)
             shared.keep(items)
-        return ListPieces(head, iter(([items] if items else [],)))
+        return ListPieces(JSONList(head), [[items] if items else []])
 
     @staticmethod
     def _items(records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster) -> list[bytes]:

@@ -58,8 +58,8 @@ def accepted_names(store: Store) -> Callable[[LogicalClusterName], list[dict[str
     return names
 
 
-def _names_of(record: Record) -> dict[str, Any]:
-    definition = documents.decode(record.value)
+def _names_of(value: bytes) -> dict[str, Any]:
+    definition = documents.decode(value)
     return {
         "metadata": {"name": definition["metadata"]["name"]},
         "spec": {"group": definition["spec"]["group"]},
@@ -122,7 +122,7 @@ class Catalog:
         self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
         self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
         self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
-        self._served = RecordCache(self._shared_types)
+        self._served = RecordCache(self._definition_of)
         self._followers: list[Callable[[Event], None]] = []
         self._union = DefinitionUnion(store, DEFINITIONS, self._types_in)
         self._united: tuple[int, Surface] | None = None
@@ -183,8 +183,8 @@ class Catalog:
         return self._united[1]
 
     def _types_in(self, record: Record) -> Sequence[ResourceType] | None:
-        shared = self._shared_types(record)
-        return None if shared is None else shared[1]
+        definition = self._served.peek(record)
+        return None if definition is None else definition.types
 
     def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
         """A type that any logical cluster serves at this path, for requests that span logical clusters."""
@@ -248,8 +248,14 @@ class Catalog:
                 merged.append(type_)
         return merged
 
-    def _shared_types(self, record: Record) -> Definition | None:
-        definition = documents.decode(record.value)
+    def prepare(self, key: Key, value: bytes) -> None:
+        """Make the types of a definition that is about to be stored. Thread-safe. Any other object is ignored."""
+        if key.resource == DEFINITIONS:
+            self._served.prepare(key, value)
+
+    def _definition_of(self, value: bytes) -> Definition | None:
+        """The definition of a stored value; None if it is not established. Equal definitions share their types."""
+        definition = documents.decode(value)
         status = definition.get("status") or {}
         conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
         if conditions.get("Established") != "True":

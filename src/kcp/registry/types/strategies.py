@@ -123,11 +123,17 @@ class Strategy:
         return None
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
-        """The values of the field selectors beside ``metadata.name`` and ``metadata.namespace``."""
+        """The values of the field selectors beside ``metadata.name`` and ``metadata.namespace``.
+
+        Each is a string that is a member's value in the object, unchanged, or is empty (`registry.verbs.hints` rests on it).
+        """
         return {}
 
     selectable: ClassVar[frozenset[str]] = frozenset()
     """The names of the field selectors whose values `selectable_fields` returns."""
+
+    default_sets_labels: ClassVar[bool] = False
+    """Whether `default` adds labels, so that an object that is read may have labels that are not stored."""
 
     subresource_updates: ClassVar[Mapping[str, Callable[[Object, Object], Object]]] = {}
     """Merge of a PUT or PATCH on a subresource other than ``status`` and ``scale``: (sent, old) -> new object to store."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import orjson
@@ -18,6 +18,7 @@ import orjson
 from kcp.api import errors
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.large_work import LARGE, run_large
 
 REDACTED: Final = "<secret contents redacted>"
 """What kube-apiserver writes in place of a value."""
@@ -32,8 +33,8 @@ _MARK: Final = "\0"
 _QUOTED: Final = re.compile(r"""`[^`]*`|'[^']*'|"[^"]*\"""")
 
 
-@contextmanager
-def concealing(context: RequestContext, type_: ResourceType, *sources: Any) -> Iterator[None]:
+@asynccontextmanager
+async def concealing(context: RequestContext, type_: ResourceType, *sources: Any) -> AsyncIterator[None]:
     """Redact the confidential values of ``sources`` in the StatusErrors and warnings of the block.
 
     A source is an object or a patch, or a function that gives one when the block has ended.
@@ -43,13 +44,18 @@ def concealing(context: RequestContext, type_: ResourceType, *sources: Any) -> I
         return
     try:
         yield
-    except errors.StatusError as error:
-        _redact_error(error, _values_of(sources, type_))
+    except Exception as error:
+        await run_large(LARGE, _redact, error, context.warnings, sources, type_)
         raise
-    finally:
-        if context.warnings:
-            values = _values_of(sources, type_)
-            context.warnings[:] = [_redacted(warning, values) for warning in context.warnings]
+    if context.warnings:
+        await run_large(LARGE, _redact, None, context.warnings, sources, type_)
+
+
+def _redact(error: Exception | None, warnings: list[str], sources: Iterable[Any], type_: ResourceType) -> None:
+    values = _values_of(sources, type_)
+    if isinstance(error, errors.StatusError):
+        _redact_error(error, values)
+    warnings[:] = [_redacted(warning, values) for warning in warnings]
 
 
 @contextmanager

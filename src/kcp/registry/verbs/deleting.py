@@ -7,7 +7,6 @@ policies ``Foreground`` and ``Orphan`` add finalizers that the garbage collector
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from kcp.api import errors, field_errors, metadata
@@ -16,7 +15,8 @@ from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.filtering import Filter
-from kcp.registry.verbs.listing import CHUNK, CHUNK_BYTES, parse_resource_version, range_of
+from kcp.registry.verbs.listing import parse_resource_version, range_of
+from kcp.registry.verbs.selecting import Walk
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import Record
 
@@ -25,6 +25,8 @@ Object = dict[str, Any]
 ORPHAN_FINALIZER: Final = "orphan"
 FOREGROUND_FINALIZER: Final = "foregroundDeletion"
 POLICIES: Final = ("Foreground", "Background", "Orphan")
+IGNORE_READ_ERROR: Final = "ignoreStoreReadErrorWithClusterBreakingPotential"
+"""The option that deletes an object whose stored value is damaged."""
 
 
 def validate_options(options: DeleteOptions) -> None:
@@ -43,9 +45,30 @@ def validate_options(options: DeleteOptions) -> None:
         raise errors.invalid(GroupKind("meta.k8s.io", "DeleteOptions"), "", problems)
 
 
+def check_damaged_deletable(context: RequestContext, options: DeleteOptions, *, collection: bool = False) -> None:
+    """Raise StatusError 422 for options that contradict the deletion of a damaged object (KEP-3926)."""
+    if not options.ignore_store_read_error:
+        return
+    pinned = options.uid is not None or options.resource_version is not None
+    given = {
+        "dryRun": context.dry_run,
+        "propagationPolicy": options.propagation_policy is not None,
+        "orphanDependents": options.orphan_dependents is not None,
+        "gracePeriodSeconds": options.grace_period_seconds is not None,
+        "preconditions": pinned,
+    }
+    reasons = [f"cannot be set together with .{name}" for name, present in given.items() if present]
+    if collection:
+        reasons.append("is not allowed with DELETECOLLECTION, try again after removing the option")
+    if reasons:
+        problems = [field_errors.invalid(IGNORE_READ_ERROR, True, reason) for reason in reasons]
+        raise errors.invalid(GroupKind("meta.k8s.io", "DeleteOptions"), "", problems)
+
+
 def delete_of(context: RequestContext, target: Target, options: DeleteOptions) -> Write:
     """The write of a delete. Raises StatusError 403 for an object that may never be deleted, 422 for unusable options."""
     validate_options(options)
+    check_damaged_deletable(context, options)
     if why := target.type.strategy.check_deletable(target.name):
         raise errors.forbidden(target.type.resource, target.name, why)
     return Write(context, target, "delete", options=options)
@@ -87,20 +110,17 @@ async def select(source: Source, context: RequestContext, target: Target, select
     Raises StatusError 504 for a resource version that the log has not reached.
     """
     type_, store = target.type, source.store
+    source = source.warning(context.warn)
     chosen = Filter(type_, selection.label_selector, selection.field_selector, target.name)
     range_ = range_of(context, target, chosen)
     await store.catch_up()
     requested = parse_resource_version(selection.resource_version)
     if requested > store.revision:
         raise errors.too_large_resource_version(requested, store.revision)
-    at, after, found = store.revision, None, []
-    while True:
-        page = source.page(type_, range_, limit=CHUNK, after=after, at=at, size=CHUNK_BYTES)
-        found += [record for record in page.records if chosen.matches(record, type_)]
-        if not page.remaining:
-            break
-        after = page.records[-1].key
-        await asyncio.sleep(0)
+    walk = Walk(source, type_, chosen, range_, store.revision)
+    found: list[Record] = []
+    while not walk.done:
+        found += await walk.next()
     return found[: selection.limit] if selection.limit else found
 
 

@@ -6,9 +6,9 @@ has, ``Exact`` a past state, ``NotOlderThan`` any state that is new enough. All 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from kcp.api import errors, field_errors
@@ -19,15 +19,14 @@ from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import continuations
 from kcp.registry.verbs.filtering import Filter
+from kcp.registry.verbs.selecting import CHUNK, CHUNK_BYTES, Walk, kept
 from kcp.registry.verbs.shared_pages import SharedPage
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import CompactedError, FutureRevisionError, Key, Page, Range, Record
 
-CHUNK: Final = 500
-CHUNK_BYTES: Final = 512 * 1024
-"""Records, and about how many bytes of them, read at a time; the event loop runs other tasks between chunks."""
 _ACCUMULATED: Final = 8 << 20
-"""Bytes of objects after which a page with a limit ends before its limit: it is held in memory as a whole."""
+"""Bytes of objects after which a page with a limit ends before its limit, and after which a list without one streams: what is
+found until then is held in memory as a whole."""
 
 EXACT: Final = "Exact"
 NOT_OLDER_THAN: Final = "NotOlderThan"
@@ -116,7 +115,7 @@ def range_of(context: RequestContext, target: Target, selection: Filter) -> Rang
     """The range of keys of a collection request."""
     cluster, storage = context.cluster, target.type.storage
     if cluster == WILDCARD:
-        return Range(storage)
+        return Range(storage, WILDCARD, selection.exact_namespace)
     if not target.type.namespaced:
         return Range(storage, cluster, "")
     return Range(storage, cluster, target.namespace or selection.exact_namespace or None)
@@ -129,6 +128,7 @@ async def list_objects(source: Source, context: RequestContext, target: Target, 
     if context.cluster == WILDCARD and target.namespace:
         selection.exact_namespace = target.namespace
     range_ = range_of(context, target, selection)
+    source = source.warning(context.warn)
     at, after = await _start(source, target.type, options)
     wildcard = context.cluster == WILDCARD
     try:
@@ -138,11 +138,13 @@ async def list_objects(source: Source, context: RequestContext, target: Target, 
             and range_.namespace is not None
             and at == source.store.revision
         ):
-            found = source.get(target.type, range_.cluster, range_.namespace, selection.exact_name)
-            kept = [found] if found is not None and selection.matches(found, target.type) else []
+            found = source.listed(target.type, range_.cluster, range_.namespace, selection.exact_name)
+            kept = [record for record in found if selection.matches(record, target.type)]
             return Listing(target.type, wildcard, at, "", 0, iter([kept]))
+        if not options.limit and selection.hint is None:
+            return Listing(target.type, wildcard, at, "", 0, _chunks(source, target.type, selection, range_, at, after))
         if not options.limit:
-            return _everything(source, target.type, selection, range_, wildcard, at, after)
+            return await _selected(source, target.type, selection, range_, wildcard, at, after)
         return await _limited(source, target.type, selection, range_, wildcard, at, after, options.limit)
     except CompactedError as error:
         raise _expired(source, options, after) from error
@@ -175,24 +177,42 @@ async def _start(source: Source, type_: ResourceType, options: ListOptions) -> t
     return (requested if exact else store.revision), None
 
 
-def _everything(
-    source: Source, type_: ResourceType, selection: Filter, range_: Range, wildcard: bool, at: int, after: Key | None
-) -> Listing:
+def _chunks(
+    source: Source, type_: ResourceType, selection: Filter, range_: Range, at: int, after: Key | None
+) -> Iterator[list[Record]]:
+    """The chunks of a list that streams. The first is read at once, so that an error is the answer's status."""
     first = _chunk(source, type_, range_, after, at)
 
     def chunks() -> Iterator[list[Record]]:
         page = first
         while True:
-            yield _kept(page.records, selection, type_)
+            yield kept(page.records, selection, type_)
             if not page.remaining:
                 return
             page = _chunk(source, type_, range_, page.records[-1].key, at)
 
-    return Listing(type_, wildcard, at, "", 0, chunks())
+    return chunks()
 
 
 def _chunk(source: Source, type_: ResourceType, range_: Range, after: Key | None, at: int) -> Page:
     return source.page(type_, range_, limit=CHUNK, after=after, at=at, size=CHUNK_BYTES)
+
+
+async def _selected(
+    source: Source, type_: ResourceType, selection: Filter, range_: Range, wildcard: bool, at: int, after: Key | None
+) -> Listing:
+    """The list of a selection whose matches are searched for. It streams once the matches are many bytes."""
+    walk = Walk(source, type_, selection, range_, at, after)
+    found: list[Record] = []
+    size = 0
+    while not walk.done:
+        records = await walk.next()
+        found += records
+        size += sum([len(record.value) for record in records])
+        if size > _ACCUMULATED and not walk.done:
+            rest = _chunks(source, type_, selection, range_, at, walk.after)
+            return Listing(type_, wildcard, at, "", 0, chain(_in_chunks(found), rest))
+    return Listing(type_, wildcard, at, "", 0, _in_chunks(found))
 
 
 async def _limited(
@@ -208,22 +228,16 @@ async def _limited(
     whole = selection.everything and selection.exact_namespace is None
     if whole and limit <= CHUNK:
         return _whole_page(source, type_, range_, wildcard, at, after, limit)
-    kept: list[Record] = []
+    walk = Walk(source, type_, selection, range_, at, after)
+    found: list[Record] = []
     size = 0
-    while True:
-        page = _chunk(source, type_, range_, after, at)
-        for index, record in enumerate(page.records):
-            if not whole and not _keeps(selection, record, type_):
-                continue
-            kept.append(record)
+    while not walk.done:
+        for record in await walk.next():
+            found.append(record)
             size += len(record.value)
-            if len(kept) == limit or size > _ACCUMULATED:
-                more = page.remaining or index + 1 < len(page.records)
-                return Listing(type_, wildcard, at, _token(at, kept, more), 0, _in_chunks(kept))
-        if not page.remaining:
-            return Listing(type_, wildcard, at, "", 0, _in_chunks(kept))
-        after = page.records[-1].key
-        await asyncio.sleep(0)
+            if len(found) == limit or size > _ACCUMULATED:
+                return Listing(type_, wildcard, at, _token(at, found, walk.follows(record.key)), 0, _in_chunks(found))
+    return Listing(type_, wildcard, at, "", 0, _in_chunks(found))
 
 
 def _in_chunks(records: list[Record]) -> Iterator[list[Record]]:
@@ -251,18 +265,6 @@ def _whole_page(
 
 def _token(at: int, records: list[Record], more: int) -> str:
     return continuations.encode(continuations.Continuation(at, records[-1].key)) if more and records else ""
-
-
-def _keeps(selection: Filter, record: Record, type_: ResourceType) -> bool:
-    if selection.exact_namespace is not None and record.key.namespace != selection.exact_namespace:
-        return False
-    return selection.matches(record, type_)
-
-
-def _kept(records: list[Record], selection: Filter, type_: ResourceType) -> list[Record]:
-    if selection.everything and selection.exact_namespace is None:
-        return records
-    return [record for record in records if _keeps(selection, record, type_)]
 
 
 def _expired(source: Source, options: ListOptions, after: Key | None) -> errors.StatusError:

@@ -70,6 +70,12 @@ def stored_value(obj: dict[str, Any], type_: ResourceType) -> tuple[bytes, str]:
     return documents.encode_stored(stored), ""
 
 
+def unreadable_object(key: Key, type_: ResourceType) -> dict[str, Any]:
+    """What is known of an object whose stored value is damaged: its type and its name."""
+    meta = {"name": key.name, "namespace": key.namespace} if key.namespace else {"name": key.name}
+    return {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": meta}
+
+
 def stored_problem(key: Key, value: bytes) -> str | None:
     """The problem of a stored value, for checks of a log; None where it is sound.
 

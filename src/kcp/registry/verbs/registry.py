@@ -24,7 +24,7 @@ from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.records import conversion_failed, copy_of, served_bytes, served_object
 from kcp.registry.verbs.representation import Representation
-from kcp.registry.verbs.source import Source
+from kcp.registry.verbs.source import DamagedObjectError, Source
 from kcp.registry.verbs.watching import WatchStream
 from kcp.registry.verbs.writing import Writer
 from kcp.store.contract import Record, Store
@@ -93,7 +93,13 @@ class Registry:
         if options.resource_version != "0":
             await self.store.catch_up()
         find = self.type_of_cluster(target.type)
-        return WatchStream(self.source, context, target, options, representation, find)
+        stream = WatchStream(self.source.warning(context.warn), context, target, options, representation, find)
+        try:
+            await stream.read_first()
+        except BaseException:
+            stream.close()
+            raise
+        return stream
 
     async def create(
         self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None
@@ -142,7 +148,7 @@ class Registry:
         patching.check_options(media_type, force)
         forced = force is True
         if target.subresource != "scale":
-            with confidential.concealing(context, target.type, body):
+            async with confidential.concealing(context, target.type, body):
                 return await patching.patch(
                     self._writer, context, target, media_type, body, force=forced, duplicates=duplicates
                 )
@@ -158,9 +164,15 @@ class Registry:
         return scale.as_scale(await self._writer.write(scale.rescale(context, target, wanted)))
 
     async def delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Written:
-        """Delete one object. Raises StatusError 403, 404, 409 or 422."""
+        """Delete one object. Raises StatusError 403, 404, 409 or 422, and 500 for a damaged one unless the options take it."""
         _check_servable(context, target, "delete")
-        return await self._writer.write(deleting.delete_of(context, target, options))
+        write = deleting.delete_of(context, target, options)
+        try:
+            return await self._writer.write(write)
+        except DamagedObjectError as error:
+            if not options.ignore_store_read_error or error.recoverable:
+                raise
+            return await self._writer.remove_damaged(write, error.revision)
 
     async def delete_collection(
         self, context: RequestContext, target: Target, options: DeleteOptions, selection: ListOptions
@@ -168,6 +180,7 @@ class Registry:
         """Delete the objects that a selection holds, each by a write of its own; the answer lists their last states."""
         _check_servable(context, target, "deletecollection")
         deleting.validate_options(options)
+        deleting.check_damaged_deletable(context, options, collection=True)
         listing.check_selection(target.type, selection)
         type_ = target.type
         deleted = []

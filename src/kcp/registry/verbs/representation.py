@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
@@ -11,6 +11,45 @@ from kcp.registry.verbs.listing import Listing
 from kcp.store.contract import Record
 
 TypeOfCluster = Callable[[LogicalClusterName], ResourceType | None]
+
+
+class Slice(NamedTuple):
+    """Items of a list that are not encoded yet. ``encode`` may run in any thread."""
+
+    size: int
+    """Bytes of JSON that ``encode`` decodes."""
+    encode: Callable[[], list[bytes]]
+
+
+class ListForm(Protocol):
+    """A form of a list, written a slice of items at a time."""
+
+    head: bytes
+    """The JSON of the list up to the first item; empty in a form that is not JSON."""
+
+    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+        """Write a slice of encoded items, after what precedes the first one, and if it is the last slice also what ends the list.
+
+        Only a list without items has an empty slice. ``items`` is used up.
+        """
+
+
+class ListPieces:
+    """A list in pieces. ``slices`` are `Slice`s, or items that are encoded already."""
+
+    def __init__(self, form: ListForm, slices: Iterable[Slice | list[bytes]]) -> None:
+        self.form = form
+        self.slices = slices
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Encode the pieces one after the other."""
+        items: list[bytes] = []
+        for slice_ in self.slices:
+            encoded = slice_ if isinstance(slice_, list) else slice_.encode()
+            if items and encoded:
+                yield self.form.piece(items, last=False)
+            items = encoded or items
+        yield self.form.piece(items, last=True)
 
 
 class Representation(Protocol):
@@ -22,8 +61,8 @@ class Representation(Protocol):
     def single(self, value: bytes, type_: ResourceType) -> bytes:
         """One object, from the bytes of the whole one."""
 
-    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[bytes]:
-        """A list, in chunks to send in order."""
+    def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
+        """A list."""
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
         """A watch frame with its line end."""

@@ -6,31 +6,85 @@ Virtual objects exist in every logical cluster without being stored: the namespa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from kcp.api import documents
+from kcp.api import documents, errors
+from kcp.api.kinds import GroupResource
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.records import VIRTUAL_REVISION, key_of
 from kcp.registry.verbs.shared_pages import SharedPages
-from kcp.store.contract import ABSENT, Key, Page, Range, Record, Store
+from kcp.store.contract import ABSENT, DamagedValueError, Hint, Key, Page, Range, Record, Store
+
+_LOST: Final = (
+    "an administrator can restore it from a backup, or delete it with the option "
+    "ignoreStoreReadErrorWithClusterBreakingPotential; kcp store check names all damaged values"
+)
+_RECOVERABLE: Final = "only the local copy of the log is damaged: restart this server, which then fetches it anew"
+
+
+class DamagedObjectError(errors.StatusError):
+    """500: the stored value of an object is damaged. ``revision`` is the revision that wrote it.
+
+    ``recoverable`` is that of `DamagedValueError`.
+    """
+
+    def __init__(self, error: DamagedValueError) -> None:
+        plural, _, group = error.key.resource.partition(".")
+        resource = GroupResource(group, plural)
+        super().__init__(
+            500,
+            "InternalError",
+            f"Internal error occurred: StorageError: corrupt object: the stored value of {_described(error.key)} is damaged; "
+            f"{_RECOVERABLE if error.recoverable else _LOST}",
+            details=errors.details_of(resource, error.key.name),
+        )
+        self.revision = error.revision
+        self.recoverable = error.recoverable
 
 
 class Source:
     """The objects of a type, as records."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, shared_pages: SharedPages | None = None, warn: Callable[[str], None] | None = None
+    ) -> None:
         self.store = store
-        self.shared_pages = SharedPages(store)
+        self.shared_pages = shared_pages if shared_pages is not None else SharedPages(store)
+        self._warn = warn
+
+    def warning(self, warn: Callable[[str], None]) -> Source:
+        """The same source for one request, which is warned of each damaged object that a page lacks."""
+        return Source(self.store, self.shared_pages, warn)
 
     def get(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> Record | None:
-        """The durable object of a name."""
-        record = self.store.get(Key(type_.storage, cluster, namespace, name))
+        """The durable object of a name. Raises DamagedObjectError."""
+        try:
+            record = self.store.get(Key(type_.storage, cluster, namespace, name))
+        except DamagedValueError as error:
+            raise DamagedObjectError(error) from error
         return record if record is not None else self.virtual(type_, cluster, name)
 
+    def listed(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> list[Record]:
+        """The durable object of a name as a page that has no others: a damaged one is left out."""
+        try:
+            record = self.get(type_, cluster, namespace, name)
+        except DamagedObjectError:
+            self._warn_of((Key(type_.storage, cluster, namespace, name),))
+            return []
+        return [] if record is None else [record]
+
     def latest(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> Record | None:
-        """The newest object of a name, which may not be durable yet: the state that a write starts from."""
-        record = self.store.latest(Key(type_.storage, cluster, namespace, name))
+        """The newest object of a name, which may not be durable yet: the state that a write starts from.
+
+        Raises DamagedObjectError.
+        """
+        try:
+            record = self.store.latest(Key(type_.storage, cluster, namespace, name))
+        except DamagedValueError as error:
+            raise DamagedObjectError(error) from error
         return record if record is not None else self.virtual(type_, cluster, name)
 
     async def settled(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> None:
@@ -52,10 +106,39 @@ class Source:
     ) -> Page:
         """A page of a range in key order, as `Store.scan` gives it."""
         page = self.store.scan(range_, limit=limit, after=after, at=at, count=count, size=size)
+        if page.damaged:
+            self._warn_of(page.damaged)
         cluster = range_.cluster
         if cluster == WILDCARD or not (virtual := self.virtual_records(type_, cluster)):
             return page
         return _mixed(page, virtual, limit, after)
+
+    async def select(
+        self,
+        type_: ResourceType,
+        range_: Range,
+        hint: Hint,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        size: int = 0,
+    ) -> Page:
+        """A page of a range without records that do not meet a hint, as `Store.select` gives it."""
+        cluster = range_.cluster
+        if cluster != WILDCARD and self.virtual_records(type_, cluster):
+            # a stored object replaces a virtual one even where the stored one does not meet the hint
+            await asyncio.sleep(0)
+            return self.page(type_, range_, limit=limit, after=after, at=at, size=size)
+        page = await self.store.select(range_, hint, limit=limit, after=after, at=at, size=size)
+        if page.damaged:
+            self._warn_of(page.damaged)
+        return page
+
+    def _warn_of(self, damaged: Sequence[Key]) -> None:
+        if self._warn is not None:
+            for key in damaged:
+                self._warn(f"{_described(key)} is left out: its stored value is damaged")
 
     def virtual(self, type_: ResourceType, cluster: LogicalClusterName, name: str) -> Record | None:
         """The virtual object of a name."""
@@ -87,6 +170,7 @@ def expected_revision(record: Record) -> int:
 def _mixed(page: Page, virtual: Sequence[Record], limit: int, after: Key | None) -> Page:
     stored = {record.key for record in page.records}
     last = page.records[-1].key if page.records and page.remaining else None
+    stored.update(page.damaged)
     extra = [
         record
         for record in virtual
@@ -98,5 +182,10 @@ def _mixed(page: Page, virtual: Sequence[Record], limit: int, after: Key | None)
     if limit and len(records) > limit:
         cut = len(records) - limit
         remaining = page.remaining + cut if page.remaining >= 0 else page.remaining
-        return Page(records[:limit], page.revision, remaining)
-    return Page(records, page.revision, page.remaining)
+        return Page(records[:limit], page.revision, remaining, page.damaged)
+    return Page(records, page.revision, page.remaining, page.damaged)
+
+
+def _described(key: Key) -> str:
+    where = f" in namespace {key.namespace}" if key.namespace else ""
+    return f'{key.resource} "{key.name}"{where} of logical cluster {key.cluster}'

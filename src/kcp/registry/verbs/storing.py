@@ -17,10 +17,10 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import attempts, namespaces
 from kcp.registry.verbs.attempts import RETRIES, Write
 from kcp.registry.verbs.large_work import run_large
-from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value
+from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value, unreadable_object
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
-from kcp.store.contract import ABSENT, Change, Condition, Key, PreconditionFailedError, Record
+from kcp.store.contract import ABSENT, Change, Condition, DamagedValueError, Key, PreconditionFailedError, Record
 
 Object = dict[str, Any]
 
@@ -69,6 +69,21 @@ class Committer:
             return self._delete(write, fence)
         return self._replace(write, fence)
 
+    async def remove_damaged(self, write: Write, revision: int) -> Written | None:
+        """Delete an object that cannot be read; None when another write changed it meanwhile."""
+        type_, key = write.target.type, self._key(write)
+        removal = Change(key, None, revision)
+        for _ in range(RETRIES):
+            fence = fencing_change(self._store, type_, key.cluster) if type_.strategy.writes_are_serialized else None
+            try:
+                if await self._write(removal, self._fence_of_delete(write, fence)) is None:
+                    return None
+            except PreconditionFailedError:
+                continue  # another server wrote an object of the type
+            obj = unreadable_object(key, type_)
+            return Written(documents.encode(obj), type_, obj, gone=True)
+        raise errors.server_timeout(type_.resource, write.verb)
+
     async def unchanged(self, write: Write) -> Written:
         """The answer to a write that has nothing to do, once the present state is durable."""
         assert write.old is not None
@@ -88,10 +103,12 @@ class Committer:
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
             taken = self._source.virtual(type_, context.cluster, key.name) is not None
             try:
-                if taken or (context.dry_run and self._store.latest(key) is not None):
+                if taken or (context.dry_run and self._exists(key)):
                     raise PreconditionFailedError(key, ABSENT, None)
                 if context.dry_run:
                     return await run_large(write.size, _written, obj, value, tag, 0, type_, created=True)
+                if fence is not None:
+                    await run_large(len(value), self._catalog.prepare, key, value)
                 change = Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)
                 revision = await self._write_new(write, _with_fence(change, fence))
             except PreconditionFailedError as error:
@@ -108,9 +125,18 @@ class Committer:
                 return await run_large(write.size, _written, obj, value, tag, revision, type_, created=True)
         raise AssertionError("unreachable")
 
+    def _exists(self, key: Key) -> bool:
+        try:
+            return self._store.latest(key) is not None
+        except DamagedValueError:
+            return True
+
     async def _already_exists(self, write: Write, key: Key) -> errors.StatusError:
         """409: the object exists; the message says whether it is being deleted."""
-        present = self._store.latest(key)
+        try:
+            present = self._store.latest(key)
+        except DamagedValueError:
+            present = None
         deleted = False
         if present is not None and b'"deletionTimestamp"' in present.value:
             deleted = await run_large(len(present.value), _is_deleted, present)
@@ -151,6 +177,8 @@ class Committer:
         if write.context.dry_run:
             return await run_large(write.size, _written, obj, value, tag, record.revision, type_)
         key = self._key(write)
+        if fence is not None and not ended:
+            await run_large(len(value), self._catalog.prepare, key, value)
         change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
         if ended:
             change = Change(key, None, expected_revision(record), final=value, tag=tag)

@@ -7,23 +7,24 @@ it is ADDED. An event is encoded once per representation and shared by all watch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from kcp.api import errors
+from kcp.api import documents, errors
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import listing
-from kcp.registry.verbs.filtering import Filter
-from kcp.registry.verbs.records import served_object
+from kcp.registry.verbs.filtering import Filter, Selectable
+from kcp.registry.verbs.records import unreadable_object
+from kcp.registry.verbs.selecting import Walk
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import (
+    UNREADABLE,
     CompactedError,
     Event,
     FutureRevisionError,
-    Key,
     Record,
     SlowConsumerError,
 )
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
 DELETED: Final = "DELETED"
+_UNKNOWN: Final = "unknown labels"
+"""In place of the labels of an object, in the index of a batch."""
 
 TakeFrames = Callable[[Sequence[bytes]], bool]
 TypeOfCluster = Callable[[LogicalClusterName], ResourceType | None]
@@ -57,13 +60,16 @@ class WatchStream:
         self._type_of_cluster = type_of_cluster
         self._representation = representation
         self._wildcard = context.cluster == WILDCARD
-        self._selection = Filter(target.type, options.label_selector, options.field_selector, target.name)
+        self._selection = Filter(
+            target.type, options.label_selector, options.field_selector, target.name, of_many_types=self._wildcard
+        )
         if self._wildcard and target.namespace:
             self._selection.exact_namespace = target.namespace
         self._range = listing.range_of(context, target, self._selection)
         self._plain = self._selection.everything and self._selection.exact_namespace is None
         self._frame_key = (representation.key, target.type.reading_hash, self._wildcard)
         self._initial, after = self._start(options)
+        self._first: list[Record] | None = None
         self._take: TakeFrames | None = None
         self._opened = False
         self._mark_initial_end = options.send_initial_events is True and options.allow_bookmarks
@@ -74,7 +80,7 @@ class WatchStream:
         except FutureRevisionError as error:
             raise listing.future_is_expired(error) from error
 
-    def _start(self, options: ListOptions) -> tuple[Iterator[list[Record]] | None, int]:
+    def _start(self, options: ListOptions) -> tuple[Walk | None, int]:
         requested = listing.parse_resource_version(options.resource_version)
         now = self._source.store.revision
         if options.send_initial_events is True:
@@ -87,16 +93,13 @@ class WatchStream:
             return self._current(now), now
         return None, requested
 
-    def _current(self, at: int) -> Iterator[list[Record]]:
-        after: Key | None = None
-        while True:
-            page = self._source.page(
-                self._type, self._range, limit=listing.CHUNK, after=after, at=at, size=listing.CHUNK_BYTES
-            )
-            yield page.records
-            if not page.remaining:
-                return
-            after = page.records[-1].key
+    def _current(self, at: int) -> Walk:
+        return Walk(self._source, self._type, self._selection, self._range, at)
+
+    async def read_first(self) -> None:
+        """Read the first initial events, so that the response's head can name damaged objects among them."""
+        if self._initial is not None:
+            self._first = await self._initial.candidates()
 
     @property
     def revision(self) -> int:
@@ -115,7 +118,7 @@ class WatchStream:
         Raises StatusError 410 when the watch fell behind the retained history.
         """
         if self._initial is not None:
-            return self._opening(self._initial_frames())
+            return self._opening(await self._initial_frames(self._initial))
         self._take = take
         try:
             events = await self._subscription.next(timeout, self._push if take is not None else None)
@@ -141,7 +144,20 @@ class WatchStream:
                 shown = [event for event in events if self._shown(event)] if self._wildcard else events
                 frames = cache[self._frame_key] = Frames(self._frame(event) for event in shown)
             return frames
-        return [frame for event in events if (frame := self._filtered_frame(event)) is not None]
+        return [frame for event in self._concerned(events) if (frame := self._filtered_frame(event)) is not None]
+
+    def _concerned(self, events: Sequence[Event]) -> Sequence[Event]:
+        """The events that the selection may match, from an index of the batch that all watchers of the range share."""
+        cache: dict[object, Any] | None = getattr(events, "cache", None)
+        if cache is None or len(events) == 0:
+            return events
+        selection = self._selection
+        if selection.exact_name is not None:
+            return _indexed(cache, events, _names).get(selection.exact_name, ())
+        if selection.label is not None:
+            index = _indexed(cache, events, _labels)
+            return index.get(selection.label, ()) if _UNKNOWN not in index else events
+        return events
 
     def bookmark(self, *, initial_end: bool = False) -> bytes:
         """A BOOKMARK frame at the current revision."""
@@ -163,20 +179,22 @@ class WatchStream:
         """Unsubscribe from the log."""
         self._subscription.close()
 
-    def _initial_frames(self) -> list[bytes]:
-        assert self._initial is not None
+    async def _initial_frames(self, walk: Walk) -> list[bytes]:
         try:
-            records = next(self._initial, None)
+            records, self._first = self._first, None
+            if records is None:
+                records = await walk.candidates()
         except CompactedError as error:
             raise errors.expired("the initial events took longer than the history is kept; list again") from error
-        if records is None:
-            self._initial = None
-            return [self.bookmark(initial_end=True)] if self._mark_initial_end else []
         frames = []
         for record in records:
             type_ = self._type_at(record.key.cluster)
             if type_ is not None and not type_.needs_webhook and self._keeps(record, None, type_):
                 frames.append(self._representation.event(ADDED, record, type_, self._wildcard))
+        if walk.done:
+            self._initial = None
+            if self._mark_initial_end:
+                frames.append(self.bookmark(initial_end=True))
         return frames
 
     def _shown(self, event: Event) -> bool:
@@ -196,7 +214,7 @@ class WatchStream:
     def _encoded(self, event: Event) -> bytes:
         type_ = self._type_at(event.key.cluster) or self._type
         if event.record is None:
-            return self._representation.event(DELETED, _deleted(event), type_, self._wildcard)
+            return self._representation.event(DELETED, _deleted(event, type_), type_, self._wildcard)
         kind = ADDED if self._previous(event) is None else MODIFIED
         return self._representation.event(kind, event.record, type_, self._wildcard)
 
@@ -210,12 +228,15 @@ class WatchStream:
         if type_ is None or type_.needs_webhook:
             return None
         previous = self._previous(event)
+        if previous is not None and previous.value is UNREADABLE:
+            why = "an object whose stored value was damaged has changed, and may have matched the selectors"
+            raise errors.expired(f"too old resource version: {event.revision}: {why}; list again")
         before = previous is not None and self._keeps(previous, (event, "before"), type_)
         now = event.record is not None and self._keeps(event.record, (event, "now"), type_)
         if event.record is None or (before and not now):
             if not before:
                 return None
-            gone = _deleted(event) if event.record is None else _as_of(previous, event.revision)
+            gone = _deleted(event, type_) if event.record is None else _as_of(previous, event.revision)
             return self._representation.event(DELETED, gone, type_, self._wildcard)
         if not now:
             return None
@@ -228,21 +249,53 @@ class WatchStream:
         if selection.exact_namespace is not None and record.key.namespace != selection.exact_namespace:
             return False
 
-        def load() -> dict[str, Any]:
-            if memo is None:
-                return served_object(record, type_)
-            event, which = memo
-            key = ("object", which, type_.reading_hash)
+        if memo is None:
+            return selection.matches(record, type_)
+        event, which = memo
+
+        def load() -> Selectable:
+            key = ("selectable", which, type_.reading_hash)
             found = event.cache.get(key)
             if found is None:
-                found = event.cache[key] = served_object(record, type_)
+                found = event.cache[key] = Selectable(record, type_)
             return found  # type: ignore[return-value]
 
-        return selection.matches_lazily(record, load, type_)
+        return selection.matches_lazily(record, load)
 
 
-def _deleted(event: Event) -> Record:
+def _indexed(
+    cache: dict[object, Any], events: Sequence[Event], terms: Callable[[Event], Iterable[Hashable]]
+) -> dict[Hashable, list[Event]]:
+    """The events of a batch by their terms, computed by the first watcher that asks."""
+    index: dict[Hashable, list[Event]] | None = cache.get(terms)
+    if index is None:
+        index = cache[terms] = {}
+        for event in events:
+            for term in terms(event):
+                index.setdefault(term, []).append(event)
+    return index
+
+
+def _names(event: Event) -> Iterable[Hashable]:
+    return (event.key.name,)
+
+
+def _labels(event: Event) -> Iterable[Hashable]:
+    """The labels that an object has before or after a change; `_UNKNOWN` if it was damaged."""
+    if event.previous is not None and event.previous.value is UNREADABLE:
+        return (_UNKNOWN,)
+    found: set[Hashable] = set()
+    for record in (event.record, event.previous):
+        if record is not None and b'"labels":' in record.value:
+            found.update((documents.decode(record.value)["metadata"].get("labels") or {}).items())
+    return found
+
+
+def _deleted(event: Event, type_: ResourceType) -> Record:
     assert event.deleted is not None
+    if event.deleted.value is UNREADABLE:
+        value = documents.encode_stored(unreadable_object(event.key, type_))
+        return Record(event.key, event.revision, value, type_.schema_hash)
     return _as_of(event.deleted, event.revision)
 
 

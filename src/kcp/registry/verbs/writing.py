@@ -64,7 +64,7 @@ class Writer:
         type_ = write.target.type
         if not type_.strategy.confidential:
             return await self._write(write)
-        with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
+        async with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
             return await self._write(write)
 
     async def _write(self, write: Write) -> Written:
@@ -74,6 +74,13 @@ class Writer:
             await run_large(write.size, self._decode, write, write.body)
             preconditions.take_from_body(write)
         return await attempts.until_stored(self._source, write, self._attempt)
+
+    async def remove_damaged(self, write: Write, revision: int) -> Written:
+        """Delete an object that cannot be read, as it is at a revision: nothing of it is checked, and nobody else is asked."""
+        written = await self._committer.remove_damaged(write, revision)
+        if written is None:  # another write came between: the object may be sound now
+            return await self._write(write)
+        return written
 
     async def review(self, write: Write) -> Written:
         """Run the steps of a type that is answered and not stored."""

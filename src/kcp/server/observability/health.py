@@ -2,6 +2,7 @@
 
 Follows the Kubernetes page "Kubernetes API health endpoints": ``?verbose`` lists the checks, ``?exclude=name`` skips one,
 ``/livez/<check>`` runs one. The server is live unless a check fails; it is ready from the end of its start until it shuts down.
+A note is a fault beside which a server is ready, since it serves everything else: ``/readyz`` mentions it and succeeds.
 """
 
 from __future__ import annotations
@@ -25,13 +26,25 @@ class Verdict(NamedTuple):
 class Health:
     """The checks of a server, by name and in order."""
 
-    def __init__(self, live: Mapping[str, Check], ready: Mapping[str, Check]) -> None:
-        """``live`` are the checks of all endpoints, ``ready`` further ones of ``/readyz``."""
+    def __init__(
+        self, live: Mapping[str, Check], ready: Mapping[str, Check], notes: Mapping[str, Check] | None = None
+    ) -> None:
+        """``live`` are the checks of all endpoints, ``ready`` further ones of ``/readyz``, and ``notes`` its notes."""
         self._checks = {"livez": dict(live), "healthz": dict(live), "readyz": {**live, **ready}}
+        self._notes = dict(notes or {})
 
-    def answer(self, endpoint: str, check: str = "", *, verbose: bool = False, exclude: list[str]) -> Verdict | None:
-        """Run the checks of an endpoint, or one of them. None when there is no such check."""
+    def answer(
+        self, endpoint: str, check: str = "", *, verbose: bool = False, exclude: list[str], trusted: bool = False
+    ) -> Verdict | None:
+        """Run the checks of an endpoint, or one of them. None when there is no such check.
+
+        A note, which may name objects, is shown in full only to a ``trusted`` client. Asked for alone, it is a check.
+        """
         checks = self._checks[endpoint]
+        notes = self._notes if endpoint == "readyz" else {}
+        if check in notes:
+            problem = notes[check]()
+            return Verdict(200, "ok") if problem is None else Verdict(500, f"{_noted(check, problem, trusted)}\n")
         if check:
             if check not in checks:
                 return None
@@ -44,6 +57,8 @@ class Health:
             problem = run()
             lines.append(f"[+]{name} ok" if problem is None else f"[-]{name} failed: {problem}")
             failed = failed or problem is not None
+        if not check:
+            lines += [_noted(name, run(), trusted) for name, run in notes.items()]
         unknown = sorted(f'"{name}"' for name in set(exclude) - set(checks))
         if unknown:
             lines.append(f"warn: some health checks cannot be excluded: no matches for {', '.join(unknown)}")
@@ -55,4 +70,11 @@ class Health:
 
     def paths(self, endpoint: str) -> list[str]:
         """Return the paths of an endpoint and of its checks."""
-        return [f"/{endpoint}", *(f"/{endpoint}/{check}" for check in self._checks[endpoint])]
+        notes = self._notes if endpoint == "readyz" else ()
+        return [f"/{endpoint}", *(f"/{endpoint}/{check}" for check in (*self._checks[endpoint], *notes))]
+
+
+def _noted(name: str, problem: str | None, trusted: bool) -> str:
+    if problem is None:
+        return f"[+]{name} ok"
+    return f"[!]{name} noted: {problem if trusted else 'reason withheld'}"

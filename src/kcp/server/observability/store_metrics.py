@@ -25,6 +25,12 @@ _STORE_FIGURES: Final = (
     ),
     (GaugeMetricFamily, "kcp_store_pending_writes", "pending", "Keys with pending writes, which are not durable yet."),
     (CounterMetricFamily, "kcp_store_writes", "writes", "Committed writes."),
+    (
+        GaugeMetricFamily,
+        "kcp_store_damaged_values",
+        "damaged_values",
+        "Current values known to be damaged on the disk; the log and kcp store check name them.",
+    ),
     (CounterMetricFamily, "kcp_store_failed_batches", "failed_batches", "Batches of writes whose commit failed."),
     (
         GaugeMetricFamily,

@@ -82,9 +82,16 @@ class Composition:
 
 
 async def compose(
-    parts: Parts, environment: Environment, ready_checks: Mapping[str, Check], server_address: str
+    parts: Parts,
+    environment: Environment,
+    ready_checks: Mapping[str, Check],
+    server_address: str,
+    notes: Mapping[str, Check] | None = None,
 ) -> Composition:
-    """Put a server together. ``server_address`` is its host and port, for ``/api``. Raises ConfigurationError."""
+    """Put a server together. ``server_address`` is its host and port, for ``/api``; ``notes`` are those of ``/readyz``.
+
+    Raises ConfigurationError.
+    """
     configuration = environment.configuration
     tokens = BearerTokens(parts.token_authenticators(environment))
     authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
@@ -99,7 +106,7 @@ async def compose(
     metrics.set_serving_certificate(expiration(environment.identity.serving.certificate).timestamp())
     in_flight = _in_flight(configuration, metrics)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
-    health = Health({"ping": lambda: None}, ready_checks)
+    health = Health({"ping": lambda: None}, ready_checks, notes)
     mounts = _mount_table(
         [*_default_mounts(registry.catalog, health, metrics, server_address), *parts.mounts(registry)]
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import gc
 import logging
 import os
 import resource
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kcp.server.process import listening, requirements, sockets
 from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.reloading import ReloadedFiles
 
 if TYPE_CHECKING:
@@ -113,20 +113,21 @@ class ServerProcess:
 
     async def _open_storage(self) -> Storage:
         from kcp.server.process.storage import share_identity
-        from kcp.store.contract import StoreUnavailableError
+        from kcp.store.contract import DamagedValueError, StoreUnavailableError
 
         try:
             storage = await self.parts.backend(self.configuration, self._stack)
             await share_identity(storage, self.configuration)
         except OSError as error:
             raise _unwritable(error) from error
-        except StoreUnavailableError as error:
+        except (DamagedValueError, StoreUnavailableError) as error:
             raise ConfigurationError(str(error)) from error
         return storage
 
     async def _compose(self, storage: Storage, identity: Identity) -> Composition:
         from kcp.server.process.composition import compose
         from kcp.server.process.parts import Environment
+        from kcp.store.contract import DamagedValueError
 
         checks = {
             "poststarthook/start-controllers": lambda: None if self.ready else "not finished",
@@ -134,7 +135,11 @@ class ServerProcess:
             "shutdown": lambda: "process is shutting down" if self.stopping else None,
         }
         environment = Environment(self.configuration, identity, storage.store, self.files)
-        composition = await compose(self.parts, environment, checks, f"{self.address[0]}:{self.address[1]}")
+        address, notes = f"{self.address[0]}:{self.address[1]}", storage.store.readiness_notes()
+        try:
+            composition = await compose(self.parts, environment, checks, address, notes)
+        except DamagedValueError as error:
+            raise ConfigurationError(f"{error}, and nothing is served without it: restore a snapshot") from error
         await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.held_loop.observe_store)
@@ -241,12 +246,13 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
     loop.add_signal_handler(signal.SIGHUP, process.files.reload)
     await process.start()
     announce(process)
-    _tune_garbage_collection()
+    collecting = asyncio.create_task(CyclicGarbage().run())
     assert process.http is not None
     unhandled = _UnhandledErrors()
     loop.set_exception_handler(unhandled.report)
     signalled, served = asyncio.create_task(stop_requested.wait()), asyncio.create_task(process.http.ended())
     await asyncio.wait((signalled, served), return_when=asyncio.FIRST_COMPLETED)
+    collecting.cancel()
     if served.done():
         unhandled.known = served.exception()
     logger.info("stopping")
@@ -311,17 +317,6 @@ def _check_address_space() -> None:
         raise ConfigurationError(
             f"the address space is limited to {limit >> 20} MB (ulimit -v); a server needs {_LEAST_ADDRESS_SPACE >> 20} MB"
         )
-
-
-def _tune_garbage_collection() -> None:
-    """Exclude the objects of a started server from garbage collection, and raise the threshold of collections.
-
-    A full collection would walk the whole heap on the event loop. The settings are the interpreter's, so they are made only for
-    a process that is nothing but a server.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
 
 
 def run(configuration: Configuration, announce: Callable[[ServerProcess], None]) -> None:

@@ -20,6 +20,7 @@ from kcp.api import errors
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
+from kcp.registry.verbs.source import DamagedObjectError
 from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, Send, TruncatedResponseError
@@ -34,7 +35,7 @@ from kcp.server.requests.request_info import RequestInfo, read_request
 from kcp.server.requests.request_labels import labels_of
 from kcp.server.requests.resources import Resources
 from kcp.server.requests.websockets import WebSocketExchange
-from kcp.store.contract import StoreClosedError, StoreUnavailableError
+from kcp.store.contract import DamagedValueError, StoreClosedError, StoreUnavailableError
 
 logger: Final = logging.getLogger("kcp.server")
 
@@ -173,6 +174,8 @@ class Application:
         if isinstance(error, StoreClosedError | StoreUnavailableError):
             logger.debug("the store is not available: %s", error)  # the store logs it once; there may be many requests
             return errors.service_unavailable(f"the store is not available: {error}")
+        if isinstance(error, DamagedValueError):
+            return DamagedObjectError(error)
         logger.error("a request failed: %s %s", exchange.method, exchange.scope["path"], exc_info=error)
         return errors.internal_error(f"{type(error).__name__} while serving the request")
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from kcp.api import errors, protobuf
-from kcp.registry.representations.framing import ListPieces
 from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.representation import ListPieces, Slice
 from kcp.registry.verbs.watching import Frames, joined
 from kcp.server.requests import negotiation
 from kcp.server.requests.asgi import ClientGoneError, Header, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.incoming import IncomingRequest
-from kcp.server.requests.list_forms import ListForm, PrettyList, YAMLList
+from kcp.server.requests.list_forms import PrettyList, YAMLList
 from kcp.server.requests.list_streams import ListStreams
 from kcp.server.requests.receiving import Receiving
 from kcp.server.requests.response_encoding import (
@@ -40,10 +41,17 @@ SLICE: Final = 32 * 1024
 """Bytes of a streamed body that are handed to the HTTP server at a time. It queues a number of slices, whatever their size."""
 _LOOP_SHARE: Final = 0.004
 """Seconds after which the encoding of a list yields to the event loop."""
+_LARGE_SLICE: Final = 256 * 1024
+"""Bytes of objects from which a slice of a list is decoded and encoded in a thread."""
 _NOT_CACHED: Final = (b"cache-control", b"no-cache, private")
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 TEXT: Final = b"text/plain; charset=utf-8"
 _BAD_REQUEST: Final = 400
+
+
+async def _encoded(slice_: Slice) -> list[bytes]:
+    """The items of a slice. What takes milliseconds is done in turns of the loop: it is faster than in a thread beside it."""
+    return slice_.encode() if slice_.size < _LARGE_SLICE else await run_large(slice_.size, slice_.encode)
 
 
 class TransferLimits(NamedTuple):
@@ -131,7 +139,7 @@ class Exchange(IncomingRequest):
             body, more = await compressed(body), (*more, *GZIP_HEADERS)
         await self.send(status, body, content_type, more)
 
-    async def send_pieces(self, pieces: Iterator[bytes], view: negotiation.View) -> None:
+    async def send_pieces(self, pieces: ListPieces, view: negotiation.View) -> None:
         """Send a list: in one piece when it is small, else as a stream. Raises what the pieces raise before the first byte."""
         ready: list[bytes] = []
         size = 0
@@ -145,29 +153,31 @@ class Exchange(IncomingRequest):
                 return
         await self.send_bytes(200, b"".join(ready), view.content_type, ())
 
-    async def _bodies(self, pieces: Iterator[bytes], view: negotiation.View) -> AsyncIterator[bytes]:
+    async def _bodies(self, pieces: ListPieces, view: negotiation.View) -> AsyncIterator[bytes]:
         """The pieces in the form of a view. Runs other tasks every few milliseconds."""
-        form: ListForm | None = None
-        if isinstance(pieces, ListPieces):
-            form = YAMLList(pieces.head) if view.yaml else PrettyList(pieces.head) if self.pretty else None
+        form = pieces.form
+        if view.yaml:
+            form = YAMLList(form.head)
+        elif self.pretty and not view.protobuf:
+            form = PrettyList(form.head)
+        converts = form is not pieces.form
+
+        async def piece(items: list[bytes], *, last: bool) -> bytes:
+            if not converts:
+                return form.piece(items, last=last)
+            return await run_large(sum(map(len, items)), partial(form.piece, items, last=last))
+
+        items: list[bytes] = []
         since = time.perf_counter()
-        if form is None:
-            for piece in pieces:
-                if piece:
-                    yield piece
-                if time.perf_counter() - since > _LOOP_SHARE:
-                    await asyncio.sleep(0)
-                    since = time.perf_counter()
-            return
-        assert isinstance(pieces, ListPieces)
-        yield form.begin
-        for items in pieces.chunks:
-            if items:
-                yield await run_large(sum(map(len, items)), form.items, items)
-            elif time.perf_counter() - since > _LOOP_SHARE:
+        for slice_ in pieces.slices:
+            encoded = slice_ if isinstance(slice_, list) else await _encoded(slice_)
+            if items and encoded:
+                yield await piece(items, last=False)
+            items = encoded or items
+            if time.perf_counter() - since > _LOOP_SHARE:
                 await asyncio.sleep(0)
                 since = time.perf_counter()
-        yield form.end()
+        yield await piece(items, last=True)
 
     async def _stream_pieces(self, ready: list[bytes], bodies: AsyncIterator[bytes], view: negotiation.View) -> None:
         more: tuple[Header, ...] = ()

@@ -1,12 +1,12 @@
-"""Lists as indented JSON and as YAML, converted chunk by chunk: a large list is never in memory as a whole.
+"""Lists as indented JSON and as YAML, converted slice by slice: a large list is never in memory as a whole.
 
 The result is what converting the whole list would give.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
 import orjson
 
@@ -19,37 +19,22 @@ _AFTER: Final = b"\n  ]\n}"
 """What is around the items of a list that is the only member of an object."""
 
 
-class ListForm(Protocol):
-    """A form of a list. ``begin`` is what precedes the first item."""
-
-    begin: bytes
-
-    def items(self, encoded: Sequence[bytes]) -> bytes:
-        """Convert a chunk of JSON items, which is not empty."""
-
-    def end(self) -> bytes:
-        """What follows the last item."""
-
-
 class PrettyList:
     """A list as JSON that is indented by two spaces."""
 
     def __init__(self, head: bytes) -> None:
         """``head`` is the JSON up to the first item."""
-        empty = orjson.dumps(orjson.loads(head + LIST_END), option=_INDENT)
-        self.begin = empty.removesuffix(b"]\n}")
-        self._separator = b"\n"
+        self.head = head
+        self._empty = orjson.dumps(orjson.loads(head + LIST_END), option=_INDENT | orjson.OPT_APPEND_NEWLINE)
+        self._start = self._empty.removesuffix(b"]\n}\n") + b"\n"
 
-    def items(self, encoded: Sequence[bytes]) -> bytes:
-        """Convert a chunk of items."""
-        chunk = orjson.loads(b'{"":[%b]}' % b",".join(encoded))
-        written = orjson.dumps(chunk, option=_INDENT)
-        separator, self._separator = self._separator, b",\n"
-        return separator + written[len(_BEFORE) : -len(_AFTER)]
-
-    def end(self) -> bytes:
-        """What follows the last item."""
-        return b"]\n}\n" if self._separator == b"\n" else b"\n  ]\n}\n"
+    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+        """Convert a slice of items."""
+        if not items:
+            return self._empty
+        converted = orjson.dumps(orjson.loads(b'{"":[%b]}' % b",".join(items)), option=_INDENT)
+        start, self._start = self._start, b",\n"
+        return b"".join((start, memoryview(converted)[len(_BEFORE) : -len(_AFTER)], _AFTER + b"\n" if last else b""))
 
 
 class YAMLList:
@@ -57,22 +42,22 @@ class YAMLList:
 
     def __init__(self, head: bytes) -> None:
         """``head`` is the JSON up to the first item."""
-        empty: dict[str, Any] = orjson.loads(head + LIST_END)
-        name = next(reversed(empty))
-        self._name = name.encode()
-        before = {key: value for key, value in empty.items() if key < name}
-        after = {key: value for key, value in empty.items() if key > name}
-        self.begin = documents.encode_yaml(before) if before else b""
-        self._rest = documents.encode_yaml(after) if after else b""
-        self._title = b"%b:\n" % self._name
+        self.head = head
+        self._empty: dict[str, Any] = orjson.loads(head + LIST_END)
+        self._name = next(reversed(self._empty))
+        self._title = b"%b:\n" % self._name.encode()
+        self._start = self._members(lambda key: key < self._name) + self._title
 
-    def items(self, encoded: Sequence[bytes]) -> bytes:
-        """Convert a chunk of items."""
-        chunk = orjson.loads(b'{"%b":[%b]}' % (self._name, b",".join(encoded)))
-        written = documents.encode_yaml(chunk).removeprefix(b"%b:\n" % self._name)
-        title, self._title = self._title, b""
-        return title + written
+    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+        """Convert a slice of items."""
+        if not items:
+            return documents.encode_yaml(self._empty)
+        converted = documents.encode_yaml(orjson.loads(b'{"%b":[%b]}' % (self._name.encode(), b",".join(items))))
+        start, self._start = self._start, b""
+        return (
+            start + converted.removeprefix(self._title) + (self._members(lambda key: key > self._name) if last else b"")
+        )
 
-    def end(self) -> bytes:
-        """What follows the last item."""
-        return b"%b: []\n%b" % (self._name, self._rest) if self._title else self._rest
+    def _members(self, chosen: Callable[[str], bool]) -> bytes:
+        members = {key: value for key, value in self._empty.items() if chosen(key)}
+        return documents.encode_yaml(members) if members else b""

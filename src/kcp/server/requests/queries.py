@@ -16,6 +16,7 @@ from kcp.api.metadata import validate_field_manager
 from kcp.api.selectors import parse_field_selector, parse_label_selector
 from kcp.registry.contexts import IGNORE, STRICT, WARN
 from kcp.registry.requests import DeleteOptions, ListOptions
+from kcp.registry.verbs.deleting import IGNORE_READ_ERROR
 
 _MAX_PARAMETERS: Final = 500
 _EXACT_NAME: Final = re.compile(r"(?:^|,)metadata\.name==?([^,=!\\]+)(?:,|$)")
@@ -151,6 +152,8 @@ def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
             body["orphanDependents"] = orphan
         if (grace := query.integer("gracePeriodSeconds")) is not None:
             body["gracePeriodSeconds"] = grace
+        if (ignore := query.optional_flag(IGNORE_READ_ERROR)) is not None:
+            body[IGNORE_READ_ERROR] = ignore
         if runs := query.all("dryRun"):
             body["dryRun"] = runs
     if not isinstance(body, dict):
@@ -165,6 +168,7 @@ def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
         grace_period_seconds=_member(body, "gracePeriodSeconds", int),
         uid=_member(preconditions, "uid", str),
         resource_version=_member(preconditions, "resourceVersion", str),
+        ignore_store_read_error=_member(body, IGNORE_READ_ERROR, bool) or False,
     )
     runs = _member(body, "dryRun", list) or []
     return options, dry_run([str(run) for run in runs], "DeleteOptions")

@@ -19,7 +19,8 @@ from kcp.store.etcd.paging import pages
 from kcp.store.etcd.replica import ORIGIN, Fetched, origin_of, replica_file
 from kcp.store.findings import FIRST, Examine, Finding, Progress, Violation
 from kcp.store.sqlite import integrity, tables
-from kcp.store.sqlite.reader import Reader
+from kcp.store.sqlite.checksums import KEY_BYTES, key_of
+from kcp.store.sqlite.reader import FIND
 from kcp.store.sqlite.tables import ORDINAL_BITS, ForeignFileError, NewerFormatError
 
 _CALL_SECONDS: Final = 10.0
@@ -221,7 +222,7 @@ class _Check:
 
     async def _compare(self, connection: apsw.Connection) -> Finding:
         execute: Any = connection.execute
-        origin = execute("SELECT value FROM facts WHERE name = ?", (ORIGIN,)).fetchone()
+        origin = execute("SELECT value FROM metadata WHERE name = ?", (ORIGIN,)).fetchone()
         if origin is None:
             return _not_compared("the local replica is incomplete; the next start fetches it anew")
         if origin[0] != self._origin:
@@ -250,7 +251,7 @@ class _Check:
     async def _compare_at(
         self, raw: int, connection: apsw.Connection, count: Callable[[str | None, Key | None, int], None]
     ) -> None:
-        reader = Reader(connection)
+        execute: Any = connection.execute
         seen: set[int] = set()
         async for kvs in pages(self._client, self._layout.objects, self._layout.objects_end, raw):
             self._report("replica")
@@ -259,21 +260,22 @@ class _Check:
                     item = self._fetched(kv)
                 except ValueError:
                     continue  # a violation of etcd's rules
-                here, position = reader.newest(item.key)
-                seen.add(position)
+                here = execute(FIND, item.key).fetchone()
+                seen.add(here[0] if here is not None else 0)
                 count(_difference(item, here), item.key, item.revision)
-        execute: Any = connection.execute
-        for *parts, position in execute("SELECT resource, cluster, namespace, name, position FROM current"):
+        for *parts, position in execute(f"SELECT {KEY_BYTES}, position FROM current"):
             if position not in seen:
-                count("the replica has it, etcd has not", Key(*parts), position >> ORDINAL_BITS)
+                count("the replica has it, etcd has not", key_of(parts), position >> ORDINAL_BITS)
 
 
 def _difference(item: Fetched, here: Any) -> str | None:
     if here is None:
         return "etcd has it, the replica has not"
-    if here.revision != item.revision:
-        return f"the replica has it at revision {here.revision}"
-    if (here.value, here.tag) != (item.value, item.tag):
+    position, value, tag, _ = here
+    revision = position >> ORDINAL_BITS
+    if revision != item.revision:
+        return f"the replica has it at revision {revision}"
+    if (value, tag) != (item.value, item.tag.encode()):
         return "the replica has another value"
     return None
 

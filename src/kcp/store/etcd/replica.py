@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,14 +16,17 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from kcp.store.contract import ABSENT, Change, Event, Key, StoreUnavailableError
+from kcp.store.contract import ABSENT, UNREADABLE, Change, Event, Key, StoreClosedError, StoreUnavailableError
 from kcp.store.etcd.layout import Layout
 from kcp.store.file_lock import FileLock
 from kcp.store.sqlite import tables
+from kcp.store.sqlite.checksums import KEY_BYTES, key_of
 from kcp.store.sqlite.expiry import steady_clock
 from kcp.store.sqlite.store import SQLiteStore
 from kcp.store.sqlite.tables import OLDEST, ORDINAL_BITS, PUT_METADATA, REVISION, ForeignFileError, NewerFormatError
 from kcp.store.sqlite.writer import QueuedWrite, Row, insert_changes
+
+log: Final = logging.getLogger(__name__)
 
 ORIGIN: Final = "origin"
 """Metadata: the log that the file is a replica of, written when the replica is complete."""
@@ -81,7 +85,7 @@ def open_replica(path: Path, origin: int, *, cache_kilobytes: int = 8192, buffer
 def _origin(connection: apsw.Connection) -> int | None:
     """Return the log that the file is a complete replica of; None if it is empty, 0 if it is incomplete."""
     execute: Any = connection.execute
-    row = execute("SELECT value FROM facts WHERE name = ?", (ORIGIN,)).fetchone()
+    row = execute("SELECT value FROM metadata WHERE name = ?", (ORIGIN,)).fetchone()
     if row is not None:
         return int(row[0])
     return 0 if execute("SELECT 1 FROM log").fetchone() else None
@@ -101,12 +105,39 @@ def _remove(path: Path) -> None:
 
 
 class Replica(SQLiteStore):
-    """A SQLite log whose revisions etcd assigns. Use `apply` instead of `write`."""
+    """A SQLite log whose revisions etcd assigns. Use `apply` instead of `write`.
+
+    A replica in which a damaged value was found is fetched anew at the next start.
+    """
 
     on_applied: Callable[[int], None] | None = None
     """Called on the event loop when events up to a revision have been published."""
     failed = False
     """A batch has failed: continue from `applied` once all batches are settled."""
+
+    _recoverable = True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._discarding: asyncio.Task[None] | None = None
+        self._damage.on_found = self._discard
+
+    def _discard(self) -> None:
+        """Mark the replica as incomplete."""
+        if self._discarding is None:
+            self._discarding = self._loop.create_task(self._forget_origin(), name="discard-replica")
+
+    async def _forget_origin(self) -> None:
+        def work(connection: apsw.Connection) -> None:
+            execute: Any = connection.execute
+            execute("DELETE FROM metadata WHERE name = ?", (ORIGIN,))
+
+        try:
+            await self._writer.run(work)
+        except (StoreUnavailableError, StoreClosedError) as error:
+            log.warning("the local replica has damaged values and cannot be written, delete it: %s", error)
+        else:
+            log.warning("the local replica has damaged values: it is fetched anew when the server is restarted")
 
     @property
     def applied(self) -> int:
@@ -156,7 +187,7 @@ class Replica(SQLiteStore):
 
         def work(connection: apsw.Connection) -> None:
             with connection:
-                for table in ("log", "current", "departed", "facts"):
+                for table in ("log", "current", "tombstones", "metadata"):
                     connection.execute(f"DELETE FROM {table}")
 
         await self._writer.run(work)
@@ -192,7 +223,9 @@ class Replica(SQLiteStore):
 
     def differs(self, item: Fetched) -> bool:
         """Whether a key's state in the replica differs from the fetched one."""
-        here = self.latest(item.key)
+        here = self._newest(item.key)[0]
+        if here is not None and here.value is UNREADABLE:
+            return True
         return here is None or here.revision != item.revision
 
     async def rebuild(self, changed: list[Fetched], present: set[Key], revision: int) -> None:
@@ -216,6 +249,6 @@ class Replica(SQLiteStore):
         connection = tables.connect(self._path, cache_kilobytes=1024, writable=False)
         try:
             execute: Any = connection.execute
-            return [Key(*row) for row in execute("SELECT resource, cluster, namespace, name FROM current")]
+            return [key_of(row) for row in execute(f"SELECT {KEY_BYTES} FROM current")]
         finally:
             connection.close()

@@ -20,6 +20,7 @@ from kcp.store.contract import (
     Change,
     Condition,
     Event,
+    Hint,
     Key,
     Page,
     Range,
@@ -48,6 +49,7 @@ CAPABILITIES: Final = Capabilities(
     shared=True,
     max_changes=MAX_CHANGES,
     max_conditions=MAX_CONDITIONS,
+    checksums=False,
 )
 OPEN_SECONDS: Final = 15.0
 _HEARTBEAT_SECONDS: Final = 2.0
@@ -128,6 +130,19 @@ class EtcdStore:
         """Return a page of the range in key order."""
         return self._replica.scan(range_, limit=limit, after=after, at=at, count=count, size=size)
 
+    async def select(
+        self,
+        range_: Range,
+        hint: Hint,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        size: int = 0,
+    ) -> Page:
+        """Return a page of the range, which may leave out records that do not meet the hint."""
+        return await self._replica.select(range_, hint, limit=limit, after=after, at=at, size=size)
+
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""
         return self._replica.unchanged_since(range_, revision)
@@ -180,6 +195,10 @@ class EtcdStore:
     def readiness_checks(self) -> dict[str, Callable[[], str | None]]:
         """Return the readiness checks of etcd and of the replica's disk."""
         return {"etcd": self.problem, "disk": self.disk_problem}
+
+    def readiness_notes(self) -> dict[str, Callable[[], str | None]]:
+        """Return the replica's notes."""
+        return self._replica.readiness_notes()
 
     def problem(self) -> str | None:
         """Why the replica does not keep up with etcd; None if it does."""

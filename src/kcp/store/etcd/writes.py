@@ -98,7 +98,7 @@ class Writes:
         if expected == ABSENT:
             return
         replica = self._log.replica
-        here = replica.get(key)
+        here = replica.durable(key)
         if (here is not None and here.revision > expected) or (here is None and replica.revision >= expected):
             raise PreconditionFailedError(key, expected, here)
 
@@ -117,7 +117,7 @@ class Writes:
             actual = kvs[0].mod_revision + log.offset if kvs else ABSENT
             if actual != expected:
                 await self._wait_until_shown(key, actual, now)
-                raise PreconditionFailedError(key, expected, log.replica.get(key))
+                raise PreconditionFailedError(key, expected, log.replica.durable(key))
         if not fences and session.fence == fence:
             session.lease = 0  # the lease has expired, and the fence with it
         await session.fence_after(fence, _WRITE_SECONDS)
@@ -129,7 +129,7 @@ class Writes:
             await log.wait_until_applied(actual)
             return
         while log.replica.revision < now:
-            here = log.replica.get(key)
+            here = log.replica.durable(key)
             if here is None or here.revision > now:
                 return
             await log.wait_until_applied(log.replica.revision + 1)

@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from kcp.logical_clusters import LogicalClusterName
-from kcp.store.contract import Key, LogError
+from kcp.store.contract import UNREADABLE, LogError
 from kcp.store.findings import FIRST, Examine, Finding, Progress, Violation
 from kcp.store.sqlite import tables
+from kcp.store.sqlite.checksums import CHECKED, KEY_BYTES, is_text, key_of, readable, text
 from kcp.store.sqlite.tables import COMPACTED_THROUGH, MAX_CHANGES, OLDEST, ORDINAL_BITS, REVISION
 
 _PROGRESS_STEPS: Final = 200_000
@@ -74,7 +74,7 @@ def check(log: Log, *, first: int = FIRST, progress: Progress | None = None) -> 
                 examined, violations = rule.find(log)
                 shown = list(islice(violations, first))
                 broken = len(shown) + sum(1 for _ in violations)
-            except apsw.Error as error:
+            except (apsw.Error, UnicodeDecodeError) as error:
                 shown.append(Violation(None, 0, f"the file cannot be read: {error}"))
                 broken = max(broken, len(shown))
             if broken and log.alone and _write_ahead_log(log.path).exists():
@@ -107,7 +107,7 @@ def open_log(path: Path, *, examine: Examine | None = None, replica: bool = Fals
         # the last connection to close would checkpoint the write-ahead log: a check must not write
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.set_busy_timeout(5000)
-        tables.read_format(connection, path)
+        tables.read_as_newest(connection, path)
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM sqlite_schema").fetchall()  # the first read takes the snapshot
@@ -127,10 +127,11 @@ def _quoted(path: Path) -> str:
     return quote(str(path.absolute()))
 
 
-# rules that are queries: each row is a key, a position, and what is wrong
+# rules that are queries: each row is a key, a position, and what is wrong. A damaged file may have any bytes in its columns
 
 _KEY: Final = "resource, cluster, namespace, name"
-_COMPACTED: Final = f"(SELECT coalesce((SELECT value FROM facts WHERE name = '{COMPACTED_THROUGH}'), 0))"
+_POSITION: Final = "CASE typeof(position) WHEN 'integer' THEN position ELSE 0 END"
+_COMPACTED: Final = f"(SELECT coalesce((SELECT value FROM metadata WHERE name = '{COMPACTED_THROUGH}'), 0))"
 """The position up to which superseded rows have been removed."""
 _IN_LOG: Final = "SELECT count(*) FROM log"
 _SAME_KEY: Final = (
@@ -139,16 +140,19 @@ _SAME_KEY: Final = (
 
 
 def _query(counted: str, sql: str) -> Find:
+    found = (
+        f"WITH found({_KEY}, position, what) AS ({sql}) SELECT {KEY_BYTES}, {_POSITION}, CAST(what AS BLOB) FROM found"
+    )
+
     def find(log: Log) -> tuple[int, Iterator[Violation]]:
-        return log.number(counted), map(_violation, log.rows(sql))
+        return log.number(counted), map(_violation, log.rows(found))
 
     return find
 
 
 def _violation(row: tuple[Any, ...]) -> Violation:
-    resource, cluster, namespace, name, position, what = row
-    key = Key(str(resource), LogicalClusterName(str(cluster)), str(namespace), str(name))
-    return Violation(key, position >> ORDINAL_BITS if isinstance(position, int) else 0, what)
+    *parts, position, what = row
+    return Violation(key_of(parts), position >> ORDINAL_BITS, text(what))
 
 
 _SHAPE: Final = f"""
@@ -218,10 +222,10 @@ WHERE CASE WHEN newest.deletes THEN current.position IS NOT NULL ELSE current.po
 """
 _TOMBSTONES: Final = f"""
 SELECT {_KEY}, position, 'a delete in the log has no tombstone' FROM log
-WHERE deletes AND ({_KEY}, position) NOT IN (SELECT {_KEY}, position FROM departed)
+WHERE deletes AND ({_KEY}, position) NOT IN (SELECT {_KEY}, position FROM tombstones)
 UNION ALL
-SELECT {_KEY}, position, 'a tombstone has no delete in the log' FROM departed
-WHERE NOT EXISTS (SELECT 1 FROM log WHERE log.position = departed.position AND deletes AND {_SAME_KEY.format("departed")})
+SELECT {_KEY}, position, 'a tombstone has no delete in the log' FROM tombstones
+WHERE NOT EXISTS (SELECT 1 FROM log WHERE log.position = tombstones.position AND deletes AND {_SAME_KEY.format("tombstones")})
 """
 _EXPIRY: Final = f"""
 SELECT coalesce(resource, ''), coalesce(cluster, ''), coalesce(namespace, ''), coalesce(name, ''), expiry.position, CASE
@@ -258,7 +262,9 @@ def _schema(log: Log) -> tuple[int, Iterator[Violation]]:
 
 
 def _metadata(log: Log) -> tuple[int, Iterator[Violation]]:
-    metadata = dict(log.rows("SELECT name, value FROM facts"))
+    number = "CASE typeof(value) WHEN 'integer' THEN value ELSE CAST(value AS BLOB) END"
+    rows = log.rows(f"SELECT CAST(name AS BLOB), {number} FROM metadata")
+    metadata = {text(name): value for name, value in rows}
     return len(metadata), (
         Violation(None, 0, f"{name} is {value!r}, not a valid number")
         for name, value in metadata.items()
@@ -268,11 +274,8 @@ def _metadata(log: Log) -> tuple[int, Iterator[Violation]]:
 
 def _counter(log: Log) -> tuple[int, Iterator[Violation]]:
     wanted = (REVISION, OLDEST, COMPACTED_THROUGH)
-    metadata = {
-        name: value
-        for name, value in log.rows("SELECT name, value FROM facts")
-        if name in wanted and isinstance(value, int)
-    }
+    rows = log.rows("SELECT CAST(name AS BLOB), value FROM metadata WHERE typeof(value) = 'integer'")
+    metadata = {text(name): value for name, value in rows if text(name) in wanted}
     newest = log.number("SELECT coalesce(max(position), 0) FROM log") >> ORDINAL_BITS
     revision, oldest = max(newest, metadata.get(REVISION, 0)), metadata.get(OLDEST, 0)
     line = metadata.get(COMPACTED_THROUGH, 0) >> ORDINAL_BITS
@@ -285,19 +288,50 @@ def _counter(log: Log) -> tuple[int, Iterator[Violation]]:
     return 3, iter(found)
 
 
+def _texts(log: Log) -> tuple[int, Iterator[Violation]]:
+    def found() -> Iterator[Violation]:
+        for table, counted in (("log", "tag"), ("current", "''"), ("tombstones", "''")):
+            for *parts, tag, position in log.rows(
+                f"SELECT {KEY_BYTES}, CAST({counted} AS BLOB), {_POSITION} FROM {table}"
+            ):
+                for column, content in zip((*_KEY.split(", "), "tag"), (*parts, tag), strict=True):
+                    if not is_text(content):
+                        what = f"its {column} in {table} is not UTF-8"
+                        yield Violation(key_of(parts), position >> ORDINAL_BITS, what)
+
+    tables_ = "(SELECT count(*) FROM log) + (SELECT count(*) FROM current) + (SELECT count(*) FROM tombstones)"
+    return log.number(f"SELECT {tables_}"), found()
+
+
+_WITH_VALUE: Final = "FROM log WHERE typeof(value) = 'blob'"
+
+
+def _checksums(log: Log) -> tuple[int, Iterator[Violation]]:
+    def found() -> Iterator[Violation]:
+        for *parts, position, value, tag, expected in log.rows(
+            f"SELECT {KEY_BYTES}, position, {CHECKED} {_WITH_VALUE}"
+        ):
+            if readable(position, value, tag, expected)[0] is UNREADABLE and is_text(tag):
+                key = key_of(parts)
+                yield Violation(
+                    key, position >> ORDINAL_BITS, "the value is not what was written: its checksum differs"
+                )
+
+    return log.number(f"SELECT count(*) {_WITH_VALUE} AND checksum IS NOT NULL"), found()
+
+
 def _values(log: Log) -> tuple[int, Iterator[Violation]]:
     examine = log.examine
     if examine is None:
         return 0, iter(())
-    sql = f"SELECT {_KEY}, position, value FROM log WHERE typeof(value) = 'blob'"
 
     def found() -> Iterator[Violation]:
-        for *parts, position, value in log.rows(sql):
-            key = Key(*parts)
+        for *parts, position, value in log.rows(f"SELECT {KEY_BYTES}, position, value {_WITH_VALUE}"):
+            key = key_of(parts)
             if wrong := examine(key, value):
                 yield Violation(key, position >> ORDINAL_BITS, wrong)
 
-    return log.number("SELECT count(*) FROM log WHERE typeof(value) = 'blob'"), found()
+    return log.number(f"SELECT count(*) {_WITH_VALUE}"), found()
 
 
 RULES: Final = (
@@ -324,13 +358,15 @@ RULES: Final = (
     Rule(
         "tombstones",
         "every retained delete has a tombstone, and no other row has",
-        _query("SELECT count(*) FROM departed", _TOMBSTONES),
+        _query("SELECT count(*) FROM tombstones", _TOMBSTONES),
     ),
     Rule(
         "expiry",
         "every expiry time belongs to a value in the log, or to a compacted one",
         _query("SELECT count(*) FROM expiry", _EXPIRY),
     ),
+    Rule("texts", "every key and tag is UTF-8", _texts),
+    Rule("checksums", "every value that has a checksum is what was written", _checksums),
     Rule("values", "every value is an object in its stored form", _values),
 )
 """All rules, in the order in which they are checked."""

@@ -3,6 +3,9 @@
 An older state needs no history index. A key that has not changed since is in ``current``. A key that has changed is in
 ``current`` with a newer position, or among the tombstones; following ``previous`` from there leads to the older value. So a
 page of an older state costs as much as a page of the current one, plus a step for each later change of the keys *on the page*.
+
+A damaged value is `UNREADABLE` in the result of a read of one key, and left out of a page. `DamagedValues` says when pages and
+history check the values that they read.
 """
 
 from __future__ import annotations
@@ -16,8 +19,20 @@ from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 import apsw
 
 from kcp.logical_clusters import WILDCARD
-from kcp.store.contract import Event, Key, Range, Record, StoreUnavailableError
+from kcp.store.contract import (
+    UNREADABLE,
+    CompactedError,
+    Event,
+    Hint,
+    Key,
+    Needle,
+    Range,
+    Record,
+    StoreUnavailableError,
+)
 from kcp.store.hub import HistoryPiece
+from kcp.store.sqlite.checksums import CHECKED, KEY_BYTES, key_of, readable
+from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.tables import ORDINAL_BITS, error_text
 
 _COUNT_AT_MOST: Final = 2000
@@ -27,31 +42,36 @@ _PIECE_ROWS: Final = 2000
 """Rows of the log read for one piece of history."""
 _PIECE_EVENTS: Final = 250
 _PIECE_BYTES: Final = 4 << 20
+_SEARCHED_KEYS: Final = 5000
+"""Keys that one step of a search examines: the search of a range is many short reads, between which others get their turn."""
 _FIRST_BLOCK: Final = 2
 _LARGEST_BLOCK: Final = 64
 """Rows that a page with a limit in bytes reads at a time."""
 
 FIND: Final = (
-    "SELECT log.position, log.value, log.tag FROM current CROSS JOIN log ON log.position = current.position "
+    f"SELECT log.position, {CHECKED} FROM current CROSS JOIN log ON log.position = current.position "
     "WHERE current.resource = ? AND current.cluster = ? AND current.namespace = ? AND current.name = ?"
 )
 _ROWS: Final = (
     "SELECT {0}.resource, {0}.cluster, {0}.namespace, {0}.name, log.position, log.value, log.tag "
     "FROM {0} CROSS JOIN log ON log.position = {0}.position WHERE "
 )
+_CHECKED_ROWS: Final = (
+    "SELECT CAST({0}.resource AS BLOB), CAST({0}.cluster AS BLOB), CAST({0}.namespace AS BLOB), CAST({0}.name AS BLOB), "
+    "log.position, " + CHECKED + " FROM {0} CROSS JOIN log ON log.position = {0}.position WHERE "
+)
 _IN_ORDER: Final = " ORDER BY {0}.cluster, {0}.namespace, {0}.name"
-_AT: Final = """
+_AT: Final = f"""
 WITH RECURSIVE chain(position, previous) AS (
   SELECT position, previous FROM log WHERE position = ?1
   UNION ALL
   SELECT log.position, log.previous FROM chain JOIN log ON log.position = chain.previous WHERE chain.position >= ?2
 )
-SELECT log.position, log.value, log.tag FROM log
+SELECT log.position, {CHECKED} FROM log
 WHERE log.position = (SELECT chain.position FROM chain WHERE chain.position < ?2)
 """
 _HISTORY: Final = (
-    "SELECT resource, cluster, namespace, name, position, deletes, previous, tag, value FROM log "
-    "WHERE position > ? AND position <= ? AND "
+    f"SELECT position, deletes, previous, {KEY_BYTES}, {CHECKED} FROM log WHERE position > ? AND position <= ? AND "
 )
 
 P = ParamSpec("P")
@@ -63,19 +83,35 @@ _value_of: Final = itemgetter(2)
 
 
 class Slice(NamedTuple):
-    """Part of a range: the records, and whether more keys follow."""
+    """Part of a range: the records, whether more keys follow, and the keys that are left out because of damage."""
 
     records: list[Record]
     more: bool
+    damaged: Sequence[Key] = ()
+
+
+class Searched(NamedTuple):
+    """A step of a search: the records found, and the last key examined (None at the end of the range)."""
+
+    records: list[Record]
+    last: Key | None
 
 
 def _or_unavailable(method: Callable[Concatenate[Reader, P], R]) -> Callable[Concatenate[Reader, P], R]:
-    """Decorate a read to raise the contract's StoreUnavailableError for SQLite's errors."""
+    """Decorate a read to raise the contract's StoreUnavailableError for SQLite's errors.
+
+    A read that meets text that is not UTF-8 is repeated as one that checks what it reads.
+    """
 
     @functools.wraps(method)
     def read(self: Reader, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(self, *args, **kwargs)
+        except UnicodeDecodeError:
+            if self.damage.check_all:
+                raise
+            self.damage.check_all = True
+            return read(self, *args, **kwargs)
         except apsw.Error as error:
             raise StoreUnavailableError(f"the store cannot read: {error_text(error, self.connection)}") from error
 
@@ -88,16 +124,33 @@ class Reader:
     Each read raises StoreUnavailableError when the disk fails.
     """
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, damage: DamagedValues) -> None:
         self.connection = connection
+        self.damage = damage
         self._execute: Any = connection.execute
 
     @_or_unavailable
     def newest(self, key: Key) -> tuple[Record | None, int]:
         """Return the committed value of a key, and its position (0 if absent)."""
-        for position, value, tag in self._execute(FIND, key):
-            return _make(Record, (key, position >> ORDINAL_BITS, value, tag)), position
+        for position, *columns in self._execute(FIND, key):
+            return self._checked(key, position, columns), position
         return None, 0
+
+    def _checked(self, key: Key, position: int, columns: Sequence[Any], *, current: bool = True) -> Record:
+        """Make the record of a row from the columns `CHECKED`; report a damaged value."""
+        value, tag = readable(position, *columns)
+        if value is UNREADABLE:
+            self.damage.report(key, position >> ORDINAL_BITS, current=current)
+        return _make(Record, (key, position >> ORDINAL_BITS, value, tag))
+
+    def _checked_row(self, row: Sequence[Any]) -> Record:
+        """Make the record of a row of `_CHECKED_ROWS`; report a damaged value. A key that is not UTF-8 is damage too."""
+        *parts, position, value, tag, expected = row
+        try:
+            key = Key(*[part.decode() for part in parts])
+        except UnicodeDecodeError:
+            key, value = key_of(parts), None
+        return self._checked(key, position, (value, tag, expected))
 
     @_or_unavailable
     def page(self, range_: Range, after: Key | None, limit: int, size: int = 0) -> Slice:
@@ -105,7 +158,9 @@ class Reader:
         if (condition := _condition("current", range_, after)) is None:
             return Slice([], False)
         where, bindings = condition
-        rows = self._execute(*_select("current", where, bindings, limit + 1 if limit else 0))
+        if self.damage.check_all:
+            return self._checked_page(where, bindings, limit, size)
+        rows = self._execute(*_select(_ROWS, "current", where, bindings, limit + 1 if limit else 0))
         if not size:
             return _cut(_records(rows), limit)
         records: list[Record] = []
@@ -119,6 +174,22 @@ class Reader:
             block = min(2 * block, _LARGEST_BLOCK)
         return _cut(records, limit)
 
+    def _checked_page(self, where: str, bindings: tuple[Any, ...], limit: int, size: int) -> Slice:
+        records: list[Record] = []
+        damaged: list[Key] = []
+        left = size
+        for row in self._execute(*_select(_CHECKED_ROWS, "current", where, bindings, 0)):
+            if (limit and len(records) == limit) or left < 0:
+                return Slice(records, True, damaged)
+            record = self._checked_row(row)
+            if record.value is UNREADABLE:
+                damaged.append(record.key)
+                continue
+            records.append(record)
+            if size:
+                left -= len(record.value)
+        return Slice(records, False, damaged)
+
     @_or_unavailable
     def page_at(self, range_: Range, after: Key | None, limit: int, at: int, size: int = 0) -> Slice:
         """Return a page of the state at an older revision, which must be retained; ``size`` as in `page`."""
@@ -126,30 +197,36 @@ class Reader:
             return Slice([], False)
         bound = (at + 1) << ORDINAL_BITS
         found: list[Record] = []
+        damaged: list[Key] = []
         step = min(limit, _LARGEST_BLOCK) if size else limit
         with self.connection:  # one snapshot for all the statements
-            last = self._some_at(range_, after, step, bound, found)
+            last = self._some_at(range_, after, step, bound, found, damaged)
             while last is not None and len(found) <= limit:
                 if size and found and sum([len(record[2]) for record in found]) > size:
                     del found[limit or len(found) :]
-                    return Slice(found, True)
-                last = self._some_at(range_, last, step, bound, found)
-        return _cut(found, limit)
+                    return Slice(found, True, damaged)
+                last = self._some_at(range_, last, step, bound, found, damaged)
+        return _cut(found, limit, damaged)
 
-    def _some_at(self, range_: Range, after: Key | None, limit: int, bound: int, found: list[Record]) -> Key | None:
+    def _some_at(
+        self, range_: Range, after: Key | None, limit: int, bound: int, found: list[Record], damaged: list[Key]
+    ) -> Key | None:
         """Add the older values of the next rows. Returns the last key examined, None at the end of the range."""
         condition = _condition("current", range_, after)
         assert condition is not None
         count = 0
         last: Key | None = None
         records: list[Record] = []
-        for resource, cluster, namespace, name, position, value, tag in self._execute(
-            *_select("current", *condition, limit + 1 if limit else 0)
+        check = self.damage.check_all
+        for row in self._execute(
+            *_select(_CHECKED_ROWS if check else _ROWS, "current", *condition, limit + 1 if limit else 0)
         ):
             count += 1
-            last = _make(Key, (resource, cluster, namespace, name))
+            position = row[4]
+            newest = self._checked_row(row) if check else _record(row)
+            last = newest.key
             if position < bound:
-                records.append(_make(Record, (last, position >> ORDINAL_BITS, value, tag)))
+                records.append(newest)
             elif before := self._at(last, position, bound):
                 records.append(before)
         end = not limit or count <= limit
@@ -157,33 +234,76 @@ class Reader:
         records += self._deleted_since(range_, after, None if end else last, bound)
         if len(records) > present:
             records.sort(key=_key_of)
+        if self.damage.check_all:
+            damaged += [record.key for record in records if record.value is UNREADABLE]
+            records = [record for record in records if record.value is not UNREADABLE]
         found += records
         return None if end else last
 
     def _deleted_since(self, range_: Range, after: Key | None, until: Key | None, bound: int) -> list[Record]:
         """Return the older values of keys deleted since, after ``after`` and up to ``until``."""
-        condition = _condition("departed", range_, after)
+        condition = _condition("tombstones", range_, after)
         assert condition is not None
         where, bindings = condition
         if until is not None:
-            where += " AND (departed.cluster, departed.namespace, departed.name) <= (?, ?, ?)"
+            where += " AND (tombstones.cluster, tombstones.namespace, tombstones.name) <= (?, ?, ?)"
             bindings = (*bindings, *until[1:])
         sql = (
-            f"SELECT resource, cluster, namespace, name, position FROM departed WHERE {where} AND position >= ? "
+            f"SELECT {KEY_BYTES}, position FROM tombstones WHERE {where} AND position >= ? "
             "ORDER BY cluster, namespace, name, position"
         )
         records = []
         # a key deleted twice since was created in between: the second walk ends at the creation, without a value
         for *parts, position in self._execute(sql, (*bindings, bound)).fetchall():
-            if before := self._at(_make(Key, parts), position, bound):
+            if before := self._at(key_of(parts), position, bound):
                 records.append(before)
         return records
 
     def _at(self, key: Key, position: int, bound: int) -> Record | None:
         """Return the value that a key had before ``bound``, following ``previous`` from one of its rows."""
-        for found, value, tag in self._execute(_AT, (position, bound)):
-            return _make(Record, (key, found >> ORDINAL_BITS, value, tag))
+        for found, *columns in self._execute(_AT, (position, bound)):
+            return self._checked(key, found, columns, current=False)
         return None
+
+    @_or_unavailable
+    def search(self, range_: Range, hint: Hint, after: Key | None, at: int, limit: int, size: int) -> Searched:
+        """Find the records of the state at a revision that meet the hint, in the next keys after ``after``.
+
+        Stops soon after ``limit`` records, or ``size`` bytes of their values (0: no limit). SQLite compares the values.
+        """
+        if (condition := _condition("current", range_, after)) is None:
+            return Searched([], None)
+        bound = (at + 1) << ORDINAL_BITS
+        records: list[Record] = []
+        found = 0
+        with self.connection:  # one snapshot for all the statements
+            last = self._key_after(range_, after, _SEARCHED_KEYS)
+            where, bindings = _hinted(*condition, hint, last, bound)
+            for row in self._execute(*_select(_ROWS, "current", where, bindings, 0)):
+                record = _record(row)
+                if row[4] >= bound:
+                    before = self._at(record.key, row[4], bound)
+                    if before is None or not hint.admits(before):
+                        continue
+                    record = before
+                records.append(record)
+                found += len(record.value)
+                if len(records) == limit or (size and found > size):
+                    last = record.key
+                    break
+            deleted = [record for record in self._deleted_since(range_, after, last, bound) if hint.admits(record)]
+        if deleted:
+            records = sorted([*records, *deleted], key=_key_of)
+        return Searched(records, last)
+
+    def _key_after(self, range_: Range, after: Key | None, count: int) -> Key | None:
+        """Return the key that is ``count`` keys after a key; None where the range ends before."""
+        condition = _condition("current", range_, after)
+        assert condition is not None
+        where, bindings = condition
+        sql = f"SELECT resource, cluster, namespace, name FROM current WHERE {where} ORDER BY cluster, namespace, name LIMIT 1"
+        row = self._execute(f"{sql} OFFSET ?", (*bindings, count - 1)).fetchone()
+        return None if row is None else _make(Key, row)
 
     @_or_unavailable
     def count(self, range_: Range, after: Key | None = None, *, most: int = 0) -> int:
@@ -200,7 +320,7 @@ class Reader:
     @_or_unavailable
     def count_at(self, range_: Range, after: Key | None, at: int, *, most: int = 0) -> int:
         """Count the keys of the range at a revision; -1 if there are more than ``most``, or too many have changed since."""
-        current, deleted = _condition("current", range_, after), _condition("departed", range_, after)
+        current, deleted = _condition("current", range_, after), _condition("tombstones", range_, after)
         if current is None or deleted is None:
             return 0
         bound = (at + 1) << ORDINAL_BITS
@@ -212,7 +332,7 @@ class Reader:
                 (*bindings, bound, most + 1 if most else -1),
             ).fetchone()[0]
             changed = []
-            for table, (where, bindings) in (("current", current), ("departed", deleted)):
+            for table, (where, bindings) in (("current", current), ("tombstones", deleted)):
                 sql = f"SELECT position FROM {table} WHERE {where} AND position >= ? LIMIT ?"
                 changed += self._execute(sql, (*bindings, bound, changed_at_most + 1)).fetchall()
             if most and (same > most or len(changed) > changed_at_most):
@@ -230,7 +350,10 @@ class Reader:
 
     @_or_unavailable
     def history(self, range_: Range, after: int, through: int) -> HistoryPiece:
-        """Return the events of a range after ``after``: a bounded piece of the history up to ``through``."""
+        """Return the events of a range after ``after``: a bounded piece of the history up to ``through``.
+
+        Raises CompactedError where a change can no longer be read: a client lists again in either case.
+        """
         start, end = ((after + 1) << ORDINAL_BITS) - 1, ((through + 1) << ORDINAL_BITS) - 1
         with self.connection:
             last = self._execute(
@@ -246,36 +369,44 @@ class Reader:
             events: list[Event] = []
             size = 0
             for row in self._execute(f"{_HISTORY}{where} ORDER BY position", (start, end, *bindings)):
-                revision = row[4] >> ORDINAL_BITS
+                revision = row[0] >> ORDINAL_BITS
                 if (len(events) >= _PIECE_EVENTS or size > _PIECE_BYTES) and revision != events[-1].revision:
                     through = events[-1].revision
                     break
-                event = self._event(row)
+                if (event := self._event(row)) is None:
+                    raise CompactedError(after, revision)
                 size += sum(len(record.value) for record in (event.record, event.previous) if record is not None)
                 events.append(event)
         return HistoryPiece(events, through)
 
-    def _event(self, row: Sequence[Any]) -> Event:
-        resource, cluster, namespace, name, position, deletes, previous, tag, value = row
-        key = Key(resource, cluster, namespace, name)
+    def _event(self, row: Sequence[Any]) -> Event | None:
+        """Return the event of a row; None if its value is damaged."""
+        position, deletes, previous, *parts, value, tag, expected = row
+        key = key_of(parts)
         revision = position >> ORDINAL_BITS
         before = None
         if previous:
-            old, old_tag = self._execute("SELECT value, tag FROM log WHERE position = ?", (previous,)).fetchone()
-            before = Record(key, previous >> ORDINAL_BITS, old, old_tag)
-        if not deletes:
-            return Event(revision, key, Record(key, revision, value, tag), before, None)
-        return Event(revision, key, None, before, before if value is None else Record(key, revision, value, tag))
+            columns = self._execute(f"SELECT {CHECKED} FROM log WHERE position = ?", (previous,)).fetchone()
+            before = self._checked(key, previous, columns or (None, b"", None), current=False)
+        if deletes and value is None:
+            return Event(revision, key, None, before, before)
+        record = _make(Record, (key, revision, *readable(position, value, tag, expected)))
+        if deletes:
+            return Event(revision, key, None, before, record)
+        if record.value is UNREADABLE:
+            self.damage.report(key, revision, current=self.newest(key)[1] == position)
+            return None
+        return Event(revision, key, record, before, None)
 
     @_or_unavailable
     def due(self, now: int, limit: int) -> list[tuple[int, int, Key | None]]:
         """Return expired rows: expiry time, position, and key (None if the row has been compacted)."""
         sql = (
-            "SELECT expiry.due, expiry.position, log.resource, log.cluster, log.namespace, log.name FROM expiry "
+            f"SELECT expiry.due, expiry.position, {KEY_BYTES} FROM expiry "
             "LEFT JOIN log ON log.position = expiry.position WHERE expiry.due <= ? ORDER BY expiry.due LIMIT ?"
         )
         return [
-            (due, position, None if parts[0] is None else Key(*parts))
+            (due, position, None if parts[0] is None else key_of(parts))
             for due, position, *parts in self._execute(sql, (now, limit)).fetchall()
         ]
 
@@ -288,20 +419,49 @@ def _key_of(record: Record) -> Key:
     return record.key
 
 
+def _record(row: Sequence[Any]) -> Record:
+    return _make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6]))
+
+
 def _records(rows: Iterable[Sequence[Any]]) -> list[Record]:
     return [_make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6])) for row in rows]
 
 
-def _cut(records: list[Record], limit: int) -> Slice:
+def _cut(records: list[Record], limit: int, damaged: Sequence[Key] = ()) -> Slice:
     if limit and len(records) > limit:
         del records[limit:]
-        return Slice(records, True)
-    return Slice(records, False)
+        return Slice(records, True, damaged)
+    return Slice(records, False, damaged)
 
 
-def _select(table: str, where: str, bindings: tuple[Any, ...], limit: int) -> tuple[str, tuple[Any, ...]]:
-    sql = _ROWS.format(table) + where + _IN_ORDER.format(table)
+def _select(rows: str, table: str, where: str, bindings: tuple[Any, ...], limit: int) -> tuple[str, tuple[Any, ...]]:
+    sql = rows.format(table) + where + _IN_ORDER.format(table)
     return (f"{sql} LIMIT ?", (*bindings, limit)) if limit else (sql, bindings)
+
+
+def _hinted(
+    where: str, bindings: tuple[Any, ...], hint: Hint, last: Key | None, bound: int
+) -> tuple[str, tuple[Any, ...]]:
+    """Add to a condition on ``current`` that a row is at most ``last``, and meets the hint or has changed since ``bound``."""
+    if last is not None:
+        where += " AND (current.cluster, current.namespace, current.name) <= (?, ?, ?)"
+        bindings = (*bindings, *last[1:])
+    if hint.name:
+        where += " AND current.name = ?"
+        bindings = (*bindings, hint.name)
+    if hint.needles:
+        needles = " AND ".join([_contains(needle) for needle in hint.needles])
+        where += f" AND (current.position >= ? OR ({needles}))"
+        bindings = (*bindings, bound)
+        for needle in hint.needles:
+            bindings += needle.strings if needle.tag is None else (needle.tag, *needle.strings)
+    return where, bindings
+
+
+def _contains(needle: Needle) -> str:
+    """Return the SQL of a needle. Both operands of ``instr`` are BLOBs: it compares bytes."""
+    exempt = [] if needle.tag is None else ["log.tag <> ?"]
+    return f"({' OR '.join(exempt + ['instr(log.value, ?)'] * len(needle.strings))})"
 
 
 def _condition(table: str, range_: Range, after: Key | None) -> tuple[str, tuple[Any, ...]] | None:

@@ -18,12 +18,15 @@ import apsw
 from kcp.store.contract import (
     ABSENT,
     ANY,
+    UNREADABLE,
     Capabilities,
     Change,
     CompactedError,
     Condition,
+    DamagedValueError,
     Event,
     FutureRevisionError,
+    Hint,
     Key,
     Page,
     PreconditionFailedError,
@@ -37,24 +40,35 @@ from kcp.store.file_lock import FileLock, StoreLockedError
 from kcp.store.hub import HistoryPiece, Hub, HubSubscription
 from kcp.store.sqlite import tables
 from kcp.store.sqlite.compaction import FileCompaction
+from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.expiry import Expiry, steady_clock
 from kcp.store.sqlite.overlay import Overlay
 from kcp.store.sqlite.probe import Probe
 from kcp.store.sqlite.reader import Reader
 from kcp.store.sqlite.recent_changes import RecentChanges
 from kcp.store.sqlite.recent_reads import RecentReads
+from kcp.store.sqlite.scrubbing import Scrubbing
+from kcp.store.sqlite.search import DamageFoundError, SearchThread
 from kcp.store.sqlite.snapshots import copy_log
 from kcp.store.sqlite.tables import MAX_CHANGES, ORDINAL_BITS, ForeignFileError, NewerFormatError
 from kcp.store.sqlite.writer import BatchWriter, QueuedWrite, Row
 
 CAPABILITIES: Final = Capabilities(
-    consecutive_revisions=True, ordered_pending_writes=True, shared=False, max_changes=MAX_CHANGES, max_conditions=None
+    consecutive_revisions=True,
+    ordered_pending_writes=True,
+    shared=False,
+    max_changes=MAX_CHANGES,
+    max_conditions=None,
+    checksums=True,
 )
 
 __all__ = ["ForeignFileError", "NewerFormatError", "SQLiteStore", "StoreLockedError", "open_store"]
 
 DURABILITIES: Final = ("full", "relaxed")
 Action = Callable[[], Awaitable[None]]
+
+_SEARCH_CACHE: Final = 1024
+"""Kilobytes of the page cache of searches, which read each page once."""
 
 
 def open_store(
@@ -102,6 +116,9 @@ def open_store(
 class SQLiteStore:
     """The contract over one file. Made by `open_store`."""
 
+    _recoverable = False
+    """Whether a damaged value can be fetched from elsewhere."""
+
     def __init__(
         self,
         writing: apsw.Connection,
@@ -119,7 +136,9 @@ class SQLiteStore:
         self._clock = clock
         self._loop = loop
         revision, self._oldest = tables.read_revisions(reading)
-        self._reader = Reader(reading)
+        self._damage = DamagedValues(check_all=not tables.is_empty(reading))
+        self._reader = Reader(reading, self._damage)
+        self._searches = SearchThread(lambda: tables.connect(path, cache_kilobytes=_SEARCH_CACHE, writable=False))
         self._hub = Hub(revision)
         self._changes = RecentChanges(revision)
         self._overlay = Overlay()
@@ -135,6 +154,8 @@ class SQLiteStore:
         self._compacting = asyncio.Lock()
         self._expiry = Expiry(self, self._reader, self._writer, clock)
         self._expiry.start()
+        self._scrubbing = Scrubbing(path, self._damage, lambda key: self._reader.newest(key)[1])
+        self._scrubbing.start()
 
     @property
     def revision(self) -> int:
@@ -166,6 +187,7 @@ class SQLiteStore:
             "failed_batches": self._writer.failures,
             "pending": len(self._overlay.keys),
             "subscriptions": self._hub.subscriptions,
+            "damaged_values": len(self._damage),
         }
 
     def problem(self) -> str | None:
@@ -184,6 +206,10 @@ class SQLiteStore:
         """Return the readiness check of the disk."""
         return {"disk": self.problem}
 
+    def readiness_notes(self) -> dict[str, Callable[[], str | None]]:
+        """Return the note about damaged values."""
+        return {"values": self._damage.summary}
+
     async def lead(self, _task: str, start: Action, stop: Action) -> Action:
         """Start a task: the only server of a file leads. Returns ``stop``."""
         await start()
@@ -195,14 +221,24 @@ class SQLiteStore:
     # reads
 
     def get(self, key: Key) -> Record | None:
-        """Return the durable value of a key."""
+        """Return the durable value of a key. Raises DamagedValueError."""
+        record = self.durable(key)
+        if record is not None and record.value is UNREADABLE:
+            raise DamagedValueError(key, record.revision, recoverable=self._recoverable)
+        return record
+
+    def durable(self, key: Key) -> Record | None:
+        """As `get`; a damaged value is `UNREADABLE`."""
         if self._overlay.keys and (found := self._overlay.keys.get(key)) is not None:
             return found.durable
         return self._committed(key)[0]
 
     def latest(self, key: Key) -> Record | None:
-        """Return the newest value of a key, durable or pending."""
-        return self._newest(key)[0]
+        """Return the newest value of a key, durable or pending. Raises DamagedValueError."""
+        record = self._newest(key)[0]
+        if record is not None and record.value is UNREADABLE:
+            raise DamagedValueError(key, record.revision, recoverable=self._recoverable)
+        return record
 
     def _newest(self, key: Key) -> tuple[Record | None, int]:
         if self._overlay.keys and (found := self._overlay.keys.get(key)) is not None:
@@ -239,11 +275,47 @@ class SQLiteStore:
         remaining = 0
         if found.more:
             remaining = self._reader.remaining(range_, found.records[-1].key, past) if count else -1
-        return Page(found.records, at, remaining)
+        return Page(found.records, at, remaining, found.damaged)
+
+    async def select(
+        self,
+        range_: Range,
+        hint: Hint,
+        *,
+        limit: int = 0,
+        after: Key | None = None,
+        at: int | None = None,
+        size: int = 0,
+    ) -> Page:
+        """Return a page of the range without the records that do not meet the hint."""
+        at = self.revision if at is None else at
+        found: list[Record] = []
+        begin, bytes_asked = after, size
+        while not self._damage.check_all:
+            if self._closed:
+                raise StoreClosedError("the store is closed")
+            self._check_retained(at)
+            try:
+                records, after = await self._searches.step(range_, hint, after, at, limit and limit - len(found), size)
+            except DamageFoundError:
+                self._damage.check_all = True
+                break
+            self._check_retained(at)  # a compaction may have removed rows before the step began to read
+            found += records
+            if limit and (len(found) > limit or (len(found) == limit and after is not None)):
+                return Page(found[:limit], at, -1)
+            left = size - sum([len(record.value) for record in records])
+            if after is None or (size and left <= 0):
+                return Page(found, at, 0 if after is None else -1)
+            size = size and left
+        # a search does not find what a damaged value was
+        await asyncio.sleep(0)
+        return self.scan(range_, limit=limit, after=begin, at=at, count=False, size=bytes_asked)
 
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""
-        return self._changes.newest(range_) <= revision
+        # what was read before may have been damaged
+        return not self._damage and self._changes.newest(range_) <= revision
 
     def _is_unchanged(self, range_: Range, at: int) -> bool:
         return self._changes.newest(range_) <= at and not self._overlay.touches(range_.resource)
@@ -319,6 +391,8 @@ class SQLiteStore:
     ) -> None:
         key, value, _, tag, final, lifetime = change
         self._recent.forget(key, None)
+        if before is not None and before.value is UNREADABLE:
+            self._damage.replaced(key)
         position = (revision << ORDINAL_BITS) + len(rows)
         if value is None:
             deleted = before if final is None else Record(key, revision, final, tag)
@@ -419,10 +493,12 @@ class SQLiteStore:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        await self._scrubbing.stop()
         await self._expiry.stop()
         await self._probe.stop()
         await self._writer.close()
         self._hub.close()
+        await self._searches.close()
         self._writer.mark_clean_shutdown()
         self._reader.close()
         self._writing.close()

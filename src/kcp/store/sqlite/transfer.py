@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
-from kcp.store.contract import Key, StoreUnavailableError
+from kcp.store import contract
+from kcp.store.contract import UNREADABLE, Key, StoreUnavailableError
 from kcp.store.exports import DamagedExportError, Entry, Header, Summary, writing
 from kcp.store.file_lock import FileLock
 from kcp.store.sqlite import tables
+from kcp.store.sqlite.checksums import CHECKED, key_of, readable
 from kcp.store.sqlite.reader import FIND
 from kcp.store.sqlite.tables import MAX_CHANGES, OLDEST, ORDINAL_BITS, PUT_METADATA, RESTORED_SKIP, REVISION, SKIP
 from kcp.store.sqlite.writer import Row, insert_changes
-from kcp.store.transfers import Imported, KeyExistsError, Selection, described, pages, refuse_empty, selected
+from kcp.store.transfers import (
+    Imported,
+    KeyExistsError,
+    Selection,
+    TransferError,
+    described,
+    pages,
+    refuse_empty,
+    selected,
+)
 
 _CACHE_KILOBYTES: Final = 65_536
 _ENTRIES: Final = (
-    "SELECT current.resource, current.cluster, current.namespace, current.name, log.position, log.value, log.tag "
+    "SELECT CAST(current.resource AS BLOB), CAST(current.cluster AS BLOB), CAST(current.namespace AS BLOB), "
+    f"CAST(current.name AS BLOB), log.position, {CHECKED} "
     "FROM current CROSS JOIN log ON log.position = current.position WHERE ?1 = '*' OR current.cluster = ?1"
 )
+_NAMED: Final = 3
+"""Damaged values that a refused export names."""
 _UNTOUCHED: Final = (
     "SELECT resource, cluster, namespace, name, position FROM current "
     "WHERE position < ?1 AND cluster != '' AND (?2 = '*' OR cluster = ?2)"
@@ -38,20 +52,21 @@ def export_log(log: Path, file: Path, logical_cluster: LogicalClusterName = WILD
     connection: apsw.Connection | None = None
     try:
         connection = tables.connect(log, cache_kilobytes=_CACHE_KILOBYTES, writable=False)
-        tables.read_format(connection, log)
+        tables.read_as_newest(connection, log)
         execute: Any = connection.execute
         execute("BEGIN")  # one snapshot for all reads
         revision, _ = tables.read_revisions(connection)
-        skipped = execute("SELECT value FROM facts WHERE name = ?", (SKIP,)).fetchone()
+        skipped = execute("SELECT value FROM metadata WHERE name = ?", (SKIP,)).fetchone()
         dues = dict(execute("SELECT position, due FROM expiry"))
         header = Header(revision + (skipped[0] if skipped else 0), logical_cluster)
         with writing(file, header) as export:
-            rows = execute(_ENTRIES, (logical_cluster,))
-            for page in pages(rows):
-                export.add(
-                    Entry(Key(*parts), position >> ORDINAL_BITS, value, tag, dues.get(position))
-                    for *parts, position, value, tag in page
-                )
+            damaged: list[Key] = []
+            for page in pages(execute(_ENTRIES, (logical_cluster,))):
+                entries = [_entry(row, dues) for row in page]
+                export.add(entry for entry in entries if entry.value is not UNREADABLE)
+                damaged += [entry.key for entry in entries if entry.value is UNREADABLE]
+            if damaged:
+                raise _refusal(log, damaged)
             refuse_empty(export.entries, logical_cluster)
     except apsw.Error as error:
         raise StoreUnavailableError(f"{log} cannot be read: {error}") from error
@@ -60,6 +75,25 @@ def export_log(log: Path, file: Path, logical_cluster: LogicalClusterName = WILD
             connection.close(force=True)
     assert export.summary is not None
     return export.summary
+
+
+def _entry(row: Sequence[Any], dues: Mapping[int, int]) -> Entry:
+    """Make the entry of a row of `_ENTRIES`, with the value `UNREADABLE` if it is damaged."""
+    *parts, position, value, tag, expected = row
+    try:
+        key = Key(*[part.decode() for part in parts])
+    except UnicodeDecodeError:
+        key, value = key_of(parts), None
+    return Entry(key, position >> ORDINAL_BITS, *readable(position, value, tag, expected), dues.get(position))
+
+
+def _refusal(log: Path, damaged: Sequence[Key]) -> TransferError:
+    named = "".join(f"; {contract.described(key)}" for key in damaged[:_NAMED])
+    more = f"; and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+    return TransferError(
+        f"{len(damaged)} values of {log} are damaged{named}{more}. Nothing is exported: delete these objects, or restore a "
+        "snapshot; kcp store check names all of them"
+    )
 
 
 def import_log(log: Path, file: Path, selection: Selection, *, now: float | None = None) -> Imported:
@@ -125,7 +159,8 @@ class _Import:
             if entry.due is not None and entry.due <= self._now:
                 self._ended += 1
                 continue
-            position, value, tag = self._execute(FIND, key).fetchone() or (0, None, None)
+            position, *columns = self._execute(FIND, key).fetchone() or (0, None, b"", None)
+            value, tag = readable(position, *columns)
             if key in changes or position >= self._first:
                 raise DamagedExportError(f"the file has {described(key)} of logical cluster {key.cluster} twice")
             if position and not key.cluster:

@@ -19,6 +19,7 @@ import apsw
 from kcp.store.contract import Event, Key, StoreClosedError, StoreUnavailableError
 from kcp.store.figures import Distribution
 from kcp.store.sqlite import tables
+from kcp.store.sqlite.checksums import checksum
 
 _BATCH: Final = 1000
 _CHECKPOINT_PAGES: Final = 4000
@@ -30,7 +31,9 @@ _MIN_CHANGE_BYTES: Final = 8192
 _IDLE_SECONDS: Final = 0.05
 _ROWS: Final = 32
 """Rows of one statement. Each size is a prepared statement of its own."""
-_LOG: Final = "INSERT INTO log(position, resource, cluster, namespace, name, previous, tag, value, deletes) VALUES "
+_LOG: Final = (
+    "INSERT INTO log(position, resource, cluster, namespace, name, previous, tag, value, deletes, checksum) VALUES "
+)
 _EXPIRY: Final = "INSERT INTO expiry(due, position) VALUES "
 _SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -258,7 +261,8 @@ def insert_changes(connection: apsw.Connection, rows: Sequence[Row]) -> None:
     """
     execute: Any = connection.execute
     for part in _parts(rows):
-        execute(_insert(_LOG, 9, len(part)), [value for row in part for value in (row[0], *row[1], *row[2:6])])
+        columns = [column for row in part for column in (row[0], *row[1], *row[2:6], checksum(row[4], row[0]))]
+        execute(_insert(_LOG, 10, len(part)), columns)
     for part in _parts([row for row in rows if row.due is not None]):
         execute(_insert(_EXPIRY, 2, len(part)), [value for row in part for value in (row.due, row.position)])
 

@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from kcp.api import errors
+from kcp.auth.users import MASTERS, MONITORING
 from kcp.server.observability.health import ENDPOINTS, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.endpoints import version
@@ -19,6 +20,8 @@ from kcp.server.requests.mounts import READ_METHODS, Mount
 from kcp.server.requests.request_info import RequestInfo
 
 _METRICS_TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
+_TRUSTED: Final = frozenset({MASTERS, MONITORING})
+"""Groups whose members see what faults are about."""
 _ANY_METHOD: Final = READ_METHODS | {"POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 """Health checks of some load balancers use other methods than GET; kube-apiserver answers them all."""
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
@@ -47,6 +50,7 @@ async def _serve_health(health: Health, exchange: Exchange, info: RequestInfo) -
         "/".join(info.parts[1:]),
         verbose=query.optional_flag("verbose") is not None,
         exclude=query.all("exclude"),
+        trusted=not _TRUSTED.isdisjoint(exchange.user.groups),
     )
     if verdict is None:
         raise errors.page_not_found()

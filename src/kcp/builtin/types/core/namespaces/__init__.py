@@ -21,6 +21,7 @@ class NamespaceStrategy(BuiltinStrategy):
     """Namespaces: labelled with their name, and removed once their contents are deleted."""
 
     selectable: ClassVar[frozenset[str]] = frozenset({"status.phase"})
+    default_sets_labels: ClassVar[bool] = True
     deletion_keeps_object: ClassVar[bool] = True
     deletion_has_grace_period: ClassVar[bool] = False
     status_takes_metadata: ClassVar[bool] = True

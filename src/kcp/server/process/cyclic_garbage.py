@@ -1,0 +1,75 @@
+"""The interpreter's collection of cyclic garbage, with short pauses.
+
+A full collection walks every container object while it holds the interpreter's lock: a tenth of a second for the types of some
+hundred definitions. So what survives a full collection is frozen (`gc.freeze`): the next one walks only what is new. A frozen
+object is freed as any other when nothing refers to it; only frozen objects that refer to one another in a circle stay. A complete
+collection finds these. It is due when the process is idle and has frozen a quarter more than the last complete collection left
+(CPython's own rule for full collections), or when it has frozen twice as much.
+
+The settings are the interpreter's, so they are made only for a process that is nothing but a server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import Any, Final
+
+_THRESHOLDS: Final = (10_000, 10, 3)
+"""New objects for a collection of the youngest generation, and collections of one generation for one of the next.
+
+Where the oldest generation is frozen, a full collection walks some 300,000 objects at most.
+"""
+_INTERVAL: Final = 30.0
+"""Seconds between two looks at whether a complete collection is due."""
+_IDLE: Final = 0.02
+"""The part of a processor that an idle process uses at most."""
+_FLOOR_IDLE: Final = 20_000
+_FLOOR_BUSY: Final = 200_000
+"""Newly frozen objects that are not worth a complete collection."""
+
+
+class CyclicGarbage:
+    """The garbage collection of this process."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        """Frozen objects that the last complete collection left."""
+
+    async def run(self) -> None:
+        """Freeze what is there, and from now on what survives a full collection; collect completely when it is due."""
+        thresholds = gc.get_threshold()
+        gc.set_threshold(*_THRESHOLDS)
+        gc.callbacks.append(_freeze_survivors)
+        try:
+            await self._follow()
+        finally:
+            gc.callbacks.remove(_freeze_survivors)
+            gc.set_threshold(*thresholds)
+
+    async def _follow(self) -> None:
+        self.collect_completely()
+        used = time.process_time()
+        while True:
+            await asyncio.sleep(_INTERVAL)
+            used, before = time.process_time(), used
+            if self.is_due(idle=used - before < _IDLE * _INTERVAL):
+                self.collect_completely()
+
+    def is_due(self, *, idle: bool) -> bool:
+        """Whether so much was frozen that a complete collection is due, in a process that is ``idle`` or not."""
+        growth = gc.get_freeze_count() - self._left
+        return growth > (max(_FLOOR_IDLE, self._left // 4) if idle else max(_FLOOR_BUSY, self._left))
+
+    def collect_completely(self) -> None:
+        """Collect among all objects, then freeze those that are left."""
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        self._left = gc.get_freeze_count()
+
+
+def _freeze_survivors(phase: str, info: dict[str, Any]) -> None:
+    if phase == "stop" and info["generation"] == 2:
+        gc.freeze()

@@ -1,0 +1,108 @@
+"""Cyclic garbage: what lives long is walked once, and circles of it are found when that holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from kcp.server.process.cyclic_garbage import CyclicGarbage
+from tests.support.running_coroutines import Enter
+
+
+class Circle:
+    """An object that refers to itself: only a garbage collection frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@asynccontextmanager
+async def _running() -> AsyncIterator[CyclicGarbage]:
+    found = CyclicGarbage()
+    task = asyncio.create_task(found.run())
+    await asyncio.sleep(0)
+    yield found
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    gc.unfreeze()
+
+
+@pytest.fixture
+def garbage(enter: Enter) -> CyclicGarbage:
+    return enter(_running())
+
+
+@pytest.mark.usefixtures("garbage")
+async def test_what_survives_a_full_collection_is_not_walked_again() -> None:
+    survivor = Circle()
+    assert any(each is survivor for each in gc.get_objects())
+    gc.collect()
+    assert not any(each is survivor for each in gc.get_objects())
+
+
+@pytest.mark.usefixtures("garbage")
+async def test_new_circles_are_freed_by_a_full_collection() -> None:
+    freed = weakref.ref(Circle())
+    gc.collect()
+    assert freed() is None
+
+
+@pytest.mark.usefixtures("garbage")
+async def test_a_frozen_object_without_circles_is_freed_at_once() -> None:
+    kept: list[object] = [set(), {}]
+    gc.collect()
+    frozen = gc.get_freeze_count()
+    kept.clear()
+    assert gc.get_freeze_count() < frozen
+
+
+async def test_frozen_circles_are_freed_by_a_complete_collection(garbage: CyclicGarbage) -> None:
+    circle = Circle()
+    gc.collect()
+    freed = weakref.ref(circle)
+    del circle
+    gc.collect()
+    assert freed() is not None
+    garbage.collect_completely()
+    assert freed() is None
+
+
+async def test_a_complete_collection_is_due_in_an_idle_process_that_has_grown_by_a_quarter(
+    garbage: CyclicGarbage,
+) -> None:
+    left = gc.get_freeze_count()
+    assert not garbage.is_due(idle=True)
+    kept = [Circle() for _ in range(max(20_000, left // 4) + 1_000)]
+    gc.collect()
+    assert garbage.is_due(idle=True)
+    assert not garbage.is_due(idle=False)
+    garbage.collect_completely()
+    assert not garbage.is_due(idle=True)
+    assert kept
+
+
+async def test_a_complete_collection_is_due_in_a_busy_process_that_has_doubled(garbage: CyclicGarbage) -> None:
+    left = gc.get_freeze_count()
+    kept = [Circle() for _ in range(max(200_000, left) + 1_000)]
+    gc.collect()
+    assert garbage.is_due(idle=False)
+    assert kept
+
+
+async def test_the_settings_of_the_interpreter_are_as_before_afterwards() -> None:
+    before = gc.get_threshold(), list(gc.callbacks)
+    task = asyncio.create_task(CyclicGarbage().run())
+    await asyncio.sleep(0)
+    assert (gc.get_threshold(), gc.callbacks) != before
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (gc.get_threshold(), gc.callbacks) == before
+    gc.unfreeze()

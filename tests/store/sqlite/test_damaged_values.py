@@ -1,0 +1,264 @@
+"""Checksums of one file: what is found, when reads look, and what the scrubbing of the whole file adds."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import apsw
+import pytest
+
+from kcp.store.contract import Change, DamagedValueError, Hint, Needle, Range
+from kcp.store.sqlite import scrubbing, tables
+from kcp.store.sqlite.checksums import checksum
+from kcp.store.sqlite.damage import DamagedValues
+from kcp.store.sqlite.store import SQLiteStore, open_store
+from tests.store.conformance.backends import WIDGETS, key, put
+from tests.support.waiting import eventually
+
+
+def execute(path: Path, sql: str, *bindings: object) -> None:
+    """Change a file as a disk does: behind the store's back."""
+    with apsw.Connection(str(path)) as connection:
+        connection.execute(sql, bindings)
+        assert connection.changes() > 0
+    connection.close()
+
+
+async def filled(path: Path, *names: str) -> None:
+    store = open_store(path)
+    for name in names or ("a", "b", "c"):
+        await put(store, name, b'{"of":"%b"}' % name.encode(), tag="tag")
+    await store.close()
+
+
+def summary(store: SQLiteStore) -> str | None:
+    return store.readiness_notes()["values"]()
+
+
+async def scrubbed(store: SQLiteStore) -> None:
+    """Wait until a pass over the whole file has found nothing."""
+    await eventually(lambda: not store._damage.check_all, "the file has been verified")
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first pass begins when the file is opened, and others follow without a pause."""
+    monkeypatch.setattr(scrubbing, "_FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(scrubbing, "_SECONDS", 0.01)
+    monkeypatch.setattr(scrubbing, "_SECONDS_WITH_DAMAGE", 0.01)
+    monkeypatch.setattr(scrubbing, "_PAUSE_SECONDS", 0.0)
+
+
+async def test_every_value_has_the_checksum_of_its_content_and_position(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    store = open_store(path)
+    await store.write([Change(key(f"n{number}"), b"{}" * number) for number in range(100)])
+    await store.write([Change(key("n1"), None), Change(key("n2"), None, final=b"last")])
+    await store.close()
+    with apsw.Connection(str(path)) as connection:
+        rows = list(connection.execute("SELECT position, value, checksum FROM log"))
+    connection.close()
+    assert len(rows) == 102
+    assert all(found == checksum(value, position) for position, value, found in rows)
+    assert len({found for _, _, found in rows}) > 99, "equal values of several rows have several checksums"
+
+
+async def test_a_value_of_another_row_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    swap = "SELECT {} FROM log AS other WHERE other.name = 'a'"
+    execute(path, f"UPDATE log SET (value, checksum) = ({swap.format('value, checksum')}) WHERE name = 'b'")
+    store = open_store(path)
+    with pytest.raises(DamagedValueError):
+        store.get(key("b"))
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE log SET tag = CAST(x'ff' AS TEXT) WHERE name = 'b'",
+        "UPDATE log SET value = CAST(x'ff' AS TEXT) WHERE name = 'b'",
+        "UPDATE log SET value = 7 WHERE name = 'b'",
+        "UPDATE log SET value = NULL WHERE name = 'b'",
+        "UPDATE log SET checksum = 'text' WHERE name = 'b'",
+        "UPDATE log SET checksum = CAST(x'ff' AS TEXT) WHERE name = 'b'",
+    ],
+)
+async def test_any_bytes_in_the_columns_of_a_value_are_damage(tmp_path: Path, sql: str) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    execute(path, sql)
+    store = open_store(path)
+    with pytest.raises(DamagedValueError):
+        store.get(key("b"))
+    assert [record.key.name for record in store.scan(WIDGETS).records] == ["a", "c"]
+    await eventually(lambda: summary(store), "the note")
+    await store.close()
+
+
+async def test_a_key_that_is_not_text_is_left_out_of_pages(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    execute(path, "UPDATE current SET name = CAST(x'62ff' AS TEXT) WHERE name = 'b'")
+    store = open_store(path)
+    page = store.scan(WIDGETS)
+    assert [record.key.name for record in page.records] == ["a", "c"]
+    assert [key.name for key in page.damaged] == ["b\\xff"]
+    await store.close()
+
+
+async def test_damage_to_a_file_that_has_been_verified_is_found_by_the_next_pass(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    store = open_store(path)
+    await scrubbed(store)
+    assert summary(store) is None
+    execute(path, "UPDATE log SET value = CAST('x' AS BLOB) WHERE name = 'b'")
+    assert await eventually(lambda: summary(store), "the note") == (
+        "1 value is damaged (widgets default/b of logical cluster root); run kcp store check"
+    )
+    assert [record.key.name for record in store.scan(WIDGETS).records] == ["a", "c"]
+    await store.close()
+
+
+async def test_text_that_is_not_utf8_in_a_verified_file_makes_reads_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrubbing, "_SECONDS", 3600.0)
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    store = open_store(path)
+    await scrubbed(store)
+    execute(path, "UPDATE log SET tag = CAST(x'ff' AS TEXT) WHERE name = 'b'")
+    for options in ({}, {"at": store.revision}):
+        page = store.scan(WIDGETS, **options)  # type: ignore[arg-type]
+        assert [record.key.name for record in page.records] == ["a", "c"]
+    assert summary(store) is not None
+    await store.close()
+
+
+async def test_the_damage_is_over_when_its_row_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    execute(path, "UPDATE log SET value = CAST('x' AS BLOB) WHERE name = 'b'")
+    store = open_store(path)
+    await eventually(lambda: summary(store), "the note")
+    assert store.statistics()["damaged_values"] == 1
+    await put(store, "b", b"sound")
+    assert summary(store) is None
+    assert store.statistics()["damaged_values"] == 0
+    assert store._damage.check_all, "a list of an older state may meet the damaged row"
+    await store.compact(store.revision)
+    await scrubbed(store)
+    await store.close()
+
+
+async def test_a_value_that_is_replaced_while_a_pass_reads_it_is_not_current_damage(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    execute(path, "UPDATE log SET value = CAST('x' AS BLOB) WHERE name = 'b'")
+    damage, replaced = DamagedValues(), 1 << 40
+    await scrubbing.Scrubbing(path, damage, lambda _: replaced).verify()
+    assert damage.reported == 1
+    assert damage.summary() is None
+
+
+async def test_a_search_in_a_verified_file_ends_at_damage_and_reads_the_range_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrubbing, "_SECONDS", 3600.0)
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    store = open_store(path)
+    await scrubbed(store)
+    past = store.revision
+    await put(store, "a", b"{}")
+    execute(
+        path, "UPDATE log SET value = CAST('x' AS BLOB) WHERE name = 'a' AND value = CAST(? AS BLOB)", b'{"of":"a"}'
+    )
+    hint = Hint(needles=(Needle((b'"of":"c"',)),))
+    assert [record.key.name for record in (await store.select(WIDGETS, hint)).records] == ["c"]
+    await scrubbed(store)
+    page = await store.select(WIDGETS, hint, at=past)
+    assert [record.key.name for record in page.records] == ["b", "c"]
+    assert [key.name for key in page.damaged] == ["a"]
+    assert store._damage.check_all
+    await store.close()
+
+
+async def test_each_damaged_value_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    execute(path, "UPDATE log SET value = CAST('x' AS BLOB) WHERE name != 'a'")
+    with caplog.at_level(logging.ERROR):
+        store = open_store(path)
+        for _ in range(5):
+            store.scan(WIDGETS)
+            with pytest.raises(DamagedValueError):
+                store.get(key("b"))
+        await eventually(lambda: summary(store), "the note")
+        await store.close()
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        f"the value of widgets default/{name} of logical cluster root at revision {revision} is damaged: run kcp store check"
+        for name, revision in (("b", 2), ("c", 3))
+    ]
+
+
+async def test_what_is_remembered_of_much_damage_is_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "kcp.db"
+    store = open_store(path)
+    for part in range(3):
+        await store.write([Change(key(f"n{part}-{number:03}"), b"{}") for number in range(700)])
+    await store.close()
+    execute(path, "UPDATE log SET value = CAST('x' AS BLOB) WHERE name < 'n2-650'")
+    with caplog.at_level(logging.ERROR):
+        store = open_store(path)
+        page = store.scan(Range("widgets"), limit=10)
+        assert [record.key.name for record in page.records] == [f"n2-{number}" for number in range(650, 660)]
+        assert store.count(WIDGETS) == 2100
+        await store.close()
+    assert len(caplog.records) == store.statistics()["damaged_values"] == 1000
+
+
+async def test_a_file_without_checksums_is_migrated_and_its_values_are_taken_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    connection = apsw.Connection(str(path))
+    for migration in tables.MIGRATIONS[:2]:
+        connection.execute(migration)
+    connection.execute(f"PRAGMA application_id = {tables.APPLICATION_ID}; PRAGMA user_version = 2")
+    for revision, name in ((1, "a"), (2, "b")):
+        parts = ("widgets", "root", "default", name)
+        connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, 0, 0, '', ?)", (revision << 10, *parts, b"{}"))
+        connection.execute("INSERT INTO current VALUES (?, ?, ?, ?, ?)", (*parts, revision << 10))
+    connection.close()
+    store = open_store(path)
+    assert [record.key.name for record in store.scan(WIDGETS).records] == ["a", "b"]
+    found = store.get(key("a"))
+    assert found is not None
+    await put(store, "a", b"new", found.revision)
+    await scrubbed(store)
+    await store.close()
+    execute(path, "UPDATE log SET value = CAST('x' AS BLOB)")
+    store = open_store(path)
+    with pytest.raises(DamagedValueError):
+        store.get(key("a"))
+    before = store.get(key("b"))
+    assert before is not None
+    assert before.value == b"x", "it has no checksum"
+    await store.close()
+
+
+async def test_an_expired_damaged_value_is_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    now = 1e9
+    store = open_store(path, clock=lambda: now)
+    await store.write([Change(key("b"), b"{}", lifetime=10)])
+    await store.close()
+    execute(path, "UPDATE log SET value = CAST('x' AS BLOB)")
+    now += 60
+    store = open_store(path, clock=lambda: now)
+    await store.expire()
+    assert store.get(key("b")) is None
+    await store.close()
