@@ -1,7 +1,7 @@
-"""An asynchronous client of Kubernetes API servers, and what controllers are made of. See docs/client.md.
+"""An asynchronous client for Kubernetes API servers, with informers, work queues, leader election and events. See docs/client.md.
 
-Everything in ``__all__`` keeps its name and meaning until a release says otherwise in its notes; the modules below are internal.
-It reaches servers over HTTP only and imports nothing of kcp's server.
+Everything in ``__all__`` keeps its name and meaning until a release says otherwise in its notes; the modules below are
+internal. It reaches servers over HTTP only and imports nothing of kcp's server.
 """
 
 from kcp.client.client import ALL_NAMESPACES, Client

@@ -1,4 +1,4 @@
-"""What a client needs to know of an API server: address, trust, credentials and limits. Made from a kubeconfig or by hand."""
+"""The configuration of a client: address, trust, credentials and limits. Built from a kubeconfig or in code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROXY_SCHEMES: Final = ("http", "https")
 
 @dataclass(frozen=True, slots=True)
 class Impersonation:
-    """Whom requests act as, if the user may: the ``as`` fields of a kubeconfig."""
+    """The user that requests impersonate: the ``as`` fields of a kubeconfig."""
 
     user: str
     groups: tuple[str, ...] = ()
@@ -30,8 +30,8 @@ class Impersonation:
 class ClientConfiguration:
     """How to reach one API server. Raises ConfigurationError for an address that is none.
 
-    ``certificate_authority`` is PEM; empty means the system's authorities. ``qps`` and ``burst`` limit requests: on average, and
-    at once; a ``qps`` of 0 means no limit. ``request_timeout`` is that of one attempt in seconds, watches excepted.
+    ``certificate_authority`` is PEM; empty means the system's authorities. ``qps`` and ``burst`` limit requests: on average,
+    and at once; a ``qps`` of 0 means no limit. ``request_timeout`` is that of one attempt in seconds, watches excepted.
     """
 
     server: str
@@ -69,7 +69,7 @@ class ClientConfiguration:
 
 
 def check_url(url: str, schemes: tuple[str, ...], what: str) -> None:
-    """Check that a text is a URL of one of the schemes. Raises ConfigurationError, which repeats nothing of it."""
+    """Check that a text is a URL of one of the schemes. Raises ConfigurationError, whose message does not repeat the text."""
     try:
         parts = urlsplit(url)
         valid = parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)

@@ -1,8 +1,8 @@
 """The errors of the client.
 
-An answer that refuses a request is a `StatusError` of the class that its reason names, so that callers write ``except
-NotFoundError``. Whatever kept a request from being answered is a `TransportError`. Bad configuration and credentials have classes
-of their own. No message holds a credential.
+A Status response is raised as a `StatusError`; its subclass follows from the reason, so that callers write ``except
+NotFoundError``. A request without a valid response is a `TransportError`. Bad configuration and credentials have classes
+of their own. No message contains a credential.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class DiscoveryError(ClientError, LookupError):
 class TransportError(ClientError):
     """A request has no answer: the connection failed, broke off or timed out, or the answer is not one of an API server.
 
-    ``sent`` says whether the server may have received the request; ``final``, that another attempt would fail in the same way.
+    ``sent`` says whether the server may have received the request; ``final``, that another attempt would fail in the same
+    way.
     """
 
     def __init__(self, message: str, *, sent: bool = True, final: bool = False) -> None:

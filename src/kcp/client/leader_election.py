@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class LeadershipLostError(ClientError):
-    """The Lease could not be renewed in time, or somebody else has taken it."""
+    """The Lease was not renewed in time, or another candidate took it."""
 
 
 class LeaderElector:

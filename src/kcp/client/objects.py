@@ -1,4 +1,4 @@
-"""What verbs take and return besides objects: pages of lists, tables, patches, watch events. Objects are plain JSON data."""
+"""Lists, tables, watch events and media types. Objects themselves are plain JSON data."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Following a resource for ever: its present objects, then every change, whatever the server and the network do.
+"""The reflector: reads the present objects of a resource, then follows every change, across failures of server and network.
 
-Follows client-go's Reflector. The present objects come as a stream (WatchList, KEP-3157) or, from servers that do not know it,
-as a list in pages. A watch that ends is opened again at the last resource version that was seen; when that version is gone (410),
-the objects are read anew. Failures are retried with backoff and jitter, which only a watch that works resets: a server that
-answers 410 to every watch is not asked for lists all the time.
+Follows client-go's Reflector. The present objects come as a stream (WatchList, KEP-3157) or, from servers that do not know
+it, as a list in pages. A watch that ends is opened again at the last resource version that was seen; when that version is
+gone (410), the objects are read anew. Failures are retried with backoff and jitter, which only a watch that works resets: a
+server that answers 410 to every watch is not asked for lists all the time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class Target(Protocol):
-    """What a reflector feeds. All methods return at once."""
+    """The consumer of a reflector. All methods return at once."""
 
     def begin(self) -> None:
         """Present objects follow."""
@@ -54,7 +54,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowOptions:
-    """What to follow, and how.
+    """What a reflector follows, and its timing.
 
     ``streaming``: whether to ask for the present objects as a stream. ``first_delay`` and ``last_delay`` bound the backoff;
     after ``silence`` seconds without an event of a stream that has not ended, the objects are listed instead.

@@ -1,4 +1,4 @@
-"""The verbs on one resource."""
+"""The verbs of one resource."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ class APISubresource:
 
 @dataclass(frozen=True, slots=True)
 class APIResource:
-    """A resource in one version: what its paths and objects are called, and what can be done with it.
+    """A resource in one version: its names, kind, scope, verbs and subresources.
 
-    One that is known beforehand can be made by hand: ``APIResource("apps", "v1", "deployments", "Deployment")``.
+    A well-known resource needs no discovery: ``APIResource("apps", "v1", "deployments", "Deployment")``.
     """
 
     group: str

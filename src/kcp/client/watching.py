@@ -33,7 +33,7 @@ _TYPES: Final = frozenset((ADDED, MODIFIED, DELETED, BOOKMARK))
 class WatchOptions:
     """What to watch: the changes after a resource version, or (``initial_events``) first the present objects, as ``ADDED``.
 
-    ``seconds`` is when the server ends the watch.
+    The server ends the watch after ``seconds``.
     """
 
     resource_version: str = ""
@@ -95,7 +95,7 @@ async def watch(connection: Connection, path: str, options: WatchOptions) -> Asy
 
 
 def decode_event(line: bytes, request: Request) -> WatchEvent:
-    """An event of a line. Raises the StatusError of an ``ERROR`` event; TransportError for what is no event."""
+    """An event of a line. Raises the StatusError of an ``ERROR`` event; TransportError for a malformed event."""
     try:
         decoded = orjson.loads(line)
         type_, object_ = decoded["type"], decoded["object"]

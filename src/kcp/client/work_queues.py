@@ -1,4 +1,4 @@
-"""The work queues of controllers that stand on the client: the same as those of the server's own."""
+"""Work queues for controllers that use the client; the server's own controllers use the same base."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a client identifies itself with: a contract, and a module for each source of credentials."""
+"""Credentials of a client: the contract, and a module for each source."""

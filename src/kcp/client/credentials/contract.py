@@ -1,4 +1,4 @@
-"""The contract of credentials, and those that never change."""
+"""The contract of credentials, and static credentials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ClientCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What one request shows: the value of the ``Authorization`` header, a client certificate, both or neither."""
+    """The credential of one request: the value of the ``Authorization`` header, a client certificate, both or neither."""
 
     authorization: str = field(default="", repr=False)
     certificate: ClientCertificate | None = None
@@ -30,7 +30,7 @@ class Credentials(Protocol):
         """The credential to use now. Raises CredentialsError."""
 
     def rejected(self, credential: Credential) -> bool:
-        """Take note that the server answered 401 to a credential. Returns whether `current` may give another one."""
+        """Record that the server answered 401 to a credential. Returns whether `current` may return a different one."""
 
 
 class StaticCredentials:

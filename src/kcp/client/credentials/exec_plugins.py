@@ -1,7 +1,7 @@
 """Exec plugins: programs that print credentials (client.authentication.k8s.io, KEP-541).
 
-A plugin runs when its credential is first needed, and again when it has expired or the server has rejected it. Requests that need
-it meanwhile wait for one run. Its standard error reaches the user; its standard output is never shown.
+A plugin runs when its credential is first needed, and again when it has expired or the server has rejected it. Requests that
+need it meanwhile wait for one run. Its standard error reaches the user; its standard output is never shown.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What an API server serves: discovery documents and the names that they give to resources."""
+"""Discovery: the documents, the cache, and the resolution of resource names."""

@@ -1,6 +1,6 @@
-"""Asking an API server what it serves: aggregated discovery, or the older one where the server does not know it.
+"""Discovery of an API server's resources: the aggregated form, or the older one from servers that lack it.
 
-The answer is kept until it is `Discovery.refresh`-ed, or until a name is not found: definitions may have come since.
+The result is cached. It is read again by `Discovery.refresh`, and when a name is not found: a new CRD may serve it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reading discovery documents: the aggregated form (KEP-3352) and the older one of a document for each group version. Pure.
 
-Entries that do not have the form of their type are left out: one broken aggregated API server must not hide the others.
+Malformed entries are skipped: one broken aggregated API server must not hide the others.
 """
 
 from __future__ import annotations

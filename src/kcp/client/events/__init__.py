@@ -1,1 +1,1 @@
-"""Events: what controllers tell users about objects, aggregated so that a fault in a loop does not flood the server."""
+"""Recording of Events, with aggregation: a controller that fails in a loop does not flood the server."""

@@ -1,7 +1,7 @@
 """Which Events are written, and which count up an earlier one. Follows client-go's ``EventCorrelator``. Pure.
 
 Three steps: an object's events beyond 25 at once and one in five minutes are dropped; ten events that differ in their message
-alone become one within ten minutes; an event that was written counts up. What is remembered is bounded.
+alone become one within ten minutes; an event that was written counts up. All caches are bounded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ V = TypeVar("V")
 
 
 class Occurrence(NamedTuple):
-    """Something that happened to an object. ``regarding`` is what identifies the object; ``source`` who tells."""
+    """An event before correlation. ``regarding`` identifies the object, ``source`` the reporting component."""
 
     source: str
     cluster: str
@@ -36,7 +36,7 @@ class Occurrence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to write: a new event, or (``count`` above 1) an update of the one of the same key."""
+    """The write to make: a new event, or (``count`` above 1) an update of the event with the same key."""
 
     key: Hashable
     message: str
@@ -50,7 +50,7 @@ class _Similar:
 
 
 class _Recent(Generic[V]):
-    """A bounded map that forgets what was used least recently."""
+    """A bounded map with least-recently-used eviction."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[Hashable, V] = OrderedDict()
@@ -81,7 +81,7 @@ class Correlator:
         self._counts: _Recent[int] = _Recent()
 
     def decide(self, occurrence: Occurrence) -> Verdict | None:
-        """What to write for an occurrence; None where its object has had too many."""
+        """The write for an occurrence; None when its object exceeds the rate limit."""
         about = (occurrence.source, occurrence.cluster, occurrence.regarding)
         bucket = self._buckets.get(about, lambda: TokenBucket(RATE, BURST, self._clock))
         if not bucket.try_take():

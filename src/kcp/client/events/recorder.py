@@ -38,9 +38,9 @@ class _Written(NamedTuple):
 
 
 class EventRecorder:
-    """Tells users what a controller does: ``async with EventRecorder(client, "my-controller") as events``.
+    """Records Events in the background: ``async with EventRecorder(client, "my-controller") as events``.
 
-    At its end it writes what waits, for ``closing_seconds`` at most.
+    On exit it writes queued events, for ``closing_seconds`` at most.
     """
 
     def __init__(
@@ -66,7 +66,8 @@ class EventRecorder:
     ) -> None:
         """Record an event about an object. ``type_`` is `NORMAL` or `WARNING`, ``reason`` a word in CamelCase for programs.
 
-        Never waits and never fails: events beyond the limits of the correlator, and those that the server refuses, are dropped.
+        Never waits and never fails: events beyond the limits of the correlator, and those that the server refuses, are
+        dropped.
         """
         reference, cluster = _reference(regarding), self._cluster_of(regarding)
         about = tuple(value for name, value in reference.items() if name != "resourceVersion")

@@ -1,1 +1,1 @@
-"""Caches that follow a resource: a reflector lists and watches, a cache keeps bytes and summaries, handlers hear of changes."""
+"""Informers: a reflector lists and watches, a cache keeps bytes and summaries, handlers are called with changes."""

@@ -1,4 +1,4 @@
-"""The objects of a resource by key, with indexes: a reflector's target that tells what has changed.
+"""The objects of a resource by key, with indexes: the target of a reflector, which reports changes.
 
 An event that is older than the cached object is ignored, so events may come twice.
 """
@@ -59,7 +59,7 @@ class Cache:
         return self._objects.get(key)
 
     def by_index(self, name: str, value: str) -> list[CachedObject]:
-        """The objects that an index has under a value. Raises KeyError for an index that there is not."""
+        """The objects that an index has under a value. Raises KeyError for an unknown index."""
         keys = self._indexes[self._positions[name]].get(value, ())
         return [self._objects[key] for key in keys]
 
@@ -89,7 +89,7 @@ class Cache:
         self.synchronized = True
 
     def apply(self, event: WatchEvent) -> None:
-        """Apply a change, unless it is older than what the cache has."""
+        """Apply a change, unless it is older than the cached object."""
         key = key_of(event.object, self._cluster)
         meta, old = event.object["metadata"], self._objects.get(key)
         version = meta.get("resourceVersion") or ""

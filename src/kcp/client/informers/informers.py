@@ -1,4 +1,4 @@
-"""Informers: a cache of a resource, kept current, whose changes handlers hear of; shared between all that ask for the same."""
+"""Informers: a cache that follows a resource and calls handlers with its changes, shared between controllers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kcp.client.resources import APIResource
 from kcp.logical_clusters import WILDCARD
 
 Handler = Callable[[Change], None]
-"""Hears of changes, in their order. It must return at once: it adds keys to work queues."""
+"""Called with each change, in order. It must return at once; usually it adds a key to a work queue."""
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Informer:
         self._task: asyncio.Task[None] | None = None
 
     def add_handler(self, handler: Handler) -> Callable[[], None]:
-        """Tell a handler of the present objects, as additions, and of every change. Returns a function that ends that."""
+        """Call a handler with the present objects, as additions, and with every change. Returns a function that removes it."""
         self._numbers += 1
         number = self._numbers
         self._handlers[number] = handler
@@ -104,10 +104,10 @@ class _Target:
 
 
 class Informers:
-    """The informers of a client, one for each resource, namespace and selector: who asks for the same gets the same.
+    """The informers of a client: one for each resource, namespace and selector, shared by all callers.
 
-    Those of ``client.logical_cluster("*")`` follow a resource in all logical clusters with one watch. Informers that are asked
-    for inside ``async with`` start at once, those from before at its beginning; all end with it.
+    Those of ``client.logical_cluster("*")`` follow a resource in all logical clusters with one watch. Informers that are
+    asked for inside ``async with`` start at once, those from before at its beginning; all end with it.
     """
 
     def __init__(self, client: Client) -> None:
@@ -126,9 +126,10 @@ class Informers:
         indexes: Mapping[str, IndexFunction] | None = None,
         transform: Callable[[Object], Object] | None = None,
     ) -> Informer:
-        """The informer of a resource. ``indexes`` and ``transform`` are those of the first who asks.
+        """The informer of a resource. ``indexes`` and ``transform`` of the first call count.
 
-        Raises ValueError for an index that the informer does not have: it follows already, and does not keep decoded objects.
+        Raises ValueError for an index that the existing informer lacks: it cannot be added later, as objects are not kept
+        decoded.
         """
         key = (resource, namespace, selector_text(label_selector), selector_text(field_selector), metadata_only)
         found = self._informers.get(key)

@@ -1,4 +1,4 @@
-"""What a cache keeps of an object: its JSON bytes, and a small summary. Objects are decoded by the one who needs them."""
+"""The cached form of an object: its JSON bytes and a small summary. Callers decode it when they need the whole object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading one kubeconfig file into typed entries. Follows clientcmd's v1 Config: a name that is there twice is an error."""
+"""Parse one kubeconfig file into typed entries. Follows clientcmd's v1 Config: a duplicate name is an error."""
 
 from __future__ import annotations
 

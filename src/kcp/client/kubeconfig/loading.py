@@ -1,7 +1,8 @@
 """Which kubeconfig files are read and how they are merged: kubectl's rules (clientcmd's ClientConfigLoadingRules).
 
-An explicit file is read alone and must exist. Else the files of ``KUBECONFIG`` count, or ``~/.kube/config``; missing files are
-skipped. The first file that sets the current context, or defines an entry of a name, wins; entries are not merged field by field.
+An explicit file is read alone and must exist. Else the files of ``KUBECONFIG`` count, or ``~/.kube/config``; missing files
+are skipped. The first file that sets the current context, or defines an entry of a name, wins; entries are not merged field
+by field.
 """
 
 from __future__ import annotations

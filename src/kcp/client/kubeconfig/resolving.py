@@ -26,8 +26,8 @@ def load_configuration(
 ) -> ClientConfiguration:
     """The configuration that kubectl would use, or that of the Pod in which this process runs.
 
-    ``path`` is a kubeconfig to read alone, and ``context`` one of its contexts (default: the current one). ``limits`` are further
-    fields of `ClientConfiguration`. Raises ConfigurationError.
+    ``path`` is a kubeconfig to read alone, and ``context`` one of its contexts (default: the current one). ``limits`` are
+    further fields of `ClientConfiguration`. Raises ConfigurationError.
     """
     environment = os.environ if environment is None else environment
     kubeconfig = load(None if path is None else Path(path), environment)

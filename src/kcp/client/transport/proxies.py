@@ -1,4 +1,4 @@
-"""Which proxy a request takes: that of the configuration, else that of the environment, by Go's rules."""
+"""The proxy for a server: from the configuration, else from the environment, by Go's rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes out and what comes back."""
+"""Requests and responses, independent of the HTTP library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: the path below the server's address with its names encoded, and what it sends."""
+    """One request. ``path`` is relative to the server's address and percent-encoded."""
 
     method: str
     path: str

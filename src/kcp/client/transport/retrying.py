@@ -1,8 +1,8 @@
 """When a failed request is sent again, and after which delay. Pure rules.
 
-A server that answers 429, or 503 with ``Retry-After``, has not executed the request: any request is sent again, as by client-go.
-After other failures the request may have taken effect, so only idempotent ones are sent again. If a server asks for a longer
-delay than the client accepts, the error is final.
+A server that answers 429, or 503 with ``Retry-After``, has not executed the request: any request is sent again, as by
+client-go. After other failures the request may have taken effect, so only idempotent ones are sent again. If a server asks
+for a longer delay than the client accepts, the error is final.
 """
 
 from __future__ import annotations

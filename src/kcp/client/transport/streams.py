@@ -1,4 +1,4 @@
-"""Bodies: read whole with a bound, or line by line as they come."""
+"""Response bodies: read whole with a size limit, or line by line as they arrive."""
 
 from __future__ import annotations
 
