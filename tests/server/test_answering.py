@@ -1,4 +1,4 @@
-"""What every answer has in common, and what refusals look like."""
+"""Properties of every response, and the content of refusals."""
 
 from __future__ import annotations
 

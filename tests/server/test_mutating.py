@@ -1,4 +1,4 @@
-"""Writes run to their end whatever becomes of the request."""
+"""Writes complete even when their request is cancelled."""
 
 from __future__ import annotations
 

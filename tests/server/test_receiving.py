@@ -1,4 +1,4 @@
-"""Bodies that never come take only the share of the client that does not send them."""
+"""Bodies that never arrive use only the share of their client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMITS = ReceivingLimits(client_bodies=4, client_bytes=40, bodies=6, bytes=60)
 
 
 class Senders:
-    """Bodies that arrive in part and then no further."""
+    """Bodies that arrive in part and then stop."""
 
     def __init__(self) -> None:
         self.receiving = Receiving(LIMITS)

@@ -1,4 +1,4 @@
-"""How controllers read the log: the present records of a range, and the changes from then on."""
+"""Reading the log: the present records of a range, and the changes from then on."""
 
 from __future__ import annotations
 

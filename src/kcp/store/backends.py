@@ -7,13 +7,13 @@ the conformance suite.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
-from kcp.store.contract import Capabilities, OptionError, Store
+from kcp.store.contract import Action, Capabilities, OptionError, Store
 from kcp.store.figures import StoreFigures
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from kcp.store.findings import Examine, Finding, Progress
     from kcp.store.transfers import Imported, Restored, Selection, SnapshotInfo
 
-Action = Callable[[], Awaitable[None]]
 Check = Callable[[], str | None]
 """A readiness check: why the server is not ready, or None."""
 

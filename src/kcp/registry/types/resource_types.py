@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from kcp.api import jsonpath, protobuf, tables
-from kcp.api.kinds import GroupKind, GroupResource, GroupVersion, GroupVersionKind
+from kcp.api.kinds import GroupKind, GroupResource, GroupVersionKind
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.types.strategies import CUSTOM_RESOURCE, Strategy
 from kcp.schema import CompiledSchema, compile_schema
@@ -92,10 +92,6 @@ class ResourceType:
     @cached_property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
-
-    @cached_property
-    def group_version(self) -> GroupVersion:
-        return GroupVersion(self.group, self.version)
 
     @cached_property
     def gvk(self) -> GroupVersionKind:

@@ -1,4 +1,4 @@
-"""Preparation: the fields of a new state that the server owns, and who owns the others.
+"""Preparation: set the fields of a new state that the server owns, and record the owners of the others.
 
 Follows ``rest.BeforeCreate``, ``rest.BeforeUpdate`` and the ``PrepareFor...`` hooks of k8s.io/apiserver. Pure, except for the
 clock and UIDs.

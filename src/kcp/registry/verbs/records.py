@@ -71,7 +71,7 @@ def stored_value(obj: dict[str, Any], type_: ResourceType) -> tuple[bytes, str]:
 
 
 def unreadable_object(key: Key, type_: ResourceType) -> dict[str, Any]:
-    """What is known of an object whose stored value is damaged: its type and its name."""
+    """A stand-in for an object whose stored value is damaged: its type and its name."""
     meta = {"name": key.name, "namespace": key.namespace} if key.namespace else {"name": key.name}
     return {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": meta}
 

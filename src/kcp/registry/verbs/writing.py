@@ -76,7 +76,7 @@ class Writer:
         return await attempts.until_stored(self._source, write, self._attempt)
 
     async def remove_damaged(self, write: Write, revision: int) -> Written:
-        """Delete an object that cannot be read, as it is at a revision: nothing of it is checked, and nobody else is asked."""
+        """Delete an object that cannot be read, at a revision. Neither rules nor admission plugins apply."""
         written = await self._committer.remove_damaged(write, revision)
         if written is None:  # another write came between: the object may be sound now
             return await self._write(write)

@@ -150,7 +150,7 @@ class IncomingRequest:
 
     @property
     def _client(self) -> str:
-        """Whose share of what is received at a time the body takes: the user's, or that of an anonymous client's address."""
+        """The client whose limit on bodies applies: the user, or the address of an anonymous client."""
         name = self.user.name
         if name != ANONYMOUS.name:
             return name
