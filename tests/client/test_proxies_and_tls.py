@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
 import tempfile
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -73,7 +75,30 @@ async def test_a_proxy_that_refuses_is_named_without_its_password(configuration:
         async with Client(chosen) as client:
             with pytest.raises(TransportError, match="the proxy refused with status 407") as caught:
                 await client.version()
-    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in shown(caught.value)
+
+
+def shown(error: BaseException) -> str:
+    """All that a log or a report of the error may show."""
+    return "".join(traceback.format_exception(error)) + repr((error, error.__cause__))
+
+
+async def test_no_error_shows_a_token_or_the_password_of_a_proxy(configuration: ClientConfiguration) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    token = (await configuration.credentials.current()).authorization.removeprefix("Bearer ")
+    for failing in (
+        replace(configuration, retries=0, proxy_url=f"http://me:hunter2@127.0.0.1:{port}"),
+        replace(configuration, retries=0, server=f"https://127.0.0.1:{port}"),
+        replace(configuration, retries=0, tls_server_name="elsewhere"),
+    ):
+        async with Client(failing) as client:
+            with pytest.raises(TransportError) as caught:
+                await client.version()
+        for text in (shown(caught.value), repr(failing)):
+            assert "hunter2" not in text
+            assert token not in text
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def parse(content: bytes, path: Path) -> Kubeconfig:
     try:
         document, _ = yaml_documents.load(content, max_depth=_MAX_DEPTH, max_size=_MAX_SIZE)
     except YAMLError as error:
-        raise ConfigurationError(f"{path}: not a YAML document: {error}") from error
+        raise ConfigurationError(f"{path}: not a YAML document: {error}") from None
     fields = Fields(document, Origin(path, "the kubeconfig"))
     kind, version = fields.text("kind"), fields.text("apiVersion")
     if kind not in ("", "Config") or version not in ("", "v1"):

@@ -71,8 +71,8 @@ class Fields:
         """Bytes in base64."""
         try:
             return base64.b64decode("".join(self.text(name).split()), validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise self.error(name, "must be base64") from error
+        except (binascii.Error, ValueError):
+            raise self.error(name, "must be base64") from None
 
     def file(self, name: str) -> Path | None:
         """A path; relative ones count from the folder of the kubeconfig."""

@@ -115,7 +115,7 @@ class Connection:
                 error = _translated(request, error)
                 delay = retry_delay(error, number, self._policy, idempotent=request.idempotent)
                 if delay is None or not request.retries:
-                    raise error from error.__cause__
+                    raise error from None
                 log.debug("%s: %s; attempt %d in %.2f s", request, error, number + 2, delay)
             number += 1
             await asyncio.sleep(delay)
@@ -158,7 +158,9 @@ class Connection:
                     raise _refusal(request, answer.status, await read_body(answer), retry_after)
                 yield answer
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError) as error:
-            raise self._failure(request, error) from error
+            raise self._failure(
+                request, error
+            ) from None  # aiohttp's errors hold the request's headers and the proxy's URL
 
     def _headers(self, request: Request, credential: Credential) -> CIMultiDict[str]:
         headers = self._static_headers.copy()
@@ -198,7 +200,8 @@ class Connection:
             return TransportError(f"{request}: {address} did not answer in time")
         if isinstance(error, aiohttp.ClientHttpProxyError):
             return TransportError(f"{request}: the proxy refused with status {error.status}", sent=False, final=True)
-        return TransportError(f"{request}: the connection to {address} broke off: {type(error).__name__}")
+        why = getattr(error, "strerror", None) or type(error).__name__
+        return TransportError(f"{request}: the connection to {address} broke off: {why}")
 
 
 def _abort(answer: aiohttp.ClientResponse) -> None:

@@ -58,6 +58,6 @@ class Stream:
                 if size > limit:
                     raise TransportError(f"{self._request}: an event is larger than {limit} bytes")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TransportError(f"{self._request}: the stream was cut: {type(error).__name__}") from error
+            raise TransportError(f"{self._request}: the stream was cut: {type(error).__name__}") from None
         if size:
             raise TransportError(f"{self._request}: the stream was cut within an event")
