@@ -77,7 +77,7 @@ class WorkQueue(Generic[K]):
 
     def start(self) -> None:
         """Start the workers."""
-        self._tasks = [asyncio.create_task(self._work(), name=self.name) for _ in range(self._workers)]
+        self._tasks = [self.start_worker(self._work) for _ in range(self._workers)]
 
     async def stop(self) -> None:
         """Stop the workers and drop pending keys: the next start finds them in the log."""
@@ -124,9 +124,9 @@ class WorkQueue(Generic[K]):
         self._timers.pop(key, None)
         self.add(key)
 
-    async def drive(self, work: Work) -> None:
-        """Await a reconciliation. A subclass may measure it."""
-        await work
+    def start_worker(self, work: Callable[[], Work]) -> asyncio.Task[None]:
+        """Start the task of a worker. A subclass may measure its work."""
+        return asyncio.create_task(work(), name=self.name)
 
     def forget(self, key: K) -> None:
         """Begin the backoff of a key anew."""
@@ -150,7 +150,7 @@ class WorkQueue(Generic[K]):
         self._processing.add(key)
         self._count(key)
         try:
-            await self.drive(self._reconcile(key))
+            await self._reconcile(key)
         except RetryError:
             self.add_with_backoff(key)
         except Exception as error:

@@ -144,7 +144,7 @@ class ServerProcess:
         except StoreUnavailableError as error:
             raise ConfigurationError(str(error)) from error
         composition.metrics.add_store(storage.store)
-        storage.store.observe_deliveries(composition.held_loop.observe_store)
+        storage.store.observe_deliveries(composition.watchdog.note_delivery)
         return composition
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:
