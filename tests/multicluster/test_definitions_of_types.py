@@ -11,9 +11,9 @@ import pytest
 
 from kcp.api.protobuf.messages import INLINE, SCALARS, Field, message, root
 from kcp.builtin.registration import declare
+from kcp.client import APIResource
 from kcp.multicluster.crd_puller import (
     RecursiveSchemaError,
-    ServedResource,
     definition_of,
     name_of,
     structural_schema,
@@ -38,7 +38,7 @@ def recorded(version: str) -> Recording:
 
 
 @cache
-def definitions(version: str) -> list[tuple[ServedResource, dict[str, Any]]]:
+def definitions(version: str) -> list[tuple[APIResource, dict[str, Any]]]:
     """The definition of each type that a version serves and that can be written down."""
     converted = []
     found = recorded(version)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kcp.multicluster.crd_puller import ServedResource
+from kcp.client import APIResource
+from kcp.client.discovery.documents import read_resources
 
 VERSIONS = ("1.20", "1.36")
 
@@ -30,25 +31,11 @@ class Recording(NamedTuple):
             for entry in schema.get("x-kubernetes-group-version-kind", ())
         }
 
-    def resources(self) -> Iterator[ServedResource]:
+    def resources(self) -> Iterator[APIResource]:
         """The resources whose objects can be read, in each version."""
         for document in self.groups:
             group, _, version = document["groupVersion"].rpartition("/")
-            names = [entry["name"] for entry in document["resources"]]
-            for entry in document["resources"]:
-                if "/" in entry["name"] or "get" not in entry["verbs"]:
-                    continue
-                yield ServedResource(
-                    group,
-                    version,
-                    entry["name"],
-                    entry["kind"],
-                    entry["namespaced"],
-                    entry.get("singularName", ""),
-                    tuple(entry.get("shortNames", ())),
-                    tuple(entry.get("categories", ())),
-                    frozenset(name.partition("/")[2] for name in names if name.startswith(f"{entry['name']}/")),
-                )
+            yield from (resource for resource in read_resources(document, group, version) if "get" in resource.verbs)
 
 
 def recording(version: str) -> Recording:

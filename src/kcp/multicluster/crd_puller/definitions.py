@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from kcp.client import APIResource
 from kcp.schema.definitions.names import APPROVAL_ANNOTATION, is_protected_group
 
-_CORE: Final = "core"
+CORE: Final = "core"
 """The group in the names of definitions of the group without a name."""
 _APPROVED: Final = "https://github.com/kubernetes/kubernetes"
 """The types of Kubernetes' own groups are approved by being there."""
 
 
-class ServedResource(NamedTuple):
-    """A resource in one version, as discovery shows it."""
-
-    group: str
-    version: str
-    plural: str
-    kind: str
-    namespaced: bool
-    singular: str = ""
-    short_names: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    subresources: frozenset[str] = frozenset()
-
-
 def name_of(group: str, plural: str) -> str:
     """Return the name of the definition of a resource."""
-    return f"{plural}.{group or _CORE}"
+    return f"{plural}.{group or CORE}"
 
 
-def definition_of(resource: ServedResource, schema: dict[str, Any]) -> dict[str, Any]:
+def definition_of(resource: APIResource, schema: dict[str, Any]) -> dict[str, Any]:
     """Return the definition of a resource with this structural schema."""
     metadata: dict[str, Any] = {"name": name_of(resource.group, resource.plural)}
     if is_protected_group(resource.group):
@@ -63,7 +50,7 @@ def definition_of(resource: ServedResource, schema: dict[str, Any]) -> dict[str,
     }
 
 
-def _subresources(resource: ServedResource, schema: dict[str, Any]) -> dict[str, Any]:
+def _subresources(resource: APIResource, schema: dict[str, Any]) -> dict[str, Any]:
     """Status, and scale where the object has numbers of replicas in the usual places."""
     found: dict[str, Any] = {}
     if "status" in resource.subresources:
