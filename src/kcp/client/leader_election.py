@@ -174,7 +174,7 @@ class LeaderElector:
             return
         spec = {**self._spec(), "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": micro_time()}
         try:
-            async with asyncio.timeout(self._retry_period):
+            async with asyncio.timeout(self._renew_deadline):
                 self._observe(await self._leases.replace({**lease, "spec": spec}))
         except (StatusError, ClientError, TimeoutError) as error:
             log.info("%s: the lease was not given back: %s", self._name, str(error) or "no answer in time")

@@ -6,7 +6,7 @@ from typing import Any
 
 from kcp.client import APIResource, Client, EventRecorder, ResourceClient
 from tests.client.conformance.test_leader_election import Clock
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 EVENTS = APIResource("", "v1", "events", "Event")
 
@@ -20,7 +20,7 @@ async def events_about(client: Client, object_: dict[str, Any]) -> list[dict[str
 
 async def test_an_event_says_what_happened_to_what(client: Client, config_maps: ResourceClient) -> None:
     made = await config_maps.create({"metadata": {"name": "a"}})
-    async with EventRecorder(client, "tester", instance="here") as recorder:
+    async with EventRecorder(client, "tester", instance="here", closing_seconds=PATIENCE) as recorder:
         recorder.event(made, "Warning", "Broken", "it does not work")
     (found,) = await events_about(client, made)
     assert (found["type"], found["reason"], found["message"], found["count"]) == (
@@ -37,7 +37,7 @@ async def test_an_event_says_what_happened_to_what(client: Client, config_maps: 
 
 async def test_the_same_event_again_counts_up(client: Client, config_maps: ResourceClient) -> None:
     made = await config_maps.create({"metadata": {"name": "a"}})
-    async with EventRecorder(client, "tester") as recorder:
+    async with EventRecorder(client, "tester", closing_seconds=PATIENCE) as recorder:
         for _ in range(4):
             recorder.event(made, "Normal", "Synced", "synced")
             made = await config_maps.patch("a", {"data": {"x": str(_)}})  # another version is the same object
@@ -47,7 +47,7 @@ async def test_the_same_event_again_counts_up(client: Client, config_maps: Resou
 
 async def test_similar_events_are_combined_from_the_tenth_on(client: Client, config_maps: ResourceClient) -> None:
     made = await config_maps.create({"metadata": {"name": "a"}})
-    async with EventRecorder(client, "tester") as recorder:
+    async with EventRecorder(client, "tester", closing_seconds=PATIENCE) as recorder:
         for number in range(14):
             recorder.event(made, "Normal", "Synced", f"synced {number}")
     found = await events_about(client, made)
@@ -60,7 +60,7 @@ async def test_similar_events_are_combined_from_the_tenth_on(client: Client, con
 async def test_an_object_has_so_many_events_and_no_more(client: Client, config_maps: ResourceClient) -> None:
     made = await config_maps.create({"metadata": {"name": "a"}})
     clock = Clock()
-    async with EventRecorder(client, "tester", clock=clock) as recorder:
+    async with EventRecorder(client, "tester", clock=clock, closing_seconds=PATIENCE) as recorder:
         for _ in range(100):
             recorder.event(made, "Normal", "Synced", "synced")
         clock.now += 600.0
@@ -72,7 +72,7 @@ async def test_an_object_has_so_many_events_and_no_more(client: Client, config_m
 
 async def test_an_event_that_was_deleted_is_written_anew(client: Client, config_maps: ResourceClient) -> None:
     made = await config_maps.create({"metadata": {"name": "a"}})
-    async with EventRecorder(client, "tester") as recorder:
+    async with EventRecorder(client, "tester", closing_seconds=PATIENCE) as recorder:
         recorder.event(made, "Normal", "Synced", "synced")
 
         async def written() -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ async def test_an_event_that_was_deleted_is_written_anew(client: Client, config_
 
 async def test_an_event_that_the_server_refuses_is_dropped(client: Client, config_maps: ResourceClient) -> None:
     made = await config_maps.create({"metadata": {"name": "a"}})
-    async with EventRecorder(client, "tester") as recorder:
+    async with EventRecorder(client, "tester", closing_seconds=PATIENCE) as recorder:
         nowhere = {**made, "metadata": {**made["metadata"], "namespace": "Not A Namespace"}}
         recorder.event(nowhere, "Normal", "Synced", "synced")
         recorder.event(made, "Normal", "Synced", "synced")
