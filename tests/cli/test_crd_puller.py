@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from tests.support.kcp_process import run
 from tests.support.objects import definition
 from tests.support.waiting import PATIENCE, wait_until
 
+PAGE = Path(__file__).parents[2] / "docs" / "crd-puller.md"
 KUBECTL = Path(sys.executable).with_name("kubectl")
 
 
@@ -120,4 +123,20 @@ def test_a_cluster_that_is_followed_brings_its_new_definitions(kcp_cluster: Logi
         finally:
             following.send_signal(signal.SIGINT)
         assert following.wait(PATIENCE) == 0
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["gadgets.example.com.yaml", "widgets.example.com.yaml"]
+    written = {file.name for file in tmp_path.iterdir()}
+    assert written == {"services.core.yaml", "gadgets.example.com.yaml", "widgets.example.com.yaml"}
+
+
+def test_the_commands_of_the_page_work(kcp_cluster: LogicalCluster, target: LogicalCluster, tmp_path: Path) -> None:
+    define(kcp_cluster, "widgets", "Widget")
+    kcp_cluster.write_kubeconfig(tmp_path / "cluster.kubeconfig")
+    target.write_kubeconfig(tmp_path / "kcp.kubeconfig")
+    (block,) = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    for command in block.splitlines():
+        done = run(*shlex.split(command)[1:], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert {file.name for file in (tmp_path / "definitions").iterdir()} == {
+        "configmaps.core.yaml",
+        "widgets.example.com.yaml",
+    }
+    kubectl(target, "wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s")
