@@ -25,7 +25,7 @@ encode, store         the log takes the bytes if the object is still at revision
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from kcp.api import documents, errors
 from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, AdmissionPlugin, Chain
@@ -50,6 +50,9 @@ from kcp.registry.verbs.storing import Committer
 
 Object = dict[str, Any]
 
+_AFTER_DECODING: Final = frozenset({404, 409, 422})
+"""The refusals that may come before the body is validated: kube-apiserver has decoded that of a built-in type by then."""
+
 
 class Writer:
     """Runs writes."""
@@ -73,7 +76,12 @@ class Writer:
             write.size = decoding.size_of(write.body, write.target.type, write.context)
             await run_large(write.size, self._decode, write, write.body)
             preconditions.take_from_body(write)
-        return await attempts.until_stored(self._source, write, self._attempt)
+        try:
+            return await attempts.until_stored(self._source, write, self._attempt)
+        except errors.StatusError as refusal:
+            if write.body is not None and refusal.code in _AFTER_DECODING:
+                await run_large(write.size, validation.check_decodable, write.body, write.target.type)
+            raise
 
     async def remove_damaged(self, write: Write, revision: int) -> Written:
         """Delete an object that cannot be read, as it is at a revision: nothing of it is checked, and nobody else is asked."""
@@ -186,10 +194,11 @@ class Writer:
 
     def _complete(self, write: Write) -> None:
         """Prepare, and record field ownership."""
+        sent = preparing.owned_as_sent(write.new, write.target.type) if write.object is not None else None
         self._prepare(write)
         if write.body is not None:
             self._drop_duplicate_owners(write)
-        self._own_fields(write)
+        self._own_fields(write, sent)
 
     def _prepare(self, write: Write) -> None:
         """Set what the server owns; a delete marks the object, or leaves nothing of it."""
@@ -208,9 +217,9 @@ class Writer:
         if duplicates := preparing.drop_duplicate_owners(write.object):
             write.context.warn(preparing.duplicate_owners_warning(duplicates, after_admission=after_admission))
 
-    def _own_fields(self, write: Write) -> None:
+    def _own_fields(self, write: Write, sent: Object | None) -> None:
         if write.object is not None and write.operation != DELETE and not write.owned:
-            preparing.own_fields(write.object, write.old, write.target, write.context)
+            preparing.own_fields(write.object, write.old, write.target, write.context, sent)
 
     async def _mutating_admission(self, plugins: Sequence[AdmissionPlugin], write: Write) -> None:
         """Let plugins change the object. What they return is decoded, shaped and prepared as what a client sent."""
