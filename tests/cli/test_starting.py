@@ -21,7 +21,7 @@ import yaml
 
 from kcp.auth import certificates
 from tests.support.kcp_process import Started, run, started
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def test_start_prints_the_address_and_the_kubeconfig(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_watch_does_not_delay_the_stop_and_ends_gracefully(tmp_path: Path) -> 
             assert json.loads(watch.stdout.readline())["type"] == "ADDED"
         assert server.stop()[0] == 0
         for watch in watches:
-            _, errors = watch.communicate(timeout=60)
+            _, errors = watch.communicate(timeout=PATIENCE)
             assert (watch.returncode, errors) == (0, "")
 
 
@@ -316,7 +316,7 @@ def test_a_missing_log_is_replaced_only_with_new_log(tmp_path: Path, left: bytes
 def test_too_little_address_space_is_one_line(tmp_path: Path, megabytes: int) -> None:
     command = [sys.executable, "-m", "kcp", "start", "--root-directory", str(tmp_path / ".kcp"), "--secure-port", "0"]
     limited = ["bash", "-c", f'ulimit -v {megabytes * 1024} && exec "$@"', "kcp", *command]
-    done = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 1
     assert done.stderr == (f"kcp: the address space is limited to {megabytes} MB (ulimit -v); a server needs 256 MB\n")
 
@@ -372,7 +372,7 @@ def test_the_server_exits_when_it_cannot_accept_connections(tmp_path: Path) -> N
         used = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used, used))
         held_connections(server, 1)
-        _, errors = server.process.communicate(timeout=60)
+        _, errors = server.process.communicate(timeout=PATIENCE)
         assert server.process.returncode == 1
         assert "kcp: the HTTP server ended: Too many open files" in errors
         assert "Traceback" not in errors

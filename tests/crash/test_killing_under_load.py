@@ -212,7 +212,7 @@ async def prepare(address: Address) -> int:
         return (await found_now(connection))[1]
 
 
-@pytest.mark.timeout(60 + 10 * ROUNDS)
+@pytest.mark.timeout(600 + 10 * ROUNDS)
 async def test_nothing_acknowledged_is_lost_and_watchers_see_each_change_once(tmp_path: Path, measured: Report) -> None:
     ledger = Ledger()
     pick = random.Random(7)

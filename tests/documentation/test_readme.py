@@ -21,6 +21,7 @@ from kcp.cli.main import main
 from kcp.cli.start import start
 from kcp.testing import Server
 from tests.support.kcp_process import run
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -68,7 +69,7 @@ def test_the_server_prints_what_the_readme_shows(tmp_path: Path) -> None:
             assert line, said
             said += line
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
     assert re.sub(r":\d+ ", ":6443 ", said).rstrip() == shown.rstrip()
     assert process.returncode == 0
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.kubectl import manifests
 from tests.kubectl.conftest import Kubectl
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_wait(gadgets: Kubectl) -> None:
     gadgets("delete", "gadget", "awaited", "--wait=false")
     waiting = gadgets.start("wait", "gadget/awaited", "--for=delete", "--timeout=60s")
     gadgets("patch", "gadget", "awaited", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    out, err = waiting.communicate(timeout=60)
+    out, err = waiting.communicate(timeout=PATIENCE)
     # a kubectl that began to wait only after the object had gone says so (1.20 with an error)
     assert waiting.returncode == 0 or "no matching resources found" in err or "not found" in err, out + err
 

@@ -18,7 +18,7 @@ from kcp.testing.server import _ProcessRunner
 from tests.conftest import Report
 from tests.support.clients import Address, Answer, Connection
 from tests.support.objects import DEFINITIONS, config_map, definition
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -67,7 +67,7 @@ def test_nothing_is_written_outside_the_root_directory(tmp_path: Path) -> None:
     assert files, "the database is open"
     assert all(path.is_relative_to(places["root"]) for path in files), files
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert {name: [path.name for path in place.iterdir()] for name, place in places.items() if name != "root"} == {
         "home": [],

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 Value = TypeVar("Value")
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds after which a condition counts as never met: far more than any machine needs."""
 
 _INTERVAL = 0.005

@@ -25,7 +25,7 @@ IGNORE = "ignoreStoreReadErrorWithClusterBreakingPotential=true"
 def is_complete(file: Path) -> bool:
     connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
     try:
-        return connection.execute("SELECT 1 FROM facts WHERE name = ?", (ORIGIN,)).fetchone() is not None
+        return connection.execute("SELECT 1 FROM metadata WHERE name = ?", (ORIGIN,)).fetchone() is not None
     finally:
         connection.close()
 

@@ -131,7 +131,7 @@ COPIES: list[tuple[str, str, str]] = [
     (
         "replica",
         "the replica is ahead",
-        "INSERT INTO facts VALUES ('revision', 9999999) ON CONFLICT DO UPDATE SET value = 9999999",
+        "INSERT INTO metadata VALUES ('revision', 9999999) ON CONFLICT DO UPDATE SET value = 9999999",
     ),
 ]
 
@@ -164,9 +164,9 @@ async def test_a_replica_that_cannot_be_compared_is_no_violation(backend: EtcdBa
     assert "etcd has compacted revision" in findings["replica"].says
     await other.close()
     connection = apsw.Connection(str(replica_file(backend.directory, Layout(backend.prefix))))
-    connection.execute("UPDATE facts SET value = 5 WHERE name = 'origin'")
+    connection.execute("UPDATE metadata SET value = 5 WHERE name = 'origin'")
     assert "of another log" in (await found(backend))["replica"].says
-    connection.execute("DELETE FROM facts WHERE name = 'origin'")
+    connection.execute("DELETE FROM metadata WHERE name = 'origin'")
     assert "is incomplete" in (await found(backend))["replica"].says
     connection.close()
     replica_file(backend.directory, Layout(backend.prefix)).write_bytes(b"no database" * 1000)

@@ -13,8 +13,8 @@ from tests.store.conformance.backends import delete, put
 
 LOG = "SELECT position >> 10, name, deletes, previous >> 10, value FROM log ORDER BY position"
 CURRENT = "SELECT name, position >> 10 FROM current"
-TOMBSTONES = "SELECT name, position >> 10 FROM departed"
-METADATA = "SELECT name, value FROM facts WHERE name IN ('oldest', 'forgotten', 'revision')"
+TOMBSTONES = "SELECT name, position >> 10 FROM tombstones"
+METADATA = "SELECT name, value FROM metadata WHERE name IN ('oldest', 'compacted_through', 'revision')"
 
 
 async def test_the_example_of_a_compaction(tmp_path: Path) -> None:
@@ -47,11 +47,11 @@ async def test_the_example_of_a_compaction(tmp_path: Path) -> None:
         await store.compact(3)
         assert rows(LOG) == [updated, created, deleted]
         assert (rows(CURRENT), rows(TOMBSTONES)) == ([("a", 2)], [("b", 4)])
-        assert dict(rows(METADATA)) == {"oldest": 3, "forgotten": last_position(3), "revision": 4}
+        assert dict(rows(METADATA)) == {"oldest": 3, "compacted_through": last_position(3), "revision": 4}
         await store.compact(4)
         assert rows(LOG) == [updated]
         assert (rows(CURRENT), rows(TOMBSTONES)) == ([("a", 2)], [])
-        assert dict(rows(METADATA)) == {"oldest": 4, "forgotten": last_position(4), "revision": 4}
+        assert dict(rows(METADATA)) == {"oldest": 4, "compacted_through": last_position(4), "revision": 4}
         assert await put(store, "b") == 5
     finally:
         await store.close()

@@ -19,6 +19,7 @@ from kcp.store.sqlite.compaction import _compact_step
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from kcp.store.sqlite.tables import (
     COMPACTED_THROUGH,
+    FORMAT,
     OLDEST,
     ORDINAL_BITS,
     PUT_METADATA,
@@ -26,6 +27,7 @@ from kcp.store.sqlite.tables import (
     ForeignFileError,
     NewerFormatError,
 )
+from tests.store.sqlite.older_formats import write_older_file
 from tests.support.keys import make_key
 from tests.support.waiting import eventually
 
@@ -158,12 +160,12 @@ OLDEST_ABOVE = f"(SELECT min(position) FROM log WHERE {A})"
 GONE = "(SELECT position FROM log WHERE deletes AND name = 'above-1')"
 NO_TEXT = "CAST(x'ff' AS TEXT)"
 BREAKS: list[tuple[str, str, str]] = [
-    ("counter", "oldest", f"UPDATE facts SET value = 1000000 WHERE name = '{OLDEST}'"),
-    ("counter", "compacted", f"UPDATE facts SET value = 3 WHERE name = '{OLDEST}'"),
-    ("metadata", "not a valid number", f"UPDATE facts SET value = -3 WHERE name = '{REVISION}'"),
-    ("metadata", "not a valid number", f"UPDATE facts SET value = 'many' WHERE name = '{REVISION}'"),
+    ("counter", "oldest", f"UPDATE metadata SET value = 1000000 WHERE name = '{OLDEST}'"),
+    ("counter", "compacted", f"UPDATE metadata SET value = 3 WHERE name = '{OLDEST}'"),
+    ("metadata", "not a valid number", f"UPDATE metadata SET value = -3 WHERE name = '{REVISION}'"),
+    ("metadata", "not a valid number", f"UPDATE metadata SET value = 'many' WHERE name = '{REVISION}'"),
     ("schema", "expiry: not as", "ALTER TABLE expiry ADD COLUMN note TEXT"),
-    ("schema", "departed: missing", "DROP TABLE departed"),
+    ("schema", "tombstones: missing", "DROP TABLE tombstones"),
     ("shape", "another type", f"UPDATE log SET value = NULL WHERE position = {NEWEST}"),
     ("shape", "another type", f"UPDATE log SET value = 'text' WHERE position = {NEWEST}"),
     ("shape", "another type", f"UPDATE log SET tag = x'00' WHERE position = {NEWEST}"),
@@ -188,7 +190,7 @@ BREAKS: list[tuple[str, str, str]] = [
     (
         "compacted",
         "is still there",
-        f"""UPDATE facts SET value = (SELECT max(position) FROM log)
+        f"""UPDATE metadata SET value = (SELECT max(position) FROM log)
             WHERE name IN ('{COMPACTED_THROUGH}', '{OLDEST}', '{REVISION}')""",
     ),
     ("current", "not in the log", "UPDATE current SET position = 999999999 WHERE name = 'above-a'"),
@@ -201,16 +203,16 @@ BREAKS: list[tuple[str, str, str]] = [
         "deleted, but in current",
         f"INSERT INTO current SELECT resource, cluster, namespace, name, previous FROM log WHERE position = {GONE}",
     ),
-    ("tombstones", "has no tombstone", f"DELETE FROM departed WHERE position = {GONE}"),
-    ("tombstones", "no delete in the log", f"UPDATE departed SET name = 'other' WHERE position = {GONE}"),
+    ("tombstones", "has no tombstone", f"DELETE FROM tombstones WHERE position = {GONE}"),
+    ("tombstones", "no delete in the log", f"UPDATE tombstones SET name = 'other' WHERE position = {GONE}"),
     ("expiry", "the expiry time is invalid", "UPDATE expiry SET due = -4"),
     ("expiry", "not in the log", "INSERT INTO expiry VALUES (4, 999999999)"),
     ("expiry", "a deletion has", f"INSERT INTO expiry VALUES (4, {GONE})"),
     ("texts", "its name in log is not UTF-8", f"UPDATE log SET name = {NO_TEXT} WHERE position = {NEWEST}"),
     ("texts", "its tag in log is not UTF-8", f"UPDATE log SET tag = {NO_TEXT} WHERE position = {NEWEST}"),
     ("texts", "its cluster in current is not UTF-8", f"UPDATE current SET cluster = {NO_TEXT} WHERE name = 'above-a'"),
-    ("texts", "its name in departed is not UTF-8", f"UPDATE departed SET name = {NO_TEXT} WHERE position = {GONE}"),
-    ("metadata", "\\xff is", f"UPDATE facts SET (name, value) = ({NO_TEXT}, {NO_TEXT}) WHERE name = '{REVISION}'"),
+    ("texts", "its name in tombstones is not UTF-8", f"UPDATE tombstones SET name = {NO_TEXT} WHERE position = {GONE}"),
+    ("metadata", "\\xff is", f"UPDATE metadata SET (name, value) = ({NO_TEXT}, {NO_TEXT}) WHERE name = '{REVISION}'"),
     ("checksums", "not what was written", f"UPDATE log SET value = CAST('[]' AS BLOB) WHERE position = {NEWEST}"),
     ("checksums", "not what was written", f"UPDATE log SET checksum = checksum + 1 WHERE position = {NEWEST}"),
     ("values", "not as promised", f"UPDATE log SET value = CAST('x' AS BLOB) WHERE position = {NEWEST}"),
@@ -233,9 +235,9 @@ def test_each_manual_damage_is_found_by_its_rule(sound: Path, tmp_path: Path, ru
 COLUMNS = {
     "log": "position resource cluster namespace name deletes previous tag value checksum",
     "current": "resource cluster namespace name position",
-    "departed": "resource cluster namespace name position",
+    "tombstones": "resource cluster namespace name position",
     "expiry": "due position",
-    "facts": "name value",
+    "metadata": "name value",
 }
 
 
@@ -322,6 +324,20 @@ def test_files_that_are_no_log_are_refused(
     write(tmp_path / "kcp.db")
     with pytest.raises(error):
         integrity.open_log(tmp_path / "kcp.db")
+
+
+@pytest.mark.parametrize("format_", range(1, FORMAT))
+def test_a_file_of_an_older_format_is_checked_as_it_is(tmp_path: Path, format_: int) -> None:
+    path = tmp_path / "kcp.db"
+    write_older_file(path, format_)
+    before = path.read_bytes()
+    assert broken(path) == set()
+    with apsw.Connection(str(path)) as connection:
+        connection.execute("UPDATE facts SET value = -1 WHERE name = 'forgotten'")
+    connection.close()
+    assert "metadata" in broken(path)
+    assert len(path.read_bytes()) == len(before)
+    assert [file.name for file in tmp_path.iterdir()] == ["kcp.db"]
 
 
 def test_a_file_that_a_server_opens_during_the_check_is_no_violation(sound: Path, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import apsw
 import pytest
 
 from kcp.store.contract import CompactedError, StoreUnavailableError
-from kcp.store.sqlite import tables
+from kcp.store.sqlite import integrity, snapshots, tables, transfer
 from kcp.store.sqlite.store import ForeignFileError, NewerFormatError, SQLiteStore, StoreLockedError, open_store
 from tests.store.conformance.backends import WIDGETS, delete, key, names, put
+from tests.store.sqlite.older_formats import write_older_file
 
 HOLDER = """
 import asyncio, sys
@@ -72,22 +73,30 @@ async def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
         await _open_and_close(path)
 
 
-async def test_the_first_format_is_migrated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format_", range(1, tables.FORMAT))
+async def test_older_formats_are_migrated(tmp_path: Path, format_: int) -> None:
     path = tmp_path / "kcp.db"
-    connection = apsw.Connection(str(path))
-    connection.execute(tables.MIGRATIONS[0])
-    connection.execute(f"PRAGMA application_id = {tables.APPLICATION_ID}")
-    connection.execute("PRAGMA user_version = 1")
-    for revision, name, deletes, previous in ((1, "a", 0, 0), (2, "b", 0, 0), (3, "a", 1, 1)):
-        connection.execute(
-            "INSERT INTO log VALUES (?, 'widgets', 'root', 'default', ?, ?, ?, '', ?)",
-            (revision << 10, name, deletes, previous << 10, None if deletes else b"{}"),
-        )
-    connection.execute("INSERT INTO current VALUES ('widgets', 'root', 'default', 'b', ?)", (2 << 10,))
-    connection.close()
+    write_older_file(path, format_)
     store = open_store(path)
     assert names(store.scan(WIDGETS).records) == ["b"]
     assert names(store.scan(WIDGETS, at=2).records) == ["a", "b"]
+    await store.close()
+    log = integrity.open_log(path)
+    assert [finding.name for finding in integrity.check(log) if finding.broken] == []
+    log.connection.close()
+
+
+@pytest.mark.parametrize("format_", range(1, tables.FORMAT))
+async def test_a_log_of_an_older_format_is_exported_and_copied_as_it_is(tmp_path: Path, format_: int) -> None:
+    path, copy = tmp_path / "kcp.db", tmp_path / "copy.db"
+    write_older_file(path, format_)
+    assert snapshots.newest_revision(path) == 3
+    assert snapshots.describe(path) == (3, 1, 1)
+    assert transfer.export_log(path, tmp_path / "export").entries == 1
+    snapshots.copy_log(path, copy)
+    store = open_store(copy)
+    assert names(store.scan(WIDGETS).records) == ["b"]
+    assert store.revision > 3
     await store.close()
 
 
@@ -179,7 +188,7 @@ async def test_a_compaction_cut_short_is_finished_later(tmp_path: Path) -> None:
     assert store.oldest == target
     await store.compact(target)
     assert store._reader._execute("SELECT count(*) FROM log").fetchone()[0] <= 1
-    assert store._reader._execute("SELECT count(*) FROM departed").fetchone()[0] == 0
+    assert store._reader._execute("SELECT count(*) FROM tombstones").fetchone()[0] == 0
     await store.close()
 
 

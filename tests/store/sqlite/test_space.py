@@ -42,7 +42,7 @@ async def test_deleting_ten_thousand_clusters_returns_their_disk_space(tmp_path:
     for start in range(0, len(keys), 500):
         await asyncio.gather(*(delete(store, each) for each in keys[start : start + 500]))
     await store.compact(store.revision)
-    for table in ("log", "current", "departed", "expiry"):
+    for table in ("log", "current", "tombstones", "expiry"):
         assert store._reader._execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0, table
     assert full > 2500
     assert pages(store) < 800  # the spare pages and a little

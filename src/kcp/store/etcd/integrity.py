@@ -222,7 +222,7 @@ class _Check:
 
     async def _compare(self, connection: apsw.Connection) -> Finding:
         execute: Any = connection.execute
-        origin = execute("SELECT value FROM facts WHERE name = ?", (ORIGIN,)).fetchone()
+        origin = execute("SELECT value FROM metadata WHERE name = ?", (ORIGIN,)).fetchone()
         if origin is None:
             return _not_compared("the local replica is incomplete; the next start fetches it anew")
         if origin[0] != self._origin:

@@ -85,7 +85,7 @@ def open_replica(path: Path, origin: int, *, cache_kilobytes: int = 8192, buffer
 def _origin(connection: apsw.Connection) -> int | None:
     """Return the log that the file is a complete replica of; None if it is empty, 0 if it is incomplete."""
     execute: Any = connection.execute
-    row = execute("SELECT value FROM facts WHERE name = ?", (ORIGIN,)).fetchone()
+    row = execute("SELECT value FROM metadata WHERE name = ?", (ORIGIN,)).fetchone()
     if row is not None:
         return int(row[0])
     return 0 if execute("SELECT 1 FROM log").fetchone() else None
@@ -130,7 +130,7 @@ class Replica(SQLiteStore):
     async def _forget_origin(self) -> None:
         def work(connection: apsw.Connection) -> None:
             execute: Any = connection.execute
-            execute("DELETE FROM facts WHERE name = ?", (ORIGIN,))
+            execute("DELETE FROM metadata WHERE name = ?", (ORIGIN,))
 
         try:
             await self._writer.run(work)
@@ -187,7 +187,7 @@ class Replica(SQLiteStore):
 
         def work(connection: apsw.Connection) -> None:
             with connection:
-                for table in ("log", "current", "departed", "facts"):
+                for table in ("log", "current", "tombstones", "metadata"):
                     connection.execute(f"DELETE FROM {table}")
 
         await self._writer.run(work)

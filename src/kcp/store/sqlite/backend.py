@@ -6,18 +6,20 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.store.contract import Capabilities, LogError, StoreUnavailableError
-from kcp.store.exports import Summary, is_export
 from kcp.store.file_lock import FileLock
 from kcp.store.findings import FIRST, Examine, Finding, Progress
-from kcp.store.sqlite import integrity, snapshots, transfer
+from kcp.store.sqlite import snapshots
 from kcp.store.sqlite.store import CAPABILITIES, SQLiteStore, open_store
-from kcp.store.transfers import Imported, Restored, Selection, TransferError
+
+if TYPE_CHECKING:
+    from kcp.store.exports import Summary
+    from kcp.store.transfers import Imported, Restored, Selection
 
 _SUFFIXES: Final = ("", "-wal", "-shm")
 """What SQLite appends to the name of a database for its files."""
@@ -48,6 +50,9 @@ class SQLiteBackend:
 
     def restore(self, file: Path, *, replace: bool) -> Restored:
         """Put a snapshot in the place of the log, which is kept beside it under another name."""
+        from kcp.store.exports import is_export
+        from kcp.store.transfers import Restored, TransferError
+
         del replace  # nothing is deleted
         if is_export(file):
             raise TransferError(f"{file} was saved from etcd: use kcp store import to bring it into a file")
@@ -60,16 +65,22 @@ class SQLiteBackend:
 
     def export_log(self, file: Path, logical_cluster: LogicalClusterName = WILDCARD) -> Summary:
         """Write the log's state to an export file."""
+        from kcp.store.sqlite import transfer
+
         self._require_log()
         return transfer.export_log(self._log, file, logical_cluster)
 
     def import_log(self, file: Path, selection: Selection) -> Imported:
         """Import into the log, which no server may have open, or into a new one."""
+        from kcp.store.sqlite import transfer
+
         self._make_directory()
         return transfer.import_log(self._log, file, selection)
 
     def check(self, examine: Examine, *, first: int = FIRST, progress: Progress | None = None) -> Iterator[Finding]:
         """Check the file's invariants in one snapshot."""
+        from kcp.store.sqlite import integrity
+
         try:
             log = integrity.open_log(self._log, examine=examine)
         except FileNotFoundError as error:
@@ -118,7 +129,7 @@ def _newest_seen(log: Path) -> tuple[int, str]:
         return 0, ""
     try:
         return snapshots.newest_revision(log), ""
-    except StoreUnavailableError as error:
+    except (StoreUnavailableError, LogError) as error:
         return 0, f"{error}; revisions continue above those of the snapshot"
 
 

@@ -3,7 +3,7 @@
 Example. Four writes at revisions 1 to 4 create ``a``, update it, create ``b`` and delete ``b``. A position is a revision and the
 number of the change within its write, ``1.0`` for the only change of revision 1::
 
-    log                                              current        departed (tombstones)
+    log                                              current        tombstones
     position  key  deletes  previous  value          key  position  key  position
     1.0       a    0        -         one            a    2.0       b    4.0
     2.0       a    0        1.0       two
@@ -12,15 +12,15 @@ number of the change within its write, ``1.0`` for the only change of revision 1
 
 ``compact(3)`` removes the rows that changes up to revision 3 supersede: 1.0, which is ``previous`` of 2.0. The values that
 revision 3 shows, 2.0 and 3.0, stay, although ``b`` was deleted later: a list at revision 3 and a watch from it are still
-served. ``facts`` records ``oldest`` = 3, ``forgotten`` = the last possible position of revision 3, and ``revision`` = 4, the
-newest revision::
+served. ``metadata`` records ``oldest`` = 3, ``compacted_through`` = the last possible position of revision 3, and ``revision`` =
+4, the newest revision::
 
     2.0       a    0        1.0       two            a    2.0       b    4.0
     3.0       b    0        -         x
     4.0       b    1        3.0       -
 
 ``compact(4)`` removes 3.0, which 4.0 supersedes, the tombstone of ``b``, and the delete 4.0. The newest row of ``log`` is now
-of revision 2; the row ``revision`` of ``facts`` keeps the next write from taking revision 3 again::
+of revision 2; the row ``revision`` of ``metadata`` keeps the next write from taking revision 3 again::
 
     2.0       a    0        1.0       two            a    2.0
 
@@ -46,7 +46,7 @@ _SPARE_PAGES: Final = 512
 # superseded rows, tombstones and deletes, in this order, of a range of positions
 _COMPACT: Final = (
     "DELETE FROM log WHERE position IN (SELECT previous FROM log WHERE position > ?1 AND position <= ?2 AND previous)",
-    """DELETE FROM departed WHERE (resource, cluster, namespace, name, position) IN (
+    """DELETE FROM tombstones WHERE (resource, cluster, namespace, name, position) IN (
          SELECT resource, cluster, namespace, name, position FROM log WHERE position > ?1 AND position <= ?2 AND deletes)""",
     "DELETE FROM log WHERE position > ?1 AND position <= ?2 AND deletes",
 )
@@ -68,7 +68,7 @@ class FileCompaction:
                 execute: Any = connection.execute
                 execute(PUT_METADATA, (OLDEST, revision))
                 newest = execute("SELECT coalesce(max(position), 0) >> ? FROM log", (ORDINAL_BITS,)).fetchone()[0]
-                known = execute("SELECT value FROM facts WHERE name = ?", (REVISION,)).fetchone()
+                known = execute("SELECT value FROM metadata WHERE name = ?", (REVISION,)).fetchone()
                 execute(PUT_METADATA, (REVISION, max(newest, known[0] if known else 0)))
 
         def step(connection: apsw.Connection) -> None:
@@ -88,7 +88,7 @@ def _compact_step(connection: apsw.Connection, target: int) -> bool:
     """Compact some rows. True when nothing is left up to the target position."""
     execute: Any = connection.execute
     with connection:
-        known = execute("SELECT value FROM facts WHERE name = ?", (COMPACTED_THROUGH,)).fetchone()
+        known = execute("SELECT value FROM metadata WHERE name = ?", (COMPACTED_THROUGH,)).fetchone()
         start = known[0] if known else 0
         last = execute(
             "SELECT position FROM log WHERE position > ? AND position <= ? ORDER BY position LIMIT 1 OFFSET ?",

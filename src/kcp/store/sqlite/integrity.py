@@ -107,7 +107,7 @@ def open_log(path: Path, *, examine: Examine | None = None, replica: bool = Fals
         # the last connection to close would checkpoint the write-ahead log: a check must not write
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.set_busy_timeout(5000)
-        tables.read_format(connection, path)
+        tables.read_as_newest(connection, path)
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM sqlite_schema").fetchall()  # the first read takes the snapshot
@@ -131,7 +131,7 @@ def _quoted(path: Path) -> str:
 
 _KEY: Final = "resource, cluster, namespace, name"
 _POSITION: Final = "CASE typeof(position) WHEN 'integer' THEN position ELSE 0 END"
-_COMPACTED: Final = f"(SELECT coalesce((SELECT value FROM facts WHERE name = '{COMPACTED_THROUGH}'), 0))"
+_COMPACTED: Final = f"(SELECT coalesce((SELECT value FROM metadata WHERE name = '{COMPACTED_THROUGH}'), 0))"
 """The position up to which superseded rows have been removed."""
 _IN_LOG: Final = "SELECT count(*) FROM log"
 _SAME_KEY: Final = (
@@ -222,10 +222,10 @@ WHERE CASE WHEN newest.deletes THEN current.position IS NOT NULL ELSE current.po
 """
 _TOMBSTONES: Final = f"""
 SELECT {_KEY}, position, 'a delete in the log has no tombstone' FROM log
-WHERE deletes AND ({_KEY}, position) NOT IN (SELECT {_KEY}, position FROM departed)
+WHERE deletes AND ({_KEY}, position) NOT IN (SELECT {_KEY}, position FROM tombstones)
 UNION ALL
-SELECT {_KEY}, position, 'a tombstone has no delete in the log' FROM departed
-WHERE NOT EXISTS (SELECT 1 FROM log WHERE log.position = departed.position AND deletes AND {_SAME_KEY.format("departed")})
+SELECT {_KEY}, position, 'a tombstone has no delete in the log' FROM tombstones
+WHERE NOT EXISTS (SELECT 1 FROM log WHERE log.position = tombstones.position AND deletes AND {_SAME_KEY.format("tombstones")})
 """
 _EXPIRY: Final = f"""
 SELECT coalesce(resource, ''), coalesce(cluster, ''), coalesce(namespace, ''), coalesce(name, ''), expiry.position, CASE
@@ -263,7 +263,7 @@ def _schema(log: Log) -> tuple[int, Iterator[Violation]]:
 
 def _metadata(log: Log) -> tuple[int, Iterator[Violation]]:
     number = "CASE typeof(value) WHEN 'integer' THEN value ELSE CAST(value AS BLOB) END"
-    rows = log.rows(f"SELECT CAST(name AS BLOB), {number} FROM facts")
+    rows = log.rows(f"SELECT CAST(name AS BLOB), {number} FROM metadata")
     metadata = {text(name): value for name, value in rows}
     return len(metadata), (
         Violation(None, 0, f"{name} is {value!r}, not a valid number")
@@ -274,7 +274,7 @@ def _metadata(log: Log) -> tuple[int, Iterator[Violation]]:
 
 def _counter(log: Log) -> tuple[int, Iterator[Violation]]:
     wanted = (REVISION, OLDEST, COMPACTED_THROUGH)
-    rows = log.rows("SELECT CAST(name AS BLOB), value FROM facts WHERE typeof(value) = 'integer'")
+    rows = log.rows("SELECT CAST(name AS BLOB), value FROM metadata WHERE typeof(value) = 'integer'")
     metadata = {text(name): value for name, value in rows if text(name) in wanted}
     newest = log.number("SELECT coalesce(max(position), 0) FROM log") >> ORDINAL_BITS
     revision, oldest = max(newest, metadata.get(REVISION, 0)), metadata.get(OLDEST, 0)
@@ -290,7 +290,7 @@ def _counter(log: Log) -> tuple[int, Iterator[Violation]]:
 
 def _texts(log: Log) -> tuple[int, Iterator[Violation]]:
     def found() -> Iterator[Violation]:
-        for table, counted in (("log", "tag"), ("current", "''"), ("departed", "''")):
+        for table, counted in (("log", "tag"), ("current", "''"), ("tombstones", "''")):
             for *parts, tag, position in log.rows(
                 f"SELECT {KEY_BYTES}, CAST({counted} AS BLOB), {_POSITION} FROM {table}"
             ):
@@ -299,7 +299,7 @@ def _texts(log: Log) -> tuple[int, Iterator[Violation]]:
                         what = f"its {column} in {table} is not UTF-8"
                         yield Violation(key_of(parts), position >> ORDINAL_BITS, what)
 
-    tables_ = "(SELECT count(*) FROM log) + (SELECT count(*) FROM current) + (SELECT count(*) FROM departed)"
+    tables_ = "(SELECT count(*) FROM log) + (SELECT count(*) FROM current) + (SELECT count(*) FROM tombstones)"
     return log.number(f"SELECT {tables_}"), found()
 
 
@@ -307,9 +307,6 @@ _WITH_VALUE: Final = "FROM log WHERE typeof(value) = 'blob'"
 
 
 def _checksums(log: Log) -> tuple[int, Iterator[Violation]]:
-    if log.number("SELECT count(*) FROM pragma_table_info('log') WHERE name = 'checksum'") == 0:
-        return 0, iter(())  # the file's format has none
-
     def found() -> Iterator[Violation]:
         for *parts, position, value, tag, expected in log.rows(
             f"SELECT {KEY_BYTES}, position, {CHECKED} {_WITH_VALUE}"
@@ -361,7 +358,7 @@ RULES: Final = (
     Rule(
         "tombstones",
         "every retained delete has a tombstone, and no other row has",
-        _query("SELECT count(*) FROM departed", _TOMBSTONES),
+        _query("SELECT count(*) FROM tombstones", _TOMBSTONES),
     ),
     Rule(
         "expiry",

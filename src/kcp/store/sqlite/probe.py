@@ -68,4 +68,4 @@ class Probe:
         with connection:
             execute(PUT_METADATA, (_PROBE, bytes(self._size)))
         with connection:
-            execute("DELETE FROM facts WHERE name = ?", (_PROBE,))
+            execute("DELETE FROM metadata WHERE name = ?", (_PROBE,))

@@ -242,14 +242,14 @@ class Reader:
 
     def _deleted_since(self, range_: Range, after: Key | None, until: Key | None, bound: int) -> list[Record]:
         """Return the older values of keys deleted since, after ``after`` and up to ``until``."""
-        condition = _condition("departed", range_, after)
+        condition = _condition("tombstones", range_, after)
         assert condition is not None
         where, bindings = condition
         if until is not None:
-            where += " AND (departed.cluster, departed.namespace, departed.name) <= (?, ?, ?)"
+            where += " AND (tombstones.cluster, tombstones.namespace, tombstones.name) <= (?, ?, ?)"
             bindings = (*bindings, *until[1:])
         sql = (
-            f"SELECT {KEY_BYTES}, position FROM departed WHERE {where} AND position >= ? "
+            f"SELECT {KEY_BYTES}, position FROM tombstones WHERE {where} AND position >= ? "
             "ORDER BY cluster, namespace, name, position"
         )
         records = []
@@ -320,7 +320,7 @@ class Reader:
     @_or_unavailable
     def count_at(self, range_: Range, after: Key | None, at: int, *, most: int = 0) -> int:
         """Count the keys of the range at a revision; -1 if there are more than ``most``, or too many have changed since."""
-        current, deleted = _condition("current", range_, after), _condition("departed", range_, after)
+        current, deleted = _condition("current", range_, after), _condition("tombstones", range_, after)
         if current is None or deleted is None:
             return 0
         bound = (at + 1) << ORDINAL_BITS
@@ -332,7 +332,7 @@ class Reader:
                 (*bindings, bound, most + 1 if most else -1),
             ).fetchone()[0]
             changed = []
-            for table, (where, bindings) in (("current", current), ("departed", deleted)):
+            for table, (where, bindings) in (("current", current), ("tombstones", deleted)):
                 sql = f"SELECT position FROM {table} WHERE {where} AND position >= ? LIMIT ?"
                 changed += self._execute(sql, (*bindings, bound, changed_at_most + 1)).fetchall()
             if most and (same > most or len(changed) > changed_at_most):

@@ -8,13 +8,15 @@ clients of the lost log list again.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from kcp.store.contract import LogError, StoreUnavailableError
-from kcp.store.sqlite.tables import PUT_METADATA, RESTORED_SKIP, SKIP, connect, read_revisions
-from kcp.store.transfers import SnapshotInfo
+from kcp.store.sqlite.tables import PUT_METADATA, RESTORED_SKIP, SKIP, connect, migrate, read_as_newest, read_revisions
+
+if TYPE_CHECKING:
+    from kcp.store.transfers import SnapshotInfo
 
 
 def copy_log(source: Path, destination: Path) -> None:
@@ -45,12 +47,15 @@ def _copy(source: Path, destination: Path) -> None:
 
 def describe(file: Path) -> SnapshotInfo:
     """Check a snapshot and count its content. Raises LogError for a damaged or foreign file."""
+    from kcp.store.transfers import SnapshotInfo
+
     try:
         connection = apsw.Connection(f"file:{file}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
         try:
             damage = connection.execute("PRAGMA quick_check").fetchone()
             if damage is None or damage[0] != "ok":
                 raise LogError(f"{file} is damaged: {damage[0] if damage else 'unreadable'}")
+            read_as_newest(connection, file)
             newest, _ = read_revisions(connection)
             counted: Any = connection.execute(
                 "SELECT count(*), count(DISTINCT nullif(cluster, '')) FROM current"
@@ -63,11 +68,15 @@ def describe(file: Path) -> SnapshotInfo:
 
 
 def newest_revision(path: Path) -> int:
-    """Return the newest revision of a log that no server uses. Raises StoreUnavailableError when it cannot be read."""
+    """Return the newest revision of a log that no server uses.
+
+    Raises StoreUnavailableError when it cannot be read, NewerFormatError, ForeignFileError.
+    """
     try:
         log = connect(path, cache_kilobytes=1024, writable=False)
         try:
             log.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # leave the -wal and -shm files as they are
+            read_as_newest(log, path)
             return read_revisions(log)[0]
         finally:
             log.close()
@@ -92,6 +101,7 @@ def _mark_as_copy(path: Path, seen: int = 0) -> None:
     try:
         execute: Any = copy.execute
         execute("PRAGMA synchronous = EXTRA")  # syncs the whole file and its directory
+        migrate(copy, path)
         execute(PUT_METADATA, (SKIP, max(seen - read_revisions(copy)[0], 0) + RESTORED_SKIP))
     finally:
         copy.close()

@@ -1,10 +1,10 @@
 """The tables of the SQLite log, and opening a file that has them.
 
 ``log`` holds every change with its value and the value's checksum. ``current`` maps a key to the position of its newest value
-and is clustered by key, so that a list is one range scan. ``departed`` holds the tombstones: the positions of the retained
-deletes by key, from which a list of an older state finds the deleted keys of its range. ``expiry`` holds the expiry times of
-keys with a lifetime, ``facts`` the log's metadata. A position is the revision shifted left by ten bits, plus the number of the
-change within its write.
+and is clustered by key, so that a list is one range scan. ``tombstones`` holds the positions of the retained deletes
+by key, from which a list of an older state finds the deleted keys of its range. ``expiry`` holds the expiry times of keys with a
+lifetime, ``metadata`` numbers such as the newest revision. A position is the revision shifted left by ten bits, plus the number
+of the change within its write.
 """
 
 from __future__ import annotations
@@ -59,9 +59,25 @@ CREATE TABLE departed (
 ) WITHOUT ROWID;
 INSERT INTO departed SELECT resource, cluster, namespace, name, position FROM log WHERE deletes;
 """
-_CHECKSUMS: Final = "ALTER TABLE log ADD COLUMN checksum INTEGER"
+_CHECKSUMS: Final = """
+ALTER TABLE log ADD COLUMN checksum INTEGER;
+ALTER TABLE departed RENAME TO tombstones;
+ALTER TABLE facts RENAME TO metadata;
+UPDATE metadata SET name = 'compacted_through' WHERE name = 'forgotten';
+"""
 MIGRATIONS: Final = (_FIRST, _TOMBSTONES, _CHECKSUMS)
 """The steps from each format of the file to the next. Append only: files of every format exist."""
+_VIEWS: Final = """
+CREATE TEMP VIEW log AS SELECT *, NULL AS checksum FROM main.log;
+CREATE TEMP VIEW tombstones AS {};
+CREATE TEMP VIEW metadata AS
+  SELECT CASE name WHEN 'forgotten' THEN 'compacted_through' ELSE name END AS name, value FROM facts;
+"""
+_VIEWS_OF_OLDER: Final = {
+    1: _VIEWS.format("SELECT resource, cluster, namespace, name, position FROM main.log WHERE deletes"),
+    2: _VIEWS.format("SELECT * FROM departed"),
+}
+"""By older format, views with the names and columns of today's tables."""
 FORMAT: Final = len(MIGRATIONS)
 """The file's format, kept in ``user_version``. Newer formats are refused, older ones are migrated."""
 APPLICATION_ID: Final = 0x6B637031
@@ -75,18 +91,18 @@ END;
 CREATE TEMP TRIGGER add_tombstone AFTER INSERT ON main.log WHEN new.deletes BEGIN
   DELETE FROM current
     WHERE resource = new.resource AND cluster = new.cluster AND namespace = new.namespace AND name = new.name;
-  INSERT INTO departed(resource, cluster, namespace, name, position)
+  INSERT INTO tombstones(resource, cluster, namespace, name, position)
     VALUES (new.resource, new.cluster, new.namespace, new.name, new.position);
 END;
 """
 """Update ``current`` and the tombstones, so that a batch is one statement. Temporary: they are not part of the file."""
 
-PUT_METADATA: Final = "INSERT INTO facts(name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+PUT_METADATA: Final = "INSERT INTO metadata(name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 REVISION: Final = "revision"
 """Metadata: the newest revision, which outlives the rows that compaction removes."""
 OLDEST: Final = "oldest"
 """Metadata: the oldest revision that reads and watches may ask for."""
-COMPACTED_THROUGH: Final = "forgotten"
+COMPACTED_THROUGH: Final = "compacted_through"
 """Metadata: the position up to which compaction has removed superseded rows."""
 SKIP: Final = "skip"
 """Metadata: the number of revisions above the file's newest one that clients may have seen."""
@@ -156,24 +172,42 @@ def read_format(connection: apsw.Connection, path: Path) -> int:
     return int(found)
 
 
+def read_as_newest(connection: apsw.Connection, path: Path) -> None:
+    """Let a connection that does not migrate the file read it as if it had the newest format.
+
+    Raises NewerFormatError, ForeignFileError, apsw.Error.
+    """
+    if views := _VIEWS_OF_OLDER.get(read_format(connection, path)):
+        connection.execute("PRAGMA temp_store = MEMORY; PRAGMA query_only = 0")
+        connection.execute(views)
+        connection.execute("PRAGMA query_only = 1")
+
+
+def migrate(connection: apsw.Connection, path: Path) -> None:
+    """Bring the file to the newest format. Raises NewerFormatError, ForeignFileError, apsw.Error."""
+    found = read_format(connection, path)
+    if found == FORMAT:
+        return
+    with connection:
+        for migration in MIGRATIONS[found:]:
+            connection.execute(migration)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
 def prepare(connection: apsw.Connection, path: Path, *, relaxed: bool) -> None:
     """Create or migrate the tables, skip revisions after an unclean shutdown, and create the triggers.
 
     Raises NewerFormatError, ForeignFileError, apsw.Error.
     """
-    found = read_format(connection, path)
+    read_format(connection, path)
     execute: Any = connection.execute
     execute("PRAGMA auto_vacuum = INCREMENTAL")
     execute("PRAGMA journal_mode = WAL")
     execute("PRAGMA synchronous = FULL")
     execute("PRAGMA wal_autocheckpoint = 0")
     execute("PRAGMA journal_size_limit = 16777216")
-    if found < FORMAT:
-        with connection:
-            for migration in MIGRATIONS[found:]:
-                execute(migration)
-            execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            execute(f"PRAGMA user_version = {FORMAT}")
+    migrate(connection, path)
     _skip_lost_revisions(connection, relaxed=relaxed)
     execute(_TRIGGERS)
     if relaxed:
@@ -184,7 +218,7 @@ def read_revisions(connection: apsw.Connection) -> tuple[int, int]:
     """Return the newest and the oldest revision of the file."""
     execute: Any = connection.execute
     newest = execute("SELECT coalesce(max(position), 0) FROM log").fetchone()[0] >> ORDINAL_BITS
-    metadata: dict[str, int] = dict(execute("SELECT name, value FROM facts"))
+    metadata: dict[str, int] = dict(execute("SELECT name, value FROM metadata"))
     oldest = metadata.get(OLDEST, 0)
     return max(newest, metadata.get(REVISION, 0), oldest), oldest
 
@@ -201,7 +235,7 @@ def _skip_lost_revisions(connection: apsw.Connection, *, relaxed: bool) -> None:
     until a clean shutdown (`mark_clean_shutdown`).
     """
     execute: Any = connection.execute
-    row = execute("SELECT value FROM facts WHERE name = ?", (SKIP,)).fetchone()
+    row = execute("SELECT value FROM metadata WHERE name = ?", (SKIP,)).fetchone()
     skip = row[0] if row else 0
     wanted = RELAXED_SKIP if relaxed else 0
     if not skip and not wanted:
@@ -217,6 +251,6 @@ def _skip_lost_revisions(connection: apsw.Connection, *, relaxed: bool) -> None:
 def mark_clean_shutdown(connection: apsw.Connection) -> None:
     """Record, once everything accepted has been synced, that no revision can have been lost. Raises apsw.Error."""
     execute: Any = connection.execute
-    if execute("SELECT value FROM facts WHERE name = ? AND value", (SKIP,)).fetchone():
+    if execute("SELECT value FROM metadata WHERE name = ? AND value", (SKIP,)).fetchone():
         execute("PRAGMA synchronous = FULL")
         execute(PUT_METADATA, (SKIP, 0))

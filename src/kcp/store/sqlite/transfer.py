@@ -52,11 +52,11 @@ def export_log(log: Path, file: Path, logical_cluster: LogicalClusterName = WILD
     connection: apsw.Connection | None = None
     try:
         connection = tables.connect(log, cache_kilobytes=_CACHE_KILOBYTES, writable=False)
-        tables.read_format(connection, log)
+        tables.read_as_newest(connection, log)
         execute: Any = connection.execute
         execute("BEGIN")  # one snapshot for all reads
         revision, _ = tables.read_revisions(connection)
-        skipped = execute("SELECT value FROM facts WHERE name = ?", (SKIP,)).fetchone()
+        skipped = execute("SELECT value FROM metadata WHERE name = ?", (SKIP,)).fetchone()
         dues = dict(execute("SELECT position, due FROM expiry"))
         header = Header(revision + (skipped[0] if skipped else 0), logical_cluster)
         with writing(file, header) as export:
