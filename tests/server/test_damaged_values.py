@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from kcp.api.protobuf import encode_body
 from kcp.server.process.configuration import ConfigurationError
+from tests.documentation.test_readme import ROOT, blocks
 from tests.support.kcp_process import run
 from tests.support.objects import config_map
 from tests.support.running_server import Answer, RunningServer
@@ -230,9 +232,12 @@ def test_the_option_is_taken_from_the_query_and_from_a_body_in_every_form(tmp_pa
         change_on_disk(tmp_path, f"VALUE-OF-{name}".encode(), f"VALUE-OF_{name}".encode())
     server = RunningServer(tmp_path)
     options = {"apiVersion": "v1", "kind": "DeleteOptions", IGNORE: True}
+    (block,) = [text for text in blocks(ROOT / "docs/operations.md", "sh") if text.startswith("kubectl delete --raw")]
+    (documented,) = re.findall("'(.*)'", block)
+    assert server.ask("DELETE", documented).status == 200
+    assert server.get(f"{CONFIG_MAPS}/b").status == 404
     forms: dict[str, tuple[bytes | None, str]] = {
-        "default/configmaps/a?" + IGNORE: (None, ""),
-        "default/configmaps/b": (json.dumps(options).encode(), "application/json"),
+        "default/configmaps/a": (json.dumps(options).encode(), "application/json"),
         "default/configmaps/c": (f"kind: DeleteOptions\n{IGNORE}: true\n".encode(), "application/yaml"),
         "team/configmaps/inner": (encode_body(options), "application/vnd.kubernetes.protobuf"),
     }
