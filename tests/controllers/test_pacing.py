@@ -1,4 +1,4 @@
-"""Time slices: work in steps gives the event loop back when its slice of a turn is used up."""
+"""Time slices: work in steps yields to the event loop when its slice of an iteration is used up."""
 
 from __future__ import annotations
 

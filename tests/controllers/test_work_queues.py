@@ -1,4 +1,4 @@
-"""Work queues: no key, however often it is added and however it fails, keeps other work from the event loop."""
+"""Work queues: no key, however often it is added or fails, keeps other work from the event loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from kcp.controllers.work_queues import MAX_RUNS, RetryError, Work, WorkQueue
+from kcp.controllers.tasks import Work
+from kcp.controllers.work_queues import MAX_RUNS, RetryError, WorkQueue
 from tests.support.waiting import PATIENCE
 
 _NEVER = 3600.0
@@ -21,7 +22,7 @@ Queue = WorkQueue[str]
 
 @asynccontextmanager
 async def running(reconcile: Callable[[Queue, str], Work], period: float = _NEVER) -> AsyncIterator[Queue]:
-    """A queue at work."""
+    """A running queue."""
     queue: Queue = WorkQueue("test", lambda key: reconcile(queue, key), period=period)
     queue.start()
     try:
@@ -33,13 +34,13 @@ async def running(reconcile: Callable[[Queue, str], Work], period: float = _NEVE
 
 
 async def turns(count: int = 200) -> None:
-    """Let the event loop turn."""
+    """Let the event loop run some iterations."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the log says of failures."""
+    """Return the log messages about failures."""
     return [record.getMessage().partition("failed ")[2] for record in caplog.records]
 
 

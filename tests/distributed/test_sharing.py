@@ -1,4 +1,4 @@
-"""Any server serves everything: what is done through one is there on the others."""
+"""Any server serves everything: writes through one server are visible on the others."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_definition_made_through_one_server_is_served_by_the_others(
 
 
 async def test_two_servers_never_give_one_kind_to_two_definitions(start_servers: StartServers) -> None:
-    """Each server checks names against the definitions it sees; when two are written at once, one check is repeated."""
+    """Each server checks names against the definitions that it sees; of two concurrent writes, one is checked again."""
     taken = []
     async with AsyncExitStack() as stack:
         connections = [await stack.enter_async_context(Connection(Address.of(each))) for each in start_servers(2)]
@@ -117,7 +117,7 @@ async def test_a_watch_shows_another_servers_writes(start_servers: StartServers,
 
 
 async def username(address: Address) -> str:
-    """Whom a server takes a client for."""
+    """The user as whom a server authenticates a client."""
     async with Connection(address) as connection:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         answer = await connection.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)

@@ -101,7 +101,7 @@ class GarbageCollector:
     def _is_relevant(self, transition: Transition) -> bool:
         key, before, after = transition
         for record in (before, after):
-            if record is not None and (HAS_OWNERS in record.value or IS_DELETED in record.value):
+            if record is not None and (record.value.find(HAS_OWNERS) >= 0 or record.value.find(IS_DELETED) >= 0):
                 return True
         return after is None and self._graph.knows(key.cluster)
 

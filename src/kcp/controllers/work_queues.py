@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Hashable
-from contextvars import ContextVar
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
 
 from kcp.api.errors import StatusError
+from kcp.controllers import tasks
 from kcp.controllers.pacing import Pacer
+from kcp.controllers.tasks import Work
 from kcp.store.contract import StoreUnavailableError
 
 K = TypeVar("K", bound=Hashable)
@@ -27,16 +28,6 @@ MAX_RUNS: Final = 20
 """How often a key is reconciled in a period."""
 
 log = logging.getLogger(__name__)
-
-Work = Coroutine[Any, Any, None]
-
-
-async def _undriven(work: Work, name: str) -> None:  # noqa: ARG001 - the signature of a driver
-    await work
-
-
-DRIVER: Final[ContextVar[Callable[[Work, str], Work]]] = ContextVar("driver", default=_undriven)
-"""Drives the work of a controller, given its name: the server measures it. Read when a queue starts."""
 
 
 class RetryError(Exception):
@@ -65,7 +56,7 @@ class WorkQueue(Generic[K]):
 
     def start(self) -> None:
         """Start the workers."""
-        self._tasks = [asyncio.create_task(self._work(), name=self._name) for _ in range(self._workers)]
+        self._tasks = [tasks.start(self._work, self._name) for _ in range(self._workers)]
 
     async def stop(self) -> None:
         """Stop the workers and drop pending keys: the next start finds them in the log."""
@@ -125,7 +116,7 @@ class WorkQueue(Generic[K]):
         self._processing.add(key)
         self._count(key)
         try:
-            await DRIVER.get()(self._reconcile(key), self._name)
+            await self._reconcile(key)
         except RetryError:
             self.add_with_backoff(key)
         except Exception as error:

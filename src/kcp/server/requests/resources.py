@@ -65,17 +65,16 @@ class Resources:
         return RequestContext(exchange.user, info.cluster, warnings=exchange.warnings, body_size=exchange.body_size)
 
     def _writing_context(self, exchange: Exchange, info: RequestInfo, *, apply: bool = False) -> RequestContext:
-        query, kind = info.query, _OPTIONS[info.verb]
-        named = not apply or query.text("fieldManager")
-        return RequestContext(
-            exchange.user,
-            info.cluster,
-            field_manager=queries.field_manager(query, exchange.user_agent, kind) if named else "",
-            dry_run=queries.dry_run(query.all("dryRun"), kind),
-            field_validation=queries.field_validation(query, kind),
-            warnings=exchange.warnings,
-            body_size=exchange.body_size,
-        )
+        context = self._context(exchange, info)
+        query = info.query
+        if query:
+            kind = _OPTIONS[info.verb]
+            context.field_manager = queries.field_manager(query, kind)
+            context.dry_run = queries.dry_run(query.all("dryRun"), kind)
+            context.field_validation = queries.field_validation(query, kind)
+        if not context.field_manager and not apply:
+            context.field_manager = queries.manager_of(exchange.user_agent)
+        return context
 
     async def _get(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query
