@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Final, NamedTuple
 
 from kcp.controllers import tasks
-from kcp.controllers.pacing import Pacer
 from kcp.store.contract import Event, Key, Range, Record, Store
+from kcp.work_queues.pacing import Pacer
 
 _CHUNK: Final = 500
 _CHUNK_BYTES: Final = 512 * 1024

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from kcp.controllers.owner_graph import owner_state
-from kcp.controllers.pacing import Pacer
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType
@@ -15,6 +14,7 @@ from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER
 from kcp.registry.verbs.large_work import LARGE, in_thread
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Key, Record
+from kcp.work_queues.pacing import Pacer
 
 _REMEMBERED: Final = 1000
 """Deleted owners that are remembered, as their definitions may be gone before their dependents are looked at."""

@@ -48,11 +48,19 @@ class Resources:
         """Return the type that a request names; None when it is not served."""
         return self._registry.find_type(info.cluster, info.group, info.version, info.resource)
 
+    async def _find_newest_type(self, info: RequestInfo) -> ResourceType:
+        """Look a type up in the newest state: another server may have just defined it. Raises StatusError 404."""
+        await self._registry.store.catch_up()
+        found = self.find_type(info)
+        if found is None:
+            raise self._registry.catalog.not_served(info.group)
+        return found
+
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer an authorized request for ``exchange.type``. Raises StatusError."""
         type_ = exchange.type
         if type_ is None:
-            raise self._registry.catalog.not_served(info.group)
+            type_ = exchange.type = await self._find_newest_type(info)
         _check_routable(info, type_)
         if exchange.watches_only and info.verb != "watch":
             raise errors.bad_request("only watches are served over WebSocket")
