@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from kcp.api import documents, errors
-from kcp.api.patch import merge_types
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.admission import chain as admission
 from kcp.registry.contexts import RequestContext
@@ -117,12 +116,13 @@ class Registry:
         """Replace an object or a subresource; for some types, a replace may create the object."""
         _check_servable(context, target, "update")
         if target.subresource == "scale":
-            return self._rescale(context, target, lambda _: obj)
+            return self._rescale(context, target, obj)
         problems = _duplicate_fields(duplicates) if duplicates else ()
         return self._writer.write(Write(context, target, "update", body=obj, problems=problems))
 
-    async def _rescale(self, context: RequestContext, target: Target, wanted: Callable[[Object], Any]) -> Written:
-        return scale.as_scale(await self._writer.write(scale.rescale(context, target, wanted)))
+    async def _rescale(self, context: RequestContext, target: Target, sent: Object) -> Written:
+        write = scale.rescale(context, target, lambda _: copy_of(sent), replaces=True)
+        return scale.as_scale(await self._writer.write(write))
 
     async def change(
         self, context: RequestContext, target: Target, change: Callable[[Object], Object], *, resource_version: str = ""
@@ -163,11 +163,7 @@ class Registry:
             return scale.as_scale(
                 await patching.patch(self._writer, context, target, media_type, applied, force=forced)
             )
-
-        def wanted(old: Object) -> Any:
-            return patching.patched(old, media_type, body, merge_types.UNTYPED)
-
-        return await self._rescale(context, target, wanted)
+        return await patching.patch_scale(self._writer, context, target, media_type, body)
 
     async def delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Written:
         """Delete one object. Raises StatusError 403, 404, 409 or 422, and 500 for a damaged one unless the options take it."""
