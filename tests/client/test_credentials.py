@@ -198,6 +198,7 @@ FAULTS = {
     printing({"token": SECRET + "\n"}): "status.token must consist of printable ASCII",
     printing({"token": SECRET, "expirationTimestamp": "soon"}): "expirationTimestamp must be an RFC 3339 time",
     f"print({SECRET!r} * 100000)": "printed more than",
+    f"while True: print({SECRET!r})": "printed more than",
 }
 
 

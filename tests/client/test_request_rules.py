@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,3 +92,15 @@ def test_the_logical_cluster_at_the_end_of_an_address(server: str, cluster: str,
     client = Client(ClientConfiguration(server=server))
     assert client.cluster == cluster
     assert client._prefix + "/version" == path
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_does_not_delay_later_ones() -> None:
+    clock = Clock()
+    bucket = TokenBucket(1.0, 1, clock)
+    assert bucket.reserve() == 0.0
+    waiting = [asyncio.create_task(bucket.wait()) for _ in range(100)]
+    await asyncio.sleep(0)
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert bucket.reserve() == 1.0

@@ -77,10 +77,10 @@ class LeaderElector:
         return self.leader == self._identity and self._clock() - self._renewed_at < self._renew_deadline
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the Lease, and lead as long as it can be renewed or until ``lead`` returns; then give it back.
+        """Acquire the Lease, run ``lead`` and renew the Lease until ``lead`` has ended, then release it.
 
-        ``lead`` is cancelled when the Lease is lost or this is cancelled. Raises LeadershipLostError, and what ``lead``
-        raises.
+        ``lead`` is cancelled when the Lease is lost, or when `run` is cancelled: then the Lease is renewed until ``lead`` has
+        ended, so that no other candidate leads meanwhile. Raises LeadershipLostError, and any exception of ``lead``.
         """
         await self._acquire()
         log.info("%s: %s leads", self._name, self._identity)
@@ -92,10 +92,13 @@ class LeaderElector:
                 await renewing  # raises LeadershipLostError
             await leading
         finally:
-            for task in (leading, renewing):
-                task.cancel()
-            await asyncio.gather(leading, renewing, return_exceptions=True)
-            await self._release()
+            try:
+                leading.cancel()
+                await asyncio.gather(leading, return_exceptions=True)
+            finally:
+                renewing.cancel()
+                await asyncio.gather(renewing, return_exceptions=True)
+                await self._release()
 
     async def _acquire(self) -> None:
         while True:

@@ -82,9 +82,16 @@ def read_list(document: Object, described: str) -> ObjectList:
 
 
 def read_table(document: Object, described: str) -> Table:
-    """The table in an answer. Raises TransportError where the server has sent none."""
+    """Decode a Table response. Raises TransportError for other responses and malformed tables."""
     if document.get("kind") != "Table":
         raise TransportError(f"{described}: the server has sent no Table")
+    try:
+        return _table(document)
+    except (AttributeError, KeyError, TypeError):
+        raise TransportError(f"{described}: the server has sent a malformed Table") from None
+
+
+def _table(document: Object) -> Table:
     meta = document.get("metadata") or {}
     columns = tuple(
         Column(each["name"], each["type"], each.get("format", ""), each.get("description", ""), each.get("priority", 0))

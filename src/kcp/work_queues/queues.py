@@ -35,6 +35,12 @@ class RetryError(Exception):
     """Raised by a reconciliation that is to be repeated after a delay, and has not failed."""
 
 
+def _is_cancelled() -> bool:
+    """Return whether the running task itself is cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def _one_flow(_key: Hashable) -> Hashable:
     return None
 
@@ -80,14 +86,15 @@ class WorkQueue(Generic[K]):
         self._tasks = [self.start_worker(self._work) for _ in range(self._workers)]
 
     async def stop(self) -> None:
-        """Stop the workers and drop pending keys: the next start finds them in the log."""
+        """Stop the workers. Keys that wait, are delayed or were being reconciled are queued for the next `start`."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        for timer in self._timers.values():
+        delayed, self._timers = self._timers, {}
+        for key, timer in delayed.items():
             timer.cancel()
-        self._timers.clear()
+            self._push(key)
 
     def add(self, key: K) -> None:
         """Queue a key: until the next period if it was reconciled too often in this one."""
@@ -97,7 +104,11 @@ class WorkQueue(Generic[K]):
             remaining = self._period_end - asyncio.get_running_loop().time()
             if remaining > 0 and self._runs[key] >= MAX_RUNS:
                 self.add_later(key, remaining)
-                return
+            else:
+                self._push(key)
+
+    def _push(self, key: K) -> None:
+        if key not in self._pending:
             self._pending.add(key)
             self._ready.push(self._flow(key), key)
             self._wake.set()
@@ -153,14 +164,13 @@ class WorkQueue(Generic[K]):
             await self._reconcile(key)
         except RetryError:
             self.add_with_backoff(key)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                self._dirty.add(key)
+                raise
+            self._failed(key, error)  # the reconciliation awaited a task that was cancelled
         except Exception as error:
-            delay = self.add_with_backoff(key)
-            expected = isinstance(error, self.expected_errors)
-            log.warning(
-                "%s: reconciling %s failed (%d times), retrying in %.2f s: %s",
-                *(self.name, key, self._failures[key], delay, error),
-                exc_info=None if expected else error,
-            )
+            self._failed(key, error)
         else:
             self._failures.pop(key, None)
         finally:
@@ -168,6 +178,15 @@ class WorkQueue(Generic[K]):
             if key in self._dirty:
                 self._dirty.discard(key)
                 self.add(key)
+
+    def _failed(self, key: K, error: BaseException) -> None:
+        delay = self.add_with_backoff(key)
+        expected = isinstance(error, self.expected_errors)
+        log.warning(
+            "%s: reconciling %s failed (%d times), retrying in %.2f s: %s",
+            *(self.name, key, self._failures[key], delay, str(error) or type(error).__name__),
+            exc_info=None if expected else error,
+        )
 
     def _count(self, key: K) -> None:
         now = asyncio.get_running_loop().time()

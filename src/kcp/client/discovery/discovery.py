@@ -113,4 +113,8 @@ class Discovery:
 
 
 def _path(version: GroupVersion) -> str:
-    return f"/apis/{segment(version.group)}/{segment(version.version)}" if version.group else f"/api/{version.version}"
+    return (
+        f"/apis/{segment(version.group)}/{segment(version.version)}"
+        if version.group
+        else f"/api/{segment(version.version)}"
+    )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from kcp.api.names import is_dns1123_subdomain
 from kcp.api.times import now as now_text
 from kcp.client.client import Client
-from kcp.client.errors import ClientError, NotFoundError, StatusError
+from kcp.client.errors import AlreadyExistsError, ClientError, NotFoundError, StatusError
 from kcp.client.events.correlation import REMEMBERED, Correlator, Occurrence, Verdict
 from kcp.client.objects import Object
 from kcp.client.resource_client import ResourceClient
@@ -108,7 +110,7 @@ class EventRecorder:
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{reference.get('name', 'object')}.{time.time_ns():x}",
+                "name": _event_name(reference.get("name", "")),
                 "namespace": reference.get("namespace") or "default",
             },
             "involvedObject": reference,
@@ -163,7 +165,8 @@ class EventRecorder:
                 self._written.move_to_end(verdict.key)
                 return
         meta = body["metadata"]
-        await self._events(cluster, meta["namespace"]).create(body)
+        with suppress(AlreadyExistsError):  # an earlier attempt has reached the server, whose response was lost
+            await self._events(cluster, meta["namespace"]).create(body)
         self._written[verdict.key] = _Written(meta["name"], meta["namespace"])
         if len(self._written) > REMEMBERED:
             self._written.popitem(last=False)
@@ -177,6 +180,12 @@ class EventRecorder:
         if cluster and cluster != client.cluster:
             client = client.logical_cluster(cluster)
         return client.resource(EVENTS, namespace)
+
+
+def _event_name(regarding: str) -> str:
+    """Return a unique name: that of the object and the time, or a UUID where that is not a DNS subdomain (``system:node``)."""
+    name = f"{regarding}.{time.time_ns():x}"
+    return str(uuid.uuid4()) if is_dns1123_subdomain(name) else name
 
 
 def _reference(regarding: Object) -> dict[str, str]:

@@ -47,7 +47,7 @@ class ExecConfiguration:
 
     api_version: str
     command: str
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = field(default=(), repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     install_hint: str = ""
     provide_cluster_info: bool = False

@@ -63,6 +63,8 @@ class Connection:
         """Make the pool; connects at the first request."""
         connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
         self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        # aiohttp repeats PUT and DELETE when a reused connection breaks, though the server may have executed them
+        self._session._retry_connection = False  # noqa: SLF001 - aiohttp has no public option
 
     async def close(self) -> None:
         """Close all connections."""

@@ -41,6 +41,10 @@ class TokenBucket:
         return True
 
     async def wait(self) -> None:
-        """Take a token and wait for it."""
+        """Take a token and wait for it. A wait that is cancelled returns the token."""
         if delay := self.reserve():
-            await asyncio.sleep(delay)
+            try:
+                await asyncio.sleep(delay)
+            except asyncio.CancelledError:
+                self._tokens += 1
+                raise
