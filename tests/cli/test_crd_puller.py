@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shlex
@@ -101,12 +102,14 @@ def test_a_type_without_a_definition_is_named_with_the_reason(kcp_cluster: Logic
         (("pods", "--apply"), "--apply needs --to-kubeconfig"),
         (("pods", "--watch"), "--watch needs --output or --apply"),
         (("pods", "--context", "none"), 'context "none" does not exist'),
+        (("pods", "--interval", "0s"), "--interval must be longer than 0 s"),
+        (("pods", "--kubeconfig", "/no/such/file"), "/no/such/file: there is no such kubeconfig"),
     ],
 )
 def test_what_cannot_be_done_ends_with_2_and_says_why(
     kcp_cluster: LogicalCluster, arguments: tuple[str, ...], message: str
 ) -> None:
-    done = run("crd-puller", *arguments, "--kubeconfig", str(kcp_cluster.kubeconfig))
+    done = run("crd-puller", "--kubeconfig", str(kcp_cluster.kubeconfig), *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -140,3 +143,32 @@ def test_the_commands_of_the_page_work(kcp_cluster: LogicalCluster, target: Logi
         "widgets.example.com.yaml",
     }
     kubectl(target, "wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s")
+
+
+def test_a_definition_that_cannot_be_applied_is_reported_and_the_others_are_applied(
+    kcp_cluster: LogicalCluster, target: LogicalCluster
+) -> None:
+    define(kcp_cluster, "gadgets", "Gadget")
+    define(kcp_cluster, "widgets", "Widget")
+    other = definition("gadgets", "Gadget")
+    other["spec"]["scope"] = "Namespaced" if other["spec"]["scope"] == "Cluster" else "Cluster"  # immutable
+    kubectl(target, "apply", "-f", "-", stdin=json.dumps(other))
+    arguments = ("--kubeconfig", str(kcp_cluster.kubeconfig), "--apply", "--to-kubeconfig", str(target.kubeconfig))
+    done = run("crd-puller", "gadgets", "widgets", *arguments)
+    assert done.returncode == 2
+    assert "customresourcedefinition.apiextensions.k8s.io/gadgets.example.com not applied: " in done.stderr
+    assert "customresourcedefinition.apiextensions.k8s.io/widgets.example.com applied" in done.stderr
+
+
+def test_fields_of_other_field_managers_are_taken_over(kcp_cluster: LogicalCluster, target: LogicalCluster) -> None:
+    made = define(kcp_cluster, "widgets", "Widget")
+    other = copy.deepcopy(made)
+    other["spec"]["names"]["shortNames"] = ["other"]
+    kubectl(target, "apply", "--server-side", "--field-manager=other", "-f", "-", stdin=json.dumps(other))
+    made["spec"]["names"]["shortNames"] = ["wd"]
+    kubectl(kcp_cluster, "apply", "-f", "-", stdin=json.dumps(made))
+    arguments = ("--kubeconfig", str(kcp_cluster.kubeconfig), "--apply", "--to-kubeconfig", str(target.kubeconfig))
+    done = run("crd-puller", "widgets", *arguments)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(kubectl(target, "get", "crd", "widgets.example.com", "-o", "json"))
+    assert found["spec"]["names"]["shortNames"] == ["wd"]

@@ -23,6 +23,8 @@ _from = flags.group("The cluster to pull from")
 _to = flags.group("Where to put the definitions")
 _SKIPPED: Final = 1
 _FAILED: Final = 2
+_INTERRUPTED: Final = 130
+"""The exit code of a program that SIGINT ended."""
 _FIELD_MANAGER: Final = "crd-puller"
 _FILE_MODE: Final = 0o644
 
@@ -36,38 +38,44 @@ _FILE_MODE: Final = 0o644
 @_to("--apply", is_flag=True, help="Apply the definitions to the server of --to-kubeconfig.")
 @_to("--to-kubeconfig", metavar="FILE", type=click.Path(path_type=Path), help="The server that --apply writes to.")
 @_to("--to-context", default="", metavar="NAME", help="Context of --to-kubeconfig. Default: its current one.")
-@_to("--watch", is_flag=True, help="Keep following the cluster, and write what changes. Needs --output or --apply.")
+@_to(
+    "--watch",
+    is_flag=True,
+    help="Pull again and again, and write new and changed definitions. Needs --output or --apply.",
+)
 @_to(
     "--interval",
     default=60.0,
     type=flags.DurationType(),
     show_default="1m",
-    help="Time between two looks with --watch.",
+    help="Time between two pulls with --watch.",
 )
 @click.argument("names", nargs=-1, metavar="[RESOURCE]...")
 def crd_puller(names: tuple[str, ...], **choices: Any) -> None:
-    """Turn what a Kubernetes cluster serves into CustomResourceDefinitions that kcp serves.
+    """Convert the resources of a Kubernetes cluster to CustomResourceDefinitions for kcp.
 
-    Each RESOURCE is a plural (pods) or a plural and a group (deployments.apps); without any, all are pulled that kcp does not
-    serve by itself. A CRD of the cluster is taken as it is, a built-in type is converted from its OpenAPI schema. Without
+    Each RESOURCE is a plural (pods) or a plural and a group (deployments.apps). Without any, the command pulls all resources
+    that are not built into kcp. A CRD of the cluster is copied, a built-in type is converted from its OpenAPI schema. Without
     --output and --apply, the definitions are printed. The exit code is 0 if all were pulled, 1 if some have no definition, 2 if a
-    cluster cannot be reached or a RESOURCE is not served.
+    cluster cannot be reached, a RESOURCE is not served, or a definition cannot be applied.
     """
     if choices["apply"] and choices["to_kubeconfig"] is None:
         raise click.UsageError("--apply needs --to-kubeconfig: the file of the server to write to")
     if choices["watch"] and not (choices["apply"] or choices["output"]):
         raise click.UsageError("--watch needs --output or --apply")
+    if choices["interval"] <= 0:
+        raise click.UsageError("--interval must be longer than 0 s")
     from kcp.client import ClientError, StatusError
     from kcp.multicluster.crd_puller import UnknownResourceError
 
     try:
-        skipped = asyncio.run(_run(names, **choices))
+        code = asyncio.run(_run(names, **choices))
     except (ClientError, StatusError, UnknownResourceError, OSError) as error:
-        click.echo(f"Error: {error.args[0] if isinstance(error, LookupError) else error}", err=True)
+        _say(f"Error: {error}")
         sys.exit(_FAILED)
     except KeyboardInterrupt:
-        sys.exit(0)
-    sys.exit(_SKIPPED if skipped else 0)
+        sys.exit(0 if choices["watch"] else _INTERRUPTED)
+    sys.exit(code)
 
 
 async def _run(
@@ -81,9 +89,10 @@ async def _run(
     to_context: str,
     watch: bool,
     interval: float,
-) -> bool:
-    """Pull once, or again and again. Returns whether a resource was skipped."""
+) -> int:
+    """Pull once, or (``watch``) repeatedly. Returns the exit code."""
     from kcp.client import ClientError, StatusError, load_configuration
+    from kcp.multicluster.crd_puller import UnknownResourceError
 
     source = load_configuration(kubeconfig, context=context)
     target = load_configuration(to_kubeconfig, context=to_context) if apply else None
@@ -93,19 +102,18 @@ async def _run(
         changed = [each for each in pulled.definitions if written.get(each["metadata"]["name"]) != each]
         if output is not None:
             await asyncio.to_thread(_write_files, output, changed)
-        if target is not None:
-            await _apply(target, changed)
+        refused = set() if target is None else await _apply(target, changed)
         if output is None and target is None:
             _print(changed)
-        written.update({each["metadata"]["name"]: each for each in changed})
+        written.update({each["metadata"]["name"]: each for each in changed if each["metadata"]["name"] not in refused})
         _report(pulled, len(changed))
         if not watch:
-            return bool(pulled.skipped)
+            return _FAILED if refused else _SKIPPED if pulled.skipped else 0
         await asyncio.sleep(interval)
         try:
             pulled = await _pull(source, names)
-        except (ClientError, StatusError) as error:
-            click.echo(f"the cluster cannot be read, trying again in {interval:g} s: {error}", err=True)
+        except (ClientError, StatusError, UnknownResourceError) as error:
+            _say(f"the cluster cannot be read, trying again in {interval:g} s: {error}")
 
 
 async def _pull(configuration: ClientConfiguration, names: Sequence[str]) -> Pulled:
@@ -117,7 +125,7 @@ async def _pull(configuration: ClientConfiguration, names: Sequence[str]) -> Pul
 
 
 def _served_by_kcp() -> frozenset[GroupResource]:
-    """The resources that kcp has built in. Its placeholders are not: a CRD may take their names."""
+    """Return the resources that are built into kcp. A placeholder is not one: a CRD may replace it."""
     from kcp.api.kinds import GroupResource
     from kcp.builtin.loader import load_types
 
@@ -128,7 +136,7 @@ def _served_by_kcp() -> frozenset[GroupResource]:
 
 
 def _write_files(directory: Path, definitions: Sequence[dict[str, Any]]) -> None:
-    """Write each definition to a file that is complete or not there."""
+    """Write each definition to a file of its own, atomically."""
     directory.mkdir(parents=True, exist_ok=True)
     for definition in definitions:
         file, name = tempfile.mkstemp(dir=directory, prefix=".", suffix=".yaml")
@@ -142,18 +150,24 @@ def _write_files(directory: Path, definitions: Sequence[dict[str, Any]]) -> None
             raise
 
 
-async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[str, Any]]) -> None:
-    from kcp.client import Client
+async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[str, Any]]) -> set[str]:
+    """Apply definitions; fields of other field managers are taken over. Returns the names of those that failed."""
+    from kcp.client import Client, ClientError, StatusError
+    from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 
-    if not definitions:
-        return
+    failed = set()
     async with Client(configuration) as client:
-        resource = await client.of_object(definitions[0])
+        resource = client.resource(CUSTOM_RESOURCE_DEFINITIONS)
         for definition in definitions:
-            await resource.apply(definition, field_manager=_FIELD_MANAGER, force=True)
-            click.echo(
-                f"customresourcedefinition.apiextensions.k8s.io/{definition['metadata']['name']} applied", err=True
-            )
+            name = definition["metadata"]["name"]
+            try:
+                await resource.apply(definition, field_manager=_FIELD_MANAGER, force=True)
+            except (ClientError, StatusError) as error:
+                failed.add(name)
+                _say(f"customresourcedefinition.apiextensions.k8s.io/{name} not applied: {error}")
+            else:
+                _say(f"customresourcedefinition.apiextensions.k8s.io/{name} applied")
+    return failed
 
 
 def _print(definitions: Sequence[dict[str, Any]]) -> None:
@@ -168,5 +182,13 @@ def _yaml(definition: dict[str, Any]) -> bytes:
 
 def _report(pulled: Pulled, changed: int) -> None:
     for name, reason in sorted(pulled.skipped.items()):
-        click.echo(f"skipped {name}: {reason}", err=True)
-    click.echo(f"{len(pulled.definitions)} definitions pulled, {changed} new or changed", err=True)
+        _say(f"skipped {name}: {reason}")
+    for name, loss in sorted(pulled.reduced.items()):
+        _say(f"{name}: {loss}")
+    _say(f"{len(pulled.definitions)} definitions pulled, {changed} new or changed")
+
+
+def _say(message: str) -> None:
+    """Write a line to standard error. Control characters, which a cluster may send to a terminal, are escaped."""
+    shown = (letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in message)
+    click.echo("".join(shown), err=True)

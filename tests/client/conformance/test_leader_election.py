@@ -148,7 +148,7 @@ async def test_the_lease_is_renewed_while_a_leader_that_was_cancelled_finishes(
     renewals: list[str] = []
 
     async def renewed() -> bool:
-        time = (await leases.get("lock"))["spec"]["renewTime"]
+        time: str = (await leases.get("lock"))["spec"]["renewTime"]
         renewals.append(time)
         return time != renewals[0]
 
