@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kcp.client import ConfigurationError, load_configuration
-from kcp.client.kubeconfig.documents import parse
+from kcp.client.kubeconfig.parsing import parse
 from kcp.client.kubeconfig.resolving import resolve
 
 SECRET = "hunter2-do-not-show"

@@ -1,9 +1,9 @@
-"""A queue of keys to reconcile: a key is pending at most once, and is retried with backoff when reconciling it failed.
+"""A queue of keys to reconcile: a key is queued at most once, and is retried with backoff after a failure.
 
 Follows client-go's ``workqueue``: a key that is added while it is being reconciled is reconciled once more afterwards, and never
-twice at the same time. What client-go leaves to threads is bounded here: the workers of a queue share a time slice of each turn
-of the event loop, and a key that is added again and again is reconciled a limited number of times in each period. Keys of
-different *flows*, such as logical clusters, are taken in turns.
+twice at the same time. In addition, the workers of a queue share a time slice of each iteration of the event loop, a key is
+reconciled a limited number of times in each period, and keys of different *flows*, such as logical clusters, are scheduled
+round-robin.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INITIAL_BACKOFF: Final = 0.05
 MAX_BACKOFF: Final = 10.0
 _PERIOD: Final = 1.0
 MAX_RUNS: Final = 20
-"""How often a key is reconciled in a period."""
+"""Maximum number of reconciliations of a key in a period."""
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ Work = Coroutine[Any, Any, None]
 
 
 class RetryError(Exception):
-    """Raised by a reconciliation that is to be repeated after a delay, and has not failed."""
+    """Raised by a reconciliation to request a retry with backoff that is not logged as a failure."""
 
 
 def _is_cancelled() -> bool:
@@ -46,7 +46,7 @@ def _one_flow(_key: Hashable) -> Hashable:
 
 
 class WorkQueue(Generic[K]):
-    """Keys, and the function that reconciles one. Belongs to one event loop."""
+    """A queue of keys with workers that reconcile them. Belongs to one event loop."""
 
     expected_errors: ClassVar[tuple[type[Exception], ...]] = (StatusError,)
     """Errors that are logged without a traceback."""
@@ -97,7 +97,7 @@ class WorkQueue(Generic[K]):
             self._push(key)
 
     def add(self, key: K) -> None:
-        """Queue a key: until the next period if it was reconciled too often in this one."""
+        """Queue a key. A key that was reconciled too often in this period is delayed until the next one."""
         if key in self._processing:
             self._dirty.add(key)
         elif key not in self._pending:
@@ -114,7 +114,7 @@ class WorkQueue(Generic[K]):
             self._wake.set()
 
     def add_later(self, key: K, seconds: float) -> None:
-        """Queue a key after a delay. Of several delays of a key the one that ends first counts."""
+        """Queue a key after a delay. Of several delays of a key, the earliest counts."""
         loop = asyncio.get_running_loop()
         running = self._timers.get(key)
         if running is not None:
@@ -140,11 +140,11 @@ class WorkQueue(Generic[K]):
         return asyncio.create_task(work(), name=self.name)
 
     def forget(self, key: K) -> None:
-        """Begin the backoff of a key anew."""
+        """Reset the backoff of a key."""
         self._failures.pop(key, None)
 
     def __len__(self) -> int:
-        """How many keys wait; those that are being reconciled or delayed are not counted."""
+        """The number of queued keys, without those that are delayed or being reconciled."""
         return len(self._ready)
 
     async def _work(self) -> None:

@@ -20,13 +20,13 @@ from kcp.client.credentials.contract import ClientCertificate, Credential, beare
 from kcp.client.errors import CredentialsError
 
 _TIMEOUT: Final = 120.0
-"""Seconds that a plugin may take: one that asks its user for a password or waits for a browser takes long."""
+"""Maximum seconds of a run. A plugin may ask for a password or wait for a browser."""
 _INFO_VARIABLE: Final = "KUBERNETES_EXEC_INFO"
 _MAX_OUTPUT: Final = 1024 * 1024
 
 
 class ExecPlugin:
-    """The credentials that a program prints. ``described`` says in messages which entry of which file names it."""
+    """The credentials that a program prints. ``described`` names the entry of the plugin in messages."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Pulling the definitions of a cluster's resources."""
+"""Pulling of CustomResourceDefinitions from a cluster. The cluster is not trusted."""
 
 from __future__ import annotations
 

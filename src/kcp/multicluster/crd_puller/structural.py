@@ -1,8 +1,8 @@
 """OpenAPI schemas of a cluster's built-in types as structural schemas.
 
 Both versions of OpenAPI are read: in 3.0 a reference with siblings is an ``allOf`` of one, in 2.0 the siblings are dropped by the
-server. What a structural schema cannot say is made explicit or left out (apiextensions.k8s.io/v1, "Specifying a structural
-schema"; KEP-2885 for list and map types):
+server. The conversion makes explicit or omits what a structural schema cannot express (apiextensions.k8s.io/v1, "Specifying a
+structural schema"; KEP-2885 for list and map types):
 
 * references are replaced by what they refer to, so a recursive schema is refused;
 * strategic merge patch's keywords become list types: ``merge`` with a key is a map list, ``merge`` of scalars a set;
@@ -40,7 +40,7 @@ _KEPT: Final = (
     "nullable",
     _ANYTHING,
 )
-"""Keywords that mean the same in a structural schema."""
+"""Keywords with the same meaning in a structural schema."""
 _KEY_DEFAULTS: Final[Mapping[str, Any]] = {"protocol": "TCP"}
 """Defaults of map keys that servers set, and that OpenAPI 2.0 does not contain."""
 _QUANTITY_PATTERN: Final = (
@@ -65,7 +65,7 @@ _KNOWN: Final[Mapping[str, Callable[[], Schema]]] = {
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
     f"{_EXTENSIONS}JSON": lambda: {_ANYTHING: True},
 }
-"""Types whose JSON is not what their OpenAPI schema says."""
+"""Types whose JSON differs from their OpenAPI schema."""
 
 
 _MAX_DEPTH: Final = 100
@@ -237,7 +237,7 @@ def _list_type(schema: Schema, items: Schema) -> tuple[str, list[str]]:
 
 
 def _require(items: Schema, key: str) -> None:
-    """Make a map key of a list's items one that is always there."""
+    """Make the key of a map list required, unless it has a default."""
     schema = items["properties"][key]
     if "default" not in schema and key in _KEY_DEFAULTS:
         schema["default"] = _KEY_DEFAULTS[key]

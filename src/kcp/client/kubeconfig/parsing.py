@@ -25,7 +25,7 @@ _ANCHOR: Final = re.compile(r"anchor '.*'", re.DOTALL)
 
 
 def read_file(path: Path) -> Kubeconfig:
-    """The content of a file. Raises ConfigurationError; FileNotFoundError where there is no file."""
+    """Read a file. Raises ConfigurationError; FileNotFoundError if it does not exist."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def read_file(path: Path) -> Kubeconfig:
 
 
 def parse(content: bytes, path: Path) -> Kubeconfig:
-    """The entries of a kubeconfig in YAML or JSON. ``path`` is that in messages, and the base of relative paths."""
+    """Parse a kubeconfig in YAML or JSON. ``path`` appears in messages and is the base of relative paths."""
     try:
         document, _ = yaml_documents.load(content, max_depth=_MAX_DEPTH, max_size=_MAX_SIZE)
     except YAMLError as error:
