@@ -121,12 +121,23 @@ class Reflector:
             await self._list()
 
     async def _list(self) -> None:
+        """List in pages; without pages, if the continue token expires, as client-go does."""
         self._target.begin()
-        version = ""
-        async with aclosing(self._resource.pages(limit=self._options.page_size, **self._list_options())) as pages:
-            async for page in pages:
-                version = version or self._accepted(page.resource_version)
-                await self._put(page.items)
+        version, whole = "", False
+        try:
+            async with aclosing(self._resource.pages(limit=self._options.page_size, **self._list_options())) as pages:
+                async for page in pages:
+                    version = version or self._accepted(page.resource_version)
+                    await self._put(page.items)
+        except ExpiredError:
+            if not version:
+                raise
+            whole = True
+        if whole:
+            self._target.begin()
+            complete = await self._resource.list(**self._list_options())
+            version = self._accepted(complete.resource_version)
+            await self._put(complete.items)
         self._synchronized(version)
 
     async def _put(self, items: list[Object]) -> None:
