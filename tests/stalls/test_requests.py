@@ -116,9 +116,10 @@ async def test_a_request_does_not_stall_the_server(
 ) -> None:
     attack = ALL[number]
     answer, figures = await measure(server, attack.place or f"stall-{number}", attack)
-    held, grown = figures["held"] / slowness, figures["grown"]
+    held, blocked, grown = figures["held"] / slowness, figures["blocked"] / slowness, figures["grown"]
     measured(
-        f"stalls: {attack.name}: {held * 1000:.0f} ms, {grown / 1e6:.0f} MB, {answer.status}, {len(answer.body)} bytes"
+        f"stalls: {attack.name}: held {held * 1000:.0f} ms, blocked {blocked * 1000:.0f} ms, {grown / 1e6:.0f} MB, "
+        f"{answer.status}, {len(answer.body)} bytes"
     )
     assert answer.status in attack.answers, answer.body[:500]
     assert len(answer.body) <= attack.largest_answer

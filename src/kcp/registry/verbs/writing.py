@@ -43,7 +43,8 @@ from kcp.registry.verbs import (
     validation,
 )
 from kcp.registry.verbs.attempts import Write
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import LARGE, run_large
+from kcp.registry.verbs.large_writes import LargeWrites
 from kcp.registry.verbs.records import copy_of, served_object
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.storing import Committer
@@ -54,18 +55,23 @@ Object = dict[str, Any]
 class Writer:
     """Runs writes."""
 
-    def __init__(self, source: Source, chain: Chain, catalog: Catalog) -> None:
+    def __init__(self, source: Source, chain: Chain, catalog: Catalog, large_writes: LargeWrites) -> None:
         self._source = source
         self._chain = chain
+        self._large_writes = large_writes
         self._committer = Committer(source, catalog)
 
     async def write(self, write: Write) -> Written:
         """Run the steps of a write. Raises StatusError 400, 403, 404, 405, 409, 413, 422 or 504."""
         type_ = write.target.type
-        if not type_.strategy.confidential:
-            return await self._write(write)
-        async with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
-            return await self._write(write)
+        try:
+            if not type_.strategy.confidential:
+                return await self._write(write)
+            async with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
+                return await self._write(write)
+        finally:
+            if write.turn is not None:
+                write.turn.end()
 
     async def _write(self, write: Write) -> Written:
         write.size = write.context.body_size
@@ -149,12 +155,24 @@ class Writer:
                 target.type, write.context.cluster, target.namespace, target.name
             )
             if record is not None:
-                write.size = max(write.size, write.context.body_size + len(record.value))
+                size = write.context.body_size + len(record.value)
+                if size >= LARGE and not write.has_turn:
+                    await self._read_in_turn(write, size)
+                    return
+                write.size = max(write.size, size)
                 write.old = await run_large(write.size, served_object, record, target.type)
                 write.operation = DELETE if write.verb == "delete" else UPDATE
                 return
             preconditions.check_absent(write)
         write.operation = CREATE
+
+    async def _read_in_turn(self, write: Write, size: int) -> None:
+        """Read the state in the turn of a large write: the state is large, though the body is not."""
+        write.has_turn = True
+        write.turn = await self._large_writes.enter(size)
+        if write.turn is not None:
+            write.turn.begin()
+        await self._read(write)
 
     def _change(self, write: Write, change: Callable[[Write], Any]) -> None:
         """Make the new state of the old one, as a patch does; the result is decoded as a body is."""

@@ -246,7 +246,8 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
     loop.add_signal_handler(signal.SIGHUP, process.files.reload)
     await process.start()
     announce(process)
-    collecting = asyncio.create_task(CyclicGarbage().run())
+    assert process.composition is not None
+    collecting = asyncio.create_task(CyclicGarbage(process.composition.registry.large_writes).run())
     assert process.http is not None
     unhandled = _UnhandledErrors()
     loop.set_exception_handler(unhandled.report)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kcp.api import documents, errors
@@ -23,30 +25,54 @@ _YAML_DECODER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="yam
 """Decodes large YAML bodies one at a time: many of them must not occupy asyncio's threads and the interpreter's lock."""
 
 
-async def read_object(exchange: Exchange, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
-    """Read an object, and its duplicate fields as paths. Raises StatusError 400, 413 or 415."""
+WaitForTurn = Callable[[int], Awaitable[None]]
+"""Waits until a write with a large body may be decoded; called with the size of the body (`kcp.registry.verbs.large_writes`)."""
+
+
+@dataclass(slots=True)
+class Body:
+    """A body as it was received."""
+
+    media_type: str
+    content: bytes
+
+    def take(self) -> bytes:
+        """Return the content, and keep it no longer: it may be megabytes."""
+        content, self.content = self.content, b""
+        return content
+
+
+async def read_object(exchange: Exchange, type_: ResourceType, wait_for_turn: WaitForTurn) -> Body:
+    """Receive an object. Raises StatusError 413, 415, 429 or 504."""
     accepted = BUILTIN_TYPES if type_.builtin else CUSTOM_TYPES
     media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), accepted)
-    body = await exchange.body()
+    return Body(media_type, await exchange.body(wait_for_turn=wait_for_turn))
+
+
+async def decode_object(body: Body, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
+    """Decode an object, and its duplicate fields as paths. Raises StatusError 400 or 413."""
     with confidential.quoting_nothing(type_):
-        obj, problems = await _decode(body, media_type, field_validation)
+        obj, problems = await _decode(body.take(), body.media_type, field_validation)
     if not isinstance(obj, dict):
         raise errors.bad_request("the body of the request must be one object")
     return obj, problems
 
 
-async def read_patch(exchange: Exchange, type_: ResourceType, field_validation: str) -> tuple[str, Any, list[str]]:
-    """Read a patch: its media type, its content and its duplicate fields. Raises StatusError 400, 413 or 415."""
+async def read_patch(exchange: Exchange, type_: ResourceType, wait_for_turn: WaitForTurn) -> Body:
+    """Receive a patch. Raises StatusError 413, 415, 429 or 504."""
     accepted = patching.patch_types(type_)
     content_type = exchange.headers.get(b"content-type", b"")
     if not content_type:
         raise errors.unsupported_media_type(accepted)
     media_type = negotiation.body_media_type(content_type, accepted)
-    body = await exchange.body()
-    form = YAML if media_type == patching.APPLY_YAML else JSON
+    return Body(media_type, await exchange.body(wait_for_turn=wait_for_turn))
+
+
+async def decode_patch(body: Body, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
+    """Decode a patch, and its duplicate fields as paths. Raises StatusError 400 or 413."""
+    form = YAML if body.media_type == patching.APPLY_YAML else JSON
     with confidential.quoting_nothing(type_):
-        content, problems = await _decode(body, form, field_validation)
-    return media_type, content, problems
+        return await _decode(body.take(), form, field_validation)
 
 
 async def read_options(exchange: Exchange) -> Any:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
+from typing import Final
+
+TIMED_OUT: Final = "Timeout: request did not complete within the allotted timeout"
+"""kube-apiserver's message for a request whose answer takes too long."""
 
 
 class Deadlines:

@@ -6,15 +6,16 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain
 from typing import Final
 
 from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.large_work import LARGE
 from kcp.server.requests.asgi import Header, Receive, Scope
-from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.deadlines import TIMED_OUT, Deadlines
 from kcp.server.requests.inflight import Slot
 from kcp.server.requests.receiving import CLOSE, Receiving, Reception
 from kcp.server.requests.request_info import RequestInfo
@@ -122,11 +123,13 @@ class IncomingRequest:
             message = f"the head of the request (its target and header fields) is too large: limit is {MAX_HEAD} bytes"
             raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
 
-    async def body(self, limit: int = MAX_BODY) -> bytes:
+    async def body(self, limit: int = MAX_BODY, wait_for_turn: Callable[[int], Awaitable[None]] | None = None) -> bytes:
         """Read the whole body. The request does not count as in flight meanwhile.
 
+        A large body still counts as being received while ``wait_for_turn``, which gets its size, waits for its turn.
+
         Raises StatusError 413 as soon as it exceeds the limit, 415 when it is compressed, 429 when too much is being received or
-        too many requests are in flight, 504 when it does not arrive in time.
+        too many requests are in flight, 504 when it does not arrive in time or does not get its turn.
         """
         headers = self.headers
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
@@ -140,12 +143,16 @@ class IncomingRequest:
         try:
             with self._receiving.start(self._client) as reception, self._deadlines.start():
                 body = await self._read_body(limit, reception)
+                size = self.body_size = len(body)
+                if slot is not None:
+                    slot.enter()
+                if size >= LARGE and wait_for_turn is not None:
+                    await wait_for_turn(size)
         except TimeoutError:
             message = f"the request's body did not arrive within {self._deadlines.seconds:g} seconds"
+            if self.body_size:
+                message = TIMED_OUT
             raise errors.StatusError(504, "Timeout", message, details={}, headers=CLOSE) from None
-        self.body_size = len(body)
-        if slot is not None:
-            slot.enter()
         return body
 
     @property

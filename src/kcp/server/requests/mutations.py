@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from kcp.api import errors
 from kcp.server.observability.loop_watchdog import LoopWatchdog
-from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.deadlines import TIMED_OUT, Deadlines
 
 T = TypeVar("T")
 
@@ -39,8 +39,7 @@ class Mutations:
             with self._deadlines.start():
                 await ended
         except TimeoutError:
-            message = "Timeout: request did not complete within the allotted timeout"
-            raise errors.StatusError(504, "Timeout", message, details={}) from None
+            raise errors.StatusError(504, "Timeout", TIMED_OUT, details={}) from None
         return task.result()
 
     async def _watched(self, write: Coroutine[Any, Any, T], subject: object) -> T:
