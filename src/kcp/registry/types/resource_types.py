@@ -116,8 +116,8 @@ class ResourceType:
 
     @cached_property
     def has_protobuf(self) -> bool:
-        """Whether objects have a protobuf encoding: those of built-in types do, custom resources do not."""
-        return self.builtin and protobuf.known(self.api_version, self.kind)
+        """Whether objects have a protobuf encoding: those of built-in types, and of Kubernetes' own kinds that a CRD defines."""
+        return self.of_kubernetes and protobuf.known(self.api_version, self.kind)
 
     @cached_property
     def takes_strategic_merge(self) -> bool:
@@ -125,6 +125,11 @@ class ResourceType:
 
         ``kubectl rollout``, ``set`` and the controllers of Deployments patch those that way, whether or not a CRD defines them.
         """
+        return self.of_kubernetes
+
+    @cached_property
+    def of_kubernetes(self) -> bool:
+        """Whether the type is built in, or a CRD defines it in one of Kubernetes' own groups."""
         return self.builtin or self.group in KUBERNETES_GROUPS
 
     @cached_property

@@ -17,8 +17,8 @@ from kcp.server.requests import negotiation
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
 
-CUSTOM_TYPES: Final = (JSON, YAML)
-BUILTIN_TYPES: Final = (JSON, YAML, PROTOBUF)
+_OBJECT_TYPES: Final = (JSON, YAML)
+_PROTOBUF_TOO: Final = (JSON, YAML, PROTOBUF)
 _LARGE_YAML: Final = 8 * 1024
 """Size in bytes from which YAML is decoded in a thread. It takes up to a hundred times as long as JSON."""
 _YAML_DECODER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="yaml")
@@ -44,7 +44,7 @@ class Body:
 
 async def read_object(exchange: Exchange, type_: ResourceType, wait_for_turn: WaitForTurn) -> Body:
     """Receive an object. Raises StatusError 413, 415, 429 or 504."""
-    accepted = BUILTIN_TYPES if type_.builtin else CUSTOM_TYPES
+    accepted = _PROTOBUF_TOO if type_.builtin or type_.has_protobuf else _OBJECT_TYPES
     media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), accepted)
     return Body(media_type, await exchange.body(wait_for_turn=wait_for_turn))
 
@@ -80,7 +80,7 @@ async def read_options(exchange: Exchange) -> Any:
     body = await exchange.body()
     if not body:
         return None
-    media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), BUILTIN_TYPES)
+    media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), _PROTOBUF_TOO)
     content, _ = await _decode(body, media_type, IGNORE)
     return content
 
