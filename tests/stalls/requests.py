@@ -53,9 +53,12 @@ class Attack:
     before: Sequence[Call] = ()
     answers: frozenset[int] = frozenset({200, 201, 400, 409, 413, 415, 422})
     largest_answer: int = 8 * 1024 * 1024
-    """Bytes. An answer that tells every one of a hundred thousand faults is an attack on the server's memory too."""
+    """Bytes. An answer with each of a hundred thousand faults is an attack on the server's memory too."""
     place: str = ""
     """The logical cluster that is prepared for several attacks; "" is one of its own."""
+    everywhere: bool = False
+    gone: str = ""
+    """Whether the request spans all logical clusters, and the path that answers 404 when the controllers have done their part."""
 
 
 def config_map(name: str = "a", /, **more: Any) -> dict[str, Any]:
