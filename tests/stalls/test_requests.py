@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from tests.stalls.many_objects import MANY_OBJECTS
-from tests.stalls.requests import ATTACKS, Attack, Call
+from tests.stalls.requests import ATTACKS, MAPS, Attack, Call, config_map, numbers
 from tests.stalls.siblings import SIBLINGS
 from tests.support.clients import Address, Answer, Connection
 from tests.support.waiting import PATIENCE
@@ -137,4 +138,19 @@ async def test_a_request_does_not_stall_the_server(
     assert answer.status in attack.answers, answer.body[:500]
     assert len(answer.body) <= attack.largest_answer
     assert held < LONGEST, f"the event loop was held for {held * 1000:.0f} ms"
+    assert grown < MOST_MEMORY, f"the memory grew by {grown / 1e6:.0f} MB"
+
+
+async def test_many_large_writes_at_once_have_a_bound(server: MeasuredServer, measured: Any) -> None:
+    async def write(call: Call) -> int:
+        async with Connection(server.address) as connection:
+            return (await send(connection, "large-writes", call)).status
+
+    bodies = [config_map(f"m{number}", data=numbers(90_000, "v")) for number in range(20)]
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, server.say, "begin")
+    codes = await asyncio.gather(*(write(Call("POST", MAPS, partial(dict, body))) for body in bodies))
+    grown = (await loop.run_in_executor(None, server.say, "end"))["grown"]
+    measured(f"stalls: {len(codes)} large creates at once: {grown / 1e6:.0f} MB, answers {sorted(set(codes))}")
+    assert set(codes) <= {201, 429, 504}
     assert grown < MOST_MEMORY, f"the memory grew by {grown / 1e6:.0f} MB"

@@ -14,6 +14,7 @@ from kcp.registry.verbs import patching
 from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.large_writes import Turn
 from kcp.registry.verbs.registry import Registry
+from kcp.registry.verbs.representation import ListPieces
 from kcp.server.requests import bodies, negotiation, queries
 from kcp.server.requests.bodies import Body
 from kcp.server.requests.exchanges import Exchange
@@ -90,11 +91,14 @@ class Resources:
         await exchange.send_object(200, body, view)
 
     async def _list(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        query = info.query
         view = _view(exchange, info, target)
-        listing = await self._registry.list(self._context(exchange, info), target, queries.list_options(query))
-        pieces = view.representation.listing(listing, self._registry.type_of_cluster(target.type))
-        await exchange.send_pieces(pieces, view)
+        context, options = self._context(exchange, info), queries.list_options(info.query)
+
+        async def read() -> ListPieces:
+            listing = await self._registry.list(context, target, options)
+            return view.representation.listing(listing, self._registry.type_of_cluster(target.type))
+
+        await exchange.send_pieces(await read(), view, read)
 
     async def _watch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
