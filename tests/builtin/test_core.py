@@ -170,7 +170,7 @@ class TestWarnings:
         assert self.warnings(types, b"x", one.key) == ["tls: failed to find any PEM data in certificate input"]
         assert self.warnings(types, one.certificate, b"") == ["tls: failed to find any PEM data in key input"]
 
-    def test_other_secrets_are_not_looked_at(self, types: Types) -> None:
+    def test_other_secrets_have_no_warning(self, types: Types) -> None:
         secret = types.create(types("secrets"), {"data": {"tls.crt": "eA==", "tls.key": "eA=="}})
         assert list(types("secrets").strategy.warnings(secret, None)) == []
 

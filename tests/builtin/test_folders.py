@@ -1,4 +1,4 @@
-"""One built-in type is one folder: it is found by listing, and two files make it."""
+"""One built-in type is one folder with two files, found by listing."""
 
 import json
 import shutil

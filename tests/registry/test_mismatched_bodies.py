@@ -1,4 +1,4 @@
-"""Bodies that contradict their URL, their type or the object that is there, in kube-apiserver's words."""
+"""Bodies that contradict their URL, their type or the stored object, with kube-apiserver's messages."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def test_an_update_of_an_object_that_has_gone_is_not_found(client: Registr
 
 
 async def test_an_update_that_may_create_conflicts_where_the_object_has_gone(client: RegistryClient) -> None:
-    """As kube-apiserver has it: a controller that retries conflicts reads again, and finds nothing."""
+    """As in kube-apiserver: a controller that retries conflicts reads again, and gets a 404."""
     leases = client.type("leases", "coordination.k8s.io")
     made = await client.create(leases, {"metadata": {"name": "a"}})
     await client.delete(leases, "a")

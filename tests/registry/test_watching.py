@@ -1,4 +1,4 @@
-"""WATCH: what clients may rely on."""
+"""WATCH: the guarantees for clients."""
 
 from __future__ import annotations
 

@@ -1,14 +1,18 @@
-"""A server whose disk has changed the value of an object: that object fails by name, and everything else is served."""
+"""A server whose disk has changed the value of an object: only requests for that object fail, with its name."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kcp.logical_clusters import DEFAULT
 from kcp.server.process.configuration import ConfigurationError
+from kcp.store.contract import Change, Key
+from kcp.store.sqlite.store import open_store
 from tests.support.kcp_process import run
 from tests.support.objects import config_map
 from tests.support.running_server import Answer, RunningServer
@@ -30,7 +34,7 @@ def change_on_disk(root: Path, before: bytes, after: bytes) -> None:
 
 
 def make_objects(root: Path) -> None:
-    """ConfigMaps a, b and c, of which b has a finalizer, and a namespace with another ConfigMap."""
+    """Create ConfigMaps a, b and c, of which b has a finalizer, and a namespace with another ConfigMap."""
     server = RunningServer(root)
     for name in "abc":
         body = config_map(name, metadata={"labels": {"part": "of"}}, key=f"VALUE-OF-{name}")
@@ -295,4 +299,26 @@ def test_a_damaged_identity_of_the_log_ends_the_start_with_one_line(tmp_path: Pa
     with pytest.raises(
         ConfigurationError, match=r"servers.kcp.io identity of the server .* is damaged.*restore a snapshot"
     ):
+        RunningServer(tmp_path)
+
+
+def test_a_table_that_cannot_be_read_ends_the_start_with_one_line(tmp_path: Path) -> None:
+    make_objects(tmp_path)
+    file = tmp_path / "data/kcp.db"
+
+    async def add_objects() -> None:
+        store = open_store(file)
+        for number in range(300):
+            await store.write([Change(Key("configmaps", DEFAULT, "default", f"n{number}"), b"{}")])
+        await store.close()
+
+    asyncio.run(add_objects())
+    content = bytearray(file.read_bytes())
+    index_leaf = 10
+    for start in range(4096, len(content), 4096):
+        page = content[start : start + 4096]
+        if page[0] == index_leaf and page.count(b"configmaps") > 50 and b"servers.kcp.io" not in page:
+            content[start] = 0
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"^the store cannot read: database disk image is malformed"):
         RunningServer(tmp_path)

@@ -1,4 +1,4 @@
-"""Answers in Kubernetes protobuf: for built-in types, and for those only who take nothing else."""
+"""Responses in Kubernetes protobuf, for built-in types and for clients that accept nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 def ask(server: RunningServer, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-    """A request of a client that speaks nothing but protobuf."""
+    """Send a request that accepts only protobuf."""
     sent: dict[str, Any] = {"Accept": PROTOBUF, "Content_Type": PROTOBUF, **headers}
     return server.ask(method, path, body, **sent)
 
@@ -47,7 +47,7 @@ def parts(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def events(stream: IO[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of a watch: each behind its length."""
+    """Parse the events of a watch, each after its length."""
     while head := stream.read(4):
         event = dict(parts(stream.read(int.from_bytes(head, "big"))))
         yield event[1].decode(), decode_body(dict(parts(event[2]))[1])

@@ -59,7 +59,7 @@ def load_types() -> list[BuiltinType]:
 
 
 def load_groups() -> dict[str, Group]:
-    """What is declared of API groups, by name. A group without a ``group.yaml`` is not among them."""
+    """The declared API groups by name. A group without a ``group.yaml`` is not among them."""
     found = {}
     for file in sorted(_TYPES.glob(f"*/{_GROUP}")):
         declared = _first(file)

@@ -30,11 +30,11 @@ class ProtobufObjects:
     stream_type = f"{protobuf.CONTENT_TYPE};stream=watch".encode()
 
     def _shown(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """What is shown of an object."""
+        """The part of an object that is served."""
         return obj
 
     def _kinds(self, type_: ResourceType) -> tuple[str, str, str]:
-        """The apiVersion and kind of what is shown of an object, and the kind of a list of it."""
+        """The apiVersion and kind of a served object, and the kind of a list of them."""
         return type_.api_version, type_.kind, type_.list_kind
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike

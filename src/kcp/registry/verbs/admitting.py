@@ -1,4 +1,4 @@
-"""Admission as a step of a write: what plugins are shown, and what becomes of their changes.
+"""The admission steps of a write: the requests that plugins get, and the application of their changes.
 
 Only writes that some plugin handles come here. Mutating plugins change a copy, so that a write that is attempted again starts
 from what the client sent.
@@ -47,7 +47,7 @@ def _request(write: Write) -> AdmissionRequest:
 
 
 async def take_over(changed: Any, write: Write) -> None:
-    """Put what the mutating plugins returned in the place of the object: a Scale as the replicas of its parent.
+    """Replace the object by the one that the mutating plugins returned; a Scale sets the replicas of its parent.
 
     Raises StatusError 500 where it is not an object of its kind.
     """

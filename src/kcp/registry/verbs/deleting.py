@@ -82,7 +82,7 @@ def marked(write: Write) -> Object | None:
     present = old["metadata"].get("finalizers") or []
     deleted_before = bool(old["metadata"].get("deletionTimestamp"))
     finalizers = _finalizers(present, options)
-    if not deleted_before:
+    if not deleted_before and strategy.deletion_finalizers:
         finalizers = [*finalizers, *(name for name in strategy.deletion_finalizers if name not in finalizers)]
     if not finalizers and not strategy.blocks_deletion(old):
         return None

@@ -104,7 +104,7 @@ def _unpatchable(made: Any, why: str, type_: ResourceType) -> errors.StatusError
 
 
 def patched(old: Any, media_type: str, body: Any, merge_type: MergeType) -> Any:
-    """What a patch makes of an object. The result may share parts with ``old``. Raises StatusError 400 or 422."""
+    """Apply a patch to an object. The result may share parts with ``old``. Raises StatusError 400 or 422."""
     if media_type == JSON_PATCH:
         return json_patch.apply(old, body)
     if media_type == MERGE_PATCH:
@@ -113,7 +113,7 @@ def patched(old: Any, media_type: str, body: Any, merge_type: MergeType) -> Any:
 
 
 def _problems(media_type: str, body: Any, duplicates: list[str]) -> list[str]:
-    """What strict field validation refuses in the patch itself."""
+    """The violations of strict field validation in the patch itself."""
     problems = [f'duplicate field "{path}"' for path in duplicates]
     if media_type != JSON_PATCH or not isinstance(body, list):
         return problems

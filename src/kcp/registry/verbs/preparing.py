@@ -1,4 +1,4 @@
-"""Preparation: the fields of a new state that the server owns, and who owns the others.
+"""Preparation: set the fields of a new state that the server owns, and record the owners of the others.
 
 Follows ``rest.BeforeCreate``, ``rest.BeforeUpdate`` and the ``PrepareFor...`` hooks of k8s.io/apiserver. Pure, except for the
 clock and UIDs.
@@ -19,11 +19,8 @@ from kcp.registry.verbs import validation
 
 Object = dict[str, Any]
 
-_NOT_FROM_CLIENTS: Final = (
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "resourceVersion",
-    "selfLink",
+_NOT_FROM_CLIENTS: Final = frozenset(
+    ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"),
 )
 """Metadata of a new object that the server owns."""
 _WHOLE_OBJECT: Final = ("", "scale")
@@ -41,8 +38,8 @@ def prepare_create(obj: Object, target: Target, context: RequestContext) -> None
     """Set the fields of a new object that the server owns."""
     type_ = target.type
     meta = obj["metadata"]
-    for name in _NOT_FROM_CLIENTS:
-        meta.pop(name, None)
+    for name in _NOT_FROM_CLIENTS.intersection(meta):
+        del meta[name]
     metadata.drop_empty(meta)
     meta["uid"] = metadata.new_uid()
     meta["creationTimestamp"] = metadata.now()

@@ -6,7 +6,7 @@ Follows k8s.io/apiextensions-apiserver's ``ScaleREST`` and its validator of cust
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from kcp.api import documents, errors, field_errors, jsonpath
@@ -125,12 +125,12 @@ def validate(obj: Object, type_: ResourceType) -> list[FieldError]:
     for name in ("specReplicasPath", "statusReplicasPath"):
         path = subresource.paths[name]
         replicas, problem = _member(obj, path, int)
-        if problem is None and replicas is not None and replicas < 0:
-            problem = "should be a non-negative integer"
-        elif problem is None and replicas is not None and replicas > _INT32:
-            problem = f"should be less than or equal to {_INT32}"
-        if problem is not None:
-            found.append(field_errors.invalid(path, replicas or 0, problem))
+        if problem is None:
+            if replicas is None or 0 <= replicas <= _INT32:
+                continue
+            least = replicas < 0
+            problem = "should be a non-negative integer" if least else f"should be less than or equal to {_INT32}"
+        found.append(field_errors.invalid(path, replicas or 0, problem))
     if selector_path := subresource.paths.get("labelSelectorPath"):
         _, problem = _member(obj, selector_path, str)
         if problem is not None:
@@ -141,22 +141,20 @@ def validate(obj: Object, type_: ResourceType) -> list[FieldError]:
 def _member(obj: Object, path: str, kind: type[Any]) -> tuple[Any, str | None]:
     """What is at a path, None for nothing, or what keeps it from being there as ``kind``."""
     node: Any = obj
-    way = ""
-    for name in jsonpath.simple_path(path).names:
-        way += f".{name}"
-        if node is None:
-            return None, None
+    names = jsonpath.simple_path(path).names
+    for depth, name in enumerate(names, 1):
         if type(node) is not dict:
-            return (
-                None,
-                f"{way} accessor error: {go_text(node)} is of the type {go_type(node)}, expected map[string]interface{{}}",
-            )
+            return None, _accessor_error(names[:depth], node, "map[string]interface{}")
         if name not in node:
             return None, None
         node = node[name]
-    if type(node) is not kind:
-        return None, f"{way} accessor error: {go_text(node)} is of the type {go_type(node)}, expected {go_type(kind())}"
-    return node, None
+        if node is None and depth < len(names):
+            return None, None
+    return (node, None) if type(node) is kind else (None, _accessor_error(names, node, go_type(kind())))
+
+
+def _accessor_error(names: Sequence[str], node: Any, expected: str) -> str:
+    return f".{'.'.join(names)} accessor error: {go_text(node)} is of the type {go_type(node)}, expected {expected}"
 
 
 def _subresource(type_: ResourceType) -> Subresource:

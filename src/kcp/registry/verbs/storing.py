@@ -16,7 +16,7 @@ from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import attempts, namespaces
 from kcp.registry.verbs.attempts import RETRIES, Write
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import LARGE, in_thread, run_large
 from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value, unreadable_object
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
@@ -94,11 +94,8 @@ class Committer:
         type_, obj, context = write.target.type, write.object, write.context
         assert obj is not None
         meta = obj["metadata"]
-        if type_.has_status and not type_.builtin:
-            # the status that the client sent is gone: a read would set its defaults
-            await run_large(write.size, type_.schema.default, obj)
         for attempt in range(_GENERATE_ATTEMPTS):
-            value, tag = await run_large(write.size, stored_value, obj, type_)
+            value, tag = stored_value(obj, type_) if write.size < LARGE else await in_thread(stored_value, obj, type_)
             _check_size(value)
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
             taken = self._source.virtual(type_, context.cluster, key.name) is not None
@@ -122,7 +119,9 @@ class Committer:
                     raise errors.generated_name_conflict(type_.resource, meta["name"]) from error
                 meta["name"] = metadata.generate_name(write.generated_from)
             else:
-                return await run_large(write.size, _written, obj, value, tag, revision, type_, created=True)
+                if write.size < LARGE:
+                    return _written(obj, value, tag, revision, type_, created=True)
+                return await in_thread(_written, obj, value, tag, revision, type_, created=True)
         raise AssertionError("unreachable")
 
     def _exists(self, key: Key) -> bool:
@@ -170,9 +169,12 @@ class Committer:
         assert record is not None
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         ended = _deletion_complete(obj, type_)
-        if not ended and record.tag == type_.stored_form.schema_hash and await run_large(write.size, _equal, obj, old):
-            return await self.unchanged(write)
-        value, tag = await run_large(write.size, stored_value, obj, type_)
+        small = write.size < LARGE
+        if not ended and record.tag == type_.stored_form.schema_hash:
+            unchanged = _equal(obj, old) if small else await in_thread(_equal, obj, old)
+            if unchanged:
+                return await self.unchanged(write)
+        value, tag = stored_value(obj, type_) if small else await in_thread(stored_value, obj, type_)
         _check_size(value)
         if write.context.dry_run:
             return await run_large(write.size, _written, obj, value, tag, record.revision, type_)
@@ -186,7 +188,9 @@ class Committer:
         revision = await self._write(change, fence)
         if revision is None:
             return None
-        return await run_large(write.size, _written, obj, value, tag, revision, type_)
+        if small:
+            return _written(obj, value, tag, revision, type_)
+        return await in_thread(_written, obj, value, tag, revision, type_)
 
     async def _delete(self, write: Write, fence: Change | None) -> Written | None:
         """Remove the object, or store ``write.object``: the object that waits for finalizers (`deleting.marked`)."""

@@ -11,7 +11,7 @@ from kcp.api import errors, field_errors, metadata
 from kcp.api.field_errors import FieldError
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import confidential, decoding, scale
+from kcp.registry.verbs import confidential, scale
 from kcp.schema.error_limits import MORE_ERRORS
 
 Object = dict[str, Any]
@@ -56,7 +56,7 @@ def validate(obj: Object, old: Object | None, target: Target, warnings: list[str
         found += _update_errors(obj, old, target)
     for error in found:
         if error.type == field_errors.UNDECODABLE:
-            raise errors.UndecodableError(f"{error.field}: {error.detail}", decoding.cannot_be_handled(type_))
+            raise errors.UndecodableError(f"{error.field}: {error.detail}", type_.cannot_be_handled)
     if found:
         raise errors.invalid(type_.group_kind, meta.get("name") or meta.get("generateName") or "", _distinct(found))
 
@@ -81,7 +81,7 @@ def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warning
         found = [] if found == [MORE_ERRORS] else found
         for error in found:
             if error.type == field_errors.TYPE_INVALID or error.detail.startswith(_TOO_LARGE):
-                raise errors.UndecodableError(_decoder_message(error, type_.kind), decoding.cannot_be_handled(type_))
+                raise errors.UndecodableError(_decoder_message(error, type_.kind), type_.cannot_be_handled)
     return found
 
 

@@ -107,7 +107,7 @@ def _decoded(value: Any) -> bytes:
 
 
 def _key_pair_warnings(certificate: bytes, key: bytes) -> tuple[str, ...]:
-    """What Go's TLS library says of a certificate and a key that make no pair. Shows nothing of either."""
+    """The warning of Go's TLS library about a certificate and a key that do not match. Shows neither of them."""
     from cryptography.exceptions import UnsupportedAlgorithm
 
     for content, name in ((certificate, "certificate"), (key, "key")):
