@@ -140,7 +140,7 @@ class GarbageCollector:
     # objects
 
     async def _reconcile(self, key: Key) -> None:
-        type_ = self._owners.type_of(key)
+        type_ = await self._owners.type_of(key)
         if type_ is None:
             return
         record = self._registry.source.latest(type_, key.cluster, key.namespace, key.name)
@@ -195,7 +195,7 @@ class GarbageCollector:
 
         async def orphan(key: Key) -> None:
             await pacer.pause()
-            if (type_ := self._owners.type_of(key)) is not None:
+            if (type_ := await self._owners.type_of(key)) is not None:
                 await ignore_not_found(self._drop_references(key, type_, uids))
 
         keys = self._graph.dependents(owner.cluster, owner.uid)
@@ -206,7 +206,7 @@ class GarbageCollector:
 
     async def _break_circle(self, key: Key) -> None:
         """Let an object in foreground deletion that waits for itself stop to block its owners."""
-        type_ = self._owners.type_of(key)
+        type_ = await self._owners.type_of(key)
         if type_ is None or not await self._graph.is_in_circle(key):
             return
         await ignore_not_found(self._change_metadata(key, type_, _without_blocking))

@@ -43,7 +43,7 @@ from kcp.registry.verbs import (
     validation,
 )
 from kcp.registry.verbs.attempts import Write
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import LARGE, run_large
 from kcp.registry.verbs.records import copy_of, served_object
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.storing import Committer
@@ -71,6 +71,10 @@ class Writer:
         write.size = write.context.body_size
         if write.body is not None:
             write.size = decoding.size_of(write.body, write.target.type, write.context)
+        if not write.target.type.is_compiled:  # the first write compiles what it needs of the schema: in a thread
+            write.size = max(write.size, LARGE)
+            await run_large(write.size, write.target.type.compile)
+        if write.body is not None:
             await run_large(write.size, self._decode, write, write.body)
             preconditions.take_from_body(write)
         return await attempts.until_stored(self._source, write, self._attempt)

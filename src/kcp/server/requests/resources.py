@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
 from kcp.api import errors
+from kcp.logical_clusters import WILDCARD
 from kcp.registry.contexts import RequestContext
 from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import Target, Written
@@ -31,6 +32,7 @@ class Resources:
 
     def __init__(self, registry: Registry, watches: Watches, mutations: Mutations) -> None:
         self._registry = registry
+        self._find = registry.catalog.find
         self._watches = watches
         self._mutations = mutations
         self._handlers: dict[str, Handler] = {
@@ -45,14 +47,14 @@ class Resources:
         }
 
     def find_type(self, info: RequestInfo) -> ResourceType | None:
-        """Return the type that a request names; None when it is not served."""
-        return self._registry.find_type(info.cluster, info.group, info.version, info.resource)
+        """Return the type that a request names; None when it is not served, or when its definition must be read first."""
+        return self._find(info.cluster, info.group, info.version, info.resource, decode=False)
 
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer an authorized request for ``exchange.type``. Raises StatusError."""
         type_ = exchange.type
         if type_ is None:
-            raise self._registry.catalog.not_served(info.group)
+            type_ = exchange.type = await self._look_up(info)
         _check_routable(info, type_)
         if exchange.watches_only and info.verb != "watch":
             raise errors.bad_request("only watches are served over WebSocket")
@@ -60,6 +62,15 @@ class Resources:
             exchange.warnings.append(type_.deprecation_warning)
         namespace = info.namespace if type_.namespaced else ""
         await self._handlers[info.verb](exchange, info, Target(type_, namespace, info.name, info.subresource))
+
+    async def _look_up(self, info: RequestInfo) -> ResourceType:
+        catalog, path = self._registry.catalog, (info.group, info.version, info.resource)
+        found = await (
+            catalog.find_anywhere(*path) if info.cluster == WILDCARD else catalog.look_up(info.cluster, *path)
+        )
+        if found is None:
+            raise catalog.not_served(info.group)
+        return found
 
     def _context(self, exchange: Exchange, info: RequestInfo) -> RequestContext:
         return RequestContext(exchange.user, info.cluster, warnings=exchange.warnings, body_size=exchange.body_size)
