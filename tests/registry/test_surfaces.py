@@ -16,7 +16,7 @@ from kcp.api import documents
 from kcp.logical_clusters import WILDCARD
 from kcp.registry.documents.discovery import DiscoveryDocuments
 from kcp.registry.documents.openapi import OpenAPIDocuments
-from kcp.registry.types.catalog import Catalog
+from kcp.registry.types.catalog import Catalog, definition_name, storages_of
 from kcp.registry.types.resource_types import ResourceType, from_definition
 from kcp.registry.types.surfaces import Definition, Surface, replaced
 from tests.openapi.resource_samples import builtin
@@ -282,3 +282,9 @@ def test_a_surface_after_a_change_is_that_of_its_definitions(
 
 def _path(type_: ResourceType) -> tuple[str, str, str]:
     return type_.group, type_.version, type_.plural
+
+
+@pytest.mark.parametrize(("group", "plural"), [("example.com", "widgets"), ("", "others"), ("apps", "deployments")])
+def test_the_name_of_a_definition_tells_where_its_objects_are_stored(group: str, plural: str) -> None:
+    (type_,) = from_definition(definition(plural, "Kind", group=group))
+    assert type_.storage in storages_of(definition_name(group, plural))

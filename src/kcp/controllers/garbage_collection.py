@@ -28,7 +28,7 @@ from kcp.controllers.system import ignore_not_found, system_context
 from kcp.controllers.work_queues import RetryError, WorkQueue
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import DeleteOptions, Target
-from kcp.registry.types.catalog import DEFINITIONS
+from kcp.registry.types.catalog import DEFINITIONS, storages_of
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from kcp.registry.verbs.large_work import run_large
@@ -91,9 +91,7 @@ class GarbageCollector:
         async for records in present(self._registry.store, Range(DEFINITIONS)):
             for record in records:
                 await pacer.pause()
-                spec = documents.decode(record.value)["spec"]
-                group, plural = spec.get("group", ""), spec["names"]["plural"]
-                storages.add(f"{plural}.{group}" if group else plural)
+                storages |= storages_of(record.key.name)
         return sorted(storages)
 
     # the graph

@@ -44,6 +44,12 @@ def definition_name(group: str, plural: str) -> str:
     return f"{plural}.{group or 'core'}"
 
 
+def storages_of(name: str) -> set[str]:
+    """Where the objects of a definition may be stored, by its name alone: the inverse of `definition_name`."""
+    plural, _, group = name.partition(".")
+    return {name, plural} if group == "core" else {name}
+
+
 def terminating() -> errors.StatusError:
     """405: a new object of a type whose definition is being deleted."""
     return errors.StatusError(
