@@ -49,6 +49,21 @@ async def test_a_definition_made_through_one_server_is_served_by_the_others(
     measured(summary("a definition served by another server", seconds))
 
 
+async def test_a_type_that_one_server_serves_is_not_missing_on_another(start_servers: StartServers) -> None:
+    async with AsyncExitStack() as stack:
+        first, *others = [await stack.enter_async_context(Connection(Address.of(each))) for each in start_servers(3)]
+        for number in range(ROUNDS):
+            path = f"/apis/example.com/v1/namespaces/default/things{number}"
+            made = await first.request("POST", DEFINITIONS, definition(f"things{number}", f"Thing{number}"))
+            assert made.status == 201
+
+            async def served(path: str = path) -> bool:
+                return (await first.request("GET", path)).status == 200
+
+            await eventually(served, f"{path} is served")
+            assert [(await other.request("GET", path)).status for other in others] == [200] * len(others)
+
+
 async def test_two_servers_never_give_one_kind_to_two_definitions(start_servers: StartServers) -> None:
     """Each server checks names against the definitions that it sees; of two concurrent writes, one is checked again."""
     taken = []

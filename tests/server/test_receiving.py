@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kcp.api.errors import StatusError
+from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.receiving import Receiving, ReceivingLimits
 from tests.support.http2_frames import Http2Connection
 from tests.support.objects import config_map
@@ -24,7 +25,7 @@ class Senders:
     """Bodies that arrive in part and then stop."""
 
     def __init__(self) -> None:
-        self.receiving = Receiving(LIMITS)
+        self.receiving = Receiving(Deadlines(60), LIMITS)
         self._bodies: list[asyncio.Task[None]] = []
 
     async def _receive(self, client: str, size: int) -> None:

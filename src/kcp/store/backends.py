@@ -35,7 +35,7 @@ class ServerStore(Store, StoreFigures, Protocol):
         """Return, by name, checks of faults that a ready server only notes: it serves everything else."""
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
-        """Call back with the processor time, in seconds, of each long delivery of changes to followers and watchers."""
+        """Call back with the duration, in seconds, of each long delivery of changes to followers and watchers."""
 
     async def lead(self, task: str, start: Action, stop: Action) -> Action:
         """Run a task on one of the servers of the log: ``start`` when this server is elected, ``stop`` when it no longer is.

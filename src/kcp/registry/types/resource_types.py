@@ -163,6 +163,16 @@ class ResourceType:
         return hashlib.sha256(orjson.dumps(content)).digest()
 
     @cached_property
+    def cannot_be_handled(self) -> str:
+        """The start of kube-apiserver's message about a body that it cannot decode."""
+        return f'{self.kind} in version "{self.version}" cannot be handled as a {self.kind}: '
+
+    @cached_property
+    def stored_as_is(self) -> bool:
+        """Whether objects are stored in this version, and under this group."""
+        return self.version == self.storage_version and str(self.resource) == self.storage
+
+    @cached_property
     def stored_form(self) -> ResourceType:
         """The version in which objects of this resource are stored."""
         group = self.group

@@ -50,11 +50,27 @@ class Resources:
         """Return the type that a request names; None when it is not served, or when its definition must be read first."""
         return self._find(info.cluster, info.group, info.version, info.resource, decode=False)
 
+    async def _find_newest_type(self, info: RequestInfo) -> ResourceType:
+        """Look a type up in the newest state: another server may have just defined it. Raises StatusError 404."""
+        found = await self._look_up(info)
+        if found is None:
+            await self._registry.store.catch_up()
+            found = await self._look_up(info)
+        if found is None:
+            raise self._registry.catalog.not_served(info.group)
+        return found
+
+    async def _look_up(self, info: RequestInfo) -> ResourceType | None:
+        catalog, path = self._registry.catalog, (info.group, info.version, info.resource)
+        if info.cluster == WILDCARD:
+            return await catalog.find_anywhere(*path)
+        return await catalog.look_up(info.cluster, *path)
+
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer an authorized request for ``exchange.type``. Raises StatusError."""
         type_ = exchange.type
         if type_ is None:
-            type_ = exchange.type = await self._look_up(info)
+            type_ = exchange.type = await self._find_newest_type(info)
         _check_routable(info, type_)
         if exchange.watches_only and info.verb != "watch":
             raise errors.bad_request("only watches are served over WebSocket")
@@ -63,30 +79,20 @@ class Resources:
         namespace = info.namespace if type_.namespaced else ""
         await self._handlers[info.verb](exchange, info, Target(type_, namespace, info.name, info.subresource))
 
-    async def _look_up(self, info: RequestInfo) -> ResourceType:
-        catalog, path = self._registry.catalog, (info.group, info.version, info.resource)
-        found = await (
-            catalog.find_anywhere(*path) if info.cluster == WILDCARD else catalog.look_up(info.cluster, *path)
-        )
-        if found is None:
-            raise catalog.not_served(info.group)
-        return found
-
     def _context(self, exchange: Exchange, info: RequestInfo) -> RequestContext:
         return RequestContext(exchange.user, info.cluster, warnings=exchange.warnings, body_size=exchange.body_size)
 
     def _writing_context(self, exchange: Exchange, info: RequestInfo, *, apply: bool = False) -> RequestContext:
-        query, kind = info.query, _OPTIONS[info.verb]
-        named = not apply or query.text("fieldManager")
-        return RequestContext(
-            exchange.user,
-            info.cluster,
-            field_manager=queries.field_manager(query, exchange.user_agent, kind) if named else "",
-            dry_run=queries.dry_run(query.all("dryRun"), kind),
-            field_validation=queries.field_validation(query, kind),
-            warnings=exchange.warnings,
-            body_size=exchange.body_size,
-        )
+        context = self._context(exchange, info)
+        query = info.query
+        if query:
+            kind = _OPTIONS[info.verb]
+            context.field_manager = queries.field_manager(query, kind)
+            context.dry_run = queries.dry_run(query.all("dryRun"), kind)
+            context.field_validation = queries.field_validation(query, kind)
+        if not context.field_manager and not apply:
+            context.field_manager = queries.manager_of(exchange.user_agent)
+        return context
 
     async def _get(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query

@@ -157,7 +157,7 @@ class EtcdStore:
         return self._replica.watch(range_, after, buffer=buffer)
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
-        """Call back with the processor time of each long delivery."""
+        """Call back with the duration of each long delivery, in seconds."""
         self._replica.observe_deliveries(observer)
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:

@@ -394,8 +394,6 @@ class SQLiteStore:
     ) -> None:
         key, value, _, tag, final, lifetime = change
         self._recent.forget(key, None)
-        if before is not None and before.value is UNREADABLE:
-            self._damage.replaced(key)
         position = (revision << ORDINAL_BITS) + len(rows)
         if value is None:
             deleted = before if final is None else Record(key, revision, final, tag)
@@ -417,6 +415,8 @@ class SQLiteStore:
         events: list[Event] = []
         for pending in batch:
             for row, event in zip(pending.rows, pending.events, strict=True):
+                if self._damage and event.previous is not None and event.previous.value is UNREADABLE:
+                    self._damage.replaced(event.key)
                 if self._overlay.commit(event, row.position) and event.record is not None:
                     self._recent.remember(event.key, (event.record, row.position))
                 self._changes.record(event.key.resource, event.key.cluster, event.revision)
@@ -457,7 +457,7 @@ class SQLiteStore:
         return self._reader.history(range_, after, self.revision)
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
-        """Call back with the processor time of each long delivery."""
+        """Call back with the duration of each long delivery, in seconds."""
         self._hub.observer = observer
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from itertools import pairwise
 
-from kcp.controllers.pacing import Pacer
+from kcp.work_queues.pacing import Pacer
 
 _USED_UP_AT_ONCE = 1e-9
 
