@@ -182,6 +182,13 @@ class Catalog:
             return built_in
         return await self._union.find(definition_name(group, plural), version) or built_in
 
+    def find_anywhere_at_once(self, group: str, version: str, plural: str) -> ResourceType | None:
+        """As `find_anywhere`, reading definitions on the event loop until one is found."""
+        built_in = self._base.find(group, version, plural)
+        if built_in is not None and not built_in.placeholder:
+            return built_in
+        return self._union.find_at_once(definition_name(group, plural), version) or built_in
+
     def prepare(self, key: Key, value: bytes) -> None:
         """Make the types of a definition that is about to be stored. Thread-safe. Any other object is ignored."""
         if key.resource == DEFINITIONS:

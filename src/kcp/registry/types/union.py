@@ -92,6 +92,18 @@ class DefinitionUnion:
                 return None
             after = page.records[-1].key
 
+    def find_at_once(self, name: str, version: str) -> ResourceType | None:
+        """As `find`, on the event loop."""
+        after: Key | None = None
+        while True:
+            page = self._store.scan(Range(self._definitions), after=after, size=_CHUNK, count=False)
+            for record in page.records:
+                if record.key.name == name and (type_ := self._version_of(record, version)) is not None:
+                    return type_
+            if not page.remaining:
+                return None
+            after = page.records[-1].key
+
     def _version_of(self, record: Record, version: str) -> ResourceType | None:
         return next((type_ for type_ in self._definition_of(record).types if type_.version == version), None)
 

@@ -44,7 +44,12 @@ class Registry:
         self._writer = Writer(self.source, chain if chain is not None else admission.Chain(), catalog)
 
     def find_type(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
-        """The type that a logical cluster serves at a path. See `Catalog.find_anywhere` for the wildcard."""
+        """The type that a logical cluster (or, for the wildcard, any of them) serves at a path.
+
+        For the wildcard, prefer `Catalog.find_anywhere`, which does not hold the event loop.
+        """
+        if cluster == WILDCARD:
+            return self.catalog.find_anywhere_at_once(group, version, plural)
         return self.catalog.find(cluster, group, version, plural)
 
     def type_of_cluster(self, type_: ResourceType) -> Any:
