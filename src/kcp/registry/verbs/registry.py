@@ -44,16 +44,19 @@ class Registry:
         self._writer = Writer(self.source, chain if chain is not None else admission.Chain(), catalog)
 
     def find_type(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
-        """The type that a logical cluster (or, for the wildcard, any of them) serves at a path."""
+        """The type that a logical cluster (or, for the wildcard, any of them) serves at a path.
+
+        For the wildcard, prefer `Catalog.find_anywhere`, which does not hold the event loop.
+        """
         if cluster == WILDCARD:
-            return self.catalog.find_anywhere(group, version, plural)
-        return self.catalog.surface(cluster).find(group, version, plural)
+            return self.catalog.find_anywhere_at_once(group, version, plural)
+        return self.catalog.find(cluster, group, version, plural)
 
     def type_of_cluster(self, type_: ResourceType) -> Any:
         """For wildcard requests: a logical cluster's own definition of the type."""
 
         def find(cluster: LogicalClusterName) -> ResourceType | None:
-            return self.catalog.surface(cluster).find(type_.group, type_.version, type_.plural)
+            return self.catalog.find(cluster, type_.group, type_.version, type_.plural)
 
         return find
 

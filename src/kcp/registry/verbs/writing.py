@@ -75,6 +75,10 @@ class Writer:
         write.size = write.context.body_size
         if write.body is not None:
             write.size = decoding.size_of(write.body, write.target.type, write.context)
+        if not write.target.type.is_compiled:  # the first write compiles what it needs of the schema: in a thread
+            write.size = max(write.size, LARGE)
+            await in_thread(write.target.type.compile)
+        if write.body is not None:
             if write.size < LARGE:
                 self._decode(write, write.body)
             else:
