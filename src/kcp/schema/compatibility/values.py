@@ -1,0 +1,285 @@
+"""The meet of the value validations of two schemas: what passes both, and what of the old schema the new one refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from kcp.api.field_errors import ABSENT
+from kcp.schema.compatibility.bounds import COUNTS, Range
+from kcp.schema.compatibility.constraints import Constraints, Junctor
+from kcp.schema.compatibility.incompatibilities import Report
+from kcp.schema.compatibility.views import View
+from kcp.schema.fast_validation import check_of, holds
+from kcp.schema.nodes import Scope
+from kcp.schema.raw_schemas import Raw
+
+_SCALARS: Final = frozenset({"boolean", "integer", "number", "string"})
+_FLOAT32_MAX: Final = 3.4028235677973366e38
+_NUMBER_FORMATS: Final = ("float", "double")
+_IMPLIED_FORMATS: Final = ("", "int32", "int64", "float", "double")
+"""The formats of numbers; their ranges are compared, not their names."""
+_TYPING: Final = ("type", "format", "x-kubernetes-int-or-string")
+_COUNTED: Final = {"string": "strings", "array": "lists", "object": "maps"}
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Two schemas that meet at a path, and the JSON types that both accept there."""
+
+    old: View
+    new: View
+    kinds: frozenset[str]
+    path: str
+    report: Report
+
+    @property
+    def integers(self) -> bool:
+        """Whether the numbers that both accept are integers."""
+        return "integer" in self.kinds and "number" not in self.kinds
+
+
+def common_format(meeting: Meeting) -> str:
+    """The format of the values that have the formats of both schemas."""
+    old, new = meeting.old.format, meeting.new.format
+    if not meeting.kinds & {"integer", "number"} or not (old in _IMPLIED_FORMATS and new in _IMPLIED_FORMATS):
+        return _common_named_format(meeting)
+    candidates = {_only(view, meeting) for view in (meeting.old, meeting.new)}
+    for name in ("int32", "float", "int64", "double"):
+        if name in candidates:
+            break
+    else:
+        return ""
+    if name == "float" and old != "float" and "number" in meeting.old.kinds:
+        reason = "numbers that a 32-bit float cannot represent are refused"
+        meeting.report.narrowing(f"{meeting.path}.format", reason, old or ABSENT, new)
+    return name
+
+
+def _only(view: View, meeting: Meeting) -> str:
+    """The format of one side, if it says something about the numbers that both sides accept."""
+    return "" if meeting.integers and view.format in _NUMBER_FORMATS else view.format
+
+
+def _common_named_format(meeting: Meeting) -> str:
+    old, new = meeting.old.format, meeting.new.format
+    if old == new or not new or not old:
+        if new and not old:
+            reason = "strings of other formats are refused, and clients may read the values differently"
+            meeting.report.narrowing(f"{meeting.path}.format", reason, ABSENT, new)
+        return old or new
+    meeting.report.conflict(f"{meeting.path}.format", "the format changed", old, new)
+    return old
+
+
+def meet_values(meeting: Meeting, format_: str) -> Constraints | None:
+    """The validations that a value of both schemas passes, without ``required``; differences are reported.
+
+    None says that they are those of the old schema.
+    """
+    old, new = meeting.old.constraints, meeting.new.constraints
+    alike = meeting.old.kinds == meeting.new.kinds and meeting.old.format == meeting.new.format
+    if alike and replace(old, required=()) == replace(new, required=()):
+        return None
+    for side in (old, new):
+        meeting.report.spend(len(side.junctors) + len(side.patterns) + len(side.enum or ()) + len(side.required))
+    junctors = _meet_junctors(meeting, old.junctors, new.junctors)
+    enum = _meet_enums(meeting)
+    if enum is not None and meeting.kinds <= _SCALARS:
+        kept = enum == old.enum and junctors.keys() == old.junctors.keys() and meeting.kinds == meeting.old.kinds
+        return None if kept else _enumerated(meeting, enum, junctors)
+    common = Constraints(
+        numbers=_meet_numbers(meeting, format_),
+        counts={kind: _meet_counts(meeting, least, most, kind) for least, most, kind in COUNTS},
+        enum=enum,
+        patterns=_meet_patterns(meeting),
+        multiples=_meet_multiples(meeting),
+        required=(),
+        junctors=junctors,
+    )
+    before = replace(old, numbers=numbers_of(meeting.old, meeting), required=())
+    return None if common == before and meeting.kinds == meeting.old.kinds else common
+
+
+def _meet_enums(meeting: Meeting) -> dict[Hashable, Any] | None:
+    """The values of both enums. The values of an enum of scalars are also validated by the other schema."""
+    old, new = meeting.old.constraints.enum, meeting.new.constraints.enum
+    if old is None and new is None:
+        return None
+    if meeting.kinds <= _SCALARS:
+        from_old = old if old is None else _accepted(meeting, old, by=meeting.new)
+        from_new = new if new is None else _accepted(meeting, new, by=meeting.old)
+    else:
+        from_old, from_new = old, new
+    if from_old is None or from_new is None:
+        common = from_new if from_old is None else from_old
+    else:
+        common = {key: value for key, value in from_old.items() if key in from_new}
+    assert common is not None
+    path = f"{meeting.path}.enum"
+    shown_old, shown_new = _values(old), _values(new)
+    if not common and (old or new):
+        meeting.report.conflict(path, "no value is allowed by both", shown_old, shown_new)
+    elif old is None:
+        meeting.report.narrowing(path, "values that are not in the new enum are refused", ABSENT, shown_new)
+    elif lost := [value for key, value in old.items() if key not in common]:
+        reason = "values of the old enum are refused" if new is None else "values were removed from the enum"
+        meeting.report.narrowing(path, reason, lost, shown_new)
+    return common
+
+
+def _values(enum: dict[Hashable, Any] | None) -> Any:
+    return ABSENT if enum is None else list(enum.values())
+
+
+def _accepted(meeting: Meeting, enum: dict[Hashable, Any], *, by: View) -> dict[Hashable, Any]:
+    """The values of an enum that have a common type and pass the mergeable validations of the other schema."""
+    other = by.constraints
+    meeting.report.spend(len(enum) * len(other.patterns))
+    integers = by.kinds == {"integer"}
+    numbers = other.numbers.integers(by.format) if integers else other.numbers
+    plain = replace(other, enum=None, required=(), junctors={}, numbers=numbers)
+    raw: Raw = {keyword: by.raw[keyword] for keyword in _TYPING if keyword in by.raw}
+    check = check_of(Scope({}).node(raw | plain.keywords(by.format, integers=integers)))
+    typed = [check_of(Scope({}).node({"type": kind})) for kind in meeting.kinds]
+    return {
+        key: value for key, value in enum.items() if any(holds(each, value) for each in typed) and holds(check, value)
+    }
+
+
+def _enumerated(meeting: Meeting, enum: dict[Hashable, Any], junctors: dict[str, Junctor]) -> Constraints:
+    """The validations beside an enum whose values pass those of both schemas: the ones that both declare."""
+    old, new = meeting.old.constraints, meeting.new.constraints
+    numbers = numbers_of(meeting.old, meeting)
+    return Constraints(
+        numbers=numbers if numbers == numbers_of(meeting.new, meeting) else Range(),
+        counts={kind: old.counts[kind] if old.counts[kind] == new.counts[kind] else Range() for _, _, kind in COUNTS},
+        enum=enum,
+        patterns=old.patterns & new.patterns,
+        multiples=old.multiples & new.multiples,
+        required=(),
+        junctors=junctors,
+    )
+
+
+def numbers_of(view: View, meeting: Meeting) -> Range:
+    """The range of the numbers of one side, among those that both sides accept."""
+    return view.constraints.numbers.integers(view.format) if meeting.integers else view.constraints.numbers
+
+
+def _meet_numbers(meeting: Meeting, format_: str) -> Range:
+    if not meeting.kinds & {"integer", "number"}:
+        return Range()
+    old, new = numbers_of(meeting.old, meeting), numbers_of(meeting.new, meeting)
+    common = old.intersected(new)
+    if common.is_empty and common not in (old, new):
+        low, high = _shown_range(old), _shown_range(new)
+        meeting.report.conflict(f"{meeting.path}.minimum", "no number is in both ranges", low, high)
+        return common
+    declared = meeting.new.raw
+    if (common.low, common.low_exclusive) != (old.low, old.low_exclusive):
+        by_format = meeting.integers and common.low == Range().integers(meeting.new.format).low
+        keyword = "format" if by_format and declared.get("minimum") != common.low else "minimum"
+        _report_bound(meeting, keyword, f"numbers below {common.low} are refused", common.low_exclusive)
+    if (common.high, common.high_exclusive) != (old.high, old.high_exclusive):
+        by_format = meeting.integers and common.high == Range().integers(meeting.new.format).high
+        keyword = "format" if by_format and declared.get("maximum") != common.high else "maximum"
+        _report_bound(meeting, keyword, f"numbers above {common.high} are refused", common.high_exclusive)
+    if format_ == "float" and any(bound is not None and abs(bound) >= _FLOAT32_MAX for bound in _bounds(common)):
+        meeting.report.conflict(f"{meeting.path}.format", "a bound is outside of the range of the format float")
+    return common
+
+
+def _report_bound(meeting: Meeting, keyword: str, reason: str, exclusive: bool) -> None:
+    old, new = meeting.old.raw.get(keyword, ABSENT), meeting.new.raw.get(keyword, ABSENT)
+    if exclusive:
+        reason = reason.replace("numbers below", "numbers not above").replace("numbers above", "numbers not below")
+    meeting.report.narrowing(f"{meeting.path}.{keyword}", reason, old, new)
+
+
+def _bounds(found: Range) -> tuple[float | None, float | None]:
+    return found.low, found.high
+
+
+def _shown_range(found: Range) -> str:
+    opening, closing = "(" if found.low_exclusive else "[", ")" if found.high_exclusive else "]"
+    low = "-inf" if found.low is None else found.low
+    return f"{opening}{low}, {'inf' if found.high is None else found.high}{closing}"
+
+
+def _meet_counts(meeting: Meeting, least: str, most: str, kind: str) -> Range:
+    if kind not in meeting.kinds:
+        return Range()
+    old, new = meeting.old.constraints.counts[kind], meeting.new.constraints.counts[kind]
+    common = old.intersected(new)
+    what = _COUNTED[kind]
+    if common.is_empty and common not in (old, new):
+        path = f"{meeting.path}.{least}"
+        meeting.report.conflict(path, f"no length of {what} is in both ranges", _shown_range(old), _shown_range(new))
+    elif common != old:
+        if common.low != old.low:
+            reason = f"shorter {what} are refused"
+            meeting.report.narrowing(f"{meeting.path}.{least}", reason, _or_absent(old.low), common.low)
+        if common.high != old.high:
+            reason = f"longer {what} are refused"
+            meeting.report.narrowing(f"{meeting.path}.{most}", reason, _or_absent(old.high), common.high)
+    return common
+
+
+def _or_absent(value: Any) -> Any:
+    return ABSENT if value is None else value
+
+
+def _shown_set(found: frozenset[Any]) -> Any:
+    shown = sorted(found)
+    return ABSENT if not shown else shown[0] if len(shown) == 1 else shown
+
+
+def _meet_patterns(meeting: Meeting) -> frozenset[str]:
+    if "string" not in meeting.kinds:
+        return frozenset()
+    old, new = meeting.old.constraints.patterns, meeting.new.constraints.patterns
+    for pattern in sorted(new - old):
+        shown = _shown_set(old)
+        meeting.report.narrowing(f"{meeting.path}.pattern", "strings may not match the new pattern", shown, pattern)
+    return old | new
+
+
+def _meet_multiples(meeting: Meeting) -> frozenset[float]:
+    if not meeting.kinds & {"integer", "number"}:
+        return frozenset()
+    old, new = meeting.old.constraints.multiples, meeting.new.constraints.multiples
+    meeting.report.spend(len(old) * len(new))
+    added = {factor for factor in new - old if not _is_implied(factor, old, meeting)}
+    for factor in sorted(added):
+        shown = _shown_set(old)
+        meeting.report.narrowing(f"{meeting.path}.multipleOf", "other numbers are refused", shown, factor)
+    both = old | new
+    return frozenset(factor for factor in both if not _is_implied(factor, both - {factor}, meeting))
+
+
+def _is_implied(factor: float, others: frozenset[float], meeting: Meeting) -> bool:
+    """Whether every multiple of one of the others is a multiple of a factor. Fractions are compared by value only."""
+    if not meeting.integers or factor < 1 or not float(factor).is_integer():
+        return False
+    return any(other >= 1 and float(other).is_integer() and int(other) % int(factor) == 0 for other in others)
+
+
+def _meet_junctors(meeting: Meeting, old: dict[str, Junctor], new: dict[str, Junctor]) -> dict[str, Junctor]:
+    for key, junctor in new.items():
+        if key not in old and not _has_fewer_alternatives(junctor, old, meeting):
+            keyword = junctor.keyword if junctor.keyword in ("anyOf", "oneOf", "not") else "allOf"
+            reason = "values that pass the old validations may not pass this one"
+            shown = meeting.old.raw.get(keyword, ABSENT)
+            meeting.report.narrowing(f"{meeting.path}.{keyword}", reason, shown, junctor.raw[junctor.keyword])
+    both = old | new
+    return {key: each for key, each in both.items() if not _has_fewer_alternatives(each, both, meeting)}
+
+
+def _has_fewer_alternatives(junctor: Junctor, others: dict[str, Junctor], meeting: Meeting) -> bool:
+    """Whether an ``anyOf`` among the others has only some of the alternatives of this one, and so implies it."""
+    if not junctor.alternatives:
+        return False
+    meeting.report.spend(len(others))
+    return any(each.alternatives and each.alternatives < junctor.alternatives for each in others.values())
