@@ -69,9 +69,9 @@ def number_range(raws: Iterable[Raw]) -> Range:
     for raw in raws:
         low, high = raw.get("minimum"), raw.get("maximum")
         if low is not None or high is not None:
-            found = found.intersected(
-                Range(low, high, bool(raw.get("exclusiveMinimum")), bool(raw.get("exclusiveMaximum")))
-            )
+            low_exclusive = low is not None and bool(raw.get("exclusiveMinimum"))
+            high_exclusive = high is not None and bool(raw.get("exclusiveMaximum"))
+            found = found.intersected(Range(low, high, low_exclusive, high_exclusive))
     return found
 
 

@@ -10,7 +10,7 @@ from kcp.api.field_errors import ABSENT
 from kcp.schema.compatibility.incompatibilities import Report
 from kcp.schema.compatibility.values import Meeting
 from kcp.schema.compatibility.views import ANY, ANY_EMPTIED, View
-from kcp.schema.raw_schemas import Raw, properties
+from kcp.schema.raw_schemas import Raw, properties, strings
 
 _LIST_TYPE: Final = "x-kubernetes-list-type"
 _LIST_KEYS: Final = "x-kubernetes-list-map-keys"
@@ -72,13 +72,22 @@ def meet_map(meeting: Meeting, raw: Raw, descend: Descend) -> Meet:
             _meet_new_property(meeting, fields, name, descend)
     _separate_rest(meeting, fields)
     required = _meet_required(meeting, fields)
-    fewest = max(view.constraints.counts["object"].low or 0 for view in (old, new))
-    if fields.rest is None and len(fields.declared) < fewest <= len(old.declared):
+    _check_alternatives(meeting, fields)
+    fewest = max(map(_fewest, (old, new)))
+    if fields.rest is None and len(fields.declared) < fewest and all(map(_has_enough_properties, (old, new))):
         report.obstacle(f"{path}.minProperties", "the schemas have fewer properties in common", ABSENT, fewest)
     if not (fields.changed or required != list(old.constraints.required)):
         return Meet(raw, fields.same_types)
     out = {keyword: value for keyword, value in raw.items() if keyword not in _declared_by(meeting)}
     return Meet(out | _keywords(meeting, fields, required), fields.same_types, changed=True)
+
+
+def _fewest(view: View) -> float:
+    return view.constraints.counts["object"].low or 0
+
+
+def _has_enough_properties(view: View) -> bool:
+    return view.rest is not None or len(view.declared) >= _fewest(view)
 
 
 def _declared_by(meeting: Meeting) -> tuple[str, ...]:
@@ -147,7 +156,7 @@ def _meet_old_property(meeting: Meeting, fields: _Fields, name: str, descend: De
     reason = "the property was removed: it is pruned from objects"
     meeting.report.narrowing(path, reason)
     fields.changed = True
-    _check_one_sided(meeting, name, path, by=old)
+    _check_default(meeting, name, path, by=old)
 
 
 def _meet_new_property(meeting: Meeting, fields: _Fields, name: str, descend: Descend) -> None:
@@ -158,11 +167,11 @@ def _meet_new_property(meeting: Meeting, fields: _Fields, name: str, descend: De
         _add(fields, name, descend(old.property(name), new.property(name), path, meeting.report))
         return
     default = new.default_of(name)
-    if default is not None and (new.depends_on(name) or old.mentions(name)):
+    if default is not None and (new.depends_on(name) or old.depends_on(name)):
         reason = "objects get the default of the new property, which other validations may refuse"
         meeting.report.conflict(path, reason, ABSENT, default)
     elif name not in new.constraints.required:
-        _check_one_sided(meeting, name, path, by=new)
+        _check_default(meeting, name, path, by=new)
 
 
 def _add(fields: _Fields, name: str, found: Meet) -> None:
@@ -173,12 +182,22 @@ def _add(fields: _Fields, name: str, found: Meet) -> None:
         fields.make_required.append(name)
 
 
-def _check_one_sided(meeting: Meeting, name: str, path: str, *, by: View) -> None:
-    """Report why a property that only one schema declares cannot be left out of the common schema."""
-    if meeting.old.mentions(name) or meeting.new.mentions(name):
-        meeting.report.obstacle(path, "only one schema has the property, and other validations depend on it")
-    elif by.default_of(name) is not None and by.depends_on(name):
+def _check_default(meeting: Meeting, name: str, path: str, *, by: View) -> None:
+    """Report the default of a property that only one schema declares, if other validations there may refuse it."""
+    if by.default_of(name) is not None and by.depends_on(name):
         meeting.report.obstacle(path, "only one schema has the property, and its default may fail other validations")
+
+
+def _check_alternatives(meeting: Meeting, fields: _Fields) -> None:
+    """Report an ``anyOf`` or ``oneOf`` whose alternatives all need properties that the schemas do not have in common."""
+    known = meeting.old.declared | meeting.new.declared
+    for junctor in (meeting.old.constraints.junctors | meeting.new.constraints.junctors).values():
+        branches = junctor.raw.get(junctor.keyword) if junctor.keyword in ("anyOf", "oneOf") else ()
+        lost = [[n for n in strings(raw, "required") if n in known and not fields.keeps(n)] for raw in branches or ()]
+        if lost and all(lost):
+            names = ", ".join(dict.fromkeys(name for each in lost for name in each))
+            reason = f"every alternative requires a property that only one schema has: {names}"
+            meeting.report.obstacle(f"{meeting.path}.{junctor.keyword}", reason)
 
 
 def _separate_rest(meeting: Meeting, fields: _Fields) -> None:
@@ -200,27 +219,27 @@ def _meet_required(meeting: Meeting, fields: _Fields) -> list[str]:
     """The names of required properties; a property that one side always sets is not new among them."""
     old, new = meeting.old, meeting.new
     before, after = set(old.constraints.required), set(new.constraints.required)
-    path = f"{meeting.path}.required"
     found = []
     for name in dict.fromkeys((*old.constraints.required, *new.constraints.required, *fields.make_required)):
-        unmet = [
-            view
-            for view, names in ((old, before), (new, after))
-            if name in names and view.default_of(name) is None and name not in fields.make_required
-        ]
-        if not fields.keeps(name) and not (name in before and name in after):
-            if new in unmet:
-                reason = f"the new property {name} is required: objects without it are refused"
-                meeting.report.conflict(path, reason, _names(old), _names(new))
-            elif old in unmet:
-                meeting.report.obstacle(
-                    path, f"{name} is required by the old schema, and the new one has no such field"
-                )
+        requiring = [view for view, names in ((old, before), (new, after)) if name in names]
+        if not fields.keeps(name) and all(view.keeps(name) for view in requiring):
+            _report_lost(meeting, name, by_old=name in before, by_new=name in after)
             continue
         if name in after and name not in before and old.default_of(name) is None:
-            meeting.report.narrowing(path, f"objects without {name} are refused", _names(old), _names(new))
+            reason = f"objects without {name} are refused"
+            meeting.report.narrowing(f"{meeting.path}.required", reason, _names(old), _names(new))
         found.append(name)
     return found
+
+
+def _report_lost(meeting: Meeting, name: str, *, by_old: bool, by_new: bool) -> None:
+    """Report a required property that one schema does not have, unless the other sets it by its default."""
+    old, new, path = meeting.old, meeting.new, f"{meeting.path}.required"
+    if by_new and new.keeps(name) and new.default_of(name) is None:
+        reason = f"the new property {name} is required: objects without it are refused"
+        meeting.report.conflict(path, reason, _names(old), _names(new))
+    elif by_old and old.keeps(name) and old.default_of(name) is None:
+        meeting.report.obstacle(path, f"{name} is required by the old schema, and the new one has no such field")
 
 
 def _names(view: View) -> Any:

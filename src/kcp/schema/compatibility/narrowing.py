@@ -144,22 +144,27 @@ def _meet_unknown(meeting: Meeting) -> None:
 def _meet_default(meeting: Meeting, out: _Draft) -> bool:
     """Meet the defaults. Returns whether the property must be required, since objects without it would differ."""
     old, new = meeting.old.raw.get("default"), meeting.new.raw.get("default")
-    if old is None and new is None:
-        return False
-    equal = old is not None and new is not None and json_values.equal(old, new)
-    if not equal:
+    if (old is None and new is None) or (old is not None and new is not None and json_values.equal(old, new)):
+        candidate = old
+    else:
         verb = "added" if old is None else "removed" if new is None else "changed"
-        reason = f"the default was {verb}: objects without the field mean something else"
-        shown = [ABSENT if value is None else value for value in (old, new)]
-        meeting.report.narrowing(f"{meeting.path}.default", reason, *shown)
-    if not meeting.report.for_common:
+        if not (old is None and meeting.old.required):
+            reason = f"the default was {verb}: objects without the field mean something else"
+            shown = [ABSENT if value is None else value for value in (old, new)]
+            meeting.report.narrowing(f"{meeting.path}.default", reason, *shown)
+        candidate = None
+        if old is None and not meeting.old.required:
+            candidate = new
+        elif new is None and not meeting.new.required:
+            candidate = old
+    if candidate is None and old is None and new is None:
         return False
-    candidate = old if new is None else new if old is None or equal else None
-    if candidate is not None and _is_valid(candidate, out.raw):
+    if candidate is not None and meeting.report.for_common and _is_valid(candidate, out.raw):
         if old is None:
             out.replace((), {"default": candidate})
         return False
-    out.replace(("default",), {})
+    if old is not None:
+        out.replace(("default",), {})
     return True
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import orjson
 
 from kcp.api.field_errors import ABSENT
 from kcp.schema.compatibility.bounds import COUNTS, Range
@@ -21,6 +23,10 @@ _NUMBER_FORMATS: Final = ("float", "double")
 _IMPLIED_FORMATS: Final = ("", "int32", "int64", "float", "double")
 """The formats of numbers; their ranges are compared, not their names."""
 _TYPING: Final = ("type", "format", "x-kubernetes-int-or-string")
+_SHOWN: Final = 20
+"""Values that a message lists."""
+_UNLIMITED: Final = ("", "int64", "double")
+"""The formats that limit no number more than its type does."""
 _COUNTED: Final = {"string": "strings", "array": "lists", "object": "maps"}
 
 
@@ -45,12 +51,10 @@ def common_format(meeting: Meeting) -> str:
     old, new = meeting.old.format, meeting.new.format
     if not meeting.kinds & {"integer", "number"} or not (old in _IMPLIED_FORMATS and new in _IMPLIED_FORMATS):
         return _common_named_format(meeting)
-    candidates = {_only(view, meeting) for view in (meeting.old, meeting.new)}
-    for name in ("int32", "float", "int64", "double"):
-        if name in candidates:
-            break
-    else:
-        return ""
+    before, after = _only(meeting.old, meeting), _only(meeting.new, meeting)
+    name = next((each for each in ("int32", "float", "int64", "double") if each in (before, after)), "")
+    if name in _UNLIMITED and before in _UNLIMITED:
+        return before
     if name == "float" and old != "float" and "number" in meeting.old.kinds:
         reason = "numbers that a 32-bit float cannot represent are refused"
         meeting.report.narrowing(f"{meeting.path}.format", reason, old or ABSENT, new)
@@ -85,9 +89,9 @@ def meet_values(meeting: Meeting, format_: str) -> Constraints | None:
     for side in (old, new):
         meeting.report.spend(len(side.junctors) + len(side.patterns) + len(side.enum or ()) + len(side.required))
     junctors = _meet_junctors(meeting, old.junctors, new.junctors)
-    enum = _meet_enums(meeting)
+    enum, same_enum = _meet_enums(meeting)
     if enum is not None and meeting.kinds <= _SCALARS:
-        kept = enum == old.enum and junctors.keys() == old.junctors.keys() and meeting.kinds == meeting.old.kinds
+        kept = same_enum and junctors.keys() == old.junctors.keys() and meeting.kinds == meeting.old.kinds
         return None if kept else _enumerated(meeting, enum, junctors)
     common = Constraints(
         numbers=_meet_numbers(meeting, format_),
@@ -102,50 +106,52 @@ def meet_values(meeting: Meeting, format_: str) -> Constraints | None:
     return None if common == before and meeting.kinds == meeting.old.kinds else common
 
 
-def _meet_enums(meeting: Meeting) -> dict[Hashable, Any] | None:
-    """The values of both enums. The values of an enum of scalars are also validated by the other schema."""
+def _meet_enums(meeting: Meeting) -> tuple[dict[Hashable, Any] | None, bool]:
+    """The values of both enums, and whether those are the ones that the old schema accepts.
+
+    The values of an enum of scalars are also validated by the other validations.
+    """
     old, new = meeting.old.constraints.enum, meeting.new.constraints.enum
     if old is None and new is None:
-        return None
+        return None, True
+    before = old
+    common = {key: value for key, value in ((new or {}) if old is None else old).items() if new is None or key in new}
     if meeting.kinds <= _SCALARS:
-        from_old = old if old is None else _accepted(meeting, old, by=meeting.new)
-        from_new = new if new is None else _accepted(meeting, new, by=meeting.old)
-    else:
-        from_old, from_new = old, new
-    if from_old is None or from_new is None:
-        common = from_new if from_old is None else from_old
-    else:
-        common = {key: value for key, value in from_old.items() if key in from_new}
-    assert common is not None
-    path = f"{meeting.path}.enum"
-    shown_old, shown_new = _values(old), _values(new)
-    if not common and (old or new):
-        meeting.report.conflict(path, "no value is allowed by both", shown_old, shown_new)
-    elif old is None:
-        meeting.report.narrowing(path, "values that are not in the new enum are refused", ABSENT, shown_new)
-    elif lost := [value for key, value in old.items() if key not in common]:
+        by_old, by_new = _acceptance(meeting, meeting.old), _acceptance(meeting, meeting.new)
+        common = {key: value for key, value in common.items() if by_old(value) and by_new(value)}
+        before = old if old is None else {key: value for key, value in old.items() if by_old(value)}
+    path, shown = f"{meeting.path}.enum", ABSENT if new is None else list(new.values())
+    if not common:
+        meeting.report.conflict(
+            path, "no value is allowed by both", ABSENT if old is None else list(old.values()), shown
+        )
+    elif before is None:
+        meeting.report.narrowing(path, "values that are not in the new enum are refused", ABSENT, shown)
+    elif lost := [value for key, value in before.items() if key not in common]:
         reason = "values of the old enum are refused" if new is None else "values were removed from the enum"
-        meeting.report.narrowing(path, reason, lost, shown_new)
-    return common
+        meeting.report.narrowing(path, f"{reason}: {_listed(lost)}", list(before.values()), shown)
+    return common, before is not None and len(common) == len(before)
 
 
-def _values(enum: dict[Hashable, Any] | None) -> Any:
-    return ABSENT if enum is None else list(enum.values())
+def _listed(values: list[Any]) -> str:
+    return ", ".join(orjson.dumps(value).decode() for value in values[:_SHOWN]) + (
+        ", ..." if len(values) > _SHOWN else ""
+    )
 
 
-def _accepted(meeting: Meeting, enum: dict[Hashable, Any], *, by: View) -> dict[Hashable, Any]:
-    """The values of an enum that have a common type and pass the mergeable validations of the other schema."""
-    other = by.constraints
-    meeting.report.spend(len(enum) * len(other.patterns))
-    integers = by.kinds == {"integer"}
-    numbers = other.numbers.integers(by.format) if integers else other.numbers
-    plain = replace(other, enum=None, required=(), junctors={}, numbers=numbers)
-    raw: Raw = {keyword: by.raw[keyword] for keyword in _TYPING if keyword in by.raw}
-    check = check_of(Scope({}).node(raw | plain.keywords(by.format, integers=integers)))
+def _acceptance(meeting: Meeting, view: View) -> Callable[[Any], bool]:
+    """A function that says whether a scalar has a common type, and passes the mergeable validations of one schema."""
+    found = view.constraints
+    meeting.report.spend(
+        len(found.patterns) * sum(len(each.constraints.enum or ()) for each in (meeting.old, meeting.new))
+    )
+    integers = view.kinds == {"integer"}
+    range_ = found.numbers.integers(view.format) if integers else found.numbers
+    plain = replace(found, enum=None, required=(), junctors={}, numbers=range_)
+    raw: Raw = {keyword: view.raw[keyword] for keyword in _TYPING if keyword in view.raw}
+    check = check_of(Scope({}).node(raw | plain.keywords(view.format, integers=integers)))
     typed = [check_of(Scope({}).node({"type": kind})) for kind in meeting.kinds]
-    return {
-        key: value for key, value in enum.items() if any(holds(each, value) for each in typed) and holds(check, value)
-    }
+    return lambda value: any(holds(each, value) for each in typed) and holds(check, value)
 
 
 def _enumerated(meeting: Meeting, enum: dict[Hashable, Any], junctors: dict[str, Junctor]) -> Constraints:
@@ -173,7 +179,7 @@ def _meet_numbers(meeting: Meeting, format_: str) -> Range:
         return Range()
     old, new = numbers_of(meeting.old, meeting), numbers_of(meeting.new, meeting)
     common = old.intersected(new)
-    if common.is_empty and common not in (old, new):
+    if common.is_empty and old != new:
         low, high = _shown_range(old), _shown_range(new)
         meeting.report.conflict(f"{meeting.path}.minimum", "no number is in both ranges", low, high)
         return common
@@ -214,7 +220,7 @@ def _meet_counts(meeting: Meeting, least: str, most: str, kind: str) -> Range:
     old, new = meeting.old.constraints.counts[kind], meeting.new.constraints.counts[kind]
     common = old.intersected(new)
     what = _COUNTED[kind]
-    if common.is_empty and common not in (old, new):
+    if common.is_empty and old != new:
         path = f"{meeting.path}.{least}"
         meeting.report.conflict(path, f"no length of {what} is in both ranges", _shown_range(old), _shown_range(new))
     elif common != old:

@@ -40,12 +40,14 @@ _COUNTING: Final = ("minProperties", "maxProperties", "enum")
 class View:
     """A schema, and the validations of ``anyOf`` and the like of the schemas around it that reach it (``inherited``).
 
-    ``role`` is "root", "metadata" (of the root or of an embedded resource) or empty.
+    ``role`` is "root", "metadata" (of the root or of an embedded resource) or empty. ``required`` says that every object has the
+    property of this schema.
     """
 
-    def __init__(self, raw: Raw, inherited: Iterable[Raw] = (), role: str = "") -> None:
+    def __init__(self, raw: Raw, inherited: Iterable[Raw] = (), role: str = "", *, required: bool = False) -> None:
         self.raw = raw
         self.role = role
+        self.required = required
         self._inherited = inherited
 
     @cached_property
@@ -130,6 +132,10 @@ class View:
     def map_type(self) -> str:
         return text(self.raw, "x-kubernetes-map-type") or "granular"
 
+    def keeps(self, name: str) -> bool:
+        """Whether a field is not pruned."""
+        return name in self.declared or self.rest is not None
+
     def default_of(self, name: str) -> Any:
         """The default of a declared property; None if it has none."""
         found = self.declared.get(name)
@@ -143,9 +149,14 @@ class View:
             found = self.rest
         role = "metadata" if name == "metadata" and (self.role == "root" or self.embedded) else ""
         inherited = self._validations_by_property.get(name, ())
-        if name not in self.declared and not inherited:
+        required = name in self._required
+        if name not in self.declared and not inherited and not required:
             return self._plain_rest
-        return View(found, inherited, role)
+        return View(found, inherited, role, required=required)
+
+    @cached_property
+    def _required(self) -> frozenset[str]:
+        return frozenset(self.constraints.required)
 
     @cached_property
     def _plain_rest(self) -> View:
@@ -188,10 +199,6 @@ class View:
     def _counts_fields(self) -> bool:
         most = self.constraints.counts["object"].high is not None
         return most or any(keyword in raw for raw in self._validations for keyword in _COUNTING)
-
-    def mentions(self, name: str) -> bool:
-        """Whether a validation in ``anyOf`` and the like names a field."""
-        return name in self._mentioned
 
     def depends_on(self, name: str) -> bool:
         """Whether a validation may fail because a field is present: one that names it, or that counts the fields."""
