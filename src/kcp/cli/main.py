@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from kcp import __version__
+from kcp.cli.compat import compat
 from kcp.cli.completion import completion
 from kcp.cli.snapshot import snapshot
 from kcp.cli.start import start
@@ -20,4 +21,5 @@ def main() -> None:
 main.add_command(start)
 main.add_command(snapshot)
 main.add_command(store)
+main.add_command(compat)
 main.add_command(completion)

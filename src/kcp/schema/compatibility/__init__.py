@@ -7,6 +7,7 @@ readers as well: by its objects, no client of either schema sees a value that it
 that is not understood is a break. The rules are those of kcp's API negotiation.
 """
 
+from kcp.schema.compatibility.definitions import compare_definitions, lowest_common_definition
 from kcp.schema.compatibility.incompatibilities import Incompatibility, InvalidSchemaError, NoCommonSchemaError
 from kcp.schema.compatibility.schemas import compare, lowest_common_schema
 
@@ -15,5 +16,7 @@ __all__ = [
     "InvalidSchemaError",
     "NoCommonSchemaError",
     "compare",
+    "compare_definitions",
+    "lowest_common_definition",
     "lowest_common_schema",
 ]

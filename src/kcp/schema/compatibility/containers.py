@@ -156,7 +156,9 @@ def _meet_old_property(meeting: Meeting, fields: _Fields, name: str, descend: De
     reason = "the property was removed: it is pruned from objects"
     meeting.report.narrowing(path, reason)
     fields.changed = True
-    _check_default(meeting, name, path, by=old)
+    if old.default_of(name) is not None and old.depends_on(name):
+        reason = "only the old schema has the property, and its default may fail other validations there"
+        meeting.report.obstacle(path, reason)
 
 
 def _meet_new_property(meeting: Meeting, fields: _Fields, name: str, descend: Descend) -> None:
@@ -167,11 +169,9 @@ def _meet_new_property(meeting: Meeting, fields: _Fields, name: str, descend: De
         _add(fields, name, descend(old.property(name), new.property(name), path, meeting.report))
         return
     default = new.default_of(name)
-    if default is not None and (new.depends_on(name) or old.depends_on(name)):
+    if default is not None and new.depends_on(name):
         reason = "objects get the default of the new property, which other validations may refuse"
         meeting.report.conflict(path, reason, ABSENT, default)
-    elif name not in new.constraints.required:
-        _check_default(meeting, name, path, by=new)
 
 
 def _add(fields: _Fields, name: str, found: Meet) -> None:
@@ -180,12 +180,6 @@ def _add(fields: _Fields, name: str, found: Meet) -> None:
     fields.same_types &= found.same_types
     if found.make_required:
         fields.make_required.append(name)
-
-
-def _check_default(meeting: Meeting, name: str, path: str, *, by: View) -> None:
-    """Report the default of a property that only one schema declares, if other validations there may refuse it."""
-    if by.default_of(name) is not None and by.depends_on(name):
-        meeting.report.obstacle(path, "only one schema has the property, and its default may fail other validations")
 
 
 def _check_alternatives(meeting: Meeting, fields: _Fields) -> None:
@@ -225,11 +219,17 @@ def _meet_required(meeting: Meeting, fields: _Fields) -> list[str]:
         if not fields.keeps(name) and all(view.keeps(name) for view in requiring):
             _report_lost(meeting, name, by_old=name in before, by_new=name in after)
             continue
-        if name in after and name not in before and old.default_of(name) is None:
+        if name not in before and name not in fields.make_required and _sets_default(old, new, name):
+            continue  # every object has the field
+        if name in after and name not in before:
             reason = f"objects without {name} are refused"
             meeting.report.narrowing(f"{meeting.path}.required", reason, _names(old), _names(new))
         found.append(name)
     return found
+
+
+def _sets_default(old: View, new: View, name: str) -> bool:
+    return old.default_of(name) is not None or new.default_of(name) is not None
 
 
 def _report_lost(meeting: Meeting, name: str, *, by_old: bool, by_new: bool) -> None:

@@ -100,6 +100,8 @@ class Report:
     def _add(self, incompatibility: Incompatibility) -> None:
         if len(self.found) < MAX_ERRORS:
             self.found.append(incompatibility)
+        elif len(self.found) == MAX_ERRORS:
+            self.found.append(Incompatibility("", "further differences are not listed"))
 
     def spend(self, steps: int) -> None:
         """Count steps. Raises TooLargeError when the budget, which is linear in the size of the schemas, is used up."""

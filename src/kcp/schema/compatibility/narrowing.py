@@ -144,28 +144,32 @@ def _meet_unknown(meeting: Meeting) -> None:
 def _meet_default(meeting: Meeting, out: _Draft) -> bool:
     """Meet the defaults. Returns whether the property must be required, since objects without it would differ."""
     old, new = meeting.old.raw.get("default"), meeting.new.raw.get("default")
-    if (old is None and new is None) or (old is not None and new is not None and json_values.equal(old, new)):
-        candidate = old
-    else:
-        verb = "added" if old is None else "removed" if new is None else "changed"
-        if not (old is None and meeting.old.required):
-            reason = f"the default was {verb}: objects without the field mean something else"
-            shown = [ABSENT if value is None else value for value in (old, new)]
-            meeting.report.narrowing(f"{meeting.path}.default", reason, *shown)
-        candidate = None
-        if old is None and not meeting.old.required:
-            candidate = new
-        elif new is None and not meeting.new.required:
-            candidate = old
-    if candidate is None and old is None and new is None:
+    if old is None and new is None:
         return False
-    if candidate is not None and meeting.report.for_common and _is_valid(candidate, out.raw):
+    common = _common_default(meeting, old, new)
+    if not meeting.report.for_common:
+        return False
+    if common is not None and _is_valid(common, out.raw):
         if old is None:
-            out.replace((), {"default": candidate})
+            out.replace((), {"default": common})
         return False
     if old is not None:
         out.replace(("default",), {})
     return True
+
+
+def _common_default(meeting: Meeting, old: Any, new: Any) -> Any:
+    """The default for objects of both schemas; None if they must have the field, or if every object has it."""
+    if old is not None and new is not None and json_values.equal(old, new):
+        return old
+    if old is not None or not meeting.old.required:
+        verb = "added" if old is None else "removed" if new is None else "changed"
+        reason = f"the default was {verb}: objects without the field mean something else"
+        shown = [ABSENT if value is None else value for value in (old, new)]
+        meeting.report.narrowing(f"{meeting.path}.default", reason, *shown)
+    if old is None:
+        return None if meeting.old.required else new
+    return old if new is None and not meeting.new.required else None
 
 
 def _is_valid(default: Any, raw: Raw) -> bool:

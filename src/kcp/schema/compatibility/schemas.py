@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -25,7 +25,7 @@ from kcp.schema.value_predicates import in_range
 
 _STEPS: Final = 100_000
 """Steps that the comparison of small schemas may take; larger ones have a step more for each byte."""
-_TOO_DEEP: Final = f"the schema is nested more than {MAX_DEPTH} levels deep"
+TOO_DEEP: Final = f"it is nested more than {MAX_DEPTH} levels deep"
 
 
 def compare(old: Raw, new: Raw, path: str = "") -> list[Incompatibility]:
@@ -78,7 +78,7 @@ def meet_schemas(old: Raw, new: Raw, path: str, report: Report) -> Meet:
     try:
         found = meet(View(old, role="root"), View(new, role="root"), path, report)
     except TooLargeError:
-        report.conflict(path, "the schemas are too large to compare")
+        report.found.append(Incompatibility(path, "the schemas are too large to compare"))
         found = Meet(old, same_types=False)
     if not path:
         report.found[start:] = [_without_leading_dot(each) for each in report.found[start:]]
@@ -101,7 +101,7 @@ def budget_of(*raws: Raw) -> int:
 def check_schema(raw: Raw, path: str) -> None:
     """Raise InvalidSchemaError for a schema that no definition may have, or that accepts no value of a type."""
     if is_too_deep(raw):
-        raise InvalidSchemaError([field_errors.invalid(path, field_errors.ABSENT, _TOO_DEEP)])
+        raise InvalidSchemaError([field_errors.invalid(path, field_errors.ABSENT, TOO_DEEP)])
     if not is_well_formed(raw):
         why = "a keyword has a value of the wrong JSON type"
         raise InvalidSchemaError([field_errors.invalid(path, field_errors.ABSENT, why)])
@@ -112,9 +112,9 @@ def check_schema(raw: Raw, path: str) -> None:
         )
 
 
-def is_too_deep(value: Raw) -> bool:
+def is_too_deep(value: Any) -> bool:
     """Whether a value has more levels than the body of a request may have."""
-    level = [value]
+    level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(MAX_DEPTH):
         if not level:
             return False

@@ -53,12 +53,24 @@ def common_format(meeting: Meeting) -> str:
         return _common_named_format(meeting)
     before, after = _only(meeting.old, meeting), _only(meeting.new, meeting)
     name = next((each for each in ("int32", "float", "int64", "double") if each in (before, after)), "")
-    if name in _UNLIMITED and before in _UNLIMITED:
+    if (name in _UNLIMITED and before in _UNLIMITED) or (name == "int32" and _is_in_range(meeting, name)):
         return before
     if name == "float" and old != "float" and "number" in meeting.old.kinds:
         reason = "numbers that a 32-bit float cannot represent are refused"
         meeting.report.narrowing(f"{meeting.path}.format", reason, old or ABSENT, new)
     return name
+
+
+def _is_in_range(meeting: Meeting, format_: str) -> bool:
+    """Whether the old schema allows only integers that have a format anyway."""
+    allowed = Range().integers(format_)
+    assert allowed.low is not None
+    assert allowed.high is not None
+    enum = meeting.old.constraints.enum
+    if enum is not None:
+        return all(type(value) in (int, float) and allowed.low <= value <= allowed.high for value in enum.values())
+    found = meeting.integers and numbers_of(meeting.old, meeting)
+    return bool(found) and found.intersected(allowed) == found
 
 
 def _only(view: View, meeting: Meeting) -> str:
