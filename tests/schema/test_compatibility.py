@@ -82,6 +82,8 @@ WIDER = [
     ("a bound in allOf", {**INTEGER, "allOf": [{"minimum": 2}, {"minimum": 3}]}, {**INTEGER, "minimum": 3}),
     ("a factor of the factor", {**INTEGER, "multipleOf": 6}, {**INTEGER, "multipleOf": 3}),
     ("a larger range of a format", {**INTEGER, "format": "int32"}, {**INTEGER, "format": "int64"}),
+    ("a format that has the range", {**INTEGER, "minimum": 0, "maximum": 9}, {**INTEGER, "format": "int32"}),
+    ("a format that has the enum", {**INTEGER, "enum": [1, 2]}, {**INTEGER, "format": "int32"}),
     ("the bounds of a format", {**INTEGER, "format": "int32"}, {**INTEGER, "maximum": 2**31 - 1}),
     ("longer strings", {**STRING, "maxLength": 2}, {**STRING, "maxLength": 3}),
     ("shorter strings", {**STRING, "minLength": 1}, {**STRING, "minLength": 0}),
@@ -173,7 +175,7 @@ NARROWER = [
     (
         INTEGER,
         {**INTEGER, "format": "int32"},
-        'format: numbers below -2147483648 are refused (was not set, is "int32")',
+        'format: integers outside of the range of the new format are refused (was not set, is "int32")',
         {**INTEGER, "format": "int32"},
     ),
     (

@@ -69,8 +69,8 @@ def _is_in_range(meeting: Meeting, format_: str) -> bool:
     enum = meeting.old.constraints.enum
     if enum is not None:
         return all(type(value) in (int, float) and allowed.low <= value <= allowed.high for value in enum.values())
-    found = meeting.integers and numbers_of(meeting.old, meeting)
-    return bool(found) and found.intersected(allowed) == found
+    found = numbers_of(meeting.old, meeting)
+    return meeting.integers and found.intersected(allowed) == found
 
 
 def _only(view: View, meeting: Meeting) -> str:
@@ -195,25 +195,29 @@ def _meet_numbers(meeting: Meeting, format_: str) -> Range:
         low, high = _shown_range(old), _shown_range(new)
         meeting.report.conflict(f"{meeting.path}.minimum", "no number is in both ranges", low, high)
         return common
-    declared = meeting.new.raw
+    limits = Range().integers(meeting.new.format) if meeting.integers else Range()
+    keywords = set()
     if (common.low, common.low_exclusive) != (old.low, old.low_exclusive):
-        by_format = meeting.integers and common.low == Range().integers(meeting.new.format).low
-        keyword = "format" if by_format and declared.get("minimum") != common.low else "minimum"
-        _report_bound(meeting, keyword, f"numbers below {common.low} are refused", common.low_exclusive)
+        keywords.add("format" if common.low == limits.low else "minimum")
     if (common.high, common.high_exclusive) != (old.high, old.high_exclusive):
-        by_format = meeting.integers and common.high == Range().integers(meeting.new.format).high
-        keyword = "format" if by_format and declared.get("maximum") != common.high else "maximum"
-        _report_bound(meeting, keyword, f"numbers above {common.high} are refused", common.high_exclusive)
+        keywords.add("format" if common.high == limits.high else "maximum")
+    for keyword in sorted(keywords):
+        _report_bound(meeting, keyword, common)
     if format_ == "float" and any(bound is not None and abs(bound) >= _FLOAT32_MAX for bound in _bounds(common)):
         meeting.report.conflict(f"{meeting.path}.format", "a bound is outside of the range of the format float")
     return common
 
 
-def _report_bound(meeting: Meeting, keyword: str, reason: str, exclusive: bool) -> None:
+def _report_bound(meeting: Meeting, keyword: str, common: Range) -> None:
     old, new = meeting.old.raw.get(keyword, ABSENT), meeting.new.raw.get(keyword, ABSENT)
-    if exclusive:
-        reason = reason.replace("numbers below", "numbers not above").replace("numbers above", "numbers not below")
-    meeting.report.narrowing(f"{meeting.path}.{keyword}", reason, old, new)
+    meeting.report.narrowing(f"{meeting.path}.{keyword}", _BOUND_REASONS[keyword](common), old, new)
+
+
+_BOUND_REASONS: Final[dict[str, Callable[[Range], str]]] = {
+    "format": lambda _: "integers outside of the range of the new format are refused",
+    "minimum": lambda found: f"numbers {'not above' if found.low_exclusive else 'below'} {found.low} are refused",
+    "maximum": lambda found: f"numbers {'not below' if found.high_exclusive else 'above'} {found.high} are refused",
+}
 
 
 def _bounds(found: Range) -> tuple[float | None, float | None]:
