@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from kcp.api.field_errors import ABSENT
 from kcp.schema.compatibility.incompatibilities import Report
+from kcp.schema.compatibility.rules import SAME_TYPES, SameTypes
 from kcp.schema.compatibility.values import Meeting
 from kcp.schema.compatibility.views import ANY, ANY_EMPTIED, View
 from kcp.schema.raw_schemas import Raw, properties, strings
@@ -24,13 +25,13 @@ class Meet:
     """The meet of two schemas.
 
     raw            the schema
-    same_types     whether the values and all values inside have the same types in expressions
+    types          whether values, and all values inside, have the same types in expressions as by the two schemas
     make_required  whether a property of this schema must be required, since its defaults differ
     changed        whether the schema is not the old one
     """
 
     raw: Raw
-    same_types: bool
+    types: SameTypes
     make_required: bool = False
     changed: bool = False
 
@@ -47,7 +48,7 @@ class _Fields:
     rest: Raw | None = None
     make_required: list[str] = field(default_factory=list)
     changed: bool = False
-    same_types: bool = True
+    types: SameTypes = SAME_TYPES
 
     def keeps(self, name: str) -> bool:
         """Whether a field is not pruned."""
@@ -77,9 +78,9 @@ def meet_map(meeting: Meeting, raw: Raw, descend: Descend) -> Meet:
     if fields.rest is None and len(fields.declared) < fewest and all(map(_has_enough_properties, (old, new))):
         report.obstacle(f"{path}.minProperties", "the schemas have fewer properties in common", ABSENT, fewest)
     if not (fields.changed or required != list(old.constraints.required)):
-        return Meet(raw, fields.same_types)
+        return Meet(raw, fields.types)
     out = {keyword: value for keyword, value in raw.items() if keyword not in _declared_by(meeting)}
-    return Meet(out | _keywords(meeting, fields, required), fields.same_types, changed=True)
+    return Meet(out | _keywords(meeting, fields, required), fields.types, changed=True)
 
 
 def _fewest(view: View) -> float:
@@ -138,7 +139,7 @@ def _meet_rest(meeting: Meeting, fields: _Fields, descend: Descend) -> None:
     for known in (ANY, ANY_EMPTIED):
         if found.raw == known:
             fields.rest = known
-    fields.same_types &= found.same_types
+    fields.types &= found.types
     fields.changed |= found.changed
 
 
@@ -151,7 +152,9 @@ def _meet_old_property(meeting: Meeting, fields: _Fields, name: str, descend: De
     old, new = meeting.old, meeting.new
     path = f"{meeting.path}.properties[{name}]"
     if name in new.declared or new.rest is not None:
-        _add(fields, name, descend(old.property(name), new.property(name), path, meeting.report))
+        found = descend(old.property(name), new.property(name), path, meeting.report)
+        # expressions of a schema access the properties that it declares
+        _add(fields, name, found, SameTypes(found.types.as_old, found.types.as_new or name not in new.declared))
         return
     reason = "the property was removed: it is pruned from objects"
     meeting.report.narrowing(path, reason)
@@ -165,8 +168,10 @@ def _meet_new_property(meeting: Meeting, fields: _Fields, name: str, descend: De
     old, new = meeting.old, meeting.new
     path = f"{meeting.path}.properties[{name}]"
     if old.rest is not None:
-        fields.changed = True
-        _add(fields, name, descend(old.property(name), new.property(name), path, meeting.report))
+        found = descend(old.property(name), new.property(name), path, meeting.report)
+        if found.changed or fields.rest is not old.rest or new.validates(name):
+            fields.changed = True
+            _add(fields, name, found, SameTypes(as_new=found.types.as_new))
         return
     default = new.default_of(name)
     if default is not None and new.depends_on(name):
@@ -174,20 +179,24 @@ def _meet_new_property(meeting: Meeting, fields: _Fields, name: str, descend: De
         meeting.report.conflict(path, reason, ABSENT, default)
 
 
-def _add(fields: _Fields, name: str, found: Meet) -> None:
+def _add(fields: _Fields, name: str, found: Meet, types: SameTypes) -> None:
     fields.declared[name] = found.raw
     fields.changed |= found.changed
-    fields.same_types &= found.same_types
+    fields.types &= types
     if found.make_required:
         fields.make_required.append(name)
 
 
 def _check_alternatives(meeting: Meeting, fields: _Fields) -> None:
     """Report an ``anyOf`` or ``oneOf`` whose alternatives all need properties that the schemas do not have in common."""
-    known = meeting.old.declared | meeting.new.declared
-    for junctor in (meeting.old.constraints.junctors | meeting.new.constraints.junctors).values():
+    one, other = (view.constraints.junctors for view in (meeting.old, meeting.new))
+    for key, junctor in (one | other).items():
         branches = junctor.raw.get(junctor.keyword) if junctor.keyword in ("anyOf", "oneOf") else ()
-        lost = [[n for n in strings(raw, "required") if n in known and not fields.keeps(n)] for raw in branches or ()]
+        views = [view for view, known in ((meeting.old, one), (meeting.new, other)) if key in known]
+        lost = [
+            [name for name in strings(raw, "required") if not fields.keeps(name) and all(v.keeps(name) for v in views)]
+            for raw in branches or ()
+        ]
         if lost and all(lost):
             names = ", ".join(dict.fromkeys(name for each in lost for name in each))
             reason = f"every alternative requires a property that only one schema has: {names}"
@@ -255,14 +264,14 @@ def meet_list(meeting: Meeting, raw: Raw, descend: Descend) -> Meet:
         shown = sorted(old.list_keys), sorted(new.list_keys)
         report.conflict(f"{path}.{_LIST_KEYS}", "the items of the list are identified differently", *shown)
     if all(items is ANY or items is ANY_EMPTIED for items in (old.items, new.items)):
-        return Meet(raw, same_types=True)  # they follow from what is kept of unknown fields
+        return Meet(raw, SAME_TYPES)  # they follow from what is kept of unknown fields
     found = descend(old.items_view, new.items_view, f"{path}.items", report)
     if not found.changed:
-        return Meet(raw, found.same_types)
+        return Meet(raw, found.types)
     out = {**raw, "items": found.raw, **_merging(old), **_merging(new)}
     if "object" not in meeting.kinds and not new.preserves:
         out.pop(_PRESERVE, None)
-    return Meet(out, found.same_types, changed=True)
+    return Meet(out, found.types, changed=True)
 
 
 def _merging(view: View) -> Raw:

@@ -14,8 +14,8 @@ from kcp.api.field_errors import ABSENT
 from kcp.schema.compatibility import constraints
 from kcp.schema.compatibility.containers import Meet, meet_list, meet_map
 from kcp.schema.compatibility.incompatibilities import Report
+from kcp.schema.compatibility.rules import DIFFERENT_TYPES, SAME_TYPES, meet_rules, same_types
 from kcp.schema.compatibility.rules import KEYWORD as RULES
-from kcp.schema.compatibility.rules import meet_rules, same_type_for_rules
 from kcp.schema.compatibility.values import Meeting, common_format, meet_values
 from kcp.schema.compatibility.views import INT_OR_STRING, KINDS, View
 from kcp.schema.fast_validation import check_of, holds
@@ -46,27 +46,28 @@ def meet(old: View, new: View, path: str, report: Report) -> Meet:
     kinds = old.kinds & new.kinds
     if not kinds - {"null"}:
         report.conflict(f"{path}.type", "the type changed", _shown_type(old), _shown_type(new))
-        return Meet(old.raw, same_types=False)
+        return Meet(old.raw, DIFFERENT_TYPES)
     meeting = Meeting(old, new, kinds, path, report)
     out = _Draft(old)
     _meet_kinds(meeting, out)
     _meet_nullable(meeting, out)
     _meet_formats_and_values(meeting, out)
-    same_types = same_type_for_rules(old, new)
+    types = SAME_TYPES
     if "object" in kinds:
         fields = meet_map(meeting, out.raw, meet)
-        same_types &= fields.same_types
+        types &= fields.types
         out.become(fields)
     if "array" in kinds:
         items = meet_list(meeting, out.raw, meet)
-        same_types &= items.same_types
+        types &= items.types
         out.become(items)
-    rules = meet_rules(old, new, path, report, same_types=same_types)
+    types &= same_types(old, new, View(out.raw))
+    rules = meet_rules(old, new, path, report, types=types)
     if len(rules) != len(old.raw.get(RULES) or ()):
         out.replace((RULES,), {RULES: rules})
     _meet_unknown(meeting)
     required = _meet_default(meeting, out)
-    return Meet(out.raw, same_types=same_types, make_required=required, changed=out.changed)
+    return Meet(out.raw, types, make_required=required, changed=out.changed)
 
 
 class _Draft:

@@ -6,6 +6,7 @@ may give another result where the types of the values differ (5 / 2 is 2 for int
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kcp.api.field_errors import ABSENT
@@ -27,26 +28,46 @@ def _rules(view: View) -> _Rules:
     }
 
 
-def same_type_for_rules(old: View, new: View) -> bool:
-    """Whether two schemas have the same type in expressions, apart from the values inside."""
-    formats = [found if (found := text(view.raw, "format")) in _CEL_FORMATS else "" for view in (old, new)]
-    are_maps = [isinstance(view.raw.get("additionalProperties"), dict) for view in (old, new)]
-    return old.kinds == new.kinds and formats[0] == formats[1] and are_maps[0] == are_maps[1]
+@dataclass(frozen=True, slots=True)
+class SameTypes:
+    """Whether values have the same types in expressions by a meet as by the old and by the new schema."""
+
+    as_old: bool = True
+    as_new: bool = True
+
+    def __and__(self, other: SameTypes) -> SameTypes:
+        return SameTypes(self.as_old and other.as_old, self.as_new and other.as_new)
 
 
-def meet_rules(old: View, new: View, path: str, report: Report, *, same_types: bool) -> list[dict[str, Any]]:
-    """The rules of both schemas. ``same_types``: the values and all values inside have the same types in expressions."""
+SAME_TYPES: Final = SameTypes()
+DIFFERENT_TYPES: Final = SameTypes(as_old=False, as_new=False)
+
+
+def same_types(old: View, new: View, common: View) -> SameTypes:
+    """Compare the types of values themselves, apart from the values inside."""
+    one, other, both = map(_expression_type, (old, new, common))
+    return SameTypes(one == both, other == both)
+
+
+def _expression_type(view: View) -> tuple[frozenset[str], str, bool]:
+    format_ = text(view.raw, "format")
+    is_map = isinstance(view.raw.get("additionalProperties"), dict)
+    return view.kinds, format_ if format_ in _CEL_FORMATS else "", is_map
+
+
+def meet_rules(old: View, new: View, path: str, report: Report, *, types: SameTypes) -> list[dict[str, Any]]:
+    """The rules of both schemas. ``types`` are those of the values and of all values inside."""
     if KEYWORD not in old.raw and KEYWORD not in new.raw:
         return []
     before, after = _rules(old), _rules(new)
     for key, (index, rule) in after.items():
         where = f"{path}.{KEYWORD}[{index}].rule"
         if key not in before:
-            report.narrowing(where, "objects that break the new rule are refused", ABSENT, rule.get("rule"))
-        elif not same_types:
+            report.narrowing(where, "objects that break the new rule are refused", ABSENT, rule["rule"])
+        elif not (types.as_old and types.as_new):
             report.conflict(where, "the rule runs on values of other types", before[key][1]["rule"], rule["rule"])
-    if not same_types:
-        for key in before.keys() ^ after.keys():
-            shown = [rules[key][1].get("rule") if key in rules else ABSENT for rules in (before, after)]
-            report.obstacle(f"{path}.{KEYWORD}", "the rule would run on values of other types", *shown)
+    for rules, others, same in ((before, after, types.as_old), (after, before, types.as_new)):
+        for key in rules.keys() - others.keys() if not same else ():
+            reason = f"the rule would run on values of other types: {key[0]}"
+            report.obstacle(f"{path}.{KEYWORD}", reason)
     return [rule for _, rule in (before | {key: each for key, each in after.items() if key not in before}).values()]

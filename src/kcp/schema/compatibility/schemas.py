@@ -18,6 +18,7 @@ from kcp.schema.compatibility.incompatibilities import (
     TooLargeError,
 )
 from kcp.schema.compatibility.narrowing import meet
+from kcp.schema.compatibility.rules import DIFFERENT_TYPES, SAME_TYPES
 from kcp.schema.compatibility.views import View
 from kcp.schema.definitions.schema_validation import ValidationOptions, schema_errors
 from kcp.schema.raw_schemas import Raw, is_well_formed, text
@@ -73,13 +74,13 @@ def common_schema(old: Raw, new: Raw, path: str, report: Report) -> Raw:
 def meet_schemas(old: Raw, new: Raw, path: str, report: Report) -> Meet:
     """The meet of the schemas of two resources; differences are reported."""
     if json_values.equal(old, new):
-        return Meet(old, same_types=True)
+        return Meet(old, SAME_TYPES)
     start = len(report.found)
     try:
         found = meet(View(old, role="root"), View(new, role="root"), path, report)
     except TooLargeError:
         report.found.append(Incompatibility(path, "the schemas are too large to compare"))
-        found = Meet(old, same_types=False)
+        found = Meet(old, DIFFERENT_TYPES)
     if not path:
         report.found[start:] = [_without_leading_dot(each) for each in report.found[start:]]
     return found

@@ -114,7 +114,13 @@ def meet_values(meeting: Meeting, format_: str) -> Constraints | None:
         required=(),
         junctors=junctors,
     )
-    before = replace(old, numbers=numbers_of(meeting.old, meeting), required=())
+    before = replace(
+        old,
+        numbers=numbers_of(meeting.old, meeting),
+        multiples=_essential_factors(old.multiples, meeting),
+        required=(),
+        junctors=_essential_junctors(old.junctors, meeting),
+    )
     return None if common == before and meeting.kinds == meeting.old.kinds else common
 
 
@@ -277,8 +283,12 @@ def _meet_multiples(meeting: Meeting) -> frozenset[float]:
     for factor in sorted(added):
         shown = _shown_set(old)
         meeting.report.narrowing(f"{meeting.path}.multipleOf", "other numbers are refused", shown, factor)
-    both = old | new
-    return frozenset(factor for factor in both if not _is_implied(factor, both - {factor}, meeting))
+    return _essential_factors(old | new, meeting)
+
+
+def _essential_factors(factors: frozenset[float], meeting: Meeting) -> frozenset[float]:
+    """The factors that no other implies."""
+    return frozenset(factor for factor in factors if not _is_implied(factor, factors - {factor}, meeting))
 
 
 def _is_implied(factor: float, others: frozenset[float], meeting: Meeting) -> bool:
@@ -295,8 +305,12 @@ def _meet_junctors(meeting: Meeting, old: dict[str, Junctor], new: dict[str, Jun
             reason = "values that pass the old validations may not pass this one"
             shown = meeting.old.raw.get(keyword, ABSENT)
             meeting.report.narrowing(f"{meeting.path}.{keyword}", reason, shown, junctor.raw[junctor.keyword])
-    both = old | new
-    return {key: each for key, each in both.items() if not _has_fewer_alternatives(each, both, meeting)}
+    return _essential_junctors(old | new, meeting)
+
+
+def _essential_junctors(junctors: dict[str, Junctor], meeting: Meeting) -> dict[str, Junctor]:
+    """The validations that no other implies."""
+    return {key: each for key, each in junctors.items() if not _has_fewer_alternatives(each, junctors, meeting)}
 
 
 def _has_fewer_alternatives(junctor: Junctor, others: dict[str, Junctor], meeting: Meeting) -> bool:

@@ -200,6 +200,10 @@ class View:
         most = self.constraints.counts["object"].high is not None
         return most or any(keyword in raw for raw in self._validations for keyword in _COUNTING)
 
+    def validates(self, name: str) -> bool:
+        """Whether ``anyOf`` and the like, here or around, validate the value of a property."""
+        return name in self._validations_by_property
+
     def depends_on(self, name: str) -> bool:
         """Whether a validation may fail because a field is present: one that names it, or that counts the fields."""
         return self._counts_fields or name in self._mentioned
