@@ -228,7 +228,8 @@ def _meet_required(meeting: Meeting, fields: _Fields) -> list[str]:
         if not fields.keeps(name) and all(view.keeps(name) for view in requiring):
             _report_lost(meeting, name, by_old=name in before, by_new=name in after)
             continue
-        if name not in before and name not in fields.make_required and _sets_default(old, new, name):
+        set_by_default = fields.keeps(name) and name not in fields.make_required and _sets_default(old, new, name)
+        if set_by_default and name not in before:
             continue  # every object has the field
         if name in after and name not in before:
             reason = f"objects without {name} are refused"
@@ -266,7 +267,8 @@ def meet_list(meeting: Meeting, raw: Raw, descend: Descend) -> Meet:
     if all(items is ANY or items is ANY_EMPTIED for items in (old.items, new.items)):
         return Meet(raw, SAME_TYPES)  # they follow from what is kept of unknown fields
     found = descend(old.items_view, new.items_view, f"{path}.items", report)
-    if not found.changed:
+    is_declared = "items" in old.raw or meeting.kinds != {"array"}
+    if not found.changed and is_declared:
         return Meet(raw, found.types)
     out = {**raw, "items": found.raw, **_merging(old), **_merging(new)}
     if "object" not in meeting.kinds and not new.preserves:
