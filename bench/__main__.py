@@ -30,12 +30,12 @@ WIDGETS = fanout.WIDGETS
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 _CROWD = 500
 _PACE = 100
-"""Writes a second that both servers can tell the crowd of: there their delays compare."""
+"""Writes per second that both servers can deliver to all watchers: only then do their delays compare."""
 _PACED_WRITERS = 8
 
 
 class Figures(defaultdict[str, list[float]]):
-    """What one server or peer gave, by kind of work: a figure for each round."""
+    """The measurements of one server or peer, by kind of work: a figure for each round."""
 
     def __init__(self) -> None:
         super().__init__(list)
@@ -58,7 +58,7 @@ async def prepare(peer: Peer) -> None:
 
 
 async def fill(peer: Peer, path: str, prefix: str, count: int, kind: str) -> list[tuple[str, str]]:
-    """Make objects; their names and resource versions."""
+    """Create objects; return their names and resource versions."""
     made = []
     async with Connection(peer) as connection:
         for number in range(1, count + 1):
@@ -157,7 +157,7 @@ def _selectors(peer: Peer, count: int, seconds: float, figures: Figures) -> None
 
 
 def print_figures(figures: Mapping[str, Figures], *, ratio: bool = False) -> None:
-    """A table of medians, a column for each; ``ratio`` is of the first to the second."""
+    """Print a table of medians, a column for each server; ``ratio`` is the first column over the second."""
     labels = list(dict.fromkeys(label for each in figures.values() for label in each))
     print(f"{'work':<36}" + "".join(f"{name:>16}" for name in figures) + ("      ratio" if ratio else ""))
     for label in labels:

@@ -1,4 +1,4 @@
-"""The soak's clients: logical clusters that come and go, objects that change, watches that open again and again."""
+"""The soak's clients: logical clusters are created and deleted, objects change, watches end and are opened again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EXPECTED: Final = (200, 201)
 
 
 class Churn:
-    """Clients that together send ``rate`` requests a second, for ever."""
+    """Clients that together send ``rate`` requests a second until they are cancelled."""
 
     def __init__(self, peer: Peer, rate: float) -> None:
         self._peer = peer
@@ -42,7 +42,7 @@ class Churn:
         self.problems: list[str] = []
 
     async def prepare(self, clusters: int) -> None:
-        """What is there all the time; and before it, logical clusters that come and go until every cache of names is full.
+        """Create the permanent objects, after creating and deleting enough logical clusters to fill every cache of names.
 
         The server remembers some thousand names, definitions and paths: a soak that reaches those bounds in the midst of
         its time would take their filling for a leak.
@@ -63,7 +63,7 @@ class Churn:
                 await self._send(connection, "POST", STEADY, LEASES, body)
 
     async def run(self) -> None:
-        """All clients, until cancelled."""
+        """Run all clients until cancelled."""
         async with asyncio.TaskGroup() as group:
             for number in range(_TENANTS):
                 group.create_task(self._tenancies(number))
@@ -71,7 +71,7 @@ class Churn:
                 group.create_task(self._watch(number))
 
     def summary(self) -> str:
-        """What was done, in one line."""
+        """Describe in one line what the clients did."""
         return f"{self.requests} requests: " + ", ".join(f"{count} {what}" for what, count in self.done.most_common())
 
     async def _send(
@@ -94,7 +94,7 @@ class Churn:
         self.done["logical clusters"] += 1
 
     async def _tenancies(self, number: int) -> None:
-        """One logical cluster after another, each with a name that nobody has had."""
+        """Create, use and delete one logical cluster after another; no name is used twice."""
         async with Connection(self._peer) as connection:
             turn = 0
             while True:
@@ -150,7 +150,7 @@ class Churn:
             await self._send(connection, "GET", cluster, "/apis", what="discovery")
 
     async def _watch(self, number: int) -> None:
-        """List, watch for some seconds, and again; every other time the client goes away in the midst of it."""
+        """List, watch for some seconds, and repeat; every other time the client disconnects during the watch."""
         turn = 0
         while True:
             turn += 1

@@ -1,4 +1,4 @@
-"""A bare HTTPS client over asyncio: as little work per request as Python allows, so that the server is what is measured."""
+"""A minimal HTTPS client over asyncio: little work per request, so that the server is what is measured."""
 
 from __future__ import annotations
 

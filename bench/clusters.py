@@ -1,10 +1,11 @@
-"""Logical clusters by the thousand: create one object in each, list across all, delete them, and what memory and disk say."""
+"""Thousands of logical clusters: create one object in each, list across all, delete them; with memory and disk usage."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bench.client import Connection, Peer
@@ -13,7 +14,7 @@ from bench.processes import Server
 
 @dataclass
 class Clusters:
-    """Rates a second; MB of resident memory and of files before, with all of them there, and after."""
+    """Rates per second; resident memory and file sizes in MB before, with, and after the logical clusters."""
 
     created_per_second: float
     list_seconds: float
@@ -64,13 +65,15 @@ async def _list(peer: Peer) -> int:
                 return listed
 
 
-async def _each(peer: Peer, connections: int, names: list[str], work: object) -> None:
+async def _each(
+    peer: Peer, connections: int, names: list[str], work: Callable[[Connection, str], Awaitable[None]]
+) -> None:
     left = list(reversed(names))
 
     async def run() -> None:
         async with Connection(peer) as connection:
             while left:
-                await work(connection, left.pop())  # type: ignore[operator]
+                await work(connection, left.pop())
 
     await asyncio.gather(*(run() for _ in range(connections)))
 

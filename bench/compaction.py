@@ -1,4 +1,4 @@
-"""How long reads and writes pause while a large history is compacted and its space is given back: `python -m bench.compaction`.
+"""Pauses of reads and writes while a large history is compacted: ``python -m bench.compaction``.
 
 Pauses are of the event loop between two turns, each with reads. On a machine with other work, the time on the clock shows
 mostly that work; so beside it stands the time without what the kernel made the loop's thread wait for a processor, and the
@@ -28,7 +28,7 @@ KEPT = LogicalClusterName("c")
 
 
 class Moment(NamedTuple):
-    """Seconds on the clock, and what the two threads have used and waited for a processor up to now."""
+    """A point in time: seconds on the clock, and the processor time and the waiting time of the two threads until then."""
 
     clock: float
     used: float
@@ -37,25 +37,25 @@ class Moment(NamedTuple):
 
     @classmethod
     def of(cls, writer: int) -> Self:
-        """Now, on the loop's thread."""
+        """Return the current moment; called on the loop's thread."""
         loop = threading.get_native_id()
         return cls(time.perf_counter(), time.thread_time(), waited(loop), waited(writer))
 
     def own_since(self, before: Self) -> float:
-        """How long this would have taken with a processor for each thread."""
+        """The seconds that the work since another moment would have taken with a processor for each thread."""
         clock, used, loop_waited, writer_waited = (now - then for now, then in zip(self, before, strict=True))
         blocked = max(clock - used - loop_waited, 0.0)
         return used + max(blocked - writer_waited, 0.0)
 
 
 def waited(thread: int) -> float:
-    """Seconds that a thread has waited for a processor."""
+    """The seconds that a thread has waited for a processor."""
     return int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[1]) / 1e9
 
 
 @dataclass
 class Pauses:
-    """What was seen, in seconds: pauses on the clock and without waits for a processor, and how long each write took."""
+    """Measured pauses in seconds, on the clock and without waits for a processor, and the duration of each write."""
 
     seconds: float = 0.0
     clock: list[float] = field(default_factory=list)
@@ -80,7 +80,7 @@ def _tail(seconds: list[float]) -> str:
 
 @asynccontextmanager
 async def reading(store: SQLiteStore) -> AsyncIterator[Pauses]:
-    """Read in every turn of the event loop, and write one value after the other, while the block runs."""
+    """Read in every iteration of the event loop, and write one value after another, while the block runs."""
     pauses = Pauses()
     ended = False
     (writer,) = (each.native_id or 0 for each in threading.enumerate() if each.name == "kcp-store-writer")
@@ -115,7 +115,7 @@ async def reading(store: SQLiteStore) -> AsyncIterator[Pauses]:
 
 
 async def supersede(store: SQLiteStore, rows: int) -> None:
-    """Write some keys so often that there are so many superseded rows."""
+    """Overwrite some keys until there are so many superseded rows."""
     for start in range(0, rows + KEYS, KEYS):
         writes: list[Awaitable[int]] = [
             store.write([Change(Key("w", KEPT, "", f"n{number}"), b"%d" % start + VALUE)]) for number in range(KEYS)
@@ -124,7 +124,7 @@ async def supersede(store: SQLiteStore, rows: int) -> None:
 
 
 async def measure(folder: Path, rows: int) -> tuple[Pauses, Pauses, int, int]:
-    """Pauses without and with a compaction of so many rows, and the file's bytes before and after it."""
+    """Return the pauses without and with a compaction of so many rows, and the file's size before and after it."""
     store = open_store(folder / "kcp.db")
     await supersede(store, rows)
     await asyncio.sleep(0.2)  # the writer brings its write-ahead log into the file

@@ -19,7 +19,7 @@ _AT_ONCE = 50
 
 @dataclass
 class FanOut:
-    """What one round gave: events a second over all watchers, writes a second, delays in milliseconds."""
+    """The result of one round: events per second over all watchers, writes per second, delays in milliseconds."""
 
     events_per_second: float
     writes_per_second: float
@@ -39,7 +39,7 @@ class _Round:
         self.buffer = bytearray(_READ)
 
     async def watch(self, number: int, version: str) -> asyncio.Transport:
-        """Open the watch of this number; return when it is answered."""
+        """Open the watch of this number; return when its response has begun."""
         loop, peer = asyncio.get_running_loop(), self.peer
         head = peer.head("GET", f"{WIDGETS}?watch=1&resourceVersion={version}&timeoutSeconds=300")
         answered: asyncio.Future[None] = loop.create_future()
@@ -50,13 +50,13 @@ class _Round:
         return transport
 
     def note_events(self, count: int) -> None:
-        """Count the events that a watcher got."""
+        """Count the events that a watcher received."""
         self.seen += count
         if self.seen >= self.watchers * self.writes:
             self.complete.set()
 
     def note_delays(self, data: bytes) -> bytes:
-        """Take the time of each event in `data`; return the begun line at its end."""
+        """Record the delay of each event in `data`; return the incomplete line at its end."""
         now = time.perf_counter()
         lines = data.split(b"\n")
         for line in lines[:-1]:
@@ -68,7 +68,7 @@ class _Round:
         return lines[-1]
 
     async def write(self, numbers: list[int], interval: float) -> None:
-        """Write what is left, the n-th not before its time where there is an interval; a late one does not delay the next."""
+        """Send the remaining writes; with an interval, none before its time, and a late one does not delay the next."""
         begin = time.perf_counter()
         async with Connection(self.written_to) as connection:
             while numbers:
@@ -84,7 +84,7 @@ class _Round:
 
 
 class _Watch(asyncio.BufferedProtocol):
-    """One watcher. All read into one buffer, and only one parses what it reads: five hundred share a processor."""
+    """One watcher. All watchers read into one buffer, and only one parses events: five hundred share a processor."""
 
     def __init__(self, round_: _Round, answered: asyncio.Future[None], *, times: bool) -> None:
         self._round, self._answered, self._times = round_, answered, times
@@ -122,7 +122,7 @@ async def measure(
     rate: float = 0.0,
     written_to: Peer | None = None,
 ) -> FanOut:
-    """One round; the writers may use another server than the watchers.
+    """Run one round; the writers may use another server than the watchers.
 
     ``rate`` is of all writes together, a second; 0: each writer begins the next one when the last is answered. A faster server
     gets more to deliver then, until the watchers' own processor is full and their delays are its: delays compare at one rate.
@@ -144,7 +144,7 @@ async def measure(
         await asyncio.wait_for(round_.complete.wait(), 60)
     total = time.perf_counter() - start
     for watch in watches:
-        watch.abort()  # a closing one would get the events of the next round, until the server has closed it too
+        watch.abort()  # close() would let it receive events of the next round until the server has closed it too
     delays = sorted(round_.delays) or [float("nan")]
     return FanOut(
         round_.seen / total,

@@ -20,7 +20,7 @@ _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 @dataclass
 class Step:
-    """Requests a second, mean delay in milliseconds, and answers that were no success."""
+    """Requests per second, mean delay in milliseconds, and the number of responses without success."""
 
     rate: float
     latency_ms: float
@@ -64,5 +64,5 @@ def wrk(
 
 
 def fresh_name(kind: str) -> str:
-    """A prefix for names that no earlier step has used."""
+    """Return a prefix for names that no earlier step has used."""
     return f"{kind}-{uuid.uuid4().hex[:8]}"

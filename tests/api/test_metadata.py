@@ -1,4 +1,4 @@
-"""ObjectMeta: decoding's types, validation on create and on update, and what the server fills in."""
+"""ObjectMeta: types as in Go's decoder, validation on create and on update, and generated values."""
 
 import re
 import uuid

@@ -1,4 +1,4 @@
-"""Validation of names: the valid ones, and Kubernetes' messages for the others."""
+"""Validation of names: valid names, and Kubernetes' messages about invalid ones."""
 
 import re
 

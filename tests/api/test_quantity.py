@@ -1,4 +1,4 @@
-"""Quantities: what parses, what they are worth, how they are written."""
+"""Quantities: parsing, values, canonical text."""
 
 from typing import Any
 

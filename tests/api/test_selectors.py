@@ -1,4 +1,4 @@
-"""Label and field selectors: grammar, meaning, canonical text."""
+"""Label and field selectors: grammar, matching, canonical text."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a YAML body may stand for, and what it may cost to read, whatever it contains."""
+"""Limits on the expansion of a YAML body and on the cost of parsing it."""
 
 import tracemalloc
 from typing import Any

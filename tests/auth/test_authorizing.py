@@ -1,4 +1,4 @@
-"""What may be done without any RBAC object, and what a refusal says."""
+"""The permissions that hold without any RBAC object, and the messages of refusals."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_refusal_contains_the_reason_of_the_authorizer() -> None:
 
 
 class Fixed:
-    """Gives one decision, and rules for one path."""
+    """An authorizer with one fixed decision, and rules for one path."""
 
     def __init__(self, decision: Decision, path: str = "") -> None:
         self.decision = decision

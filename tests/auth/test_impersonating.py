@@ -1,4 +1,4 @@
-"""The ``Impersonate-*`` headers: honoured for those who may, refused for all others, never ignored."""
+"""The ``Impersonate-*`` headers: applied for authorized users, refused for all others, never ignored."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_reserved_extra_keys_cannot_be_impersonated() -> None:
 
 
 class AllButReading:
-    """Lets everybody impersonate, as a careless rule would."""
+    """An authorizer that lets everybody impersonate, as an overly broad rule would."""
 
     async def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:
         return Decision(attributes.verb == "impersonate")

@@ -1,4 +1,4 @@
-"""The soak command works, and its rule tells growth from noise."""
+"""The soak command runs, and its rule distinguishes growth from noise."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_run_too_short_for_a_verdict_is_refused_before_it_begins() -> None:
     assert "at least 9 samples" in done.stderr.splitlines()[-1]
 
 
-def test_a_soak_that_is_told_to_end_takes_its_server_along() -> None:
+def test_a_terminated_soak_stops_its_server() -> None:
     arguments = ("--minutes", "5", "--sample-seconds", "0.2", "--filling-clusters", "0")
     command = [sys.executable, "-u", "-m", "bench.soak", *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -1,4 +1,4 @@
-"""What the tests of the built-in types stand on: the types as a server has them, and writes without a store."""
+"""Fixtures of the tests of built-in types: the types as a server has them, and writes without a store."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +14,7 @@ from kcp.builtin.registration import builtin_types, declare
 from kcp.logical_clusters import DEFAULT
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.decoding import prune_and_default
 from tests.support.registry_client import client  # noqa: F401 - a fixture
 
 Object = dict[str, Any]
@@ -23,7 +24,7 @@ ADMIN = User("admin", "42", (MASTERS,), {"scope": ("all",)})
 
 
 class Types:
-    """The built-in types by group and plural, and what a write does to an object before it is stored."""
+    """The built-in types by group and plural, and the changes that a write makes to an object before it is stored."""
 
     def __init__(self, types: Sequence[ResourceType]) -> None:
         self.all = list(types)
@@ -33,7 +34,7 @@ class Types:
         return self._by_path[group, plural]
 
     def create(self, type_: ResourceType, obj: Object, user: User = ADMIN) -> Object:
-        """The object as it would be stored."""
+        """Return the object as it would be stored."""
         self._shape(type_, obj)
         obj["metadata"].setdefault("creationTimestamp", metadata.now())
         context = RequestContext(user, DEFAULT)
@@ -42,7 +43,7 @@ class Types:
         return obj
 
     def update(self, type_: ResourceType, obj: Object, old: Object) -> Object:
-        """The object as it would replace another."""
+        """Return the object as it would replace another one."""
         self._shape(type_, obj)
         context = RequestContext(ADMIN, DEFAULT)
         type_.strategy.prepare_for_update(obj, old, context)
@@ -56,21 +57,19 @@ class Types:
         meta.setdefault("name", "x")
         if type_.namespaced:
             meta.setdefault("namespace", "team")
-        type_.schema.prune(obj)
-        type_.schema.default(obj)
-        type_.strategy.default(obj)
+        prune_and_default(obj, type_)
 
     def errors(self, type_: ResourceType, obj: Object) -> list[str]:
-        """What a create says is wrong."""
+        """Return the errors of a create."""
         obj = self.create(type_, obj)
         meta = metadata.validate_object_meta(
             obj["metadata"], namespaced=type_.namespaced, name_validator=type_.strategy.name_errors
         )
-        found = [*meta, *type_.schema.validate(obj), *type_.strategy.validate(obj)]
+        found = [*meta, *type_.schema.validate(obj), *type_.strategy.undecodable(obj), *type_.strategy.validate(obj)]
         return list(dict.fromkeys(str(error) for error in found))
 
     def update_errors(self, type_: ResourceType, obj: Object, old: Object) -> list[str]:
-        """What an update says is wrong."""
+        """Return the errors of an update."""
         old = self.create(type_, old)
         obj = self.update(type_, obj, old)
         found = [*type_.schema.validate(obj, old), *type_.strategy.validate_update(obj, old)]

@@ -1,4 +1,4 @@
-"""A field that is absent is Go's zero value: only the validation of the type says whether that is allowed."""
+"""An absent field is Go's zero value: only the validation of the type decides whether it may be absent."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ AUTHORIZATION = "authorization.k8s.io"
 
 
 def status_of(types: Types, plural: str, group: str, status: Object) -> Object:
-    """A status that a client sends, as it is stored; the schema has nothing against it."""
+    """A status that a client sends, as it is stored; the schema accepts it."""
     type_ = types(plural, group)
     obj: Object = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {"name": "x"}, "spec": {}}
     if plural == "customresourcedefinitions":

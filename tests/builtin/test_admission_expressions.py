@@ -1,4 +1,4 @@
-"""Expressions of admission policies and match conditions: compiled when they are written, refused as kube-apiserver does."""
+"""Expressions of admission policies and match conditions are compiled in the write, and refused as in kube-apiserver."""
 
 from typing import Any
 
@@ -101,7 +101,7 @@ def test_match_conditions_compile(types: Types, plural: str) -> None:
     assert errors == ['webhooks[0].matchConditions[0].expression: Invalid value: "1 + 1": must evaluate to bool']
 
 
-def test_an_authorizer_is_asked_what_the_expression_spells() -> None:
+def test_an_authorizer_gets_the_check_that_the_expression_builds() -> None:
     asked: list[AuthorizationCheck] = []
 
     def decide(question: AuthorizationCheck) -> AuthorizationDecision:

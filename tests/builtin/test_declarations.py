@@ -1,4 +1,4 @@
-"""The declarations: what discovery, explain and kubectl's columns show of the built-in types."""
+"""The declarations of the built-in types: their part in discovery, explain and kubectl's columns."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions as objects. What their schemas may say is specified with the schemas."""
+"""CustomResourceDefinitions as objects; the tests of their schemas are in `tests/schema`."""
 
 import base64
 from typing import Any

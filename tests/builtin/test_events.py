@@ -78,7 +78,7 @@ def test_an_event_about_an_object_outside_of_namespaces_is_in_default(types: Typ
         ("reason", "reason"),
     ],
 )
-def test_a_new_event_says_who_did_what_and_why(types: Types, missing: str, path: str) -> None:
+def test_a_new_event_has_a_controller_an_action_and_a_reason(types: Types, missing: str, path: str) -> None:
     found = types.errors(types("events", "events.k8s.io"), without(NEW, missing))
     assert f"{path}: Required value" in found
 
@@ -106,7 +106,7 @@ def test_only_the_series_of_a_new_event_changes(types: Types) -> None:
     ]
 
 
-def test_a_row_says_what_happened_to_what(types: Types) -> None:
+def test_a_row_shows_the_object_and_the_message(types: Types) -> None:
     cells = types("events").strategy.cells({**OLD, "apiVersion": "v1"})
     assert cells is not None
     assert cells[1:7] == ["Normal", "Changed", "configmap/settings", "", "watcher, node-1", "It changed."]

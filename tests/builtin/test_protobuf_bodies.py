@@ -247,9 +247,9 @@ def test_an_unknown_field_is_dropped() -> None:
 
 
 def test_kinds_without_a_form_are_refused_by_name() -> None:
-    assert not known("apps/v1", "Deployment")
-    body = MAGIC + wire.pack_bytes(1, wire.pack_bytes(1, b"apps/v1") + wire.pack_bytes(2, b"Deployment"))
-    with pytest.raises(StatusError, match='kind "Deployment" in version "apps/v1"') as refusal:
+    assert not known("apps/v1beta1", "Deployment")
+    body = MAGIC + wire.pack_bytes(1, wire.pack_bytes(1, b"apps/v1beta1") + wire.pack_bytes(2, b"Deployment"))
+    with pytest.raises(StatusError, match='kind "Deployment" in version "apps/v1beta1"') as refusal:
         decode_body(body)
     assert refusal.value.code == 400
 

@@ -1,4 +1,4 @@
-"""Reviews: questions that are answered and not stored."""
+"""Reviews, which are answered and not stored."""
 
 from typing import Any
 
@@ -94,7 +94,7 @@ async def test_a_self_subject_rules_review_lists_the_rules(types: Types) -> None
 
 
 async def test_the_rules_of_an_unprivileged_user_are_complete(types: Types) -> None:
-    """Every rule that is told is granted, and nothing is kept back."""
+    """Every listed rule is granted, and no granted rule is missing."""
     status = await answer(types, "selfsubjectrulesreviews", "authorization.k8s.io", {"namespace": "team"}, JANE)
     assert status["incomplete"] is False
     assert "evaluationError" not in status

@@ -1,4 +1,4 @@
-"""Where the writes of built-in types differ from one another, as in kube-apiserver."""
+"""Differences between the writes of built-in types, as in kube-apiserver."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ _ROLE = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "r"}
         ("", "limitranges", _named("v1", "LimitRange", spec={"limits": []})),
     ],
 )
-async def test_a_replace_creates_what_is_not_there(
-    client: RegistryClient, group: str, plural: str, obj: Object
-) -> None:
+async def test_a_replace_creates_a_missing_object(client: RegistryClient, group: str, plural: str, obj: Object) -> None:
     type_ = client.type(plural, group)
     target = Target(type_, "default" if type_.namespaced else "", "a")
     assert (await client.registry.update(client.context(), target, obj)).created

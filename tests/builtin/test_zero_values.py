@@ -1,4 +1,4 @@
-"""Go's zero values: built-in types are structs, and what is empty in them is left out."""
+"""Go's zero values: built-in types are structs, so empty fields are left out."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_object_is_written_as_go_encodes_it(sent: Object, kept: Object) -> No
 
 
 @pytest.mark.parametrize("data", [[], "", 0, False, "x", 5])
-def test_what_is_of_another_type_stays_for_the_schema_to_report(data: Any) -> None:
+def test_a_member_of_another_type_is_left_for_the_schema_to_report(data: Any) -> None:
     sent = named("v1", "ConfigMap", data=data)
     normalize(sent)
     assert sent["data"] == data
@@ -103,7 +103,7 @@ def test_empty_keywords_of_a_schema_are_left_out(types: Types, keyword: str, val
         ("", "configmaps", {**named("v1", "ConfigMap"), "apiVersion": []}),
     ],
 )  # fmt: skip
-async def test_what_does_not_decode_is_refused_though_the_server_replaces_it(
+async def test_an_undecodable_field_is_refused_though_the_server_replaces_it(
     client: RegistryClient, group: str, plural: str, obj: Object
 ) -> None:
     with refused(400, "BadRequest") as caught:

@@ -1,4 +1,4 @@
-"""The core language: each row holds, for us and (where it can say) for Google's own C++ implementation."""
+"""The core language: each row holds here and, where it supports the expression, in Google's C++ implementation."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -227,7 +227,7 @@ true
 
 
 def rows() -> Iterator[str]:
-    """One row for each expression; a line that is not whole yet goes on on the next."""
+    """Parse one row per expression; an incomplete line continues on the next one."""
     pending = ""
     for line in TRUE.strip("\n").split("\n"):
         pending = f"{pending}\n{line}" if pending else line

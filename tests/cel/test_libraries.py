@@ -165,7 +165,7 @@ def test_bad_constants_do_not_compile(expression: str, argument: int) -> None:
 
 
 class Decision(Opaque):
-    """A value of a type that only this test knows."""
+    """A value of a type that this test declares."""
 
     __slots__ = ("allowed",)
     cel_type = "test.Decision"

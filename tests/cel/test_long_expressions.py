@@ -1,4 +1,4 @@
-"""Long expressions: what they mean does not depend on how their code is split into functions."""
+"""Long expressions: their meaning does not depend on how their code is split into functions."""
 
 from typing import Any
 

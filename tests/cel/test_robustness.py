@@ -1,5 +1,5 @@
 # ruff: noqa: E501, PT017, SIM905 - tables of fragments; outcomes that are compared
-"""Whatever text is given, there is a program or a CompilationError; whatever value, a result or an error of the language."""
+"""Any text gives a program or a CompilationError; any value gives a result or an error of the language."""
 
 import contextlib
 import itertools

@@ -1,4 +1,4 @@
-"""What evaluation really costs, and that it stops when that is too much. Figures of Kubernetes' API server."""
+"""Actual costs of evaluation, and its cancellation at the limit. The figures are those of Kubernetes' API server."""
 
 from typing import Any
 

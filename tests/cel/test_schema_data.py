@@ -1,4 +1,4 @@
-"""How expressions see the data of a structural schema."""
+"""The data of a structural schema as expressions see it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The cost estimates that decide whether a definition may have a rule: the figures of Kubernetes' own API server."""
+"""Cost estimates, by which rules of definitions are refused: the figures of Kubernetes' own API server."""
 
 from typing import Any
 

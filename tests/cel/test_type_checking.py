@@ -1,4 +1,4 @@
-"""What does not compile, and the words for it: those of cel-go, as users of Kubernetes know them."""
+"""Compilation errors, with the messages of cel-go that users of Kubernetes know."""
 
 from typing import Any
 

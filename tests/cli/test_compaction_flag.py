@@ -1,4 +1,4 @@
-"""``kcp start --compaction-interval``: how often history is compacted, and what that means for whoever watches from before."""
+"""``kcp start --compaction-interval``: how often history is compacted, and the effect on watches from older revisions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
 
 
 def oldest(server: Started) -> int:
-    """The oldest revision that a list can be asked for; 0 while even the first one can."""
+    """The oldest revision that can be listed; 0 while even the first one can."""
     try:
         server.get(f"{MAPS}?limit=1&resourceVersion=1&resourceVersionMatch=Exact")
     except urllib.error.HTTPError as answer:
@@ -51,14 +51,14 @@ def oldest(server: Started) -> int:
 
 
 class Seen(NamedTuple):
-    """A compaction: it was not seen yet at one moment, and was at the other."""
+    """A compaction: the last time at which it had not been observed, and the first time at which it had."""
 
     after: float
     before: float
 
 
 def compactions(server: Started, count: int, beside: Started | None = None) -> list[Seen]:
-    """When each compaction was seen, with writes going on all the time."""
+    """Return the times of all compactions, while writes continue."""
     times: list[Seen] = []
     asked = time.monotonic()
     known = oldest(server)

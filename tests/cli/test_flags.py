@@ -1,4 +1,4 @@
-"""How flags are read."""
+"""Parsing of flags."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "1x", "1 s", "1h30", "१s"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         DurationType().convert(text, None, None)

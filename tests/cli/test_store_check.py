@@ -20,7 +20,7 @@ from tests.support.waiting import PATIENCE
 
 
 def send(server: Started, method: str, path: str, body: object = None) -> None:
-    """One request that changes something, by the administrator."""
+    """Send one mutating request as the administrator."""
     token = (server.root / "data" / "admin.token").read_text()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     content = None if body is None else json.dumps(body).encode()
@@ -31,7 +31,7 @@ def send(server: Started, method: str, path: str, body: object = None) -> None:
 
 
 def use(server: Started) -> None:
-    """Objects of several kinds in several logical clusters: created, updated, deleted, with a lifetime."""
+    """Create, update and delete objects of several kinds in several logical clusters, some with a lifetime."""
     for cluster in ("root", "team"):
         maps = f"/clusters/{cluster}/api/v1/namespaces/default/configmaps"
         for name in ("a", "b", "c"):
@@ -134,7 +134,7 @@ def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
         (("--frist", "1"), "No such option"),
     ],
 )
-def test_what_cannot_be_checked_is_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_a_store_that_cannot_be_checked_is_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     (tmp_path / "garbage").write_bytes(b"garbage" * 1000)
     done = run("store", "check", *arguments, cwd=tmp_path)
     assert done.returncode == 2, done

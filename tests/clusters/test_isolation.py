@@ -1,4 +1,4 @@
-"""What is done in one logical cluster is not seen in another."""
+"""Logical clusters are isolated: objects, types, discovery and owners of one are not visible in another."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def one(connection: Connection) -> Cluster:
 
 @pytest.fixture
 def two(connection: Connection) -> Cluster:
-    """Another one."""
+    """A second one."""
     return Cluster(connection, f"two-{uuid.uuid4().hex[:8]}")
 
 

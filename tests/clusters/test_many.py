@@ -1,4 +1,4 @@
-"""Thousands of logical clusters: each costs its objects and nothing else, and what is deleted is gone.
+"""Thousands of logical clusters: each costs only its objects, and deleting them frees everything.
 
 `KCP_CLUSTERS=100000` makes more of it.
 """
@@ -27,7 +27,7 @@ Work = Callable[[Connection, str], Awaitable[None]]
 
 
 async def each(address: Address, names: Iterable[str], work: Work) -> None:
-    """Do something in every logical cluster, over a few connections."""
+    """Run a function for every logical cluster, over a few connections."""
     left = iter(names)
 
     async def run() -> None:
@@ -54,7 +54,7 @@ async def read(connection: Connection, cluster: str) -> None:
 
 
 async def listed(address: Address, page: int) -> list[tuple[str, str]]:
-    """What the wildcard lists, page by page: the logical cluster of each object and what the object says of it."""
+    """List through the wildcard, page by page: the logical cluster of each object, and the one in its content."""
     found: list[tuple[str, str]] = []
     async with Connection(address) as connection:
         token = ""
@@ -70,7 +70,7 @@ async def listed(address: Address, page: int) -> list[tuple[str, str]]:
 
 
 async def settled(process: int) -> int:
-    """The server's memory when it has not fallen for a second: the allocator gives memory back in its own time."""
+    """Return the server's memory once it has not fallen for a second: the allocator returns memory with a delay."""
     least, since = resident_bytes(process), 0
     while since < 5:
         await asyncio.sleep(0.2)

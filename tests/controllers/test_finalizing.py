@@ -1,4 +1,4 @@
-"""Emptying what is deleted: something that cannot go is looked at less and less often, and soon when it may go."""
+"""Emptying terminating objects: retries are rare while finalizers hold the contents, and soon after a change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.waiting import PATIENCE, eventually
 
 
 class NeverEmpty(FinalizingController):
-    """Finds every namespace full."""
+    """A controller that finds every namespace full."""
 
     def __init__(self, client: RegistryClient) -> None:
         super().__init__(client.registry, STORAGE)
@@ -40,7 +40,7 @@ class NeverEmpty(FinalizingController):
 
 
 async def make_full_namespace(client: RegistryClient) -> None:
-    """A namespace that is being deleted and has an object."""
+    """Create a namespace that is terminating and has an object."""
     namespaces = client.type("namespaces")
     await client.create(namespaces, {"metadata": {"name": "full"}})
     await client.create(client.config_maps, config_map("a"), "full")

@@ -1,4 +1,4 @@
-"""How controllers read the log: in chunks of a bounded size, and in the order of the changes."""
+"""Controllers read the log in chunks of a bounded size, and apply changes in their order."""
 
 from __future__ import annotations
 

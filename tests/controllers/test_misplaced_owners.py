@@ -69,7 +69,7 @@ async def test_a_cluster_scoped_dependent_of_a_namespaced_object_is_reported_and
 
 
 @pytest.mark.usefixtures("controllers")
-async def test_what_lost_its_owner_is_not_reported(client: RegistryClient) -> None:
+async def test_a_dependent_that_lost_its_owner_is_not_reported(client: RegistryClient) -> None:
     owner = await client.create(client.config_maps, config_map("owner"))
     for number in range(5):
         await client.create(

@@ -1,4 +1,4 @@
-"""Objects that own each other in a circle are deleted like others, and never keep the server from anything else."""
+"""Objects that own each other in a circle are deleted as others are, and block nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def own(client: RegistryClient, dependent: Object, *owners: Object, blocks
 
 
 async def ring(client: RegistryClient, count: int, *, blocks: bool = True) -> list[str]:
-    """ConfigMaps of which each is owned by the one before it, and the first by the last."""
+    """ConfigMaps of which each is owned by the previous one, and the first by the last."""
     made = [await client.create(client.config_maps, config_map(f"ring-{number}")) for number in range(count)]
     for number, obj in enumerate(made):
         await own(client, obj, made[number - 1], blocks=blocks)

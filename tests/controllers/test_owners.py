@@ -1,4 +1,4 @@
-"""Owners are found by what their dependents say of them."""
+"""Owners are found by the references of their dependents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _references(owner: Object, uids: list[str]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_reference_with_another_uid_names_nobody(client: RegistryClient, size: int) -> None:
+async def test_a_reference_with_another_uid_has_no_owner(client: RegistryClient, size: int) -> None:
     owner = await client.create(client.config_maps, config_map("owner", a="b" * size))
     uid = owner["metadata"]["uid"]
     key = Key(client.config_maps.storage, client.cluster, "default", "child")

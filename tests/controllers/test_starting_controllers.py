@@ -1,4 +1,4 @@
-"""The list of controllers that a server runs, which whoever composes it may extend."""
+"""The list of controllers that a server runs, which an embedder may extend."""
 
 from __future__ import annotations
 

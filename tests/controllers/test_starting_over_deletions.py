@@ -1,4 +1,4 @@
-"""Deletions that a server finds half done when it starts: it completes them, and stops when it is told to."""
+"""Unfinished deletions at the start of a server: it completes them, and can be stopped meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 async def make_circles_in_foreground_deletion(root: Path) -> None:
-    """Two ConfigMaps that own each other and one that owns itself, each deleted in the foreground, without controllers."""
+    """Create objects that own each other or themselves, and delete each in the foreground, without controllers."""
     with Server(root_directory=root, parts=Parts(controllers=lambda _: [])) as server:
         async with Connection(Address.of(server)) as connection:
             uids = {}
@@ -48,7 +48,7 @@ async def test_a_server_starts_over_circles_and_deletes_them(tmp_path: Path) -> 
             await eventually(none_left, "the circles are gone")
 
 
-async def test_a_server_that_starts_over_circles_stops_when_it_is_told_to(tmp_path: Path) -> None:
+async def test_a_server_that_starts_over_circles_can_be_stopped(tmp_path: Path) -> None:
     await make_circles_in_foreground_deletion(tmp_path)
     with started(tmp_path) as process:
         code, _ = process.stop(signal.SIGTERM)
@@ -56,7 +56,7 @@ async def test_a_server_that_starts_over_circles_stops_when_it_is_told_to(tmp_pa
 
 
 async def make_owner(client: RegistryClient) -> Object:
-    """A ConfigMap that a starting controller reads before it yields for the first time, and others that follow."""
+    """Create a ConfigMap that a starting controller reads before it yields for the first time, and others that follow."""
     await client.define()
     for number in range(600):
         await client.create(client.config_maps, config_map(f"z-{number}"))

@@ -1,4 +1,4 @@
-"""What clients were told and what watchers saw, to be compared with what a server has after it was killed."""
+"""The writes and events that clients have seen, to be compared with the state of a server after a kill."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Key(NamedTuple):
 
 
 class State(NamedTuple):
-    """What an object holds, and since which revision."""
+    """The content of an object, and the revision that wrote it."""
 
     revision: int
     step: str
 
 
 def state_of(obj: dict[str, Any]) -> State:
-    """The state in an object as it was answered: steps are in `data` of ConfigMaps and in `spec` of custom resources."""
+    """Return the state of an object in a response: steps are in `data` of ConfigMaps and in `spec` of custom resources."""
     return State(int(obj["metadata"]["resourceVersion"]), (obj.get("data") or obj["spec"])["step"])
 
 
@@ -35,7 +35,7 @@ def key_of(resource: str, obj: dict[str, Any]) -> Key:
 
 @dataclass
 class Ledger:
-    """Acknowledged states, the one write per object that may or may not have happened, and all revisions told."""
+    """Acknowledged states, the one write of unknown outcome for each object, and all revisions in responses."""
 
     states: dict[Key, State | None] = field(default_factory=dict)
     doubtful: dict[Key, str | None] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Ledger:
     acknowledged: int = 0
 
     def acknowledge(self, key: Key, state: State | None) -> None:
-        """The server has answered a write with success."""
+        """Record a write that the server has acknowledged."""
         self.acknowledged += 1
         self.doubtful.pop(key, None)
         self.states[key] = state
@@ -56,7 +56,7 @@ class Ledger:
             self.revision = max(self.revision, state.revision)
 
     def compare(self, found: dict[Key, State]) -> list[str]:
-        """What differs between the ledger and what is there; doubtful writes are settled by what is there."""
+        """Return the differences between the ledger and the actual state, which decides about writes of unknown outcome."""
         problems = [f"{key}: nobody has written that, but it is there" for key in found.keys() - self.states.keys()]
         for key, expected in self.states.items():
             actual = found.get(key)
@@ -80,7 +80,7 @@ class Ledger:
 
 @dataclass
 class Observer:
-    """A watch's story, put together over any number of connections."""
+    """The events of one logical watch over any number of connections."""
 
     resource: str
     last: int
@@ -90,7 +90,7 @@ class Observer:
     problems: list[str] = field(default_factory=list)
 
     def take(self, event: dict[str, Any]) -> None:
-        """One event."""
+        """Record one event."""
         kind, obj = event["type"], event["object"]
         revision = int(obj["metadata"]["resourceVersion"])
         if kind == "BOOKMARK":
@@ -110,7 +110,7 @@ class Observer:
             self.states[key] = state_of(obj)
 
     def missed(self, ledger: Ledger) -> list[str]:
-        """Acknowledged changes that were not seen exactly once."""
+        """Return the acknowledged changes that were not seen exactly once."""
         problems = []
         for key, revisions in ledger.told.items():
             if key.resource != self.resource:

@@ -1,4 +1,4 @@
-"""`kill -9` under load: what was acknowledged is there afterwards, and nothing else has changed.
+"""`kill -9` under load: every acknowledged write is there afterwards, and nothing else has changed.
 
 The default run kills a few times. `KCP_CRASH_ROUNDS=200` makes a soak of it.
 """
@@ -39,7 +39,7 @@ BROKEN = (OSError, EOFError)
 
 
 class Writer:
-    """A client with objects of its own that writes as fast as it is answered, until the connection breaks."""
+    """A client with objects of its own that writes without pause until the connection breaks."""
 
     def __init__(self, number: int, ledger: Ledger, seed: int) -> None:
         self.number = number
@@ -94,7 +94,7 @@ class Writer:
 
 
 async def observe(observer: Observer, address: Address) -> None:
-    """Watch from where the observer is until the connection breaks or the end is cancelled."""
+    """Watch from the observer's last revision until the connection breaks or the load ends."""
     path = f"{ACROSS[observer.resource]}?watch=true&allowWatchBookmarks=true&resourceVersion={observer.last}"
     try:
         async with Connection(address) as connection:
@@ -127,7 +127,7 @@ async def load(server: Server, ledger: Ledger, observers: list[Observer], writes
 
 
 async def found_now(connection: Connection, clusters: Container[str] | None = None) -> tuple[dict[Key, State], int]:
-    """All objects by key, or those of some logical clusters, and the newest revision of the lists."""
+    """Return all objects by key, or those of some logical clusters, and the newest revision of the lists."""
     found: dict[Key, State] = {}
     revision = 0
     for resource, path in ACROSS.items():
@@ -140,7 +140,7 @@ async def found_now(connection: Connection, clusters: Container[str] | None = No
 
 
 async def check(server: Server, ledger: Ledger) -> None:
-    """Compare the server with the ledger, over every way to read."""
+    """Compare the server with the ledger, through every kind of read."""
     async with Connection(Address.of(server)) as connection:
         found, revision = await found_now(connection)
         assert ledger.compare(found) == []
@@ -164,7 +164,7 @@ def _has_caught_up(observer: Observer, expected: dict[Key, State], watch: asynci
 
 
 async def catch_up(server: Server, ledger: Ledger, observers: list[Observer]) -> None:
-    """Let the observers resume once more, and compare their story with the ledger and with the lists."""
+    """Let the observers resume once more, and compare their events with the ledger and with the lists."""
     address = Address.of(server)
     async with Connection(address) as connection:
         found, _ = await found_now(connection)
@@ -184,7 +184,7 @@ async def catch_up(server: Server, ledger: Ledger, observers: list[Observer]) ->
 
 
 async def identity(server: Server) -> tuple[object, bytes, object]:
-    """What clients have stored of a server: its users, its authority, and the UID of what is there from the start."""
+    """Return what clients have stored of a server: users, CA, and the UIDs of the initial objects."""
     config = yaml.safe_load(server.kubeconfig.read_text())
     async with Connection(Address.of(server)) as connection:
         uid = (await connection.request("GET", "/api/v1/namespaces/default")).json["metadata"]["uid"]
@@ -192,7 +192,7 @@ async def identity(server: Server) -> tuple[object, bytes, object]:
 
 
 def kill_while_starting(server: Server, seconds: float) -> None:
-    """A start that does not get far."""
+    """Kill a server during its start."""
     process = subprocess.Popen(server.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         process.wait(seconds)
@@ -202,7 +202,7 @@ def kill_while_starting(server: Server, seconds: float) -> None:
 
 
 async def prepare(address: Address) -> int:
-    """The custom resources, in every logical cluster; the revision from which to watch."""
+    """Define the custom resources in every logical cluster; return the revision from which to watch."""
     async with Connection(address) as connection:
         for cluster in CLUSTERS:
             made = await connection.request(
@@ -232,7 +232,7 @@ async def test_nothing_acknowledged_is_lost_and_watchers_see_each_change_once(tm
 
 
 async def refusal(server: Server, since: str) -> str:
-    """Write until a watch from a revision is refused because the revision is compacted; the message."""
+    """Write until a watch from a revision is refused because it is compacted; return the message."""
     path = COLLECTIONS["configmaps"]
     change = {"data": {"step": since}}
     async with Connection(Address.of(server)) as connection:

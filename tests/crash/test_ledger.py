@@ -1,4 +1,4 @@
-"""The ledger that the crash tests compare with finds what they look for."""
+"""The ledger of the crash tests detects every kind of difference."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def event(kind: str, revision: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    "story",
+    "events",
     [
         [event("ADDED", 5), event("MODIFIED", 5)],
         [event("ADDED", 5), event("ADDED", 6)],
@@ -62,9 +62,9 @@ def event(kind: str, revision: int) -> dict[str, object]:
         [event("ADDED", 5), event("DELETED", 7), event("MODIFIED", 8)],
     ],
 )
-def test_an_impossible_sequence_of_events_is_reported(story: list[dict[str, object]]) -> None:
+def test_an_impossible_sequence_of_events_is_reported(events: list[dict[str, object]]) -> None:
     observer = Observer("configmaps", 1)
-    for each in story:
+    for each in events:
         observer.take(each)
     assert len(observer.problems) == 1
 

@@ -1,1 +1,1 @@
-"""Several servers over one etcd cluster, and what survives when some of them are killed."""
+"""Several servers over one etcd cluster, some of which are killed."""

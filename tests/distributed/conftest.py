@@ -1,4 +1,4 @@
-"""A cluster of three etcd members, and servers over it, for each test that asks."""
+"""A cluster of three etcd members, and servers over it, for each test that requests them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def etcd(tmp_path: Path) -> Iterator[EtcdCluster]:
 
 @pytest.fixture
 def start_servers(etcd: EtcdCluster) -> Iterator[StartServers]:
-    """Starts servers over the cluster, each a process of its own."""
+    """Start servers over the cluster, each in a process of its own."""
     with contextlib.ExitStack() as stack:
 
         def start(count: int) -> list[Server]:

@@ -1,4 +1,4 @@
-"""What cannot be held against us: members of etcd that lose acknowledged writes."""
+"""Failures that etcd causes: members of some releases lose acknowledged writes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kcp.store.etcd.versions import LOSING
 
 @contextlib.contextmanager
 def excused(cluster: EtcdCluster) -> Iterator[None]:
-    """A failure is expected where members of a release that loses writes have come to differ.
+    """Expect a failure where members of a release that loses writes have diverged.
 
-    Then acknowledged writes are gone, or writes are refused, since each member checks their conditions against what it holds.
+    Then acknowledged writes are gone, or writes are refused, since each member checks their conditions against its own data.
     """
     try:
         yield

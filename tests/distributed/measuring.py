@@ -12,6 +12,6 @@ def summary(what: str, seconds: Sequence[float]) -> str:
 
 
 def _percentile(values: Sequence[float], part: float) -> float:
-    """The value that this part of all does not exceed."""
+    """The value below which this fraction of all values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]

@@ -1,4 +1,4 @@
-"""kill -9 of a server and of an etcd member under load: nothing acknowledged is lost, watchers see each event once."""
+"""`kill -9` of a server and of etcd members under load: no acknowledged write is lost, and watchers see each event once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BROKEN = (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError)
 
 @dataclass
 class Writer:
-    """One client that owns some objects: what it was told, and the one change of which it was told nothing."""
+    """A client with objects of its own: its acknowledged writes, and the one write of unknown outcome."""
 
     name: str
     steps: dict[str, int] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Writer:
     longest_pause: float = 0.0
 
     async def run(self, addresses: list[Address], stop: asyncio.Event) -> None:
-        """Write, on the next server when one fails."""
+        """Write; use the next server when one fails."""
         turn = int(self.name.removeprefix("w"))
         while not stop.is_set():
             try:
@@ -53,7 +53,7 @@ class Writer:
                 await asyncio.sleep(0.05)
 
     async def change(self, connection: Connection) -> None:
-        """Create the next object, or replace one of the last ones."""
+        """Create the next object, or replace one of the latest."""
         number = self.acknowledged % 20
         name = f"{self.name}-{number}"
         step = max(self.steps.get(name, 0), self.doubtful.get(name, 0)) + 1
@@ -73,7 +73,7 @@ class Writer:
 
 
 async def watch(address: Address, since: str, seen: list[tuple[int, str, str, int]], stop: asyncio.Event) -> None:
-    """Follow all ConfigMaps, resuming where the last watch ended."""
+    """Watch all ConfigMaps, resuming where the last watch ended."""
     while not stop.is_set():
         try:
             async with Connection(address) as connection:
@@ -104,12 +104,12 @@ class Writers(list[Writer]):
 
     @property
     def acknowledged(self) -> int:
-        """How many writes were acknowledged."""
+        """The number of acknowledged writes."""
         return sum(writer.acknowledged for writer in self)
 
     @property
     def refused(self) -> int:
-        """How many writes were refused."""
+        """The number of refused writes."""
         return sum(writer.refused for writer in self)
 
     def __str__(self) -> str:
@@ -120,9 +120,9 @@ class Writers(list[Writer]):
 
 
 async def under_load(
-    servers: list[Server], watched: Server, harm: Callable[[Writers], Awaitable[None]], etcd: EtcdCluster
+    servers: list[Server], watched: Server, inject: Callable[[Writers], Awaitable[None]], etcd: EtcdCluster
 ) -> Writers:
-    """Write through all servers, do harm in the midst of it, and check what is there afterwards."""
+    """Write through all servers, inject a fault meanwhile, and check the result."""
     stop = asyncio.Event()
     addresses = [Address.of(server) for server in servers]
     writers = Writers(Writer(f"w{number}") for number in range(WRITERS))
@@ -133,7 +133,7 @@ async def under_load(
     watching = asyncio.create_task(watch(survivor, since, seen, stop))
     writing = [asyncio.create_task(writer.run(addresses, stop)) for writer in writers]
     await writers.more_writes(100)
-    await harm(writers)
+    await inject(writers)
     await writers.more_writes(200)
     stop.set()
     await asyncio.gather(*writing)
@@ -149,7 +149,7 @@ async def under_load(
 def check(
     writers: list[Writer], found: dict[str, Any], seen: list[tuple[int, str, str, int]], etcd: EtcdCluster
 ) -> None:
-    """Nothing acknowledged is lost; the watcher saw every write once, in order, and nothing else."""
+    """Check that no acknowledged write is lost, and that the watcher saw every write once, in order."""
     revisions = [revision for revision, *_ in seen]
     assert revisions == sorted(set(revisions)), "events out of order or twice"
     by_name: dict[str, list[tuple[int, str, int]]] = {}
@@ -175,10 +175,10 @@ def check(
 async def test_a_server_is_killed_under_load(start_servers: StartServers, etcd: EtcdCluster, measured: Report) -> None:
     first, second = start_servers(2)
 
-    async def harm(_: Writers) -> None:
+    async def inject(_: Writers) -> None:
         os.kill(first.process_id, signal.SIGKILL)
 
-    measured(f"server killed: {await under_load([first, second], second, harm, etcd)}")
+    measured(f"server killed: {await under_load([first, second], second, inject, etcd)}")
 
 
 async def test_etcd_members_are_killed_one_after_the_other_under_load(
@@ -186,7 +186,7 @@ async def test_etcd_members_are_killed_one_after_the_other_under_load(
 ) -> None:
     servers = start_servers(2)
 
-    async def harm(writers: Writers) -> None:
+    async def inject(writers: Writers) -> None:
         for member in etcd.members:
             await asyncio.to_thread(member.kill)
             try:
@@ -196,7 +196,7 @@ async def test_etcd_members_are_killed_one_after_the_other_under_load(
             await writers.more_writes(100)
 
     with excused(etcd):
-        measured(f"etcd members killed: {await under_load(servers, servers[1], harm, etcd)}")
+        measured(f"etcd members killed: {await under_load(servers, servers[1], inject, etcd)}")
 
 
 async def test_all_etcd_members_are_killed_at_once_under_load(
@@ -204,7 +204,7 @@ async def test_all_etcd_members_are_killed_at_once_under_load(
 ) -> None:
     servers = start_servers(2)
 
-    async def harm(writers: Writers) -> None:
+    async def inject(writers: Writers) -> None:
         for member in etcd.members:
             await asyncio.to_thread(member.kill)
         try:
@@ -214,20 +214,20 @@ async def test_all_etcd_members_are_killed_at_once_under_load(
                 member.start()
 
     with excused(etcd):
-        measured(f"all etcd members killed: {await under_load(servers, servers[0], harm, etcd)}")
+        measured(f"all etcd members killed: {await under_load(servers, servers[0], inject, etcd)}")
 
 
 async def test_an_etcd_member_is_paused_under_load(
     start_servers: StartServers, etcd: EtcdCluster, measured: Report
 ) -> None:
-    """Its connections stay open and nothing comes back: calls end by their deadlines."""
+    """Its connections stay open and it does not respond: calls end by their deadlines."""
     servers = start_servers(2)
 
-    async def harm(writers: Writers) -> None:
+    async def inject(writers: Writers) -> None:
         for member in etcd.members[:2]:
             await asyncio.to_thread(member.signal, signal.SIGSTOP)
             await writers.more_writes(100)
             member.signal(signal.SIGCONT)
             await writers.more_writes(100)
 
-    measured(f"etcd members paused: {await under_load(servers, servers[0], harm, etcd)}")
+    measured(f"etcd members paused: {await under_load(servers, servers[0], inject, etcd)}")

@@ -19,12 +19,12 @@ LEADS = "this server leads controllers"
 
 
 def leads(server: Server) -> bool:
-    """Whether a server has said that it leads."""
+    """Whether a server has logged that it leads."""
     return LEADS in (server.root_directory / "server.log").read_text()
 
 
 async def leader_and_other(servers: list[Server]) -> tuple[Server, Server]:
-    """Two servers, the one that leads first."""
+    """Start two servers; return the leader first."""
     await eventually(lambda: any(map(leads, servers)), "a server leads")
     leader, other = sorted(servers, key=leads, reverse=True)
     return leader, other
@@ -50,7 +50,7 @@ async def test_controllers_run_on_another_server_when_theirs_is_killed(
 
 
 async def test_a_server_that_stops_gives_up_its_leadership(start_servers: StartServers, etcd: EtcdCluster) -> None:
-    """The other server need not wait until the lease expires: there is none any more."""
+    """The other server need not wait until the lease expires: it has been revoked."""
     leader, other = await leader_and_other(start_servers(2))
     assert len(leases(etcd)) == 2
     await asyncio.to_thread(leader.stop)

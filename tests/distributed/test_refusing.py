@@ -1,5 +1,4 @@
-"""A write through one server, of what another has just acknowledged, is neither refused nor let in for what this one does not
-show yet."""
+"""A server accepts and refuses writes by what other servers have acknowledged, even before its own replica shows it."""
 
 from __future__ import annotations
 
@@ -54,7 +53,7 @@ async def is_gone(connection: Connection, path: str) -> bool:
 async def test_nothing_is_created_in_a_namespace_that_another_server_deletes(
     start_servers: StartServers,
 ) -> None:
-    """It would stay behind when the namespace has gone, and be there again in the next one of that name."""
+    """Such an object would outlive its namespace, and appear in the next one of that name."""
     first, second = start_servers(2)
 
     async def client(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Any server serves everything: what is done through one is there on the others."""
+"""Any server serves everything: writes through one server are visible on the others."""
 
 from __future__ import annotations
 
@@ -49,8 +49,23 @@ async def test_a_definition_made_through_one_server_is_served_by_the_others(
     measured(summary("a definition served by another server", seconds))
 
 
+async def test_a_type_that_one_server_serves_is_not_missing_on_another(start_servers: StartServers) -> None:
+    async with AsyncExitStack() as stack:
+        first, *others = [await stack.enter_async_context(Connection(Address.of(each))) for each in start_servers(3)]
+        for number in range(ROUNDS):
+            path = f"/apis/example.com/v1/namespaces/default/things{number}"
+            made = await first.request("POST", DEFINITIONS, definition(f"things{number}", f"Thing{number}"))
+            assert made.status == 201
+
+            async def served(path: str = path) -> bool:
+                return (await first.request("GET", path)).status == 200
+
+            await eventually(served, f"{path} is served")
+            assert [(await other.request("GET", path)).status for other in others] == [200] * len(others)
+
+
 async def test_two_servers_never_give_one_kind_to_two_definitions(start_servers: StartServers) -> None:
-    """Each server checks names against the definitions it sees; when two are written at once, one check is repeated."""
+    """Each server checks names against the definitions that it sees; of two concurrent writes, one is checked again."""
     taken = []
     async with AsyncExitStack() as stack:
         connections = [await stack.enter_async_context(Connection(Address.of(each))) for each in start_servers(2)]
@@ -117,7 +132,7 @@ async def test_a_watch_shows_another_servers_writes(start_servers: StartServers,
 
 
 async def username(address: Address) -> str:
-    """Whom a server takes a client for."""
+    """The user as whom a server authenticates a client."""
     async with Connection(address) as connection:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         answer = await connection.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)

@@ -1,4 +1,4 @@
-"""requirements-dev.lock has what pyproject.toml asks for, each with hashes, and says nothing of the machine that wrote it."""
+"""requirements-dev.lock pins every requirement of pyproject.toml with hashes, and names no host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`docs/operations.md`, followed: its commands are run as they stand there, on three machines that are directories and ports.
+"""The commands of `docs/operations.md`, run as the page has them on three machines that are directories and ports.
 
 Every block of commands in the pages has a test; those of backup, Litestream and moving are followed in `tests/operations`.
 """
@@ -29,7 +29,6 @@ from tests.support.waiting import PATIENCE, eventually, wait_until
 PAGE = ROOT / "docs" / "operations.md"
 MAPS = "/api/v1/namespaces/default/configmaps"
 MACHINES = ("e1", "e2", "e3")
-ETCD_SERVERS = ",".join(f"https://{name}:2379" for name in MACHINES)
 
 TESTED = {
     "kcp start --root-directory /var/lib/kcp\n": "tests/documentation/test_operations.py",
@@ -47,9 +46,10 @@ TESTED = {
     "kcp snapshot restore --etcd-servers": "tests/operations/test_export_import.py",
     "kcp store check": "tests/documentation/test_operations.py",
     "kcp store export": "tests/operations/test_export_import.py",
+    "kubectl delete --raw": "tests/server/test_damaged_values.py",
     "litestream": "tests/operations/test_litestream.py",
 }
-"""How blocks of commands begin, and who follows them."""
+"""How blocks of commands begin, and the test that runs each."""
 
 
 def test_every_block_of_commands_is_followed_by_a_test() -> None:
@@ -61,18 +61,18 @@ def test_every_block_of_commands_is_followed_by_a_test() -> None:
 
 
 def block(begin: str) -> str:
-    """The one block of the page that begins so."""
+    """Return the one block of the page that begins with this text."""
     (found,) = [text for text in blocks(PAGE, "sh") if text.startswith(begin)]
     return found
 
 
 def words_of(command: str) -> list[str]:
-    """The words of one command, on however many lines."""
+    """Split one command, which may span lines, into words."""
     return shlex.split(command.replace("\\\n", " "))
 
 
 def shell(script: str, folder: Path) -> str:
-    """What a script prints that ends well."""
+    """Return the output of a script, which must succeed."""
     path = [
         *(str(Path(program).parent) for program in [binary("etcdctl")] if program),
         str(Path(sys.executable).parent),
@@ -87,7 +87,7 @@ def shell(script: str, folder: Path) -> str:
 
 
 def started(text: str, root: Path) -> Server:
-    """The server of a `kcp start`, in a directory of its own and on a free port."""
+    """Run the server of a `kcp start` in a directory of its own, on a free port."""
     words = words_of(text.replace("kcp.example.com", "localhost"))
     assert words[:2] == ["kcp", "start"]
     place = words.index("--root-directory")
@@ -96,7 +96,7 @@ def started(text: str, root: Path) -> Server:
 
 
 async def _create(servers: list[Address], names: list[str]) -> int:
-    """Create each object through the servers in turn, as a client that tries the next server when one does not answer.
+    """Create each object through the servers in rotation; when one fails, try the next.
 
     Returns the number of requests.
     """
@@ -120,7 +120,7 @@ async def _create(servers: list[Address], names: list[str]) -> int:
 
 
 async def names_at(server: Server) -> set[str]:
-    """The objects that a server lists."""
+    """The names of the objects that a server lists."""
     async with Connection(Address.of(server)) as connection:
         answer = await connection.request("GET", MAPS)
         assert answer.status == 200, answer
@@ -152,7 +152,7 @@ def test_the_extra_that_is_installed_for_etcd_is_there() -> None:
 
 @pytest.fixture
 def machines(tmp_path: Path) -> dict[str, str]:
-    """Three machines with the page's certificates; what addresses of the page are here."""
+    """Three machines with the page's certificates, and the local addresses that stand for those of the page."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
     if shutil.which("openssl") is None:
@@ -168,7 +168,7 @@ def machines(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def members(tmp_path: Path, machines: dict[str, str]) -> Iterator[list[Member]]:
-    """Members of etcd on three machines, started as the page says."""
+    """Members of etcd on three machines, started as on the page."""
     members = [_member(name, machines, tmp_path) for name in MACHINES]
     for member in members:
         member.start()
@@ -179,7 +179,7 @@ def members(tmp_path: Path, machines: dict[str, str]) -> Iterator[list[Member]]:
 
 @pytest.fixture
 def settings(tmp_path: Path, machines: dict[str, str], members: list[Member]) -> str:
-    """The variables of etcd's administrator, who has prepared etcd as the page says."""
+    """The environment of etcd's administrator, who has prepared etcd as on the page."""
     settings, health, *grants = located(block("export ETCDCTL_API"), machines).splitlines()
     _until_healthy(f"{settings}\n{health}", tmp_path)
     shell("\n".join([settings, *grants]), tmp_path)
@@ -188,7 +188,7 @@ def settings(tmp_path: Path, machines: dict[str, str], members: list[Member]) ->
 
 @pytest.fixture
 def servers(tmp_path: Path, machines: dict[str, str], settings: str) -> Iterator[list[Server]]:
-    """Servers on three machines, not yet started, that stop in the end."""
+    """Servers on three machines, not started yet; they are stopped at the end."""
     start = located(block("kcp start --root-directory /var/lib/kcp --etcd-servers"), machines)
     start = re.sub(r"\b(\w+\.(?:crt|key))\b", rf"{tmp_path}/\1", start)
     servers = [started(start, tmp_path / name / "kcp") for name in MACHINES]
@@ -198,7 +198,7 @@ def servers(tmp_path: Path, machines: dict[str, str], settings: str) -> Iterator
 
 
 def _member(name: str, here: dict[str, str], folder: Path) -> Member:
-    """The page's command for `e1`, as it is on another machine."""
+    """Rewrite the page's command for `e1` for another machine."""
     urls = ("advertise-client-urls https://e1:", "advertise-peer-urls https://e1:")
     text = _elsewhere(block("etcd --name"), name, folder, "--name e1", "e1.crt", "e1.key", *urls)
     for port in ("2379", "2380"):
@@ -210,7 +210,7 @@ def _member(name: str, here: dict[str, str], folder: Path) -> Member:
 
 
 def _elsewhere(text: str, name: str, folder: Path, *parts: str) -> str:
-    """A command for `e1` as it is on another machine: these parts of it name that one."""
+    """Rewrite a command for `e1` for another machine: these parts of it contain the machine's name."""
     for written in parts:
         assert written in text
         text = text.replace(written, written.replace("e1", name))
@@ -218,7 +218,7 @@ def _elsewhere(text: str, name: str, folder: Path, *parts: str) -> str:
 
 
 def located(text: str, here: dict[str, str]) -> str:
-    """A command of the page with the addresses that its machines have here."""
+    """Replace the addresses in a command of the page by the local ones."""
     for written, address in here.items():
         text = text.replace(written, address)
     return text
@@ -242,7 +242,7 @@ async def test_three_machines_that_are_upgraded_one_after_the_other(servers: lis
 
 
 async def _delete(server: Address, name: str) -> int:
-    """Delete an object; the newest revision afterwards."""
+    """Delete an object; return the newest revision afterwards."""
     async with Connection(server) as connection:
         answer = await connection.request("DELETE", f"{MAPS}/{name}")
         assert answer.status == 200, answer
@@ -250,7 +250,7 @@ async def _delete(server: Address, name: str) -> int:
 
 
 async def _refusal(server: Address, revision: int) -> int:
-    """The code with which the server ends a watch from a revision at once."""
+    """Return the code with which the server ends a watch from a revision at once."""
     async with asyncio.timeout(PATIENCE), Connection(server) as connection:
         answer = await connection.request("GET", f"{MAPS}?watch=true&resourceVersion={revision}")
         return int(answer.json["object"]["code"])
@@ -259,7 +259,7 @@ async def _refusal(server: Address, revision: int) -> int:
 async def test_etcd_is_restored_from_its_own_snapshot(
     tmp_path: Path, machines: dict[str, str], members: list[Member], settings: str, servers: list[Server]
 ) -> None:
-    """The servers keep the copies that have seen what is forgotten."""
+    """The servers keep their replicas, which have seen the lost revisions."""
     program = binary("etcdutl")
     if program is None or version(program) < (3, 6):
         pytest.skip("etcdutl 3.6 is not there (KCP_TEST_ETCD may name a folder with it)")

@@ -1,4 +1,4 @@
-"""The README and the pages of `docs/` say what is so: their commands run, their output is what comes, their links lead somewhere.
+"""The README and the pages of `docs/` are correct: their commands run with the output shown, and their links resolve.
 
 The two commands of the first screen install; `contrib/check-readme.sh` runs them on a fresh clone.
 """
@@ -33,7 +33,7 @@ AGE = re.compile(r"\b\d+s\b")
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks of a page in a language; `""` for those that name none."""
+    """Return the fenced blocks of a page in a language; `""` for those without one."""
     return [text for found, text in FENCE.findall(page.read_text()) if found == language]
 
 
@@ -101,7 +101,7 @@ def test_the_session_with_compat_in_the_readme_works(tmp_path: Path) -> None:
 
 
 def columns(text: str) -> list[list[str]]:
-    """The words of a table's lines, whatever their ages."""
+    """The words of a table's lines, without ages."""
     return [AGE.sub("0s", line).split() for line in text.strip().splitlines()]
 
 

@@ -1,4 +1,4 @@
-"""The examples run as their README says, against the code beside them."""
+"""The examples run as their README says, with the code of this tree."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ BINARIES = Path(sys.executable).parent
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What the examples find: the programs of this environment, and the code beside them."""
+    """The environment of the examples: the programs of this environment, and the code of this tree."""
     etcd = binary()
     path = [str(BINARIES), *([str(Path(etcd).parent)] if etcd else []), os.environ["PATH"]]
     return {**os.environ, "PATH": ":".join(path), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", **more}
 
 
 def run(*command: str | Path, **more: str) -> str:
-    """What a command prints that ends well."""
+    """Return the output of a command, which must succeed."""
     done = subprocess.run(command, env=environment(**more), capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -1,1 +1,1 @@
-"""Faults of disks, clocks, networks and processes under load. `python -m tests.faults` prints the table of what they did."""
+"""Faults of disks, clocks, networks and processes under load. `python -m tests.faults` prints the table of results."""

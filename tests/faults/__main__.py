@@ -1,4 +1,4 @@
-"""`python -m tests.faults --rounds 5`: inject every fault, and print the table of what was counted and measured."""
+"""`python -m tests.faults --rounds 5`: inject every fault, and print the table of counts and measured times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults import table
 
 
 class _Table:
-    """Collects the lines."""
+    """A pytest plugin that collects the lines of the table."""
 
     def __init__(self) -> None:
         self.lines: list[table.Line] = []

@@ -1,4 +1,4 @@
-"""Each test here owns every process that it harms, and adds a line to the fault table."""
+"""Fixtures: each test owns every process in which it injects a fault, and adds a line to the fault table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.faults.shim import Shim
 from tests.faults.table import PROPERTY, Line, Record, encoded
 
 ROUNDS = int(os.environ.get("KCP_FAULT_ROUNDS", "1"))
-"""How often each fault is brought about on the same servers."""
+"""How many times each fault is injected on the same servers."""
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def record(record_property: Callable[[str, object], None]) -> Record:
 
 @pytest.fixture
 def shim(tmp_path: Path) -> Shim:
-    """Faults of fsync, writing and the clock."""
+    """A shim that injects faults of fsync, writes and the clock."""
     return Shim(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""A small file system of its own for a server, in a mount namespace that only the server and its test see."""
+"""A small file system in a mount namespace that only the server and its test see."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Disk:
 
     @property
     def outside(self) -> Path:
-        """The path for everybody else."""
+        """The path of the file system outside of its namespace."""
         return Path(f"/proc/{self._holder.pid}/root{self.inside}")
 
     @property
     def prefix(self) -> list[str]:
-        """What to put before a command so that its process sees the disk."""
+        """The prefix of a command whose process is to see the file system."""
         return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", f"--wd={Path.cwd()}"]
 
     def fill(self) -> None:
-        """Leave no room."""
+        """Fill the file system completely."""
         with (self.outside / "filling").open("ab", buffering=0) as file:
             for size in (1 << 16, 1 << 12):
                 try:
@@ -58,11 +58,11 @@ class Disk:
                     continue
 
     def free(self) -> None:
-        """Give back what `fill` took."""
+        """Remove what `fill` has written."""
         (self.outside / "filling").unlink()
 
     def remount(self, option: str) -> None:
-        """``ro`` or ``rw``. The kernel refuses ``ro`` while a process has a file open for writing."""
+        """Remount ``ro`` or ``rw``. The kernel refuses ``ro`` while a process has a file open for writing."""
         subprocess.run([*self.prefix, "mount", "-o", f"remount,{option}", str(self.inside)], check=True)
 
     def __enter__(self) -> Self:
@@ -73,8 +73,8 @@ class Disk:
         self._holder.communicate()
 
 
-class HarmedServer(Server):
-    """A server, as a process of its own, behind a prefix that brings faults, with its directory where that puts it.
+class FaultyServer(Server):
+    """A server in a process of its own, started with a prefix that injects faults.
 
     ``inside`` is what the server calls its directory, where others call it ``root_directory``.
     """
@@ -88,6 +88,6 @@ class HarmedServer(Server):
 
     @property
     def command(self) -> list[str]:
-        """The command line, prefix and all."""
+        """The command line with the prefix."""
         options = ["--root-directory", str(self._inside), "--secure-port", "0", *self._arguments]
         return [*self._prefix, sys.executable, "-m", "kcp", "start", *options]

@@ -1,7 +1,7 @@
-"""Load for servers that a test harms: clients that write, read, watch and ask for health, and an account of all they were told.
+"""Load on servers in which a test injects faults: clients that write, read, watch and check health.
 
 Every write is conditional on the state that its writer owns, and no name is used twice, so that a write whose outcome is
-unknown can be sent again, to any server, until it is known: what is refused or cut off is never guessed.
+unknown can be sent again, to any server, until it is known: the outcome of a refused or interrupted write is never guessed.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from tests.support.waiting import PATIENCE, eventually
 BROKEN = (OSError, EOFError)
 OBJECTS_OF_A_WRITER = 6
 ANSWERED = 30.0
-"""Seconds after which a request without an answer is a violation: the server refuses after 12 s at the most when etcd is away."""
+"""Seconds after which a request without a response is a violation: without etcd, the server refuses after at most 12 s."""
 RECORDED_CLIENTS = 3
 """Clients whose operations are recorded and checked for linearizability, beside the others."""
 _PAUSE = 0.05
 _STRETCH = 0.5
 _STAY = 50
-"""Writes of a client before it goes to the next server, so that one that came back gets some again."""
+"""Writes of a client before it uses the next server, so that a restarted one gets writes again."""
 _REFUSALS = (429, 500, 503, 504)
 _MERGE = "application/merge-patch+json"
 
 
-class Asked(NamedTuple):
-    """One request that was answered: when, by which server, how fast, with what."""
+class Answered(NamedTuple):
+    """One answered request: when, by which server, how fast, with which status."""
 
     moment: float
     server: int
@@ -54,20 +54,20 @@ class Asked(NamedTuple):
 
 
 @dataclass
-class Story:
-    """What clients were told."""
+class Responses:
+    """The responses that clients have received."""
 
     ledger: Ledger = field(default_factory=Ledger)
-    asked: list[Asked] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
     refusals: Counter[tuple[str, int, str, str]] = field(default_factory=Counter)
-    """How often which kind of request was refused: kind, code, reason, message."""
+    """The number of refusals by kind of request, code, reason and message."""
     problems: list[str] = field(default_factory=list)
     broken: int = 0
 
     def note(self, server: int, kind: str, answer: Answer, began: float) -> None:
-        """A request of a kind (read, write) was answered."""
+        """Record the response to a request of a kind (read, write)."""
         now = time.monotonic()
-        self.asked.append(Asked(now, server, kind, answer.status, now - began))
+        self.answered.append(Answered(now, server, kind, answer.status, now - began))
         if answer.status in _REFUSALS:
             status = answer.json
             if status.get("kind") != "Status" or status.get("code") != answer.status:
@@ -76,18 +76,18 @@ class Story:
                 )
             self.refusals[kind, answer.status, status.get("reason", ""), status.get("message", "")] += 1
 
-    def answers(self, kind: str, since: float, until: float, *, server: int | None = None) -> list[Asked]:
-        """The requests of a kind that were answered in a stretch of time."""
+    def answers(self, kind: str, since: float, until: float, *, server: int | None = None) -> list[Answered]:
+        """Return the requests of a kind that were answered in a period."""
         return [
             each
-            for each in self.asked
+            for each in self.answered
             if each.kind == kind and since <= each.moment <= until and (server is None or each.server == server)
         ]
 
 
 @dataclass
 class Write:
-    """A write that somebody wants: sent until its outcome is known."""
+    """A write that is sent again until its outcome is known."""
 
     key: Key
     method: str
@@ -96,7 +96,7 @@ class Write:
     tried: bool = False
 
     def request(self) -> tuple[str, str, Any, str]:
-        """Method, path, body and media type."""
+        """Return method, path, body and media type."""
         collection = f"/clusters/{self.key.cluster}{COLLECTIONS[self.key.resource]}"
         path = f"{collection}/{self.key.name}"
         condition = {"resourceVersion": str(self.revision)}
@@ -120,11 +120,11 @@ _JSON = "application/json"
 
 
 class Writer:
-    """A client with objects of its own."""
+    """A client that writes objects of its own."""
 
-    def __init__(self, number: int, story: Story, addresses: list[Address]) -> None:
+    def __init__(self, number: int, responses: Responses, addresses: list[Address]) -> None:
         self._number = number
-        self._story = story
+        self._responses = responses
         self._addresses = addresses
         self._random = random.Random(number)
         self._mine: dict[Key, State] = {}
@@ -133,7 +133,7 @@ class Writer:
         self.wanted: Write | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Write as fast as it is answered, on the next server after a while or a break; ends with nothing in doubt."""
+        """Write without pause, to another server after a while or a failure; leave no write undecided."""
         turn = self._number
         while not stop.is_set() or self.wanted is not None:
             server = turn % len(self._addresses)
@@ -146,9 +146,9 @@ class Writer:
                         if not await self._step(connection, server) and len(self._addresses) > 1:
                             break
             except TimeoutError:
-                self._story.problems.append(f"no answer in {ANSWERED:.0f} s to {self.wanted}")
+                self._responses.problems.append(f"no answer in {ANSWERED:.0f} s to {self.wanted}")
             except BROKEN:
-                self._story.broken += 1
+                self._responses.broken += 1
                 await asyncio.sleep(_PAUSE)
             turn += 1
 
@@ -165,34 +165,34 @@ class Writer:
         return Write(key, method, None if method == "DELETE" else step, state.revision)
 
     async def _step(self, connection: Connection, server: int) -> bool:
-        """Send the next write, or the last one again; false when the server could not serve."""
+        """Send the next write, or repeat the last one; false when the server could not serve it."""
         write = self.wanted
         if write is None:
             write = self.wanted = self._choose()
-            self._story.ledger.states.setdefault(write.key, None)
-        self._story.ledger.doubtful[write.key] = write.step
+            self._responses.ledger.states.setdefault(write.key, None)
+        self._responses.ledger.doubtful[write.key] = write.step
         tried, write.tried = write.tried, True
         method, path, body, media_type = write.request()
         began = time.monotonic()
         answer = await connection.request(method, path, body, media_type=media_type)
-        self._story.note(server, "write", answer, began)
+        self._responses.note(server, "write", answer, began)
         if answer.status in (200, 201):
             self._settle(write, state_of(answer.json) if write.step is not None else None)
         elif answer.status in _REFUSALS:
             await asyncio.sleep(_PAUSE)
             return False
         elif answer.status in (404, 409) and tried:
-            await self._look(connection, server, write)
+            await self._read_back(connection, server, write)
         else:
             self._give_up(write, f"{method} was answered with {answer.status}: {answer.body[:300]!r}")
         return True
 
-    async def _look(self, connection: Connection, server: int, write: Write) -> None:
-        """An earlier attempt may have happened: the state says so."""
+    async def _read_back(self, connection: Connection, server: int, write: Write) -> None:
+        """Read the object: its state tells whether an earlier attempt succeeded."""
         began = time.monotonic()
         path = f"/clusters/{write.key.cluster}{COLLECTIONS[write.key.resource]}/{write.key.name}"
         answer = await connection.request("GET", path)
-        self._story.note(server, "read", answer, began)
+        self._responses.note(server, "read", answer, began)
         if answer.status in _REFUSALS:
             await asyncio.sleep(_PAUSE)
         elif answer.status == 404 and write.step is None:
@@ -203,23 +203,23 @@ class Writer:
             self._give_up(write, f"was refused as if another had written; found {answer.status} {answer.body[:300]!r}")
 
     def _settle(self, write: Write, state: State | None) -> None:
-        self._story.ledger.acknowledge(write.key, state)
+        self._responses.ledger.acknowledge(write.key, state)
         self.wanted = None
         if state is None:
             self._mine.pop(write.key, None)
             return
         if state.step != write.step or state.revision <= write.revision:
-            self._story.problems.append(f"{write} was answered with {state}")
+            self._responses.problems.append(f"{write} was answered with {state}")
         self._mine[write.key] = state
 
     def _give_up(self, write: Write, what: str) -> None:
-        self._story.problems.append(f"{write}: {what}")
+        self._responses.problems.append(f"{write}: {what}")
         self._mine.pop(write.key, None)
         self.wanted = None
 
 
 class Health:
-    """What a server says of its health, asked all the time."""
+    """The health of one server, polled continuously."""
 
     def __init__(self, server: int) -> None:
         self.server = server
@@ -229,7 +229,7 @@ class Health:
         """Answers of /livez that were not 200."""
 
     async def run(self, addresses: list[Address], stop: asyncio.Event) -> None:
-        """Ask until told to stop; a server that is not there is asked again."""
+        """Poll until stopped; a server that is not running is polled again."""
         while not stop.is_set():
             try:
                 async with Connection(addresses[self.server]) as connection:
@@ -255,15 +255,15 @@ class Health:
 
     @property
     def now(self) -> int:
-        """What /readyz said last."""
+        """The latest response of /readyz."""
         return self.ready[-1][1] if self.ready else 0
 
     def failures(self, since: float = 0.0) -> list[str]:
-        """The checks that failed when /readyz became 500."""
+        """The failed checks at the moment when /readyz became 500."""
         return [failed for moment, status, failed in self.ready if status == 500 and moment >= since]
 
     def ready_after(self, moment: float) -> float | None:
-        """When /readyz was first 200 after a moment (and is so still, or again); None when it is not."""
+        """When /readyz was first 200 after a moment, and still is or is again; None when it is not."""
         return (
             next((max(at, moment) for at, status, _ in reversed(self.ready) if status == 200), None)
             if (self.now == 200)
@@ -272,13 +272,13 @@ class Health:
 
 
 class Load:
-    """The clients of some servers. ``addresses`` may be changed while it runs: a restarted server has another port."""
+    """The clients of some servers. ``addresses`` may change while it runs: a restarted server has another port."""
 
     def __init__(self, addresses: list[Address], writers: int = 8) -> None:
         self.addresses = addresses
-        self.story = Story()
+        self.responses = Responses()
         self.history = History()
-        self.writers = [Writer(number, self.story, addresses) for number in range(writers)]
+        self.writers = [Writer(number, self.responses, addresses) for number in range(writers)]
         self.observers: list[tuple[int, Observer]] = []
         self.health = [Health(server) for server in range(len(addresses))]
         self._stop = asyncio.Event()
@@ -286,7 +286,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Load inside the block; afterwards the account is compared with what every server shows."""
+        """Run the load inside the block; then compare the ledger with the state on every server."""
         first = await prepare(self.addresses[0])
         servers = range(len(self.addresses))
         self.observers = [(server, Observer(resource, first)) for server in servers for resource in COLLECTIONS]
@@ -309,7 +309,7 @@ class Load:
                 finally:
                     self._stop.set()
                     await asyncio.gather(*recording)
-            self.story.problems += [f"history: {violation}" for violation in check(recorder.history)]
+            self.responses.problems += [f"history: {violation}" for violation in check(recorder.history)]
             await self.until("every write's outcome", lambda: all(task.done() for task in writing))
             await asyncio.gather(*writing)
             await self.check()
@@ -325,7 +325,7 @@ class Load:
                 raise error
 
     async def _record(self, recorder: Recorder, number: int) -> None:
-        """A client's mixed operations, in stretches, until told to stop."""
+        """Run a client's mixed operations, one period after another, until stopped."""
         turn = 0
         while not self._stop.is_set():
             turn += 1
@@ -358,7 +358,7 @@ class Load:
                 await asyncio.sleep(_PAUSE)
 
     async def _read(self, server: int) -> None:
-        """Read what must be current: single objects and short lists in turn."""
+        """Read current state: single objects and short lists alternately."""
         paths = [f"{COLLECTIONS['configmaps']}?limit=10", "/api/v1/namespaces/default"]
         turn = 0
         while not self._end.is_set():
@@ -369,21 +369,21 @@ class Load:
                         began = time.monotonic()
                         async with asyncio.timeout(ANSWERED):
                             answer = await connection.request("GET", paths[turn % len(paths)])
-                        self.story.note(server, "read", answer, began)
+                        self.responses.note(server, "read", answer, began)
                         if answer.status not in (200, *_REFUSALS):
-                            self.story.problems.append(
+                            self.responses.problems.append(
                                 f"a read was answered with {answer.status}: {answer.body[:200]!r}"
                             )
                         await asyncio.sleep(_PAUSE)
             except TimeoutError:
-                self.story.problems.append(f"no answer in {ANSWERED:.0f} s to a read")
+                self.responses.problems.append(f"no answer in {ANSWERED:.0f} s to a read")
             except BROKEN:
                 await asyncio.sleep(_PAUSE)
 
     # waiting
 
     async def until(self, what: str, true: Callable[[], bool], seconds: float = PATIENCE) -> float:
-        """Wait for something; how long that took."""
+        """Wait for a condition; return how long that took."""
         began = time.monotonic()
         try:
             await eventually(true, what, seconds)
@@ -393,11 +393,11 @@ class Load:
 
     async def more_writes(self, count: int, seconds: float = PATIENCE) -> None:
         """Wait for so many more acknowledged writes."""
-        target = self.story.ledger.acknowledged + count
-        await self.until(f"{count} more writes", lambda: self.story.ledger.acknowledged >= target, seconds)
+        target = self.responses.ledger.acknowledged + count
+        await self.until(f"{count} more writes", lambda: self.responses.ledger.acknowledged >= target, seconds)
 
     async def recovery(self, since: float, seconds: float = PATIENCE) -> float:
-        """Wait until every server has acknowledged a write that came after a moment, and is ready; how long that took."""
+        """Wait until every server is ready and has acknowledged a write sent after a moment; return how long that took."""
         servers = range(len(self.addresses))
 
         def moments() -> Iterator[float | None]:
@@ -405,7 +405,7 @@ class Load:
                 yield next(
                     (
                         each.moment
-                        for each in self.story.asked
+                        for each in self.responses.answered
                         if each.moment - each.seconds >= since
                         and each.server == server
                         and each.kind == "write"
@@ -421,26 +421,28 @@ class Load:
     # checking
 
     async def check_ledger(self) -> dict[Key, State]:
-        """Compare the account with what each server shows, which is returned as the last one shows it."""
-        ledger = self.story.ledger
+        """Compare the ledger with the state on each server; return the state on the last one."""
+        ledger = self.responses.ledger
         found: dict[Key, State] = {}
         for server, address in enumerate(self.addresses):
             async with Connection(address) as connection:
                 found, revision = await found_now(connection, CLUSTERS)
-            self.story.problems += [f"server {server}: {problem}" for problem in ledger.compare(found)]
+            self.responses.problems += [f"server {server}: {problem}" for problem in ledger.compare(found)]
             if revision < ledger.revision:
-                self.story.problems.append(f"server {server} shows revision {revision} after {ledger.revision}")
+                self.responses.problems.append(f"server {server} shows revision {revision} after {ledger.revision}")
         return found
 
     async def check(self) -> None:
-        """Compare the account with what each server shows, and the watchers' stories with both."""
-        ledger = self.story.ledger
+        """Compare the ledger with the state on each server, and the watchers' events with both."""
+        ledger = self.responses.ledger
         found = await self.check_ledger()
         for _, observer in self.observers:
             await self._catch_up(observer, found)
         for server, observer in self.observers:
             told = [*observer.problems, *observer.missed(ledger)]
-            self.story.problems += [f"watch of {observer.resource} at server {server}: {problem}" for problem in told]
+            self.responses.problems += [
+                f"watch of {observer.resource} at server {server}: {problem}" for problem in told
+            ]
 
     async def _catch_up(self, observer: Observer, found: dict[Key, State]) -> None:
         expected = {key: state for key, state in found.items() if key.resource == observer.resource}
@@ -453,40 +455,41 @@ class Load:
 
     @property
     def watches_stayed_open(self) -> bool:
-        """Whether no watch had to be opened anew."""
+        """Whether no watch had to be reopened."""
         return all(observer.connections == 1 for _, observer in self.observers)
 
     @property
     def checked(self) -> int:
-        """How many answers and events have been looked at."""
+        """The number of checked responses and events."""
         events = sum(len(seen) for _, observer in self.observers for seen in observer.seen.values())
         history = self.history
         events += sum(len(watch.responses) for watch in history.watches)
-        return len(self.story.asked) + len(history.writes) + len(history.reads) + events
+        return len(self.responses.answered) + len(history.writes) + len(history.reads) + events
 
     def line(self, fault: str, injected: int, recoveries: Sequence[float], note: str = "") -> Line:
-        """What the fault table says. Raises AssertionError when something promised was not so."""
-        story = self.story
-        assert story.problems == [], self.summary()
+        """Return the line of the fault table. Raises AssertionError when a guarantee was violated."""
+        responses = self.responses
+        assert responses.problems == [], self.summary()
         assert [health.deaths for health in self.health] == [[] for _ in self.health]
-        refused = sum(story.refusals.values()) + sum(write.reason.startswith("5") for write in self.history.writes)
-        done = story.ledger.acknowledged + sum(write.outcome is Outcome.OK for write in self.history.writes)
-        return Line(fault, injected, done, refused, self.checked, len(story.problems), max(recoveries), note)
+        refused = sum(responses.refusals.values()) + sum(write.reason.startswith("5") for write in self.history.writes)
+        done = responses.ledger.acknowledged + sum(write.outcome is Outcome.OK for write in self.history.writes)
+        return Line(fault, injected, done, refused, self.checked, len(responses.problems), max(recoveries), note)
 
     def summary(self) -> str:
-        """In one line, for messages."""
-        story = self.story
+        """Return a summary in one line, for messages."""
+        responses = self.responses
         return (
-            f"{story.ledger.acknowledged} writes acknowledged, {sum(story.refusals.values())} requests refused, "
-            f"{story.broken} broken off; {story.refusals.most_common(3)}; health {[each.ready[-3:] for each in self.health]}; "
-            f"wanted {[writer.wanted for writer in self.writers if writer.wanted]}; problems {story.problems[:5]}"
+            f"{responses.ledger.acknowledged} writes acknowledged, {sum(responses.refusals.values())} requests refused, "
+            f"{responses.broken} broken off; {responses.refusals.most_common(3)}; "
+            f"health {[each.ready[-3:] for each in self.health]}; "
+            f"wanted {[writer.wanted for writer in self.writers if writer.wanted]}; problems {responses.problems[:5]}"
         )
 
 
 async def under(
     addresses: Sequence[Address], fault: Callable[[Load], Awaitable[float]], rounds: int
 ) -> tuple[Load, list[float]]:
-    """A load on these servers while a fault comes and goes some times, and what each recovery took."""
+    """Run a load while a fault is injected and removed several times; return the load and the recovery times."""
     load = Load(list(addresses))
     async with load.running():
         recoveries = [await fault(load) for _ in range(rounds)]

@@ -1,4 +1,4 @@
-"""Servers in network namespaces of their own, whose ways to others can be cut one by one."""
+"""Servers in network namespaces of their own, whose connections can be cut one by one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ESTABLISHED: Final = "01"
 
 
 class Host:
-    """A network namespace with one cable to the machine's own, between ``__enter__`` and ``__exit__``.
+    """A network namespace with one link to the machine's own, between ``__enter__`` and ``__exit__``.
 
     Skips the test where it cannot be made.
     """
@@ -34,11 +34,11 @@ class Host:
 
     @property
     def prefix(self) -> list[str]:
-        """What to put before a command so that its process is on this host."""
+        """The prefix of a command whose process is to run on this host."""
         return ["ip", "netns", "exec", self.name]
 
     def drop(self, ports: Iterable[int], *, requests: bool = True, answers: bool = True) -> None:
-        """From now on packets to those ports, those from them, or both, vanish without a word."""
+        """Drop packets to those ports, from them, or both, without a reply."""
         for port in ports:
             if requests:
                 self._run(*self.prefix, "iptables", "-A", "OUTPUT", "-p", "tcp", "--dport", str(port), "-j", "DROP")
@@ -46,12 +46,12 @@ class Host:
                 self._run(*self.prefix, "iptables", "-A", "INPUT", "-p", "tcp", "--sport", str(port), "-j", "DROP")
 
     def mend(self) -> None:
-        """Let everything through."""
+        """Drop nothing any more."""
         self._run(*self.prefix, "iptables", "-F")
 
     @staticmethod
     def connected_to(process: int, ports: Iterable[int]) -> set[int]:
-        """The ports of others that the network of a process has connections with."""
+        """The remote ports that a process on this host has connections to."""
         found = set()
         for table in ("tcp", "tcp6"):  # gRPC makes all its sockets for IPv6
             for line in Path(f"/proc/{process}/net/{table}").read_text().splitlines()[1:]:
@@ -78,7 +78,7 @@ class Host:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # the cable goes with the namespace, but not before its last process is gone for good
+        # the link is removed with the namespace, but only after its last process has been reaped
         subprocess.run(["ip", "link", "del", f"{self.name}o"], capture_output=True, check=False)
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
 

@@ -15,7 +15,7 @@ _FIELDS = ("clock_offset", "sync_held", "sync_permits", "sync_error", "write_err
 
 
 class Shim:
-    """What stands between programs and libc. Skips the test where there is no gcc."""
+    """The library that is preloaded between programs and libc. Skips the test without gcc."""
 
     def __init__(self, folder: Path) -> None:
         compiler = shutil.which("gcc")
@@ -31,7 +31,7 @@ class Shim:
 
     @property
     def prefix(self) -> list[str]:
-        """What to put before a command so that its process has the faults."""
+        """The prefix of a command whose process is to have the faults."""
         return ["env", f"LD_PRELOAD={self._library}", f"FAULTS_CONTROL={self._file}"]
 
     def set(self, **values: int) -> None:
@@ -44,6 +44,6 @@ class Shim:
             struct.pack_into("=q", self._control, 8 * _FIELDS.index(name), value)
 
     def get(self, name: str) -> int:
-        """A value, such as ``syncs`` (how many calls of fsync have begun) or ``injected`` (how many calls were made to fail)."""
+        """Return a value, such as ``syncs`` (calls of fsync) or ``injected`` (calls that were made to fail)."""
         found: int = struct.unpack_from("=q", self._control, 8 * _FIELDS.index(name))[0]
         return found

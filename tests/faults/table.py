@@ -1,4 +1,4 @@
-"""The fault table: one line for each fault that a test has brought about, with counts and times as measured."""
+"""The fault table: one line for each injected fault, with counts and measured times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROPERTY: Final = "fault"
 
 
 class Line(NamedTuple):
-    """What was measured under one fault."""
+    """The measurements under one fault."""
 
     fault: str
     injected: int
@@ -33,17 +33,17 @@ _HEAD: Final = (
 
 
 def encoded(line: Line) -> str:
-    """A line as a property that goes from a worker to the one who reports."""
+    """Encode a line as a property of a test's report, which a worker sends to the main process."""
     return json.dumps(line)
 
 
 def decoded(text: str) -> Line:
-    """The line that was `encoded`."""
+    """Decode a line that `encoded` has encoded."""
     return Line(*json.loads(text))
 
 
 def rendered(lines: Iterable[Line]) -> list[str]:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     return [
         *_HEAD,
         *(

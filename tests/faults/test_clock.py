@@ -13,7 +13,7 @@ from devtools.etcd import EtcdCluster
 from kcp.testing import Server
 from tests.distributed.test_leading import leads
 from tests.faults.conftest import ROUNDS
-from tests.faults.disk import HarmedServer
+from tests.faults.disk import FaultyServer
 from tests.faults.load import Load
 from tests.faults.shim import Shim
 from tests.faults.table import Record
@@ -36,7 +36,7 @@ def with_certificate(server: Server) -> Address:
 
 
 async def who(address: Address) -> str:
-    """Whom the server takes the client for."""
+    """Return the user as whom the server authenticates the client."""
     async with Connection(address) as connection:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -46,13 +46,13 @@ async def who(address: Address) -> str:
 
 
 class Occurrences:
-    """Events of the API, made and looked for."""
+    """Events (the API objects): create and look them up."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def make(self, name: str) -> dt.datetime:
-        """Make one; what time the server says it is."""
+        """Create an Event; return the server's current time."""
         body = {
             "apiVersion": "v1",
             "kind": "Event",
@@ -64,16 +64,16 @@ class Occurrences:
         return dt.datetime.fromisoformat(answer.json["metadata"]["creationTimestamp"])
 
     async def there(self, name: str) -> bool:
-        """Whether it is there."""
+        """Whether an Event exists."""
         return (await self._connection.request("GET", f"{EVENTS}/{name}")).status == 200
 
     async def gone(self, name: str) -> bool:
-        """Whether it has expired."""
+        """Whether an Event has expired."""
         return not await self.there(name)
 
 
 async def watch_for(address: Address, seconds: int) -> float:
-    """How long a watch lasts that is asked for some seconds."""
+    """Return how long a watch lasts that requests a timeout of some seconds."""
     async with Connection(address) as connection:
         began = time.monotonic()
         answer = await connection.request("GET", f"{EVENTS}?watch=true&timeoutSeconds={seconds}")
@@ -82,12 +82,12 @@ async def watch_for(address: Address, seconds: int) -> float:
 
 
 def days_ahead(shown: dt.datetime) -> int:
-    """By how many days a server's clock is ahead of ours."""
+    """Return by how many days a server's clock is ahead of ours."""
     return round((shown - dt.datetime.now(dt.UTC)) / dt.timedelta(days=1))
 
 
 async def test_the_clock_is_set_ahead_and_back(shim: Shim, tmp_path: Path, record: Record) -> None:
-    """Lifetimes, watches' timeouts, retained history and certificates go by what has passed, not by what is shown."""
+    """Lifetimes, timeouts of watches, retained history and certificates go by elapsed time, not by the wall clock."""
 
     async def jumps(address: Address, certified: Address, load: Load, turn: int) -> list[float]:
         async with Connection(address) as connection:
@@ -115,7 +115,7 @@ async def test_the_clock_is_set_ahead_and_back(shim: Shim, tmp_path: Path, recor
             shim.set(clock_offset=0)
             return recoveries
 
-    with HarmedServer(tmp_path, shim.prefix, arguments=["--event-ttl", f"{LIFETIME}s"]) as server:
+    with FaultyServer(tmp_path, shim.prefix, arguments=["--event-ttl", f"{LIFETIME}s"]) as server:
         address, certified = Address.of(server), with_certificate(server)
         load = Load([address], writers=4)
         async with load.running():
@@ -129,18 +129,18 @@ async def test_the_clock_is_set_ahead_and_back(shim: Shim, tmp_path: Path, recor
                 assert b'"ERROR"' not in resumed.body, "history that is not old was thrown away"
     record(load.line("clock set by a day, ahead and back", 2 * ROUNDS, recoveries, "lifetimes, certificates, watches"))
     assert load.watches_stayed_open
-    assert not load.story.refusals
+    assert not load.responses.refusals
 
 
 async def test_clocks_of_two_servers_differ_by_two_days(tmp_path: Path, etcd: EtcdCluster, record: Record) -> None:
-    """Whoever leads goes on leading, and both serve."""
+    """The leader keeps leading, and both servers serve."""
     arguments = ["--etcd-servers", ",".join(etcd.urls), "--v", "1"]
     servers, shims = [], []
     for name in ("ahead", "back"):
         folder = tmp_path / name
         folder.mkdir()
         shims.append(Shim(folder))
-        servers.append(HarmedServer(folder, shims[-1].prefix, arguments=arguments))
+        servers.append(FaultyServer(folder, shims[-1].prefix, arguments=arguments))
 
     async def jump(load: Load) -> float:
         for offset in (DAY, 0):
@@ -160,5 +160,7 @@ async def test_clocks_of_two_servers_differ_by_two_days(tmp_path: Path, etcd: Et
             assert [leads(server) for server in servers] == leading
         logs = [(server.root_directory / "server.log").read_text() for server in servers]
     assert [log for log in logs if "no longer leads" in log.partition("stopping")[0]] == []
-    record(load.line("clocks of two servers apart by two days", 4 * ROUNDS, recoveries, "who leads goes on leading"))
-    assert not load.story.refusals
+    record(
+        load.line("the clocks of two servers differ by two days", 4 * ROUNDS, recoveries, "the leader keeps leading")
+    )
+    assert not load.responses.refusals

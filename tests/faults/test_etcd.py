@@ -1,4 +1,4 @@
-"""etcd without a quorum, and everything killed at once."""
+"""etcd without a quorum, and all processes killed at once."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.support.clients import Address
 
 
 async def without_quorum(load: Load, etcd: EtcdCluster) -> float:
-    """One member is gone and one stands still: nothing can be decided. Returns how long it took to recover, without a hand."""
+    """Kill one member and pause another, so that there is no quorum; return how long the automatic recovery took."""
     await load.more_writes(100)
-    story, servers = load.story, range(len(load.addresses))
+    responses, servers = load.responses, range(len(load.addresses))
     began = time.monotonic()
     gone, still = etcd.members[:2]
     gone.kill()
     still.signal(signal.SIGSTOP)
 
     def refused(kind: str, server: int) -> bool:
-        return any(each.status == 503 for each in story.answers(kind, began, time.monotonic(), server=server))
+        return any(each.status == 503 for each in responses.answers(kind, began, time.monotonic(), server=server))
 
     await load.until("not ready", lambda: all(health.now == 500 for health in load.health))
     await load.until("refusals", lambda: all(refused(kind, each) for kind in ("read", "write") for each in servers))
@@ -40,15 +40,15 @@ async def without_quorum(load: Load, etcd: EtcdCluster) -> float:
 
 
 async def test_etcd_without_quorum(start_servers: StartServers, etcd: EtcdCluster, record: Record) -> None:
-    """Writes and current reads are refused in bounded time, open watches stay, and nothing is lost."""
+    """Writes and current reads are refused in bounded time, watches stay open, and nothing is lost."""
     servers = start_servers(2)
     load, recoveries = await under(
         [Address.of(server) for server in servers], lambda load: without_quorum(load, etcd), ROUNDS
     )
     record(load.line("etcd without quorum", ROUNDS, recoveries, "watches stay open"))
     assert load.watches_stayed_open
-    assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
-    assert all("etcd" in message for *_, message in load.story.refusals)
+    assert {(code, reason) for _, code, reason, _ in load.responses.refusals} == {(503, "ServiceUnavailable")}
+    assert all("etcd" in message for *_, message in load.responses.refusals)
 
 
 async def restarted(load: Load, servers: list[Server]) -> float:
@@ -80,7 +80,7 @@ async def test_all_etcd_members_are_killed_at_once(
 ) -> None:
     servers = start_servers(2)
 
-    async def harm(load: Load) -> float:
+    async def inject(load: Load) -> float:
         await load.more_writes(200)
         for member in etcd.members:
             member.kill()
@@ -90,6 +90,6 @@ async def test_all_etcd_members_are_killed_at_once(
         return await load.recovery(mended)
 
     with excused(etcd):
-        load, recoveries = await under([Address.of(server) for server in servers], harm, ROUNDS)
+        load, recoveries = await under([Address.of(server) for server in servers], inject, ROUNDS)
         line = load.line("all etcd members killed at once", 3 * ROUNDS, recoveries, "with their start")
     record(line)

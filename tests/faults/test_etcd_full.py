@@ -1,4 +1,4 @@
-"""etcd whose database has reached its quota, and what an operator does about it."""
+"""etcd whose database has reached its quota, and the operator's remedy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def etcd(tmp_path: Path) -> Iterator[EtcdCluster]:
 
 
 async def fill(address: Address) -> None:
-    """Write one large object again and again, until that is refused: its history is what takes the room."""
+    """Write one large object again and again until the write is refused: its history uses the space."""
     async with Connection(address) as connection:
         await connection.request("POST", FILLING, config_map("large", cluster="filling"))
         for turn in range(200):
@@ -45,20 +45,20 @@ async def fill(address: Address) -> None:
 
 
 async def filled(load: Load, etcd: EtcdCluster, folder: Path) -> float:
-    """Fill etcd under load and make room as the page says. Returns how long it took to recover, without a hand at servers."""
+    """Fill etcd under load and free space as on the page; return how long the servers' automatic recovery took."""
     await load.more_writes(100)
-    story, servers = load.story, range(len(load.addresses))
+    responses, servers = load.responses, range(len(load.addresses))
     began = time.monotonic()
     await fill(load.addresses[0])
 
     def answered(kind: str, server: int, status: int, since: float) -> bool:
-        return any(each.status == status for each in story.answers(kind, since, time.monotonic(), server=server))
+        return any(each.status == status for each in responses.answers(kind, since, time.monotonic(), server=server))
 
     await load.until("refusals", lambda: all(answered("write", server, 503, began) for server in servers))
     full = time.monotonic()
     await load.until("reads", lambda: all(answered("read", server, 200, full) for server in servers))
-    assert [each for each in story.answers("write", full, time.monotonic()) if each.status in (200, 201)] == []
-    assert [each for each in story.answers("read", began, time.monotonic()) if each.status != 200] == []
+    assert [each for each in responses.answers("write", full, time.monotonic()) if each.status in (200, 201)] == []
+    assert [each for each in responses.answers("read", began, time.monotonic()) if each.status != 200] == []
     assert [health.failures(began) for health in load.health] == [[] for _ in load.health], "clients may go on reading"
     settings = f"export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={','.join(etcd.urls)}\n"
     said = await asyncio.to_thread(shell, settings + block("revision=$(etcdctl"), folder)
@@ -71,7 +71,7 @@ async def test_etcd_is_full(start_servers: StartServers, etcd: EtcdCluster, reco
     servers = start_servers(2)
     addresses = [Address.of(server) for server in servers]
     load, recoveries = await under(addresses, lambda load: filled(load, etcd, tmp_path), ROUNDS)
-    record(load.line("etcd full", ROUNDS, recoveries, "reads go on; with room made, no restart"))
+    record(load.line("etcd full", ROUNDS, recoveries, "reads continue; once space is free, no restart"))
     assert load.watches_stayed_open
-    assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
-    assert all("alarm NOSPACE" in message for *_, message in load.story.refusals)
+    assert {(code, reason) for _, code, reason, _ in load.responses.refusals} == {(503, "ServiceUnavailable")}
+    assert all("alarm NOSPACE" in message for *_, message in load.responses.refusals)

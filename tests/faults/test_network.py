@@ -1,4 +1,4 @@
-"""Networks that let nothing through, or only one way, and tell nobody."""
+"""Networks that drop packets silently in both directions, or in one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from devtools.etcd import MISSING, EtcdCluster, binary
 from tests.distributed.test_leading import leads
 from tests.faults.conftest import ROUNDS
-from tests.faults.disk import HarmedServer
+from tests.faults.disk import FaultyServer
 from tests.faults.load import Load, under
 from tests.faults.network import Host
 from tests.faults.table import Record
@@ -26,7 +26,7 @@ class Site(NamedTuple):
     """Servers on hosts of their own, and etcd's ports."""
 
     hosts: list[Host]
-    servers: list[HarmedServer]
+    servers: list[FaultyServer]
     ports: list[int]
 
 
@@ -45,23 +45,25 @@ def sites(folder: Path, count: int) -> Iterator[Site]:
             root.mkdir()
             urls = ",".join(f"http://{host.outside}:{port}" for port in ports)
             arguments = ["--etcd-servers", urls, "--v", "1", "--bind-address", host.address]
-            servers.append(stack.enter_context(HarmedServer(root, host.prefix, arguments=arguments)))
+            servers.append(stack.enter_context(FaultyServer(root, host.prefix, arguments=arguments)))
         yield Site(hosts, servers, ports)
 
 
 async def cut_off(load: Load, site: Site) -> float:
-    """Two servers lose etcd, one of them only what etcd answers; the third goes on. Returns how long it took to recover."""
-    story = load.story
+    """Two servers lose etcd, one of them only etcd's responses; the third continues. Returns how long the recovery took."""
+    responses = load.responses
     await load.more_writes(100)
     began = time.monotonic()
     site.hosts[0].drop(site.ports)
     site.hosts[1].drop(site.ports, requests=False)
 
     def refused(kind: str, server: int) -> bool:
-        return any(each.status == 503 for each in story.answers(kind, began, time.monotonic(), server=server))
+        return any(each.status == 503 for each in responses.answers(kind, began, time.monotonic(), server=server))
 
     def third_writes() -> bool:
-        return any(each.status in (200, 201) for each in story.answers("write", began + 1, time.monotonic(), server=2))
+        return any(
+            each.status in (200, 201) for each in responses.answers("write", began + 1, time.monotonic(), server=2)
+        )
 
     await load.until("not ready", lambda: [health.now for health in load.health] == [500, 500, 200])
     await load.until("refusals", lambda: all(refused(kind, each) for kind in ("read", "write") for each in (0, 1)))
@@ -79,13 +81,15 @@ async def test_servers_are_cut_off_from_etcd(tmp_path: Path, record: Record) -> 
     with sites(tmp_path, 3) as site:
         addresses = [Address.of(server) for server in site.servers]
         load, recoveries = await under(addresses, lambda load: cut_off(load, site), ROUNDS)
-    record(load.line("server cut off from etcd, both ways and one way", 2 * ROUNDS, recoveries, "others go on"))
+    record(
+        load.line("server cut off from etcd, both ways and one way", 2 * ROUNDS, recoveries, "other servers continue")
+    )
     assert load.watches_stayed_open
-    assert {(code, reason) for _, code, reason, _ in load.story.refusals} == {(503, "ServiceUnavailable")}
+    assert {(code, reason) for _, code, reason, _ in load.responses.refusals} == {(503, "ServiceUnavailable")}
 
 
 async def lose_one(load: Load, site: Site) -> float:
-    """What a server is connected to answers no more: it goes on with another member. Returns how long it stood still."""
+    """Cut the server off from its member: it moves on to another one. Returns how long it was stalled."""
 
     def connected() -> set[int]:
         return site.hosts[0].connected_to(site.servers[0].process_id, site.ports)
@@ -105,7 +109,7 @@ async def lose_one(load: Load, site: Site) -> float:
 
 def longest_silence(load: Load, since: float) -> float:
     """The longest time without an acknowledged write."""
-    moments = [each.moment for each in load.story.asked if each.kind == "write" and each.status in (200, 201)]
+    moments = [each.moment for each in load.responses.answered if each.kind == "write" and each.status in (200, 201)]
     moments = [since, *(moment for moment in moments if moment > since)]
     return max(later - earlier for earlier, later in itertools.pairwise(moments))
 
@@ -114,5 +118,5 @@ async def test_a_black_hole_before_one_etcd_member(tmp_path: Path, record: Recor
     with sites(tmp_path, 1) as site:
         addresses = [Address.of(server) for server in site.servers]
         load, recoveries = await under(addresses, lambda load: lose_one(load, site), ROUNDS)
-    record(load.line("answers of an etcd member vanish", ROUNDS, recoveries, "goes on with another member"))
+    record(load.line("an etcd member stops responding", ROUNDS, recoveries, "the server uses another member"))
     assert load.watches_stayed_open

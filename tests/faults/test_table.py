@@ -1,4 +1,4 @@
-"""The fault table says what was recorded."""
+"""The fault table shows the recorded lines."""
 
 from __future__ import annotations
 

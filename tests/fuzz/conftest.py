@@ -1,4 +1,4 @@
-"""A server of its own process that is fed nonsense, and a client that demands proper answers."""
+"""A server in a process of its own for fuzzed requests, and a client that checks every response."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 EXAMPLES = int(os.environ.get("KCP_FUZZ_EXAMPLES", "80"))
-"""How much of each kind of nonsense; thousands make a soak of it."""
+"""Examples of each kind; thousands make a soak test."""
 FUZZED = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -58,12 +58,12 @@ _WIDGET = {
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, for strategies that choose among many."""
+    """Split a text into words, for strategies that choose among many."""
     return text.split()
 
 
 class Target:
-    """A running server under fire. Requests share one connection; one that the server closes in good order is made anew."""
+    """The server under test. Requests share one connection, which is reopened when the server closes it properly."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -84,7 +84,7 @@ class Target:
         self._loop.close()
 
     def ask(self, method: str, path: str, body: Any = None, *, media_type: str = JSON, **headers: str) -> Answer:
-        """Send a request; whatever it is, demand an answer that an API server may give."""
+        """Send a request; check that the response is one that an API server may give."""
         answer = self.run(self._ask(method, path, body, media_type, headers))
         if is_uri(path):
             check(answer, method)
@@ -93,7 +93,7 @@ class Target:
         return answer
 
     def refused(self, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
-        """Send a request, demand a refusal, and give its Status (an empty one for a path that is not there)."""
+        """Send a request that must be refused; return its Status (an empty one for a path that does not exist)."""
         answer = self.ask(method, path, body, **more)
         assert 400 <= answer.status < 500, (answer.status, answer.body[:300])
         status: dict[str, Any] = answer.json if answer.headers["content-type"] == JSON else {}
@@ -113,7 +113,7 @@ class Target:
         return answer
 
     def raw(self, data: bytes, *, plain: bool = False) -> bytes:
-        """Send bytes on a connection of their own and give all that comes back until it is closed or silent."""
+        """Send bytes on a connection of their own; return everything that is received until it is closed or idle."""
 
         async def work() -> bytes:
             address = self.address
@@ -140,12 +140,12 @@ class Target:
 
 
 def is_uri(path: str) -> bool:
-    """Whether a request's target is one by RFC 3986 at all; what is none does not get past the HTTP server."""
+    """Whether a request's target is a URI by RFC 3986; the HTTP server refuses others."""
     return re.search(r"%(?![0-9A-Fa-f]{2})", path) is None
 
 
 def check_transport_refusal(answer: Answer) -> None:
-    """The HTTP server refuses what is no HTTP without content, and closes the connection."""
+    """Check that the HTTP server has refused invalid HTTP without content, and closed the connection."""
     if answer.headers.get("audit-id"):
         check(answer)
         return
@@ -153,7 +153,7 @@ def check_transport_refusal(answer: Answer) -> None:
 
 
 def check(answer: Answer, method: str = "GET") -> None:
-    """A refusal is a Status that is whole, or Go's words for a path that is not there; no answer is a defect's."""
+    """Check that a refusal is a complete Status, or Go's text for an unknown path, and not the result of a bug."""
     shown = (answer.status, answer.headers, answer.body[:500])
     assert answer.status < 500, shown
     assert len(answer.headers.get("audit-id", "")) > 0, shown
@@ -191,7 +191,7 @@ def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 @pytest.fixture
 def target(_running: Target) -> Iterator[Target]:
-    """The server; it must be well after the test, and must have logged no defect."""
+    """The server; it must be healthy after the test, and must have logged no bug."""
     logged = len(_running.log)
     yield _running
     answer = _running.ask("GET", f"{CONFIG_MAPS}/there")

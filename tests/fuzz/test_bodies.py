@@ -1,4 +1,4 @@
-"""Nonsense in the body of a request: JSON, YAML, protobuf, patches, definitions; bombs of every kind."""
+"""Random and pathological bodies: JSON, YAML, protobuf, patches, definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nonsense in the head of a request: paths, queries, headers, bytes that are no HTTP."""
+"""Random and pathological request heads: paths, queries, headers, bytes that are not HTTP."""
 
 from __future__ import annotations
 

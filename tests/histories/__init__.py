@@ -1,8 +1,8 @@
-"""Recorded histories of clients, and the checker that says what is wrong with them.
+"""Recorded histories of clients, and the checker that finds violations in them.
 
     async with Recorder.of(server, ...) as recorder:        # kcp.testing.Server, one or several over one etcd
         traffic = asyncio.create_task(recorder.traffic(seconds=10, clients=8, seed=1))
-        ...                                                 # harm the servers; they may be started again elsewhere
+        ...                                                 # inject faults; servers may be restarted elsewhere
         await traffic
     assert check(recorder.history) == []                    # or read the Violation: its fault and message
     print(recorder.history.summary())

@@ -1,4 +1,4 @@
-"""The checker: a history in, everything that is wrong with it out. No input or output of its own."""
+"""The checker: a pure function from a history to all violations in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.histories.watching import check_watch
 
 
 def check(history: History) -> list[Violation]:
-    """Every violation of linearizability and of the guarantees of watches; none for a right history."""
+    """Return every violation of linearizability and of the guarantees of watches; none for a correct history."""
     log = Log(history)
     found = list(log.problems())
     found += check_operations(history.writes, history.reads, log)

@@ -1,4 +1,4 @@
-"""The replayed log as an index: what was there at each revision, and the shape that a log must have."""
+"""The replayed log as an index: the state at each revision, and the invariants of a log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Log:
         self.revisions = {key: [change.revision for change in changes] for key, changes in self.by_key.items()}
 
     def problems(self) -> Iterator[Violation]:
-        """What no log can look like."""
+        """Return the violated invariants of the log itself."""
         for key, changes in self.by_key.items():
             there = False
             last = self.since
@@ -45,11 +45,11 @@ class Log:
         return (revision, key) in self._places
 
     def between(self, after: int, last: int) -> list[Change]:
-        """The changes after a revision up to another."""
+        """Return the changes after a revision up to another."""
         return self.changes[bisect_right(self._revisions, after) : bisect_right(self._revisions, last)]
 
     def at(self, key: Key, revision: int) -> Version | None:
-        """What a key holds in the state at a revision."""
+        """Return the state of a key at a revision."""
         index = bisect_right(self.revisions.get(key, ()), revision)
         if not index:
             return None
@@ -57,17 +57,11 @@ class Log:
         return None if change.value is None else Version(change.revision, change.value)
 
     def before(self, change: Change) -> Version | None:
-        """What a change replaces."""
+        """Return the state that a change replaces."""
         return self.at(change.key, change.revision - 1)
 
-    def following(self, key: Key, revision: int) -> Change | None:
-        """A key's first change after a revision."""
-        revisions = self.revisions.get(key, ())
-        index = bisect_right(revisions, revision)
-        return self.by_key[key][index] if index < len(revisions) else None
-
     def state(self, selection: Selection, revision: int) -> dict[Key, Version]:
-        """What a selection holds at a revision."""
+        """Return the state of a selection at a revision."""
         found = {}
         for key in self.by_key:
             if selection.spans(key):
@@ -77,7 +71,7 @@ class Log:
         return found
 
     def spans(self, key: Key) -> Iterator[tuple[Span, Version | None]]:
-        """A key's states in order, each with the revisions at which it was the current one."""
+        """Return a key's states in order, each with the range of revisions in which it was current."""
         first, version = self.since, None
         for change in self.by_key.get(key, ()):
             yield (first, change.revision - 1), version
@@ -86,8 +80,9 @@ class Log:
         yield (first, self.until), version
 
     def event(self, selection: Selection, change: Change) -> Event | None:
-        """What a watch of a selection is to say of a change: an object that leaves the selection is deleted, with its state
-        before; one that enters it is added."""
+        """Return the event of a change for a watch of a selection: ADDED on entering it, DELETED with the old state on
+        leaving.
+        """
         if not selection.spans(change.key):
             return None
         previous = self.before(change)

@@ -1,4 +1,4 @@
-"""What a history is made of: the operations of clients and the watches they held, against the log that a server replays.
+"""The model of a history: the operations and watches of clients, and the log that a server replays.
 
 Every write puts a word of its own (`Value.step`) into the object, so that whoever sees a value knows which write it came from.
 Times are those of one clock (`time.monotonic` of the recording process).
@@ -21,8 +21,7 @@ class Key(NamedTuple):
 
 
 class Value(NamedTuple):
-    """What an object holds: the word of its last write, the label that selectors ask for, a part that patches leave alone,
-    and the UID that it got when it was created."""
+    """An object's content: the step of its last write, the label for selectors, a part that patches keep, and the UID."""
 
     step: str
     colour: str
@@ -46,7 +45,7 @@ class Change(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The objects that a read or watch asks for; None is all."""
+    """The objects that a read or watch requests; None stands for all."""
 
     resource: str
     cluster: str | None = None
@@ -55,7 +54,7 @@ class Selection(NamedTuple):
     name: str | None = None
 
     def spans(self, key: Key) -> bool:
-        """Whether a key is in the range, whatever its value."""
+        """Whether a key is in the range, regardless of its value."""
         return (
             key.resource == self.resource
             and self.cluster in (None, key.cluster)
@@ -69,7 +68,7 @@ class Selection(NamedTuple):
 
 
 class Outcome(StrEnum):
-    """What a client knows of its operation afterwards."""
+    """The outcome of an operation as the client knows it."""
 
     OK = "ok"
     REFUSED = "refused"  # it has definitely not happened
@@ -87,9 +86,9 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A write. ``value`` is what it asked for (None deletes; of a patch, ``kept`` is not said), ``expected`` the resource
-    version it demanded (0 for none), ``answer`` the version in the answer, ``deleted`` the UID that the answer of a delete
-    names, ``reason`` why it was refused.
+    """A write. ``value`` is the requested state (None deletes; a patch leaves ``kept`` open), ``expected`` the required
+    resource version (0 for none), ``answer`` the version in the response, ``deleted`` the UID in the response to a delete,
+    ``reason`` the reason of a refusal.
     """
 
     client: str
@@ -106,7 +105,7 @@ class Write:
 
 
 class Freshness(StrEnum):
-    """Which state a read may show."""
+    """The states that a read may show."""
 
     LATEST = "latest"  # at least what was acknowledged before it began
     ANY = "any"  # any state not older than ``Read.at``
@@ -115,7 +114,7 @@ class Freshness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A read that was answered. ``revision`` is the state that a list says it shows; a get does not say one (0)."""
+    """An answered read. ``revision`` is the revision in a list's response; a get has none (0)."""
 
     client: str
     server: str
@@ -144,7 +143,7 @@ EXPIRED = "expired"
 
 @dataclass(slots=True)
 class Watch:
-    """One watch stream. ``responses`` are its pieces as they came in; ``end`` says how it ended.
+    """One watch stream. ``responses`` are its pieces as received; ``end`` says how it ended.
 
     ``complete_to`` is a revision up to which it must have delivered everything (0: no further than its last event). ``oldest``
     is what an expired one was told of the history that is still there.
@@ -189,7 +188,7 @@ class History:
 
 
 class Fault(StrEnum):
-    """The ways in which a history can be wrong."""
+    """The kinds of violations."""
 
     MALFORMED_LOG = "malformed log"
     LOST_WRITE = "lost write"
@@ -220,7 +219,7 @@ class Fault(StrEnum):
 
 
 class Violation(NamedTuple):
-    """One thing that is wrong, in words that name the operation."""
+    """A violation, with a message that names the operation."""
 
     fault: Fault
     message: str

@@ -37,7 +37,7 @@ from tests.histories.model import Change, Fault, Freshness, Key, Outcome, Read, 
 
 @dataclass(slots=True)
 class Fixed:
-    """An operation whose place is known."""
+    """An operation with a known place."""
 
     place: int
     invoked: float
@@ -47,7 +47,7 @@ class Fixed:
 
 @dataclass(slots=True)
 class Floating:
-    """An operation that may stand at the states of any of some spans (ascending)."""
+    """An operation that may be placed at the states of any of some spans (ascending)."""
 
     spans: Sequence[Span]
     invoked: float
@@ -56,7 +56,7 @@ class Floating:
 
 
 def check_operations(writes: Sequence[Write], reads: Sequence[Read], log: Log) -> Iterator[Violation]:
-    """Everything that this module's docstring says, and what stale reads claim."""
+    """Check operations as described in the module's docstring, and the claims of stale reads."""
     authors = Authors(log)
     yield from authors.assign(writes)
     yield from _effects(authors, log)
@@ -92,13 +92,13 @@ def check_operations(writes: Sequence[Write], reads: Sequence[Read], log: Log) -
 
 @dataclass
 class Authors:
-    """Which write made each change."""
+    """The write that made each change."""
 
     log: Log
     of: dict[Change, Write] = field(default_factory=dict)
 
     def assign(self, writes: Sequence[Write]) -> Iterator[Violation]:
-        """Find the author of every change, and the change of every acknowledged write."""
+        """Find the write of every change, and the change of every acknowledged write."""
         by_step: dict[str, list[Change]] = {}
         for change in self.log.changes:
             if change.value is not None:
@@ -157,7 +157,7 @@ class Authors:
 
 
 def _made(write: Write, change: Change) -> bool:
-    """Whether a change is what a write asked for and was told."""
+    """Whether a change matches the request and the response of a write."""
     assert write.value is not None
     assert change.value is not None
     if write.key != change.key or write.value.colour != change.value.colour:
@@ -181,7 +181,7 @@ def _effects(authors: Authors, log: Log) -> Iterator[Violation]:
 
 
 def _kept(write: Write, before: Value, after: Value) -> bool:
-    """Whether what a write does not change has stayed."""
+    """Whether the parts that a write does not change are unchanged."""
     return before.uid == after.uid and (write.verb is not Verb.PATCH or before.kept == after.kept)
 
 
@@ -189,7 +189,7 @@ def _kept(write: Write, before: Value, after: Value) -> bool:
 
 
 def out_of_order(fixed: list[Fixed]) -> Iterator[Violation]:
-    """Pairs of operations at known places of which the later one returned before the earlier one was invoked."""
+    """Return pairs of operations at known places of which the later one returned before the earlier one was invoked."""
     ordered = sorted(fixed, key=lambda each: each.place)
     latest: Fixed | None = None
     pending: list[Fixed] = []
@@ -206,7 +206,7 @@ def out_of_order(fixed: list[Fixed]) -> Iterator[Violation]:
 
 
 def misplaced(fixed: list[Fixed], floating: list[Floating]) -> Iterator[Violation]:
-    """Operations for which there is no place."""
+    """Return operations that have no possible place."""
     returns = sorted(fixed, key=lambda each: each.returned)
     return_times = [each.returned for each in returns]
     lowest = _running([each.place for each in returns], max)
@@ -237,7 +237,7 @@ def _running(places: list[int], choose: object) -> list[int]:
 
 
 def _first(spans: Sequence[Span], low: int) -> int | None:
-    """The first place of a read that is not before another one."""
+    """Return the first place of a read that is not before another one."""
     for first, last in spans:
         if 2 * last + 1 >= low:
             return max(2 * first + 1, low | 1)
@@ -263,7 +263,7 @@ def _no_place(each: Floating, low: int, high: float, place: int | None) -> Viola
 
 
 def _refusal(write: Write, doubtful: dict[Key, list[Write]], log: Log) -> list[Span] | None:
-    """Where a refusal holds; None where it says nothing of the object."""
+    """Return the spans in which a refusal is correct; None where it does not depend on the object."""
     if write.reason not in ("NotFound", "AlreadyExists", "Conflict"):
         return None
     under_way = (other for other in doubtful.get(write.key, ()) if other.returned >= write.invoked)
@@ -283,7 +283,7 @@ def _refusal(write: Write, doubtful: dict[Key, list[Write]], log: Log) -> list[S
 
 
 def _get_spans(read: Read, log: Log) -> list[Span]:
-    """Where a get's answer holds."""
+    """Return the spans in which the response to a get is correct."""
     selection = read.selection
     assert selection.cluster is not None
     assert selection.namespace is not None
@@ -298,7 +298,7 @@ def _get_spans(read: Read, log: Log) -> list[Span]:
 
 
 def _content(read: Read, log: Log) -> Iterator[Violation]:
-    """A read shows a state that was, and the one it was to show."""
+    """Compare the state that a read shows with the one that it must show."""
     if read.selection.name is not None:
         if not _get_spans(read, log):
             yield Violation(Fault.PHANTOM_READ, f"{read}")
@@ -319,7 +319,7 @@ def _content(read: Read, log: Log) -> Iterator[Violation]:
 
 
 def _stale(reads: Sequence[Read], writes: list[Fixed], log: Log) -> Iterator[Violation]:
-    """Reads of any state: never of one that no write had begun to make, and never going back on one server."""
+    """Check stale reads: each shows a state that some write may have made, and none goes back on one server."""
     future = [Fixed(each.place, each.invoked, math.inf, each.what) for each in writes]
     by_server: dict[str, list[Floating]] = {}
     for read in reads:

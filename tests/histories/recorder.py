@@ -1,4 +1,4 @@
-"""Clients that remember what they asked, what they were told and when.
+"""Clients that record their requests, the responses, and the times of both.
 
 `Recorder` runs them over HTTP against one server or several. Afterwards it writes a fence into every range, so that it knows
 what every watch is still to deliver, and replays the log from one of the servers: see `settle`.
@@ -43,7 +43,7 @@ Place = Callable[[], Address]
 
 
 def path_of(selection: model.Selection, **query: str | int) -> str:
-    """The path that reads or watches a selection."""
+    """Return the path that reads or watches a selection."""
     path = f"/clusters/{selection.cluster or '*'}/api/v1"
     if selection.namespace is not None:
         path += f"/namespaces/{selection.namespace}"
@@ -56,7 +56,7 @@ def path_of(selection: model.Selection, **query: str | int) -> str:
 
 
 def version_of(obj: dict[str, Any]) -> model.Version:
-    """What a history keeps of an object."""
+    """Return the part of an object that a history records."""
     meta = obj["metadata"]
     notes = meta.get("annotations", {})
     value = model.Value(
@@ -66,7 +66,7 @@ def version_of(obj: dict[str, Any]) -> model.Version:
 
 
 def object_of(key: model.Key, value: model.Value) -> dict[str, Any]:
-    """An object with a value."""
+    """Return an object with a value."""
     return {
         "apiVersion": "v1",
         "kind": _KINDS[key.resource],
@@ -79,7 +79,7 @@ def object_of(key: model.Key, value: model.Value) -> dict[str, Any]:
 
 
 class Client:
-    """One client: a connection at a time, to the next server when one fails; everything it does goes into the history."""
+    """One client with one connection at a time, to the next server when one fails; it records everything in the history."""
 
     def __init__(self, name: str, places: Sequence[Place], history: model.History, turn: int = 0) -> None:
         self.name = name
@@ -91,7 +91,7 @@ class Client:
         self.server = ""
 
     def next_step(self) -> str:
-        """A word that no other write has."""
+        """Return a step that no other write has."""
         self._steps += 1
         return f"{self.name}.{self._steps}"
 
@@ -104,14 +104,14 @@ class Client:
         await self.leave()
 
     async def leave(self) -> None:
-        """Drop the connection, and take the next server for the next one."""
+        """Close the connection; the next one goes to the next server."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.__aexit__(None, None, None)
         self._turn += 1
 
     async def connect(self) -> Connection:
-        """The connection, made if there is none."""
+        """Return the connection, opened if there is none."""
         if self._connection is None:
             number = self._turn % len(self._places)
             self.server = f"server {number}"
@@ -121,7 +121,7 @@ class Client:
         return self._connection
 
     async def ask(self, method: str, path: str, body: Any = None, media_type: str = "application/json") -> Answer:
-        """One request. Raises what `BROKEN` names, without a connection left."""
+        """Send one request. Raises one of `BROKEN`, and then leaves no connection open."""
         try:
             async with asyncio.timeout(_REQUEST_SECONDS):
                 connection = await self.connect()
@@ -133,7 +133,7 @@ class Client:
     async def write(
         self, verb: model.Verb, key: model.Key, value: model.Value | None, expected: int = 0
     ) -> model.Write:
-        """One write, recorded."""
+        """Send and record one write."""
         path = path_of(
             model.Selection(
                 key.resource, key.cluster, key.namespace, name=None if verb is model.Verb.CREATE else key.name
@@ -153,7 +153,7 @@ class Client:
         return write
 
     async def read(self, selection: model.Selection, freshness: model.Freshness, at: int = 0) -> model.Read | None:
-        """One get or list, recorded; None when it had no answer."""
+        """Send and record one get or list; None when it had no response."""
         query: dict[str, str | int] = {}
         if freshness is model.Freshness.ANY:
             query["resourceVersion"] = at
@@ -190,7 +190,7 @@ def _body(verb: model.Verb, key: model.Key, value: model.Value | None, expected:
 
 
 def _told(verb: model.Verb, answer: Answer) -> dict[str, Any]:
-    """What an answer says of a write."""
+    """Return the outcome of a write by its response."""
     if answer.status in (200, 201):
         content = answer.json
         if verb is model.Verb.DELETE:
@@ -237,12 +237,12 @@ class Follower:
             await asyncio.sleep(0 if end == "closed" else 0.05)
 
     def complete(self, revision: int) -> None:
-        """Hold the last stream to have delivered everything up to a revision."""
+        """Record that the last stream must have delivered everything up to a revision."""
         if self.last is not None:
             self.last.complete_to = revision
 
     async def once(self) -> str:
-        """One stream; how it ended."""
+        """Run one stream; return how it ended."""
         client = self._client
         watch = model.Watch(client.name, "", self.selection, self.reached, time.monotonic())
         query: dict[str, str | int] = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": self.reached}
@@ -319,16 +319,16 @@ class Recorder:
 
     @classmethod
     def of(cls, *servers: Server, patience: float = 30.0, compacted: bool = False) -> Self:
-        """Clients of servers of this test, wherever they are started again."""
+        """Record clients of servers of this test, wherever they are restarted."""
         places = [functools.partial(Address.of, server) for server in servers]
         return cls(places, patience=patience, compacted=compacted)
 
     def client(self, name: str, turn: int = 0) -> Client:
-        """A client whose operations go into the history."""
+        """Return a client whose operations are recorded."""
         return Client(name, self.places, self.history, turn)
 
     def follow(self, name: str, selection: model.Selection, turn: int = 0, *, seconds: int = 0) -> None:
-        """Watch a selection from the history's beginning to its end; with ``seconds`` no stream is longer than that."""
+        """Watch a selection from the history's beginning to its end; ``seconds`` limits each stream."""
         follower = Follower(self.client(name, turn), selection, self.history.since, seconds)
         self._followers.append((follower, asyncio.create_task(follower.run())))
 
@@ -358,18 +358,18 @@ class Recorder:
                     raise outcome
 
     async def traffic(self, seconds: float, clients: int = 8, seed: int = 1) -> None:
-        """Mixed traffic: see `tests.histories.traffic`."""
+        """Run mixed traffic: see `tests.histories.traffic`."""
         from tests.histories.traffic import run
 
         await run(self, seconds, clients, seed)
 
     def stop(self) -> None:
-        """End the traffic before its time."""
+        """End the traffic early."""
         self.stopped = True
 
     @property
     def acknowledged(self) -> int:
-        """How many writes have been, so far."""
+        """The number of acknowledged writes so far."""
         return sum(write.outcome is model.Outcome.OK for write in self.history.writes)
 
     async def settle(self) -> None:
@@ -427,5 +427,5 @@ class Recorder:
             )
             while follower.reached < last and time.monotonic() < deadline and not task.done():
                 await asyncio.sleep(0.02)
-            if not task.done():  # else it expired, and owes nothing more
+            if not task.done():  # else it expired, and need not deliver more
                 follower.complete(last)

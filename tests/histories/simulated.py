@@ -1,5 +1,4 @@
-"""Right histories out of a model: clients of one log that takes operations one at a time, at some moment between their
-invocation and their return. What the checker says of these must be nothing."""
+"""Correct histories from a model: each operation takes effect at some moment between its invocation and its return."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ CLIENTS = 4
 
 @dataclass
 class _Pending:
-    """An operation under way: first taken by the log, then answered."""
+    """An operation in progress: first applied to the log, then answered."""
 
     client: str
     plan: dict[str, Any]
@@ -44,7 +43,7 @@ class Simulation:
         return self.history.until
 
     def run(self) -> model.History:
-        """Operations that overlap in every way, then watches over the log that they made."""
+        """Run operations that overlap in every way, then watches over the log that they made."""
         busy: dict[str, _Pending] = {}
         while self._left or busy:
             self._clock += 1.0

@@ -1,4 +1,4 @@
-"""The checker passes a right history, and refuses each way of being wrong by its name.
+"""The checker accepts a correct history, and reports each kind of violation by its name.
 
 The history here is made by hand: see `right`. Every test plants one violation in a copy and names the faults that are to be
 found, no more and no fewer.
@@ -61,7 +61,7 @@ def read(
 
 
 def right() -> History:
-    """A history without a fault. Revisions begin at 11; a unit of time passes between one and the next."""
+    """A history without a violation. Revisions begin at 11, one for each unit of time."""
     writes = [
         wrote("a", Verb.CREATE, N1, 1, A1, 11),
         wrote("b", Verb.UPDATE, N1, 3, B1, 12, expected=11),
@@ -137,7 +137,7 @@ def change_event(history: History, watch: int, response: int, **facts: Any) -> N
 
 
 def without_watches(plant: Callable[[History], object]) -> Callable[[History], None]:
-    """For what is wrong with the log itself: watches that do not agree with it would be told of, too."""
+    """Plant violations of the log itself without watches, which would be reported as well."""
 
     def planted(history: History) -> None:
         history.watches.clear()
@@ -180,7 +180,7 @@ def update_from_elsewhere(history: History) -> None:
 
 
 def two_of_one_state(history: History) -> None:
-    """Two creates of one object that were both told they succeeded."""
+    """Two successful creates of one object."""
     history.writes.append(wrote("z", Verb.CREATE, N2, 17, Value("z1", "red", "z1", "u14"), 19))
     history.log.append(Change(19, N2, Value("z1", "red", "z1", "u14")))
     history.until = 19

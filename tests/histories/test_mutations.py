@@ -1,4 +1,4 @@
-"""A random right history with one thing changed anywhere is refused, with the fault that fits."""
+"""A random correct history with one change anywhere is reported with the matching fault."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def demand(history: History, dice: random.Random) -> set[Fault]:
 
 
 def delay(history: History, dice: random.Random) -> set[Fault]:
-    """Let a write have begun after one of a higher revision had returned."""
+    """Let a write begin after one of a higher revision has returned."""
     index = _acknowledged(history, dice)
     write = history.writes[index]
     assert write.answer is not None

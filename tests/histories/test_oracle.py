@@ -1,4 +1,4 @@
-"""The checker of operations agrees with a search over all orders, on right histories and on wrong ones."""
+"""The checker of operations agrees with a search over all orders, on correct histories and on incorrect ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Operation = Write | Read
 
 
 def explained(history: History) -> bool:
-    """Whether some order of the operations that respects real time gives every answer and exactly this log (Wing and Gong)."""
+    """Whether some order that respects real time gives every response and exactly this log (Wing and Gong)."""
     log = sorted(history.log)
     operations: list[Operation] = [
         *history.writes,
@@ -64,7 +64,7 @@ def _writes(operation: Operation) -> bool:
 
 
 def _does(write: Write, change: Change, state: dict[Key, Version]) -> bool:
-    """Whether a write, done now, is this change of the log."""
+    """Whether a write, executed now, makes this change of the log."""
     there = state.get(write.key)
     if write.key != change.key or (there is None) != (write.verb is Verb.CREATE):
         return False
@@ -80,7 +80,7 @@ def _does(write: Write, change: Change, state: dict[Key, Version]) -> bool:
 
 
 def _holds(operation: Operation, now: int, state: dict[Key, Version], history: History) -> bool:
-    """Whether a read or a refusal, made now, says this."""
+    """Whether a read or a refusal, executed now, gives this response."""
     if isinstance(operation, Read):
         selection = operation.selection
         shown = {k: v for k, v in state.items() if selection.spans(k) and selection.keeps(v.value)}
@@ -104,7 +104,7 @@ def _holds(operation: Operation, now: int, state: dict[Key, Version], history: H
 
 
 def disturbed(history: History, dice: random.Random) -> History:
-    """The history with something in it changed: a time, a demand, an outcome, what a read showed, or the log."""
+    """Change one thing in a history: a time, a required version, an outcome, the state in a read, or the log."""
     for _ in range(dice.choice((0, 1, 1, 2))):
         what = dice.choice(("read", "read", "time", "time", "demand", "outcome", "log"))
         if what == "read" and history.reads:
@@ -138,7 +138,7 @@ def test_the_checker_agrees_with_a_search(seed: int) -> None:
 
 
 def test_both_verdicts_occur() -> None:
-    """So that the agreement says something."""
+    """Otherwise the agreement would be meaningless."""
     verdicts = Counter(
         explained(disturbed(Simulation(seed, keys=2, operations=10).run(), random.Random(seed))) for seed in range(60)
     )

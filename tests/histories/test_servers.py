@@ -1,4 +1,4 @@
-"""Real servers under mixed traffic, killed in the midst of it: the checker finds nothing."""
+"""Real servers under mixed traffic, some killed meanwhile: the checker finds no violation."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ __all__ = ["etcd", "start_servers"]  # fixtures
 
 
 async def recorded(
-    servers: list[Server], *harms: Callable[[], None], clients: int = 8, patience: float = PATIENCE
+    servers: list[Server], *faults: Callable[[], None], clients: int = 8, patience: float = PATIENCE
 ) -> History:
-    """The history of some traffic: a second and a hundred writes or more before, between and after what does harm.
+    """Record traffic: at least a second and a hundred writes before, between and after the faults.
 
     The second is for what goes by time: watches that end, bookmarks, pauses of clients.
     """
     async with Recorder.of(*servers, patience=patience) as recorder:
         traffic = asyncio.create_task(recorder.traffic(90, clients, seed=1))
-        for harm in (*harms, recorder.stop):
+        for inject in (*faults, recorder.stop):
             before = recorder.acknowledged
             await asyncio.sleep(1)
             await eventually(partial(_has_more, recorder, before + 100, traffic), "100 more writes are acknowledged")
-            await asyncio.to_thread(harm)
+            await asyncio.to_thread(inject)
         await traffic
     return recorder.history
 
@@ -53,7 +53,7 @@ def _has_more(recorder: Recorder, writes: int, traffic: asyncio.Task[None]) -> b
 
 
 def verify(history: History, what: str, measured: Report) -> None:
-    """No violations, and enough done that this means something."""
+    """Check that there are no violations, and that there were enough operations."""
     start = time.perf_counter()
     assert check(history) == []
     measured(f"histories: {what}: {history.summary()}; 0 violations, checked in {time.perf_counter() - start:.1f} s")
@@ -71,8 +71,8 @@ def kill_and_start_again(server: Server) -> None:
 
 async def test_a_server_on_sqlite_that_is_killed_twice(tmp_path: Path, measured: Report) -> None:
     with Server(root_directory=tmp_path, in_process=False) as server:
-        harm = (lambda: kill_and_start_again(server),) * 2
-        history = await recorded([server], *harm)
+        faults = (lambda: kill_and_start_again(server),) * 2
+        history = await recorded([server], *faults)
     verify(history, "SQLite, killed twice", measured)
     assert any(watch.end.startswith("broken") for watch in history.watches)
 
@@ -103,7 +103,7 @@ async def test_compaction_under_load(measured: Report) -> None:
 
 
 async def faults_of() -> set[Fault]:
-    """What the checker says of a server in this process."""
+    """Return the faults that the checker finds with a server in this process."""
     with Server() as server:
         history = await recorded([server], patience=3)
     return {violation.fault for violation in check(history)}

@@ -1,4 +1,4 @@
-"""The watches of a store itself, which have batches and previous values, under writes of several keys at once."""
+"""The watches of a store itself, with batches and previous values, under writes of several keys at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def value_of(record: contract.Record) -> Version:
 
 
 def event_of(event: contract.Event) -> Event:
-    """A store's event in the terms of a history."""
+    """Convert a store's event to that of a history."""
     previous = None if event.previous is None else value_of(event.previous)
     key = Key(*event.key)
     if event.record is None:
@@ -38,7 +38,7 @@ def event_of(event: contract.Event) -> Event:
 
 
 async def write(store: Store, number: int, log: dict[int, list[Change]]) -> None:
-    """Random writes of one to three keys, on what is newest."""
+    """Write random changes of one to three keys on top of the newest state."""
     dice = random.Random(number)
     for turn in range(WRITES):
         changes = []
@@ -54,7 +54,7 @@ async def write(store: Store, number: int, log: dict[int, list[Change]]) -> None
 
 
 async def watch(store: Store, where: Range, since: int, last: asyncio.Future[int], turns: int) -> list[Watch]:
-    """Watches of a range, one after another, each from where the last one was left; the last goes on to the end."""
+    """Watch a range several times, each time from where the last watch ended; the last watch continues to the end."""
     selection = Selection(where.resource, None if where.cluster == WILDCARD else where.cluster, where.namespace)
     streams: list[Watch] = []
     while True:
@@ -77,7 +77,7 @@ async def watch(store: Store, where: Range, since: int, last: asyncio.Future[int
 
 
 async def history_of(store: Store) -> History:
-    """What writers did and watchers of every range saw."""
+    """Record the history of concurrent writers, and of watchers of every range."""
     history = History(since=store.revision)
     log: dict[int, list[Change]] = {}
     last: asyncio.Future[int] = asyncio.get_running_loop().create_future()

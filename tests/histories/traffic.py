@@ -25,7 +25,7 @@ _WRITES: Final = {"change": 90, "create": 5, "delete": 5}
 
 
 async def run(recorder: Recorder, seconds: float, clients: int, seed: int) -> None:
-    """Clients that write and read for some seconds, and followers of every kind of selection."""
+    """Run clients that write and read for some seconds, and followers of every kind of selection."""
     from tests.histories.recorder import COLOURS, NAMESPACES, RESOURCES
 
     turn = 0
@@ -44,7 +44,7 @@ async def run(recorder: Recorder, seconds: float, clients: int, seed: int) -> No
 
 
 class Worker:
-    """One client's random operations. It remembers the versions that it has seen, which age as they do in a real one."""
+    """Random operations of one client. The versions that it has seen become stale, as those of a real client."""
 
     def __init__(self, recorder: Recorder, name: str, number: int, seed: int, end: float) -> None:
         self._recorder = recorder
@@ -58,7 +58,7 @@ class Worker:
         self._watching: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Operations until the time is over."""
+        """Run operations until the time is over."""
         async with self._client:
             while time.monotonic() < self._end and not self._recorder.stopped:
                 done = await (self._write() if self._dice.random() < 0.5 else self._read())

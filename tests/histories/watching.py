@@ -20,7 +20,7 @@ Place = tuple[int, Key]
 
 
 def check_watch(watch: Watch, log: Log) -> Iterator[Violation]:
-    """Every guarantee over one stream."""
+    """Check every guarantee over one stream."""
     name = f"watch of {watch.client} from {watch.since} on {watch.server} ({watch.selection})"
     for violation in _Checked(watch, log).violations():
         yield Violation(violation.fault, f"{name}: {violation.message}")

@@ -1,6 +1,4 @@
-"""kubectl, unmodified, against a real `kcp start`: a current one and an old one, on SQLite and on etcd, each in the default
-and in another logical cluster.
-"""
+"""kubectl, current and old, against a real `kcp start` on SQLite and on etcd, in two logical clusters."""
 
 from __future__ import annotations
 
@@ -45,7 +43,7 @@ class Kubectl:
     environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run to the end, whatever it says."""
+        """Run to the end, whatever the exit code."""
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), **self.environment}
         command = [str(self.binary), *arguments]
         return subprocess.run(
@@ -53,36 +51,36 @@ class Kubectl:
         )
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run, demand success, and give what it printed."""
+        """Run with success; return the output."""
         done = self.run(*arguments, stdin=stdin)
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def fails(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run, demand failure, and give the message."""
+        """Run without success; return the message."""
         done = self.run(*arguments, stdin=stdin)
         assert done.returncode != 0, f"kubectl {' '.join(arguments)} succeeded:\n{done.stdout}"
         return done.stderr
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start, without waiting for the end."""
+        """Start without waiting for the end."""
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), **self.environment}
         command = [str(self.binary), *arguments]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
     def vanishes(self, kind: str, name: str) -> None:
-        """Wait until an object is gone."""
+        """Wait until an object does not exist any more."""
         wait_until(lambda: "NotFound" in self.run("get", kind, name).stderr, f"{kind} {name} is gone")
 
     def object(self, *arguments: str) -> dict[str, object]:
-        """`get ... -o yaml`, read."""
+        """Return the object of `get ... -o yaml`."""
         read = yaml.safe_load(self("get", *arguments, "-o", "yaml"))
         assert isinstance(read, dict)
         return read
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Where the log is and which kubectl asks."""
+    """Parametrize the tests with the kind of log and the version of kubectl."""
     if "server" in metafunc.fixturenames or "binary" in metafunc.fixturenames:
         metafunc.parametrize("server", ["sqlite", "etcd"], indirect=True)
     if "binary" in metafunc.fixturenames:
@@ -90,7 +88,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class Servers:
-    """`kcp start` as a process of its own for each kind of log, started when it is first asked for."""
+    """`kcp start` in a process of its own for each kind of log, started on first use."""
 
     def __init__(self, factory: pytest.TempPathFactory, stack: contextlib.ExitStack) -> None:
         self._factory = factory
@@ -98,7 +96,7 @@ class Servers:
         self._running: dict[str, Server] = {}
 
     def on(self, log: str) -> Server:
-        """The one on SQLite, or on an etcd of three members."""
+        """Return the server on SQLite, or on an etcd of three members."""
         if log not in self._running:
             arguments = self._etcd() if log == "etcd" else []
             server = Server(root_directory=self._factory.mktemp("kcp"), in_process=False, arguments=arguments)

@@ -1,4 +1,4 @@
-"""What kubectl asks before it does anything: resources, versions, explanations."""
+"""kubectl's discovery commands: resources, versions, explanations."""
 
 from __future__ import annotations
 

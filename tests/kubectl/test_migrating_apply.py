@@ -1,4 +1,4 @@
-"""From client-side to server-side apply and back with kubectl: who owns what, and what is remembered as last applied.
+"""Migration from client-side to server-side apply and back with kubectl: ownership, and the last-applied annotation.
 
 kubectl hands what ``kubectl-client-side-apply`` owns to ``kubectl``, and the annotation that client-side apply goes by to
 a manager of its own, ``kubectl-last-applied``; kube-apiserver then keeps the annotation up to date, so that the way back is open.
@@ -21,7 +21,7 @@ CLIENT_SIDE = ("apply", "-f", "-")
 
 
 class Applied:
-    """A ConfigMap or a Gadget, its values spread over what they call data."""
+    """A ConfigMap or a Gadget whose values are in ``data`` or ``spec``."""
 
     def __init__(self, kubectl: Kubectl, kind: str) -> None:
         self.kubectl = kubectl
@@ -51,7 +51,7 @@ class Applied:
 
     @property
     def owners(self) -> dict[tuple[str, str], Any]:
-        """What managers own; of our own part the names of the values (defaults belong to whose write they came with)."""
+        """The fields that managers own; of our values only the names, without defaults."""
         found = {}
         for entry in self.live["metadata"]["managedFields"]:
             fields = entry["fieldsV1"]
@@ -78,7 +78,7 @@ def test_client_side_apply_moves_to_server_side_apply_and_back(applied: Applied)
     both = {**ANNOTATION, applied.part: ["color", "note"]}
     assert applied.owners == {("kubectl-client-side-apply", "Update"): both}
 
-    # a changed value is no conflict, and one that is no longer said goes, as if it had been applied server-side before
+    # a changed value is no conflict, and a missing one is removed, as if it had been applied server-side before
     kubectl(*SERVER_SIDE, stdin=applied.manifest(color="green"))
     assert applied.values == {"color": "green"}
     moved = {("kubectl", "Apply"): {applied.part: ["color"]}, ("kubectl-last-applied", "Apply"): ANNOTATION}
@@ -91,19 +91,19 @@ def test_client_side_apply_moves_to_server_side_apply_and_back(applied: Applied)
     assert applied.owners == moved
     assert applied.last_applied == {"color": "blue", "note": "new"}
 
-    # back: the note is known from the annotation, and goes
+    # back to client-side apply: the note is in the annotation, and is removed
     kubectl(*CLIENT_SIDE, stdin=applied.manifest(color="red"))
     assert applied.values == {"color": "red"}
     assert applied.last_applied == {"color": "red"}
     assert applied.owners == {("kubectl-client-side-apply", "Update"): {**ANNOTATION, applied.part: ["color"]}}
 
-    # and once more forth
+    # to server-side apply again
     kubectl(*SERVER_SIDE, stdin=applied.manifest(note="last", color="green"))
     assert applied.owners == moved
     assert applied.last_applied == {"color": "green", "note": "last"}
 
 
-def test_what_another_manager_changed_meanwhile_is_a_conflict(applied: Applied) -> None:
+def test_a_field_that_another_manager_changed_meanwhile_is_a_conflict(applied: Applied) -> None:
     kubectl = applied.kubectl
     kubectl(*CLIENT_SIDE, stdin=applied.manifest(color="red", note="old"))
     patch = json.dumps({applied.part: {"color": "blue"}})
@@ -118,7 +118,7 @@ def test_what_another_manager_changed_meanwhile_is_a_conflict(applied: Applied) 
     assert ("controller", "Update") not in applied.owners
 
 
-def test_what_was_never_applied_client_side_gets_no_annotation(applied: Applied) -> None:
+def test_an_object_that_was_never_applied_client_side_gets_no_annotation(applied: Applied) -> None:
     applied.kubectl(*SERVER_SIDE, stdin=applied.manifest(color="red"))
     applied.kubectl(*SERVER_SIDE, stdin=applied.manifest(color="green"))
     assert applied.owners == {("kubectl", "Apply"): {applied.part: ["color"]}}

@@ -1,4 +1,4 @@
-"""kubectl's writes: create, apply in its kinds, diff, edit, patch, replace, label, annotate, scale, wait, delete."""
+"""kubectl's writes: create, all kinds of apply, diff, edit, patch, replace, label, annotate, scale, wait, delete."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_cascading_deletion(gadgets: Kubectl, cascade: str) -> None:
         gadgets.vanishes("configmap", "owned")
 
 
-def test_deleting_a_namespace_deletes_what_is_in_it(gadgets: Kubectl) -> None:
+def test_deleting_a_namespace_deletes_its_objects(gadgets: Kubectl) -> None:
     namespace = gadgets.environment["NAMESPACE"]
     gadgets("create", "-f", "-", stdin=manifests.gadget("inside"))
     gadgets("create", "configmap", "inside")

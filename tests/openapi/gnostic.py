@@ -1,4 +1,4 @@
-"""A reader with gnostic's messages, from tables of their fields."""
+"""A reader of gnostic's messages, built from tables of their fields."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pool(table: str, package: str) -> descriptor_pool.DescriptorPool:
 
 
 def parse(messages: descriptor_pool.DescriptorPool, full_name: str, data: bytes) -> Any:
-    """Read a message; fields that gnostic does not have are an error."""
+    """Decode a message; a field that gnostic does not have is an error."""
     message = message_factory.GetMessageClass(messages.FindMessageTypeByName(full_name))()
     message.ParseFromString(data)
     kept = message.SerializeToString()

@@ -1,4 +1,4 @@
-"""The bounded memory of encoded documents."""
+"""The bounded cache of encoded documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI documents of a surface: what every client relies on."""
+"""The OpenAPI documents of a surface: the properties that every client relies on."""
 
 from __future__ import annotations
 
@@ -272,7 +272,7 @@ def test_documents_are_the_same_when_little_can_be_remembered() -> None:
     assert tight.v2_json() == roomy.v2_json()
 
 
-def test_what_is_remembered_stays_within_its_bound() -> None:
+def test_the_cache_stays_within_its_bound() -> None:
     cache = DocumentCache(limit=200_000)
     for number in range(20):
         OpenAPIDocuments([custom("Widget", f"g{number}.dev")], cache).index()

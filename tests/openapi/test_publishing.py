@@ -1,4 +1,4 @@
-"""What of a schema is published: the rules of apiextensions-apiserver."""
+"""Publishing of schemas, by the rules of apiextensions-apiserver."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_version_2_has_no_alternatives() -> None:
     }
 
 
-def test_in_version_2_what_may_be_null_has_no_type_and_is_not_required() -> None:
+def test_in_version_2_a_nullable_property_has_no_type_and_is_not_required() -> None:
     spec = v2(SPEC)
     assert spec["properties"]["note"] == {"maxLength": 10}
     assert spec["required"] == ["size"]
@@ -60,7 +60,7 @@ def test_in_version_2_values_that_may_be_null_make_nothing_required() -> None:
     assert v2(schema) == {"type": "object", "additionalProperties": {}}
 
 
-def test_in_version_2_what_keeps_unknown_fields_has_neither_type_nor_properties() -> None:
+def test_in_version_2_an_object_with_unknown_fields_has_neither_type_nor_properties() -> None:
     assert v2(SPEC)["properties"]["free"] == {"x-kubernetes-preserve-unknown-fields": True}
     assert v3(SPEC)["properties"]["free"] == SPEC["properties"]["free"]
 
@@ -176,7 +176,7 @@ def test_publishing_leaves_the_schema_as_it_was(schema: dict[str, Any]) -> None:
 
 @settings(max_examples=80)
 @given(SCHEMAS)
-def test_no_node_of_version_2_has_what_older_kubectl_cannot_read(schema: dict[str, Any]) -> None:
+def test_no_node_of_version_2_has_a_keyword_that_older_kubectl_cannot_read(schema: dict[str, Any]) -> None:
     for node in every_node(v2(schema)):
         assert not node.keys() & {"anyOf", "allOf", "oneOf", "not", "nullable"}
         if node.get("type") == "array":

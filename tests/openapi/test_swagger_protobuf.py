@@ -1,4 +1,4 @@
-"""Swagger in protobuf says the same as Swagger in JSON, as a reader with gnostic's messages sees it."""
+"""Swagger in protobuf equals Swagger in JSON, decoded with gnostic's messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.openapi.resource_samples import builtin, custom, widget
 
 
 def parse(name: str, data: bytes) -> Any:
-    """Read one of gnostic's messages."""
+    """Decode one of gnostic's messages."""
     return gnostic.parse(gnostic.pool("gnostic.yaml", "openapi.v2"), f"openapi.v2.{name}", data)
 
 
@@ -41,7 +41,7 @@ CAMEL = {
 
 
 def fold(message: Any) -> Any:
-    """A message as the part of a Swagger document that it stands for."""
+    """Convert a message to the part of a Swagger document that it represents."""
     name = message.DESCRIPTOR.name
     if name == "Any":
         return yaml.safe_load(message.yaml)

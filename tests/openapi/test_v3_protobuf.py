@@ -1,4 +1,4 @@
-"""OpenAPI 3 in protobuf says the same as in JSON, as a reader with gnostic's messages sees it."""
+"""OpenAPI 3 in protobuf equals OpenAPI 3 in JSON, decoded with gnostic's messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAPS = ("specification_extension", "additional_properties", "path", "response_o
 
 
 def fold(message: Any) -> Any:
-    """A message as the part of a document that it stands for."""
+    """Convert a message to the part of a document that it represents."""
     name = message.DESCRIPTOR.name
     if name == "Any":
         return yaml.safe_load(message.yaml)
@@ -49,7 +49,7 @@ def fold(message: Any) -> Any:
 
 
 def expected(value: Any, key: str = "") -> Any:
-    """What a reader can see of a JSON document: protobuf cannot tell an absent list, text or false from an empty one."""
+    """Return the part of a JSON document that protobuf can represent: an absent list, text or false equals an empty one."""
     if key == "default":
         return [value] if isinstance(value, bool | int | float | str) and value else []
     if key == "properties":

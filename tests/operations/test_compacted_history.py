@@ -1,4 +1,4 @@
-"""What clients are told when the history that they ask for has been compacted, by a server that keeps little of it."""
+"""Responses to requests for compacted history, from a server that retains little of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = [f"c{number}" for number in range(10)]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that forgets superseded states after a second."""
+    """A server that retains history for a second."""
     root = tmp_path_factory.mktemp("forgetful")
     with Server(root_directory=root, in_process=False, arguments=["--history-retention", "1s"]) as running:
         yield running
@@ -31,7 +31,7 @@ def names(answer: Answer) -> list[str]:
 
 
 async def compacted(connection: Connection, path: str, version: str) -> Answer:
-    """Write until the state of a version is gone; returns how the server refuses to list it."""
+    """Write until the state of a version is compacted; return the server's refusal to list it."""
     exact = f"{path}?{urlencode({'resourceVersion': version, 'resourceVersionMatch': 'Exact'})}"
 
     async def refusal() -> Answer | None:
@@ -71,7 +71,7 @@ async def test_compacted_revisions_are_410_and_a_paged_list_can_continue(server:
         fresh = gone.json["metadata"]["continue"]
         assert fresh not in ("", token)
 
-        # the rest as it is now: what was deleted is missing, what is new is there, what came before is not told again
+        # the rest in its present state: without deleted objects, with new ones, and without the earlier pages
         assert (await connection.request("DELETE", f"{path}/c4")).status == 200
         assert (await connection.request("POST", path, config_map("c35"))).status == 201
         rest, token = [], fresh
@@ -86,5 +86,5 @@ async def test_compacted_revisions_are_410_and_a_paged_list_can_continue(server:
         (version_now,) = versions  # from the fresh token on the pages are of one state again
         assert int(version_now) > int(version)
 
-        # and a list without a version is as good as ever
+        # a list from any state at least as new still works
         assert (await connection.request("GET", f"{path}?resourceVersion={version}")).status == 200

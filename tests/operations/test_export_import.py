@@ -1,4 +1,4 @@
-"""Moving objects between stores with the commands of ``docs/operations.md``, which are run as they stand there."""
+"""Moving objects between stores with the commands of ``docs/operations.md``, run as they are on the page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ETCD = "https://e1:2379,https://e2:2379,https://e3:2379"
 
 
 def commands(section: str, command: str) -> list[str]:
-    """The commands of a section of the page that begin so."""
+    """Return the commands of a section of the page that begin with this text."""
     text = re.split(rf"^##+ {section}$", PAGE, flags=re.MULTILINE)[1]
     text = re.split(r"^##+ ", text, flags=re.MULTILINE)[0]
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
@@ -41,7 +41,7 @@ def commands(section: str, command: str) -> list[str]:
 
 
 async def run(line: str, folder: Path, etcd: EtcdCluster | None = None) -> Result:
-    """Run one of them, with files and directories in a folder, and that etcd for the one of the page."""
+    """Run a command, with its files and directories in a folder, and this etcd instead of the page's."""
     words = []
     for word in shlex.split(line)[1:]:
         word = word.replace(ETCD, ",".join(etcd.urls) if etcd is not None else ETCD)
@@ -51,14 +51,14 @@ async def run(line: str, folder: Path, etcd: EtcdCluster | None = None) -> Resul
 
 
 async def done(line: str, folder: Path, etcd: EtcdCluster | None = None) -> str:
-    """What it says when it ends well."""
+    """Return the output of a command, which must succeed."""
     result = await run(line, folder, etcd)
     assert result.exit_code == 0, f"{line}\n{result.output}"
     return result.output
 
 
 async def refused(line: str, folder: Path, etcd: EtcdCluster | None = None) -> str:
-    """What it says when it does not: one line."""
+    """Return the one line of output of a command that must fail."""
     result = await run(line, folder, etcd)
     assert result.exit_code == 1, (line, result.output)
     assert result.output.startswith("kcp: ")
@@ -67,13 +67,13 @@ async def refused(line: str, folder: Path, etcd: EtcdCluster | None = None) -> s
 
 
 async def ask(server: Server, method: str, path: str, body: object = None) -> Answer:
-    """One request."""
+    """Send one request."""
     async with Connection(Address.of(server)) as connection:
         return await connection.request(method, f"/{path}", body)
 
 
 async def listed(server: Server, path: str) -> dict[str, Any]:
-    """A list."""
+    """Return a list."""
     answer = await ask(server, "GET", path)
     assert answer.status == 200, answer.body
     found: dict[str, Any] = answer.json
@@ -81,12 +81,12 @@ async def listed(server: Server, path: str) -> dict[str, Any]:
 
 
 def without_versions(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Objects but for their resource versions."""
+    """Return objects without their resource versions."""
     return [{**item, "metadata": {**item["metadata"], "resourceVersion": ""}} for item in items]
 
 
 async def make_objects(server: Server, cluster: str = "root") -> None:
-    """Some objects in a logical cluster, of a type of its own too."""
+    """Create some objects in a logical cluster, of a custom type too."""
     prefix = f"clusters/{cluster}/"
     assert (await ask(server, "POST", f"{prefix}{DEFINITIONS[1:]}", definition("gears", "Gear"))).status == 201
     for number in range(3):
@@ -98,18 +98,18 @@ async def make_objects(server: Server, cluster: str = "root") -> None:
 
 
 async def objects(server: Server, cluster: str = "root") -> dict[str, Any]:
-    """The same objects as a client sees them, but for their resource versions; and the UIDs of what nobody wrote."""
+    """Return these objects as a client sees them, without resource versions, and the UIDs of the virtual objects."""
     paths = (DEFINITIONS[1:], MAPS, GEARS, "api/v1/namespaces")
     return {path: without_versions((await listed(server, f"clusters/{cluster}/{path}"))["items"]) for path in paths}
 
 
 async def newest(server: Server) -> int:
-    """The newest revision that a client has been told."""
+    """Return the newest revision that a client has seen."""
     return int((await listed(server, MAPS))["metadata"]["resourceVersion"])
 
 
 async def is_gone(server: Server, path: str, revision: int) -> bool:
-    """Whether a watch from a revision is told to list again."""
+    """Whether a watch from a revision is refused because the client must list again."""
     answer = await ask(server, "GET", f"{path}?watch=true&resourceVersion={revision}&timeoutSeconds=1")
     return answer.status == 410 or b'"code":410' in answer.body
 
@@ -122,7 +122,7 @@ def etcd(tmp_path: Path) -> Iterator[EtcdCluster]:
 
 
 def server_over(etcd: EtcdCluster, root: Path, *, in_process: bool = True) -> Server:
-    """A server that keeps its log there."""
+    """Run a server whose log is in this etcd."""
     root.mkdir(parents=True, exist_ok=True)
     arguments = ["--etcd-servers", ",".join(etcd.urls)]
     return Server(root_directory=root, in_process=in_process, arguments=arguments)
@@ -159,7 +159,7 @@ async def test_all_objects_move_to_etcd_and_a_logical_cluster_back(tmp_path: Pat
     await done(import_one, tmp_path)
     assert "of logical cluster team-b exists" in await refused(import_one, tmp_path)
     assert "imported 0 objects" in await done(f"{import_one} --replace", tmp_path)
-    # whatever was moved, all is true of a log that always is
+    # the imported logs keep every invariant
     assert "BROKEN" not in await done("kcp store check --root-directory /var/lib/other", tmp_path)
     assert "BROKEN" not in await done(
         f"kcp store check --etcd-servers {ETCD} --root-directory /var/lib/kcp", tmp_path, etcd
@@ -167,7 +167,7 @@ async def test_all_objects_move_to_etcd_and_a_logical_cluster_back(tmp_path: Pat
     with Server(root_directory=other) as server:
         assert (await listed(server, MAPS))["items"] == mine
         moved = await objects(server, "team-b")
-        # namespaces that nobody wrote have UIDs of the log and the logical cluster
+        # the UIDs of virtual namespaces derive from the log and the logical cluster
         assert stored(moved) == stored(before["team-a"])
         assert await newest(server) > seen
         assert await is_gone(server, f"clusters/team-b/{MAPS}", seen)
@@ -175,7 +175,7 @@ async def test_all_objects_move_to_etcd_and_a_logical_cluster_back(tmp_path: Pat
 
 
 def stored(held: dict[str, Any]) -> dict[str, Any]:
-    """What somebody wrote of some objects."""
+    """Return the stored ones among some objects."""
     spaces = [space for space in held["api/v1/namespaces"] if space["metadata"]["name"] == "work"]
     return {**held, "api/v1/namespaces": spaces}
 
@@ -203,7 +203,7 @@ async def test_an_etcd_that_is_lost_is_restored_into_a_new_one(tmp_path: Path, e
         assert "start the servers" in await done(restore, tmp_path, replacement)
         checked = await done(f"kcp store check --etcd-servers {ETCD} --root-directory /nowhere", tmp_path, replacement)
         assert "BROKEN" not in checked
-        for folder in (root, tmp_path / "another"):  # one with the local copy of the lost log, one that was never there
+        for folder in (root, tmp_path / "another"):  # one server with a replica of the lost log, and a new one
             with server_over(replacement, folder) as server:
                 assert await objects(server) == before
                 listed_at = await listed(server, MAPS)
@@ -211,7 +211,7 @@ async def test_an_etcd_that_is_lost_is_restored_into_a_new_one(tmp_path: Path, e
                 assert all(int(item["metadata"]["resourceVersion"]) > seen for item in listed_at["items"])
                 assert await is_gone(server, MAPS, seen)
                 assert await is_gone(server, MAPS, 1)
-                # the common token has come back as well
+                # the shared token is restored too
                 assert (root / "data/admin.token").read_text() == (folder / "data/admin.token").read_text()
 
 
@@ -263,7 +263,7 @@ def test_an_unusable_source_or_target_is_named(tmp_path: Path) -> None:
 async def test_objects_over_etcds_request_limit_are_named_with_the_flag_to_raise_it(
     tmp_path: Path, etcd: EtcdCluster
 ) -> None:
-    """etcd takes 1.5 MB unless told otherwise; what was begun can be repeated when it takes more."""
+    """etcd accepts 1.5 MB by default; the command can be repeated once the limit is raised."""
     root = tmp_path / "var/lib/kcp"
     root.mkdir(parents=True)
     with Server(root_directory=root) as server:

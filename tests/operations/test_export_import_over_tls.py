@@ -1,4 +1,4 @@
-"""Every command that has to do with a log, over an etcd behind TLS whose users show certificates or say passwords."""
+"""Every command about a log, over an etcd behind TLS whose users have client certificates or passwords."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PASSWORD = "open sesame"
 
 @dataclass
 class Place:
-    """An etcd, and the flags with which its user ``kcp`` gets in."""
+    """An etcd, and the flags with which its user ``kcp`` is accepted."""
 
     etcd: SecuredEtcd
     flags: list[str]
@@ -30,7 +30,7 @@ class Place:
 
 @pytest.fixture(params=["certificate", "password"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """A running etcd whose users show certificates, or say passwords."""
+    """A running etcd whose users have client certificates or passwords."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
     folder = tmp_path / "etcd"
@@ -49,7 +49,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 async def done(*words: str | Path) -> str:
-    """What a command says that ends well."""
+    """Return the output of a command, which must succeed."""
     result = await kcp(*words)
     assert result.exit_code == 0, result.output
     return result.output
@@ -117,17 +117,17 @@ COMMANDS = {
     ("store", "import"): 1,
     ("store", "check"): 2,
 }
-"""The commands that ask etcd, and how they end when it does not let them in."""
+"""The commands that use etcd, and their exit codes when it refuses them."""
 
 
 def replaced(flags: list[str], flag: str, value: str | Path | None) -> list[str]:
-    """Flags with another value of one of them, or without it."""
+    """Return flags with another value of one of them, or without it."""
     where = flags.index(flag)
     return [*flags[:where], *(() if value is None else (flag, str(value))), *flags[where + 2 :]]
 
 
 def refusals(place: Place, folder: Path) -> Iterator[tuple[list[str], str]]:
-    """Flags with which nobody gets in, and what is to be said."""
+    """Flags that etcd refuses, and the expected messages."""
     etcd, flags = place.etcd, place.flags
     other_authority = SecuredEtcd.another_authority(folder)
     yield replaced(flags, "--etcd-cafile", other_authority.file), "--etcd-cafile: by "

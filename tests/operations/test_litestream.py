@@ -1,4 +1,4 @@
-"""Litestream beside a server's file: it copies all the time, and what it restores is put in place as the page says."""
+"""Litestream beside a server's file: it replicates continuously, and a restored file is put in place as on the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WRITERS = 4
 
 
 def configured(folder: Path) -> Litestream:
-    """The page's configuration, with its paths in a folder."""
+    """Return the page's configuration, with its paths in a folder."""
     (text,) = re.findall(r"^```yaml\n(dbs:.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     text = re.sub(r"path: (/\S+)", lambda found: f"path: {folder}{found[1]}", text)
     file = folder / "litestream.yml"
@@ -39,7 +39,7 @@ def configured(folder: Path) -> Litestream:
 
 
 def restore(litestream: Litestream, folder: Path) -> Path | None:
-    """What Litestream can bring back now, if it can."""
+    """Restore the newest state that Litestream has; None if there is none."""
     (command,) = commands("Litestream", "litestream restore")
     (folder / "restored.db").unlink(missing_ok=True)
     words = [word if not word.startswith("/") else f"{folder}{word}" for word in shlex.split(command)[1:]]
@@ -48,7 +48,7 @@ def restore(litestream: Litestream, folder: Path) -> Path | None:
 
 
 async def names_in(copy: Path) -> set[str]:
-    """The objects in a restored file. It is opened as a server would, which changes it."""
+    """Return the names of the objects in a restored file. Opens it as a server would, which changes it."""
     store = open_store(copy)
     try:
         return {record.key.name for record in store.scan(Range("configmaps")).records}
@@ -57,7 +57,7 @@ async def names_in(copy: Path) -> set[str]:
 
 
 async def load(address: Address, prefix: str, seconds: float) -> list[str]:
-    """Write for a while with several clients; the names that were acknowledged.
+    """Write for a while with several clients; return the names of the acknowledged objects.
 
     It goes by time, not by writes, because Litestream copies at intervals: some must come while it writes.
     """
@@ -79,7 +79,7 @@ async def load(address: Address, prefix: str, seconds: float) -> list[str]:
 
 
 async def until_copied(litestream: Litestream, folder: Path, names: set[str]) -> None:
-    """Wait until what Litestream restores has all these objects."""
+    """Wait until Litestream can restore all these objects."""
 
     async def copied() -> bool:
         copy = restore(litestream, folder)
@@ -125,7 +125,7 @@ async def test_nothing_that_litestream_has_copied_is_lost_with_the_disk(tmp_path
 
 
 async def test_litestream_catches_up_after_it_was_stopped(tmp_path: Path) -> None:
-    """Stopped and started again, also while the server has brought its log into the file and begun it anew."""
+    """It is stopped and restarted, also while the server checkpoints and restarts its write-ahead log."""
     root = tmp_path / "var/lib/kcp"
     root.mkdir(parents=True)
     written: set[str] = set()

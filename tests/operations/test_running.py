@@ -1,4 +1,4 @@
-"""A server in operation: how fast it is there, what it leaves behind, how it ends under load, what its metrics grow with."""
+"""A server in operation: its start time, the files that it leaves, its end under load, the size of its metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kcp snapshot``: copies of the log of a running server, and what clients see after one was put back."""
+"""``kcp snapshot``: snapshots of the log of a running server, and the view of clients after a restore."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 async def ask(server: Server, method: str, path: str, body: object = None) -> Answer:
-    """One request."""
+    """Send one request."""
     async with Connection(Address.of(server)) as connection:
         return await connection.request(method, path, body)
 
@@ -49,7 +49,7 @@ async def test_a_snapshot_of_a_running_server_is_restored(tmp_path: Path) -> Non
 
 
 async def test_a_snapshot_can_be_restored_several_times(tmp_path: Path) -> None:
-    """Each time, revisions go on behind those that clients saw since the last time, and what was there is kept whole."""
+    """After each restore, revisions continue above those that clients have seen, and the replaced log is kept."""
     root, file = tmp_path / "root", tmp_path / "copy.db"
     root.mkdir()
     log = root / "data/kcp.db"

@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def address_of(server: Server, who: str) -> Address:
-    """How a user shows who it is."""
+    """The credentials of a user."""
     address = Address.of(server)
     if who == "carl":
         trust = ssl.create_default_context(cafile=str(server.certificate_authority))
@@ -58,7 +58,7 @@ def headers_of(who: str) -> dict[str, str]:
 
 
 async def everything(connection: Connection) -> list[tuple[str, str, str]]:
-    """Each verb of each type that is served: method, path and resource."""
+    """Each verb of each served type: method, path and resource."""
     found = []
     groups = (await connection.request("GET", "/apis")).json["groups"]
     places = ["/api/v1", *(f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"])]

@@ -96,7 +96,7 @@ def applied(live: Object | None, config: Object, manager: str = "applier", **opt
 
 
 def written(live: Object | None, new: Object, manager: str = "writer", **options: Any) -> Object:
-    """``new`` with its managed fields after a create or update."""
+    """Return ``new`` with its managed fields after a create or update."""
     subresource = options.get("subresource", "")
     settings: Object = {"api_version": VERSION, "now": NOW, "reset_fields": RESET[subresource], **options}
     type_ = settings.pop("type_", TYPE)
@@ -108,7 +108,7 @@ def written(live: Object | None, new: Object, manager: str = "writer", **options
 
 
 def changed(obj: Object, **fields: Any) -> Object:
-    """A copy with other fields of its spec; None removes one."""
+    """Return a copy with other fields of its spec; None removes one."""
     spec = {**obj.get("spec", {}), **fields}
     return {**obj, "spec": {key: value for key, value in spec.items() if value is not None}}
 

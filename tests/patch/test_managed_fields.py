@@ -1,4 +1,4 @@
-"""Managed fields of creates and updates: who owns what, times, order, the cap, and lists that clients edit."""
+"""Managed fields of creates and updates: owners, times, order, the limit on managers, and lists that clients edit."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""Merge types: what a schema says about merging."""
+"""Merge types: the parts of a schema that say how values merge."""
 
 from typing import Any
 
@@ -112,7 +112,7 @@ def test_defaults_of_list_keys_are_found_through_references() -> None:
 
 
 def test_values_with_only_a_type_share_a_merge_type() -> None:
-    """Most of a large schema is such values: compiling each anew would make its first use slow."""
+    """Most values of a large schema are of this kind: compiling each of them anew would make the first use slow."""
     schema = {
         "type": "object",
         "properties": {

@@ -1,4 +1,4 @@
-"""Laws that patches and ownership keep for any object."""
+"""Properties of patches and ownership that hold for any object."""
 
 import copy
 from typing import Any
@@ -99,7 +99,7 @@ OPERATIONS = st.one_of(
 def test_a_json_patch_is_the_sum_of_its_operations_and_changes_no_input(
     document: dict[str, Any], operations: list[dict[str, Any]]
 ) -> None:
-    """One by one on deep copies there is no sharing that could go wrong."""
+    """Applied one by one to deep copies, nothing is shared."""
     before = copy.deepcopy((document, operations))
     expected: Any = document
     kept = []
@@ -164,7 +164,7 @@ def test_a_sole_applier_gets_exactly_its_last_configuration(first: dict[str, Any
 def test_fields_of_another_manager_remain_when_an_applier_drops_its_own(
     theirs: dict[str, Any], first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    """All but what stood inside of a value that the applier has replaced as a whole."""
+    """Except for fields inside of a value that the applier has replaced as a whole."""
     live = applied(written(None, theirs, "writer"), first, force=True)
     made = applied(live, second, force=True)
     kept = field_sets.recursive_difference(owned(live, "writer"), field_sets.leaves(owned(made, "applier")))

@@ -1,4 +1,4 @@
-"""Servers with parts of their own: each part is asked by a real server."""
+"""Servers with parts of their own: a real server calls each part."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 def ask(url: str, authority: Path, token: str = "", body: Any = None, **headers: str) -> tuple[int, str, Any]:
-    """One request: its status, its body, and its header fields."""
+    """Send one request; return its status, its body, and its header fields."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if token:
         sent["Authorization"] = f"Bearer {token}"
@@ -71,7 +71,7 @@ def asking(server: Server) -> Callable[..., tuple[int, str, Any]]:
 
 
 class BadgeHeader:
-    """Authenticates by a header of its own."""
+    """Authenticates by a header field of its own."""
 
     async def authenticate(self, credentials: Credentials) -> User | None:
         badge = credentials.headers.get(b"x-badge")
@@ -86,7 +86,7 @@ class FixedToken:
 
 
 class Asked:
-    """Records what it is asked, and allows reading to the user of a badge."""
+    """An authorizer that records requests, and allows users with a badge to read."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, str]] = []

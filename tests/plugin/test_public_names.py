@@ -1,4 +1,4 @@
-"""What is public, name by name: a change of this list is a change for users, and belongs into the release notes."""
+"""The list of public names: a change of it is a change for users, and needs a release note."""
 
 from __future__ import annotations
 

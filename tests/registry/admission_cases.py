@@ -1,4 +1,4 @@
-"""A probe of the admission chain, and a table of the writes that it must see."""
+"""A probe of the admission chain, and a table of the writes that plugins must see."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIGNING_REQUESTS = ("certificates.k8s.io", "certificatesigningrequests")
 
 
 class Seen(NamedTuple):
-    """What one plugin call was about."""
+    """A recorded call of the plugin."""
 
     operation: str
     subresource: str
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
 @dataclass
 class Probe:
-    """A plugin that records what it is shown, and may change or refuse it."""
+    """A plugin that records its calls, and may change or refuse the write."""
 
     change: Callable[[Object], None] | None = None
     refuse_in: str = ""
@@ -115,7 +115,7 @@ Act = Callable[[RegistryClient], Awaitable[Any]]
 
 @dataclass
 class Case:
-    """A write: ``before`` it, the write itself, what plugins must see of it, and what comes of a change by a plugin."""
+    """A write: its preparation ``before``, the write itself, what plugins must see, and the result of a plugin's change."""
 
     name: str
     act: Act

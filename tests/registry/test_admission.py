@@ -34,14 +34,14 @@ def _id(case: Case) -> str:
 
 
 async def _prepare(case: Case, client: RegistryClient) -> None:
-    """Make what the case's write needs."""
+    """Create the objects that the case's write needs."""
     await client.define(WIDGETS)
     for step in case.before:
         await step(client)
 
 
 @pytest.mark.parametrize("case", [*STORING, *DELETING], ids=_id)
-async def test_both_halves_of_the_chain_see_a_write_as_what_it_is(client: RegistryClient, case: Case) -> None:
+async def test_mutating_and_validating_plugins_see_every_write(client: RegistryClient, case: Case) -> None:
     probe = Probe()
     await _prepare(case, client)
     revision = client.registry.store.revision
@@ -229,7 +229,7 @@ async def test_mutating_plugins_run_in_order_and_before_all_validating_ones(clie
 
 
 class Once(Probe):
-    """A plugin that does something else while it is called the first time."""
+    """A plugin that runs something else during its first call."""
 
     def __init__(self, act: Callable[[], Awaitable[Any]]) -> None:
         super().__init__()

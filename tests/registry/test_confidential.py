@@ -1,4 +1,4 @@
-"""No refusal and no warning shows a value of a Secret."""
+"""No refusal and no warning contains a value of a Secret."""
 
 from __future__ import annotations
 

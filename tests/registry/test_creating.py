@@ -90,7 +90,7 @@ async def test_the_namespace_must_exist(client: RegistryClient) -> None:
 
 
 def just_before_the_next_write(store: Store, action: Callable[[], Awaitable[Any]]) -> None:
-    """Let other writes commit between the validation of the next write and its commit."""
+    """Commit other writes between the validation of the next write and its commit."""
     patch = pytest.MonkeyPatch()
     write = store.write
 
@@ -113,7 +113,7 @@ async def test_a_namespace_may_be_deleted_between_validation_and_commit_of_an_ob
 
 
 async def test_a_namespace_may_change_between_validation_and_commit_of_an_object(client: RegistryClient) -> None:
-    """The virtual namespace is stored meanwhile; what it takes has not changed."""
+    """The virtual namespace is stored meanwhile; it still accepts new objects."""
     namespace = client.type("namespaces")
 
     async def label() -> None:

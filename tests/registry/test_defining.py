@@ -1,4 +1,4 @@
-"""Large CustomResourceDefinitions, concurrent ones."""
+"""Large CustomResourceDefinitions, and concurrent ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.registry_client import WIDGETS, Object, RegistryClient, refus
 
 
 def _large(kind: str, **names: str) -> Object:
-    """A definition of 8,000 places."""
+    """A definition with 8,000 properties."""
     inner = {f"field{number}": {"type": "string", "maxLength": 10} for number in range(100)}
     outer = {f"part{number}": {"type": "object", "properties": dict(inner)} for number in range(80)}
     plural = f"{kind.lower()}s"
@@ -147,7 +147,7 @@ async def test_clients_may_write_stored_versions_and_not_conditions(client: Regi
 async def test_definitions_that_go_at_different_times_share_their_types(
     client: RegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Types are remembered by content: were the time part of it, every deletion would leave types of its own in memory."""
+    """Types are cached by content: if the deletion time were part of it, every deletion would add types to the cache."""
     times = (f"2026-01-01T00:00:{second:02}Z" for second in range(60))
     monkeypatch.setattr(metadata, "now", lambda: next(times))
     surfaces = []

@@ -1,4 +1,4 @@
-"""Changes start from states that are not durable yet; what is told of such a state is told when it is durable.
+"""Writes start from states that are not durable yet; a response that reveals such a state is sent once it is durable.
 
 Otherwise a client could be refused because of a write that then fails, or see the state before it after the refusal.
 """
@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 
 async def accepted(client: RegistryClient, work: Coroutine[Any, Any, Any], name: str = "a") -> asyncio.Task[Any]:
-    """Begin a write; return when the log has accepted it and it is not durable."""
+    """Start a write; return when the log has accepted it, before it is durable."""
     key = make_key(client.config_maps.storage, client.cluster, "default", name)
     store = client.registry.store
     task = asyncio.create_task(work)
@@ -41,7 +41,7 @@ async def test_a_conflict_with_a_pending_write(client: RegistryClient) -> None:
     await pending
 
 
-async def test_an_update_of_what_is_being_deleted(client: RegistryClient) -> None:
+async def test_an_update_of_an_object_that_is_being_deleted(client: RegistryClient) -> None:
     made = await client.create(client.config_maps, config_map("a"))
     pending = await accepted(client, client.delete(client.config_maps, "a"))
     with refused(404, "NotFound"):
@@ -59,7 +59,7 @@ async def test_an_update_of_any_object_of_a_name_that_is_being_deleted(client: R
     await pending
 
 
-async def test_a_delete_of_what_is_being_deleted_or_changed(client: RegistryClient) -> None:
+async def test_a_delete_of_an_object_that_is_being_deleted_or_changed(client: RegistryClient) -> None:
     made = await client.create(client.config_maps, config_map("a"))
     pending = await accepted(client, client.patch(client.config_maps, "a", {"data": {"a": "2"}}))
     with refused(409, "Conflict"):
@@ -73,7 +73,7 @@ async def test_a_delete_of_what_is_being_deleted_or_changed(client: RegistryClie
     await pending
 
 
-async def test_a_change_to_what_is_there_already(client: RegistryClient) -> None:
+async def test_a_change_to_the_present_state(client: RegistryClient) -> None:
     await client.create(client.config_maps, config_map("a"))
     pending = await accepted(client, client.patch(client.config_maps, "a", {"data": {"a": "2"}}))
     told = await client.patch(client.config_maps, "a", {"data": {"a": "2"}})
@@ -81,7 +81,7 @@ async def test_a_change_to_what_is_there_already(client: RegistryClient) -> None
     await pending
 
 
-async def test_a_delete_of_what_is_being_marked_as_deleted(client: RegistryClient) -> None:
+async def test_a_delete_of_an_object_that_is_being_marked_as_deleted(client: RegistryClient) -> None:
     await client.create(client.config_maps, config_map("a", metadata={"finalizers": ["example.com/hold"]}))
     pending = await accepted(client, client.delete(client.config_maps, "a"))
     assert not await client.delete(client.config_maps, "a")

@@ -1,4 +1,4 @@
-"""Selections of few objects out of many: what is searched for by bytes is what the selectors match, whatever the objects hold.
+"""Selections of few objects out of many: a search by bytes finds exactly the objects that the selectors match.
 
 Chunks are of two objects here and steps of a search of three keys, so that every list is searched.
 """
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kcp.api import selectors
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.verbs import selecting
-from kcp.store.sqlite import reader
+from kcp.store.sqlite import search
 from tests.support.objects import config_map, definition, widget
 from tests.support.registry_client import Object, RegistryClient, registry_client
 from tests.support.running_coroutines import Enter
@@ -46,13 +46,14 @@ Requirement = tuple[str, str, list[str]]
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every list but the smallest is searched in several steps."""
+    """Search every list but the smallest in several steps."""
     monkeypatch.setattr(selecting, "CHUNK", 2)
-    monkeypatch.setattr(reader, "_SEARCHED_KEYS", 3)
+    monkeypatch.setattr(search, "_FIRST_KEYS", 3)
+    monkeypatch.setattr(search, "_MOST_KEYS", 3)
 
 
 def text_of(requirement: Requirement) -> str:
-    """A requirement as a client sends it."""
+    """Format a requirement as a client sends it."""
     key, operator, values = requirement
     if operator in ("in", "notin"):
         return f"{key} {operator} ({','.join(values)})"
@@ -70,13 +71,13 @@ def meets(labels: dict[str, str], requirement: Requirement) -> bool:
 
 @pytest.fixture
 def fresh_clusters(enter: Enter) -> Iterator[RegistryClient]:
-    """One client after another, each of a logical cluster without objects."""
+    """Yield clients, each of a logical cluster without objects."""
     client = enter(registry_client())
     return (client.at(f"c{number}") for number in itertools.count())
 
 
 async def paged(client: RegistryClient, limit: int, **options: Any) -> list[str]:
-    """The names of all pages."""
+    """Return the names on all pages."""
     found, token = [], ""
     while True:
         page = await client.list(client.config_maps, limit=limit, continue_token=token, **options)
@@ -89,7 +90,7 @@ async def paged(client: RegistryClient, limit: int, **options: Any) -> list[str]
             return found
 
 
-def test_a_list_has_what_its_label_selector_matches(
+def test_a_list_has_the_objects_that_its_label_selector_matches(
     fresh_clusters: Iterator[RegistryClient], runner: asyncio.Runner
 ) -> None:
     async def check(client: RegistryClient, objects: list[Object], sent: list[Requirement], changed: Object) -> None:
@@ -128,7 +129,7 @@ async def ten(client: RegistryClient) -> None:
         await client.create(client.config_maps, config_map(f"n{number}", metadata={"labels": labels}))
 
 
-async def test_initial_events_are_of_what_is_selected(client: RegistryClient) -> None:
+async def test_initial_events_are_of_selected_objects(client: RegistryClient) -> None:
     await ten(client)
     watch = await client.watch(client.config_maps, "default", labels="app=web", resource_version="0")
     await client.create(client.config_maps, config_map("other"))

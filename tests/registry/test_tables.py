@@ -1,4 +1,4 @@
-"""Collections as tables: what no column can show leaves its cell empty."""
+"""Collections as tables: a cell without a representable value is empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects of a custom resource in versions other than the one that they are stored in."""
+"""Objects of a custom resource in versions other than the storage version."""
 
 from __future__ import annotations
 
@@ -63,17 +63,13 @@ def _v(client: RegistryClient, version: str) -> ResourceType:
     return client.type("gauges", "example.com", version)
 
 
-def _definitions(client: RegistryClient) -> ResourceType:
-    return client.type("customresourcedefinitions", "apiextensions.k8s.io")
-
-
 async def _with_webhook(client: RegistryClient) -> None:
     definition = await client.get(client.definitions, "gauges.example.com", "")
     definition["spec"]["conversion"] = WEBHOOK
     await client.update(client.definitions, definition)
 
 
-async def test_what_the_storage_version_does_not_declare_is_not_kept(client: RegistryClient) -> None:
+async def test_fields_that_the_storage_version_does_not_declare_are_not_kept(client: RegistryClient) -> None:
     await client.define(GAUGES)
     made = await client.create(_v(client, "v1"), _gauge("v1", old="o", both="b", unit="in"))
     assert made["apiVersion"] == "example.com/v1"

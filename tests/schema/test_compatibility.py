@@ -274,6 +274,12 @@ NARROWER = [
     ),
     (
         OPEN,
+        {**OPEN, "additionalProperties": False},
+        "additionalProperties: fields that are not declared are pruned or refused (was not set, is false)",
+        {"type": "object", "additionalProperties": False},
+    ),
+    (
+        OPEN,
         {"type": "object"},
         "x-kubernetes-preserve-unknown-fields: fields that are not declared are pruned or refused (was true, is not set)",
         {"type": "object"},

@@ -1,4 +1,4 @@
-"""The conditions that a definition gets beside the others of its logical cluster."""
+"""The conditions of a definition among the others of its logical cluster."""
 
 import copy
 from typing import Any
@@ -27,7 +27,7 @@ def by_type(made: dict[str, Any]) -> dict[str, tuple[str, str, str]]:
     return {each["type"]: (each["status"], each["reason"], each["message"]) for each in made["status"]["conditions"]}
 
 
-def test_names_that_nobody_has_are_accepted_and_establish() -> None:
+def test_free_names_are_accepted_and_establish() -> None:
     made = accepted(definition())
     assert by_type(made) == {
         "NamesAccepted": ("True", "NoConflicts", "no conflicts found"),

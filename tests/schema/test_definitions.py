@@ -1,4 +1,4 @@
-"""Which CustomResourceDefinitions are accepted."""
+"""Validation of CustomResourceDefinitions."""
 
 import copy
 from collections.abc import Iterator

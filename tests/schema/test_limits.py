@@ -1,4 +1,4 @@
-"""Limits: however wrong an object is, its errors are few, short, and found in linear work."""
+"""Limits: the errors of an object are few and short, and are found in linear time."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Fields that a schema does not know are removed, and reported."""
+"""Unknown fields are removed and reported."""
 
 import copy
 from typing import Any

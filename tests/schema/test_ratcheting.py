@@ -1,4 +1,4 @@
-"""On an update, what is wrong with values that did not change is not held against it (KEP-4008)."""
+"""An update does not report errors of unchanged values (KEP-4008)."""
 
 from typing import Any
 

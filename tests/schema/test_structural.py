@@ -1,4 +1,4 @@
-"""What makes a schema structural."""
+"""Validation that a schema is structural."""
 
 from typing import Any
 

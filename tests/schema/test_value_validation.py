@@ -1,4 +1,4 @@
-"""Values are held against their schema, and what is wrong is said in Kubernetes' words."""
+"""Validation of values against their schema, with Kubernetes' messages."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A server for all tests of this folder; tests keep apart by logical clusters."""
+"""A server for all tests of this folder; each test uses logical clusters of its own."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def cluster() -> str:
 
 @pytest.fixture
 def fresh_root(tmp_path: Path) -> Path:
-    """Where a server of the test's own may live."""
+    """The root directory of a server that the test starts itself."""
     return tmp_path / ".kcp"

@@ -1,4 +1,4 @@
-"""What every answer has in common, and what refusals look like."""
+"""Properties of every response, and the content of refusals."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from kcp.registry.requests import Written
+from kcp.server.requests.inflight import Slot
 from kcp.store.contract import StoreUnavailableError
 from tests.support.objects import config_map
 from tests.support.running_server import RunningServer
@@ -285,11 +286,12 @@ def test_requests_over_the_in_flight_limit_are_429_with_retry_after(fresh_root: 
     try:
         composition = server.process.composition
         assert composition is not None
-        composition.in_flight.enter(False)
+        slot = Slot(composition.in_flight.reading)
+        slot.enter()
         answer = server.get("/api/v1/namespaces")
         assert (answer.status, answer.json["reason"], answer.headers["Retry-After"]) == (429, "TooManyRequests", "1")
         assert server.get("/livez").status == 200
-        composition.in_flight.leave(False)
+        slot.leave()
         assert server.get("/api/v1/namespaces").status == 200
     finally:
         server.stop()

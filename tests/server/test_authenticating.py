@@ -1,4 +1,4 @@
-"""Who a request is served as."""
+"""Authentication: the user as whom a request is served."""
 
 from __future__ import annotations
 

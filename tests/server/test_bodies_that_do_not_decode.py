@@ -1,4 +1,4 @@
-"""What is answered to a body that is no object of its type.
+"""Responses to bodies that are not objects of their type.
 
 A whole object that does not decode is a 400. A patch is checked by decoding what it makes of the object: the object was right,
 so the patch is invalid, 422 on the field ``patch``. What is no amount in a ResourceQuota is a matter of decoding no less than a
@@ -96,7 +96,7 @@ def test_a_patch_is_invalid(
 
 
 def test_a_patch_of_a_custom_resource_too(server: RunningServer, cluster: str) -> None:
-    """Its metadata has Go types; what else it holds is a matter of its schema."""
+    """Its metadata has Go types; its other fields are validated by its schema."""
     size = {"type": "object", "properties": {"size": {"type": "integer"}}}
     schema = {"type": "object", "properties": {"spec": size}}
     assert server.post(cluster + DEFINITIONS, definition("widgets", "Widget", schema=schema)).status == 201
@@ -156,9 +156,7 @@ FAULTS = ['duplicate field "%s.a"', 'unknown field "metadata.nope"', 'unknown fi
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/yaml"])
 @pytest.mark.parametrize("path", [CONFIG_MAPS, WIDGETS])
-def test_what_field_validation_says_of_a_replacement(
-    server: RunningServer, cluster: str, path: str, media_type: str
-) -> None:
+def test_field_validation_of_a_replacement(server: RunningServer, cluster: str, path: str, media_type: str) -> None:
     texts = {"type": "object", "properties": {"a": {"type": "string"}}}
     schema = {"type": "object", "properties": {"spec": texts}}
     server.post(cluster + DEFINITIONS, definition("widgets", "Widget", schema=schema))

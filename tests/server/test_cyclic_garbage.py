@@ -1,4 +1,4 @@
-"""Cyclic garbage: what lives long is walked once, and circles of it are found when that holds up nobody."""
+"""Cyclic garbage: long-lived objects are walked once, and circles among them are collected in an idle process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def garbage(enter: Enter) -> CyclicGarbage:
 
 
 @pytest.mark.usefixtures("garbage")
-async def test_what_survives_a_full_collection_is_not_walked_again() -> None:
+async def test_survivors_of_a_full_collection_are_not_walked_again() -> None:
     survivor = Circle()
     assert any(each is survivor for each in gc.get_objects())
     gc.collect()

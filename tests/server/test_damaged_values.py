@@ -1,14 +1,22 @@
-"""A server whose disk has changed the value of an object: that object fails by name, and everything else is served."""
+"""A server whose disk has changed the value of an object: only requests for that object fail, with its name."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kcp.api.protobuf import encode_body
+from kcp.logical_clusters import DEFAULT
 from kcp.server.process.configuration import ConfigurationError
+from kcp.store.contract import Change, Key
+from kcp.store.sqlite.store import open_store
+from tests.documentation.test_readme import ROOT, blocks
 from tests.support.kcp_process import run
 from tests.support.objects import config_map
 from tests.support.running_server import Answer, RunningServer
@@ -30,7 +38,7 @@ def change_on_disk(root: Path, before: bytes, after: bytes) -> None:
 
 
 def make_objects(root: Path) -> None:
-    """ConfigMaps a, b and c, of which b has a finalizer, and a namespace with another ConfigMap."""
+    """Create ConfigMaps a, b and c, of which b has a finalizer, and a namespace with another ConfigMap."""
     server = RunningServer(root)
     for name in "abc":
         body = config_map(name, metadata={"labels": {"part": "of"}}, key=f"VALUE-OF-{name}")
@@ -211,16 +219,38 @@ def test_it_is_deleted_with_an_option_despite_its_finalizer(tmp_path: Path) -> N
     server.stop()
 
 
-def test_the_option_changes_nothing_for_an_object_that_can_be_read(damaged: RunningServer) -> None:
-    made = config_map("sound")
-    made["metadata"]["finalizers"] = ["example.com/kept"]
-    assert damaged.post(CONFIG_MAPS, made).status == 201
-    answer = damaged.ask("DELETE", f"{CONFIG_MAPS}/sound?{IGNORE}=true")
-    assert answer.json["metadata"]["deletionTimestamp"]
-    patch = b'{"metadata":{"finalizers":[]}}'
-    done = damaged.ask("PATCH", f"{CONFIG_MAPS}/sound", patch, Content_Type="application/merge-patch+json")
-    assert done.status == 200
-    assert damaged.get(f"{CONFIG_MAPS}/sound").status == 404
+def test_the_option_is_refused_for_an_object_that_can_be_read(damaged: RunningServer) -> None:
+    answer = damaged.ask("DELETE", f"{CONFIG_MAPS}/a?{IGNORE}=true")
+    assert (answer.status, answer.json["reason"]) == (422, "Invalid")
+    assert (
+        "is exclusively used to delete corrupt object(s), try again by removing this option" in answer.json["message"]
+    )
+    assert damaged.get(f"{CONFIG_MAPS}/a").status == 200
+    assert damaged.ask("DELETE", f"{CONFIG_MAPS}/none?{IGNORE}=true").status == 404
+    assert damaged.ask("DELETE", f"{CONFIG_MAPS}/b?{IGNORE}=false").status == 500
+
+
+def test_the_option_is_taken_from_the_query_and_from_a_body_in_every_form(tmp_path: Path) -> None:
+    make_objects(tmp_path)
+    for name in "abci":
+        change_on_disk(tmp_path, f"VALUE-OF-{name}".encode(), f"VALUE-OF_{name}".encode())
+    server = RunningServer(tmp_path)
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", IGNORE: True}
+    (block,) = [text for text in blocks(ROOT / "docs/operations.md", "sh") if text.startswith("kubectl delete --raw")]
+    (documented,) = re.findall("'(.*)'", block)
+    assert server.ask("DELETE", documented).status == 200
+    assert server.get(f"{CONFIG_MAPS}/b").status == 404
+    forms: dict[str, tuple[bytes | None, str]] = {
+        "default/configmaps/a": (json.dumps(options).encode(), "application/json"),
+        "default/configmaps/c": (f"kind: DeleteOptions\n{IGNORE}: true\n".encode(), "application/yaml"),
+        "team/configmaps/inner": (encode_body(options), "application/vnd.kubernetes.protobuf"),
+    }
+    for name, (body, content_type) in forms.items():
+        path = f"/api/v1/namespaces/{name}"
+        assert server.get(path).status == 500
+        assert server.ask("DELETE", path, body, Content_Type=content_type).status == 200, name
+        assert server.get(path).status == 404
+    server.stop()
 
 
 @pytest.mark.parametrize(
@@ -295,4 +325,26 @@ def test_a_damaged_identity_of_the_log_ends_the_start_with_one_line(tmp_path: Pa
     with pytest.raises(
         ConfigurationError, match=r"servers.kcp.io identity of the server .* is damaged.*restore a snapshot"
     ):
+        RunningServer(tmp_path)
+
+
+def test_a_table_that_cannot_be_read_ends_the_start_with_one_line(tmp_path: Path) -> None:
+    make_objects(tmp_path)
+    file = tmp_path / "data/kcp.db"
+
+    async def add_objects() -> None:
+        store = open_store(file)
+        for number in range(300):
+            await store.write([Change(Key("configmaps", DEFAULT, "default", f"n{number}"), b"{}")])
+        await store.close()
+
+    asyncio.run(add_objects())
+    content = bytearray(file.read_bytes())
+    index_leaf = 10
+    for start in range(4096, len(content), 4096):
+        page = content[start : start + 4096]
+        if page[0] == index_leaf and page.count(b"configmaps") > 50 and b"servers.kcp.io" not in page:
+            content[start] = 0
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"^the store cannot read: database disk image is malformed"):
         RunningServer(tmp_path)

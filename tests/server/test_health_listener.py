@@ -1,4 +1,4 @@
-"""Health over plain HTTP, on an address of its own: what load balancers and probes send, and what must not harm the server."""
+"""Health over plain HTTP on an address of its own: requests of load balancers and probes, and harmful ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request that holds the event loop is counted by its route, and named in the log when it held it long."""
+"""A request that holds the event loop is counted by its route, and logged when it held it long."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def burn(seconds: float) -> None:
 
 
 async def holding(exchange: Exchange, info: RequestInfo) -> None:
-    """A filter that holds the loop for as many milliseconds as the request asks for."""
+    """A filter that holds the loop for as many milliseconds as the request says."""
     if asked := info.query.text("hold"):
         burn(int(asked) / 1000)
 

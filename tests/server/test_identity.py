@@ -1,4 +1,4 @@
-"""The server's identity on disk: made once, kept, and made again only where it must be."""
+"""The server's identity on disk: generated once, kept, and generated again only where it must be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limits on what one client may cost the others, tried over the wire."""
+"""Limits on the cost that one client causes to others, tested over the wire."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -40,17 +39,7 @@ REFUSED_STREAM = 7
 ENHANCE_YOUR_CALM = 11
 RESETS = 10_000
 TOLERATED = 200
-"""Streams that are reset on one connection before the server ends it; the limit is some more."""
-
-
-@contextlib.contextmanager
-def running(root: Path, **choices: Any) -> Iterator[RunningServer]:
-    """A server of a test's own."""
-    server = RunningServer(root, **choices)
-    try:
-        yield server
-    finally:
-        server.stop()
+"""Streams that may be reset on one connection, somewhat fewer than the server allows."""
 
 
 def secure(server: RunningServer) -> ssl.SSLSocket:
@@ -69,7 +58,7 @@ def head_of(server: RunningServer, path: str, *lines: str) -> bytes:
 
 
 def received(connection: ssl.SSLSocket) -> tuple[int, dict[str, object]]:
-    """The status and the JSON of the one answer that comes until the server closes the connection."""
+    """Return the status and the JSON of the one response before the server closes the connection."""
     data = b""
     with contextlib.suppress(ConnectionError, ssl.SSLError):
         while part := connection.recv(65536):
@@ -175,7 +164,7 @@ def test_others_are_served_while_a_large_yaml_body_is_decoded(server: RunningSer
 
 
 def test_watches_do_not_count_as_requests_in_flight(fresh_root: Path) -> None:
-    with running(fresh_root, max_requests_inflight=1) as server, contextlib.ExitStack() as watches:
+    with RunningServer(fresh_root, max_requests_inflight=1) as server, contextlib.ExitStack() as watches:
         for _ in range(5):
             events = watches.enter_context(server.watch("/api/v1/namespaces?watch=true"))
             assert next(events)["type"] == "ADDED"
@@ -215,7 +204,10 @@ def test_requests_over_the_limit_in_flight_are_429(fresh_root: Path) -> None:
 
 def test_a_slow_body_takes_no_slot_and_times_out(fresh_root: Path) -> None:
     path = "/api/v1/namespaces/default/configmaps"
-    with running(fresh_root, max_mutating_requests_inflight=1, request_timeout=5) as server, secure(server) as slow:
+    with (
+        RunningServer(fresh_root, max_mutating_requests_inflight=1, request_timeout=5) as server,
+        secure(server) as slow,
+    ):
         slow.sendall(head_of(server, path, "Content-Length: 100000") + b"{")
         assert server.post(path, config_map("b")).status == 201
         status, body = received(slow)
@@ -225,7 +217,7 @@ def test_a_slow_body_takes_no_slot_and_times_out(fresh_root: Path) -> None:
 
 
 def test_a_slow_body_over_http_2_ends_its_stream_only(fresh_root: Path) -> None:
-    with running(fresh_root, max_mutating_requests_inflight=1, request_timeout=5) as server:
+    with RunningServer(fresh_root, max_mutating_requests_inflight=1, request_timeout=5) as server:
         authority = server.process.configuration.data_directory / "ca.crt"
         fields = [("authorization", f"Bearer {server.token}"), ("content-type", "application/json")]
         with Http2Connection("127.0.0.1", server.port, authority) as connection:
@@ -238,7 +230,7 @@ def test_a_slow_body_over_http_2_ends_its_stream_only(fresh_root: Path) -> None:
 
 
 def test_a_body_that_arrives_slowly_times_out(fresh_root: Path) -> None:
-    with running(fresh_root, request_timeout=5) as server, secure(server) as slow:
+    with RunningServer(fresh_root, request_timeout=5) as server, secure(server) as slow:
         slow.sendall(head_of(server, "/api/v1/namespaces", "Content-Length: 100000"))
         began = time.monotonic()
         slow.settimeout(0.05)
@@ -253,7 +245,7 @@ def test_a_body_that_arrives_slowly_times_out(fresh_root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in a process of its own, so that its memory can be told."""
+    """A server in a process of its own, so that its memory can be measured."""
     with Server(root_directory=tmp_path_factory.mktemp("outside"), in_process=False) as server:
         yield server
 
@@ -284,7 +276,7 @@ def test_streams_over_the_limit_of_a_connection_are_refused(outside: Server) -> 
 
 
 def answer_times(server: Server, count: int = 50) -> float:
-    """The median of the times that a request takes, in milliseconds."""
+    """Return the median latency of a request, in milliseconds."""
     times = []
     with connect(server) as connection:
         fields = [("authorization", f"Bearer {server.token}")]
@@ -347,7 +339,7 @@ def test_an_idle_connection_is_closed_after_the_idle_timeout(
 ) -> None:
     assert listening.IDLE_TIMEOUT == 90.0
     monkeypatch.setattr(listening, "IDLE_TIMEOUT", 1.0)
-    with running(fresh_root) as server, secure(server) as connection:
+    with RunningServer(fresh_root) as server, secure(server) as connection:
         if already_asked:
             connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-from kcp.server.observability.loop_watchdog import LoopWatchdog
+from kcp.server.observability.metrics import Metrics
+from kcp.server.requests.loop_watchdog import LoopWatchdog, Subject
 
 Work = Callable[[LoopWatchdog], Awaitable[Any]]
+
+WORK = ("TEST", "work")
 
 
 def burn(seconds: float) -> None:
@@ -22,12 +25,22 @@ def burn(seconds: float) -> None:
         pass
 
 
-async def reports_of(work: Work, floor: float = 0.005) -> tuple[Any, list[tuple[str, float]]]:
-    """What work gives, and the steps that were reported."""
-    reports: list[tuple[str, float]] = []
-    watchdog = LoopWatchdog(lambda subject, held: reports.append((subject, held)), floor)
+class Recording(LoopWatchdog):
+    """A watchdog that keeps its reports."""
 
-    return await work(watchdog), reports
+    def __init__(self) -> None:
+        super().__init__(Metrics(), frozenset())
+        self.reports: list[tuple[Subject, float]] = []
+
+    def report(self, subject: Subject, held: float) -> None:
+        self.reports.append((subject, held))
+        super().report(subject, held)
+
+
+async def reports_of(work: Work) -> tuple[Any, list[tuple[Subject, float]]]:
+    """What work gives, and the steps that were reported."""
+    watchdog = Recording()
+    return await work(watchdog), watchdog.reports
 
 
 async def test_a_long_step_is_reported_with_what_took_it() -> None:
@@ -36,10 +49,10 @@ async def test_a_long_step_is_reported_with_what_took_it() -> None:
         await asyncio.sleep(0)
         return "done"
 
-    answer, reports = await reports_of(lambda watchdog: watchdog.watch(work(), "GET /x"))
+    answer, reports = await reports_of(lambda watchdog: watchdog.watch(work(), ("GET", "x")))
     assert answer == "done"
     ((subject, held),) = reports
-    assert subject == "GET /x"
+    assert subject == ("GET", "x")
     assert held >= 0.02
 
 
@@ -49,7 +62,7 @@ async def test_steps_are_measured_one_by_one() -> None:
             burn(0.01)
             await asyncio.sleep(0)
 
-    _, reports = await reports_of(lambda watchdog: watchdog.watch(work(), ""))
+    _, reports = await reports_of(lambda watchdog: watchdog.watch(work(), WORK))
     assert len(reports) == 3
 
 
@@ -57,7 +70,7 @@ async def test_waiting_is_not_reported() -> None:
     async def work() -> None:
         await asyncio.sleep(0.05)
 
-    assert await reports_of(lambda watchdog: watchdog.watch(work(), ""), floor=0.02) == (None, [])
+    assert await reports_of(lambda watchdog: watchdog.watch(work(), WORK)) == (None, [])
 
 
 async def test_an_error_is_raised_and_its_step_is_reported() -> None:
@@ -67,7 +80,7 @@ async def test_an_error_is_raised_and_its_step_is_reported() -> None:
 
     async def attempt(watchdog: LoopWatchdog) -> str:
         try:
-            await watchdog.watch(work(), "")
+            await watchdog.watch(work(), WORK)
         except LookupError as error:
             return str(error)
         raise AssertionError("no error came")
@@ -89,7 +102,7 @@ async def test_cancellation_reaches_the_work() -> None:
 
     async def attempt(watchdog: LoopWatchdog) -> None:
         async def watched() -> None:
-            await watchdog.watch(work(), "")
+            await watchdog.watch(work(), WORK)
 
         task = asyncio.create_task(watched())
         await asyncio.sleep(0)
@@ -110,7 +123,7 @@ async def test_work_may_swallow_a_cancellation() -> None:
 
     async def attempt(watchdog: LoopWatchdog) -> str:
         async def watched() -> str:
-            return await watchdog.watch(work(), "")
+            return await watchdog.watch(work(), WORK)
 
         task = asyncio.create_task(watched())
         await asyncio.sleep(0)
@@ -127,7 +140,7 @@ async def test_watched_work_may_watch(depth: int) -> None:
         if level == 0:
             await asyncio.sleep(0)
             return 1
-        return 1 + await watchdog.watch(work(watchdog, level - 1), "")
+        return 1 + await watchdog.watch(work(watchdog, level - 1), WORK)
 
-    answer, _ = await reports_of(lambda watchdog: work(watchdog, depth), floor=1.0)
+    answer, _ = await reports_of(lambda watchdog: work(watchdog, depth))
     assert answer == depth + 1

@@ -1,4 +1,4 @@
-"""Writes run to their end whatever becomes of the request."""
+"""Writes complete even when their request is cancelled."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import asyncio
 import pytest
 
 from kcp.api.errors import StatusError
-from kcp.server.observability.loop_watchdog import LoopWatchdog
+from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.deadlines import Deadlines
-from kcp.server.requests.inflight import InFlight
+from kcp.server.requests.inflight import InFlight, Limit, Slot
+from kcp.server.requests.loop_watchdog import LoopWatchdog
 from kcp.server.requests.mutations import Mutations
 from tests.support.waiting import PATIENCE
 
-WATCHDOG = LoopWatchdog(lambda *_: None)
+WATCHDOG = LoopWatchdog(Metrics(), frozenset())
+WRITE = ("TEST", "write")
 
 
 async def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
@@ -29,7 +31,7 @@ async def test_a_write_goes_on_when_its_request_is_cancelled() -> None:
         await may_end.wait()
         ended.set()
 
-    request = asyncio.create_task(mutations.run(write(), "a write"))
+    request = asyncio.create_task(mutations.run(write(), WRITE))
     await begun.wait()
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -48,7 +50,7 @@ async def test_a_write_that_takes_too_long_is_504_and_goes_on() -> None:
         return "done"
 
     with pytest.raises(StatusError) as refusal:
-        await mutations.run(write(), "a write")
+        await mutations.run(write(), WRITE)
     assert (refusal.value.code, refusal.value.reason) == (504, "Timeout")
     may_end.set()
     assert await mutations.drained(PATIENCE)
@@ -63,26 +65,26 @@ async def test_the_outcome_of_a_write_is_the_request_s() -> None:
     async def bad() -> int:
         raise StatusError(409, "Conflict", "no")
 
-    assert await mutations.run(good(), "a write") == 7
+    assert await mutations.run(good(), WRITE) == 7
     with pytest.raises(StatusError):
-        await mutations.run(bad(), "a write")
+        await mutations.run(bad(), WRITE)
     assert await mutations.drained(0)
 
 
 def test_readers_and_writers_have_limits_of_their_own() -> None:
-    in_flight = InFlight(1, 2)
-    in_flight.enter(False)
-    in_flight.enter(True)
-    in_flight.enter(True)
-    for mutating in (False, True):
+    in_flight = InFlight(Limit(1), Limit(2))
+    slots = [Slot(limit) for limit in (in_flight.reading, in_flight.mutating, in_flight.mutating)]
+    for slot in slots:
+        slot.enter()
+    for limit in in_flight:
         with pytest.raises(StatusError) as refusal:
-            in_flight.enter(mutating)
+            Slot(limit).enter()
         assert (refusal.value.code, refusal.value.retry_after) == (429, 1)
-    in_flight.leave(True)
-    in_flight.enter(True)
+    slots[-1].leave()
+    Slot(in_flight.mutating).enter()
 
 
 def test_a_limit_of_zero_is_none() -> None:
-    in_flight = InFlight(0, 0)
+    limit = Limit(0)
     for _ in range(1000):
-        in_flight.enter(False)
+        Slot(limit).enter()

@@ -1,4 +1,4 @@
-"""Which form an answer takes."""
+"""Content negotiation of responses and bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Services: a list that is empty for those who ask, until a CustomResourceDefinition makes them a type."""
+"""Services: an empty list, until a CustomResourceDefinition takes the names."""
 
 from __future__ import annotations
 

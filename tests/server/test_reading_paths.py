@@ -1,4 +1,4 @@
-"""What a request is about, read from its method, path and query."""
+"""Parsing of requests: method, path and query."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ T = TypeVar("T")
 
 
 def unless_refused(ask: Callable[[], T]) -> T | None:
-    """The answer, or None when it is refused as it may be: any other failure is one."""
+    """Return the parsed request, or None when it is refused with an allowed error."""
     try:
         return ask()
     except StatusError as refusal:
@@ -217,7 +217,7 @@ pieces = st.sampled_from(
 @settings(max_examples=100, deadline=None)
 @given(st.lists(pieces, max_size=9), st.sampled_from(["GET", "PUT", "DELETE", "POST", "TRACE"]))
 def test_a_path_has_one_interpretation(parts: list[str], method: str) -> None:
-    """What is read from a path names exactly the segments of the path, in order."""
+    """The parsed parts are exactly the segments of the path, in order."""
     path = "/" + "/".join(parts)
     info = unless_refused(lambda: read(path, method))
     if info is None:

@@ -1,4 +1,4 @@
-"""Bodies that never come take only the share of the client that does not send them."""
+"""Bodies that never arrive use only the share of their client."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kcp.api.errors import StatusError
+from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.receiving import Receiving, ReceivingLimits
 from tests.support.http2_frames import Http2Connection
 from tests.support.objects import config_map
@@ -21,10 +22,10 @@ LIMITS = ReceivingLimits(client_bodies=4, client_bytes=40, bodies=6, bytes=60)
 
 
 class Senders:
-    """Bodies that arrive in part and then no further."""
+    """Bodies that arrive in part and then stop."""
 
     def __init__(self) -> None:
-        self.receiving = Receiving(LIMITS)
+        self.receiving = Receiving(Deadlines(60), LIMITS)
         self._bodies: list[asyncio.Task[None]] = []
 
     async def _receive(self, client: str, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What is not served, and methods that a place does not take: the answers of kube-apiserver, recorded from version 1.20."""
+"""Unknown resources and unsupported methods: responses as recorded from kube-apiserver 1.20."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads of requests that are too large or broken, as bytes on a socket: over HTTP/1.1 and over HTTP/2."""
+"""Request heads that are too large or malformed, as bytes on a socket: over HTTP/1.1 and over HTTP/2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROTOCOL_ERROR = 1
 
 
 def exchange(server: RunningServer, data: bytes) -> bytes:
-    """What comes back on a connection of HTTP/1.1 until the server ends it."""
+    """Send bytes over HTTP/1.1; return everything until the server closes the connection."""
     with (
         socket.create_connection(("127.0.0.1", server.port), 10) as plain,
         server.trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,

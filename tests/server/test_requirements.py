@@ -1,4 +1,4 @@
-"""A server does not start with a dependency that lacks what kcp relies on; one line says which package to replace."""
+"""A server does not start with a dependency that lacks a required feature; one line names the package to replace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIONS = CONFIG.format(options=", ".join(f"{name}=None" for name in sorted(requ
 
 
 def start_with(folder: Path, root: Path) -> subprocess.CompletedProcess[str]:
-    """`kcp start` where a package in the folder takes the place of an installed one."""
+    """Run `kcp start` where a package in the folder takes the place of an installed one."""
     paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
         [sys.executable, "-m", "kcp", "start", "--root-directory", root, "--secure-port", "0"],

@@ -1,4 +1,4 @@
-"""Certificates of the TLS layer that change while a server runs: new connections get the new ones, present ones go on."""
+"""TLS certificates that change while a server runs: new connections get the new ones, open connections continue."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import datetime as dt
+import gc
 import http.client
 import logging
 import os
@@ -16,13 +17,14 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
 
 from kcp.auth import certificates
 from kcp.auth.certificates import KeyPair
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.running import ServerProcess
 from kcp.testing import Server
 from tests.support.http2_frames import ConnectionEndedError, Http2Connection
 from tests.support.objects import config_map
@@ -38,7 +40,7 @@ def issued() -> KeyPair:
 
 
 class SecretVolume:
-    """A directory as the kubelet mounts a Secret: all files change at once, when a symbolic link is replaced."""
+    """A directory like a Secret volume of the kubelet: all files change at once, when a symbolic link is replaced."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -74,23 +76,14 @@ def trust(tmp_path: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cadata=AUTHORITY.certificate.decode())
 
 
-@contextlib.contextmanager
-def running(root: Path, **choices: Any) -> Iterator[RunningServer]:
-    server = RunningServer(root, **choices)
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
 @pytest.fixture
 def server(fresh_root: Path, volume: SecretVolume) -> Iterator[RunningServer]:
-    with running(fresh_root, tls_cert_file=volume.certificate, tls_private_key_file=volume.key) as found:
+    with RunningServer(fresh_root, tls_cert_file=volume.certificate, tls_private_key_file=volume.key) as found:
         yield found
 
 
 def shown(port: int) -> bytes:
-    """The certificate that a new connection gets, in DER form."""
+    """Return the certificate that a new connection gets, in DER form."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
@@ -264,7 +257,7 @@ def test_a_client_authority_that_is_added_is_trusted_without_a_restart(fresh_roo
     bundle.write_bytes(certificates.new_authority("other").certificate)
     joe = certificates.new_client_identity(AUTHORITY, "joe", ())
     (tmp_path / "joe.pem").write_bytes(joe.certificate + joe.key)
-    with running(fresh_root, client_ca_file=bundle) as server:
+    with RunningServer(fresh_root, client_ca_file=bundle) as server:
         context = ssl.create_default_context(cafile=str(fresh_root / "data" / "ca.crt"))
         context.load_cert_chain(tmp_path / "joe.pem")
 
@@ -283,7 +276,7 @@ def test_a_client_authority_that_is_added_is_trusted_without_a_restart(fresh_roo
 def test_certificates_of_its_own_are_renewed_while_the_server_runs(
     fresh_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with running(fresh_root) as server:
+    with RunningServer(fresh_root) as server:
         data, before = fresh_root / "data", shown(server.port)
         administrator = (data / "admin.crt").read_bytes()
         found = server.process.certificates
@@ -307,7 +300,7 @@ def test_certificates_of_its_own_are_renewed_while_the_server_runs(
 def test_a_renewal_that_fails_is_logged_once_and_tried_again(
     fresh_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with running(fresh_root) as server:
+    with RunningServer(fresh_root) as server:
         data, before = fresh_root / "data", shown(server.port)
         found = server.process.certificates
         assert found is not None
@@ -331,3 +324,75 @@ def test_sighup_takes_up_a_new_certificate_at_once(tmp_path: Path, volume: Secre
         volume.publish(pair)
         os.kill(server.process_id, signal.SIGHUP)
         wait_until(lambda: shown(port) == der(pair), "the new certificate is served")
+
+
+def test_a_watch_that_begins_on_a_server_just_after_its_replacement_does_not_delay_the_next_one(
+    server: RunningServer, volume: SecretVolume, trust: ssl.SSLContext
+) -> None:
+    with contextlib.closing(server.connect(trust)) as watcher:
+        watcher.request("GET", PATH + "?watch=true&timeoutSeconds=3600", headers=server.headers())
+        events = watcher.getresponse()
+        pair = issued()
+        volume.publish(pair)
+        reload(server)
+        wait_until(lambda: shown(server.port) == der(pair), "the new certificate is served")
+        assert server.process.http is not None
+        replaced = server.process.http._retired
+        assert replaced is not None, "the watch goes on"
+        replaced.replaced_at -= 1.0
+        pair = issued()
+        volume.publish(pair)
+        reload(server)
+        wait_until(lambda: shown(server.port) == der(pair), "the next certificate is served")
+        assert events.read() == b"", "the watch has ended"
+
+
+def test_a_kubeconfig_that_cannot_be_written_is_logged_and_certificates_are_still_followed(
+    server: RunningServer, volume: SecretVolume, caplog: pytest.LogCaptureFixture
+) -> None:
+    kubeconfig = server.process.kubeconfig
+    kubeconfig.unlink()
+    kubeconfig.mkdir()
+    for _ in range(2):
+        pair = issued()
+        volume.publish(pair)
+        reload(server)
+        wait_until(lambda pair=pair: shown(server.port) == der(pair), "the new certificate is served")  # type: ignore[misc]
+    assert "but not in the administrator's kubeconfig" in caplog.text
+
+
+def test_certificates_that_could_not_be_used_are_tried_again(
+    server: RunningServer, volume: SecretVolume, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert server.process.identity is not None
+    assert server.process.certificates is not None
+    bundle, before = server.process.identity.client_authorities, shown(server.port)
+    bundle.unlink()
+    bundle.mkdir()
+    pair = issued()
+    volume.publish(pair)
+    reload(server)
+    following = asyncio.run_coroutine_threadsafe(server.process.certificates.follow(0.01), server._loop)
+    wait_until(lambda: "the previous ones stay in force" in caplog.text, "the failure is logged")
+    assert shown(server.port) == before
+    bundle.rmdir()
+    wait_until(lambda: shown(server.port) == der(pair), "the new certificate is served")
+    following.cancel()
+    assert caplog.text.count("the previous ones stay in force") == 1, "it is tried many times, and logged once"
+
+
+async def test_a_server_that_stops_while_its_certificates_are_replaced_logs_no_error(
+    fresh_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        process = ServerProcess(Configuration(root_directory=fresh_root, secure_port=0))
+        await process.start()
+        assert process.http is not None
+        replacing = asyncio.create_task(process.http.replace())
+        await asyncio.sleep(0)
+        replacing.cancel()
+        await asyncio.wait((replacing,))
+        await process.stop()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not caplog.records

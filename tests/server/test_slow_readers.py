@@ -1,4 +1,4 @@
-"""Clients that do not read: what the server holds for them is bounded, and in the end they are disconnected."""
+"""Clients that do not read: what the server buffers for them is bounded, and in the end they are disconnected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEGABYTE = 1 << 20
 def unread(
     server: RunningServer | Server, path: str, token: str, port: int, trust: ssl.SSLContext
 ) -> Iterator[ssl.SSLSocket]:
-    """A connection with a small window whose client asks and never reads."""
+    """A connection with a small window whose client sends a request and never reads."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     plain.connect(("127.0.0.1", port))
@@ -119,7 +119,7 @@ def test_a_client_that_does_not_read_is_disconnected(
 
 
 def _is_open(connection: ssl.SSLSocket) -> bool:
-    """Whether the kernel has seen no reset; a byte of no meaning is sent to find out."""
+    """Whether the kernel has received no reset; sends a meaningless byte to find out."""
     try:
         connection.sendall(b"\r\n")
     except (ConnectionError, ssl.SSLError):

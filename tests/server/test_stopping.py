@@ -1,4 +1,4 @@
-"""The end of the HTTP server: what is left after the grace period is aborted, whatever it waits for."""
+"""The end of the HTTP server: after the grace period, whatever still runs is aborted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WATCH = PATH + "?watch=true"
 
 
 class Waiting:
-    """A filter that never lets a request pass, and the ends that requests had in it."""
+    """A filter that never lets a request pass, and the exceptions that ended requests in it."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -57,7 +57,7 @@ def test_a_request_that_waits_for_ever_is_cancelled_after_the_grace_period(fresh
         pass  # nothing listens there any more
 
 
-def test_a_response_that_nobody_reads_is_cut_after_the_grace_period(fresh_root: Path) -> None:
+def test_an_unread_response_is_cut_after_the_grace_period(fresh_root: Path) -> None:
     server = RunningServer(fresh_root, shutdown_grace_period=0.1)
     for number in range(12):
         assert server.post(PATH, config_map(f"big{number}", text="x" * (1 << 20))).status == 201

@@ -1,4 +1,4 @@
-"""What /metrics says of the store, over HTTP, with the log in a file and in etcd."""
+"""The metrics of the store over HTTP, with the log in a file and in etcd."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Samples = dict[tuple[str, str], float]
 
 
 def samples(server: RunningServer) -> Samples:
-    """The store's samples by name and their one label's value: of a bucket, or of what is asked of etcd."""
+    """Return the store's samples by name and by the value of their one label (a bucket, or an etcd endpoint)."""
     found = {}
     text = server.get("/metrics", token=server.token).body.decode()
     for family in text_string_to_metric_families(text):
@@ -30,14 +30,14 @@ def samples(server: RunningServer) -> Samples:
 
 
 def samples_when(server: RunningServer, holds: Callable[[Samples], bool]) -> Samples:
-    """The samples when they are as wanted; the exposition is made once a second."""
+    """Return the samples once they meet a condition; the exposition is generated once a second."""
     found = wait_until(lambda: kept if holds(kept := samples(server)) else None, "the samples are as wanted")
     assert found is not None
     return found
 
 
 def write(server: RunningServer, count: int) -> int:
-    """Some objects; returns the revision of the last one."""
+    """Create some objects; return the revision of the last one."""
     for _ in range(count):
         body = {"metadata": {"generateName": "n"}, "data": {"a": "b" * 1000}}
         answer = server.post(MAPS, body)
@@ -46,7 +46,7 @@ def write(server: RunningServer, count: int) -> int:
 
 
 def check_batches(before: Samples, after: Samples, count: int) -> None:
-    """Both histograms are ones, and have counted the batches of at least so many writes."""
+    """Check both histograms, and that they count the batches of at least so many writes."""
     written = after["kcp_store_writes_total", ""] - before["kcp_store_writes_total", ""]
     assert written >= count
     for name in ("kcp_store_batch_writes", "kcp_store_commit_duration_seconds"):

@@ -349,7 +349,7 @@ MERGE = "application/merge-patch+json"
 
 
 def define_widgets(server: RunningServer, cluster: str, *names: str) -> str:
-    """Define Widgets and create some; returns from where a watch sees no more than what comes."""
+    """Define Widgets and create some; return a revision from which a watch sees only later events."""
     assert server.post(cluster + DEFINITIONS, definition("widgets", "Widget")).status == 201
     for name in names:
         add_widget(server, cluster, name)
@@ -402,7 +402,7 @@ def test_a_watch_ends_when_the_definition_changes(server: RunningServer, cluster
 
 
 def test_a_watch_continues_when_the_served_type_does_not_change(server: RunningServer, cluster: str) -> None:
-    """Neither its metadata, nor another definition, nor the same one of another logical cluster ends it."""
+    """A change of its metadata, another definition, or the same definition in another logical cluster does not end it."""
     start = define_widgets(server, cluster)
     define_widgets(server, f"{cluster}-other")
     with server.watch(f"{cluster}{WIDGETS}?watch=true&resourceVersion={start}") as events:

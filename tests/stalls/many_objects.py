@@ -1,4 +1,4 @@
-"""Requests whose work grows with what is there, not with what they say. Those of one ``place`` share its preparation."""
+"""Requests whose work grows with the stored objects, not with the request. Those of one ``place`` share its preparation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests: each is legal HTTP of legal size, made to take as much of the server as it can.
+"""The requests: each is legal HTTP of legal size, made to cost the server as much as possible.
 
 A request is declared with what must be there before it. Bodies are made when they are needed: some take megabytes.
 """
@@ -46,14 +46,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Attack:
-    """A request to measure, what prepares it, and the status codes that answer it."""
+    """A request to measure, the requests that prepare it, and the expected status codes."""
 
     name: str
     call: Call
     before: Sequence[Call] = ()
     answers: frozenset[int] = frozenset({200, 201, 400, 409, 413, 415, 422})
     largest_answer: int = 8 * 1024 * 1024
-    """Bytes. An answer that tells every one of a hundred thousand faults is an attack on the server's memory too."""
+    """Bytes. A response with each of a hundred thousand errors would use up the server's memory too."""
     place: str = ""
     """The logical cluster that is prepared for several attacks; "" is one of its own."""
 

@@ -1,4 +1,4 @@
-"""One etcd cluster of one member and one of three for all tests of the store; each test has a log of its own in them."""
+"""An etcd cluster of one member and one of three for all tests of the store; each test has a log of its own in them."""
 
 from __future__ import annotations
 

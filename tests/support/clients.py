@@ -1,4 +1,4 @@
-"""A bare HTTPS client over asyncio for tests that load, kill or feed nonsense to a server: it sends what it is told to."""
+"""A minimal HTTPS client over asyncio for tests that load, kill or fuzz a server: it sends exactly the given bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Address:
-    """A server as its clients see it, and the token they show."""
+    """The address of a server, and the token of its client."""
 
     host: str
     port: int
@@ -29,7 +29,7 @@ class Address:
 
     @classmethod
     def of(cls, server: Server) -> Self:
-        """The administrator's view of a running server."""
+        """The address of a running server, with the administrator's token."""
         parts = urlsplit(server.url)
         assert parts.hostname is not None
         assert parts.port is not None
@@ -38,7 +38,7 @@ class Address:
 
     @classmethod
     def of_kubeconfig(cls, kubeconfig: dict[str, Any]) -> Self:
-        """The view of a kubeconfig's first cluster and user."""
+        """The first cluster and user of a kubeconfig."""
         cluster = kubeconfig["clusters"][0]["cluster"]
         parts = urlsplit(cluster["server"])
         assert parts.hostname is not None
@@ -49,7 +49,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; header names are in lower case."""
+    """A response; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -78,18 +78,18 @@ class Connection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Not a polite end: a server that is sending a watch does not take part in one, and asyncio waits half a minute.
+        # abort: a server that is sending a watch does not answer a TLS close, for which asyncio waits half a minute
         self.writer.transport.abort()
 
     async def request(
         self, method: str, path: str, body: Any = None, *, media_type: str = JSON, **headers: str
     ) -> Answer:
-        """Send one request and read its answer. Raises OSError or EOFError when the connection breaks off."""
+        """Send one request and read its response. Raises OSError or EOFError when the connection breaks."""
         await self.send(method, path, body, media_type=media_type, **headers)
         return await self.answer(method)
 
     async def send(self, method: str, path: str, body: Any = None, *, media_type: str = JSON, **headers: str) -> None:
-        """Send one request. A body of bytes goes out as it is, anything else as JSON."""
+        """Send one request. A body of bytes is sent as it is, anything else as JSON."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         found = {"Host": self.address.host, "Authorization": f"Bearer {self.address.token}"}
         if body is not None:
@@ -99,12 +99,12 @@ class Connection:
         await self.send_bytes("\r\n".join(lines).encode("latin-1") + data)
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send whatever bytes."""
+        """Send any bytes."""
         self.writer.write(data)
         await self.writer.drain()
 
     async def head(self) -> tuple[int, dict[str, str]]:
-        """Read the head of an answer."""
+        """Read the head of a response."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {}
         for line in head[1:]:
@@ -114,7 +114,7 @@ class Connection:
         return int(head[0].split(" ", 2)[1]), headers
 
     async def answer(self, method: str = "GET") -> Answer:
-        """Read one answer."""
+        """Read one response."""
         status, headers = await self.head()
         if method == "HEAD" or status in (204, 304):
             return Answer(status, headers, b"")
@@ -123,7 +123,7 @@ class Connection:
         return Answer(status, headers, b"".join([piece async for piece in self.chunks()]))
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The parts of a chunked body. Raises EOFError when it breaks off before its end."""
+        """Yield the parts of a chunked body. Raises EOFError when it ends early."""
         while size := int(await self.reader.readuntil(b"\r\n"), 16):
             yield (await self.reader.readexactly(size + 2))[:-2]
         await self.reader.readuntil(b"\r\n")
@@ -138,7 +138,7 @@ class Connection:
 
 
 def resident_bytes(process: int) -> int:
-    """The memory of a process that is in RAM."""
+    """Return the resident memory of a process."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Commands of ``kcp``, run to their end by a test that has an event loop of its own."""
+"""Runs commands of ``kcp`` to their end in tests that have an event loop of their own."""
 
 from __future__ import annotations
 

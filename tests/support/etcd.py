@@ -1,4 +1,4 @@
-"""An etcd of a test's own, which the test may harm."""
+"""An etcd for one test, which may inject faults in it."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Frame(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back on a stream; ``reset`` is the code of its RST_STREAM, None when it ended well."""
+    """The response on a stream; ``reset`` is the code of its RST_STREAM, None when it ended normally."""
 
     status: int
     body: bytes
@@ -98,7 +98,7 @@ class Http2Connection:
         *,
         end: bool = True,
     ) -> int:
-        """Send a request; the number of its stream. Without ``end`` its body stays open."""
+        """Send a request; return the number of its stream. Without ``end`` its body stays open."""
         stream = self.open(self.fields(method, path, more), end=end and body is None)
         if body is not None:
             self.send_body(stream, body, end=end)
@@ -116,7 +116,7 @@ class Http2Connection:
         return stream
 
     def send_body(self, stream: int, body: bytes, *, end: bool) -> None:
-        """Send DATA frames; the test sees to it that they fit into the server's window."""
+        """Send DATA frames, which must fit into the server's window."""
         parts = [body[start : start + _FRAME] for start in range(0, len(body), _FRAME)] or [b""]
         last = len(parts) - 1
         self.send(
@@ -128,11 +128,11 @@ class Http2Connection:
         self.send(frame(RST_STREAM, 0, stream, struct.pack("!I", code)))
 
     def send(self, data: bytes) -> None:
-        """Send whatever bytes. Raises OSError when the server has closed the connection."""
+        """Send any bytes. Raises OSError when the server has closed the connection."""
         self._socket.sendall(data)
 
     def read(self) -> Frame:
-        """The next frame. Raises ConnectionEndedError, and TimeoutError."""
+        """Read the next frame. Raises ConnectionEndedError, and TimeoutError."""
         head = self._exactly(9)
         size = int.from_bytes(head[:3], "big")
         found = Frame(head[3], head[4], int.from_bytes(head[5:9], "big") & 0x7FFFFFFF, self._exactly(size))
@@ -146,7 +146,7 @@ class Http2Connection:
         return found
 
     def answer(self, stream: int) -> Answer:
-        """The whole answer on a stream."""
+        """Read the whole response on a stream."""
         status, body = 0, b""
         while True:
             found = self.read()
@@ -196,7 +196,7 @@ def _text(text: str) -> bytes:
 
 
 def status_of(fields: bytes) -> int:
-    """The status with which an answer's header block begins."""
+    """Return the status at the beginning of a response's header block."""
     at = 0
     while fields[at] & 0xE0 == _RESIZE:
         at += 1

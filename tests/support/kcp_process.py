@@ -1,4 +1,4 @@
-"""``kcp`` as its users run it: a process of its own."""
+"""``kcp`` as its users run it, in a process of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 @dataclass
 class Started:
-    """A server that said it is ready."""
+    """A server that has reported that it is ready."""
 
     process: subprocess.Popen[str]
     url: str
@@ -35,7 +35,7 @@ class Started:
     root: Path
 
     def get(self, path: str, token: str | None = None) -> bytes:
-        """One request, by the administrator."""
+        """Send one request as the administrator."""
         token = token or (self.root / "data" / "admin.token").read_text()
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {token}"})
         trust = ssl.create_default_context(cafile=str(self.root / "data" / "ca.crt"))
@@ -44,7 +44,7 @@ class Started:
             return body
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """The exit code, and what it had to say on stderr."""
+        """Stop the server; return the exit code and its output on stderr."""
         self.process.send_signal(number)
         _, errors = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, errors
@@ -52,7 +52,7 @@ class Started:
 
 @contextlib.contextmanager
 def started(root: Path, *arguments: str, cwd: Path | None = None, files: int = 0) -> Iterator[Started]:
-    """A running ``kcp start``; ``files`` is how many it may have open at most, where that is not the machine's limit."""
+    """Run ``kcp start``; ``files`` limits its open files, by default to the machine's limit."""
     limit = ["bash", "-c", f'ulimit -n {files} && exec "$@"', "bash"] if files else []
     command = [
         *limit,

@@ -1,4 +1,4 @@
-"""Objects that many tests write."""
+"""Factories of objects that many tests write."""
 
 from __future__ import annotations
 

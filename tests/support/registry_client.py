@@ -146,7 +146,7 @@ class RegistryClient:
         return await self.patch(type_, obj["metadata"]["name"], obj, patching.APPLY_YAML, field_manager=manager, **more)
 
     async def delete(self, type_: ResourceType, name: str, namespace: str = "default", **options: Any) -> bool:
-        """Whether the object went at once."""
+        """Delete an object; return whether it was removed at once."""
         target = Target(type_, namespace if type_.namespaced else "", name)
         return (await self.registry.delete(self.context(), target, DeleteOptions(**options))).gone
 
@@ -189,21 +189,21 @@ class RegistryClient:
 
 
 class Watch:
-    """A watch, event by event."""
+    """A watch, read event by event."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
         self._ready: list[bytes] = []
 
     async def event(self) -> tuple[str, Object]:
-        """The next event: its type and object."""
+        """Return the next event: its type and object."""
         while not self._ready:
             self._ready = list(await self.stream.next(PATIENCE))
         frame = orjson.loads(self._ready.pop(0))
         return frame["type"], frame["object"]
 
     async def events(self, count: int) -> list[tuple[str, str]]:
-        """The types and names of the next events."""
+        """Return the types and names of the next events."""
         return [(kind, obj["metadata"].get("name", "")) for kind, obj in [await self.event() for _ in range(count)]]
 
 
@@ -220,7 +220,7 @@ async def registry_client() -> AsyncIterator[RegistryClient]:
 
 @asynccontextmanager
 async def running_controllers(registry: Registry) -> AsyncIterator[Manager]:
-    """The controllers of a registry, at work."""
+    """Run the controllers of a registry."""
     manager = Manager(registry)
     await manager.start()
     try:
@@ -237,7 +237,7 @@ def client(enter: Enter) -> RegistryClient:
 
 @pytest.fixture
 def controllers(enter: Enter, client: RegistryClient) -> Manager:
-    """The controllers of the client's registry, at work."""
+    """The running controllers of the client's registry."""
     return enter(running_controllers(client.registry))
 
 

@@ -22,10 +22,10 @@ Value = TypeVar("Value")
 
 
 class Enter(Protocol):
-    """Enter an asynchronous context manager in the test's event loop; it is left when the test has ended."""
+    """Enters an asynchronous context manager in the test's event loop; it is left when the test has ended."""
 
     def __call__(self, manager: AbstractAsyncContextManager[Value], /) -> Value:
-        """What the manager gives."""
+        """Return the manager's value."""
 
 
 @pytest.fixture

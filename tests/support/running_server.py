@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import uvloop
 
@@ -25,7 +25,7 @@ TOKENS = 'jane-token,jane,u-jane,"devs"\nprobe-token,prometheus,u-probe,"system:
 
 @dataclass
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -41,7 +41,7 @@ class Answer:
 
 
 class RunningServer:
-    """One server, from construction to `stop`."""
+    """One server, from construction to `stop`, or for the duration of a ``with`` block."""
 
     def __init__(self, root: Path, parts: Parts | None = None, **choices: Any) -> None:
         root.mkdir(parents=True, exist_ok=True)
@@ -58,6 +58,12 @@ class RunningServer:
             raise self._problem
         self.token = (root / "data" / "admin.token").read_text()
         self.trust = ssl.create_default_context(cafile=str(root / "data" / "ca.crt"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def _run(self) -> None:
         self._loop = uvloop.new_event_loop()
@@ -115,7 +121,7 @@ class RunningServer:
         context: ssl.SSLContext | None = None,
         **headers: str,
     ) -> Answer:
-        """One request on a connection of its own."""
+        """Send one request on a connection of its own."""
         sent = self.headers(token, **headers)
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -133,7 +139,7 @@ class RunningServer:
 
     @contextlib.contextmanager
     def watch(self, path: str, **headers: str) -> Iterator[Iterator[Any]]:
-        """The events of a watch; closing is the client going away."""
+        """Yield the events of a watch; closing the generator disconnects."""
         connection = self.connect()
         connection.request("GET", path, headers=self.headers(**headers))
         response = connection.getresponse()

@@ -1,4 +1,4 @@
-"""As much of RFC 6455 as a test needs: the opening handshake, and frames of text."""
+"""The part of RFC 6455 that tests need: the opening handshake, and text frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.running_server import RunningServer
 
 
 class WebSocket:
-    """A connection. ``status`` is 101 when it was accepted; otherwise ``body`` says why not."""
+    """A connection. ``status`` is 101 when it was accepted; otherwise ``body`` has the refusal."""
 
     def __init__(self, server: RunningServer, path: str, **headers: str) -> None:
         plain = server.connect()

@@ -1,1 +1,1 @@
-"""What an object is: metadata, names, selectors, patches, errors. Pure functions on plain JSON data, no I/O."""
+"""API objects: metadata, names, selectors, patches, errors. Pure functions on plain JSON data, no I/O."""

@@ -7,6 +7,7 @@ be spliced into its bytes: ``{"apiVersion":..,"kind":..,"metadata":{"resourceVer
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -28,10 +29,11 @@ _REVISION: Final = b'"resourceVersion":"%d"'
 _METADATA: Final = b',"metadata":{"resourceVersion":"'
 _ANNOTATION: Final = ANNOTATION.encode()
 _ANNOTATIONS: Final = b',"annotations":{'
-_FIRST: Final = frozenset(("apiVersion", "kind", "metadata"))
-_SPLICED: Final = frozenset(("resourceVersion", "annotations"))
-
-_DIGITS_ALIKE: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_ALIKE: Final = bytes.maketrans(b"123456789E\n\t\r", b"000000000e   ")
+"""Makes all digits, exponents and white space of a JSON document alike."""
+_FRACTION: Final = re.compile(rb"[:,[ ]-?0+[.e]")
+"""A number with a fraction or an exponent, and what is before it, in a document that is made alike."""
+_BACKSLASH: Final = ord("\\")
 
 decode = orjson.loads
 encode = orjson.dumps
@@ -44,15 +46,16 @@ def encode_stored(obj: dict[str, Any]) -> bytes:
     cannot represent.
     """
     meta = obj["metadata"]
-    ordered: dict[str, Any] = {"resourceVersion": ""}
-    if annotations := meta.get("annotations"):
-        if ANNOTATION in annotations:
-            annotations = {name: value for name, value in annotations.items() if name != ANNOTATION}
-        if annotations:
-            ordered["annotations"] = annotations
-    ordered |= {name: value for name, value in meta.items() if name not in _SPLICED}
-    whole = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": ordered}
-    whole |= {name: value for name, value in obj.items() if name not in _FIRST}
+    ordered: dict[str, Any] = {"resourceVersion": "", "annotations": None, **meta}
+    ordered["resourceVersion"] = ""
+    annotations = ordered["annotations"]
+    if annotations and ANNOTATION in annotations:
+        annotations = {name: value for name, value in annotations.items() if name != ANNOTATION}
+        ordered["annotations"] = annotations
+    if not annotations:
+        del ordered["annotations"]
+    whole = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta, **obj}
+    whole["metadata"] = ordered
     # orjson over-allocates its result; the copy has the exact size
     return bytes(memoryview(orjson.dumps(whole)))
 
@@ -115,20 +118,19 @@ def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
         raise errors.bad_request(f"the body of the request is not valid JSON: {error}") from error
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _check_depth(value)
-    if _may_have_fractions(body):
+    alike = body.translate(_ALIKE)
+    if _may_have_fractions(alike):
         value = json_values.with_integers(value)
-    if not find_duplicates or _keys_are_distinct(body, value):
+    if not find_duplicates or _keys_are_distinct(body, alike, value):
         return value, []
     return value, duplicate_keys.of_json(body)
 
 
-def _may_have_fractions(body: bytes) -> bool:
-    """Whether a JSON body may have numbers with a fraction or an exponent. Most bodies have none, or only in strings."""
-    digits = body.translate(_DIGITS_ALIKE)
-    if b"0." not in digits and b"0e" not in digits:
+def _may_have_fractions(alike: bytes) -> bool:
+    """Whether a body, made alike, may have numbers with a fraction or an exponent. Most have nothing that looks like one."""
+    if alike.find(b"0.") < 0 and alike.find(b"0e") < 0:
         return False
-    outside_strings = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]).lower()
-    return b"." in outside_strings or b"e" in outside_strings.replace(b"true", b"").replace(b"false", b"")
+    return _FRACTION.search(b" " + alike) is not None
 
 
 def _too_deep() -> errors.StatusError:
@@ -145,7 +147,7 @@ def _check_depth(value: Any) -> None:
         raise _too_deep()
 
 
-def _keys_are_distinct(body: bytes, value: Any) -> bool:
+def _keys_are_distinct(body: bytes, alike: bytes, value: Any) -> bool:
     """Whether the body has no duplicate keys. False when only a second parse can tell.
 
     Serialized again, a value has as many keys as its body, unless one was a duplicate. A body in orjson's own format is compared
@@ -155,7 +157,11 @@ def _keys_are_distinct(body: bytes, value: Any) -> bool:
     written = orjson.dumps(value)
     if body.startswith(written):
         return True
-    if b" :" in body or b"\n:" in body or b"\t:" in body or b"\r:" in body or b'\\\\":' in body:
+    if alike.find(b" :") >= 0:
+        return False
+    if _BACKSLASH not in body:
+        return body.count(b'":') == written.count(b'":')
+    if b'\\\\":' in body:
         return False
     return body.count(b'":') - body.count(b'\\":') == written.count(b'":') - written.count(b'\\":')
 

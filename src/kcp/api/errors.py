@@ -183,6 +183,12 @@ def not_acceptable(accepted: Sequence[str]) -> StatusError:
     return StatusError(406, "NotAcceptable", message)
 
 
+def not_encodable(kind: str, name: str, why: object) -> StatusError:
+    """406: the client accepts only protobuf, and the object of a CRD has a value that its kind's message cannot hold."""
+    message = f'{kind} "{name}" cannot be encoded as a protobuf message: {why}; accept application/json'
+    return StatusError(406, "NotAcceptable", message)
+
+
 def unsupported_media_type(accepted: Sequence[str]) -> StatusError:
     """415: the media type of the body is not supported."""
     message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"

@@ -13,7 +13,6 @@ import orjson
 
 REQUIRED: Final = "FieldValueRequired"
 INVALID: Final = "FieldValueInvalid"
-NOT_FOUND: Final = "FieldValueNotFound"
 DUPLICATE: Final = "FieldValueDuplicate"
 NOT_SUPPORTED: Final = "FieldValueNotSupported"
 FORBIDDEN: Final = "FieldValueForbidden"
@@ -27,7 +26,6 @@ UNDECODABLE: Final = "Undecodable"
 _TITLES: Final = {
     REQUIRED: "Required value",
     INVALID: "Invalid value",
-    NOT_FOUND: "Not found",
     DUPLICATE: "Duplicate value",
     NOT_SUPPORTED: "Unsupported value",
     FORBIDDEN: "Forbidden",
@@ -161,11 +159,6 @@ def forbidden(field: str, detail: str) -> FieldError:
 def duplicate(field: str, value: Any) -> FieldError:
     """The value must be unique and is not."""
     return FieldError(DUPLICATE, field, value)
-
-
-def not_found(field: str, value: Any) -> FieldError:
-    """The value refers to something that does not exist."""
-    return FieldError(NOT_FOUND, field, value)
 
 
 def not_supported(field: str, value: Any, supported: Sequence[str]) -> FieldError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from operator import is_, ne
 from typing import Any, Final
 
 from kcp.api import errors, names
@@ -56,53 +57,79 @@ _MANY: Final = 32
 """Labels or annotations whose keys are matched together."""
 _GENERATED_BASE: Final = 58
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-_OMITTED_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences", "generateName")
+_OMITTED_EMPTY: Final = frozenset(("labels", "annotations", "finalizers", "ownerReferences", "generateName"))
+_IMMUTABLE: Final = (
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
 _OWN_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 
-_MEMBERS: Final[dict[str, tuple[type[Any], str]]] = {
-    "name": (str, "string"),
-    "generateName": (str, "string"),
-    "namespace": (str, "string"),
-    "selfLink": (str, "string"),
-    "uid": (str, "types.UID"),
-    "resourceVersion": (str, "string"),
-    "generation": (int, "int64"),
-    "creationTimestamp": (str, "time"),
-    "deletionTimestamp": (str, "time"),
-    "deletionGracePeriodSeconds": (int, "int64"),
-    "labels": (dict, "map[string]string"),
-    "annotations": (dict, "map[string]string"),
-    "ownerReferences": (list, "[]v1.OwnerReference"),
-    "finalizers": (list, "[]string"),
-    "managedFields": (list, "[]v1.ManagedFieldsEntry"),
-}
-"""The members of ObjectMeta: the type of the decoded JSON value, and the Go type in messages."""
-FIELDS: Final = frozenset(_MEMBERS)
-"""The names of ObjectMeta's members."""
 
-_OWNER_REFERENCE: Final[dict[str, tuple[type[Any], str]]] = {
-    "apiVersion": (str, "string"),
-    "kind": (str, "string"),
-    "name": (str, "string"),
-    "uid": (str, "types.UID"),
-    "controller": (bool, "bool"),
-    "blockOwnerDeletion": (bool, "bool"),
-}
-_MANAGED_FIELDS_ENTRY: Final[dict[str, tuple[type[Any], str]]] = {
-    "manager": (str, "string"),
-    "operation": (str, "v1.ManagedFieldsOperationType"),
-    "apiVersion": (str, "string"),
-    "time": (str, "time"),
-    "fieldsType": (str, "string"),
-    "subresource": (str, "string"),
-}
-OWNER_REFERENCE_FIELDS: Final = frozenset(_OWNER_REFERENCE)
-MANAGED_FIELDS: Final = frozenset(_MANAGED_FIELDS_ENTRY) | {"fieldsV1"}
+class _Struct:
+    """A struct of Go: of each member the type of the decoded JSON value, and the Go type in messages."""
+
+    def __init__(self, name: str, members: dict[str, tuple[type[Any], str]], raw: Sequence[str] = ()) -> None:
+        """``raw`` are members that take any value, which is a map as a rule."""
+        self.name = name
+        self.members = members
+        self.kinds = {**{member: kind for member, (kind, _) in members.items()}, **dict.fromkeys(raw, dict)}
+        """The usual type of each member."""
+        self.restricted = frozenset(member for member, (_, go_type) in members.items() if go_type in ("time", "int64"))
+        """The members whose Go type does not take all values of the JSON type."""
+
+
+_OBJECT_META: Final = _Struct(
+    "ObjectMeta",
+    {
+        "name": (str, "string"),
+        "generateName": (str, "string"),
+        "namespace": (str, "string"),
+        "selfLink": (str, "string"),
+        "uid": (str, "types.UID"),
+        "resourceVersion": (str, "string"),
+        "generation": (int, "int64"),
+        "creationTimestamp": (str, "time"),
+        "deletionTimestamp": (str, "time"),
+        "deletionGracePeriodSeconds": (int, "int64"),
+        "labels": (dict, "map[string]string"),
+        "annotations": (dict, "map[string]string"),
+        "ownerReferences": (list, "[]v1.OwnerReference"),
+        "finalizers": (list, "[]string"),
+        "managedFields": (list, "[]v1.ManagedFieldsEntry"),
+    },
+)
+_OWNER_REFERENCE: Final = _Struct(
+    "OwnerReference",
+    {
+        "apiVersion": (str, "string"),
+        "kind": (str, "string"),
+        "name": (str, "string"),
+        "uid": (str, "types.UID"),
+        "controller": (bool, "bool"),
+        "blockOwnerDeletion": (bool, "bool"),
+    },
+)
+_MANAGED_FIELDS_ENTRY: Final = _Struct(
+    "ManagedFieldsEntry",
+    {
+        "manager": (str, "string"),
+        "operation": (str, "v1.ManagedFieldsOperationType"),
+        "apiVersion": (str, "string"),
+        "time": (str, "time"),
+        "fieldsType": (str, "string"),
+        "subresource": (str, "string"),
+    },
+    raw=("fieldsV1",),
+)
+FIELDS: Final = frozenset(_OBJECT_META.members)
+"""The names of ObjectMeta's members."""
+OWNER_REFERENCE_FIELDS: Final = frozenset(_OWNER_REFERENCE.members)
+MANAGED_FIELDS: Final = frozenset(_MANAGED_FIELDS_ENTRY.kinds)
 """The names of the members of an owner reference, and of an entry of the managed fields."""
-_ENTRIES: Final = {
-    "ownerReferences": ("OwnerReference", "v1.OwnerReference", _OWNER_REFERENCE),
-    "managedFields": ("ManagedFieldsEntry", "v1.ManagedFieldsEntry", _MANAGED_FIELDS_ENTRY),
-}
 
 _uids: list[str] = []
 
@@ -151,40 +178,51 @@ def check_meta_types(meta: Any, described: str = "") -> None:
         message = f"json: cannot unmarshal {json_type(meta)} into Go struct field .metadata of type v1.ObjectMeta"
         raise errors.UndecodableError(message, described)
     try:
-        _check_members(meta, _MEMBERS, "ObjectMeta", "metadata")
-        for name in ("labels", "annotations"):
-            if texts := meta.get(name):
-                _check_texts(texts, f"metadata.{name}")
+        _check_members(meta, _OBJECT_META, "metadata")
+        if labels := meta.get("labels"):
+            _check_texts(labels, "metadata.labels")
+        if annotations := meta.get("annotations"):
+            _check_texts(annotations, "metadata.annotations")
         if finalizers := meta.get("finalizers"):
             meta["finalizers"] = [
                 "" if value is None else _text_of(value, "metadata.finalizers") for value in finalizers
             ]
-        for name, (struct, go_type, members) in _ENTRIES.items():
-            if entries := meta.get(name):
-                _check_entries(entries, f"metadata.{name}", struct, go_type, members)
+        if owners := meta.get("ownerReferences"):
+            _check_entries(owners, "metadata.ownerReferences", _OWNER_REFERENCE)
+        if entries := meta.get("managedFields"):
+            _check_entries(entries, "metadata.managedFields", _MANAGED_FIELDS_ENTRY)
     except ValueError as error:
         raise errors.UndecodableError(str(error), described) from error
 
 
-def _check_members(value: dict[str, Any], members: dict[str, tuple[type[Any], str]], struct: str, path: str) -> None:
-    nulls: list[str] | None = None
+def _check_members(value: dict[str, Any], struct: _Struct, path: str) -> None:
+    if all(map(is_, map(type, value.values()), map(struct.kinds.get, value))):
+        for name in struct.restricted.intersection(value):
+            _check_restricted(value[name], struct, path, name)
+        return
+    nulls = []
     for name, member in value.items():
-        expected = members.get(name)
-        if expected is None:
+        if name not in struct.members:
             continue
-        if type(member) is expected[0]:
-            if expected[1] == "time":
-                parse_time(member)
-            elif expected[0] is int and not -_INT64 <= member < _INT64:
-                raise _mistyped(f"{struct}.{path}.{name}", member, expected[1])
+        kind, go_type = struct.members[name]
+        if type(member) is kind:
+            if name in struct.restricted:
+                _check_restricted(member, struct, path, name)
         elif member is None:
-            nulls = [*(nulls or ()), name]
-        elif expected[1] == "time":
+            nulls.append(name)
+        elif go_type == "time":
             raise ValueError(f"json: cannot unmarshal {json_type(member)} into Go value of type string")
         else:
-            raise _mistyped(f"{struct}.{path}.{name}", member, expected[1])
-    for name in nulls or ():
+            raise _mistyped(f"{struct.name}.{path}.{name}", member, go_type)
+    for name in nulls:
         del value[name]
+
+
+def _check_restricted(member: Any, struct: _Struct, path: str, name: str) -> None:
+    if type(member) is str:
+        parse_time(member)
+    elif not -_INT64 <= member < _INT64:
+        raise _mistyped(f"{struct.name}.{path}.{name}", member, struct.members[name][1])
 
 
 def _check_texts(texts: dict[str, Any], path: str) -> None:
@@ -199,16 +237,14 @@ def _text_of(value: Any, path: str) -> str:
     return value
 
 
-def _check_entries(
-    entries: list[Any], path: str, struct: str, go_type: str, members: dict[str, tuple[type[Any], str]]
-) -> None:
+def _check_entries(entries: list[Any], path: str, struct: _Struct) -> None:
     for index, entry in enumerate(entries):
         if entry is None:
             entries[index] = {}
         elif type(entry) is not dict:
-            raise _mistyped(f"ObjectMeta.{path}", entry, go_type)
+            raise _mistyped(f"ObjectMeta.{path}", entry, f"v1.{struct.name}")
         else:
-            _check_members(entry, members, struct, path)
+            _check_members(entry, struct, path)
 
 
 def json_type(value: Any) -> str:
@@ -352,8 +388,8 @@ def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldErro
 
 def drop_empty(meta: dict[str, Any]) -> None:
     """Remove, in place, the empty members that ObjectMeta omits."""
-    for name in _OMITTED_EMPTY:
-        if name in meta and not meta[name]:
+    for name in _OMITTED_EMPTY.intersection(meta):
+        if not meta[name]:
             del meta[name]
 
 
@@ -431,7 +467,13 @@ def validate_object_meta_update(new: Meta, old: Meta, path: str = "metadata") ->
     generation = new.get("generation")
     if generation is not None and generation < (old.get("generation") or 0):
         found.append(invalid(f"{path}.generation", generation, "must not be decremented"))
-    found += [
+    if any(map(ne, map(new.get, _IMMUTABLE), map(old.get, _IMMUTABLE))):
+        found += _changes_of_immutable(new, old, path)
+    return found
+
+
+def _changes_of_immutable(new: Meta, old: Meta, path: str) -> list[FieldError]:
+    found = [
         invalid(f"{path}.{name}", new.get(name) or "", "field is immutable")
         for name in ("name", "namespace", "uid")
         if (new.get(name) or "") != (old.get(name) or "")

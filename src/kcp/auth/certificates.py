@@ -99,11 +99,6 @@ def renewal_time(certificate: bytes) -> dt.datetime:
     return begins + (loaded.not_valid_after_utc - begins) * _RENEWED_AFTER
 
 
-def remaining_lifetime(certificate: bytes) -> dt.timedelta:
-    """Return the remaining validity of a PEM certificate; negative when it has expired."""
-    return expiration(certificate) - dt.datetime.now(dt.UTC)
-
-
 def is_signed_by(certificate: bytes, authority: bytes) -> bool:
     """Whether a PEM certificate is signed by a CA."""
     from cryptography import x509

@@ -11,9 +11,12 @@
 A group's folder has the group's name up to its first dot (``core`` for the group without a name). Its ``group.yaml`` says what
 belongs to the group: its name; its ``priority`` in discovery; the Go ``package`` in the names of its OpenAPI definitions
 where it does not follow from the group's name; and, in a second document, the protobuf messages that several kinds share.
-``kinds`` (by version) names those messages that are kinds without a folder: subresources, and the kinds of Kubernetes' own
-groups that are served as custom resources (apps, batch ...), whose messages belong there. A group without this file has the
-priority of the groups of custom resources.
+``kinds`` (by version) names those messages that are kinds without a folder, such as subresources. A group without this file has
+the priority of the groups of custom resources.
+
+``messages.json`` in a group's folder declares, by version, the kinds of the group that are served where a CRD defines them
+(Deployments, Pods ...), and the messages that they need beside the group's others: Kubernetes' clients send them as protobuf.
+It is JSON because it is large, and read on the event loop when the first protobuf body comes.
 
 ``rules/`` holds what the strategies of several groups share; what those of one group share is a module of the group's
 folder.

@@ -1,4 +1,4 @@
-"""What the strategies of built-in types get from the server that they run in."""
+"""The context of the built-in types' strategies."""
 
 from __future__ import annotations
 

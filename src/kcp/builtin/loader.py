@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import orjson
 import yaml
 
 from kcp.api.protobuf.messages import Declarations
@@ -23,6 +24,9 @@ _TYPES: Final = Path(__file__).with_name("types")
 _TYPE: Final = "type.yaml"
 _GROUP: Final = "group.yaml"
 _SHARED_SCHEMAS: Final = "schemas.yaml"
+_CUSTOM_MESSAGES: Final = "messages.json"
+_UNQUALIFIED: Final = "v1"
+"""The version whose messages are named after the group alone; those of another have it in their names: ``autoscaling/v2``."""
 _NEXT_DOCUMENT: Final = b"\n---\n"
 _REFERENCE: Final = "#/$defs/"
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -55,7 +59,7 @@ def load_types() -> list[BuiltinType]:
 
 
 def load_groups() -> dict[str, Group]:
-    """What is declared of API groups, by name. A group without a ``group.yaml`` is not among them."""
+    """The declared API groups by name. A group without a ``group.yaml`` is not among them."""
     found = {}
     for file in sorted(_TYPES.glob(f"*/{_GROUP}")):
         declared = _first(file)
@@ -83,7 +87,23 @@ def load_messages() -> Declarations:
             kind = spec["names"]["kind"]
             for version in spec["versions"]:
                 kinds[_api_version(spec["group"], version["name"]), kind] = f"{group.name}.{kind}"
+    for group in _folders():
+        _add_custom(group, messages, kinds)
     return Declarations(messages, kinds)
+
+
+def _add_custom(
+    group: Path, messages: dict[str, dict[str, Mapping[str, str]]], kinds: dict[tuple[str, str], str]
+) -> None:
+    """Add the messages of a group's kinds that are served as custom resources."""
+    file = group / _CUSTOM_MESSAGES
+    if not file.is_file():
+        return
+    name = _first(group / _GROUP)["group"]
+    for version, declared in orjson.loads(file.read_bytes()).items():
+        qualifier = group.name if version == _UNQUALIFIED else f"{group.name}/{version}"
+        messages.setdefault(qualifier, {}).update(declared["messages"])
+        kinds.update({(_api_version(name, version), kind): f"{qualifier}.{kind}" for kind in declared["kinds"]})
 
 
 def _kinds_without_folder(declared: Definition, folder: str) -> dict[tuple[str, str], str]:

@@ -29,7 +29,7 @@ def builtin_types(context: BuiltinContext) -> list[ResourceType]:
 
 
 def declare() -> None:
-    """Tell the lower layers what is declared here: discovery and OpenAPI about groups, protobuf about messages."""
+    """Register the declared groups with discovery and OpenAPI, and the declared messages with protobuf."""
     groups.declare(load_groups)
     messages.declare(load_messages)
 

@@ -186,8 +186,8 @@ class _Generator(Loops):
         operands = [*([node.target] if node.target is not None else []), *node.args]
         overloads = node.overloads
         static = len(overloads) == 1 and all(
-            operand.type.kind != "dyn" or overloads[0].arguments[place].kind in {"dyn", "param"}
-            for place, operand in enumerate(operands)
+            operand.type.kind != "dyn" or overloads[0].arguments[position].kind in {"dyn", "param"}
+            for position, operand in enumerate(operands)
         )
         if static:
             inline = INLINE.get(overloads[0].id)
@@ -285,12 +285,12 @@ class _Generator(Loops):
         self._flush()
         mark = len(self._lines)
         name = self._fresh("e")
-        for place, term in enumerate(node.args):
-            if place == 0:
+        for position, term in enumerate(node.args):
+            if position == 0:
                 error = self._guarded(term, result, conjunction, name)
                 continue
             with self._block(f"if {result}:" if conjunction else f"if not {result}:"):
-                if place < len(node.args) - 1:
+                if position < len(node.args) - 1:
                     error = self._guarded(term, result, conjunction, name) or error
                     continue
                 self._line(f"{result} = {self.condition(term)}")

@@ -32,7 +32,7 @@ def sort_by(items: list[Any], keys: list[Any]) -> list[Any]:
     """Sort the items by their keys."""
     if len({type(key) for key in keys}) > 1:
         raise EvaluationError("list elements must have the same type")
-    return [items[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
+    return [items[index] for index in sorted(range(len(keys)), key=keys.__getitem__)]
 
 
 class Loops(Emitter):

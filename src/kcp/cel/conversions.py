@@ -169,11 +169,11 @@ def _union(left: list[Any], right: list[Any]) -> list[Any]:
 def _merge(left: list[Any], right: list[Any], keys: tuple[str, ...]) -> list[Any]:
     """Replace the elements of the left list by those of the right list with the same key; append the others."""
     result = list(left)
-    places = {_key(item, keys): place for place, item in enumerate(left)}
+    indexes = {_key(item, keys): index for index, item in enumerate(left)}
     for item in right:
-        place = places.setdefault(_key(item, keys), len(result))
-        if place < len(result):
-            result[place] = item
+        index = indexes.setdefault(_key(item, keys), len(result))
+        if index < len(result):
+            result[index] = item
         else:
             result.append(item)
     return result

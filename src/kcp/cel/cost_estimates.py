@@ -61,7 +61,7 @@ def estimate(tree: Node, root: SchemaType | None = None) -> Range:
 
 
 class _Local(NamedTuple):
-    """What is known of the value of a local variable."""
+    """The estimated sizes of the value of a local variable."""
 
     path: Path = ()
     size: Range | None = None

@@ -158,12 +158,6 @@ def has(value: Any, field: str) -> bool:
     raise no_such_overload()
 
 
-def size(value: Any) -> int:
-    if type(value) in {str, bytes, list, dict}:
-        return len(value)
-    raise no_such_overload()
-
-
 def iterate(value: Any) -> Iterable[Any]:
     """The range of a comprehension over a value of unknown type."""
     if type(value) in {list, dict}:

@@ -29,9 +29,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         when = dt.datetime.fromtimestamp(record.created, dt.UTC)
         letter = _LETTERS.get(record.levelno, "I")
-        place = f"{record.filename}:{record.lineno}"
+        location = f"{record.filename}:{record.lineno}"
         fields = "".join(f" {name}={_value(value)}" for name, value in _fields(record).items())
-        line = f"{letter}{when:%m%d %H:%M:%S.%f} {record.process} {place}] {_quoted(record.getMessage())}{fields}"
+        line = f"{letter}{when:%m%d %H:%M:%S.%f} {record.process} {location}] {_quoted(record.getMessage())}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

@@ -7,6 +7,7 @@ import click
 from kcp import __version__
 from kcp.cli.compat import compat
 from kcp.cli.completion import completion
+from kcp.cli.crd_puller import crd_puller
 from kcp.cli.snapshot import snapshot
 from kcp.cli.start import start
 from kcp.cli.store import store
@@ -22,4 +23,5 @@ main.add_command(start)
 main.add_command(snapshot)
 main.add_command(store)
 main.add_command(compat)
+main.add_command(crd_puller)
 main.add_command(completion)

@@ -74,7 +74,7 @@ def _report(findings: Iterable[Finding]) -> int:
         rules += 1
         broken += finding.broken
         outcome = f"{finding.broken} BROKEN" if finding.broken else "ok"
-        click.echo(f"{finding.name:<14} {outcome:<10} {finding.examined:>9}  {finding.says}")
+        click.echo(f"{finding.name:<14} {outcome:<10} {finding.examined:>9}  {finding.invariant}")
         for violation in finding.first:
             click.echo(f"    {_described(violation)}")
         if finding.broken > len(finding.first):

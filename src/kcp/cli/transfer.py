@@ -70,6 +70,6 @@ def import_(file: Path, logical_cluster: LogicalClusterName, replace: bool, **ch
         selection = select(file, logical_cluster, replace=replace)
         done = backend_of(choices).import_log(file, selection)
     click.echo(
-        f"imported {done.written} objects; {done.unchanged} were there, {done.deleted} deleted, {done.ended} had expired; "
+        f"imported {done.written} objects; {done.unchanged} were there, {done.deleted} deleted, {done.expired} had expired; "
         f"revision {done.revision}"
     )

@@ -13,7 +13,6 @@ from kcp.builtin.types.apiextensions.customresourcedefinitions import CLEANUP_FI
 from kcp.controllers.emptying import delete_everything
 from kcp.controllers.finalizing import ClusterKey, FinalizingController
 from kcp.controllers.following import present
-from kcp.controllers.pacing import Pacer
 from kcp.controllers.system import ignore_not_found, system_context
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
@@ -22,6 +21,7 @@ from kcp.registry.types.resource_types import ResourceType, from_definition
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Key, Range
+from kcp.work_queues.pacing import Pacer
 
 _ANY: Final = ""
 """The name in a key that stands for all definitions of a logical cluster that wait for names."""

@@ -8,12 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from kcp.api import documents, errors
 from kcp.controllers.following import present
-from kcp.controllers.pacing import Pacer
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Key, Range, Record
+from kcp.work_queues.pacing import Pacer
 
 _IN_FLIGHT: Final = 100
 """Deletes at once: they share commits."""

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from kcp.controllers.following import present
-from kcp.controllers.pacing import Pacer
 from kcp.controllers.work_queues import WorkQueue
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Event, Key, Range, Record
+from kcp.work_queues.pacing import Pacer
 
 _FIRST_DELAY: Final = 0.5
 _LAST_DELAY: Final = 32.0

@@ -1,4 +1,4 @@
-"""How controllers read the log: the present records of a range, and the changes from then on."""
+"""Reading the log: the present records of a range, and the changes from then on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from kcp.controllers.pacing import Pacer
-from kcp.controllers.work_queues import DRIVER
+from kcp.controllers import tasks
 from kcp.store.contract import Event, Key, Range, Record, Store
+from kcp.work_queues.pacing import Pacer
 
 _CHUNK: Final = 500
 _CHUNK_BYTES: Final = 512 * 1024
@@ -67,7 +67,7 @@ class TransitionQueue:
 
     def start(self) -> None:
         """Begin to apply."""
-        self._task = asyncio.create_task(self._run(), name=self._name)
+        self._task = tasks.start(self._run, self._name)
 
     async def stop(self) -> None:
         """Apply no more."""
@@ -95,9 +95,6 @@ class TransitionQueue:
             self._added.set()
 
     async def _run(self) -> None:
-        await DRIVER.get()(self._apply_all(), self._name)
-
-    async def _apply_all(self) -> None:
         pacer = Pacer()
         while True:
             await self._added.wait()

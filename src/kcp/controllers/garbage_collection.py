@@ -23,7 +23,6 @@ from kcp.controllers.following import Transition, TransitionQueue, present
 from kcp.controllers.misplaced_owners import MisplacedOwners
 from kcp.controllers.owner_graph import HAS_OWNERS, IS_DELETED, Node, OwnerGraph, node_of
 from kcp.controllers.owners import Owners
-from kcp.controllers.pacing import Pacer
 from kcp.controllers.system import ignore_not_found, system_context
 from kcp.controllers.work_queues import RetryError, WorkQueue
 from kcp.logical_clusters import LogicalClusterName
@@ -35,6 +34,7 @@ from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Key, Range, Record
+from kcp.work_queues.pacing import Pacer
 
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
@@ -101,7 +101,7 @@ class GarbageCollector:
     def _is_relevant(self, transition: Transition) -> bool:
         key, before, after = transition
         for record in (before, after):
-            if record is not None and (HAS_OWNERS in record.value or IS_DELETED in record.value):
+            if record is not None and (record.value.find(HAS_OWNERS) >= 0 or record.value.find(IS_DELETED) >= 0):
                 return True
         return after is None and self._graph.knows(key.cluster)
 

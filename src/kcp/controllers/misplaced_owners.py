@@ -14,7 +14,6 @@ from typing import Any, Final
 from kcp.api import errors, metadata
 from kcp.controllers.following import present
 from kcp.controllers.owners import Owners
-from kcp.controllers.pacing import Pacer
 from kcp.controllers.system import system_context
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
@@ -23,6 +22,7 @@ from kcp.registry.verbs.namespaces import ALWAYS_THERE, STORAGE
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
 from kcp.store.contract import DamagedValueError, Key, Range
+from kcp.work_queues.pacing import Pacer
 
 _COMPONENT: Final = "garbage-collector-controller"
 _REASON: Final = "OwnerRefInvalidNamespace"

@@ -14,7 +14,6 @@ from typing import Final
 from kcp.api import documents, metadata
 from kcp.controllers.emptying import Remaining, delete_everything
 from kcp.controllers.finalizing import ClusterKey, FinalizingController
-from kcp.controllers.pacing import Pacer
 from kcp.controllers.system import ignore_not_found, system_context
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
@@ -23,6 +22,7 @@ from kcp.registry.verbs.namespaces import STORAGE
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Key, Range
+from kcp.work_queues.pacing import Pacer
 
 
 class NamespaceController(FinalizingController):

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from kcp.api import documents
-from kcp.controllers.pacing import Pacer
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from kcp.store.contract import UNREADABLE, Key, Record
+from kcp.work_queues.pacing import Pacer
 
 HAS_OWNERS: Final = b'"ownerReferences"'
 IS_DELETED: Final = b'"deletionTimestamp"'

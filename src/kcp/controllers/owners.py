@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from kcp.controllers.owner_graph import owner_state
-from kcp.controllers.pacing import Pacer
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER
-from kcp.registry.verbs.large_work import LARGE, run_large
+from kcp.registry.verbs.large_work import LARGE, in_thread
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Key, Record
+from kcp.work_queues.pacing import Pacer
 
 _REMEMBERED: Final = 1000
 """Deleted owners that are remembered, as their definitions may be gone before their dependents are looked at."""
@@ -76,7 +76,7 @@ class Owners:
     async def state_of(self, owner: Record) -> tuple[str, str]:
         """The UID and the finalizer of an owner (`owner_state`), decoded once however many dependents name it."""
         if len(owner.value) >= LARGE and not self._states.knows(owner):
-            await run_large(len(owner.value), self._states.prepare, owner.key, owner.value)
+            await in_thread(self._states.prepare, owner.key, owner.value)
         return self._states.of(owner)
 
 

@@ -1,4 +1,4 @@
-"""The identity of the controllers, and what they do with answers of the registry."""
+"""The identity of the controllers, and the handling of requests whose object does not exist."""
 
 from __future__ import annotations
 

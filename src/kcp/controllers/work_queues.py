@@ -1,152 +1,43 @@
-"""A queue of keys to reconcile: a key is pending at most once, and is retried with backoff when reconciling it failed.
-
-Follows client-go's ``workqueue``: a key that is added while it is being reconciled is reconciled once more afterwards. What
-client-go leaves to threads is bounded here: the workers of a queue share a time slice of each turn of the event loop, and a key
-that is added again and again is reconciled a limited number of times in each period.
-"""
+"""The work queues of the server's controllers: fair between logical clusters, and measured by the server."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Hashable
-from contextvars import ContextVar
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Protocol, TypeVar
 
 from kcp.api.errors import StatusError
-from kcp.controllers.pacing import Pacer
+from kcp.controllers import tasks
+from kcp.controllers.tasks import Work
+from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import StoreUnavailableError
+from kcp.work_queues import queues
+from kcp.work_queues.queues import RetryError
 
-K = TypeVar("K", bound=Hashable)
-
-_INITIAL_BACKOFF: Final = 0.05
-_MAX_BACKOFF: Final = 10.0
-_PERIOD: Final = 1.0
-MAX_RUNS: Final = 20
-"""How often a key is reconciled in a period."""
-
-log = logging.getLogger(__name__)
-
-Work = Coroutine[Any, Any, None]
+__all__ = ["RetryError", "WorkQueue"]
 
 
-async def _undriven(work: Work, name: str) -> None:  # noqa: ARG001 - the signature of a driver
-    await work
+class ClusterKey(Hashable, Protocol):
+    """A key that names a logical cluster."""
+
+    @property
+    def cluster(self) -> LogicalClusterName: ...
 
 
-DRIVER: Final[ContextVar[Callable[[Work, str], Work]]] = ContextVar("driver", default=_undriven)
-"""Drives the work of a controller, given its name: the server measures it. Read when a queue starts."""
+K = TypeVar("K", bound=ClusterKey)
 
 
-class RetryError(Exception):
-    """Raised by a reconciliation that is to be repeated after a delay, and has not failed."""
+class WorkQueue(queues.WorkQueue[K]):
+    """A queue whose flows are the logical clusters of its keys."""
+
+    expected_errors = (StatusError, StoreUnavailableError)
+
+    def __init__(self, name: str, reconcile: Callable[[K], Work], *, workers: int = 4) -> None:
+        super().__init__(name, reconcile, workers=workers, flow=_logical_cluster)
+
+    def start_worker(self, work: Callable[[], Work]) -> asyncio.Task[None]:
+        return tasks.start(work, self.name)
 
 
-class WorkQueue(Generic[K]):
-    """Keys, and the function that reconciles one. Belongs to one event loop."""
-
-    def __init__(self, name: str, reconcile: Callable[[K], Work], *, workers: int = 4, period: float = _PERIOD) -> None:
-        self._name = name
-        self._reconcile = reconcile
-        self._workers = workers
-        self._period = period
-        self._ready: deque[K] = deque()
-        self._pending: set[K] = set()
-        self._processing: set[K] = set()
-        self._dirty: set[K] = set()
-        self._failures: dict[K, int] = {}
-        self._timers: dict[K, asyncio.TimerHandle] = {}
-        self._runs: Counter[K] = Counter()
-        self._period_end = 0.0
-        self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._pacer = Pacer()
-
-    def start(self) -> None:
-        """Start the workers."""
-        self._tasks = [asyncio.create_task(self._work(), name=self._name) for _ in range(self._workers)]
-
-    async def stop(self) -> None:
-        """Stop the workers and drop pending keys: the next start finds them in the log."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-
-    def add(self, key: K) -> None:
-        """Queue a key: until the next period if it was reconciled too often in this one."""
-        if key in self._processing:
-            self._dirty.add(key)
-        elif key not in self._pending:
-            remaining = self._period_end - asyncio.get_running_loop().time()
-            if remaining > 0 and self._runs[key] >= MAX_RUNS:
-                self.add_later(key, remaining)
-                return
-            self._pending.add(key)
-            self._ready.append(key)
-            self._wake.set()
-
-    def add_later(self, key: K, seconds: float) -> None:
-        """Queue a key after a delay. Of several delays of a key the one that ends first counts."""
-        loop = asyncio.get_running_loop()
-        running = self._timers.get(key)
-        if running is not None:
-            if running.when() <= loop.time() + seconds:
-                return
-            running.cancel()
-        self._timers[key] = loop.call_later(seconds, self._due, key)
-
-    def add_with_backoff(self, key: K) -> float:
-        """Queue a key after a delay that doubles with each call until a reconciliation succeeds. Returns the delay in seconds."""
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        delay: float = min(_INITIAL_BACKOFF * 2 ** min(failures - 1, 16), _MAX_BACKOFF)
-        self.add_later(key, delay)
-        return delay
-
-    def _due(self, key: K) -> None:
-        self._timers.pop(key, None)
-        self.add(key)
-
-    async def _work(self) -> None:
-        while True:
-            while not self._ready:
-                self._wake.clear()
-                await self._wake.wait()
-            await self._pacer.pause()  # a reconciliation need not wait for anything, and the queue may never be empty
-            if self._ready:
-                await self._process(self._ready.popleft())
-
-    async def _process(self, key: K) -> None:
-        self._pending.discard(key)
-        self._processing.add(key)
-        self._count(key)
-        try:
-            await DRIVER.get()(self._reconcile(key), self._name)
-        except RetryError:
-            self.add_with_backoff(key)
-        except Exception as error:
-            delay = self.add_with_backoff(key)
-            expected = isinstance(error, StatusError | StoreUnavailableError)
-            log.warning(
-                "%s: reconciling %s failed (%d times), retrying in %.2f s: %s",
-                *(self._name, key, self._failures[key], delay, error),
-                exc_info=None if expected else error,
-            )
-        else:
-            self._failures.pop(key, None)
-        finally:
-            self._processing.discard(key)
-            if key in self._dirty:
-                self._dirty.discard(key)
-                self.add(key)
-
-    def _count(self, key: K) -> None:
-        now = asyncio.get_running_loop().time()
-        if now >= self._period_end:
-            self._runs.clear()
-            self._period_end = now + self._period
-        self._runs[key] += 1
+def _logical_cluster(key: ClusterKey) -> Hashable:
+    return key.cluster

@@ -6,12 +6,13 @@ list and changes it in place.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from kcp.api import json_values
 from kcp.schema.nodes import SchemaNode
 
 Defaulter = Callable[[Any], None]
+_NULL: Final = frozenset({type(None)})
 
 
 def defaulter(node: SchemaNode) -> Defaulter:
@@ -29,7 +30,7 @@ def _make(node: SchemaNode) -> Defaulter:
     if not declared and additional is None:
         return lambda value: _fill_list(value, items) if items is not None and type(value) is list else None
     children: dict[str, Defaulter] = {}
-    only_scalars = additional is None and node.declares_only_scalars
+    nested = node.nested_properties
     missing = [(name, default) for name in declared if (default := node.default_of(name)) is not None]
 
     def fill(value: Any) -> None:
@@ -38,20 +39,13 @@ def _make(node: SchemaNode) -> Defaulter:
         for name, template in missing:
             if name not in value:
                 value[name] = template if type(template) is str else json_values.copy(template)
-        if only_scalars:
-            if _holds_null(value):
-                _settle_nulls(value, node)
-            return
-        nulls = False
-        for key, child in value.items():
-            if child is None:
-                nulls = True
-                continue
+        for key in value if additional is not None else nested.intersection(value):
+            child = value[key]
             kind = type(child)
             if kind is dict or kind is list:
                 inner = children.get(key) or _inner(node, key, children)
                 inner(child)
-        if nulls:
+        if not _NULL.isdisjoint(map(type, value.values())):
             _settle_nulls(value, node)
 
     return fill
@@ -66,13 +60,6 @@ def _inner(node: SchemaNode, key: str, children: dict[str, Defaulter]) -> Defaul
 
 def _nothing(_: Any) -> None:
     return None
-
-
-def _holds_null(value: dict[str, Any]) -> bool:
-    for child in value.values():  # noqa: SIM110 - faster than any() or `in`, which compare by ==
-        if child is None:
-            return True
-    return False
 
 
 def _fill_list(values: list[Any], items: SchemaNode) -> None:

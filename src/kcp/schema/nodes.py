@@ -99,9 +99,14 @@ class SchemaNode:
         return found if isinstance(found, dict) else {}
 
     @cached_property
+    def nested_properties(self) -> frozenset[str]:
+        """The names of the declared properties that can have children."""
+        return frozenset(name for name, raw in self.property_schemas.items() if not _NESTING.isdisjoint(raw))
+
+    @cached_property
     def declares_only_scalars(self) -> bool:
         """Whether no declared property can have children."""
-        return all(_NESTING.isdisjoint(raw) for raw in self.property_schemas.values())
+        return not self.nested_properties
 
     def property(self, name: str) -> "SchemaNode":
         """The child node of a declared property."""

@@ -18,12 +18,16 @@ _LISTED: Final = (
     ("ownerReferences", metadata.OWNER_REFERENCE_FIELDS),
     ("managedFields", metadata.MANAGED_FIELDS),
 )
+_UNLISTED: Final = metadata.FIELDS - {name for name, _ in _LISTED}
+"""The fields that have no fields inside."""
 _ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 
 
 def prune_object_meta(meta: Any) -> list[str] | None:
     """Remove fields unknown to ObjectMeta in place; returns their paths relative to the metadata, or None."""
     if type(meta) is not dict:
+        return None
+    if meta.keys() <= _UNLISTED:
         return None
     found: list[str] = []
     if not meta.keys() <= metadata.FIELDS:

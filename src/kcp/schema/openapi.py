@@ -1,4 +1,4 @@
-"""What of a schema is published in OpenAPI, for clients that collect_errors, validate and merge by it.
+"""The OpenAPI form of a schema, by which clients explain, validate and merge objects.
 
 Input is a raw schema: the dialect of a CustomResourceDefinition's ``openAPIV3Schema``, or of a built-in type, which may refer to
 ``#/$defs/Name``. The rules are those of Kubernetes' apiextensions-apiserver: version 3 is the schema with its extensions;

@@ -120,7 +120,7 @@ _JSON_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 
 def is_well_formed(raw: Raw) -> bool:
     """Whether every keyword of a schema and its subschemas has a value of the right JSON type."""
-    return all(_has_json_types(place) for place in subschemas(raw))
+    return all(_has_json_types(schema_) for schema_ in subschemas(raw))
 
 
 def _has_json_types(raw: Raw) -> bool:

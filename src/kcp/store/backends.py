@@ -7,13 +7,13 @@ the conformance suite.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
-from kcp.store.contract import Capabilities, OptionError, Store
+from kcp.store.contract import Action, Capabilities, OptionError, Store
 from kcp.store.figures import StoreFigures
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from kcp.store.findings import Examine, Finding, Progress
     from kcp.store.transfers import Imported, Restored, Selection, SnapshotInfo
 
-Action = Callable[[], Awaitable[None]]
 Check = Callable[[], str | None]
 """A readiness check: why the server is not ready, or None."""
 
@@ -36,7 +35,7 @@ class ServerStore(Store, StoreFigures, Protocol):
         """Return, by name, checks of faults that a ready server only notes: it serves everything else."""
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
-        """Call back with the processor time, in seconds, of each long delivery of changes to followers and watchers."""
+        """Call back with the duration, in seconds, of each long delivery of changes to followers and watchers."""
 
     async def lead(self, task: str, start: Action, stop: Action) -> Action:
         """Run a task on one of the servers of the log: ``start`` when this server is elected, ``stop`` when it no longer is.

@@ -14,6 +14,8 @@ from typing import Final, NamedTuple, Protocol
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 
+Action = Callable[[], Awaitable[None]]
+"""Starts or stops a task that one server of a log runs."""
 ANY: Final = -1
 """Precondition of a change: none."""
 ABSENT: Final = 0
@@ -22,7 +24,7 @@ ABSENT: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Where backends differ. A conformance test that needs a capability runs on the backends that have it."""
+    """The guarantees in which backends differ. A conformance test runs on the backends that have what it needs."""
 
     consecutive_revisions: bool
     """A write takes the next revision, and nothing else takes one: neither opening the log, nor compacting it, nor deleting

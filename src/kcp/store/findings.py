@@ -1,4 +1,4 @@
-"""What a check of a log reports, for backends of any kind."""
+"""Findings: the results of a check of a log's invariants, for backends of any kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Finding(NamedTuple):
     """The result of a rule: how many items were examined, how many violate it, and the first violations."""
 
     name: str
-    says: str
+    invariant: str
     examined: int
     broken: int
     first: list[Violation]

@@ -284,7 +284,7 @@ class Hub:
         self.revision = revision
         self.closed = False
         self.observer: Callable[[float], None] | None = None
-        """Gets the processor time of each long delivery, in seconds."""
+        """Gets the duration of each long delivery, in seconds."""
         self._loop = asyncio.get_running_loop()
         self._groups: dict[_Part, _Group] = {}
         self._followers: dict[str | None, list[Follower]] = {}
@@ -345,7 +345,7 @@ class Hub:
     def publish(self, events: Sequence[Event], revision: int) -> None:
         """Publish committed changes, in order, and advance to ``revision``."""
         self.revision = revision
-        began = time.thread_time()
+        began = time.monotonic()
         if self._groups:
             self._route(events)
         if self._followers:
@@ -353,9 +353,9 @@ class Hub:
         self._observe(began)
 
     def _observe(self, began: float) -> None:
-        """Report a delivery that began when the thread had used so many seconds of processor time."""
-        if (held := time.thread_time() - began) >= _OBSERVED_FROM and self.observer is not None:
-            self.observer(held)
+        """Report a delivery that began at a time of the monotonic clock."""
+        if (passed := time.monotonic() - began) >= _OBSERVED_FROM and self.observer is not None:
+            self.observer(passed)
 
     def _route(self, events: Sequence[Event]) -> None:
         groups = self._groups
@@ -401,8 +401,8 @@ class Hub:
 
     def _push_round(self, group: _Group) -> None:
         to_push = group.to_push
-        began = time.thread_time()
-        until = time.monotonic() + _SLICE
+        began = time.monotonic()
+        until = began + _SLICE
         while to_push:
             to_push.popleft().push()
             if time.monotonic() > until:

@@ -30,7 +30,7 @@ class KeyExistsError(TransferError):
 
     def __init__(self, key: Key) -> None:
         where = f"logical cluster {key.cluster}" if key.cluster else "the log itself"
-        super().__init__(f"{described(key)} of {where} exists in the target already")
+        super().__init__(f"{key_text(key)} of {where} exists in the target already")
         self.key = key
 
 
@@ -50,12 +50,12 @@ class Selection(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """Counts of an import's keys, and the log's revision after it. ``ended`` counts entries that had expired."""
+    """Counts of an import's keys, and the log's revision after it. ``expired`` counts entries that had expired."""
 
     written: int
     unchanged: int
     deleted: int
-    ended: int
+    expired: int
     revision: int
 
 
@@ -74,7 +74,7 @@ class SnapshotInfo(NamedTuple):
     logical_clusters: int
 
 
-def described(key: Key) -> str:
+def key_text(key: Key) -> str:
     """Format a key for messages, without its logical cluster."""
     return f"{key.resource} {f'{key.namespace}/' if key.namespace else ''}{key.name}"
 

@@ -1,1 +1,1 @@
-"""What every backend of the log promises, checked on each of them."""
+"""The contract of the log, checked on every backend."""

@@ -1,4 +1,4 @@
-"""The backends that the suite runs on, and short ways to ask a store."""
+"""The backends that the suite runs on, and helpers for tests of a store."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Value = TypeVar("Value")
 
 
 class Backend(Protocol):
-    """A log; opening it again finds what was there."""
+    """A log; opening it again shows the same content."""
 
     @property
     def file(self) -> Path:
-        """The file on this machine that reads come from."""
+        """The local file from which reads are served."""
 
     async def open(self) -> Store:
-        """A store over the same log as the last time."""
+        """Open a store over the same log as the last time."""
 
 
 class SQLiteBackend:
@@ -39,12 +39,12 @@ class SQLiteBackend:
         self.file = directory / "kcp.db"
 
     async def open(self) -> Store:
-        """A store over the same file as the last time."""
+        """Open a store over the same file as the last time."""
         return open_store(self.file)
 
 
 class Kind(NamedTuple):
-    """A kind of backend: what it promises, and how a test gets an empty log of it."""
+    """A kind of backend: its capabilities, and how a test gets an empty log of it."""
 
     name: str
     capabilities: Capabilities
@@ -61,7 +61,7 @@ BACKENDS = (
 
 @asynccontextmanager
 async def opened(backend: Backend) -> AsyncIterator[Store]:
-    """The backend's store, closed at the end."""
+    """Open the backend's store, and close it at the end."""
     store = await backend.open()
     try:
         yield store
@@ -70,7 +70,7 @@ async def opened(backend: Backend) -> AsyncIterator[Store]:
 
 
 async def with_store(backend: Backend, work: Callable[[Store], Awaitable[Value]]) -> Value:
-    """Run some work on a store that is open for it alone."""
+    """Run a function on a store that is opened only for it."""
     async with opened(backend) as store:
         return await work(store)
 
@@ -96,7 +96,7 @@ async def delete(store: Store, where: Key | str, expected: int = ANY, final: byt
 
 
 async def received(subscription: Subscription, through: int) -> list[Event]:
-    """Every event of a subscription up to a revision, which must be published."""
+    """Return every event of a subscription up to a revision, which must be published."""
     events: list[Event] = []
     async with asyncio.timeout(PATIENCE):
         while subscription.revision < through:
@@ -110,12 +110,12 @@ def names(records: list[Record]) -> list[str]:
 
 
 def shown(events: list[Event]) -> list[tuple[str, str, int]]:
-    """Events as (what happened, name, revision)."""
+    """Return events as (type, name, revision)."""
     return [(kind(event), event.key.name, event.revision) for event in events]
 
 
 def kind(event: Event) -> str:
-    """What an event says to a watcher."""
+    """Return the type of an event for a watcher."""
     if event.record is None:
         return "deleted"
     return "added" if event.previous is None else "modified"
@@ -124,7 +124,7 @@ def kind(event: Event) -> str:
 async def select_all(
     store: Store, range_: Range, hint: Hint, *, limit: int = 0, at: int | None = None, size: int = 0
 ) -> list[Record]:
-    """All that the pages of a search have, each checked: its length, and that another follows one without an end."""
+    """Return the records of all pages of a search; check the length of each, and that the last one ends it."""
     found: list[Record] = []
     while True:
         after = found[-1].key if found else None

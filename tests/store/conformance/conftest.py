@@ -1,4 +1,4 @@
-"""One suite, every backend: a test runs on the backends that have the capabilities that it requires."""
+"""One suite for every backend: a test runs on the backends with the capabilities that it requires."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.running_coroutines import Enter
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Parametrize each test with the backends that can keep what it checks."""
+    """Parametrize each test with the backends that have the capabilities that it requires."""
     if "backend" in metafunc.fixturenames:
         required = [name for marker in metafunc.definition.iter_markers("requires") for name in marker.args]
         able = [kind for kind in BACKENDS if all(getattr(kind.capabilities, name) for name in required)]

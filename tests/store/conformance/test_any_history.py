@@ -37,7 +37,7 @@ from kcp.store.contract import (
     Store,
     Subscription,
 )
-from kcp.store.sqlite import reader
+from kcp.store.sqlite import search
 from kcp.store.sqlite.store import SQLiteStore
 from tests.store.conformance.backends import SQLiteBackend, select_all
 from tests.support.waiting import PATIENCE
@@ -89,7 +89,7 @@ def holds(range_: Range, key: Key) -> bool:
 
 
 class Machine(RuleBasedStateMachine):
-    """The store next to its model: ``states`` has the state of each revision, ``events`` all that ever happened."""
+    """The store beside its model: ``states`` has the state of each revision, ``events`` all events so far."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Machine(RuleBasedStateMachine):
         return Change(key, value, expected, tag=f"t{value!r}", final=final)
 
     def apply(self, changes: list[Change], state: State, revision: int) -> list[Fact] | None:
-        """What a write does to a state: its events, or None when it is refused."""
+        """Apply a write to a state; return its events, or None when it is refused."""
         for change in changes:
             there = state[change.key].revision if change.key in state else ABSENT
             if change.expected not in (ANY, there):
@@ -143,7 +143,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(writes=st.lists(CHANGES, min_size=1, max_size=5))
     def write(self, writes: list[list[tuple[Key, bytes | None, str, bytes | None]]]) -> None:
-        """Several writes, all accepted before the first is durable."""
+        """Submit several writes, all accepted before the first is durable."""
 
         async def submit() -> None:
             state, revision = dict(self.newest), self.revision
@@ -235,7 +235,7 @@ class Machine(RuleBasedStateMachine):
                 got += map(self.fact, await subscription.next(timeout=0))
 
     async def read_overtaken(self, subscription: Subscription, got: list[Fact | None]) -> None:
-        """Compacted before it was first read: it may be live already, or must say what happened."""
+        """Read a watch that a compaction overtook before its first read: it is live, or raises CompactedError."""
         try:
             await self.read_all(subscription, got)
         except CompactedError:
@@ -260,7 +260,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(verified=st.booleans())
     def reopen(self, verified: bool) -> None:
-        """Reads check the values of a file until it has been verified."""
+        """Reopen the store: reads check the values of a file until it has been verified."""
         self.runner.run(self.store.close())
         self.watches.clear()
         self.store = self.runner.run(self.backend.open())
@@ -276,7 +276,8 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_the_store_and_its_model_agree_after_any_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "_SEARCHED_KEYS", 2)  # searches take several steps
+    monkeypatch.setattr(search, "_FIRST_KEYS", 2)
+    monkeypatch.setattr(search, "_MOST_KEYS", 2)  # searches take several steps
     run_state_machine_as_test(
         Machine,
         settings=settings(

@@ -1,4 +1,4 @@
-"""Compaction: what is superseded goes, what is current or retained stays."""
+"""Compaction removes superseded values, and keeps current and retained ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A value that the disk has changed: reads refuse it by key, and everything else goes on."""
+"""A value that the disk has changed: reads of its key fail, everything else continues."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def change_value(file: Path, name: str, value: bytes) -> None:
 
 
 async def damaged(backend: Backend, work: Work, value: bytes = CHANGES["another byte"]) -> None:
-    """Run some work on a store in which the value of ``b``, of a known revision, is damaged."""
+    """Run a function on a store in which the value of ``b``, of a known revision, is damaged."""
     async with opened(backend) as store:
         revisions = {name: await put(store, name, b'{"of":"%b"}' % name.encode()) for name in "abc"}
     change_value(backend.file, "b", value)

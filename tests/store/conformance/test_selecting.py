@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from kcp.store.contract import CompactedError, FutureRevisionError, Hint, Needle, Record, Store
-from kcp.store.sqlite import reader
+from kcp.store.sqlite import search
 from tests.store.conformance.backends import WIDGETS, delete, key, names, put, select_all
 from tests.support.keys import make_range
 
@@ -20,7 +20,8 @@ def containing(*strings: bytes, tag: str | None = None) -> Hint:
 @pytest.fixture(autouse=True)
 def several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search takes several steps in a small range."""
-    monkeypatch.setattr(reader, "_SEARCHED_KEYS", 7)
+    monkeypatch.setattr(search, "_FIRST_KEYS", 7)
+    monkeypatch.setattr(search, "_MOST_KEYS", 7)
 
 
 def check(found: list[Record], hint: Hint, there: list[Record]) -> None:

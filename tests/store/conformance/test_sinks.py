@@ -1,4 +1,4 @@
-"""Subscriptions whose reader leaves a sink: what the sink and the reader get together is what an iterator gets."""
+"""Subscriptions with a sink: the sink and the reader together get the same events as an iterator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.requires(
 
 
 class Watcher:
-    """A reader with a sink; notes what comes, and whether it came to the one or to the other."""
+    """A reader with a sink; records each event, and which of the two received it."""
 
     def __init__(self, subscription: Subscription, sink: Callable[[Sequence[Event]], bool] | None = None) -> None:
         self.subscription = subscription
@@ -39,7 +39,7 @@ class Watcher:
             self.returns += 1
 
     async def reaches(self, revision: int) -> None:
-        """Return when everything up to a revision has been handed out."""
+        """Return when all events up to a revision have been received."""
         await eventually(lambda: self.subscription.revision >= revision or self.task.done(), f"revision {revision}")
 
     async def end(self) -> None:

@@ -52,7 +52,7 @@ def within(range_: Range, where: Key) -> bool:
 
 
 async def traffic(store: Store, writes: int, seed: int = 1) -> list[list[Event]]:
-    """Random changes of a few keys, several under way at once, some of them together; returns what a follower saw."""
+    """Write random changes of a few keys, several concurrently and some in one write; return the events of a follower."""
     dice = random.Random(seed)
     followed: list[list[Event]] = []
     undo = store.follow(None, lambda events: followed.append(list(events)))
@@ -68,12 +68,12 @@ async def traffic(store: Store, writes: int, seed: int = 1) -> list[list[Event]]
 
 
 def flat(batches: Sequence[Sequence[Event]]) -> list[Event]:
-    """All events of batches."""
+    """Return all events of batches."""
     return [event for batch in batches for event in batch]
 
 
 def facts(event: Event) -> tuple[object, ...]:
-    """All that an event says."""
+    """Return everything that an event contains."""
     return (event.revision, event.key, event.record, event.previous, event.deleted)
 
 
@@ -244,7 +244,7 @@ async def test_a_time_limit_gives_an_empty_batch_and_loses_nothing(store: Store)
     assert len(await subscription.next(timeout=PATIENCE)) == 1
 
 
-async def test_a_watcher_that_falls_behind_is_told_where_and_can_resume(store: Store) -> None:
+async def test_a_watcher_that_falls_behind_gets_its_revision_and_can_resume(store: Store) -> None:
     start = store.revision
     slow, attentive = store.watch(WIDGETS, start, buffer=5), store.watch(WIDGETS, start, buffer=5)
     for index in range(8):
@@ -266,7 +266,7 @@ async def _next_or_closed(subscription: Subscription) -> object:
         return error
 
 
-async def test_closing_a_subscription_ends_its_reader_and_nobody_else(store: Store) -> None:
+async def test_closing_a_subscription_ends_its_own_reader_only(store: Store) -> None:
     first, second = store.watch(WIDGETS, store.revision), store.watch(WIDGETS, store.revision)
     waiting = asyncio.create_task(_next_or_closed(first))
     await asyncio.sleep(0)
@@ -277,7 +277,7 @@ async def test_closing_a_subscription_ends_its_reader_and_nobody_else(store: Sto
     assert len(await second.next(timeout=PATIENCE)) == 1
 
 
-async def test_closing_the_store_hands_out_what_is_there_and_then_ends(backend: Backend) -> None:
+async def test_closing_the_store_delivers_buffered_events_and_then_ends(backend: Backend) -> None:
     store = await backend.open()
     idle, full = store.watch(Range("idle"), store.revision), store.watch(WIDGETS, store.revision)
     late = store.watch(WIDGETS, store.revision)
@@ -311,7 +311,7 @@ async def test_a_watch_from_a_compacted_revision_is_refused(store: Store) -> Non
     assert await store.watch(WIDGETS, second).next(timeout=0) == ()
 
 
-async def test_a_replay_that_compaction_overtakes_says_so(store: Store) -> None:
+async def test_a_replay_that_compaction_overtakes_fails(store: Store) -> None:
     start = store.revision
     await asyncio.gather(*(put(store, f"n{index % 3}") for index in range(1000)))
     subscription = store.watch(WIDGETS, start)

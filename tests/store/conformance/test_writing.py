@@ -168,7 +168,7 @@ async def test_a_write_changes_all_its_keys_or_none(store: Store) -> None:
 
 
 @pytest.mark.requires("consecutive_revisions")
-async def test_deleting_what_is_not_there_changes_nothing(store: Store) -> None:
+async def test_deleting_a_missing_key_changes_nothing(store: Store) -> None:
     revision = await put(store, "a")
     assert await delete(store, "b") == revision
     assert store.revision == revision

@@ -1,1 +1,1 @@
-"""What the etcd backend does beyond what every backend promises."""
+"""Behaviour of the etcd backend beyond the contract of every backend."""

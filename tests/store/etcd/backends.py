@@ -1,4 +1,4 @@
-"""The etcd backends for the suite of what every backend promises."""
+"""The etcd backends of the conformance suite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kcp.store.etcd.replica import replica_file
 
 
 class EtcdBackend:
-    """A log below a prefix of its own in a running cluster; opening it again finds what was there."""
+    """A log below a prefix of its own in a running cluster; opening it again shows the same content."""
 
     def __init__(self, cluster: EtcdCluster, directory: Path) -> None:
         self.cluster = cluster
@@ -28,15 +28,15 @@ class EtcdBackend:
 
     @property
     def file(self) -> Path:
-        """The local copy."""
+        """The local replica."""
         return replica_file(self.directory, Layout(self.prefix))
 
     async def open(self) -> Store:
-        """A store over the same log as the last time, with the same local copy."""
+        """Open a store over the same log as the last time, with the same replica."""
         return await open_store(self.options, self.directory)
 
     async def open_another(self, name: str) -> Store:
-        """Another server's store over the same log."""
+        """Open another server's store over the same log."""
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         return await open_store(self.options, directory)

@@ -1,4 +1,4 @@
-"""etcd over TLS, with users that show client certificates or say passwords."""
+"""etcd over TLS, with users that have client certificates or passwords."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREFIX = "/kcp/"
 
 
 class Authority(NamedTuple):
-    """Who signs, and the file with its certificate."""
+    """A CA, and the file with its certificate."""
 
     pair: KeyPair
     file: Path
@@ -46,7 +46,7 @@ class SecuredEtcd(EtcdCluster):
 
     @staticmethod
     def another_authority(folder: Path) -> Authority:
-        """One that the cluster does not know."""
+        """Create a CA that the cluster does not know."""
         pair = certificates.new_authority("another")
         return Authority(pair, written(folder, "another", pair)[0])
 
@@ -69,7 +69,7 @@ class SecuredEtcd(EtcdCluster):
             self.control(*words)
 
     def control(self, *words: str) -> str:
-        """Run etcdctl as ``root``, before authentication is on or where certificates name users; says what it said."""
+        """Run etcdctl as ``root``, before authentication is on or where certificates name users; return its output."""
         done = self._control(*words)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -1,4 +1,4 @@
-"""A member of etcd that may fall silent: it answers pings and calls, but its watches send nothing any more."""
+"""A member of etcd that can fall silent: it answers pings and calls, but its watches send nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STREAMS = ("Watch", "LeaseKeepAlive")
 
 
 class SilentMember:
-    """Passes calls to a member, as bytes. While ``silent``, responses of watches are lost."""
+    """A proxy of a member that passes calls on as bytes. While ``silent``, it drops the responses of watches."""
 
     def __init__(self) -> None:
         self.silent = False

@@ -1,4 +1,4 @@
-"""TLS with client certificates, user and password, endpoints that fail, and what is said when etcd cannot be used."""
+"""TLS with client certificates, user and password, failing endpoints, and the messages when etcd cannot be used."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_client_certificates_are_used(etcd: SecuredEtcd, tmp_path: Path) -
 
 
 def refusals(etcd: SecuredEtcd, tmp_path: Path) -> Iterator[tuple[Connection, str]]:
-    """Connections that cannot be, and what is to be said of them."""
+    """Connections that etcd refuses, and the expected messages."""
     authority, identity = etcd.authority_file, etcd.identity("kcp")
     other_authority = SecuredEtcd.another_authority(tmp_path)
     foreign = etcd.identity("foreign", other_authority)
@@ -122,7 +122,7 @@ async def test_no_user_is_sent_to_an_etcd_without_authentication(tmp_path: Path)
 
 
 async def test_an_expired_token_is_replaced(tmp_path: Path) -> None:
-    """It is over when an administrator changes anything about users, or with its time."""
+    """A token expires with its time, and when an administrator changes anything about users."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
     identity = certificates.new_authority("tokens")

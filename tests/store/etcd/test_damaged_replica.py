@@ -1,4 +1,4 @@
-"""A local copy that the disk has changed: etcd has the values, so a restart fetches them anew, and no delete takes them."""
+"""A replica that the disk has changed: a restart fetches the values from etcd again, and no delete removes them."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ async def test_a_restart_fetches_a_damaged_copy_anew(etcd_of_one: EtcdCluster, t
         with pytest.raises(DamagedValueError) as raised:
             store.get(key("a"))
         assert raised.value.recoverable
-        await put(store, "b")  # behind the write that discards the copy
+        await put(store, "b")  # after the write that marks the replica as incomplete
     async with opened(backend) as store:
         found = store.get(key("a"))
         assert found is not None
         assert found.value == b'{"sound":1}'
 
 
-def test_a_server_keeps_what_only_its_copy_has_lost(etcd_of_one: EtcdCluster, tmp_path: Path) -> None:
+def test_a_server_keeps_values_that_only_its_replica_has_lost(etcd_of_one: EtcdCluster, tmp_path: Path) -> None:
     where: dict[str, Any] = {"etcd_servers": tuple(etcd_of_one.urls), "etcd_prefix": f"/{tmp_path.name}"}
     server = RunningServer(tmp_path, **where)
     assert server.post(CONFIG_MAPS, config_map("a", key="VALUE-OF-a")).status == 201

@@ -1,4 +1,4 @@
-"""What breaks between a server and etcd, and what must be true afterwards."""
+"""Faults between a server and etcd."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[EtcdBackend]:
-    """A log in a cluster of one member that the test may harm."""
+    """A log in a cluster of one member in which the test injects faults."""
     with own_etcd(tmp_path) as cluster:
         yield EtcdBackend(cluster, tmp_path)
 
 
-async def until_in_step(store: Store) -> None:
+async def until_caught_up(store: Store) -> None:
     """Return when the store answers again."""
 
-    async def in_step() -> bool:
+    async def has_caught_up() -> bool:
         try:
             await store.catch_up()
         except StoreUnavailableError:
             return False
         return True
 
-    await eventually(in_step, "the store answers")
+    await eventually(has_caught_up, "the store answers")
 
 
 async def test_the_outcome_of_a_write_without_a_response_is_determined(own: EtcdBackend) -> None:
-    """etcd stands still with the transaction in its hands; when it goes on the write has happened once, or never."""
+    """etcd is paused while it has the transaction; when it continues, the write has happened once, or never."""
     member = own.cluster.members[0]
     async with opened(own) as store:
         revision = await put(store, "counter", b"0")
@@ -75,7 +75,7 @@ async def test_the_outcome_of_a_write_without_a_response_is_determined(own: Etcd
 
 
 async def test_a_member_whose_watch_falls_silent_is_left(own: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It answers pings and calls, so that nothing but the missing events shows the fault."""
+    """It answers pings and calls, so that only the missing events show the fault."""
     monkeypatch.setattr("kcp.store.etcd.client.random.shuffle", lambda _: None)  # the silent member is tried first
     url = own.cluster.urls[0]
     async with silent_member(url) as (silent, silent_url):
@@ -100,10 +100,10 @@ async def test_a_write_with_an_unknown_outcome_is_reported(own: EtcdBackend) -> 
         outcomes = await asyncio.gather(put(store, "b"), store.catch_up(), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [StoreUnavailableError] * 2
         assert isinstance(store, EtcdStore)
-        assert "not in step with etcd" in (store.problem() or "")
+        assert "the replica has been behind etcd" in (store.problem() or "")
         assert store.get(key("a")) is not None
         member.start()
-        await until_in_step(store)
+        await until_caught_up(store)
         assert store.problem() is None
         assert await put(store, "b", expected=ABSENT)
 
@@ -123,8 +123,8 @@ async def test_watchers_miss_nothing_and_get_nothing_twice_when_etcd_restarts(ow
                 member.start()
                 own.cluster.wait()
                 written += [await put(other, f"b{index}") for index in range(50)]
-            await until_in_step(store)
-            await until_in_step(other)
+            await until_caught_up(store)
+            await until_caught_up(other)
             for subscription in live:
                 assert [event.revision for event in await received(subscription, written[-1])] == written
         finally:
@@ -132,7 +132,7 @@ async def test_watchers_miss_nothing_and_get_nothing_twice_when_etcd_restarts(ow
 
 
 async def compact_everything(backend: EtcdBackend) -> int:
-    """Compact etcd up to its newest revision behind the servers' backs."""
+    """Compact etcd up to its newest revision, without the servers."""
     client = Client(backend.options.connection)
     try:
         answer = await client.repeatedly("Range", 5, key=b"x")
@@ -144,7 +144,7 @@ async def compact_everything(backend: EtcdBackend) -> int:
 
 
 async def test_a_replica_that_missed_compacted_changes_is_repaired(own: EtcdBackend) -> None:
-    """Its followers learn of the outcome, its watchers that they must list again."""
+    """Its followers get the difference as changes; its watchers must list again."""
     async with opened(own) as store:
         lagging = await own.open_another("lagging")
         assert isinstance(lagging, EtcdStore)
@@ -164,7 +164,7 @@ async def test_a_replica_that_missed_compacted_changes_is_repaired(own: EtcdBack
             await put(store, "e", b"1")
             await compact_everything(own)
             lagging._background[0] = asyncio.create_task(lagging._feed.run())
-            await until_in_step(lagging)
+            await until_caught_up(lagging)
             await eventually(lambda: lagging._feed.rebuilds, "the local copy is rebuilt")
             assert lagging.scan(WIDGETS).records == store.scan(WIDGETS).records
             assert {event[:2] for event in shown(seen)} == {("modified", "a"), ("deleted", "b"), ("added", "e")}
@@ -225,7 +225,7 @@ async def test_a_replica_of_another_log_is_discarded(own: EtcdBackend) -> None:
 
 
 async def test_a_server_notices_that_etcd_was_restored_from_its_own_snapshot(own: EtcdBackend) -> None:
-    """A change and a deletion are undone, and revisions go on: neither a server that runs nor a copy may show them still."""
+    """A change and a deletion are undone, and revisions continue: neither a running server nor a replica may show them."""
     client, tool, member = binary("etcdctl"), binary("etcdutl"), own.cluster.members[0]
     if client is None or tool is None or version(tool) < (3, 6):
         pytest.skip("etcdutl 3.6 is not there (KCP_TEST_ETCD may name a folder with it)")
@@ -260,14 +260,14 @@ async def test_a_server_notices_that_etcd_was_restored_from_its_own_snapshot(own
 
 
 async def test_an_expired_lease_is_replaced(store: Store) -> None:
-    """A server that was silent for too long was taken for gone; it joins again with its next write."""
+    """A server that was silent for too long has lost its lease; its next write gets a new one."""
     assert isinstance(store, EtcdStore)
     await put(store, "a")
     session = store._session
     await store._client.once("LeaseRevoke", messages.make("LeaseRevokeRequest", ID=session.lease), 5)
     written = await asyncio.gather(*(put(store, f"n{number}") for number in range(10)))
     assert len(set(written)) == 10
-    # a renewal that was under way may have been told of the end as well: then the next one joins
+    # a renewal in flight may have found the lease expired too: then the next one gets a new lease
     await eventually(lambda: session.lease, "the server has a lease")
 
 

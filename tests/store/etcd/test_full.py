@@ -1,4 +1,4 @@
-"""etcd whose quota is used up: what is refused, what is not, and that nothing is said to be refused that has happened."""
+"""etcd whose quota is used up: refused writes have not happened, and the rest continues."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ NAMES = [f"n{number}" for number in range(40)]
 
 
 def in_use(store: EtcdStore) -> float:
-    """The bytes that the members' databases use, the most of all."""
+    """Return the bytes in use in the largest of the members' databases."""
     return max(store.labelled().get("etcd_in_use", {}).values(), default=0.0)
 
 
 def alarm(store: EtcdStore) -> float | None:
-    """Whether the store has been told of the alarm; None when it has been told nothing."""
+    """Whether the store has seen the alarm; None before the first status."""
     return store.labelled().get("etcd_alarm", {}).get(("NOSPACE",))
 
 
 def value(turn: int) -> bytes:
-    """What is written in a turn; nothing was there before the first."""
+    """The value that is written in a round; before the first there is none."""
     return b"%d " % turn + FILLING
 
 
 async def fill(store: EtcdStore) -> dict[str, bytes]:
-    """Write all names all the time, until each is refused; what each must hold now."""
+    """Write all keys again and again until each write is refused; return the value that each key must have."""
 
     async def write(name: str) -> bytes:
         for turn in range(1, 1000):
@@ -52,7 +52,7 @@ async def fill(store: EtcdStore) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("members", [1, 3])
 async def test_a_write_that_is_refused_has_not_happened_and_the_rest_goes_on(tmp_path: Path, members: int) -> None:
-    """etcd carries out the write that reaches the quota, and answers it like those that it does not carry out."""
+    """etcd executes the write that reaches the quota, and answers it like those that it does not execute."""
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, members, ["--quota-backend-bytes", str(QUOTA)]) as cluster:

@@ -1,4 +1,4 @@
-"""Checking a real etcd: no violation beside running servers, and each kind of manual damage is found under its rule."""
+"""Checks of a real etcd: no violation beside running servers, and each kind of manual damage is found by its rule."""
 
 from __future__ import annotations
 
@@ -161,16 +161,16 @@ async def test_a_replica_that_cannot_be_compared_is_no_violation(backend: EtcdBa
     await other.compact(other.revision)
     findings = await found(backend)
     assert broken(findings) == {}
-    assert "etcd has compacted revision" in findings["replica"].says
+    assert "etcd has compacted revision" in findings["replica"].invariant
     await other.close()
     connection = apsw.Connection(str(replica_file(backend.directory, Layout(backend.prefix))))
     connection.execute("UPDATE metadata SET value = 5 WHERE name = 'origin'")
-    assert "of another log" in (await found(backend))["replica"].says
+    assert "of another log" in (await found(backend))["replica"].invariant
     connection.execute("DELETE FROM metadata WHERE name = 'origin'")
-    assert "is incomplete" in (await found(backend))["replica"].says
+    assert "is incomplete" in (await found(backend))["replica"].invariant
     connection.close()
     replica_file(backend.directory, Layout(backend.prefix)).write_bytes(b"no database" * 1000)
-    assert "is not a replica of a log" in (await found(backend))["replica"].says
+    assert "is not a replica of a log" in (await found(backend))["replica"].invariant
 
 
 async def test_a_prefix_without_a_log_is_reported(backend: EtcdBackend) -> None:

@@ -1,4 +1,4 @@
-"""What etcd promises instead of the capabilities that it lacks (`kcp.store.contract.Capabilities`).
+"""What etcd guarantees instead of the capabilities that it lacks (`kcp.store.contract.Capabilities`).
 
 Revisions rise with gaps; of concurrent writes from one state one wins, in any order; `latest` shows what the replica has applied.
 """
@@ -104,8 +104,8 @@ async def test_of_writers_that_start_from_one_revision_exactly_one_wins(backend:
     await with_store(backend, work)
 
 
-async def test_a_refused_writer_reads_what_it_lost_against(backend: EtcdBackend) -> None:
-    """So a retry from `latest` starts from the newer state, also when another server wrote it."""
+async def test_a_refused_writer_reads_the_winning_write(backend: EtcdBackend) -> None:
+    """So a retry from `latest` starts from the newer state, even when another server wrote it."""
     async with opened(backend) as store:
         other = await backend.open_another("other")
         try:

@@ -1,4 +1,4 @@
-"""A server looks at the versions of etcd's members when it starts."""
+"""A server checks the versions of etcd's members when it starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kcp.store.etcd.versions import LOSING, check_versions
 
 
 async def started(options: Options, folder: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The warnings of a start."""
+    """Return the warnings of a start."""
     with caplog.at_level(logging.WARNING):
         await (await open_store(options, folder)).close()
     return [record.getMessage() for record in caplog.records]

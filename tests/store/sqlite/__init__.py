@@ -1,1 +1,1 @@
-"""What only the SQLite file has: its lock, its format, its crashes, its space."""
+"""Properties of the SQLite file: its lock, its format, crashes, disk space."""

@@ -1,4 +1,4 @@
-"""Files as older versions of kcp left them."""
+"""Files as older versions of kcp wrote them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backups: a copy made under load is whole, and a log restored from one never gives out a revision twice."""
+"""Backups: a copy made under load is consistent, and a restored log never assigns a revision twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another process in the same file, as Litestream is: it reads for long, and writes a little now and then."""
+"""Another process that has the file open, as Litestream does: it reads for long, and writes a little now and then."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(other.execute("SELECT count(*) FROM current").fetchone()[0], flush=True)
 
 @contextlib.contextmanager
 def beside(program: str, path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has the file open and has said so."""
+    """A process that has opened the file and reported it."""
     command = [sys.executable, "-c", program, str(path)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
@@ -70,5 +70,5 @@ async def test_a_long_read_of_another_process_does_not_block_writes(tmp_path: Pa
             await store.compact(store.revision)
             assert len(store.scan(WIDGETS).records) == 301, turn
         said, _ = await asyncio.to_thread(process.communicate, "")
-        assert said == "1\n"  # it has seen one moment all the time
+        assert said == "1\n"  # it has read from one snapshot all the time
     await store.close()

@@ -1,24 +1,27 @@
-"""Checksums of one file: what is found, when reads look, and what the scrubbing of the whole file adds."""
+"""Checksums of one file: detection, when reads check values, and the scrubbing of the whole file."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
 import apsw
 import pytest
 
-from kcp.store.contract import Change, DamagedValueError, Hint, Needle, Range
+from kcp.store.contract import Change, DamagedValueError, Hint, Needle, Range, StoreUnavailableError
 from kcp.store.sqlite import scrubbing, tables
 from kcp.store.sqlite.checksums import checksum
 from kcp.store.sqlite.damage import DamagedValues
+from kcp.store.sqlite.reader import check_progress
+from kcp.store.sqlite.search import Pace
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, put
 from tests.support.waiting import eventually
 
 
 def execute(path: Path, sql: str, *bindings: object) -> None:
-    """Change a file as a disk does: behind the store's back."""
+    """Change a file without the store, as a faulty disk does."""
     with apsw.Connection(str(path)) as connection:
         connection.execute(sql, bindings)
         assert connection.changes() > 0
@@ -37,13 +40,13 @@ def summary(store: SQLiteStore) -> str | None:
 
 
 async def scrubbed(store: SQLiteStore) -> None:
-    """Wait until a pass over the whole file has found nothing."""
+    """Wait until a pass over the whole file has found no damage."""
     await eventually(lambda: not store._damage.check_all, "the file has been verified")
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first pass begins when the file is opened, and others follow without a pause."""
+    """Start the first pass when the file is opened, and the others without a pause."""
     monkeypatch.setattr(scrubbing, "_FIRST_SECONDS", 0.0)
     monkeypatch.setattr(scrubbing, "_SECONDS", 0.01)
     monkeypatch.setattr(scrubbing, "_SECONDS_WITH_DAMAGE", 0.01)
@@ -146,7 +149,10 @@ async def test_the_damage_is_over_when_its_row_is_gone(tmp_path: Path) -> None:
     store = open_store(path)
     await eventually(lambda: summary(store), "the note")
     assert store.statistics()["damaged_values"] == 1
-    await put(store, "b", b"sound")
+    writing = asyncio.ensure_future(put(store, "b", b"sound"))
+    await asyncio.sleep(0)
+    store.scan(WIDGETS)  # reads the committed state, which is the damaged one until the write is durable
+    await writing
     assert summary(store) is None
     assert store.statistics()["damaged_values"] == 0
     assert store._damage.check_all, "a list of an older state may meet the damaged row"
@@ -262,3 +268,90 @@ async def test_an_expired_damaged_value_is_deleted(tmp_path: Path) -> None:
     await store.expire()
     assert store.get(key("b")) is None
     await store.close()
+
+
+async def test_a_key_whose_position_is_that_of_another_key_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    execute(path, "UPDATE current SET position = (SELECT position FROM log WHERE name = 'a') WHERE name = 'b'")
+    store = open_store(path)
+    with pytest.raises(DamagedValueError):
+        store.get(key("b"))
+    page = store.scan(WIDGETS)
+    assert ([record.key.name for record in page.records], page.damaged) == (["a", "c"], [key("b")])
+    await eventually(lambda: summary(store), "the note")
+    await store.close()
+
+
+async def test_a_key_that_is_damaged_where_it_is_looked_up_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    execute(path, "UPDATE current SET name = 'z' WHERE name = 'b'")
+    store = open_store(path)
+    await eventually(lambda: "widgets default/b of" in (summary(store) or ""), "the note")
+    page = store.scan(WIDGETS)
+    assert ([record.key.name for record in page.records], page.damaged) == (["a", "c"], [key("z")])
+    await store.close()
+
+
+@pytest.mark.parametrize("previous", ["position", "(SELECT position FROM log WHERE name = 'a')", "position + 1024"])
+async def test_an_older_state_is_not_read_from_a_row_that_was_not_before(tmp_path: Path, previous: str) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    store = open_store(path)
+    then = store.revision
+    await put(store, "b", b"newer")
+    await put(store, "c", b"newer")
+    await store.close()
+    execute(path, f"UPDATE log SET previous = {previous} WHERE name = 'b' AND value = x'6e65776572'")
+    store = open_store(path)
+    page = store.scan(WIDGETS, at=then)
+    assert [(record.key.name, record.value) for record in page.records] == [("a", b'{"of":"a"}'), ("c", b'{"of":"c"}')]
+    await store.close()
+
+
+async def test_damage_beside_values_does_not_end_the_verification(tmp_path: Path) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path)
+    execute(path, "UPDATE log SET deletes = CAST(x'ff' AS TEXT) WHERE name = 'b'")
+    store = open_store(path)
+    await scrubbed(store)
+    await store.close()
+
+
+def add_cells(path: Path) -> None:
+    """Let the last page of the table ``log`` claim more cells than it has: it then shows rows at position 0."""
+    content = bytearray(path.read_bytes())
+    leaf = max(start for start in range(4096, len(content), 4096) if content[start] == 13)
+    content[leaf + 4] += 190
+    path.write_bytes(content)
+
+
+async def test_a_verification_of_rows_out_of_order_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "kcp.db"
+    await filled(path, *(f"n{number}" for number in range(300)))
+    add_cells(path)
+    store = open_store(path)
+    await eventually(lambda: "could not be verified" in caplog.text, "the pass has ended")
+    assert store._damage.check_all, "reads go on checking"
+    await store.close()
+
+
+async def test_a_page_that_would_be_read_again_and_again_is_an_error() -> None:
+    check_progress(None, key("a"))
+    check_progress(key("a"), None)
+    check_progress(key("a"), key("b"))
+    with pytest.raises(StoreUnavailableError, match="out of order"):
+        check_progress(key("b"), key("b"))
+
+
+async def test_a_search_of_large_values_is_made_of_small_steps() -> None:
+    pace = Pace()
+    first = pace.keys
+    pace.took(1e-4)
+    assert pace.keys == 4 * first
+    pace.took(1.0)
+    assert 0 < pace.keys <= 0.02 * 4 * first
+    for _ in range(10):
+        pace.took(0.0)
+    assert first < pace.keys <= 5000

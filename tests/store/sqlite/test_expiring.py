@@ -1,4 +1,4 @@
-"""Keys with a lifetime vanish by themselves, as deletes in the log."""
+"""Keys with a lifetime expire, as deletes in the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.waiting import PATIENCE
 
 
 class Clock:
-    """What time it is."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0

@@ -1,4 +1,4 @@
-"""A medium that fails: refusals while it does, recovery when it works again, nothing in between is lost or invented."""
+"""A failing disk: writes are refused meanwhile and succeed afterwards; none is lost or invented."""
 
 from __future__ import annotations
 

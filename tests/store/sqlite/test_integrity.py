@@ -1,4 +1,4 @@
-"""Checking a SQLite log: no violation in what a store wrote, and each kind of manual damage is found under its rule."""
+"""Checks of a SQLite log: no violation in a log that a store wrote, and each kind of manual damage is found by its rule."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.waiting import eventually
 
 
 async def any_history(store: SQLiteStore, dice: random.Random, writes: int) -> None:
-    """Puts, deletes with and without a final state, lifetimes, large writes; compacted now and then."""
+    """Write puts, deletes with and without a final state, lifetimes and large values; compact now and then."""
     for _ in range(writes):
         changes = []
         for number in dice.sample(range(30), dice.choice((1, 1, 1, 2, 7))):

@@ -1,4 +1,4 @@
-"""`kill -9` of a process that writes: what was acknowledged is there afterwards, and the revision never goes back."""
+"""`kill -9` of a process that writes: every acknowledged write is there afterwards, and the revision never goes back."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ asyncio.run(main())
 
 
 def _run_and_kill(path: Path, durability: str, seconds: float) -> list[bytes]:
-    """The lines of a writer that is killed while it writes; a line cut off is no acknowledgement."""
+    """Return the lines of a writer that is killed while it writes; an incomplete line is no acknowledgement."""
     command = [sys.executable, "-c", WRITER, str(path), durability]
     with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as process:
         assert process.stdout is not None
@@ -69,7 +69,7 @@ def _run_and_kill(path: Path, durability: str, seconds: float) -> list[bytes]:
 
 
 @pytest.mark.parametrize("durability", ["full", "relaxed"])
-async def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(tmp_path: Path, durability: str) -> None:
+async def test_acknowledged_writes_survive_and_the_revision_never_goes_back(tmp_path: Path, durability: str) -> None:
     path = tmp_path / "kcp.db"
     dice = random.Random(7)
     acknowledged: dict[str, tuple[int, bytes]] = {}
@@ -82,7 +82,7 @@ async def test_what_was_acknowledged_survives_and_the_revision_never_goes_back(t
         for name, (revision, value) in acknowledged.items():
             record = found.get(name)
             if record is None:
-                # deleted: by the acknowledged write, or by a later one that nobody was told of
+                # deleted: by the acknowledged write, or by a later one that was not acknowledged
                 deleted = value == b"" or store.revision > revision
                 assert deleted, f"{name} of revision {revision} is gone"
             else:

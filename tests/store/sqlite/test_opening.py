@@ -1,4 +1,4 @@
-"""Opening a file: one server at a time, formats, foreign files, what an unclean end leaves."""
+"""Opening a file: one server at a time, formats, foreign files, unclean shutdowns."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ async def test_durability_is_full_unless_relaxed(tmp_path: Path) -> None:
 
 
 async def test_a_relaxed_log_never_reuses_revisions_after_a_crash(tmp_path: Path) -> None:
-    """A power cut may take the newest writes with it; somebody may have seen their revisions."""
+    """A power failure may lose the newest writes, and a client may have seen their revisions."""
     path, copy = tmp_path / "kcp.db", tmp_path / "copy" / "kcp.db"
     store = open_store(path, durability="relaxed")
     seen = await put(store, "a")

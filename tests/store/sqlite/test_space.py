@@ -1,4 +1,4 @@
-"""What is deleted leaves nothing behind: neither on disk nor in memory."""
+"""Deleting objects frees their space on disk and in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VALUE = b"x" * 1000
 
 
 async def fill(store: SQLiteStore, clusters: int) -> list[Key]:
-    """One object in each of many logical clusters."""
+    """Create one object in each of many logical clusters."""
     keys = [make_key("widgets", f"cluster-{index:05}", "default", "one") for index in range(clusters)]
     for start in range(0, clusters, 500):
         await asyncio.gather(*(put(store, each, VALUE) for each in keys[start : start + 500]))
@@ -54,7 +54,7 @@ async def test_deleting_ten_thousand_clusters_returns_their_disk_space(tmp_path:
 
 
 class Step(NamedTuple):
-    """One step of a compaction: what it removed, and whether the write that was queued during the first was there before."""
+    """One step of a compaction: what it removed, and whether a write queued during the first step preceded it."""
 
     rows: int
     pages: int
@@ -109,7 +109,7 @@ async def test_writes_and_reads_go_on_between_the_small_steps_of_a_large_compact
     assert max(step.rows for step in steps.taken) <= compaction._STEP_ROWS
     assert (
         max(step.pages for step in steps.taken) <= compaction._VACUUM_PAGES + 1
-    )  # a page may go that says whose they are
+    )  # a pointer map page may be freed too
     assert sum(step.rows for step in steps.taken) > 3500
     assert sum(step.pages for step in steps.taken) > 1000
     await store.close()
@@ -123,7 +123,7 @@ async def test_caches_of_clusters_are_bounded(tmp_path: Path) -> None:
     assert store._overlay.keys == {}
     assert store._overlay._resources == {}
     assert store._hub._groups == {}
-    # and what is not remembered is looked up: the oldest and the newest cluster tell their history alike
+    # entries that were evicted are read from the file: the oldest and the newest cluster have the same history
     for each in (keys[0], keys[-1]):
         subscription = store.watch(make_range("widgets", each.cluster), 0)
         events: list[Event] = []

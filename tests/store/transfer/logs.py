@@ -1,4 +1,4 @@
-"""Logs of both kinds, with the same ways to open them and to move what they hold."""
+"""Logs of both kinds, with the same methods to open, export and import them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Log(ABC):
 
     @abstractmethod
     async def open(self) -> Store:
-        """A store over it."""
+        """Open a store over it."""
 
     @abstractmethod
     async def export(self, file: Path, cluster: LogicalClusterName = WILDCARD) -> Summary:
-        """Write what it holds to a file."""
+        """Export it to a file."""
 
     @abstractmethod
     async def take(self, file: Path, cluster: LogicalClusterName = WILDCARD, *, replace: bool = False) -> Imported:
         """Import a file."""
 
     async def use(self, work: Callable[[Store], Awaitable[Value]]) -> Value:
-        """Do some work with a store that is open for it alone."""
+        """Run a function on a store that is opened only for it."""
         store = await self.open()
         try:
             return await work(store)
@@ -48,7 +48,7 @@ class Log(ABC):
             await store.close()
 
     async def state(self) -> dict[Key, Record]:
-        """Everything that it holds."""
+        """Return its whole state."""
 
         async def work(store: Store) -> dict[Key, Record]:
             pages = [store.scan(Range(resource)) for resource in RESOURCES]
@@ -85,7 +85,7 @@ class EtcdLog(Log):
         return await open_etcd(self.options, self.folder)
 
     async def open_another(self) -> Store:
-        """The store of another server over the same log."""
+        """Open the store of another server over the same log."""
         folder = self.folder / uuid.uuid4().hex
         folder.mkdir()
         return await open_etcd(self.options, folder)
@@ -97,5 +97,5 @@ class EtcdLog(Log):
         return await etcd.import_log(self.options, file, select(file, cluster, replace=replace))
 
     async def restore(self, file: Path, *, replace: bool = False) -> Imported:
-        """Put a saved log in its place."""
+        """Replace it with a saved log."""
         return await etcd.restore_log(self.options, file, select(file, replace=replace))

@@ -1,4 +1,4 @@
-"""What an export holds and what an import makes of it, from a log of each kind to one of each kind."""
+"""Exports and imports, from a log of each kind to a log of each kind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CONTENT = {
 
 
 async def fill(store: Store) -> int:
-    """Write the content over some history; returns the newest revision."""
+    """Write the content over some history; return the newest revision."""
     await put(store, "gone")
     for where, (value, tag) in CONTENT.items():
         await put(store, where, b"old")
@@ -50,7 +50,7 @@ async def fill(store: Store) -> int:
 
 
 async def content(log: Log) -> dict[Key, tuple[bytes, str]]:
-    """What a log holds, without revisions."""
+    """Return the content of a log, without revisions."""
     return {where: (record.value, record.tag) for where, record in (await log.state()).items()}
 
 
@@ -66,7 +66,7 @@ async def test_everything_is_moved(source: Log, target: Log, tmp_path: Path) -> 
         record.key: record.revision for record in (await source.state()).values()
     }
     done = await target.take(file)
-    assert (done.written, done.unchanged, done.deleted, done.ended) == (len(CONTENT), 0, 0, 0)
+    assert (done.written, done.unchanged, done.deleted, done.expired) == (len(CONTENT), 0, 0, 0)
     assert await content(target) == CONTENT
 
     async def look(store: Store) -> None:
@@ -138,7 +138,7 @@ async def test_replace_replaces_the_content_of_the_target(source: Log, target: L
     own = make_key("own", "", "", "identity")
     assert await content(target) == {**CONTENT, own: (b"the target's own", "")}
     kept = key("a", cluster="other")
-    assert (await target.state())[kept].revision == revisions[kept]  # nobody is told of what has not changed
+    assert (await target.state())[kept].revision == revisions[kept]  # an unchanged object has no event
 
 
 async def test_an_export_under_load_is_consistent_and_blocks_no_writer(source: Log, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ async def test_lifetimes_go_on_where_they_were(source: Log, target: Log, tmp_pat
     assert now + 3500 < dues["long"] < now + 3900
     assert dues["ever"] is None
     done = await target.take(aged(file, tmp_path / "later.jsonl", "short"))
-    assert (done.written, done.ended) == (2, 1)
+    assert (done.written, done.expired) == (2, 1)
     again = tmp_path / "again.jsonl"
     await target.export(again)
     moved = {entry.key.name: entry.due for entry in Reading(again)}
@@ -189,7 +189,7 @@ async def test_lifetimes_go_on_where_they_were(source: Log, target: Log, tmp_pat
 
 
 def aged(file: Path, copy: Path, name: str) -> Path:
-    """An export as it is when the lifetime of one object has ended meanwhile."""
+    """Rewrite an export as if the lifetime of one object had ended meanwhile."""
     reading = Reading(file)
     ended = int(time.time()) - 1
     entries = [entry._replace(due=ended) if entry.key.name == name else entry for entry in reading]
@@ -216,7 +216,7 @@ async def test_an_export_replaces_no_file(source: Log, tmp_path: Path) -> None:
 
 
 async def test_a_later_revision_of_the_exported_log_is_refused(source: Log, target: Log, tmp_path: Path) -> None:
-    """The old servers may go on for a while; whoever comes from there lists again."""
+    """The old servers may run on for a while; a client that comes from them must list again."""
     await source.use(fill)
     await source.export(tmp_path / "all.jsonl")
 

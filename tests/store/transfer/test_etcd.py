@@ -1,4 +1,4 @@
-"""Into etcd: beside servers, interrupted, by several at once; and putting back what was saved into a new etcd."""
+"""Imports into etcd: beside servers, interrupted, concurrent; and restoring a snapshot into a new etcd."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_servers_and_watchers_follow_an_import(etcd_log: EtcdLog, tmp_path
                         seen += await watch.next(timeout=1)
                 added = [event.key.name for event in seen if kind(event) == "added"]
                 assert sorted(added) == ["during", *(f"n{index:05}" for index in range(350))]
-                # who comes with a revision of the other log, which may be this one's as well, lists again
+                # a client with a revision of the other log, which may be one of this log too, lists again
                 await eventually(partial(_is_compacted, one, before), "the old revisions are refused")
                 with pytest.raises(CompactedError):
                     one.watch(WIDGETS, 5)
@@ -250,7 +250,7 @@ def _whole(folder: Path) -> Path:
 
 
 async def test_a_server_notices_that_its_etcd_was_replaced(tmp_path: Path) -> None:
-    """etcd is lost and comes back with what was saved, while a server runs on and on."""
+    """etcd is lost and restored from an export while a server keeps running."""
     file = tmp_path / "saved.jsonl"
     etcd = EtcdCluster(tmp_path)
     member = etcd.members[0]
@@ -289,7 +289,7 @@ async def test_a_server_notices_that_its_etcd_was_replaced(tmp_path: Path) -> No
 
 
 async def test_a_server_notices_at_once_that_its_log_was_replaced(etcd_log: EtcdLog, tmp_path: Path) -> None:
-    """As when `stop them first` was not true: a server that was cut off has been forgotten, and comes back."""
+    """A server that was cut off had lost its lease, so the restore did not see it; then it returns."""
 
     async def work(store: Store) -> None:
         await put(store, "mine")
@@ -312,7 +312,7 @@ async def test_a_server_notices_at_once_that_its_log_was_replaced(etcd_log: Etcd
 
 
 async def test_the_record_of_an_import_is_readable(etcd_log: EtcdLog, tmp_path: Path) -> None:
-    """For whoever looks with etcdctl."""
+    """For operators who read it with etcdctl."""
     write(tmp_path / "some.jsonl", 3000)
 
     client = Client(etcd_log.options.connection)

@@ -1,4 +1,4 @@
-"""Moving through an etcd that loses a member, forgets what is being read, or lets a user see its own prefix only."""
+"""Transfers with an etcd that loses a member, compacts what is being read, or restricts a user to its prefix."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def _serves(cluster: EtcdCluster, number: int) -> bool:
     return True
 
 
-async def test_an_export_that_compaction_overtakes_says_so(etcd_log: EtcdLog, tmp_path: Path) -> None:
+async def test_an_export_that_compaction_overtakes_fails_with_a_message(etcd_log: EtcdLog, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for start in range(0, 4000, 200):
             await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 4000) for index in range(start, start + 200)))

@@ -1,4 +1,4 @@
-"""The file: whatever is done to it, it is refused with one line before anything is written."""
+"""Export files: a damaged one is refused with one line before anything is written."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_files_of_other_formats_are_refused(tmp_path: Path) -> None:
 
 
 async def test_the_format_is_the_documented_one(tmp_path: Path) -> None:
-    """Other programs read and write these files: this is written by hand, from the description alone."""
+    """Other programs read and write these files: this one is written by hand, from the documentation alone."""
     file = tmp_path / "mine.jsonl"
     lines = [
         {"format": "kcp-export", "version": 1, "revision": 120, "logicalCluster": None},

@@ -91,10 +91,9 @@ def compare(old: dict[str, Any], new: dict[str, Any], type_: MergeType, ignored:
 
     A value of another type than the schema's is treated as atomic.
     """
-    skipped, masked = _ignored(ignored)
+    skipped, untracked, masked = _ignored(ignored)
     modified: FieldSet = {}
     removed: FieldSet = {}
-    untracked = skipped | {"metadata"}
     _compare_maps(old, new, type_, modified, removed, untracked)
     if "metadata" not in skipped:
         before, after = old.get("metadata") or {}, new.get("metadata") or {}
@@ -111,15 +110,16 @@ def compare(old: dict[str, Any], new: dict[str, Any], type_: MergeType, ignored:
 
 
 @lru_cache(maxsize=256)
-def _ignored(ignored: Paths) -> tuple[frozenset[str], FieldSet]:
-    """Split ignored paths: top-level fields to skip, and the set of deeper fields."""
+def _ignored(ignored: Paths) -> tuple[frozenset[str], frozenset[str], FieldSet]:
+    """Split ignored paths: top-level fields to skip, the same with metadata, and the set of deeper fields."""
     skipped = STRIPPED | {path[0] for path in ignored if len(path) == 1}
-    return skipped, field_sets.from_names(tuple(path for path in ignored if len(path) > 1))
+    deeper = field_sets.from_names(tuple(path for path in ignored if len(path) > 1))
+    return skipped, skipped | {"metadata"}, deeper
 
 
 def without_untracked(fields: FieldSet, ignored: Paths) -> FieldSet:
     """The set without untracked fields, and without ``ignored`` ones with everything below."""
-    skipped, masked = _ignored(ignored)
+    skipped, _, masked = _ignored(ignored)
     kept = {key: node for key, node in fields.items() if key[2:] not in skipped}
     metadata = kept.get("f:metadata")
     if metadata is not None:
@@ -138,7 +138,7 @@ def _put(fields: FieldSet, element: str, node: FieldSet) -> None:
 
 
 def _sorted(fields: FieldSet) -> FieldSet:
-    return {key: fields[key] for key in sorted(fields)} if len(fields) > 1 else fields
+    return dict(sorted(fields.items())) if len(fields) > 1 else fields
 
 
 def _compare(old: Any, new: Any, type_: MergeType, element: str, modified: FieldSet, removed: FieldSet) -> None:
@@ -187,18 +187,16 @@ def _compare_maps(
     untracked: frozenset[str] = frozenset(),
 ) -> None:
     fields, rest = type_.fields, type_.rest
-    for key, value in new.items():
-        if key in untracked:
-            continue
+    for key in new.keys() - untracked:  # in any order: the callers sort what they get
+        value = new[key]
         if key not in old:
             modified["f:" + key] = all_fields_of(value, fields.get(key, rest))
         elif (before := old[key]) is not value:
             child = fields.get(key, rest)
             if before != value or (child.loose and not equal(before, value)):
                 _compare(before, value, child, "f:" + key, modified, removed)
-    for key, value in old.items():
-        if key not in new and key not in untracked:
-            removed["f:" + key] = all_fields_of(value, fields.get(key, rest))
+    for key in old.keys() - new.keys() - untracked:
+        removed["f:" + key] = all_fields_of(old[key], fields.get(key, rest))
 
 
 def _compare_lists(old: list[Any], new: list[Any], type_: MergeType, modified: FieldSet, removed: FieldSet) -> None:

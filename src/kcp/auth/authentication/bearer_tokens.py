@@ -13,7 +13,7 @@ _TOKEN_START: Final = len(b"Bearer ")
 
 
 class BearerTokens:
-    """The users of bearer tokens. Asks each token authenticator in turn."""
+    """The users of bearer tokens. Calls the token authenticators in order."""
 
     def __init__(self, authenticators: Sequence[TokenAuthenticator]) -> None:
         self._authenticators = tuple(authenticators)

@@ -15,7 +15,7 @@ from kcp.auth.users import User
 
 
 class UnionAuthenticator:
-    """Asks each authenticator in turn; the fallback only for a request without any credential."""
+    """Calls the authenticators in order; the fallback only for a request without any credential."""
 
     def __init__(self, authenticators: Sequence[Authenticator], fallback: Authenticator | None = None) -> None:
         self._authenticators = tuple(authenticators)

@@ -1,4 +1,4 @@
-"""What a request asks for, as an authorizer sees it.
+"""The attributes of a request that an authorizer decides on.
 
 Follows k8s.io/apiserver's ``authorizer.Attributes``, with the logical cluster.
 """

@@ -14,7 +14,7 @@ from kcp.logical_clusters import LogicalClusterName
 
 
 class UnionAuthorizer:
-    """Asks each authorizer in turn."""
+    """Calls the authorizers in order."""
 
     def __init__(self, authorizers: Sequence[Authorizer]) -> None:
         self._authorizers = tuple(authorizers)

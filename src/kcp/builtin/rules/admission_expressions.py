@@ -23,7 +23,7 @@ _CHECK_COST: Final = 350_000
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationCheck:
-    """What an expression asks an authorizer: a verb on a path or on a resource, for the request's user or for ``account``."""
+    """The check that an expression requests: a verb on a path or on a resource, for the request's user or ``account``."""
 
     verb: str = ""
     path: str = ""

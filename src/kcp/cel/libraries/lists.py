@@ -71,11 +71,11 @@ def _sum_duration(items: list[Any]) -> Duration:
 
 
 def _index_of(items: list[Any], wanted: Any) -> int:
-    return next((place for place, item in enumerate(items) if op.equals(item, wanted)), -1)
+    return next((index for index, item in enumerate(items) if op.equals(item, wanted)), -1)
 
 
 def _last_index_of(items: list[Any], wanted: Any) -> int:
-    return next((place for place in range(len(items) - 1, -1, -1) if op.equals(items[place], wanted)), -1)
+    return next((index for index in range(len(items) - 1, -1, -1) if op.equals(items[index], wanted)), -1)
 
 
 def _includes(target: Any, wanted: Any) -> bool:

@@ -55,10 +55,10 @@ def semver(text: str, normalize: bool = False) -> Semver:
     if not normalize:
         return _parse(text)
     parts = text.removeprefix("v").split(".", 2)
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         if len(part) > 1:
             stripped = part.lstrip("0")
-            parts[place] = stripped if stripped and stripped[0] in "0123456789" else f"0{stripped}"
+            parts[index] = stripped if stripped and stripped[0] in "0123456789" else f"0{stripped}"
     if len(parts) < 3:
         if "+" in parts[-1] or "-" in parts[-1]:
             raise EvaluationError("short version cannot contain PreRelease/Build meta data")

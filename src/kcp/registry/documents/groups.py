@@ -1,4 +1,4 @@
-"""What discovery and OpenAPI know of API groups by name: those of Kubernetes have a priority and a Go package.
+"""The priority and the Go package of API groups, which discovery and OpenAPI show.
 
 `kcp.builtin` declares them; all other groups are equal.
 """

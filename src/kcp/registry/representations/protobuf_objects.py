@@ -1,7 +1,8 @@
 """Objects, lists and watch events as Kubernetes protobuf, for clients that accept nothing else.
 
 A client that accepts JSON as well gets JSON: the log holds that, while a protobuf message is encoded for each answer. Custom
-resources have no message of their own, but their metadata has (meta.k8s.io PartialObjectMetadata).
+resources have no message of their own unless a CRD defines a kind of Kubernetes, but their metadata has (meta.k8s.io
+PartialObjectMetadata).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from kcp.api import protobuf
+from kcp.api import errors, protobuf
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.representations.framing import PARTIAL, PARTIAL_LIST, bookmark_object, list_metadata, partial_object
 from kcp.registry.representations.served_objects import decoded_slices, object_of
@@ -29,15 +30,15 @@ class ProtobufObjects:
     stream_type = f"{protobuf.CONTENT_TYPE};stream=watch".encode()
 
     def _shown(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """What is shown of an object."""
+        """The part of an object that is served."""
         return obj
 
     def _kinds(self, type_: ResourceType) -> tuple[str, str, str]:
-        """The apiVersion and kind of what is shown of an object, and the kind of a list of it."""
+        """The apiVersion and kind of a served object, and the kind of a list of them."""
         return type_.api_version, type_.kind, type_.list_kind
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
-        return protobuf.encode_body(self._shown(orjson.loads(value)))
+        return _encoded(protobuf.encode_body, self._shown(orjson.loads(value)))
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
         api_version, _, list_kind = self._kinds(listing.type)
@@ -45,10 +46,11 @@ class ProtobufObjects:
         return ListPieces(form, decoded_slices(listing, type_of_cluster, self._encoded))
 
     def _encoded(self, obj: dict[str, Any], type_: ResourceType, cluster: LogicalClusterName | None) -> bytes:  # noqa: ARG002
-        return protobuf.encode_item(self._shown(obj))
+        return _encoded(protobuf.encode_item, self._shown(obj))
 
     def event(self, kind: str, record: Record, type_: ResourceType, wildcard: bool) -> bytes:
-        return protobuf.encode_watch_event(kind, protobuf.encode_body(self._shown(object_of(record, type_, wildcard))))
+        body = _encoded(protobuf.encode_body, self._shown(object_of(record, type_, wildcard)))
+        return protobuf.encode_watch_event(kind, body)
 
     def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:  # noqa: ARG002 - asked of every form
         return frame
@@ -74,6 +76,13 @@ class ProtobufMetadata(ProtobufObjects):
 
     def _kinds(self, type_: ResourceType) -> tuple[str, str, str]:  # noqa: ARG002 - the same for all types
         return self._api_version, PARTIAL, PARTIAL_LIST
+
+
+def _encoded(encode: Callable[[dict[str, Any]], bytes], obj: dict[str, Any]) -> bytes:
+    try:
+        return encode(obj)
+    except ValueError as error:
+        raise errors.not_encodable(obj["kind"], obj["metadata"].get("name", ""), error) from error
 
 
 class _ProtobufList:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from kcp.api import jsonpath, protobuf, tables
-from kcp.api.kinds import GroupKind, GroupResource, GroupVersion, GroupVersionKind
+from kcp.api.kinds import GroupKind, GroupResource, GroupVersionKind
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.types.strategies import CUSTOM_RESOURCE, Strategy
 from kcp.schema import CompiledSchema, compile_schema
@@ -94,10 +94,6 @@ class ResourceType:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @cached_property
-    def group_version(self) -> GroupVersion:
-        return GroupVersion(self.group, self.version)
-
-    @cached_property
     def gvk(self) -> GroupVersionKind:
         return GroupVersionKind(self.group, self.version, self.kind)
 
@@ -116,8 +112,8 @@ class ResourceType:
 
     @cached_property
     def has_protobuf(self) -> bool:
-        """Whether objects have a protobuf encoding: those of built-in types do, custom resources do not."""
-        return self.builtin and protobuf.known(self.api_version, self.kind)
+        """Whether objects have a protobuf encoding: those of built-in types, and of Kubernetes' own kinds that a CRD defines."""
+        return self.of_kubernetes and protobuf.known(self.api_version, self.kind)
 
     @cached_property
     def takes_strategic_merge(self) -> bool:
@@ -125,6 +121,11 @@ class ResourceType:
 
         ``kubectl rollout``, ``set`` and the controllers of Deployments patch those that way, whether or not a CRD defines them.
         """
+        return self.of_kubernetes
+
+    @cached_property
+    def of_kubernetes(self) -> bool:
+        """Whether the type is built in, or a CRD defines it in one of Kubernetes' own groups."""
         return self.builtin or self.group in KUBERNETES_GROUPS
 
     @cached_property
@@ -136,6 +137,16 @@ class ResourceType:
         """Hash of the schema. Stored beside each value: a reader of the same schema gets the stored bytes."""
         content = orjson.dumps([self.api_version, self.kind, self.raw_schema], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(content).hexdigest()[:16]
+
+    @cached_property
+    def cannot_be_handled(self) -> str:
+        """The start of kube-apiserver's message about a body that it cannot decode."""
+        return f'{self.kind} in version "{self.version}" cannot be handled as a {self.kind}: '
+
+    @cached_property
+    def stored_as_is(self) -> bool:
+        """Whether objects are stored in this version, and under this group."""
+        return self.version == self.storage_version and str(self.resource) == self.storage
 
     @cached_property
     def stored_form(self) -> ResourceType:

@@ -1,4 +1,4 @@
-"""Admission as a step of a write: what plugins are shown, and what becomes of their changes.
+"""The admission steps of a write: the requests that plugins get, and the application of their changes.
 
 Only writes that some plugin handles come here. Mutating plugins change a copy, so that a write that is attempted again starts
 from what the client sent.
@@ -11,7 +11,7 @@ from typing import Any
 
 from kcp.api import errors
 from kcp.registry.admission.chain import DELETE, AdmissionPlugin, AdmissionRequest
-from kcp.registry.verbs import decoding, scale
+from kcp.registry.verbs import decoding, scale, scale_decoding
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import copy_of
@@ -47,14 +47,15 @@ def _request(write: Write) -> AdmissionRequest:
 
 
 async def take_over(changed: Any, write: Write) -> None:
-    """Put what the mutating plugins returned in the place of the object: a Scale as the replicas of its parent.
+    """Replace the object by the one that the mutating plugins returned; a Scale sets the replicas of its parent.
 
     Raises StatusError 500 where it is not an object of its kind.
     """
     target, before = write.target, write.new
     try:
         if target.subresource == "scale":
-            write.object = scale.with_replicas(copy_of(before), scale.checked(changed, target), target.type)
+            wanted = scale_decoding.decoded(changed, target, write.context)
+            write.object = scale.with_replicas(copy_of(before), wanted, target.type)
             return
         if not isinstance(changed, dict):
             raise errors.bad_request("not a JSON object")

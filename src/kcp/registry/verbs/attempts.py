@@ -92,10 +92,10 @@ def until_stored(source: Source, write: Write, attempt: Attempt) -> Awaitable[Wr
 
 
 async def _until_current(source: Source, write: Write, attempt: Attempt) -> Written:
-    known = _latest(source, write)
     try:
         return await _until_no_conflict(write, attempt)
     except errors.StatusError as refusal:
+        known = write.record
         depends_on_state = refusal.code in _DEPENDS_ON_STATE
         if depends_on_state:
             await source.store.catch_up()

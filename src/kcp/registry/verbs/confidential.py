@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import orjson
@@ -18,7 +18,7 @@ import orjson
 from kcp.api import errors
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs.large_work import LARGE, run_large
+from kcp.registry.verbs.large_work import in_thread
 
 REDACTED: Final = "<secret contents redacted>"
 """What kube-apiserver writes in place of a value."""
@@ -37,18 +37,15 @@ _QUOTED: Final = re.compile(r"""`[^`]*`|'[^']*'|"[^"]*\"""")
 async def concealing(context: RequestContext, type_: ResourceType, *sources: Any) -> AsyncIterator[None]:
     """Redact the confidential values of ``sources`` in the StatusErrors and warnings of the block.
 
-    A source is an object or a patch, or a function that gives one when the block has ended.
+    A source is an object or a patch, or a function that gives one when the block has ended. The type has confidential fields.
     """
-    if not type_.strategy.confidential:
-        yield
-        return
     try:
         yield
     except Exception as error:
-        await run_large(LARGE, _redact, error, context.warnings, sources, type_)
+        await in_thread(_redact, error, context.warnings, sources, type_)
         raise
     if context.warnings:
-        await run_large(LARGE, _redact, None, context.warnings, sources, type_)
+        await in_thread(_redact, None, context.warnings, sources, type_)
 
 
 def _redact(error: Exception | None, warnings: list[str], sources: Iterable[Any], type_: ResourceType) -> None:
@@ -58,16 +55,11 @@ def _redact(error: Exception | None, warnings: list[str], sources: Iterable[Any]
     warnings[:] = [_redacted(warning, values) for warning in warnings]
 
 
-@contextmanager
-def quoting_nothing(type_: ResourceType) -> Iterator[None]:
-    """Redact what the StatusErrors of the block quote: those of a body that cannot be parsed quote parts of it."""
-    try:
-        yield
-    except errors.StatusError as error:
-        if type_.strategy.confidential:
-            error.message = _QUOTED.sub(REDACTED, error.message)
-            error.args = (error.message,)
-        raise
+def quote_nothing(error: errors.StatusError, type_: ResourceType) -> None:
+    """Redact what an error about a body of a confidential type quotes: parts of the body, where it cannot be parsed."""
+    if type_.strategy.confidential:
+        error.message = _QUOTED.sub(REDACTED, error.message)
+        error.args = (error.message,)
 
 
 def _redact_error(error: errors.StatusError, values: list[str] | None) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kcp.api import documents, errors, field_errors, metadata
+from kcp.api import documents, errors, field_errors, json_values, metadata
 from kcp.api.kinds import GroupKind
 from kcp.registry.contexts import STRICT, RequestContext
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs.large_work import LARGE, run_large
+from kcp.registry.verbs.large_work import LARGE, in_thread
 
 Object = dict[str, Any]
 
@@ -73,17 +73,12 @@ def _unrecognized(obj: Object, type_: ResourceType, missing: str) -> errors.Stat
     )
 
 
-def cannot_be_handled(type_: ResourceType) -> str:
-    """The start of kube-apiserver's message about a body that it cannot decode."""
-    return f'{type_.kind} in version "{type_.version}" cannot be handled as a {type_.kind}: '
-
-
 def metadata_of(obj: Object, type_: ResourceType) -> dict[str, Any]:
     """The object's metadata, added if absent. Raises StatusError 400 where a member does not decode as ObjectMeta's."""
     meta: dict[str, Any] | None = obj.get("metadata")
     if meta is None:
         meta = obj["metadata"] = {}
-    metadata.check_meta_types(meta, cannot_be_handled(type_))
+    metadata.check_meta_types(meta, type_.cannot_be_handled)
     return meta
 
 
@@ -121,7 +116,7 @@ def size_of(obj: Object, type_: ResourceType, context: RequestContext) -> int:
 def report_problems(problems: list[str], field_validation: str, type_: ResourceType, context: RequestContext) -> None:
     """Warn of duplicate and unknown fields. Strict field validation raises StatusError 400 for them."""
     if field_validation == STRICT:
-        raise errors.UndecodableError(f"strict decoding error: {', '.join(problems)}", cannot_be_handled(type_))
+        raise errors.UndecodableError(f"strict decoding error: {', '.join(problems)}", type_.cannot_be_handled)
     for problem in problems:
         context.warn(problem)
 
@@ -129,10 +124,13 @@ def report_problems(problems: list[str], field_validation: str, type_: ResourceT
 def prune_and_default(obj: Object, type_: ResourceType, unknown: list[str] | None = None) -> None:
     """Prune fields that the schema does not declare, collecting their paths in ``unknown``, and set defaults."""
     type_.schema.prune(obj, unknown)
+    for name, zero in type_.strategy.zero_value.items():
+        if obj.get(name) is None:
+            obj[name] = json_values.copy(zero)
     type_.schema.default(obj)
     type_.strategy.default(obj)
 
 
 async def precompute(obj: Object, old: Object | None, type_: ResourceType) -> None:
     """Validate a large object in a thread, so that its validation in the write finds cached results."""
-    await run_large(LARGE, type_.strategy.precompute, obj, old)
+    await in_thread(type_.strategy.precompute, obj, old)

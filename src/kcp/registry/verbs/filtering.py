@@ -92,7 +92,7 @@ class Filter:
 
 
 class Selectable:
-    """What selectors see of an object in a type's version: its labels and selectable fields, each computed once."""
+    """An object's labels and selectable fields in a type's version, each computed once."""
 
     __slots__ = ("_fields", "_obj", "_record", "_type", "labels")
 

@@ -55,7 +55,7 @@ def condition_for_new_objects(store: Store, cluster: LogicalClusterName, target:
             return Condition(key, ABSENT)
         raise errors.not_found(RESOURCE, namespace)
     accepted = Condition(key, record.revision)
-    if b'"deletionTimestamp"' not in record.value:
+    if record.value.find(b'"deletionTimestamp"') < 0:
         return accepted
     metadata = documents.decode(record.value)["metadata"]
     if metadata.get("deletionTimestamp"):

@@ -56,7 +56,7 @@ def object_in(value: bytes, tag: str, type_: ResourceType) -> dict[str, Any]:
 
 def stored_value(obj: dict[str, Any], type_: ResourceType) -> tuple[bytes, str]:
     """The bytes to store for an object of this type's version, and their tag."""
-    if type_.version == type_.storage_version and f"{type_.resource}" == type_.storage:
+    if type_.stored_as_is:
         return documents.encode_stored(obj), type_.schema_hash
     if (form := type_.stored_form) is not type_:
         stored = copy_of(obj)
@@ -71,7 +71,7 @@ def stored_value(obj: dict[str, Any], type_: ResourceType) -> tuple[bytes, str]:
 
 
 def unreadable_object(key: Key, type_: ResourceType) -> dict[str, Any]:
-    """What is known of an object whose stored value is damaged: its type and its name."""
+    """A stand-in for an object whose stored value is damaged: its type and its name."""
     meta = {"name": key.name, "namespace": key.namespace} if key.namespace else {"name": key.name}
     return {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": meta}
 

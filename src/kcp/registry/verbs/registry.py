@@ -7,11 +7,10 @@ that a client gets, or records to render; refusals are StatusErrors.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from kcp.api import documents, errors
-from kcp.api.patch import merge_types
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.admission import chain as admission
 from kcp.registry.contexts import RequestContext
@@ -101,25 +100,29 @@ class Registry:
             raise
         return stream
 
-    async def create(
+    def create(
         self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None
-    ) -> Written:
+    ) -> Coroutine[Any, Any, Written]:
         """Store a new object, or answer a review. ``duplicates`` are the paths of fields that the body has twice."""
         _check_servable(context, target, "create")
         problems = _duplicate_fields(duplicates) if duplicates else ()
         if target.type.stored and not target.subresource:
-            return await self._writer.write(Write(context, target, "create", body=obj, problems=problems))
-        return await self._writer.review(Write(context, target, "review", body=obj, problems=problems))
+            return self._writer.write(Write(context, target, "create", body=obj, problems=problems))
+        return self._writer.review(Write(context, target, "review", body=obj, problems=problems))
 
-    async def update(
+    def update(
         self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None
-    ) -> Written:
+    ) -> Coroutine[Any, Any, Written]:
         """Replace an object or a subresource; for some types, a replace may create the object."""
         _check_servable(context, target, "update")
         if target.subresource == "scale":
-            return scale.as_scale(await self._writer.write(scale.rescale(context, target, lambda _: obj)))
+            return self._rescale(context, target, obj)
         problems = _duplicate_fields(duplicates) if duplicates else ()
-        return await self._writer.write(Write(context, target, "update", body=obj, problems=problems))
+        return self._writer.write(Write(context, target, "update", body=obj, problems=problems))
+
+    async def _rescale(self, context: RequestContext, target: Target, sent: Object) -> Written:
+        write = scale.rescale(context, target, lambda _: copy_of(sent), replaces=True)
+        return scale.as_scale(await self._writer.write(write))
 
     async def change(
         self, context: RequestContext, target: Target, change: Callable[[Object], Object], *, resource_version: str = ""
@@ -148,20 +151,19 @@ class Registry:
         patching.check_options(media_type, force)
         forced = force is True
         if target.subresource != "scale":
+            patched = patching.patch(
+                self._writer, context, target, media_type, body, force=forced, duplicates=duplicates
+            )
+            if not target.type.strategy.confidential:
+                return await patched
             async with confidential.concealing(context, target.type, body):
-                return await patching.patch(
-                    self._writer, context, target, media_type, body, force=forced, duplicates=duplicates
-                )
+                return await patched
         if media_type == patching.APPLY_YAML:
             applied = scale.apply_configuration(body, target.type)
             return scale.as_scale(
                 await patching.patch(self._writer, context, target, media_type, applied, force=forced)
             )
-
-        def wanted(old: Object) -> Any:
-            return patching.patched(old, media_type, body, merge_types.UNTYPED)
-
-        return scale.as_scale(await self._writer.write(scale.rescale(context, target, wanted)))
+        return await patching.patch_scale(self._writer, context, target, media_type, body)
 
     async def delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Written:
         """Delete one object. Raises StatusError 403, 404, 409 or 422, and 500 for a damaged one unless the options take it."""

@@ -6,7 +6,7 @@ Follows k8s.io/apiextensions-apiserver's ``ScaleREST`` and its validator of cust
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from kcp.api import documents, errors, field_errors, jsonpath
@@ -15,14 +15,13 @@ from kcp.api.patch.go_format import go_text, go_type
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType, Subresource
-from kcp.registry.verbs import decoding
+from kcp.registry.verbs import scale_decoding
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.records import copy_of
 
 Object = dict[str, Any]
 NOT_SET: Final = -(1 << 31)
 """The replicas of an object that has none yet, in the Scale that a client patches."""
-_API_VERSION: Final = "autoscaling/v1"
 _INT32: Final = (1 << 31) - 1
 
 
@@ -48,7 +47,7 @@ def scale_of(obj: Object, type_: ResourceType, *, unset: int | None = None) -> O
             shown[name] = meta[name]
     return {
         "kind": "Scale",
-        "apiVersion": _API_VERSION,
+        "apiVersion": scale_decoding.API_VERSION,
         "metadata": shown,
         "spec": {"replicas": replicas} if replicas else {},
         "status": status,
@@ -67,35 +66,21 @@ def with_replicas(obj: Object, scale: Object, type_: ResourceType) -> Object:
     return jsonpath.simple_path(path).set(obj, replicas)
 
 
-def checked(scale: Any, target: Target) -> Object:
-    """Check that a client's data is a Scale of the target. Raises StatusError 400."""
-    if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
-        raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
-    _check_version(scale)
-    meta = scale.get("metadata")
-    if not isinstance(meta, dict):
-        raise errors.undeterminable_name(target.name)
-    decoding.require_name(meta, target)
-    decoding.check_place(meta, target)
-    return scale
+def rescale(
+    context: RequestContext, target: Target, wanted: Callable[[Object], Any], *, replaces: bool = False
+) -> Write:
+    """The write of ``spec.replicas`` through a Scale; ``wanted`` makes the new Scale from the present one.
 
-
-def _check_version(scale: Object) -> None:
-    sent = scale.get("apiVersion") or _API_VERSION
-    if sent != _API_VERSION:
-        raise errors.bad_request(
-            f"the API version in the data ({sent}) does not match the expected API version ({_API_VERSION})"
-        )
-
-
-def rescale(context: RequestContext, target: Target, wanted: Callable[[Object], Any]) -> Write:
-    """The write of ``spec.replicas`` through a Scale; ``wanted`` makes the new Scale from the present one."""
+    The UID of a Scale that replaces the present one is a precondition.
+    """
     type_ = target.type
 
     def change(write: Write) -> Object:
         assert write.old is not None
-        scale = checked(wanted(scale_of(write.old, type_, unset=NOT_SET)), target)
-        write.resource_version = str(scale["metadata"].get("resourceVersion") or "")
+        scale = scale_decoding.decoded(wanted(scale_of(write.old, type_, unset=NOT_SET)), target, write.context)
+        write.resource_version = scale["metadata"].get("resourceVersion") or ""
+        if replaces:
+            write.uid = scale["metadata"].get("uid") or ""
         return with_replicas(copy_of(write.old), scale, type_)
 
     return Write(context, target, "update", change=change, trusted=True)
@@ -110,7 +95,7 @@ def apply_configuration(scale: Any, type_: ResourceType) -> Object:
     """The apply configuration of the parent that an applied Scale stands for. Raises StatusError 400."""
     if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
         raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
-    _check_version(scale)
+    scale_decoding.check_version(scale)
     meta = scale.get("metadata")
     applied: Object = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {} if meta is None else meta}
     return with_replicas(applied, scale, type_)
@@ -125,12 +110,12 @@ def validate(obj: Object, type_: ResourceType) -> list[FieldError]:
     for name in ("specReplicasPath", "statusReplicasPath"):
         path = subresource.paths[name]
         replicas, problem = _member(obj, path, int)
-        if problem is None and replicas is not None and replicas < 0:
-            problem = "should be a non-negative integer"
-        elif problem is None and replicas is not None and replicas > _INT32:
-            problem = f"should be less than or equal to {_INT32}"
-        if problem is not None:
-            found.append(field_errors.invalid(path, replicas or 0, problem))
+        if problem is None:
+            if replicas is None or 0 <= replicas <= _INT32:
+                continue
+            least = replicas < 0
+            problem = "should be a non-negative integer" if least else f"should be less than or equal to {_INT32}"
+        found.append(field_errors.invalid(path, replicas or 0, problem))
     if selector_path := subresource.paths.get("labelSelectorPath"):
         _, problem = _member(obj, selector_path, str)
         if problem is not None:
@@ -141,22 +126,20 @@ def validate(obj: Object, type_: ResourceType) -> list[FieldError]:
 def _member(obj: Object, path: str, kind: type[Any]) -> tuple[Any, str | None]:
     """What is at a path, None for nothing, or what keeps it from being there as ``kind``."""
     node: Any = obj
-    way = ""
-    for name in jsonpath.simple_path(path).names:
-        way += f".{name}"
-        if node is None:
-            return None, None
+    names = jsonpath.simple_path(path).names
+    for depth, name in enumerate(names, 1):
         if type(node) is not dict:
-            return (
-                None,
-                f"{way} accessor error: {go_text(node)} is of the type {go_type(node)}, expected map[string]interface{{}}",
-            )
+            return None, _accessor_error(names[:depth], node, "map[string]interface{}")
         if name not in node:
             return None, None
         node = node[name]
-    if type(node) is not kind:
-        return None, f"{way} accessor error: {go_text(node)} is of the type {go_type(node)}, expected {go_type(kind())}"
-    return node, None
+        if node is None and depth < len(names):
+            return None, None
+    return (node, None) if type(node) is kind else (None, _accessor_error(names, node, go_type(kind())))
+
+
+def _accessor_error(names: Sequence[str], node: Any, expected: str) -> str:
+    return f".{'.'.join(names)} accessor error: {go_text(node)} is of the type {go_type(node)}, expected {expected}"
 
 
 def _subresource(type_: ResourceType) -> Subresource:

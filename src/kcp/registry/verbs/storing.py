@@ -10,13 +10,14 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from kcp.api import documents, errors, json_values, metadata
+from kcp.api.patch.managed_fields import differ_in_times_only
 from kcp.registry.admission.chain import CREATE, DELETE
 from kcp.registry.requests import Written
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import attempts, namespaces
 from kcp.registry.verbs.attempts import RETRIES, Write
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import LARGE, in_thread, run_large
 from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value, unreadable_object
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
@@ -94,11 +95,8 @@ class Committer:
         type_, obj, context = write.target.type, write.object, write.context
         assert obj is not None
         meta = obj["metadata"]
-        if type_.has_status and not type_.builtin:
-            # the status that the client sent is gone: a read would set its defaults
-            await run_large(write.size, type_.schema.default, obj)
         for attempt in range(_GENERATE_ATTEMPTS):
-            value, tag = await run_large(write.size, stored_value, obj, type_)
+            value, tag = stored_value(obj, type_) if write.size < LARGE else await in_thread(stored_value, obj, type_)
             _check_size(value)
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
             taken = self._source.virtual(type_, context.cluster, key.name) is not None
@@ -122,7 +120,9 @@ class Committer:
                     raise errors.generated_name_conflict(type_.resource, meta["name"]) from error
                 meta["name"] = metadata.generate_name(write.generated_from)
             else:
-                return await run_large(write.size, _written, obj, value, tag, revision, type_, created=True)
+                if write.size < LARGE:
+                    return _written(obj, value, tag, revision, type_, created=True)
+                return await in_thread(_written, obj, value, tag, revision, type_, created=True)
         raise AssertionError("unreachable")
 
     def _exists(self, key: Key) -> bool:
@@ -170,9 +170,12 @@ class Committer:
         assert record is not None
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         ended = _deletion_complete(obj, type_)
-        if not ended and record.tag == type_.stored_form.schema_hash and await run_large(write.size, _equal, obj, old):
-            return await self.unchanged(write)
-        value, tag = await run_large(write.size, stored_value, obj, type_)
+        small = write.size < LARGE
+        if not ended and record.tag == type_.stored_form.schema_hash:
+            unchanged = _equal(obj, old) if small else await in_thread(_equal, obj, old)
+            if unchanged:
+                return await self.unchanged(write)
+        value, tag = stored_value(obj, type_) if small else await in_thread(stored_value, obj, type_)
         _check_size(value)
         if write.context.dry_run:
             return await run_large(write.size, _written, obj, value, tag, record.revision, type_)
@@ -181,12 +184,16 @@ class Committer:
             await run_large(len(value), self._catalog.prepare, key, value)
         change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
         if ended:
-            change = Change(key, None, expected_revision(record), final=value, tag=tag)
+            change = Change(key, None, expected_revision(record))
             fence = self._fence_of_delete(write, fence)
         revision = await self._write(change, fence)
         if revision is None:
             return None
-        return await run_large(write.size, _written, obj, value, tag, revision, type_)
+        if ended:  # the new state is in no log: watchers get the stored one, the client its revision
+            revision = record.revision
+        if small:
+            return _written(obj, value, tag, revision, type_)
+        return await in_thread(_written, obj, value, tag, revision, type_)
 
     async def _delete(self, write: Write, fence: Change | None) -> Written | None:
         """Remove the object, or store ``write.object``: the object that waits for finalizers (`deleting.marked`)."""
@@ -247,6 +254,14 @@ def _check_size(value: bytes) -> None:
 
 
 def _equal(obj: Object, old: Object) -> bool:
+    """Whether a write changes nothing. The times of managed fields do not count (``rest.BeforeUpdate`` ignores them)."""
+    if obj != old:
+        if any(obj.get(name) != old.get(name) for name in {*obj, *old} if name != "metadata"):
+            return False
+        meta, managed = obj["metadata"], old["metadata"].get("managedFields")
+        if not differ_in_times_only(meta.get("managedFields"), managed):
+            return False
+        obj = {**obj, "metadata": {**meta, "managedFields": managed}}
     return obj == old and json_values.equal(obj, old)  # Python takes 1 for True
 
 

@@ -11,7 +11,7 @@ from kcp.api import errors, field_errors, metadata
 from kcp.api.field_errors import FieldError
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import confidential, decoding, scale
+from kcp.registry.verbs import confidential, scale
 from kcp.schema.error_limits import MORE_ERRORS
 
 Object = dict[str, Any]
@@ -54,17 +54,19 @@ def validate(obj: Object, old: Object | None, target: Target, warnings: list[str
         found += _schema_errors(obj, old, type_, warnings)
         found += scale.validate(obj, type_)
         found += _update_errors(obj, old, target)
-    for error in found:
+    for error in (*strategy.undecodable(obj), *found):
         if error.type == field_errors.UNDECODABLE:
-            raise errors.UndecodableError(f"{error.field}: {error.detail}", decoding.cannot_be_handled(type_))
+            raise errors.UndecodableError(f"{error.field}: {error.detail}", type_.cannot_be_handled)
     if found:
         raise errors.invalid(type_.group_kind, meta.get("name") or meta.get("generateName") or "", _distinct(found))
 
 
 def check_decodable(obj: Object, type_: ResourceType) -> None:
-    """Raise UndecodableError where a review would not decode in kube-apiserver; what it asks is checked by its strategy."""
+    """Raise UndecodableError where an object, or a part of one, would not decode in kube-apiserver. Nothing else is checked."""
     if type_.builtin:
         _schema_errors(obj, None, type_, [])
+        for error in type_.strategy.undecodable(obj):
+            raise errors.UndecodableError(f"{error.field}: {error.detail}", type_.cannot_be_handled)
 
 
 def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warnings: list[str]) -> list[FieldError]:
@@ -81,7 +83,7 @@ def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warning
         found = [] if found == [MORE_ERRORS] else found
         for error in found:
             if error.type == field_errors.TYPE_INVALID or error.detail.startswith(_TOO_LARGE):
-                raise errors.UndecodableError(_decoder_message(error, type_.kind), decoding.cannot_be_handled(type_))
+                raise errors.UndecodableError(_decoder_message(error, type_.kind), type_.cannot_be_handled)
     return found
 
 

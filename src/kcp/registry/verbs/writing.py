@@ -24,12 +24,12 @@ encode, store         the log takes the bytes if the object is still at revision
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from kcp.api import documents, errors
 from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, AdmissionPlugin, Chain
-from kcp.registry.contexts import IGNORE
+from kcp.registry.contexts import IGNORE, RequestContext
 from kcp.registry.requests import Written
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs import (
@@ -43,12 +43,15 @@ from kcp.registry.verbs import (
     validation,
 )
 from kcp.registry.verbs.attempts import Write
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import LARGE, in_thread, run_large
 from kcp.registry.verbs.records import copy_of, served_object
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.storing import Committer
 
 Object = dict[str, Any]
+
+_AFTER_DECODING: Final = frozenset({404, 409, 422})
+"""The refusals that may come before the body is validated: kube-apiserver has decoded that of a built-in type by then."""
 
 
 class Writer:
@@ -59,11 +62,12 @@ class Writer:
         self._chain = chain
         self._committer = Committer(source, catalog)
 
-    async def write(self, write: Write) -> Written:
+    def write(self, write: Write) -> Coroutine[Any, Any, Written]:
         """Run the steps of a write. Raises StatusError 400, 403, 404, 405, 409, 413, 422 or 504."""
+        return self._write_concealing(write) if write.target.type.strategy.confidential else self._write(write)
+
+    async def _write_concealing(self, write: Write) -> Written:
         type_ = write.target.type
-        if not type_.strategy.confidential:
-            return await self._write(write)
         async with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
             return await self._write(write)
 
@@ -71,12 +75,20 @@ class Writer:
         write.size = write.context.body_size
         if write.body is not None:
             write.size = decoding.size_of(write.body, write.target.type, write.context)
-            await run_large(write.size, self._decode, write, write.body)
+            if write.size < LARGE:
+                self._decode(write, write.body)
+            else:
+                await in_thread(self._decode, write, write.body)
             preconditions.take_from_body(write)
-        return await attempts.until_stored(self._source, write, self._attempt)
+        try:
+            return await attempts.until_stored(self._source, write, self._attempt)
+        except errors.StatusError as refusal:
+            if write.body is not None and refusal.code in _AFTER_DECODING:
+                await run_large(write.size, validation.check_decodable, write.body, write.target.type)
+            raise
 
     async def remove_damaged(self, write: Write, revision: int) -> Written:
-        """Delete an object that cannot be read, as it is at a revision: nothing of it is checked, and nobody else is asked."""
+        """Delete an object that cannot be read, at a revision. Neither rules nor admission plugins apply."""
         written = await self._committer.remove_damaged(write, revision)
         if written is None:  # another write came between: the object may be sound now
             return await self._write(write)
@@ -97,11 +109,11 @@ class Writer:
 
     async def _attempt(self, write: Write) -> Written | None:
         """The steps from the present state to the log; None when another write changed the object meanwhile."""
-        await self._read(write)
-        if write.body is not None:
-            write.object = dict(write.body, metadata=dict(write.body["metadata"]))
-        elif write.change is not None:
-            await run_large(write.size, self._change, write, write.change)
+        self._read(write)
+        if write.size < LARGE:
+            self._start(write)
+        else:
+            await in_thread(self._start, write)
         if write.operation == CREATE:
             await self._check_new(write)
         else:
@@ -113,10 +125,16 @@ class Writer:
             write.object = await run_large(write.size, copy_of, write.old)  # plugins may have changes to make
         if write.target.type.strategy.may_be_large and (large := self._large(write)) is not None:
             await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
-        await run_large(write.size, self._complete, write)
+        if write.size < LARGE:
+            self._complete(write)
+        else:
+            await in_thread(self._complete, write)
         if plugins:
             await self._mutating_admission(plugins, write)
-        await run_large(write.size, self._validate, write)
+        if write.size < LARGE:
+            self._validate(write)
+        else:
+            await in_thread(self._validate, write)
         if plugins:
             await admitting.validate(plugins, write)
         return await self._committer.store(write)
@@ -140,21 +158,28 @@ class Writer:
             problems = [*write.problems, *(f'unknown field "{path}"' for path in unknown)]
             decoding.report_problems(problems, field_validation, type_, write.context)
 
-    async def _read(self, write: Write) -> None:
-        """Start from the newest state, and decide which operation the write is."""
+    def _read(self, write: Write) -> None:
+        """Find the newest state, which decides which operation the write is."""
         write.object = write.old = write.record = None
-        if write.verb != "create":
-            target = write.target
-            write.record = record = self._source.latest(
-                target.type, write.context.cluster, target.namespace, target.name
-            )
-            if record is not None:
-                write.size = max(write.size, write.context.body_size + len(record.value))
-                write.old = await run_large(write.size, served_object, record, target.type)
-                write.operation = DELETE if write.verb == "delete" else UPDATE
-                return
-            preconditions.check_absent(write)
         write.operation = CREATE
+        if write.verb == "create":
+            return
+        target = write.target
+        write.record = record = self._source.latest(target.type, write.context.cluster, target.namespace, target.name)
+        if record is None:
+            preconditions.check_absent(write)
+            return
+        write.size = max(write.size, write.context.body_size + len(record.value))
+        write.operation = DELETE if write.verb == "delete" else UPDATE
+
+    def _start(self, write: Write) -> None:
+        """Decode the present state, and start the new one: from the body, or from what ``change`` makes of the present one."""
+        if write.record is not None:
+            write.old = served_object(write.record, write.target.type)
+        if write.body is not None:
+            write.object = dict(write.body, metadata=dict(write.body["metadata"]))
+        elif write.change is not None:
+            self._change(write, write.change)
 
     def _change(self, write: Write, change: Callable[[Write], Any]) -> None:
         """Make the new state of the old one, as a patch does; the result is decoded as a body is."""
@@ -186,10 +211,15 @@ class Writer:
 
     def _complete(self, write: Write) -> None:
         """Prepare, and record field ownership."""
+        sent = preparing.owned_as_sent(write.new, write.target.type) if write.object is not None else None
         self._prepare(write)
-        if write.body is not None:
-            self._drop_duplicate_owners(write)
-        self._own_fields(write)
+        obj = write.object
+        if obj is None or write.operation == DELETE:
+            return
+        if write.body is not None and "ownerReferences" in obj["metadata"]:
+            self._drop_duplicate_owners(obj, write.context, after_admission=False)
+        if not write.owned:
+            preparing.own_fields(obj, write.old, write.target, write.context, sent)
 
     def _prepare(self, write: Write) -> None:
         """Set what the server owns; a delete marks the object, or leaves nothing of it."""
@@ -202,15 +232,10 @@ class Writer:
         else:
             write.object = deleting.marked(write)
 
-    def _drop_duplicate_owners(self, write: Write, *, after_admission: bool = False) -> None:
-        if write.object is None or write.operation == DELETE:
-            return
-        if duplicates := preparing.drop_duplicate_owners(write.object):
-            write.context.warn(preparing.duplicate_owners_warning(duplicates, after_admission=after_admission))
-
-    def _own_fields(self, write: Write) -> None:
-        if write.object is not None and write.operation != DELETE and not write.owned:
-            preparing.own_fields(write.object, write.old, write.target, write.context)
+    @staticmethod
+    def _drop_duplicate_owners(obj: Object, context: RequestContext, *, after_admission: bool) -> None:
+        if duplicates := preparing.drop_duplicate_owners(obj):
+            context.warn(preparing.duplicate_owners_warning(duplicates, after_admission=after_admission))
 
     async def _mutating_admission(self, plugins: Sequence[AdmissionPlugin], write: Write) -> None:
         """Let plugins change the object. What they return is decoded, shaped and prepared as what a client sent."""
@@ -230,7 +255,8 @@ class Writer:
         obj, old, target = write.object, write.old, write.target
         if obj is None or write.operation == DELETE:
             return
-        self._drop_duplicate_owners(write, after_admission=True)
+        if "ownerReferences" in obj["metadata"]:
+            self._drop_duplicate_owners(obj, write.context, after_admission=True)
         if old is not None:
             preparing.count_generation(obj, old, target)
         warnings: list[str] = []

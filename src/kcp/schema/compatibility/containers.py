@@ -120,7 +120,7 @@ def _meet_rest(meeting: Meeting, fields: _Fields, descend: Descend) -> None:
     old, new = meeting.old, meeting.new
     if old.rest is None or new.rest is None:
         if old.rest is not None:
-            keyword = _PRESERVE if old.rest is ANY else "additionalProperties"
+            keyword = _PRESERVE if old.rest is ANY and not new.forbids else "additionalProperties"
             reason = "fields that are not declared are pruned or refused"
             if meeting.kinds == old.kinds:
                 path = f"{meeting.path}.{keyword}"

@@ -106,7 +106,7 @@ class View:
             return additional
         if additional is True:
             return ANY_EMPTIED
-        return ANY if self.preserves else None
+        return ANY if self.preserves and not self.forbids else None
 
     @cached_property
     def forbids(self) -> bool:

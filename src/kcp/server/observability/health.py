@@ -2,7 +2,7 @@
 
 Follows the Kubernetes page "Kubernetes API health endpoints": ``?verbose`` lists the checks, ``?exclude=name`` skips one,
 ``/livez/<check>`` runs one. The server is live unless a check fails; it is ready from the end of its start until it shuts down.
-A note is a fault beside which a server is ready, since it serves everything else: ``/readyz`` mentions it and succeeds.
+A note is a fault that does not make the server unready, since it serves everything else: ``/readyz`` shows it and succeeds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Check = Callable[[], str | None]
 ENDPOINTS: Final = ("healthz", "livez", "readyz")
 
 
-class Verdict(NamedTuple):
+class HealthResponse(NamedTuple):
     """The response to a health request."""
 
     status: int
@@ -35,7 +35,7 @@ class Health:
 
     def answer(
         self, endpoint: str, check: str = "", *, verbose: bool = False, exclude: list[str], trusted: bool = False
-    ) -> Verdict | None:
+    ) -> HealthResponse | None:
         """Run the checks of an endpoint, or one of them. None when there is no such check.
 
         A note, which may name objects, is shown in full only to a ``trusted`` client. Asked for alone, it is a check.
@@ -44,7 +44,11 @@ class Health:
         notes = self._notes if endpoint == "readyz" else {}
         if check in notes:
             problem = notes[check]()
-            return Verdict(200, "ok") if problem is None else Verdict(500, f"{_noted(check, problem, trusted)}\n")
+            return (
+                HealthResponse(200, "ok")
+                if problem is None
+                else HealthResponse(500, f"{_noted(check, problem, trusted)}\n")
+            )
         if check:
             if check not in checks:
                 return None
@@ -63,10 +67,10 @@ class Health:
         if unknown:
             lines.append(f"warn: some health checks cannot be excluded: no matches for {', '.join(unknown)}")
         if failed:
-            return Verdict(500, "\n".join([*lines, f"{endpoint} check failed", ""]))
+            return HealthResponse(500, "\n".join([*lines, f"{endpoint} check failed", ""]))
         if verbose and not check:
-            return Verdict(200, "\n".join([*lines, f"{endpoint} check passed", ""]))
-        return Verdict(200, "ok")
+            return HealthResponse(200, "\n".join([*lines, f"{endpoint} check passed", ""]))
+        return HealthResponse(200, "ok")
 
     def paths(self, endpoint: str) -> list[str]:
         """Return the paths of an endpoint and of its checks."""

@@ -1,4 +1,4 @@
-"""The record of one request, and the contract of those that keep such records.
+"""The record of one request, and the contract of the sinks that keep records.
 
 Follows audit.k8s.io/v1 ``Event`` as far as the level ``Metadata`` goes.
 """

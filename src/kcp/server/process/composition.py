@@ -20,14 +20,13 @@ from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.certificates import expiration
 from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
+from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
-from kcp.controllers.work_queues import DRIVER
 from kcp.logical_clusters import SERVER_OWNED
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog, accepted_names
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.health import Check, Health
-from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
@@ -37,8 +36,8 @@ from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.endpoints.discovery import Discovery
 from kcp.server.requests.endpoints.openapi import OpenAPI
 from kcp.server.requests.endpoints.operations import health_mounts, index_mount, metrics_mount, version_mount
-from kcp.server.requests.held_loop import CONTROLLER, HeldLoop
-from kcp.server.requests.inflight import InFlight
+from kcp.server.requests.inflight import InFlight, Limit
+from kcp.server.requests.loop_watchdog import CONTROLLER, LoopWatchdog
 from kcp.server.requests.mounts import Mount, MountTable
 from kcp.server.requests.mutations import Mutations
 from kcp.server.requests.request_info import RequestInfo
@@ -64,15 +63,14 @@ class Composition:
     mutations: Mutations
     watches: Watches
     watchdog: LoopWatchdog
-    held_loop: HeldLoop
 
     async def start_controllers(self) -> None:
         """Start each controller; return when all have read the present state."""
-        DRIVER.set(self._drive)
+        tasks.WATCH.set(self._watch_controller)
         for controller in self.controllers:
-            await self._drive(controller.start(), f"start of {type(controller).__name__}")
+            await self._watch_controller(controller.start(), f"start of {type(controller).__name__}")
 
-    async def _drive(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    async def _watch_controller(self, work: Coroutine[Any, Any, None], name: str) -> None:
         await self.watchdog.watch(work, (CONTROLLER, name))
 
     async def stop_controllers(self) -> None:
@@ -110,8 +108,7 @@ async def compose(
     mounts = _mount_table(
         [*_default_mounts(registry.catalog, health, metrics, server_address), *parts.mounts(registry)]
     )
-    held_loop = HeldLoop(metrics, mounts.roots)
-    watchdog = LoopWatchdog(held_loop.report)
+    watchdog = LoopWatchdog(metrics, mounts.roots)
     mutations = Mutations(deadlines, watchdog)
     steps = Steps(
         authenticator=UnionAuthenticator(
@@ -126,9 +123,7 @@ async def compose(
     )
     application = Application(steps, metrics, deadlines, watchdog)
     controllers = parts.controllers(registry)
-    return Composition(
-        registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog, held_loop
-    )
+    return Composition(registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog)
 
 
 async def compose_registry(
@@ -162,10 +157,10 @@ def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
 
 
 def _in_flight(configuration: Configuration, metrics: Metrics) -> InFlight:
-    limits = InFlight(configuration.max_requests_inflight, configuration.max_mutating_requests_inflight)
-    metrics.add_in_flight("readOnly", lambda: limits.counts[False])
-    metrics.add_in_flight("mutating", lambda: limits.counts[True])
-    return limits
+    reading, mutating = Limit(configuration.max_requests_inflight), Limit(configuration.max_mutating_requests_inflight)
+    metrics.add_in_flight("readOnly", lambda: reading.count)
+    metrics.add_in_flight("mutating", lambda: mutating.count)
+    return InFlight(reading, mutating)
 
 
 def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_address: str) -> Sequence[Mount]:

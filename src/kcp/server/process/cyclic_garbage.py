@@ -1,7 +1,7 @@
 """The interpreter's collection of cyclic garbage, with short pauses.
 
-A full collection walks every container object while it holds the interpreter's lock: a tenth of a second for the types of some
-hundred definitions. So what survives a full collection is frozen (`gc.freeze`): the next one walks only what is new. A frozen
+A full collection walks every container object while it holds the interpreter's lock, which takes long with the types of many
+definitions. So what survives a full collection is frozen (`gc.freeze`): the next one walks only what is new. A frozen
 object is freed as any other when nothing refers to it; only frozen objects that refer to one another in a circle stay. A complete
 collection finds these. It is due when the process is idle and has frozen a quarter more than the last complete collection left
 (CPython's own rule for full collections), or when it has frozen twice as much.
@@ -38,7 +38,9 @@ class CyclicGarbage:
         """Frozen objects that the last complete collection left."""
 
     async def run(self) -> None:
-        """Freeze what is there, and from now on what survives a full collection; collect completely when it is due."""
+        """Freeze the present objects, and from now on the survivors of full collections; collect completely when it is
+        due.
+        """
         thresholds = gc.get_threshold()
         gc.set_threshold(*_THRESHOLDS)
         gc.callbacks.append(_freeze_survivors)

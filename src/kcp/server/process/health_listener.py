@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from kcp.server.observability.health import ENDPOINTS, Health, Verdict
+from kcp.server.observability.health import ENDPOINTS, Health, HealthResponse
 
 MOST_CONNECTIONS: Final = 64
 """Connections beyond these are closed at once."""
@@ -83,24 +83,24 @@ def answer(health: Health, head: bytes) -> bytes:
     """Return the response to a request, of which only the first line matters."""
     line = _REQUEST_LINE.match(head)
     if line is None:
-        return _response(b"1.1", Verdict(400, "Bad Request\n"))
+        return _response(b"1.1", HealthResponse(400, "Bad Request\n"))
     method, target, major, minor = line.groups()
     if major != b"1":
-        return _response(b"1.1", Verdict(505, "HTTP Version Not Supported\n"))
+        return _response(b"1.1", HealthResponse(505, "HTTP Version Not Supported\n"))
     version = b"1.0" if minor == b"0" else b"1.1"
     if not _END.search(head):
-        return _response(version, Verdict(431, "Request Header Fields Too Large\n"))
+        return _response(version, HealthResponse(431, "Request Header Fields Too Large\n"))
     if method not in (b"GET", b"HEAD"):
-        return _response(version, Verdict(405, "Method Not Allowed\n"), allow=True)
-    verdict = _verdict(health, target.decode("ascii")) or Verdict(404, "404 page not found\n")
-    return _response(version, verdict, with_body=method == b"GET")
+        return _response(version, HealthResponse(405, "Method Not Allowed\n"), allow=True)
+    response = _health_response(health, target.decode("ascii")) or HealthResponse(404, "404 page not found\n")
+    return _response(version, response, with_body=method == b"GET")
 
 
-def _verdict(health: Health, target: str) -> Verdict | None:
+def _health_response(health: Health, target: str) -> HealthResponse | None:
     try:
         parts = urlsplit(target)
     except ValueError:
-        return Verdict(400, "Bad Request\n")
+        return HealthResponse(400, "Bad Request\n")
     endpoint, _, check = parts.path.removeprefix("/").partition("/")
     if endpoint not in ENDPOINTS:
         return None
@@ -108,10 +108,10 @@ def _verdict(health: Health, target: str) -> Verdict | None:
     return health.answer(endpoint, check, verbose="verbose" in query, exclude=query.get("exclude", []))
 
 
-def _response(version: bytes, verdict: Verdict, *, with_body: bool = True, allow: bool = False) -> bytes:
-    body = verdict.text.encode()
+def _response(version: bytes, response: HealthResponse, *, with_body: bool = True, allow: bool = False) -> bytes:
+    body = response.text.encode()
     lines = [
-        b"HTTP/%b %d %b" % (version, verdict.status, HTTPStatus(verdict.status).phrase.encode()),
+        b"HTTP/%b %d %b" % (version, response.status, HTTPStatus(response.status).phrase.encode()),
         b"Content-Type: text/plain; charset=utf-8",
         b"Content-Length: %d" % len(body),
         b"Cache-Control: no-cache, private",

@@ -43,6 +43,10 @@ The second is asyncio's: until it has ended, h2corn sets the error on a series o
 """
 DRAIN_TIMEOUT: Final = 600.0
 """Seconds that requests may take on a server that has been replaced. Watches of Go clients end within them by themselves."""
+_HANDOVER: Final = 10.0
+"""Seconds after its replacement in which a server may still get a request: from a client that it had accepted before."""
+_RETIRING: Final = 1.0
+"""Seconds between two looks at whether a replaced server has ended."""
 _ABORT_TIMEOUT: Final = 5.0
 """Seconds in which a server must end whose connections have been cut."""
 
@@ -65,11 +69,13 @@ class _Generation:
     async def started(self) -> None:
         """Return when requests are accepted. Raises the error that prevents it."""
         started = asyncio.ensure_future(self.server.wait_started())
-        await asyncio.wait((self.running, started), return_when=asyncio.FIRST_COMPLETED)
-        if self.running.done() and not started.done():
+        try:
+            await asyncio.wait((self.running, started), return_when=asyncio.FIRST_COMPLETED)
+            if self.running.done():
+                self.running.result()
+            await started
+        finally:
             started.cancel()
-            self.running.result()
-        await started
 
 
 class Listening:
@@ -168,8 +174,7 @@ class Listening:
         watches go on, for `DRAIN_TIMEOUT` at most. Raises the error that prevents the start, and then changes nothing.
         """
         if (retired := self._retired) is not None:  # not more than two at a time: see `sockets.connection_limit`
-            self._watches.end_older_than(retired.replaced_at)
-            await asyncio.wait((retired.running,))
+            await self._retire(retired)
         started = await self._start_generation()
         present, self._current = self._current, started
         assert present is not None
@@ -178,8 +183,18 @@ class Listening:
         present.server.shutdown()
         loop = asyncio.get_running_loop()
         self._last_watches_end = loop.call_later(
-            DRAIN_TIMEOUT - _ABORT_TIMEOUT, self._watches.end_older_than, present.replaced_at
+            DRAIN_TIMEOUT - _ABORT_TIMEOUT, self._watches.end_older_than, present.replaced_at + _HANDOVER
         )
+
+    async def _retire(self, replaced: _Generation) -> None:
+        """End the watches of a server that has been replaced, and wait until its other requests have ended.
+
+        Watches that have begun since may be on either server; their clients connect again.
+        """
+        ended = False
+        while not ended:
+            self._watches.end_older_than(min(time.perf_counter(), replaced.replaced_at + _HANDOVER))
+            ended = bool((await asyncio.wait((replaced.running,), timeout=_RETIRING))[0])
 
     def _cancel_timer(self) -> None:
         if self._last_watches_end is not None:

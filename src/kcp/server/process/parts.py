@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What exists before the parts are made: the configuration, the identity on disk, and the open store.
+    """The server's configuration, identity on disk and open store, from which the parts are made.
 
     A part adds the files that it reads to ``files``, to have them reloaded when they change, and its own metrics to
     ``metrics.registry``.

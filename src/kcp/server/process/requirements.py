@@ -1,4 +1,4 @@
-"""What kcp relies on in its dependencies beyond their version ranges, checked before a server starts.
+"""Checks of the dependencies beyond their version ranges, made before a server starts.
 
 h2corn is a young project that may rename an option within a major version, and PyYAML may be built without libyaml. A server that
 starts with them fails late, or lets one client stall it; one line that names the package is better.

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("kcp.server")
 
-_LEAST_ADDRESS_SPACE: Final = 192 << 20
-"""Bytes of address space without which a server does not start: an idle one takes 110 MB."""
+_LEAST_ADDRESS_SPACE: Final = 256 << 20
+"""Bytes of address space without which a server does not start: its libraries and the stacks of its threads take 230 MB."""
 _DIRECTORY_MODE: Final = 0o700
 _EXIT_INTERRUPTED: Final = 130
 _REPORT_DELAY: Final = 1.0
@@ -100,11 +100,11 @@ class ServerProcess:
         http = self.http = self._listen(listener, composition, self.identity)
         await http.start()
         self._stack.push_async_callback(self._stop_serving, http, composition)
-        self._run_in_background(connections.sweep(composition.watches))
-        self._run_in_background(self.files.follow())
+        self._run_in_background("the sweep of watches", connections.sweep(composition.watches))
+        self._run_in_background("the reloading of files", self.files.follow())
         certificates = self.certificates = self._certificates(http, composition)
         certificates.add_to(self.files)
-        self._run_in_background(certificates.follow())
+        self._run_in_background("the renewal of certificates", certificates.follow())
         try:
             identity.write_kubeconfig(self.identity, host, port)
         except OSError as error:
@@ -127,7 +127,7 @@ class ServerProcess:
     async def _compose(self, storage: Storage, identity: Identity) -> Composition:
         from kcp.server.process.composition import compose
         from kcp.server.process.parts import Environment
-        from kcp.store.contract import DamagedValueError
+        from kcp.store.contract import DamagedValueError, StoreUnavailableError
 
         checks = {
             "poststarthook/start-controllers": lambda: None if self.ready else "not finished",
@@ -138,11 +138,13 @@ class ServerProcess:
         address, notes = f"{self.address[0]}:{self.address[1]}", storage.store.readiness_notes()
         try:
             composition = await compose(self.parts, environment, checks, address, notes)
+            await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         except DamagedValueError as error:
             raise ConfigurationError(f"{error}, and nothing is served without it: restore a snapshot") from error
-        await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
+        except StoreUnavailableError as error:
+            raise ConfigurationError(str(error)) from error
         composition.metrics.add_store(storage.store)
-        storage.store.observe_deliveries(composition.held_loop.observe_store)
+        storage.store.observe_deliveries(composition.watchdog.note_delivery)
         return composition
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:
@@ -189,8 +191,9 @@ class ServerProcess:
 
         return ServingCertificates(self.configuration, self.identity, http.replace, on_replaced)
 
-    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _run_in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_report_error)
         self._stack.push_async_callback(_cancelled, task)
 
     async def _stop_serving(self, http: Listening, composition: Composition) -> None:
@@ -204,6 +207,12 @@ class ServerProcess:
         if self.configuration.shutdown_delay_duration:
             await asyncio.sleep(self.configuration.shutdown_delay_duration)
         await self._stack.aclose()
+
+
+def _report_error(task: asyncio.Task[None]) -> None:
+    """Log the error that has ended a background task: nobody awaits the task before the server stops."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s has ended with an error", task.get_name(), exc_info=error)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -49,7 +49,8 @@ class ServingCertificates:
         self._serving = self._next_serving = found.serving
         self._authorities = self._next_authorities = certificates.merged(found.client_authority_bundles)
         self._changed = asyncio.Event()
-        self._problem = ""
+        self._problems: set[str] = set()
+        """The problems that have been logged since certificates were last put in force or renewed."""
         self.now = now
 
     def add_to(self, files: ReloadedFiles) -> None:
@@ -79,7 +80,8 @@ class ServingCertificates:
             try:
                 await asyncio.wait_for(self._changed.wait(), interval)
             except TimeoutError:
-                await self.renew()
+                self._wake()  # certificates that could not be used are tried again
+            await self.renew()
             if self._changed.is_set():
                 self._changed.clear()
                 await self._put_in_force()
@@ -92,11 +94,9 @@ class ServingCertificates:
         try:
             serving, self._administrator = await asyncio.to_thread(identity.renew, self._configuration, now)
         except (ConfigurationError, OSError) as error:
-            if self._problem != str(error):  # it is tried again every minute, and logged once
-                self._problem = str(error)
-                logger.error("cannot renew the server's certificates: %s", error)
+            self._report(f"cannot renew the server's certificates: {error}")
             return
-        self._problem = ""
+        self._problems.clear()
         if serving is not None:
             self._next_serving = serving
             self._wake()
@@ -113,9 +113,18 @@ class ServingCertificates:
             identity.write_client_authorities(self._identity, authorities)
             await self._replace_server()
         except Exception as error:  # whatever the TLS library or the disk refuses: the server in force goes on
-            logger.error("cannot use the changed certificates, the previous ones stay in force: %s", error)
-            identity.write_client_authorities(self._identity, self._authorities)
+            self._report(f"cannot use the changed certificates, the previous ones stay in force: {error}")
             return
         self._serving, self._authorities = serving, authorities
+        self._problems.clear()
         logger.info("the serving certificate expires at %s", certificates.expiration(serving.certificate).isoformat())
-        self._on_replaced(serving)
+        try:
+            self._on_replaced(serving)
+        except OSError as error:
+            logger.error("the changed certificates are in force, but not in the administrator's kubeconfig: %s", error)
+
+    def _report(self, problem: str) -> None:
+        """Log a problem, which every further attempt may have, once."""
+        if problem not in self._problems:
+            self._problems.add(problem)
+            logger.error("%s", problem)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +11,8 @@ from kcp.server.process.configuration import Configuration, ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.store.backends import Check, ServerStore
+    from kcp.store.contract import Action
 
-Action = Callable[[], Awaitable[None]]
 
 _TOKEN: Final = "admin.token"  # noqa: S105 - a file name
 _MATERIAL: Final = ("ca.crt", "ca.key", _TOKEN)

@@ -21,7 +21,6 @@ from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
 from kcp.registry.verbs.source import DamagedObjectError
-from kcp.server.observability.loop_watchdog import LoopWatchdog
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.audit import Audit
@@ -29,6 +28,7 @@ from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.exchanges import Exchange, TransferLimits
 from kcp.server.requests.inflight import InFlight, Slot
 from kcp.server.requests.list_streams import ListStreams
+from kcp.server.requests.loop_watchdog import LoopWatchdog
 from kcp.server.requests.mounts import Handler, MountTable
 from kcp.server.requests.receiving import Receiving
 from kcp.server.requests.request_info import RequestInfo, read_request
@@ -75,7 +75,7 @@ class Application:
         self._in_flight = steps.in_flight
         self._audit = steps.audit
         self._metrics = metrics
-        self._limits = TransferLimits(deadlines, Receiving(), ListStreams())
+        self._limits = TransferLimits(Receiving(deadlines), ListStreams())
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Return the coroutine that serves an ASGI connection."""
@@ -114,7 +114,7 @@ class Application:
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
         exchange.user = await self._authenticator.authenticate(exchange)
-        if b"impersonate-" in b" ".join(exchange.headers):
+        if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` makes an error and drops it
             exchange.user = await impersonated(exchange.raw_headers, exchange.user, info.cluster, self._authorizer)
         decision = self._authorizer.decide(exchange.user, info)
         if type(decision) is not Decision:
@@ -128,7 +128,7 @@ class Application:
             await handler(exchange, info)
             return
         mutating = info.is_resource and info.verb not in _READ_VERBS
-        slot = exchange.slot = Slot(self._in_flight, mutating)
+        slot = exchange.slot = Slot(self._in_flight.mutating if mutating else self._in_flight.reading)
         slot.enter()
         try:
             await handler(exchange, info)

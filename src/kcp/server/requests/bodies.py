@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from kcp.api import documents, errors
 from kcp.registry.contexts import IGNORE
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, patching
-from kcp.registry.verbs.large_work import run_in, run_large
+from kcp.registry.verbs.large_work import LARGE, in_slow_thread, in_thread, run_large
 from kcp.server.requests import negotiation
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
 
-CUSTOM_TYPES: Final = (JSON, YAML)
-BUILTIN_TYPES: Final = (JSON, YAML, PROTOBUF)
+_OBJECT_TYPES: Final = (JSON, YAML)
+_PROTOBUF_TOO: Final = (JSON, YAML, PROTOBUF)
 _LARGE_YAML: Final = 8 * 1024
 """Size in bytes from which YAML is decoded in a thread. It takes up to a hundred times as long as JSON."""
-_YAML_DECODER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="yaml")
-"""Decodes large YAML bodies one at a time: many of them must not occupy asyncio's threads and the interpreter's lock."""
 
 
 async def read_object(exchange: Exchange, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
     """Read an object, and its duplicate fields as paths. Raises StatusError 400, 413 or 415."""
-    accepted = BUILTIN_TYPES if type_.builtin else CUSTOM_TYPES
+    accepted = _PROTOBUF_TOO if type_.builtin or type_.has_protobuf else _OBJECT_TYPES
     media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), accepted)
     body = await exchange.body()
-    with confidential.quoting_nothing(type_):
+    try:
         obj, problems = await _decode(body, media_type, field_validation)
+    except errors.StatusError as error:
+        confidential.quote_nothing(error, type_)
+        raise
     if not isinstance(obj, dict):
         raise errors.bad_request("the body of the request must be one object")
     return obj, problems
@@ -44,8 +43,11 @@ async def read_patch(exchange: Exchange, type_: ResourceType, field_validation: 
     media_type = negotiation.body_media_type(content_type, accepted)
     body = await exchange.body()
     form = YAML if media_type == patching.APPLY_YAML else JSON
-    with confidential.quoting_nothing(type_):
+    try:
         content, problems = await _decode(body, form, field_validation)
+    except errors.StatusError as error:
+        confidential.quote_nothing(error, type_)
+        raise
     return media_type, content, problems
 
 
@@ -54,7 +56,7 @@ async def read_options(exchange: Exchange) -> Any:
     body = await exchange.body()
     if not body:
         return None
-    media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), BUILTIN_TYPES)
+    media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), _PROTOBUF_TOO)
     content, _ = await _decode(body, media_type, IGNORE)
     return content
 
@@ -67,20 +69,20 @@ async def _decode(body: bytes, media_type: str, field_validation: str) -> tuple[
 
         return await run_large(len(body), protobuf.decode_body, body), []
     find_duplicates = field_validation != IGNORE
-    if media_type != YAML:
-        return await _decode_json(body, find_duplicates)
-    if body.startswith(b"{"):
+    if media_type == YAML and not body.startswith(b"{"):
+        return await _decode_yaml(body, find_duplicates)
+    try:
+        if len(body) < LARGE:
+            return documents.decode_json(body, find_duplicates=find_duplicates)
+        return await in_thread(documents.decode_json, body, find_duplicates=find_duplicates)
+    except errors.StatusError:
         # most clients send JSON as application/apply-patch+yaml; if it is not JSON, the YAML decoder reports the error
-        with contextlib.suppress(errors.StatusError):
-            return await _decode_json(body, find_duplicates)
+        if media_type != YAML:
+            raise
     return await _decode_yaml(body, find_duplicates)
-
-
-async def _decode_json(body: bytes, find_duplicates: bool) -> tuple[Any, list[str]]:
-    return await run_large(len(body), documents.decode_json, body, find_duplicates=find_duplicates)
 
 
 async def _decode_yaml(body: bytes, find_duplicates: bool) -> tuple[Any, list[str]]:
     if len(body) < _LARGE_YAML:
         return documents.decode_yaml(body, find_duplicates=find_duplicates)
-    return await run_in(_YAML_DECODER, documents.decode_yaml, body, find_duplicates=find_duplicates)
+    return await in_slow_thread(documents.decode_yaml, body, find_duplicates=find_duplicates)

@@ -1,75 +1,97 @@
 """One timer for all waits with the same timeout: they expire in the order in which they began.
 
 ``asyncio.timeout`` arms a timer for each wait, which is expensive for waits that nearly always end within a millisecond. The
-semantics are the same: the waiting task is cancelled, and TimeoutError is raised where it waited.
+semantics of `Deadline` are the same: the waiting task is cancelled, and TimeoutError is raised where it waited.
 """
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from types import TracebackType
+from typing import Self
+
+
+class Wait(ABC):
+    """Something that ends in time, or expires."""
+
+    __slots__ = ("due",)
+
+    due: float
+    """When it expires, on the clock of the event loop; set by `Deadlines.add`."""
+
+    @abstractmethod
+    def expire(self) -> None:
+        """End the wait: its timeout has passed."""
 
 
 class Deadlines:
-    """Waits with the same timeout in seconds, on one event loop."""
+    """Waits with the same timeout in seconds, on the running event loop."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._waits: dict[Deadline, None] = {}
+        self.loop = asyncio.get_running_loop()
+        """Kept, since asyncio asks the operating system for the process whenever it is asked for the loop."""
+        self._waits: dict[Wait, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> Deadline:
         """Return a context manager for the running task. Its body raises TimeoutError when the timeout expires."""
         return Deadline(self)
 
-    def add(self, wait: Deadline, loop: asyncio.AbstractEventLoop) -> None:
+    def add(self, wait: Wait) -> None:
         """Start the timeout of a wait."""
+        loop = self.loop
+        wait.due = loop.time() + self.seconds
         self._waits[wait] = None
-        self._arm(loop)
+        if self._timer is None:
+            self._timer = loop.call_at(wait.due, self._expire_due)
 
-    def remove(self, wait: Deadline) -> None:
-        """Remove a wait that ended in time."""
-        del self._waits[wait]
+    def remove(self, wait: Wait) -> None:
+        """Remove a wait, which has ended or expired."""
+        self._waits.pop(wait, None)
 
-    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._timer is None and self._waits:
-            self._timer = loop.call_at(next(iter(self._waits)).due, self._expire_due, loop)
-
-    def _expire_due(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _expire_due(self) -> None:
+        loop = self.loop
         now = loop.time()
         while self._waits and (oldest := next(iter(self._waits))).due <= now:
             del self._waits[oldest]
             oldest.expire()
-        self._timer = None
-        self._arm(loop)
+        self._timer = loop.call_at(next(iter(self._waits)).due, self._expire_due) if self._waits else None
 
 
-class Deadline:
-    """One wait, made by `Deadlines.start` for one ``with`` statement."""
+class Deadline(Wait):
+    """The wait of a task, made by `Deadlines.start` for one ``with`` statement."""
 
-    __slots__ = ("_cancelling", "_deadlines", "_expired", "_task", "due")
+    __slots__ = ("_cancelling", "_deadlines", "_reason", "_task")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
+        self._reason: Exception | None = None
 
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
+    def __enter__(self) -> Self:
+        deadlines = self._deadlines
+        task = asyncio.current_task(deadlines.loop)
         if task is None:
             raise RuntimeError("only a task can have a deadline")
-        loop = task.get_loop()
         self._task = task
         self._cancelling = task.cancelling()
-        self._expired = False
-        self.due = loop.time() + self._deadlines.seconds
-        self._deadlines.add(self, loop)
+        deadlines.add(self)
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if not self._expired:
+        if self._reason is None:
             self._deadlines.remove(self)
         elif self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
+            raise self._reason from error
 
     def expire(self) -> None:
-        """Cancel the waiting task."""
-        self._expired = True
-        self._task.cancel()
+        """Raise TimeoutError where the task waits."""
+        self.interrupt(TimeoutError())
+
+    def interrupt(self, reason: Exception) -> None:
+        """Raise an error where the task waits. Of several the first counts."""
+        if self._reason is None:
+            self._reason = reason
+            self._deadlines.remove(self)
+            self._task.cancel()

@@ -18,7 +18,6 @@ from kcp.registry.verbs.representation import ListPieces, Slice
 from kcp.registry.verbs.watching import Frames, joined
 from kcp.server.requests import negotiation
 from kcp.server.requests.asgi import ClientGoneError, Header, Receive, Scope, Send, TruncatedResponseError
-from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.incoming import IncomingRequest
 from kcp.server.requests.list_forms import PrettyList, YAMLList
 from kcp.server.requests.list_streams import ListStreams
@@ -55,9 +54,8 @@ async def _encoded(slice_: Slice) -> list[bytes]:
 
 
 class TransferLimits(NamedTuple):
-    """What limits the transfer of bodies: the time in which a client must send one, and what is received and sent at a time."""
+    """What limits the transfer of bodies: what is received, and how many large lists are sent, at a time."""
 
-    deadlines: Deadlines
     receiving: Receiving
     lists: ListStreams
 
@@ -82,7 +80,7 @@ class Exchange(IncomingRequest):
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: TransferLimits) -> None:
         # faster than super() on the path of every request
-        IncomingRequest.__init__(self, scope, receive, limits.deadlines, limits.receiving)
+        IncomingRequest.__init__(self, scope, receive, limits.receiving)
         self._send = send
         self._lists = limits.lists
         self.status = 0

@@ -13,10 +13,9 @@ from typing import Final
 from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.types.resource_types import ResourceType
-from kcp.server.requests.asgi import Header, Receive, Scope
-from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.asgi import Header, Message, Receive, Scope, Started
 from kcp.server.requests.inflight import Slot
-from kcp.server.requests.receiving import CLOSE, Receiving, Reception
+from kcp.server.requests.receiving import CLOSE, Receiving
 from kcp.server.requests.request_info import RequestInfo
 
 MAX_BODY: Final = documents.MAX_BYTES
@@ -33,11 +32,33 @@ _TWELVE_DIGITS: Final = 0xFFFFFFFFFFFF
 _NO_CERTIFICATES: Final[Sequence[str]] = ()
 
 
+class _Body:
+    """The parts of a body that have arrived, their bytes, and whether more follow."""
+
+    __slots__ = ("_limit", "more", "parts", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.more = True
+
+    def add(self, event: Message) -> None:
+        """Add a part. Raises StatusError 400 when the client has disconnected, 413 when the body exceeds the limit."""
+        if event["type"] == "http.disconnect":
+            raise errors.bad_request("the request's body broke off")
+        part: bytes = event.get("body", b"")
+        self.parts.append(part)
+        self.size += len(part)
+        if self.size > self._limit:
+            raise _too_large(self._limit)
+        self.more = event.get("more_body", False)
+
+
 class IncomingRequest:
     """A request. ``info``, ``type`` and ``user`` are set by the steps that determine them."""
 
     __slots__ = (
-        "_deadlines",
         "_receive",
         "_receiving",
         "audit_id",
@@ -53,10 +74,9 @@ class IncomingRequest:
         "warnings",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, deadlines: Deadlines, receiving: Receiving) -> None:
-        """``deadlines`` limit the time in which the client must send the whole body, ``receiving`` what is received at a time."""
+    def __init__(self, scope: Scope, receive: Receive, receiving: Receiving) -> None:
+        """``receiving`` limits the bodies that are received at a time, and the time in which the client must send one."""
         self.scope = scope
-        self._deadlines = deadlines
         self._receive = receive
         self._receiving = receiving
         self.started = time.perf_counter()
@@ -123,56 +143,54 @@ class IncomingRequest:
             raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
 
     async def body(self, limit: int = MAX_BODY) -> bytes:
-        """Read the whole body. The request does not count as in flight meanwhile.
+        """Read the whole body.
 
         Raises StatusError 413 as soon as it exceeds the limit, 415 when it is compressed, 429 when too much is being received or
         too many requests are in flight, 504 when it does not arrive in time.
         """
         headers = self.headers
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        encoding = headers.get(b"content-encoding")
+        if encoding is not None and encoding.lower() != b"identity":
             raise errors.StatusError(415, "UnsupportedMediaType", "the body may not have a Content-Encoding")
         length = headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > limit:
             raise _too_large(limit)
+        body = _Body(limit)
+        while body.more:
+            receiving = Started(self._receive())
+            if receiving.done:
+                body.add(receiving.result)
+            else:
+                await self._wait_for_rest(receiving, body)
+        self.body_size = body.size
+        return body.parts[0] if len(body.parts) == 1 else b"".join(body.parts)
+
+    async def _wait_for_rest(self, receiving: Started[Message], body: _Body) -> None:
+        """Receive what has not arrived yet of a body. The request does not count as in flight meanwhile."""
         slot = self.slot
         if slot is not None:
             slot.leave()
         try:
-            with self._receiving.start(self._client) as reception, self._deadlines.start():
-                body = await self._read_body(limit, reception)
+            with self._receiving.start(self._client) as reception:
+                reception.grow(body.size)
+                body.add(await receiving)
+                while body.more:
+                    reception.grow(len(body.parts[-1]))
+                    body.add(await self._receive())
         except TimeoutError:
-            message = f"the request's body did not arrive within {self._deadlines.seconds:g} seconds"
+            message = f"the request's body did not arrive within {self._receiving.deadlines.seconds:g} seconds"
             raise errors.StatusError(504, "Timeout", message, details={}, headers=CLOSE) from None
-        self.body_size = len(body)
         if slot is not None:
             slot.enter()
-        return body
 
     @property
     def _client(self) -> str:
-        """Whose share of what is received at a time the body takes: the user's, or that of an anonymous client's address."""
+        """The client whose limit on bodies applies: the user, or the address of an anonymous client."""
         name = self.user.name
         if name != ANONYMOUS.name:
             return name
         client = self.scope.get("client")
         return f"{name} at {client[0]}" if client else name
-
-    async def _read_body(self, limit: int, reception: Reception) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise errors.bad_request("the request's body broke off")
-            part: bytes = message.get("body", b"")
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            reception.grow(len(part))
-            more = message.get("more_body", False)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def disconnected(self) -> None:
         """Return when the client has disconnected. Some HTTP servers cancel the request instead."""

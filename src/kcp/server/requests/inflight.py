@@ -6,48 +6,47 @@ and is asked to retry. Watches and health checks are not counted, nor is a reque
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from kcp.api import errors
 
 
-class InFlight:
-    """The numbers of reading and of mutating requests in flight, indexed by whether the request mutates."""
+class Limit:
+    """The number of requests of a kind that are in flight, and of those that may be; 0 is no limit."""
 
-    __slots__ = ("counts", "limits")
+    __slots__ = ("count", "most")
 
-    def __init__(self, reading: int, mutating: int) -> None:
-        """The limits; 0 is no limit."""
-        self.limits = (reading, mutating)
-        self.counts = [0, 0]
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.count = 0
 
-    def enter(self, mutating: bool) -> None:
-        """Count a request; `leave` must follow. Raises StatusError 429 at the limit."""
-        limit = self.limits[mutating]
-        if limit and self.counts[mutating] >= limit:
-            raise errors.too_many_requests("Too many requests, please try again later.")
-        self.counts[mutating] += 1
 
-    def leave(self, mutating: bool) -> None:
-        """Count off a request that `enter` counted."""
-        self.counts[mutating] -= 1
+class InFlight(NamedTuple):
+    """The requests in flight: those that read, and those that mutate."""
+
+    reading: Limit
+    mutating: Limit
 
 
 class Slot:
-    """The place of one request among those in flight."""
+    """The place of one request among those of its kind in flight."""
 
-    __slots__ = ("_in_flight", "_mutating", "_taken")
+    __slots__ = ("_limit", "_taken")
 
-    def __init__(self, in_flight: InFlight, mutating: bool) -> None:
-        self._in_flight = in_flight
-        self._mutating = mutating
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
         self._taken = False
 
     def enter(self) -> None:
         """Count the request. Raises StatusError 429 at the limit."""
-        self._in_flight.enter(self._mutating)
+        limit = self._limit
+        if limit.most and limit.count >= limit.most:
+            raise errors.too_many_requests("Too many requests, please try again later.")
+        limit.count += 1
         self._taken = True
 
     def leave(self) -> None:
         """Count off the request, if it is counted."""
         if self._taken:
             self._taken = False
-            self._in_flight.leave(self._mutating)
+            self._limit.count -= 1

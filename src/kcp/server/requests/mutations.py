@@ -11,10 +11,24 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from kcp.api import errors
-from kcp.server.observability.loop_watchdog import LoopWatchdog
-from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.deadlines import Deadlines, Wait
+from kcp.server.requests.loop_watchdog import LoopWatchdog, Subject
 
 T = TypeVar("T")
+
+
+class _End(Wait):
+    """The end of a write, for which its request waits."""
+
+    __slots__ = ("reached",)
+
+    def __init__(self, reached: asyncio.Future[None]) -> None:
+        self.reached = reached
+
+    def expire(self) -> None:
+        """End the request's wait; the write goes on."""
+        if not self.reached.done():
+            self.reached.set_exception(TimeoutError())
 
 
 class Mutations:
@@ -24,32 +38,34 @@ class Mutations:
         """``deadlines`` limit how long a request waits for its write; the write goes on after that."""
         self._watchdog = watchdog
         self._deadlines = deadlines
-        self._running: dict[asyncio.Task[Any], asyncio.Future[None]] = {}
+        self._running: dict[asyncio.Task[Any], _End] = {}
 
-    async def run(self, write: Coroutine[Any, Any, T], subject: object) -> T:
+    async def run(self, write: Coroutine[Any, Any, T], subject: Subject) -> T:
         """Run a write and return its result. Raises what it raises, or StatusError 504 when it takes too long.
 
         ``subject`` is what the watchdog reports as the cause of long steps.
         """
-        loop = asyncio.get_running_loop()
+        loop, deadlines = self._deadlines.loop, self._deadlines
         task = loop.create_task(self._watched(write, subject))
-        ended = self._running[task] = loop.create_future()
+        end = self._running[task] = _End(loop.create_future())
         task.add_done_callback(self._finished)
+        deadlines.add(end)
         try:
-            with self._deadlines.start():
-                await ended
+            await end.reached
         except TimeoutError:
             message = "Timeout: request did not complete within the allotted timeout"
             raise errors.StatusError(504, "Timeout", message, details={}) from None
+        finally:
+            deadlines.remove(end)
         return task.result()
 
-    async def _watched(self, write: Coroutine[Any, Any, T], subject: object) -> T:
+    async def _watched(self, write: Coroutine[Any, Any, T], subject: Subject) -> T:
         return await self._watchdog.watch(write, subject)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
-        ended = self._running.pop(task)
-        if not ended.done():
-            ended.set_result(None)
+        reached = self._running.pop(task).reached
+        if not reached.done():
+            reached.set_result(None)
         elif not task.cancelled():
             task.exception()  # mark it as retrieved: the request is gone
 

@@ -15,8 +15,7 @@ from kcp.api.kinds import GroupKind
 from kcp.api.metadata import validate_field_manager
 from kcp.api.selectors import parse_field_selector, parse_label_selector
 from kcp.registry.contexts import IGNORE, STRICT, WARN
-from kcp.registry.requests import DeleteOptions, ListOptions
-from kcp.registry.verbs.deleting import IGNORE_READ_ERROR
+from kcp.registry.requests import IGNORE_READ_ERROR, DeleteOptions, ListOptions
 
 _MAX_PARAMETERS: Final = 500
 _EXACT_NAME: Final = re.compile(r"(?:^|,)metadata\.name==?([^,=!\\]+)(?:,|$)")
@@ -127,13 +126,17 @@ def field_validation(query: Query, kind: str) -> str:
     raise errors.invalid(GroupKind("meta.k8s.io", kind), "", [problem])
 
 
-def field_manager(query: Query, user_agent: str, kind: str) -> str:
-    """Parse ``fieldManager``; by default the user agent up to its first slash. Raises StatusError 422 for an invalid name."""
+def manager_of(user_agent: str) -> str:
+    """Return the field manager of a client that names none: its user agent up to the first slash."""
+    text = user_agent.partition("/")[0]
+    if not text.isprintable():
+        text = "".join(letter for letter in text if letter.isprintable())
+    return text[:_MANAGER_LENGTH] or "unknown"
+
+
+def field_manager(query: Query, kind: str) -> str:
+    """Parse ``fieldManager``; empty when it is missing. Raises StatusError 422 for an invalid name."""
     text = query.text("fieldManager")
-    if not text:
-        text = user_agent.partition("/")[0]
-        shown = "".join(letter for letter in text if letter.isprintable())
-        return shown[:_MANAGER_LENGTH] or "unknown"
     if problems := validate_field_manager(text, "fieldManager"):
         raise errors.invalid(GroupKind("meta.k8s.io", kind), "", problems)
     return text
@@ -144,6 +147,8 @@ def delete_options(query: Query, body: Any) -> tuple[DeleteOptions, bool]:
 
     Raises StatusError 400 or 422.
     """
+    if body is None and not query:
+        return DeleteOptions(), False
     if body is None:
         body = {}
         if policies := query.all("propagationPolicy"):

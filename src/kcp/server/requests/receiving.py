@@ -2,17 +2,18 @@
 
 A client may send a body as slowly as the request timeout allows, so a request does not count as in flight until its body has
 arrived (`inflight`). Bodies have limits of their own, for each client and for the server. When the server reaches its limit, a
-body of the client that uses most is refused: clients that send slowly cannot keep the others from sending.
+body of the client that uses most is refused: clients that send slowly cannot keep the others from sending. A body that has
+arrived as a whole when it is asked for is not counted, nor is the last part of another: the server waits for nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from kcp.api import errors
+from kcp.server.requests.deadlines import Deadline, Deadlines
 
 CLOSE: Final = ((b"connection", b"close"),)
 """The header fields of a refusal before the end of the body."""
@@ -42,7 +43,9 @@ class _Client:
 class Receiving:
     """The bodies that are being received."""
 
-    def __init__(self, limits: ReceivingLimits | None = None) -> None:
+    def __init__(self, deadlines: Deadlines, limits: ReceivingLimits | None = None) -> None:
+        """``deadlines`` limit the time in which a client must send a body."""
+        self.deadlines = deadlines
         self.limits = limits if limits is not None else ReceivingLimits()
         self.bodies = 0
         self.bytes = 0
@@ -51,7 +54,8 @@ class Receiving:
     def start(self, name: str) -> Reception:
         """Return a context manager for the reception of a body from a client. Raises StatusError 429 over the client's limit.
 
-        Inside, `Reception.grow` and every wait raise StatusError 429 when this body must make room.
+        Inside, `Reception.grow` and every wait raise StatusError 429 when this body must make room, and every wait raises
+        TimeoutError when the body takes too long.
         """
         client = self._clients.get(name)
         if client is None:
@@ -62,18 +66,15 @@ class Receiving:
             self._make_room(client, by_bytes=False)
         return Reception(self, client)
 
-    def add(self, reception: Reception, client: _Client) -> None:
-        """Count a body."""
-        client.bodies[reception] = None
-        self.bodies += 1
-
     def remove(self, reception: Reception, client: _Client) -> None:
         """Count off a body and its bytes."""
-        del client.bodies[reception]
+        bodies = client.bodies
+        del bodies[reception]
         self.bodies -= 1
-        client.bytes -= reception.size
-        self.bytes -= reception.size
-        if not client.bodies:
+        if reception.size:
+            client.bytes -= reception.size
+            self.bytes -= reception.size
+        if not bodies:
             self._clients.pop(client.name, None)
 
     def grow(self, client: _Client, size: int) -> None:
@@ -93,44 +94,43 @@ class Receiving:
         next(iter(most.bodies)).abort()
 
 
-class Reception:
-    """The reception of one body, made by `Receiving.start` for one ``with`` statement."""
+class Reception(Deadline):
+    """The reception of one body, made by `Receiving.start` for one ``with`` statement. It counts while the client sends."""
 
-    __slots__ = ("_aborted", "_cancelling", "_client", "_receiving", "_task", "size")
+    __slots__ = ("_client", "_counted", "_receiving", "size")
 
     def __init__(self, receiving: Receiving, client: _Client) -> None:
+        self._deadlines = receiving.deadlines
+        self._reason = None
         self._receiving = receiving
         self._client = client
-        self._aborted = False
+        self._counted = False
         self.size = 0
 
-    def __enter__(self) -> Reception:
-        self._task = asyncio.current_task()
-        assert self._task is not None
-        self._cancelling = self._task.cancelling()
-        self._receiving.add(self, self._client)
-        return self
+    def __enter__(self) -> Self:
+        self._client.bodies[self] = None
+        self._receiving.bodies += 1
+        self._counted = True
+        return Deadline.__enter__(self)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if not self._aborted:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._counted:
             self._receiving.remove(self, self._client)
-            return
-        assert self._task is not None
-        if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise _refusal() from error
+        Deadline.__exit__(self, kind, error, trace)
 
     def grow(self, size: int) -> None:
-        """Count bytes that have arrived. Raises StatusError 429."""
-        if not self._aborted:
+        """Count bytes that have arrived, of a body that is not complete. Raises StatusError 429."""
+        if self._counted:
             self.size += size
             self._receiving.grow(self._client, size)
 
     def abort(self) -> None:
         """Refuse the body: it makes room for that of another client."""
-        self._aborted = True
+        self._counted = False
         self._receiving.remove(self, self._client)
-        assert self._task is not None
-        self._task.cancel()
+        self.interrupt(_refusal())
 
 
 def _refusal() -> errors.StatusError:

@@ -1,4 +1,4 @@
-"""What a request asks for, parsed once from its method, path and query.
+"""The attributes of a request, parsed once from its method, path and query.
 
 Follows k8s.io/apiserver's RequestInfoFactory, with kcp's ``/clusters/<name>`` prefix. Authorization, routing and logging all
 use the same RequestInfo, so that none of them can interpret a path differently: a path is split before its segments are
@@ -43,7 +43,7 @@ _DEEPEST: Final = 3
 
 @dataclass(slots=True)
 class RequestInfo(AuthorizationAttributes):
-    """What a request asks for. Shared between requests: never changed.
+    """The attributes of a request. Shared between requests: never changed.
 
     ``parts`` are the decoded segments of the path after the logical cluster; ``prefix`` is the part of the path that selects
     the logical cluster, for URLs in responses.

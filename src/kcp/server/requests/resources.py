@@ -48,11 +48,19 @@ class Resources:
         """Return the type that a request names; None when it is not served."""
         return self._registry.find_type(info.cluster, info.group, info.version, info.resource)
 
+    async def _find_newest_type(self, info: RequestInfo) -> ResourceType:
+        """Look a type up in the newest state: another server may have just defined it. Raises StatusError 404."""
+        await self._registry.store.catch_up()
+        found = self.find_type(info)
+        if found is None:
+            raise self._registry.catalog.not_served(info.group)
+        return found
+
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer an authorized request for ``exchange.type``. Raises StatusError."""
         type_ = exchange.type
         if type_ is None:
-            raise self._registry.catalog.not_served(info.group)
+            type_ = exchange.type = await self._find_newest_type(info)
         _check_routable(info, type_)
         if exchange.watches_only and info.verb != "watch":
             raise errors.bad_request("only watches are served over WebSocket")
@@ -65,17 +73,16 @@ class Resources:
         return RequestContext(exchange.user, info.cluster, warnings=exchange.warnings, body_size=exchange.body_size)
 
     def _writing_context(self, exchange: Exchange, info: RequestInfo, *, apply: bool = False) -> RequestContext:
-        query, kind = info.query, _OPTIONS[info.verb]
-        named = not apply or query.text("fieldManager")
-        return RequestContext(
-            exchange.user,
-            info.cluster,
-            field_manager=queries.field_manager(query, exchange.user_agent, kind) if named else "",
-            dry_run=queries.dry_run(query.all("dryRun"), kind),
-            field_validation=queries.field_validation(query, kind),
-            warnings=exchange.warnings,
-            body_size=exchange.body_size,
-        )
+        context = self._context(exchange, info)
+        query = info.query
+        if query:
+            kind = _OPTIONS[info.verb]
+            context.field_manager = queries.field_manager(query, kind)
+            context.dry_run = queries.dry_run(query.all("dryRun"), kind)
+            context.field_validation = queries.field_validation(query, kind)
+        if not context.field_manager and not apply:
+            context.field_manager = queries.manager_of(exchange.user_agent)
+        return context
 
     async def _get(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query

@@ -169,7 +169,7 @@ class Client:
             self.move_on(current)
             raise UnknownOutcomeError("the watch ended") from error
         except asyncio.CancelledError:
-            self.move_on(current)  # whoever gives up waiting gets nothing from this endpoint
+            self.move_on(current)  # the caller waited too long: this endpoint may be at fault
             raise
         finally:
             if stream is not None:

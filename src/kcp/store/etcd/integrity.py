@@ -38,12 +38,12 @@ _REPLICA: Final = "the local replica equals etcd at revision {}"
 class _Tally:
     """Counts of each rule, from which the findings are made."""
 
-    def __init__(self, first: int, says: dict[str, str]) -> None:
+    def __init__(self, first: int, invariants: dict[str, str]) -> None:
         self._first = first
-        self._says = says
-        self._examined = dict.fromkeys(says, 0)
-        self._broken = dict.fromkeys(says, 0)
-        self._shown: dict[str, list[Violation]] = {name: [] for name in says}
+        self._invariants = invariants
+        self._examined = dict.fromkeys(invariants, 0)
+        self._broken = dict.fromkeys(invariants, 0)
+        self._shown: dict[str, list[Violation]] = {name: [] for name in invariants}
 
     def count(self, name: str, wrong: str | None, key: Key | None = None, revision: int = 0) -> None:
         """Count an examined item of a rule; ``wrong`` says how it violates the rule."""
@@ -55,8 +55,8 @@ class _Tally:
 
     def findings(self) -> Iterator[Finding]:
         """Yield the result of each rule."""
-        for name, says in self._says.items():
-            yield Finding(name, says, self._examined[name], self._broken[name], self._shown[name])
+        for name, invariant in self._invariants.items():
+            yield Finding(name, invariant, self._examined[name], self._broken[name], self._shown[name])
 
 
 async def check_log(
@@ -231,8 +231,8 @@ class _Check:
         raw = revision - self._offset
         if raw > self._revision:
             self._revision = await self._newest_revision()
-        name, says = "replica", _REPLICA.format(revision)
-        tally = _Tally(self._first, {name: says})
+        name, invariant = "replica", _REPLICA.format(revision)
+        tally = _Tally(self._first, {name: invariant})
         if raw > self._revision:
             tally.count(name, f"the replica is ahead of etcd, which is at revision {self._revision + self._offset}")
             return next(tally.findings())

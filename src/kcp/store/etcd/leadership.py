@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-from kcp.store.contract import StoreUnavailableError
+from kcp.store.contract import Action, StoreUnavailableError
 from kcp.store.etcd import messages
 from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.session import Session
-
-Action = Callable[[], Awaitable[None]]
 
 log: Final = logging.getLogger(__name__)
 
@@ -65,7 +62,7 @@ class Leadership:
             try:
                 elected = await self._campaign()
             except (StoreUnavailableError, RefusedError, CompactedRevisionError, UnknownOutcomeError) as error:
-                log.debug("cannot find out who leads %s: %s", self._task_name, error)
+                log.debug("cannot read the leader of %s: %s", self._task_name, error)
                 elected = self.leading and self._session.alive
             await self._set_leading(elected)
             try:

@@ -35,16 +35,16 @@ class Members:
         self._statuses: dict[str, Any] = {}
         self._alarms: frozenset[str] = frozenset()
         self._refused = ""
-        self._wanted = asyncio.Event()
+        self._poll_requested = asyncio.Event()
 
-    def look(self) -> None:
-        """Poll now."""
-        self._wanted.set()
+    def poll_now(self) -> None:
+        """Poll without waiting for the next interval."""
+        self._poll_requested.set()
 
     async def run(self) -> None:
         """Poll until cancelled."""
         while True:
-            self._wanted.clear()
+            self._poll_requested.clear()
             answers = await asyncio.gather(*(self._status(number) for number in range(len(self._client.endpoints))))
             self._statuses = {
                 url: answer for url, answer in zip(self._client.endpoints, answers, strict=True) if answer is not None
@@ -53,7 +53,7 @@ class Members:
                 self._report(_alarms(self._statuses.values()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_ALARMED_SECONDS if self._alarms else _POLL_SECONDS):
-                    await self._wanted.wait()
+                    await self._poll_requested.wait()
 
     def figures(self) -> Labelled:
         """Return sizes by endpoint, and alarms; empty until an endpoint has answered."""

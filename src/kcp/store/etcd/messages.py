@@ -13,9 +13,6 @@ from typing import Any, Final, cast
 PUT: Final = 0
 DELETE: Final = 1
 EQUAL: Final = 0
-GREATER: Final = 1
-VERSION: Final = 0
-CREATE: Final = 1
 MOD: Final = 2
 
 _TABLE: Final[dict[str, str]] = {

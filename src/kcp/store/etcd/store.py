@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from kcp.store.contract import (
     ANY,
+    Action,
     Capabilities,
     Change,
     Condition,
@@ -30,7 +31,7 @@ from kcp.store.contract import (
 )
 from kcp.store.etcd.compaction import ClusterCompaction
 from kcp.store.etcd.feed import Feed
-from kcp.store.etcd.leadership import Action, Leadership
+from kcp.store.etcd.leadership import Leadership
 from kcp.store.etcd.members import Members
 from kcp.store.etcd.open_log import OpenLog
 from kcp.store.etcd.read_index import ReadIndex
@@ -72,7 +73,7 @@ class EtcdStore:
             open_log,
             self._read_index,
             self._members,
-            lambda: self._replica_problem() or self._read_index.problem or "no answer in time",
+            lambda: self._replica_problem() or self._read_index.problem or "no response in time",
         )
         self._compaction = ClusterCompaction(open_log)
         self._leaderships: list[Leadership] = []
@@ -156,7 +157,7 @@ class EtcdStore:
         return self._replica.watch(range_, after, buffer=buffer)
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
-        """Call back with the processor time of each long delivery."""
+        """Call back with the duration of each long delivery, in seconds."""
         self._replica.observe_deliveries(observer)
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
@@ -207,9 +208,8 @@ class EtcdStore:
         late = time.monotonic() - self._read_index.current_at
         if late < _LATE_SECONDS:
             return None
-        return (
-            f"not in step with etcd for {late:.0f} s: {self._feed.problem or self._read_index.problem or 'no answer'}"
-        )
+        reason = self._feed.problem or self._read_index.problem or "no response"
+        return f"the replica has been behind etcd for {late:.0f} s: {reason}"
 
     def disk_problem(self) -> str | None:
         """Why the local replica cannot be written; None if it can."""
@@ -226,7 +226,7 @@ class EtcdStore:
                 await self.catch_up()
             now = self.problem()
             if (was is None) != (now is None):
-                log.warning("%s", now or "in step with etcd again")
+                log.warning("%s", now or "the replica has caught up with etcd")
             was = now
 
     # writes

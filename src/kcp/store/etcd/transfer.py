@@ -31,7 +31,7 @@ from kcp.store.etcd.paging import pages
 from kcp.store.etcd.whole_log import DesiredState, KeyState, WholeLog
 from kcp.store.exports import DamagedExportError, Summary
 from kcp.store.sqlite.tables import RESTORED_SKIP
-from kcp.store.transfers import Imported, KeyExistsError, Selection, TransferError, described, selected
+from kcp.store.transfers import Imported, KeyExistsError, Selection, TransferError, key_text, selected
 
 _BATCH_KEYS: Final = 100
 """Keys of one transaction: etcd accepts 128 compares and operations by default."""
@@ -86,7 +86,7 @@ class _LogImport:
         self._now = time.time()
         self._own_too = own_too
         self.present: set[Key] = set()
-        self.written = self.unchanged = self.deleted = self.ended = 0
+        self.written = self.unchanged = self.deleted = self.expired = 0
 
     async def run(self) -> Imported:
         """Run the import, or finish an interrupted one."""
@@ -108,7 +108,7 @@ class _LogImport:
 
     def done(self, metadata: LogMetadata) -> Imported:
         """Summarize the import."""
-        return Imported(self.written, self.unchanged, self.deleted, self.ended, metadata.newest)
+        return Imported(self.written, self.unchanged, self.deleted, self.expired, metadata.newest)
 
     def _continues(self, metadata: LogMetadata) -> bool:
         """Whether this import was begun before. Raises TransferError if another one was."""
@@ -164,7 +164,7 @@ class _LogImport:
         for batch in self._batches():
             for change in batch:
                 if change.key in self.present:
-                    raise DamagedExportError(f"{self._file} has {described(change.key)} of {change.key.cluster} twice")
+                    raise DamagedExportError(f"{self._file} has {key_text(change.key)} of {change.key.cluster} twice")
                 self.present.add(change.key)
             changed = await self._log.apply(metadata, batch, self._decide)
             self.written += len(changed)
@@ -173,10 +173,10 @@ class _LogImport:
     def _batches(self) -> Iterator[list[DesiredState]]:
         """Yield the selected entries, as many at a time as a transaction accepts."""
         batch: list[DesiredState] = []
-        size = self.ended = 0
+        size = self.expired = 0
         for entry in selected(self._file, self._selection):
             if entry.due is not None and entry.due <= self._now:
-                self.ended += 1
+                self.expired += 1
                 continue
             if batch and (len(batch) == _BATCH_KEYS or size + len(entry.value) > _BATCH_BYTES):
                 yield batch
@@ -191,7 +191,7 @@ class _LogImport:
             return False
         if found.revision and not self._selection.replace:
             raise TransferError(
-                f"{described(change.key)} of logical cluster {change.key.cluster} was written while the import ran, which is not "
+                f"{key_text(change.key)} of logical cluster {change.key.cluster} was written while the import ran, which is not "
                 "finished: delete it, or replace, and repeat the import"
             )
         return True

@@ -74,7 +74,7 @@ class Writes:
             await log.wait_until_applied(fence + log.offset)
             return self._own_writes[name] or None
         except NoSpaceError:
-            self._members.look()
+            self._members.poll_now()
             await self._read_index.wait()
             if self._own_writes[name]:
                 return self._own_writes[name]

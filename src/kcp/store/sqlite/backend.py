@@ -85,7 +85,7 @@ class SQLiteBackend:
             log = integrity.open_log(self._log, examine=examine)
         except FileNotFoundError as error:
             raise LogError(
-                f"{self._log} does not exist: say --root-directory of a server that has run, or the file"
+                f"{self._log} does not exist: name the --root-directory of a server that has run, or the file"
             ) from error
         except apsw.Error as error:
             raise StoreUnavailableError(f"{self._log} cannot be read as a log: {error}") from error

@@ -17,6 +17,14 @@ CHECKED: Final = (
     "CASE typeof(log.value) WHEN 'blob' THEN log.value END, CAST(log.tag AS BLOB), CAST(log.checksum AS INTEGER)"
 )
 """The columns of a value and what `readable` needs, for reads of files that may be damaged: any bytes can be fetched."""
+CHECKED_BY_KEY: Final = CHECKED.replace(
+    "CASE typeof(log.value) WHEN 'blob'",
+    "CASE WHEN typeof(log.value) = 'blob' AND (log.resource, log.cluster, log.namespace, log.name) = ({}, {}, {}, {})",
+)
+"""As `CHECKED`, with expressions of the key that the row must have: the position that led to it may be damaged."""
+CHECKED_BY_CURRENT: Final = CHECKED_BY_KEY.format(
+    "current.resource", "current.cluster", "current.namespace", "current.name"
+)
 KEY_BYTES: Final = "CAST(resource AS BLOB), CAST(cluster AS BLOB), CAST(namespace AS BLOB), CAST(name AS BLOB)"
 """The columns of a key, for the same reads."""
 
@@ -26,9 +34,9 @@ def checksum(value: bytes | None, position: int) -> int | None:
     return None if value is None else zlib.crc32(value, position)
 
 
-def readable(position: int, value: bytes | None, tag: bytes, expected: int | None) -> tuple[bytes, str]:
+def readable(position: int, value: bytes | None, tag: bytes | None, expected: int | None) -> tuple[bytes, str]:
     """Return a value and its tag, from the columns `CHECKED`; `UNREADABLE` and an empty tag if the value is damaged."""
-    if value is None or (expected is not None and zlib.crc32(value, position) != expected):
+    if value is None or tag is None or (expected is not None and zlib.crc32(value, position) != expected):
         return UNREADABLE, ""
     try:
         return value, tag.decode()

@@ -94,6 +94,8 @@ def _compact_step(connection: apsw.Connection, target: int) -> bool:
             "SELECT position FROM log WHERE position > ? AND position <= ? ORDER BY position LIMIT 1 OFFSET ?",
             (start, target, _STEP_ROWS - 1),
         ).fetchone()
+        if last is not None and last[0] <= start:
+            raise apsw.CorruptError("the rows of the log are out of order")
         end = last[0] if last is not None else max(target, start)
         for statement in _COMPACT:
             execute(statement, (start, end))

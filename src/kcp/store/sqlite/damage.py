@@ -1,4 +1,4 @@
-"""Which values of a file are known to be damaged, and whether reads have to check for others.
+"""The values of a file that are known to be damaged, and whether reads have to check for others.
 
 From the opening of a file until all of it has been verified (`kcp.store.sqlite.scrubbing`), every read compares values with
 their checksums. After that, only reads of single keys do: a check of each value would be a large part of a list's cost. Once a

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import apsw
 
-from kcp.store.contract import Change, PreconditionFailedError, StoreClosedError, StoreUnavailableError
+from kcp.store.contract import Change, Key, PreconditionFailedError, StoreClosedError, StoreUnavailableError
 from kcp.store.sqlite.reader import Reader
 from kcp.store.sqlite.tables import ORDINAL_BITS
 from kcp.store.sqlite.writer import BatchWriter
@@ -73,7 +73,11 @@ class Expiry:
     async def sweep(self) -> None:
         """Delete all expired keys. Raises StoreUnavailableError, StoreClosedError."""
         now = int(self._clock())
-        while due := self._reader.due(now, _AT_ONCE):
+        before: list[tuple[int, int, Key | None]] = []
+        while (
+            due := self._reader.due(now, _AT_ONCE)
+        ) and due != before:  # a damaged file may keep rows that are deleted
+            before = due
             writes = []
             for _, position, key in due:
                 if key is not None:

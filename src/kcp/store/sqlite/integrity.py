@@ -54,7 +54,7 @@ class Rule(NamedTuple):
     """An invariant. ``find`` returns the number of items examined, and the violations."""
 
     name: str
-    says: str
+    invariant: str
     find: Find
     replicas: bool = True
     """Whether the rule applies to replicas of a log in etcd."""
@@ -79,7 +79,7 @@ def check(log: Log, *, first: int = FIRST, progress: Progress | None = None) -> 
                 broken = max(broken, len(shown))
             if broken and log.alone and _write_ahead_log(log.path).exists():
                 raise FileInUseError(f"a server has opened {log.path} meanwhile: check again")
-            yield Finding(rule.name, rule.says, examined, broken, shown)
+            yield Finding(rule.name, rule.invariant, examined, broken, shown)
     finally:
         log.connection.set_progress_handler(None)
 

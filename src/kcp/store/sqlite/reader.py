@@ -31,7 +31,7 @@ from kcp.store.contract import (
     StoreUnavailableError,
 )
 from kcp.store.hub import HistoryPiece
-from kcp.store.sqlite.checksums import CHECKED, KEY_BYTES, key_of, readable
+from kcp.store.sqlite.checksums import CHECKED, CHECKED_BY_CURRENT, CHECKED_BY_KEY, KEY_BYTES, key_of, readable
 from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.tables import ORDINAL_BITS, error_text
 
@@ -42,14 +42,12 @@ _PIECE_ROWS: Final = 2000
 """Rows of the log read for one piece of history."""
 _PIECE_EVENTS: Final = 250
 _PIECE_BYTES: Final = 4 << 20
-_SEARCHED_KEYS: Final = 5000
-"""Keys that one step of a search examines: the search of a range is many short reads, between which others get their turn."""
 _FIRST_BLOCK: Final = 2
 _LARGEST_BLOCK: Final = 64
 """Rows that a page with a limit in bytes reads at a time."""
 
 FIND: Final = (
-    f"SELECT log.position, {CHECKED} FROM current CROSS JOIN log ON log.position = current.position "
+    f"SELECT log.position, {CHECKED_BY_CURRENT} FROM current CROSS JOIN log ON log.position = current.position "
     "WHERE current.resource = ? AND current.cluster = ? AND current.namespace = ? AND current.name = ?"
 )
 _ROWS: Final = (
@@ -58,18 +56,20 @@ _ROWS: Final = (
 )
 _CHECKED_ROWS: Final = (
     "SELECT CAST({0}.resource AS BLOB), CAST({0}.cluster AS BLOB), CAST({0}.namespace AS BLOB), CAST({0}.name AS BLOB), "
-    "log.position, " + CHECKED + " FROM {0} CROSS JOIN log ON log.position = {0}.position WHERE "
+    "log.position, " + CHECKED_BY_CURRENT + " FROM {0} CROSS JOIN log ON log.position = {0}.position WHERE "
 )
 _IN_ORDER: Final = " ORDER BY {0}.cluster, {0}.namespace, {0}.name"
-_AT: Final = f"""
+_PAST: Final = """
 WITH RECURSIVE chain(position, previous) AS (
   SELECT position, previous FROM log WHERE position = ?1
   UNION ALL
-  SELECT log.position, log.previous FROM chain JOIN log ON log.position = chain.previous WHERE chain.position >= ?2
+  SELECT log.position, log.previous FROM chain JOIN log ON log.position = chain.previous
+    WHERE chain.position >= ?2 AND log.position < chain.position
 )
-SELECT log.position, {CHECKED} FROM log
-WHERE log.position = (SELECT chain.position FROM chain WHERE chain.position < ?2)
+SELECT {} FROM log WHERE log.position = (SELECT chain.position FROM chain WHERE chain.position < ?2)
 """
+_AT: Final = _PAST.format("log.position, " + CHECKED_BY_KEY.format("?3", "?4", "?5", "?6"))
+_PREVIOUS: Final = f"SELECT {CHECKED_BY_KEY.format('?2', '?3', '?4', '?5')} FROM log WHERE position = ?1"
 _HISTORY: Final = (
     f"SELECT position, deletes, previous, {KEY_BYTES}, {CHECKED} FROM log WHERE position > ? AND position <= ? AND "
 )
@@ -205,7 +205,8 @@ class Reader:
                 if size and found and sum([len(record[2]) for record in found]) > size:
                     del found[limit or len(found) :]
                     return Slice(found, True, damaged)
-                last = self._some_at(range_, last, step, bound, found, damaged)
+                before, last = last, self._some_at(range_, last, step, bound, found, damaged)
+                check_progress(before, last)
         return _cut(found, limit, damaged)
 
     def _some_at(
@@ -261,13 +262,15 @@ class Reader:
 
     def _at(self, key: Key, position: int, bound: int) -> Record | None:
         """Return the value that a key had before ``bound``, following ``previous`` from one of its rows."""
-        for found, *columns in self._execute(_AT, (position, bound)):
+        for found, *columns in self._execute(_AT, (position, bound, *key)):
             return self._checked(key, found, columns, current=False)
         return None
 
     @_or_unavailable
-    def search(self, range_: Range, hint: Hint, after: Key | None, at: int, limit: int, size: int) -> Searched:
-        """Find the records of the state at a revision that meet the hint, in the next keys after ``after``.
+    def search(
+        self, range_: Range, hint: Hint, after: Key | None, at: int, limit: int, size: int, keys: int
+    ) -> Searched:
+        """Find the records of the state at a revision that meet the hint, in the next ``keys`` keys after ``after``.
 
         Stops soon after ``limit`` records, or ``size`` bytes of their values (0: no limit). SQLite compares the values.
         """
@@ -277,7 +280,8 @@ class Reader:
         records: list[Record] = []
         found = 0
         with self.connection:  # one snapshot for all the statements
-            last = self._key_after(range_, after, _SEARCHED_KEYS)
+            last = self._key_after(range_, after, keys)
+            check_progress(after, last)
             where, bindings = _hinted(*condition, hint, last, bound)
             for row in self._execute(*_select(_ROWS, "current", where, bindings, 0)):
                 record = _record(row)
@@ -337,7 +341,7 @@ class Reader:
                 changed += self._execute(sql, (*bindings, bound, changed_at_most + 1)).fetchall()
             if most and (same > most or len(changed) > changed_at_most):
                 return -1
-            sql = f"SELECT count(*) FROM ({_AT})"
+            sql = _PAST.format("count(*)")
             counted: int = same + sum(self._execute(sql, (position, bound)).fetchone()[0] for (position,) in changed)
         return -1 if most and counted > most else counted
 
@@ -377,6 +381,8 @@ class Reader:
                     raise CompactedError(after, revision)
                 size += sum(len(record.value) for record in (event.record, event.previous) if record is not None)
                 events.append(event)
+        if through <= after:  # damage has put rows out of order
+            raise CompactedError(after, after + 1)
         return HistoryPiece(events, through)
 
     def _event(self, row: Sequence[Any]) -> Event | None:
@@ -386,7 +392,7 @@ class Reader:
         revision = position >> ORDINAL_BITS
         before = None
         if previous:
-            columns = self._execute(f"SELECT {CHECKED} FROM log WHERE position = ?", (previous,)).fetchone()
+            columns = self._execute(_PREVIOUS, (previous, *key)).fetchone()
             before = self._checked(key, previous, columns or (None, b"", None), current=False)
         if deletes and value is None:
             return Event(revision, key, None, before, before)
@@ -413,6 +419,12 @@ class Reader:
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+
+
+def check_progress(after: Key | None, last: Key | None) -> None:
+    """Raise StoreUnavailableError if a read of the keys after ``after`` has ended at an earlier one: it would never end."""
+    if after is not None and last is not None and last <= after:
+        raise StoreUnavailableError("the store cannot read: the keys of the file are out of order; run kcp store check")
 
 
 def _key_of(record: Record) -> Key:

@@ -19,6 +19,7 @@ from kcp.store.contract import (
     ABSENT,
     ANY,
     UNREADABLE,
+    Action,
     Capabilities,
     Change,
     CompactedError,
@@ -44,11 +45,11 @@ from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.expiry import Expiry, steady_clock
 from kcp.store.sqlite.overlay import Overlay
 from kcp.store.sqlite.probe import Probe
-from kcp.store.sqlite.reader import Reader
+from kcp.store.sqlite.reader import Reader, check_progress
 from kcp.store.sqlite.recent_changes import RecentChanges
 from kcp.store.sqlite.recent_reads import RecentReads
 from kcp.store.sqlite.scrubbing import Scrubbing
-from kcp.store.sqlite.search import DamageFoundError, SearchThread
+from kcp.store.sqlite.search import DamageFoundError, Pace, SearchThread
 from kcp.store.sqlite.snapshots import copy_log
 from kcp.store.sqlite.tables import MAX_CHANGES, ORDINAL_BITS, ForeignFileError, NewerFormatError
 from kcp.store.sqlite.writer import BatchWriter, QueuedWrite, Row
@@ -65,7 +66,6 @@ CAPABILITIES: Final = Capabilities(
 __all__ = ["ForeignFileError", "NewerFormatError", "SQLiteStore", "StoreLockedError", "open_store"]
 
 DURABILITIES: Final = ("full", "relaxed")
-Action = Callable[[], Awaitable[None]]
 
 _SEARCH_CACHE: Final = 1024
 """Kilobytes of the page cache of searches, which read each page once."""
@@ -274,6 +274,7 @@ class SQLiteStore:
         )
         remaining = 0
         if found.more:
+            check_progress(after, found.records[-1].key)
             remaining = self._reader.remaining(range_, found.records[-1].key, past) if count else -1
         return Page(found.records, at, remaining, found.damaged)
 
@@ -290,13 +291,15 @@ class SQLiteStore:
         """Return a page of the range without the records that do not meet the hint."""
         at = self.revision if at is None else at
         found: list[Record] = []
-        begin, bytes_asked = after, size
+        begin, bytes_asked, pace = after, size, Pace()
         while not self._damage.check_all:
             if self._closed:
                 raise StoreClosedError("the store is closed")
             self._check_retained(at)
             try:
-                records, after = await self._searches.step(range_, hint, after, at, limit and limit - len(found), size)
+                records, after = await self._searches.step(
+                    range_, hint, after, at, limit and limit - len(found), size, pace
+                )
             except DamageFoundError:
                 self._damage.check_all = True
                 break
@@ -391,8 +394,6 @@ class SQLiteStore:
     ) -> None:
         key, value, _, tag, final, lifetime = change
         self._recent.forget(key, None)
-        if before is not None and before.value is UNREADABLE:
-            self._damage.replaced(key)
         position = (revision << ORDINAL_BITS) + len(rows)
         if value is None:
             deleted = before if final is None else Record(key, revision, final, tag)
@@ -414,6 +415,8 @@ class SQLiteStore:
         events: list[Event] = []
         for pending in batch:
             for row, event in zip(pending.rows, pending.events, strict=True):
+                if self._damage and event.previous is not None and event.previous.value is UNREADABLE:
+                    self._damage.replaced(event.key)
                 if self._overlay.commit(event, row.position) and event.record is not None:
                     self._recent.remember(event.key, (event.record, row.position))
                 self._changes.record(event.key.resource, event.key.cluster, event.revision)
@@ -454,7 +457,7 @@ class SQLiteStore:
         return self._reader.history(range_, after, self.revision)
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
-        """Call back with the processor time of each long delivery."""
+        """Call back with the duration of each long delivery, in seconds."""
         self._hub.observer = observer
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:

@@ -15,7 +15,7 @@ from kcp.store.contract import UNREADABLE, Key, StoreUnavailableError
 from kcp.store.exports import DamagedExportError, Entry, Header, Summary, writing
 from kcp.store.file_lock import FileLock
 from kcp.store.sqlite import tables
-from kcp.store.sqlite.checksums import CHECKED, key_of, readable
+from kcp.store.sqlite.checksums import CHECKED_BY_CURRENT, key_of, readable
 from kcp.store.sqlite.reader import FIND
 from kcp.store.sqlite.tables import MAX_CHANGES, OLDEST, ORDINAL_BITS, PUT_METADATA, RESTORED_SKIP, REVISION, SKIP
 from kcp.store.sqlite.writer import Row, insert_changes
@@ -24,7 +24,7 @@ from kcp.store.transfers import (
     KeyExistsError,
     Selection,
     TransferError,
-    described,
+    key_text,
     pages,
     refuse_empty,
     selected,
@@ -33,7 +33,7 @@ from kcp.store.transfers import (
 _CACHE_KILOBYTES: Final = 65_536
 _ENTRIES: Final = (
     "SELECT CAST(current.resource AS BLOB), CAST(current.cluster AS BLOB), CAST(current.namespace AS BLOB), "
-    f"CAST(current.name AS BLOB), log.position, {CHECKED} "
+    f"CAST(current.name AS BLOB), log.position, {CHECKED_BY_CURRENT} "
     "FROM current CROSS JOIN log ON log.position = current.position WHERE ?1 = '*' OR current.cluster = ?1"
 )
 _NAMED: Final = 3
@@ -135,7 +135,7 @@ class _Import:
         self._rows = 0
         self._unchanged: set[int] = set()
         self._kept = 0
-        self._ended = 0
+        self._expired = 0
         self._ending = {position for (position,) in self._execute("SELECT position FROM expiry")}
 
     def run(self, file: Path) -> Imported:
@@ -150,19 +150,19 @@ class _Import:
             newest = self._base + 1 + (self._rows - 1) // MAX_CHANGES
             self._execute(PUT_METADATA, (REVISION, newest))
             self._execute(PUT_METADATA, (OLDEST, self._base))
-        return Imported(written, len(self._unchanged) + self._kept, self._rows - written, self._ended, newest)
+        return Imported(written, len(self._unchanged) + self._kept, self._rows - written, self._expired, newest)
 
     def _changes(self, page: Sequence[Entry]) -> list[tuple[Key, int, Entry | None]]:
         changes: dict[Key, tuple[Key, int, Entry | None]] = {}
         for entry in page:
             key = entry.key
             if entry.due is not None and entry.due <= self._now:
-                self._ended += 1
+                self._expired += 1
                 continue
             position, *columns = self._execute(FIND, key).fetchone() or (0, None, b"", None)
             value, tag = readable(position, *columns)
             if key in changes or position >= self._first:
-                raise DamagedExportError(f"the file has {described(key)} of logical cluster {key.cluster} twice")
+                raise DamagedExportError(f"the file has {key_text(key)} of logical cluster {key.cluster} twice")
             if position and not key.cluster:
                 self._kept += 1
             elif position and not self._selection.replace:

@@ -1,4 +1,4 @@
-"""What the three access reviews share (authorization.k8s.io/v1)."""
+"""Rules that the three access reviews share (authorization.k8s.io/v1)."""
 
 from __future__ import annotations
 

@@ -216,9 +216,9 @@ def _path_parameters(operation: Operation, *, swagger: bool) -> list[dict[str, A
     return found
 
 
-def _parameter(name: str, entry: dict[str, str], place: str, *, swagger: bool) -> dict[str, Any]:
-    parameter: dict[str, Any] = {"name": name, "in": place, "description": entry["description"]}
-    if place == "path":
+def _parameter(name: str, entry: dict[str, str], location: str, *, swagger: bool) -> dict[str, Any]:
+    parameter: dict[str, Any] = {"name": name, "in": location, "description": entry["description"]}
+    if location == "path":
         parameter["required"] = True
     kind = {"type": entry["type"]}
     return {**parameter, **kind} if swagger else {**parameter, "schema": kind}

@@ -1,4 +1,4 @@
-"""What operators ask a server: its health, its metrics, its version, and the index of its paths."""
+"""Mounts for operators: health, metrics, version, and the index of paths."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
 
 def health_mounts(health: Health) -> tuple[Mount, ...]:
-    """Return the mounts of the health endpoints. Their requests are not counted: a busy server is not an ill one."""
+    """Return the mounts of the health endpoints. Their requests are not counted: a busy server is still healthy."""
     serve = partial(_serve_health, health)
     return tuple(
         Mount(

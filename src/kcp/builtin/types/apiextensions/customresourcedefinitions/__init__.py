@@ -18,6 +18,7 @@ from kcp.schema import compile_schema
 from kcp.schema.definitions import (
     compute_conditions,
     default_definition,
+    default_stored_versions,
     definition_warnings,
     validate_definition,
     validate_definition_status_update,
@@ -73,7 +74,7 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         obj["status"] = {}
-        default_definition(obj)
+        default_stored_versions(obj)
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
         stored = [version.get("name") for version in maps(mapping(obj, "spec"), "versions") if version.get("storage")]

@@ -14,7 +14,7 @@ from kcp.registry.types.strategies import Object
 
 
 class APIServiceStrategy(PathSegmentNames):
-    """APIServices are named after what they register: ``<version>.<group>``."""
+    """APIServices are named after the version that they register: ``<version>.<group>``."""
 
     finalizers_need_domain = False
     allow_unconditional_update = False

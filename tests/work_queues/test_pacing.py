@@ -1,4 +1,4 @@
-"""Time slices: work in steps gives the event loop back when its slice of a turn is used up."""
+"""Time slices: work in steps yields to the event loop when its slice of an iteration is used up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from itertools import pairwise
 
-from kcp.controllers.pacing import Pacer
+from kcp.work_queues.pacing import Pacer
 
 _USED_UP_AT_ONCE = 1e-9
 

@@ -1,4 +1,4 @@
-"""Work queues: no key, however often it is added and however it fails, keeps other work from the event loop."""
+"""Work queues: no key, however often it is added or fails, keeps other work from the event loop."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kcp.controllers.work_queues import MAX_RUNS, RetryError, Work, WorkQueue
+from kcp.work_queues.fair_order import FairOrder
+from kcp.work_queues.queues import MAX_RUNS, RetryError, Work, WorkQueue
 from tests.support.waiting import PATIENCE
 
 _NEVER = 3600.0
@@ -21,7 +24,7 @@ Queue = WorkQueue[str]
 
 @asynccontextmanager
 async def running(reconcile: Callable[[Queue, str], Work], period: float = _NEVER) -> AsyncIterator[Queue]:
-    """A queue at work."""
+    """A running queue."""
     queue: Queue = WorkQueue("test", lambda key: reconcile(queue, key), period=period)
     queue.start()
     try:
@@ -33,13 +36,13 @@ async def running(reconcile: Callable[[Queue, str], Work], period: float = _NEVE
 
 
 async def turns(count: int = 200) -> None:
-    """Let the event loop turn."""
+    """Let the event loop run some iterations."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the log says of failures."""
+    """Return the log messages about failures."""
     return [record.getMessage().partition("failed ")[2] for record in caplog.records]
 
 
@@ -175,3 +178,76 @@ async def test_a_queue_stops_while_its_reconciliations_wait() -> None:
         for number in range(10):
             queue.add(str(number))
         await turns(10)
+
+
+async def test_a_key_is_never_reconciled_twice_at_the_same_time() -> None:
+    running: Counter[str] = Counter()
+    runs: Counter[str] = Counter()
+    done = asyncio.Event()
+
+    async def reconcile(queue: Queue, key: str) -> None:
+        running[key] += 1
+        assert running[key] == 1
+        queue.add(key)
+        await turns(3)
+        running[key] -= 1
+        runs[key] += 1
+        if runs.total() == 3 * MAX_RUNS:
+            done.set()
+
+    async with running_all(reconcile, "a", "b", "c"):
+        await done.wait()
+
+
+@asynccontextmanager
+async def running_all(reconcile: Callable[[Queue, str], Work], *keys: str) -> AsyncIterator[Queue]:
+    async with running(reconcile) as queue:
+        for key in keys:
+            queue.add(key)
+        yield queue
+
+
+async def test_flows_are_taken_in_turns() -> None:
+    order: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        order.append(key)
+
+    queue: Queue = WorkQueue("test", reconcile, workers=1, flow=lambda key: key[0])
+    for key in [*(f"a{number}" for number in range(50)), "b0", "b1", "c0"]:
+        queue.add(key)
+    assert len(queue) == 53
+    queue.start()
+    await turns()
+    await queue.stop()
+    assert order[:8] == ["a0", "b0", "c0", "a1", "b1", "a2", "a3", "a4"]
+    assert len(order) == 53
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 99)) | st.none(), max_size=80))
+def test_the_order_is_that_of_each_flow_and_no_flow_waits_for_two_of_another(
+    steps: list[tuple[int, int] | None],
+) -> None:
+    order: FairOrder[tuple[int, int]] = FairOrder()
+    waiting: dict[int, list[tuple[int, int]]] = {}
+    skipped: Counter[int] = Counter()
+    for step in steps:
+        if step is not None:
+            order.push(step[0], step)
+            waiting.setdefault(step[0], []).append(step)
+            continue
+        if not waiting:
+            with pytest.raises(IndexError):
+                order.pop()
+            continue
+        taken = order.pop()
+        assert waiting[taken[0]].pop(0) == taken
+        if not waiting[taken[0]]:
+            del waiting[taken[0]]
+        skipped.pop(taken[0], None)
+        for flow in waiting.keys() - {taken[0]}:
+            skipped[flow] += 1
+            assert skipped[flow] <= 5
+        for flow in skipped.keys() - waiting.keys():
+            del skipped[flow]
+    assert len(order) == sum(map(len, waiting.values()))

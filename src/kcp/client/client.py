@@ -1,0 +1,93 @@
+"""The client of one API server, or of one of its logical clusters."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from kcp.client.configuration import ClientConfiguration
+from kcp.client.discovery.discovery import Discovery
+from kcp.client.objects import Object
+from kcp.client.resource_client import ResourceClient
+from kcp.client.resources import APIResource
+from kcp.client.transport.connections import Connection
+from kcp.client.transport.requests import Request, Response
+from kcp.logical_clusters import WILDCARD, parse_name, path_of
+
+ALL_NAMESPACES = ""
+
+
+class Client:
+    """An asynchronous client: ``async with Client(load_configuration()) as client``. Belongs to one event loop.
+
+    Clients of other logical clusters (`logical_cluster`) share its connections and its limits.
+    """
+
+    def __init__(self, configuration: ClientConfiguration) -> None:
+        base, cluster = _split(configuration.server)
+        self._connection = Connection(configuration, base)
+        self._set(self._connection, cluster, configuration.namespace)
+
+    def _set(self, connection: Connection, cluster: str, namespace: str) -> None:
+        self.cluster = cluster
+        """The logical cluster; empty for the server's default one, or an API server that has none."""
+        self.namespace = namespace
+        self._prefix = path_of(parse_name(cluster)) if cluster else ""
+        self.discovery = Discovery(connection, self._prefix)
+
+    async def __aenter__(self) -> Self:
+        self._connection.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.close()
+
+    def logical_cluster(self, name: str, namespace: str = "default") -> Client:
+        """A client of another logical cluster of the server, over the same connections. ``*`` stands for all: to list and watch.
+
+        Raises `kcp.logical_clusters.InvalidNameError`.
+        """
+        other = Client.__new__(Client)
+        other._connection = self._connection  # noqa: SLF001 - one of its own
+        other._set(self._connection, parse_name(name), namespace)  # noqa: SLF001
+        return other
+
+    def resource(self, resource: APIResource, namespace: str | None = None) -> ResourceClient:
+        """The verbs on a resource, in the client's namespace or another; `ALL_NAMESPACES` to list and watch in all."""
+        if namespace is None:
+            namespace = ALL_NAMESPACES if self.cluster == WILDCARD else self.namespace
+        return ResourceClient(self._connection, resource, namespace, self._prefix)
+
+    async def find(self, name: str, namespace: str | None = None) -> ResourceClient:
+        """The verbs on a resource by a name that kubectl would understand. Raises DiscoveryError."""
+        return self.resource(await self.discovery.find(name), namespace)
+
+    async def of_object(self, object_: Object) -> ResourceClient:
+        """The verbs on the resource of an object, in the object's namespace. Raises DiscoveryError."""
+        namespace = (object_.get("metadata") or {}).get("namespace")
+        return self.resource(await self.discovery.resource_of(object_), namespace)
+
+    async def version(self) -> Object:
+        """The server's version document."""
+        return (await self.raw("GET", "/version")).json()
+
+    async def raw(
+        self, method: str, path: str, body: bytes | None = None, *, accept: str = "application/json"
+    ) -> Response:
+        """One request of any kind; the path begins at the logical cluster. Raises StatusError, TransportError."""
+        idempotent = method in ("GET", "HEAD", "OPTIONS")
+        return await self._connection.request(
+            Request(method, self._prefix + path, (), body, accept=accept, idempotent=idempotent)
+        )
+
+
+def _split(server: str) -> tuple[str, str]:
+    """The address without the logical cluster that it ends with, and its name."""
+    path = urlsplit(server).path.rstrip("/")
+    head, slash, name = path.rpartition("/clusters/")
+    if slash and "/" not in name:
+        return server.rstrip("/").removesuffix(path) + head, name
+    return server.rstrip("/"), ""

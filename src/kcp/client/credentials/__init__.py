@@ -1,0 +1,1 @@
+"""Credentials of a client: the contract, and a module for each source."""

@@ -1,0 +1,1 @@
+"""Discovery: the documents, the cache, and the resolution of resource names."""

@@ -1,0 +1,116 @@
+"""Discovery of an API server's resources: the aggregated form, or the older one from servers that lack it.
+
+The result is cached. It is read again by `Discovery.refresh`, and when a name is not found: a new CRD may serve it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from kcp.api.kinds import GroupVersion
+from kcp.client.discovery.documents import (
+    AGGREGATED,
+    GroupVersions,
+    is_aggregated,
+    read_aggregated,
+    read_groups,
+    read_resources,
+)
+from kcp.client.discovery.names import Discovered
+from kcp.client.errors import DiscoveryError, StatusError, TransportError
+from kcp.client.resources import APIResource
+from kcp.client.transport.connections import Connection
+from kcp.client.transport.requests import JSON, Request, Response, segment
+
+
+class Discovery:
+    """The resources of one API server, or of one logical cluster of it. ``aggregated``: whether to ask for that form first."""
+
+    def __init__(self, connection: Connection, prefix: str = "", *, aggregated: bool = True) -> None:
+        self._connection = connection
+        self._prefix = prefix
+        self._accept = AGGREGATED if aggregated else JSON
+        self._found: Discovered | None = None
+        self._reading = asyncio.Lock()
+
+    async def find(self, name: str) -> APIResource:
+        """The resource of a plural, singular, short name or kind: ``deploy``, ``deployments.apps``, ``deployments.v1.apps``.
+
+        Raises DiscoveryError, StatusError, TransportError.
+        """
+        return await self._search(lambda found: found.find(name))
+
+    async def resource_of(self, object_: dict[str, object]) -> APIResource:
+        """The resource of an object, by its apiVersion and kind. Raises as `find`."""
+        return await self._search(lambda found: found.of_object(object_))
+
+    async def all(self) -> Discovered:
+        """Everything that the server serves."""
+        return self._found or await self.refresh()
+
+    async def refresh(self) -> Discovered:
+        """Ask the server anew. Raises StatusError, TransportError."""
+        before = self._found
+        async with self._reading:
+            if self._found is None or self._found is before:  # else another caller has just asked
+                self._found = await self._read()
+            return self._found
+
+    async def _search(self, search: Callable[[Discovered], APIResource]) -> APIResource:
+        known = self._found
+        if known is not None:
+            try:
+                return search(known)
+            except DiscoveryError:
+                pass
+        return search(await self.refresh())
+
+    async def _read(self) -> Discovered:
+        roots = await asyncio.gather(
+            self._get("/api", self._accept), self._get("/apis", self._accept), return_exceptions=True
+        )
+        documents = []
+        for root in roots:
+            if (
+                isinstance(root, StatusError) and root.code == 404
+            ):  # a server without the core group, or with nothing else
+                continue
+            if isinstance(root, BaseException):
+                raise root
+            documents.append(root.json())
+        if not documents:
+            raise DiscoveryError("the server serves neither /api nor /apis: is this an API server?")
+        resources: list[APIResource] = []
+        failed: dict[GroupVersion, str] = {}
+        for document in documents:
+            if is_aggregated(document):
+                found, stale = read_aggregated(document)
+                resources += found
+                failed.update(dict.fromkeys(stale, "the server's discovery of it is stale"))
+            else:
+                await self._read_each(read_groups(document), resources, failed)
+        return Discovered(tuple(resources), failed)
+
+    async def _read_each(
+        self, groups: Sequence[GroupVersions], resources: list[APIResource], failed: dict[GroupVersion, str]
+    ) -> None:
+        versions = [GroupVersion(each.group, version) for each in groups for version in each.versions]
+        # not again: the aggregated API server of a group may be away for long
+        requests = (self._get(_path(each), retries=False) for each in versions)
+        answers = await asyncio.gather(*requests, return_exceptions=True)
+        for version, answer in zip(versions, answers, strict=True):
+            if isinstance(answer, StatusError | TransportError):
+                failed[version] = str(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                resources += read_resources(answer.json(), *version)
+
+    async def _get(self, path: str, accept: str = JSON, *, retries: bool = True) -> Response:
+        request = Request("GET", self._prefix + path, accept=accept, idempotent=True, retries=retries)
+        return await self._connection.request(request)
+
+
+def _path(version: GroupVersion) -> str:
+    return f"/apis/{segment(version.group)}/{segment(version.version)}" if version.group else f"/api/{version.version}"

@@ -1,0 +1,139 @@
+"""The objects of a resource by key, with indexes: the target of a reflector, which reports changes.
+
+An event that is older than the cached object is ignored, so events may come twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from kcp.client.informers.objects import CachedObject, ObjectKey, encode, key_of
+from kcp.client.objects import DELETED, Object, WatchEvent
+from kcp.client.versions import is_older
+
+log = logging.getLogger(__name__)
+
+IndexFunction = Callable[[Object], Iterable[str]]
+"""The values under which an index has an object. Called when the object changes, with the object as the server sent it."""
+
+
+class Change(NamedTuple):
+    """An object before and after a change: no object before it is an addition, none after it a deletion."""
+
+    key: ObjectKey
+    old: CachedObject | None
+    new: CachedObject | None
+
+
+class Cache:
+    """Objects by key. ``cluster`` is the logical cluster of objects that say none."""
+
+    def __init__(
+        self,
+        cluster: str,
+        indexes: Mapping[str, IndexFunction],
+        changed: Callable[[Change], None],
+        transform: Callable[[Object], Object] | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._positions = {name: position for position, name in enumerate(indexes)}
+        self._functions = tuple(indexes.values())
+        self._indexes: tuple[dict[str, dict[ObjectKey, None]], ...] = tuple({} for _ in indexes)
+        self._changed = changed
+        self._transform = transform
+        self._objects: dict[ObjectKey, CachedObject] = {}
+        self._unconfirmed: set[ObjectKey] | None = None
+        self.synchronized = False
+        """Whether the cache has had all objects once."""
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __iter__(self) -> Iterator[CachedObject]:
+        return iter(self._objects.values())
+
+    def get(self, key: ObjectKey) -> CachedObject | None:
+        """The object of a key."""
+        return self._objects.get(key)
+
+    def by_index(self, name: str, value: str) -> list[CachedObject]:
+        """The objects that an index has under a value. Raises KeyError for an unknown index."""
+        keys = self._indexes[self._positions[name]].get(value, ())
+        return [self._objects[key] for key in keys]
+
+    @property
+    def index_names(self) -> frozenset[str]:
+        """The names of the indexes."""
+        return frozenset(self._positions)
+
+    def begin(self) -> None:
+        """Present objects follow."""
+        self._unconfirmed = set(self._objects)
+
+    def put(self, object_: Object) -> None:
+        """A present object."""
+        key = key_of(object_, self._cluster)
+        if self._unconfirmed is not None:
+            self._unconfirmed.discard(key)
+        meta, old = object_["metadata"], self._objects.get(key)
+        if old is None or (old.uid, old.resource_version) != (meta.get("uid"), meta.get("resourceVersion")):
+            self._store(key, object_, old)
+
+    def end(self) -> None:
+        """All present objects were put: remove the others."""
+        gone, self._unconfirmed = self._unconfirmed, None
+        for key in gone or ():
+            self._remove(key)
+        self.synchronized = True
+
+    def apply(self, event: WatchEvent) -> None:
+        """Apply a change, unless it is older than the cached object."""
+        key = key_of(event.object, self._cluster)
+        meta, old = event.object["metadata"], self._objects.get(key)
+        version = meta.get("resourceVersion") or ""
+        if old is not None and is_older(version, old.resource_version):
+            return
+        if event.type == DELETED:
+            self._remove(key)
+        elif old is None or (old.uid, old.resource_version) != (meta.get("uid"), version):
+            self._store(key, event.object, old)
+
+    def _store(self, key: ObjectKey, object_: Object, old: CachedObject | None) -> None:
+        meta = object_["metadata"]
+        object_, indexed = self._prepared(key, object_)
+        new = CachedObject(key if old is None else old.key, meta, encode(object_), indexed)
+        if old is not None and old.indexed != indexed:
+            self._unindex(old)
+        self._objects[new.key] = new
+        if old is None or old.indexed != indexed:
+            for index, values in zip(self._indexes, indexed, strict=True):
+                for value in values:
+                    index.setdefault(value, {})[new.key] = None
+        self._changed(Change(new.key, old, new))
+
+    def _prepared(self, key: ObjectKey, object_: Object) -> tuple[Object, tuple[tuple[str, ...], ...]]:
+        """The object that is kept, and its values in each index. A function that fails counts as one that does nothing."""
+        try:
+            if self._transform is not None:
+                object_ = self._transform(object_)
+            return object_, tuple(tuple(function(object_)) for function in self._functions)
+        except Exception:
+            log.exception("a transformation or an index failed on %s, which is kept without it", key)
+            return object_, tuple(() for _ in self._functions)
+
+    def _remove(self, key: ObjectKey) -> None:
+        old = self._objects.pop(key, None)
+        if old is not None:
+            self._unindex(old)
+            self._changed(Change(old.key, old, None))
+
+    def _unindex(self, old: CachedObject) -> None:
+        for index, values in zip(self._indexes, old.indexed, strict=True):
+            for value in values:
+                keys = index.get(value)
+                if keys is not None:
+                    keys.pop(old.key, None)
+                    if not keys:
+                        del index[value]

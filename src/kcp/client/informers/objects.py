@@ -1,0 +1,73 @@
+"""The cached form of an object: its JSON bytes and a small summary. Callers decode it when they need the whole object."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from kcp.client.objects import Object
+from kcp.logical_clusters import ANNOTATION
+
+
+class ObjectKey(NamedTuple):
+    """Where an object is. The logical cluster is empty on servers without them, the namespace for cluster-scoped objects."""
+
+    cluster: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return "/".join(part for part in self if part)
+
+
+class CachedObject:
+    """An object of a cache: immutable. ``data`` is its JSON."""
+
+    __slots__ = ("_labels", "data", "indexed", "key", "resource_version", "uid")
+
+    def __init__(
+        self, key: ObjectKey, meta: Mapping[str, Any], data: bytes, indexed: tuple[tuple[str, ...], ...] = ()
+    ) -> None:
+        self.key = key
+        self.uid: str = meta.get("uid") or ""
+        self.resource_version: str = meta.get("resourceVersion") or ""
+        self._labels = _flat(meta.get("labels"))
+        self.data = data
+        self.indexed = indexed
+        """The values under which each index of the cache has the object, in the order of the indexes."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels."""
+        return dict(zip(self._labels[::2], self._labels[1::2], strict=True))
+
+    def decode(self) -> Object:
+        """The object: a new copy, which the caller may change."""
+        decoded: Object = orjson.loads(self.data)
+        return decoded
+
+    def __repr__(self) -> str:
+        return f"CachedObject({self.key}, resourceVersion {self.resource_version})"
+
+
+def encode(object_: Object) -> bytes:
+    """The JSON of an object. A copy: orjson's result would hold several times the memory that it needs."""
+    return bytes(memoryview(orjson.dumps(object_)))
+
+
+def key_of(object_: Object, cluster: str = "") -> ObjectKey:
+    """The key of an object; ``cluster`` counts where the object does not say its logical cluster."""
+    meta = object_["metadata"]
+    annotations = meta.get("annotations")
+    found = (annotations.get(ANNOTATION) if annotations else None) or cluster
+    return ObjectKey(sys.intern(found), sys.intern(meta.get("namespace") or ""), meta.get("name") or "")
+
+
+def _flat(labels: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Keys and values in one tuple, which takes half the memory of a dictionary. Equal texts are kept once."""
+    if not labels:
+        return ()
+    return tuple(sys.intern(text) for pair in labels.items() for text in pair)

@@ -1,0 +1,243 @@
+"""The reflector: reads the present objects of a resource, then follows every change, across failures of server and network.
+
+Follows client-go's Reflector. The present objects come as a stream (WatchList, KEP-3157) or, from servers that do not know
+it, as a list in pages. A watch that ends is opened again at the last resource version that was seen; when that version is
+gone (410), the objects are read anew. Failures are retried with backoff and jitter, which only a watch that works resets: a
+server that answers 410 to every watch is not asked for lists all the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from kcp.client.errors import ClientError, ExpiredError, StatusError, TransportError
+from kcp.client.objects import BOOKMARK, INITIAL_EVENTS_END, Object, Selector, WatchEvent
+from kcp.client.resource_client import PAGE_SIZE, ListOptions, ResourceClient
+from kcp.client.transport.retrying import backoff
+from kcp.client.versions import is_older
+from kcp.client.watching import WatchOptions, has_metadata
+
+_NO_STREAMING: Final = (400, 405, 406, 415, 422)
+"""How servers refuse ``sendInitialEvents`` that they do not know."""
+_STALE_LISTS: Final = 5
+"""How often a list that is older than what was seen is refused, before it is taken for a server whose data were restored."""
+_HEALTHY_SECONDS: Final = 5.0
+_SHORT_WATCH: Final = 1.0
+"""Seconds within which a watch that brings nothing new must not end."""
+_SLICE: Final = 200
+"""Objects after which other tasks run."""
+
+log = logging.getLogger(__name__)
+
+
+class Target(Protocol):
+    """The consumer of a reflector. All methods return at once."""
+
+    def begin(self) -> None:
+        """Present objects follow."""
+
+    def put(self, object_: Object) -> None:
+        """A present object."""
+
+    def end(self) -> None:
+        """All present objects were put: others are gone."""
+
+    def apply(self, event: WatchEvent) -> None:
+        """A change (``ADDED``, ``MODIFIED`` or ``DELETED``). It may come twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowOptions:
+    """What a reflector follows, and its timing.
+
+    ``streaming``: whether to ask for the present objects as a stream. ``first_delay`` and ``last_delay`` bound the backoff;
+    after ``silence`` seconds without an event of a stream that has not ended, the objects are listed instead.
+    """
+
+    label_selector: Selector = ""
+    field_selector: Selector = ""
+    metadata_only: bool = False
+    streaming: bool = True
+    page_size: int = PAGE_SIZE
+    watch_seconds: int = 300
+    first_delay: float = 0.8
+    last_delay: float = 30.0
+    silence: float = 30.0
+
+
+class Reflector:
+    """Feeds a target with the objects of a resource and their changes, until `run` is cancelled."""
+
+    def __init__(self, resource: ResourceClient, target: Target, options: FollowOptions | None = None) -> None:
+        self._resource = resource
+        self._target = target
+        self._options = options or FollowOptions()
+        self._streaming = self._options.streaming
+        self._version = ""
+        """The resource version up to which the target is current; empty: the objects must be read."""
+        self._newest = ""
+        """The newest resource version that was ever seen."""
+        self._stale = 0
+        self._failures = 0
+
+    @property
+    def resource_version(self) -> str:
+        """The resource version up to which the target is current; empty before the first list."""
+        return self._version
+
+    async def run(self) -> None:
+        """Follow. Never returns."""
+        while True:
+            started, version = time.monotonic(), self._version
+            delay = 0.0
+            try:
+                await self._step()
+            except (StatusError, ClientError) as error:
+                delay = self._failed(error)
+            except Exception:
+                self._version = ""
+                delay = self._next_delay()
+                log.exception("%s: an unexpected error; the objects are read anew in %.1f s", self, delay)
+            went_on = version and self._version not in ("", version)  # reading the objects anew is not going on
+            if went_on or time.monotonic() - started >= _HEALTHY_SECONDS:
+                self._failures = 0
+            await asyncio.sleep(delay)
+
+    async def _step(self) -> None:
+        if self._version:
+            started, version = time.monotonic(), self._version
+            await self._watch(self._watch_options(version))
+            if self._version == version and time.monotonic() - started < _SHORT_WATCH:
+                raise TransportError("the server ended the watch at once")
+        elif self._streaming:
+            await self._stream()
+        else:
+            await self._list()
+
+    async def _list(self) -> None:
+        self._target.begin()
+        version = ""
+        async with aclosing(self._resource.pages(limit=self._options.page_size, **self._list_options())) as pages:
+            async for page in pages:
+                version = version or self._accepted(page.resource_version)
+                await self._put(page.items)
+        self._synchronized(version)
+
+    async def _put(self, items: list[Object]) -> None:
+        for number, item in enumerate(items, 1):
+            if not has_metadata(item):
+                raise TransportError("the list has an item that is no object")
+            self._target.put(item)
+            if not number % _SLICE:
+                await asyncio.sleep(0)
+
+    def _accepted(self, version: str) -> str:
+        """The resource version of a list. Raises TransportError where the list is older than what was seen."""
+        if not version:
+            raise TransportError("the list has no resource version")
+        if is_older(version, self._newest) and self._stale < _STALE_LISTS:
+            self._stale += 1
+            raise TransportError(f"the list is stale: version {version} is older than {self._newest}, which was seen")
+        if is_older(version, self._newest):
+            log.warning("%s: the resource version went back to %s: the server's data were restored", self, version)
+        self._stale = 0
+        return version
+
+    def _synchronized(self, version: str) -> None:
+        self._target.end()
+        self._version = self._newest = version
+
+    async def _stream(self) -> None:
+        """Read the present objects and follow the changes in one watch. Falls back to lists where the server cannot do that."""
+        self._target.begin()
+        try:
+            async with asyncio.timeout(self._options.silence) as silence:
+                await self._watch(self._watch_options(), silence)
+        except StatusError as error:
+            if self._version or error.code not in _NO_STREAMING:
+                raise
+            log.debug("%s: the server refuses initial events: %s", self, error)
+        except TimeoutError:
+            log.warning("%s: the initial events did not end: reading a list instead", self)
+        if not self._version:
+            self._streaming = False
+
+    async def _watch(self, options: WatchOptions, silence: asyncio.Timeout | None = None) -> None:
+        """Apply the events of one watch. ``silence`` is moved by each event until the initial events have ended."""
+        loop = asyncio.get_running_loop()
+        async with aclosing(self._resource.watch_batches(options)) as batches:
+            async for events in batches:
+                for number, event in enumerate(events, 1):
+                    self._take(event)
+                    if not number % _SLICE:
+                        await asyncio.sleep(0)
+                if silence is not None:
+                    silence.reschedule(None if self._version else loop.time() + self._options.silence)
+
+    def _take(self, event: WatchEvent) -> None:
+        meta = event.object["metadata"]
+        version = meta.get("resourceVersion")
+        version = version if isinstance(version, str) else ""
+        if self._version:
+            if is_older(version, self._version):
+                return  # a watch goes forward: this came before, and its object may be gone since
+            if event.type != BOOKMARK:
+                self._target.apply(event)
+            self._version = self._newest = version or self._version
+        elif event.type != BOOKMARK:
+            self._target.put(event.object)
+        elif (meta.get("annotations") or {}).get(INITIAL_EVENTS_END) == "true":
+            self._synchronized(self._accepted(version))
+
+    def _failed(self, error: StatusError | ClientError) -> float:
+        """Decide how to go on after a failure; the seconds to wait."""
+        if isinstance(error, ExpiredError) or _too_large(error):
+            self._version = ""
+        delay = self._next_delay()
+        if isinstance(error, StatusError) and error.retry_after is not None:
+            delay = max(delay, min(error.retry_after, self._options.last_delay))
+        expected = isinstance(error, ExpiredError) or self._failures == 1
+        level = logging.DEBUG if expected else logging.WARNING
+        log.log(level, "%s: %s; attempt %d in %.1f s", self, error, self._failures + 1, delay)
+        return delay
+
+    def _next_delay(self) -> float:
+        self._failures += 1
+        return backoff(self._failures - 1, self._options.first_delay, self._options.last_delay)
+
+    def _watch_options(self, version: str = "") -> WatchOptions:
+        chosen = self._options
+        return WatchOptions(
+            resource_version=version,
+            initial_events=not version,
+            label_selector=chosen.label_selector,
+            field_selector=chosen.field_selector,
+            metadata_only=chosen.metadata_only,
+            seconds=random.randint(chosen.watch_seconds, 2 * chosen.watch_seconds),  # noqa: S311 - spreads the load
+        )
+
+    def _list_options(self) -> ListOptions:
+        chosen = self._options
+        return ListOptions(
+            label_selector=chosen.label_selector,
+            field_selector=chosen.field_selector,
+            metadata_only=chosen.metadata_only,
+            retries=False,
+        )
+
+    def __str__(self) -> str:
+        return f"following {self._resource.path()}"
+
+
+def _too_large(error: Exception) -> bool:
+    """Whether the server has not reached the version that a watch begins at: its data were restored."""
+    causes = (error.details or {}).get("causes") if isinstance(error, StatusError) else None
+    return isinstance(causes, list) and any(
+        isinstance(cause, dict) and cause.get("reason") == "ResourceVersionTooLarge" for cause in causes
+    )

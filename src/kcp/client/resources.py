@@ -1,0 +1,64 @@
+"""Resources as discovery names them, and their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kcp.api.kinds import GroupResource, GroupVersionKind
+from kcp.client.transport.requests import segment
+
+
+@dataclass(frozen=True, slots=True)
+class APISubresource:
+    """A subresource (``status``, ``scale``) and the kind of its objects."""
+
+    name: str
+    kind: GroupVersionKind
+    verbs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class APIResource:
+    """A resource in one version: its names, kind, scope, verbs and subresources.
+
+    A well-known resource needs no discovery: ``APIResource("apps", "v1", "deployments", "Deployment")``.
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+    singular: str = ""
+    verbs: frozenset[str] = frozenset()
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: Mapping[str, APISubresource] = field(default_factory=dict, compare=False)
+
+    @property
+    def api_version(self) -> str:
+        """The ``apiVersion`` of its objects."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def group_resource(self) -> GroupResource:
+        """Group and plural: ``deployments.apps``."""
+        return GroupResource(self.group, self.plural)
+
+    @property
+    def group_version_kind(self) -> GroupVersionKind:
+        """Group, version and kind."""
+        return GroupVersionKind(self.group, self.version, self.kind)
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The path of the collection or of an object. An empty namespace means all namespaces."""
+        parts = ["/apis", segment(self.group)] if self.group else ["/api"]
+        parts.append(segment(self.version))
+        if namespace:
+            parts += ["namespaces", segment(namespace)]
+        parts += [segment(part) for part in (self.plural, name, subresource) if part]
+        return "/".join(parts)
+
+    def __str__(self) -> str:
+        return f"{self.plural}.{self.version}.{self.group}" if self.group else f"{self.plural}.{self.version}"

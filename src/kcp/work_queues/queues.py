@@ -1,0 +1,177 @@
+"""A queue of keys to reconcile: a key is pending at most once, and is retried with backoff when reconciling it failed.
+
+Follows client-go's ``workqueue``: a key that is added while it is being reconciled is reconciled once more afterwards, and never
+twice at the same time. What client-go leaves to threads is bounded here: the workers of a queue share a time slice of each turn
+of the event loop, and a key that is added again and again is reconciled a limited number of times in each period. Keys of
+different *flows*, such as logical clusters, are taken in turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from kcp.api.errors import StatusError
+from kcp.work_queues.fair_order import FairOrder
+from kcp.work_queues.pacing import Pacer
+
+K = TypeVar("K", bound=Hashable)
+
+INITIAL_BACKOFF: Final = 0.05
+MAX_BACKOFF: Final = 10.0
+_PERIOD: Final = 1.0
+MAX_RUNS: Final = 20
+"""How often a key is reconciled in a period."""
+
+log = logging.getLogger(__name__)
+
+Work = Coroutine[Any, Any, None]
+
+
+class RetryError(Exception):
+    """Raised by a reconciliation that is to be repeated after a delay, and has not failed."""
+
+
+def _one_flow(_key: Hashable) -> Hashable:
+    return None
+
+
+class WorkQueue(Generic[K]):
+    """Keys, and the function that reconciles one. Belongs to one event loop."""
+
+    expected_errors: ClassVar[tuple[type[Exception], ...]] = (StatusError,)
+    """Errors that are logged without a traceback."""
+
+    def __init__(
+        self,
+        name: str,
+        reconcile: Callable[[K], Work],
+        *,
+        workers: int = 4,
+        flow: Callable[[K], Hashable] = _one_flow,
+        first_delay: float = INITIAL_BACKOFF,
+        last_delay: float = MAX_BACKOFF,
+        period: float = _PERIOD,
+    ) -> None:
+        """``flow`` gives the flow of a key; ``first_delay`` and ``last_delay`` bound the backoff of a failing one, in seconds."""
+        self.name = name
+        self._reconcile = reconcile
+        self._workers = workers
+        self._flow = flow
+        self._delays = first_delay, last_delay
+        self._period = period
+        self._ready: FairOrder[K] = FairOrder()
+        self._pending: set[K] = set()
+        self._processing: set[K] = set()
+        self._dirty: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._runs: Counter[K] = Counter()
+        self._period_end = 0.0
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pacer = Pacer()
+
+    def start(self) -> None:
+        """Start the workers."""
+        self._tasks = [self.start_worker(self._work) for _ in range(self._workers)]
+
+    async def stop(self) -> None:
+        """Stop the workers and drop pending keys: the next start finds them in the log."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def add(self, key: K) -> None:
+        """Queue a key: until the next period if it was reconciled too often in this one."""
+        if key in self._processing:
+            self._dirty.add(key)
+        elif key not in self._pending:
+            remaining = self._period_end - asyncio.get_running_loop().time()
+            if remaining > 0 and self._runs[key] >= MAX_RUNS:
+                self.add_later(key, remaining)
+                return
+            self._pending.add(key)
+            self._ready.push(self._flow(key), key)
+            self._wake.set()
+
+    def add_later(self, key: K, seconds: float) -> None:
+        """Queue a key after a delay. Of several delays of a key the one that ends first counts."""
+        loop = asyncio.get_running_loop()
+        running = self._timers.get(key)
+        if running is not None:
+            if running.when() <= loop.time() + seconds:
+                return
+            running.cancel()
+        self._timers[key] = loop.call_later(seconds, self._due, key)
+
+    def add_with_backoff(self, key: K) -> float:
+        """Queue a key after a delay that doubles with each call until a reconciliation succeeds. Returns the delay in seconds."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        first, last = self._delays
+        delay: float = min(first * 2 ** min(failures - 1, 32), last)
+        self.add_later(key, delay)
+        return delay
+
+    def _due(self, key: K) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
+
+    def start_worker(self, work: Callable[[], Work]) -> asyncio.Task[None]:
+        """Start the task of a worker. A subclass may measure its work."""
+        return asyncio.create_task(work(), name=self.name)
+
+    def forget(self, key: K) -> None:
+        """Begin the backoff of a key anew."""
+        self._failures.pop(key, None)
+
+    def __len__(self) -> int:
+        """How many keys wait; those that are being reconciled or delayed are not counted."""
+        return len(self._ready)
+
+    async def _work(self) -> None:
+        while True:
+            while not self._ready:
+                self._wake.clear()
+                await self._wake.wait()
+            await self._pacer.pause()  # a reconciliation need not wait for anything, and the queue may never be empty
+            if self._ready:
+                await self._process(self._ready.pop())
+
+    async def _process(self, key: K) -> None:
+        self._pending.discard(key)
+        self._processing.add(key)
+        self._count(key)
+        try:
+            await self._reconcile(key)
+        except RetryError:
+            self.add_with_backoff(key)
+        except Exception as error:
+            delay = self.add_with_backoff(key)
+            expected = isinstance(error, self.expected_errors)
+            log.warning(
+                "%s: reconciling %s failed (%d times), retrying in %.2f s: %s",
+                *(self.name, key, self._failures[key], delay, error),
+                exc_info=None if expected else error,
+            )
+        else:
+            self._failures.pop(key, None)
+        finally:
+            self._processing.discard(key)
+            if key in self._dirty:
+                self._dirty.discard(key)
+                self.add(key)
+
+    def _count(self, key: K) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._period_end:
+            self._runs.clear()
+            self._period_end = now + self._period
+        self._runs[key] += 1

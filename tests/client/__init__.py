@@ -1,0 +1,1 @@
+"""kcp.client: against a real kcp, and against real servers that misbehave on purpose."""

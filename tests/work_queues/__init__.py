@@ -1,0 +1,1 @@
+"""Work queues and time slices."""
