@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 import orjson
 
+from kcp.api.kinds import version_order
 from kcp.registry.documents.document_cache import SHARED
 from kcp.registry.documents.groups import group_order
 from kcp.registry.documents.packing import entity_tag
@@ -31,9 +31,6 @@ _CUSTOM_VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "c
 
 _NOT_WHILE_TERMINATING: Final = ("create", "patch", "update")
 """Verbs that discovery omits for a type whose definition is terminating."""
-
-_VERSION: Final = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?", re.ASCII)
-_STAGE: Final = {None: 0, "beta": 1, "alpha": 2}
 
 
 class Document(NamedTuple):
@@ -56,18 +53,6 @@ class Document(NamedTuple):
 def document(body: bytes) -> Document:
     """A document with its entity tag."""
     return Document(body, entity_tag(hashlib.sha512(body)))
-
-
-def version_order(version: str) -> tuple[int, int, int, int, str]:
-    """Sorting key of versions, the preferred one first: v2, v1, v2beta2, v2beta1, v1alpha1, then other names alphabetically.
-
-    The rule is that of "Version priority" in the CustomResourceDefinition reference.
-    """
-    match = _VERSION.fullmatch(version)
-    if match is None:
-        return (1, 0, 0, 0, version)
-    major, stage, minor = match.groups()
-    return (0, _STAGE[stage], -int(major), -int(minor or 0), "")
 
 
 def storage_version_hash(group: str, version: str, kind: str) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from kcp import __version__
-from kcp.registry.documents.discovery import Document, document, version_order
+from kcp.api.kinds import version_order
+from kcp.registry.documents.discovery import Document, document
 from kcp.registry.documents.document_cache import DocumentCache
 from kcp.registry.documents.groups import group_order
 from kcp.registry.documents.openapi import swagger_protobuf, v3_protobuf
