@@ -1,4 +1,4 @@
-"""YAML documents as sigs.k8s.io/yaml reads and writes them.
+"""YAML documents as sigs.k8s.io/yaml reads them (`yaml_output` writes them).
 
 Read from libyaml's events, without a tree in between: nothing recurses (a deep body would overflow the C stack in PyYAML's
 composer), and the depth and the size of the resulting JSON are limited while values are built. Scalars are YAML 1.1 as that
@@ -371,31 +371,3 @@ def _load_next(parser: Any, builder: _Builder) -> bool:
             builder.alias(event)
         elif kind is DocumentEndEvent or kind is StreamEndEvent:
             return kind is DocumentEndEvent
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Block style; quotes what a reader of YAML 1.1 would take for something else than a string."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
-        return True
-
-
-def _represent_string(dumper: Any, value: str) -> Any:
-    style = None
-    if "\n" in value and value.isprintable() is False and not value[:1].isspace() and "\t" not in value:
-        style = "|"
-    elif value == "<<" or type(resolve(value)) is not str or _BASE_60.fullmatch(value):
-        style = '"'
-    return dumper.represent_scalar(_STR, value, style=style)
-
-
-_BASE_60: Final = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
-_Dumper.add_representer(str, _represent_string)
-
-
-def dump(value: Any) -> bytes:
-    """A YAML document with sorted keys, as kubectl prints it."""
-    written: bytes = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, encoding="utf-8", width=1 << 20
-    )
-    return written

@@ -23,6 +23,7 @@ from kcp.auth.authorization.impersonation import impersonated
 from kcp.logical_clusters import WILDCARD
 from kcp.registry.verbs.source import DamagedObjectError
 from kcp.server.observability.metrics import Metrics
+from kcp.server.requests import connections
 from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
@@ -164,6 +165,7 @@ class Application:
             await exchange.refuse(self._status_of(exchange, error))
         except TruncatedResponseError as truncated:
             logger.warning("a response was truncated: %s", truncated)
+            await connections.cut(exchange.scope)
             raise
         except ClientGoneError as gone:
             logger.debug("the client disconnected before the response was complete: %s", gone)
