@@ -14,6 +14,7 @@ from kcp.builtin.registration import builtin_types, declare
 from kcp.logical_clusters import DEFAULT
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.decoding import prune_and_default
 from tests.support.registry_client import client  # noqa: F401 - a fixture
 
 Object = dict[str, Any]
@@ -56,9 +57,7 @@ class Types:
         meta.setdefault("name", "x")
         if type_.namespaced:
             meta.setdefault("namespace", "team")
-        type_.schema.prune(obj)
-        type_.schema.default(obj)
-        type_.strategy.default(obj)
+        prune_and_default(obj, type_)
 
     def errors(self, type_: ResourceType, obj: Object) -> list[str]:
         """Return the errors of a create."""
@@ -66,7 +65,7 @@ class Types:
         meta = metadata.validate_object_meta(
             obj["metadata"], namespaced=type_.namespaced, name_validator=type_.strategy.name_errors
         )
-        found = [*meta, *type_.schema.validate(obj), *type_.strategy.validate(obj)]
+        found = [*meta, *type_.schema.validate(obj), *type_.strategy.undecodable(obj), *type_.strategy.validate(obj)]
         return list(dict.fromkeys(str(error) for error in found))
 
     def update_errors(self, type_: ResourceType, obj: Object, old: Object) -> list[str]:
@@ -86,7 +85,7 @@ def types() -> Types:
                 created="2024-01-01T00:00:00Z",
                 authorizer=BasicAuthorizer(),
                 tokens=BearerTokens(()),
-                definitions=lambda _: [],
+                definitions=lambda *_: [],
             )
         )
     )

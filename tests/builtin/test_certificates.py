@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from kcp.auth.users import User
 from tests.builtin.conftest import Types
-from tests.support.registry_client import RegistryClient
+from tests.support.registry_client import RegistryClient, refused
 
 GROUP = "certificates.k8s.io"
 
@@ -163,3 +163,53 @@ async def test_nobody_owns_the_request_for_a_certificate(client: RegistryClient,
     labelled = {**sent, **csr(pkcs10), "metadata": {"name": "a", "labels": {"x": "y"}}}
     (entry,) = (await client.apply(requests, labelled))["metadata"]["managedFields"]
     assert entry["fieldsV1"] == {"f:metadata": {"f:labels": {"f:x": {}}}}
+
+
+async def test_a_status_gets_the_times_of_its_conditions_and_may_bring_labels(
+    client: RegistryClient, pkcs10: str
+) -> None:
+    requests = client.type("certificatesigningrequests", GROUP)
+    body = {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {"name": "a"},
+        **csr(pkcs10),
+    }
+    await client.create(requests, body)
+    change: dict[str, Any] = {
+        "metadata": {"labels": {"a": "b"}},
+        "status": {"conditions": [{"type": "Slow", "status": "True"}]},
+    }
+    changed = await client.patch(requests, "a", change, subresource="status")
+    assert changed["metadata"]["labels"] == {"a": "b"}
+    (condition,) = changed["status"]["conditions"]
+    assert condition["lastUpdateTime"]
+    assert condition["lastTransitionTime"] == condition["lastUpdateTime"]
+
+
+async def test_a_certificate_that_is_no_pem_is_named_without_its_content(client: RegistryClient, pkcs10: str) -> None:
+    requests = client.type("certificatesigningrequests", GROUP)
+    body = {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {"name": "a"},
+        **csr(pkcs10),
+    }
+    await client.create(requests, body)
+    with refused(422, "Invalid") as caught:
+        await client.patch(requests, "a", {"status": {"certificate": "eA=="}}, subresource="status")
+    (cause,) = caught.value.details["causes"]
+    assert cause["message"] == 'Invalid value: "<certificate data>": must contain at least one CERTIFICATE PEM block'
+
+
+async def test_the_first_apply_takes_a_status_that_was_always_empty_for_nobodys(
+    client: RegistryClient, pkcs10: str
+) -> None:
+    requests = client.type("certificatesigningrequests", GROUP)
+    named = {"apiVersion": f"{GROUP}/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "a"}}
+    await client.create(requests, {**named, **csr(pkcs10)})
+    approved: dict[str, Any] = {"status": {"conditions": [{"type": "Approved", "status": "True"}]}}
+    await client.patch(requests, "a", approved, subresource="approval")
+    applied = await client.apply(requests, {**named, **approved}, subresource="approval")
+    (before,) = [each for each in applied["metadata"]["managedFields"] if each["manager"] == "before-first-apply"]
+    assert list(before["fieldsV1"]["f:status"]) == ["f:conditions"]

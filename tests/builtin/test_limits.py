@@ -129,7 +129,10 @@ class TestResourceQuotas:
 
     def test_unqualified_resource_names_must_be_known(self, types: Types) -> None:
         found = types.errors(types("resourcequotas"), {"spec": {"hard": {"apples": "1"}}})
-        assert found == ['spec.hard[apples]: Invalid value: "apples": must be a standard resource for quota']
+        assert found == [
+            'spec.hard[apples]: Invalid value: "apples": must be a standard resource type or fully qualified',
+            'spec.hard[apples]: Invalid value: "apples": must be a standard resource for quota',
+        ]
 
     def test_scopes_do_not_contradict_each_other(self, types: Types) -> None:
         scopes = ["Terminating", "NotTerminating"]

@@ -46,6 +46,7 @@ TESTED = {
     "kcp snapshot restore --etcd-servers": "tests/operations/test_export_import.py",
     "kcp store check": "tests/documentation/test_operations.py",
     "kcp store export": "tests/operations/test_export_import.py",
+    "kubectl delete --raw": "tests/server/test_damaged_values.py",
     "litestream": "tests/operations/test_litestream.py",
 }
 """How blocks of commands begin, and the test that runs each."""

@@ -195,6 +195,8 @@ async def test_the_namespace_of_a_cluster_scoped_object_is_selectable_where_kube
             True,
             ["resourceVersionMatch"],
         ),
+        ({"continue_token": "x"}, True, ["resourceVersionMatch"]),
+        ({"continue_token": "x", "resource_version": "0"}, True, ["resourceVersionMatch"]),
     ],
 )
 def test_every_contradiction_of_the_options_is_named(options: dict[str, Any], watch: bool, fields: list[str]) -> None:
@@ -207,4 +209,4 @@ def test_every_contradiction_of_the_options_is_named(options: dict[str, Any], wa
 def test_options_that_agree_are_accepted() -> None:
     validate_options(ListOptions(send_initial_events=True, resource_version_match="NotOlderThan"), watch=True)
     validate_options(ListOptions(resource_version="5", resource_version_match="Exact"), watch=False)
-    validate_options(ListOptions(continue_token="x"), watch=True)
+    validate_options(ListOptions(continue_token="x", resource_version="5"), watch=True)

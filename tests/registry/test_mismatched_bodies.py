@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from kcp.api.errors import StatusError
 from kcp.registry.contexts import STRICT
 from kcp.registry.requests import Target
@@ -228,3 +230,85 @@ async def test_a_binary_value_may_be_empty_or_broken_into_lines(client: Registry
     assert made["binaryData"] == {"nothing": "", "lines": "YWJjZGVm"}
     with refused(400, "BadRequest"):
         await client.create(client.config_maps, {"metadata": {"name": "b"}, "binaryData": {"a": "YQ"}})
+
+
+_QUOTA: dict[str, Any] = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("subresource", "part", "problem"),
+    [
+        ("", {"status": {"hard": {"pods": "many"}}}, "status.hard[pods]: quantities must match"),
+        ("", {"status": 5}, "cannot unmarshal number"),
+        ("status", {"spec": {"hard": {"pods": "many"}}}, "spec.hard[pods]: quantities must match"),
+        ("status", {"spec": {"scopes": "x"}}, "cannot unmarshal string"),
+    ],
+)
+async def test_what_the_server_replaces_must_decode(
+    client: RegistryClient, subresource: str, part: dict[str, Any], problem: str
+) -> None:
+    quotas = client.type("resourcequotas")
+    if not subresource:
+        with refused(400, "BadRequest") as caught:
+            await client.create(quotas, {**_QUOTA, **part})
+        assert problem in caught.value.message
+    await client.create(quotas, {**_QUOTA, "spec": {"hard": {"pods": "5"}}})
+    replacement = {**_QUOTA, **part, "metadata": {"name": "a", "namespace": "default"}}
+    with refused(400, "BadRequest") as caught:
+        await client.update(quotas, replacement, subresource)
+    assert problem in caught.value.message
+    with refused(422, "Invalid") as caught:
+        await client.patch(quotas, "a", part, subresource=subresource)
+    assert caught.value.details["causes"][0]["field"] == "patch"
+    assert problem in caught.value.message
+
+
+async def test_a_namespace_through_finalize_must_decode(client: RegistryClient) -> None:
+    namespaces = client.type("namespaces")
+    made = await client.create(namespaces, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
+    for part in ({"spec": 5}, {"status": {"phase": 5}}):
+        with refused(400, "BadRequest"):
+            await client.update(namespaces, {**made, **part}, "finalize")
+    assert await client.get(namespaces, "team") == made
+
+
+async def test_a_body_that_does_not_decode_is_refused_before_the_state_is_looked_at(client: RegistryClient) -> None:
+    bad = {**config_map("a", metadata={"namespace": "default"}), "data": {"k": 1}}
+    with refused(400, "BadRequest"):
+        await client.update(client.config_maps, bad)
+    with refused(400, "BadRequest"):
+        await client.create(client.config_maps, {**config_map("a"), "data": {"k": 1}}, "nowhere")
+    await client.create(client.config_maps, config_map("a"))
+    bad["metadata"] = {**bad["metadata"], "resourceVersion": "1"}
+    with refused(400, "BadRequest"):
+        await client.update(client.config_maps, bad)
+    leases = client.type("leases", "coordination.k8s.io")
+    lease: dict[str, Any] = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "a", "namespace": "default"},
+    }
+    await client.create(leases, lease)
+    with refused(400, "BadRequest"):
+        await client.update(leases, {**lease, "spec": {"renewTime": "yesterday"}})
+
+
+async def test_a_value_that_string_data_replaces_must_be_base64(client: RegistryClient) -> None:
+    secrets = client.type("secrets")
+    secret: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}
+    with refused(400, "BadRequest") as caught:
+        await client.create(secrets, {**secret, "data": {"k": "!hidden"}, "stringData": {"k": "v"}})
+    assert "illegal base64 data at input byte 0" in caught.value.message
+    assert "hidden" not in caught.value.message
+    made = await client.create(
+        secrets, {**secret, "data": {"k": "b2xk", "e": ""}, "stringData": {"k": "new", "e": "x"}}
+    )
+    assert made["data"] == {"k": "bmV3", "e": "eA=="}
+
+
+async def test_the_undeclared_fields_of_an_apply_are_listed_one_a_line(client: RegistryClient) -> None:
+    with refused(400, "BadRequest") as caught:
+        await client.apply(client.config_maps, {**config_map("a"), "one": 1, "two": 2})
+    assert caught.value.message.endswith(
+        "Kind=ConfigMap): errors:\n  .one: field not declared in schema\n  .two: field not declared in schema"
+    )

@@ -52,6 +52,33 @@ async def test_deleted_events_carry_the_last_state_and_a_new_version(client: Reg
     assert int(obj["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
 
 
+async def test_the_write_that_removes_the_last_finalizer_is_not_in_the_deleted_event(client: RegistryClient) -> None:
+    made = config_map("a", metadata={"finalizers": ["example.com/hold"]})
+    await client.create(client.config_maps, made)
+    await client.delete(client.config_maps, "a")
+    marked = await client.get(client.config_maps, "a")
+    watch = await client.watch(client.config_maps)
+    answer = await client.patch(client.config_maps, "a", {"metadata": {"finalizers": None}, "data": {"a": "last"}})
+    assert answer["data"] == {"a": "last"}
+    assert "finalizers" not in answer["metadata"]
+    assert answer["metadata"]["resourceVersion"] == marked["metadata"]["resourceVersion"]
+    kind, obj = await watch.event()
+    assert kind == "DELETED"
+    version = obj["metadata"].pop("resourceVersion")
+    assert int(version) > int(marked["metadata"].pop("resourceVersion"))
+    assert obj == marked
+
+
+async def test_a_watch_with_bookmarks_marks_the_end_of_its_initial_events(client: RegistryClient) -> None:
+    await client.create(client.config_maps, config_map("a"))
+    for version in ("", "0"):
+        watch = await client.watch(client.config_maps, resource_version=version, allow_bookmarks=True)
+        assert (await watch.event())[0] == "ADDED"
+        kind, obj = await watch.event()
+        assert kind == "BOOKMARK"
+        assert obj["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
 async def test_a_selector_sees_objects_come_and_go(client: RegistryClient) -> None:
     watch = await client.watch(client.config_maps, labels="on=yes")
     await client.create(client.config_maps, config_map("a"))

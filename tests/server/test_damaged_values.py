@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kcp.api.protobuf import encode_body
 from kcp.logical_clusters import DEFAULT
 from kcp.server.process.configuration import ConfigurationError
 from kcp.store.contract import Change, Key
 from kcp.store.sqlite.store import open_store
+from tests.documentation.test_readme import ROOT, blocks
 from tests.support.kcp_process import run
 from tests.support.objects import config_map
 from tests.support.running_server import Answer, RunningServer
@@ -215,16 +219,38 @@ def test_it_is_deleted_with_an_option_despite_its_finalizer(tmp_path: Path) -> N
     server.stop()
 
 
-def test_the_option_changes_nothing_for_an_object_that_can_be_read(damaged: RunningServer) -> None:
-    made = config_map("sound")
-    made["metadata"]["finalizers"] = ["example.com/kept"]
-    assert damaged.post(CONFIG_MAPS, made).status == 201
-    answer = damaged.ask("DELETE", f"{CONFIG_MAPS}/sound?{IGNORE}=true")
-    assert answer.json["metadata"]["deletionTimestamp"]
-    patch = b'{"metadata":{"finalizers":[]}}'
-    done = damaged.ask("PATCH", f"{CONFIG_MAPS}/sound", patch, Content_Type="application/merge-patch+json")
-    assert done.status == 200
-    assert damaged.get(f"{CONFIG_MAPS}/sound").status == 404
+def test_the_option_is_refused_for_an_object_that_can_be_read(damaged: RunningServer) -> None:
+    answer = damaged.ask("DELETE", f"{CONFIG_MAPS}/a?{IGNORE}=true")
+    assert (answer.status, answer.json["reason"]) == (422, "Invalid")
+    assert (
+        "is exclusively used to delete corrupt object(s), try again by removing this option" in answer.json["message"]
+    )
+    assert damaged.get(f"{CONFIG_MAPS}/a").status == 200
+    assert damaged.ask("DELETE", f"{CONFIG_MAPS}/none?{IGNORE}=true").status == 404
+    assert damaged.ask("DELETE", f"{CONFIG_MAPS}/b?{IGNORE}=false").status == 500
+
+
+def test_the_option_is_taken_from_the_query_and_from_a_body_in_every_form(tmp_path: Path) -> None:
+    make_objects(tmp_path)
+    for name in "abci":
+        change_on_disk(tmp_path, f"VALUE-OF-{name}".encode(), f"VALUE-OF_{name}".encode())
+    server = RunningServer(tmp_path)
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", IGNORE: True}
+    (block,) = [text for text in blocks(ROOT / "docs/operations.md", "sh") if text.startswith("kubectl delete --raw")]
+    (documented,) = re.findall("'(.*)'", block)
+    assert server.ask("DELETE", documented).status == 200
+    assert server.get(f"{CONFIG_MAPS}/b").status == 404
+    forms: dict[str, tuple[bytes | None, str]] = {
+        "default/configmaps/a": (json.dumps(options).encode(), "application/json"),
+        "default/configmaps/c": (f"kind: DeleteOptions\n{IGNORE}: true\n".encode(), "application/yaml"),
+        "team/configmaps/inner": (encode_body(options), "application/vnd.kubernetes.protobuf"),
+    }
+    for name, (body, content_type) in forms.items():
+        path = f"/api/v1/namespaces/{name}"
+        assert server.get(path).status == 500
+        assert server.ask("DELETE", path, body, Content_Type=content_type).status == 200, name
+        assert server.get(path).status == 404
+    server.stop()
 
 
 @pytest.mark.parametrize(

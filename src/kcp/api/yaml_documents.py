@@ -9,15 +9,17 @@ strings.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
 import yaml
 from yaml.events import (
     AliasEvent,
-    DocumentStartEvent,
+    DocumentEndEvent,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -320,10 +322,29 @@ def load(body: bytes, *, max_depth: int, max_size: int) -> tuple[Any, list[str]]
 
     ``max_size`` limits the document's JSON, in bytes. Raises YAMLError; ExpansionError beyond ``max_size``.
     """
+    builder = _Builder(max_depth, max_size)
+    with _parsing(body, max_depth) as parser:
+        if _load_next(parser, builder) and not parser.check_event(StreamEndEvent):
+            raise YAMLError("more than one document in the body")
+    return builder.root, builder.duplicates.paths()
+
+
+def load_all(body: bytes, *, max_depth: int, max_size: int) -> list[Any]:
+    """The data of each document in a file. ``max_size`` limits the JSON of each, in bytes. Raises as `load`."""
+    found = []
+    with _parsing(body, max_depth) as parser:
+        while _load_next(parser, builder := _Builder(max_depth, max_size)):
+            found.append(builder.root)
+    return found
+
+
+@contextlib.contextmanager
+def _parsing(body: bytes, max_depth: int) -> Iterator[Any]:
+    """A parser of a body, whose errors become YAMLError."""
     parser = None
     try:
         parser = _Parser(Pieces(body))
-        return _load(parser, _Builder(max_depth, max_size))
+        yield parser
     except yaml.YAMLError as error:
         raise translated(error, max_depth) from error
     except UnicodeDecodeError as error:
@@ -333,8 +354,8 @@ def load(body: bytes, *, max_depth: int, max_size: int) -> tuple[Any, list[str]]
             parser.dispose()
 
 
-def _load(parser: Any, builder: _Builder) -> tuple[Any, list[str]]:
-    documents = 0
+def _load_next(parser: Any, builder: _Builder) -> bool:
+    """Build the next document. Returns whether there was one."""
     while True:
         event = parser.get_event()
         kind = type(event)
@@ -348,9 +369,5 @@ def _load(parser: Any, builder: _Builder) -> tuple[Any, list[str]]:
             builder.start(event, [])
         elif kind is AliasEvent:
             builder.alias(event)
-        elif kind is DocumentStartEvent:
-            documents += 1
-            if documents > 1:
-                raise YAMLError("more than one document in the body")
-        elif kind is StreamEndEvent:
-            return builder.root, builder.duplicates.paths()
+        elif kind is DocumentEndEvent or kind is StreamEndEvent:
+            return kind is DocumentEndEvent

@@ -6,7 +6,7 @@ Custom resources do not have this rule.
 
 from __future__ import annotations
 
-from kcp.api import json_values, names, tables
+from kcp.api import names, tables
 from kcp.builtin import zero_values
 from kcp.builtin.context import BuiltinContext
 from kcp.builtin.fields import drop_nulls, text
@@ -22,12 +22,9 @@ class BuiltinStrategy(Strategy):
         self.context = context
 
     def default(self, obj: Object) -> None:
-        """Write the object as Go encodes it: without what is empty, and with the structs that it always has."""
+        """Write the object as Go encodes it: without what is empty."""
         if not zero_values.normalize(obj):
             drop_nulls(obj)
-        for name, zero in self.zero_value.items():
-            if name not in obj:
-                obj[name] = json_values.copy(zero)
 
 
 class PathSegmentNames(BuiltinStrategy):

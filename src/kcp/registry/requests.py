@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from kcp.api.selectors import FieldSelector, LabelSelector
 from kcp.registry.types.resource_types import ResourceType
+
+IGNORE_READ_ERROR: Final = "ignoreStoreReadErrorWithClusterBreakingPotential"
+"""The delete option that removes an object whose stored value is damaged (KEP-3926)."""
 
 
 @dataclass(slots=True)

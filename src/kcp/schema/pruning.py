@@ -6,6 +6,7 @@ pruned to ObjectMeta and, in an embedded resource, normalized. A pruner takes a 
 paths of the removed fields relative to it, or None.
 """
 
+import re
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final
@@ -18,6 +19,8 @@ MAX_PATHS: Final = 100
 Found = list[str] | None
 Pruner = Callable[[Any], Found]
 _CONTAINERS: Final = frozenset({dict, list})
+_STEP: Final = re.compile(r"[.\[]")
+"""What separates the steps of a path."""
 
 
 def prune_unknown(value: Any) -> Found:
@@ -36,6 +39,18 @@ def pruner(node: SchemaNode) -> Pruner:
 
 def _keeper(node: SchemaNode) -> Pruner:
     return _function(node, "keep", lambda node: _make(node, keep=True))
+
+
+def is_below_preserved(node: SchemaNode, path: str) -> bool:
+    """Whether a field, at a path such as ``spec.list[2].bar``, is below a node that preserves unknown fields, however far."""
+    below: SchemaNode | None = node
+    for step in _STEP.split(path):
+        if below is None:
+            return False
+        if below.preserves_unknown:
+            return True
+        below = below.items if step.endswith("]") else below.child_for(step)
+    return False
 
 
 def _function(node: SchemaNode, name: str, make: Callable[[SchemaNode], Pruner]) -> Pruner:

@@ -33,7 +33,7 @@ the entry of ``a``::
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -96,6 +96,7 @@ class _Request:
     now: str
     reset_fields: Paths
     served_versions: Collection[str] | None
+    zero_value: Mapping[str, Any] | None
 
 
 def server_side_apply(
@@ -110,11 +111,13 @@ def server_side_apply(
     now: str,
     reset_fields: Paths = (),
     served_versions: Collection[str] | None = None,
+    zero_value: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Apply the configuration ``applied`` to ``live`` (None: the object does not exist). Returns the object to store.
 
     Returns ``live`` itself when neither a field nor its ownership changes. ``now`` is an RFC 3339 time; ``reset_fields`` are the
-    paths that this write cannot change; entries of versions outside ``served_versions`` (None: all are served) are dropped.
+    paths that this write cannot change; entries of versions outside ``served_versions`` (None: all are served) are dropped;
+    ``zero_value`` is what an object has before anybody sets anything.
 
     Raises StatusError 400 when the configuration does not match the type; 409 with a cause for every field that the
     configuration modifies and another manager owns, unless ``force`` takes the fields over.
@@ -122,7 +125,7 @@ def server_side_apply(
     check_version(applied, api_version)
     _check(applied, merge_type, api_version)
     own = (manager, APPLY, "", subresource)
-    request = _Request(live, applied, merge_type, own, api_version, now, reset_fields, served_versions)
+    request = _Request(live, applied, merge_type, own, api_version, now, reset_fields, served_versions, zero_value)
     try:
         made = _applied(request, force)
     except _ConflictsError as refusal:
@@ -199,7 +202,9 @@ def _entries_before(request: _Request) -> list[Entry]:
     """The live object's managed fields. An object without any gets one entry for all its fields (``before-first-apply``)."""
     entries = stored_entries(request.live)
     if not entries and request.live is not None:
-        fields = compare({}, request.live, request.merge_type, request.reset_fields).modified
+        fields = compare(
+            dict(request.zero_value or {}), request.live, request.merge_type, request.reset_fields
+        ).modified
         if fields:
             owner = (BEFORE_FIRST_APPLY, UPDATE, request.api_version, request.own[3])
             entries = [new_entry(owner, request.now, fields)]

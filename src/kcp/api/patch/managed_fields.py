@@ -95,6 +95,18 @@ def identity(entry: Entry) -> tuple[str, str, str, str]:
     return entry.get("manager") or "", operation, version, entry.get("subresource") or ""
 
 
+def differ_in_times_only(new: Any, old: Any) -> bool:
+    """Whether two lists of managed fields have the same entries but for their times."""
+    if not isinstance(new, list) or not isinstance(old, list) or len(new) != len(old):
+        return False
+    before = {identity(entry): entry for entry in old}
+    return all(
+        (other := before.get(identity(entry))) is not None
+        and (entry == other or {**entry, "time": None} == {**other, "time": None})
+        for entry in new
+    )
+
+
 def new_entry(
     identity: tuple[str, str, str, str], now: str | None, fields: FieldSet, *, api_version: str | None = None
 ) -> Entry:

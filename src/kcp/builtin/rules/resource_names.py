@@ -53,7 +53,9 @@ def quota_name_errors(name: str, path: str) -> Iterator[FieldError]:
     problems = names.is_qualified_name(name)
     for why in problems:
         yield field_errors.invalid(path, name, why)
-    if not problems and "/" not in name and not is_standard_for_quota(name):
+    if not problems and not _is_standard(name):
+        yield field_errors.invalid(path, name, "must be a standard resource type or fully qualified")
+    if "/" not in name and not is_standard_for_quota(name):
         yield field_errors.invalid(path, name, "must be a standard resource for quota")
 
 
@@ -75,10 +77,15 @@ def limit_range_name_errors(type_: str, name: str, path: str) -> Iterator[FieldE
     if "/" not in name:
         if for_containers and name not in _CONTAINER and not name.startswith(_HUGE_PAGES):
             yield field_errors.invalid(path, name, "must be a standard resource for containers")
-        if not problems and name not in _STANDARD and not name.startswith((_HUGE_PAGES, f"requests.{_HUGE_PAGES}")):
+        if not problems and not _is_standard(name):
             yield field_errors.invalid(path, name, "must be a standard resource type or fully qualified")
     elif for_containers and not _is_native(name) and not _is_extended(name):
         yield field_errors.invalid(path, name, "doesn't follow extended resource name standard")
+
+
+def _is_standard(name: str) -> bool:
+    """Whether a name has a domain, or is a standard resource."""
+    return "/" in name or name in _STANDARD or name.startswith((_HUGE_PAGES, f"requests.{_HUGE_PAGES}"))
 
 
 def _is_native(name: str) -> bool:

@@ -7,7 +7,7 @@ overrides what it needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kcp.api import names
@@ -26,7 +26,9 @@ _BARE = "prefer a domain-qualified finalizer name including a path (/) to avoid 
 class Strategy:
     """The rules of one resource type. Stateless: one instance serves all logical clusters.
 
-    Hooks that take an object to change, change it in place; the object belongs to the request and is shared with nobody.
+    Hooks that take an object to change, replace members of the object and of its metadata. They never change the values of
+    members in place: these may be the values of the client's object, from which the next attempt of the write starts again, or
+    of the stored one. The exception is `default`: nobody shares the object that it gets.
     """
 
     allow_create_on_update: ClassVar[bool] = False
@@ -44,9 +46,11 @@ class Strategy:
     status_takes_metadata: ClassVar[bool] = False
     """A write through the status subresource may change labels, annotations and the like."""
     zero_value: ClassVar[Mapping[str, Any]] = {}
-    """The members that a new object has before the client sets any (structs in Go): by setting them it owns nothing."""
+    """The members that every object has (structs in Go), as they are before a client sets any: nobody owns them."""
     set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """The paths of a new object that the server sets, whatever the client sends: nobody owns them."""
+    owned_as_sent: ClassVar[tuple[str, ...]] = ()
+    """The members that are owned as the client sends them, though the server keeps values of its own in them."""
     reset_fields: ClassVar[Mapping[str, tuple[tuple[str, ...], ...]]] = {}
     """By subresource ("" for the object itself): the paths that a write cannot change, where they are not those of all types."""
     writes_are_serialized: ClassVar[bool] = False
@@ -91,6 +95,10 @@ class Strategy:
 
         Called in every write of a type whose ``writes_are_serialized``, with the lock held, after admission and validation.
         """
+
+    def undecodable(self, obj: Object) -> Iterable[FieldError]:
+        """The errors of values that Go's decoder refuses although the schema allows them, in an object or a part of one."""
+        return ()
 
     def validate(self, obj: Object) -> list[FieldError]:
         """Errors of a new object, after the schema's."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from kcp.api import errors
 from kcp.registry.admission.chain import DELETE, AdmissionPlugin, AdmissionRequest
-from kcp.registry.verbs import decoding, scale
+from kcp.registry.verbs import decoding, scale, scale_decoding
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import copy_of
@@ -54,7 +54,8 @@ async def take_over(changed: Any, write: Write) -> None:
     target, before = write.target, write.new
     try:
         if target.subresource == "scale":
-            write.object = scale.with_replicas(copy_of(before), scale.checked(changed, target), target.type)
+            wanted = scale_decoding.decoded(changed, target, write.context)
+            write.object = scale.with_replicas(copy_of(before), wanted, target.type)
             return
         if not isinstance(changed, dict):
             raise errors.bad_request("not a JSON object")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kcp.api import documents, errors, field_errors, metadata
+from kcp.api import documents, errors, field_errors, json_values, metadata
 from kcp.api.kinds import GroupKind
 from kcp.registry.contexts import STRICT, RequestContext
 from kcp.registry.requests import Target
@@ -124,6 +124,9 @@ def report_problems(problems: list[str], field_validation: str, type_: ResourceT
 def prune_and_default(obj: Object, type_: ResourceType, unknown: list[str] | None = None) -> None:
     """Prune fields that the schema does not declare, collecting their paths in ``unknown``, and set defaults."""
     type_.schema.prune(obj, unknown)
+    for name, zero in type_.strategy.zero_value.items():
+        if obj.get(name) is None:
+            obj[name] = json_values.copy(zero)
     type_.schema.default(obj)
     type_.strategy.default(obj)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from kcp.api import errors, field_errors, metadata
 from kcp.api.kinds import GroupKind
 from kcp.registry.contexts import RequestContext
-from kcp.registry.requests import DeleteOptions, ListOptions, Target
+from kcp.registry.requests import IGNORE_READ_ERROR, DeleteOptions, ListOptions, Target
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.filtering import Filter
 from kcp.registry.verbs.listing import parse_resource_version, range_of
@@ -25,8 +25,6 @@ Object = dict[str, Any]
 ORPHAN_FINALIZER: Final = "orphan"
 FOREGROUND_FINALIZER: Final = "foregroundDeletion"
 POLICIES: Final = ("Foreground", "Background", "Orphan")
-IGNORE_READ_ERROR: Final = "ignoreStoreReadErrorWithClusterBreakingPotential"
-"""The option that deletes an object whose stored value is damaged."""
 
 
 def validate_options(options: DeleteOptions) -> None:

@@ -65,7 +65,8 @@ def parse_resource_version(text: str) -> int:
 
 def validate_options(options: ListOptions, *, watch: bool) -> None:
     """Raise StatusError 422 for contradictory options, as kube-apiserver does."""
-    if not options.resource_version_match and options.send_initial_events is None:
+    continued = watch and options.continue_token
+    if not options.resource_version_match and options.send_initial_events is None and not continued:
         return
     problems = list(_watch_problems(options) if watch else _list_problems(options))
     if problems:
@@ -93,6 +94,8 @@ def _watch_problems(options: ListOptions) -> Iterator[field_errors.FieldError]:
         why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         yield field_errors.forbidden(_MATCH, why)
     if not match:
+        if options.continue_token and options.resource_version in ("", "0"):
+            yield field_errors.forbidden(_MATCH, _NOT_WITH_CONTINUE)  # kube-apiserver sets NotOlderThan then
         return
     if options.send_initial_events is None:
         why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"

@@ -26,17 +26,18 @@ from typing import Any, Final
 from kcp.api import documents, errors, field_errors, metadata
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupKind
-from kcp.api.patch import apply, json_patch, merge_patch, strategic_merge
+from kcp.api.patch import apply, json_patch, merge_patch, merge_types, strategic_merge
 from kcp.api.patch.merge_types import MergeType
 from kcp.registry.contexts import IGNORE, STRICT, RequestContext
 from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import confidential, decoding, preparing
+from kcp.registry.verbs import confidential, decoding, preparing, scale
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import copy_of
 from kcp.registry.verbs.writing import Writer
 from kcp.schema.null_validation import null_errors
+from kcp.schema.pruning import is_below_preserved
 
 Object = dict[str, Any]
 
@@ -97,6 +98,22 @@ async def patch(
         raise await run_large(write.size, _unpatchable, made, error.why, target.type) from error
 
 
+async def patch_scale(writer: Writer, context: RequestContext, target: Target, media_type: str, body: Any) -> Written:
+    """Apply a decoded patch to the Scale of an object. Raises StatusError 400, 404, 409 or 422."""
+    made: Any = None
+
+    def wanted(old: Object) -> Any:
+        nonlocal made
+        made = patched(old, media_type, body, merge_types.UNTYPED)
+        return copy_of(made)
+
+    write = scale.rescale(context, target, wanted)
+    try:
+        return scale.as_scale(await writer.write(write))
+    except errors.UndecodableError as error:
+        raise await run_large(write.size, _unpatchable, made, error.why, target.type) from error
+
+
 def _unpatchable(made: Any, why: str, type_: ResourceType) -> errors.StatusError:
     """422: the result of a patch does not decode as an object of the type."""
     shown = confidential.REDACTED if type_.strategy.confidential else documents.encode(made).decode().strip()
@@ -151,6 +168,7 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
             now=metadata.now(),
             reset_fields=preparing.reset_fields(target),
             served_versions=type_.served_versions or None,
+            zero_value=type_.strategy.zero_value,
         )
         if old is not None and new is old:
             return old
@@ -198,16 +216,22 @@ def _refuse_nulls(applied: Object, new: Object, target: Target) -> None:
     type_ = target.type
     if type_.builtin or b":null" not in documents.encode(applied):
         return
-    if found := null_errors(type_.schema.root, new):
+    reset = {path[0] for path in preparing.reset_fields(target)}
+    if found := null_errors(type_.schema.root, {name: value for name, value in new.items() if name not in reset}):
         raise errors.invalid(type_.group_kind, target.name, found)
 
 
 def _refuse_undeclared(applied: Object, target: Target) -> None:
-    """An apply configuration may name declared fields only, whatever field validation asks for (KEP-555: it is typed)."""
+    """An apply configuration may name declared fields only, whatever field validation asks for (KEP-555: it is typed).
+
+    Below a field that preserves unknown ones it may name any: those that are not declared are pruned.
+    """
     type_ = target.type
     unknown: list[str] = []
     type_.schema.prune(applied, unknown)
+    unknown = [path for path in unknown if not is_below_preserved(type_.schema.root, path)]
     if unknown:
         subject = f"{target.namespace}/{target.name}; {type_.group}/{type_.version}, Kind={type_.kind}"
-        listed = ", ".join(f".{path}: field not declared in schema" for path in unknown)
+        problems = [f".{path}: field not declared in schema" for path in unknown]
+        listed = problems[0] if len(problems) == 1 else field_errors.join(["errors:", *problems], "\n  ")
         raise errors.bad_request(f"failed to create typed patch object ({subject}): {listed}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from kcp.api import errors, field_errors, metadata
 from kcp.api.kinds import GroupKind, GroupResource
-from kcp.registry.requests import Target
+from kcp.registry.requests import IGNORE_READ_ERROR, Target
 from kcp.registry.types.catalog import terminating
 from kcp.registry.verbs.attempts import Write
 
@@ -104,6 +104,8 @@ def _check_delete(write: Write) -> None:
     assert old is not None
     assert record is not None
     assert options is not None
+    if options.ignore_store_read_error:
+        _refuse_readable(target)
     if options.uid is None and options.resource_version is None:
         return
     # kube-apiserver's message has the kind in place of the plural
@@ -121,6 +123,13 @@ def _check_delete(write: Write) -> None:
             f"record ({record.revision}). The object might have been modified"
         )
         raise errors.conflict(resource, target.name, why)
+
+
+def _refuse_readable(target: Target) -> None:
+    why = "is exclusively used to delete corrupt object(s), try again by removing this option"
+    # kube-apiserver's message has the plural in place of the kind
+    kind = GroupKind(target.type.group, target.type.plural)
+    raise errors.invalid(kind, target.name, [field_errors.invalid(IGNORE_READ_ERROR, True, why)])
 
 
 def _another_object(target: Target, wanted: str, found: Any) -> errors.StatusError:

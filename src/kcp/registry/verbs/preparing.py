@@ -27,6 +27,8 @@ _WHOLE_OBJECT: Final = ("", "scale")
 """The subresources whose updates pass ``prepare_for_update``; the others have merged their own part already."""
 _RESET_FIELDS: Final = {"": (("status",),), "status": (("metadata",), ("spec",))}
 """By subresource: the paths that a write through it cannot change, in a type with the status subresource."""
+_RESET_WITH_METADATA: Final = {**_RESET_FIELDS, "status": (("spec",),)}
+"""The same for a type whose status subresource takes metadata."""
 
 
 def whole_object(target: Target) -> bool:
@@ -50,23 +52,28 @@ def prepare_create(obj: Object, target: Target, context: RequestContext) -> None
     if type_.has_status and not type_.builtin:
         obj.pop("status", None)
         type_.schema.default_missing(obj, "status")
-    if type_.builtin and type_.has_status:
-        _check_replaced(obj, type_)
+    sent = dict(obj) if type_.builtin and type_.has_status else None
     type_.strategy.prepare_for_create(obj, context)
+    if sent is not None:
+        _check_replaced(sent, obj, type_)
 
 
-def _check_replaced(obj: Object, type_: ResourceType) -> None:
-    """Raise UndecodableError where a part of a new object does not decode that the server replaces."""
-    paths = type_.strategy.set_by_server_on_create or _RESET_FIELDS[""]
-    sent = {path[0]: value for path in paths if (value := obj.get(path[0])) is not None and value != {}}
-    if sent:
-        validation.check_decodable(sent, type_)
+def _check_replaced(sent: Object, obj: Object, type_: ResourceType) -> None:
+    """Raise UndecodableError where a part that the client sent, and in whose place the server has another, does not decode."""
+    replaced = {
+        name: value
+        for name, value in sent.items()
+        if name != "metadata" and value is not None and value != {} and value != obj.get(name)
+    }
+    if replaced:
+        validation.check_decodable(replaced, type_)
 
 
 def prepare_update(obj: Object, old: Object, target: Target, context: RequestContext) -> Object:
     """The new state with the fields that the client may not change as they are in ``old``."""
     type_ = target.type
     strategy = type_.strategy
+    sent = dict(obj) if type_.builtin and type_.has_status else None
     if target.subresource == "status":
         obj = _with_status(obj, old, whole_metadata=strategy.status_takes_metadata)
         strategy.prepare_for_status_update(obj, old)
@@ -87,6 +94,8 @@ def prepare_update(obj: Object, old: Object, target: Target, context: RequestCon
     metadata.drop_empty(meta)
     if whole_object(target):
         strategy.prepare_for_update(obj, old, context)
+    if sent is not None:
+        _check_replaced(sent, obj, type_)
     return obj
 
 
@@ -148,23 +157,34 @@ def count_generation(obj: Object, old: Object, target: Target) -> None:
 
 def reset_fields(target: Target) -> tuple[tuple[str, ...], ...]:
     """The paths that a write to the target cannot change: nobody comes to own them by it (KEP-555)."""
-    own = target.type.strategy.reset_fields.get(target.subresource)
+    strategy = target.type.strategy
+    own = strategy.reset_fields.get(target.subresource)
     if own is not None:
         return own
-    return _RESET_FIELDS.get(target.subresource, ()) if target.type.has_status else ()
+    if not target.type.has_status:
+        return ()
+    return (_RESET_WITH_METADATA if strategy.status_takes_metadata else _RESET_FIELDS).get(target.subresource, ())
 
 
-def own_fields(obj: Object, old: Object | None, target: Target, context: RequestContext) -> None:
-    """Update ``metadata.managedFields`` for a write that is not an apply."""
+def owned_as_sent(obj: Object, type_: ResourceType) -> Object | None:
+    """The members of what the client sent that `own_fields` goes by, where the server keeps values of its own in them."""
+    members = type_.strategy.owned_as_sent
+    return {name: obj[name] for name in members if name in obj} if members else None
+
+
+def own_fields(
+    obj: Object, old: Object | None, target: Target, context: RequestContext, sent: Object | None = None
+) -> None:
+    """Update ``metadata.managedFields`` for a write that is not an apply. ``sent`` is that of `owned_as_sent`."""
     type_ = target.type
     managed = managed_fields.update_managed_fields(
         old,
-        obj,
+        {**obj, **sent} if sent else obj,
         type_.merge_type,
         manager=context.field_manager or "unknown",
         api_version=type_.api_version,
         subresource=target.subresource,
-        now=metadata.now(),
+        now="" if target.subresource == "scale" else metadata.now(),  # kube-apiserver writes none there
         reset_fields=reset_fields(target)
         if old is not None
         else type_.strategy.set_by_server_on_create or reset_fields(target),

@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from kcp.api import documents, errors
-from kcp.api.patch import merge_types
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.admission import chain as admission
 from kcp.registry.contexts import RequestContext
@@ -50,16 +49,19 @@ class Registry:
         )
 
     def find_type(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
-        """The type that a logical cluster (or, for the wildcard, any of them) serves at a path."""
+        """The type that a logical cluster (or, for the wildcard, any of them) serves at a path.
+
+        For the wildcard, prefer `Catalog.find_anywhere`, which does not hold the event loop.
+        """
         if cluster == WILDCARD:
-            return self.catalog.find_anywhere(group, version, plural)
-        return self.catalog.surface(cluster).find(group, version, plural)
+            return self.catalog.find_anywhere_at_once(group, version, plural)
+        return self.catalog.find(cluster, group, version, plural)
 
     def type_of_cluster(self, type_: ResourceType) -> Any:
         """For wildcard requests: a logical cluster's own definition of the type."""
 
         def find(cluster: LogicalClusterName) -> ResourceType | None:
-            return self.catalog.surface(cluster).find(type_.group, type_.version, type_.plural)
+            return self.catalog.find(cluster, type_.group, type_.version, type_.plural)
 
         return find
 
@@ -130,12 +132,13 @@ class Registry:
         """Replace an object or a subresource; for some types, a replace may create the object."""
         _check_servable(context, target, "update")
         if target.subresource == "scale":
-            return self._rescale(context, target, lambda _: obj)
+            return self._rescale(context, target, obj)
         problems = _duplicate_fields(duplicates) if duplicates else ()
         return self._writer.write(Write(context, target, "update", body=obj, problems=problems))
 
-    async def _rescale(self, context: RequestContext, target: Target, wanted: Callable[[Object], Any]) -> Written:
-        return scale.as_scale(await self._writer.write(scale.rescale(context, target, wanted)))
+    async def _rescale(self, context: RequestContext, target: Target, sent: Object) -> Written:
+        write = scale.rescale(context, target, lambda _: copy_of(sent), replaces=True)
+        return scale.as_scale(await self._writer.write(write))
 
     async def change(
         self, context: RequestContext, target: Target, change: Callable[[Object], Object], *, resource_version: str = ""
@@ -176,11 +179,7 @@ class Registry:
             return scale.as_scale(
                 await patching.patch(self._writer, context, target, media_type, applied, force=forced)
             )
-
-        def wanted(old: Object) -> Any:
-            return patching.patched(old, media_type, body, merge_types.UNTYPED)
-
-        return await self._rescale(context, target, wanted)
+        return await patching.patch_scale(self._writer, context, target, media_type, body)
 
     async def delete(self, context: RequestContext, target: Target, options: DeleteOptions) -> Written:
         """Delete one object. Raises StatusError 403, 404, 409 or 422, and 500 for a damaged one unless the options take it."""

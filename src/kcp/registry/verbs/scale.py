@@ -15,14 +15,13 @@ from kcp.api.patch.go_format import go_text, go_type
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType, Subresource
-from kcp.registry.verbs import decoding
+from kcp.registry.verbs import scale_decoding
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.records import copy_of
 
 Object = dict[str, Any]
 NOT_SET: Final = -(1 << 31)
 """The replicas of an object that has none yet, in the Scale that a client patches."""
-_API_VERSION: Final = "autoscaling/v1"
 _INT32: Final = (1 << 31) - 1
 
 
@@ -48,7 +47,7 @@ def scale_of(obj: Object, type_: ResourceType, *, unset: int | None = None) -> O
             shown[name] = meta[name]
     return {
         "kind": "Scale",
-        "apiVersion": _API_VERSION,
+        "apiVersion": scale_decoding.API_VERSION,
         "metadata": shown,
         "spec": {"replicas": replicas} if replicas else {},
         "status": status,
@@ -67,35 +66,21 @@ def with_replicas(obj: Object, scale: Object, type_: ResourceType) -> Object:
     return jsonpath.simple_path(path).set(obj, replicas)
 
 
-def checked(scale: Any, target: Target) -> Object:
-    """Check that a client's data is a Scale of the target. Raises StatusError 400."""
-    if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
-        raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
-    _check_version(scale)
-    meta = scale.get("metadata")
-    if not isinstance(meta, dict):
-        raise errors.undeterminable_name(target.name)
-    decoding.require_name(meta, target)
-    decoding.check_place(meta, target)
-    return scale
+def rescale(
+    context: RequestContext, target: Target, wanted: Callable[[Object], Any], *, replaces: bool = False
+) -> Write:
+    """The write of ``spec.replicas`` through a Scale; ``wanted`` makes the new Scale from the present one.
 
-
-def _check_version(scale: Object) -> None:
-    sent = scale.get("apiVersion") or _API_VERSION
-    if sent != _API_VERSION:
-        raise errors.bad_request(
-            f"the API version in the data ({sent}) does not match the expected API version ({_API_VERSION})"
-        )
-
-
-def rescale(context: RequestContext, target: Target, wanted: Callable[[Object], Any]) -> Write:
-    """The write of ``spec.replicas`` through a Scale; ``wanted`` makes the new Scale from the present one."""
+    The UID of a Scale that replaces the present one is a precondition.
+    """
     type_ = target.type
 
     def change(write: Write) -> Object:
         assert write.old is not None
-        scale = checked(wanted(scale_of(write.old, type_, unset=NOT_SET)), target)
-        write.resource_version = str(scale["metadata"].get("resourceVersion") or "")
+        scale = scale_decoding.decoded(wanted(scale_of(write.old, type_, unset=NOT_SET)), target, write.context)
+        write.resource_version = scale["metadata"].get("resourceVersion") or ""
+        if replaces:
+            write.uid = scale["metadata"].get("uid") or ""
         return with_replicas(copy_of(write.old), scale, type_)
 
     return Write(context, target, "update", change=change, trusted=True)
@@ -110,7 +95,7 @@ def apply_configuration(scale: Any, type_: ResourceType) -> Object:
     """The apply configuration of the parent that an applied Scale stands for. Raises StatusError 400."""
     if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
         raise errors.bad_request("the scale subresource takes a Scale of autoscaling/v1")
-    _check_version(scale)
+    scale_decoding.check_version(scale)
     meta = scale.get("metadata")
     applied: Object = {"apiVersion": type_.api_version, "kind": type_.kind, "metadata": {} if meta is None else meta}
     return with_replicas(applied, scale, type_)

@@ -90,7 +90,11 @@ class Source:
     async def settled(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> None:
         """Wait until the state that `latest` returns is durable; no client may see it before. Raises StoreUnavailableError."""
         key = Key(type_.storage, cluster, namespace, name)
-        if self.store.latest(key) != self.store.get(key):
+        try:
+            pending = self.store.latest(key) != self.store.get(key)
+        except DamagedValueError:  # on the disk, if no pending write has replaced it
+            pending = True
+        if pending:
             await self.store.write(())
 
     def page(

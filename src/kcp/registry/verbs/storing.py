@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from kcp.api import documents, errors, json_values, metadata
+from kcp.api.patch.managed_fields import differ_in_times_only
 from kcp.registry.admission.chain import CREATE, DELETE
 from kcp.registry.requests import Written
 from kcp.registry.types.catalog import Catalog
@@ -50,6 +51,7 @@ class Committer:
         prepared = write.object
         async with self._locks.of(cluster, type_.resource):
             for _ in range(RETRIES):
+                await self._catalog.load(cluster)  # the names of the other definitions
                 fence = fencing_change(self._store, type_, cluster)
                 if prepared is not None and prepared is not write.old:
                     # a failed attempt must leave nothing: names that it accepted would count as accepted before
@@ -183,11 +185,13 @@ class Committer:
             await run_large(len(value), self._catalog.prepare, key, value)
         change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
         if ended:
-            change = Change(key, None, expected_revision(record), final=value, tag=tag)
+            change = Change(key, None, expected_revision(record))
             fence = self._fence_of_delete(write, fence)
         revision = await self._write(change, fence)
         if revision is None:
             return None
+        if ended:  # the new state is in no log: watchers get the stored one, the client its revision
+            revision = record.revision
         if small:
             return _written(obj, value, tag, revision, type_)
         return await in_thread(_written, obj, value, tag, revision, type_)
@@ -251,6 +255,14 @@ def _check_size(value: bytes) -> None:
 
 
 def _equal(obj: Object, old: Object) -> bool:
+    """Whether a write changes nothing. The times of managed fields do not count (``rest.BeforeUpdate`` ignores them)."""
+    if obj != old:
+        if any(obj.get(name) != old.get(name) for name in {*obj, *old} if name != "metadata"):
+            return False
+        meta, managed = obj["metadata"], old["metadata"].get("managedFields")
+        if not differ_in_times_only(meta.get("managedFields"), managed):
+            return False
+        obj = {**obj, "metadata": {**meta, "managedFields": managed}}
     return obj == old and json_values.equal(obj, old)  # Python takes 1 for True
 
 

@@ -54,7 +54,7 @@ def validate(obj: Object, old: Object | None, target: Target, warnings: list[str
         found += _schema_errors(obj, old, type_, warnings)
         found += scale.validate(obj, type_)
         found += _update_errors(obj, old, target)
-    for error in found:
+    for error in (*strategy.undecodable(obj), *found):
         if error.type == field_errors.UNDECODABLE:
             raise errors.UndecodableError(f"{error.field}: {error.detail}", type_.cannot_be_handled)
     if found:
@@ -62,9 +62,11 @@ def validate(obj: Object, old: Object | None, target: Target, warnings: list[str
 
 
 def check_decodable(obj: Object, type_: ResourceType) -> None:
-    """Raise UndecodableError where a review would not decode in kube-apiserver; what it asks is checked by its strategy."""
+    """Raise UndecodableError where an object, or a part of one, would not decode in kube-apiserver. Nothing else is checked."""
     if type_.builtin:
         _schema_errors(obj, None, type_, [])
+        for error in type_.strategy.undecodable(obj):
+            raise errors.UndecodableError(f"{error.field}: {error.detail}", type_.cannot_be_handled)
 
 
 def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warnings: list[str]) -> list[FieldError]:

@@ -79,7 +79,7 @@ class WatchStream:
         self._first: list[Record] | None = None
         self._take: TakeFrames | None = None
         self._opened = False
-        self._mark_initial_end = options.send_initial_events is True and options.allow_bookmarks
+        self._mark_initial_end = self._initial is not None and options.allow_bookmarks
         try:
             self._subscription = source.store.watch(self._range, after)
         except CompactedError as error:

@@ -25,7 +25,7 @@ encode, store         the log takes the bytes if the object is still at revision
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 from kcp.api import documents, errors
 from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, AdmissionPlugin, Chain
@@ -51,6 +51,9 @@ from kcp.registry.verbs.storing import Committer
 
 Object = dict[str, Any]
 
+_AFTER_DECODING: Final = frozenset({404, 409, 422})
+"""The refusals that may come before the body is validated: kube-apiserver has decoded that of a built-in type by then."""
+
 
 class Writer:
     """Runs writes."""
@@ -74,6 +77,10 @@ class Writer:
         write.size = write.context.body_size
         if write.body is not None:
             write.size = decoding.size_of(write.body, write.target.type, write.context)
+        if not write.target.type.is_compiled:  # the first write compiles what it needs of the schema: in a thread
+            write.size = max(write.size, LARGE)
+            await in_thread(write.target.type.compile)
+        if write.body is not None:
             if write.size < LARGE:
                 self._decode(write, write.body)
             else:
@@ -81,6 +88,10 @@ class Writer:
             preconditions.take_from_body(write)
         try:
             return await attempts.until_stored(self._source, write, self._attempt)
+        except errors.StatusError as refusal:
+            if write.body is not None and refusal.code in _AFTER_DECODING:
+                await run_large(write.size, validation.check_decodable, write.body, write.target.type)
+            raise
         finally:
             if write.turn is not None:
                 write.turn.end()
@@ -219,6 +230,7 @@ class Writer:
 
     def _complete(self, write: Write) -> None:
         """Prepare, and record field ownership."""
+        sent = preparing.owned_as_sent(write.new, write.target.type) if write.object is not None else None
         self._prepare(write)
         obj = write.object
         if obj is None or write.operation == DELETE:
@@ -226,7 +238,7 @@ class Writer:
         if write.body is not None and "ownerReferences" in obj["metadata"]:
             self._drop_duplicate_owners(obj, write.context, after_admission=False)
         if not write.owned:
-            preparing.own_fields(obj, write.old, write.target, write.context)
+            preparing.own_fields(obj, write.old, write.target, write.context, sent)
 
     def _prepare(self, write: Write) -> None:
         """Set what the server owns; a delete marks the object, or leaves nothing of it."""

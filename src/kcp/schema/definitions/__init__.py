@@ -1,7 +1,7 @@
 """Defaulting, validation and conditions of CustomResourceDefinitions (apiextensions.k8s.io/v1)."""
 
 from kcp.schema.definitions.conditions import compute_conditions, name_conflicts
-from kcp.schema.definitions.defaults import default_definition
+from kcp.schema.definitions.defaults import default_definition, default_stored_versions
 from kcp.schema.definitions.validation import (
     validate_definition,
     validate_definition_status_update,
@@ -12,6 +12,7 @@ from kcp.schema.definitions.warnings import definition_warnings
 __all__ = [
     "compute_conditions",
     "default_definition",
+    "default_stored_versions",
     "definition_warnings",
     "name_conflicts",
     "validate_definition",

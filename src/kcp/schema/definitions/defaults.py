@@ -20,10 +20,16 @@ def default_definition(definition: dict[str, Any]) -> None:
     if spec.get("conversion") is None:
         spec["conversion"] = {"strategy": "None"}
     _default_service_port(spec)
-    status = definition.setdefault("status", {})
-    if isinstance(status, dict) and not status.get("storedVersions"):
-        storage = [text(version, "name") for version in objects(spec.get("versions")) if version.get("storage") is True]
-        status["storedVersions"] = storage[:1]
+    default_stored_versions(definition)
+
+
+def default_stored_versions(definition: dict[str, Any]) -> None:
+    """Set the stored versions where there are none: replaces ``status``, changes nothing below it."""
+    spec, status = schema(definition, "spec"), definition.get("status", {})
+    if spec is None or not isinstance(status, dict) or status.get("storedVersions"):
+        return
+    storage = [text(version, "name") for version in objects(spec.get("versions")) if version.get("storage") is True]
+    definition["status"] = {**status, "storedVersions": storage[:1]}
 
 
 def _default_service_port(spec: dict[str, Any]) -> None:

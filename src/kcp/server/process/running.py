@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("kcp.server")
 
-_LEAST_ADDRESS_SPACE: Final = 192 << 20
-"""Bytes of address space without which a server does not start: an idle one takes 110 MB."""
+_LEAST_ADDRESS_SPACE: Final = 256 << 20
+"""Bytes of address space without which a server does not start: its libraries and the stacks of its threads take 230 MB."""
 _DIRECTORY_MODE: Final = 0o700
 _EXIT_INTERRUPTED: Final = 130
 _REPORT_DELAY: Final = 1.0

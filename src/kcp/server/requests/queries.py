@@ -15,8 +15,7 @@ from kcp.api.kinds import GroupKind
 from kcp.api.metadata import validate_field_manager
 from kcp.api.selectors import parse_field_selector, parse_label_selector
 from kcp.registry.contexts import IGNORE, STRICT, WARN
-from kcp.registry.requests import DeleteOptions, ListOptions
-from kcp.registry.verbs.deleting import IGNORE_READ_ERROR
+from kcp.registry.requests import IGNORE_READ_ERROR, DeleteOptions, ListOptions
 
 _MAX_PARAMETERS: Final = 500
 _EXACT_NAME: Final = re.compile(r"(?:^|,)metadata\.name==?([^,=!\\]+)(?:,|$)")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, Final
 
 from kcp.api import errors
+from kcp.logical_clusters import WILDCARD
 from kcp.registry.contexts import RequestContext
 from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import Target, Written
@@ -37,6 +38,7 @@ class Resources:
 
     def __init__(self, registry: Registry, watches: Watches, mutations: Mutations) -> None:
         self._registry = registry
+        self._find = registry.catalog.find
         self._watches = watches
         self._mutations = mutations
         self._handlers: dict[str, Handler] = {
@@ -51,16 +53,24 @@ class Resources:
         }
 
     def find_type(self, info: RequestInfo) -> ResourceType | None:
-        """Return the type that a request names; None when it is not served."""
-        return self._registry.find_type(info.cluster, info.group, info.version, info.resource)
+        """Return the type that a request names; None when it is not served, or when its definition must be read first."""
+        return self._find(info.cluster, info.group, info.version, info.resource, decode=False)
 
     async def _find_newest_type(self, info: RequestInfo) -> ResourceType:
         """Look a type up in the newest state: another server may have just defined it. Raises StatusError 404."""
-        await self._registry.store.catch_up()
-        found = self.find_type(info)
+        found = await self._look_up(info)
+        if found is None:
+            await self._registry.store.catch_up()
+            found = await self._look_up(info)
         if found is None:
             raise self._registry.catalog.not_served(info.group)
         return found
+
+    async def _look_up(self, info: RequestInfo) -> ResourceType | None:
+        catalog, path = self._registry.catalog, (info.group, info.version, info.resource)
+        if info.cluster == WILDCARD:
+            return await catalog.find_anywhere(*path)
+        return await catalog.look_up(info.cluster, *path)
 
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer an authorized request for ``exchange.type``. Raises StatusError."""

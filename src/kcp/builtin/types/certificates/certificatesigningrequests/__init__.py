@@ -54,13 +54,7 @@ _SET_BY_SERVER: Final = ("username", "uid", "groups", "extra")
 def _approved(sent: Object, old: Object) -> Object:
     """The update through ``approval``: only the conditions are written."""
     status = {**mapping(old, "status")}
-    conditions = mapping(sent, "status").get("conditions")
-    if isinstance(conditions, list):  # copies: after a conflict the write starts again from what the client sent
-        conditions = [{**condition} if isinstance(condition, dict) else condition for condition in conditions]
-    if conditions:
-        status["conditions"] = conditions
-    else:
-        status.pop("conditions", None)
+    keep(status, mapping(sent, "status"), "conditions")
     changed = {**sent, "status": status}
     keep(changed, old, "spec")
     _set_times(changed, old)
@@ -68,17 +62,22 @@ def _approved(sent: Object, old: Object) -> Object:
 
 
 def _set_times(obj: Object, old: Object) -> None:
-    """Set the times of conditions: the last update, and the last change of the status."""
+    """Set the times of conditions that have none: the last update, and the last change of the status."""
+    status = mapping(obj, "status")
+    if not isinstance(conditions := status.get("conditions"), list):
+        return
     now = metadata.now()
     before = {condition.get("type"): condition for condition in maps(mapping(old, "status"), "conditions")}
-    for condition in maps(mapping(obj, "status"), "conditions"):
-        previous = before.get(condition.get("type"))
-        if not condition.get("lastUpdateTime"):
-            condition["lastUpdateTime"] = now
-        if not condition.get("lastTransitionTime"):
-            same = previous is not None and previous.get("status") == condition.get("status")
-            since = previous.get("lastTransitionTime") if same and previous else None
-            condition["lastTransitionTime"] = since or now
+
+    def timed(condition: Any) -> Any:
+        if not isinstance(condition, dict):
+            return condition
+        previous = before.get(condition.get("type")) or {}
+        since = previous.get("lastTransitionTime") if previous.get("status") == condition.get("status") else None
+        times = {"lastUpdateTime": now, "lastTransitionTime": since or now}
+        return {**condition, **{name: condition.get(name) or time for name, time in times.items()}}
+
+    obj["status"] = {**status, "conditions": [timed(condition) for condition in conditions]}
 
 
 def _approval_errors(obj: Object, old: Object) -> list[FieldError]:
@@ -89,6 +88,7 @@ class CertificateSigningRequestStrategy(BuiltinStrategy):
     """CertificateSigningRequests."""
 
     selectable: ClassVar[frozenset[str]] = frozenset({"spec.signerName"})
+    status_takes_metadata: ClassVar[bool] = True
     zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
     set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = (("spec",), ("status",))
     reset_fields: ClassVar[Mapping[str, tuple[tuple[str, ...], ...]]] = {
@@ -118,9 +118,15 @@ class CertificateSigningRequestStrategy(BuiltinStrategy):
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
         keep(obj, old, "spec")
 
+    def prepare_for_status_update(self, obj: Object, old: Object) -> None:
+        _set_times(obj, old)
+
+    def undecodable(self, obj: Object) -> Iterator[FieldError]:
+        yield from bytes_errors(mapping(obj, "spec"), ("request",), "spec")
+        yield from bytes_errors(mapping(obj, "status"), ("certificate",), "status")
+
     def validate(self, obj: Object) -> list[FieldError]:
-        undecodable = bytes_errors(mapping(obj, "spec"), ("request",), "spec")
-        return [*undecodable, *_request_errors(obj), *_condition_errors(obj)]
+        return [*_request_errors(obj), *_condition_errors(obj)]
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
         return [*_request_errors(obj), *_condition_errors(obj), *_decision_errors(obj, old, may_decide=False)]
@@ -227,8 +233,10 @@ def _certificate_errors(value: Any, path: str) -> Iterator[FieldError]:
 
     try:
         content = base64.b64decode(value) if isinstance(value, str) else b""
-        if not x509.load_pem_x509_certificates(content):
+        if b"-----BEGIN CERTIFICATE-----" not in content:
             yield field_errors.invalid(path, "<certificate data>", "must contain at least one CERTIFICATE PEM block")
+        else:
+            x509.load_pem_x509_certificates(content)
     except ValueError as problem:
         yield field_errors.invalid(path, "<certificate data>", str(problem))
 

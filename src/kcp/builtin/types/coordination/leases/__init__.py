@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, names
@@ -26,9 +26,12 @@ class LeaseStrategy(BuiltinStrategy):
         super().default(obj)
         canonical_micro_times(mapping(obj, "spec"), _TIMES)
 
+    def undecodable(self, obj: Object) -> Iterator[FieldError]:
+        yield from micro_time_errors(mapping(obj, "spec"), _TIMES, "spec.")
+
     def validate(self, obj: Object) -> list[FieldError]:
         spec = mapping(obj, "spec")
-        found = list(micro_time_errors(spec, _TIMES, "spec."))
+        found: list[FieldError] = []
         duration, transitions = integer(spec, "leaseDurationSeconds"), integer(spec, "leaseTransitions")
         if duration is not None and duration <= 0:
             found.append(field_errors.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kcp.api import field_errors
@@ -19,13 +20,15 @@ class ConfigMapStrategy(BuiltinStrategy):
         super().default(obj)
         canonical_bytes(mapping(obj, "binaryData"))
 
+    def undecodable(self, obj: Object) -> Iterator[FieldError]:
+        yield from bytes_errors(mapping(obj, "binaryData"), None, "binaryData")
+
     def validate(self, obj: Object) -> list[FieldError]:
         data, binary = mapping(obj, "data"), mapping(obj, "binaryData")
-        found = [*bytes_errors(binary, None, "binaryData"), *key_errors(data, "data")]
+        found = list(key_errors(data, "data"))
         both = sorted(set(data) & set(binary))
         found += [field_errors.invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in both]
         found += key_errors(binary, "binaryData")
-        found += [field_errors.invalid(f"binaryData[{key}]", key, "duplicate of key present in data") for key in both]
         size = sum(len(value.encode()) for value in data.values() if isinstance(value, str))
         size += sum(decoded_size(value) for value in binary.values())
         if size > MAX_BYTES:

@@ -26,7 +26,7 @@ class NamespaceStrategy(BuiltinStrategy):
     deletion_has_grace_period: ClassVar[bool] = False
     status_takes_metadata: ClassVar[bool] = True
     zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
-    set_by_server_on_create: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "finalizers"), ("status",))
+    owned_as_sent: ClassVar[tuple[str, ...]] = ("spec",)
 
     def name_errors(self, name: str) -> list[str]:
         return names.is_dns1123_label(name)
@@ -34,18 +34,15 @@ class NamespaceStrategy(BuiltinStrategy):
     def default(self, obj: Object) -> None:
         super().default(obj)
         meta = obj.get("metadata")
-        name = text(meta, "name")
-        if name and isinstance(meta, dict):
-            labels = meta.get("labels")
-            if labels is None or isinstance(labels, dict):
-                meta["labels"] = {**(labels or {}), NAME_LABEL: name}
+        if isinstance(meta, dict):
+            _label_with_name(meta)
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         obj["status"] = {"phase": "Active"}
-        spec = obj["spec"] = mapping(obj, "spec")
-        if "kubernetes" not in sequence(spec, "finalizers"):
-            spec["finalizers"] = [*sequence(spec, "finalizers"), "kubernetes"]
-        self.default(obj)
+        finalizers = sequence(mapping(obj, "spec"), "finalizers")
+        if "kubernetes" not in finalizers:
+            obj["spec"] = {**mapping(obj, "spec"), "finalizers": [*finalizers, "kubernetes"]}
+        _label_with_name(obj["metadata"])
 
     def prepare_for_update(self, obj: Object, old: Object, context: RequestContext) -> None:
         obj["spec"] = {**mapping(obj, "spec")}
@@ -97,3 +94,9 @@ class NamespaceStrategy(BuiltinStrategy):
 
     def virtual_objects(self, cluster: LogicalClusterName) -> Sequence[Object]:
         return virtual_namespaces(cluster, self.context.server_uid, self.context.created)
+
+
+def _label_with_name(meta: dict[str, Any]) -> None:
+    name, labels = text(meta, "name"), meta.get("labels")
+    if name and (labels is None or isinstance(labels, dict)):
+        meta["labels"] = {**(labels or {}), NAME_LABEL: name}

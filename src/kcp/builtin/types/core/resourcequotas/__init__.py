@@ -20,6 +20,8 @@ _COMPUTE: Final = frozenset(
     {"cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory", "pods", "ephemeral-storage"}
     | {"limits.ephemeral-storage", "requests.ephemeral-storage"}
 )
+_QUANTITIES: Final = (("spec", "hard"), ("status", "hard"), ("status", "used"))
+"""The fields that hold quantities by resource."""
 _CONFLICTS: Final = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating"))
 
 
@@ -32,11 +34,15 @@ class ResourceQuotaStrategy(BuiltinStrategy):
 
     def default(self, obj: Object) -> None:
         super().default(obj)
-        for part, name in (("spec", "hard"), ("status", "hard"), ("status", "used")):
+        for part, name in _QUANTITIES:
             canonical(mapping(mapping(obj, part), name))
 
     def prepare_for_create(self, obj: Object, context: RequestContext) -> None:
         obj["status"] = {}
+
+    def undecodable(self, obj: Object) -> Iterator[FieldError]:
+        for part, name in _QUANTITIES:
+            yield from quantity_errors(mapping(mapping(obj, part), name), f"{part}.{name}")
 
     def validate(self, obj: Object) -> list[FieldError]:
         spec = mapping(obj, "spec")

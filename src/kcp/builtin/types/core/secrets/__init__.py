@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import orjson
@@ -15,6 +15,7 @@ from kcp.builtin.fields import bytes_errors, canonical_bytes, decoded_size, mapp
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.builtin.types.core.data import MAX_BYTES, immutability_errors, key_errors
 from kcp.registry.types.strategies import Object
+from kcp.schema.formats import STRING_FORMATS
 
 _BASIC_AUTH: Final = "kubernetes.io/basic-auth"
 _SERVICE_ACCOUNT_TOKEN: Final = "kubernetes.io/service-account-token"  # noqa: S105 - a type's name
@@ -27,6 +28,7 @@ _REQUIRED_KEYS: Final = {
     _TLS: ("tls.crt", "tls.key"),
 }
 _PEM: Final = b"-----BEGIN "
+_IS_BASE64: Final = STRING_FORMATS["byte"]
 _JSON_TYPES: Final = ("kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson")
 
 
@@ -47,11 +49,14 @@ class SecretStrategy(BuiltinStrategy):
             data = obj.get("data")
             if strings and (data is None or isinstance(data, dict)):
                 encoded = {key: base64.b64encode(value.encode()).decode() for key, value in strings.items()}
-                obj["data"] = {**(data or {}), **encoded}
+                obj["data"] = {**(data or {}), **encoded, **_undecodable(data, strings)}
+
+    def undecodable(self, obj: Object) -> Iterator[FieldError]:
+        yield from bytes_errors(mapping(obj, "data"), None, "data")
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, type_ = mapping(obj, "data"), text(obj, "type")
-        found = [*bytes_errors(data, None, "data"), *key_errors(data, "data")]
+        found = list(key_errors(data, "data"))
         if sum(decoded_size(value) for value in data.values()) > MAX_BYTES:
             found.append(field_errors.too_long("data", MAX_BYTES))
         if type_ == _SERVICE_ACCOUNT_TOKEN:
@@ -86,6 +91,12 @@ class SecretStrategy(BuiltinStrategy):
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         return {"type": text(obj, "type")}
+
+
+def _undecodable(data: dict[str, Any] | None, strings: dict[str, Any]) -> dict[str, Any]:
+    """The values of ``data`` that are not base64 and that ``stringData`` would replace: the schema reports them."""
+    sent = {key: value for key, value in (data or {}).items() if key in strings and value != ""}
+    return {key: value for key, value in sent.items() if not isinstance(value, str) or not _IS_BASE64(value)}
 
 
 def _json_errors(value: Any, path: str) -> list[FieldError]:

@@ -1,0 +1,61 @@
+"""CustomResourceDefinitions for the resources that a cluster's discovery names."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kcp.client import APIResource
+from kcp.schema.definitions.names import APPROVAL_ANNOTATION, is_protected_group
+
+CORE: Final = "core"
+"""The group in the names of definitions of the group without a name."""
+_APPROVED: Final = "https://github.com/kubernetes/kubernetes"
+"""The types of Kubernetes' own groups are approved by being there."""
+
+
+def name_of(group: str, plural: str) -> str:
+    """Return the name of the definition of a resource."""
+    return f"{plural}.{group or CORE}"
+
+
+def definition_of(resource: APIResource, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the definition of a resource with this structural schema."""
+    metadata: dict[str, Any] = {"name": name_of(resource.group, resource.plural)}
+    if is_protected_group(resource.group):
+        metadata["annotations"] = {APPROVAL_ANNOTATION: _APPROVED}
+    names: dict[str, Any] = {
+        "plural": resource.plural,
+        "singular": resource.singular or resource.kind.lower(),
+        "kind": resource.kind,
+        "listKind": f"{resource.kind}List",
+    }
+    if resource.short_names:
+        names["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        names["categories"] = list(resource.categories)
+    version: dict[str, Any] = {"name": resource.version, "served": True, "storage": True}
+    if subresources := _subresources(resource, schema):
+        version["subresources"] = subresources
+    version["schema"] = {"openAPIV3Schema": schema}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": metadata,
+        "spec": {
+            "group": resource.group,
+            "scope": "Namespaced" if resource.namespaced else "Cluster",
+            "names": names,
+            "versions": [version],
+        },
+    }
+
+
+def _subresources(resource: APIResource, schema: dict[str, Any]) -> dict[str, Any]:
+    """Status, and scale where the object has numbers of replicas in the usual places."""
+    found: dict[str, Any] = {}
+    if "status" in resource.subresources:
+        found["status"] = {}
+    parts = [schema.get("properties", {}).get(part, {}).get("properties", {}) for part in ("spec", "status")]
+    if "scale" in resource.subresources and all("replicas" in part for part in parts):
+        found["scale"] = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    return found

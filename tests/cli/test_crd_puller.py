@@ -1,0 +1,142 @@
+"""``kcp crd-puller`` from one logical cluster to another, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kcp.testing import LogicalCluster, Server
+from tests.support.kcp_process import run
+from tests.support.objects import definition
+from tests.support.waiting import PATIENCE, wait_until
+
+PAGE = Path(__file__).parents[2] / "docs" / "crd-puller.md"
+KUBECTL = Path(sys.executable).with_name("kubectl")
+
+
+@pytest.fixture
+def target(kcp_server: Server) -> LogicalCluster:
+    """A second logical cluster, to apply to."""
+    return kcp_server.logical_cluster()
+
+
+def kubectl(cluster: LogicalCluster, *arguments: str, stdin: str | None = None) -> str:
+    command = [str(KUBECTL), "--kubeconfig", str(cluster.kubeconfig), *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def define(cluster: LogicalCluster, plural: str, kind: str) -> dict[str, Any]:
+    """Define a custom resource."""
+    made = definition(plural, kind)
+    kubectl(cluster, "apply", "-f", "-", stdin=json.dumps(made))
+    kubectl(cluster, "wait", "--for=condition=Established", f"crd/{made['metadata']['name']}", "--timeout=60s")
+    return made
+
+
+def test_a_definition_is_written_as_it_is_without_what_belongs_to_its_cluster(
+    kcp_cluster: LogicalCluster, tmp_path: Path
+) -> None:
+    made = define(kcp_cluster, "widgets", "Widget")
+    done = run("crd-puller", "widgets", "--kubeconfig", str(kcp_cluster.kubeconfig), "--output", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    (file,) = (tmp_path / "out").iterdir()
+    assert file.name == "widgets.example.com.yaml"
+    found = yaml.safe_load(file.read_text())
+    assert found["metadata"] == {"name": "widgets.example.com"}
+    assert "status" not in found
+    assert found["spec"]["names"] == made["spec"]["names"]
+    assert found["spec"]["versions"] == made["spec"]["versions"]
+
+
+def test_all_that_kcp_does_not_serve_is_pulled_and_can_be_applied(
+    kcp_cluster: LogicalCluster, target: LogicalCluster
+) -> None:
+    define(kcp_cluster, "widgets", "Widget")
+    define(kcp_cluster, "gadgets", "Gadget")
+    arguments = ("--kubeconfig", str(kcp_cluster.kubeconfig), "--apply", "--to-kubeconfig", str(target.kubeconfig))
+    done = run("crd-puller", *arguments)
+    assert done.returncode == 0, done.stderr
+    names = [line.partition("/")[2].removesuffix(" applied") for line in done.stderr.splitlines() if "/" in line]
+    assert names == ["services.core", "gadgets.example.com", "widgets.example.com"], "services are no type of kcp's own"
+    assert "3 definitions pulled, 3 new or changed" in done.stderr
+    kubectl(target, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    kubectl(target, "get", "widgets,gadgets")
+
+
+def test_a_built_in_type_is_printed_as_a_definition(kcp_cluster: LogicalCluster) -> None:
+    done = run(
+        "crd-puller", "configmaps", "roles.rbac.authorization.k8s.io", "--kubeconfig", str(kcp_cluster.kubeconfig)
+    )
+    assert done.returncode == 0, done.stderr
+    maps, roles = yaml.safe_load_all(done.stdout)
+    assert (maps["metadata"]["name"], maps["spec"]["names"]["shortNames"]) == ("configmaps.core", ["cm"])
+    data = maps["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["data"]
+    assert data["additionalProperties"] == {"type": "string"}
+    assert roles["metadata"]["annotations"]["api-approved.kubernetes.io"].startswith("https://")
+
+
+def test_a_type_without_a_definition_is_named_with_the_reason(kcp_cluster: LogicalCluster) -> None:
+    done = run("crd-puller", "customresourcedefinitions", "--kubeconfig", str(kcp_cluster.kubeconfig))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "skipped customresourcedefinitions.apiextensions.k8s.io: " in done.stderr
+    assert "contains itself" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing",), 'the cluster serves no resource "nothing": say <plural> or <plural>.<group>'),
+        (("events",), '"events" is a resource of several groups: say one of events.core, events.events.k8s.io'),
+        (("pods", "--apply"), "--apply needs --to-kubeconfig"),
+        (("pods", "--watch"), "--watch needs --output or --apply"),
+        (("pods", "--context", "none"), 'context "none" does not exist'),
+    ],
+)
+def test_what_cannot_be_done_ends_with_2_and_says_why(
+    kcp_cluster: LogicalCluster, arguments: tuple[str, ...], message: str
+) -> None:
+    done = run("crd-puller", *arguments, "--kubeconfig", str(kcp_cluster.kubeconfig))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cluster_that_is_followed_brings_its_new_definitions(kcp_cluster: LogicalCluster, tmp_path: Path) -> None:
+    define(kcp_cluster, "widgets", "Widget")
+    command = [sys.executable, "-m", "kcp", "crd-puller", "--kubeconfig", str(kcp_cluster.kubeconfig)]
+    with subprocess.Popen([*command, "--output", str(tmp_path), "--watch", "--interval", "100ms"]) as following:
+        try:
+            wait_until((tmp_path / "widgets.example.com.yaml").exists, "the first definition is written")
+            define(kcp_cluster, "gadgets", "Gadget")
+            wait_until((tmp_path / "gadgets.example.com.yaml").exists, "the second definition is written")
+        finally:
+            following.send_signal(signal.SIGINT)
+        assert following.wait(PATIENCE) == 0
+    written = {file.name for file in tmp_path.iterdir()}
+    assert written == {"services.core.yaml", "gadgets.example.com.yaml", "widgets.example.com.yaml"}
+
+
+def test_the_commands_of_the_page_work(kcp_cluster: LogicalCluster, target: LogicalCluster, tmp_path: Path) -> None:
+    define(kcp_cluster, "widgets", "Widget")
+    kcp_cluster.write_kubeconfig(tmp_path / "cluster.kubeconfig")
+    target.write_kubeconfig(tmp_path / "kcp.kubeconfig")
+    (block,) = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    for command in block.splitlines():
+        done = run(*shlex.split(command)[1:], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert {file.name for file in (tmp_path / "definitions").iterdir()} == {
+        "configmaps.core.yaml",
+        "widgets.example.com.yaml",
+    }
+    kubectl(target, "wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s")
