@@ -21,10 +21,10 @@ import orjson
 from kcp.api import documents, errors
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.fencing import fence
+from kcp.registry.types.definition_union import DefinitionUnion
 from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType, from_definition
 from kcp.registry.types.surfaces import Definition, Surface, replaced
-from kcp.registry.types.union import DefinitionUnion
 from kcp.store.contract import Condition, Event, Key, Page, Range, Store
 
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"

@@ -20,7 +20,7 @@ from kcp.api.kinds import GroupKind, GroupResource, GroupVersionKind
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.types.strategies import CUSTOM_RESOURCE, Strategy
 from kcp.schema import CompiledSchema, compile_schema
-from kcp.schema.definitions.names import KUBERNETES_GROUPS
+from kcp.schema.definitions.name_validation import KUBERNETES_GROUPS
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _DEFAULT_COLUMN: Final = {

@@ -172,7 +172,7 @@ class Registry:
             )
             if not target.type.strategy.confidential:
                 return await patched
-            async with confidential.concealing(context, target.type, body):
+            async with confidential.redacting(context, target.type, body):
                 return await patched
         if media_type == patching.APPLY_YAML:
             applied = scale.apply_configuration(body, target.type)

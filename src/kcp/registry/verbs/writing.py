@@ -70,7 +70,7 @@ class Writer:
 
     async def _write_concealing(self, write: Write) -> Written:
         type_ = write.target.type
-        async with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
+        async with confidential.redacting(write.context, type_, lambda: write.body, lambda: write.old):
             return await self._write(write)
 
     async def _write(self, write: Write) -> Written:

@@ -20,8 +20,8 @@ from kcp.schema.compatibility.incompatibilities import (
 from kcp.schema.compatibility.schemas import TOO_DEEP, budget_of, check_schema, common_schema, is_too_deep, meet_schemas
 from kcp.schema.compatibility.versions import meet_version_fields
 from kcp.schema.definitions.defaults import default_definition
-from kcp.schema.definitions.names import APPROVAL_ANNOTATION
-from kcp.schema.definitions.validation import validate_definition
+from kcp.schema.definitions.definition_validation import validate_definition
+from kcp.schema.definitions.name_validation import APPROVAL_ANNOTATION
 from kcp.schema.raw_schemas import Definition, Raw, flag, objects, schema, strings, text
 
 _IDENTITY: Final = (

@@ -17,6 +17,7 @@ from kcp.registry.documents.discovery import Document, document
 from kcp.registry.documents.document_cache import DocumentCache
 from kcp.registry.documents.groups import group_order
 from kcp.registry.documents.openapi import swagger_protobuf, v3_protobuf
+from kcp.registry.documents.openapi.definition_names import document_name
 from kcp.registry.documents.openapi.digests import digest_of
 from kcp.registry.documents.openapi.fragments import (
     FORMS,
@@ -31,7 +32,6 @@ from kcp.registry.documents.openapi.fragments import (
     qualified_names,
     with_shared,
 )
-from kcp.registry.documents.openapi.names import document_name
 from kcp.registry.documents.openapi.shared import full_name
 from kcp.registry.documents.packing import PackedDocument
 

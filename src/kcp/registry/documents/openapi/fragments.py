@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from kcp.registry.documents.openapi import swagger_protobuf, v3_protobuf
-from kcp.registry.documents.openapi.names import package_of
+from kcp.registry.documents.openapi.definition_names import package_of
 from kcp.registry.documents.openapi.operations import group_version_operation, operations, path_items
 from kcp.registry.documents.openapi.shared import published, shared
 from kcp.registry.documents.packing import PackedParts

@@ -15,7 +15,7 @@ from kcp.registry.documents.discovery import AGGREGATED_VERSIONS, DiscoveryDocum
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.large_work import run_large
 from kcp.server.requests import negotiation
-from kcp.server.requests.endpoints.documents import VARY_ACCEPT, send_document, send_json
+from kcp.server.requests.endpoints.document_responses import VARY_ACCEPT, send_document, send_json
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mounts import Mount
 from kcp.server.requests.request_info import RequestInfo

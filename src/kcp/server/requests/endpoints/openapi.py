@@ -11,7 +11,7 @@ from kcp.api import errors
 from kcp.registry.documents.openapi import OpenAPIDocuments
 from kcp.registry.types.catalog import Catalog
 from kcp.server.requests import negotiation
-from kcp.server.requests.endpoints.documents import VARY_ACCEPT, send_document, send_packed
+from kcp.server.requests.endpoints.document_responses import VARY_ACCEPT, send_document, send_packed
 from kcp.server.requests.exchanges import TEXT, Exchange
 from kcp.server.requests.mounts import Mount
 from kcp.server.requests.request_info import RequestInfo

@@ -14,7 +14,7 @@ from kcp.auth.users import MASTERS, MONITORING
 from kcp.server.observability.health import ENDPOINTS, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.endpoints import version
-from kcp.server.requests.endpoints.documents import send_json
+from kcp.server.requests.endpoints.document_responses import send_json
 from kcp.server.requests.exchanges import TEXT, Exchange
 from kcp.server.requests.mounts import READ_METHODS, Mount
 from kcp.server.requests.request_info import RequestInfo
