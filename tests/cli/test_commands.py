@@ -23,6 +23,7 @@ def test_help_names_every_command() -> None:
     shown = run("--help").stdout
     assert "start" in shown
     assert "completion" in shown
+    assert "compat" in shown
 
 
 def test_the_help_of_start_explains_every_flag_in_groups() -> None:

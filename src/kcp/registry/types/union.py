@@ -1,4 +1,4 @@
-"""The union of the definitions of all logical clusters, for discovery in the logical cluster ``*``.
+"""The union of the definitions of all logical clusters, for requests and discovery in the logical cluster ``*``.
 
 Logical clusters may define a resource in different ways. The union takes each resource from one established definition, its
 example: the first that is found. It holds no more than that, so that its size is the number of different resources and not that
@@ -9,33 +9,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
-from kcp.store.contract import Event, Key, Range, Record, Store
+from kcp.registry.types.surfaces import Definition
+from kcp.store.contract import DamagedValueError, Event, Hint, Key, Page, Range, Record, Store
 
-_CHUNK: Final = 100
+_CHUNK: Final = 256 * 1024
+"""Bytes of definitions that one step of a search reads."""
 _MOST: Final = 4096
 """Different resources; further ones are left out."""
 _TIMES: Final = 3
 """Searches in one request: definitions may be deleted meanwhile."""
 
-TypesOf = Callable[[Record], Sequence[ResourceType] | None]
+DefinitionOf = Callable[[Record], Definition]
 
 
 class DefinitionUnion:
     """An example of the definition of each resource. Empty until it is first asked for, and kept up to date from then on."""
 
-    def __init__(self, store: Store, definitions: str, types_of: TypesOf) -> None:
-        """``definitions`` is the resource of the definitions, ``types_of`` the types of one, or None if not established."""
+    def __init__(self, store: Store, definitions: str, definition_of: DefinitionOf) -> None:
+        """``definitions`` is the resource of the definitions."""
         self._store = store
         self._definitions = definitions
-        self._types_of = types_of
-        self._examples: dict[str, tuple[LogicalClusterName, Sequence[ResourceType]]] = {}
+        self._definition_of = definition_of
+        self._examples: dict[str, tuple[LogicalClusterName, Definition]] = {}
         self._complete = False
         self._searching: asyncio.Lock = asyncio.Lock()
+        self._found: OrderedDict[tuple[str, str], Key] = OrderedDict()
+        """Where `find` has found a name and version."""
         self.generation = 0
         """Grows with every change of the union."""
 
@@ -53,34 +58,77 @@ class DefinitionUnion:
         if example is None and event.record is not None:
             self._add(event.record)
 
-    async def types(self) -> Iterable[Sequence[ResourceType]]:
-        """The types of the examples, in the order of the definitions' names."""
+    async def definitions(self) -> Mapping[str, Definition]:
+        """The examples by name, in the order of their names."""
         async with self._searching:
             for _ in range(_TIMES):
                 if self._complete:
                     break
                 self._complete = True
                 await self._search()
-        return [types for _, (_, types) in sorted(self._examples.items())]
+        return {name: definition for name, (_, definition) in sorted(self._examples.items())}
+
+    async def find(self, name: str, version: str) -> ResourceType | None:
+        """A version of the resource whose definition has this name, from any logical cluster that serves it.
+
+        The log is searched for the name, off the event loop, unless the definition that was found last still serves it.
+        """
+        known = self._found.get((name, version))
+        record: Record | None = None
+        with contextlib.suppress(DamagedValueError):
+            record = self._store.get(known) if known is not None else None
+        if record is not None and (type_ := self._version_of(record, version)) is not None:
+            return type_
+        after: Key | None = None
+        while True:
+            page = await self._store.select(Range(self._definitions), Hint(name), after=after, size=_CHUNK)
+            for record in page.records:
+                if record.key.name == name and (type_ := self._version_of(record, version)) is not None:
+                    self._found[name, version] = record.key
+                    if len(self._found) > _MOST:
+                        self._found.popitem(last=False)
+                    return type_
+            if not page.remaining:
+                return None
+            after = page.records[-1].key
+
+    def find_at_once(self, name: str, version: str) -> ResourceType | None:
+        """As `find`, on the event loop."""
+        after: Key | None = None
+        while True:
+            page = self._store.scan(Range(self._definitions), after=after, size=_CHUNK, count=False)
+            for record in page.records:
+                if record.key.name == name and (type_ := self._version_of(record, version)) is not None:
+                    return type_
+            if not page.remaining:
+                return None
+            after = page.records[-1].key
+
+    def _version_of(self, record: Record, version: str) -> ResourceType | None:
+        return next((type_ for type_ in self._definition_of(record).types if type_.version == version), None)
 
     async def _search(self) -> None:
         after: Key | None = None
         while True:
-            page = self._store.scan(Range(self._definitions), limit=_CHUNK, after=after, count=False)
-            for record in page.records:
-                if record.key.name not in self._examples:
-                    self._add(record)
+            page = self._store.scan(Range(self._definitions), after=after, size=_CHUNK, count=False)
+            await self._add_all(page)
             if not page.remaining:
                 return
             after = page.records[-1].key
-            await asyncio.sleep(0)
+
+    async def _add_all(self, page: Page) -> None:
+        for record in page.records:
+            if record.key.name not in self._examples:
+                self._add(record)
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     def _add(self, record: Record) -> None:
         if len(self._examples) >= _MOST:
             return
-        types = None
+        definition = None
         with contextlib.suppress(LookupError, TypeError, ValueError):  # a definition that cannot be served anywhere
-            types = self._types_of(record)
-        if types is not None:
-            self._examples[record.key.name] = (record.key.cluster, types)
+            definition = self._definition_of(record)
+        if definition is not None and definition.types:
+            self._examples[record.key.name] = (record.key.cluster, definition)
             self.generation += 1

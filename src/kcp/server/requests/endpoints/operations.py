@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -77,10 +77,10 @@ def version_mount() -> Mount:
     return Mount("/version", serve, subpaths=True)
 
 
-def index_mount(paths: Callable[[RequestInfo], list[str]]) -> Mount:
+def index_mount(paths: Callable[[RequestInfo], Awaitable[list[str]]]) -> Mount:
     """Return the mount of ``/``: the list of all paths."""
 
     async def serve(exchange: Exchange, info: RequestInfo) -> None:
-        await send_json(exchange, orjson.dumps({"paths": paths(info)}))
+        await send_json(exchange, orjson.dumps({"paths": await paths(info)}))
 
     return Mount("/", serve, index=lambda _: ())
