@@ -33,6 +33,8 @@ _METADATA: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8
 _AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _INITIAL: Final = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
 _OWNED: Final = 3_000
+_ANYTHING_STORED: Final = 1 << 28
+"""Bytes. The logical clusters of all other requests are listed too."""
 _APPLIERS: Final = 10
 _FOREGROUND: Final = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
 
@@ -74,7 +76,12 @@ SIBLINGS: Final = [
     Attack("many as protobuf", Call("GET", MAPS, headers={"Accept": _PROTOBUF}), SMALL_ONES, place="many"),
     Attack("the metadata of many", Call("GET", MAPS, headers={"Accept": _METADATA}), SMALL_ONES, place="many"),
     Attack(
-        "many of all logical clusters", Call("GET", "/api/v1/configmaps"), SMALL_ONES, place="many", everywhere=True
+        "many of all logical clusters",
+        Call("GET", "/api/v1/configmaps"),
+        SMALL_ONES,
+        place="many",
+        everywhere=True,
+        largest_answer=_ANYTHING_STORED,
     ),
     Attack(
         "the initial row of a large object",
