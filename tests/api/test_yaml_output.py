@@ -13,7 +13,6 @@ from kcp.api import documents
 from kcp.api.yaml_documents import resolve
 from tests.api.test_documents import data
 
-
 BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 """Numbers of YAML 1.1 that later versions do not know."""
 

@@ -30,7 +30,7 @@ class _Result(NamedTuple):
     common: dict[str, Any] | None = None
 
 
-@click.command(cls=flags.GroupedCommand)
+@click.command(cls=flags.GroupedCommand, short_help="Find what new definitions break.")
 @_output("--lcd", is_flag=True, help="Print the lowest common definition: what objects of both definitions can have.")
 @_output(
     "-o",

@@ -21,37 +21,60 @@ if TYPE_CHECKING:
 
 _from = flags.group("The cluster to pull from")
 _to = flags.group("Where to put the definitions")
-_SKIPPED: Final = 1
+_INCOMPLETE: Final = 1
 _FAILED: Final = 2
 _FIELD_MANAGER: Final = "crd-puller"
 _FILE_MODE: Final = 0o644
 
 
-@click.command("crd-puller", cls=flags.GroupedCommand)
-@_from("--kubeconfig", metavar="FILE", type=click.Path(path_type=Path), help="Default: as for kubectl.")
-@_from("--context", default="", metavar="NAME", help="Context of the kubeconfig. Default: its current one.")
+@click.command("crd-puller", cls=flags.GroupedCommand, short_help="Convert a cluster's resources into definitions.")
+@_from(
+    "--kubeconfig",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Kubeconfig of the cluster. [default: as for kubectl]",
+)
+@_from(
+    "--context",
+    default="",
+    metavar="NAME",
+    show_default=False,
+    help="Context of --kubeconfig. [default: its current one]",
+)
 @_to(
     "--output", metavar="DIRECTORY", type=click.Path(path_type=Path), help="Write each definition to <name>.yaml here."
 )
 @_to("--apply", is_flag=True, help="Apply the definitions to the server of --to-kubeconfig.")
-@_to("--to-kubeconfig", metavar="FILE", type=click.Path(path_type=Path), help="The server that --apply writes to.")
-@_to("--to-context", default="", metavar="NAME", help="Context of --to-kubeconfig. Default: its current one.")
+@_to(
+    "--to-kubeconfig",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Kubeconfig of the server that --apply writes to.",
+)
+@_to(
+    "--to-context",
+    default="",
+    metavar="NAME",
+    show_default=False,
+    help="Context of --to-kubeconfig. [default: its current one]",
+)
 @_to("--watch", is_flag=True, help="Keep following the cluster, and write what changes. Needs --output or --apply.")
 @_to(
     "--interval",
-    default=60.0,
+    default="1m",
     type=flags.DurationType(),
-    show_default="1m",
-    help="Time between two looks with --watch.",
+    metavar="DURATION",
+    help="Time between two reads of the cluster with --watch.",
 )
 @click.argument("names", nargs=-1, metavar="[RESOURCE]...")
 def crd_puller(names: tuple[str, ...], **choices: Any) -> None:
     """Turn what a Kubernetes cluster serves into CustomResourceDefinitions that kcp serves.
 
-    Each RESOURCE is a plural (pods) or a plural and a group (deployments.apps); without any, all are pulled that kcp does not
-    serve by itself. A CRD of the cluster is taken as it is, a built-in type is converted from its OpenAPI schema. Without
-    --output and --apply, the definitions are printed. The exit code is 0 if all were pulled, 1 if some have no definition, 2 if a
-    cluster cannot be reached or a RESOURCE is not served.
+    Each RESOURCE is a plural (pods) or a plural and a group (deployments.apps; pods.core for the group without a name); without
+    any, all are pulled that kcp does not serve by itself. A CRD of the cluster is taken as it is, a built-in type is converted
+    from its OpenAPI schema. Without --output and --apply, the definitions are printed. The exit code is 0 if all were pulled, 1
+    if some have no definition or are refused by the server of --to-kubeconfig, 2 if a server cannot be reached or a RESOURCE is
+    not served.
     """
     if choices["apply"] and choices["to_kubeconfig"] is None:
         raise click.UsageError("--apply needs --to-kubeconfig: the file of the server to write to")
@@ -61,13 +84,13 @@ def crd_puller(names: tuple[str, ...], **choices: Any) -> None:
     from kcp.multicluster.crd_puller import UnknownResourceError
 
     try:
-        skipped = asyncio.run(_run(names, **choices))
+        incomplete = asyncio.run(_run(names, **choices))
     except (ClientError, StatusError, UnknownResourceError, OSError) as error:
         click.echo(f"Error: {error.args[0] if isinstance(error, LookupError) else error}", err=True)
         sys.exit(_FAILED)
     except KeyboardInterrupt:
         sys.exit(0)
-    sys.exit(_SKIPPED if skipped else 0)
+    sys.exit(_INCOMPLETE if incomplete else 0)
 
 
 async def _run(
@@ -82,30 +105,40 @@ async def _run(
     watch: bool,
     interval: float,
 ) -> bool:
-    """Pull once, or again and again. Returns whether a resource was skipped."""
+    """Pull once, or again and again. Returns whether a resource was skipped or its definition refused."""
     from kcp.client import ClientError, StatusError, load_configuration
 
     source = load_configuration(kubeconfig, context=context)
     target = load_configuration(to_kubeconfig, context=to_context) if apply else None
     written: dict[str, dict[str, Any]] = {}
-    pulled = await _pull(source, names)
-    while True:
-        changed = [each for each in pulled.definitions if written.get(each["metadata"]["name"]) != each]
-        if output is not None:
-            await asyncio.to_thread(_write_files, output, changed)
-        if target is not None:
-            await _apply(target, changed)
-        if output is None and target is None:
-            _print(changed)
-        written.update({each["metadata"]["name"]: each for each in changed})
-        _report(pulled, len(changed))
-        if not watch:
-            return bool(pulled.skipped)
+    incomplete = await _update(source, names, output, target, written)
+    while watch:
         await asyncio.sleep(interval)
         try:
-            pulled = await _pull(source, names)
-        except (ClientError, StatusError) as error:
-            click.echo(f"the cluster cannot be read, trying again in {interval:g} s: {error}", err=True)
+            await _update(source, names, output, target, written)
+        except (ClientError, StatusError, OSError) as error:
+            click.echo(f"the definitions are not up to date, trying again in {interval:g} s: {error}", err=True)
+    return incomplete
+
+
+async def _update(
+    source: ClientConfiguration,
+    names: Sequence[str],
+    output: Path | None,
+    target: ClientConfiguration | None,
+    written: dict[str, dict[str, Any]],
+) -> bool:
+    """Pull, and write what differs from ``written``, which is brought up to date. Returns whether something is missing."""
+    pulled = await _pull(source, names)
+    changed = [each for each in pulled.definitions if written.get(each["metadata"]["name"]) != each]
+    if output is not None:
+        await asyncio.to_thread(_write_files, output, changed)
+    refused = 0 if target is None else await _apply(target, changed)
+    if output is None and target is None:
+        _print(changed)
+    written.update({each["metadata"]["name"]: each for each in changed})
+    _report(pulled, len(changed))
+    return bool(pulled.skipped) or refused > 0
 
 
 async def _pull(configuration: ClientConfiguration, names: Sequence[str]) -> Pulled:
@@ -142,18 +175,25 @@ def _write_files(directory: Path, definitions: Sequence[dict[str, Any]]) -> None
             raise
 
 
-async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[str, Any]]) -> None:
-    from kcp.client import Client
+async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[str, Any]]) -> int:
+    """Apply each definition. Returns the number of those that the server refuses as invalid; the others are applied."""
+    from kcp.client import Client, InvalidError
 
     if not definitions:
-        return
+        return 0
+    refused = 0
     async with Client(configuration) as client:
         resource = await client.of_object(definitions[0])
         for definition in definitions:
-            await resource.apply(definition, field_manager=_FIELD_MANAGER, force=True)
-            click.echo(
-                f"customresourcedefinition.apiextensions.k8s.io/{definition['metadata']['name']} applied", err=True
-            )
+            name = definition["metadata"]["name"]
+            try:
+                await resource.apply(definition, field_manager=_FIELD_MANAGER, force=True)
+            except InvalidError as error:
+                refused += 1
+                click.echo(f"refused {name}: {error}", err=True)
+            else:
+                click.echo(f"customresourcedefinition.apiextensions.k8s.io/{name} applied", err=True)
+    return refused
 
 
 def _print(definitions: Sequence[dict[str, Any]]) -> None:
@@ -169,4 +209,4 @@ def _yaml(definition: dict[str, Any]) -> bytes:
 def _report(pulled: Pulled, changed: int) -> None:
     for name, reason in sorted(pulled.skipped.items()):
         click.echo(f"skipped {name}: {reason}", err=True)
-    click.echo(f"{len(pulled.definitions)} definitions pulled, {changed} new or changed", err=True)
+    click.echo(f"definitions pulled: {len(pulled.definitions)}, new or changed: {changed}", err=True)
