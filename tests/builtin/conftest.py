@@ -85,7 +85,7 @@ def types() -> Types:
                 created="2024-01-01T00:00:00Z",
                 authorizer=BasicAuthorizer(),
                 tokens=BearerTokens(()),
-                definitions=lambda _: [],
+                definitions=lambda *_: [],
             )
         )
     )

@@ -14,7 +14,7 @@ import kcp.builtin.types
 from kcp.api.protobuf import known
 from kcp.api.protobuf.messages import SCALARS, WELL_KNOWN, message
 from kcp.builtin.loader import BuiltinType, load_groups, load_types
-from kcp.schema.definitions.names import is_protected_group
+from kcp.schema.definitions.name_validation import is_protected_group
 from tests.builtin.conftest import Types
 
 DECLARED = load_types()

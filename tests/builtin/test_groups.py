@@ -8,7 +8,7 @@ import pytest
 
 from kcp.builtin.loader import load_groups
 from kcp.registry.verbs import patching
-from kcp.schema.definitions.names import KUBERNETES_GROUPS, is_protected_group
+from kcp.schema.definitions.name_validation import KUBERNETES_GROUPS, is_protected_group
 from tests.support.objects import definition
 from tests.support.registry_client import Object, RegistryClient
 

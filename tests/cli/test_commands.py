@@ -23,6 +23,7 @@ def test_help_names_every_command() -> None:
     shown = run("--help").stdout
     assert "start" in shown
     assert "completion" in shown
+    assert "compat" in shown
 
 
 def test_the_help_of_start_explains_every_flag_in_groups() -> None:
@@ -67,6 +68,21 @@ def test_every_flag_of_every_command_says_what_it_is_for() -> None:
             assert name in shown
         assert isinstance(parameter, click.Option)
         assert "".join((parameter.help or "").split()) in shown
+
+
+@pytest.mark.parametrize("group", [(), ("store",), ("snapshot",)])
+def test_the_help_of_a_group_says_of_each_command_what_it_does(group: tuple[str, ...]) -> None:
+    commands = run(*group, "--help").stdout.partition("Commands:\n")[2]
+    assert commands
+    assert "..." not in commands, "no description is cut off"
+
+
+@pytest.mark.parametrize("command", [("crd-puller",), ("store", "check"), ("snapshot", "save"), ("compat",)])
+def test_the_help_of_a_command_lists_nothing_without_a_description(command: tuple[str, ...]) -> None:
+    shown = run(*command, "--help").stdout
+    assert 'default: ""' not in shown
+    listed = [line.split(None, 1) for line in shown.partition("Other:")[2].splitlines() if line.strip()]
+    assert listed == [["-h,", "--help  Show this message and exit."]]
 
 
 COMPLETE = """

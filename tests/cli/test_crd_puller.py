@@ -6,6 +6,7 @@ import copy
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_all_that_kcp_does_not_serve_is_pulled_and_can_be_applied(
     assert done.returncode == 0, done.stderr
     names = [line.partition("/")[2].removesuffix(" applied") for line in done.stderr.splitlines() if "/" in line]
     assert names == ["services.core", "gadgets.example.com", "widgets.example.com"], "services are no type of kcp's own"
-    assert "3 definitions pulled, 3 new or changed" in done.stderr
+    assert "definitions pulled: 3, new or changed: 3" in done.stderr
     kubectl(target, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     kubectl(target, "get", "widgets,gadgets")
 
@@ -130,6 +131,39 @@ def test_a_cluster_that_is_followed_brings_its_new_definitions(kcp_cluster: Logi
     assert written == {"services.core.yaml", "gadgets.example.com.yaml", "widgets.example.com.yaml"}
 
 
+def test_a_failure_to_write_does_not_end_the_following(kcp_cluster: LogicalCluster, tmp_path: Path) -> None:
+    define(kcp_cluster, "widgets", "Widget")
+    output, errors = tmp_path / "out", tmp_path / "errors"
+    command = [sys.executable, "-m", "kcp", "crd-puller", "--kubeconfig", str(kcp_cluster.kubeconfig)]
+    command += ["--output", str(output), "--watch", "--interval", "100ms"]
+    with errors.open("wb") as stream, subprocess.Popen(command, stderr=stream) as following:
+        try:
+            wait_until((output / "widgets.example.com.yaml").exists, "the first definition is written")
+            shutil.rmtree(output)
+            output.write_text("in the way")
+            define(kcp_cluster, "gadgets", "Gadget")
+            wait_until(lambda: "trying again in 0.1 s: " in errors.read_text(), "the failure is reported")
+            output.unlink()
+            wait_until((output / "gadgets.example.com.yaml").exists, "the second definition is written")
+        finally:
+            following.send_signal(signal.SIGINT)
+        assert following.wait(PATIENCE) == 0
+
+
+def test_a_definition_that_the_server_refuses_does_not_keep_the_others_from_being_applied(
+    kcp_cluster: LogicalCluster, target: LogicalCluster
+) -> None:
+    define(kcp_cluster, "gadgets", "Gadget")
+    define(kcp_cluster, "widgets", "Widget")
+    kubectl(target, "apply", "-f", "-", stdin=json.dumps(definition("gadgets", "Gadget", scope="Cluster")))
+    arguments = ("--kubeconfig", str(kcp_cluster.kubeconfig), "--apply", "--to-kubeconfig", str(target.kubeconfig))
+    done = run("crd-puller", "gadgets", "widgets", *arguments)
+    assert done.returncode == 1, done.stderr
+    assert "refused gadgets.example.com: " in done.stderr
+    assert "spec.scope" in done.stderr
+    assert "customresourcedefinition.apiextensions.k8s.io/widgets.example.com applied" in done.stderr
+
+
 def test_the_commands_of_the_page_work(kcp_cluster: LogicalCluster, target: LogicalCluster, tmp_path: Path) -> None:
     define(kcp_cluster, "widgets", "Widget")
     kcp_cluster.write_kubeconfig(tmp_path / "cluster.kubeconfig")
@@ -143,21 +177,6 @@ def test_the_commands_of_the_page_work(kcp_cluster: LogicalCluster, target: Logi
         "widgets.example.com.yaml",
     }
     kubectl(target, "wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s")
-
-
-def test_a_definition_that_cannot_be_applied_is_reported_and_the_others_are_applied(
-    kcp_cluster: LogicalCluster, target: LogicalCluster
-) -> None:
-    define(kcp_cluster, "gadgets", "Gadget")
-    define(kcp_cluster, "widgets", "Widget")
-    other = definition("gadgets", "Gadget")
-    other["spec"]["scope"] = "Namespaced" if other["spec"]["scope"] == "Cluster" else "Cluster"  # immutable
-    kubectl(target, "apply", "-f", "-", stdin=json.dumps(other))
-    arguments = ("--kubeconfig", str(kcp_cluster.kubeconfig), "--apply", "--to-kubeconfig", str(target.kubeconfig))
-    done = run("crd-puller", "gadgets", "widgets", *arguments)
-    assert done.returncode == 2
-    assert "customresourcedefinition.apiextensions.k8s.io/gadgets.example.com not applied: " in done.stderr
-    assert "customresourcedefinition.apiextensions.k8s.io/widgets.example.com applied" in done.stderr
 
 
 def test_fields_of_other_field_managers_are_taken_over(kcp_cluster: LogicalCluster, target: LogicalCluster) -> None:

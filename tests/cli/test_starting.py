@@ -118,6 +118,21 @@ def test_a_second_signal_stops_the_server_at_once(tmp_path: Path) -> None:
         assert server.process.wait(60) != 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_start_that_waits_for_etcd(tmp_path: Path, number: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        etcd = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-m", "kcp", "start", "--root-directory", str(tmp_path), "--etcd-servers", etcd]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(number)
+                said, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) == (0, "")
+    (line,) = errors.splitlines()
+    assert "stopping before the server is ready" in line
+
+
 def is_ready(server: Started) -> bool:
     try:
         return server.get("/readyz") == b"ok"

@@ -20,7 +20,7 @@ async def _undefine(client: RegistryClient, plural: str) -> None:
 
 
 async def _custom(client: RegistryClient) -> list[str]:
-    surface = await client.registry.catalog.described_surface(WILDCARD)
+    surface = await client.registry.catalog.load(WILDCARD)
     return [type_.plural for type_ in surface.types if not type_.builtin]
 
 
@@ -48,15 +48,15 @@ async def test_the_surface_is_made_again_only_after_a_change(client: RegistryCli
     one, two = client.at("one"), client.at("two")
     await _define(one, "widgets", "Widget")
     catalog = client.registry.catalog
-    first = await catalog.described_surface(WILDCARD)
+    first = await catalog.load(WILDCARD)
     await _define(two, "widgets", "Widget")
-    assert await catalog.described_surface(WILDCARD) is first
+    assert await catalog.load(WILDCARD) is first
     await _define(two, "gadgets", "Gadget")
-    assert await catalog.described_surface(WILDCARD) is not first
+    assert await catalog.load(WILDCARD) is not first
 
 
 async def test_a_logical_cluster_is_described_by_its_own_surface(client: RegistryClient) -> None:
     one = client.at("one")
     await _define(one, "widgets", "Widget")
     catalog = client.registry.catalog
-    assert await catalog.described_surface(one.cluster) is catalog.surface(one.cluster)
+    assert await catalog.load(one.cluster) is catalog.surface(one.cluster)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kcp.api.kinds import version_order
 from kcp.builtin.registration import declare
-from kcp.registry.documents.discovery import storage_version_hash, version_order
+from kcp.registry.documents.discovery import storage_version_hash
 from kcp.registry.documents.groups import group_order
 
 DOCUMENTED = ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10"]

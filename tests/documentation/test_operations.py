@@ -45,6 +45,7 @@ TESTED = {
     "kcp snapshot save --etcd-servers": "tests/operations/test_export_import.py",
     "kcp snapshot restore --etcd-servers": "tests/operations/test_export_import.py",
     "kcp store check": "tests/documentation/test_operations.py",
+    "kcp crd-puller": "tests/cli/test_crd_puller.py",
     "kcp store export": "tests/operations/test_export_import.py",
     "kubectl delete --raw": "tests/server/test_damaged_values.py",
     "litestream": "tests/operations/test_litestream.py",
@@ -56,7 +57,7 @@ def test_every_block_of_commands_is_followed_by_a_test() -> None:
     for page in PAGES:
         for text in blocks(page, "sh") if page != README else []:
             followers = {module for begin, module in TESTED.items() if text.startswith(begin)}
-            assert followers, f"{page.name}: nobody follows\n{text}"
+            assert followers, f"{page.name}: no test runs\n{text}"
             assert all((ROOT / module).exists() for module in followers)
 
 

@@ -90,6 +90,16 @@ def test_the_session_with_kubectl_in_the_readme_works(tmp_path: Path) -> None:
             assert columns(done.stdout + done.stderr) == columns(expected), command
 
 
+def test_the_session_with_compat_in_the_readme_works(tmp_path: Path) -> None:
+    (session,) = [block for block in blocks(README, "") if block.startswith("$ kcp compat")]
+    command, _, expected = session.removeprefix("$ ").partition("\n")
+    old = (ROOT / "examples" / "1-first-crd" / "crd.yaml").read_text()
+    (tmp_path / "old.yaml").write_text(old)
+    (tmp_path / "new.yaml").write_text(old.replace("[small, medium, large]", "[small, medium]"))
+    done = run(*shlex.split(command)[1:], cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (1, expected, "")
+
+
 def columns(text: str) -> list[list[str]]:
     """The words of a table's lines, without ages."""
     return [AGE.sub("0s", line).split() for line in text.strip().splitlines()]

@@ -12,6 +12,8 @@ from kcp.registry.documents.discovery import DiscoveryDocuments
 from kcp.registry.documents.document_cache import DocumentCache
 from kcp.registry.documents.openapi import OpenAPIDocuments, url
 from kcp.registry.documents.openapi import documents as openapi_documents
+from kcp.registry.documents.openapi.fragments import build
+from kcp.registry.types.resource_types import ResourceType
 from tests.openapi.resource_samples import builtin, custom, declared, references, widget
 
 V3_PREFIX = "#/components/schemas/"
@@ -236,7 +238,7 @@ def test_a_definition_of_values_of_several_types_is_not_published_as_an_object(d
 def test_a_reference_to_nothing_is_refused() -> None:
     broken = declared("Cat", "cats.k8s.io", {"Other": {"type": "object"}})
     with pytest.raises(ValueError, match=r"#/\$defs/Spec is defined nowhere"):
-        OpenAPIDocuments([broken]).index()
+        OpenAPIDocuments([broken]).v2_json()
 
 
 def test_a_change_is_seen_in_its_own_group_version_only() -> None:
@@ -275,7 +277,7 @@ def test_documents_are_the_same_when_little_can_be_remembered() -> None:
 def test_the_cache_stays_within_its_bound() -> None:
     cache = DocumentCache(limit=200_000)
     for number in range(20):
-        OpenAPIDocuments([custom("Widget", f"g{number}.dev")], cache).index()
+        assert OpenAPIDocuments([custom("Widget", f"g{number}.dev")], cache).v3(f"apis/g{number}.dev/v1") is not None
     assert 0 < cache.size <= 200_000
 
 
@@ -290,3 +292,49 @@ def test_both_forms_of_a_large_document_are_remembered(monkeypatch: pytest.Monke
         monkeypatch.setattr(openapi_documents, name, lambda *_: pytest.fail("the document is remembered"))
     again = OpenAPIDocuments(types)
     assert (again.v2_json(), again.v2_protobuf()) == first
+
+
+def test_the_index_is_known_before_any_document_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    types = [*builtin(), custom("Early", "early.dev")]
+    with monkeypatch.context() as patching:
+        patching.setattr(openapi_documents, "build", lambda *_: pytest.fail("a document is made"))
+        hashes = index(OpenAPIDocuments(types, DocumentCache()))
+    document = OpenAPIDocuments(types).v3("apis/early.dev/v1")
+    assert document is not None
+    assert hashes["apis/early.dev/v1"] == {"serverRelativeURL": url("apis/early.dev/v1", document.digest)}
+
+
+def test_equal_types_of_other_logical_clusters_share_their_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = OpenAPIDocuments([*builtin(), custom("Shared", "shared.dev")])
+    made = first.v2_json(), first.v2_protobuf(), first.v3("apis/shared.dev/v1"), first.v3_protobuf("apis/shared.dev/v1")
+    monkeypatch.setattr(openapi_documents, "build", lambda *_: pytest.fail("a document is made"))
+    again = OpenAPIDocuments([*builtin(), custom("Shared", "shared.dev")])
+    found = (
+        again.v2_json(),
+        again.v2_protobuf(),
+        again.v3("apis/shared.dev/v1"),
+        again.v3_protobuf("apis/shared.dev/v1"),
+    )
+    assert found == made
+
+
+def test_a_change_builds_the_fragment_of_the_changed_type_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def documents_with(description: str) -> OpenAPIDocuments:
+        schema = {"type": "object", "description": description}
+        kept = [custom(f"Kept{number}", "kept.dev") for number in range(5)]
+        return OpenAPIDocuments([*kept, custom("Other", "kept.dev", schema=schema)])
+
+    before = documents_with("before")
+    before.v2_json()
+    before.v3("apis/kept.dev/v1")
+    built: list[str] = []
+
+    def counted(type_: ResourceType, *more: Any) -> Any:
+        built.append(type_.kind)
+        return build(type_, *more)
+
+    monkeypatch.setattr(openapi_documents, "build", counted)
+    after = documents_with("after")
+    after.v2_json()
+    after.v3("apis/kept.dev/v1")
+    assert built == ["Other", "Other"]

@@ -96,7 +96,7 @@ def test_base64_is_checked_as_in_go(text: str, at: int) -> None:
 
 async def test_a_warning_shows_no_value(client: RegistryClient) -> None:
     context = client.context()
-    async with confidential.concealing(context, client.type("secrets"), {"data": {"a": ENCODED}}):
+    async with confidential.redacting(context, client.type("secrets"), {"data": {"a": ENCODED}}):
         context.warn(f'metadata.finalizers: "{PLAIN}": prefer a domain-qualified finalizer name')
     assert context.warnings == [
         f'metadata.finalizers: "{confidential.REDACTED}": prefer a domain-qualified finalizer name'

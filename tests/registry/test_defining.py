@@ -13,8 +13,9 @@ import yaml
 from kcp.api import documents, metadata
 from kcp.registry.requests import Target
 from kcp.registry.types import catalog
-from kcp.registry.types.catalog import Catalog, Surface
+from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import from_definition
+from kcp.registry.types.surfaces import Surface
 from tests.support.objects import definition, widget
 from tests.support.registry_client import WIDGETS, Object, RegistryClient, refused
 

@@ -171,7 +171,7 @@ def test_a_check_names_it_and_an_export_is_refused_beside_the_server(damaged: Ru
     assert "root: configmaps default/b at revision" in checked.stdout
     exported = run("store", "export", "--root-directory", root, str(tmp_path / "all.jsonl"))
     assert exported.returncode == 1, exported
-    assert f"1 values of {root}/data/kcp.db are damaged; {NAMED}" in exported.stderr
+    assert f"{root}/data/kcp.db: 1 value is damaged ({NAMED})" in exported.stderr
     assert "Nothing is exported" in exported.stderr
     assert list(tmp_path.iterdir()) == []
 

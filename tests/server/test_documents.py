@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from tests.support.objects import DEFINITIONS, definition
@@ -63,6 +65,18 @@ def test_openapi_version_2(server: RunningServer) -> None:
     assert packed.body.startswith(b"\n\x032.0")
     assert server.get("/openapi/v2", Accept=SWAGGER_PROTOBUF, If_None_Match=packed.headers["ETag"]).status == 304
     assert server.get("/openapi/v2", Accept="text/html").status == 406
+
+
+@pytest.mark.parametrize("path", ["/openapi/v2", "/openapi/v3/api/v1"])
+def test_openapi_is_the_same_with_and_without_gzip_and_never_indented(server: RunningServer, path: str) -> None:
+    plain = server.get(f"{path}?pretty=true")
+    packed = server.get(path, Accept_Encoding="gzip")
+    assert (packed.headers["Content-Encoding"], packed.headers["ETag"]) == ("gzip", plain.headers["ETag"])
+    assert gzip.decompress(packed.body) == plain.body
+    assert int(plain.headers["Content-Length"]) == len(plain.body)
+    assert b"\n" not in plain.body
+    head = server.ask("HEAD", path)
+    assert (head.status, head.body, head.headers["ETag"]) == (200, b"", plain.headers["ETag"])
 
 
 def test_the_version(server: RunningServer, cluster: str) -> None:

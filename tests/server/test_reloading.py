@@ -119,6 +119,7 @@ def test_several_parts_of_a_server_follow_one_file_and_a_fault_in_one_leaves_the
     def broken() -> None:
         raise ValueError("a fault of this part")
 
+    caplog.set_level(logging.INFO, "kcp.server")
     files.add(path, broken)
     for _ in range(2):
         files.add(path, lambda: contents.append(path.read_text()))
@@ -126,6 +127,7 @@ def test_several_parts_of_a_server_follow_one_file_and_a_fault_in_one_leaves_the
     files.reload(changed_only=True)
     assert contents == ["second, and longer"] * 2
     assert "a fault of this part" in caplog.text
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.INFO] == [f"reloaded {path}"]
 
 
 def test_sighup_reloads_at_once_and_does_not_end_the_server(tmp_path: Path) -> None:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kcp.registry.representations.framing import JSONList
+from kcp.registry.verbs.representation import ListPieces
 from kcp.server.process import sockets
-from kcp.server.requests.asgi import TruncatedResponseError
+from kcp.server.requests import connections
+from kcp.server.requests.asgi import Message, Scope, TruncatedResponseError
+from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.exchanges import Exchange, TransferLimits
 from kcp.server.requests.list_streams import ListStreams
+from kcp.server.requests.negotiation import PLAIN_VIEW
+from kcp.server.requests.receiving import Receiving
 from kcp.testing import Server
 from tests.support.clients import Address, Connection, resident_bytes
 from tests.support.objects import config_map
 from tests.support.running_server import RunningServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 PATH = "/api/v1/namespaces/default/configmaps"
 MEGABYTE = 1 << 20
@@ -101,6 +110,56 @@ async def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -
         await asyncio.wait((waiting,))
     async with streams.turn(Response()):
         assert streams.running == 1
+
+
+async def _receive() -> Message:
+    return {"type": "http.request"}
+
+
+class Pieces:
+    """A large list that is read again and again."""
+
+    def __init__(self) -> None:
+        self.read: list[weakref.ref[ListPieces]] = []
+
+    async def __call__(self) -> ListPieces:
+        pieces = ListPieces(JSONList(b'{"items":['), ([b"1" * MEGABYTE] for _ in range(2)))
+        self.read.append(weakref.ref(pieces))
+        return pieces
+
+
+async def test_a_large_list_holds_nothing_while_it_waits_for_its_turn() -> None:
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+
+    sent: list[bytes] = []
+    streams, make = ListStreams(limit=1), Pieces()
+    scope: Scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/", "headers": []}
+    exchange = Exchange(scope, _receive, send, TransferLimits(Receiving(Deadlines(60)), streams))
+    async with streams.turn(Response()):
+        sending = asyncio.create_task(exchange.send_pieces(await make(), PLAIN_VIEW, make))
+        while len(streams._waiting) == 0:
+            await asyncio.sleep(0)
+        gc.collect()
+        assert [made() for made in make.read] == [None]
+        assert not sent
+    await sending
+    assert len(make.read) == 2
+    assert b"".join(sent).count(b"1") == 2 * MEGABYTE
+
+
+@pytest.mark.parametrize(("version", "is_cut"), [("1.1", True), ("2", False)])
+async def test_the_connection_of_a_truncated_response_is_closed(version: str, is_cut: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        accepted, peer = listener.accept()
+        with accepted:
+            await connections.cut({"http_version": version, "client": peer})
+            client.settimeout(PATIENCE if is_cut else 0)
+            if is_cut:
+                assert client.recv(1) == b""
+            else:
+                with pytest.raises(BlockingIOError):
+                    client.recv(1)
 
 
 @pytest.mark.parametrize("query", ["", "?watch=true"], ids=["list", "watch"])

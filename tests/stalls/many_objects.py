@@ -10,7 +10,7 @@ from tests.stalls.requests import DEFINITIONS, MAPS, YAML, Attack, Call, config_
 _MEGABYTES: Final = 64 * 1024 * 1024
 _OBJECTS: Final = 5_000
 _DEFINITIONS: Final = 300
-_TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
+TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
 
@@ -27,30 +27,30 @@ def _wide(number: int, words: str = "") -> dict[str, Any]:
     return definition(of("object", properties=properties), plural=f"things{number:03}s")
 
 
-_SMALL_ONES: Final = [create(partial(_small, number)) for number in range(_OBJECTS)]
+SMALL_ONES: Final = [create(partial(_small, number)) for number in range(_OBJECTS)]
 _LARGE_ONES: Final = [create(partial(_large, number)) for number in range(60)]
-_MANY_TYPES: Final = [create(partial(_wide, number), DEFINITIONS) for number in range(_DEFINITIONS)]
+MANY_TYPES: Final = [create(partial(_wide, number), DEFINITIONS) for number in range(_DEFINITIONS)]
 
 MANY_OBJECTS: Final = [
     Attack(
-        "a selector that matches none of many", Call("GET", f"{MAPS}?labelSelector=a%3Db"), _SMALL_ONES, place="many"
+        "a selector that matches none of many", Call("GET", f"{MAPS}?labelSelector=a%3Db"), SMALL_ONES, place="many"
     ),
     Attack(
         "a selector that matches none of many, with a limit",
         Call("GET", f"{MAPS}?labelSelector=a%3Db&limit=500"),
-        _SMALL_ONES,
+        SMALL_ONES,
         place="many",
     ),
     Attack(
         "a selector of many values over many",
         Call("GET", f"{MAPS}?labelSelector=n+in+(" + "%2C".join(str(each) for each in range(500)) + ")"),
-        _SMALL_ONES,
+        SMALL_ONES,
         place="many",
     ),
-    Attack("a large limit over many", Call("GET", f"{MAPS}?limit=9223372036854775807"), _SMALL_ONES, place="many"),
-    Attack("a table of many", Call("GET", MAPS, headers={"Accept": _TABLE}), _SMALL_ONES, place="many"),
-    Attack("many, pretty", Call("GET", f"{MAPS}?pretty=true"), _SMALL_ONES, place="many"),
-    Attack("many as YAML", Call("GET", MAPS, headers={"Accept": YAML}), _SMALL_ONES, place="many"),
+    Attack("a large limit over many", Call("GET", f"{MAPS}?limit=9223372036854775807"), SMALL_ONES, place="many"),
+    Attack("a table of many", Call("GET", MAPS, headers={"Accept": TABLE}), SMALL_ONES, place="many"),
+    Attack("many, pretty", Call("GET", f"{MAPS}?pretty=true"), SMALL_ONES, place="many"),
+    Attack("many as YAML", Call("GET", MAPS, headers={"Accept": YAML}), SMALL_ONES, place="many"),
     Attack("a large list", Call("GET", MAPS), _LARGE_ONES, largest_answer=_MEGABYTES, place="large"),
     Attack(
         "a large list, pretty", Call("GET", f"{MAPS}?pretty=1"), _LARGE_ONES, largest_answer=_MEGABYTES, place="large"
@@ -64,33 +64,33 @@ MANY_OBJECTS: Final = [
     ),
     Attack(
         "a large list of rows",
-        Call("GET", MAPS, headers={"Accept": _TABLE}),
+        Call("GET", MAPS, headers={"Accept": TABLE}),
         _LARGE_ONES,
         largest_answer=_MEGABYTES,
         place="large",
     ),
-    Attack("the types of many definitions", Call("GET", "/apis/example.com/v1"), _MANY_TYPES, place="types"),
+    Attack("the types of many definitions", Call("GET", "/apis/example.com/v1"), MANY_TYPES, place="types"),
     Attack(
         "a definition beside many",
         Call("POST", DEFINITIONS, lambda: _wide(_DEFINITIONS)),
-        _MANY_TYPES,
+        MANY_TYPES,
         place="types",
     ),
     Attack(
         "the types after a change of one",
         Call("GET", "/apis/example.com/v1"),
-        _MANY_TYPES,
+        MANY_TYPES,
         place="types",
     ),
-    Attack("the OpenAPI index of many types", Call("GET", "/openapi/v3"), _MANY_TYPES, place="types"),
+    Attack("the OpenAPI index of many types", Call("GET", "/openapi/v3"), MANY_TYPES, place="types"),
     Attack(
-        "the OpenAPI document of many types", Call("GET", "/openapi/v3/apis/example.com/v1"), _MANY_TYPES, place="types"
+        "the OpenAPI document of many types", Call("GET", "/openapi/v3/apis/example.com/v1"), MANY_TYPES, place="types"
     ),
-    Attack("Swagger of many types", Call("GET", "/openapi/v2"), _MANY_TYPES, largest_answer=_MEGABYTES, place="types"),
+    Attack("Swagger of many types", Call("GET", "/openapi/v2"), MANY_TYPES, largest_answer=_MEGABYTES, place="types"),
     Attack(
         "Swagger of many types as protobuf",
         Call("GET", "/openapi/v2", headers={"Accept": _PROTOBUF}),
-        _MANY_TYPES,
+        MANY_TYPES,
         largest_answer=_MEGABYTES,
         place="types",
     ),

@@ -1,7 +1,9 @@
 """A server that reports how long its event loop was held: ``python -m tests.stalls.measured_server ROOT-DIRECTORY``.
 
 It prints a line of JSON when it is ready, and one for each line that it reads: ``begin`` starts a measurement, ``end`` reports
-it as ``{"held": seconds of processor time, "grown": bytes}``. It ends with its input.
+it as ``{"held": seconds, "blocked": seconds, "grown": bytes}``: of processor time of the loop's thread, and of all threads. A
+thread that keeps the interpreter's lock, as a garbage collection or a call of a C library does, blocks the loop without holding
+it. It ends with its input.
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ _TICK: Final = 0.001
 
 
 class LoopMeasurement:
-    """The longest stretch of processor time of the loop's thread in which no timer was served."""
+    """The longest stretches of processor time, of the loop's thread and of all threads, in which no timer was served."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._running = False
         self._last = self._longest = 0.0
+        self._last_of_all = self._longest_of_all = 0.0
         self._resident = 0
 
     def begin(self) -> None:
@@ -40,13 +43,14 @@ class LoopMeasurement:
         Path("/proc/self/clear_refs").write_text("5")  # the peak of the resident memory is from now on
         self._resident = _memory("VmRSS")
         self._longest, self._last, self._running = 0.0, time.thread_time(), True
+        self._longest_of_all, self._last_of_all = 0.0, time.process_time()
         self._tick()
 
     def end(self) -> dict[str, float]:
         """Stop, and what was measured."""
         self._running = False
         self._note()
-        return {"held": self._longest, "grown": _memory("VmHWM") - self._resident}
+        return {"held": self._longest, "blocked": self._longest_of_all, "grown": _memory("VmHWM") - self._resident}
 
     def _tick(self) -> None:
         self._note()
@@ -56,6 +60,8 @@ class LoopMeasurement:
     def _note(self) -> None:
         now = time.thread_time()
         self._longest, self._last = max(self._longest, now - self._last), now
+        now = time.process_time()
+        self._longest_of_all, self._last_of_all = max(self._longest_of_all, now - self._last_of_all), now
 
 
 def _memory(field: str) -> int:
@@ -69,7 +75,10 @@ async def main(root: str) -> None:
     """Serve until the input ends."""
     process = ServerProcess(configuration_of(["--root-directory", root, "--secure-port", "0"]))
     await process.start()
-    collecting = asyncio.create_task(CyclicGarbage().run())  # as in `kcp start`
+    assert process.composition is not None
+    collecting = asyncio.create_task(
+        CyclicGarbage(process.composition.registry.large_writes).run()
+    )  # as in `kcp start`
     measurement = LoopMeasurement()
     _say({"kubeconfig": str(process.kubeconfig)})
     reader = asyncio.StreamReader()

@@ -56,6 +56,9 @@ class Attack:
     """Bytes. A response with each of a hundred thousand errors would use up the server's memory too."""
     place: str = ""
     """The logical cluster that is prepared for several attacks; "" is one of its own."""
+    everywhere: bool = False
+    gone: str = ""
+    """Whether the request spans all logical clusters, and the path that answers 404 when the controllers have done their part."""
 
 
 def config_map(name: str = "a", /, **more: Any) -> dict[str, Any]:

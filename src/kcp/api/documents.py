@@ -183,6 +183,6 @@ def decode_yaml(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
 
 def encode_yaml(value: Any) -> bytes:
     """A YAML document with sorted keys, as kubectl prints it."""
-    from kcp.api import yaml_documents
+    from kcp.api import yaml_output
 
-    return yaml_documents.dump(value)
+    return yaml_output.dump(value)

@@ -4,7 +4,11 @@ A *kind* is the type of an object (``ConfigMap``); a *resource* is the collectio
 The core group is the empty string.
 """
 
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
+
+_VERSION: Final = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?", re.ASCII)
+_STAGE: Final = {None: 0, "beta": 1, "alpha": 2}
 
 
 class GroupVersion(NamedTuple):
@@ -55,3 +59,15 @@ class GroupVersionKind(NamedTuple):
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
+
+
+def version_order(version: str) -> tuple[int, int, int, int, str]:
+    """Sorting key of versions, the preferred one first: v2, v1, v2beta2, v2beta1, v1alpha1, then other names alphabetically.
+
+    The rule is that of "Version priority" in the CustomResourceDefinition reference.
+    """
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        return (1, 0, 0, 0, version)
+    major, stage, minor = match.groups()
+    return (0, _STAGE[stage], -int(major), -int(minor or 0), "")

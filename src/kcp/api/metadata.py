@@ -33,7 +33,7 @@ __all__ = [
     "check_meta_types",
     "drop_empty",
     "generate_name",
-    "json_type",
+    "go_json_type",
     "micro_time",
     "new_uid",
     "now",
@@ -175,7 +175,7 @@ def check_meta_types(meta: Any, described: str = "") -> None:
     the message, such as ``ConfigMap in version "v1" cannot be handled as a ConfigMap: ``. Raises StatusError 400.
     """
     if type(meta) is not dict:
-        message = f"json: cannot unmarshal {json_type(meta)} into Go struct field .metadata of type v1.ObjectMeta"
+        message = f"json: cannot unmarshal {go_json_type(meta)} into Go struct field .metadata of type v1.ObjectMeta"
         raise errors.UndecodableError(message, described)
     try:
         _check_members(meta, _OBJECT_META, "metadata")
@@ -211,7 +211,7 @@ def _check_members(value: dict[str, Any], struct: _Struct, path: str) -> None:
         elif member is None:
             nulls.append(name)
         elif go_type == "time":
-            raise ValueError(f"json: cannot unmarshal {json_type(member)} into Go value of type string")
+            raise ValueError(f"json: cannot unmarshal {go_json_type(member)} into Go value of type string")
         else:
             raise _mistyped(f"{struct.name}.{path}.{name}", member, go_type)
     for name in nulls:
@@ -247,7 +247,7 @@ def _check_entries(entries: list[Any], path: str, struct: _Struct) -> None:
             _check_members(entry, struct, path)
 
 
-def json_type(value: Any) -> str:
+def go_json_type(value: Any) -> str:
     """The name of a value's JSON type in the messages of Go's decoder."""
     return _JSON_NAMES.get(type(value), "null")
 
@@ -263,7 +263,7 @@ _JSON_NAMES: Final[dict[type[Any], str]] = {
 
 
 def _mistyped(field: str, value: Any, expected: str) -> ValueError:
-    found = json_type(value)
+    found = go_json_type(value)
     if found == "number" and expected == "int64":
         found = f"number {value}"
     return ValueError(f"json: cannot unmarshal {found} into Go struct field {field} of type {expected}")

@@ -1,4 +1,4 @@
-"""YAML documents as sigs.k8s.io/yaml reads and writes them.
+"""YAML documents as sigs.k8s.io/yaml reads them (`yaml_output` writes them).
 
 Read from libyaml's events, without a tree in between: nothing recurses (a deep body would overflow the C stack in PyYAML's
 composer), and the depth and the size of the resulting JSON are limited while values are built. Scalars are YAML 1.1 as that
@@ -9,15 +9,17 @@ strings.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
 import yaml
 from yaml.events import (
     AliasEvent,
-    DocumentStartEvent,
+    DocumentEndEvent,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -320,10 +322,29 @@ def load(body: bytes, *, max_depth: int, max_size: int) -> tuple[Any, list[str]]
 
     ``max_size`` limits the document's JSON, in bytes. Raises YAMLError; ExpansionError beyond ``max_size``.
     """
+    builder = _Builder(max_depth, max_size)
+    with _parsing(body, max_depth) as parser:
+        if _load_next(parser, builder) and not parser.check_event(StreamEndEvent):
+            raise YAMLError("more than one document in the body")
+    return builder.root, builder.duplicates.paths()
+
+
+def load_all(body: bytes, *, max_depth: int, max_size: int) -> list[Any]:
+    """The data of each document in a file. ``max_size`` limits the JSON of each, in bytes. Raises as `load`."""
+    found = []
+    with _parsing(body, max_depth) as parser:
+        while _load_next(parser, builder := _Builder(max_depth, max_size)):
+            found.append(builder.root)
+    return found
+
+
+@contextlib.contextmanager
+def _parsing(body: bytes, max_depth: int) -> Iterator[Any]:
+    """A parser of a body, whose errors become YAMLError."""
     parser = None
     try:
         parser = _Parser(Pieces(body))
-        return _load(parser, _Builder(max_depth, max_size))
+        yield parser
     except yaml.YAMLError as error:
         raise translated(error, max_depth) from error
     except UnicodeDecodeError as error:
@@ -333,8 +354,8 @@ def load(body: bytes, *, max_depth: int, max_size: int) -> tuple[Any, list[str]]
             parser.dispose()
 
 
-def _load(parser: Any, builder: _Builder) -> tuple[Any, list[str]]:
-    documents = 0
+def _load_next(parser: Any, builder: _Builder) -> bool:
+    """Build the next document. Returns whether there was one."""
     while True:
         event = parser.get_event()
         kind = type(event)
@@ -348,37 +369,5 @@ def _load(parser: Any, builder: _Builder) -> tuple[Any, list[str]]:
             builder.start(event, [])
         elif kind is AliasEvent:
             builder.alias(event)
-        elif kind is DocumentStartEvent:
-            documents += 1
-            if documents > 1:
-                raise YAMLError("more than one document in the body")
-        elif kind is StreamEndEvent:
-            return builder.root, builder.duplicates.paths()
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Block style; quotes what a reader of YAML 1.1 would take for something else than a string."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
-        return True
-
-
-def _represent_string(dumper: Any, value: str) -> Any:
-    style = None
-    if "\n" in value and value.isprintable() is False and not value[:1].isspace() and "\t" not in value:
-        style = "|"
-    elif value == "<<" or type(resolve(value)) is not str or _BASE_60.fullmatch(value):
-        style = '"'
-    return dumper.represent_scalar(_STR, value, style=style)
-
-
-_BASE_60: Final = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
-_Dumper.add_representer(str, _represent_string)
-
-
-def dump(value: Any) -> bytes:
-    """A YAML document with sorted keys, as kubectl prints it."""
-    written: bytes = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, encoding="utf-8", width=1 << 20
-    )
-    return written
+        elif kind is DocumentEndEvent or kind is StreamEndEvent:
+            return kind is DocumentEndEvent

@@ -21,14 +21,15 @@ class BuiltinContext:
     """The parts of a server that strategies use.
 
     ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews.
-    ``definitions`` gives the CustomResourceDefinitions of a logical cluster. ``event_lifetime`` is in seconds.
+    ``definitions`` gives the names of the CustomResourceDefinitions of a logical cluster and group, in the form of definitions.
+    ``event_lifetime`` is in seconds.
     """
 
     server_uid: str
     created: str
     authorizer: Authorizer
     tokens: TokenAuthenticator
-    definitions: Callable[[LogicalClusterName], Iterable[Definition]]
+    definitions: Callable[[LogicalClusterName, str], Iterable[Definition]]
     event_lifetime: int = DEFAULT_EVENT_LIFETIME
     reserved: Sequence[Definition] = ()
     """The names of the built-in types, in the form of definitions: no CRD may take them. Set by `builtin_types`."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.api.metadata import json_type
+from kcp.api.metadata import go_json_type
 from kcp.api.times import canonical_micro_time, check_micro_time, parse_time, whole_time
 from kcp.registry.types.strategies import Object
 
@@ -86,7 +86,7 @@ def bytes_errors(obj: Mapping[str, Any], members: Iterable[str] | None, path: st
     for name in obj if members is None else members:
         value = obj.get(name)
         if type(value) is dict or type(value) is bool:
-            why = f"json: cannot unmarshal {json_type(value)} into Go struct field {path} of type []uint8"
+            why = f"json: cannot unmarshal {go_json_type(value)} into Go struct field {path} of type []uint8"
             yield field_errors.undecodable(f"{path}.{name}", "", why)
 
 

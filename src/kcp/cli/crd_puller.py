@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _from = flags.group("The cluster to pull from")
 _to = flags.group("Where to put the definitions")
-_SKIPPED: Final = 1
+_INCOMPLETE: Final = 1
 _FAILED: Final = 2
 _INTERRUPTED: Final = 130
 """The exit code of a program that SIGINT ended."""
@@ -29,35 +29,54 @@ _FIELD_MANAGER: Final = "crd-puller"
 _FILE_MODE: Final = 0o644
 
 
-@click.command("crd-puller", cls=flags.GroupedCommand)
-@_from("--kubeconfig", metavar="FILE", type=click.Path(path_type=Path), help="Default: as for kubectl.")
-@_from("--context", default="", metavar="NAME", help="Context of the kubeconfig. Default: its current one.")
+@click.command("crd-puller", cls=flags.GroupedCommand, short_help="Convert a cluster's resources into definitions.")
+@_from(
+    "--kubeconfig",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Kubeconfig of the cluster. [default: as for kubectl]",
+)
+@_from(
+    "--context",
+    default="",
+    metavar="NAME",
+    show_default=False,
+    help="Context of --kubeconfig. [default: its current one]",
+)
 @_to(
     "--output", metavar="DIRECTORY", type=click.Path(path_type=Path), help="Write each definition to <name>.yaml here."
 )
 @_to("--apply", is_flag=True, help="Apply the definitions to the server of --to-kubeconfig.")
-@_to("--to-kubeconfig", metavar="FILE", type=click.Path(path_type=Path), help="The server that --apply writes to.")
-@_to("--to-context", default="", metavar="NAME", help="Context of --to-kubeconfig. Default: its current one.")
 @_to(
-    "--watch",
-    is_flag=True,
-    help="Pull again and again, and write new and changed definitions. Needs --output or --apply.",
+    "--to-kubeconfig",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Kubeconfig of the server that --apply writes to.",
 )
 @_to(
+    "--to-context",
+    default="",
+    metavar="NAME",
+    show_default=False,
+    help="Context of --to-kubeconfig. [default: its current one]",
+)
+@_to("--watch", is_flag=True, help="Pull repeatedly, and write new and changed definitions. Needs --output or --apply.")
+@_to(
     "--interval",
-    default=60.0,
+    default="1m",
     type=flags.DurationType(),
-    show_default="1m",
-    help="Time between two pulls with --watch.",
+    metavar="DURATION",
+    help="Time between two reads of the cluster with --watch.",
 )
 @click.argument("names", nargs=-1, metavar="[RESOURCE]...")
 def crd_puller(names: tuple[str, ...], **choices: Any) -> None:
     """Convert the resources of a Kubernetes cluster to CustomResourceDefinitions for kcp.
 
-    Each RESOURCE is a plural (pods) or a plural and a group (deployments.apps). Without any, the command pulls all resources
-    that are not built into kcp. A CRD of the cluster is copied, a built-in type is converted from its OpenAPI schema. Without
-    --output and --apply, the definitions are printed. The exit code is 0 if all were pulled, 1 if some have no definition, 2 if a
-    cluster cannot be reached, a RESOURCE is not served, or a definition cannot be applied.
+    Each RESOURCE is a plural (pods) or a plural and a group (deployments.apps; pods.core for the group without a name). Without
+    any, all resources are pulled that are not built into kcp. A CRD of the cluster is copied, a built-in type is converted from
+    its OpenAPI schema. Without --output and --apply, the definitions are printed. The exit code is 0 if all were pulled, 1
+    if some have no definition or are refused by the server of --to-kubeconfig, 2 if a server cannot be reached or a RESOURCE is
+    not served.
     """
     if choices["apply"] and choices["to_kubeconfig"] is None:
         raise click.UsageError("--apply needs --to-kubeconfig: the file of the server to write to")
@@ -69,13 +88,13 @@ def crd_puller(names: tuple[str, ...], **choices: Any) -> None:
     from kcp.multicluster.crd_puller import UnknownResourceError
 
     try:
-        code = asyncio.run(_run(names, **choices))
+        incomplete = asyncio.run(_run(names, **choices))
     except (ClientError, StatusError, UnknownResourceError, OSError) as error:
         _say(f"Error: {error}")
         sys.exit(_FAILED)
     except KeyboardInterrupt:
         sys.exit(0 if choices["watch"] else _INTERRUPTED)
-    sys.exit(code)
+    sys.exit(_INCOMPLETE if incomplete else 0)
 
 
 async def _run(
@@ -89,31 +108,42 @@ async def _run(
     to_context: str,
     watch: bool,
     interval: float,
-) -> int:
-    """Pull once, or (``watch``) repeatedly. Returns the exit code."""
+) -> bool:
+    """Pull once, or (``watch``) repeatedly. Returns whether a resource was skipped or its definition refused."""
     from kcp.client import ClientError, StatusError, load_configuration
     from kcp.multicluster.crd_puller import UnknownResourceError
 
     source = load_configuration(kubeconfig, context=context)
     target = load_configuration(to_kubeconfig, context=to_context) if apply else None
     written: dict[str, dict[str, Any]] = {}
-    pulled = await _pull(source, names)
-    while True:
-        changed = [each for each in pulled.definitions if written.get(each["metadata"]["name"]) != each]
-        if output is not None:
-            await asyncio.to_thread(_write_files, output, changed)
-        refused = set() if target is None else await _apply(target, changed)
-        if output is None and target is None:
-            _print(changed)
-        written.update({each["metadata"]["name"]: each for each in changed if each["metadata"]["name"] not in refused})
-        _report(pulled, len(changed))
-        if not watch:
-            return _FAILED if refused else _SKIPPED if pulled.skipped else 0
+    incomplete = await _update(source, names, output, target, written)
+    while watch:
         await asyncio.sleep(interval)
         try:
-            pulled = await _pull(source, names)
-        except (ClientError, StatusError, UnknownResourceError) as error:
-            _say(f"the cluster cannot be read, trying again in {interval:g} s: {error}")
+            await _update(source, names, output, target, written)
+        except (ClientError, StatusError, UnknownResourceError, OSError) as error:
+            _say(f"the definitions are not up to date, trying again in {interval:g} s: {error}")
+    return incomplete
+
+
+async def _update(
+    source: ClientConfiguration,
+    names: Sequence[str],
+    output: Path | None,
+    target: ClientConfiguration | None,
+    written: dict[str, dict[str, Any]],
+) -> bool:
+    """Pull, write the definitions that differ from ``written``, and update that. Returns whether a definition is missing."""
+    pulled = await _pull(source, names)
+    changed = [each for each in pulled.definitions if written.get(each["metadata"]["name"]) != each]
+    if output is not None:
+        await asyncio.to_thread(_write_files, output, changed)
+    refused = frozenset() if target is None else await _apply(target, changed)
+    if output is None and target is None:
+        _print(changed)
+    written.update({each["metadata"]["name"]: each for each in changed if each["metadata"]["name"] not in refused})
+    _report(pulled, len(changed))
+    return bool(pulled.skipped or refused)
 
 
 async def _pull(configuration: ClientConfiguration, names: Sequence[str]) -> Pulled:
@@ -150,24 +180,24 @@ def _write_files(directory: Path, definitions: Sequence[dict[str, Any]]) -> None
             raise
 
 
-async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[str, Any]]) -> set[str]:
-    """Apply definitions; fields of other field managers are taken over. Returns the names of those that failed."""
-    from kcp.client import Client, ClientError, StatusError
+async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[str, Any]]) -> frozenset[str]:
+    """Apply each definition. Returns the names of those that the server refuses as invalid; the others are applied."""
+    from kcp.client import Client, InvalidError
     from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 
-    failed = set()
+    refused = set()
     async with Client(configuration) as client:
         resource = client.resource(CUSTOM_RESOURCE_DEFINITIONS)
         for definition in definitions:
             name = definition["metadata"]["name"]
             try:
                 await resource.apply(definition, field_manager=_FIELD_MANAGER, force=True)
-            except (ClientError, StatusError) as error:
-                failed.add(name)
-                _say(f"customresourcedefinition.apiextensions.k8s.io/{name} not applied: {error}")
+            except InvalidError as error:
+                refused.add(name)
+                _say(f"refused {name}: {error}")
             else:
                 _say(f"customresourcedefinition.apiextensions.k8s.io/{name} applied")
-    return failed
+    return frozenset(refused)
 
 
 def _print(definitions: Sequence[dict[str, Any]]) -> None:
@@ -185,10 +215,10 @@ def _report(pulled: Pulled, changed: int) -> None:
         _say(f"skipped {name}: {reason}")
     for name, loss in sorted(pulled.reduced.items()):
         _say(f"{name}: {loss}")
-    _say(f"{len(pulled.definitions)} definitions pulled, {changed} new or changed")
+    _say(f"definitions pulled: {len(pulled.definitions)}, new or changed: {changed}")
 
 
 def _say(message: str) -> None:
-    """Write a line to standard error. Control characters, which a cluster may send to a terminal, are escaped."""
+    """Write a line to standard error. Control characters, which a cluster could send to the terminal, are escaped."""
     shown = (letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in message)
     click.echo("".join(shown), err=True)

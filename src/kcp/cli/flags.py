@@ -55,7 +55,9 @@ class GroupedCommand(click.Command):
         headings: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if (
+                record is not None and record[1]
+            ):  # the first line of the help names the arguments, and the text explains them
                 heading = getattr(param, "heading", "") or "Other"
                 headings.setdefault(heading, []).append(record)
         for heading, records in headings.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from kcp import __version__
+from kcp.cli.compat import compat
 from kcp.cli.completion import completion
 from kcp.cli.crd_puller import crd_puller
 from kcp.cli.snapshot import snapshot
@@ -21,5 +22,6 @@ def main() -> None:
 main.add_command(start)
 main.add_command(snapshot)
 main.add_command(store)
+main.add_command(compat)
 main.add_command(crd_puller)
 main.add_command(completion)

@@ -43,7 +43,7 @@ _logging = flags.group("Logging")
     default="",
     metavar="ADDRESS:PORT",
     show_default=False,
-    help="Address and port to serve /livez, /readyz and /healthz on over plain HTTP, to everybody. [default: nowhere]",
+    help="Address and port to serve /livez, /readyz and /healthz on over plain HTTP, to all clients. [default: off]",
 )
 @_serving(
     "--external-hostname",
@@ -107,18 +107,21 @@ _logging = flags.group("Logging")
     is_flag=False,
     flag_value=True,
     metavar="[true|false]",
-    help="Serve requests without credentials as system:anonymous; if false, they get 401.",
+    show_default=False,
+    help="Serve requests without credentials as system:anonymous; if false, they get 401. [default: true]",
 )
 @_limits(
     "--max-requests-inflight",
     default=400,
     type=_COUNT,
+    metavar="N",
     help="Maximum number of reading requests in flight; further ones get 429. 0 is no limit.",
 )
 @_limits(
     "--max-mutating-requests-inflight",
     default=200,
     type=_COUNT,
+    metavar="N",
     help="Maximum number of mutating requests in flight; further ones get 429. 0 is no limit.",
 )
 @_limits(

@@ -28,7 +28,7 @@ def _name(_context: click.Context, _parameter: click.Parameter, text: str | None
         raise click.BadParameter(str(error)) from error
 
 
-@click.command(cls=flags.GroupedCommand)
+@click.command(cls=flags.GroupedCommand, short_help="Write the content of a log to a file.")
 @_transfer(
     "--logical-cluster", metavar="NAME", callback=_name, help="Only this logical cluster. [default: all of them]"
 )
@@ -44,7 +44,7 @@ def export(file: Path, logical_cluster: LogicalClusterName, **choices: Any) -> N
     )
 
 
-@click.command("import", cls=flags.GroupedCommand)
+@click.command("import", cls=flags.GroupedCommand, short_help="Write the content of a file into a log.")
 @_transfer(
     "--logical-cluster",
     metavar="NAME",

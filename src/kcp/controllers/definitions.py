@@ -18,6 +18,7 @@ from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
 from kcp.registry.types.catalog import DEFINITIONS, definition_name
 from kcp.registry.types.resource_types import ResourceType, from_definition
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
 from kcp.store.contract import Key, Range
@@ -57,12 +58,12 @@ class DefinitionController(FinalizingController):
         record = registry.source.latest(self._type(), key.cluster, "", key.name)
         if record is None:
             return False
-        definition = documents.decode(record.value)
+        definition = await run_large(len(record.value), documents.decode, record.value)
         meta = definition["metadata"]
         if not meta.get("deletionTimestamp") or CLEANUP_FINALIZER not in (meta.get("finalizers") or ()):
             return False
         context = system_context(key.cluster)
-        types = from_definition(definition)
+        types = await run_large(len(record.value), from_definition, definition)
         if types and _has_condition(definition, "Established"):
             type_ = types[0].convertible_form
             range_ = Range(type_.storage, key.cluster)
@@ -79,7 +80,8 @@ class DefinitionController(FinalizingController):
         async for records in present(self._registry.store, Range(DEFINITIONS, cluster)):
             for record in records:
                 await pacer.pause()
-                if _has_condition(documents.decode(record.value), "NamesAccepted"):
+                definition = await run_large(len(record.value), documents.decode, record.value)
+                if _has_condition(definition, "NamesAccepted"):
                     continue
                 target = Target(self._type(), "", record.key.name)
                 await ignore_not_found(self._registry.change(context, target, lambda old: old))

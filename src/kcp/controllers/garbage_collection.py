@@ -27,7 +27,7 @@ from kcp.controllers.system import ignore_not_found, system_context
 from kcp.controllers.work_queues import RetryError, WorkQueue
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import DeleteOptions, Target
-from kcp.registry.types.catalog import DEFINITIONS
+from kcp.registry.types.catalog import DEFINITIONS, storages_of
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from kcp.registry.verbs.large_work import run_large
@@ -91,9 +91,7 @@ class GarbageCollector:
         async for records in present(self._registry.store, Range(DEFINITIONS)):
             for record in records:
                 await pacer.pause()
-                spec = documents.decode(record.value)["spec"]
-                group, plural = spec.get("group", ""), spec["names"]["plural"]
-                storages.add(f"{plural}.{group}" if group else plural)
+                storages |= storages_of(record.key.name)
         return sorted(storages)
 
     # the graph
@@ -140,7 +138,7 @@ class GarbageCollector:
     # objects
 
     async def _reconcile(self, key: Key) -> None:
-        type_ = self._owners.type_of(key)
+        type_ = await self._owners.type_of(key)
         if type_ is None:
             return
         record = self._registry.source.latest(type_, key.cluster, key.namespace, key.name)
@@ -195,7 +193,7 @@ class GarbageCollector:
 
         async def orphan(key: Key) -> None:
             await pacer.pause()
-            if (type_ := self._owners.type_of(key)) is not None:
+            if (type_ := await self._owners.type_of(key)) is not None:
                 await ignore_not_found(self._drop_references(key, type_, uids))
 
         keys = self._graph.dependents(owner.cluster, owner.uid)
@@ -206,7 +204,7 @@ class GarbageCollector:
 
     async def _break_circle(self, key: Key) -> None:
         """Let an object in foreground deletion that waits for itself stop to block its owners."""
-        type_ = self._owners.type_of(key)
+        type_ = await self._owners.type_of(key)
         if type_ is None or not await self._graph.is_in_circle(key):
             return
         await ignore_not_found(self._change_metadata(key, type_, _without_blocking))

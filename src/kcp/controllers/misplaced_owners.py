@@ -51,7 +51,7 @@ class MisplacedOwners:
         for reference in references[:_MOST]:
             await self._pacer.pause()
             owner_uid, own_uid = reference.get("uid", ""), dependent["metadata"].get("uid", "")
-            owner = self._registry.catalog.surface(key.cluster).of_reference(reference)
+            owner = (await self._registry.catalog.load(key.cluster)).of_reference(reference)
             told = (key.cluster, own_uid, owner_uid)
             if owner is None or not owner.namespaced or told in self._reported:
                 continue

@@ -15,9 +15,9 @@ from kcp.api import documents, metadata
 from kcp.controllers.emptying import Remaining, delete_everything
 from kcp.controllers.finalizing import ClusterKey, FinalizingController
 from kcp.controllers.system import ignore_not_found, system_context
-from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.types.surfaces import Surface
 from kcp.registry.verbs.namespaces import STORAGE
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.writing import Object
@@ -49,7 +49,7 @@ class NamespaceController(FinalizingController):
         context = system_context(key.cluster)
         left: dict[str, Remaining] = {}
         pacer = Pacer()
-        for type_ in namespaced_types(registry, key.cluster):
+        for type_ in _namespaced_types(await registry.catalog.load(key.cluster)):
             await pacer.pause()
             range_ = Range(type_.storage, key.cluster, key.name)
             remaining = await delete_everything(registry, context, type_, range_)
@@ -60,10 +60,10 @@ class NamespaceController(FinalizingController):
         return await ignore_not_found(registry.change(context, target, change)) and bool(left)
 
 
-def namespaced_types(registry: Registry, cluster: LogicalClusterName) -> list[ResourceType]:
+def _namespaced_types(surface: Surface) -> list[ResourceType]:
     """One type for each storage that holds objects in namespaces and can be deleted from."""
     found: dict[str, ResourceType] = {}
-    for type_ in registry.catalog.surface(cluster).types:
+    for type_ in surface.types:
         if type_.namespaced and type_.stored and "delete" in type_.verbs:
             found.setdefault(type_.storage, type_.convertible_form)
     return list(found.values())

@@ -39,9 +39,10 @@ class Owners:
         self._removed: OrderedDict[tuple[LogicalClusterName, str], None] = OrderedDict()
         self._states = RecordCache(owner_state, _REMEMBERED)
 
-    def type_of(self, key: Key) -> ResourceType | None:
+    async def type_of(self, key: Key) -> ResourceType | None:
         """The type of a stored object; None if the logical cluster no longer serves it."""
-        return self._registry.catalog.surface(key.cluster).derive(_types_by_storage).get(key.resource)
+        surface = await self._registry.catalog.load(key.cluster)
+        return surface.derive(_types_by_storage).get(key.resource)
 
     def remember_removed(self, cluster: LogicalClusterName, uid: str) -> None:
         """Note that the object with this UID has been removed."""
@@ -61,7 +62,7 @@ class Owners:
         uid = reference["uid"]
         if (key.cluster, uid) in self._removed:
             return found.dangling
-        type_ = self._registry.catalog.surface(key.cluster).of_reference(reference)
+        type_ = (await self._registry.catalog.load(key.cluster)).of_reference(reference)
         if type_ is None or (type_.namespaced and not key.namespace):
             return found.solid
         namespace = key.namespace if type_.namespaced else ""

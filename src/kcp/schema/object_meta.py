@@ -77,7 +77,7 @@ def _drop(value: dict[str, Any], known: frozenset[str], path: str) -> list[str]:
 def undecodable_object_meta(meta: Any) -> str | None:
     """The reason why a JSON value does not decode as ObjectMeta, as Go's decoder says it; None if it does."""
     if type(meta) is not dict:
-        return f"json: cannot unmarshal {metadata.json_type(meta)} into Go value of type v1.ObjectMeta"
+        return f"json: cannot unmarshal {metadata.go_json_type(meta)} into Go value of type v1.ObjectMeta"
     try:
         metadata.check_meta_types(meta)
     except errors.UndecodableError as problem:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from devtools.etcd import EtcdCluster
 from kcp.store.contract import Store
-from kcp.store.etcd.access import Options
+from kcp.store.etcd.access import LogOptions
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.replica import replica_file
@@ -22,7 +22,7 @@ class EtcdBackend:
         self.prefix = f"/tests/{uuid.uuid4().hex}"
 
     @property
-    def options(self) -> Options:
+    def options(self) -> LogOptions:
         """Where the log is."""
         return self.cluster.options(self.prefix)
 

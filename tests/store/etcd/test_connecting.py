@@ -11,7 +11,7 @@ import pytest
 from devtools.etcd import MISSING, EtcdCluster, binary, free_ports
 from kcp.auth import certificates
 from kcp.store.contract import Store, StoreUnavailableError
-from kcp.store.etcd.access import Connection, EndpointError, Options
+from kcp.store.etcd.access import ConnectionOptions, EndpointError, LogOptions
 from kcp.store.etcd.opening import open_store
 from tests.store.conformance.backends import key, put
 from tests.store.etcd.secured import SecuredEtcd
@@ -26,9 +26,9 @@ def etcd(tmp_path: Path) -> Iterator[SecuredEtcd]:
         yield running
 
 
-async def use(connection: Connection, folder: Path) -> None:
+async def use(connection: ConnectionOptions, folder: Path) -> None:
     """Write and read through a connection."""
-    store: Store = await open_store(Options(connection), folder)
+    store: Store = await open_store(LogOptions(connection), folder)
     try:
         await put(store, "a", b"1")
         revision = await put(store, "a", b"2")
@@ -39,10 +39,10 @@ async def use(connection: Connection, folder: Path) -> None:
 
 
 async def test_client_certificates_are_used(etcd: SecuredEtcd, tmp_path: Path) -> None:
-    await use(Connection(etcd.urls, etcd.authority_file, *etcd.identity("kcp")), tmp_path)
+    await use(ConnectionOptions(etcd.urls, etcd.authority_file, *etcd.identity("kcp")), tmp_path)
 
 
-def refusals(etcd: SecuredEtcd, tmp_path: Path) -> Iterator[tuple[Connection, str]]:
+def refusals(etcd: SecuredEtcd, tmp_path: Path) -> Iterator[tuple[ConnectionOptions, str]]:
     """Connections that etcd refuses, and the expected messages."""
     authority, identity = etcd.authority_file, etcd.identity("kcp")
     other_authority = SecuredEtcd.another_authority(tmp_path)
@@ -51,19 +51,31 @@ def refusals(etcd: SecuredEtcd, tmp_path: Path) -> Iterator[tuple[Connection, st
     text = tmp_path / "text"
     text.write_text("text")
     yield (
-        Connection(etcd.urls, other_authority.file, *identity),
+        ConnectionOptions(etcd.urls, other_authority.file, *identity),
         r"^--etcd-cafile: by .*another\.crt, .* is not trusted",
     )
-    yield Connection(etcd.urls, None, *identity), r"^--etcd-cafile: by the system's authorities, "
-    yield Connection(etcd.urls, authority), "^--etcd-certfile: .* asks for a client certificate, and none is given"
-    yield Connection(etcd.urls, authority, *foreign), r"^--etcd-certfile: .* does not accept .*foreign\.crt: "
-    yield Connection(etcd.urls, authority, identity[0], foreign[1]), "^--etcd-keyfile: .* is not the key of"
-    yield Connection(etcd.urls, authority, text, identity[1]), "^--etcd-certfile: .*/text holds no certificate"
-    yield Connection(etcd.urls, authority, identity[0], text), "^--etcd-keyfile, --etcd-certfile: .*/text holds no key"
-    yield Connection(etcd.urls, text, *identity), "^--etcd-cafile: .*/text holds no certificates"
-    yield Connection(etcd.urls, tmp_path / "none.crt", *identity), r"^--etcd-cafile: cannot read .*/none\.crt: No such"
-    yield Connection((etcd.urls[0].replace("https", "http"),)), "^--etcd-servers: .* speaks TLS; is it https://"
-    yield Connection((unlike,), authority, *identity), r"^--etcd-servers: the certificate of .* is not for 127\.0\.0\.2"
+    yield ConnectionOptions(etcd.urls, None, *identity), r"^--etcd-cafile: by the system's authorities, "
+    yield (
+        ConnectionOptions(etcd.urls, authority),
+        "^--etcd-certfile: .* asks for a client certificate, and none is given",
+    )
+    yield ConnectionOptions(etcd.urls, authority, *foreign), r"^--etcd-certfile: .* does not accept .*foreign\.crt: "
+    yield ConnectionOptions(etcd.urls, authority, identity[0], foreign[1]), "^--etcd-keyfile: .* is not the key of"
+    yield ConnectionOptions(etcd.urls, authority, text, identity[1]), "^--etcd-certfile: .*/text holds no certificate"
+    yield (
+        ConnectionOptions(etcd.urls, authority, identity[0], text),
+        "^--etcd-keyfile, --etcd-certfile: .*/text holds no key",
+    )
+    yield ConnectionOptions(etcd.urls, text, *identity), "^--etcd-cafile: .*/text holds no certificates"
+    yield (
+        ConnectionOptions(etcd.urls, tmp_path / "none.crt", *identity),
+        r"^--etcd-cafile: cannot read .*/none\.crt: No such",
+    )
+    yield ConnectionOptions((etcd.urls[0].replace("https", "http"),)), "^--etcd-servers: .* speaks TLS; is it https://"
+    yield (
+        ConnectionOptions((unlike,), authority, *identity),
+        r"^--etcd-servers: the certificate of .* is not for 127\.0\.0\.2",
+    )
 
 
 async def test_a_connection_that_cannot_work_is_refused_and_the_flag_is_named(
@@ -82,7 +94,7 @@ async def test_an_endpoint_without_tls_is_named(tmp_path: Path) -> None:
     if binary() is None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster:
-        connection = Connection((cluster.urls[0].replace("http", "https"),))
+        connection = ConnectionOptions((cluster.urls[0].replace("http", "https"),))
         with pytest.raises(StoreUnavailableError, match=r"^--etcd-servers: .* speaks no TLS; is it http://"):
             await use(connection, tmp_path)
 
@@ -91,7 +103,7 @@ async def test_one_endpoint_that_accepts_the_client_is_enough(etcd: SecuredEtcd,
     (tmp_path / "plain").mkdir()
     with EtcdCluster(tmp_path / "plain", 1) as other:
         endpoints = (other.urls[0].replace("http", "https"), *etcd.urls)
-        await use(Connection(endpoints, etcd.authority_file, *etcd.identity("kcp")), tmp_path)
+        await use(ConnectionOptions(endpoints, etcd.authority_file, *etcd.identity("kcp")), tmp_path)
 
 
 async def test_a_user_with_rights_below_the_prefix_is_enough(tmp_path: Path) -> None:
@@ -105,20 +117,20 @@ async def test_a_user_with_rights_below_the_prefix_is_enough(tmp_path: Path) -> 
         cluster.control("user", "add", "kcp:word")
         cluster.control("user", "grant-role", "kcp", "kcp")
         cluster.control("auth", "enable")
-        await use(Connection(cluster.urls, username="kcp", password="word"), tmp_path)
+        await use(ConnectionOptions(cluster.urls, username="kcp", password="word"), tmp_path)
         with pytest.raises(StoreUnavailableError, match=r"authentication failed, invalid user.*--etcd-password-file"):
-            await use(Connection(cluster.urls, username="kcp", password="wrong"), tmp_path)
+            await use(ConnectionOptions(cluster.urls, username="kcp", password="wrong"), tmp_path)
         with pytest.raises(
             StoreUnavailableError, match=r"user name is empty \(it asks for a user: give --etcd-username"
         ):
-            await use(Connection(cluster.urls), tmp_path)
+            await use(ConnectionOptions(cluster.urls), tmp_path)
 
 
 async def test_no_user_is_sent_to_an_etcd_without_authentication(tmp_path: Path) -> None:
     if binary() is None:
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster, pytest.raises(StoreUnavailableError, match="leave out --etcd-username"):
-        await use(Connection(cluster.urls, username="kcp", password="word"), tmp_path)
+        await use(ConnectionOptions(cluster.urls, username="kcp", password="word"), tmp_path)
 
 
 async def test_an_expired_token_is_replaced(tmp_path: Path) -> None:
@@ -133,8 +145,8 @@ async def test_an_expired_token_is_replaced(tmp_path: Path) -> None:
         cluster.control("user", "add", "root:secret")
         cluster.control("user", "grant-role", "root", "root")
         cluster.control("auth", "enable")
-        connection = Connection(cluster.urls, username="root", password="secret")
-        store = await open_store(Options(connection, "/kcp"), tmp_path)
+        connection = ConnectionOptions(cluster.urls, username="root", password="secret")
+        store = await open_store(LogOptions(connection, "/kcp"), tmp_path)
         try:
             for number in range(3):
                 await asyncio.to_thread(cluster.control, "--user", "root:secret", "user", "add", f"u{number}:word")
@@ -148,15 +160,15 @@ async def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> N
         pytest.skip(MISSING)
     with EtcdCluster(tmp_path, 1) as cluster:
         dead = [f"http://127.0.0.1:{port}" for port in free_ports(2)]
-        await use(Connection((*dead, *cluster.urls)), tmp_path)
+        await use(ConnectionOptions((*dead, *cluster.urls)), tmp_path)
 
 
 @pytest.mark.parametrize("endpoint", ["ftp://a:1", "http://a:b", "http://", "http://a:1/path"])
 async def test_invalid_endpoints_are_refused(endpoint: str, tmp_path: Path) -> None:
     with pytest.raises(EndpointError):
-        await use(Connection((endpoint,)), tmp_path)
+        await use(ConnectionOptions((endpoint,)), tmp_path)
 
 
 async def test_an_unreadable_certificate_is_named(tmp_path: Path) -> None:
     with pytest.raises(EndpointError, match=r"missing\.crt"):
-        await use(Connection(("https://127.0.0.1:1",), tmp_path / "missing.crt"), tmp_path)
+        await use(ConnectionOptions(("https://127.0.0.1:1",), tmp_path / "missing.crt"), tmp_path)

@@ -179,8 +179,8 @@ async def test_a_prefix_without_a_log_is_reported(backend: EtcdBackend) -> None:
 
 
 async def test_an_unreachable_etcd_is_reported(backend: EtcdBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kcp.store.etcd.access import Connection, Options
+    from kcp.store.etcd.access import ConnectionOptions, LogOptions
 
     monkeypatch.setattr(integrity, "_CALL_SECONDS", 0.5)
     with pytest.raises(StoreUnavailableError):
-        await check_log(Options(Connection(("http://127.0.0.1:1",))), backend.directory, lambda _k, _v: None)
+        await check_log(LogOptions(ConnectionOptions(("http://127.0.0.1:1",))), backend.directory, lambda _k, _v: None)

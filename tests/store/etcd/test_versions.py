@@ -9,12 +9,12 @@ import pytest
 
 from devtools.etcd import MISSING, EtcdCluster, binary, installed, version
 from kcp.store.contract import StoreUnavailableError
-from kcp.store.etcd.access import Options
+from kcp.store.etcd.access import LogOptions
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.versions import LOSING, check_versions
 
 
-async def started(options: Options, folder: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
+async def started(options: LogOptions, folder: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the warnings of a start."""
     with caplog.at_level(logging.WARNING):
         await (await open_store(options, folder)).close()

@@ -15,7 +15,14 @@ import pytest
 
 from kcp.store.contract import CompactedError, StoreUnavailableError
 from kcp.store.sqlite import integrity, snapshots, tables, transfer
-from kcp.store.sqlite.store import ForeignFileError, NewerFormatError, SQLiteStore, StoreLockedError, open_store
+from kcp.store.sqlite.store import (
+    ForeignFileError,
+    NewerFormatError,
+    SQLiteStore,
+    StoreLockedError,
+    open_store,
+    open_store_in_thread,
+)
 from tests.store.conformance.backends import WIDGETS, delete, key, names, put
 from tests.store.sqlite.older_formats import write_older_file
 
@@ -194,3 +201,34 @@ async def test_a_compaction_cut_short_is_finished_later(tmp_path: Path) -> None:
 
 def _some_rows_are_gone(store: SQLiteStore) -> bool:
     return bool(store._reader._execute("SELECT count(*) < 1800 FROM log").fetchone()[0])
+
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+
+
+async def test_a_long_migration_ends_when_it_is_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "kcp.db"
+    write_older_file(path, 1)
+    first, second, *others = tables.MIGRATIONS
+    with monkeypatch.context() as patched:
+        patched.setattr(tables, "MIGRATIONS", (first, f"{second}; {ENDLESS};", *others))
+        opening = asyncio.create_task(open_store_in_thread(path))
+        while not path.with_name("kcp.db-wal").exists():
+            await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    store = await open_store_in_thread(path)
+    assert store.revision == 3
+    await store.close()
+
+
+async def test_a_file_is_opened_in_a_thread_as_on_the_event_loop(tmp_path: Path) -> None:
+    store = await open_store_in_thread(tmp_path / "kcp.db")
+    with pytest.raises(StoreLockedError):
+        await open_store_in_thread(tmp_path / "kcp.db")
+    await store.close()
+    (tmp_path / "other").write_bytes(b"no database" * 1000)
+    for _ in range(2):  # a failure leaves nothing locked
+        with pytest.raises(StoreUnavailableError):
+            await open_store_in_thread(tmp_path / "other")

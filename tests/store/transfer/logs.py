@@ -13,7 +13,7 @@ from devtools.etcd import EtcdCluster
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.store.contract import Key, Range, Record, Store
 from kcp.store.etcd import transfer as etcd
-from kcp.store.etcd.access import Options
+from kcp.store.etcd.access import LogOptions
 from kcp.store.etcd.opening import open_store as open_etcd
 from kcp.store.exports import Summary
 from kcp.store.sqlite import transfer as sqlite
@@ -79,7 +79,7 @@ class EtcdLog(Log):
     def __init__(self, folder: Path, cluster: EtcdCluster) -> None:
         self.folder = folder / uuid.uuid4().hex
         self.folder.mkdir()
-        self.options: Options = cluster.options(f"/tests/{self.folder.name}")
+        self.options: LogOptions = cluster.options(f"/tests/{self.folder.name}")
 
     async def open(self) -> Store:
         return await open_etcd(self.options, self.folder)

@@ -29,9 +29,10 @@ IMPORT = """
 import asyncio, sys
 from pathlib import Path
 from kcp.store.etcd import transfer
-from kcp.store.etcd.access import Connection, Options
+from kcp.store.etcd.access import ConnectionOptions, LogOptions
 from kcp.store.transfers import select
-options, file, work = Options(Connection((sys.argv[1],)), sys.argv[2]), Path(sys.argv[3]), getattr(transfer, sys.argv[4])
+options, file = LogOptions(ConnectionOptions((sys.argv[1],)), sys.argv[2]), Path(sys.argv[3])
+work = getattr(transfer, sys.argv[4])
 asyncio.run(work(options, file, select(file, replace=False)))
 """
 

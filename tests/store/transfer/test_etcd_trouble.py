@@ -12,7 +12,7 @@ import pytest
 
 from devtools.etcd import MISSING, EtcdCluster, binary
 from kcp.store.contract import Store, StoreUnavailableError
-from kcp.store.etcd.access import Connection, Options
+from kcp.store.etcd.access import ConnectionOptions, LogOptions
 from kcp.store.etcd.client import Client, CompactedRevisionError
 from kcp.store.etcd.layout import Layout
 from kcp.store.exports import Reading
@@ -48,7 +48,7 @@ async def _serves_or_is_done(cluster: EtcdCluster, number: int, moving: asyncio.
 
 
 async def _serves(cluster: EtcdCluster, number: int) -> bool:
-    client = Client(Connection((cluster.urls[number],)))
+    client = Client(ConnectionOptions((cluster.urls[number],)))
     try:
         await client.repeatedly("Range", 0.5, key=b"x")
     except StoreUnavailableError:
@@ -104,12 +104,12 @@ async def test_permission_for_the_prefix_is_enough_for_transfers(tmp_path: Path)
         cluster.control("auth", "enable")
         with pytest.raises(StoreUnavailableError, match="etcd refuses"):
             await log.take(file)
-        log.options = Options(Connection(cluster.urls, username="kcp", password="word"), log.options.prefix)
+        log.options = LogOptions(ConnectionOptions(cluster.urls, username="kcp", password="word"), log.options.prefix)
         assert (await log.take(file)).written == 251
         assert (await log.export(again)).entries == 251
         assert (await log.restore(again, replace=True)).written == 251
         assert (await log.take(file, replace=True)).unchanged == 251
-        log.options = Options(log.options.connection, "/another")
+        log.options = LogOptions(log.options.connection, "/another")
         with pytest.raises(StoreUnavailableError, match="etcd refuses"):
             await log.take(file)
 

@@ -103,6 +103,11 @@ def pack_bytes(number: int, value: bytes) -> bytes:
     return _tag(number, LENGTH) + pack_varint(len(value)) + value
 
 
+def pack_length(number: int, length: int) -> bytes:
+    """The begin of a field whose bytes follow: its tag and length."""
+    return _tag(number, LENGTH) + pack_varint(length)
+
+
 def pack_double(number: int, value: float) -> bytes:
     """A field that is a floating point number."""
     return _tag(number, FIXED64) + _DOUBLE.pack(value)

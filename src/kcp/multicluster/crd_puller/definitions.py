@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kcp.client import APIResource
-from kcp.schema.definitions.names import APPROVAL_ANNOTATION, is_protected_group
+from kcp.schema.definitions.name_validation import APPROVAL_ANNOTATION, is_protected_group
 
 CORE: Final = "core"
 """The name of the core group in the names of definitions."""

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from kcp.api.kinds import GroupVersion, GroupVersionKind
 from kcp.client import Client, NotFoundError, StatusError
+from kcp.schema.raw_schemas import properties, schema
 
 Schemas = dict[str, dict[str, Any]]
 
@@ -29,8 +30,8 @@ class OpenAPISchemas:
         """
         schemas = await self._schemas_of(GroupVersion(kind.group, kind.version))
         wanted = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-        for name, schema in schemas.items():
-            kinds = schema.get(_KIND)
+        for name, found in schemas.items():
+            kinds = found.get(_KIND)
             if isinstance(kinds, list) and wanted in kinds:
                 return schemas, name
         raise LookupError(f"the cluster publishes no OpenAPI schema of {kind.kind} in {kind.api_version}")
@@ -54,17 +55,13 @@ class OpenAPISchemas:
 
     async def _read(self, path: str) -> Schemas:
         document = (await self._client.raw("GET", quote(path))).json()
-        owner, field = (document, "definitions") if path == "/openapi/v2" else (document.get("components"), "schemas")
-        found = _mapping(owner).get(field)
-        return {name: schema for name, schema in _mapping(found).items() if isinstance(schema, dict)}
+        if path == "/openapi/v2":
+            return properties(document, "definitions")
+        return properties(schema(document, "components") or {}, "schemas")
 
     async def _read_index(self) -> dict[str, Any]:
         """Read the index of version 3. Returns an empty one where the cluster has none."""
         try:
-            return _mapping((await self._client.raw("GET", "/openapi/v3")).json().get("paths"))
+            return schema((await self._client.raw("GET", "/openapi/v3")).json(), "paths") or {}
         except NotFoundError:
             return {}
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

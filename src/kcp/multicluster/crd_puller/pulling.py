@@ -13,7 +13,8 @@ from kcp.logical_clusters import ANNOTATION
 from kcp.multicluster.crd_puller.definitions import CORE, definition_of, name_of
 from kcp.multicluster.crd_puller.openapi import OpenAPISchemas
 from kcp.multicluster.crd_puller.structural import UnconvertibleSchemaError, structural_schema
-from kcp.schema.definitions.names import object_name_errors
+from kcp.schema.definitions.name_validation import object_name_errors
+from kcp.schema.raw_schemas import schema, text
 
 CUSTOM_RESOURCE_DEFINITIONS: Final = APIResource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
@@ -101,7 +102,7 @@ def _portable(definition: dict[str, Any], resource: APIResource) -> tuple[dict[s
     """
     spec = _spec(definition, resource)
     loss = ""
-    if _mapping(spec.get("conversion")).get("strategy") == "Webhook":
+    if text(schema(spec, "conversion") or {}, "strategy") == "Webhook":
         del spec["conversion"]
         served = [version for version in spec["versions"] if version.get("served")]
         stored = [version for version in served if version.get("storage")]
@@ -133,17 +134,13 @@ def _spec(definition: dict[str, Any], resource: APIResource) -> dict[str, Any]:
         raise MalformedDefinitionError("the spec of its CustomResourceDefinition is nested too deeply") from None
     if not isinstance(spec, dict):
         raise MalformedDefinitionError("its CustomResourceDefinition has no spec")
-    defined = GroupResource(str(spec.get("group", "")), str(_mapping(spec.get("names")).get("plural", "")))
+    defined = GroupResource(text(spec, "group"), text(schema(spec, "names") or {}, "plural"))
     if defined != resource.group_resource:
         raise MalformedDefinitionError(f"its CustomResourceDefinition defines {defined}")
     versions = spec.get("versions")
     if not isinstance(versions, list) or not all(isinstance(version, dict) for version in versions):
         raise MalformedDefinitionError("its CustomResourceDefinition has no list of versions")
     return spec
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 async def _convert(schemas: OpenAPISchemas, resource: APIResource) -> dict[str, Any]:

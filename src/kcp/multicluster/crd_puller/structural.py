@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from kcp.schema.raw_schemas import strings
+
 Schema = dict[str, Any]
 
 _LIST_TYPE: Final = "x-kubernetes-list-type"
@@ -162,7 +164,7 @@ class _Converter:
                 field: self.convert(content, f"{path}.{field}", within)
                 for field, content in _properties(schema, path).items()
             }
-            if required := _strings(schema.get("required")):
+            if required := strings(schema, "required"):
                 found["required"] = required
         elif isinstance(schema.get("additionalProperties"), dict):
             found["additionalProperties"] = self.convert(schema["additionalProperties"], f"{path}[*]", within)
@@ -187,11 +189,6 @@ def _properties(schema: Schema, path: str) -> dict[str, Any]:
     if not isinstance(properties, dict):
         raise UnconvertibleSchemaError(f"{path or 'the schema'}: properties are not a mapping")
     return properties
-
-
-def _strings(value: object) -> list[str]:
-    """Return the strings of a list; none if the value is not a list."""
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _is_scalar(type_: object) -> bool:
@@ -221,7 +218,7 @@ def _kept(schema: Schema) -> Schema:
 
 def _list_type(schema: Schema, items: Schema) -> tuple[str, list[str]]:
     """Return the type of a list, and the keys of a map list."""
-    keys = _strings(schema.get(_LIST_KEYS))
+    keys = strings(schema, _LIST_KEYS)
     type_ = schema.get(_LIST_TYPE)
     if type_ is None:
         merges = "merge" in str(schema.get(_STRATEGY, "")).split(",")

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 import orjson
 
+from kcp.api.kinds import version_order
 from kcp.registry.documents.document_cache import SHARED
 from kcp.registry.documents.groups import group_order
+from kcp.registry.documents.packing import entity_tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,9 +31,6 @@ _CUSTOM_VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "c
 
 _NOT_WHILE_TERMINATING: Final = ("create", "patch", "update")
 """Verbs that discovery omits for a type whose definition is terminating."""
-
-_VERSION: Final = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?", re.ASCII)
-_STAGE: Final = {None: 0, "beta": 1, "alpha": 2}
 
 
 class Document(NamedTuple):
@@ -53,20 +51,8 @@ class Document(NamedTuple):
 
 
 def document(body: bytes) -> Document:
-    """A document whose entity tag is a hash of its content, in upper-case hex as Kubernetes gives it."""
-    return Document(body, f'"{hashlib.sha512(body).hexdigest().upper()}"')
-
-
-def version_order(version: str) -> tuple[int, int, int, int, str]:
-    """Sorting key of versions, the preferred one first: v2, v1, v2beta2, v2beta1, v1alpha1, then other names alphabetically.
-
-    The rule is that of "Version priority" in the CustomResourceDefinition reference.
-    """
-    match = _VERSION.fullmatch(version)
-    if match is None:
-        return (1, 0, 0, 0, version)
-    major, stage, minor = match.groups()
-    return (0, _STAGE[stage], -int(major), -int(minor or 0), "")
+    """A document with its entity tag."""
+    return Document(body, entity_tag(hashlib.sha512(body)))
 
 
 def storage_version_hash(group: str, version: str, kind: str) -> str:
@@ -181,7 +167,7 @@ class DiscoveryDocuments:
             }
             for group in sorted(groups, key=group_order)
         }
-        self._types = tuple(
+        self._digest = _digest_of(
             type_ for versions in self._groups.values() for found in versions.values() for type_ in found
         )
 
@@ -197,7 +183,7 @@ class DiscoveryDocuments:
 
     def groups(self) -> bytes:
         """``/apis``: APIGroupList."""
-        return self._document(("groups", *self._types), self._group_list).body
+        return self._document(("groups", self._digest), self._group_list).body
 
     def group(self, group: str) -> bytes | None:
         """``/apis/<group>``: APIGroup."""
@@ -213,13 +199,13 @@ class DiscoveryDocuments:
         name = f"{group}/{version}" if group else version
         head = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name}
         return self._document(
-            ("resources", *types),
+            ("resources", group, version, _digest_of(types)),
             lambda: orjson.dumps(head)[:-1] + b',"resources":[' + _joined(types, "resources") + b"]}",
         ).body
 
     def aggregated(self, root: str, version: str = "v2") -> Document:
         """APIGroupDiscoveryList of ``root`` ("api" or "apis") in a version of `AGGREGATED_VERSIONS`."""
-        return self._document(("aggregated", root, version, *self._types), lambda: self._aggregate(root, version))
+        return self._document(("aggregated", root, version, self._digest), lambda: self._aggregate(root, version))
 
     @staticmethod
     def _document(key: tuple[object, ...], build: Callable[[], bytes]) -> Document:
@@ -249,6 +235,14 @@ class DiscoveryDocuments:
             for version, types in self._groups[group].items()
         )
         return b'{"metadata":{"name":' + orjson.dumps(group) + b'},"versions":[' + versions + b"]}"
+
+
+def _digest_of(types: Iterable[ResourceType]) -> bytes:
+    """A hash of what the documents of these types are made of: they are kept by it, and keep no type alive."""
+    found = hashlib.sha256()
+    for type_ in types:
+        found.update(type_.identity)
+    return found.digest()
 
 
 def _joined(types: Sequence[ResourceType], form: str) -> bytes:

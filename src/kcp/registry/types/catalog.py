@@ -1,41 +1,53 @@
-"""The catalog: which resource types a logical cluster serves.
+"""The catalog: which resource types each logical cluster serves, as of the log's newest revision.
 
-A `Surface` is the set of types that a logical cluster serves. Logical clusters with equal sets share one surface, and with it
-all that is derived from it (routing table, discovery, OpenAPI). The only state per logical cluster is an entry of a bounded
-map from name to surface. A change of a CustomResourceDefinition replaces that entry: only the changed definition is decoded, the
-types of the others are those of the surface before.
+The only state per logical cluster is an entry of a bounded map from its name to its `Surface`. A change of a
+CustomResourceDefinition replaces that entry: only the changed definition is decoded. The surface of a logical cluster with many
+definitions is read in slices when something first needs all of them (`Catalog.load`); until then each type is looked up by its
+own definition.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 import orjson
 
 from kcp.api import documents, errors
-from kcp.api.kinds import GroupVersion
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.fencing import fence
+from kcp.registry.types.definition_union import DefinitionUnion
 from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType, from_definition
-from kcp.registry.types.union import DefinitionUnion
-from kcp.store.contract import Condition, Event, Key, Range, Record, Store
+from kcp.registry.types.surfaces import Definition, Surface, replaced
+from kcp.store.contract import Condition, Event, Key, Page, Range, Store
 
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
 _REMEMBERED_CLUSTERS: Final = 2048
-_REMEMBERED_DEFINITIONS: Final = 4096
-
-
-Derived = TypeVar("Derived")
+_REMEMBERED_LOOKUPS: Final = 8192
+_FEW: Final = 16
+_FEW_BYTES: Final = 128 * 1024
+"""How many definitions, and bytes of them, are decoded at once on the event loop. Those of most logical clusters are fewer."""
+_LARGE: Final = 32 * 1024
+"""Bytes of a definition that is decoded in a thread."""
+_CHUNK: Final = 256 * 1024
+"""Bytes of definitions that one step of a load reads."""
 
 
 def definition_name(group: str, plural: str) -> str:
     """The name of a resource's CustomResourceDefinition."""
     return f"{plural}.{group or 'core'}"
+
+
+def storages_of(name: str) -> set[str]:
+    """Where the objects of a definition may be stored, by its name alone: the inverse of `definition_name`."""
+    plural, _, group = name.partition(".")
+    return {name, plural} if group == "core" else {name}
 
 
 def terminating() -> errors.StatusError:
@@ -45,86 +57,26 @@ def terminating() -> errors.StatusError:
     )
 
 
-def accepted_names(store: Store) -> Callable[[LogicalClusterName], list[dict[str, Any]]]:
-    """Make a function that gives the definitions of a logical cluster with nothing but their group and accepted names.
-
-    Each definition is decoded once, so that a write of one does not cost the size of the others.
-    """
-    cache = RecordCache(_names_of)
-
-    def names(cluster: LogicalClusterName) -> list[dict[str, Any]]:
-        return [cache.of(record) for record in store.scan(Range(DEFINITIONS, cluster), count=False).records]
-
-    return names
-
-
-def _names_of(value: bytes) -> dict[str, Any]:
-    definition = documents.decode(value)
-    return {
-        "metadata": {"name": definition["metadata"]["name"]},
-        "spec": {"group": definition["spec"]["group"]},
-        "status": {"acceptedNames": (definition.get("status") or {}).get("acceptedNames") or {}},
-    }
-
-
-class Definition(NamedTuple):
-    """What a definition adds to a surface. ``digest`` stands for its content, ``types`` are in the order of its versions."""
-
-    digest: str
-    types: tuple[ResourceType, ...]
-
-
-class Surface:
-    """The resource types that a logical cluster serves, and the documents that describe them."""
-
-    def __init__(self, types: Sequence[ResourceType], definitions: Mapping[str, Definition] | None = None) -> None:
-        """``definitions`` are the established definitions by name, in the order of their names."""
-        self.types = tuple(types)
-        self.definitions: Final[Mapping[str, Definition]] = definitions if definitions is not None else {}
-        self._by_path = {(type_.group, type_.version, type_.plural): type_ for type_ in self.types}
-        self._derived: dict[Any, Any] = {}
-        self.group_versions = frozenset((type_.group, type_.version) for type_ in self.types)
-
-    def find(self, group: str, version: str, plural: str) -> ResourceType | None:
-        """The type served at a path."""
-        return self._by_path.get((group, version, plural))
-
-    def of_reference(self, reference: Mapping[str, Any]) -> ResourceType | None:
-        """The type of the object that an owner reference names; None where it is not served or names none."""
-        try:
-            group_version = GroupVersion.parse(reference.get("apiVersion", ""))
-        except ValueError:
-            return None
-        return self.derive(_types_by_kind).get((*group_version, reference.get("kind", "")))
-
-    def derive(self, make: Callable[[Sequence[ResourceType]], Derived]) -> Derived:
-        """Return ``make`` of these types (discovery, OpenAPI); computed once."""
-        found = self._derived.get(make)
-        if found is None:
-            found = self._derived[make] = make(self.types)
-        return found
-
-
-def _types_by_kind(types: Sequence[ResourceType]) -> dict[tuple[str, str, str], ResourceType]:
-    """The types of stored objects by group, version and kind."""
-    stored = (type_ for type_ in reversed(types) if type_.stored and not type_.placeholder)
-    return {(type_.group, type_.version, type_.kind): type_ for type_ in stored}
-
-
 class Catalog:
     """The surface of each logical cluster, as of the log's newest revision."""
 
     def __init__(self, store: Store, builtin: Sequence[ResourceType]) -> None:
         self._store = store
-        self._builtin = tuple(builtin)
-        self._base = Surface(self._builtin)
+        self._base = Surface(tuple(builtin))
         self._groups = frozenset(group for group, _ in self._base.group_versions)
         self._by_cluster: OrderedDict[str, Surface] = OrderedDict()
         self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
-        self._types: OrderedDict[str, tuple[ResourceType, ...]] = OrderedDict()
-        self._served = RecordCache(self._definition_of)
+        self._shared: WeakValueDictionary[str, Definition] = WeakValueDictionary()
+        self._sharing = threading.Lock()
+        self._decoded = RecordCache(self._definition_of)
+        self._many: OrderedDict[str, None] = OrderedDict()
+        """Logical clusters with many definitions whose surface is not loaded."""
+        self._alone: OrderedDict[tuple[str, str], Definition | None] = OrderedDict()
+        """Definitions that were looked up alone, by logical cluster and name."""
+        self._loading: dict[str, tuple[asyncio.Task[Surface], list[Event]]] = {}
+        """The running loads, and the changes of definitions that each must add."""
         self._followers: list[Callable[[Event], None]] = []
-        self._union = DefinitionUnion(store, DEFINITIONS, self._types_in)
+        self._union = DefinitionUnion(store, DEFINITIONS, self._decoded.peek)
         self._united: tuple[int, Surface] | None = None
         self._unfollow = store.follow(DEFINITIONS, self._on_change)
 
@@ -151,7 +103,7 @@ class Catalog:
         Raises StatusError 404 when the logical cluster no longer serves the type, 405 when the definition is being deleted.
         """
         condition = fence(self._store, DEFINITIONS, cluster)
-        found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
+        found = self.find(cluster, type_.group, type_.version, type_.plural)
         if found is None or found.builtin or found.namespaced != type_.namespaced:
             raise self.not_served(type_.group)
         if found.terminating:
@@ -160,122 +112,226 @@ class Catalog:
 
     def still_serves(self, cluster: LogicalClusterName, type_: ResourceType) -> bool:
         """Whether a logical cluster serves a type by the same definition as when it was looked up."""
-        found = self.surface(cluster).find(type_.group, type_.version, type_.plural)
+        found = self.find(cluster, type_.group, type_.version, type_.plural)
         return found is not None and found.definition_hash == type_.definition_hash
 
-    def surface(self, cluster: LogicalClusterName) -> Surface:
-        """The surface of a logical cluster."""
-        found = self._by_cluster.get(cluster)
-        if found is None:
-            found = self._by_cluster[cluster] = self._assemble(cluster)
-            if len(self._by_cluster) > _REMEMBERED_CLUSTERS:
-                self._by_cluster.popitem(last=False)
-        return found
+    def find(
+        self, cluster: LogicalClusterName, group: str, version: str, plural: str, *, decode: bool = True
+    ) -> ResourceType | None:
+        """The type that a logical cluster serves at a path. Decodes at most its own definition.
 
-    async def described_surface(self, cluster: LogicalClusterName) -> Surface:
-        """The surface that discovery describes: for the logical cluster ``*``, that of all logical clusters together."""
-        if cluster != WILDCARD:
-            return self.surface(cluster)
-        types = await self._union.types()
-        generation = self._union.generation
-        if self._united is None or self._united[0] != generation:
-            self._united = (generation, Surface(self._merged(types)))
-        return self._united[1]
-
-    def _types_in(self, record: Record) -> Sequence[ResourceType] | None:
-        definition = self._served.peek(record)
-        return None if definition is None else definition.types
-
-    def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
-        """A type that any logical cluster serves at this path, for requests that span logical clusters."""
+        Without ``decode``, None where the definition would have to be decoded: see `look_up`.
+        """
+        surface = self._by_cluster.get(cluster)
+        if surface is None:
+            surface = self._with_few_definitions(cluster)
+        if surface is not None:
+            return surface.find(group, version, plural)
         built_in = self._base.find(group, version, plural)
         if built_in is not None and not built_in.placeholder:
             return built_in
         name = definition_name(group, plural)
-        after: Key | None = None
-        while True:
-            page = self._store.scan(Range(DEFINITIONS), limit=500, after=after, count=False)
-            for record in page.records:
-                if record.key.name == name and (found := self.surface(record.key.cluster).find(group, version, plural)):
-                    return found
-            if not page.remaining:
-                return built_in
-            after = page.records[-1].key
+        if not decode and (cluster, name) not in self._alone:
+            return None
+        definition = self._definition(cluster, name)
+        types = definition.types if definition is not None else ()
+        return next((type_ for type_ in types if type_.version == version), built_in)
 
-    def _assemble(self, cluster: LogicalClusterName) -> Surface:
-        """The surface of a logical cluster, from all of its definitions."""
-        records = self._store.scan(Range(DEFINITIONS, cluster), count=False).records
-        found = {record.key.name: entry for record in records if (entry := self._served.of(record)) is not None}
-        return self._surface_of(found)
+    def surface(self, cluster: LogicalClusterName) -> Surface:
+        """The surface of a logical cluster. Decodes all of its definitions unless it is loaded: see `load`.
 
-    def _changed(self, before: Surface, event: Event) -> Surface:
-        """The surface of a logical cluster after a change of one definition."""
-        name = event.key.name
-        found = dict(before.definitions)
-        entry = None if event.record is None else self._served.of(event.record)
-        if entry is None:
-            found.pop(name, None)
-        elif name in found:
-            found[name] = entry
-        else:
-            found[name] = entry
-            found = {name: found[name] for name in sorted(found)}
-        return self._surface_of(found)
-
-    def _surface_of(self, definitions: Mapping[str, Definition]) -> Surface:
-        if not definitions:
-            return self._base
-        content = tuple(definition.digest for definition in definitions.values())
-        found = self._by_content.get(content)
+        That of ``*`` is as of the last load.
+        """
+        if cluster == WILDCARD:
+            return self._united[1] if self._united is not None else self._base
+        found = self._by_cluster.get(cluster)
         if found is None:
-            found = Surface(self._merged(each.types for each in definitions.values()), definitions)
-            self._by_content[content] = found
+            records = self._store.scan(Range(DEFINITIONS, cluster), count=False).records
+            found = self._remember(cluster, {record.key.name: self._decoded.of(record) for record in records})
         return found
 
-    def _merged(self, definitions: Iterable[Sequence[ResourceType]]) -> list[ResourceType]:
-        custom = [type_ for types in definitions for type_ in types]
-        claimed = {(type_.group, name) for type_ in custom for name in (type_.plural, type_.kind)}
-        merged = [
-            type_
-            for type_ in self._builtin
-            if not (type_.placeholder and claimed & {(type_.group, type_.plural), (type_.group, type_.kind)})
-        ]
-        taken = {(type_.group, type_.version, type_.plural) for type_ in merged}
-        for type_ in custom:
-            path = (type_.group, type_.version, type_.plural)
-            if path not in taken:
-                taken.add(path)
-                merged.append(type_)
-        return merged
+    async def load(self, cluster: LogicalClusterName) -> Surface:
+        """The surface of a logical cluster, read in slices if it is not known; ``*`` is the union of all logical clusters.
+
+        Large definitions are decoded in a thread.
+        """
+        if cluster == WILDCARD:
+            return await self._load_union()
+        found = self._by_cluster.get(cluster) or self._with_few_definitions(cluster)
+        if found is not None:
+            return found
+        if cluster not in self._loading:
+            task = asyncio.ensure_future(self._load(cluster))
+            self._loading[cluster] = task, []
+            task.add_done_callback(lambda done: self._loaded(cluster, done))
+        return await asyncio.shield(self._loading[cluster][0])
+
+    async def look_up(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
+        """As `find`; a large definition that is not known is decoded in a thread."""
+        key = Key(DEFINITIONS, cluster, "", definition_name(group, plural))
+        if cluster not in self._by_cluster and (cluster, key.name) not in self._alone:
+            record = self._store.get(key)
+            if record is not None and len(record.value) > _LARGE and not self._decoded.knows(record):
+                await asyncio.to_thread(self.prepare, key, record.value)
+        return self.find(cluster, group, version, plural)
+
+    async def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
+        """A type that any logical cluster serves at this path, for requests that span logical clusters."""
+        built_in = self._base.find(group, version, plural)
+        if built_in is not None and not built_in.placeholder:
+            return built_in
+        return await self._union.find(definition_name(group, plural), version) or built_in
+
+    def find_anywhere_at_once(self, group: str, version: str, plural: str) -> ResourceType | None:
+        """As `find_anywhere`, reading definitions on the event loop until one is found."""
+        built_in = self._base.find(group, version, plural)
+        if built_in is not None and not built_in.placeholder:
+            return built_in
+        return self._union.find_at_once(definition_name(group, plural), version) or built_in
 
     def prepare(self, key: Key, value: bytes) -> None:
         """Make the types of a definition that is about to be stored. Thread-safe. Any other object is ignored."""
         if key.resource == DEFINITIONS:
-            self._served.prepare(key, value)
+            _complete(self._decoded.prepare(key, value))
 
-    def _definition_of(self, value: bytes) -> Definition | None:
-        """The definition of a stored value; None if it is not established. Equal definitions share their types."""
-        definition = documents.decode(value)
-        status = definition.get("status") or {}
-        conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
-        if conditions.get("Established") != "True":
+    def _with_few_definitions(self, cluster: LogicalClusterName) -> Surface | None:
+        """The surface of a logical cluster that has few definitions; None if it has many."""
+        if cluster in self._many:
             return None
-        identity = orjson.dumps([definition["spec"], status.get("acceptedNames")], option=orjson.OPT_SORT_KEYS)
-        content = hashlib.sha256(identity).hexdigest()
-        digest = f"{content}-terminating" if definition["metadata"].get("deletionTimestamp") else content
-        types = self._types.get(digest)
-        if types is None:
-            types = self._types[digest] = tuple(from_definition(definition, definition_hash=content))
-            if len(self._types) > _REMEMBERED_DEFINITIONS:
-                self._types.popitem(last=False)
-        return Definition(digest, types)
+        if cluster == WILDCARD:
+            return self.surface(cluster)
+        page = self._store.scan(Range(DEFINITIONS, cluster), limit=_FEW, size=_FEW_BYTES, count=False)
+        if not page.remaining and sum([len(record.value) for record in page.records]) <= _FEW_BYTES:
+            return self._remember(cluster, {record.key.name: self._decoded.of(record) for record in page.records})
+        self._many[cluster] = None
+        if len(self._many) > _REMEMBERED_CLUSTERS:
+            self._many.popitem(last=False)
+        return None
+
+    def _definition(self, cluster: LogicalClusterName, name: str) -> Definition | None:
+        identity = (cluster, name)
+        if identity in self._alone:
+            return self._alone[identity]
+        record = self._store.get(Key(DEFINITIONS, cluster, "", name))
+        found = self._alone[identity] = None if record is None else self._decoded.of(record)
+        if len(self._alone) > _REMEMBERED_LOOKUPS:
+            self._alone.popitem(last=False)
+        return found
+
+    def _loaded(self, cluster: LogicalClusterName, task: asyncio.Task[Surface]) -> None:
+        del self._loading[cluster]
+        if not task.cancelled():
+            task.exception()  # whoever waits for the task gets it; there may be nobody left
+
+    async def _load(self, cluster: LogicalClusterName) -> Surface:
+        found: dict[str, Definition] = {}
+        after: Key | None = None
+        while True:
+            page = self._store.scan(Range(DEFINITIONS, cluster), after=after, size=_CHUNK, count=False)
+            await self._decode(page, found)
+            if not page.remaining:
+                break
+            after = page.records[-1].key
+        definitions: Mapping[str, Definition] = found
+        for event in self._loading[cluster][1]:  # what has changed meanwhile; a page may show it already
+            definitions = replaced(definitions, event.key.name, self._after(event))
+        return self._remember(cluster, definitions)
+
+    async def _decode(self, page: Page, found: dict[str, Definition]) -> None:
+        unknown = [record for record in page.records if not self._decoded.knows(record)]
+        decoded = await asyncio.to_thread(lambda: [_complete(self._definition_of(each.value)) for each in unknown])
+        for record, definition in zip(unknown, decoded, strict=True):
+            self._decoded.add(record, definition)
+        found.update((record.key.name, self._decoded.of(record)) for record in page.records)
+
+    async def _load_union(self) -> Surface:
+        definitions = await self._union.definitions()
+        generation = self._union.generation
+        if self._united is None or self._united[0] != generation:
+            self._united = (generation, Surface(self._base.types, definitions))
+        return self._united[1]
+
+    def _remember(self, cluster: LogicalClusterName, definitions: Mapping[str, Definition]) -> Surface:
+        surface = self._by_cluster[cluster] = self._surface_of(definitions)
+        self._many.pop(cluster, None)
+        if len(self._by_cluster) > _REMEMBERED_CLUSTERS:
+            self._by_cluster.popitem(last=False)
+        return surface
+
+    def _surface_of(self, definitions: Mapping[str, Definition], make: Callable[[], Surface] | None = None) -> Surface:
+        """The shared surface of definitions; ``make`` makes it if there is none."""
+        if not definitions:
+            return self._base
+        content = tuple([definition.digest for definition in definitions.values()])
+        found = self._by_content.get(content)
+        if found is None:
+            found = make() if make is not None else Surface(self._base.types, definitions)
+            self._by_content[content] = found
+        return found
+
+    def _after(self, event: Event) -> Definition | None:
+        return None if event.record is None else self._decoded.of(event.record)
+
+    def _definition_of(self, value: bytes) -> Definition:
+        """The definition of a stored value. Equal definitions are one object, and share their types. Thread-safe."""
+        definition = documents.decode(value)
+        content = _content_of(definition)
+        is_terminating = bool(definition["metadata"].get("deletionTimestamp"))
+        digest = hashlib.sha256(orjson.dumps([content, _is_established(definition), is_terminating])).hexdigest()
+        with self._sharing:
+            found = self._shared.get(digest)
+        if found is None:
+            types = from_definition(definition, definition_hash=content) if _is_established(definition) else ()
+            found = Definition(digest, _names_of(definition), types)
+            with self._sharing:
+                found = self._shared.setdefault(digest, found)
+        return found
 
     def _on_change(self, events: Sequence[Event]) -> None:
         for event in events:
-            before = self._by_cluster.get(event.key.cluster)
-            if before is not None:
-                self._by_cluster[event.key.cluster] = self._changed(before, event)
+            self._apply(event)
+            if event.previous is not None:
+                self._decoded.forget(event.previous)
             self._union.on_change(event)
         for event in events:
             for callback in self._followers:
                 callback(event)
+
+    def _apply(self, event: Event) -> None:
+        cluster, name = event.key.cluster, event.key.name
+        if (cluster, name) in self._alone:
+            self._alone[cluster, name] = self._after(event)
+        if cluster in self._loading:
+            self._loading[cluster][1].append(event)
+        before = self._by_cluster.get(cluster)
+        if before is not None:
+            definitions = replaced(before.definitions, name, self._after(event))
+            surface = self._surface_of(definitions, lambda: before.after(name, definitions))
+            self._by_cluster[cluster] = surface
+
+
+def _complete(definition: Definition) -> Definition:
+    """Compute what the first request needs, in a thread."""
+    for type_ in definition.types:
+        _ = type_.schema_hash
+    return definition
+
+
+def _is_established(definition: Mapping[str, Any]) -> bool:
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
+
+
+def _content_of(definition: Mapping[str, Any]) -> str:
+    """Hash of what a definition says: it changes when watches of its objects end."""
+    status = definition.get("status") or {}
+    identity = orjson.dumps([definition["spec"], status.get("acceptedNames")])
+    return hashlib.sha256(identity).hexdigest()
+
+
+def _names_of(definition: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "metadata": {"name": definition["metadata"]["name"]},
+        "spec": {"group": definition["spec"]["group"]},
+        "status": {"acceptedNames": (definition.get("status") or {}).get("acceptedNames") or {}},
+    }

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from kcp.store.contract import Key, Record
 
 _SIZE: Final = 8192
-_PREPARED: Final = 4
+_PREPARED: Final = 32
 """Values that are computed and not yet stored. A write that fails leaves one behind, until others take its place."""
 
 Computed = TypeVar("Computed")
@@ -25,12 +25,14 @@ class RecordCache(Generic[Computed]):
         self._results: OrderedDict[tuple[Key, int], Computed] = OrderedDict()
         self._prepared: OrderedDict[Key, tuple[bytes, Computed]] = OrderedDict()
 
-    def prepare(self, key: Key, value: bytes) -> None:
+    def prepare(self, key: Key, value: bytes) -> Computed:
         """Compute the result of a value that is about to be stored, for the first `of` its record. Thread-safe."""
-        self._prepared[key] = value, self._compute(value)
+        result = self._compute(value)
+        self._prepared[key] = value, result
         while len(self._prepared) > _PREPARED:
             with contextlib.suppress(KeyError):  # another thread was first
                 self._prepared.popitem(last=False)
+        return result
 
     def of(self, record: Record) -> Computed:
         """The result of a record."""
@@ -39,10 +41,19 @@ class RecordCache(Generic[Computed]):
             result = self._results[identity]
             self._results.move_to_end(identity)
         except KeyError:
-            result = self._results[identity] = self._new(record)
-            if len(self._results) > self._size:
-                self._results.popitem(last=False)
+            result = self._new(record)
+            self.add(record, result)
         return result
+
+    def add(self, record: Record, result: Computed) -> None:
+        """Remember the result of a record, which was computed elsewhere."""
+        self._results[record.key, record.revision] = result
+        if len(self._results) > self._size:
+            self._results.popitem(last=False)
+
+    def forget(self, record: Record) -> None:
+        """Drop the result of a record that has been replaced."""
+        self._results.pop((record.key, record.revision), None)
 
     def knows(self, record: Record) -> bool:
         """Whether the result of a record is known."""

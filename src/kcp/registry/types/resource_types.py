@@ -7,6 +7,7 @@ Built-in types and custom resources are both declared by a CRD manifest (apiexte
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +20,7 @@ from kcp.api.kinds import GroupKind, GroupResource, GroupVersionKind
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.types.strategies import CUSTOM_RESOURCE, Strategy
 from kcp.schema import CompiledSchema, compile_schema
-from kcp.schema.definitions.names import KUBERNETES_GROUPS
+from kcp.schema.definitions.name_validation import KUBERNETES_GROUPS
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _DEFAULT_COLUMN: Final = {
@@ -67,7 +68,8 @@ class ResourceType:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
-    raw_schema: Mapping[str, Any] | None = None
+    schema_source: Mapping[str, Any] | bytes | None = field(default=None, repr=False)
+    """The schema: as it is declared (built-in types), or as compressed JSON, since most custom types are not in use."""
     raw_columns: Sequence[Mapping[str, Any]] = (_DEFAULT_COLUMN,)
     selectable_fields: tuple[SelectableField, ...] = ()
     storage: str = ""
@@ -132,11 +134,33 @@ class ResourceType:
     def has_status(self) -> bool:
         return "status" in self.subresources
 
+    @property
+    def raw_schema(self) -> dict[str, Any] | None:
+        """The schema as the definition has it; None if it has none. That of a custom type is decoded by each call."""
+        source = self.schema_source
+        if isinstance(source, bytes):
+            found: dict[str, Any] = orjson.loads(zlib.decompress(source))
+            return found
+        return None if source is None else dict(source)
+
     @cached_property
     def schema_hash(self) -> str:
         """Hash of the schema. Stored beside each value: a reader of the same schema gets the stored bytes."""
         content = orjson.dumps([self.api_version, self.kind, self.raw_schema], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(content).hexdigest()[:16]
+
+    @cached_property
+    def identity(self) -> bytes:
+        """Hash of what discovery and OpenAPI show of the type: equal types have equal documents."""
+        subresources = [(name, each.verbs, str(each.kind)) for name, each in sorted(self.subresources.items())]
+        content = [
+            [self.group, self.version, self.kind, self.list_kind, self.plural, self.singular, self.namespaced],
+            [self.short_names, self.categories, self.verbs, subresources],
+            [self.storage, self.storage_version, self.builtin, self.terminating],
+            [selectable.name for selectable in self.selectable_fields],
+            self.definition_hash or self.schema_hash,
+        ]
+        return hashlib.sha256(orjson.dumps(content)).digest()
 
     @cached_property
     def cannot_be_handled(self) -> str:
@@ -175,11 +199,21 @@ class ResourceType:
 
     @cached_property
     def schema(self) -> CompiledSchema:
-        return compile_schema(dict(self.raw_schema) if self.raw_schema is not None else None)
+        return compile_schema(self.raw_schema)
 
     @cached_property
     def merge_type(self) -> MergeType:
-        return compile_merge_type(dict(self.raw_schema) if self.raw_schema is not None else None)
+        return compile_merge_type(self.raw_schema)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return "merge_type" in self.__dict__
+
+    def compile(self) -> None:
+        """Compute what the first write needs of the whole schema. Thread-safe; takes long for a large schema."""
+        self.schema.precompute()
+        _ = self.schema_hash, self.merge_type
 
     @cached_property
     def column_definitions(self) -> list[dict[str, Any]]:
@@ -196,6 +230,11 @@ class ResourceType:
         declared = tables.columns_of(self.raw_columns)
         own_name = any(column.format == "name" for column in declared)
         return declared if own_name else (tables.NAME_COLUMN, *declared)
+
+
+def _schema_source(version: Mapping[str, Any], *, builtin: bool) -> Mapping[str, Any] | bytes | None:
+    found: Mapping[str, Any] | None = (version.get("schema") or {}).get("openAPIV3Schema")
+    return found if builtin or found is None else zlib.compress(orjson.dumps(found), 1)
 
 
 def _columns(version: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -252,7 +291,7 @@ def from_definition(
             categories=tuple(names.get("categories") or ()),
             verbs=tuple(extension.get("verbs") or ALL_VERBS),
             subresources=_subresources(version, extension),
-            raw_schema=(version.get("schema") or {}).get("openAPIV3Schema"),
+            schema_source=_schema_source(version, builtin=builtin),
             raw_columns=_columns(version),
             selectable_fields=_selectable_fields(version),
             storage=extension.get("storage", str(resource)),

@@ -14,6 +14,7 @@ from typing import Any, Final
 from kcp.api import errors
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, Target, Written
+from kcp.registry.verbs.large_writes import Turn
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import Condition, Record
 
@@ -57,6 +58,10 @@ class Write:
     size: int = 0
     """Bytes of JSON that the steps work on, the body and the present state: large work leaves the event loop."""
 
+    turn: Turn | None = field(default=None, init=False)
+    """The turn of a large write, where the write itself has taken it. All attempts run in it."""
+    has_turn: bool = field(default=False, init=False)
+    """Whether a turn was taken, here or for the body."""
     record: Record | None = field(default=None, init=False)
     old: Object | None = field(default=None, init=False)
     operation: str = field(default="", init=False)

@@ -1,7 +1,7 @@
 """Confidential fields: no refusal and no warning shows what is in them.
 
 A message about a Secret says which field is wrong and not what it contains. Most messages are worded that way where they are
-made; `concealing` is the net below them, since a patch may copy a value to where a message shows it (a name, a label).
+made; `redacting` is the net below them, since a patch may copy a value to where a message shows it (a name, a label).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _QUOTED: Final = re.compile(r"""`[^`]*`|'[^']*'|"[^"]*\"""")
 
 
 @asynccontextmanager
-async def concealing(context: RequestContext, type_: ResourceType, *sources: Any) -> AsyncIterator[None]:
+async def redacting(context: RequestContext, type_: ResourceType, *sources: Any) -> AsyncIterator[None]:
     """Redact the confidential values of ``sources`` in the StatusErrors and warnings of the block.
 
     A source is an object or a patch, or a function that gives one when the block has ended. The type has confidential fields.

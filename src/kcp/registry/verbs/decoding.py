@@ -60,7 +60,7 @@ def _check_texts(obj: Object, type_: ResourceType) -> None:
         if value is not None and type(value) is not str:
             unrecognized = f"the object provided is unrecognized (must be of type {type_.kind}): "
             raise errors.UndecodableError(
-                f"json: cannot unmarshal {metadata.json_type(value)} into Go struct field .{name} of type string",
+                f"json: cannot unmarshal {metadata.go_json_type(value)} into Go struct field .{name} of type string",
                 f"{unrecognized}couldn't get version/kind; json parse error: ",
             )
 

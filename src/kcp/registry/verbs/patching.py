@@ -90,7 +90,7 @@ async def patch(
             raise errors.UndecodableError("the patch makes something else than a JSON object of the object")
         return copy_of(made)  # the result of a patch shares parts with the old object
 
-    problems = _problems(media_type, body, duplicates or [])
+    problems = await run_large(context.body_size, _problems, media_type, body, duplicates or [])
     write = Write(context, target, "update", change=change, problems=problems)
     try:
         return await writer.write(write)

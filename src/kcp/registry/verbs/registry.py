@@ -7,6 +7,7 @@ that a client gets, or records to render; refusals are StatusErrors.
 from __future__ import annotations
 
 import builtins
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, deleting, listing, patching, scale
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_writes import LargeWrites, Turn
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.records import conversion_failed, copy_of, served_bytes, served_object
 from kcp.registry.verbs.representation import Representation
@@ -41,19 +43,25 @@ class Registry:
         self.store = store
         self.catalog = catalog
         self.source = Source(store)
-        self._writer = Writer(self.source, chain if chain is not None else admission.Chain(), catalog)
+        self.large_writes = LargeWrites()
+        self._writer = Writer(
+            self.source, chain if chain is not None else admission.Chain(), catalog, self.large_writes
+        )
 
     def find_type(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
-        """The type that a logical cluster (or, for the wildcard, any of them) serves at a path."""
+        """The type that a logical cluster (or, for the wildcard, any of them) serves at a path.
+
+        For the wildcard, prefer `Catalog.find_anywhere`, which does not hold the event loop.
+        """
         if cluster == WILDCARD:
-            return self.catalog.find_anywhere(group, version, plural)
-        return self.catalog.surface(cluster).find(group, version, plural)
+            return self.catalog.find_anywhere_at_once(group, version, plural)
+        return self.catalog.find(cluster, group, version, plural)
 
     def type_of_cluster(self, type_: ResourceType) -> Any:
         """For wildcard requests: a logical cluster's own definition of the type."""
 
         def find(cluster: LogicalClusterName) -> ResourceType | None:
-            return self.catalog.surface(cluster).find(type_.group, type_.version, type_.plural)
+            return self.catalog.find(cluster, type_.group, type_.version, type_.plural)
 
         return find
 
@@ -99,6 +107,14 @@ class Registry:
             stream.close()
             raise
         return stream
+
+    async def turn(self, context: RequestContext, target: Target, size: int) -> Turn | None:
+        """Wait for the turn of a write with a large body of ``size`` bytes, before the body is decoded."""
+        if target.name and context.cluster != WILDCARD:
+            with contextlib.suppress(DamagedObjectError):  # the write reports it
+                present = self.source.latest(target.type, context.cluster, target.namespace, target.name)
+                size += len(present.value) if present is not None else 0
+        return await self.large_writes.enter(size)
 
     def create(
         self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None
@@ -156,7 +172,7 @@ class Registry:
             )
             if not target.type.strategy.confidential:
                 return await patched
-            async with confidential.concealing(context, target.type, body):
+            async with confidential.redacting(context, target.type, body):
                 return await patched
         if media_type == patching.APPLY_YAML:
             applied = scale.apply_configuration(body, target.type)

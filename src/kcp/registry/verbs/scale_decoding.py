@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, Final
 
 from kcp.api import errors, metadata
-from kcp.api.metadata import json_type
+from kcp.api.metadata import go_json_type
 from kcp.registry.contexts import IGNORE, RequestContext
 from kcp.registry.requests import Target
 from kcp.registry.verbs import decoding
@@ -92,7 +92,7 @@ def _fits(value: Any, go_type: str) -> bool:
 
 
 def _mistyped(value: Any, field: str, go_type: str) -> errors.UndecodableError:
-    found = json_type(value)
+    found = go_json_type(value)
     if found == "number" and go_type == "int32":
         found = f"number {value}"
     return errors.UndecodableError(

@@ -51,6 +51,7 @@ class Committer:
         prepared = write.object
         async with self._locks.of(cluster, type_.resource):
             for _ in range(RETRIES):
+                await self._catalog.load(cluster)  # the names of the other definitions
                 fence = fencing_change(self._store, type_, cluster)
                 if prepared is not None and prepared is not write.old:
                     # a failed attempt must leave nothing: names that it accepted would count as accepted before

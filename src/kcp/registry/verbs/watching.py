@@ -7,6 +7,8 @@ it is ADDED. An event is encoded once per representation and shared by all watch
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +19,7 @@ from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import listing
 from kcp.registry.verbs.filtering import Filter, Selectable
+from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import unreadable_object
 from kcp.registry.verbs.selecting import Walk
 from kcp.registry.verbs.source import Source
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
 ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
 DELETED: Final = "DELETED"
+_WHOLE: Final = "object"
+"""The key of the representation that copies the stored values."""
+_LOOP_SHARE: Final = 0.004
+"""Seconds after which the encoding of initial events yields to the event loop."""
 _UNKNOWN: Final = "unknown labels"
 """In place of the labels of an object, in the index of a batch."""
 
@@ -187,15 +194,25 @@ class WatchStream:
         except CompactedError as error:
             raise errors.expired("the initial events took longer than the history is kept; list again") from error
         frames = []
+        since = time.perf_counter()
         for record in records:
             type_ = self._type_at(record.key.cluster)
             if type_ is not None and not type_.needs_webhook and self._keeps(record, None, type_):
-                frames.append(self._representation.event(ADDED, record, type_, self._wildcard))
+                size = len(record.value) if self._decodes(record, type_) else 0
+                event = self._representation.event
+                frames.append(await run_large(size, event, ADDED, record, type_, self._wildcard))
+            if time.perf_counter() - since > _LOOP_SHARE:
+                await asyncio.sleep(0)
+                since = time.perf_counter()
         if walk.done:
             self._initial = None
             if self._mark_initial_end:
                 frames.append(self.bookmark(initial_end=True))
         return frames
+
+    def _decodes(self, record: Record, type_: ResourceType) -> bool:
+        """Whether the frame of a record is more than a copy of its value."""
+        return record.tag != type_.schema_hash or self._representation.key != _WHOLE
 
     def _shown(self, event: Event) -> bool:
         """Whether the object's logical cluster can serve it in this version."""

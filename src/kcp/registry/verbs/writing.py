@@ -44,6 +44,7 @@ from kcp.registry.verbs import (
 )
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import LARGE, in_thread, run_large
+from kcp.registry.verbs.large_writes import LargeWrites
 from kcp.registry.verbs.records import copy_of, served_object
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.storing import Committer
@@ -57,9 +58,10 @@ _AFTER_DECODING: Final = frozenset({404, 409, 422})
 class Writer:
     """Runs writes."""
 
-    def __init__(self, source: Source, chain: Chain, catalog: Catalog) -> None:
+    def __init__(self, source: Source, chain: Chain, catalog: Catalog, large_writes: LargeWrites) -> None:
         self._source = source
         self._chain = chain
+        self._large_writes = large_writes
         self._committer = Committer(source, catalog)
 
     def write(self, write: Write) -> Coroutine[Any, Any, Written]:
@@ -68,13 +70,17 @@ class Writer:
 
     async def _write_concealing(self, write: Write) -> Written:
         type_ = write.target.type
-        async with confidential.concealing(write.context, type_, lambda: write.body, lambda: write.old):
+        async with confidential.redacting(write.context, type_, lambda: write.body, lambda: write.old):
             return await self._write(write)
 
     async def _write(self, write: Write) -> Written:
         write.size = write.context.body_size
         if write.body is not None:
             write.size = decoding.size_of(write.body, write.target.type, write.context)
+        if not write.target.type.is_compiled:  # the first write compiles what it needs of the schema: in a thread
+            write.size = max(write.size, LARGE)
+            await in_thread(write.target.type.compile)
+        if write.body is not None:
             if write.size < LARGE:
                 self._decode(write, write.body)
             else:
@@ -86,6 +92,9 @@ class Writer:
             if write.body is not None and refusal.code in _AFTER_DECODING:
                 await run_large(write.size, validation.check_decodable, write.body, write.target.type)
             raise
+        finally:
+            if write.turn is not None:
+                write.turn.end()
 
     async def remove_damaged(self, write: Write, revision: int) -> Written:
         """Delete an object that cannot be read, at a revision. Neither rules nor admission plugins apply."""
@@ -113,6 +122,8 @@ class Writer:
         if write.size < LARGE:
             self._start(write)
         else:
+            if not write.has_turn:
+                await self._take_turn(write)
             await in_thread(self._start, write)
         if write.operation == CREATE:
             await self._check_new(write)
@@ -180,6 +191,14 @@ class Writer:
             write.object = dict(write.body, metadata=dict(write.body["metadata"]))
         elif write.change is not None:
             self._change(write, write.change)
+
+    async def _take_turn(self, write: Write) -> None:
+        """Wait for the turn of a large write, unless it was taken for the body; read the state then."""
+        write.has_turn = True
+        write.turn = await self._large_writes.enter(write.size)
+        if write.turn is not None:
+            write.turn.begin()
+            self._read(write)
 
     def _change(self, write: Write, change: Callable[[Write], Any]) -> None:
         """Make the new state of the old one, as a patch does; the result is decoded as a body is."""

@@ -2,7 +2,7 @@
 
 from kcp.schema.definitions.conditions import compute_conditions, name_conflicts
 from kcp.schema.definitions.defaults import default_definition, default_stored_versions
-from kcp.schema.definitions.validation import (
+from kcp.schema.definitions.definition_validation import (
     validate_definition,
     validate_definition_status_update,
     validate_definition_update,

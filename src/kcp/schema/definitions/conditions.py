@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from kcp.api import field_errors
 from kcp.schema.definitions.conversion import ca_bundle_is_readable
-from kcp.schema.definitions.names import approval_state, is_protected_group
+from kcp.schema.definitions.name_validation import approval_state, is_protected_group
 from kcp.schema.definitions.validation_cache import cached_by_content
 from kcp.schema.error_limits import limited
 from kcp.schema.raw_schemas import Definition, objects, schema, strings, text

@@ -22,9 +22,9 @@ from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
-from kcp.logical_clusters import SERVER_OWNED
+from kcp.logical_clusters import SERVER_OWNED, LogicalClusterName
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
-from kcp.registry.types.catalog import Catalog, accepted_names
+from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
@@ -34,8 +34,8 @@ from kcp.server.requests.application import Application, Steps
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.endpoints.discovery import Discovery
+from kcp.server.requests.endpoints.health_and_metrics import health_mounts, index_mount, metrics_mount, version_mount
 from kcp.server.requests.endpoints.openapi import OpenAPI
-from kcp.server.requests.endpoints.operations import health_mounts, index_mount, metrics_mount, version_mount
 from kcp.server.requests.inflight import InFlight, Limit
 from kcp.server.requests.loop_watchdog import CONTROLLER, LoopWatchdog
 from kcp.server.requests.mounts import Mount, MountTable
@@ -106,7 +106,8 @@ async def compose(
     watches = Watches(registry, metrics, configuration.min_request_timeout)
     health = Health({"ping": lambda: None}, ready_checks, notes)
     mounts = _mount_table(
-        [*_default_mounts(registry.catalog, health, metrics, server_address), *parts.mounts(registry)]
+        registry.catalog,
+        [*_default_mounts(registry.catalog, health, metrics, server_address), *parts.mounts(registry)],
     )
     watchdog = LoopWatchdog(metrics, mounts.roots)
     mutations = Mutations(deadlines, watchdog)
@@ -140,15 +141,20 @@ async def compose_registry(
     first write of a new log is its identity, from which the virtual objects get their UIDs.
     """
     uid, created = await log_identity(store)
+
+    def definitions(cluster: LogicalClusterName, group: str) -> Sequence[dict[str, Any]]:
+        return catalog.surface(cluster).accepted_names(group)
+
     context = BuiltinContext(
         server_uid=uid,
         created=created,
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
         tokens=tokens if tokens is not None else BearerTokens(()),
-        definitions=accepted_names(store),
+        definitions=definitions,
         event_lifetime=event_lifetime,
     )
-    return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
+    catalog = Catalog(store, builtin_types(context))
+    return Registry(store, catalog, Chain(plugins))
 
 
 def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
@@ -173,10 +179,11 @@ def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_a
     )
 
 
-def _mount_table(mounts: Iterable[Mount]) -> MountTable:
+def _mount_table(catalog: Catalog, mounts: Iterable[Mount]) -> MountTable:
     """The mount table, with the index of itself at ``/``."""
 
-    def paths(info: RequestInfo) -> list[str]:
+    async def paths(info: RequestInfo) -> list[str]:
+        await catalog.load(info.cluster)  # mounts list what its surface has
         return table.index(info)
 
     table = MountTable([index_mount(paths), *mounts])

@@ -51,7 +51,7 @@ _ABORT_TIMEOUT: Final = 5.0
 """Seconds in which a server must end whose connections have been cut."""
 
 
-class Watches(Protocol):
+class RunningWatches(Protocol):
     """The running watches, of which a replaced server must not keep any for ever."""
 
     def end_older_than(self, moment: float) -> None:
@@ -89,7 +89,7 @@ class Listening:
         certificate: Path,
         key: Path,
         client_authorities: Path,
-        watches: Watches,
+        watches: RunningWatches,
         grace: float,
         body_timeout: float,
     ) -> None:

@@ -46,7 +46,11 @@ class ReloadedFiles:
         self._files.append(_File(path, reload, _signature(path)))
 
     def reload(self, *, changed_only: bool = False) -> None:
-        """Read the files again: all of them, or those that have changed since they were read last."""
+        """Read the files again: all of them, or those that have changed since they were read last.
+
+        What happens to a file that several parts read is logged once.
+        """
+        logged: set[tuple[Path, str]] = set()
         for file in self._files:
             now = _signature(file.path)
             if changed_only and now == file.signature:
@@ -55,11 +59,15 @@ class ReloadedFiles:
             try:
                 file.reload()
             except ConfigurationError as error:
-                logger.error("cannot reload %s, the previous content stays in force: %s", file.path, error)
+                if (file.path, str(error)) not in logged:
+                    logger.error("cannot reload %s, the previous content stays in force: %s", file.path, error)
+                logged.add((file.path, str(error)))
             except Exception:  # a fault in one part must not keep the files of the others from being reloaded
                 logger.exception("cannot reload %s, the previous content stays in force", file.path)
             else:
-                logger.info("reloaded %s", file.path)
+                if (file.path, "") not in logged:
+                    logger.info("reloaded %s", file.path)
+                logged.add((file.path, ""))
 
     async def follow(self, interval: float = INTERVAL) -> None:
         """Reload files that change, until cancelled."""

@@ -240,6 +240,8 @@ def _unwritable(error: OSError) -> ConfigurationError:
 async def serve_until_signalled(process: ServerProcess, announce: Callable[[ServerProcess], None]) -> None:
     """Start, announce, wait for SIGTERM or SIGINT, stop. A second signal ends the process at once; SIGHUP reloads files.
 
+    A signal during the start ends it.
+
     Raises ConfigurationError when the server cannot start, or ends with an error.
     """
     loop = asyncio.get_running_loop()
@@ -253,9 +255,12 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     loop.add_signal_handler(signal.SIGHUP, process.files.reload)
-    await process.start()
+    if not await _started(process, stop_requested):
+        logger.info("stopping before the server is ready")
+        return
     announce(process)
-    collecting = asyncio.create_task(CyclicGarbage().run())
+    assert process.composition is not None
+    collecting = asyncio.create_task(CyclicGarbage(process.composition.registry.large_writes).run())
     assert process.http is not None
     unhandled = _UnhandledErrors()
     loop.set_exception_handler(unhandled.report)
@@ -272,6 +277,19 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
     unhandled.flush(loop)
     if failure := served.exception():
         raise ConfigurationError(f"the HTTP server ended: {failure}")
+
+
+async def _started(process: ServerProcess, stop_requested: asyncio.Event) -> bool:
+    """Start; False when a stop is requested before the server is ready. Raises ConfigurationError."""
+    starting, stopping = asyncio.create_task(process.start()), asyncio.create_task(stop_requested.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        await _cancelled(starting)
+    stopping.cancel()
+    if starting.cancelled():
+        return False
+    starting.result()
+    return True
 
 
 class _UnhandledErrors:

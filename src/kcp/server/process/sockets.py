@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import resource
 import socket
-import stat
-from pathlib import Path
 from typing import Final
 
 from kcp.server.process.configuration import ConfigurationError
+from kcp.server.requests import open_sockets
 
 _BACKLOG: Final = 1024
 STALL: Final = 60.0
 """Seconds without progress after which a connection is ended on which the server sends."""
 _OTHER_FILES: Final = 64
 """Files that are reserved for other uses than connections; a server with an open store has about thirty."""
-_DESCRIPTORS: Final = (Path("/proc/self/fd"), Path("/dev/fd"))
 
 
 def connection_limit() -> int:
@@ -78,43 +74,13 @@ def _refusal(error: OSError, address_flag: str, port_flag: str) -> str:
 
 
 def cut_connections(listener: socket.socket) -> int:
-    """Shut down all connections that were accepted through a listening socket; returns how many.
-
-    The HTTP server owns the sockets and does not name them: they are found among the open files of this process.
-    """
+    """Shut down all connections that were accepted through a listening socket; returns how many."""
     host, port = listener.getsockname()[:2]
-    count = 0
-    for descriptor in _open_sockets():
-        with contextlib.suppress(OSError), _duplicate(descriptor) as connection:  # the HTTP server may have closed it
-            if _was_accepted(connection, host, port):
-                connection.shutdown(socket.SHUT_RDWR)
-                count += 1
-    return count
-
-
-def _duplicate(descriptor: int) -> socket.socket:
-    copy = os.dup(descriptor)
-    try:
-        return socket.socket(fileno=copy)
-    except OSError:
-        os.close(copy)
-        raise
-
-
-def _open_sockets() -> list[int]:
-    folder = next((path for path in _DESCRIPTORS if path.is_dir()), None)
-    found = []
-    for path in folder.iterdir() if folder else ():
-        with contextlib.suppress(OSError):
-            if stat.S_ISSOCK(os.fstat(int(path.name)).st_mode):
-                found.append(int(path.name))
-    return found
+    return open_sockets.shut_down(lambda connection: _was_accepted(connection, host, port))
 
 
 def _was_accepted(connection: socket.socket, host: str, port: int) -> bool:
-    if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
-        return False
-    if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    if not open_sockets.is_connection(connection):
         return False
     local = connection.getsockname()
     return local[1] == port and (host in ("0.0.0.0", "::") or local[0] == host)  # noqa: S104 - not bound to, compared with

@@ -20,8 +20,10 @@ from kcp.api import errors
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
+from kcp.logical_clusters import WILDCARD
 from kcp.registry.verbs.source import DamagedObjectError
 from kcp.server.observability.metrics import Metrics
+from kcp.server.requests import connections
 from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
@@ -147,7 +149,8 @@ class Application:
     def _route(self, exchange: Exchange, info: RequestInfo) -> tuple[Handler, bool]:
         """Find the handler of a request, and whether it counts as in flight. Raises StatusError 404 or 405."""
         if info.is_resource:
-            exchange.type = self._resources.find_type(info)
+            if info.cluster != WILDCARD:
+                exchange.type = self._resources.find_type(info)
             return self._resources.serve, info.verb != "watch"
         if exchange.watches_only:
             raise errors.unknown_path()
@@ -162,6 +165,7 @@ class Application:
             await exchange.refuse(self._status_of(exchange, error))
         except TruncatedResponseError as truncated:
             logger.warning("a response was truncated: %s", truncated)
+            await connections.cut(exchange.scope)
             raise
         except ClientGoneError as gone:
             logger.debug("the client disconnected before the response was complete: %s", gone)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kcp.api import documents, errors
@@ -19,13 +21,34 @@ _LARGE_YAML: Final = 8 * 1024
 """Size in bytes from which YAML is decoded in a thread. It takes up to a hundred times as long as JSON."""
 
 
-async def read_object(exchange: Exchange, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
-    """Read an object, and its duplicate fields as paths. Raises StatusError 400, 413 or 415."""
+WaitForTurn = Callable[[int], Awaitable[None]]
+"""Waits until a write with a large body may be decoded; called with the size of the body (`kcp.registry.verbs.large_writes`)."""
+
+
+@dataclass(slots=True)
+class Body:
+    """A body as it was received."""
+
+    media_type: str
+    content: bytes
+
+    def take(self) -> bytes:
+        """Return the content, and keep it no longer: it may be megabytes."""
+        content, self.content = self.content, b""
+        return content
+
+
+async def read_object(exchange: Exchange, type_: ResourceType, wait_for_turn: WaitForTurn) -> Body:
+    """Receive an object. Raises StatusError 413, 415, 429 or 504."""
     accepted = _PROTOBUF_TOO if type_.builtin or type_.has_protobuf else _OBJECT_TYPES
     media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), accepted)
-    body = await exchange.body()
+    return Body(media_type, await exchange.body(wait_for_turn=wait_for_turn))
+
+
+async def decode_object(body: Body, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
+    """Decode an object, and its duplicate fields as paths. Raises StatusError 400 or 413."""
     try:
-        obj, problems = await _decode(body, media_type, field_validation)
+        obj, problems = await _decode(body.take(), body.media_type, field_validation)
     except errors.StatusError as error:
         confidential.quote_nothing(error, type_)
         raise
@@ -34,21 +57,24 @@ async def read_object(exchange: Exchange, type_: ResourceType, field_validation:
     return obj, problems
 
 
-async def read_patch(exchange: Exchange, type_: ResourceType, field_validation: str) -> tuple[str, Any, list[str]]:
-    """Read a patch: its media type, its content and its duplicate fields. Raises StatusError 400, 413 or 415."""
+async def read_patch(exchange: Exchange, type_: ResourceType, wait_for_turn: WaitForTurn) -> Body:
+    """Receive a patch. Raises StatusError 413, 415, 429 or 504."""
     accepted = patching.patch_types(type_)
     content_type = exchange.headers.get(b"content-type", b"")
     if not content_type:
         raise errors.unsupported_media_type(accepted)
     media_type = negotiation.body_media_type(content_type, accepted)
-    body = await exchange.body()
-    form = YAML if media_type == patching.APPLY_YAML else JSON
+    return Body(media_type, await exchange.body(wait_for_turn=wait_for_turn))
+
+
+async def decode_patch(body: Body, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
+    """Decode a patch, and its duplicate fields as paths. Raises StatusError 400 or 413."""
+    form = YAML if body.media_type == patching.APPLY_YAML else JSON
     try:
-        content, problems = await _decode(body, form, field_validation)
+        return await _decode(body.take(), form, field_validation)
     except errors.StatusError as error:
         confidential.quote_nothing(error, type_)
         raise
-    return media_type, content, problems
 
 
 async def read_options(exchange: Exchange) -> Any:

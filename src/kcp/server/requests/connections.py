@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import socket
 import sys
 from pathlib import Path
 from typing import Final
 
+from kcp.server.requests import open_sockets
+from kcp.server.requests.asgi import Scope
 from kcp.server.requests.watch_sessions import WatchSession
 from kcp.server.requests.watches import Watches
 
@@ -69,6 +72,24 @@ def _client(session: WatchSession) -> Peer | None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return str(address), client[1]
+
+
+async def cut(scope: Scope) -> None:
+    """Close the HTTP/1.1 connection of a response that is truncated.
+
+    The HTTP server would hold what is queued for the client until the kernel gives the connection up.
+    """
+    client = scope.get("client")
+    if scope["http_version"].startswith("1") and client and client[1]:
+        host, port = client[0].partition("%")[0], client[1]
+        await asyncio.to_thread(open_sockets.shut_down, lambda found: _is_to(found, host, port))
+
+
+def _is_to(found: socket.socket, host: str, port: int) -> bool:
+    if not open_sockets.is_connection(found):
+        return False
+    peer = found.getpeername()
+    return bool(peer[1] == port and peer[0].partition("%")[0] in (host, f"::ffff:{host}"))
 
 
 async def sweep(watches: Watches, interval: float = SWEEP_INTERVAL) -> None:

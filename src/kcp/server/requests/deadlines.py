@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+TIMED_OUT: Final = "Timeout: request did not complete within the allotted timeout"
+"""kube-apiserver's message for a request whose answer takes too long."""
 
 
 class Wait(ABC):

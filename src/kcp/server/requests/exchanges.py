@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -137,8 +137,13 @@ class Exchange(IncomingRequest):
             body, more = await compressed(body), (*more, *GZIP_HEADERS)
         await self.send(status, body, content_type, more)
 
-    async def send_pieces(self, pieces: ListPieces, view: negotiation.View) -> None:
-        """Send a list: in one piece when it is small, else as a stream. Raises what the pieces raise before the first byte."""
+    async def send_pieces(
+        self, pieces: ListPieces, view: negotiation.View, again: Callable[[], Awaitable[ListPieces]] | None = None
+    ) -> None:
+        """Send a list: in one piece when it is small, else as a stream. Raises what the pieces raise before the first byte.
+
+        ``again`` reads the list once more: a large one holds nothing while it waits for its turn.
+        """
         ready: list[bytes] = []
         size = 0
         bodies = self._bodies(pieces, view)
@@ -146,12 +151,22 @@ class Exchange(IncomingRequest):
             ready.append(body)
             size += len(body)
             if size > _STREAM_FROM:
-                async with self._lists.turn(self):
-                    await self._stream_pieces(ready, bodies, view)
-                return
-        await self.send_bytes(200, b"".join(ready), view.content_type, ())
+                break
+        else:
+            await self.send_bytes(200, b"".join(ready), view.content_type, ())
+            return
+        if again is not None and self._lists.full:
+            await bodies.aclose()
+            del pieces, bodies, body
+            ready.clear()
+            async with self._lists.turn(self):
+                bodies = self._bodies(await again(), view)
+                await self._stream_pieces([await anext(bodies)], bodies, view)
+            return
+        async with self._lists.turn(self):
+            await self._stream_pieces(ready, bodies, view)
 
-    async def _bodies(self, pieces: ListPieces, view: negotiation.View) -> AsyncIterator[bytes]:
+    async def _bodies(self, pieces: ListPieces, view: negotiation.View) -> AsyncGenerator[bytes]:
         """The pieces in the form of a view. Runs other tasks every few milliseconds."""
         form = pieces.form
         if view.yaml:

@@ -6,14 +6,16 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain
 from typing import Final
 
 from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, User
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.verbs.large_work import LARGE
 from kcp.server.requests.asgi import Header, Message, Receive, Scope, Started
+from kcp.server.requests.deadlines import TIMED_OUT
 from kcp.server.requests.inflight import Slot
 from kcp.server.requests.receiving import CLOSE, Receiving
 from kcp.server.requests.request_info import RequestInfo
@@ -142,11 +144,13 @@ class IncomingRequest:
             message = f"the head of the request (its target and header fields) is too large: limit is {MAX_HEAD} bytes"
             raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
 
-    async def body(self, limit: int = MAX_BODY) -> bytes:
+    async def body(self, limit: int = MAX_BODY, wait_for_turn: Callable[[int], Awaitable[None]] | None = None) -> bytes:
         """Read the whole body.
 
+        A large body still counts as being received while ``wait_for_turn``, which gets its size, waits for its turn.
+
         Raises StatusError 413 as soon as it exceeds the limit, 415 when it is compressed, 429 when too much is being received or
-        too many requests are in flight, 504 when it does not arrive in time.
+        too many requests are in flight, 504 when it does not arrive in time or does not get its turn.
         """
         headers = self.headers
         encoding = headers.get(b"content-encoding")
@@ -162,8 +166,19 @@ class IncomingRequest:
                 body.add(receiving.result)
             else:
                 await self._wait_for_rest(receiving, body)
-        self.body_size = body.size
+        size = self.body_size = body.size
+        if size >= LARGE and wait_for_turn is not None:
+            await self._wait_for_turn(size, wait_for_turn)
         return body.parts[0] if len(body.parts) == 1 else b"".join(body.parts)
+
+    async def _wait_for_turn(self, size: int, wait_for_turn: Callable[[int], Awaitable[None]]) -> None:
+        """Wait for the turn of a large body, which counts as being received meanwhile."""
+        try:
+            with self._receiving.start(self._client) as reception:
+                reception.grow(size)
+                await wait_for_turn(size)
+        except TimeoutError:
+            raise errors.StatusError(504, "Timeout", TIMED_OUT, details={}, headers=CLOSE) from None
 
     async def _wait_for_rest(self, receiving: Started[Message], body: _Body) -> None:
         """Receive what has not arrived yet of a body. The request does not count as in flight meanwhile."""

@@ -42,6 +42,11 @@ class ListStreams:
         """The number of lists that are being sent."""
         return len(self._running)
 
+    @property
+    def full(self) -> bool:
+        """Whether a further list must wait."""
+        return len(self._running) >= self._limit
+
     def turn(self, sending: Sending) -> ListStream:
         """Return an asynchronous context manager that waits for the turn of a list; the list is sent inside.
 

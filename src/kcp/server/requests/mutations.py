@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from kcp.api import errors
-from kcp.server.requests.deadlines import Deadlines, Wait
+from kcp.server.requests.deadlines import TIMED_OUT, Deadlines, Wait
 from kcp.server.requests.loop_watchdog import LoopWatchdog, Subject
 
 T = TypeVar("T")
@@ -53,8 +53,7 @@ class Mutations:
         try:
             await end.reached
         except TimeoutError:
-            message = "Timeout: request did not complete within the allotted timeout"
-            raise errors.StatusError(504, "Timeout", message, details={}) from None
+            raise errors.StatusError(504, "Timeout", TIMED_OUT, details={}) from None
         finally:
             deadlines.remove(end)
         return task.result()

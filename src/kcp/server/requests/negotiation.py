@@ -27,6 +27,8 @@ _META: Final = "meta.k8s.io"
 _META_VERSIONS: Final = ("v1", "v1beta1")
 _LONGEST_HEADER: Final = 8192
 _CACHE_SIZE: Final = 1024
+_FEW: Final = 16
+"""Parsed headers that are kept: a request looks for several forms in one, and a long one has a thousand entries."""
 
 
 class MediaRange(NamedTuple):
@@ -63,12 +65,13 @@ class Acceptable:
         return self.media_type.encode()
 
 
-def media_ranges(header: str) -> list[MediaRange]:
+@lru_cache(_FEW)
+def media_ranges(header: str) -> tuple[MediaRange, ...]:
     """Parse an ``Accept`` header, best entry first. Invalid entries are skipped; an empty header accepts anything."""
     if not header.strip():
-        return [MediaRange("*", "*", (), 1.0)]
+        return (MediaRange("*", "*", (), 1.0),)
     found = [entry for text in _split(header, ",") if (entry := _media_range(text)) is not None]
-    return sorted((entry for entry in found if entry.quality > 0), key=lambda entry: -entry.quality)
+    return tuple(sorted((entry for entry in found if entry.quality > 0), key=lambda entry: -entry.quality))
 
 
 def _split(text: str, separator: str) -> list[str]:

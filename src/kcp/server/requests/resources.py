@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, Final
 
 from kcp.api import errors
+from kcp.logical_clusters import WILDCARD
 from kcp.registry.contexts import RequestContext
 from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
 from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_writes import Turn
 from kcp.registry.verbs.registry import Registry
+from kcp.registry.verbs.representation import ListPieces
 from kcp.server.requests import bodies, negotiation, queries
+from kcp.server.requests.bodies import Body
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mutations import Mutations
+from kcp.server.requests.negotiation import View
 from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.watches import Watches
 
@@ -24,6 +29,8 @@ _NEEDS_NAME: Final = frozenset({"get", "update", "patch", "delete"})
 _OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
 Handler = Callable[[Exchange, RequestInfo, Target], Awaitable[None]]
+_Response = tuple[int, bytes]
+"""The status and the body of a response."""
 
 
 class Resources:
@@ -31,6 +38,7 @@ class Resources:
 
     def __init__(self, registry: Registry, watches: Watches, mutations: Mutations) -> None:
         self._registry = registry
+        self._find = registry.catalog.find
         self._watches = watches
         self._mutations = mutations
         self._handlers: dict[str, Handler] = {
@@ -45,16 +53,24 @@ class Resources:
         }
 
     def find_type(self, info: RequestInfo) -> ResourceType | None:
-        """Return the type that a request names; None when it is not served."""
-        return self._registry.find_type(info.cluster, info.group, info.version, info.resource)
+        """Return the type that a request names; None when it is not served, or when its definition must be read first."""
+        return self._find(info.cluster, info.group, info.version, info.resource, decode=False)
 
     async def _find_newest_type(self, info: RequestInfo) -> ResourceType:
         """Look a type up in the newest state: another server may have just defined it. Raises StatusError 404."""
-        await self._registry.store.catch_up()
-        found = self.find_type(info)
+        found = await self._look_up(info)
+        if found is None:
+            await self._registry.store.catch_up()
+            found = await self._look_up(info)
         if found is None:
             raise self._registry.catalog.not_served(info.group)
         return found
+
+    async def _look_up(self, info: RequestInfo) -> ResourceType | None:
+        catalog, path = self._registry.catalog, (info.group, info.version, info.resource)
+        if info.cluster == WILDCARD:
+            return await catalog.find_anywhere(*path)
+        return await catalog.look_up(info.cluster, *path)
 
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer an authorized request for ``exchange.type``. Raises StatusError."""
@@ -92,11 +108,14 @@ class Resources:
         await exchange.send_object(200, body, view)
 
     async def _list(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        query = info.query
         view = _view(exchange, info, target)
-        listing = await self._registry.list(self._context(exchange, info), target, queries.list_options(query))
-        pieces = view.representation.listing(listing, self._registry.type_of_cluster(target.type))
-        await exchange.send_pieces(pieces, view)
+        context, options = self._context(exchange, info), queries.list_options(info.query)
+
+        async def read() -> ListPieces:
+            listing = await self._registry.list(context, target, options)
+            return view.representation.listing(listing, self._registry.type_of_cluster(target.type))
+
+        await exchange.send_pieces(await read(), view, read)
 
     async def _watch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
@@ -106,38 +125,59 @@ class Resources:
     async def _create(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
-        obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
+        turns = _Turns(self._registry, context, target)
+        body = await bodies.read_object(exchange, target.type, turns.wait)
         context.body_size = exchange.body_size
-        write = self._registry.create(context, target, obj, duplicates)
-        await self._send_written(exchange, await self._mutations.run(write, exchange), view)
+        write = turns.around(self._created(context, target, body, view))
+        await exchange.send_object(*await self._mutations.run(write, exchange), view)
+
+    async def _created(self, context: RequestContext, target: Target, body: Body, view: View) -> _Response:
+        obj, duplicates = await bodies.decode_object(body, target.type, context.field_validation)
+        return await _written(await self._registry.create(context, target, obj, duplicates), view)
 
     async def _update(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
-        obj, duplicates = await bodies.read_object(exchange, target.type, context.field_validation)
+        turns = _Turns(self._registry, context, target)
+        body = await bodies.read_object(exchange, target.type, turns.wait)
         context.body_size = exchange.body_size
-        write = self._registry.update(context, target, obj, duplicates)
-        await self._send_written(exchange, await self._mutations.run(write, exchange), view)
+        write = turns.around(self._updated(context, target, body, view))
+        await exchange.send_object(*await self._mutations.run(write, exchange), view)
+
+    async def _updated(self, context: RequestContext, target: Target, body: Body, view: View) -> _Response:
+        obj, duplicates = await bodies.decode_object(body, target.type, context.field_validation)
+        return await _written(await self._registry.update(context, target, obj, duplicates), view)
 
     async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
+        turns = _Turns(self._registry, self._context(exchange, info), target)
+        body = await bodies.read_patch(exchange, target.type, turns.wait)
+        write = turns.around(self._patched(exchange, info, target, body, view))
+        await exchange.send_object(*await self._mutations.run(write, exchange), view)
+
+    async def _patched(
+        self, exchange: Exchange, info: RequestInfo, target: Target, body: Body, view: View
+    ) -> _Response:
         validation = queries.field_validation(info.query, "PatchOptions")
-        media_type, patch, duplicates = await bodies.read_patch(exchange, target.type, validation)
+        patch, duplicates = await bodies.decode_patch(body, target.type, validation)
+        media_type = body.media_type
         context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
         force = info.query.optional_flag("force")
         write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)
-        await self._send_written(exchange, await self._mutations.run(write, exchange), view)
+        return await _written(await write, view)
 
     async def _delete(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         context = self._context(exchange, info)
         options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
         deleted = await self._mutations.run(self._registry.delete(context, target, options), exchange)
-        if deleted.gone and not target.type.strategy.deletion_keeps_object:
-            await exchange.send_status(200, _success(target, deleted.object["metadata"].get("uid")))
+        gone, value, uid = deleted.gone, deleted.value, deleted.object["metadata"].get("uid")
+        del deleted  # with the decoded object, which may be large
+        if gone and not target.type.strategy.deletion_keeps_object:
+            await exchange.send_status(200, _success(target, uid))
             return
-        status = 202 if not deleted.gone and options.orphan_dependents is False else 200
-        await exchange.send_object(status, await _form(deleted.value, target.type, view), view)
+        status = 202 if not gone and options.orphan_dependents is False else 200
+        await exchange.send_object(status, await _form(value, target.type, view), view)
 
     async def _delete_collection(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
@@ -149,10 +189,33 @@ class Resources:
         pieces = view.representation.listing(listing, self._registry.type_of_cluster(target.type))
         await exchange.send_pieces(pieces, view)
 
-    async def _send_written(self, exchange: Exchange, written: Written, view: negotiation.View) -> None:
-        value = written.value
-        body = value if view.representation is WHOLE_OBJECTS else await _form(value, written.type, view)
-        await exchange.send_object(201 if written.created else 200, body, view)
+
+class _Turns:
+    """The turn of one request among the large writes: taken when its body turns out to be large."""
+
+    __slots__ = ("_context", "_registry", "_target", "_turn")
+
+    def __init__(self, registry: Registry, context: RequestContext, target: Target) -> None:
+        self._registry = registry
+        self._context = context
+        self._target = target
+        self._turn: Turn | None = None
+
+    async def wait(self, size: int) -> None:
+        """Wait for the turn of a body of so many bytes."""
+        self._turn = await self._registry.turn(self._context, self._target, size)
+
+    def around(self, write: Coroutine[Any, Any, _Response]) -> Coroutine[Any, Any, _Response]:
+        """Return the write, which ends the turn if there is one."""
+        return write if self._turn is None else self._turn.around(write)
+
+
+async def _written(written: Written, view: View) -> _Response:
+    """The status and the body of the response to a write."""
+    value, type_ = written.value, written.type
+    status = 201 if written.created else 200
+    del written  # with the decoded object, which may be large
+    return status, value if view.representation is WHOLE_OBJECTS else await _form(value, type_, view)
 
 
 def _check_routable(info: RequestInfo, type_: ResourceType) -> None:
@@ -188,13 +251,13 @@ def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
     return not info.namespace or (info.resource == "namespaces" and info.namespace == info.name)
 
 
-def _view(exchange: Exchange, info: RequestInfo, target: Target) -> negotiation.View:
+def _view(exchange: Exchange, info: RequestInfo, target: Target) -> View:
     """Negotiate the form of the response; WebSocket messages are JSON text. Raises StatusError 400 or 406."""
     type_ = None if exchange.watches_only else target.type
     return negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), type_)
 
 
-async def _form(value: bytes, type_: ResourceType, view: negotiation.View) -> bytes:
+async def _form(value: bytes, type_: ResourceType, view: View) -> bytes:
     """Encode an object in the form that the client asked for."""
     return await run_large(len(value), view.representation.single, value, type_)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from kcp.api import documents
+from kcp.registry.verbs.large_work import run_large
 from kcp.server.requests.asgi import Header
 
 GZIP_FROM: Final = 128 * 1024
@@ -37,7 +38,7 @@ def yaml_of(body: bytes) -> bytes:
 
 async def convert_body(convert: Callable[[bytes], bytes], body: bytes) -> bytes:
     """Convert a body: in a thread when it is large."""
-    return convert(body) if len(body) < GZIP_FROM else await asyncio.to_thread(convert, body)
+    return await run_large(len(body), convert, body)
 
 
 async def compressed(body: bytes) -> bytes:

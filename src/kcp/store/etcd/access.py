@@ -48,7 +48,7 @@ class EndpointError(OptionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ConnectionOptions:
     """How to reach an etcd cluster. ``https`` endpoints use TLS; the certificate and key are the client's."""
 
     endpoints: tuple[str, ...]
@@ -60,10 +60,10 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class LogOptions:
     """Where the log is: the cluster, and the prefix of its keys; and the sizes of the replica's cache and buffers."""
 
-    connection: Connection
+    connection: ConnectionOptions
     prefix: str = "/kcp"
     buffer: int = 10_000
     cache_kilobytes: int = 8192
@@ -96,7 +96,7 @@ def endpoint_of(url: str) -> Endpoint:
     return Endpoint(url, parts.scheme == "https", parts.hostname, port)
 
 
-def material(connection: Connection) -> tuple[bytes | None, bytes | None, bytes | None]:
+def material(connection: ConnectionOptions) -> tuple[bytes | None, bytes | None, bytes | None]:
     """Read the authorities, the key and the certificate for TLS. Raises EndpointError for unusable files."""
     authorities = _content("--etcd-cafile", connection.authority_file)
     key = _content("--etcd-keyfile", connection.key_file)
@@ -112,7 +112,7 @@ def explained(details: str) -> str:
     return next((f"{details} ({hint})" for text, hint in _HINTS if text in details), details)
 
 
-async def refusal(connection: Connection) -> str | None:
+async def refusal(connection: ConnectionOptions) -> str | None:
     """Why every endpoint refuses this client; None if one accepts it, or if no endpoint gives a reason."""
     endpoints = [endpoint_of(url) for url in connection.endpoints]
     answers = await asyncio.gather(*(_probe(connection, endpoint) for endpoint in endpoints))
@@ -126,7 +126,7 @@ def _content(flag: str, path: Path | None) -> bytes | None:
         raise EndpointError(f"{flag}: cannot read {path}: {error.strerror}") from error
 
 
-def _context(connection: Connection) -> ssl.SSLContext:
+def _context(connection: ConnectionOptions) -> ssl.SSLContext:
     """Load the files into a TLS context. Raises EndpointError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["h2"])
@@ -158,7 +158,7 @@ def _use(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         ) from error
 
 
-async def _probe(connection: Connection, endpoint: Endpoint) -> str | None:
+async def _probe(connection: ConnectionOptions, endpoint: Endpoint) -> str | None:
     """Why an endpoint refuses this client; empty if it accepts it, None if it gives no reason."""
     if not endpoint.secure:
         return await _probe_plain(endpoint)
@@ -177,7 +177,7 @@ async def _probe(connection: Connection, endpoint: Endpoint) -> str | None:
     return ""
 
 
-def _client_certificate_problem(connection: Connection, endpoint: Endpoint, reason: str) -> str | None:
+def _client_certificate_problem(connection: ConnectionOptions, endpoint: Endpoint, reason: str) -> str | None:
     if not _is_about_certificates(reason):
         return None
     if connection.certificate_file is None:

@@ -11,7 +11,7 @@ from typing import Final
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.store.contract import Capabilities, OptionError, StoreUnavailableError
 from kcp.store.etcd import integrity, transfer
-from kcp.store.etcd.access import Connection, Options
+from kcp.store.etcd.access import ConnectionOptions, LogOptions
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import CAPABILITIES, EtcdStore
 from kcp.store.exports import Summary, is_export
@@ -41,8 +41,8 @@ class EtcdBackend:
             raise OptionError("--etcd-servers needs gRPC: pip install 'kcp-apiserver[etcd]'")
         self._directory = directory
         password = _password(password_file)
-        connection = Connection(endpoints, authority_file, certificate_file, key_file, username, password)
-        self._options = Options(connection, prefix)
+        connection = ConnectionOptions(endpoints, authority_file, certificate_file, key_file, username, password)
+        self._options = LogOptions(connection, prefix)
 
     def is_missing(self) -> bool:
         """False: etcd keeps the log."""

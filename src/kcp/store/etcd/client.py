@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd import messages
-from kcp.store.etcd.access import NO_SPACE, Connection, endpoint_of, explained, material, refusal
+from kcp.store.etcd.access import NO_SPACE, ConnectionOptions, endpoint_of, explained, material, refusal
 
 _OPTIONS: Final = (
     # etcd closes connections that ping more often than every 5 s, or without a call in flight
@@ -65,7 +65,7 @@ class CompactedRevisionError(Exception):
 class Client:
     """Calls to one etcd cluster, on one event loop. Raises EndpointError."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ConnectionOptions) -> None:
         grpc = self._grpc = load_grpc()
         self._connection = connection
         self._token = ""

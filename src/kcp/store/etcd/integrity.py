@@ -12,7 +12,7 @@ import apsw
 from kcp.logical_clusters import SERVER_OWNED
 from kcp.store.contract import Key, StoreUnavailableError
 from kcp.store.etcd import messages
-from kcp.store.etcd.access import Options
+from kcp.store.etcd.access import LogOptions
 from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.paging import pages
@@ -60,7 +60,7 @@ class _Tally:
 
 
 async def check_log(
-    options: Options, folder: Path, examine: Examine, first: int = FIRST, progress: Progress | None = None
+    options: LogOptions, folder: Path, examine: Examine, first: int = FIRST, progress: Progress | None = None
 ) -> list[Finding]:
     """Check the log below the prefix, and its replica in the folder if there is one. Servers may use both.
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd import messages
-from kcp.store.etcd.access import Options
+from kcp.store.etcd.access import LogOptions
 from kcp.store.etcd.client import Client, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.feed import Feed
 from kcp.store.etcd.layout import Layout
@@ -24,7 +24,7 @@ log: Final = logging.getLogger(__name__)
 _VERSION_SECONDS: Final = 1.0
 
 
-async def open_store(options: Options, folder: Path) -> EtcdStore:
+async def open_store(options: LogOptions, folder: Path) -> EtcdStore:
     """Connect to etcd, bring the replica in ``folder`` up to date, and start following.
 
     Raises StoreUnavailableError when etcd cannot be reached or refuses, StoreLockedError, EndpointError.

@@ -23,7 +23,7 @@ from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.store.contract import Key, StoreUnavailableError
 from kcp.store.etcd import layout as layouts
 from kcp.store.etcd import messages
-from kcp.store.etcd.access import Options
+from kcp.store.etcd.access import LogOptions
 from kcp.store.etcd.client import CompactedRevisionError
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.log_metadata import LogMetadata, new_identity
@@ -40,7 +40,7 @@ _BATCH_BYTES: Final = 1 << 20
 _ATTEMPTS: Final = 3
 
 
-async def export_log(options: Options, file: Path, logical_cluster: LogicalClusterName = WILDCARD) -> Summary:
+async def export_log(options: LogOptions, file: Path, logical_cluster: LogicalClusterName = WILDCARD) -> Summary:
     """Write a log's state at one revision to a new file.
 
     Raises FileExistsError, TransferError, StoreUnavailableError, EndpointError, OSError.
@@ -54,7 +54,7 @@ async def export_log(options: Options, file: Path, logical_cluster: LogicalClust
     )
 
 
-async def import_log(options: Options, file: Path, selection: Selection) -> Imported:
+async def import_log(options: LogOptions, file: Path, selection: Selection) -> Imported:
     """Write a file's entries into a log, which is created if absent.
 
     Without ``replace`` in ``selection``, nothing is written if a key exists. An interrupted import must be repeated.
@@ -64,7 +64,7 @@ async def import_log(options: Options, file: Path, selection: Selection) -> Impo
         return await _LogImport(log, file, selection).run()
 
 
-async def restore_log(options: Options, file: Path, selection: Selection) -> Imported:
+async def restore_log(options: LogOptions, file: Path, selection: Selection) -> Imported:
     """Replace a log that no server uses with a file's content, the log's own records included.
 
     ``selection`` takes all logical clusters, and says whether existing keys may be deleted. An interrupted restore must be

@@ -15,7 +15,7 @@ from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.store.contract import Key, StoreUnavailableError
 from kcp.store.etcd import layout as layouts
 from kcp.store.etcd import messages
-from kcp.store.etcd.access import Options
+from kcp.store.etcd.access import LogOptions
 from kcp.store.etcd.client import Client, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.log_metadata import LogMetadata, read_metadata
@@ -67,7 +67,7 @@ class WholeLog:
 
     @staticmethod
     @contextlib.asynccontextmanager
-    async def opened(options: Options) -> AsyncGenerator[WholeLog, None]:
+    async def opened(options: LogOptions) -> AsyncGenerator[WholeLog, None]:
         """Connect for the length of a block. RefusedError becomes StoreUnavailableError."""
         client = Client(options.connection)
         try:

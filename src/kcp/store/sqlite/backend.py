@@ -15,7 +15,7 @@ from kcp.store.contract import Capabilities, LogError, StoreUnavailableError
 from kcp.store.file_lock import FileLock
 from kcp.store.findings import FIRST, Examine, Finding, Progress
 from kcp.store.sqlite import snapshots
-from kcp.store.sqlite.store import CAPABILITIES, SQLiteStore, open_store
+from kcp.store.sqlite.store import CAPABILITIES, SQLiteStore, open_store_in_thread
 
 if TYPE_CHECKING:
     from kcp.store.exports import Summary
@@ -41,7 +41,7 @@ class SQLiteBackend:
 
     async def open(self) -> SQLiteStore:
         """Open the file. Raises LogError, StoreUnavailableError, OSError."""
-        return open_store(self._log, durability=self._durability)
+        return await open_store_in_thread(self._log, durability=self._durability)
 
     def save(self, file: Path) -> None:
         """Copy the log to a new file."""

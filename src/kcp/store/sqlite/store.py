@@ -43,6 +43,7 @@ from kcp.store.sqlite import tables
 from kcp.store.sqlite.compaction import FileCompaction
 from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.expiry import Expiry, steady_clock
+from kcp.store.sqlite.opening import LogFile
 from kcp.store.sqlite.overlay import Overlay
 from kcp.store.sqlite.probe import Probe
 from kcp.store.sqlite.reader import Reader, check_progress
@@ -71,12 +72,16 @@ _SEARCH_CACHE: Final = 1024
 """Kilobytes of the page cache of searches, which read each page once."""
 
 
+_CACHE_KILOBYTES: Final = 1024
+_BUFFER: Final = 10_000
+
+
 def open_store(
     path: Path,
     *,
     durability: str = "full",
-    cache_kilobytes: int = 1024,
-    buffer: int = 10_000,
+    cache_kilobytes: int = _CACHE_KILOBYTES,
+    buffer: int = _BUFFER,
     clock: Callable[[], float] | None = None,
 ) -> SQLiteStore:
     """Open or create the file, inside a running event loop.
@@ -89,27 +94,34 @@ def open_store(
     Raises StoreLockedError when another process has the file open, NewerFormatError when a newer version wrote it,
     ForeignFileError when another application did, StoreUnavailableError when it cannot be opened.
     """
+    file = LogFile(path)
+    file.open(relaxed=_is_relaxed(durability), cache_kilobytes=cache_kilobytes)
+    return _store_of(file, buffer, clock)
+
+
+async def open_store_in_thread(path: Path, *, durability: str = "full") -> SQLiteStore:
+    """Open or create the file, as `open_store` does, while the event loop runs."""
+    relaxed = _is_relaxed(durability)
+    file = LogFile(path)
+    await file.open_in_thread(relaxed=relaxed, cache_kilobytes=_CACHE_KILOBYTES)
+    return _store_of(file, _BUFFER, None)
+
+
+def _is_relaxed(durability: str) -> bool:
     if durability not in DURABILITIES:
         raise ValueError(f"durability is {durability!r}, not one of {', '.join(DURABILITIES)}")
+    return durability == "relaxed"
+
+
+def _store_of(file: LogFile, buffer: int, clock: Callable[[], float] | None) -> SQLiteStore:
+    writing, reading = file.connections
     loop = asyncio.get_running_loop()
-    lock = FileLock(path.with_name(path.name + ".lock"))
-    opened: list[apsw.Connection] = []
     try:
-        writing = tables.connect(path, cache_kilobytes=cache_kilobytes, writable=True)
-        opened.append(writing)
-        tables.prepare(writing, path, relaxed=durability == "relaxed")
-        reading = tables.connect(path, cache_kilobytes=cache_kilobytes, writable=False)
-        opened.append(reading)
-        return SQLiteStore(writing, reading, lock, path, buffer, clock or steady_clock(), loop)
+        return SQLiteStore(writing, reading, file.lock, file.path, buffer, clock or steady_clock(), loop)
     except BaseException as error:
-        for connection in opened:
-            connection.close(force=True)
-        lock.release()
+        file.close()
         if isinstance(error, apsw.Error):
-            first = error
-            while isinstance(first.__context__, apsw.Error):  # a rollback that failed as well
-                first = first.__context__
-            raise StoreUnavailableError(tables.open_failure(path, first)) from error
+            raise StoreUnavailableError(tables.open_failure(file.path, error)) from error
         raise
 
 

@@ -88,11 +88,12 @@ def _entry(row: Sequence[Any], dues: Mapping[int, int]) -> Entry:
 
 
 def _refusal(log: Path, damaged: Sequence[Key]) -> TransferError:
-    named = "".join(f"; {contract.described(key)}" for key in damaged[:_NAMED])
+    named = "; ".join(contract.described(key) for key in damaged[:_NAMED])
     more = f"; and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+    count = "1 value is" if len(damaged) == 1 else f"{len(damaged)} values are"
     return TransferError(
-        f"{len(damaged)} values of {log} are damaged{named}{more}. Nothing is exported: delete these objects, or restore a "
-        "snapshot; kcp store check names all of them"
+        f"{log}: {count} damaged ({named}{more}). Nothing is exported: delete these objects, or restore a snapshot; kcp store "
+        "check names all of them"
     )
 
 

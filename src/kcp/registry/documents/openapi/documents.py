@@ -1,48 +1,55 @@
 """The OpenAPI documents of a surface: the index and one document per group version (version 3), and Swagger 2.0.
 
-Documents are built on first request and kept in the bounded `document_cache`. All functions are pure and may
-run in any thread.
+Documents are put together from the fragments of their types on first request. Both are kept compressed in the bounded
+`document_cache`, by their content: all logical clusters share them. All functions are pure and may run in any thread.
 """
 
 from __future__ import annotations
 
-import zlib
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from kcp import __version__
-from kcp.registry.documents.discovery import Document, document, version_order
+from kcp.api.kinds import version_order
+from kcp.registry.documents.discovery import Document, document
 from kcp.registry.documents.document_cache import DocumentCache
 from kcp.registry.documents.groups import group_order
 from kcp.registry.documents.openapi import swagger_protobuf, v3_protobuf
+from kcp.registry.documents.openapi.definition_names import document_name
+from kcp.registry.documents.openapi.digests import digest_of
 from kcp.registry.documents.openapi.fragments import (
+    FORMS,
     PROTOBUF,
     SWAGGER,
     V3,
+    V3_PROTOBUF,
+    PackedFragment,
     TypeFragment,
     build,
     group_version_path,
     qualified_names,
     with_shared,
 )
-from kcp.registry.documents.openapi.names import document_name
 from kcp.registry.documents.openapi.shared import full_name
+from kcp.registry.documents.packing import PackedDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from kcp.registry.types.resource_types import ResourceType
 
-_V3_PROTOBUF: Final = "v3 as protobuf"
 _INFO: Final = {"title": "kcp", "version": f"v{__version__}"}
 _SECURITY: Final = {swagger_protobuf.BEARER_NAME: swagger_protobuf.BEARER}
+_REQUIRED: Final[list[dict[str, list[str]]]] = [{swagger_protobuf.BEARER_NAME: []}]
 
 
 class OpenAPIDocuments:
     """The OpenAPI documents of a set of resource types.
 
-    Raises ValueError from any method when a built-in type's schema refers to a definition that does not exist.
+    Raises ValueError from any method that makes a document of a built-in type whose schema refers to a definition that does not
+    exist.
     """
 
     def __init__(self, types: Iterable[ResourceType], cache: DocumentCache | None = None) -> None:
@@ -50,13 +57,11 @@ class OpenAPIDocuments:
         found: dict[tuple[str, str], list[ResourceType]] = {}
         for type_ in types:
             found.setdefault((type_.group, type_.version), []).append(type_)
-        caches: Mapping[str, DocumentCache] = _CACHES if cache is None else dict.fromkeys(_CACHES, cache)
-        self._whole = _WHOLE if cache is None else cache
+        self._caches: Mapping[str, DocumentCache] = _CACHES if cache is None else dict.fromkeys(FORMS, cache)
         self._groups: dict[str, _GroupVersion] = {
-            document_name(*key): _GroupVersion(*key, sorted(found[key], key=lambda type_: type_.plural), caches)
+            document_name(*key): _GroupVersion(*key, sorted(found[key], key=lambda type_: type_.plural), self._caches)
             for key in sorted(found, key=lambda key: (group_order(key[0]), version_order(key[1])))
         }
-        self._types = tuple(type_ for group in self._groups.values() for type_ in group.types)
         self._index: Document | None = None
 
     def index(self) -> Document:
@@ -66,91 +71,44 @@ class OpenAPIDocuments:
             self._index = document(orjson.dumps({"paths": paths}))
         return self._index
 
-    def v3(self, name: str) -> Document | None:
+    def digest(self, name: str) -> str | None:
+        """The hash in the URL of a document of `v3`, which need not be made for it; None when it is not served."""
+        group = self._groups.get(name)
+        return None if group is None else group.digest()
+
+    def v3(self, name: str) -> PackedDocument | None:
         """``/openapi/v3/<name>``, where name is ``api/v1`` or ``apis/<group>/<version>``; None when it is not served.
 
         A request whose ``hash`` is not the document's digest is redirected to `url` with that digest.
         """
         group = self._groups.get(name)
-        return None if group is None else group.document()
+        return None if group is None else group.document(V3)
 
-    def v3_protobuf(self, name: str) -> Document | None:
+    def v3_protobuf(self, name: str) -> PackedDocument | None:
         """The document of `v3` as gnostic's protobuf."""
         group = self._groups.get(name)
-        return None if group is None else group.protobuf()
+        return None if group is None else group.document(V3_PROTOBUF)
 
-    def v2_json(self) -> Document:
+    def v2_json(self) -> PackedDocument:
         """``/openapi/v2`` as JSON."""
-        return self._whole.get((SWAGGER, self._types), lambda: _Packed.of(self._swagger())).document()
+        return self._of_all_types(SWAGGER)
 
-    def v2_protobuf(self) -> Document:
+    def v2_protobuf(self) -> PackedDocument:
         """``/openapi/v2`` as gnostic's protobuf."""
-        return self._whole.get((PROTOBUF, self._types), lambda: _Packed.of(self._protobuf())).document()
+        return self._of_all_types(PROTOBUF)
 
-    def _swagger(self) -> Document:
-        paths, definitions = self._parts(SWAGGER)
-        head = {"swagger": "2.0", "info": _INFO}
-        tail = {"securityDefinitions": _SECURITY, "security": [{swagger_protobuf.BEARER_NAME: []}]}
-        return document(
-            orjson.dumps(head)[:-1]
-            + b',"paths":{'
-            + b",".join(paths)
-            + b'},"definitions":{'
-            + b",".join(definitions)
-            + b"},"
-            + orjson.dumps(tail)[1:]
-        )
+    def _of_all_types(self, form: str) -> PackedDocument:
+        groups = self._groups.values()
+        return self._caches[form].get((form, self._digest), lambda: PackedDocument.of(_joined(groups, form)))
 
-    def _protobuf(self) -> Document:
-        return document(swagger_protobuf.document(_INFO, *self._parts(PROTOBUF)))
-
-    def _parts(self, form: str) -> tuple[list[bytes], list[bytes]]:
-        paths: list[bytes] = []
-        definitions: dict[str, bytes] = {}
-        references: set[str] = set()
-        for group in self._groups.values():
-            paths.append(group_version_path(group.group, group.version, form))
-            for fragment in group.fragments(form):
-                paths.extend(fragment.paths)
-                definitions.update(fragment.definitions)
-                references |= fragment.references
-        return paths, with_shared(definitions, [*references, _resource_list()], form)
+    @cached_property
+    def _digest(self) -> str:
+        """The hash of what the documents of all types are made of."""
+        return digest_of(type_ for group in self._groups.values() for type_ in group.types)
 
 
-class _Packed(NamedTuple):
-    """A document of all types, compressed: it repeats the fragments, and takes a tenth of their size."""
-
-    content: bytes
-    etag: str
-
-    @classmethod
-    def of(cls, whole: Document) -> _Packed:
-        """Compress a document."""
-        return cls(zlib.compress(whole.body, 1), whole.etag)
-
-    @property
-    def size(self) -> int:
-        """The size in bytes."""
-        return len(self.content) + 512
-
-    def document(self) -> Document:
-        """Decompress the document."""
-        return Document(zlib.decompress(self.content), self.etag)
-
-
-_CACHES: Final = {form: DocumentCache() for form in (V3, SWAGGER, PROTOBUF)}
-"""By form: fragments, and the documents of group versions. The forms do not push one another out."""
-_WHOLE: Final = DocumentCache()
-"""The documents of all types, `_Packed`."""
-
-
-class _Digest(NamedTuple):
-    text: str
-    size: int = 1
-
-
-_digests: Final = DocumentCache(limit=4096)
-"""The hashes of documents, limited by number: the index must not rebuild thousands of documents because one has changed."""
+_CACHES: Final = {form: DocumentCache() for form in FORMS}
+"""By form: fragments, and the documents that are made of them. The forms do not push one another out."""
 
 
 class _GroupVersion:
@@ -163,50 +121,78 @@ class _GroupVersion:
         self.version = version
         self.types = tuple(types)
         self._caches = caches
+        self._digest: str | None = None
 
     def digest(self) -> str:
-        """The hash of the document."""
-        return _digests.get(self.types, lambda: _Digest(self.document().digest)).text
+        """The hash in the document's URL."""
+        if self._digest is None:
+            self._digest = digest_of(self.types)
+        return self._digest
 
-    def document(self) -> Document:
-        return self._caches[V3].get((V3, self.types), self._build)
+    def document(self, form: str) -> PackedDocument:
+        """The document; as JSON, its entity tag is the hash in its URL."""
+        found = self._caches[form].get((form, self.digest()), lambda: PackedDocument.of(_joined([self], form)))
+        return found._replace(etag=f'"{self.digest()}"') if form == V3 else found
 
-    def protobuf(self) -> Document:
-        return self._caches[V3].get((_V3_PROTOBUF, self.types), self._encode)
-
-    def _encode(self) -> Document:
-        return document(v3_protobuf.document(orjson.loads(self.document().body)))
-
-    def fragments(self, form: str) -> list[TypeFragment]:
+    def fragments(self, form: str) -> Iterator[TypeFragment]:
         clashing = qualified_names(self.types)
-        return [self._fragment(type_, clashing, form) for type_ in self.types]
+        return (self._fragment(type_, clashing, form) for type_ in self.types)
 
     def _fragment(self, type_: ResourceType, clashing: frozenset[str], form: str) -> TypeFragment:
-        return self._caches[form].get((form, type_, clashing), lambda: build(type_, clashing, form))
+        built: list[TypeFragment] = []
 
-    def _build(self) -> Document:
-        paths = [group_version_path(self.group, self.version, V3)]
-        definitions: dict[str, bytes] = {}
-        references = {_resource_list()}
-        for fragment in self.fragments(V3):
+        def pack() -> PackedFragment:
+            built.append(build(type_, clashing, form))
+            return built[0].pack()
+
+        packed = self._caches[form].get((form, type_.identity, clashing), pack)
+        return built[0] if built else packed.unpack()
+
+
+def _joined(groups: Iterable[_GroupVersion], form: str) -> Iterable[bytes]:
+    """The document of some group versions, in parts."""
+    paths: list[bytes] = []
+    definitions: dict[str, bytes] = {}
+    references = {full_name("APIResourceList")}
+    for group in groups:
+        paths.append(group_version_path(group.group, group.version, form))
+        for fragment in group.fragments(form):
             paths.extend(fragment.paths)
             definitions.update(fragment.definitions)
             references |= fragment.references
-        head: dict[str, Any] = {"openapi": "3.0.0", "info": _INFO, "security": [{swagger_protobuf.BEARER_NAME: []}]}
-        return document(
-            orjson.dumps(head)[:-1]
-            + b',"paths":{'
-            + b",".join(paths)
-            + b'},"components":{"securitySchemes":'
-            + orjson.dumps(_SECURITY)
-            + b',"schemas":{'
-            + b",".join(with_shared(definitions, references, V3))
-            + b"}}}"
-        )
+    return _JOINED[form](paths, with_shared(definitions, references, form))
 
 
-def _resource_list() -> str:
-    return full_name("APIResourceList")
+def _swagger(paths: Sequence[bytes], definitions: Sequence[bytes]) -> Iterator[bytes]:
+    yield orjson.dumps({"swagger": "2.0", "info": _INFO})[:-1]
+    yield from _member(b"paths", paths)
+    yield from _member(b"definitions", definitions)
+    yield b"," + orjson.dumps({"securityDefinitions": _SECURITY, "security": _REQUIRED})[1:]
+
+
+def _v3(paths: Sequence[bytes], definitions: Sequence[bytes]) -> Iterator[bytes]:
+    yield orjson.dumps({"openapi": "3.0.0", "info": _INFO, "security": _REQUIRED})[:-1]
+    yield from _member(b"paths", paths)
+    yield b',"components":{"securitySchemes":' + orjson.dumps(_SECURITY)
+    yield from _member(b"schemas", definitions)
+    yield b"}}"
+
+
+def _member(name: bytes, entries: Sequence[bytes]) -> Iterator[bytes]:
+    """A further member of a JSON object: the object of entries."""
+    yield b',"' + name + b'":{'
+    for index, entry in enumerate(entries):
+        yield b"," + entry if index else entry
+    yield b"}"
+
+
+_JOINED: Final[dict[str, Callable[[Sequence[bytes], Sequence[bytes]], Iterable[bytes]]]] = {
+    V3: _v3,
+    V3_PROTOBUF: partial(v3_protobuf.document, _INFO, _SECURITY),
+    SWAGGER: _swagger,
+    PROTOBUF: partial(swagger_protobuf.document, _INFO),
+}
+"""By form: puts a document together from its paths and definitions."""
 
 
 def url(name: str, digest: str) -> str:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from kcp.registry.documents.openapi import swagger_protobuf
-from kcp.registry.documents.openapi.names import package_of
+from kcp.registry.documents.openapi import swagger_protobuf, v3_protobuf
+from kcp.registry.documents.openapi.definition_names import package_of
 from kcp.registry.documents.openapi.operations import group_version_operation, operations, path_items
 from kcp.registry.documents.openapi.shared import published, shared
+from kcp.registry.documents.packing import PackedParts
 from kcp.schema.openapi import (
     LOCAL_PREFIX,
     V2_PREFIX,
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
     from kcp.registry.types.resource_types import ResourceType
 
 V3: Final = "v3"
+V3_PROTOBUF: Final = "v3 as protobuf"
 SWAGGER: Final = "swagger"
-PROTOBUF: Final = "protobuf"
+PROTOBUF: Final = "swagger as protobuf"
+FORMS: Final = (V3, V3_PROTOBUF, SWAGGER, PROTOBUF)
+_SWAGGER: Final = frozenset({SWAGGER, PROTOBUF})
 
 _ALWAYS_SHARED: Final = frozenset(
     {
@@ -50,10 +54,35 @@ class TypeFragment(NamedTuple):
     paths: Sequence[bytes]
     references: frozenset[str]
 
+    def pack(self) -> PackedFragment:
+        """Compress the fragment."""
+        parts = PackedParts.of([*self.definitions.values(), *self.paths])
+        return PackedFragment(tuple(self.definitions), parts, self.references)
+
+
+class PackedFragment(NamedTuple):
+    """A `TypeFragment` with its entries compressed: ``parts`` are the definitions of these ``names``, then the paths."""
+
+    names: tuple[str, ...]
+    parts: PackedParts
+    references: frozenset[str]
+
     @property
     def size(self) -> int:
         """The size in bytes."""
-        return sum(map(len, self.definitions.values())) + sum(map(len, self.paths)) + 1024
+        return self.parts.size + sum(map(len, self.names)) + 1024
+
+    def unpack(self) -> TypeFragment:
+        """Decompress the fragment."""
+        parts = self.parts.unpack()
+        definitions = dict(zip(self.names, parts, strict=False))
+        return TypeFragment(definitions, list(parts), self.references)
+
+
+def _local_definitions(type_: ResourceType) -> Mapping[str, Any]:
+    """The ``$defs`` of a schema, which those of built-in types have."""
+    found: Mapping[str, Any] | None = (type_.raw_schema or {}).get("$defs") if type_.builtin else None
+    return found or {}
 
 
 def qualified_names(types: Iterable[ResourceType]) -> frozenset[str]:
@@ -66,15 +95,15 @@ def qualified_names(types: Iterable[ResourceType]) -> frozenset[str]:
     clashing: set[str] = set()
     for type_ in types:
         kinds.update((type_.kind, type_.list_kind))
-        for name, schema in ((type_.raw_schema or {}).get("$defs") or {}).items():
+        for name, schema in _local_definitions(type_).items():
             if seen.setdefault(name, schema) != schema:
                 clashing.add(name)
     return frozenset(clashing | (kinds & seen.keys()))
 
 
 def build(type_: ResourceType, qualified: frozenset[str], form: str) -> TypeFragment:
-    """The fragment of a type in a form: `V3`, `SWAGGER` (JSON) or `PROTOBUF` (Swagger)."""
-    swagger = form != V3
+    """The fragment of a type in one of `FORMS`."""
+    swagger = form in _SWAGGER
     builder = _Definitions(type_, qualified, swagger=swagger)
     definitions = builder.all()
     found = operations(type_)
@@ -92,14 +121,14 @@ def build(type_: ResourceType, qualified: frozenset[str], form: str) -> TypeFrag
 @cache
 def shared_fragment(name: str, form: str) -> tuple[bytes, frozenset[str]]:
     """A shared definition, encoded, and the names of those that it refers to."""
-    schema = published(name, swagger=form != V3)
+    schema = published(name, swagger=form in _SWAGGER)
     return _definition(name, schema, form), frozenset(_references_in(schema))
 
 
 def group_version_path(group: str, version: str, form: str) -> bytes:
     """The path of a group version's own discovery document."""
     operation = group_version_operation(group, version)
-    ((path, item),) = path_items([operation], swagger=form != V3).items()
+    ((path, item),) = path_items([operation], swagger=form in _SWAGGER).items()
     return _path(path, item, form)
 
 
@@ -118,12 +147,16 @@ def with_shared(definitions: Mapping[str, bytes], references: Iterable[str], for
 def _definition(name: str, schema: Mapping[str, Any], form: str) -> bytes:
     if form == PROTOBUF:
         return swagger_protobuf.definition(name, schema)
+    if form == V3_PROTOBUF:
+        return v3_protobuf.definition(name, schema)
     return orjson.dumps(name) + b":" + orjson.dumps(schema)
 
 
 def _path(path: str, item: Mapping[str, Any], form: str) -> bytes:
     if form == PROTOBUF:
         return swagger_protobuf.path(path, item)
+    if form == V3_PROTOBUF:
+        return v3_protobuf.path(path, item)
     return orjson.dumps(path) + b":" + orjson.dumps(item)
 
 
@@ -153,7 +186,7 @@ class _Definitions:
         self._swagger = swagger
         self._package = package_of(type_)
         self._prefix = V2_PREFIX if swagger else V3_PREFIX
-        self._locals: Mapping[str, Any] = (type_.raw_schema or {}).get("$defs") or {}
+        self._locals = _local_definitions(type_)
         self.references: set[str] = set()
 
     def all(self) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from kcp.registry.documents.openapi.names import capitalized, group_words, package_of
+from kcp.registry.documents.openapi.definition_names import capitalized, group_words, package_of
 from kcp.registry.documents.openapi.shared import full_name, shared
 from kcp.schema.openapi import V2_PREFIX, V3_PREFIX
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from kcp.api.protobuf.wire import pack_bytes, pack_double, pack_integer
+from kcp.api.protobuf.wire import pack_bytes, pack_double, pack_integer, pack_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class Field(NamedTuple):
@@ -279,20 +279,23 @@ def path(name: str, item: Mapping[str, Any]) -> bytes:
     return named(2, name, encode("PathItem", item))
 
 
-def document(info: Mapping[str, str], paths: list[bytes], definitions: list[bytes]) -> bytes:
-    """A whole document from its entries, with the bearer token as the way to authenticate."""
+def sized(number: int, parts: Sequence[bytes]) -> list[bytes]:
+    """A field of bytes that are given in parts: its tag and length, then the parts."""
+    return [pack_length(number, sum(map(len, parts))), *parts]
+
+
+def document(info: Mapping[str, str], paths: Sequence[bytes], definitions: Sequence[bytes]) -> list[bytes]:
+    """A whole document from its entries, in parts, with the bearer token as the way to authenticate."""
     bearer = encode("ApiKey", BEARER)
     required = named(1, BEARER_NAME, b"")
-    return b"".join(
-        (
-            pack_bytes(1, b"2.0"),
-            pack_bytes(2, encode("Info", info)),
-            pack_bytes(8, b"".join(paths)),
-            pack_bytes(9, b"".join(definitions)),
-            pack_bytes(12, required),
-            pack_bytes(13, named(1, BEARER_NAME, pack_bytes(2, bearer))),
-        )
-    )
+    return [
+        pack_bytes(1, b"2.0"),
+        pack_bytes(2, encode("Info", info)),
+        *sized(8, paths),
+        *sized(9, definitions),
+        pack_bytes(12, required),
+        pack_bytes(13, named(1, BEARER_NAME, pack_bytes(2, bearer))),
+    ]
 
 
 BEARER_NAME: Final = "BearerToken"

@@ -1,7 +1,7 @@
 """OpenAPI 3 in protobuf: ``application/com.github.proto-openapi.spec.v3@v1.0+protobuf`` (KEP-2896).
 
-The messages are those of gnostic's ``openapi.v3``, as tables of field numbers. A document is encoded from its JSON, whole: it
-describes one group and version.
+The messages are those of gnostic's ``openapi.v3``, as tables of field numbers. As in version 2, a document is put together from
+entries that were encoded once.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kcp.api.protobuf.wire import pack_bytes, pack_double, pack_integer
-from kcp.registry.documents.openapi.swagger_protobuf import EXTENSION, FORMS, Field, any_value, fields, named
+from kcp.registry.documents.openapi.swagger_protobuf import EXTENSION, FORMS, Field, any_value, fields, named, sized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _MESSAGES: Final[dict[str, dict[str, Field]]] = {
     "Info": fields(title=(1, "string"), description=(2, "string"), version=(6, "string")),
@@ -108,30 +108,32 @@ def encode(message: str, value: Mapping[str, Any]) -> bytes:
     return b"".join(out)
 
 
-def document(content: Mapping[str, Any]) -> bytes:
-    """A whole document of a group and version, from its JSON."""
-    components = content["components"]
-    paths = b"".join(named(1, path, encode("PathItem", item)) for path, item in content["paths"].items())
-    schemas = b"".join(named(1, name, _alternative(schema)) for name, schema in components["schemas"].items())
-    schemes = b"".join(
-        named(1, name, pack_bytes(1, encode("SecurityScheme", scheme)))
-        for name, scheme in components["securitySchemes"].items()
+def definition(name: str, schema: Mapping[str, Any]) -> bytes:
+    """An entry of a document's schemas."""
+    return named(1, name, _alternative(schema))
+
+
+def path(name: str, item: Mapping[str, Any]) -> bytes:
+    """An entry of a document's paths."""
+    return named(1, name, encode("PathItem", item))
+
+
+def document(
+    info: Mapping[str, str], schemes: Mapping[str, Any], paths: Sequence[bytes], definitions: Sequence[bytes]
+) -> list[bytes]:
+    """A whole document from its entries, in parts; any of the security ``schemes`` is enough."""
+    encoded_schemes = b"".join(
+        named(1, name, pack_bytes(1, encode("SecurityScheme", scheme))) for name, scheme in schemes.items()
     )
-    required = b"".join(
-        pack_bytes(
-            6, b"".join(named(1, name, FORMS["strings"](Field(1, "strings"), scopes)) for name, scopes in entry.items())
-        )
-        for entry in content["security"]
-    )
-    return b"".join(
-        (
-            pack_bytes(1, content["openapi"].encode()),
-            pack_bytes(2, encode("Info", content["info"])),
-            pack_bytes(4, paths),
-            pack_bytes(5, pack_bytes(1, schemas) + pack_bytes(7, schemes)),
-            required,
-        )
-    )
+    required = b"".join(pack_bytes(6, named(1, name, b"")) for name in schemes)
+    schemas, before = sized(1, definitions), pack_bytes(7, encoded_schemes)
+    return [
+        pack_bytes(1, b"3.0.0"),
+        pack_bytes(2, encode("Info", info)),
+        *sized(4, paths),
+        *sized(5, [*schemas, before]),
+        required,
+    ]
 
 
 def _alternative(value: Mapping[str, Any], message: str = "Schema") -> bytes:

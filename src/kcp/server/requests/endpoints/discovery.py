@@ -13,12 +13,15 @@ import orjson
 from kcp.api import protobuf
 from kcp.registry.documents.discovery import AGGREGATED_VERSIONS, DiscoveryDocuments
 from kcp.registry.types.catalog import Catalog
+from kcp.registry.verbs.large_work import run_large
 from kcp.server.requests import negotiation
-from kcp.server.requests.endpoints.documents import VARY_ACCEPT, send_document, send_json
+from kcp.server.requests.endpoints.document_responses import VARY_ACCEPT, send_document, send_json
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mounts import Mount
 from kcp.server.requests.request_info import RequestInfo
 
+_SIZE: Final = 512
+"""Bytes of discovery documents for each definition, about."""
 _GROUP_DEPTH: Final = 2
 _VERSION_DEPTH: Final = 3
 
@@ -49,15 +52,17 @@ class Discovery:
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer a request. Raises StatusError 404 or 406."""
         root = info.parts[0]
-        surface = await self._catalog.described_surface(info.cluster)
-        documents = surface.derive(DiscoveryDocuments)
+        surface = await self._catalog.load(info.cluster)
+        size = len(surface.definitions) * _SIZE
+        documents = await run_large(size, surface.derive, DiscoveryDocuments)
         if len(info.parts) == 1:
             found = negotiation.aggregated_version(exchange.accept, AGGREGATED_VERSIONS)
             if found is not None:
                 kind = f"application/json;g=apidiscovery.k8s.io;v={found};as=APIGroupDiscoveryList"
-                await send_document(exchange, documents.aggregated(root, found), kind.encode(), (VARY_ACCEPT,))
+                document = await run_large(size, documents.aggregated, root, found)
+                await send_document(exchange, document, kind.encode(), (VARY_ACCEPT,))
                 return
-        body = self._document(documents, info.parts)
+        body = await run_large(size, self._document, documents, info.parts)
         if body is None:
             raise self._catalog.not_served("" if root == "api" else info.parts[1])
         if negotiation.status_view(exchange.accept).protobuf:

@@ -11,7 +11,7 @@ from kcp.api import errors
 from kcp.registry.documents.openapi import OpenAPIDocuments
 from kcp.registry.types.catalog import Catalog
 from kcp.server.requests import negotiation
-from kcp.server.requests.endpoints.documents import VARY_ACCEPT, send_document
+from kcp.server.requests.endpoints.document_responses import VARY_ACCEPT, send_document, send_packed
 from kcp.server.requests.exchanges import TEXT, Exchange
 from kcp.server.requests.mounts import Mount
 from kcp.server.requests.request_info import RequestInfo
@@ -47,19 +47,20 @@ class OpenAPI:
         for group, version in self._catalog.surface(info.cluster).group_versions:
             yield f"/openapi/v3/apis/{group}/{version}" if group else f"/openapi/v3/api/{version}"
 
-    def _documents(self, info: RequestInfo) -> OpenAPIDocuments:
-        return self._catalog.surface(info.cluster).derive(OpenAPIDocuments)
+    async def _documents(self, info: RequestInfo) -> OpenAPIDocuments:
+        surface = await self._catalog.load(info.cluster)
+        return await asyncio.to_thread(surface.derive, OpenAPIDocuments)
 
     async def serve_v2(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer with the document of version 2, as JSON or protobuf. Raises StatusError 406."""
-        openapi = self._documents(info)
+        openapi = await self._documents(info)
         accepted = negotiation.negotiate(exchange.accept, offered=(negotiation.JSON, *_SWAGGER_PROTOBUF))
         if accepted.media_type == negotiation.JSON:
             document = await asyncio.to_thread(openapi.v2_json)
-            await send_document(exchange, document, _JSON, (VARY_ACCEPT,))
+            await send_packed(exchange, document, _JSON, (VARY_ACCEPT,))
             return
         document = await asyncio.to_thread(openapi.v2_protobuf)
-        await send_document(exchange, document, _SWAGGER_PROTOBUF[1].encode(), (VARY_ACCEPT,), binary=True)
+        await send_packed(exchange, document, _SWAGGER_PROTOBUF[1].encode(), (VARY_ACCEPT,))
 
     async def serve_v3(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer with the index of version 3, or with the document of a group and version. Raises StatusError 404 or 406.
@@ -69,7 +70,7 @@ class OpenAPI:
         if len(info.parts) > _INDEX_DEPTH:
             await self._serve_group_version(exchange, info, "/".join(info.parts[_INDEX_DEPTH:]))
             return
-        index = await asyncio.to_thread(self._documents(info).index)
+        index = await asyncio.to_thread((await self._documents(info)).index)
         if info.prefix:
             body = index.body.replace(b'"/openapi/v3/', b'"%b/openapi/v3/' % info.prefix.encode())
             index = index._replace(body=body)
@@ -77,19 +78,17 @@ class OpenAPI:
 
     async def _serve_group_version(self, exchange: Exchange, info: RequestInfo, name: str) -> None:
         accepted = negotiation.negotiate(exchange.accept, offered=(negotiation.JSON, *_V3_PROTOBUF))
-        openapi = self._documents(info)
-        document = await asyncio.to_thread(openapi.v3, name)
-        if document is None:
+        openapi = await self._documents(info)
+        digest = await asyncio.to_thread(openapi.digest, name)
+        if digest is None:
             raise errors.page_not_found()
         asked = info.query.text("hash")
-        if asked and asked != document.digest:
-            location = f"{info.prefix}/openapi/v3/{quote(name)}?hash={document.digest}"
+        if asked and asked != digest:
+            location = f"{info.prefix}/openapi/v3/{quote(name)}?hash={digest}"
             await exchange.send(301, b"", TEXT, ((b"location", location.encode()),))
             return
         more = (VARY_ACCEPT, _IMMUTABLE) if asked else (VARY_ACCEPT,)
-        if accepted.media_type == negotiation.JSON:
-            await send_document(exchange, document, _JSON, more)
-            return
-        encoded = await asyncio.to_thread(openapi.v3_protobuf, name)
-        assert encoded is not None
-        await send_document(exchange, encoded, _V3_PROTOBUF[1].encode(), more, binary=True)
+        is_json = accepted.media_type == negotiation.JSON
+        document = await asyncio.to_thread(openapi.v3 if is_json else openapi.v3_protobuf, name)
+        assert document is not None
+        await send_packed(exchange, document, _JSON if is_json else _V3_PROTOBUF[1].encode(), more)

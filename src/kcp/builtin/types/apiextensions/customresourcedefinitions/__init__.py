@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import orjson
 
 from kcp.api import metadata
 from kcp.api.field_errors import FieldError
-from kcp.api.patch.merge_types import compile_merge_type
-from kcp.builtin.fields import canonical_bytes, mapping, maps, sequence
+from kcp.builtin.fields import canonical_bytes, mapping, maps, sequence, text
 from kcp.builtin.strategy import BuiltinStrategy
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
-from kcp.schema import compile_schema
 from kcp.schema.definitions import (
     compute_conditions,
     default_definition,
@@ -62,12 +60,11 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
     def precompute(self, obj: Object, old: Object | None) -> None:
         if isinstance(mapping(obj, "spec").get("names"), dict):
             compute_conditions(obj, (), "")
-        errors = validate_definition(obj) if old is None else validate_definition_update(obj, old)
+        if old is None:
+            validate_definition(obj)
+        else:
+            validate_definition_update(obj, old)
         definition_warnings(obj, old)
-        if not errors:
-            for schema in _schemas(obj):
-                compile_merge_type(schema)  # cached by content, for the first write of a custom resource
-                compile_schema(schema).precompute()
 
     def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
         return definition_warnings(obj, old)
@@ -88,9 +85,10 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
 
         Whatever a client writes into them is replaced, as kube-apiserver's controllers would replace it.
         """
-        if not isinstance(mapping(obj, "spec").get("names"), dict):
+        spec = mapping(obj, "spec")
+        if not isinstance(spec.get("names"), dict):
             return  # the schema reports it
-        others = [*self.context.reserved, *self.context.definitions(context.cluster)]
+        others = [*self.context.reserved, *self.context.definitions(context.cluster, text(spec, "group"))]
         conditions, accepted = compute_conditions(obj, others, metadata.now())
         obj["status"] = {**mapping(obj, "status"), "conditions": conditions, "acceptedNames": accepted}
 
@@ -102,12 +100,6 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
 
     def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
         return validate_definition_status_update(obj, old)
-
-
-def _schemas(obj: Object) -> Iterator[dict[str, Any]]:
-    for version in maps(mapping(obj, "spec"), "versions"):
-        if found := mapping(mapping(version, "schema"), "openAPIV3Schema"):
-            yield found
 
 
 _VALUES = ("default", "enum", "example")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -14,7 +14,7 @@ from kcp.auth.users import MASTERS, MONITORING
 from kcp.server.observability.health import ENDPOINTS, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.endpoints import version
-from kcp.server.requests.endpoints.documents import send_json
+from kcp.server.requests.endpoints.document_responses import send_json
 from kcp.server.requests.exchanges import TEXT, Exchange
 from kcp.server.requests.mounts import READ_METHODS, Mount
 from kcp.server.requests.request_info import RequestInfo
@@ -77,10 +77,10 @@ def version_mount() -> Mount:
     return Mount("/version", serve, subpaths=True)
 
 
-def index_mount(paths: Callable[[RequestInfo], list[str]]) -> Mount:
+def index_mount(paths: Callable[[RequestInfo], Awaitable[list[str]]]) -> Mount:
     """Return the mount of ``/``: the list of all paths."""
 
     async def serve(exchange: Exchange, info: RequestInfo) -> None:
-        await send_json(exchange, orjson.dumps({"paths": paths(info)}))
+        await send_json(exchange, orjson.dumps({"paths": await paths(info)}))
 
     return Mount("/", serve, index=lambda _: ())

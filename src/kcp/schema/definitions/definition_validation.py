@@ -14,7 +14,7 @@ from kcp.api.names import is_dns1035_label
 from kcp.schema import raw_schemas
 from kcp.schema.default_validation import validate_defaults
 from kcp.schema.definitions import conversion as conversions
-from kcp.schema.definitions import names, version_validation
+from kcp.schema.definitions import name_validation, version_validation
 from kcp.schema.definitions.conditions import MAX_VERSIONS
 from kcp.schema.definitions.list_validation import map_key_errors, set_item_errors
 from kcp.schema.definitions.schema_validation import ValidationOptions, has_unsupported_keywords, schema_errors
@@ -33,12 +33,15 @@ def validate_definition(definition: Definition) -> list[FieldError]:
     group, plural = text(spec, "group"), text(schema(spec, "names") or {}, "plural")
     meta = schema(definition, "metadata") or {}
     name = text(meta, "name")
-    found = [field_errors.invalid("metadata.name", name, why) for why in names.object_name_errors(name, plural, group)]
+    found = [
+        field_errors.invalid("metadata.name", name, why)
+        for why in name_validation.object_name_errors(name, plural, group)
+    ]
     if not group and name != f"{plural}.core":
         found.append(field_errors.required("spec.group"))
     found += _spec_errors(spec, old=None)
     found += _status_errors(definition)
-    found += names.approval_errors(group, meta.get("annotations"), None)
+    found += name_validation.approval_errors(group, meta.get("annotations"), None)
     return limited(found + _unknown_fields_errors(spec, None))
 
 
@@ -55,14 +58,14 @@ def validate_definition_update(new: Definition, old: Definition) -> list[FieldEr
     found += _status_errors(new)
     annotations = (schema(new, "metadata") or {}).get("annotations")
     old_annotations = (schema(old, "metadata") or {}).get("annotations") or {}
-    found += names.approval_errors(text(spec, "group"), annotations, old_annotations)
+    found += name_validation.approval_errors(text(spec, "group"), annotations, old_annotations)
     return limited(found + _unknown_fields_errors(spec, old_spec))
 
 
 def validate_definition_status_update(new: Definition, _: Definition) -> list[FieldError]:
     """Validate an update of a definition's status."""
     status = schema(new, "status") or {}
-    return limited(names.names_errors(schema(status, "acceptedNames") or {}, "status.acceptedNames"))
+    return limited(name_validation.names_errors(schema(status, "acceptedNames") or {}, "status.acceptedNames"))
 
 
 def _unchanged(new: Any, old: Any, path: str) -> list[FieldError]:
@@ -83,7 +86,7 @@ def _unknown_fields_errors(spec: Raw, old_spec: Raw | None) -> list[FieldError]:
 
 def _status_errors(definition: Definition) -> list[FieldError]:
     status, spec = schema(definition, "status") or {}, schema(definition, "spec") or {}
-    found = names.names_errors(schema(status, "acceptedNames") or {}, "status.acceptedNames")
+    found = name_validation.names_errors(schema(status, "acceptedNames") or {}, "status.acceptedNames")
     stored = strings(status, "storedVersions")
     path = "status.storedVersions"
     if not stored:
@@ -108,7 +111,7 @@ def _status_errors(definition: Definition) -> list[FieldError]:
 def _spec_errors(spec: Raw, *, old: Definition | None) -> list[FieldError]:
     path = "spec"
     old_spec = schema(old, "spec") if old is not None else None
-    found = names.group_errors(text(spec, "group"), f"{path}.group")
+    found = name_validation.group_errors(text(spec, "group"), f"{path}.group")
     scope = text(spec, "scope")
     if not scope:
         found.append(field_errors.required(f"{path}.scope"))
@@ -119,8 +122,8 @@ def _spec_errors(spec: Raw, *, old: Definition | None) -> list[FieldError]:
         return [*found, field_errors.too_many(f"{path}.versions", len(listed), MAX_VERSIONS)]
     found += _missing_schemas(listed, f"{path}.versions", old_spec)
     found += _version_list_errors(listed, f"{path}.versions")
-    found += names.missing_names(schema(spec, "names") or {}, f"{path}.names")
-    found += names.names_errors(schema(spec, "names") or {}, f"{path}.names")
+    found += name_validation.missing_names(schema(spec, "names") or {}, f"{path}.names")
+    found += name_validation.names_errors(schema(spec, "names") or {}, f"{path}.names")
     found += _version_field_errors(listed, old_spec)
     was_known = old is None or conversions.has_known_review(schema(old_spec or {}, "conversion"))
     any_bundle = old is None or not _is_established(old)

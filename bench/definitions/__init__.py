@@ -1,0 +1,1 @@
+"""What many large definitions cost: ``python -m bench.definitions``."""

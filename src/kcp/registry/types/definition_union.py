@@ -1,0 +1,134 @@
+"""The union of the definitions of all logical clusters, for requests and discovery in the logical cluster ``*``.
+
+Logical clusters may define a resource in different ways. The union takes each resource from one established definition, its
+example: the first that is found. It holds no more than that, so that its size is the number of different resources and not that
+of definitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.types.surfaces import Definition
+from kcp.store.contract import DamagedValueError, Event, Hint, Key, Page, Range, Record, Store
+
+_CHUNK: Final = 256 * 1024
+"""Bytes of definitions that one step of a search reads."""
+_MOST: Final = 4096
+"""Different resources; further ones are left out."""
+_TIMES: Final = 3
+"""Searches in one request: definitions may be deleted meanwhile."""
+
+DefinitionOf = Callable[[Record], Definition]
+
+
+class DefinitionUnion:
+    """An example of the definition of each resource. Empty until it is first asked for, and kept up to date from then on."""
+
+    def __init__(self, store: Store, definitions: str, definition_of: DefinitionOf) -> None:
+        """``definitions`` is the resource of the definitions."""
+        self._store = store
+        self._definitions = definitions
+        self._definition_of = definition_of
+        self._examples: dict[str, tuple[LogicalClusterName, Definition]] = {}
+        self._complete = False
+        self._searching: asyncio.Lock = asyncio.Lock()
+        self._found: OrderedDict[tuple[str, str], Key] = OrderedDict()
+        """Where `find` has found a name and version."""
+        self.generation = 0
+        """Grows with every change of the union."""
+
+    def on_change(self, event: Event) -> None:
+        """Follow the change of a definition."""
+        if not self._complete and not self._examples:
+            return
+        name = event.key.name
+        example = self._examples.get(name)
+        if example is not None and example[0] == event.key.cluster:
+            del self._examples[name]
+            self.generation += 1
+            example = None
+            self._complete = False  # another logical cluster may have the resource
+        if example is None and event.record is not None:
+            self._add(event.record)
+
+    async def definitions(self) -> Mapping[str, Definition]:
+        """The examples by name, in the order of their names."""
+        async with self._searching:
+            for _ in range(_TIMES):
+                if self._complete:
+                    break
+                self._complete = True
+                await self._search()
+        return {name: definition for name, (_, definition) in sorted(self._examples.items())}
+
+    async def find(self, name: str, version: str) -> ResourceType | None:
+        """A version of the resource whose definition has this name, from any logical cluster that serves it.
+
+        The log is searched for the name, off the event loop, unless the definition that was found last still serves it.
+        """
+        known = self._found.get((name, version))
+        record: Record | None = None
+        with contextlib.suppress(DamagedValueError):
+            record = self._store.get(known) if known is not None else None
+        if record is not None and (type_ := self._version_of(record, version)) is not None:
+            return type_
+        after: Key | None = None
+        while True:
+            page = await self._store.select(Range(self._definitions), Hint(name), after=after, size=_CHUNK)
+            for record in page.records:
+                if record.key.name == name and (type_ := self._version_of(record, version)) is not None:
+                    self._found[name, version] = record.key
+                    if len(self._found) > _MOST:
+                        self._found.popitem(last=False)
+                    return type_
+            if not page.remaining:
+                return None
+            after = page.records[-1].key
+
+    def find_at_once(self, name: str, version: str) -> ResourceType | None:
+        """As `find`, on the event loop."""
+        after: Key | None = None
+        while True:
+            page = self._store.scan(Range(self._definitions), after=after, size=_CHUNK, count=False)
+            for record in page.records:
+                if record.key.name == name and (type_ := self._version_of(record, version)) is not None:
+                    return type_
+            if not page.remaining:
+                return None
+            after = page.records[-1].key
+
+    def _version_of(self, record: Record, version: str) -> ResourceType | None:
+        return next((type_ for type_ in self._definition_of(record).types if type_.version == version), None)
+
+    async def _search(self) -> None:
+        after: Key | None = None
+        while True:
+            page = self._store.scan(Range(self._definitions), after=after, size=_CHUNK, count=False)
+            await self._add_all(page)
+            if not page.remaining:
+                return
+            after = page.records[-1].key
+
+    async def _add_all(self, page: Page) -> None:
+        for record in page.records:
+            if record.key.name not in self._examples:
+                self._add(record)
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    def _add(self, record: Record) -> None:
+        if len(self._examples) >= _MOST:
+            return
+        definition = None
+        with contextlib.suppress(LookupError, TypeError, ValueError):  # a definition that cannot be served anywhere
+            definition = self._definition_of(record)
+        if definition is not None and definition.types:
+            self._examples[record.key.name] = (record.key.cluster, definition)
+            self.generation += 1

@@ -1,0 +1,53 @@
+"""The sockets that this process has open.
+
+The HTTP server owns the connections and does not name them, so a connection that must end is found among the open files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+_DESCRIPTORS: Final = (Path("/proc/self/fd"), Path("/dev/fd"))
+
+
+def shut_down(matches: Callable[[socket.socket], bool]) -> int:
+    """Shut down the sockets that match; returns how many. Raises what ``matches`` raises, but for OSError."""
+    count = 0
+    for descriptor in _open_sockets():
+        with contextlib.suppress(OSError), _duplicate(descriptor) as connection:  # the HTTP server may have closed it
+            if matches(connection):
+                connection.shutdown(socket.SHUT_RDWR)
+                count += 1
+    return count
+
+
+def is_connection(found: socket.socket) -> bool:
+    """Whether a socket is a TCP connection. Raises OSError."""
+    if found.family not in (socket.AF_INET, socket.AF_INET6) or found.type != socket.SOCK_STREAM:
+        return False
+    return not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+
+
+def _duplicate(descriptor: int) -> socket.socket:
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+
+
+def _open_sockets() -> list[int]:
+    folder = next((path for path in _DESCRIPTORS if path.is_dir()), None)
+    found = []
+    for path in folder.iterdir() if folder else ():
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(path.name)).st_mode):
+                found.append(int(path.name))
+    return found

@@ -1,0 +1,180 @@
+"""Large writes take turns: what all of them have decoded has a bound, however many there are."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from typing import Any
+
+import pytest
+
+from kcp.api import errors
+from kcp.registry.admission.chain import AdmissionRequest
+from kcp.registry.verbs.large_writes import LargeWrites, Turn
+from tests.registry.admission_cases import Probe, with_plugins
+from tests.support.objects import config_map
+from tests.support.registry_client import RegistryClient, refused
+from tests.support.waiting import PATIENCE
+
+LARGE = "x" * 700_000
+
+
+async def begin(writes: LargeWrites, size: int) -> asyncio.Task[Turn | None]:
+    task = asyncio.create_task(writes.enter(size))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return task
+
+
+def end(*tasks: asyncio.Task[Turn | None]) -> None:
+    for task in tasks:
+        turn = task.result()
+        assert turn is not None
+        turn.end()
+
+
+async def test_writes_wait_until_they_fit_in() -> None:
+    writes = LargeWrites(100)
+    first, second, third = [await begin(writes, size) for size in (60, 40, 1)]
+    assert [each.done() for each in (first, second, third)] == [True, True, False]
+    end(second)
+    await third
+    assert writes.bytes == 61
+    end(first, third)
+    assert writes.bytes == 0
+
+
+async def test_turns_are_given_in_order() -> None:
+    writes = LargeWrites(100)
+    first, large, small = [await begin(writes, size) for size in (60, 90, 10)]
+    assert [each.done() for each in (first, large, small)] == [True, False, False]
+    end(first)
+    await large
+    await small
+    end(large, small)
+    assert writes.bytes == 0
+
+
+async def test_a_write_over_the_limit_is_alone() -> None:
+    writes = LargeWrites(100)
+    large, small = await begin(writes, 1_000), await begin(writes, 1)
+    assert (large.done(), small.done()) == (True, False)
+    end(large)
+    await small
+    end(small)
+
+
+async def test_a_write_that_waits_no_longer_lets_the_next_one_begin() -> None:
+    writes = LargeWrites(100)
+    first, waiting, small = [await begin(writes, size) for size in (60, 90, 10)]
+    waiting.cancel()
+    await small
+    end(first, small)
+    assert writes.bytes == 0
+
+
+async def test_a_turn_that_nobody_takes_is_over() -> None:
+    writes = LargeWrites(100)
+    first, waiting = await begin(writes, 60), await begin(writes, 90)
+    end(first)
+    waiting.cancel()  # it has its turn and does not know yet
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert writes.bytes == 0
+
+
+async def test_a_write_may_be_alone() -> None:
+    writes = LargeWrites(100)
+    first = await begin(writes, 10)
+    alone = asyncio.create_task(writes.alone())
+    await asyncio.sleep(0)
+    second = await begin(writes, 10)
+    assert (alone.done(), second.done()) == (False, False)
+    end(first)
+    await alone
+    assert not second.done()
+    end(alone)
+    await second
+    end(second)
+
+
+async def test_a_refusal_keeps_none_of_the_decoded_objects() -> None:
+    class Decoded:
+        """An object of the write."""
+
+    async def write() -> None:
+        local = Decoded()
+        decoded.append(weakref.ref(local))
+        try:
+            raise ValueError
+        except ValueError as error:
+            raise errors.bad_request("no") from error
+
+    decoded: list[weakref.ref[Decoded]] = []
+    turn = await LargeWrites().enter(1)
+    assert turn is not None
+    with refused(400, "BadRequest"):
+        await turn.around(write())
+    gc.collect()
+    assert decoded[0]() is None
+
+
+class Bytes(Probe):
+    """A plugin that records how much the large writes work on, and lets others run."""
+
+    def watch(self, writes: LargeWrites) -> None:
+        self.writes = writes
+        self.seen: list[int] = []
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        self.seen.append(self.writes.bytes)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await super().validate(request)
+
+
+async def test_small_patches_of_large_objects_take_turns(client: RegistryClient) -> None:
+    names = [f"a{number}" for number in range(20)]
+    for name in names:
+        await client.create(client.config_maps, config_map(name, a=LARGE))
+    probe = Bytes()
+    patching = with_plugins(client, probe)
+    writes = patching.registry.large_writes
+    probe.watch(writes)
+    changes: list[Any] = [patching.patch(client.config_maps, name, {"data": {"b": "c"}}) for name in names]
+    await asyncio.gather(*changes)
+    assert len(probe.seen) == len(names)
+    assert all(len(LARGE) < size <= writes.limit for size in probe.seen)
+    assert writes.bytes == 0
+
+
+async def test_a_refused_write_ends_its_turn(client: RegistryClient) -> None:
+    await client.create(client.config_maps, config_map("a", a=LARGE))
+    with refused(422, "Invalid"):
+        await client.patch(client.config_maps, "a", {"data": {"!": "c"}})
+    assert client.registry.large_writes.bytes == 0
+
+
+class Copying(Probe):
+    """A plugin that patches another large object before it admits one."""
+
+    def copy_with(self, client: RegistryClient) -> None:
+        self.client = client
+
+    async def mutate(self, request: AdmissionRequest) -> None:
+        if request.target.name == "a":
+            await self.client.patch(self.client.config_maps, "b", {"data": {"copied": "yes"}})
+
+
+async def test_a_write_of_a_plugin_does_not_wait_for_the_write_that_waits_for_it(client: RegistryClient) -> None:
+    for name in ("a", "b"):
+        await client.create(client.config_maps, config_map(name, a=LARGE))
+    plugin = Copying()
+    patching = with_plugins(client, plugin)
+    patching.registry.large_writes.limit = len(LARGE)
+    plugin.copy_with(patching)
+    async with asyncio.timeout(PATIENCE):
+        await patching.patch(client.config_maps, "a", {"data": {"b": "c"}})
+    assert (await client.get(client.config_maps, "b"))["data"]["copied"] == "yes"
+    assert patching.registry.large_writes.bytes == 0
