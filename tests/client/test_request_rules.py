@@ -11,18 +11,9 @@ from hypothesis import strategies as st
 from kcp.client import Client, ClientConfiguration
 from kcp.client.transport.rate_limits import TokenBucket
 from kcp.client.transport.retrying import backoff, parse_retry_after
+from tests.support.clocks import Clock
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
-
-
-class Clock:
-    """A clock that stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_burst_passes_at_once_and_then_the_rate_counts() -> None:

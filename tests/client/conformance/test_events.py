@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kcp.client import APIResource, Client, EventRecorder, ResourceClient
-from tests.client.conformance.test_leader_election import Clock
+from tests.support.clocks import Clock
 from tests.support.waiting import PATIENCE, eventually
 
 EVENTS = APIResource("", "v1", "events", "Event")
