@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shlex
@@ -102,12 +103,14 @@ def test_a_type_without_a_definition_is_named_with_the_reason(kcp_cluster: Logic
         (("pods", "--apply"), "--apply needs --to-kubeconfig"),
         (("pods", "--watch"), "--watch needs --output or --apply"),
         (("pods", "--context", "none"), 'context "none" does not exist'),
+        (("pods", "--interval", "0s"), "--interval must be longer than 0 s"),
+        (("pods", "--kubeconfig", "/no/such/file"), "/no/such/file: there is no such kubeconfig"),
     ],
 )
 def test_what_cannot_be_done_ends_with_2_and_says_why(
     kcp_cluster: LogicalCluster, arguments: tuple[str, ...], message: str
 ) -> None:
-    done = run("crd-puller", *arguments, "--kubeconfig", str(kcp_cluster.kubeconfig))
+    done = run("crd-puller", "--kubeconfig", str(kcp_cluster.kubeconfig), *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -174,3 +177,17 @@ def test_the_commands_of_the_page_work(kcp_cluster: LogicalCluster, target: Logi
         "widgets.example.com.yaml",
     }
     kubectl(target, "wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s")
+
+
+def test_fields_of_other_field_managers_are_taken_over(kcp_cluster: LogicalCluster, target: LogicalCluster) -> None:
+    made = define(kcp_cluster, "widgets", "Widget")
+    other = copy.deepcopy(made)
+    other["spec"]["names"]["shortNames"] = ["other"]
+    kubectl(target, "apply", "--server-side", "--field-manager=other", "-f", "-", stdin=json.dumps(other))
+    made["spec"]["names"]["shortNames"] = ["wd"]
+    kubectl(kcp_cluster, "apply", "-f", "-", stdin=json.dumps(made))
+    arguments = ("--kubeconfig", str(kcp_cluster.kubeconfig), "--apply", "--to-kubeconfig", str(target.kubeconfig))
+    done = run("crd-puller", "widgets", *arguments)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(kubectl(target, "get", "crd", "widgets.example.com", "-o", "json"))
+    assert found["spec"]["names"]["shortNames"] == ["wd"]

@@ -16,8 +16,8 @@ from tests.support.running_server import TOKENS
 
 
 @dataclass(frozen=True)
-class World:
-    """A running server, and who may use it."""
+class AuthenticatingServer:
+    """A running server with a certificate authority whose client certificates it accepts."""
 
     server: Server
     authority: KeyPair
@@ -28,20 +28,20 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def authenticating_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuthenticatingServer]:
     root = tmp_path_factory.mktemp("kcp-client")
     authority = new_authority("client tests")
     (root / "clients.crt").write_bytes(authority.certificate)
     (root / "tokens.csv").write_text(TOKENS)
     arguments = ("--client-ca-file", str(root / "clients.crt"), "--token-auth-file", str(root / "tokens.csv"))
     with Server(root_directory=root / "server", arguments=arguments) as server:
-        yield World(server, authority)
+        yield AuthenticatingServer(server, authority)
 
 
 @pytest.fixture
-def cluster(world: World) -> LogicalCluster:
+def cluster(authenticating_server: AuthenticatingServer) -> LogicalCluster:
     """A logical cluster of its own for each test."""
-    return world.server.logical_cluster()
+    return authenticating_server.server.logical_cluster()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kcp.client import ConfigurationError, load_configuration
-from kcp.client.kubeconfig.documents import parse
+from kcp.client.kubeconfig.parsing import parse
 from kcp.client.kubeconfig.resolving import resolve
 
 SECRET = "hunter2-do-not-show"
@@ -131,3 +131,11 @@ def test_no_content_is_anything_but_a_kubeconfig_or_a_configuration_error(
     content[section].append(other)
     with contextlib.suppress(ConfigurationError):
         resolve(parse(yaml.safe_dump(content).encode(), Path("/config")))
+
+
+def test_an_unquoted_password_that_begins_with_an_asterisk_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(f"users:\n- name: u\n  user: {{username: u, password: *{SECRET}}}\n")
+    with pytest.raises(ConfigurationError, match="not a YAML document: yaml: unknown anchor") as caught:
+        load_configuration(path)
+    assert SECRET not in str(caught.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,18 +11,9 @@ from hypothesis import strategies as st
 from kcp.client import Client, ClientConfiguration
 from kcp.client.transport.rate_limits import TokenBucket
 from kcp.client.transport.retrying import backoff, parse_retry_after
+from tests.support.clocks import Clock
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
-
-
-class Clock:
-    """A clock that stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_burst_passes_at_once_and_then_the_rate_counts() -> None:
@@ -90,3 +83,15 @@ def test_the_logical_cluster_at_the_end_of_an_address(server: str, cluster: str,
     client = Client(ClientConfiguration(server=server))
     assert client.cluster == cluster
     assert client._prefix + "/version" == path
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_does_not_delay_later_ones() -> None:
+    clock = Clock()
+    bucket = TokenBucket(1.0, 1, clock)
+    assert bucket.reserve() == 0.0
+    waiting = [asyncio.create_task(bucket.wait()) for _ in range(100)]
+    await asyncio.sleep(0)
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert bucket.reserve() == 1.0

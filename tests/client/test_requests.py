@@ -284,3 +284,33 @@ async def test_what_is_no_list_is_no_answer(body: dict[str, Any]) -> None:
     async with scripted(after(0, None, body)) as server, server.client() as client:
         with pytest.raises(TransportError, match="the answer is no list"):
             await client.resource(CONFIG_MAPS).list()
+
+
+@pytest.mark.parametrize("method", ["replace", "delete"])
+async def test_a_write_is_not_sent_again_when_the_connection_that_it_reuses_breaks_off(method: str) -> None:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "GET":
+            return answer(HERE)
+        assert request.transport is not None
+        request.transport.abort()
+        return answer(HERE)
+
+    async with scripted(handler) as server, server.client() as client:
+        config_maps = client.resource(CONFIG_MAPS)
+        await config_maps.get("a")
+        with pytest.raises(TransportError, match="broke off") as caught:
+            await (config_maps.replace(HERE) if method == "replace" else config_maps.delete("a"))
+    assert caught.value.sent
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "table", [{"columnDefinitions": [{}]}, {"columnDefinitions": 7}, {"rows": [{}]}, {"rows": [7]}]
+)
+async def test_a_malformed_table_is_a_transport_error(table: dict[str, Any]) -> None:
+    async def handler(_request: web.BaseRequest) -> web.StreamResponse:
+        return answer({"kind": "Table", **table})
+
+    async with scripted(handler) as server, server.client() as client:
+        with pytest.raises(TransportError, match="the server has sent a malformed Table"):
+            await client.resource(CONFIG_MAPS).table()

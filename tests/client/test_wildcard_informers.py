@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kcp.client import APIResource, Client, Informers, ObjectKey
 from kcp.testing import Server
-from tests.client.conftest import World
+from tests.client.conftest import AuthenticatingServer
 from tests.support.waiting import eventually
 
 CONFIG_MAPS = APIResource("", "v1", "configmaps", "ConfigMap")
@@ -14,8 +14,10 @@ def fresh(server: Server) -> tuple[str, str]:
     return server.logical_cluster().name, server.logical_cluster().name
 
 
-async def test_objects_of_equal_names_in_two_logical_clusters_are_two(client: Client, world: World) -> None:
-    one, two = fresh(world.server)
+async def test_objects_of_equal_names_in_two_logical_clusters_are_two(
+    client: Client, authenticating_server: AuthenticatingServer
+) -> None:
+    one, two = fresh(authenticating_server.server)
     for name in (one, two):
         body = {"metadata": {"name": "wild", "labels": {"wild": "yes"}}, "data": {"cluster": name}}
         await client.logical_cluster(name).resource(CONFIG_MAPS).create(body)
@@ -31,11 +33,13 @@ async def test_objects_of_equal_names_in_two_logical_clusters_are_two(client: Cl
         assert informer.cache.get(ObjectKey(two, "default", "wild")) is not None
 
 
-async def test_a_logical_cluster_that_comes_later_is_followed_by_the_same_watch(client: Client, world: World) -> None:
+async def test_a_logical_cluster_that_comes_later_is_followed_by_the_same_watch(
+    client: Client, authenticating_server: AuthenticatingServer
+) -> None:
     async with Informers(client.logical_cluster("*")) as informers:
         informer = informers.informer(CONFIG_MAPS, label_selector="later")
         await informer.synchronized()
-        name, _ = fresh(world.server)
+        name, _ = fresh(authenticating_server.server)
         body = {"metadata": {"name": "a", "labels": {"later": "yes"}}}
         await client.logical_cluster(name).resource(CONFIG_MAPS).create(body)
         await eventually(lambda: informer.cache.get(ObjectKey(name, "default", "a")), "it is followed")

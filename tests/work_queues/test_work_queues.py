@@ -251,3 +251,47 @@ def test_the_order_is_that_of_each_flow_and_no_flow_waits_for_two_of_another(
         for flow in skipped.keys() - waiting.keys():
             del skipped[flow]
     assert len(order) == sum(map(len, waiting.values()))
+
+
+async def test_a_reconciliation_that_awaits_a_cancelled_task_fails_and_its_worker_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runs: Counter[str] = Counter()
+    done = asyncio.Event()
+
+    async def reconcile(_: Queue, key: str) -> None:
+        runs[key] += 1
+        if runs[key] == 1:
+            cancelled = asyncio.get_running_loop().create_future()
+            cancelled.cancel()
+            await cancelled
+        if runs == dict.fromkeys("abcdef", 2):
+            done.set()
+
+    async with running_all(reconcile, *"abcdef"):
+        await done.wait()
+    assert failures(caplog) == ["(1 times), retrying in 0.05 s: CancelledError"] * 6
+
+
+async def test_a_queue_that_is_stopped_keeps_its_keys_for_the_next_start() -> None:
+    runs: list[str] = []
+    begun, free = asyncio.Event(), asyncio.Event()
+
+    async def reconcile(key: str) -> None:
+        begun.set()
+        await free.wait()
+        runs.append(key)
+
+    queue: Queue = WorkQueue("test", reconcile, workers=1)
+    queue.start()
+    queue.add("reconciled")
+    queue.add("waiting")
+    queue.add_later("delayed", _NEVER)
+    await begun.wait()
+    await queue.stop()
+    assert (runs, len(queue)) == ([], 3)
+    free.set()
+    queue.start()
+    await turns()
+    await queue.stop()
+    assert sorted(runs) == ["delayed", "reconciled", "waiting"]

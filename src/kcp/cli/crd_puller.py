@@ -23,6 +23,8 @@ _from = flags.group("The cluster to pull from")
 _to = flags.group("Where to put the definitions")
 _INCOMPLETE: Final = 1
 _FAILED: Final = 2
+_INTERRUPTED: Final = 130
+"""The exit code of a program that SIGINT ended."""
 _FIELD_MANAGER: Final = "crd-puller"
 _FILE_MODE: Final = 0o644
 
@@ -58,7 +60,7 @@ _FILE_MODE: Final = 0o644
     show_default=False,
     help="Context of --to-kubeconfig. [default: its current one]",
 )
-@_to("--watch", is_flag=True, help="Keep following the cluster, and write what changes. Needs --output or --apply.")
+@_to("--watch", is_flag=True, help="Pull repeatedly, and write new and changed definitions. Needs --output or --apply.")
 @_to(
     "--interval",
     default="1m",
@@ -68,11 +70,11 @@ _FILE_MODE: Final = 0o644
 )
 @click.argument("names", nargs=-1, metavar="[RESOURCE]...")
 def crd_puller(names: tuple[str, ...], **choices: Any) -> None:
-    """Turn what a Kubernetes cluster serves into CustomResourceDefinitions that kcp serves.
+    """Convert the resources of a Kubernetes cluster to CustomResourceDefinitions for kcp.
 
-    Each RESOURCE is a plural (pods) or a plural and a group (deployments.apps; pods.core for the group without a name); without
-    any, all are pulled that kcp does not serve by itself. A CRD of the cluster is taken as it is, a built-in type is converted
-    from its OpenAPI schema. Without --output and --apply, the definitions are printed. The exit code is 0 if all were pulled, 1
+    Each RESOURCE is a plural (pods) or a plural and a group (deployments.apps; pods.core for the group without a name). Without
+    any, all resources are pulled that are not built into kcp. A CRD of the cluster is copied, a built-in type is converted from
+    its OpenAPI schema. Without --output and --apply, the definitions are printed. The exit code is 0 if all were pulled, 1
     if some have no definition or are refused by the server of --to-kubeconfig, 2 if a server cannot be reached or a RESOURCE is
     not served.
     """
@@ -80,16 +82,18 @@ def crd_puller(names: tuple[str, ...], **choices: Any) -> None:
         raise click.UsageError("--apply needs --to-kubeconfig: the file of the server to write to")
     if choices["watch"] and not (choices["apply"] or choices["output"]):
         raise click.UsageError("--watch needs --output or --apply")
+    if choices["interval"] <= 0:
+        raise click.UsageError("--interval must be longer than 0 s")
     from kcp.client import ClientError, StatusError
     from kcp.multicluster.crd_puller import UnknownResourceError
 
     try:
         incomplete = asyncio.run(_run(names, **choices))
     except (ClientError, StatusError, UnknownResourceError, OSError) as error:
-        click.echo(f"Error: {error.args[0] if isinstance(error, LookupError) else error}", err=True)
+        _say(f"Error: {error}")
         sys.exit(_FAILED)
     except KeyboardInterrupt:
-        sys.exit(0)
+        sys.exit(0 if choices["watch"] else _INTERRUPTED)
     sys.exit(_INCOMPLETE if incomplete else 0)
 
 
@@ -105,8 +109,9 @@ async def _run(
     watch: bool,
     interval: float,
 ) -> bool:
-    """Pull once, or again and again. Returns whether a resource was skipped or its definition refused."""
+    """Pull once, or (``watch``) repeatedly. Returns whether a resource was skipped or its definition refused."""
     from kcp.client import ClientError, StatusError, load_configuration
+    from kcp.multicluster.crd_puller import UnknownResourceError
 
     source = load_configuration(kubeconfig, context=context)
     target = load_configuration(to_kubeconfig, context=to_context) if apply else None
@@ -116,8 +121,8 @@ async def _run(
         await asyncio.sleep(interval)
         try:
             await _update(source, names, output, target, written)
-        except (ClientError, StatusError, OSError) as error:
-            click.echo(f"the definitions are not up to date, trying again in {interval:g} s: {error}", err=True)
+        except (ClientError, StatusError, UnknownResourceError, OSError) as error:
+            _say(f"the definitions are not up to date, trying again in {interval:g} s: {error}")
     return incomplete
 
 
@@ -128,17 +133,17 @@ async def _update(
     target: ClientConfiguration | None,
     written: dict[str, dict[str, Any]],
 ) -> bool:
-    """Pull, and write what differs from ``written``, which is brought up to date. Returns whether something is missing."""
+    """Pull, write the definitions that differ from ``written``, and update that. Returns whether a definition is missing."""
     pulled = await _pull(source, names)
     changed = [each for each in pulled.definitions if written.get(each["metadata"]["name"]) != each]
     if output is not None:
         await asyncio.to_thread(_write_files, output, changed)
-    refused = 0 if target is None else await _apply(target, changed)
+    refused = frozenset() if target is None else await _apply(target, changed)
     if output is None and target is None:
         _print(changed)
-    written.update({each["metadata"]["name"]: each for each in changed})
+    written.update({each["metadata"]["name"]: each for each in changed if each["metadata"]["name"] not in refused})
     _report(pulled, len(changed))
-    return bool(pulled.skipped) or refused > 0
+    return bool(pulled.skipped or refused)
 
 
 async def _pull(configuration: ClientConfiguration, names: Sequence[str]) -> Pulled:
@@ -150,7 +155,7 @@ async def _pull(configuration: ClientConfiguration, names: Sequence[str]) -> Pul
 
 
 def _served_by_kcp() -> frozenset[GroupResource]:
-    """The resources that kcp has built in. Its placeholders are not: a CRD may take their names."""
+    """Return the resources that are built into kcp. A placeholder is not one: a CRD may replace it."""
     from kcp.api.kinds import GroupResource
     from kcp.builtin.loader import load_types
 
@@ -161,7 +166,7 @@ def _served_by_kcp() -> frozenset[GroupResource]:
 
 
 def _write_files(directory: Path, definitions: Sequence[dict[str, Any]]) -> None:
-    """Write each definition to a file that is complete or not there."""
+    """Write each definition to a file of its own, atomically."""
     directory.mkdir(parents=True, exist_ok=True)
     for definition in definitions:
         file, name = tempfile.mkstemp(dir=directory, prefix=".", suffix=".yaml")
@@ -175,25 +180,24 @@ def _write_files(directory: Path, definitions: Sequence[dict[str, Any]]) -> None
             raise
 
 
-async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[str, Any]]) -> int:
-    """Apply each definition. Returns the number of those that the server refuses as invalid; the others are applied."""
+async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[str, Any]]) -> frozenset[str]:
+    """Apply each definition. Returns the names of those that the server refuses as invalid; the others are applied."""
     from kcp.client import Client, InvalidError
+    from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 
-    if not definitions:
-        return 0
-    refused = 0
+    refused = set()
     async with Client(configuration) as client:
-        resource = await client.of_object(definitions[0])
+        resource = client.resource(CUSTOM_RESOURCE_DEFINITIONS)
         for definition in definitions:
             name = definition["metadata"]["name"]
             try:
                 await resource.apply(definition, field_manager=_FIELD_MANAGER, force=True)
             except InvalidError as error:
-                refused += 1
-                click.echo(f"refused {name}: {error}", err=True)
+                refused.add(name)
+                _say(f"refused {name}: {error}")
             else:
-                click.echo(f"customresourcedefinition.apiextensions.k8s.io/{name} applied", err=True)
-    return refused
+                _say(f"customresourcedefinition.apiextensions.k8s.io/{name} applied")
+    return frozenset(refused)
 
 
 def _print(definitions: Sequence[dict[str, Any]]) -> None:
@@ -208,5 +212,13 @@ def _yaml(definition: dict[str, Any]) -> bytes:
 
 def _report(pulled: Pulled, changed: int) -> None:
     for name, reason in sorted(pulled.skipped.items()):
-        click.echo(f"skipped {name}: {reason}", err=True)
-    click.echo(f"definitions pulled: {len(pulled.definitions)}, new or changed: {changed}", err=True)
+        _say(f"skipped {name}: {reason}")
+    for name, loss in sorted(pulled.reduced.items()):
+        _say(f"{name}: {loss}")
+    _say(f"definitions pulled: {len(pulled.definitions)}, new or changed: {changed}")
+
+
+def _say(message: str) -> None:
+    """Write a line to standard error. Control characters, which a cluster could send to the terminal, are escaped."""
+    shown = (letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in message)
+    click.echo("".join(shown), err=True)

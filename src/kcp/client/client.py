@@ -1,4 +1,4 @@
-"""The client of one API server, or of one of its logical clusters."""
+"""Clients of API servers and of their logical clusters."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Client:
         await self._connection.close()
 
     def logical_cluster(self, name: str, namespace: str = "default") -> Client:
-        """A client of another logical cluster of the server, over the same connections. ``*`` stands for all: to list and watch.
+        """Return a client of another logical cluster, which shares the connections. ``*`` means all, for lists and watches.
 
         Raises `kcp.logical_clusters.InvalidNameError`.
         """
@@ -56,17 +56,17 @@ class Client:
         return other
 
     def resource(self, resource: APIResource, namespace: str | None = None) -> ResourceClient:
-        """The verbs on a resource, in the client's namespace or another; `ALL_NAMESPACES` to list and watch in all."""
+        """Return the verbs of a resource in a namespace (default: the client's; `ALL_NAMESPACES` to list and watch all)."""
         if namespace is None:
             namespace = ALL_NAMESPACES if self.cluster == WILDCARD else self.namespace
         return ResourceClient(self._connection, resource, namespace, self._prefix)
 
     async def find(self, name: str, namespace: str | None = None) -> ResourceClient:
-        """The verbs on a resource by a name that kubectl would understand. Raises DiscoveryError."""
+        """Return the verbs of the resource that kubectl would find under a name. Raises DiscoveryError."""
         return self.resource(await self.discovery.find(name), namespace)
 
     async def of_object(self, object_: Object) -> ResourceClient:
-        """The verbs on the resource of an object, in the object's namespace. Raises DiscoveryError."""
+        """Return the verbs of an object's resource, in the object's namespace. Raises DiscoveryError."""
         namespace = (object_.get("metadata") or {}).get("namespace")
         return self.resource(await self.discovery.resource_of(object_), namespace)
 
@@ -77,7 +77,7 @@ class Client:
     async def raw(
         self, method: str, path: str, body: bytes | None = None, *, accept: str = "application/json"
     ) -> Response:
-        """One request of any kind; the path begins at the logical cluster. Raises StatusError, TransportError."""
+        """Send any request; the path is relative to the logical cluster. Raises StatusError, TransportError."""
         idempotent = method in ("GET", "HEAD", "OPTIONS")
         return await self._connection.request(
             Request(method, self._prefix + path, (), body, accept=accept, idempotent=idempotent)
@@ -85,7 +85,7 @@ class Client:
 
 
 def _split(server: str) -> tuple[str, str]:
-    """The address without the logical cluster that it ends with, and its name."""
+    """Split an address into the server's address and the name of the logical cluster (empty if it has none)."""
     path = urlsplit(server).path.rstrip("/")
     head, slash, name = path.rpartition("/clusters/")
     if slash and "/" not in name:

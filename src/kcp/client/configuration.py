@@ -28,10 +28,10 @@ class Impersonation:
 
 @dataclass(frozen=True, kw_only=True)
 class ClientConfiguration:
-    """How to reach one API server. Raises ConfigurationError for an address that is none.
+    """The configuration of a client of one API server. Raises ConfigurationError for an invalid address.
 
-    ``certificate_authority`` is PEM; empty means the system's authorities. ``qps`` and ``burst`` limit requests: on average,
-    and at once; a ``qps`` of 0 means no limit. ``request_timeout`` is that of one attempt in seconds, watches excepted.
+    ``certificate_authority`` is PEM; empty means the system's authorities. ``qps`` is the average number of requests a second,
+    where 0 means no limit, and ``burst`` the number at once. ``request_timeout`` limits one attempt, in seconds; not watches.
     """
 
     server: str
@@ -63,7 +63,7 @@ class ClientConfiguration:
 
     @classmethod
     def with_token(cls, server: str, token: str, *, certificate_authority: bytes = b"") -> ClientConfiguration:
-        """The configuration of a bearer token."""
+        """Return a configuration that authenticates with a bearer token."""
         credentials = StaticCredentials(Credential(bearer(token)))
         return cls(server=server, certificate_authority=certificate_authority, credentials=credentials)
 

@@ -37,15 +37,15 @@ __all__ = [
 ]
 
 _SHOWN: Final = 2048
-"""Characters of an answer without a Status that a message repeats."""
+"""Maximum number of characters of a response without a Status in a message."""
 
 
 class ClientError(Exception):
-    """The base of errors that are not answers of an API server."""
+    """The base class of errors other than Status responses."""
 
 
 class ConfigurationError(ClientError, ValueError):
-    """The configuration cannot be used; the message names the file, the entry and the field."""
+    """A kubeconfig or a `ClientConfiguration` is invalid. The message names the file, the entry and the field."""
 
 
 class CredentialsError(ClientError):
@@ -53,11 +53,11 @@ class CredentialsError(ClientError):
 
 
 class DiscoveryError(ClientError, LookupError):
-    """The API server serves no such resource, or the name fits several."""
+    """The API server serves no such resource, or the name is ambiguous."""
 
 
 class TransportError(ClientError):
-    """A request has no answer: the connection failed, broke off or timed out, or the answer is not one of an API server.
+    """A request got no valid response: the connection failed, broke off or timed out, or the response is not an API server's.
 
     ``sent`` says whether the server may have received the request; ``final``, that another attempt would fail in the same
     way.
@@ -78,7 +78,7 @@ class UnauthorizedError(StatusError):
 
 
 class ForbiddenError(StatusError):
-    """403: the user may not do this."""
+    """403: the user is not authorized."""
 
 
 class NotFoundError(StatusError):
@@ -90,7 +90,7 @@ class MethodNotAllowedError(StatusError):
 
 
 class ConflictError(StatusError):
-    """409: the object changed meanwhile, or another field manager owns a field."""
+    """409: the resource version is stale, or another field manager owns a field."""
 
 
 class AlreadyExistsError(StatusError):
@@ -114,7 +114,7 @@ class ServiceUnavailableError(StatusError):
 
 
 class ServerTimeoutError(StatusError):
-    """500 or 504: the request did not finish in time; it may take effect yet."""
+    """500 or 504: the request timed out on the server, and may still take effect."""
 
 
 _BY_REASON: Final[Mapping[str, type[StatusError]]] = {
@@ -150,11 +150,11 @@ _REASON_OF: Final[Mapping[int, str]] = {
     503: "ServiceUnavailable",
     504: "Timeout",
 }
-"""The reason of an answer without a Status, as client-go gives it."""
+"""The reasons of responses without a Status, as in client-go."""
 
 
 def status_error(code: int, body: bytes, retry_after: int | None = None) -> StatusError:
-    """The error of an answer: from its ``Status``, or from its code and text where a proxy answered."""
+    """Return the error of a response: from its ``Status``, or from its code and text, such as those of a proxy."""
     try:
         decoded = orjson.loads(body)
     except ValueError:
@@ -168,7 +168,7 @@ def status_error(code: int, body: bytes, retry_after: int | None = None) -> Stat
 
 
 def error_of_status(status: Mapping[str, Any], code: int = 500, retry_after: int | None = None) -> StatusError:
-    """The error that a ``Status`` object says; ``code`` counts where it has none. Fields of a wrong type count as absent."""
+    """Return the error of a ``Status`` object. ``code`` is used if it has none. Fields of a wrong type are ignored."""
     own_code, details = status.get("code"), status.get("details")
     code = own_code if type(own_code) is int and own_code >= 400 else code
     details = details if isinstance(details, dict) else None

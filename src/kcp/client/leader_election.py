@@ -1,9 +1,9 @@
 """Leader election: of several processes, at most one leads at a time. Follows client-go's ``leaderelection`` on a Lease.
 
-A candidate takes the Lease when it is free, or when its holder has not changed it for as long as the holder promised to. That
-time is measured by the candidate's own clock from the moment at which it saw the last change, so clocks may differ. A leader
-that could not renew the Lease within the renew deadline stops leading before another one can take it. This orders leaders;
-like every lease, it cannot stop a request that a former leader has sent already: writes still need resource versions.
+A candidate acquires the Lease when it has no holder, or when the holder has not renewed it for the lease duration. Each candidate
+measures that time with its own monotonic clock, from the moment at which it observed the last change, so clock skew has no
+effect. A leader that cannot renew the Lease within the renew deadline stops leading before another candidate can acquire it. A
+lease cannot stop a request that a former leader has sent already: writes still need resource versions.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class LeaderElector:
         retry_period: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Times are in seconds: how long a Lease holds, when a leader gives up renewing, and the pause between attempts.
+        """Times are in seconds. ``retry_period`` is the pause between attempts.
 
-        Raises ValueError where they do not leave a leader the time to renew.
+        Raises ValueError where the times do not let a leader renew before the Lease expires.
         """
         if not lease_duration > renew_deadline > retry_period * _JITTER > 0:
             raise ValueError("lease_duration must exceed renew_deadline, which must exceed 1.2 times retry_period")
@@ -68,19 +68,19 @@ class LeaderElector:
 
     @property
     def leader(self) -> str:
-        """The identity of the leader that this candidate saw last; empty while there is none."""
+        """The identity of the last observed leader; empty if the Lease has no holder."""
         return str(self._spec().get("holderIdentity") or "")
 
     @property
     def is_leader(self) -> bool:
-        """Whether this candidate leads: it holds the Lease and has renewed it in time."""
+        """Whether this candidate holds the Lease and has renewed it within the renew deadline."""
         return self.leader == self._identity and self._clock() - self._renewed_at < self._renew_deadline
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the Lease, and lead as long as it can be renewed or until ``lead`` returns; then give it back.
+        """Acquire the Lease, run ``lead`` and renew the Lease until ``lead`` has ended, then release it.
 
-        ``lead`` is cancelled when the Lease is lost or this is cancelled. Raises LeadershipLostError, and what ``lead``
-        raises.
+        ``lead`` is cancelled when the Lease is lost, or when `run` is cancelled: then the Lease is renewed until ``lead`` has
+        ended, so that no other candidate leads meanwhile. Raises LeadershipLostError, and any exception of ``lead``.
         """
         await self._acquire()
         log.info("%s: %s leads", self._name, self._identity)
@@ -92,10 +92,13 @@ class LeaderElector:
                 await renewing  # raises LeadershipLostError
             await leading
         finally:
-            for task in (leading, renewing):
-                task.cancel()
-            await asyncio.gather(leading, renewing, return_exceptions=True)
-            await self._release()
+            try:
+                leading.cancel()
+                await asyncio.gather(leading, return_exceptions=True)
+            finally:
+                renewing.cancel()
+                await asyncio.gather(renewing, return_exceptions=True)
+                await self._release()
 
     async def _acquire(self) -> None:
         while True:
@@ -104,13 +107,13 @@ class LeaderElector:
                     if await self._try():
                         return
             except (AlreadyExistsError, ConflictError):
-                pass  # another candidate was faster
+                pass  # another candidate acquired it first
             except (StatusError, ClientError, TimeoutError) as error:
-                log.warning("%s: the lease cannot be taken: %s", self._name, str(error) or "no answer in time")
+                log.warning("%s: the lease cannot be acquired: %s", self._name, str(error) or "no answer in time")
             await asyncio.sleep(self._retry_period * random.uniform(1.0, _JITTER))  # noqa: S311 - no secret
 
     async def _renew(self) -> None:
-        """Renew until that fails for as long as the deadline. Raises LeadershipLostError."""
+        """Renew the Lease repeatedly. Raises LeadershipLostError at the renew deadline, or when another candidate holds it."""
         while True:
             await asyncio.sleep(self._retry_period)
             left = self._renewed_at + self._renew_deadline - self._clock()
@@ -126,7 +129,7 @@ class LeaderElector:
                 raise LeadershipLostError(f"{self._name}: the lease was not renewed within {self._renew_deadline:g} s")
 
     async def _try(self) -> bool:
-        """Take or renew the Lease if that is possible. Returns whether this candidate holds it."""
+        """Acquire or renew the Lease. Returns whether this candidate holds it."""
         started = self._clock()
         lease = await self._read()
         if lease is None:
@@ -168,7 +171,7 @@ class LeaderElector:
         return wanted
 
     async def _release(self) -> None:
-        """Give the Lease back, so that the next leader need not wait for its end."""
+        """Release the Lease, so that the next leader does not wait until it expires."""
         lease = self._observed
         if lease is None or self.leader != self._identity:
             return
@@ -177,5 +180,5 @@ class LeaderElector:
             async with asyncio.timeout(self._renew_deadline):
                 self._observe(await self._leases.replace({**lease, "spec": spec}))
         except (StatusError, ClientError, TimeoutError) as error:
-            log.info("%s: the lease was not given back: %s", self._name, str(error) or "no answer in time")
+            log.info("%s: the lease was not released: %s", self._name, str(error) or "no answer in time")
         self._renewed_at = -math.inf

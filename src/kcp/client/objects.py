@@ -10,7 +10,7 @@ from kcp.client.errors import TransportError
 
 Object = dict[str, Any]
 Selector = str | Mapping[str, str]
-"""A selector as its text, or as keys with the values that they must have."""
+"""A selector: its text, or the required value of each key."""
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -31,13 +31,13 @@ INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 @dataclass(frozen=True, slots=True)
 class ObjectList:
-    """A page of a list, or a whole one: ``continue_`` is the token of the next page, empty after the last one."""
+    """A page of a list, or a complete list. ``continue_`` is the token of the next page, empty on the last one."""
 
     items: list[Object]
     resource_version: str
     continue_: str = ""
     remaining: int | None = None
-    """How many items follow, where the server says so."""
+    """The number of items on later pages, if the server reports it."""
 
 
 class WatchEvent(NamedTuple):
@@ -47,8 +47,8 @@ class WatchEvent(NamedTuple):
     object: Object
 
 
-class Column(NamedTuple):
-    """A column of a table. Those with a priority above 0 are for wide output."""
+class TableColumn(NamedTuple):
+    """A column of a `Table` response. Columns with a priority above 0 are for wide output."""
 
     name: str
     type: str
@@ -59,9 +59,9 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A list as the server prints it: columns, rows of cells, and the metadata of each row's object."""
+    """A list in printed form: columns, rows of cells, and the metadata of each row's object."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: list[list[Any]]
     objects: list[Object]
     resource_version: str
@@ -69,7 +69,7 @@ class Table:
 
 
 def read_list(document: Object, described: str) -> ObjectList:
-    """The page in an answer; items get the apiVersion and kind that lists omit. Raises TransportError for no list."""
+    """Decode a list response. Items get the apiVersion and kind that lists omit. Raises TransportError for other responses."""
     items, meta = document.get("items"), document.get("metadata")
     if items is None and str(document.get("kind", "")).endswith("List"):
         items = []
@@ -82,12 +82,21 @@ def read_list(document: Object, described: str) -> ObjectList:
 
 
 def read_table(document: Object, described: str) -> Table:
-    """The table in an answer. Raises TransportError where the server has sent none."""
+    """Decode a Table response. Raises TransportError for other responses and malformed tables."""
     if document.get("kind") != "Table":
         raise TransportError(f"{described}: the server has sent no Table")
+    try:
+        return _table(document)
+    except (AttributeError, KeyError, TypeError):
+        raise TransportError(f"{described}: the server has sent a malformed Table") from None
+
+
+def _table(document: Object) -> Table:
     meta = document.get("metadata") or {}
     columns = tuple(
-        Column(each["name"], each["type"], each.get("format", ""), each.get("description", ""), each.get("priority", 0))
+        TableColumn(
+            each["name"], each["type"], each.get("format", ""), each.get("description", ""), each.get("priority", 0)
+        )
         for each in document.get("columnDefinitions") or ()
     )
     rows = document.get("rows") or ()
@@ -101,7 +110,7 @@ def read_table(document: Object, described: str) -> Table:
 
 
 def selector_text(selector: Selector) -> str:
-    """The text of a selector."""
+    """Return the text of a selector."""
     if isinstance(selector, str):
         return selector
     return ",".join(f"{key}={value}" for key, value in selector.items())

@@ -1,9 +1,9 @@
-"""The reflector: reads the present objects of a resource, then follows every change, across failures of server and network.
+"""The reflector: lists a resource, then watches it, across failures of server and network.
 
-Follows client-go's Reflector. The present objects come as a stream (WatchList, KEP-3157) or, from servers that do not know
-it, as a list in pages. A watch that ends is opened again at the last resource version that was seen; when that version is
-gone (410), the objects are read anew. Failures are retried with backoff and jitter, which only a watch that works resets: a
-server that answers 410 to every watch is not asked for lists all the time.
+Follows client-go's Reflector. The objects are streamed (WatchList, KEP-3157) or, from servers that do not support that, listed
+in pages. A watch that ends is opened again at the last observed resource version. If that version is expired (410), the objects
+are listed again. Failures are retried with backoff and jitter. Only a watch with events resets the backoff, so a server that
+answers 410 to every watch gets few list requests.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Final, Protocol
 
 from kcp.client.errors import ClientError, ExpiredError, StatusError, TransportError
 from kcp.client.objects import BOOKMARK, INITIAL_EVENTS_END, Object, Selector, WatchEvent
-from kcp.client.resource_client import PAGE_SIZE, ListOptions, ResourceClient
+from kcp.client.resource_client import PAGE_SIZE, ListArguments, ResourceClient
 from kcp.client.transport.retrying import backoff
 from kcp.client.versions import is_older
 from kcp.client.watching import WatchOptions, has_metadata
 
 _NO_STREAMING: Final = (400, 405, 406, 415, 422)
-"""How servers refuse ``sendInitialEvents`` that they do not know."""
+"""The codes of servers that do not support ``sendInitialEvents``."""
 _STALE_LISTS: Final = 5
-"""How often a list that is older than what was seen is refused, before it is taken for a server whose data were restored."""
+"""How many lists older than an observed version are rejected, before the server counts as restored from a backup."""
 _HEALTHY_SECONDS: Final = 5.0
 _SHORT_WATCH: Final = 1.0
-"""Seconds within which a watch that brings nothing new must not end."""
+"""Seconds. A watch without events that ends sooner is a failure."""
 _SLICE: Final = 200
-"""Objects after which other tasks run."""
+"""Number of objects between yields to the event loop."""
 
 log = logging.getLogger(__name__)
 
@@ -40,24 +40,24 @@ class Target(Protocol):
     """The consumer of a reflector. All methods return at once."""
 
     def begin(self) -> None:
-        """Present objects follow."""
+        """Begin a list."""
 
     def put(self, object_: Object) -> None:
-        """A present object."""
+        """Add an object of the list."""
 
     def end(self) -> None:
-        """All present objects were put: others are gone."""
+        """End the list: objects that were not put are deleted."""
 
     def apply(self, event: WatchEvent) -> None:
-        """A change (``ADDED``, ``MODIFIED`` or ``DELETED``). It may come twice."""
+        """Apply an event (``ADDED``, ``MODIFIED`` or ``DELETED``). The same event may be delivered twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowOptions:
-    """What a reflector follows, and its timing.
+    """The selectors and the timing of a reflector.
 
-    ``streaming``: whether to ask for the present objects as a stream. ``first_delay`` and ``last_delay`` bound the backoff;
-    after ``silence`` seconds without an event of a stream that has not ended, the objects are listed instead.
+    ``streaming``: whether to request the initial objects as a stream. ``first_delay`` and ``last_delay`` bound the backoff.
+    After ``silence`` seconds without an initial event, the objects are listed instead.
     """
 
     label_selector: Selector = ""
@@ -72,7 +72,7 @@ class FollowOptions:
 
 
 class Reflector:
-    """Feeds a target with the objects of a resource and their changes, until `run` is cancelled."""
+    """Delivers the objects of a resource and their changes to a target, until `run` is cancelled."""
 
     def __init__(self, resource: ResourceClient, target: Target, options: FollowOptions | None = None) -> None:
         self._resource = resource
@@ -80,9 +80,9 @@ class Reflector:
         self._options = options or FollowOptions()
         self._streaming = self._options.streaming
         self._version = ""
-        """The resource version up to which the target is current; empty: the objects must be read."""
+        """The resource version up to which the target is current; empty if the objects must be listed."""
         self._newest = ""
-        """The newest resource version that was ever seen."""
+        """The newest observed resource version."""
         self._stale = 0
         self._failures = 0
 
@@ -92,7 +92,7 @@ class Reflector:
         return self._version
 
     async def run(self) -> None:
-        """Follow. Never returns."""
+        """List and watch forever."""
         while True:
             started, version = time.monotonic(), self._version
             delay = 0.0
@@ -121,12 +121,23 @@ class Reflector:
             await self._list()
 
     async def _list(self) -> None:
+        """List in pages; without pages, if the continue token expires, as client-go does."""
         self._target.begin()
-        version = ""
-        async with aclosing(self._resource.pages(limit=self._options.page_size, **self._list_options())) as pages:
-            async for page in pages:
-                version = version or self._accepted(page.resource_version)
-                await self._put(page.items)
+        version, whole = "", False
+        try:
+            async with aclosing(self._resource.pages(limit=self._options.page_size, **self._list_options())) as pages:
+                async for page in pages:
+                    version = version or self._accepted(page.resource_version)
+                    await self._put(page.items)
+        except ExpiredError:
+            if not version:
+                raise
+            whole = True
+        if whole:
+            self._target.begin()
+            complete = await self._resource.list(**self._list_options())
+            version = self._accepted(complete.resource_version)
+            await self._put(complete.items)
         self._synchronized(version)
 
     async def _put(self, items: list[Object]) -> None:
@@ -138,12 +149,14 @@ class Reflector:
                 await asyncio.sleep(0)
 
     def _accepted(self, version: str) -> str:
-        """The resource version of a list. Raises TransportError where the list is older than what was seen."""
+        """Check the resource version of a list. Raises TransportError where it is older than an observed version."""
         if not version:
             raise TransportError("the list has no resource version")
         if is_older(version, self._newest) and self._stale < _STALE_LISTS:
             self._stale += 1
-            raise TransportError(f"the list is stale: version {version} is older than {self._newest}, which was seen")
+            raise TransportError(
+                f"the list is stale: version {version} is older than {self._newest}, which was observed"
+            )
         if is_older(version, self._newest):
             log.warning("%s: the resource version went back to %s: the server's data were restored", self, version)
         self._stale = 0
@@ -154,7 +167,7 @@ class Reflector:
         self._version = self._newest = version
 
     async def _stream(self) -> None:
-        """Read the present objects and follow the changes in one watch. Falls back to lists where the server cannot do that."""
+        """List and watch with one request. Switches to lists if the server does not support that."""
         self._target.begin()
         try:
             async with asyncio.timeout(self._options.silence) as silence:
@@ -169,7 +182,7 @@ class Reflector:
             self._streaming = False
 
     async def _watch(self, options: WatchOptions, silence: asyncio.Timeout | None = None) -> None:
-        """Apply the events of one watch. ``silence`` is moved by each event until the initial events have ended."""
+        """Apply the events of one watch. Each initial event postpones ``silence``."""
         loop = asyncio.get_running_loop()
         async with aclosing(self._resource.watch_batches(options)) as batches:
             async for events in batches:
@@ -186,7 +199,7 @@ class Reflector:
         version = version if isinstance(version, str) else ""
         if self._version:
             if is_older(version, self._version):
-                return  # a watch goes forward: this came before, and its object may be gone since
+                return  # delivered before, and the object may be deleted since
             if event.type != BOOKMARK:
                 self._target.apply(event)
             self._version = self._newest = version or self._version
@@ -196,7 +209,7 @@ class Reflector:
             self._synchronized(self._accepted(version))
 
     def _failed(self, error: StatusError | ClientError) -> float:
-        """Decide how to go on after a failure; the seconds to wait."""
+        """Record a failure. Returns the seconds to wait."""
         if isinstance(error, ExpiredError) or _too_large(error):
             self._version = ""
         delay = self._next_delay()
@@ -222,9 +235,9 @@ class Reflector:
             seconds=random.randint(chosen.watch_seconds, 2 * chosen.watch_seconds),  # noqa: S311 - spreads the load
         )
 
-    def _list_options(self) -> ListOptions:
+    def _list_options(self) -> ListArguments:
         chosen = self._options
-        return ListOptions(
+        return ListArguments(
             label_selector=chosen.label_selector,
             field_selector=chosen.field_selector,
             metadata_only=chosen.metadata_only,
@@ -236,7 +249,7 @@ class Reflector:
 
 
 def _too_large(error: Exception) -> bool:
-    """Whether the server has not reached the version that a watch begins at: its data were restored."""
+    """Whether a watch began at a version that the server has not reached: it was restored from a backup."""
     causes = (error.details or {}).get("causes") if isinstance(error, StatusError) else None
     return isinstance(causes, list) and any(
         isinstance(cause, dict) and cause.get("reason") == "ResourceVersionTooLarge" for cause in causes

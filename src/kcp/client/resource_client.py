@@ -37,15 +37,15 @@ EventBatch = list[WatchEvent]
 
 
 class WriteOptions(TypedDict, total=False):
-    """Options of writes. ``field_validation`` is ``Strict``, ``Warn`` or ``Ignore``; ``dry_run`` stores nothing."""
+    """Keyword arguments of writes. ``field_validation`` is ``Strict``, ``Warn`` or ``Ignore``; a ``dry_run`` stores nothing."""
 
     dry_run: bool
     field_manager: str
     field_validation: str
 
 
-class ListOptions(TypedDict, total=False):
-    """Options of lists. ``match`` is the ``resourceVersionMatch``; ``metadata_only`` gives objects without their other fields."""
+class ListArguments(TypedDict, total=False):
+    """Keyword arguments of lists. ``match`` is the ``resourceVersionMatch``; ``metadata_only`` omits all other fields."""
 
     label_selector: Selector
     field_selector: Selector
@@ -69,22 +69,22 @@ class ResourceClient:
         self._prefix = prefix
 
     def in_namespace(self, namespace: str) -> ResourceClient:
-        """The same resource in another namespace."""
+        """Return the verbs of the same resource in another namespace."""
         return ResourceClient(self._connection, self.resource, namespace, self._prefix)
 
     def path(self, name: str = "", subresource: str = "") -> str:
-        """The path of the collection, of an object or of its subresource. Raises ValueError for a subresource without a name."""
+        """Return the path of the collection, an object or a subresource. Raises ValueError for a subresource without a name."""
         if subresource and not name:
             raise ValueError("a subresource belongs to an object: its name is missing")
         return self._prefix + self.resource.path(self.namespace, name, subresource)
 
     async def get(self, name: str, *, subresource: str = "", resource_version: str = "") -> Object:
-        """An object. A ``resource_version`` of ``"0"`` lets the server answer from its cache."""
+        """Read an object. With a ``resource_version`` of ``"0"``, the server may answer from its cache."""
         query = _query(resourceVersion=resource_version)
         return await self._json(Request("GET", self.path(_named(name), subresource), query, idempotent=True))
 
-    async def list(self, *, limit: int = 0, continue_: str = "", **options: Unpack[ListOptions]) -> ObjectList:
-        """One page of ``limit`` objects, or all objects in one answer."""
+    async def list(self, *, limit: int = 0, continue_: str = "", **options: Unpack[ListArguments]) -> ObjectList:
+        """Read a page of ``limit`` objects, or all objects at once."""
         query = _selecting(options.get("label_selector", ""), options.get("field_selector", "")) + _query(
             limit=str(limit or ""),
             resourceVersion=options.get("resource_version", ""),
@@ -100,9 +100,9 @@ class ResourceClient:
         return read_list(await self._json(request), str(request))
 
     async def pages(
-        self, *, limit: int = PAGE_SIZE, **options: Unpack[ListOptions]
+        self, *, limit: int = PAGE_SIZE, **options: Unpack[ListArguments]
     ) -> AsyncGenerator[ObjectList, None]:
-        """The pages of a list, all at one resource version. Raises ExpiredError when a page comes too late."""
+        """Read the pages of a list at one resource version. Raises ExpiredError when the continue token is expired."""
         page = await self.list(limit=limit, **options)
         yield page
         options.pop("resource_version", None)  # the token says it
@@ -111,8 +111,8 @@ class ResourceClient:
             page = await self.list(limit=limit, continue_=page.continue_, **options)
             yield page
 
-    async def list_all(self, *, limit: int = PAGE_SIZE, **options: Unpack[ListOptions]) -> ObjectList:
-        """All objects, read in pages. When the pages expire meanwhile, all are read again in one answer, as by client-go."""
+    async def list_all(self, *, limit: int = PAGE_SIZE, **options: Unpack[ListArguments]) -> ObjectList:
+        """Read all objects in pages. If the continue token expires, read all again without pages, as client-go does."""
         items: list[Object] = []
         version, first = "", True
         try:
@@ -127,7 +127,7 @@ class ResourceClient:
         return ObjectList(items, version)
 
     async def table(self, name: str = "", *, label_selector: Selector = "", field_selector: Selector = "") -> Table:
-        """The objects, or one, as the server prints them."""
+        """Read the collection, or one object, as a table for printing."""
         query = [*_selecting(label_selector, field_selector), ("includeObject", "Metadata")]
         request = Request("GET", self.path(name), query, accept=TABLE, idempotent=True)
         return read_table(await self._json(request), str(request))
@@ -140,7 +140,7 @@ class ResourceClient:
         return await self._write("POST", self.path(name, subresource), body, **options)
 
     async def replace(self, object_: Object, *, subresource: str = "", **options: Unpack[WriteOptions]) -> Object:
-        """Replace an object. With a resource version in its metadata, only that version."""
+        """Replace an object. If its metadata has a resource version, only that version is replaced."""
         body = object_ if subresource else self._typed(object_)
         return await self._write("PUT", self.path(_name_of(object_), subresource), body, **options)
 
@@ -167,7 +167,7 @@ class ResourceClient:
         dry_run: bool = False,
         field_validation: str = "",
     ) -> Object:
-        """Apply a configuration (server-side apply). ``force`` takes fields over from other managers."""
+        """Apply a configuration (server-side apply). ``force`` takes fields over from other field managers."""
         query = _writing(dry_run=dry_run, field_manager=field_manager, field_validation=field_validation)
         if force:
             query.append(("force", "true"))
@@ -185,7 +185,7 @@ class ResourceClient:
         resource_version: str = "",
         dry_run: bool = False,
     ) -> Object:
-        """Delete an object: only the one of a UID, or in a resource version, if given. Returns it, or a ``Status``."""
+        """Delete an object. ``uid`` and ``resource_version`` are preconditions. Returns the object, or a ``Status``."""
         preconditions = {key: value for key, value in (("uid", uid), ("resourceVersion", resource_version)) if value}
         body = _delete_options(propagation_policy, grace_period_seconds, preconditions, dry_run=dry_run)
         return await self._json(Request("DELETE", self.path(_named(name)), body=orjson.dumps(body)))
@@ -198,17 +198,17 @@ class ResourceClient:
         propagation_policy: str = "",
         dry_run: bool = False,
     ) -> None:
-        """Delete the objects that the selectors match; all, without a selector."""
+        """Delete the objects that match the selectors; without selectors, all objects."""
         body = _delete_options(propagation_policy, None, {}, dry_run=dry_run)
         query = _selecting(label_selector, field_selector)
         await self._json(Request("DELETE", self.path(), query, orjson.dumps(body)))
 
     def watch(self, options: WatchOptions) -> AsyncGenerator[WatchEvent, None]:
-        """The events of one watch request, until the server ends it. An `Informer` goes on after that."""
+        """Yield the events of one watch request, until the server ends it. An `Informer` continues after that."""
         return watch(self._connection, self.path(), options)
 
     def watch_batches(self, options: WatchOptions) -> AsyncGenerator[EventBatch, None]:
-        """The events of one watch request: those that came together, together."""
+        """Yield the events of one watch request, in the batches in which they arrive."""
         return batches(self._connection, self.path(), options)
 
     async def _write(

@@ -1,4 +1,4 @@
-"""Resources as discovery names them, and their paths."""
+"""Resources of discovery, and their paths."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class APIResource:
         return GroupVersionKind(self.group, self.version, self.kind)
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The path of the collection or of an object. An empty namespace means all namespaces."""
+        """Return the path of the collection or of an object. An empty namespace means all namespaces."""
         parts = ["/apis", segment(self.group)] if self.group else ["/api"]
         parts.append(segment(self.version))
         if namespace:

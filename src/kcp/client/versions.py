@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def is_older(version: str, other: str) -> bool:
-    """Whether a version is certainly older than another one."""
+    """Whether a version is older than another one. False if they cannot be compared."""
     if version.isdigit() and other.isdigit():
         return (len(version), version) < (len(other), other)
     return False

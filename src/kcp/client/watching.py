@@ -1,4 +1,4 @@
-"""One watch request, and its events."""
+"""Watch requests and their events."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _TYPES: Final = frozenset((ADDED, MODIFIED, DELETED, BOOKMARK))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOptions:
-    """What to watch: the changes after a resource version, or (``initial_events``) first the present objects, as ``ADDED``.
+    """The options of a watch of the changes after a resource version. The server ends it after ``seconds``.
 
-    The server ends the watch after ``seconds``.
+    ``initial_events``: whether ``ADDED`` events of all existing objects come first.
     """
 
     resource_version: str = ""
@@ -45,7 +45,7 @@ class WatchOptions:
     metadata_only: bool = False
 
     def query(self) -> list[tuple[str, str]]:
-        """The query parameters."""
+        """Return the query parameters."""
         parameters = {
             "watch": "true",
             "resourceVersion": self.resource_version,
@@ -60,7 +60,7 @@ class WatchOptions:
 
 
 async def batches(connection: Connection, path: str, options: WatchOptions) -> AsyncGenerator[list[WatchEvent], None]:
-    """The events of one watch request: those that came together, together. Ends with the answer.
+    """Yield the events of one watch request, in the batches in which they arrive, until the response ends.
 
     Raises StatusError (also for an ``ERROR`` event) and TransportError, after the events before it.
     """
@@ -76,7 +76,7 @@ async def batches(connection: Connection, path: str, options: WatchOptions) -> A
 
 
 def _decode(lines: Sequence[bytes], request: Request) -> tuple[list[WatchEvent], StatusError | TransportError | None]:
-    """The events of lines, and what ends them."""
+    """Decode lines. Returns the events, and the error of the line after them, if any."""
     events: list[WatchEvent] = []
     for line in lines:
         try:
@@ -87,7 +87,7 @@ def _decode(lines: Sequence[bytes], request: Request) -> tuple[list[WatchEvent],
 
 
 async def watch(connection: Connection, path: str, options: WatchOptions) -> AsyncGenerator[WatchEvent, None]:
-    """The events of one watch request, one by one. Raises as `batches`."""
+    """Yield the events of one watch request, one by one. Raises as `batches`."""
     async with aclosing(batches(connection, path, options)) as found:
         async for events in found:
             for event in events:
@@ -95,21 +95,21 @@ async def watch(connection: Connection, path: str, options: WatchOptions) -> Asy
 
 
 def decode_event(line: bytes, request: Request) -> WatchEvent:
-    """An event of a line. Raises the StatusError of an ``ERROR`` event; TransportError for a malformed event."""
+    """Decode an event. Raises the StatusError of an ``ERROR`` event; TransportError for a malformed event."""
     try:
         decoded = orjson.loads(line)
         type_, object_ = decoded["type"], decoded["object"]
     except (ValueError, KeyError, TypeError):
-        raise TransportError(f"{request}: the server has sent what is no watch event") from None
+        raise TransportError(f"{request}: the server has sent a malformed watch event") from None
     if type_ == ERROR and isinstance(object_, dict):
         raise error_of_status(object_)
     if type_ not in _TYPES or not has_metadata(object_):
-        raise TransportError(f"{request}: the server has sent what is no watch event")
+        raise TransportError(f"{request}: the server has sent a malformed watch event")
     return WatchEvent(type_, object_)
 
 
 def has_metadata(object_: Object) -> bool:
-    """Whether a value is an object, with metadata whose members have their types."""
+    """Whether a value is an object with well-formed metadata."""
     meta = object_.get("metadata") if isinstance(object_, dict) else None
     return (
         isinstance(meta, dict)

@@ -1,4 +1,4 @@
-"""Work queues for controllers that use the client; the server's own controllers use the same base."""
+"""Work queues of controllers that use the client. The server's controllers share the base class."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(queues.WorkQueue[K]):
-    """Keys, and the function that reconciles one. Answers of API servers and failures to reach them are logged in a line."""
+    """A queue of keys to reconcile. Status responses and failed requests are logged without a traceback."""
 
     expected_errors = (StatusError, ClientError)

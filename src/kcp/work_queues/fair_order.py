@@ -1,4 +1,4 @@
-"""The order in which waiting keys are taken: one of each flow in turn, so that no flow waits for all keys of another."""
+"""Round-robin scheduling of flows: one key of each flow at a time, so that no flow waits for all keys of another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ K = TypeVar("K")
 
 
 class FairOrder(Generic[K]):
-    """Waiting keys by flow. Within a flow, the first that came is the first that is taken. Empty flows take no memory."""
+    """Queued keys by flow, first in, first out within a flow. Empty flows take no memory."""
 
     def __init__(self) -> None:
         self._flows: dict[Hashable, deque[K]] = {}
@@ -21,7 +21,7 @@ class FairOrder(Generic[K]):
         return self._length
 
     def push(self, flow: Hashable, key: K) -> None:
-        """Add a key. A flow that had none waits for one turn of the others."""
+        """Add a key. A flow that was empty is scheduled after the others."""
         self._length += 1
         waiting = self._flows.get(flow)
         if waiting is None:
@@ -31,7 +31,7 @@ class FairOrder(Generic[K]):
             waiting.append(key)
 
     def pop(self) -> K:
-        """Take the next key. Raises IndexError when none waits."""
+        """Remove and return the next key. Raises IndexError if there is none."""
         flow = self._turns.popleft()
         waiting = self._flows[flow]
         key = waiting.popleft()

@@ -7,23 +7,23 @@ import time
 from typing import Final
 
 _SLICE: Final = 0.002
-"""Seconds of a turn of the event loop, counted from the first call of `Pacer.pause` in it."""
+"""Seconds of each iteration of the event loop, from the first call of `Pacer.pause` in it."""
 
 
 class Pacer:
-    """A time slice in each turn of the event loop, shared by the coroutines that call `pause` between their steps."""
+    """A time slice of each iteration of the event loop, shared by the coroutines that call `pause` between their steps."""
 
     def __init__(self, seconds: float = _SLICE) -> None:
         self._seconds = seconds
         self._until: float | None = None
 
     async def pause(self) -> None:
-        """Return at once while the slice of this turn lasts, else in a later turn."""
+        """Return at once while the slice of this iteration lasts, else in a later iteration."""
         while True:
             now = time.monotonic()
             if self._until is None:
                 self._until = now + self._seconds
-                asyncio.get_running_loop().call_soon(self._end)  # runs in the next turn
+                asyncio.get_running_loop().call_soon(self._end)  # runs in the next iteration
             if now < self._until:
                 return
             await asyncio.sleep(0)

@@ -1,9 +1,9 @@
-"""A queue of keys to reconcile: a key is pending at most once, and is retried with backoff when reconciling it failed.
+"""A queue of keys to reconcile: a key is queued at most once, and is retried with backoff after a failure.
 
 Follows client-go's ``workqueue``: a key that is added while it is being reconciled is reconciled once more afterwards, and never
-twice at the same time. What client-go leaves to threads is bounded here: the workers of a queue share a time slice of each turn
-of the event loop, and a key that is added again and again is reconciled a limited number of times in each period. Keys of
-different *flows*, such as logical clusters, are taken in turns.
+twice at the same time. In addition, the workers of a queue share a time slice of each iteration of the event loop, a key is
+reconciled a limited number of times in each period, and keys of different *flows*, such as logical clusters, are scheduled
+round-robin.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INITIAL_BACKOFF: Final = 0.05
 MAX_BACKOFF: Final = 10.0
 _PERIOD: Final = 1.0
 MAX_RUNS: Final = 20
-"""How often a key is reconciled in a period."""
+"""Maximum number of reconciliations of a key in a period."""
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,13 @@ Work = Coroutine[Any, Any, None]
 
 
 class RetryError(Exception):
-    """Raised by a reconciliation that is to be repeated after a delay, and has not failed."""
+    """Raised by a reconciliation to request a retry with backoff that is not logged as a failure."""
+
+
+def _is_cancelled() -> bool:
+    """Return whether the running task itself is cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _one_flow(_key: Hashable) -> Hashable:
@@ -40,7 +46,7 @@ def _one_flow(_key: Hashable) -> Hashable:
 
 
 class WorkQueue(Generic[K]):
-    """Keys, and the function that reconciles one. Belongs to one event loop."""
+    """A queue of keys with workers that reconcile them. Belongs to one event loop."""
 
     expected_errors: ClassVar[tuple[type[Exception], ...]] = (StatusError,)
     """Errors that are logged without a traceback."""
@@ -80,30 +86,35 @@ class WorkQueue(Generic[K]):
         self._tasks = [self.start_worker(self._work) for _ in range(self._workers)]
 
     async def stop(self) -> None:
-        """Stop the workers and drop pending keys: the next start finds them in the log."""
+        """Stop the workers. Keys that wait, are delayed or were being reconciled are queued for the next `start`."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        for timer in self._timers.values():
+        delayed, self._timers = self._timers, {}
+        for key, timer in delayed.items():
             timer.cancel()
-        self._timers.clear()
+            self._push(key)
 
     def add(self, key: K) -> None:
-        """Queue a key: until the next period if it was reconciled too often in this one."""
+        """Queue a key. A key that was reconciled too often in this period is delayed until the next one."""
         if key in self._processing:
             self._dirty.add(key)
         elif key not in self._pending:
             remaining = self._period_end - asyncio.get_running_loop().time()
             if remaining > 0 and self._runs[key] >= MAX_RUNS:
                 self.add_later(key, remaining)
-                return
+            else:
+                self._push(key)
+
+    def _push(self, key: K) -> None:
+        if key not in self._pending:
             self._pending.add(key)
             self._ready.push(self._flow(key), key)
             self._wake.set()
 
     def add_later(self, key: K, seconds: float) -> None:
-        """Queue a key after a delay. Of several delays of a key the one that ends first counts."""
+        """Queue a key after a delay. Of several delays of a key, the earliest counts."""
         loop = asyncio.get_running_loop()
         running = self._timers.get(key)
         if running is not None:
@@ -129,11 +140,11 @@ class WorkQueue(Generic[K]):
         return asyncio.create_task(work(), name=self.name)
 
     def forget(self, key: K) -> None:
-        """Begin the backoff of a key anew."""
+        """Reset the backoff of a key."""
         self._failures.pop(key, None)
 
     def __len__(self) -> int:
-        """How many keys wait; those that are being reconciled or delayed are not counted."""
+        """The number of queued keys, without those that are delayed or being reconciled."""
         return len(self._ready)
 
     async def _work(self) -> None:
@@ -153,14 +164,13 @@ class WorkQueue(Generic[K]):
             await self._reconcile(key)
         except RetryError:
             self.add_with_backoff(key)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                self._dirty.add(key)
+                raise
+            self._failed(key, error)  # the reconciliation awaited a task that was cancelled
         except Exception as error:
-            delay = self.add_with_backoff(key)
-            expected = isinstance(error, self.expected_errors)
-            log.warning(
-                "%s: reconciling %s failed (%d times), retrying in %.2f s: %s",
-                *(self.name, key, self._failures[key], delay, error),
-                exc_info=None if expected else error,
-            )
+            self._failed(key, error)
         else:
             self._failures.pop(key, None)
         finally:
@@ -168,6 +178,15 @@ class WorkQueue(Generic[K]):
             if key in self._dirty:
                 self._dirty.discard(key)
                 self.add(key)
+
+    def _failed(self, key: K, error: BaseException) -> None:
+        delay = self.add_with_backoff(key)
+        expected = isinstance(error, self.expected_errors)
+        log.warning(
+            "%s: reconciling %s failed (%d times), retrying in %.2f s: %s",
+            *(self.name, key, self._failures[key], delay, str(error) or type(error).__name__),
+            exc_info=None if expected else error,
+        )
 
     def _count(self, key: K) -> None:
         now = asyncio.get_running_loop().time()

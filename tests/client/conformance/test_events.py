@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from kcp.client import APIResource, Client, EventRecorder, ResourceClient
-from tests.client.conformance.test_leader_election import Clock
+from tests.support.clocks import Clock
 from tests.support.waiting import PATIENCE, eventually
 
 EVENTS = APIResource("", "v1", "events", "Event")
@@ -92,3 +94,15 @@ async def test_an_event_that_the_server_refuses_is_dropped(client: Client, confi
         recorder.event(nowhere, "Normal", "Synced", "synced")
         recorder.event(made, "Normal", "Synced", "synced")
     assert len(await events_about(client, made)) == 1
+
+
+@pytest.mark.parametrize("name", ["system:node", "a" * 253])
+async def test_an_object_whose_name_does_not_fit_into_that_of_an_event_has_events(
+    client: Client, config_maps: ResourceClient, name: str
+) -> None:
+    made = await config_maps.create({"metadata": {"name": "a"}})
+    made["metadata"]["name"] = name
+    async with EventRecorder(client, "tester", closing_seconds=PATIENCE) as recorder:
+        recorder.event(made, "Normal", "Synced", "synced")
+    (found,) = await events_about(client, made)
+    assert found["involvedObject"]["name"] == name

@@ -9,20 +9,11 @@ from typing import Any
 import pytest
 
 from kcp.client import APIResource, Client, ClientConfiguration, LeaderElector, LeadershipLostError, ResourceClient
+from tests.support.clocks import Clock
 from tests.support.waiting import eventually
 
 LEASES = APIResource("coordination.k8s.io", "v1", "leases", "Lease")
 LONG_AGO, FAR_AWAY = "1990-01-01T00:00:00.000000Z", "2990-01-01T00:00:00.000000Z"
-
-
-class Clock:
-    """A clock that stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 Elect = Callable[..., LeaderElector]
@@ -139,3 +130,30 @@ def test_times_that_leave_no_time_to_renew_are_refused(configuration: ClientConf
         LeaderElector(client, "lock", "me", lease_duration=10, renew_deadline=10)
     with pytest.raises(ValueError, match="identity must not be empty"):
         LeaderElector(client, "lock", "")
+
+
+async def test_the_lease_is_renewed_while_a_leader_that_was_cancelled_finishes(
+    elector: Elect, leases: ResourceClient
+) -> None:
+    begun = asyncio.Event()
+    renewals: list[str] = []
+
+    async def renewed() -> bool:
+        time: str = (await leases.get("lock"))["spec"]["renewTime"]
+        renewals.append(time)
+        return time != renewals[0]
+
+    async def lead() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await eventually(renewed, "the lease is renewed")
+
+    leading = asyncio.create_task(elector("first").run(lead))
+    await begun.wait()
+    leading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leading
+    assert renewals[-1] != renewals[0]
+    assert (await leases.get("lock"))["spec"]["holderIdentity"] == ""

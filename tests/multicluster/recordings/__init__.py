@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kcp.client import APIResource
-from kcp.client.discovery.documents import read_resources
+from kcp.client.discovery.decoding import read_resources
 
 VERSIONS = ("1.20", "1.36")
 

@@ -20,13 +20,13 @@ from kcp.client.credentials.contract import ClientCertificate, Credential, beare
 from kcp.client.errors import CredentialsError
 
 _TIMEOUT: Final = 120.0
-"""Seconds that a plugin may take: one that asks its user for a password or waits for a browser takes long."""
+"""Maximum seconds of a run. A plugin may ask for a password or wait for a browser."""
 _INFO_VARIABLE: Final = "KUBERNETES_EXEC_INFO"
 _MAX_OUTPUT: Final = 1024 * 1024
 
 
 class ExecPlugin:
-    """The credentials that a program prints. ``described`` says in messages which entry of which file names it."""
+    """The credentials that a program prints. ``described`` names the entry of the plugin in messages."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class ExecPlugin:
             raise self._error(f"cannot run {self._command}: {error.strerror}{hint}") from error
         try:
             async with asyncio.timeout(self._timeout):
-                output, _ = await process.communicate()
+                output = await self._output(process)
         except TimeoutError as error:
             raise self._error(f"{self._command} did not end within {self._timeout:g} s") from error
         finally:
@@ -91,9 +91,18 @@ class ExecPlugin:
                 await process.wait()
         if process.returncode:
             raise self._error(f"{self._command} ended with exit code {process.returncode}")
-        if len(output) > _MAX_OUTPUT:
-            raise self._error(f"{self._command} printed more than {_MAX_OUTPUT} bytes")
         return output
+
+    async def _output(self, process: asyncio.subprocess.Process) -> bytes:
+        """Read what a plugin prints, until it ends. Raises CredentialsError as soon as that is too much."""
+        assert process.stdout is not None
+        output = bytearray()
+        while piece := await process.stdout.read(_MAX_OUTPUT):
+            output += piece
+            if len(output) > _MAX_OUTPUT:
+                raise self._error(f"{self._command} printed more than {_MAX_OUTPUT} bytes")
+        await process.wait()
+        return bytes(output)
 
     def _interactive(self) -> bool:
         terminal = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()

@@ -1,4 +1,4 @@
-"""Credentials in files, which are read again as they are rotated: tokens of service accounts, client certificates."""
+"""Credentials in files that are rotated: tokens of service accounts, client certificates."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kcp.client.credentials.contract import ClientCertificate, Credential, beare
 from kcp.client.errors import CredentialsError
 
 _REREAD: Final = 60.0
-"""Seconds after which the files are read again, as in client-go. A 401 makes them read at once."""
+"""Seconds after which the files are read again, as in client-go. After a 401 they are read at once."""
 
 
 class FileCredentials:
-    """A token and a client certificate, each from a file or given; ``described`` says in messages what they belong to."""
+    """A token and a client certificate, each in a file or inline. ``described`` names their owner in messages."""
 
     def __init__(
         self,

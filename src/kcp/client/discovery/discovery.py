@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from kcp.api.kinds import GroupVersion
-from kcp.client.discovery.documents import (
+from kcp.client.discovery.decoding import (
     AGGREGATED,
     GroupVersions,
     is_aggregated,
@@ -17,7 +17,7 @@ from kcp.client.discovery.documents import (
     read_groups,
     read_resources,
 )
-from kcp.client.discovery.names import Discovered
+from kcp.client.discovery.resolution import Discovered
 from kcp.client.errors import DiscoveryError, StatusError, TransportError
 from kcp.client.resources import APIResource
 from kcp.client.transport.connections import Connection
@@ -25,7 +25,7 @@ from kcp.client.transport.requests import JSON, Request, Response, segment
 
 
 class Discovery:
-    """The resources of one API server, or of one logical cluster of it. ``aggregated``: whether to ask for that form first."""
+    """The cached discovery of one API server or logical cluster. ``aggregated``: whether to request that form first."""
 
     def __init__(self, connection: Connection, prefix: str = "", *, aggregated: bool = True) -> None:
         self._connection = connection
@@ -35,22 +35,22 @@ class Discovery:
         self._reading = asyncio.Lock()
 
     async def find(self, name: str) -> APIResource:
-        """The resource of a plural, singular, short name or kind: ``deploy``, ``deployments.apps``, ``deployments.v1.apps``.
+        """Find a resource by plural, singular, short name or kind: ``deploy``, ``deployments.apps``, ``deployments.v1.apps``.
 
         Raises DiscoveryError, StatusError, TransportError.
         """
         return await self._search(lambda found: found.find(name))
 
     async def resource_of(self, object_: dict[str, object]) -> APIResource:
-        """The resource of an object, by its apiVersion and kind. Raises as `find`."""
+        """Find the resource of an object, by its apiVersion and kind. Raises as `find`."""
         return await self._search(lambda found: found.of_object(object_))
 
     async def all(self) -> Discovered:
-        """Everything that the server serves."""
+        """Return all resources that the server serves."""
         return self._found or await self.refresh()
 
     async def refresh(self) -> Discovered:
-        """Ask the server anew. Raises StatusError, TransportError."""
+        """Read the discovery documents again. Raises StatusError, TransportError."""
         before = self._found
         async with self._reading:
             if self._found is None or self._found is before:  # else another caller has just asked
@@ -96,7 +96,7 @@ class Discovery:
         self, groups: Sequence[GroupVersions], resources: list[APIResource], failed: dict[GroupVersion, str]
     ) -> None:
         versions = [GroupVersion(each.group, version) for each in groups for version in each.versions]
-        # not again: the aggregated API server of a group may be away for long
+        # without retries: the aggregated API server of a group may be down
         requests = (self._get(_path(each), retries=False) for each in versions)
         answers = await asyncio.gather(*requests, return_exceptions=True)
         for version, answer in zip(versions, answers, strict=True):
@@ -113,4 +113,8 @@ class Discovery:
 
 
 def _path(version: GroupVersion) -> str:
-    return f"/apis/{segment(version.group)}/{segment(version.version)}" if version.group else f"/api/{version.version}"
+    return (
+        f"/apis/{segment(version.group)}/{segment(version.version)}"
+        if version.group
+        else f"/api/{segment(version.version)}"
+    )

@@ -1,7 +1,7 @@
-"""Which Events are written, and which count up an earlier one. Follows client-go's ``EventCorrelator``. Pure.
+"""Correlation of Events: rate limit, aggregation and counting. Follows client-go's ``EventCorrelator``.
 
-Three steps: an object's events beyond 25 at once and one in five minutes are dropped; ten events that differ in their message
-alone become one within ten minutes; an event that was written counts up. All caches are bounded.
+Events of an object beyond a burst of 25 and one in five minutes are dropped. From the tenth on, events that differ only in their
+message within ten minutes are aggregated. Repetitions increase the count of the written Event. All caches are bounded.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Occurrence(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The write to make: a new event, or (``count`` above 1) an update of the event with the same key."""
+class EventWrite:
+    """A write: of a new Event, or (``count`` above 1) of an update of the Event with the same key."""
 
     key: Hashable
     message: str
@@ -72,7 +72,7 @@ class _Recent(Generic[V]):
 
 
 class Correlator:
-    """Decides for each occurrence. Belongs to one recorder."""
+    """Decides which write follows from each occurrence. Belongs to one recorder."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -80,8 +80,8 @@ class Correlator:
         self._similar: _Recent[_Similar] = _Recent()
         self._counts: _Recent[int] = _Recent()
 
-    def decide(self, occurrence: Occurrence) -> Verdict | None:
-        """The write for an occurrence; None when its object exceeds the rate limit."""
+    def decide(self, occurrence: Occurrence) -> EventWrite | None:
+        """Return the write for an occurrence; None when its object exceeds the rate limit."""
         about = (occurrence.source, occurrence.cluster, occurrence.regarding)
         bucket = self._buckets.get(about, lambda: TokenBucket(RATE, BURST, self._clock))
         if not bucket.try_take():
@@ -89,10 +89,10 @@ class Correlator:
         key, message = self._aggregate((*about, occurrence.type, occurrence.reason), occurrence.message)
         count = self._counts.get(key, lambda: 0) + 1
         self._counts.put(key, count)
-        return Verdict(key, message, count)
+        return EventWrite(key, message, count)
 
     def forget(self, key: Hashable) -> None:
-        """Forget an event that is not there any more: the next occurrence writes a new one."""
+        """Forget an Event that no longer exists: the next occurrence creates a new one."""
         self._counts.pop(key)
 
     def _aggregate(self, kind: Hashable, message: str) -> tuple[Hashable, str]:

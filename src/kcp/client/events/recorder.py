@@ -1,20 +1,22 @@
-"""Recording Events of the core group from a controller: the call returns at once, the writes happen in the background."""
+"""A recorder of Events of the core group that writes them in the background."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from kcp.api.names import is_dns1123_subdomain
 from kcp.api.times import now as now_text
 from kcp.client.client import Client
-from kcp.client.errors import ClientError, NotFoundError, StatusError
-from kcp.client.events.correlation import REMEMBERED, Correlator, Occurrence, Verdict
+from kcp.client.errors import AlreadyExistsError, ClientError, NotFoundError, StatusError
+from kcp.client.events.correlation import REMEMBERED, Correlator, EventWrite, Occurrence
 from kcp.client.objects import Object
 from kcp.client.resource_client import ResourceClient
 from kcp.client.resources import APIResource
@@ -27,7 +29,7 @@ EVENTS: Final = APIResource("", "v1", "events", "Event")
 _WAITING: Final = 1000
 _ATTEMPTS: Final = 12
 _MESSAGE: Final = 1024
-"""Characters of a message that the API allows."""
+"""Maximum number of characters of a message."""
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ class EventRecorder:
         self._instance = instance
         self._correlator = Correlator(clock)
         self._closing_seconds = closing_seconds
-        self._waiting: asyncio.Queue[tuple[Object, str, Verdict]] = asyncio.Queue(_WAITING)
+        self._waiting: asyncio.Queue[tuple[Object, str, EventWrite]] = asyncio.Queue(_WAITING)
         self._written: OrderedDict[Hashable, _Written] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
@@ -66,23 +68,23 @@ class EventRecorder:
     ) -> None:
         """Record an event about an object. ``type_`` is `NORMAL` or `WARNING`, ``reason`` a word in CamelCase for programs.
 
-        Never waits and never fails: events beyond the limits of the correlator, and those that the server refuses, are
+        Never blocks and never fails: events beyond the limits of the correlator, and those that the server refuses, are
         dropped.
         """
         reference, cluster = _reference(regarding), self._cluster_of(regarding)
         about = tuple(value for name, value in reference.items() if name != "resourceVersion")
         occurrence = Occurrence(f"{self._component}/{self._instance}", cluster, about, type_, reason, message)
-        verdict = self._correlator.decide(occurrence)
-        if verdict is None:
+        write = self._correlator.decide(occurrence)
+        if write is None:
             return
-        body = self._body(reference, type_, reason, verdict)
+        body = self._body(reference, type_, reason, write)
         if annotations:
             body["metadata"]["annotations"] = dict(annotations)
         try:
-            self._waiting.put_nowait((body, cluster, verdict))
+            self._waiting.put_nowait((body, cluster, write))
         except asyncio.QueueFull:
-            self._correlator.forget(verdict.key)
-            log.warning("an event is dropped, %d wait to be written: %s: %s", _WAITING, reason, message)
+            self._correlator.forget(write.key)
+            log.warning("an event is dropped, %d are queued: %s: %s", _WAITING, reason, message)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._write_all(), name=f"events of {self._component}")
@@ -102,20 +104,20 @@ class EventRecorder:
         annotations = (regarding.get("metadata") or {}).get("annotations") or {}
         return str(annotations.get(ANNOTATION) or ("" if self._client.cluster == WILDCARD else self._client.cluster))
 
-    def _body(self, reference: dict[str, str], type_: str, reason: str, verdict: Verdict) -> Object:
+    def _body(self, reference: dict[str, str], type_: str, reason: str, write: EventWrite) -> Object:
         moment = now_text()
         return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{reference.get('name', 'object')}.{time.time_ns():x}",
+                "name": _event_name(reference.get("name", "")),
                 "namespace": reference.get("namespace") or "default",
             },
             "involvedObject": reference,
             "type": type_,
             "reason": reason,
-            "message": verdict.message[:_MESSAGE],
-            "count": verdict.count,
+            "message": write.message[:_MESSAGE],
+            "count": write.count,
             "firstTimestamp": moment,
             "lastTimestamp": moment,
             "source": {"component": self._component, **({"host": self._instance} if self._instance else {})},
@@ -125,46 +127,47 @@ class EventRecorder:
 
     async def _write_all(self) -> None:
         while True:
-            body, cluster, verdict = await self._waiting.get()
+            body, cluster, write = await self._waiting.get()
             try:
-                await self._write_with_retries(body, cluster, verdict)
+                await self._write_with_retries(body, cluster, write)
             except Exception:
                 log.exception("an event is not written")
             finally:
                 self._waiting.task_done()
 
-    async def _write_with_retries(self, body: Object, cluster: str, verdict: Verdict) -> None:
+    async def _write_with_retries(self, body: Object, cluster: str, write: EventWrite) -> None:
         for attempt in range(_ATTEMPTS):
             try:
-                await self._write(body, cluster, verdict)
+                await self._write(body, cluster, write)
             except StatusError as error:  # as client-go: the server has decided
                 log.warning("the server refuses an event about %s: %s", body["involvedObject"].get("name"), error)
-                self._forget(verdict.key)
+                self._forget(write.key)
                 return
             except ClientError as error:
                 log.debug("an event is written later: %s", error)
                 await asyncio.sleep(backoff(attempt))
             else:
                 return
-        self._forget(verdict.key)
+        self._forget(write.key)
         log.warning(
-            "an event about %s is dropped: the server was away for too long", body["involvedObject"].get("name")
+            "an event about %s is dropped: the server was unreachable for too long", body["involvedObject"].get("name")
         )
 
-    async def _write(self, body: Object, cluster: str, verdict: Verdict) -> None:
-        written = self._written.get(verdict.key) if verdict.count > 1 else None
+    async def _write(self, body: Object, cluster: str, write: EventWrite) -> None:
+        written = self._written.get(write.key) if write.count > 1 else None
         if written is not None:
             patch = {name: body[name] for name in ("count", "message", "lastTimestamp")}
             try:
                 await self._events(cluster, written.namespace).patch(written.name, patch)
             except NotFoundError:  # it has expired
-                self._forget(verdict.key)
+                self._forget(write.key)
             else:
-                self._written.move_to_end(verdict.key)
+                self._written.move_to_end(write.key)
                 return
         meta = body["metadata"]
-        await self._events(cluster, meta["namespace"]).create(body)
-        self._written[verdict.key] = _Written(meta["name"], meta["namespace"])
+        with suppress(AlreadyExistsError):  # an earlier attempt has reached the server, whose response was lost
+            await self._events(cluster, meta["namespace"]).create(body)
+        self._written[write.key] = _Written(meta["name"], meta["namespace"])
         if len(self._written) > REMEMBERED:
             self._written.popitem(last=False)
 
@@ -179,8 +182,14 @@ class EventRecorder:
         return client.resource(EVENTS, namespace)
 
 
+def _event_name(regarding: str) -> str:
+    """Return a unique name: that of the object and the time, or a UUID where that is not a DNS subdomain (``system:node``)."""
+    name = f"{regarding}.{time.time_ns():x}"
+    return str(uuid.uuid4()) if is_dns1123_subdomain(name) else name
+
+
 def _reference(regarding: Object) -> dict[str, str]:
-    """The ObjectReference of an object, as client-go's ``ref.GetReference`` makes it."""
+    """Return the ObjectReference of an object, as client-go's ``ref.GetReference`` does."""
     meta = regarding.get("metadata") or {}
     fields = {
         "apiVersion": regarding.get("apiVersion"),

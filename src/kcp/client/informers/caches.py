@@ -16,11 +16,11 @@ from kcp.client.versions import is_older
 log = logging.getLogger(__name__)
 
 IndexFunction = Callable[[Object], Iterable[str]]
-"""The values under which an index has an object. Called when the object changes, with the object as the server sent it."""
+"""Returns the index values of an object. Called with the transformed object whenever it changes."""
 
 
 class Change(NamedTuple):
-    """An object before and after a change: no object before it is an addition, none after it a deletion."""
+    """An object before and after a change. ``old`` is None for an addition, ``new`` for a deletion."""
 
     key: ObjectKey
     old: CachedObject | None
@@ -28,7 +28,7 @@ class Change(NamedTuple):
 
 
 class Cache:
-    """Objects by key. ``cluster`` is the logical cluster of objects that say none."""
+    """Objects by key, with indexes. ``cluster`` is the logical cluster of objects without the annotation."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Cache:
         self._objects: dict[ObjectKey, CachedObject] = {}
         self._unconfirmed: set[ObjectKey] | None = None
         self.synchronized = False
-        """Whether the cache has had all objects once."""
+        """Whether the first list is complete."""
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -55,11 +55,11 @@ class Cache:
         return iter(self._objects.values())
 
     def get(self, key: ObjectKey) -> CachedObject | None:
-        """The object of a key."""
+        """Return the object of a key."""
         return self._objects.get(key)
 
     def by_index(self, name: str, value: str) -> list[CachedObject]:
-        """The objects that an index has under a value. Raises KeyError for an unknown index."""
+        """Return the objects with an index value. Raises KeyError for an unknown index."""
         keys = self._indexes[self._positions[name]].get(value, ())
         return [self._objects[key] for key in keys]
 
@@ -69,11 +69,11 @@ class Cache:
         return frozenset(self._positions)
 
     def begin(self) -> None:
-        """Present objects follow."""
+        """Begin a list."""
         self._unconfirmed = set(self._objects)
 
     def put(self, object_: Object) -> None:
-        """A present object."""
+        """Store an object of the list."""
         key = key_of(object_, self._cluster)
         if self._unconfirmed is not None:
             self._unconfirmed.discard(key)
@@ -82,7 +82,7 @@ class Cache:
             self._store(key, object_, old)
 
     def end(self) -> None:
-        """All present objects were put: remove the others."""
+        """End the list: remove the objects that it did not contain."""
         gone, self._unconfirmed = self._unconfirmed, None
         for key in gone or ():
             self._remove(key)
@@ -114,7 +114,7 @@ class Cache:
         self._changed(Change(new.key, old, new))
 
     def _prepared(self, key: ObjectKey, object_: Object) -> tuple[Object, tuple[tuple[str, ...], ...]]:
-        """The object that is kept, and its values in each index. A function that fails counts as one that does nothing."""
+        """Return the transformed object and its index values. A function that fails is skipped."""
         try:
             if self._transform is not None:
                 object_ = self._transform(object_)

@@ -1,4 +1,4 @@
-"""Informers: a cache that follows a resource and calls handlers with its changes, shared between controllers."""
+"""Informers: caches of resources that call handlers with each change, shared between controllers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Informer:
-    """A cache that follows a resource, from `start` to `stop`. Made by `Informers.informer`."""
+    """A cache that is kept current from `start` to `stop`. Created by `Informers.informer`."""
 
     def __init__(
         self,
@@ -43,21 +43,21 @@ class Informer:
         self._task: asyncio.Task[None] | None = None
 
     def add_handler(self, handler: Handler) -> Callable[[], None]:
-        """Call a handler with the present objects, as additions, and with every change. Returns a function that removes it."""
+        """Call a handler with the cached objects, as additions, and with every change. Returns a function that removes it."""
         self._numbers += 1
         number = self._numbers
         self._handlers[number] = handler
         for object_ in list(self.cache):
-            self._tell(handler, Change(object_.key, None, object_))
+            self._notify(handler, Change(object_.key, None, object_))
         return lambda: self._handlers.pop(number, None) and None
 
     async def synchronized(self) -> None:
-        """Wait until the cache has had all objects once."""
+        """Wait until the first list is complete."""
         await self._synchronized.wait()
 
     @property
     def has_synchronized(self) -> bool:
-        """Whether the cache has had all objects once."""
+        """Whether the first list is complete."""
         return self._synchronized.is_set()
 
     @property
@@ -66,12 +66,12 @@ class Informer:
         return self._reflector.resource_version
 
     def start(self) -> None:
-        """Begin to follow; does nothing where it has begun."""
+        """Start to list and watch. Does nothing if the informer runs."""
         if self._task is None:
             self._task = asyncio.create_task(self._reflector.run(), name=str(self._reflector))
 
     async def stop(self) -> None:
-        """Follow no more; the cache stays as it is."""
+        """Stop the watch. The cache keeps its objects."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -79,9 +79,9 @@ class Informer:
 
     def _changed(self, change: Change) -> None:
         for handler in list(self._handlers.values()):
-            self._tell(handler, change)
+            self._notify(handler, change)
 
-    def _tell(self, handler: Handler, change: Change) -> None:
+    def _notify(self, handler: Handler, change: Change) -> None:
         try:
             handler(change)
         except Exception:
@@ -89,7 +89,7 @@ class Informer:
 
 
 class _Target:
-    """The cache, and an event that is set at the end of the first snapshot."""
+    """The target of the reflector: the cache, and an event that is set at the end of the first list."""
 
     def __init__(self, cache: Cache, synchronized: asyncio.Event) -> None:
         self.begin = cache.begin
@@ -106,8 +106,8 @@ class _Target:
 class Informers:
     """The informers of a client: one for each resource, namespace and selector, shared by all callers.
 
-    Those of ``client.logical_cluster("*")`` follow a resource in all logical clusters with one watch. Informers that are
-    asked for inside ``async with`` start at once, those from before at its beginning; all end with it.
+    Those of ``client.logical_cluster("*")`` watch a resource in all logical clusters with one request. ``async with`` starts all
+    informers, also those that are created inside, and stops them at its end.
     """
 
     def __init__(self, client: Client) -> None:
@@ -126,7 +126,7 @@ class Informers:
         indexes: Mapping[str, IndexFunction] | None = None,
         transform: Callable[[Object], Object] | None = None,
     ) -> Informer:
-        """The informer of a resource. ``indexes`` and ``transform`` of the first call count.
+        """Return the informer of a resource. Only the first call sets ``indexes`` and ``transform``.
 
         Raises ValueError for an index that the existing informer lacks: it cannot be added later, as objects are not kept
         decoded.
@@ -150,7 +150,7 @@ class Informers:
         return found
 
     async def synchronized(self) -> None:
-        """Wait until each informer has had all objects once."""
+        """Wait until the first list of each informer is complete."""
         await asyncio.gather(*(informer.synchronized() for informer in self._informers.values()))
 
     async def __aenter__(self) -> Self:

@@ -13,7 +13,7 @@ from kcp.logical_clusters import ANNOTATION
 
 
 class ObjectKey(NamedTuple):
-    """Where an object is. The logical cluster is empty on servers without them, the namespace for cluster-scoped objects."""
+    """The key of an object. The logical cluster is empty on servers without them, the namespace for cluster-scoped objects."""
 
     cluster: str
     namespace: str
@@ -24,7 +24,7 @@ class ObjectKey(NamedTuple):
 
 
 class CachedObject:
-    """An object of a cache: immutable. ``data`` is its JSON."""
+    """An immutable cached object. ``data`` is its JSON."""
 
     __slots__ = ("_labels", "data", "indexed", "key", "resource_version", "uid")
 
@@ -37,7 +37,7 @@ class CachedObject:
         self._labels = _flat(meta.get("labels"))
         self.data = data
         self.indexed = indexed
-        """The values under which each index of the cache has the object, in the order of the indexes."""
+        """The object's values of each index of the cache, in the order of the indexes."""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -45,7 +45,7 @@ class CachedObject:
         return dict(zip(self._labels[::2], self._labels[1::2], strict=True))
 
     def decode(self) -> Object:
-        """The object: a new copy, which the caller may change."""
+        """Return the object: a new copy, which the caller may change."""
         decoded: Object = orjson.loads(self.data)
         return decoded
 
@@ -54,12 +54,12 @@ class CachedObject:
 
 
 def encode(object_: Object) -> bytes:
-    """The JSON of an object. A copy: orjson's result would hold several times the memory that it needs."""
+    """Encode an object as JSON. Returns a copy, because orjson over-allocates its result."""
     return bytes(memoryview(orjson.dumps(object_)))
 
 
 def key_of(object_: Object, cluster: str = "") -> ObjectKey:
-    """The key of an object; ``cluster`` counts where the object does not say its logical cluster."""
+    """Return the key of an object. ``cluster`` is used if the object has no annotation of its logical cluster."""
     meta = object_["metadata"]
     annotations = meta.get("annotations")
     found = (annotations.get(ANNOTATION) if annotations else None) or cluster
@@ -67,7 +67,7 @@ def key_of(object_: Object, cluster: str = "") -> ObjectKey:
 
 
 def _flat(labels: Mapping[str, str] | None) -> tuple[str, ...]:
-    """Keys and values in one tuple, which takes half the memory of a dictionary. Equal texts are kept once."""
+    """Return keys and values in one tuple, which takes half the memory of a dictionary. Strings are interned."""
     if not labels:
         return ()
     return tuple(sys.intern(text) for pair in labels.items() for text in pair)

@@ -12,7 +12,7 @@ from kcp.client.configuration import Impersonation
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an entry is: its file, and what it is called in messages (``user "admin"``)."""
+    """The file of an entry, and the name of the entry in messages (``user "admin"``)."""
 
     file: Path
     entry: str
@@ -21,13 +21,13 @@ class Origin:
         return f"{self.file}: {self.entry}"
 
     def resolve(self, path: str) -> Path:
-        """A path of the entry: relative ones count from the folder of the file."""
+        """Resolve a path of the entry, relative to the folder of the file."""
         return self.file.parent / path
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """How to reach an API server."""
+    """The address of an API server and the trust in it."""
 
     origin: Origin
     server: str = ""
@@ -47,7 +47,7 @@ class ExecConfiguration:
 
     api_version: str
     command: str
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = field(default=(), repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     install_hint: str = ""
     provide_cluster_info: bool = False
@@ -56,7 +56,7 @@ class ExecConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Credentials. Inline data counts before files, as in client-go."""
+    """Credentials. Inline data takes precedence over files, as in client-go."""
 
     origin: Origin
     client_certificate: Path | None = None
@@ -95,5 +95,5 @@ class Kubeconfig:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to connect to."""
+        """Whether there are no entries."""
         return not (self.clusters or self.users or self.contexts)

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kcp.client.errors import ConfigurationError
-from kcp.client.kubeconfig.documents import read_file
 from kcp.client.kubeconfig.entries import Kubeconfig
+from kcp.client.kubeconfig.parsing import read_file
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Kubeconfig:
-    """Read one file, or what the environment names (default: that of the process). Raises ConfigurationError."""
+    """Read one file, or the files of an environment (default: that of the process). Raises ConfigurationError."""
     if path is not None:
         try:
             return read_file(path.absolute())
@@ -33,7 +33,7 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
 
 
 def default_files(environment: Mapping[str, str]) -> list[Path]:
-    """The files that an environment names, each once and in their order."""
+    """Return the kubeconfig files of an environment, without duplicates, in their order."""
     listed = environment.get("KUBECONFIG", "")
     if listed:
         return list(dict.fromkeys(Path(name).absolute() for name in listed.split(os.pathsep) if name))
@@ -42,7 +42,7 @@ def default_files(environment: Mapping[str, str]) -> list[Path]:
 
 
 def merge(configurations: Sequence[Kubeconfig]) -> Kubeconfig:
-    """One kubeconfig of several: of equal names the first counts."""
+    """Merge kubeconfigs. Of entries with the same name, the first is used."""
     backwards = configurations[::-1]
     return Kubeconfig(
         clusters={name: entry for each in backwards for name, entry in each.clusters.items()},

@@ -1,4 +1,4 @@
-"""From a context of a kubeconfig to a client's configuration. Follows clientcmd's ``ConfirmUsable`` and ``ClientConfig``.
+"""Resolution of a kubeconfig's context to a client configuration. Follows clientcmd's ``ConfirmUsable`` and ``ClientConfig``.
 
 Every message names the file, the context or entry, and the field.
 """
@@ -24,7 +24,7 @@ from kcp.client.kubeconfig.loading import default_files, load
 def load_configuration(
     path: Path | str | None = None, *, context: str = "", environment: Mapping[str, str] | None = None, **limits: Any
 ) -> ClientConfiguration:
-    """The configuration that kubectl would use, or that of the Pod in which this process runs.
+    """Return the configuration that kubectl would use, or that of the Pod in which this process runs.
 
     ``path`` is a kubeconfig to read alone, and ``context`` one of its contexts (default: the current one). ``limits`` are
     further fields of `ClientConfiguration`. Raises ConfigurationError.
@@ -40,7 +40,7 @@ def load_configuration(
 
 
 def resolve(kubeconfig: Kubeconfig, context: str = "", **limits: Any) -> ClientConfiguration:
-    """The configuration of a context (default: the current one). Raises ConfigurationError."""
+    """Return the configuration of a context (default: the current one). Raises ConfigurationError."""
     chosen, cluster, user = _chosen(kubeconfig, context)
     authority = _authority(cluster)
     where = f"{chosen.origin}, {cluster.origin.entry}"
@@ -163,7 +163,7 @@ def _plugin(where: str, user: User, cluster: Cluster, authority: bytes) -> ExecP
 
 
 def _cluster_info(cluster: Cluster, authority: bytes) -> dict[str, Any]:
-    """The cluster as client.authentication.k8s.io describes it to plugins."""
+    """Return the cluster information for exec plugins (client.authentication.k8s.io)."""
     info = {
         "server": cluster.server,
         "tls-server-name": cluster.tls_server_name,

@@ -34,10 +34,10 @@ from kcp.client.transport.warnings import WarningLog
 T = TypeVar("T")
 
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-"""A connection over which nothing comes any more is noticed within a minute, also by a watch that is silent for long."""
+"""A dead connection is detected within a minute, also that of a watch without events."""
 
 _CLOSING_TURNS: Final = 3
-"""Turns of the event loop until the transports of TLS are closed: the loop may end after that."""
+"""Iterations of the event loop until the TLS transports are closed. The loop may end after that."""
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +60,11 @@ class Connection:
         self._warnings = WarningLog()
 
     def open(self) -> None:
-        """Make the pool; connects at the first request."""
+        """Create the connection pool. Connects at the first request."""
         connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
         self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        # aiohttp repeats PUT and DELETE when a reused connection breaks, though the server may have executed them
+        self._session._retry_connection = False  # noqa: SLF001 - aiohttp has no public option
 
     async def close(self) -> None:
         """Close all connections."""
@@ -73,7 +75,7 @@ class Connection:
                 await asyncio.sleep(0)
 
     async def request(self, request: Request) -> Response:
-        """Send a request and read the whole answer. Raises StatusError, TransportError, CredentialsError."""
+        """Send a request and read the response. Raises StatusError, TransportError, CredentialsError."""
 
         async def attempt() -> Response:
             async with self._in_flight, self._answer(request, self._timeout()) as answer:
@@ -84,7 +86,7 @@ class Connection:
 
     @asynccontextmanager
     async def stream(self, request: Request, seconds: float | None = None) -> AsyncIterator[Stream]:
-        """Send a request and read the answer as it comes, for some seconds at most. Errors as of `request`."""
+        """Send a request and stream the response, for some seconds at most. Raises as `request`."""
         total = None if seconds is None else seconds + self.configuration.request_timeout
 
         async def attempt() -> tuple[Any, aiohttp.ClientResponse]:
@@ -98,7 +100,7 @@ class Connection:
         finally:
             _abort(answer)
             await context.__aexit__(None, None, None)
-            await asyncio.sleep(0)  # the transport closes in the next turn of the event loop
+            await asyncio.sleep(0)  # the transport closes in the next iteration of the event loop
 
     def _timeout(self, total: float | None = -1.0) -> aiohttp.ClientTimeout:
         configured = self.configuration
@@ -122,7 +124,7 @@ class Connection:
 
     @asynccontextmanager
     async def _answer(self, request: Request, timeout: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to one attempt, or to two: after a 401, with another credential if there is one."""
+        """Make one attempt; after a 401, a second one if there is another credential."""
         source = self.configuration.credentials
         for last in (False, True):
             credential = await source.current()
@@ -205,7 +207,7 @@ class Connection:
 
 
 def _abort(answer: aiohttp.ClientResponse) -> None:
-    """End an answer in the middle, without TLS's goodbye: a server that is sending does not answer it, and asyncio would wait."""
+    """Abort a response without closing TLS: a server that is sending does not answer that, and asyncio would wait."""
     if answer.connection is not None and answer.connection.transport is not None:
         answer.connection.transport.abort()
     answer.close()

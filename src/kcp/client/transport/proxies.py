@@ -1,4 +1,4 @@
-"""The proxy for a server: from the configuration, else from the environment, by Go's rules."""
+"""Proxies: that of the configuration, else that of the environment by Go's rules (``net/http.ProxyFromEnvironment``)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kcp.client.errors import ConfigurationError
 
 
 def proxy_of(server: str, proxy_url: str, environment: Mapping[str, str]) -> str | None:
-    """The proxy of a server. Raises ConfigurationError for a variable that holds no URL."""
+    """Return the URL of the proxy for a server. Raises ConfigurationError for a variable that is not a URL."""
     if proxy_url:
         return proxy_url
     parts = urlsplit(server)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class TokenBucket:
-    """Lets ``burst`` requests pass at once and ``rate`` a second on average. A rate of 0 lets everything pass."""
+    """Limits requests to ``burst`` at once and ``rate`` a second on average. A rate of 0 means no limit."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -23,7 +23,7 @@ class TokenBucket:
         self._filled = now
 
     def reserve(self) -> float:
-        """Take a token. Returns the seconds to wait for it; requests pass in the order of their reservations."""
+        """Reserve a token. Returns the seconds to wait for it. Requests are sent in the order of their reservations."""
         if not self._rate:
             return 0.0
         self._fill()
@@ -41,6 +41,10 @@ class TokenBucket:
         return True
 
     async def wait(self) -> None:
-        """Take a token and wait for it."""
+        """Take a token and wait for it. A wait that is cancelled returns the token."""
         if delay := self.reserve():
-            await asyncio.sleep(delay)
+            try:
+                await asyncio.sleep(delay)
+            except asyncio.CancelledError:
+                self._tokens += 1
+                raise

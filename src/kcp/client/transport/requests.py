@@ -46,7 +46,7 @@ class Response:
     body: bytes = field(repr=False)
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises TransportError where it is none."""
+        """Decode the body as a JSON object. Raises TransportError for other bodies."""
         try:
             decoded = orjson.loads(self.body)
         except ValueError:
@@ -58,5 +58,5 @@ class Response:
 
 
 def segment(name: str) -> str:
-    """A name as one segment of a path."""
+    """Encode a name as one segment of a path."""
     return quote(name, safe="~:@!$&'()*+,;=")

@@ -1,4 +1,4 @@
-"""When a failed request is sent again, and after which delay. Pure rules.
+"""The rules of retries: which failed requests are sent again, and after which delay.
 
 A server that answers 429, or 503 with ``Retry-After``, has not executed the request: any request is sent again, as by
 client-go. After other failures the request may have taken effect, so only idempotent ones are sent again. If a server asks
@@ -20,14 +20,14 @@ _GATEWAY_FAILURES: Final = (502, 504)
 
 
 class RetryPolicy(NamedTuple):
-    """Limits of retries: how many, and the longest ``Retry-After`` in seconds."""
+    """The limits of retries: their number, and the longest ``Retry-After`` in seconds."""
 
     retries: int
     max_retry_after: float
 
 
 def retry_delay(error: Exception, attempt: int, policy: RetryPolicy, *, idempotent: bool) -> float | None:
-    """The seconds to wait before a request is sent again, or None: the error is final. ``attempt`` counts from 0."""
+    """Return the seconds until a request is sent again, or None if the error is final. ``attempt`` counts from 0."""
     if attempt >= policy.retries:
         return None
     if isinstance(error, TransportError):
@@ -44,13 +44,13 @@ def retry_delay(error: Exception, attempt: int, policy: RetryPolicy, *, idempote
 
 
 def backoff(attempt: int, first: float = _FIRST_DELAY, last: float = _LAST_DELAY) -> float:
-    """An exponentially growing delay in seconds with jitter: between a half and the whole of it."""
+    """Return an exponentially growing delay in seconds, with a jitter of up to a half of it."""
     delay: float = min(first * 2 ** min(attempt, 32), last) * (0.5 + random.random() / 2)  # noqa: S311 - no secret
     return delay
 
 
 def parse_retry_after(text: str | None, now: float) -> int | None:
-    """The seconds that a ``Retry-After`` header asks for (RFC 9110, 10.2.3): a number, or a date; None where it is neither."""
+    """Parse a ``Retry-After`` header (RFC 9110, 10.2.3), a number or a date. Returns seconds, or None if it is invalid."""
     if not text:
         return None
     if text.isascii() and text.isdigit() and len(text) < 10:

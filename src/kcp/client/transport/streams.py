@@ -11,13 +11,13 @@ from kcp.client.errors import TransportError
 from kcp.client.transport.requests import Request
 
 MAX_BODY: Final = 512 * 1024 * 1024
-"""Bytes of a body, after decompression: more is not read."""
+"""Maximum bytes of a body after decompression."""
 MAX_LINE: Final = 64 * 1024 * 1024
-"""Bytes of one event of a watch."""
+"""Maximum bytes of one watch event."""
 
 
 async def read_body(answer: aiohttp.ClientResponse, limit: int = MAX_BODY) -> bytes:
-    """The whole body. Raises TransportError where it is larger than the limit."""
+    """Read a body. Raises TransportError where it is larger than the limit."""
     length = answer.content_length
     if length is not None and length <= limit and "Content-Encoding" not in answer.headers:
         return await answer.read()
@@ -33,14 +33,14 @@ async def read_body(answer: aiohttp.ClientResponse, limit: int = MAX_BODY) -> by
 
 
 class Stream:
-    """The body of a successful request, as it comes."""
+    """The body of a successful response, streamed."""
 
     def __init__(self, request: Request, answer: aiohttp.ClientResponse) -> None:
         self._request = request
         self._answer = answer
 
     async def batches(self, limit: int = MAX_LINE) -> AsyncGenerator[list[bytes], None]:
-        """The lines of the body: those that came together, together. Ends with the body.
+        """Yield the lines of the body, in the batches in which they arrive.
 
         Raises TransportError where the stream is cut, or a line is longer than the limit.
         """

@@ -11,7 +11,7 @@ from kcp.client.errors import ConfigurationError, CredentialsError
 
 
 def tls_context(authority: bytes, *, verify: bool, certificate: ClientCertificate | None) -> ssl.SSLContext:
-    """A context that trusts an authority (PEM; empty: those of the system) and shows a client certificate.
+    """Return a context that trusts an authority (PEM; empty: those of the system) and presents a client certificate.
 
     Raises ConfigurationError, CredentialsError.
     """
@@ -35,7 +35,7 @@ def _trusting(authority: bytes) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
-    # OpenSSL's binding reads files only. The file is readable by this user alone and gone before this function returns.
+    # OpenSSL's binding reads files only. The file is readable by this user only and deleted before this function returns.
     with tempfile.TemporaryDirectory(prefix="kcp-client-") as folder:
         path = os.path.join(folder, "pair.pem")  # noqa: PTH118 - the name goes to OpenSSL as it is
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

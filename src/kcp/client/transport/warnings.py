@@ -1,4 +1,4 @@
-"""The ``Warning`` headers of API servers (RFC 7234, 5.5; KEP-1693): logged, each text once."""
+"""Logging of the ``Warning`` headers of API servers (RFC 7234, 5.5; KEP-1693), each text once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class WarningLog:
-    """Logs warnings, and remembers a bounded number of them."""
+    """Logs new warnings. Remembers a bounded number of them."""
 
     def __init__(self) -> None:
         self._seen: dict[str, None] = {}

@@ -1,14 +1,14 @@
-"""CustomResourceDefinitions of what a Kubernetes cluster serves: its CRDs as they are, and its built-in types from their OpenAPI
-schemas.
-"""
+"""CustomResourceDefinitions of the resources of a Kubernetes cluster: its CRDs, and its built-in types converted."""
 
 from kcp.multicluster.crd_puller.definitions import definition_of, name_of
-from kcp.multicluster.crd_puller.pulling import Pulled, UnknownResourceError, pull
-from kcp.multicluster.crd_puller.structural import RecursiveSchemaError, structural_schema
+from kcp.multicluster.crd_puller.pulling import CUSTOM_RESOURCE_DEFINITIONS, Pulled, UnknownResourceError, pull
+from kcp.multicluster.crd_puller.structural import RecursiveSchemaError, UnconvertibleSchemaError, structural_schema
 
 __all__ = [
+    "CUSTOM_RESOURCE_DEFINITIONS",
     "Pulled",
     "RecursiveSchemaError",
+    "UnconvertibleSchemaError",
     "UnknownResourceError",
     "definition_of",
     "name_of",

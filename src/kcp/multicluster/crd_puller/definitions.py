@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions for the resources that a cluster's discovery names."""
+"""Construction of CustomResourceDefinitions from discovery and structural schemas."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from kcp.client import APIResource
 from kcp.schema.definitions.name_validation import APPROVAL_ANNOTATION, is_protected_group
 
 CORE: Final = "core"
-"""The group in the names of definitions of the group without a name."""
+"""The name of the core group in the names of definitions."""
 _APPROVED: Final = "https://github.com/kubernetes/kubernetes"
-"""The types of Kubernetes' own groups are approved by being there."""
+"""The value of the approval annotation: types in protected groups were approved by Kubernetes."""
 
 
 def name_of(group: str, plural: str) -> str:
@@ -51,7 +51,7 @@ def definition_of(resource: APIResource, schema: dict[str, Any]) -> dict[str, An
 
 
 def _subresources(resource: APIResource, schema: dict[str, Any]) -> dict[str, Any]:
-    """Status, and scale where the object has numbers of replicas in the usual places."""
+    """Return the subresources: status, and scale if ``spec`` and ``status`` have ``replicas``."""
     found: dict[str, Any] = {}
     if "status" in resource.subresources:
         found["status"] = {}

@@ -1,32 +1,41 @@
-"""Pulling the definitions of a cluster's resources."""
+"""Pulling of CustomResourceDefinitions from a cluster. The cluster is not trusted."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
+from kcp.api import documents
 from kcp.api.kinds import GroupResource
-from kcp.client import APIResource, Client, NotFoundError
+from kcp.client import APIResource, Client, NotFoundError, StatusError
+from kcp.client.watching import has_metadata
+from kcp.logical_clusters import ANNOTATION
 from kcp.multicluster.crd_puller.definitions import CORE, definition_of, name_of
 from kcp.multicluster.crd_puller.openapi import OpenAPISchemas
-from kcp.multicluster.crd_puller.structural import RecursiveSchemaError, structural_schema
+from kcp.multicluster.crd_puller.structural import UnconvertibleSchemaError, structural_schema
+from kcp.schema.definitions.name_validation import object_name_errors
+from kcp.schema.raw_schemas import schema, text
 
-_DEFINITIONS: Final = APIResource(
+CUSTOM_RESOURCE_DEFINITIONS: Final = APIResource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
-_OWN_ANNOTATIONS: Final = ("kubectl.kubernetes.io/last-applied-configuration",)
+_OWN_ANNOTATIONS: Final = ("kubectl.kubernetes.io/last-applied-configuration", ANNOTATION)
 
 
 class UnknownResourceError(LookupError):
-    """A resource that was asked for by name is not served, or its name is that of several."""
+    """A requested resource is not served, or its name is ambiguous."""
+
+
+class MalformedDefinitionError(ValueError):
+    """A CustomResourceDefinition of the cluster cannot be used."""
 
 
 class Pulled(NamedTuple):
-    """The definitions, and for each resource without one the reason."""
+    """The definitions; by name, the reasons why resources have none; by name, what a definition has lost."""
 
     definitions: list[dict[str, Any]]
     skipped: dict[str, str]
+    reduced: dict[str, str]
 
 
 async def pull(client: Client, names: Sequence[str] = (), *, served: Collection[GroupResource] = ()) -> Pulled:
@@ -38,19 +47,30 @@ async def pull(client: Client, names: Sequence[str] = (), *, served: Collection[
     chosen = [_find(discovered, name) for name in names]
     if not names:
         chosen = [resource for resource in discovered if resource.group_resource not in served]
-    own = {definition["metadata"]["name"]: definition for definition in await _definitions(client)}
+    own = await _definitions(client)
     schemas = OpenAPISchemas(client)
-    pulled = Pulled([], {})
+    pulled = Pulled([], {}, {})
     for resource in dict.fromkeys(chosen):
         name = name_of(resource.group, resource.plural)
         try:
-            definition = own.get(name)
-            found = await _convert(schemas, resource) if definition is None else _as_it_is(definition)
-        except (RecursiveSchemaError, LookupError) as error:
+            _check_name(name, resource)
+            if name in own:
+                found, loss = _portable(own[name], resource)
+                if loss:
+                    pulled.reduced[name] = loss
+            else:
+                found = await _convert(schemas, resource)
+        except (UnconvertibleSchemaError, MalformedDefinitionError, LookupError) as error:
             pulled.skipped[name] = str(error)
         else:
             pulled.definitions.append(found)
     return pulled
+
+
+def _check_name(name: str, resource: APIResource) -> None:
+    """Refuse names that are not DNS subdomains: a name becomes the name of a file."""
+    if problems := object_name_errors(name, resource.plural, resource.group):
+        raise MalformedDefinitionError(f"the name is invalid: {'; '.join(problems)}")
 
 
 def _find(discovered: Sequence[APIResource], name: str) -> APIResource:
@@ -65,26 +85,62 @@ def _find(discovered: Sequence[APIResource], name: str) -> APIResource:
     return found[0]
 
 
-async def _definitions(client: Client) -> list[dict[str, Any]]:
+async def _definitions(client: Client) -> dict[str, dict[str, Any]]:
+    """Return the CustomResourceDefinitions of the cluster by name."""
     try:
-        return (await client.resource(_DEFINITIONS).list_all()).items
+        items = (await client.resource(CUSTOM_RESOURCE_DEFINITIONS).list_all()).items
     except NotFoundError:
-        return []  # a server without CustomResourceDefinitions
+        return {}  # a server without CustomResourceDefinitions
+    return {item["metadata"]["name"]: item for item in items if has_metadata(item) and item["metadata"].get("name")}
 
 
-def _as_it_is(definition: dict[str, Any]) -> dict[str, Any]:
-    """Return a cluster's own definition without what belongs to the cluster."""
+def _portable(definition: dict[str, Any], resource: APIResource) -> tuple[dict[str, Any], str]:
+    """Return a cluster's own definition without the parts that belong to the cluster, and what a user has to know about that.
+
+    A conversion webhook is a service of the cluster, so only one version is kept: the storage version, or the preferred one if
+    that is not served. Without conversion, objects of other versions would lose the fields that the versions do not share.
+    """
+    spec = _spec(definition, resource)
+    loss = ""
+    if text(schema(spec, "conversion") or {}, "strategy") == "Webhook":
+        del spec["conversion"]
+        served = [version for version in spec["versions"] if version.get("served")]
+        stored = [version for version in served if version.get("storage")]
+        kept = (stored or [version for version in served if version.get("name") == resource.version])[:1]
+        if not kept:
+            raise MalformedDefinitionError(
+                "none of its served versions is the storage version or the preferred version"
+            )
+        spec["versions"] = [{**version, "storage": True} for version in kept]
+        loss = f"only version {kept[0].get('name')} is kept: the conversion webhook is a service of the cluster"
     metadata: dict[str, Any] = {"name": definition["metadata"]["name"]}
     for field in ("annotations", "labels"):
         values = definition["metadata"].get(field) or {}
-        if kept := {key: value for key, value in values.items() if key not in _OWN_ANNOTATIONS}:
-            metadata[field] = kept
+        if retained := {key: value for key, value in values.items() if key not in _OWN_ANNOTATIONS}:
+            metadata[field] = retained
     return {
-        "apiVersion": _DEFINITIONS.api_version,
-        "kind": _DEFINITIONS.kind,
+        "apiVersion": CUSTOM_RESOURCE_DEFINITIONS.api_version,
+        "kind": CUSTOM_RESOURCE_DEFINITIONS.kind,
         "metadata": metadata,
-        "spec": copy.deepcopy(definition["spec"]),
-    }
+        "spec": spec,
+    }, loss
+
+
+def _spec(definition: dict[str, Any], resource: APIResource) -> dict[str, Any]:
+    """Return a copy of a definition's spec. Raises MalformedDefinitionError where it does not define the resource."""
+    try:
+        spec, _ = documents.decode_json(documents.encode(definition.get("spec")))
+    except (TypeError, StatusError):
+        raise MalformedDefinitionError("the spec of its CustomResourceDefinition is nested too deeply") from None
+    if not isinstance(spec, dict):
+        raise MalformedDefinitionError("its CustomResourceDefinition has no spec")
+    defined = GroupResource(text(spec, "group"), text(schema(spec, "names") or {}, "plural"))
+    if defined != resource.group_resource:
+        raise MalformedDefinitionError(f"its CustomResourceDefinition defines {defined}")
+    versions = spec.get("versions")
+    if not isinstance(versions, list) or not all(isinstance(version, dict) for version in versions):
+        raise MalformedDefinitionError("its CustomResourceDefinition has no list of versions")
+    return spec
 
 
 async def _convert(schemas: OpenAPISchemas, resource: APIResource) -> dict[str, Any]:

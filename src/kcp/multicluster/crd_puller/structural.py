@@ -1,19 +1,24 @@
 """OpenAPI schemas of a cluster's built-in types as structural schemas.
 
 Both versions of OpenAPI are read: in 3.0 a reference with siblings is an ``allOf`` of one, in 2.0 the siblings are dropped by the
-server. What a structural schema cannot say is made explicit or left out (apiextensions.k8s.io/v1, "Specifying a structural
-schema"; KEP-2885 for list and map types):
+server. The conversion makes explicit or omits what a structural schema cannot express (apiextensions.k8s.io/v1, "Specifying a
+structural schema"; KEP-2885 for list and map types):
 
 * references are replaced by what they refer to, so a recursive schema is refused;
 * strategic merge patch's keywords become list types: ``merge`` with a key is a map list, ``merge`` of scalars a set;
 * the keys of map lists are required, or have a default;
 * defaults that are zero values of Go's types are left out: they say how a client decodes, not what the server stores.
+
+The documents come from a cluster that is not trusted: malformed schemas, unknown references, and schemas that are too deep or
+too large for a definition are refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+from kcp.schema.raw_schemas import strings
 
 Schema = dict[str, Any]
 
@@ -37,7 +42,7 @@ _KEPT: Final = (
     "nullable",
     _ANYTHING,
 )
-"""Keywords that mean the same in a structural schema."""
+"""Keywords with the same meaning in a structural schema."""
 _KEY_DEFAULTS: Final[Mapping[str, Any]] = {"protocol": "TCP"}
 """Defaults of map keys that servers set, and that OpenAPI 2.0 does not contain."""
 _QUANTITY_PATTERN: Final = (
@@ -62,19 +67,29 @@ _KNOWN: Final[Mapping[str, Callable[[], Schema]]] = {
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
     f"{_EXTENSIONS}JSON": lambda: {_ANYTHING: True},
 }
-"""Types whose JSON is not what their OpenAPI schema says."""
+"""Types whose JSON differs from their OpenAPI schema."""
 
 
-class RecursiveSchemaError(ValueError):
+_MAX_DEPTH: Final = 100
+"""Maximum nesting of schemas and references. A definition of more levels exceeds kcp's limit on the nesting of objects."""
+_MAX_SCHEMAS: Final = 50_000
+"""Maximum number of schemas in a definition: references can multiply a small document, and a definition of more exceeds 3 MiB."""
+
+
+class UnconvertibleSchemaError(ValueError):
+    """A schema has no structural form: it is malformed, too deep or too large."""
+
+
+class RecursiveSchemaError(UnconvertibleSchemaError):
     """A schema refers to itself: a CustomResourceDefinition has no references, so it cannot be written down."""
 
 
 def structural_schema(components: Mapping[str, Schema], name: str) -> Schema:
     """Return the structural schema of a kind. ``components`` are the document's schemas by name.
 
-    Raises RecursiveSchemaError, and KeyError for a reference to a schema that the document lacks.
+    Raises UnconvertibleSchemaError.
     """
-    schema = _Converter(components).object_schema(components[name], "", (name,))
+    schema = _Converter(components).root(name)
     properties = schema.setdefault("properties", {})
     if "metadata" in properties:
         properties["metadata"] = {"type": "object"}
@@ -90,17 +105,43 @@ def structural_schema(components: Mapping[str, Schema], name: str) -> Schema:
 class _Converter:
     def __init__(self, components: Mapping[str, Schema]) -> None:
         self._components = components
+        self._depth = 0
+        self._count = 0
 
-    def convert(self, schema: Schema, path: str, within: tuple[str, ...]) -> Schema:
+    def root(self, name: str) -> Schema:
+        """Convert the schema of a kind."""
+        return self.object_schema(self._component(name, name), "", (name,))
+
+    def _component(self, name: str, path: str) -> Schema:
+        found = self._components.get(name)
+        if not isinstance(found, dict):
+            raise UnconvertibleSchemaError(f"{path}: the OpenAPI document has no schema {name}")
+        return found
+
+    def convert(self, schema: object, path: str, within: tuple[str, ...]) -> Schema:
         """Convert a schema at a path, within the named schemas that contain it."""
-        reference, siblings = _reference(schema)
+        if not isinstance(schema, dict):
+            raise UnconvertibleSchemaError(f"{path}: not a schema")
+        self._count += 1
+        if self._count > _MAX_SCHEMAS:
+            raise UnconvertibleSchemaError(f"{path}: more than {_MAX_SCHEMAS} schemas are too many for a definition")
+        if self._depth >= _MAX_DEPTH:
+            raise UnconvertibleSchemaError(f"schemas and references are nested more than {_MAX_DEPTH} levels deep")
+        self._depth += 1
+        try:
+            return self._convert(schema, path, within)
+        finally:
+            self._depth -= 1
+
+    def _convert(self, schema: Schema, path: str, within: tuple[str, ...]) -> Schema:
+        reference, siblings = _reference(schema, path)
         if reference is None:
             return self._inline(schema, path, within)
         if reference in _KNOWN:
             return {**_KNOWN[reference](), **_kept(siblings)}
         if reference in within:
             raise RecursiveSchemaError(f"{path}: {reference.rpartition('.')[2]} contains itself")
-        found = self.convert(self._components[reference], path, (*within, reference))
+        found = self.convert(self._component(reference, path), path, (*within, reference))
         return {**found, **_kept(siblings)}
 
     def _inline(self, schema: Schema, path: str, within: tuple[str, ...]) -> Schema:
@@ -109,7 +150,7 @@ class _Converter:
             return self.object_schema(schema, path, within)
         if type_ == "array":
             return self._list(schema, path, within)
-        if type_ in _SCALARS:
+        if _is_scalar(type_):
             return {"type": type_, **_kept(schema)}
         return {_ANYTHING: True, **_kept(schema)}
 
@@ -121,10 +162,10 @@ class _Converter:
         if "properties" in schema:
             found["properties"] = {
                 field: self.convert(content, f"{path}.{field}", within)
-                for field, content in schema["properties"].items()
+                for field, content in _properties(schema, path).items()
             }
-            if required := schema.get("required"):
-                found["required"] = list(required)
+            if required := strings(schema, "required"):
+                found["required"] = required
         elif isinstance(schema.get("additionalProperties"), dict):
             found["additionalProperties"] = self.convert(schema["additionalProperties"], f"{path}[*]", within)
         else:
@@ -143,14 +184,29 @@ class _Converter:
         return found
 
 
-def _reference(schema: Schema) -> tuple[str | None, Schema]:
-    """Return the name that a schema refers to, and what it says beside that."""
+def _properties(schema: Schema, path: str) -> dict[str, Any]:
+    properties = schema["properties"]
+    if not isinstance(properties, dict):
+        raise UnconvertibleSchemaError(f"{path or 'the schema'}: properties are not a mapping")
+    return properties
+
+
+def _is_scalar(type_: object) -> bool:
+    return isinstance(type_, str) and type_ in _SCALARS
+
+
+def _reference(schema: Schema, path: str) -> tuple[str | None, Schema]:
+    """Return the name that a schema refers to (None if it is inline), and the schema with the keywords beside the reference."""
     target = schema
     wrapped = schema.get("allOf")
     if "$ref" not in schema and isinstance(wrapped, list) and len(wrapped) == 1:
-        target = wrapped[0]
+        target = wrapped[0] if isinstance(wrapped[0], dict) else {}
     reference = target.get("$ref")
-    return (None, schema) if reference is None else (reference.rpartition("/")[2], schema)
+    if reference is None:
+        return None, schema
+    if not isinstance(reference, str):
+        raise UnconvertibleSchemaError(f"{path}: $ref is not a string")
+    return reference.rpartition("/")[2], schema
 
 
 def _kept(schema: Schema) -> Schema:
@@ -162,23 +218,23 @@ def _kept(schema: Schema) -> Schema:
 
 def _list_type(schema: Schema, items: Schema) -> tuple[str, list[str]]:
     """Return the type of a list, and the keys of a map list."""
-    keys = list(schema.get(_LIST_KEYS) or ())
+    keys = strings(schema, _LIST_KEYS)
     type_ = schema.get(_LIST_TYPE)
     if type_ is None:
-        merges = "merge" in schema.get(_STRATEGY, "").split(",")
-        if not keys and _MERGE_KEY in schema:
+        merges = "merge" in str(schema.get(_STRATEGY, "")).split(",")
+        if not keys and isinstance(schema.get(_MERGE_KEY), str):
             keys = [schema[_MERGE_KEY]]
         type_ = "map" if keys and merges else "set" if merges else "atomic"
     properties = items.get("properties", {})
-    if type_ == "map" and not (keys and all(properties.get(key, {}).get("type") in _SCALARS for key in keys)):
+    if type_ == "map" and not (keys and all(_is_scalar(properties.get(key, {}).get("type")) for key in keys)):
         return "atomic", []
-    if type_ == "set" and items.get("type") not in _SCALARS:
+    if type_ == "set" and not _is_scalar(items.get("type")):
         return "atomic", []
     return type_, keys
 
 
 def _require(items: Schema, key: str) -> None:
-    """Make a map key of a list's items one that is always there."""
+    """Make the key of a map list required, unless it has a default."""
     schema = items["properties"][key]
     if "default" not in schema and key in _KEY_DEFAULTS:
         schema["default"] = _KEY_DEFAULTS[key]

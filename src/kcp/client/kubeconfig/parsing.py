@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,10 +21,11 @@ _INTERACTIVE_MODES: Final = ("Never", "IfAvailable", "Always")
 _EXEC_EXTENSION: Final = "client.authentication.k8s.io/exec"
 _MAX_SIZE: Final = 16 * 1024 * 1024
 _MAX_DEPTH: Final = 64
+_ANCHOR: Final = re.compile(r"anchor '.*'", re.DOTALL)
 
 
 def read_file(path: Path) -> Kubeconfig:
-    """The content of a file. Raises ConfigurationError; FileNotFoundError where there is no file."""
+    """Read a file. Raises ConfigurationError; FileNotFoundError if it does not exist."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -34,11 +36,12 @@ def read_file(path: Path) -> Kubeconfig:
 
 
 def parse(content: bytes, path: Path) -> Kubeconfig:
-    """The entries of a kubeconfig in YAML or JSON. ``path`` is that in messages, and the base of relative paths."""
+    """Parse a kubeconfig in YAML or JSON. ``path`` appears in messages and is the base of relative paths."""
     try:
         document, _ = yaml_documents.load(content, max_depth=_MAX_DEPTH, max_size=_MAX_SIZE)
     except YAMLError as error:
-        raise ConfigurationError(f"{path}: not a YAML document: {error}") from None
+        problem = _ANCHOR.sub("anchor", str(error))  # a password that begins with * is read as the name of an anchor
+        raise ConfigurationError(f"{path}: not a YAML document: {problem}") from None
     fields = Fields(document, Origin(path, "the kubeconfig"))
     kind, version = fields.text("kind"), fields.text("apiVersion")
     if kind not in ("", "Config") or version not in ("", "v1"):

@@ -1,7 +1,7 @@
-"""Finding resources by the names that users give them. Follows kubectl's rules (apimachinery's REST mapper).
+"""Resolution of the resource names that users write. Follows kubectl's rules (apimachinery's REST mapper).
 
 A name is a plural, a singular, a short name or a kind; ``name.group`` and ``name.version.group`` say more. Of several
-groups that have a resource of the name, the first in the order of discovery counts; of several versions, the preferred one.
+groups that have a resource of the name, the first in the order of discovery is chosen; of several versions, the preferred one.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ class Discovered:
     failed: dict[GroupVersion, str]
 
     def preferred(self) -> Iterator[APIResource]:
-        """Each resource once: in the first version that has it."""
+        """Yield each resource once, in the first version that has it."""
         found: dict[GroupResource, APIResource] = {}
         for resource in self.resources:
             found.setdefault(resource.group_resource, resource)
         return iter(found.values())
 
     def by_kind(self, kind: GroupVersionKind) -> APIResource:
-        """The resource of a kind. Raises DiscoveryError."""
+        """Find the resource of a kind. Raises DiscoveryError."""
         for resource in self.resources:
             if resource.group_version_kind == kind:
                 return resource
         raise self._missing(f"kind {kind.kind} of {kind.api_version}")
 
     def of_object(self, object_: dict[str, object]) -> APIResource:
-        """The resource of an object with ``apiVersion`` and ``kind``. Raises DiscoveryError."""
+        """Find the resource of an object with ``apiVersion`` and ``kind``. Raises DiscoveryError."""
         version, kind = object_.get("apiVersion"), object_.get("kind")
         if not isinstance(version, str) or not isinstance(kind, str):
             raise DiscoveryError("the object has no apiVersion or no kind")
@@ -50,7 +50,7 @@ class Discovered:
         return self.by_kind(GroupVersionKind(parsed.group, parsed.version, kind))
 
     def find(self, name: str) -> APIResource:
-        """The resource that a user means by a name. Raises DiscoveryError."""
+        """Find the resource of a name. Raises DiscoveryError."""
         first, _, rest = name.partition(".")
         for matches in (_plural_or_singular, _short_name, _kind):
             for group, version in _readings(rest):
@@ -65,7 +65,7 @@ class Discovered:
 
 
 def _readings(rest: str) -> Iterator[tuple[str | None, str | None]]:
-    """What follows a resource's name may be a group, or a version and a group."""
+    """Yield the meanings of the text after a resource's name: a version and a group, or a group."""
     if not rest:
         yield None, None
         return

@@ -1,4 +1,4 @@
-"""Reading discovery documents: the aggregated form (KEP-3352) and the older one of a document for each group version. Pure.
+"""Decoding of discovery documents: the aggregated form (KEP-3352), and the older form of a document for each group version.
 
 Malformed entries are skipped: one broken aggregated API server must not hide the others.
 """
@@ -17,7 +17,7 @@ AGGREGATED: Final = (
     "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,"
     "application/json"
 )
-"""The ``Accept`` header that asks for the aggregated form, and takes the older one."""
+"""The ``Accept`` header that prefers the aggregated form and accepts the older one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def is_aggregated(document: Mapping[str, Any]) -> bool:
 
 
 def read_aggregated(document: Mapping[str, Any]) -> tuple[list[APIResource], list[GroupVersion]]:
-    """The resources of an aggregated document in its order, and the group versions that the server marks as stale."""
+    """Return the resources of an aggregated document in its order, and the group versions marked as stale."""
     found: list[APIResource] = []
     stale: list[GroupVersion] = []
     for item in _mappings(document.get("items")):
@@ -72,7 +72,7 @@ def _aggregated(group: str, version: str, entry: Mapping[str, Any]) -> APIResour
 
 
 def _kind(kind: Mapping[str, Any], group: str, version: str) -> GroupVersionKind:
-    """A kind; group and version are omitted where they are those of the resource."""
+    """Return a kind. Omitted group and version are those of the resource."""
     own_version = _text(kind.get("version"))
     return GroupVersionKind(
         _text(kind.get("group")) if own_version else group, own_version or version, _text(kind.get("kind"))
@@ -80,7 +80,7 @@ def _kind(kind: Mapping[str, Any], group: str, version: str) -> GroupVersionKind
 
 
 def read_groups(document: Mapping[str, Any]) -> list[GroupVersions]:
-    """The groups of ``/apis`` in their order, or the one of ``/api``."""
+    """Return the groups of ``/apis`` in their order, or the core group of ``/api``."""
     if document.get("kind") == "APIVersions":
         return [GroupVersions("", _texts(document.get("versions")))]
     found = []
@@ -93,7 +93,7 @@ def read_groups(document: Mapping[str, Any]) -> list[GroupVersions]:
 
 
 def read_resources(document: Mapping[str, Any], group: str, version: str) -> list[APIResource]:
-    """The resources of one group version in the older form, where subresources are entries of their own."""
+    """Return the resources of one group version in the older form, where subresources are separate entries."""
     found: dict[str, APIResource] = {}
     for entry in _mappings(document.get("resources")):
         plural, slash, subresource = _text(entry.get("name")).partition("/")
