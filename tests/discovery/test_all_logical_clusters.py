@@ -44,6 +44,20 @@ async def test_a_resource_is_described_as_long_as_one_logical_cluster_has_it(cli
     assert await _custom(client) == []
 
 
+async def test_a_type_is_no_longer_found_when_no_logical_cluster_has_it_though_it_was_described(
+    client: RegistryClient,
+) -> None:
+    one, catalog, path = client.at("one"), client.registry.catalog, (WILDCARD, "example.com", "v1", "widgets")
+    await _define(one, "widgets", "Widget")
+    assert await _custom(client) == ["widgets"]
+    for find in (catalog.find, client.registry.find_type):
+        assert find(*path) is one.widgets
+    await _undefine(one, "widgets")
+    for find in (catalog.find, client.registry.find_type):
+        assert find(*path) is None
+    assert await catalog.look_up(*path) is None
+
+
 async def test_the_surface_is_made_again_only_after_a_change(client: RegistryClient) -> None:
     one, two = client.at("one"), client.at("two")
     await _define(one, "widgets", "Widget")
