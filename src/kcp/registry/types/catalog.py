@@ -235,10 +235,10 @@ class Catalog:
         found.update((record.key.name, self._decoded.of(record)) for record in page.records)
 
     async def _load_union(self) -> Surface:
-        definitions = await self._union.definitions()
+        await self._union.complete()
         generation = self._union.generation
         if self._united is None or self._united[0] != generation:
-            self._united = (generation, Surface(self._base.types, definitions))
+            self._united = (generation, self._surface_of(self._union.definitions()))
         return self._united[1]
 
     def _remember(self, cluster: LogicalClusterName, definitions: Mapping[str, Definition]) -> Surface:

@@ -50,22 +50,30 @@ class DefinitionUnion:
             return
         name = event.key.name
         example = self._examples.get(name)
-        if example is not None and example[0] == event.key.cluster:
+        is_example = example is not None and example[0] == event.key.cluster
+        if is_example:
             del self._examples[name]
             self.generation += 1
-            example = None
-            self._complete = False  # another logical cluster may have the resource
-        if example is None and event.record is not None:
+        if event.record is not None and name not in self._examples:
             self._add(event.record)
+        if is_example and name not in self._examples:
+            self._complete = False  # another logical cluster may have the resource
 
-    async def definitions(self) -> Mapping[str, Definition]:
-        """The examples by name, in the order of their names."""
+    async def complete(self) -> None:
+        """Search for the examples that are missing."""
         async with self._searching:
             for _ in range(_TIMES):
                 if self._complete:
                     break
-                self._complete = True
-                await self._search()
+                self._complete = True  # until a change meanwhile removes an example
+                try:
+                    await self._search()
+                except BaseException:
+                    self._complete = False
+                    raise
+
+    def definitions(self) -> Mapping[str, Definition]:
+        """The examples by name, in the order of their names."""
         return {name: definition for name, (_, definition) in sorted(self._examples.items())}
 
     async def find(self, name: str, version: str) -> ResourceType | None:
