@@ -219,6 +219,27 @@ async def test_a_type_is_found_in_any_logical_cluster_that_serves_the_version(cl
     assert await catalog.look_up(WILDCARD, "example.com", "v1", "widgets") is not None
 
 
+async def test_a_definition_that_is_found_again_for_all_logical_clusters_is_not_decoded_again(
+    client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _define(client, "widgets", "Widget")
+    decoded: list[bytes] = []
+    decode = documents.decode
+
+    def noted(value: bytes) -> object:
+        decoded.append(value)
+        return decode(value)
+
+    catalog, path = _fresh(client), (WILDCARD, "example.com", "v1", "widgets")
+    monkeypatch.setattr(documents, "decode", noted)
+    found = await catalog.look_up(*path)
+    assert found is not None
+    for again in (await catalog.look_up(*path), catalog.find(*path)):
+        assert again is found
+    assert len(decoded) == 1
+    catalog.close()
+
+
 async def test_nothing_is_left_of_the_types_of_a_logical_cluster_that_is_deleted(client: RegistryClient) -> None:
     there = client.at("there")
     await _define(there, "widgets", "Widget")

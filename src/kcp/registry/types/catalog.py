@@ -76,7 +76,7 @@ class Catalog:
         self._loading: dict[str, tuple[asyncio.Task[Surface], list[Event]]] = {}
         """The running loads, and the changes of definitions that each must add."""
         self._followers: list[Callable[[Event], None]] = []
-        self._union = DefinitionUnion(store, DEFINITIONS, self._decoded.peek)
+        self._union = DefinitionUnion(store, DEFINITIONS, self._decoded)
         self._united: tuple[int, Surface] | None = None
         self._unfollow = store.follow(DEFINITIONS, self._on_change)
 
