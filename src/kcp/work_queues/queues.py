@@ -139,10 +139,6 @@ class WorkQueue(Generic[K]):
         """Start the task of a worker. A subclass may measure its work."""
         return asyncio.create_task(work(), name=self.name)
 
-    def forget(self, key: K) -> None:
-        """Reset the backoff of a key."""
-        self._failures.pop(key, None)
-
     def __len__(self) -> int:
         """The number of queued keys, without those that are delayed or being reconciled."""
         return len(self._ready)

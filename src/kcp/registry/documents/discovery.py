@@ -40,11 +40,6 @@ class Document(NamedTuple):
     etag: str
 
     @property
-    def digest(self) -> str:
-        """The entity tag without quotes, for ``?hash=``."""
-        return self.etag.strip('"')
-
-    @property
     def size(self) -> int:
         """The size in bytes."""
         return len(self.body) + 512
