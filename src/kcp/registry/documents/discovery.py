@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import orjson
 
 from kcp.api.kinds import version_order
-from kcp.registry.documents.document_cache import SHARED
+from kcp.registry.documents.document_cache import DocumentCache
 from kcp.registry.documents.groups import group_order
 from kcp.registry.documents.packing import entity_tag
 
@@ -31,6 +31,10 @@ _CUSTOM_VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "c
 
 _NOT_WHILE_TERMINATING: Final = ("create", "patch", "update")
 """Verbs that discovery omits for a type whose definition is terminating."""
+
+
+_CACHE: Final = DocumentCache()
+"""The discovery documents of all surfaces, by content."""
 
 
 class Document(NamedTuple):
@@ -204,7 +208,7 @@ class DiscoveryDocuments:
 
     @staticmethod
     def _document(key: tuple[object, ...], build: Callable[[], bytes]) -> Document:
-        return SHARED.get(key, lambda: document(build()))
+        return _CACHE.get(key, lambda: document(build()))
 
     def _group_list(self) -> bytes:
         groups = [self._group(group) for group in self._groups if group]
