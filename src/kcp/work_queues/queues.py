@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from kcp.api.errors import StatusError
 from kcp.work_queues.fair_order import FairOrder
 from kcp.work_queues.pacing import Pacer
 
@@ -48,8 +47,8 @@ def _one_flow(_key: Hashable) -> Hashable:
 class WorkQueue(Generic[K]):
     """A queue of keys with workers that reconcile them. Belongs to one event loop."""
 
-    expected_errors: ClassVar[tuple[type[Exception], ...]] = (StatusError,)
-    """Errors that are logged without a traceback."""
+    expected_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """Errors that are logged without a traceback: those of the subclass's requests."""
 
     def __init__(
         self,
