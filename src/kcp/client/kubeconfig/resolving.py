@@ -34,7 +34,7 @@ def load_configuration(
     if not kubeconfig.empty or path is not None or context:
         return resolve(kubeconfig, context, **limits)
     if in_cluster.available(environment):
-        return in_cluster.in_cluster_configuration(environment)
+        return in_cluster.in_cluster_configuration(environment, **limits)
     looked = ", ".join(map(str, default_files(environment)))
     raise ConfigurationError(f"no kubeconfig: {looked} has no contexts, and this is no Pod. Set KUBECONFIG to a file")
 
