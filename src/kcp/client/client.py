@@ -27,14 +27,14 @@ class Client:
     def __init__(self, configuration: ClientConfiguration) -> None:
         base, cluster = _split(configuration.server)
         self._connection = Connection(configuration, base)
-        self._set(self._connection, cluster, configuration.namespace)
+        self._set(cluster, configuration.namespace)
 
-    def _set(self, connection: Connection, cluster: LogicalClusterName | None, namespace: str) -> None:
+    def _set(self, cluster: LogicalClusterName | None, namespace: str) -> None:
         self.cluster: str = cluster or ""
         """The logical cluster; empty for the server's default one, or an API server that has none."""
         self.namespace = namespace
         self._prefix = path_of(cluster) if cluster else ""
-        self.discovery = Discovery(connection, self._prefix)
+        self.discovery = Discovery(self._connection, self._prefix)
 
     async def __aenter__(self) -> Self:
         self._connection.open()
@@ -52,7 +52,7 @@ class Client:
         """
         other = Client.__new__(Client)
         other._connection = self._connection  # noqa: SLF001 - one of its own
-        other._set(self._connection, parse_name(name), namespace)  # noqa: SLF001
+        other._set(parse_name(name), namespace)  # noqa: SLF001
         return other
 
     def resource(self, resource: APIResource, namespace: str | None = None) -> ResourceClient:

@@ -26,14 +26,14 @@ class RetryPolicy(NamedTuple):
     max_retry_after: float
 
 
-def retry_delay(error: Exception, attempt: int, policy: RetryPolicy, *, idempotent: bool) -> float | None:
+def retry_delay(
+    error: StatusError | TransportError, attempt: int, policy: RetryPolicy, *, idempotent: bool
+) -> float | None:
     """Return the seconds until a request is sent again, or None if the error is final. ``attempt`` counts from 0."""
     if attempt >= policy.retries:
         return None
     if isinstance(error, TransportError):
         return backoff(attempt) if (idempotent or not error.sent) and not error.final else None
-    if not isinstance(error, StatusError):
-        return None
     if error.code in _REFUSED and error.retry_after is not None:
         return float(error.retry_after) if error.retry_after <= policy.max_retry_after else None
     if error.code == 429 or (idempotent and error.code in (503, *_GATEWAY_FAILURES)):
