@@ -27,7 +27,7 @@ from kcp.client.transport.requests import JSON, Request, Response, segment
 class Discovery:
     """The cached discovery of one API server or logical cluster. ``aggregated``: whether to request that form first."""
 
-    def __init__(self, connection: Connection, prefix: str = "", *, aggregated: bool = True) -> None:
+    def __init__(self, connection: Connection, prefix: str, *, aggregated: bool = True) -> None:
         self._connection = connection
         self._prefix = prefix
         self._accept = AGGREGATED if aggregated else JSON
