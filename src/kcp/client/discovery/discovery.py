@@ -19,9 +19,9 @@ from kcp.client.discovery.decoding import (
 )
 from kcp.client.discovery.resolution import Discovered
 from kcp.client.errors import DiscoveryError, StatusError, TransportError
-from kcp.client.resources import APIResource
+from kcp.client.resources import APIResource, group_version_path
 from kcp.client.transport.connections import Connection
-from kcp.client.transport.requests import JSON, Request, Response, segment
+from kcp.client.transport.requests import JSON, Request, Response
 
 
 class Discovery:
@@ -97,7 +97,7 @@ class Discovery:
     ) -> None:
         versions = [GroupVersion(each.group, version) for each in groups for version in each.versions]
         # without retries: the aggregated API server of a group may be down
-        requests = (self._get(_path(each), retries=False) for each in versions)
+        requests = (self._get(group_version_path(each), retries=False) for each in versions)
         answers = await asyncio.gather(*requests, return_exceptions=True)
         for version, answer in zip(versions, answers, strict=True):
             if isinstance(answer, StatusError | TransportError):
@@ -110,11 +110,3 @@ class Discovery:
     async def _get(self, path: str, accept: str = JSON, *, retries: bool = True) -> Response:
         request = Request("GET", self._prefix + path, accept=accept, idempotent=True, retries=retries)
         return await self._connection.request(request)
-
-
-def _path(version: GroupVersion) -> str:
-    return (
-        f"/apis/{segment(version.group)}/{segment(version.version)}"
-        if version.group
-        else f"/api/{segment(version.version)}"
-    )
