@@ -46,11 +46,11 @@ class Discovery:
         return await self._search(lambda found: found.of_object(object_))
 
     async def all(self) -> Discovered:
-        """Return all resources that the server serves."""
+        """Return all resources that the server serves. Raises as `refresh`."""
         return self._found or await self.refresh()
 
     async def refresh(self) -> Discovered:
-        """Read the discovery documents again. Raises StatusError, TransportError."""
+        """Read the discovery documents again. Raises DiscoveryError, StatusError, TransportError."""
         before = self._found
         async with self._reading:
             if self._found is None or self._found is before:  # else another caller has just asked
@@ -72,10 +72,8 @@ class Discovery:
         )
         documents = []
         for root in roots:
-            if (
-                isinstance(root, StatusError) and root.code == 404
-            ):  # a server without the core group, or with nothing else
-                continue
+            if isinstance(root, StatusError) and root.code == 404:
+                continue  # a server without the core group, or with nothing else
             if isinstance(root, BaseException):
                 raise root
             documents.append(root.json())
