@@ -128,6 +128,13 @@ async def test_a_definition_is_copied_without_the_annotations_of_its_cluster() -
     assert found.reduced == {}
 
 
+async def test_malformed_labels_and_annotations_are_left_out() -> None:
+    own = custom("widgets")
+    own["metadata"] |= {"labels": 3, "annotations": {"team": "a", "number": 3, "deep": nested(100)}}
+    (definition,) = (await pulled(cluster([resource("widgets")], [own]))).definitions
+    assert definition["metadata"] == {"name": "widgets.example.com", "annotations": {"team": "a"}}
+
+
 @pytest.mark.parametrize(("stored_is_served", "kept"), [(True, "v2"), (False, "v1")])
 async def test_of_a_definition_with_a_conversion_webhook_one_version_is_kept(stored_is_served: bool, kept: str) -> None:
     own = custom("widgets", conversion={"strategy": "Webhook", "webhook": {"clientConfig": {"service": {}}}})
