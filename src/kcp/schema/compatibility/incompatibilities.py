@@ -47,6 +47,11 @@ class Incompatibility:
         return found
 
 
+def or_absent(value: Any) -> Any:
+    """The value of a keyword or field as an incompatibility has it."""
+    return ABSENT if value is None else value
+
+
 def _shown(value: Any) -> str:
     return "not set" if value is ABSENT else shorten(orjson.dumps(value).decode(), _MAX_SHOWN)
 

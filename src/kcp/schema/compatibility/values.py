@@ -11,7 +11,7 @@ import orjson
 from kcp.api.field_errors import ABSENT
 from kcp.schema.compatibility.bounds import COUNTS, Range
 from kcp.schema.compatibility.constraints import Constraints, Junctor
-from kcp.schema.compatibility.incompatibilities import Report
+from kcp.schema.compatibility.incompatibilities import Report, or_absent
 from kcp.schema.compatibility.views import View
 from kcp.schema.fast_validation import check_of, holds
 from kcp.schema.nodes import Scope
@@ -248,15 +248,11 @@ def _meet_counts(meeting: Meeting, least: str, most: str, kind: str) -> Range:
     elif common != old:
         if common.low != old.low:
             reason = f"shorter {what} are refused"
-            meeting.report.narrowing(f"{meeting.path}.{least}", reason, _or_absent(old.low), common.low)
+            meeting.report.narrowing(f"{meeting.path}.{least}", reason, or_absent(old.low), common.low)
         if common.high != old.high:
             reason = f"longer {what} are refused"
-            meeting.report.narrowing(f"{meeting.path}.{most}", reason, _or_absent(old.high), common.high)
+            meeting.report.narrowing(f"{meeting.path}.{most}", reason, or_absent(old.high), common.high)
     return common
-
-
-def _or_absent(value: Any) -> Any:
-    return ABSENT if value is None else value
 
 
 def _shown_set(found: frozenset[Any]) -> Any:
