@@ -505,10 +505,9 @@ def test_the_default_of_an_item_replaces_null_only() -> None:
     assert common(old, new) == array(STRING)
 
 
-@pytest.mark.parametrize("path", ["", "spec.versions[v1].schema.openAPIV3Schema"])
-def test_breaks_are_at_the_path_of_the_schema(path: str) -> None:
-    (said,) = compare(root(STRING), root(INTEGER), path)
-    assert said.field == f"{path}.properties[x].type".removeprefix(".")
+def test_breaks_are_at_their_path_in_the_schema() -> None:
+    (said,) = compare(root(STRING), root(INTEGER))
+    assert said.field == "properties[x].type"
 
 
 @pytest.mark.parametrize(

@@ -29,22 +29,22 @@ _STEPS: Final = 100_000
 TOO_DEEP: Final = f"it is nested more than {MAX_DEPTH} levels deep"
 
 
-def compare(old: Raw, new: Raw, path: str = "") -> list[Incompatibility]:
+def compare(old: Raw, new: Raw) -> list[Incompatibility]:
     """Find what breaks clients and stored objects of a structural schema when another takes its place.
 
     Objects that the old schema accepts, and from which it prunes nothing, must be valid by the new one, keep all their fields,
-    get the same defaults for the fields that they may have, and merge alike. ``path`` is the field path of the schemas. What the
-    comparison does not know, or cannot decide, counts as a break. An empty list says that the new schema is compatible. Raises
-    InvalidSchemaError for a schema that no definition may have.
+    get the same defaults for the fields that they may have, and merge alike. What the comparison does not know, or cannot decide,
+    counts as a break. An empty list says that the new schema is compatible. Raises InvalidSchemaError for a schema that no
+    definition may have.
     """
     for raw in (old, new):
-        check_schema(raw, path)
+        check_schema(raw, "")
     report = Report(for_common=False, budget=budget_of(old, new))
-    meet_schemas(old, new, path, report)
+    meet_schemas(old, new, "", report)
     return report.found
 
 
-def lowest_common_schema(old: Raw, new: Raw, path: str = "") -> Raw:
+def lowest_common_schema(old: Raw, new: Raw) -> Raw:
     """The largest schema whose objects both structural schemas accept and keep.
 
     It is the old schema where that is compatible with the new one. Descriptions are those of the old schema. Where defaults
@@ -52,9 +52,9 @@ def lowest_common_schema(old: Raw, new: Raw, path: str = "") -> Raw:
     NoCommonSchemaError where there is none, or where it cannot be determined; InvalidSchemaError as `compare`.
     """
     for raw in (old, new):
-        check_schema(raw, path)
+        check_schema(raw, "")
     report = Report(for_common=True, budget=budget_of(old, new))
-    common = common_schema(old, new, path, report)
+    common = common_schema(old, new, "", report)
     if report.found:
         raise NoCommonSchemaError(report.found)
     return common
