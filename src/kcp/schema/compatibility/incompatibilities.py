@@ -91,20 +91,21 @@ class Report:
     def narrowing(self, path: str, reason: str, old: Any = ABSENT, new: Any = ABSENT) -> None:
         """Report a difference that the lowest common schema resolves."""
         if not self.for_common:
-            self._add(Incompatibility(path, reason, old, new))
+            self._add(path, reason, old, new)
 
     def conflict(self, path: str, reason: str, old: Any = ABSENT, new: Any = ABSENT) -> None:
         """Report a difference without a common schema."""
-        self._add(Incompatibility(path, reason, old, new))
+        self._add(path, reason, old, new)
 
     def obstacle(self, path: str, reason: str, old: Any = ABSENT, new: Any = ABSENT) -> None:
         """Report why there is no common schema, beside a narrowing of the same field."""
         if self.for_common:
-            self._add(Incompatibility(path, reason, old, new))
+            self._add(path, reason, old, new)
 
-    def _add(self, incompatibility: Incompatibility) -> None:
+    def _add(self, path: str, reason: str, old: Any, new: Any) -> None:
+        """Add an incompatibility. Paths below a schema without a path of its own begin with a dot, which is left out."""
         if len(self.found) < MAX_ERRORS:
-            self.found.append(incompatibility)
+            self.found.append(Incompatibility(path.removeprefix("."), reason, old, new))
         elif len(self.found) == MAX_ERRORS:
             self.found.append(Incompatibility("", "further differences are not listed"))
 

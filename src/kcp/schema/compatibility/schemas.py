@@ -67,7 +67,7 @@ def common_schema(old: Raw, new: Raw, path: str, report: Report) -> Raw:
     if not found.changed or len(report.found) > known:
         return found.raw
     for error in schema_errors(found.raw, path, status=False, options=ValidationOptions()):
-        report.conflict(_relative(error.field), f"the common schema would be invalid: {error.body}")
+        report.conflict(error.field, f"the common schema would be invalid: {error.body}")
     return found.raw
 
 
@@ -75,23 +75,11 @@ def meet_schemas(old: Raw, new: Raw, path: str, report: Report) -> Meet:
     """The meet of the schemas of two resources; differences are reported."""
     if json_values.equal(old, new):
         return Meet(old, SAME_TYPES)
-    start = len(report.found)
     try:
-        found = meet(View(old, role="root"), View(new, role="root"), path, report)
+        return meet(View(old, role="root"), View(new, role="root"), path, report)
     except TooLargeError:
         report.found.append(Incompatibility(path, "the schemas are too large to compare"))
-        found = Meet(old, DIFFERENT_TYPES)
-    if not path:
-        report.found[start:] = [_without_leading_dot(each) for each in report.found[start:]]
-    return found
-
-
-def _without_leading_dot(found: Incompatibility) -> Incompatibility:
-    return Incompatibility(_relative(found.field), found.reason, found.old, found.new)
-
-
-def _relative(path: str) -> str:
-    return path.removeprefix(".")
+        return Meet(old, DIFFERENT_TYPES)
 
 
 def budget_of(*raws: Raw) -> int:
@@ -109,7 +97,7 @@ def check_schema(raw: Raw, path: str) -> None:
     found = schema_errors(raw, path, status=False, options=ValidationOptions())
     if found := found or _unusable_bounds(raw, path):
         raise InvalidSchemaError(
-            [FieldError(each.type, _relative(each.field), each.value, each.detail) for each in found]
+            [FieldError(each.type, each.field.removeprefix("."), each.value, each.detail) for each in found]
         )
 
 
