@@ -1,8 +1,8 @@
 """The rules of retries: which failed requests are sent again, and after which delay.
 
-A server that answers 429, or 503 with ``Retry-After``, has not executed the request: any request is sent again, as by
-client-go. After other failures the request may have taken effect, so only idempotent ones are sent again. If a server asks
-for a longer delay than the client accepts, the error is final.
+A server that answers 429, or 503 with ``Retry-After``, has not executed the request, and one that cannot be connected to has
+not received it: any request is sent again. After other failures the request may have taken effect, so only idempotent ones are
+sent again. If a server asks for a longer delay than the client accepts, the error is final.
 """
 
 from __future__ import annotations
