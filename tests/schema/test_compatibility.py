@@ -460,6 +460,11 @@ NOT_COMMON = [
         fields(a=INTEGER),
         "x-kubernetes-validations[0].rule: the common schema would be invalid: ",
     ),
+    (
+        {**NUMBER, "minimum": 1e39},
+        {**NUMBER, "format": "float"},
+        "format: a bound is outside of the range of the format float",
+    ),
 ]
 
 
