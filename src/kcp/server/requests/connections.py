@@ -82,13 +82,11 @@ async def cut(scope: Scope) -> None:
     client = scope.get("client")
     if scope["http_version"].startswith("1") and client and client[1]:
         host, port = client[0].partition("%")[0], client[1]
-        await asyncio.to_thread(open_sockets.shut_down, lambda found: _is_to(found, host, port))
+        await asyncio.to_thread(open_sockets.shut_down_connections, lambda found: _is_to(found, host, port))
 
 
-def _is_to(found: socket.socket, host: str, port: int) -> bool:
-    if not open_sockets.is_connection(found):
-        return False
-    peer = found.getpeername()
+def _is_to(connection: socket.socket, host: str, port: int) -> bool:
+    peer = connection.getpeername()
     return bool(peer[1] == port and peer[0].partition("%")[0] in (host, f"::ffff:{host}"))
 
 
