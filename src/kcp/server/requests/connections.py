@@ -1,6 +1,6 @@
-"""Detects HTTP/1.1 watchers that disconnected while there were no events.
+"""HTTP/1.1 connections that the HTTP server does not end in time: of watchers that are gone, and of truncated responses.
 
-The HTTP server does not read from a connection while it responds, so it sees that the client is gone only when a write
+The HTTP server does not read from a connection while it responds, so it sees that a watcher is gone only when a write
 fails. The kernel knows earlier: the connection is no longer ESTABLISHED. Linux lists that in ``/proc/net/tcp``
 (proc_net_tcp(5)). On other systems the next bookmark or the timeout ends such watches.
 """
