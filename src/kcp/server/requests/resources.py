@@ -149,10 +149,9 @@ class Resources:
     async def _patched(
         self, exchange: Exchange, info: RequestInfo, target: Target, body: Body, view: View
     ) -> _Response:
-        validation = queries.field_validation(info.query, "PatchOptions")
-        patch, duplicates = await bodies.decode_patch(body, target.type, validation)
         media_type = body.media_type
         context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
+        patch, duplicates = await bodies.decode_patch(body, target.type, context.field_validation)
         force = info.query.optional_flag("force")
         write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)
         return await _written(await write, view)
