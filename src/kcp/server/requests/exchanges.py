@@ -43,7 +43,7 @@ _LOOP_SHARE: Final = 0.004
 _LARGE_SLICE: Final = 256 * 1024
 """Bytes of objects from which a slice of a list is decoded and encoded in a thread."""
 _NOT_CACHED: Final = (b"cache-control", b"no-cache, private")
-_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 TEXT: Final = b"text/plain; charset=utf-8"
 _BAD_REQUEST: Final = 400
 
@@ -311,7 +311,7 @@ class Exchange(IncomingRequest):
         if error.retry_after is not None:
             more.append((b"retry-after", b"%d" % error.retry_after))
         if error.code >= _BAD_REQUEST:
-            more.append(_NO_SNIFFING)
+            more.append(NO_SNIFFING)
         if error.plain:
             await self.send(error.code, f"{error}\n".encode(), TEXT, more)
             return
