@@ -27,7 +27,6 @@ from kcp.server.requests.response_encoding import (
     GZIP_HEADERS,
     compressed,
     compressor,
-    convert_body,
     json_line,
     pretty_json,
     warning_headers,
@@ -125,9 +124,9 @@ class Exchange(IncomingRequest):
     async def send_object(self, status: int, body: bytes, view: negotiation.View, more: Sequence[Header] = ()) -> None:
         """Send an encoded JSON object in the form of a view, compressed when it is large."""
         if view.yaml:
-            body = await convert_body(yaml_of, body)
+            body = await run_large(len(body), yaml_of, body)
         elif self.pretty and not view.protobuf:
-            body = await convert_body(pretty_json, body)
+            body = await run_large(len(body), pretty_json, body)
         send = self.send if len(body) <= GZIP_FROM else self.send_bytes
         await send(status, body, view.content_type, more)
 
