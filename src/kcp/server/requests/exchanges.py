@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from kcp.api import errors, protobuf
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import in_thread, run_large
 from kcp.registry.verbs.representation import ListPieces, Slice
 from kcp.registry.verbs.watching import Frames, joined
 from kcp.server.requests import negotiation
@@ -49,7 +49,7 @@ _BAD_REQUEST: Final = 400
 
 async def _encoded(slice_: Slice) -> list[bytes]:
     """The items of a slice. What takes milliseconds is done in turns of the loop: it is faster than in a thread beside it."""
-    return slice_.encode() if slice_.size < _LARGE_SLICE else await run_large(slice_.size, slice_.encode)
+    return slice_.encode() if slice_.size < _LARGE_SLICE else await in_thread(slice_.encode)
 
 
 class TransferLimits(NamedTuple):
