@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from kcp.server.process import sockets
 from kcp.server.requests.incoming import MAX_HEAD
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import h2corn
 
     from kcp.server.requests.application import Application
+    from kcp.server.requests.watches import Watches
 
 logger: Final = logging.getLogger("kcp.server")
 
@@ -49,13 +50,6 @@ _RETIRING: Final = 1.0
 """Seconds between two looks at whether a replaced server has ended."""
 _ABORT_TIMEOUT: Final = 5.0
 """Seconds in which a server must end whose connections have been cut."""
-
-
-class RunningWatches(Protocol):
-    """The running watches, of which a replaced server must not keep any for ever."""
-
-    def end_older_than(self, moment: float) -> None:
-        """End the watches that began before a time of `time.perf_counter`."""
 
 
 class _Generation:
@@ -89,10 +83,11 @@ class Listening:
         certificate: Path,
         key: Path,
         client_authorities: Path,
-        watches: RunningWatches,
+        watches: Watches,
         grace: float,
         body_timeout: float,
     ) -> None:
+        """``watches`` are the running ones, of which a replaced server must not keep any for ever."""
         self._application = application
         self._listener = listener
         self._certificate = certificate
