@@ -96,6 +96,8 @@ class Listening:
         self._watches = watches
         self._grace = grace
         self._body_timeout = body_timeout
+        self._generations: set[_Generation] = set()
+        """The servers that have not ended: also one whose start has been cancelled, which may have accepted connections."""
         self._current: _Generation | None = None
         self._retired: _Generation | None = None
         self._last_watches_end: asyncio.TimerHandle | None = None
@@ -141,6 +143,7 @@ class Listening:
 
     async def _start_generation(self) -> _Generation:
         generation = _Generation(self._new_server())
+        self._generations.add(generation)
         generation.running.add_done_callback(lambda _: self._on_end(generation))
         try:
             await generation.started()
@@ -150,6 +153,7 @@ class Listening:
         return generation
 
     def _on_end(self, generation: _Generation) -> None:
+        self._generations.discard(generation)
         error = None if generation.running.cancelled() else generation.running.exception()
         if generation is self._current:
             if error is None:
@@ -202,10 +206,9 @@ class Listening:
 
     async def stop(self) -> None:
         """Stop accepting, let requests finish within the grace period, and abort the rest."""
-        generations = [each for each in (self._current, self._retired) if each is not None]
-        for generation in generations:
+        for generation in self._generations:
             generation.server.shutdown()
-        running = {generation.running for generation in generations}
+        running = {generation.running for generation in self._generations}
         if running:
             _, running = await asyncio.wait(running, timeout=self._grace)
         if running:
