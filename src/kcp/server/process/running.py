@@ -135,9 +135,9 @@ class ServerProcess:
             "shutdown": lambda: "process is shutting down" if self.stopping else None,
         }
         environment = Environment(self.configuration, identity, storage.store, self.files)
-        address, notes = f"{self.address[0]}:{self.address[1]}", storage.store.readiness_notes()
+        notes, address = storage.store.readiness_notes(), f"{self.address[0]}:{self.address[1]}"
         try:
-            composition = await compose(self.parts, environment, checks, address, notes)
+            composition = await compose(self.parts, environment, checks, notes, address)
             await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         except DamagedValueError as error:
             raise ConfigurationError(f"{error}, and nothing is served without it: restore a snapshot") from error
