@@ -133,17 +133,17 @@ class Resources:
     async def _store(self, exchange: Exchange, info: RequestInfo, target: Target, verb: _ObjectVerb) -> None:
         view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
-        turns = _Turns(self._registry, context, target)
-        body = await bodies.read_object(exchange, target.type, turns.wait)
+        turn = _LargeWriteTurn(self._registry, context, target)
+        body = await bodies.read_object(exchange, target.type, turn.wait)
         context.body_size = exchange.body_size
-        write = turns.around(_stored(context, target, body, view, verb))
+        write = turn.around(_stored(context, target, body, view, verb))
         await exchange.send_object(*await self._mutations.run(write, exchange), view)
 
     async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
-        turns = _Turns(self._registry, self._context(exchange, info), target)
-        body = await bodies.read_patch(exchange, target.type, turns.wait)
-        write = turns.around(self._patched(exchange, info, target, body, view))
+        turn = _LargeWriteTurn(self._registry, self._context(exchange, info), target)
+        body = await bodies.read_patch(exchange, target.type, turn.wait)
+        write = turn.around(self._patched(exchange, info, target, body, view))
         await exchange.send_object(*await self._mutations.run(write, exchange), view)
 
     async def _patched(
@@ -180,7 +180,7 @@ class Resources:
         await exchange.send_pieces(pieces, view)
 
 
-class _Turns:
+class _LargeWriteTurn:
     """The turn of one request among the large writes: taken when its body turns out to be large."""
 
     __slots__ = ("_context", "_registry", "_target", "_turn")
