@@ -42,10 +42,14 @@ class ListPieces(NamedTuple):
 
 
 class Representation(Protocol):
-    """A representation. ``key`` identifies it in caches of encoded events; ``stream_type`` is the media type of watches."""
+    """A representation. ``key`` identifies it in caches of encoded events; ``stream_type`` is the media type of watches.
+
+    ``copies`` says that it copies stored values of the served schema; others decode and encode each.
+    """
 
     key: str
     stream_type: bytes
+    copies: bool
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:
         """One object, from the bytes of the whole one."""
