@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, Final
 
 from kcp.api import errors
-from kcp.logical_clusters import WILDCARD
 from kcp.registry.contexts import RequestContext
 from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import Target, Written
@@ -60,19 +59,14 @@ class Resources:
 
     async def _find_newest_type(self, info: RequestInfo) -> ResourceType:
         """Look a type up in the newest state: another server may have just defined it. Raises StatusError 404."""
-        found = await self._look_up(info)
+        catalog, path = self._registry.catalog, (info.cluster, info.group, info.version, info.resource)
+        found = await catalog.look_up(*path)
         if found is None:
             await self._registry.store.catch_up()
-            found = await self._look_up(info)
+            found = await catalog.look_up(*path)
         if found is None:
-            raise self._registry.catalog.not_served(info.group)
+            raise catalog.not_served(info.group)
         return found
-
-    async def _look_up(self, info: RequestInfo) -> ResourceType | None:
-        catalog, path = self._registry.catalog, (info.group, info.version, info.resource)
-        if info.cluster == WILDCARD:
-            return await catalog.find_anywhere(*path)
-        return await catalog.look_up(info.cluster, *path)
 
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer an authorized request for ``exchange.type``. Raises StatusError."""
