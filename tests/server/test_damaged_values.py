@@ -17,8 +17,9 @@ from kcp.server.process.configuration import ConfigurationError
 from kcp.store.contract import Change, Key
 from kcp.store.sqlite.store import open_store
 from tests.documentation.test_readme import ROOT, blocks
+from tests.support.damaging import replace_bytes
 from tests.support.kcp_process import run
-from tests.support.objects import config_map
+from tests.support.objects import DEFINITIONS, config_map, definition
 from tests.support.running_server import Answer, RunningServer
 from tests.support.waiting import wait_until
 
@@ -30,11 +31,7 @@ DAMAGES = {"another byte": b"VALUE-OF-X", "no UTF-8": b"VALUE-OF-\xff", "no JSON
 
 def change_on_disk(root: Path, before: bytes, after: bytes) -> None:
     """Change bytes in the file of a stopped server."""
-    file = root / "data/kcp.db"
-    content = file.read_bytes()
-    assert before in content
-    assert len(before) == len(after)
-    file.write_bytes(content.replace(before, after))
+    replace_bytes(root / "data/kcp.db", before, after)
 
 
 def make_objects(root: Path) -> None:
@@ -291,30 +288,16 @@ def test_a_namespace_with_a_damaged_object_stays_until_that_is_deleted(tmp_path:
 def test_a_damaged_definition_takes_only_its_own_type_away(tmp_path: Path) -> None:
     server = RunningServer(tmp_path)
     for plural in ("tops", "lows"):
-        spec = {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": plural, "kind": plural.title(), "listKind": f"{plural}list"},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": {"type": "object", "description": f"ABOUT-{plural}"}},
-                }
-            ],
-        }
-        body = {"metadata": {"name": f"{plural}.example.com"}, "spec": spec}
-        assert server.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body).status == 201
+        schema = {"type": "object", "description": f"ABOUT-{plural}"}
+        assert server.post(DEFINITIONS, definition(plural, plural.title(), schema=schema)).status == 201
     server.stop()
     change_on_disk(tmp_path, b"ABOUT-tops", b"ABOUT-topS")
     server = RunningServer(tmp_path)
     assert server.get("/apis/example.com/v1/lows").status == 200
     assert server.get("/apis/example.com/v1/tops").status == 404
-    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    assert server.get(f"{definitions}/tops.example.com").status == 500
-    assert server.ask("DELETE", f"{definitions}/tops.example.com?{IGNORE}=true").status == 200
-    assert server.get(f"{definitions}/tops.example.com").status == 404
+    assert server.get(f"{DEFINITIONS}/tops.example.com").status == 500
+    assert server.ask("DELETE", f"{DEFINITIONS}/tops.example.com?{IGNORE}=true").status == 200
+    assert server.get(f"{DEFINITIONS}/tops.example.com").status == 404
     assert server.get("/apis/example.com/v1/lows").status == 200
     server.stop()
 

@@ -14,6 +14,7 @@ from kcp.store.etcd.replica import ORIGIN
 from tests.store.conformance.backends import key, opened, put
 from tests.store.conformance.test_damaged_values import change_value
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.damaging import replace_bytes
 from tests.support.objects import config_map
 from tests.support.running_server import RunningServer
 from tests.support.waiting import wait_until
@@ -52,9 +53,7 @@ def test_a_server_keeps_values_that_only_its_replica_has_lost(etcd_of_one: EtcdC
     assert server.post(CONFIG_MAPS, config_map("a", key="VALUE-OF-a")).status == 201
     server.stop()
     (file,) = (tmp_path / "data").glob("replica-*.db")
-    content = file.read_bytes()
-    assert b"VALUE-OF-a" in content
-    file.write_bytes(content.replace(b"VALUE-OF-a", b"VALUE-OF-X"))
+    replace_bytes(file, b"VALUE-OF-a", b"VALUE-OF-X")
     server = RunningServer(tmp_path, **where)
     for method, path in (("GET", "a"), ("DELETE", f"a?{IGNORE}")):
         answer = server.ask(method, f"{CONFIG_MAPS}/{path}")
