@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from kcp.client import APIResource, Informer
+from kcp.client import Informer
 from kcp.client.reflectors import FollowOptions
+from tests.client.resources import CONFIG_MAPS
 from tests.client.scripted_servers import (
     ScriptedServer,
     answer,
@@ -25,7 +26,6 @@ from tests.client.scripted_servers import (
 )
 from tests.support.waiting import eventually
 
-CONFIG_MAPS = APIResource("", "v1", "configmaps", "ConfigMap")
 EXPIRED = {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}
 
 Step = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

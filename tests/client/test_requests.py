@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 
 from kcp.client import (
-    APIResource,
     Client,
     ClientConfiguration,
     ConflictError,
@@ -26,9 +25,9 @@ from kcp.client import (
 from kcp.client.transport.connections import Connection
 from kcp.client.transport.requests import Request
 from kcp.client.transport.streams import read_body
+from tests.client.resources import CONFIG_MAPS
 from tests.client.scripted_servers import Handler, answer, config_map, config_map_list, refusal, scripted, stream
 
-CONFIG_MAPS = APIResource("", "v1", "configmaps", "ConfigMap")
 HERE = config_map("a", 1)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from kcp.client import Change, Client, Informer, Informers, ObjectKey, ResourceClient
 from kcp.client.reflectors import FollowOptions
-from tests.client.conformance.conftest import CONFIG_MAPS
+from tests.client.resources import CONFIG_MAPS
 from tests.support.waiting import eventually
 
 
