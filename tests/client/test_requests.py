@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-import socket
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from devtools.ports import free_ports
 from kcp.client import (
     Client,
     ClientConfiguration,
@@ -114,20 +114,13 @@ async def test_a_conflict_and_an_internal_error_are_final() -> None:
             assert len(server.requests) == 1
 
 
-async def test_a_server_that_is_not_there_yet_is_tried_again_by_writes_too(unused_port: int) -> None:
-    configuration = ClientConfiguration(server=f"http://127.0.0.1:{unused_port}", retries=0)
+async def test_a_server_that_is_not_there_yet_is_tried_again_by_writes_too() -> None:
+    (port,) = free_ports(1)
+    configuration = ClientConfiguration(server=f"http://127.0.0.1:{port}", retries=0)
     async with Client(configuration) as client:
         with pytest.raises(TransportError, match=r"POST .*/configmaps: cannot connect to 127\.0\.0\.1:") as caught:
             await client.resource(CONFIG_MAPS).create({"metadata": {"name": "a"}})
     assert not caught.value.sent
-
-
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-    return port
 
 
 async def test_a_server_that_does_not_answer_in_time() -> None:
