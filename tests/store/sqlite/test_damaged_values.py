@@ -20,6 +20,7 @@ from kcp.store.sqlite.search import Pace
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put
 from tests.store.sqlite.older_formats import write_older_file
+from tests.support.clocks import Clock
 from tests.support.damaging import execute
 from tests.support.waiting import eventually
 
@@ -235,12 +236,12 @@ async def test_a_file_without_checksums_is_migrated_and_its_values_are_taken_as_
 
 
 async def test_an_expired_damaged_value_is_deleted(path: Path) -> None:
-    now = 1e9
-    async with opened(path, clock=lambda: now) as store:
+    clock = Clock(1e9)
+    async with opened(path, clock) as store:
         await store.write([Change(key("b"), b"{}", lifetime=10)])
     execute(path, "UPDATE log SET value = CAST('x' AS BLOB)")
-    now += 60
-    async with opened(path, clock=lambda: now) as store:
+    clock.now += 60
+    async with opened(path, clock) as store:
         await store.expire()
         assert store.get(key("b")) is None
 
