@@ -71,7 +71,7 @@ def test_files_are_merged_as_kubectl_merges_them(home: Path) -> None:
     paths = [write(home / f"{number}", each) for number, each in enumerate(contents)]
     variables = {**environment(home, *paths), "PATH": os.environ["PATH"]}
     shown = subprocess.run(
-        [KUBECTL if KUBECTL.exists() else "kubectl", "config", "view", "--raw"],
+        [KUBECTL, "config", "view", "--raw"],
         env=variables, capture_output=True, text=True, check=True,
     )  # fmt: skip
     expected = yaml.safe_load(shown.stdout)
