@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import shutil
@@ -129,8 +128,7 @@ def test_a_compacted_revision_is_an_error_event_in_the_stream(fresh_root: Path) 
         composition = server.process.composition
         assert composition is not None
         registry = composition.registry
-        compact = registry.store.compact(registry.store.revision)
-        asyncio.run_coroutine_threadsafe(compact, server._loop).result(PATIENCE)
+        server.submit(registry.store.compact(registry.store.revision)).result(PATIENCE)
         with server.watch(f"{CONFIG_MAPS}?watch=true&resourceVersion={old}") as events:
             told = list(events)
     finally:
@@ -161,7 +159,7 @@ def test_running_watches_are_counted(server: RunningServer, cluster: str) -> Non
     assert composition is not None
     running = composition.metrics.registry
     # watches of other tests' clients that have left are found and counted out at any moment: first all of them
-    sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(composition.watches, 0.02), server._loop)
+    sweeping = server.submit(connections.sweep(composition.watches, 0.02))
     wait_until(lambda: not composition.watches.sessions, "no watch is left")
     sweeping.cancel()
     before = running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) or 0
@@ -191,7 +189,7 @@ def test_a_disconnected_watcher_over_http_1_is_detected_by_its_connection(server
         wait_until(lambda: len(connections.gone(both, connections.established_peers())) == 1, "one has gone")
     composition = server.process.composition
     assert composition is not None
-    sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(composition.watches, 0.02), server._loop)
+    sweeping = server.submit(connections.sweep(composition.watches, 0.02))
     wait_until(lambda: not sessions(server, cluster), "the watch has ended")
     sweeping.cancel()
 
