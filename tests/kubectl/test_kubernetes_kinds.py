@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from tests.kubectl.conftest import Kubectl
+from tests.support.kubectl import Kubectl
 from tests.support.objects import Object, definition
 
 KINDS = (
@@ -62,8 +62,7 @@ def workloads(kubectl: Kubectl) -> Kubectl:
     """kubectl in a logical cluster that serves workloads."""
     manifests = [approved(*kind) for kind in KINDS]
     kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
-    names = [f"crd/{plural}.{group or 'core'}" for group, _, plural, _ in KINDS]
-    kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
+    kubectl.established(*(f"{plural}.{group or 'core'}" for group, _, plural, _ in KINDS))
     return kubectl
 
 
