@@ -29,6 +29,10 @@ def csr(pkcs10: str, **changes: Any) -> dict[str, Any]:
     return {"spec": {"request": pkcs10, "signerName": "example.com/signer", "usages": ["client auth"], **changes}}
 
 
+def body(pkcs10: str) -> dict[str, Any]:
+    return {**NAMED, **csr(pkcs10)}
+
+
 def test_the_server_records_the_requesting_user(types: Types, pkcs10: str) -> None:
     user = User("jane", "7", ("devs",), {"scope": ("a",)})
     asked = csr(pkcs10, username="root", groups=["system:masters"])
@@ -160,7 +164,7 @@ async def test_nobody_owns_the_request_for_a_certificate(client: RegistryClient,
     await client.create(requests, {**NAMED, **csr(pkcs10, username="somebody")}, "")
     applied = await client.apply(requests, {**NAMED, **csr(pkcs10, username="another")})
     assert "managedFields" not in applied["metadata"]
-    labelled = {**NAMED, **csr(pkcs10), "metadata": {"name": "a", "labels": {"x": "y"}}}
+    labelled = {**body(pkcs10), "metadata": {"name": "a", "labels": {"x": "y"}}}
     (entry,) = (await client.apply(requests, labelled))["metadata"]["managedFields"]
     assert entry["fieldsV1"] == {"f:metadata": {"f:labels": {"f:x": {}}}}
 
@@ -169,7 +173,7 @@ async def test_a_status_gets_the_times_of_its_conditions_and_may_bring_labels(
     client: RegistryClient, pkcs10: str
 ) -> None:
     requests = client.type("certificatesigningrequests", GROUP)
-    await client.create(requests, {**NAMED, **csr(pkcs10)})
+    await client.create(requests, body(pkcs10))
     change: dict[str, Any] = {
         "metadata": {"labels": {"a": "b"}},
         "status": {"conditions": [{"type": "Slow", "status": "True"}]},
@@ -181,9 +185,23 @@ async def test_a_status_gets_the_times_of_its_conditions_and_may_bring_labels(
     assert condition["lastTransitionTime"] == condition["lastUpdateTime"]
 
 
+@pytest.mark.parametrize("subresource", ["status", "approval"])
+@pytest.mark.parametrize(("type_", "kind"), [({"a": "b"}, "object"), (["a"], "array")])
+async def test_a_condition_whose_type_is_no_string_does_not_decode(
+    client: RegistryClient, pkcs10: str, type_: Any, kind: str, subresource: str
+) -> None:
+    requests = client.type("certificatesigningrequests", GROUP)
+    created = await client.create(requests, body(pkcs10))
+    created["status"] = {"conditions": [{"type": type_, "status": "True"}]}
+    with refused(400, "BadRequest") as caught:
+        await client.update(requests, created, subresource=subresource)
+    field = "CertificateSigningRequest.status.conditions[0].type"
+    assert f"cannot unmarshal {kind} into Go struct field {field}" in caught.value.message
+
+
 async def test_a_certificate_that_is_no_pem_is_named_without_its_content(client: RegistryClient, pkcs10: str) -> None:
     requests = client.type("certificatesigningrequests", GROUP)
-    await client.create(requests, {**NAMED, **csr(pkcs10)})
+    await client.create(requests, body(pkcs10))
     with refused(422, "Invalid") as caught:
         await client.patch(requests, "a", {"status": {"certificate": "eA=="}}, subresource="status")
     (cause,) = caught.value.details["causes"]
@@ -194,7 +212,7 @@ async def test_the_first_apply_takes_a_status_that_was_always_empty_for_nobodys(
     client: RegistryClient, pkcs10: str
 ) -> None:
     requests = client.type("certificatesigningrequests", GROUP)
-    await client.create(requests, {**NAMED, **csr(pkcs10)})
+    await client.create(requests, body(pkcs10))
     approved: dict[str, Any] = {"status": {"conditions": [{"type": "Approved", "status": "True"}]}}
     await client.patch(requests, "a", approved, subresource="approval")
     applied = await client.apply(requests, {**NAMED, **approved}, subresource="approval")

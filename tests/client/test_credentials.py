@@ -16,7 +16,7 @@ from aiohttp import web
 from kcp.client import Client, ConfigurationError, CredentialsError, UnauthorizedError, load_configuration
 from kcp.client.credentials.exec_plugins import ExecPlugin
 from kcp.client.credentials.files import FileCredentials
-from kcp.client.kubeconfig.in_cluster import in_cluster_configuration
+from kcp.client.kubeconfig import in_cluster
 from kcp.testing import LogicalCluster
 from tests.client.conftest import AuthenticatingServer
 from tests.client.scripted_servers import answer, refusal, scripted
@@ -268,17 +268,19 @@ async def test_a_token_file_is_read_again_after_a_minute_and_after_a_401(home: P
 
 
 async def test_a_pod_finds_its_server_in_the_environment(
-    authenticating_server: AuthenticatingServer, cluster: LogicalCluster, home: Path
+    authenticating_server: AuthenticatingServer, cluster: LogicalCluster, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(in_cluster, "SERVICE_ACCOUNT", home)
     port = cluster.url.split(":")[2].split("/")[0]
     (home / "token").write_text("jane-token")
     (home / "ca.crt").write_bytes(cluster.certificate_authority.read_bytes())
     (home / "namespace").write_text("team")
-    variables = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": port}
-    configuration = in_cluster_configuration(variables, home)
+    variables = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": port, "HOME": str(home)}
+    configuration = load_configuration(environment=variables, qps=7.0, user_agent="controller")
+    assert (configuration.qps, configuration.user_agent) == (7.0, "controller")
     async with Client(configuration) as client:
         assert client.namespace == "team"
         assert (await who_am_i(client))["username"] == "jane"
     (home / "token").unlink()
     with pytest.raises(ConfigurationError, match=r"in-cluster configuration: tokenFile: .*No such file"):
-        in_cluster_configuration(variables, home)
+        in_cluster.in_cluster_configuration(variables)

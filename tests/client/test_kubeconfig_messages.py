@@ -66,7 +66,7 @@ CASES: list[tuple[str, Callable[[dict[str, Any]], None]]] = [
         "certificate-authority-data and certificate-authority are both there",
         cluster(certificate_authority="a", certificate_authority_data="UEVN"),
     ),
-    ("server must not contain credentials", cluster(server=f"https://me:{SECRET}@host")),
+    ('context "dev", cluster "c": server must not contain credentials', cluster(server=f"https://me:{SECRET}@host")),
     ('user "u": token must be a string', user(token=12345)),
     ('user "u": token must consist of printable ASCII', user(token=f"{SECRET}\nX-Header: x")),
     ('user "u": tokenFile: ', user(tokenFile="nowhere")),
@@ -95,7 +95,7 @@ def test_a_fault_is_named(message: str, change: Callable[[dict[str, Any]], None]
     with pytest.raises(ConfigurationError) as caught:
         load_configuration(path)
     assert message in str(caught.value)
-    assert str(path) in str(caught.value) or "must not contain credentials" in message
+    assert str(path) in str(caught.value)
     assert SECRET not in str(caught.value)
 
 

@@ -77,6 +77,8 @@ def test_retry_after_is_a_number_or_a_date(text: str | None, expected: int | Non
         ("https://host/clusters/team/", "team", "/clusters/team/version"),
         ("https://host/k8s/c-abc/clusters/team", "team", "/clusters/team/version"),
         ("https://host/k8s/clusters/team/more", "", "/version"),
+        ("https://host/k8s/clusters/c-m:Abc_1", "", "/version"),
+        ("https://team", "", "/version"),
     ],
 )
 def test_the_logical_cluster_at_the_end_of_an_address(server: str, cluster: str, path: str) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+import pytest
+
 from kcp.logical_clusters import WILDCARD
+from kcp.registry.types.catalog import DEFINITIONS, Catalog
+from kcp.store.contract import Page, Range
 from tests.support.objects import definition
 from tests.support.registry_client import Object, RegistryClient
 
@@ -44,6 +51,20 @@ async def test_a_resource_is_described_as_long_as_one_logical_cluster_has_it(cli
     assert await _custom(client) == []
 
 
+async def test_a_type_is_no_longer_found_when_no_logical_cluster_has_it_though_it_was_described(
+    client: RegistryClient,
+) -> None:
+    one, catalog, path = client.at("one"), client.registry.catalog, (WILDCARD, "example.com", "v1", "widgets")
+    await _define(one, "widgets", "Widget")
+    assert await _custom(client) == ["widgets"]
+    for find in (catalog.find, client.registry.find_type):
+        assert find(*path) is one.widgets
+    await _undefine(one, "widgets")
+    for find in (catalog.find, client.registry.find_type):
+        assert find(*path) is None
+    assert await catalog.look_up(*path) is None
+
+
 async def test_the_surface_is_made_again_only_after_a_change(client: RegistryClient) -> None:
     one, two = client.at("one"), client.at("two")
     await _define(one, "widgets", "Widget")
@@ -53,6 +74,50 @@ async def test_the_surface_is_made_again_only_after_a_change(client: RegistryCli
     assert await catalog.load(WILDCARD) is first
     await _define(two, "gadgets", "Gadget")
     assert await catalog.load(WILDCARD) is not first
+
+
+async def test_a_description_is_complete_though_the_first_request_for_it_was_cancelled(client: RegistryClient) -> None:
+    for cluster, plural, kind in (
+        ("one", "widgets", "Widget"),
+        ("two", "gadgets", "Gadget"),
+        ("three", "dials", "Dial"),
+    ):
+        await _define(client.at(cluster), plural, kind)
+    catalog = Catalog(client.registry.store, client.registry.catalog.base.types)
+    first = asyncio.ensure_future(catalog.load(WILDCARD))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    assert first.cancelled()
+    custom = [type_.plural for type_ in (await catalog.load(WILDCARD)).types if not type_.builtin]
+    assert custom == ["dials", "gadgets", "widgets"]
+    catalog.close()
+
+
+async def test_the_definitions_are_not_read_again_while_an_example_of_each_is_known(
+    client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = client.at("one"), client.at("two")
+    for cluster in (one, two):
+        await _define(cluster, "widgets", "Widget")
+    catalog, store = client.registry.catalog, client.registry.store
+    before = await catalog.load(WILDCARD)
+    ranges: list[Range] = []
+    scan = store.scan
+
+    def noted(range_: Range, **options: Any) -> Page:
+        ranges.append(range_)
+        return scan(range_, **options)
+
+    monkeypatch.setattr(store, "scan", noted)
+    for cluster in (one, two):
+        change = {"spec": {"names": {"shortNames": [cluster.cluster]}}}
+        await cluster.patch(client.definitions, "widgets.example.com", change, "")
+        assert await catalog.load(WILDCARD) is not before
+    assert Range(DEFINITIONS) not in ranges
+    await _undefine(one, "widgets")
+    assert await _custom(client) == ["widgets"]
+    assert Range(DEFINITIONS) in ranges
 
 
 async def test_a_logical_cluster_is_described_by_its_own_surface(client: RegistryClient) -> None:

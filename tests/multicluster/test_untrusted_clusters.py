@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,10 @@ from aiohttp import web
 
 from kcp.client import TransportError
 from kcp.multicluster.crd_puller import Pulled, UnconvertibleSchemaError, pull, structural_schema
+from kcp.testing import LogicalCluster
 from tests.client.scripted_servers import Handler, answer, refusal, scripted
+from tests.support.kcp_process import run
+from tests.support.objects import definition
 
 Schema = dict[str, Any]
 
@@ -126,6 +131,30 @@ async def test_a_definition_is_copied_without_the_annotations_of_its_cluster() -
     assert definition["metadata"] == {"name": "widgets.example.com", "annotations": {"team": "a"}}
     assert definition["spec"] == custom("widgets")["spec"]
     assert found.reduced == {}
+
+
+async def test_a_malformed_definition_does_not_keep_the_others_from_being_applied(
+    kcp_cluster: LogicalCluster, tmp_path: Path
+) -> None:
+    malformed, sound = custom("widgets", scope=3), definition("gadgets", "Gadget")
+    kubeconfig = tmp_path / "source"
+    async with scripted(cluster([resource("widgets"), resource("gadgets")], [malformed, sound])) as server:
+        kubeconfig.write_text(
+            f"{{current-context: c, contexts: [{{name: c, context: {{cluster: c}}}}], "
+            f"clusters: [{{name: c, cluster: {{server: '{server.url}'}}}}]}}"
+        )
+        arguments = ("--kubeconfig", str(kubeconfig), "--apply", "--to-kubeconfig", str(kcp_cluster.kubeconfig))
+        done = await asyncio.to_thread(run, "crd-puller", *arguments)
+    assert done.returncode == 1, done.stderr
+    assert "refused widgets.example.com: " in done.stderr
+    assert "gadgets.example.com applied" in done.stderr
+
+
+async def test_malformed_labels_and_annotations_are_left_out() -> None:
+    own = custom("widgets")
+    own["metadata"] |= {"labels": 3, "annotations": {"team": "a", "number": 3, "deep": nested(100)}}
+    (definition,) = (await pulled(cluster([resource("widgets")], [own]))).definitions
+    assert definition["metadata"] == {"name": "widgets.example.com", "annotations": {"team": "a"}}
 
 
 @pytest.mark.parametrize(("stored_is_served", "kept"), [(True, "v2"), (False, "v1")])

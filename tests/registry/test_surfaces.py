@@ -210,13 +210,34 @@ async def test_a_type_is_found_in_any_logical_cluster_that_serves_the_version(cl
     for cluster in ("b", "c"):
         await client.at(cluster).define()  # widgets with a version v2
     for _ in range(2):
-        found = await catalog.find_anywhere("example.com", "v2", "widgets")
+        found = await catalog.look_up(WILDCARD, "example.com", "v2", "widgets")
         assert found is client.at("b").type("widgets", "example.com", "v2")
     await _remove(client.at("b"), "widgets.example.com")
-    assert await catalog.find_anywhere("example.com", "v2", "widgets") is not None
+    assert await catalog.look_up(WILDCARD, "example.com", "v2", "widgets") is not None
     await _remove(client.at("c"), "widgets.example.com")
-    assert await catalog.find_anywhere("example.com", "v2", "widgets") is None
-    assert await catalog.find_anywhere("example.com", "v1", "widgets") is not None
+    assert await catalog.look_up(WILDCARD, "example.com", "v2", "widgets") is None
+    assert await catalog.look_up(WILDCARD, "example.com", "v1", "widgets") is not None
+
+
+async def test_a_definition_that_is_found_again_for_all_logical_clusters_is_not_decoded_again(
+    client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _define(client, "widgets", "Widget")
+    decoded: list[bytes] = []
+    decode = documents.decode
+
+    def noted(value: bytes) -> object:
+        decoded.append(value)
+        return decode(value)
+
+    catalog, path = _fresh(client), (WILDCARD, "example.com", "v1", "widgets")
+    monkeypatch.setattr(documents, "decode", noted)
+    found = await catalog.look_up(*path)
+    assert found is not None
+    for again in (await catalog.look_up(*path), catalog.find(*path)):
+        assert again is found
+    assert len(decoded) == 1
+    catalog.close()
 
 
 async def test_nothing_is_left_of_the_types_of_a_logical_cluster_that_is_deleted(client: RegistryClient) -> None:

@@ -10,6 +10,7 @@ import pytest
 from kcp.api import documents
 from kcp.registry.representations.table_rows import TableRows
 from kcp.registry.requests import ListOptions, Target
+from tests.support.lists import whole_list
 from tests.support.objects import definition
 from tests.support.registry_client import RegistryClient
 
@@ -26,7 +27,7 @@ async def _table(client: RegistryClient, path: str, kind: str, bodies: list[byte
         await client.create(type_, obj)
     listing = await client.registry.list(client.context(), Target(type_, ""), ListOptions())
     pieces = TableRows(include_object=include).listing(listing, client.registry.type_of_cluster(type_))
-    return orjson.loads(b"".join(pieces))
+    return orjson.loads(whole_list(pieces))
 
 
 @pytest.mark.parametrize("include", ["None", "Metadata", "Object"])

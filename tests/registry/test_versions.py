@@ -13,6 +13,7 @@ from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.records import key_of
+from tests.support.lists import whole_list
 from tests.support.registry_client import Object, RegistryClient, refused
 from tests.support.waiting import eventually
 
@@ -191,7 +192,7 @@ async def test_a_list_of_all_logical_clusters_leaves_out_what_one_of_them_cannot
     type_ = _v(everywhere, "v1")
     context = everywhere.context()
     listing = await client.registry.list(context, Target(type_, ""), ListOptions())
-    content = orjson.loads(b"".join(WHOLE_OBJECTS.listing(listing, client.registry.type_of_cluster(type_))))
+    content = orjson.loads(whole_list(WHOLE_OBJECTS.listing(listing, client.registry.type_of_cluster(type_))))
     assert len(content["items"]) == 1
     stream = await everywhere.watch(type_)
     await other.patch(_v(other, "v2"), "g", {"spec": {"both": "hidden"}})

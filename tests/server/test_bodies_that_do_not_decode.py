@@ -150,6 +150,17 @@ def test_the_last_finalizer_of_a_namespace_leaves_nothing(server: RunningServer,
     assert server.get(f"{cluster}/api/v1/namespaces/one").json["spec"] == {}
 
 
+@pytest.mark.parametrize("option", ["dryRun=Some", "fieldManager=%00", "fieldValidation=Some"])
+def test_invalid_options_are_refused_before_the_body_is_decoded(
+    server: RunningServer, cluster: str, option: str
+) -> None:
+    asked = [("POST", "", "application/json"), ("PUT", "/one", "application/json")]
+    for method, name, media_type in [*asked, ("PATCH", "/one", MERGE), ("PATCH", "/one", APPLY)]:
+        path = f"{cluster}{CONFIG_MAPS}{name}?{option}"
+        answer = server.ask(method, path, b"{", Content_Type=media_type)
+        assert (answer.status, answer.json["reason"]) == (422, "Invalid"), answer.json
+
+
 TWICE = b'{"apiVersion":"%s","kind":"%s","metadata":{"name":"one"%s,"nope":1},"%s":{"a":"1","a":"2"},"more":2}'
 FAULTS = ['duplicate field "%s.a"', 'unknown field "metadata.nope"', 'unknown field "more"']
 

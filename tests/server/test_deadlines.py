@@ -9,7 +9,7 @@ from typing import TypeVarTuple, Unpack
 
 import pytest
 
-from kcp.server.requests.deadlines import Deadlines
+from kcp.server.requests.deadlines import Deadline, Deadlines
 
 Arguments = TypeVarTuple("Arguments")
 
@@ -36,7 +36,7 @@ async def test_expired_waits_end_and_the_others_continue() -> None:
     deadlines, ends = Deadlines(0.5), asyncio.Event()
 
     async def wait(begun: asyncio.Event) -> str:
-        with deadlines.start():
+        with Deadline(deadlines):
             begun.set()
             await ends.wait()
         return "in time"
@@ -53,11 +53,11 @@ async def test_expired_waits_end_and_the_others_continue() -> None:
 
 async def test_a_task_is_not_cancelled_after_its_wait_ended_in_time() -> None:
     deadlines = Deadlines(0.01)
-    with deadlines.start():
+    with Deadline(deadlines):
         await asyncio.sleep(0)
-    with pytest.raises(TimeoutError), deadlines.start():
+    with pytest.raises(TimeoutError), Deadline(deadlines):
         await asyncio.Event().wait()  # the timer of the first has come by then
-    with pytest.raises(TimeoutError), deadlines.start():
+    with pytest.raises(TimeoutError), Deadline(deadlines):
         await asyncio.Event().wait()
 
 
@@ -65,7 +65,7 @@ async def test_a_cancelled_wait_is_cancelled() -> None:
     deadlines = Deadlines(0.01)
 
     async def wait() -> None:
-        with deadlines.start():
+        with Deadline(deadlines):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(wait())
@@ -76,7 +76,7 @@ async def test_a_cancelled_wait_is_cancelled() -> None:
 
 
 async def test_an_error_of_the_body_passes_through() -> None:
-    with pytest.raises(ValueError, match="mine"), Deadlines(1).start():
+    with pytest.raises(ValueError, match="mine"), Deadline(Deadlines(1)):
         raise ValueError("mine")
 
 
@@ -86,7 +86,7 @@ def test_a_thousand_waits_use_one_timer() -> None:
     async def scenario() -> None:
         deadlines = Deadlines(60)
         for _ in range(1000):
-            with deadlines.start():
+            with Deadline(deadlines):
                 await asyncio.sleep(0)
 
     try:

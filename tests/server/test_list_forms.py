@@ -14,6 +14,7 @@ from kcp.api import documents
 from kcp.registry.representations.framing import JSONList
 from kcp.registry.verbs.representation import ListForm, ListPieces
 from kcp.server.requests.list_forms import PrettyList, YAMLList
+from tests.support.lists import whole_list
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
@@ -45,5 +46,5 @@ def test_chunks_convert_as_the_whole_does(
 ) -> None:
     head = {"kind": "WidgetList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}}
     form = form_of(orjson.dumps(head)[:-1] + b',"%b":[' % name.encode())
-    written = b"".join(ListPieces(form, [[orjson.dumps(item) for item in chunk] for chunk in found]))
+    written = whole_list(ListPieces(form, [[orjson.dumps(item) for item in chunk] for chunk in found]))
     assert written == whole({**head, name: [item for chunk in found for item in chunk]})

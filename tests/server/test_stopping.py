@@ -15,7 +15,9 @@ import pytest
 
 from kcp.auth import certificates
 from kcp.server.process import listening
+from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Parts
+from kcp.server.process.running import ServerProcess
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.request_info import RequestInfo
 from tests.support.http2_frames import DATA, Http2Connection
@@ -55,6 +57,32 @@ def test_a_request_that_waits_for_ever_is_cancelled_after_the_grace_period(fresh
             connection.getresponse()
     with socket.create_server(("127.0.0.1", server.port)):
         pass  # nothing listens there any more
+
+
+async def test_a_start_that_is_cancelled_leaves_no_request_running(
+    fresh_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, accepts = Waiting(), asyncio.Event()
+
+    async def started(generation: listening._Generation) -> None:
+        await generation.server.wait_started()
+        accepts.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(listening._Generation, "started", started)
+    configuration = Configuration(root_directory=fresh_root, secure_port=0, shutdown_grace_period=0.1)
+    process = ServerProcess(configuration, Parts(filters=lambda _: [waiting]))
+    starting = asyncio.create_task(process.start())
+    await asyncio.wait_for(accepts.wait(), PATIENCE)
+    trust = ssl.create_default_context(cafile=str(configuration.data_directory / "ca.crt"))
+    _, writer = await asyncio.open_connection(*process.address, ssl=trust)
+    with contextlib.closing(writer):
+        writer.write(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await asyncio.to_thread(waiting.entered.wait, PATIENCE)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert waiting.cancelled.is_set()
 
 
 def test_an_unread_response_is_cut_after_the_grace_period(fresh_root: Path) -> None:

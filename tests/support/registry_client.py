@@ -25,6 +25,7 @@ from kcp.registry.verbs import patching
 from kcp.registry.verbs.registry import Registry
 from kcp.server.process.composition import compose_registry
 from kcp.store.sqlite.store import open_store
+from tests.support.lists import whole_list
 from tests.support.running_coroutines import Enter
 from tests.support.waiting import PATIENCE, eventually
 
@@ -158,7 +159,7 @@ class RegistryClient:
         if fields:
             options["field_selector"] = selectors.parse_field_selector(fields)
         listing = await self.registry.list(self.context(), Target(type_, namespace), ListOptions(**options))
-        return _decoded(b"".join(WHOLE_OBJECTS.listing(listing, self.registry.type_of_cluster(type_))))
+        return _decoded(whole_list(WHOLE_OBJECTS.listing(listing, self.registry.type_of_cluster(type_))))
 
     async def names(self, type_: ResourceType, **options: Any) -> Sequence[str]:
         return [item["metadata"]["name"] for item in (await self.list(type_, **options))["items"]]

@@ -87,7 +87,6 @@ def load_messages() -> Declarations:
             kind = spec["names"]["kind"]
             for version in spec["versions"]:
                 kinds[_api_version(spec["group"], version["name"]), kind] = f"{group.name}.{kind}"
-    for group in _folders():
         _add_custom(group, messages, kinds)
     return Declarations(messages, kinds)
 

@@ -12,8 +12,11 @@ from kcp.cli import flags
 from kcp.cli.store_options import end
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kcp.cli.definition_files import DefinitionFile
     from kcp.schema.compatibility import Incompatibility
+    from kcp.schema.raw_schemas import Raw
 
 _output = flags.group("Output")
 _FILE: Final = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
@@ -27,7 +30,7 @@ class _Result(NamedTuple):
 
     name: str
     found: list[Incompatibility]
-    common: dict[str, Any] | None = None
+    common: Raw | None = None
 
 
 @click.command(cls=flags.GroupedCommand, short_help="Find what new definitions break.")
@@ -99,7 +102,7 @@ def _results(old: DefinitionFile, new: DefinitionFile, *, common: bool) -> list[
     return results
 
 
-def _common(name: str, find: Any, old: dict[str, Any], new: dict[str, Any]) -> _Result:
+def _common(name: str, find: Callable[[Raw, Raw], Raw], old: Raw, new: Raw) -> _Result:
     from kcp.schema.compatibility import NoCommonSchemaError
 
     try:

@@ -25,6 +25,8 @@ _INCOMPLETE: Final = 1
 _FAILED: Final = 2
 _INTERRUPTED: Final = 130
 """The exit code of a program that SIGINT ended."""
+_REFUSED: Final = (400, 413, 422)
+"""The codes of responses that refuse one definition: it is malformed, too large or invalid."""
 _FIELD_MANAGER: Final = "crd-puller"
 _FILE_MODE: Final = 0o644
 
@@ -181,8 +183,8 @@ def _write_files(directory: Path, definitions: Sequence[dict[str, Any]]) -> None
 
 
 async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[str, Any]]) -> frozenset[str]:
-    """Apply each definition. Returns the names of those that the server refuses as invalid; the others are applied."""
-    from kcp.client import Client, InvalidError
+    """Apply each definition. Returns the names of those that the server refuses; the others are applied."""
+    from kcp.client import Client, StatusError
     from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 
     refused = set()
@@ -192,7 +194,9 @@ async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[
             name = definition["metadata"]["name"]
             try:
                 await resource.apply(definition, field_manager=_FIELD_MANAGER, force=True)
-            except InvalidError as error:
+            except StatusError as error:
+                if error.code not in _REFUSED:
+                    raise
                 refused.add(name)
                 _say(f"refused {name}: {error}")
             else:

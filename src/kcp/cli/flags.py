@@ -55,9 +55,8 @@ class GroupedCommand(click.Command):
         headings: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if (
-                record is not None and record[1]
-            ):  # the first line of the help names the arguments, and the text explains them
+            # arguments have no help: the first line names them, and the text explains them
+            if record is not None and record[1]:
                 heading = getattr(param, "heading", "") or "Other"
                 headings.setdefault(heading, []).append(record)
         for heading, records in headings.items():

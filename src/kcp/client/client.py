@@ -13,7 +13,7 @@ from kcp.client.resource_client import ResourceClient
 from kcp.client.resources import APIResource
 from kcp.client.transport.connections import Connection
 from kcp.client.transport.requests import Request, Response
-from kcp.logical_clusters import WILDCARD, parse_name, path_of
+from kcp.logical_clusters import PATH_ROOT, WILDCARD, InvalidNameError, LogicalClusterName, parse_name, path_of
 
 ALL_NAMESPACES = ""
 
@@ -27,14 +27,14 @@ class Client:
     def __init__(self, configuration: ClientConfiguration) -> None:
         base, cluster = _split(configuration.server)
         self._connection = Connection(configuration, base)
-        self._set(self._connection, cluster, configuration.namespace)
+        self._set(cluster, configuration.namespace)
 
-    def _set(self, connection: Connection, cluster: str, namespace: str) -> None:
-        self.cluster = cluster
+    def _set(self, cluster: LogicalClusterName | None, namespace: str) -> None:
+        self.cluster: str = cluster or ""
         """The logical cluster; empty for the server's default one, or an API server that has none."""
         self.namespace = namespace
-        self._prefix = path_of(parse_name(cluster)) if cluster else ""
-        self.discovery = Discovery(connection, self._prefix)
+        self._prefix = path_of(cluster) if cluster else ""
+        self.discovery = Discovery(self._connection, self._prefix)
 
     async def __aenter__(self) -> Self:
         self._connection.open()
@@ -52,7 +52,7 @@ class Client:
         """
         other = Client.__new__(Client)
         other._connection = self._connection  # noqa: SLF001 - one of its own
-        other._set(self._connection, parse_name(name), namespace)  # noqa: SLF001
+        other._set(parse_name(name), namespace)  # noqa: SLF001
         return other
 
     def resource(self, resource: APIResource, namespace: str | None = None) -> ResourceClient:
@@ -84,10 +84,16 @@ class Client:
         )
 
 
-def _split(server: str) -> tuple[str, str]:
-    """Split an address into the server's address and the name of the logical cluster (empty if it has none)."""
-    path = urlsplit(server).path.rstrip("/")
-    head, slash, name = path.rpartition("/clusters/")
-    if slash and "/" not in name:
-        return server.rstrip("/").removesuffix(path) + head, name
-    return server.rstrip("/"), ""
+def _split(server: str) -> tuple[str, LogicalClusterName | None]:
+    """Split an address into the server's address and the name of the logical cluster; None if it has none.
+
+    A proxy of other clusters may have such paths too, with names that no logical cluster has.
+    """
+    server = server.rstrip("/")
+    path = urlsplit(server).path
+    head, _, name = path.rpartition(f"/{PATH_ROOT}/")
+    try:
+        cluster = parse_name(name)
+    except InvalidNameError:
+        return server, None
+    return server.removesuffix(path) + head, cluster

@@ -53,9 +53,7 @@ class ClientConfiguration:
     user_agent: str = USER_AGENT
 
     def __post_init__(self) -> None:
-        check_url(self.server, ("http", "https"), "server")
-        if "@" in urlsplit(self.server).netloc:
-            raise ConfigurationError("server must not contain credentials")
+        check_server(self.server)
         if self.proxy_url:
             check_url(self.proxy_url, PROXY_SCHEMES, "proxy_url")
         if self.insecure_skip_tls_verify and self.certificate_authority:
@@ -66,6 +64,13 @@ class ClientConfiguration:
         """Return a configuration that authenticates with a bearer token."""
         credentials = StaticCredentials(Credential(bearer(token)))
         return cls(server=server, certificate_authority=certificate_authority, credentials=credentials)
+
+
+def check_server(url: str) -> None:
+    """Check the address of an API server. Raises ConfigurationError."""
+    check_url(url, ("http", "https"), "server")
+    if "@" in urlsplit(url).netloc:
+        raise ConfigurationError("server must not contain credentials")
 
 
 def check_url(url: str, schemes: tuple[str, ...], what: str) -> None:

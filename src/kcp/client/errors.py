@@ -53,7 +53,7 @@ class CredentialsError(ClientError):
 
 
 class DiscoveryError(ClientError, LookupError):
-    """The API server serves no such resource, or the name is ambiguous."""
+    """The API server serves no such resource, or no discovery at all."""
 
 
 class TransportError(ClientError):

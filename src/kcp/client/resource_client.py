@@ -62,15 +62,11 @@ class ResourceClient:
     CredentialsError.
     """
 
-    def __init__(self, connection: Connection, resource: APIResource, namespace: str = "", prefix: str = "") -> None:
+    def __init__(self, connection: Connection, resource: APIResource, namespace: str, prefix: str) -> None:
         self.resource = resource
         self.namespace = namespace if resource.namespaced else ""
         self._connection = connection
         self._prefix = prefix
-
-    def in_namespace(self, namespace: str) -> ResourceClient:
-        """Return the verbs of the same resource in another namespace."""
-        return ResourceClient(self._connection, self.resource, namespace, self._prefix)
 
     def path(self, name: str = "", subresource: str = "") -> str:
         """Return the path of the collection, an object or a subresource. Raises ValueError for a subresource without a name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kcp.api.kinds import GroupResource, GroupVersionKind
+from kcp.api.kinds import GroupResource, GroupVersion, GroupVersionKind
 from kcp.client.transport.requests import segment
 
 
@@ -39,7 +39,7 @@ class APIResource:
     @property
     def api_version(self) -> str:
         """The ``apiVersion`` of its objects."""
-        return f"{self.group}/{self.version}" if self.group else self.version
+        return str(GroupVersion(self.group, self.version))
 
     @property
     def group_resource(self) -> GroupResource:
@@ -53,8 +53,7 @@ class APIResource:
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """Return the path of the collection or of an object. An empty namespace means all namespaces."""
-        parts = ["/apis", segment(self.group)] if self.group else ["/api"]
-        parts.append(segment(self.version))
+        parts = [group_version_path(GroupVersion(self.group, self.version))]
         if namespace:
             parts += ["namespaces", segment(namespace)]
         parts += [segment(part) for part in (self.plural, name, subresource) if part]
@@ -62,3 +61,9 @@ class APIResource:
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.version}.{self.group}" if self.group else f"{self.plural}.{self.version}"
+
+
+def group_version_path(version: GroupVersion) -> str:
+    """Return the path of a group version: the root of its resources, and the address of their older discovery document."""
+    root = f"/apis/{segment(version.group)}" if version.group else "/api"
+    return f"{root}/{segment(version.version)}"

@@ -17,14 +17,14 @@ from kcp.work_queues.queues import RetryError
 __all__ = ["RetryError", "WorkQueue"]
 
 
-class ClusterKey(Hashable, Protocol):
+class KeyOfCluster(Hashable, Protocol):
     """A key that names a logical cluster."""
 
     @property
     def cluster(self) -> LogicalClusterName: ...
 
 
-K = TypeVar("K", bound=ClusterKey)
+K = TypeVar("K", bound=KeyOfCluster)
 
 
 class WorkQueue(queues.WorkQueue[K]):
@@ -39,5 +39,5 @@ class WorkQueue(queues.WorkQueue[K]):
         return tasks.start(work, self.name)
 
 
-def _logical_cluster(key: ClusterKey) -> Hashable:
+def _logical_cluster(key: KeyOfCluster) -> Hashable:
     return key.cluster

@@ -52,14 +52,10 @@ def _make(node: SchemaNode) -> Defaulter:
 
 
 def _inner(node: SchemaNode, key: str, children: dict[str, Defaulter]) -> Defaulter:
-    if key in node.property_schemas:
-        children[key] = defaulter(node.property(key))
-        return children[key]
-    return defaulter(node.additional) if node.additional is not None else _nothing
-
-
-def _nothing(_: Any) -> None:
-    return None
+    if node.additional is not None and key not in node.property_schemas:
+        return defaulter(node.additional)
+    found = children[key] = defaulter(node.property(key))
+    return found
 
 
 def _fill_list(values: list[Any], items: SchemaNode) -> None:

@@ -103,11 +103,6 @@ class SchemaNode:
         """The names of the declared properties that can have children."""
         return frozenset(name for name, raw in self.property_schemas.items() if not _NESTING.isdisjoint(raw))
 
-    @cached_property
-    def declares_only_scalars(self) -> bool:
-        """Whether no declared property can have children."""
-        return not self.nested_properties
-
     def property(self, name: str) -> "SchemaNode":
         """The child node of a declared property."""
         node = self._properties.get(name)

@@ -88,7 +88,7 @@ def _make(node: SchemaNode, *, keep: bool = False) -> Pruner:
     prune_list = _list_pruner(node, keep=keep)
     get = children.get
     # Fast path if only scalars are declared.
-    only_scalars = frozenset(declared) if node.declares_only_scalars and not node.embedded else frozenset()
+    only_scalars = frozenset(declared) if not node.nested_properties and not node.embedded else frozenset()
 
     def prune(value: Any) -> Found:
         if type(value) is not dict:

@@ -52,8 +52,8 @@ class Key(NamedTuple):
     name: str
 
 
-def described(key: Key) -> str:
-    """Format a key for messages, with its logical cluster."""
+def key_text(key: Key) -> str:
+    """Format a key for messages: ``widgets default/a of logical cluster root``."""
     where = f"logical cluster {key.cluster}" if key.cluster else "the server"
     return f"{key.resource} {f'{key.namespace}/' if key.namespace else ''}{key.name} of {where}"
 
@@ -191,7 +191,7 @@ class DamagedValueError(Exception):
     """
 
     def __init__(self, key: Key, revision: int, *, recoverable: bool = False) -> None:
-        super().__init__(f"the value of {described(key)} at revision {revision} is damaged")
+        super().__init__(f"the value of {key_text(key)} at revision {revision} is damaged")
         self.key = key
         self.revision = revision
         self.recoverable = recoverable

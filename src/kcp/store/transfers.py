@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
-from kcp.store.contract import Key, LogError
+from kcp.store.contract import Key, LogError, key_text
 from kcp.store.exports import Entry, Reading, Summary, verify
 
 _PAGE: Final = 500
@@ -29,8 +29,7 @@ class KeyExistsError(TransferError):
     """The target already has a key that the import would write."""
 
     def __init__(self, key: Key) -> None:
-        where = f"logical cluster {key.cluster}" if key.cluster else "the log itself"
-        super().__init__(f"{key_text(key)} of {where} exists in the target already")
+        super().__init__(f"{key_text(key)} exists in the target already")
         self.key = key
 
 
@@ -72,11 +71,6 @@ class SnapshotInfo(NamedTuple):
     revision: int
     objects: int
     logical_clusters: int
-
-
-def key_text(key: Key) -> str:
-    """Format a key for messages, without its logical cluster."""
-    return f"{key.resource} {f'{key.namespace}/' if key.namespace else ''}{key.name}"
 
 
 def select(file: Path, logical_cluster: LogicalClusterName = WILDCARD, *, replace: bool) -> Selection:

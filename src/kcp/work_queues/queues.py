@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from kcp.api.errors import StatusError
 from kcp.work_queues.fair_order import FairOrder
 from kcp.work_queues.pacing import Pacer
 
@@ -48,8 +47,8 @@ def _one_flow(_key: Hashable) -> Hashable:
 class WorkQueue(Generic[K]):
     """A queue of keys with workers that reconcile them. Belongs to one event loop."""
 
-    expected_errors: ClassVar[tuple[type[Exception], ...]] = (StatusError,)
-    """Errors that are logged without a traceback."""
+    expected_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """Errors that are logged without a traceback: those of the subclass's requests."""
 
     def __init__(
         self,
@@ -138,10 +137,6 @@ class WorkQueue(Generic[K]):
     def start_worker(self, work: Callable[[], Work]) -> asyncio.Task[None]:
         """Start the task of a worker. A subclass may measure its work."""
         return asyncio.create_task(work(), name=self.name)
-
-    def forget(self, key: K) -> None:
-        """Reset the backoff of a key."""
-        self._failures.pop(key, None)
 
     def __len__(self) -> int:
         """The number of queued keys, without those that are delayed or being reconciled."""

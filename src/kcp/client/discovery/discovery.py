@@ -19,15 +19,15 @@ from kcp.client.discovery.decoding import (
 )
 from kcp.client.discovery.resolution import Discovered
 from kcp.client.errors import DiscoveryError, StatusError, TransportError
-from kcp.client.resources import APIResource
+from kcp.client.resources import APIResource, group_version_path
 from kcp.client.transport.connections import Connection
-from kcp.client.transport.requests import JSON, Request, Response, segment
+from kcp.client.transport.requests import JSON, Request, Response
 
 
 class Discovery:
     """The cached discovery of one API server or logical cluster. ``aggregated``: whether to request that form first."""
 
-    def __init__(self, connection: Connection, prefix: str = "", *, aggregated: bool = True) -> None:
+    def __init__(self, connection: Connection, prefix: str, *, aggregated: bool = True) -> None:
         self._connection = connection
         self._prefix = prefix
         self._accept = AGGREGATED if aggregated else JSON
@@ -46,11 +46,11 @@ class Discovery:
         return await self._search(lambda found: found.of_object(object_))
 
     async def all(self) -> Discovered:
-        """Return all resources that the server serves."""
+        """Return all resources that the server serves. Raises as `refresh`."""
         return self._found or await self.refresh()
 
     async def refresh(self) -> Discovered:
-        """Read the discovery documents again. Raises StatusError, TransportError."""
+        """Read the discovery documents again. Raises DiscoveryError, StatusError, TransportError."""
         before = self._found
         async with self._reading:
             if self._found is None or self._found is before:  # else another caller has just asked
@@ -72,10 +72,8 @@ class Discovery:
         )
         documents = []
         for root in roots:
-            if (
-                isinstance(root, StatusError) and root.code == 404
-            ):  # a server without the core group, or with nothing else
-                continue
+            if isinstance(root, StatusError) and root.code == 404:
+                continue  # a server without the core group, or with nothing else
             if isinstance(root, BaseException):
                 raise root
             documents.append(root.json())
@@ -97,7 +95,7 @@ class Discovery:
     ) -> None:
         versions = [GroupVersion(each.group, version) for each in groups for version in each.versions]
         # without retries: the aggregated API server of a group may be down
-        requests = (self._get(_path(each), retries=False) for each in versions)
+        requests = (self._get(group_version_path(each), retries=False) for each in versions)
         answers = await asyncio.gather(*requests, return_exceptions=True)
         for version, answer in zip(versions, answers, strict=True):
             if isinstance(answer, StatusError | TransportError):
@@ -110,11 +108,3 @@ class Discovery:
     async def _get(self, path: str, accept: str = JSON, *, retries: bool = True) -> Response:
         request = Request("GET", self._prefix + path, accept=accept, idempotent=True, retries=retries)
         return await self._connection.request(request)
-
-
-def _path(version: GroupVersion) -> str:
-    return (
-        f"/apis/{segment(version.group)}/{segment(version.version)}"
-        if version.group
-        else f"/api/{segment(version.version)}"
-    )

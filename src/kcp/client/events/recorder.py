@@ -23,8 +23,6 @@ from kcp.client.resources import APIResource
 from kcp.client.transport.retrying import backoff
 from kcp.logical_clusters import ANNOTATION, WILDCARD
 
-NORMAL: Final = "Normal"
-WARNING: Final = "Warning"
 EVENTS: Final = APIResource("", "v1", "events", "Event")
 _WAITING: Final = 1000
 _ATTEMPTS: Final = 12
@@ -66,7 +64,7 @@ class EventRecorder:
     def event(
         self, regarding: Object, type_: str, reason: str, message: str, annotations: Mapping[str, str] | None = None
     ) -> None:
-        """Record an event about an object. ``type_`` is `NORMAL` or `WARNING`, ``reason`` a word in CamelCase for programs.
+        """Record an event about an object. ``type_`` is ``Normal`` or ``Warning``, ``reason`` a word in CamelCase for programs.
 
         Never blocks and never fails: events beyond the limits of the correlator, and those that the server refuses, are
         dropped.

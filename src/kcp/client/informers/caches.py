@@ -45,8 +45,6 @@ class Cache:
         self._transform = transform
         self._objects: dict[ObjectKey, CachedObject] = {}
         self._unconfirmed: set[ObjectKey] | None = None
-        self.synchronized = False
-        """Whether the first list is complete."""
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -86,7 +84,6 @@ class Cache:
         gone, self._unconfirmed = self._unconfirmed, None
         for key in gone or ():
             self._remove(key)
-        self.synchronized = True
 
     def apply(self, event: WatchEvent) -> None:
         """Apply a change, unless it is older than the cached object."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kcp.client.configuration import PROXY_SCHEMES, ClientConfiguration, check_url
+from kcp.client.configuration import PROXY_SCHEMES, ClientConfiguration, check_server, check_url
 from kcp.client.credentials.contract import ANONYMOUS, Credentials, basic, bearer
 from kcp.client.credentials.exec_plugins import ExecPlugin
 from kcp.client.credentials.files import FileCredentials
@@ -34,7 +34,7 @@ def load_configuration(
     if not kubeconfig.empty or path is not None or context:
         return resolve(kubeconfig, context, **limits)
     if in_cluster.available(environment):
-        return in_cluster.in_cluster_configuration(environment)
+        return in_cluster.in_cluster_configuration(environment, **limits)
     looked = ", ".join(map(str, default_files(environment)))
     raise ConfigurationError(f"no kubeconfig: {looked} has no contexts, and this is no Pod. Set KUBECONFIG to a file")
 
@@ -45,7 +45,7 @@ def resolve(kubeconfig: Kubeconfig, context: str = "", **limits: Any) -> ClientC
     authority = _authority(cluster)
     where = f"{chosen.origin}, {cluster.origin.entry}"
     try:
-        check_url(cluster.server, ("http", "https"), "server")
+        check_server(cluster.server)
         if cluster.proxy_url:
             check_url(cluster.proxy_url, PROXY_SCHEMES, "proxy-url")
     except ConfigurationError as error:

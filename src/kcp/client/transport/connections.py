@@ -78,19 +78,23 @@ class Connection:
         """Send a request and read the response. Raises StatusError, TransportError, CredentialsError."""
 
         async def attempt() -> Response:
-            async with self._in_flight, self._answer(request, self._timeout()) as answer:
+            timeout = self._timeout(self.configuration.request_timeout)
+            async with self._in_flight, self._answer(request, timeout) as answer:
                 body = await read_body(answer)
                 return Response(request, answer.status, answer.headers, body)
 
         return await self._retrying(request, attempt)
 
     @asynccontextmanager
-    async def stream(self, request: Request, seconds: float | None = None) -> AsyncIterator[Stream]:
-        """Send a request and stream the response, for some seconds at most. Raises as `request`."""
-        total = None if seconds is None else seconds + self.configuration.request_timeout
+    async def stream(self, request: Request, seconds: float) -> AsyncIterator[Stream]:
+        """Send a request and stream the response. Raises as `request`.
+
+        The server should end the response after ``seconds``; the client does so after ``request_timeout`` more.
+        """
+        timeout = self._timeout(seconds + self.configuration.request_timeout)
 
         async def attempt() -> tuple[Any, aiohttp.ClientResponse]:
-            context = self._answer(request, self._timeout(total))
+            context = self._answer(request, timeout)
             async with asyncio.timeout(self.configuration.request_timeout):
                 return context, await context.__aenter__()
 
@@ -102,10 +106,8 @@ class Connection:
             await context.__aexit__(None, None, None)
             await asyncio.sleep(0)  # the transport closes in the next iteration of the event loop
 
-    def _timeout(self, total: float | None = -1.0) -> aiohttp.ClientTimeout:
-        configured = self.configuration
-        seconds = configured.request_timeout if total == -1.0 else total
-        return aiohttp.ClientTimeout(total=seconds, sock_connect=configured.connect_timeout)
+    def _timeout(self, total: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=total, sock_connect=self.configuration.connect_timeout)
 
     async def _retrying(self, request: Request, attempt: Callable[[], Awaitable[T]]) -> T:
         number = 0
@@ -185,8 +187,6 @@ class Connection:
 
     def _failure(self, request: Request, error: Exception) -> TransportError:
         address = urlsplit(self._url).netloc
-        if isinstance(error, TransportError):
-            return error
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             why = getattr(error.certificate_error, "verify_message", "") or "certificate verify failed"
             return TransportError(

@@ -1,8 +1,8 @@
 """The rules of retries: which failed requests are sent again, and after which delay.
 
-A server that answers 429, or 503 with ``Retry-After``, has not executed the request: any request is sent again, as by
-client-go. After other failures the request may have taken effect, so only idempotent ones are sent again. If a server asks
-for a longer delay than the client accepts, the error is final.
+A server that answers 429, or 503 with ``Retry-After``, has not executed the request, and one that cannot be connected to has
+not received it: any request is sent again. After other failures the request may have taken effect, so only idempotent ones are
+sent again. If a server asks for a longer delay than the client accepts, the error is final.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class RetryPolicy(NamedTuple):
     max_retry_after: float
 
 
-def retry_delay(error: Exception, attempt: int, policy: RetryPolicy, *, idempotent: bool) -> float | None:
+def retry_delay(
+    error: StatusError | TransportError, attempt: int, policy: RetryPolicy, *, idempotent: bool
+) -> float | None:
     """Return the seconds until a request is sent again, or None if the error is final. ``attempt`` counts from 0."""
     if attempt >= policy.retries:
         return None
     if isinstance(error, TransportError):
         return backoff(attempt) if (idempotent or not error.sent) and not error.final else None
-    if not isinstance(error, StatusError):
-        return None
     if error.code in _REFUSED and error.retry_after is not None:
         return float(error.retry_after) if error.retry_after <= policy.max_retry_after else None
     if error.code == 429 or (idempotent and error.code in (503, *_GATEWAY_FAILURES)):

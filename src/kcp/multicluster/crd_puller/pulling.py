@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 from kcp.api import documents
 from kcp.api.kinds import GroupResource
 from kcp.client import APIResource, Client, NotFoundError, StatusError
-from kcp.client.watching import has_metadata
 from kcp.logical_clusters import ANNOTATION
 from kcp.multicluster.crd_puller.definitions import CORE, definition_of, name_of
 from kcp.multicluster.crd_puller.openapi import OpenAPISchemas
@@ -91,7 +90,7 @@ async def _definitions(client: Client) -> dict[str, dict[str, Any]]:
         items = (await client.resource(CUSTOM_RESOURCE_DEFINITIONS).list_all()).items
     except NotFoundError:
         return {}  # a server without CustomResourceDefinitions
-    return {item["metadata"]["name"]: item for item in items if has_metadata(item) and item["metadata"].get("name")}
+    return {name: item for item in items if (name := text(schema(item, "metadata") or {}, "name"))}
 
 
 def _portable(definition: dict[str, Any], resource: APIResource) -> tuple[dict[str, Any], str]:
@@ -113,17 +112,22 @@ def _portable(definition: dict[str, Any], resource: APIResource) -> tuple[dict[s
             )
         spec["versions"] = [{**version, "storage": True} for version in kept]
         loss = f"only version {kept[0].get('name')} is kept: the conversion webhook is a service of the cluster"
-    metadata: dict[str, Any] = {"name": definition["metadata"]["name"]}
-    for field in ("annotations", "labels"):
-        values = definition["metadata"].get(field) or {}
-        if retained := {key: value for key, value in values.items() if key not in _OWN_ANNOTATIONS}:
-            metadata[field] = retained
     return {
         "apiVersion": CUSTOM_RESOURCE_DEFINITIONS.api_version,
         "kind": CUSTOM_RESOURCE_DEFINITIONS.kind,
-        "metadata": metadata,
+        "metadata": _metadata(definition["metadata"]),
         "spec": spec,
     }, loss
+
+
+def _metadata(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return the name, and the annotations and labels that are strings and do not belong to the cluster."""
+    found: dict[str, Any] = {"name": meta["name"]}
+    for field in ("annotations", "labels"):
+        texts = {key: value for key, value in (schema(meta, field) or {}).items() if isinstance(value, str)}
+        if retained := {key: value for key, value in texts.items() if key not in _OWN_ANNOTATIONS}:
+            found[field] = retained
+    return found
 
 
 def _spec(definition: dict[str, Any], resource: APIResource) -> dict[str, Any]:

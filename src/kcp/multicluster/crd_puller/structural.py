@@ -134,15 +134,15 @@ class _Converter:
             self._depth -= 1
 
     def _convert(self, schema: Schema, path: str, within: tuple[str, ...]) -> Schema:
-        reference, siblings = _reference(schema, path)
+        reference = _reference(schema, path)
         if reference is None:
             return self._inline(schema, path, within)
         if reference in _KNOWN:
-            return {**_KNOWN[reference](), **_kept(siblings)}
+            return {**_KNOWN[reference](), **_kept(schema)}
         if reference in within:
             raise RecursiveSchemaError(f"{path}: {reference.rpartition('.')[2]} contains itself")
         found = self.convert(self._component(reference, path), path, (*within, reference))
-        return {**found, **_kept(siblings)}
+        return {**found, **_kept(schema)}
 
     def _inline(self, schema: Schema, path: str, within: tuple[str, ...]) -> Schema:
         type_ = schema.get("type")
@@ -195,18 +195,18 @@ def _is_scalar(type_: object) -> bool:
     return isinstance(type_, str) and type_ in _SCALARS
 
 
-def _reference(schema: Schema, path: str) -> tuple[str | None, Schema]:
-    """Return the name that a schema refers to (None if it is inline), and the schema with the keywords beside the reference."""
+def _reference(schema: Schema, path: str) -> str | None:
+    """Return the name that a schema refers to; None if it is inline."""
     target = schema
     wrapped = schema.get("allOf")
     if "$ref" not in schema and isinstance(wrapped, list) and len(wrapped) == 1:
         target = wrapped[0] if isinstance(wrapped[0], dict) else {}
     reference = target.get("$ref")
     if reference is None:
-        return None, schema
+        return None
     if not isinstance(reference, str):
         raise UnconvertibleSchemaError(f"{path}: $ref is not a string")
-    return reference.rpartition("/")[2], schema
+    return reference.rpartition("/")[2]
 
 
 def _kept(schema: Schema) -> Schema:

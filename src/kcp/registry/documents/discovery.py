@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import orjson
 
 from kcp.api.kinds import version_order
-from kcp.registry.documents.document_cache import SHARED
+from kcp.registry.documents.document_cache import DocumentCache
 from kcp.registry.documents.groups import group_order
 from kcp.registry.documents.packing import entity_tag
 
@@ -33,16 +33,15 @@ _NOT_WHILE_TERMINATING: Final = ("create", "patch", "update")
 """Verbs that discovery omits for a type whose definition is terminating."""
 
 
+_CACHE: Final = DocumentCache()
+"""The discovery documents of all surfaces, by content."""
+
+
 class Document(NamedTuple):
     """An encoded document and its entity tag, quotes included."""
 
     body: bytes
     etag: str
-
-    @property
-    def digest(self) -> str:
-        """The entity tag without quotes, for ``?hash=``."""
-        return self.etag.strip('"')
 
     @property
     def size(self) -> int:
@@ -209,7 +208,7 @@ class DiscoveryDocuments:
 
     @staticmethod
     def _document(key: tuple[object, ...], build: Callable[[], bytes]) -> Document:
-        return SHARED.get(key, lambda: document(build()))
+        return _CACHE.get(key, lambda: document(build()))
 
     def _group_list(self) -> bytes:
         groups = [self._group(group) for group in self._groups if group]

@@ -1,7 +1,8 @@
 """A bounded cache of encoded documents and their parts.
 
-Discovery and OpenAPI are derived from sets of types, and there may be as many sets as there are logical clusters. What is
-derived is therefore remembered here, in one place with one bound, and made again when it has been pushed out.
+Discovery and OpenAPI are derived from sets of types, and there may be as many sets as there are logical clusters. So the process
+keeps the documents in a few such caches, one for discovery and one for each form of OpenAPI, and makes them again when they have
+been pushed out.
 """
 
 from __future__ import annotations
@@ -56,7 +57,3 @@ class DocumentCache:
                     _, dropped = self._values.popitem(last=False)
                     self._size -= dropped.size
         return kept
-
-
-SHARED: Final = DocumentCache()
-"""The cache of this process."""

@@ -41,11 +41,6 @@ class PackedDocument(NamedTuple):
         return cls(b"".join(found), entity_tag(digest), length)
 
     @property
-    def digest(self) -> str:
-        """The entity tag without quotes, for ``?hash=``."""
-        return self.etag.strip('"')
-
-    @property
     def size(self) -> int:
         """The size in bytes, as it is kept."""
         return len(self.gzip) + 512

@@ -90,6 +90,7 @@ class JSONFrames:
     """Base of the forms that are JSON: one line for each watch event."""
 
     stream_type = b"application/json"
+    copies = False
 
     def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:  # noqa: ARG002 - asked of every form
         return frame

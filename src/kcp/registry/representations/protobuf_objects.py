@@ -27,6 +27,7 @@ class ProtobufObjects:
     """Whole objects as protobuf."""
 
     key = "protobuf"
+    copies = False
     stream_type = f"{protobuf.CONTENT_TYPE};stream=watch".encode()
 
     def _shown(self, obj: dict[str, Any]) -> dict[str, Any]:

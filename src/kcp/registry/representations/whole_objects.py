@@ -28,6 +28,7 @@ class WholeObjects(JSONFrames):
     """Objects as they are."""
 
     key = "object"
+    copies = True
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
         return value

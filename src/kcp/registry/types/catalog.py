@@ -76,7 +76,7 @@ class Catalog:
         self._loading: dict[str, tuple[asyncio.Task[Surface], list[Event]]] = {}
         """The running loads, and the changes of definitions that each must add."""
         self._followers: list[Callable[[Event], None]] = []
-        self._union = DefinitionUnion(store, DEFINITIONS, self._decoded.peek)
+        self._union = DefinitionUnion(store, DEFINITIONS, self._decoded)
         self._united: tuple[int, Surface] | None = None
         self._unfollow = store.follow(DEFINITIONS, self._on_change)
 
@@ -118,12 +118,13 @@ class Catalog:
     def find(
         self, cluster: LogicalClusterName, group: str, version: str, plural: str, *, decode: bool = True
     ) -> ResourceType | None:
-        """The type that a logical cluster serves at a path. Decodes at most its own definition.
+        """The type that a logical cluster serves at a path; for ``*``, the type that any logical cluster serves there.
 
-        Without ``decode``, None where the definition would have to be decoded: see `look_up`.
+        Decodes at most the definition of this resource; for ``*``, those of this resource until one serves the version. Without
+        ``decode``, None where a definition would have to be decoded: see `look_up`.
         """
         surface = self._by_cluster.get(cluster)
-        if surface is None:
+        if surface is None and cluster != WILDCARD:
             surface = self._with_few_definitions(cluster)
         if surface is not None:
             return surface.find(group, version, plural)
@@ -133,6 +134,8 @@ class Catalog:
         name = definition_name(group, plural)
         if not decode and (cluster, name) not in self._alone:
             return None
+        if cluster == WILDCARD:
+            return self._union.find_at_once(name, version) or built_in
         definition = self._definition(cluster, name)
         types = definition.types if definition is not None else ()
         return next((type_ for type_ in types if type_.version == version), built_in)
@@ -167,27 +170,16 @@ class Catalog:
         return await asyncio.shield(self._loading[cluster][0])
 
     async def look_up(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
-        """As `find`; a large definition that is not known is decoded in a thread."""
+        """As `find`; decodes a large definition in a thread, and searches for ``*`` off the event loop."""
         key = Key(DEFINITIONS, cluster, "", definition_name(group, plural))
+        if cluster == WILDCARD:
+            found = self.find(cluster, group, version, plural, decode=False)
+            return found or await self._union.find(key.name, version) or self._base.find(group, version, plural)
         if cluster not in self._by_cluster and (cluster, key.name) not in self._alone:
             record = self._store.get(key)
             if record is not None and len(record.value) > _LARGE and not self._decoded.knows(record):
                 await asyncio.to_thread(self.prepare, key, record.value)
         return self.find(cluster, group, version, plural)
-
-    async def find_anywhere(self, group: str, version: str, plural: str) -> ResourceType | None:
-        """A type that any logical cluster serves at this path, for requests that span logical clusters."""
-        built_in = self._base.find(group, version, plural)
-        if built_in is not None and not built_in.placeholder:
-            return built_in
-        return await self._union.find(definition_name(group, plural), version) or built_in
-
-    def find_anywhere_at_once(self, group: str, version: str, plural: str) -> ResourceType | None:
-        """As `find_anywhere`, reading definitions on the event loop until one is found."""
-        built_in = self._base.find(group, version, plural)
-        if built_in is not None and not built_in.placeholder:
-            return built_in
-        return self._union.find_at_once(definition_name(group, plural), version) or built_in
 
     def prepare(self, key: Key, value: bytes) -> None:
         """Make the types of a definition that is about to be stored. Thread-safe. Any other object is ignored."""
@@ -198,8 +190,6 @@ class Catalog:
         """The surface of a logical cluster that has few definitions; None if it has many."""
         if cluster in self._many:
             return None
-        if cluster == WILDCARD:
-            return self.surface(cluster)
         page = self._store.scan(Range(DEFINITIONS, cluster), limit=_FEW, size=_FEW_BYTES, count=False)
         if not page.remaining and sum([len(record.value) for record in page.records]) <= _FEW_BYTES:
             return self._remember(cluster, {record.key.name: self._decoded.of(record) for record in page.records})
@@ -245,10 +235,10 @@ class Catalog:
         found.update((record.key.name, self._decoded.of(record)) for record in page.records)
 
     async def _load_union(self) -> Surface:
-        definitions = await self._union.definitions()
+        await self._union.complete()
         generation = self._union.generation
         if self._united is None or self._united[0] != generation:
-            self._united = (generation, Surface(self._base.types, definitions))
+            self._united = (generation, self._surface_of(self._union.definitions()))
         return self._united[1]
 
     def _remember(self, cluster: LogicalClusterName, definitions: Mapping[str, Definition]) -> Surface:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.types.surfaces import Definition
 from kcp.store.contract import DamagedValueError, Event, Hint, Key, Page, Range, Record, Store
@@ -25,17 +26,15 @@ _MOST: Final = 4096
 _TIMES: Final = 3
 """Searches in one request: definitions may be deleted meanwhile."""
 
-DefinitionOf = Callable[[Record], Definition]
-
 
 class DefinitionUnion:
     """An example of the definition of each resource. Empty until it is first asked for, and kept up to date from then on."""
 
-    def __init__(self, store: Store, definitions: str, definition_of: DefinitionOf) -> None:
+    def __init__(self, store: Store, definitions: str, decoded: RecordCache[Definition]) -> None:
         """``definitions`` is the resource of the definitions."""
         self._store = store
         self._definitions = definitions
-        self._definition_of = definition_of
+        self._decoded = decoded
         self._examples: dict[str, tuple[LogicalClusterName, Definition]] = {}
         self._complete = False
         self._searching: asyncio.Lock = asyncio.Lock()
@@ -50,22 +49,30 @@ class DefinitionUnion:
             return
         name = event.key.name
         example = self._examples.get(name)
-        if example is not None and example[0] == event.key.cluster:
+        is_example = example is not None and example[0] == event.key.cluster
+        if is_example:
             del self._examples[name]
             self.generation += 1
-            example = None
-            self._complete = False  # another logical cluster may have the resource
-        if example is None and event.record is not None:
+        if event.record is not None and name not in self._examples:
             self._add(event.record)
+        if is_example and name not in self._examples:
+            self._complete = False  # another logical cluster may have the resource
 
-    async def definitions(self) -> Mapping[str, Definition]:
-        """The examples by name, in the order of their names."""
+    async def complete(self) -> None:
+        """Search for the examples that are missing."""
         async with self._searching:
             for _ in range(_TIMES):
                 if self._complete:
                     break
-                self._complete = True
-                await self._search()
+                self._complete = True  # until a change meanwhile removes an example
+                try:
+                    await self._search()
+                except BaseException:
+                    self._complete = False
+                    raise
+
+    def definitions(self) -> Mapping[str, Definition]:
+        """The examples by name, in the order of their names."""
         return {name: definition for name, (_, definition) in sorted(self._examples.items())}
 
     async def find(self, name: str, version: str) -> ResourceType | None:
@@ -73,39 +80,47 @@ class DefinitionUnion:
 
         The log is searched for the name, off the event loop, unless the definition that was found last still serves it.
         """
-        known = self._found.get((name, version))
-        record: Record | None = None
-        with contextlib.suppress(DamagedValueError):
-            record = self._store.get(known) if known is not None else None
-        if record is not None and (type_ := self._version_of(record, version)) is not None:
-            return type_
-        after: Key | None = None
-        while True:
+        found, after = self._found_last(name, version), None
+        while found is None:
             page = await self._store.select(Range(self._definitions), Hint(name), after=after, size=_CHUNK)
-            for record in page.records:
-                if record.key.name == name and (type_ := self._version_of(record, version)) is not None:
-                    self._found[name, version] = record.key
-                    if len(self._found) > _MOST:
-                        self._found.popitem(last=False)
-                    return type_
+            found = self._find_in(page, name, version)
             if not page.remaining:
-                return None
+                break
             after = page.records[-1].key
+        return found
 
     def find_at_once(self, name: str, version: str) -> ResourceType | None:
         """As `find`, on the event loop."""
-        after: Key | None = None
-        while True:
+        found, after = self._found_last(name, version), None
+        while found is None:
             page = self._store.scan(Range(self._definitions), after=after, size=_CHUNK, count=False)
-            for record in page.records:
-                if record.key.name == name and (type_ := self._version_of(record, version)) is not None:
-                    return type_
+            found = self._find_in(page, name, version)
             if not page.remaining:
-                return None
+                break
             after = page.records[-1].key
+        return found
 
-    def _version_of(self, record: Record, version: str) -> ResourceType | None:
-        return next((type_ for type_ in self._definition_of(record).types if type_.version == version), None)
+    def _found_last(self, name: str, version: str) -> ResourceType | None:
+        known = self._found.get((name, version))
+        if known is None:
+            return None
+        with contextlib.suppress(DamagedValueError):
+            record = self._store.get(known)
+            return _version_of(self._decoded.of(record), version) if record is not None else None
+        return None
+
+    def _find_in(self, page: Page, name: str, version: str) -> ResourceType | None:
+        for record in page.records:
+            if record.key.name != name:
+                continue
+            definition = self._decoded.peek(record)
+            if (type_ := _version_of(definition, version)) is not None:
+                self._decoded.add(record, definition)
+                self._found[name, version] = record.key
+                if len(self._found) > _MOST:
+                    self._found.popitem(last=False)
+                return type_
+        return None
 
     async def _search(self) -> None:
         after: Key | None = None
@@ -128,7 +143,11 @@ class DefinitionUnion:
             return
         definition = None
         with contextlib.suppress(LookupError, TypeError, ValueError):  # a definition that cannot be served anywhere
-            definition = self._definition_of(record)
+            definition = self._decoded.peek(record)
         if definition is not None and definition.types:
             self._examples[record.key.name] = (record.key.cluster, definition)
             self.generation += 1
+
+
+def _version_of(definition: Definition, version: str) -> ResourceType | None:
+    return next((type_ for type_ in definition.types if type_.version == version), None)

@@ -60,9 +60,7 @@ class RecordCache(Generic[Computed]):
         return (record.key, record.revision) in self._results
 
     def peek(self, record: Record) -> Computed:
-        """The result of a record, computed without being cached: for walks over more records than the cache has room
-        for.
-        """
+        """As `of`, but without caching the result: for walks over more records than the cache has room for."""
         return self.of(record) if self.knows(record) else self._compute(record.value)
 
     def _new(self, record: Record) -> Computed:

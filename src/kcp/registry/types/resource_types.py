@@ -89,7 +89,6 @@ class ResourceType:
     conversion_webhook: bool = False
     """The definition converts between versions by a webhook. This server calls none."""
     strategy: Strategy = CUSTOM_RESOURCE
-    extension: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def api_version(self) -> str:
@@ -305,7 +304,6 @@ def from_definition(
             versions=versions,
             conversion_webhook=webhook,
             strategy=strategy,
-            extension=extension,
         )
         for version in spec["versions"]
     ]

@@ -51,10 +51,8 @@ class Registry:
     def find_type(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
         """The type that a logical cluster (or, for the wildcard, any of them) serves at a path.
 
-        For the wildcard, prefer `Catalog.find_anywhere`, which does not hold the event loop.
+        For the wildcard, prefer `Catalog.look_up`, which does not hold the event loop.
         """
-        if cluster == WILDCARD:
-            return self.catalog.find_anywhere_at_once(group, version, plural)
         return self.catalog.find(cluster, group, version, plural)
 
     def type_of_cluster(self, type_: ResourceType) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from kcp.logical_clusters import LogicalClusterName
@@ -34,29 +34,22 @@ class ListForm(Protocol):
         """
 
 
-class ListPieces:
-    """A list in pieces. ``slices`` are `Slice`s, or items that are encoded already."""
+class ListPieces(NamedTuple):
+    """A list in pieces. ``slices`` are `Slice`s, or items that are encoded already; the form takes them one after the other."""
 
-    def __init__(self, form: ListForm, slices: Iterable[Slice | list[bytes]]) -> None:
-        self.form = form
-        self.slices = slices
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Encode the pieces one after the other."""
-        items: list[bytes] = []
-        for slice_ in self.slices:
-            encoded = slice_ if isinstance(slice_, list) else slice_.encode()
-            if items and encoded:
-                yield self.form.piece(items, last=False)
-            items = encoded or items
-        yield self.form.piece(items, last=True)
+    form: ListForm
+    slices: Iterable[Slice | list[bytes]]
 
 
 class Representation(Protocol):
-    """A representation. ``key`` identifies it in caches of encoded events; ``stream_type`` is the media type of watches."""
+    """A representation. ``key`` identifies it in caches of encoded events; ``stream_type`` is the media type of watches.
+
+    ``copies`` says that it copies stored values of the served schema; others decode and encode each.
+    """
 
     key: str
     stream_type: bytes
+    copies: bool
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:
         """One object, from the bytes of the whole one."""

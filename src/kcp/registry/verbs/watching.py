@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
 DELETED: Final = "DELETED"
-_WHOLE: Final = "object"
-"""The key of the representation that copies the stored values."""
 _LOOP_SHARE: Final = 0.004
 """Seconds after which the encoding of initial events yields to the event loop."""
 _UNKNOWN: Final = "unknown labels"
@@ -212,7 +210,7 @@ class WatchStream:
 
     def _decodes(self, record: Record, type_: ResourceType) -> bool:
         """Whether the frame of a record is more than a copy of its value."""
-        return record.tag != type_.schema_hash or self._representation.key != _WHOLE
+        return record.tag != type_.schema_hash or not self._representation.copies
 
     def _shown(self, event: Event) -> bool:
         """Whether the object's logical cluster can serve it in this version."""

@@ -19,13 +19,12 @@ from kcp.schema.value_predicates import enum_identity
 DESCRIPTIVE: Final = frozenset({"description", "title", "example", "externalDocs"})
 _INT_OR_STRING: Final = [{"type": "integer"}, {"type": "string"}]
 _ALTERNATIVES: Final = ("anyOf", "oneOf")
-_MERGED: Final = frozenset(
+KEYWORDS: Final = frozenset(
     {
         "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
         "maxItems", "minProperties", "maxProperties", "pattern", "enum", "required", "allOf", "anyOf", "oneOf", "not",
     }
 )  # fmt: skip
-KEYWORDS: Final = _MERGED
 """The keywords that `Constraints` stands for."""
 
 
@@ -82,7 +81,7 @@ class Constraints:
         rest = []
         for each in more:
             (keyword,) = each
-            hoisted = keyword not in out and keyword in _MERGED and not _is_fraction(each, integers=integers)
+            hoisted = keyword not in out and keyword in KEYWORDS and not _is_fraction(each, integers=integers)
             if hoisted:
                 out |= each
             else:
@@ -135,7 +134,7 @@ def _junctors(raw: Raw, *, own: bool) -> Iterable[Junctor]:
     if own:
         return
     for keyword, value in raw.items():
-        if keyword not in _MERGED and keyword not in DESCRIPTIVE and value is not None:
+        if keyword not in KEYWORDS and keyword not in DESCRIPTIVE and value is not None:
             found = {keyword: value}
             yield Junctor(keyword, f"allOf: {content(found)}", found)
 

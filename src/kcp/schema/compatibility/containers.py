@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kcp.api.field_errors import ABSENT
-from kcp.schema.compatibility.incompatibilities import Report
+from kcp.schema.compatibility.incompatibilities import Report, or_absent
 from kcp.schema.compatibility.rules import SAME_TYPES, SameTypes
 from kcp.schema.compatibility.values import Meeting
 from kcp.schema.compatibility.views import ANY, ANY_EMPTIED, View
@@ -124,7 +124,8 @@ def _meet_rest(meeting: Meeting, fields: _Fields, descend: Descend) -> None:
             reason = "fields that are not declared are pruned or refused"
             if meeting.kinds == old.kinds:
                 path = f"{meeting.path}.{keyword}"
-                meeting.report.narrowing(path, reason, _or_absent(old, keyword), _or_absent(new, keyword))
+                shown = or_absent(old.raw.get(keyword)), or_absent(new.raw.get(keyword))
+                meeting.report.narrowing(path, reason, *shown)
             fields.changed = True
         elif new.forbids and not old.forbids:
             reason = "unknown fields are refused instead of pruned"
@@ -141,11 +142,6 @@ def _meet_rest(meeting: Meeting, fields: _Fields, descend: Descend) -> None:
             fields.rest = known
     fields.types &= found.types
     fields.changed |= found.changed
-
-
-def _or_absent(view: View, keyword: str) -> Any:
-    found = view.raw.get(keyword)
-    return ABSENT if found is None else found
 
 
 def _meet_old_property(meeting: Meeting, fields: _Fields, name: str, descend: Descend) -> None:

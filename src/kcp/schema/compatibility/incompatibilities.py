@@ -47,6 +47,11 @@ class Incompatibility:
         return found
 
 
+def or_absent(value: Any) -> Any:
+    """The value of a keyword or field as an incompatibility has it."""
+    return ABSENT if value is None else value
+
+
 def _shown(value: Any) -> str:
     return "not set" if value is ABSENT else shorten(orjson.dumps(value).decode(), _MAX_SHOWN)
 
@@ -86,20 +91,21 @@ class Report:
     def narrowing(self, path: str, reason: str, old: Any = ABSENT, new: Any = ABSENT) -> None:
         """Report a difference that the lowest common schema resolves."""
         if not self.for_common:
-            self._add(Incompatibility(path, reason, old, new))
+            self._add(path, reason, old, new)
 
     def conflict(self, path: str, reason: str, old: Any = ABSENT, new: Any = ABSENT) -> None:
         """Report a difference without a common schema."""
-        self._add(Incompatibility(path, reason, old, new))
+        self._add(path, reason, old, new)
 
     def obstacle(self, path: str, reason: str, old: Any = ABSENT, new: Any = ABSENT) -> None:
         """Report why there is no common schema, beside a narrowing of the same field."""
         if self.for_common:
-            self._add(Incompatibility(path, reason, old, new))
+            self._add(path, reason, old, new)
 
-    def _add(self, incompatibility: Incompatibility) -> None:
+    def _add(self, path: str, reason: str, old: Any, new: Any) -> None:
+        """Add an incompatibility. Paths below a schema without a path of its own begin with a dot, which is left out."""
         if len(self.found) < MAX_ERRORS:
-            self.found.append(incompatibility)
+            self.found.append(Incompatibility(path.removeprefix("."), reason, old, new))
         elif len(self.found) == MAX_ERRORS:
             self.found.append(Incompatibility("", "further differences are not listed"))
 

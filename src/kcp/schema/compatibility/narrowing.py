@@ -13,7 +13,7 @@ from kcp.api import json_values
 from kcp.api.field_errors import ABSENT
 from kcp.schema.compatibility import constraints
 from kcp.schema.compatibility.containers import Meet, meet_list, meet_map
-from kcp.schema.compatibility.incompatibilities import Report
+from kcp.schema.compatibility.incompatibilities import Report, or_absent
 from kcp.schema.compatibility.rules import DIFFERENT_TYPES, SAME_TYPES, meet_rules, same_types
 from kcp.schema.compatibility.rules import KEYWORD as RULES
 from kcp.schema.compatibility.values import Meeting, common_format, meet_values
@@ -138,7 +138,7 @@ def _meet_unknown(meeting: Meeting) -> None:
     for keyword in sorted({*old, *new} - _COMPARED):
         before, after = old.get(keyword), new.get(keyword)
         if not json_values.equal(before, after):
-            shown = [ABSENT if value is None else value for value in (before, after)]
+            shown = or_absent(before), or_absent(after)
             meeting.report.conflict(f"{meeting.path}.{keyword}", "the keyword changed and cannot be compared", *shown)
 
 
@@ -166,7 +166,7 @@ def _common_default(meeting: Meeting, old: Any, new: Any) -> Any:
     if old is not None or not meeting.old.required:
         verb = "added" if old is None else "removed" if new is None else "changed"
         reason = f"the default was {verb}: objects without the field mean something else"
-        shown = [ABSENT if value is None else value for value in (old, new)]
+        shown = or_absent(old), or_absent(new)
         meeting.report.narrowing(f"{meeting.path}.default", reason, *shown)
     if old is None:
         return None if meeting.old.required else new

@@ -29,22 +29,22 @@ _STEPS: Final = 100_000
 TOO_DEEP: Final = f"it is nested more than {MAX_DEPTH} levels deep"
 
 
-def compare(old: Raw, new: Raw, path: str = "") -> list[Incompatibility]:
+def compare(old: Raw, new: Raw) -> list[Incompatibility]:
     """Find what breaks clients and stored objects of a structural schema when another takes its place.
 
     Objects that the old schema accepts, and from which it prunes nothing, must be valid by the new one, keep all their fields,
-    get the same defaults for the fields that they may have, and merge alike. ``path`` is the field path of the schemas. What the
-    comparison does not know, or cannot decide, counts as a break. An empty list says that the new schema is compatible. Raises
-    InvalidSchemaError for a schema that no definition may have.
+    get the same defaults for the fields that they may have, and merge alike. What the comparison does not know, or cannot decide,
+    counts as a break. An empty list says that the new schema is compatible. Raises InvalidSchemaError for a schema that no
+    definition may have.
     """
     for raw in (old, new):
-        check_schema(raw, path)
+        check_schema(raw, "")
     report = Report(for_common=False, budget=budget_of(old, new))
-    meet_schemas(old, new, path, report)
+    meet_schemas(old, new, "", report)
     return report.found
 
 
-def lowest_common_schema(old: Raw, new: Raw, path: str = "") -> Raw:
+def lowest_common_schema(old: Raw, new: Raw) -> Raw:
     """The largest schema whose objects both structural schemas accept and keep.
 
     It is the old schema where that is compatible with the new one. Descriptions are those of the old schema. Where defaults
@@ -52,9 +52,9 @@ def lowest_common_schema(old: Raw, new: Raw, path: str = "") -> Raw:
     NoCommonSchemaError where there is none, or where it cannot be determined; InvalidSchemaError as `compare`.
     """
     for raw in (old, new):
-        check_schema(raw, path)
+        check_schema(raw, "")
     report = Report(for_common=True, budget=budget_of(old, new))
-    common = common_schema(old, new, path, report)
+    common = common_schema(old, new, "", report)
     if report.found:
         raise NoCommonSchemaError(report.found)
     return common
@@ -67,7 +67,7 @@ def common_schema(old: Raw, new: Raw, path: str, report: Report) -> Raw:
     if not found.changed or len(report.found) > known:
         return found.raw
     for error in schema_errors(found.raw, path, status=False, options=ValidationOptions()):
-        report.conflict(_relative(error.field), f"the common schema would be invalid: {error.body}")
+        report.conflict(error.field, f"the common schema would be invalid: {error.body}")
     return found.raw
 
 
@@ -75,23 +75,11 @@ def meet_schemas(old: Raw, new: Raw, path: str, report: Report) -> Meet:
     """The meet of the schemas of two resources; differences are reported."""
     if json_values.equal(old, new):
         return Meet(old, SAME_TYPES)
-    start = len(report.found)
     try:
-        found = meet(View(old, role="root"), View(new, role="root"), path, report)
+        return meet(View(old, role="root"), View(new, role="root"), path, report)
     except TooLargeError:
         report.found.append(Incompatibility(path, "the schemas are too large to compare"))
-        found = Meet(old, DIFFERENT_TYPES)
-    if not path:
-        report.found[start:] = [_without_leading_dot(each) for each in report.found[start:]]
-    return found
-
-
-def _without_leading_dot(found: Incompatibility) -> Incompatibility:
-    return Incompatibility(_relative(found.field), found.reason, found.old, found.new)
-
-
-def _relative(path: str) -> str:
-    return path.removeprefix(".")
+        return Meet(old, DIFFERENT_TYPES)
 
 
 def budget_of(*raws: Raw) -> int:
@@ -109,7 +97,7 @@ def check_schema(raw: Raw, path: str) -> None:
     found = schema_errors(raw, path, status=False, options=ValidationOptions())
     if found := found or _unusable_bounds(raw, path):
         raise InvalidSchemaError(
-            [FieldError(each.type, _relative(each.field), each.value, each.detail) for each in found]
+            [FieldError(each.type, each.field.removeprefix("."), each.value, each.detail) for each in found]
         )
 
 

@@ -11,14 +11,14 @@ import orjson
 from kcp.api.field_errors import ABSENT
 from kcp.schema.compatibility.bounds import COUNTS, Range
 from kcp.schema.compatibility.constraints import Constraints, Junctor
-from kcp.schema.compatibility.incompatibilities import Report
+from kcp.schema.compatibility.incompatibilities import Report, or_absent
 from kcp.schema.compatibility.views import View
 from kcp.schema.fast_validation import check_of, holds
 from kcp.schema.nodes import Scope
 from kcp.schema.raw_schemas import Raw
+from kcp.schema.value_predicates import in_range
 
 _SCALARS: Final = frozenset({"boolean", "integer", "number", "string"})
-_FLOAT32_MAX: Final = 3.4028235677973366e38
 _NUMBER_FORMATS: Final = ("float", "double")
 _IMPLIED_FORMATS: Final = ("", "int32", "int64", "float", "double")
 """The formats of numbers; their ranges are compared, not their names."""
@@ -209,7 +209,8 @@ def _meet_numbers(meeting: Meeting, format_: str) -> Range:
         keywords.add("format" if common.high == limits.high else "maximum")
     for keyword in sorted(keywords):
         _report_bound(meeting, keyword, common)
-    if format_ == "float" and any(bound is not None and abs(bound) >= _FLOAT32_MAX for bound in _bounds(common)):
+    bounds = [bound for bound in (common.low, common.high) if bound is not None]
+    if format_ == "float" and not all(in_range(bound, "number", format_) for bound in bounds):
         meeting.report.conflict(f"{meeting.path}.format", "a bound is outside of the range of the format float")
     return common
 
@@ -224,10 +225,6 @@ _BOUND_REASONS: Final[dict[str, Callable[[Range], str]]] = {
     "minimum": lambda found: f"numbers {'not above' if found.low_exclusive else 'below'} {found.low} are refused",
     "maximum": lambda found: f"numbers {'not below' if found.high_exclusive else 'above'} {found.high} are refused",
 }
-
-
-def _bounds(found: Range) -> tuple[float | None, float | None]:
-    return found.low, found.high
 
 
 def _shown_range(found: Range) -> str:
@@ -248,15 +245,11 @@ def _meet_counts(meeting: Meeting, least: str, most: str, kind: str) -> Range:
     elif common != old:
         if common.low != old.low:
             reason = f"shorter {what} are refused"
-            meeting.report.narrowing(f"{meeting.path}.{least}", reason, _or_absent(old.low), common.low)
+            meeting.report.narrowing(f"{meeting.path}.{least}", reason, or_absent(old.low), common.low)
         if common.high != old.high:
             reason = f"longer {what} are refused"
-            meeting.report.narrowing(f"{meeting.path}.{most}", reason, _or_absent(old.high), common.high)
+            meeting.report.narrowing(f"{meeting.path}.{most}", reason, or_absent(old.high), common.high)
     return common
-
-
-def _or_absent(value: Any) -> Any:
-    return ABSENT if value is None else value
 
 
 def _shown_set(found: frozenset[Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from kcp.api import json_values
 from kcp.api.field_errors import ABSENT
-from kcp.schema.compatibility.incompatibilities import Report
+from kcp.schema.compatibility.incompatibilities import Report, or_absent
 from kcp.schema.raw_schemas import Raw, objects, schema, text
 
 _COLUMN_FIELDS: Final = ("jsonPath", "type", "format", "priority")
@@ -24,7 +24,7 @@ def meet_version_fields(old: Raw, new: Raw, path: str, report: Report) -> Raw:
             continue
         meet = _FIELDS.get(field)
         if meet is None:
-            shown = [ABSENT if value is None else value for value in (before, after)]
+            shown = or_absent(before), or_absent(after)
             report.conflict(f"{path}.{field}", "the field changed and cannot be compared", *shown)
             continue
         common[field] = meet(before, after, f"{path}.{field}", report)

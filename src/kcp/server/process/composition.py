@@ -83,10 +83,12 @@ async def compose(
     parts: Parts,
     environment: Environment,
     ready_checks: Mapping[str, Check],
+    ready_notes: Mapping[str, Check],
     server_address: str,
-    notes: Mapping[str, Check] | None = None,
 ) -> Composition:
-    """Put a server together. ``server_address`` is its host and port, for ``/api``; ``notes`` are those of ``/readyz``.
+    """Put a server together.
+
+    ``ready_checks`` and ``ready_notes`` are those of ``/readyz``; ``server_address`` is the server's host and port, for ``/api``.
 
     Raises ConfigurationError.
     """
@@ -104,7 +106,7 @@ async def compose(
     metrics.set_serving_certificate(expiration(environment.identity.serving.certificate).timestamp())
     in_flight = _in_flight(configuration, metrics)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
-    health = Health({"ping": lambda: None}, ready_checks, notes)
+    health = Health({"ping": lambda: None}, ready_checks, ready_notes)
     mounts = _mount_table(
         registry.catalog,
         [*_default_mounts(registry.catalog, health, metrics, server_address), *parts.mounts(registry)],

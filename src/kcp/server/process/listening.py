@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from kcp.server.process import sockets
 from kcp.server.requests.incoming import MAX_HEAD
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import h2corn
 
     from kcp.server.requests.application import Application
+    from kcp.server.requests.watches import Watches
 
 logger: Final = logging.getLogger("kcp.server")
 
@@ -49,13 +50,6 @@ _RETIRING: Final = 1.0
 """Seconds between two looks at whether a replaced server has ended."""
 _ABORT_TIMEOUT: Final = 5.0
 """Seconds in which a server must end whose connections have been cut."""
-
-
-class RunningWatches(Protocol):
-    """The running watches, of which a replaced server must not keep any for ever."""
-
-    def end_older_than(self, moment: float) -> None:
-        """End the watches that began before a time of `time.perf_counter`."""
 
 
 class _Generation:
@@ -89,10 +83,11 @@ class Listening:
         certificate: Path,
         key: Path,
         client_authorities: Path,
-        watches: RunningWatches,
+        watches: Watches,
         grace: float,
         body_timeout: float,
     ) -> None:
+        """``watches`` are the running ones, of which a replaced server must not keep any for ever."""
         self._application = application
         self._listener = listener
         self._certificate = certificate
@@ -101,6 +96,8 @@ class Listening:
         self._watches = watches
         self._grace = grace
         self._body_timeout = body_timeout
+        self._generations: set[_Generation] = set()
+        """The servers that have not ended: also one whose start has been cancelled, which may have accepted connections."""
         self._current: _Generation | None = None
         self._retired: _Generation | None = None
         self._last_watches_end: asyncio.TimerHandle | None = None
@@ -146,6 +143,7 @@ class Listening:
 
     async def _start_generation(self) -> _Generation:
         generation = _Generation(self._new_server())
+        self._generations.add(generation)
         generation.running.add_done_callback(lambda _: self._on_end(generation))
         try:
             await generation.started()
@@ -155,6 +153,7 @@ class Listening:
         return generation
 
     def _on_end(self, generation: _Generation) -> None:
+        self._generations.discard(generation)
         error = None if generation.running.cancelled() else generation.running.exception()
         if generation is self._current:
             if error is None:
@@ -207,10 +206,9 @@ class Listening:
 
     async def stop(self) -> None:
         """Stop accepting, let requests finish within the grace period, and abort the rest."""
-        generations = [each for each in (self._current, self._retired) if each is not None]
-        for generation in generations:
+        for generation in self._generations:
             generation.server.shutdown()
-        running = {generation.running for generation in generations}
+        running = {generation.running for generation in self._generations}
         if running:
             _, running = await asyncio.wait(running, timeout=self._grace)
         if running:

@@ -98,8 +98,8 @@ class ServerProcess:
         composition = self.composition = await self._compose(storage, self.identity)
         await self._serve_health(composition)
         http = self.http = self._listen(listener, composition, self.identity)
-        await http.start()
         self._stack.push_async_callback(self._stop_serving, http, composition)
+        await http.start()
         self._run_in_background("the sweep of watches", connections.sweep(composition.watches))
         self._run_in_background("the reloading of files", self.files.follow())
         certificates = self.certificates = self._certificates(http, composition)
@@ -135,9 +135,9 @@ class ServerProcess:
             "shutdown": lambda: "process is shutting down" if self.stopping else None,
         }
         environment = Environment(self.configuration, identity, storage.store, self.files)
-        address, notes = f"{self.address[0]}:{self.address[1]}", storage.store.readiness_notes()
+        notes, address = storage.store.readiness_notes(), f"{self.address[0]}:{self.address[1]}"
         try:
-            composition = await compose(self.parts, environment, checks, address, notes)
+            composition = await compose(self.parts, environment, checks, notes, address)
             await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         except DamagedValueError as error:
             raise ConfigurationError(f"{error}, and nothing is served without it: restore a snapshot") from error

@@ -73,14 +73,12 @@ def _refusal(error: OSError, address_flag: str, port_flag: str) -> str:
     return f"{error.strerror}"
 
 
-def cut_connections(listener: socket.socket) -> int:
-    """Shut down all connections that were accepted through a listening socket; returns how many."""
+def cut_connections(listener: socket.socket) -> None:
+    """Shut down all connections that were accepted through a listening socket."""
     host, port = listener.getsockname()[:2]
-    return open_sockets.shut_down(lambda connection: _was_accepted(connection, host, port))
+    open_sockets.shut_down_connections(lambda connection: _was_accepted(connection, host, port))
 
 
 def _was_accepted(connection: socket.socket, host: str, port: int) -> bool:
-    if not open_sockets.is_connection(connection):
-        return False
     local = connection.getsockname()
     return local[1] == port and (host in ("0.0.0.0", "::") or local[0] == host)  # noqa: S104 - not bound to, compared with

@@ -20,7 +20,6 @@ from kcp.api import errors
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
-from kcp.logical_clusters import WILDCARD
 from kcp.registry.verbs.source import DamagedObjectError
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests import connections
@@ -149,8 +148,7 @@ class Application:
     def _route(self, exchange: Exchange, info: RequestInfo) -> tuple[Handler, bool]:
         """Find the handler of a request, and whether it counts as in flight. Raises StatusError 404 or 405."""
         if info.is_resource:
-            if info.cluster != WILDCARD:
-                exchange.type = self._resources.find_type(info)
+            exchange.type = self._resources.find_type(info)
             return self._resources.serve, info.verb != "watch"
         if exchange.watches_only:
             raise errors.unknown_path()

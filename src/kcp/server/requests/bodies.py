@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,16 +12,13 @@ from kcp.registry.verbs import confidential, patching
 from kcp.registry.verbs.large_work import LARGE, in_slow_thread, in_thread, run_large
 from kcp.server.requests import negotiation
 from kcp.server.requests.exchanges import Exchange
+from kcp.server.requests.incoming import WaitForTurn
 from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
 
 _OBJECT_TYPES: Final = (JSON, YAML)
 _PROTOBUF_TOO: Final = (JSON, YAML, PROTOBUF)
 _LARGE_YAML: Final = 8 * 1024
 """Size in bytes from which YAML is decoded in a thread. It takes up to a hundred times as long as JSON."""
-
-
-WaitForTurn = Callable[[int], Awaitable[None]]
-"""Waits until a write with a large body may be decoded; called with the size of the body (`kcp.registry.verbs.large_writes`)."""
 
 
 @dataclass(slots=True)

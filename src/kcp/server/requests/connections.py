@@ -1,6 +1,6 @@
-"""Detects HTTP/1.1 watchers that disconnected while there were no events.
+"""HTTP/1.1 connections that the HTTP server does not end in time: of watchers that are gone, and of truncated responses.
 
-The HTTP server does not read from a connection while it responds, so it sees that the client is gone only when a write
+The HTTP server does not read from a connection while it responds, so it sees that a watcher is gone only when a write
 fails. The kernel knows earlier: the connection is no longer ESTABLISHED. Linux lists that in ``/proc/net/tcp``
 (proc_net_tcp(5)). On other systems the next bookmark or the timeout ends such watches.
 """
@@ -82,13 +82,11 @@ async def cut(scope: Scope) -> None:
     client = scope.get("client")
     if scope["http_version"].startswith("1") and client and client[1]:
         host, port = client[0].partition("%")[0], client[1]
-        await asyncio.to_thread(open_sockets.shut_down, lambda found: _is_to(found, host, port))
+        await asyncio.to_thread(open_sockets.shut_down_connections, lambda found: _is_to(found, host, port))
 
 
-def _is_to(found: socket.socket, host: str, port: int) -> bool:
-    if not open_sockets.is_connection(found):
-        return False
-    peer = found.getpeername()
+def _is_to(connection: socket.socket, host: str, port: int) -> bool:
+    peer = connection.getpeername()
     return bool(peer[1] == port and peer[0].partition("%")[0] in (host, f"::ffff:{host}"))
 
 

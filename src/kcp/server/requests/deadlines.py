@@ -38,10 +38,6 @@ class Deadlines:
         self._waits: dict[Wait, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> Deadline:
-        """Return a context manager for the running task. Its body raises TimeoutError when the timeout expires."""
-        return Deadline(self)
-
     def add(self, wait: Wait) -> None:
         """Start the timeout of a wait."""
         loop = self.loop
@@ -64,7 +60,7 @@ class Deadlines:
 
 
 class Deadline(Wait):
-    """The wait of a task, made by `Deadlines.start` for one ``with`` statement."""
+    """The wait of a task, for one ``with`` statement. Its body raises TimeoutError when the timeout expires."""
 
     __slots__ = ("_cancelling", "_deadlines", "_reason", "_task")
 

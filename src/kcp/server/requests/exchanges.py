@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from kcp.api import errors, protobuf
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import in_thread, run_large
 from kcp.registry.verbs.representation import ListPieces, Slice
 from kcp.registry.verbs.watching import Frames, joined
 from kcp.server.requests import negotiation
@@ -27,7 +27,6 @@ from kcp.server.requests.response_encoding import (
     GZIP_HEADERS,
     compressed,
     compressor,
-    convert_body,
     json_line,
     pretty_json,
     warning_headers,
@@ -43,14 +42,14 @@ _LOOP_SHARE: Final = 0.004
 _LARGE_SLICE: Final = 256 * 1024
 """Bytes of objects from which a slice of a list is decoded and encoded in a thread."""
 _NOT_CACHED: Final = (b"cache-control", b"no-cache, private")
-_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 TEXT: Final = b"text/plain; charset=utf-8"
 _BAD_REQUEST: Final = 400
 
 
 async def _encoded(slice_: Slice) -> list[bytes]:
     """The items of a slice. What takes milliseconds is done in turns of the loop: it is faster than in a thread beside it."""
-    return slice_.encode() if slice_.size < _LARGE_SLICE else await run_large(slice_.size, slice_.encode)
+    return slice_.encode() if slice_.size < _LARGE_SLICE else await in_thread(slice_.encode)
 
 
 class TransferLimits(NamedTuple):
@@ -125,9 +124,9 @@ class Exchange(IncomingRequest):
     async def send_object(self, status: int, body: bytes, view: negotiation.View, more: Sequence[Header] = ()) -> None:
         """Send an encoded JSON object in the form of a view, compressed when it is large."""
         if view.yaml:
-            body = await convert_body(yaml_of, body)
+            body = await run_large(len(body), yaml_of, body)
         elif self.pretty and not view.protobuf:
-            body = await convert_body(pretty_json, body)
+            body = await run_large(len(body), pretty_json, body)
         send = self.send if len(body) <= GZIP_FROM else self.send_bytes
         await send(status, body, view.content_type, more)
 
@@ -311,7 +310,7 @@ class Exchange(IncomingRequest):
         if error.retry_after is not None:
             more.append((b"retry-after", b"%d" % error.retry_after))
         if error.code >= _BAD_REQUEST:
-            more.append(_NO_SNIFFING)
+            more.append(NO_SNIFFING)
         if error.plain:
             await self.send(error.code, f"{error}\n".encode(), TEXT, more)
             return

@@ -33,6 +33,9 @@ _NUMBERS: Final = itertools.count(random.getrandbits(40))
 _TWELVE_DIGITS: Final = 0xFFFFFFFFFFFF
 _NO_CERTIFICATES: Final[Sequence[str]] = ()
 
+WaitForTurn = Callable[[int], Awaitable[None]]
+"""Waits until a write with a large body may be decoded; called with the size of the body (`kcp.registry.verbs.large_writes`)."""
+
 
 class _Body:
     """The parts of a body that have arrived, their bytes, and whether more follow."""
@@ -144,7 +147,7 @@ class IncomingRequest:
             message = f"the head of the request (its target and header fields) is too large: limit is {MAX_HEAD} bytes"
             raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
 
-    async def body(self, limit: int = MAX_BODY, wait_for_turn: Callable[[int], Awaitable[None]] | None = None) -> bytes:
+    async def body(self, limit: int = MAX_BODY, wait_for_turn: WaitForTurn | None = None) -> bytes:
         """Read the whole body.
 
         A large body still counts as being received while ``wait_for_turn``, which gets its size, waits for its turn.
@@ -171,7 +174,7 @@ class IncomingRequest:
             await self._wait_for_turn(size, wait_for_turn)
         return body.parts[0] if len(body.parts) == 1 else b"".join(body.parts)
 
-    async def _wait_for_turn(self, size: int, wait_for_turn: Callable[[int], Awaitable[None]]) -> None:
+    async def _wait_for_turn(self, size: int, wait_for_turn: WaitForTurn) -> None:
         """Wait for the turn of a large body, which counts as being received meanwhile."""
         try:
             with self._receiving.start(self._client) as reception:

@@ -16,19 +16,15 @@ from typing import Final
 _DESCRIPTORS: Final = (Path("/proc/self/fd"), Path("/dev/fd"))
 
 
-def shut_down(matches: Callable[[socket.socket], bool]) -> int:
-    """Shut down the sockets that match; returns how many. Raises what ``matches`` raises, but for OSError."""
-    count = 0
+def shut_down_connections(matches: Callable[[socket.socket], bool]) -> None:
+    """Shut down the TCP connections that match. Raises what ``matches`` raises, but for OSError."""
     for descriptor in _open_sockets():
-        with contextlib.suppress(OSError), _duplicate(descriptor) as connection:  # the HTTP server may have closed it
-            if matches(connection):
-                connection.shutdown(socket.SHUT_RDWR)
-                count += 1
-    return count
+        with contextlib.suppress(OSError), _duplicate(descriptor) as found:  # the HTTP server may have closed it
+            if _is_connection(found) and matches(found):
+                found.shutdown(socket.SHUT_RDWR)
 
 
-def is_connection(found: socket.socket) -> bool:
-    """Whether a socket is a TCP connection. Raises OSError."""
+def _is_connection(found: socket.socket) -> bool:
     if found.family not in (socket.AF_INET, socket.AF_INET6) or found.type != socket.SOCK_STREAM:
         return False
     return not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, Final
 
 from kcp.api import errors
-from kcp.logical_clusters import WILDCARD
 from kcp.registry.contexts import RequestContext
 from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import Target, Written
@@ -31,6 +30,8 @@ _OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch"
 Handler = Callable[[Exchange, RequestInfo, Target], Awaitable[None]]
 _Response = tuple[int, bytes]
 """The status and the body of a response."""
+_ObjectVerb = Callable[[RequestContext, Target, dict[str, Any], list[str]], Coroutine[Any, Any, Written]]
+"""A verb of the registry that stores the object of a body, which may have duplicate fields: create or update."""
 
 
 class Resources:
@@ -58,19 +59,14 @@ class Resources:
 
     async def _find_newest_type(self, info: RequestInfo) -> ResourceType:
         """Look a type up in the newest state: another server may have just defined it. Raises StatusError 404."""
-        found = await self._look_up(info)
+        catalog, path = self._registry.catalog, (info.cluster, info.group, info.version, info.resource)
+        found = await catalog.look_up(*path)
         if found is None:
             await self._registry.store.catch_up()
-            found = await self._look_up(info)
+            found = await catalog.look_up(*path)
         if found is None:
-            raise self._registry.catalog.not_served(info.group)
+            raise catalog.not_served(info.group)
         return found
-
-    async def _look_up(self, info: RequestInfo) -> ResourceType | None:
-        catalog, path = self._registry.catalog, (info.group, info.version, info.resource)
-        if info.cluster == WILDCARD:
-            return await catalog.find_anywhere(*path)
-        return await catalog.look_up(info.cluster, *path)
 
     async def serve(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer an authorized request for ``exchange.type``. Raises StatusError."""
@@ -122,46 +118,34 @@ class Resources:
         options = queries.list_options(info.query)
         await self._watches.serve(exchange, self._context(exchange, info), target, options, view.representation)
 
-    async def _create(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
+    def _create(self, exchange: Exchange, info: RequestInfo, target: Target) -> Awaitable[None]:
+        return self._store(exchange, info, target, self._registry.create)
+
+    def _update(self, exchange: Exchange, info: RequestInfo, target: Target) -> Awaitable[None]:
+        return self._store(exchange, info, target, self._registry.update)
+
+    async def _store(self, exchange: Exchange, info: RequestInfo, target: Target, verb: _ObjectVerb) -> None:
         view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
-        turns = _Turns(self._registry, context, target)
-        body = await bodies.read_object(exchange, target.type, turns.wait)
+        turn = _LargeWriteTurn(self._registry, context, target)
+        body = await bodies.read_object(exchange, target.type, turn.wait)
         context.body_size = exchange.body_size
-        write = turns.around(self._created(context, target, body, view))
+        write = turn.around(_stored(context, target, body, view, verb))
         await exchange.send_object(*await self._mutations.run(write, exchange), view)
-
-    async def _created(self, context: RequestContext, target: Target, body: Body, view: View) -> _Response:
-        obj, duplicates = await bodies.decode_object(body, target.type, context.field_validation)
-        return await _written(await self._registry.create(context, target, obj, duplicates), view)
-
-    async def _update(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
-        view = _view(exchange, info, target)
-        context = self._writing_context(exchange, info)
-        turns = _Turns(self._registry, context, target)
-        body = await bodies.read_object(exchange, target.type, turns.wait)
-        context.body_size = exchange.body_size
-        write = turns.around(self._updated(context, target, body, view))
-        await exchange.send_object(*await self._mutations.run(write, exchange), view)
-
-    async def _updated(self, context: RequestContext, target: Target, body: Body, view: View) -> _Response:
-        obj, duplicates = await bodies.decode_object(body, target.type, context.field_validation)
-        return await _written(await self._registry.update(context, target, obj, duplicates), view)
 
     async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
-        turns = _Turns(self._registry, self._context(exchange, info), target)
-        body = await bodies.read_patch(exchange, target.type, turns.wait)
-        write = turns.around(self._patched(exchange, info, target, body, view))
+        turn = _LargeWriteTurn(self._registry, self._context(exchange, info), target)
+        body = await bodies.read_patch(exchange, target.type, turn.wait)
+        write = turn.around(self._patched(exchange, info, target, body, view))
         await exchange.send_object(*await self._mutations.run(write, exchange), view)
 
     async def _patched(
         self, exchange: Exchange, info: RequestInfo, target: Target, body: Body, view: View
     ) -> _Response:
-        validation = queries.field_validation(info.query, "PatchOptions")
-        patch, duplicates = await bodies.decode_patch(body, target.type, validation)
         media_type = body.media_type
         context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
+        patch, duplicates = await bodies.decode_patch(body, target.type, context.field_validation)
         force = info.query.optional_flag("force")
         write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)
         return await _written(await write, view)
@@ -190,7 +174,7 @@ class Resources:
         await exchange.send_pieces(pieces, view)
 
 
-class _Turns:
+class _LargeWriteTurn:
     """The turn of one request among the large writes: taken when its body turns out to be large."""
 
     __slots__ = ("_context", "_registry", "_target", "_turn")
@@ -208,6 +192,11 @@ class _Turns:
     def around(self, write: Coroutine[Any, Any, _Response]) -> Coroutine[Any, Any, _Response]:
         """Return the write, which ends the turn if there is one."""
         return write if self._turn is None else self._turn.around(write)
+
+
+async def _stored(context: RequestContext, target: Target, body: Body, view: View, verb: _ObjectVerb) -> _Response:
+    obj, duplicates = await bodies.decode_object(body, target.type, context.field_validation)
+    return await _written(await verb(context, target, obj, duplicates), view)
 
 
 async def _written(written: Written, view: View) -> _Response:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 
 from kcp.api import documents
-from kcp.registry.verbs.large_work import run_large
 from kcp.server.requests.asgi import Header
 
 GZIP_FROM: Final = 128 * 1024
@@ -34,11 +33,6 @@ def pretty_json(body: bytes) -> bytes:
 def yaml_of(body: bytes) -> bytes:
     """Convert JSON to YAML with sorted keys."""
     return documents.encode_yaml(orjson.loads(body))
-
-
-async def convert_body(convert: Callable[[bytes], bytes], body: bytes) -> bytes:
-    """Convert a body: in a thread when it is large."""
-    return await run_large(len(body), convert, body)
 
 
 async def compressed(body: bytes) -> bytes:

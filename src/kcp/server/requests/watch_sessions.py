@@ -20,7 +20,6 @@ class WatchSession:
         "_task",
         "_watch",
         "aborted",
-        "client_gone",
         "ended",
         "events",
         "exchange",
@@ -34,7 +33,6 @@ class WatchSession:
         self.exchange = exchange
         self.ended = False
         self.waiting = False
-        self.client_gone = False
         self.aborted = False
         self.events = 0
 
@@ -65,7 +63,6 @@ class WatchSession:
 
     def on_client_gone(self, _: object = None) -> None:
         """End the watch because the client has disconnected."""
-        self.client_gone = True
         self.end()
 
     @property

@@ -20,7 +20,7 @@ from typing import Any, Final
 import orjson
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
-from kcp.store.contract import Key, StoreUnavailableError
+from kcp.store.contract import Key, StoreUnavailableError, key_text
 from kcp.store.etcd import layout as layouts
 from kcp.store.etcd import messages
 from kcp.store.etcd.access import LogOptions
@@ -31,7 +31,7 @@ from kcp.store.etcd.paging import pages
 from kcp.store.etcd.whole_log import DesiredState, KeyState, WholeLog
 from kcp.store.exports import DamagedExportError, Summary
 from kcp.store.sqlite.tables import RESTORED_SKIP
-from kcp.store.transfers import Imported, KeyExistsError, Selection, TransferError, key_text, selected
+from kcp.store.transfers import Imported, KeyExistsError, Selection, TransferError, selected
 
 _BATCH_KEYS: Final = 100
 """Keys of one transaction: etcd accepts 128 compares and operations by default."""
@@ -164,7 +164,7 @@ class _LogImport:
         for batch in self._batches():
             for change in batch:
                 if change.key in self.present:
-                    raise DamagedExportError(f"{self._file} has {key_text(change.key)} of {change.key.cluster} twice")
+                    raise DamagedExportError(f"{self._file} has {key_text(change.key)} twice")
                 self.present.add(change.key)
             changed = await self._log.apply(metadata, batch, self._decide)
             self.written += len(changed)
@@ -191,7 +191,7 @@ class _LogImport:
             return False
         if found.revision and not self._selection.replace:
             raise TransferError(
-                f"{key_text(change.key)} of logical cluster {change.key.cluster} was written while the import ran, which is not "
+                f"{key_text(change.key)} was written while the import ran, which is not "
                 "finished: delete it, or replace, and repeat the import"
             )
         return True

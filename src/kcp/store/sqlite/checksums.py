@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import UNREADABLE, Key
@@ -25,6 +25,12 @@ CHECKED_BY_KEY: Final = CHECKED.replace(
 CHECKED_BY_CURRENT: Final = CHECKED_BY_KEY.format(
     "current.resource", "current.cluster", "current.namespace", "current.name"
 )
+CHECKED_ROWS: Final = (
+    "SELECT CAST(current.resource AS BLOB), CAST(current.cluster AS BLOB), CAST(current.namespace AS BLOB), "
+    f"CAST(current.name AS BLOB), log.position, {CHECKED_BY_CURRENT} "
+    "FROM current CROSS JOIN log ON log.position = current.position WHERE "
+)
+"""Selects rows for `checked_row`; a condition on ``current`` follows."""
 KEY_BYTES: Final = "CAST(resource AS BLOB), CAST(cluster AS BLOB), CAST(namespace AS BLOB), CAST(name AS BLOB)"
 """The columns of a key, for the same reads."""
 
@@ -48,6 +54,16 @@ def key_of(columns: Sequence[bytes | None]) -> Key:
     """Make the key of the columns `KEY_BYTES`, with what is not UTF-8 escaped."""
     resource, cluster, namespace, name = map(text, columns)
     return Key(resource, LogicalClusterName(cluster), namespace, name)
+
+
+def checked_row(row: Sequence[Any]) -> tuple[Key, int, bytes, str]:
+    """Return the key, position, value and tag of a row of `CHECKED_ROWS`; `UNREADABLE` if the value or the key is damaged."""
+    *parts, position, value, tag, expected = row
+    try:
+        key = Key(*[part.decode() for part in parts])
+    except UnicodeDecodeError:
+        key, value = key_of(parts), None
+    return key, position, *readable(position, value, tag, expected)
 
 
 def text(column: bytes | None) -> str:

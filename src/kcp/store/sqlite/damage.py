@@ -8,10 +8,10 @@ damaged value has been found, all reads check again until the file has been veri
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from kcp.store.contract import Key, described
+from kcp.store.contract import Key, key_text
 
 log: Final = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class DamagedValues:
             self._superseded.add((key, revision))
         log.error(
             "the %svalue of %s at revision %d is damaged: run kcp store check",
-            *("" if current else "superseded ", described(key), revision),
+            *("" if current else "superseded ", key_text(key), revision),
         )
         self.on_found()
 
@@ -71,8 +71,12 @@ class DamagedValues:
         """Describe the damaged values that are current, naming the first; None if there are none."""
         if not self._keys:
             return None
-        count = len(self._keys)
-        named = ", ".join(described(key) for key in list(self._keys)[:_NAMED])
-        more = f" and {count - _NAMED} more" if count > _NAMED else ""
-        counted = "1 value is" if count == 1 else f"{count} values are"
-        return f"{counted} damaged ({named}{more}); run kcp store check"
+        return f"{damage_text([*self._keys])}; run kcp store check"
+
+
+def damage_text(keys: Sequence[Key]) -> str:
+    """Say how many values are damaged, and name the first."""
+    counted = "1 value is" if len(keys) == 1 else f"{len(keys)} values are"
+    named = ", ".join(map(key_text, keys[:_NAMED]))
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return f"{counted} damaged ({named}{more})"

@@ -31,7 +31,16 @@ from kcp.store.contract import (
     StoreUnavailableError,
 )
 from kcp.store.hub import HistoryPiece
-from kcp.store.sqlite.checksums import CHECKED, CHECKED_BY_CURRENT, CHECKED_BY_KEY, KEY_BYTES, key_of, readable
+from kcp.store.sqlite.checksums import (
+    CHECKED,
+    CHECKED_BY_CURRENT,
+    CHECKED_BY_KEY,
+    CHECKED_ROWS,
+    KEY_BYTES,
+    checked_row,
+    key_of,
+    readable,
+)
 from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.tables import ORDINAL_BITS, error_text
 
@@ -51,14 +60,10 @@ FIND: Final = (
     "WHERE current.resource = ? AND current.cluster = ? AND current.namespace = ? AND current.name = ?"
 )
 _ROWS: Final = (
-    "SELECT {0}.resource, {0}.cluster, {0}.namespace, {0}.name, log.position, log.value, log.tag "
-    "FROM {0} CROSS JOIN log ON log.position = {0}.position WHERE "
+    "SELECT current.resource, current.cluster, current.namespace, current.name, log.position, log.value, log.tag "
+    "FROM current CROSS JOIN log ON log.position = current.position WHERE "
 )
-_CHECKED_ROWS: Final = (
-    "SELECT CAST({0}.resource AS BLOB), CAST({0}.cluster AS BLOB), CAST({0}.namespace AS BLOB), CAST({0}.name AS BLOB), "
-    "log.position, " + CHECKED_BY_CURRENT + " FROM {0} CROSS JOIN log ON log.position = {0}.position WHERE "
-)
-_IN_ORDER: Final = " ORDER BY {0}.cluster, {0}.namespace, {0}.name"
+_IN_ORDER: Final = " ORDER BY current.cluster, current.namespace, current.name"
 _PAST: Final = """
 WITH RECURSIVE chain(position, previous) AS (
   SELECT position, previous FROM log WHERE position = ?1
@@ -82,7 +87,7 @@ _make: Final = tuple.__new__
 _value_of: Final = itemgetter(2)
 
 
-class Slice(NamedTuple):
+class RangePart(NamedTuple):
     """Part of a range: the records, whether more keys follow, and the keys that are left out because of damage."""
 
     records: list[Record]
@@ -138,29 +143,27 @@ class Reader:
 
     def _checked(self, key: Key, position: int, columns: Sequence[Any], *, current: bool = True) -> Record:
         """Make the record of a row from the columns `CHECKED`; report a damaged value."""
-        value, tag = readable(position, *columns)
+        return self._reported(key, position, *readable(position, *columns), current=current)
+
+    def _reported(self, key: Key, position: int, value: bytes, tag: str, *, current: bool = True) -> Record:
         if value is UNREADABLE:
             self.damage.report(key, position >> ORDINAL_BITS, current=current)
         return _make(Record, (key, position >> ORDINAL_BITS, value, tag))
 
     def _checked_row(self, row: Sequence[Any]) -> Record:
-        """Make the record of a row of `_CHECKED_ROWS`; report a damaged value. A key that is not UTF-8 is damage too."""
-        *parts, position, value, tag, expected = row
-        try:
-            key = Key(*[part.decode() for part in parts])
-        except UnicodeDecodeError:
-            key, value = key_of(parts), None
-        return self._checked(key, position, (value, tag, expected))
+        """Make the record of a row of `CHECKED_ROWS`; report a damaged value."""
+        key, position, value, tag = checked_row(row)
+        return self._reported(key, position, value, tag)
 
     @_or_unavailable
-    def page(self, range_: Range, after: Key | None, limit: int, size: int = 0) -> Slice:
+    def page(self, range_: Range, after: Key | None, limit: int, size: int = 0) -> RangePart:
         """Return a page of the committed state; it ends soon after ``size`` bytes of values (0: no limit)."""
         if (condition := _condition("current", range_, after)) is None:
-            return Slice([], False)
+            return RangePart([], False)
         where, bindings = condition
         if self.damage.check_all:
             return self._checked_page(where, bindings, limit, size)
-        rows = self._execute(*_select(_ROWS, "current", where, bindings, limit + 1 if limit else 0))
+        rows = self._execute(*_select(_ROWS, where, bindings, limit + 1 if limit else 0))
         if not size:
             return _cut(_records(rows), limit)
         records: list[Record] = []
@@ -170,17 +173,17 @@ class Reader:
             size -= sum(map(len, map(_value_of, more)))
             if size < 0:
                 del records[limit or len(records) :]
-                return Slice(records, True)
+                return RangePart(records, True)
             block = min(2 * block, _LARGEST_BLOCK)
         return _cut(records, limit)
 
-    def _checked_page(self, where: str, bindings: tuple[Any, ...], limit: int, size: int) -> Slice:
+    def _checked_page(self, where: str, bindings: tuple[Any, ...], limit: int, size: int) -> RangePart:
         records: list[Record] = []
         damaged: list[Key] = []
         left = size
-        for row in self._execute(*_select(_CHECKED_ROWS, "current", where, bindings, 0)):
+        for row in self._execute(*_select(CHECKED_ROWS, where, bindings, 0)):
             if (limit and len(records) == limit) or left < 0:
-                return Slice(records, True, damaged)
+                return RangePart(records, True, damaged)
             record = self._checked_row(row)
             if record.value is UNREADABLE:
                 damaged.append(record.key)
@@ -188,13 +191,13 @@ class Reader:
             records.append(record)
             if size:
                 left -= len(record.value)
-        return Slice(records, False, damaged)
+        return RangePart(records, False, damaged)
 
     @_or_unavailable
-    def page_at(self, range_: Range, after: Key | None, limit: int, at: int, size: int = 0) -> Slice:
+    def page_at(self, range_: Range, after: Key | None, limit: int, at: int, size: int = 0) -> RangePart:
         """Return a page of the state at an older revision, which must be retained; ``size`` as in `page`."""
         if _condition("current", range_, after) is None:
-            return Slice([], False)
+            return RangePart([], False)
         bound = (at + 1) << ORDINAL_BITS
         found: list[Record] = []
         damaged: list[Key] = []
@@ -204,7 +207,7 @@ class Reader:
             while last is not None and len(found) <= limit:
                 if size and found and sum([len(record[2]) for record in found]) > size:
                     del found[limit or len(found) :]
-                    return Slice(found, True, damaged)
+                    return RangePart(found, True, damaged)
                 before, last = last, self._some_at(range_, last, step, bound, found, damaged)
                 check_progress(before, last)
         return _cut(found, limit, damaged)
@@ -219,9 +222,7 @@ class Reader:
         last: Key | None = None
         records: list[Record] = []
         check = self.damage.check_all
-        for row in self._execute(
-            *_select(_CHECKED_ROWS if check else _ROWS, "current", *condition, limit + 1 if limit else 0)
-        ):
+        for row in self._execute(*_select(CHECKED_ROWS if check else _ROWS, *condition, limit + 1 if limit else 0)):
             count += 1
             position = row[4]
             newest = self._checked_row(row) if check else _record(row)
@@ -283,7 +284,7 @@ class Reader:
             last = self._key_after(range_, after, keys)
             check_progress(after, last)
             where, bindings = _hinted(*condition, hint, last, bound)
-            for row in self._execute(*_select(_ROWS, "current", where, bindings, 0)):
+            for row in self._execute(*_select(_ROWS, where, bindings, 0)):
                 record = _record(row)
                 if row[4] >= bound:
                     before = self._at(record.key, row[4], bound)
@@ -439,15 +440,15 @@ def _records(rows: Iterable[Sequence[Any]]) -> list[Record]:
     return [_make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6])) for row in rows]
 
 
-def _cut(records: list[Record], limit: int, damaged: Sequence[Key] = ()) -> Slice:
+def _cut(records: list[Record], limit: int, damaged: Sequence[Key] = ()) -> RangePart:
     if limit and len(records) > limit:
         del records[limit:]
-        return Slice(records, True, damaged)
-    return Slice(records, False, damaged)
+        return RangePart(records, True, damaged)
+    return RangePart(records, False, damaged)
 
 
-def _select(rows: str, table: str, where: str, bindings: tuple[Any, ...], limit: int) -> tuple[str, tuple[Any, ...]]:
-    sql = rows.format(table) + where + _IN_ORDER.format(table)
+def _select(rows: str, where: str, bindings: tuple[Any, ...], limit: int) -> tuple[str, tuple[Any, ...]]:
+    sql = rows + where + _IN_ORDER
     return (f"{sql} LIMIT ?", (*bindings, limit)) if limit else (sql, bindings)
 
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 import apsw
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
-from kcp.store import contract
-from kcp.store.contract import UNREADABLE, Key, StoreUnavailableError
+from kcp.store.contract import UNREADABLE, Key, StoreUnavailableError, key_text
 from kcp.store.exports import DamagedExportError, Entry, Header, Summary, writing
 from kcp.store.file_lock import FileLock
 from kcp.store.sqlite import tables
-from kcp.store.sqlite.checksums import CHECKED_BY_CURRENT, key_of, readable
+from kcp.store.sqlite.checksums import CHECKED_ROWS, checked_row, readable
+from kcp.store.sqlite.damage import damage_text
 from kcp.store.sqlite.reader import FIND
 from kcp.store.sqlite.tables import MAX_CHANGES, OLDEST, ORDINAL_BITS, PUT_METADATA, RESTORED_SKIP, REVISION, SKIP
 from kcp.store.sqlite.writer import Row, insert_changes
@@ -24,20 +24,13 @@ from kcp.store.transfers import (
     KeyExistsError,
     Selection,
     TransferError,
-    key_text,
     pages,
     refuse_empty,
     selected,
 )
 
 _CACHE_KILOBYTES: Final = 65_536
-_ENTRIES: Final = (
-    "SELECT CAST(current.resource AS BLOB), CAST(current.cluster AS BLOB), CAST(current.namespace AS BLOB), "
-    f"CAST(current.name AS BLOB), log.position, {CHECKED_BY_CURRENT} "
-    "FROM current CROSS JOIN log ON log.position = current.position WHERE ?1 = '*' OR current.cluster = ?1"
-)
-_NAMED: Final = 3
-"""Damaged values that a refused export names."""
+_ENTRIES: Final = f"{CHECKED_ROWS}?1 = '*' OR current.cluster = ?1"
 _UNTOUCHED: Final = (
     "SELECT resource, cluster, namespace, name, position FROM current "
     "WHERE position < ?1 AND cluster != '' AND (?2 = '*' OR cluster = ?2)"
@@ -79,21 +72,14 @@ def export_log(log: Path, file: Path, logical_cluster: LogicalClusterName = WILD
 
 def _entry(row: Sequence[Any], dues: Mapping[int, int]) -> Entry:
     """Make the entry of a row of `_ENTRIES`, with the value `UNREADABLE` if it is damaged."""
-    *parts, position, value, tag, expected = row
-    try:
-        key = Key(*[part.decode() for part in parts])
-    except UnicodeDecodeError:
-        key, value = key_of(parts), None
-    return Entry(key, position >> ORDINAL_BITS, *readable(position, value, tag, expected), dues.get(position))
+    key, position, value, tag = checked_row(row)
+    return Entry(key, position >> ORDINAL_BITS, value, tag, dues.get(position))
 
 
 def _refusal(log: Path, damaged: Sequence[Key]) -> TransferError:
-    named = "; ".join(contract.described(key) for key in damaged[:_NAMED])
-    more = f"; and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
-    count = "1 value is" if len(damaged) == 1 else f"{len(damaged)} values are"
     return TransferError(
-        f"{log}: {count} damaged ({named}{more}). Nothing is exported: delete these objects, or restore a snapshot; kcp store "
-        "check names all of them"
+        f"{log}: {damage_text(damaged)}. Nothing is exported: delete these objects, or restore a snapshot; kcp store check names "
+        "all of them"
     )
 
 
@@ -163,7 +149,7 @@ class _Import:
             position, *columns = self._execute(FIND, key).fetchone() or (0, None, b"", None)
             value, tag = readable(position, *columns)
             if key in changes or position >= self._first:
-                raise DamagedExportError(f"the file has {key_text(key)} of logical cluster {key.cluster} twice")
+                raise DamagedExportError(f"the file has {key_text(key)} twice")
             if position and not key.cluster:
                 self._kept += 1
             elif position and not self._selection.replace:

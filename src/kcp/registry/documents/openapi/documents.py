@@ -67,14 +67,14 @@ class OpenAPIDocuments:
     def index(self) -> Document:
         """``/openapi/v3``: where the document of each group version is, by a URL that changes with its content."""
         if self._index is None:
-            paths = {name: {"serverRelativeURL": url(name, group.digest())} for name, group in self._groups.items()}
+            paths = {name: {"serverRelativeURL": url(name, group.digest)} for name, group in self._groups.items()}
             self._index = document(orjson.dumps({"paths": paths}))
         return self._index
 
     def digest(self, name: str) -> str | None:
         """The hash in the URL of a document of `v3`, which need not be made for it; None when it is not served."""
         group = self._groups.get(name)
-        return None if group is None else group.digest()
+        return None if group is None else group.digest
 
     def v3(self, name: str) -> PackedDocument | None:
         """``/openapi/v3/<name>``, where name is ``api/v1`` or ``apis/<group>/<version>``; None when it is not served.
@@ -121,18 +121,16 @@ class _GroupVersion:
         self.version = version
         self.types = tuple(types)
         self._caches = caches
-        self._digest: str | None = None
 
+    @cached_property
     def digest(self) -> str:
         """The hash in the document's URL."""
-        if self._digest is None:
-            self._digest = digest_of(self.types)
-        return self._digest
+        return digest_of(self.types)
 
     def document(self, form: str) -> PackedDocument:
         """The document; as JSON, its entity tag is the hash in its URL."""
-        found = self._caches[form].get((form, self.digest()), lambda: PackedDocument.of(_joined([self], form)))
-        return found._replace(etag=f'"{self.digest()}"') if form == V3 else found
+        found = self._caches[form].get((form, self.digest), lambda: PackedDocument.of(_joined([self], form)))
+        return found._replace(etag=f'"{self.digest}"') if form == V3 else found
 
     def fragments(self, form: str) -> Iterator[TypeFragment]:
         clashing = qualified_names(self.types)

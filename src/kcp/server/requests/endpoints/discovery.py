@@ -66,7 +66,7 @@ class Discovery:
         if body is None:
             raise self._catalog.not_served("" if root == "api" else info.parts[1])
         if negotiation.status_view(exchange.accept).protobuf:
-            encoded = protobuf.encode_body(orjson.loads(body))
+            encoded = await run_large(len(body), _protobuf_of, body)
             await exchange.send_object(200, encoded, negotiation.PROTOBUF_VIEW, (VARY_ACCEPT,))
             return
         await send_json(exchange, body, (VARY_ACCEPT,))
@@ -80,3 +80,8 @@ class Discovery:
         if len(parts) == _GROUP_DEPTH:
             return documents.group(parts[1])
         return documents.resources(parts[1], parts[2]) if len(parts) == _VERSION_DEPTH and parts[1] else None
+
+
+def _protobuf_of(body: bytes) -> bytes:
+    """Convert a document from JSON to protobuf."""
+    return protobuf.encode_body(orjson.loads(body))

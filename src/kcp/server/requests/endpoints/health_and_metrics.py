@@ -15,7 +15,7 @@ from kcp.server.observability.health import ENDPOINTS, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests.endpoints import version
 from kcp.server.requests.endpoints.document_responses import send_json
-from kcp.server.requests.exchanges import TEXT, Exchange
+from kcp.server.requests.exchanges import NO_SNIFFING, TEXT, Exchange
 from kcp.server.requests.mounts import READ_METHODS, Mount
 from kcp.server.requests.request_info import RequestInfo
 
@@ -24,7 +24,6 @@ _TRUSTED: Final = frozenset({MASTERS, MONITORING})
 """Groups whose members see what faults are about."""
 _ANY_METHOD: Final = READ_METHODS | {"POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 """Health checks of some load balancers use other methods than GET; kube-apiserver answers them all."""
-_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
 
 def health_mounts(health: Health) -> tuple[Mount, ...]:
@@ -54,7 +53,7 @@ async def _serve_health(health: Health, exchange: Exchange, info: RequestInfo) -
     )
     if verdict is None:
         raise errors.page_not_found()
-    await exchange.send(verdict.status, verdict.text.encode(), TEXT, (_NO_SNIFFING,))
+    await exchange.send(verdict.status, verdict.text.encode(), TEXT, (NO_SNIFFING,))
 
 
 def metrics_mount(metrics: Metrics) -> Mount:

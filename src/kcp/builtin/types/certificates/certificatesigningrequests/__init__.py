@@ -67,12 +67,12 @@ def _set_times(obj: Object, old: Object) -> None:
     if not isinstance(conditions := status.get("conditions"), list):
         return
     now = metadata.now()
-    before = {condition.get("type"): condition for condition in maps(mapping(old, "status"), "conditions")}
+    before = {text(condition, "type"): condition for condition in maps(mapping(old, "status"), "conditions")}
 
     def timed(condition: Any) -> Any:
         if not isinstance(condition, dict):
             return condition
-        previous = before.get(condition.get("type")) or {}
+        previous = before.get(text(condition, "type")) or {}
         since = previous.get("lastTransitionTime") if previous.get("status") == condition.get("status") else None
         times = {"lastUpdateTime": now, "lastTransitionTime": since or now}
         return {**condition, **{name: condition.get(name) or time for name, time in times.items()}}
