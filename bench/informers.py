@@ -21,14 +21,13 @@ from typing import Any, Final
 import uvloop
 
 from bench.client import Connection, Peer
-from bench.processes import kcp_server, peer_of
+from bench.processes import kcp_server, peer_of, resident_megabytes
 from kcp.client import APIResource, Client, Informers, load_configuration
 
 CONFIG_MAPS: Final = APIResource("", "v1", "configmaps", "ConfigMap")
 PATH: Final = "/api/v1/namespaces/default/configmaps"
 _WRITERS: Final = 8
 _LABEL: Final = "bench=informers"
-OBJECT_BYTES: Final = 1536
 
 
 def config_map(number: int, change: int) -> dict[str, Any]:
@@ -63,16 +62,11 @@ def _write_elsewhere(kubeconfig: Path, objects: int, count: int, *, changes: boo
     return subprocess.Popen(command)
 
 
-def _resident_megabytes() -> float:
-    text = Path("/proc/self/statm").read_text()
-    return int(text.split()[1]) * resource.getpagesize() / 1024**2
-
-
 async def _measure(kubeconfig: Path, objects: int, events: int) -> None:
     async with Client(load_configuration(kubeconfig)) as client:
         await client.version()
         gc.collect()
-        before = _resident_megabytes()
+        before = resident_megabytes()
         heard, all_heard = 0, asyncio.Event()
 
         def count(_change: object) -> None:
@@ -88,7 +82,7 @@ async def _measure(kubeconfig: Path, objects: int, events: int) -> None:
             await informer.synchronized()
             seconds, used = time.perf_counter() - started, time.process_time() - processor
             gc.collect()
-            after = _resident_megabytes()
+            after = resident_megabytes()
             size = sum(len(each.data) for each in informer.cache) / max(len(informer.cache), 1)
             print(f"objects                          {len(informer.cache)} of {size:.0f} bytes")
             print(f"memory before, after, growth     {before:.0f} MB, {after:.0f} MB, {after - before:.0f} MB")
@@ -102,7 +96,7 @@ async def _measure(kubeconfig: Path, objects: int, events: int) -> None:
             used = time.process_time() - processor
             writer.wait()
             print(f"events                           {events}, {used / events * 1e6:.0f} us of processor time each")
-            print(f"memory after the events, most    {_resident_megabytes():.0f} MB, {_peak_megabytes():.0f} MB")
+            print(f"memory after the events, most    {resident_megabytes():.0f} MB, {_peak_megabytes():.0f} MB")
 
 
 def _peak_megabytes() -> float:

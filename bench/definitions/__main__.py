@@ -21,7 +21,6 @@ import uvloop
 from bench.definitions.clock import Client, LoopClock, Measurements, Row
 from bench.definitions.generator import Sample, samples
 from bench.definitions.memory import measure_memory
-from bench.processes import peer_of
 from kcp.cli.start import configuration_of
 from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.running import ServerProcess
@@ -47,9 +46,7 @@ async def running(root: str, clock: LoopClock) -> AsyncIterator[Measurements]:
     began = time.perf_counter()
     await process.start()
     started, seconds = clock.take(), time.perf_counter() - began
-    peer = peer_of(Path(process.kubeconfig))
-    peer.prefix = ""
-    client = Client(peer)
+    client = Client(Path(process.kubeconfig))
     await client.open()
     await asyncio.sleep(0.1)
     measured = Measurements(clock, client)

@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from bench.client import Connection, Peer
+from bench.client import Connection
+from bench.processes import peer_of
 
 T = TypeVar("T")
 _TICK: Final = 0.001
@@ -53,7 +55,9 @@ class LoopClock:
 class Client:
     """One connection, on an event loop in a thread of its own."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, kubeconfig: Path) -> None:
+        peer = peer_of(kubeconfig)
+        peer.prefix = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -63,12 +67,12 @@ class Client:
         """Connect."""
         await self._run(self._connection.__aenter__())
 
-    async def send(
-        self, method: str, path: str, body: Any = None, *, accept: str = "application/json", media_type: str = ""
-    ) -> tuple[int, bytes]:
-        """Send a request; the answer's status and body."""
-        media_type = media_type or "application/json"
-        return await self._run(self._connection.request(method, path, body, accept=accept, media_type=media_type))
+    async def request(self, method: str, path: str, body: Any = None, **options: Any) -> bytes:
+        """Send a request as `bench.client.Connection` does; return the response's body. Raises RuntimeError for an error."""
+        status, answer = await self._run(self._connection.request(method, path, body, **options))
+        if status >= 300:
+            raise RuntimeError(f"{method} {path}: {status}: {answer[:500]!r}")
+        return answer
 
     async def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
@@ -132,23 +136,17 @@ class Measurements:
         self.rows: dict[str, Row] = {}
 
     async def request(self, row: str, method: str, path: str, body: Any = None, **options: Any) -> bytes:
-        """Send a request as one measurement of a row; its answer. Raises RuntimeError for an error."""
+        """Send a request as one measurement of a row; return the response's body. Raises RuntimeError for an error."""
         self._clock.take()
         began = time.perf_counter()
-        status, answer = await self._client.send(method, path, body, **options)
+        answer = await self._client.request(method, path, body, **options)
         seconds = time.perf_counter() - began
         await asyncio.sleep(2 * _TICK)  # the loop ends its turn
-        if status >= 300:
-            raise RuntimeError(f"{method} {path}: {status}: {answer[:500]!r}")
-        self.add(row, seconds, len(answer))
-        return answer
-
-    def add(self, row: str, seconds: float, size: int = 0) -> None:
-        """Add what the clock has measured since its last reading."""
         found = self.rows.setdefault(row, Row(row))
         found.pauses.append(self._clock.take())
         found.seconds.append(seconds)
-        found.largest = max(found.largest, size)
+        found.largest = max(found.largest, len(answer))
+        return answer
 
     def table(self) -> None:
         """Print the rows, and begin new ones."""

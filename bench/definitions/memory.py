@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench.definitions.clock import Client
 from bench.definitions.generator import SMALL_SIZES, samples
-from bench.processes import peer_of
+from bench.processes import resident_megabytes
 from kcp.cli.start import configuration_of
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.catalog import DEFINITIONS
@@ -36,24 +35,22 @@ async def measure_memory(clusters: int) -> None:
     with tempfile.TemporaryDirectory(prefix="kcp-bench-") as root:
         process = ServerProcess(configuration_of(["--root-directory", root, "--secure-port", "0"]))
         await process.start()
-        peer = peer_of(Path(process.kubeconfig))
-        peer.prefix = ""
-        client = Client(peer)
+        client = Client(Path(process.kubeconfig))
         await client.open()
         for definition in made:
-            await _expect(client, "POST", f"/clusters/bench{_PATH}", definition.body)
+            await client.request("POST", f"/clusters/bench{_PATH}", definition.body)
         assert process.composition is not None
         store = process.composition.registry.store
         records = store.scan(Range(DEFINITIONS, LogicalClusterName("bench"))).records
         print(f"{'logical clusters':>20} {'resident MB':>12} {'kB for each':>12} {'bound kB':>9}")
-        step, before = max(1, clusters // _STEPS), _resident_kilobytes()
+        step, before = max(1, clusters // _STEPS), resident_megabytes()
         for first in range(0, clusters, step):
             for number in range(first, first + step):
                 await _copy(store, records, LogicalClusterName(f"bench{number}"))
                 for path in ("/apis", made[0].collection, "/openapi/v3"):
-                    await _expect(client, "GET", f"/clusters/bench{number}{path}")
-            now = _resident_kilobytes()
-            print(f"{first + step:20} {now / 1024:12.1f} {(now - before) / step:12.1f} {BOUND:9.0f}", flush=True)
+                    await client.request("GET", f"/clusters/bench{number}{path}")
+            now = resident_megabytes()
+            print(f"{first + step:20} {now:12.1f} {(now - before) * 1024 / step:12.1f} {BOUND:9.0f}", flush=True)
             before = now
         client.close()
         await process.stop()
@@ -67,13 +64,3 @@ async def _copy(store: Store, records: list[Record], cluster: LogicalClusterName
             for record in records[start : start + _BATCH]
         ]
         await store.write(changes)
-
-
-async def _expect(client: Client, method: str, path: str, body: Any = None) -> None:
-    status, answer = await client.send(method, path, body)
-    if status >= 300:
-        raise RuntimeError(f"{method} {path}: {status}: {answer[:500]!r}")
-
-
-def _resident_kilobytes() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024

@@ -14,6 +14,7 @@ from tests.builtin.conftest import Types
 from tests.support.registry_client import RegistryClient, refused
 
 GROUP = "certificates.k8s.io"
+NAMED = {"apiVersion": f"{GROUP}/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "a"}}
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,7 @@ def csr(pkcs10: str, **changes: Any) -> dict[str, Any]:
 
 
 def body(pkcs10: str) -> dict[str, Any]:
-    named = {"apiVersion": f"{GROUP}/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "a"}}
-    return {**named, **csr(pkcs10)}
+    return {**NAMED, **csr(pkcs10)}
 
 
 def test_the_server_records_the_requesting_user(types: Types, pkcs10: str) -> None:
@@ -161,11 +161,10 @@ def test_a_local_api_service_is_available(types: Types) -> None:
 
 async def test_nobody_owns_the_request_for_a_certificate(client: RegistryClient, pkcs10: str) -> None:
     requests = client.type("certificatesigningrequests", GROUP)
-    sent = {"apiVersion": f"{GROUP}/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "a"}}
-    await client.create(requests, {**sent, **csr(pkcs10, username="somebody")}, "")
-    applied = await client.apply(requests, {**sent, **csr(pkcs10, username="another")})
+    await client.create(requests, {**NAMED, **csr(pkcs10, username="somebody")}, "")
+    applied = await client.apply(requests, {**NAMED, **csr(pkcs10, username="another")})
     assert "managedFields" not in applied["metadata"]
-    labelled = {**sent, **csr(pkcs10), "metadata": {"name": "a", "labels": {"x": "y"}}}
+    labelled = {**body(pkcs10), "metadata": {"name": "a", "labels": {"x": "y"}}}
     (entry,) = (await client.apply(requests, labelled))["metadata"]["managedFields"]
     assert entry["fieldsV1"] == {"f:metadata": {"f:labels": {"f:x": {}}}}
 
@@ -213,10 +212,9 @@ async def test_the_first_apply_takes_a_status_that_was_always_empty_for_nobodys(
     client: RegistryClient, pkcs10: str
 ) -> None:
     requests = client.type("certificatesigningrequests", GROUP)
-    named = {"apiVersion": f"{GROUP}/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "a"}}
-    await client.create(requests, {**named, **csr(pkcs10)})
+    await client.create(requests, body(pkcs10))
     approved: dict[str, Any] = {"status": {"conditions": [{"type": "Approved", "status": "True"}]}}
     await client.patch(requests, "a", approved, subresource="approval")
-    applied = await client.apply(requests, {**named, **approved}, subresource="approval")
+    applied = await client.apply(requests, {**NAMED, **approved}, subresource="approval")
     (before,) = [each for each in applied["metadata"]["managedFields"] if each["manager"] == "before-first-apply"]
     assert list(before["fieldsV1"]["f:status"]) == ["f:conditions"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import pytest
 import yaml
 
 from tests.support.kcp_process import run
-from tests.support.waiting import PATIENCE
 
 WIDGETS = Path(__file__).parents[2] / "examples" / "1-first-crd" / "crd.yaml"
 SCHEMA = "spec.versions[v1].schema.openAPIV3Schema.properties[spec]"
@@ -100,7 +97,7 @@ def test_bare_schemas_as_json_from_standard_input(tmp_path: Path) -> None:
     old: Any = {"type": "object", "properties": {"a": {"type": "number"}}}
     new: Any = {"type": "object", "properties": {"a": {"type": "integer"}}}
     (tmp_path / "new.json").write_text(json.dumps(new))
-    done = run_with_input(json.dumps(old), "compat", "-", str(tmp_path / "new.json"), "-o", "json")
+    done = run("compat", "-", str(tmp_path / "new.json"), "-o", "json", stdin=json.dumps(old))
     assert done.returncode == 1
     assert json.loads(done.stdout) == {
         "compatible": False,
@@ -113,14 +110,9 @@ def test_bare_schemas_as_json_from_standard_input(tmp_path: Path) -> None:
             }
         ],
     }
-    done = run_with_input(json.dumps(old), "compat", "-", str(tmp_path / "new.json"), "-o", "json", "--lcd")
+    done = run("compat", "-", str(tmp_path / "new.json"), "-o", "json", "--lcd", stdin=json.dumps(old))
     assert done.returncode == 0
     assert json.loads(done.stdout) == {"common": [new], "incompatibilities": []}
-
-
-def run_with_input(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "kcp", *arguments]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 BAD = {

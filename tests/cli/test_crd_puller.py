@@ -18,11 +18,11 @@ import yaml
 
 from kcp.testing import LogicalCluster, Server
 from tests.support.kcp_process import run
+from tests.support.kubectl import CURRENT, Kubectl
 from tests.support.objects import definition
 from tests.support.waiting import PATIENCE, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "crd-puller.md"
-KUBECTL = Path(sys.executable).with_name("kubectl")
 
 
 @pytest.fixture
@@ -31,18 +31,15 @@ def target(kcp_server: Server) -> LogicalCluster:
     return kcp_server.logical_cluster()
 
 
-def kubectl(cluster: LogicalCluster, *arguments: str, stdin: str | None = None) -> str:
-    command = [str(KUBECTL), "--kubeconfig", str(cluster.kubeconfig), *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def kubectl(cluster: LogicalCluster) -> Kubectl:
+    return Kubectl(CURRENT, cluster.kubeconfig, home=cluster.kubeconfig.parent)
 
 
 def define(cluster: LogicalCluster, plural: str, kind: str) -> dict[str, Any]:
     """Define a custom resource."""
     made = definition(plural, kind)
-    kubectl(cluster, "apply", "-f", "-", stdin=json.dumps(made))
-    kubectl(cluster, "wait", "--for=condition=Established", f"crd/{made['metadata']['name']}", "--timeout=60s")
+    kubectl(cluster)("apply", "-f", "-", stdin=json.dumps(made))
+    kubectl(cluster).established(made["metadata"]["name"])
     return made
 
 
@@ -72,8 +69,8 @@ def test_all_that_kcp_does_not_serve_is_pulled_and_can_be_applied(
     names = [line.partition("/")[2].removesuffix(" applied") for line in done.stderr.splitlines() if "/" in line]
     assert names == ["services.core", "gadgets.example.com", "widgets.example.com"], "services are no type of kcp's own"
     assert "definitions pulled: 3, new or changed: 3" in done.stderr
-    kubectl(target, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-    kubectl(target, "get", "widgets,gadgets")
+    kubectl(target).established(*names)
+    kubectl(target)("get", "widgets,gadgets")
 
 
 def test_a_built_in_type_is_printed_as_a_definition(kcp_cluster: LogicalCluster) -> None:
@@ -155,7 +152,7 @@ def test_a_definition_that_the_server_refuses_does_not_keep_the_others_from_bein
 ) -> None:
     define(kcp_cluster, "gadgets", "Gadget")
     define(kcp_cluster, "widgets", "Widget")
-    kubectl(target, "apply", "-f", "-", stdin=json.dumps(definition("gadgets", "Gadget", scope="Cluster")))
+    kubectl(target)("apply", "-f", "-", stdin=json.dumps(definition("gadgets", "Gadget", scope="Cluster")))
     arguments = ("--kubeconfig", str(kcp_cluster.kubeconfig), "--apply", "--to-kubeconfig", str(target.kubeconfig))
     done = run("crd-puller", "gadgets", "widgets", *arguments)
     assert done.returncode == 1, done.stderr
@@ -176,18 +173,18 @@ def test_the_commands_of_the_page_work(kcp_cluster: LogicalCluster, target: Logi
         "configmaps.core.yaml",
         "widgets.example.com.yaml",
     }
-    kubectl(target, "wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s")
+    kubectl(target).established("widgets.example.com")
 
 
 def test_fields_of_other_field_managers_are_taken_over(kcp_cluster: LogicalCluster, target: LogicalCluster) -> None:
     made = define(kcp_cluster, "widgets", "Widget")
     other = copy.deepcopy(made)
     other["spec"]["names"]["shortNames"] = ["other"]
-    kubectl(target, "apply", "--server-side", "--field-manager=other", "-f", "-", stdin=json.dumps(other))
+    kubectl(target)("apply", "--server-side", "--field-manager=other", "-f", "-", stdin=json.dumps(other))
     made["spec"]["names"]["shortNames"] = ["wd"]
-    kubectl(kcp_cluster, "apply", "-f", "-", stdin=json.dumps(made))
+    kubectl(kcp_cluster)("apply", "-f", "-", stdin=json.dumps(made))
     arguments = ("--kubeconfig", str(kcp_cluster.kubeconfig), "--apply", "--to-kubeconfig", str(target.kubeconfig))
     done = run("crd-puller", "widgets", *arguments)
     assert done.returncode == 0, done.stderr
-    found = json.loads(kubectl(target, "get", "crd", "widgets.example.com", "-o", "json"))
+    found = json.loads(kubectl(target)("get", "crd", "widgets.example.com", "-o", "json"))
     assert found["spec"]["names"]["shortNames"] == ["wd"]

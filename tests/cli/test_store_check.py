@@ -15,6 +15,7 @@ import apsw
 import pytest
 
 from devtools.etcd import MISSING, EtcdCluster, binary
+from tests.support.damaging import execute
 from tests.support.kcp_process import Started, run, started
 from tests.support.waiting import PATIENCE
 
@@ -155,9 +156,7 @@ def test_a_log_in_etcd_and_its_replica(tmp_path: Path) -> None:
             assert "the local replica equals etcd at revision" in done.stdout
             assert server.stop()[0] == 0
         (copy,) = (root / "data").glob("replica-*.db")
-        connection = apsw.Connection(str(copy))
-        connection.execute("DELETE FROM current WHERE name = 'b' AND cluster = 'team'")
-        connection.close()
+        execute(copy, "DELETE FROM current WHERE name = 'b' AND cluster = 'team'")
         done = run("store", "check", "--root-directory", str(root), *place)
         assert done.returncode == 1
         assert "team: configmaps default/b at revision" in done.stdout

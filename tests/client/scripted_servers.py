@@ -34,8 +34,8 @@ class ScriptedServer:
 
 
 @asynccontextmanager
-async def scripted(handler: Handler) -> AsyncIterator[ScriptedServer]:
-    """Serve on a free port of 127.0.0.1."""
+async def scripted(handler: Handler, port: int = 0) -> AsyncIterator[ScriptedServer]:
+    """Serve on a port of 127.0.0.1, by default on a free one."""
     running = ScriptedServer()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -45,7 +45,7 @@ async def scripted(handler: Handler) -> AsyncIterator[ScriptedServer]:
 
     runner = web.ServerRunner(web.Server(handle), handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     running.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:

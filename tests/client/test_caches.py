@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from kcp.client import Cache, Change, Client, ClientConfiguration, ObjectKey
 from kcp.client.objects import BOOKMARK, INITIAL_EVENTS_END, WatchEvent
 from kcp.client.reflectors import Reflector
-from kcp.client.resources import APIResource
-
-CONFIG_MAPS = APIResource("", "v1", "configmaps", "ConfigMap")
+from tests.client.resources import CONFIG_MAPS
 
 State = dict[str, dict[str, Any]]
 

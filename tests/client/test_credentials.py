@@ -20,6 +20,7 @@ from kcp.client.kubeconfig import in_cluster
 from kcp.testing import LogicalCluster
 from tests.client.conftest import AuthenticatingServer
 from tests.client.scripted_servers import answer, refusal, scripted
+from tests.support.clocks import Clock
 
 VERSION = "client.authentication.k8s.io/v1"
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -152,20 +153,23 @@ print(json.dumps({{"apiVersion": "client.authentication.k8s.io/v1", "kind": "Exe
 """
 
 
-def counting(home: Path, expiration: str, clock: Any = lambda: 1_000_000_000.0) -> ExecPlugin:
-    """A plugin that gives another token each time it runs. The clock says 2001-09-09."""
+NOW = 1_000_000_000.0  # 2001-09-09T01:46:40Z
+
+
+def counting(home: Path, expiration: str, clock: Clock | None = None) -> ExecPlugin:
+    """A plugin that gives another token each time it runs, with a clock that says 2001-09-09 by default."""
     path = program(home / "plugin", COUNTING.format(path=str(home / "count"), expiration=expiration))
-    return ExecPlugin("config: user", api_version=VERSION, command=str(path), clock=clock)
+    return ExecPlugin("config: user", api_version=VERSION, command=str(path), clock=clock or Clock(NOW))
 
 
 async def test_a_plugin_runs_once_for_requests_that_come_together_and_again_after_its_credential_expired(
     home: Path,
 ) -> None:
-    now = [1_000_000_000.0]
-    plugin = counting(home, "2001-09-09T02:00:00Z", lambda: now[0])
+    clock = Clock(NOW)
+    plugin = counting(home, "2001-09-09T02:00:00Z", clock)
     together = await asyncio.gather(*(plugin.current() for _ in range(5)))
     assert {each.authorization for each in together} == {"Bearer token-1"}
-    now[0] += 3600
+    clock.now += 3600
     assert (await plugin.current()).authorization == "Bearer token-2"
 
 
@@ -245,21 +249,21 @@ async def test_a_plugin_that_needs_a_terminal_is_not_run_without_one(home: Path)
 
 
 async def test_a_token_file_is_read_again_after_a_minute_and_after_a_401(home: Path) -> None:
-    now = [0.0]
+    clock = Clock()
     path = home / "token"
     path.write_text("one\n")
-    credentials = FileCredentials("u", token_file=path, clock=lambda: now[0])
+    credentials = FileCredentials("u", token_file=path, clock=clock)
     first = await credentials.current()
     path.write_text("two\n")
     assert await credentials.current() is first
     assert credentials.rejected(first)
     assert (await credentials.current()).authorization == "Bearer two"
     path.write_text("three")
-    now[0] = 60.0
+    clock.now = 60.0
     assert (await credentials.current()).authorization == "Bearer three"
     assert not credentials.rejected(await credentials.current())
     path.unlink()  # it is being replaced
-    now[0] = 120.0
+    clock.now = 120.0
     assert (await credentials.current()).authorization == "Bearer three"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ import yaml
 
 from kcp.client import ConfigurationError, load_configuration
 from kcp.client.kubeconfig.loading import load
-
-KUBECTL = Path(sys.executable).with_name("kubectl")
+from tests.support.kubectl import CURRENT
 
 
 def kubeconfig(name: str, server: str, token: str = "secret", **more: Any) -> dict[str, Any]:
@@ -71,7 +69,7 @@ def test_files_are_merged_as_kubectl_merges_them(home: Path) -> None:
     paths = [write(home / f"{number}", each) for number, each in enumerate(contents)]
     variables = {**environment(home, *paths), "PATH": os.environ["PATH"]}
     shown = subprocess.run(
-        [KUBECTL if KUBECTL.exists() else "kubectl", "config", "view", "--raw"],
+        [CURRENT, "config", "view", "--raw"],
         env=variables, capture_output=True, text=True, check=True,
     )  # fmt: skip
     expected = yaml.safe_load(shown.stdout)

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from kcp.client import APIResource, Informer
+from kcp.client import Informer
 from kcp.client.reflectors import FollowOptions
+from tests.client.resources import CONFIG_MAPS
 from tests.client.scripted_servers import (
     ScriptedServer,
     answer,
@@ -25,7 +26,6 @@ from tests.client.scripted_servers import (
 )
 from tests.support.waiting import eventually
 
-CONFIG_MAPS = APIResource("", "v1", "configmaps", "ConfigMap")
 EXPIRED = {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}
 
 Step = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -300,31 +300,13 @@ async def test_a_server_that_is_away_for_a_while_is_found_again() -> None:
         assert versions(server) == ["list", "5", "5", "5", "5"]
 
 
-async def test_pages_that_expire_in_the_middle_are_read_from_the_start() -> None:
+async def test_a_list_whose_continue_tokens_expire_is_read_without_pages() -> None:
     async def first_page(_request: web.BaseRequest) -> web.StreamResponse:
         return answer(config_map_list(5, config_map("a", 1), **{"continue": "token"}))
 
     steps = (first_page, refusing(410, "Expired"), listing(9, "b"), SILENT)
-    async with followed(*steps) as (informer, _):
+    async with followed(*steps) as (informer, server):
         await informer.synchronized()
         assert content(informer) == {"b": "1"}
-
-
-async def test_a_list_whose_continue_tokens_expire_is_read_without_pages() -> None:
-    async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        if "watch" in request.query:
-            return await stream(request, hold=True)
-        if "continue" in request.query:
-            return refusal(410, "Expired")
-        if "limit" in request.query:
-            return answer(config_map_list(5, config_map("a", 1), **{"continue": "token"}))
-        return answer(config_map_list(6, config_map("b", 1)))
-
-    async with scripted(handler) as server, server.client() as client:
-        informer = Informer(client.resource(CONFIG_MAPS), "", options=FollowOptions(streaming=False))
-        informer.start()
-        try:
-            await eventually(lambda: informer.has_synchronized, "the informer has listed")
-            assert ([each.key.name for each in informer.cache], informer.resource_version) == (["b"], "6")
-        finally:
-            await informer.stop()
+        assert informer.resource_version == "9"
+        assert ["limit=" in request for request in server.requests[:3]] == [True, True, False]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import socket
 import ssl
 import tempfile
 import traceback
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from devtools.ports import free_ports
 from kcp.auth.certificates import KeyPair, new_authority, new_serving_identity
 from kcp.client import Client, ClientConfiguration, ConfigurationError, TransportError
 from kcp.client.transport.proxies import proxy_of
@@ -84,9 +84,7 @@ def shown(error: BaseException) -> str:
 
 
 async def test_no_error_shows_a_token_or_the_password_of_a_proxy(configuration: ClientConfiguration) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    (port,) = free_ports(1)
     token = (await configuration.credentials.current()).authorization.removeprefix("Bearer ")
     for failing in (
         replace(configuration, retries=0, proxy_url=f"http://me:hunter2@127.0.0.1:{port}"),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-import socket
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from devtools.ports import free_ports
 from kcp.client import (
-    APIResource,
     Client,
     ClientConfiguration,
     ConflictError,
@@ -26,9 +25,10 @@ from kcp.client import (
 from kcp.client.transport.connections import Connection
 from kcp.client.transport.requests import Request
 from kcp.client.transport.streams import read_body
+from tests.client.resources import CONFIG_MAPS
 from tests.client.scripted_servers import Handler, answer, config_map, config_map_list, refusal, scripted, stream
+from tests.support.waiting import eventually
 
-CONFIG_MAPS = APIResource("", "v1", "configmaps", "ConfigMap")
 HERE = config_map("a", 1)
 
 
@@ -115,20 +115,24 @@ async def test_a_conflict_and_an_internal_error_are_final() -> None:
             assert len(server.requests) == 1
 
 
-async def test_a_server_that_is_not_there_yet_is_tried_again_by_writes_too(unused_port: int) -> None:
-    configuration = ClientConfiguration(server=f"http://127.0.0.1:{unused_port}", retries=0)
+async def test_a_server_that_is_not_there_yet_is_tried_again_by_writes_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "kcp.client")
+    (port,) = free_ports(1)
+    async with Client(ClientConfiguration(server=f"http://127.0.0.1:{port}")) as client:
+        creating = asyncio.create_task(client.resource(CONFIG_MAPS).create({"metadata": {"name": "a"}}))
+        await eventually(lambda: "cannot connect" in caplog.text, "the first attempt has failed")
+        async with scripted(after(0, None), port) as server:
+            assert await creating == HERE
+            assert len(server.requests) == 1
+
+
+async def test_an_error_tells_that_no_server_has_got_the_request() -> None:
+    (port,) = free_ports(1)
+    configuration = ClientConfiguration(server=f"http://127.0.0.1:{port}", retries=0)
     async with Client(configuration) as client:
         with pytest.raises(TransportError, match=r"POST .*/configmaps: cannot connect to 127\.0\.0\.1:") as caught:
             await client.resource(CONFIG_MAPS).create({"metadata": {"name": "a"}})
     assert not caught.value.sent
-
-
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-    return port
 
 
 async def test_a_server_that_does_not_answer_in_time() -> None:
@@ -232,10 +236,14 @@ async def test_no_more_requests_are_in_flight_than_allowed() -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.01)
+        if running == 3:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.01)  # for a fourth one to come, if it is sent
         running -= 1
         return answer({})
 
+    full = asyncio.Event()
     async with scripted(handler) as server, server.client(max_in_flight=3) as client:
         await asyncio.gather(*(client.version() for _ in range(20)))
     assert most == 3

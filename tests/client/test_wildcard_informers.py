@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from kcp.client import APIResource, Client, Informers, ObjectKey
+from kcp.client import Client, Informers, ObjectKey
 from kcp.testing import Server
 from tests.client.conftest import AuthenticatingServer
+from tests.client.resources import CONFIG_MAPS
 from tests.support.waiting import eventually
-
-CONFIG_MAPS = APIResource("", "v1", "configmaps", "ConfigMap")
 
 
 def fresh(server: Server) -> tuple[str, str]:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from devtools.etcd import MISSING, Member, binary, free_ports, version
+from devtools.etcd import MISSING, Member, binary, version
+from devtools.ports import free_ports
 from kcp.testing import Server
 from tests.documentation.test_readme import PAGES, README, ROOT, blocks
 from tests.support.clients import Address, Connection

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from devtools.etcd import MISSING, binary, free_ports
+from devtools.etcd import MISSING, binary
+from devtools.ports import free_ports
 from kcp.testing import LogicalCluster
 from tests.support.waiting import wait_until
 

@@ -6,20 +6,15 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import yaml
 
 from devtools import etcd
 from kcp.testing import Server
-from tests.support.waiting import wait_until
-
-CURRENT = Path(sys.executable).with_name("kubectl")
+from tests.support.kubectl import CURRENT, Kubectl
 
 
 def _old_kubectl() -> Path | None:
@@ -30,53 +25,6 @@ def _old_kubectl() -> Path | None:
             if '"v1.20' in shown.stdout or "v1.20." in shown.stdout:
                 return Path(candidate)
     return None
-
-
-@dataclass
-class Kubectl:
-    """One kubectl in one context."""
-
-    binary: Path
-    kubeconfig: Path
-    home: Path
-    old: bool = False
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run to the end, whatever the exit code."""
-        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), **self.environment}
-        command = [str(self.binary), *arguments]
-        return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, env=environment, check=False, timeout=60
-        )
-
-    def __call__(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run with success; return the output."""
-        done = self.run(*arguments, stdin=stdin)
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def fails(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run without success; return the message."""
-        done = self.run(*arguments, stdin=stdin)
-        assert done.returncode != 0, f"kubectl {' '.join(arguments)} succeeded:\n{done.stdout}"
-        return done.stderr
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start without waiting for the end."""
-        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), **self.environment}
-        command = [str(self.binary), *arguments]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-    def vanishes(self, kind: str, name: str) -> None:
-        """Wait until an object does not exist any more."""
-        wait_until(lambda: "NotFound" in self.run("get", kind, name).stderr, f"{kind} {name} is gone")
-
-    def object(self, *arguments: str) -> dict[str, object]:
-        """Return the object of `get ... -o yaml`."""
-        read = yaml.safe_load(self("get", *arguments, "-o", "yaml"))
-        assert isinstance(read, dict)
-        return read
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 from tests.kubectl import manifests
-from tests.kubectl.conftest import Kubectl
+from tests.support.kubectl import Kubectl
 
 
 def test_api_resources_lists_built_in_and_custom_types(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=manifests.GADGETS)
-    kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com", "--timeout=60s")
+    kubectl.established("gadgets.shop.example.com")
     shown = kubectl("api-resources")
     for line in ("configmaps", "gadgets", "customresourcedefinitions", "leases", "clusterrolebindings"):
         assert line in shown
@@ -25,7 +25,7 @@ def test_api_versions(kubectl: Kubectl) -> None:
 
 def test_explain_describes_fields(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=manifests.GADGETS)
-    kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com", "--timeout=60s")
+    kubectl.established("gadgets.shop.example.com")
     assert "The colour of the case" in kubectl("explain", "gadget.spec.color")
     recursive = kubectl("explain", "gadgets", "--recursive")
     for name in ("spec", "color", "ports", "number", "status", "conditions"):
@@ -52,7 +52,7 @@ def test_services_are_an_empty_list_until_they_are_defined(fresh_kubectl: Kubect
         told = kubectl.fails(command, "-f", "-", stdin=manifests.DNS)
         assert "CustomResourceDefinition named services.core" in told
     kubectl("apply", "-f", "-", stdin=manifests.SERVICES)
-    kubectl("wait", "--for=condition=Established", "crd/services.core", "--timeout=60s")
+    kubectl.established("services.core")
     kubectl("apply", "-f", "-", stdin=manifests.DNS)
     assert kubectl("get", "svc", "-n", "kube-system", "-o", "name").strip() == "service/dns"
     assert "/api/v1/namespaces/kube-system/services/dns:dns/proxy" in kubectl("cluster-info")

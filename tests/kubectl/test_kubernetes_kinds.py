@@ -7,7 +7,8 @@ import json
 import pytest
 import yaml
 
-from tests.kubectl.conftest import Kubectl
+from tests.support.kubectl import Kubectl
+from tests.support.objects import Object, definition
 
 KINDS = (
     ("apps", "v1", "deployments", "Deployment"),
@@ -40,48 +41,32 @@ DEPLOYMENT = {
 }
 
 
-def definition(group: str, version: str, plural: str, kind: str) -> dict[str, object]:
+def approved(group: str, version: str, plural: str, kind: str) -> Object:
     """A CRD that takes any content, with the status and scale of workloads."""
     subresources: dict[str, object] = {"status": {}}
     spec: dict[str, object] = ANYTHING
     if kind == "Deployment":
         subresources["scale"] = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
         spec = DEPLOYMENT
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": f"{plural}.{group or 'core'}",
-            "annotations": {"api-approved.kubernetes.io": "https://example.com/approved"},
-        },
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"},
-            "versions": [
-                {
-                    "name": version,
-                    "served": True,
-                    "storage": True,
-                    "subresources": subresources,
-                    "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": ANYTHING}}},
-                }
-            ],
-        },
+    schema = {"type": "object", "properties": {"spec": spec, "status": ANYTHING}}
+    made = definition(plural, kind, group=group, schema=schema, version={"name": version, "subresources": subresources})
+    made["metadata"] = {
+        "name": f"{plural}.{group or 'core'}",
+        "annotations": {"api-approved.kubernetes.io": "https://example.com/approved"},
     }
+    return made
 
 
 @pytest.fixture
 def workloads(kubectl: Kubectl) -> Kubectl:
     """kubectl in a logical cluster that serves workloads."""
-    manifests = [definition(*kind) for kind in KINDS]
+    manifests = [approved(*kind) for kind in KINDS]
     kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
-    names = [f"crd/{plural}.{group or 'core'}" for group, _, plural, _ in KINDS]
-    kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
+    kubectl.established(*(f"{plural}.{group or 'core'}" for group, _, plural, _ in KINDS))
     return kubectl
 
 
-def spec_of(kubectl: Kubectl, *arguments: str) -> dict[str, object]:
+def spec_of(kubectl: Kubectl, *arguments: str) -> Object:
     found = json.loads(kubectl("get", *arguments, "-o", "json"))["spec"]
     assert isinstance(found, dict)
     return found
@@ -92,17 +77,17 @@ def test_each_create_of_a_workload_is_stored_whole(workloads: Kubectl) -> None:
     spec = spec_of(workloads, "deployment", "web")
     assert spec["replicas"] == 3
     assert spec["selector"] == {"matchLabels": {"app": "web"}}
-    container = spec["template"]["spec"]["containers"][0]  # type: ignore[index]
+    container = spec["template"]["spec"]["containers"][0]
     container.pop("resources", None)  # an old kubectl sends JSON, with empty ones
     assert container == {"name": "nginx", "image": "nginx:1", "ports": [{"containerPort": 80}]}
     workloads("create", "job", "once", "--image=busybox", "--", "date", "-u")
-    assert spec_of(workloads, "job", "once")["template"]["spec"]["containers"][0]["command"] == ["date", "-u"]  # type: ignore[index]
+    assert spec_of(workloads, "job", "once")["template"]["spec"]["containers"][0]["command"] == ["date", "-u"]
     workloads("create", "service", "clusterip", "web", "--tcp=80:8080")
     assert spec_of(workloads, "service", "web")["ports"] == [
         {"name": "80-8080", "port": 80, "protocol": "TCP", "targetPort": 8080}
     ]
     workloads("create", "ingress", "web", "--rule=example.com/=web:80")
-    rule = spec_of(workloads, "ingress", "web")["rules"][0]  # type: ignore[index]
+    rule = spec_of(workloads, "ingress", "web")["rules"][0]
     assert rule["http"]["paths"][0]["backend"] == {"service": {"name": "web", "port": {"number": 80}}}
 
 
@@ -128,11 +113,11 @@ def test_a_deployment_is_scaled_exposed_and_changed(workloads: Kubectl) -> None:
     workloads("expose", "deployment/api", "--port=80")
     workloads("rollout", "restart", "deployment/api")
     spec = spec_of(workloads, "deployment", "api")
-    container = spec["template"]["spec"]["containers"][0]  # type: ignore[index]
+    container = spec["template"]["spec"]["containers"][0]
     assert (spec["replicas"], container["image"], container["env"]) == (
         4,
         "nginx:2",
         [{"name": "COLOR", "value": "blue"}],
     )
-    assert "kubectl.kubernetes.io/restartedAt" in spec["template"]["metadata"]["annotations"]  # type: ignore[index]
+    assert "kubectl.kubernetes.io/restartedAt" in spec["template"]["metadata"]["annotations"]
     assert spec_of(workloads, "service", "api")["selector"] == {"app": "api"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.kubectl import manifests
-from tests.kubectl.conftest import Kubectl
+from tests.support.kubectl import Kubectl
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 ANNOTATION: dict[str, Any] = {"f:metadata": {"f:annotations": {f"f:{LAST_APPLIED}": {}}}}
@@ -68,7 +68,7 @@ def applied(request: pytest.FixtureRequest, current_kubectl: Kubectl) -> Applied
     """An object of a built-in type, and one of a custom resource."""
     if request.param == "gadget":
         current_kubectl("create", "-f", "-", stdin=manifests.GADGETS)
-        current_kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com")
+        current_kubectl.established("gadgets.shop.example.com")
     return Applied(current_kubectl, request.param)
 
 

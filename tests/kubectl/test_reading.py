@@ -8,13 +8,13 @@ import subprocess
 import pytest
 
 from tests.kubectl import manifests
-from tests.kubectl.conftest import Kubectl
+from tests.support.kubectl import Kubectl
 
 
 @pytest.fixture
 def gadgets(kubectl: Kubectl) -> Kubectl:
     kubectl("apply", "-f", "-", stdin=manifests.GADGETS)
-    kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com", "--timeout=60s")
+    kubectl.established("gadgets.shop.example.com")
     for name, color in (("beta", "green"), ("alpha", "red"), ("gamma", "blue")):
         kubectl("create", "-f", "-", stdin=manifests.gadget(name, color))
     return kubectl

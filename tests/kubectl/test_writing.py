@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.kubectl import manifests
-from tests.kubectl.conftest import Kubectl
+from tests.support.kubectl import WITH_PATIENCE, Kubectl
 from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
 def gadgets(kubectl: Kubectl) -> Kubectl:
     kubectl("apply", "-f", "-", stdin=manifests.GADGETS)
-    kubectl("wait", "--for=condition=Established", "crd/gadgets.shop.example.com", "--timeout=60s")
+    kubectl.established("gadgets.shop.example.com")
     return kubectl
 
 
@@ -155,12 +155,12 @@ def test_wait(gadgets: Kubectl) -> None:
     status = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     if not gadgets.old:
         gadgets("patch", "gadget", "awaited", "--subresource=status", "--type=merge", "-p", json.dumps(status))
-        gadgets("wait", "gadget/awaited", "--for=condition=Ready", "--timeout=60s")
-        gadgets("wait", "gadget/awaited", "--for=jsonpath={.spec.color}=red", "--timeout=60s")
+        gadgets("wait", "gadget/awaited", "--for=condition=Ready", WITH_PATIENCE)
+        gadgets("wait", "gadget/awaited", "--for=jsonpath={.spec.color}=red", WITH_PATIENCE)
     hold = {"metadata": {"finalizers": ["example.com/hold"]}}
     gadgets("patch", "gadget", "awaited", "--type=merge", "-p", json.dumps(hold))
     gadgets("delete", "gadget", "awaited", "--wait=false")
-    waiting = gadgets.start("wait", "gadget/awaited", "--for=delete", "--timeout=60s")
+    waiting = gadgets.start("wait", "gadget/awaited", "--for=delete", WITH_PATIENCE)
     gadgets("patch", "gadget", "awaited", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
     out, err = waiting.communicate(timeout=PATIENCE)
     # a kubectl that began to wait only after the object had gone says so (1.20 with an error)
@@ -199,7 +199,7 @@ def test_deleting_a_namespace_deletes_its_objects(gadgets: Kubectl) -> None:
     namespace = gadgets.environment["NAMESPACE"]
     gadgets("create", "-f", "-", stdin=manifests.gadget("inside"))
     gadgets("create", "configmap", "inside")
-    gadgets("delete", "namespace", namespace, "--timeout=60s")
+    gadgets("delete", "namespace", namespace, WITH_PATIENCE)
     assert "NotFound" in gadgets.fails("get", "namespace", namespace)
     assert "not found" in gadgets.fails("create", "configmap", "late")
 

@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions from other clusters."""

@@ -19,7 +19,7 @@ from kcp.multicluster.crd_puller import (
     structural_schema,
 )
 from kcp.schema.definitions import default_definition, validate_definition
-from tests.multicluster.recordings import VERSIONS, Recording, recording
+from tests.multicluster.recordings import VERSIONS, recording
 
 RECURSIVE = {"customresourcedefinitions.apiextensions.k8s.io"}
 JSON_TYPES = {
@@ -33,15 +33,10 @@ JSON_TYPES = {
 
 
 @cache
-def recorded(version: str) -> Recording:
-    return recording(version)
-
-
-@cache
 def definitions(version: str) -> list[tuple[APIResource, dict[str, Any]]]:
     """The definition of each type that a version serves and that can be written down."""
     converted = []
-    found = recorded(version)
+    found = recording(version)
     names = found.schema_names()
     for resource in found.resources():
         if name_of(resource.group, resource.plural) in RECURSIVE:
@@ -83,7 +78,7 @@ def test_every_type_has_a_valid_definition(version: str) -> None:
 
 
 def test_a_recursive_type_is_refused_with_the_place_of_the_recursion() -> None:
-    found = recorded("1.36")
+    found = recording("1.36")
     name = found.schema_names()["apiextensions.k8s.io", "v1", "CustomResourceDefinition"]
     with pytest.raises(RecursiveSchemaError, match=r"openAPIV3Schema.*: JSONSchemaProps contains itself"):
         structural_schema(found.schemas, name)

@@ -7,7 +7,6 @@ import os
 import stat
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,9 +17,9 @@ from kcp.testing import Server
 from kcp.testing.server import ServerError
 from tests.conftest import Report
 from tests.support.clients import Address, Connection
+from tests.support.kubectl import CURRENT
 from tests.support.objects import config_map
 
-KUBECTL = Path(sys.executable).with_name("kubectl")
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 both = pytest.mark.parametrize("in_process", [True, False], ids=["thread", "process"])
 
@@ -131,7 +130,7 @@ async def test_the_kubeconfig_of_a_logical_cluster_reaches_only_that_one(tmp_pat
     with Server() as server:
         cluster = server.logical_cluster()
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": str(cluster.kubeconfig)}
-        command = [KUBECTL, "create", "configmap", "a", "--from-literal=b=c"]
+        command = [CURRENT, "create", "configmap", "a", "--from-literal=b=c"]
         words = [str(word) for word in command]
         await asyncio.to_thread(subprocess.run, words, env=environment, check=True, capture_output=True)
         assert await names(server, cluster.name) == ["a"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kcp.api import metadata
-from tests.support.objects import config_map, widget
+from tests.support.objects import config_map, definition, widget
 from tests.support.registry_client import Object, RegistryClient
 
 
@@ -74,25 +74,7 @@ async def test_an_apply_may_name_any_field_below_one_that_preserves_unknown_fiel
         "x-kubernetes-preserve-unknown-fields": True,
         "properties": {"known": {"type": "object", "properties": {"a": {"type": "string"}}}},
     }
-    definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "opens.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": "opens", "kind": "Open"},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}},
-                }
-            ],
-        },
-    }
-    await client.define(definition)
+    await client.define(definition("opens", "Open", schema={"type": "object", "properties": {"spec": spec}}))
     opens = client.type("opens", "example.com")
     obj = {"apiVersion": "example.com/v1", "kind": "Open", "metadata": {"name": "a"}}
     applied = await client.apply(opens, {**obj, "spec": {"known": {"a": "x", "b": 1}, "free": 2}})

@@ -17,8 +17,9 @@ from kcp.server.process.configuration import ConfigurationError
 from kcp.store.contract import Change, Key
 from kcp.store.sqlite.store import open_store
 from tests.documentation.test_readme import ROOT, blocks
+from tests.support.damaging import replace_bytes
 from tests.support.kcp_process import run
-from tests.support.objects import config_map
+from tests.support.objects import DEFINITIONS, config_map, definition
 from tests.support.running_server import Answer, RunningServer
 from tests.support.waiting import wait_until
 
@@ -30,24 +31,19 @@ DAMAGES = {"another byte": b"VALUE-OF-X", "no UTF-8": b"VALUE-OF-\xff", "no JSON
 
 def change_on_disk(root: Path, before: bytes, after: bytes) -> None:
     """Change bytes in the file of a stopped server."""
-    file = root / "data/kcp.db"
-    content = file.read_bytes()
-    assert before in content
-    assert len(before) == len(after)
-    file.write_bytes(content.replace(before, after))
+    replace_bytes(root / "data/kcp.db", before, after)
 
 
 def make_objects(root: Path) -> None:
     """Create ConfigMaps a, b and c, of which b has a finalizer, and a namespace with another ConfigMap."""
-    server = RunningServer(root)
-    for name in "abc":
-        body = config_map(name, metadata={"labels": {"part": "of"}}, key=f"VALUE-OF-{name}")
-        if name == "b":
-            body["metadata"]["finalizers"] = ["example.com/kept"]
-        assert server.post(CONFIG_MAPS, body).status == 201
-    assert server.post("/api/v1/namespaces", {"metadata": {"name": "team"}}).status == 201
-    assert server.post(CONFIG_MAPS.replace("default", "team"), config_map("inner", key="VALUE-OF-i")).status == 201
-    server.stop()
+    with RunningServer(root) as server:
+        for name in "abc":
+            body = config_map(name, metadata={"labels": {"part": "of"}}, key=f"VALUE-OF-{name}")
+            if name == "b":
+                body["metadata"]["finalizers"] = ["example.com/kept"]
+            assert server.post(CONFIG_MAPS, body).status == 201
+        assert server.post("/api/v1/namespaces", {"metadata": {"name": "team"}}).status == 201
+        assert server.post(CONFIG_MAPS.replace("default", "team"), config_map("inner", key="VALUE-OF-i")).status == 201
 
 
 @pytest.fixture(scope="module", params=DAMAGES, ids=list(DAMAGES))
@@ -56,9 +52,8 @@ def damaged(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     root = tmp_path_factory.mktemp("damaged") / "root"
     make_objects(root)
     change_on_disk(root, b"VALUE-OF-b", DAMAGES[request.param])
-    server = RunningServer(root)
-    yield server
-    server.stop()
+    with RunningServer(root) as server:
+        yield server
 
 
 def warnings(answer: Answer) -> list[str]:
@@ -179,12 +174,10 @@ def test_a_check_names_it_and_an_export_is_refused_beside_the_server(damaged: Ru
 def test_what_is_damaged_before_anything_reads_it_is_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_objects(tmp_path)
     change_on_disk(tmp_path, b"VALUE-OF-b", b"VALUE-OF-B")
-    with caplog.at_level(logging.ERROR):
-        server = RunningServer(tmp_path)
+    with caplog.at_level(logging.ERROR), RunningServer(tmp_path) as server:
         wait_until(lambda: NAMED in server.get("/readyz?verbose").body.decode(), "the file has been read")
         for _ in range(3):
             assert server.get(f"{CONFIG_MAPS}/b").status == 500
-        server.stop()
     lines = [record.getMessage() for record in caplog.records if "is damaged" in record.getMessage()]
     assert len(lines) == 1
     assert lines[0].startswith(f"the value of {NAMED} at revision ")
@@ -193,30 +186,29 @@ def test_what_is_damaged_before_anything_reads_it_is_found(tmp_path: Path, caplo
 def test_it_is_deleted_with_an_option_despite_its_finalizer(tmp_path: Path) -> None:
     make_objects(tmp_path)
     change_on_disk(tmp_path, b"VALUE-OF-b", b"VALUE-OF-\xff")
-    server = RunningServer(tmp_path)
-    start = server.get(CONFIG_MAPS).json["metadata"]["resourceVersion"]
-    query = f"?watch=true&resourceVersion={start}"
-    with (
-        server.watch(CONFIG_MAPS + query) as events,
-        server.watch(f"{CONFIG_MAPS}{query}&labelSelector=part") as chosen,
-    ):
-        deleted = server.ask("DELETE", f"{CONFIG_MAPS}/b?{IGNORE}=true")
-        assert (deleted.status, deleted.json["status"]) == (200, "Success")
-        event = next(events)
-        assert event["type"] == "DELETED"
-        assert event["object"]["kind"] == "ConfigMap"
-        meta = event["object"]["metadata"]
-        assert (meta["name"], meta["namespace"]) == ("b", "default")
-        assert int(meta["resourceVersion"]) > int(start)
-        told = next(chosen)
-        assert (told["type"], told["object"]["code"]) == ("ERROR", 410), "it may have matched"
-    assert server.get(f"{CONFIG_MAPS}/b").status == 404
-    listed = server.get(CONFIG_MAPS)
-    assert (names(listed), warnings(listed)) == (["a", "c"], [])
-    assert "[+]values ok" in server.get("/readyz?verbose").body.decode()
-    assert server.post(CONFIG_MAPS, config_map("b")).status == 201
-    assert server.get(f"{CONFIG_MAPS}/b").status == 200
-    server.stop()
+    with RunningServer(tmp_path) as server:
+        start = server.get(CONFIG_MAPS).json["metadata"]["resourceVersion"]
+        query = f"?watch=true&resourceVersion={start}"
+        with (
+            server.watch(CONFIG_MAPS + query) as events,
+            server.watch(f"{CONFIG_MAPS}{query}&labelSelector=part") as chosen,
+        ):
+            deleted = server.ask("DELETE", f"{CONFIG_MAPS}/b?{IGNORE}=true")
+            assert (deleted.status, deleted.json["status"]) == (200, "Success")
+            event = next(events)
+            assert event["type"] == "DELETED"
+            assert event["object"]["kind"] == "ConfigMap"
+            meta = event["object"]["metadata"]
+            assert (meta["name"], meta["namespace"]) == ("b", "default")
+            assert int(meta["resourceVersion"]) > int(start)
+            told = next(chosen)
+            assert (told["type"], told["object"]["code"]) == ("ERROR", 410), "it may have matched"
+        assert server.get(f"{CONFIG_MAPS}/b").status == 404
+        listed = server.get(CONFIG_MAPS)
+        assert (names(listed), warnings(listed)) == (["a", "c"], [])
+        assert "[+]values ok" in server.get("/readyz?verbose").body.decode()
+        assert server.post(CONFIG_MAPS, config_map("b")).status == 201
+        assert server.get(f"{CONFIG_MAPS}/b").status == 200
 
 
 def test_the_option_is_refused_for_an_object_that_can_be_read(damaged: RunningServer) -> None:
@@ -234,23 +226,24 @@ def test_the_option_is_taken_from_the_query_and_from_a_body_in_every_form(tmp_pa
     make_objects(tmp_path)
     for name in "abci":
         change_on_disk(tmp_path, f"VALUE-OF-{name}".encode(), f"VALUE-OF_{name}".encode())
-    server = RunningServer(tmp_path)
-    options = {"apiVersion": "v1", "kind": "DeleteOptions", IGNORE: True}
-    (block,) = [text for text in blocks(ROOT / "docs/operations.md", "sh") if text.startswith("kubectl delete --raw")]
-    (documented,) = re.findall("'(.*)'", block)
-    assert server.ask("DELETE", documented).status == 200
-    assert server.get(f"{CONFIG_MAPS}/b").status == 404
-    forms: dict[str, tuple[bytes | None, str]] = {
-        "default/configmaps/a": (json.dumps(options).encode(), "application/json"),
-        "default/configmaps/c": (f"kind: DeleteOptions\n{IGNORE}: true\n".encode(), "application/yaml"),
-        "team/configmaps/inner": (encode_body(options), "application/vnd.kubernetes.protobuf"),
-    }
-    for name, (body, content_type) in forms.items():
-        path = f"/api/v1/namespaces/{name}"
-        assert server.get(path).status == 500
-        assert server.ask("DELETE", path, body, Content_Type=content_type).status == 200, name
-        assert server.get(path).status == 404
-    server.stop()
+    with RunningServer(tmp_path) as server:
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", IGNORE: True}
+        (block,) = [
+            text for text in blocks(ROOT / "docs/operations.md", "sh") if text.startswith("kubectl delete --raw")
+        ]
+        (documented,) = re.findall("'(.*)'", block)
+        assert server.ask("DELETE", documented).status == 200
+        assert server.get(f"{CONFIG_MAPS}/b").status == 404
+        forms: dict[str, tuple[bytes | None, str]] = {
+            "default/configmaps/a": (json.dumps(options).encode(), "application/json"),
+            "default/configmaps/c": (f"kind: DeleteOptions\n{IGNORE}: true\n".encode(), "application/yaml"),
+            "team/configmaps/inner": (encode_body(options), "application/vnd.kubernetes.protobuf"),
+        }
+        for name, (body, content_type) in forms.items():
+            path = f"/api/v1/namespaces/{name}"
+            assert server.get(path).status == 500
+            assert server.ask("DELETE", path, body, Content_Type=content_type).status == 200, name
+            assert server.get(path).status == 404
 
 
 @pytest.mark.parametrize(
@@ -273,50 +266,33 @@ def test_the_option_excludes_others(damaged: RunningServer, path: str, options: 
 def test_a_namespace_with_a_damaged_object_stays_until_that_is_deleted(tmp_path: Path) -> None:
     make_objects(tmp_path)
     change_on_disk(tmp_path, b"VALUE-OF-i", b"VALUE-OF-!")
-    server = RunningServer(tmp_path)
-    assert server.ask("DELETE", "/api/v1/namespaces/team").status == 200
+    with RunningServer(tmp_path) as server:
+        assert server.ask("DELETE", "/api/v1/namespaces/team").status == 200
 
-    def remaining() -> bool:
-        namespace = server.get("/api/v1/namespaces/team").json
-        conditions = {each["type"]: each for each in namespace["status"].get("conditions", ())}
-        return bool(conditions.get("NamespaceContentRemaining", {}).get("status") == "True")
+        def remaining() -> bool:
+            namespace = server.get("/api/v1/namespaces/team").json
+            conditions = {each["type"]: each for each in namespace["status"].get("conditions", ())}
+            return bool(conditions.get("NamespaceContentRemaining", {}).get("status") == "True")
 
-    wait_until(remaining, "the namespace says that something is left")
-    inner = f"/api/v1/namespaces/team/configmaps/inner?{IGNORE}=true"
-    assert server.ask("DELETE", inner).status == 200
-    wait_until(lambda: server.get("/api/v1/namespaces/team").status == 404, "the namespace is gone")
-    server.stop()
+        wait_until(remaining, "the namespace says that something is left")
+        inner = f"/api/v1/namespaces/team/configmaps/inner?{IGNORE}=true"
+        assert server.ask("DELETE", inner).status == 200
+        wait_until(lambda: server.get("/api/v1/namespaces/team").status == 404, "the namespace is gone")
 
 
 def test_a_damaged_definition_takes_only_its_own_type_away(tmp_path: Path) -> None:
-    server = RunningServer(tmp_path)
-    for plural in ("tops", "lows"):
-        spec = {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": plural, "kind": plural.title(), "listKind": f"{plural}list"},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": {"type": "object", "description": f"ABOUT-{plural}"}},
-                }
-            ],
-        }
-        body = {"metadata": {"name": f"{plural}.example.com"}, "spec": spec}
-        assert server.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body).status == 201
-    server.stop()
+    with RunningServer(tmp_path) as server:
+        for plural in ("tops", "lows"):
+            schema = {"type": "object", "description": f"ABOUT-{plural}"}
+            assert server.post(DEFINITIONS, definition(plural, plural.title(), schema=schema)).status == 201
     change_on_disk(tmp_path, b"ABOUT-tops", b"ABOUT-topS")
-    server = RunningServer(tmp_path)
-    assert server.get("/apis/example.com/v1/lows").status == 200
-    assert server.get("/apis/example.com/v1/tops").status == 404
-    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    assert server.get(f"{definitions}/tops.example.com").status == 500
-    assert server.ask("DELETE", f"{definitions}/tops.example.com?{IGNORE}=true").status == 200
-    assert server.get(f"{definitions}/tops.example.com").status == 404
-    assert server.get("/apis/example.com/v1/lows").status == 200
-    server.stop()
+    with RunningServer(tmp_path) as server:
+        assert server.get("/apis/example.com/v1/lows").status == 200
+        assert server.get("/apis/example.com/v1/tops").status == 404
+        assert server.get(f"{DEFINITIONS}/tops.example.com").status == 500
+        assert server.ask("DELETE", f"{DEFINITIONS}/tops.example.com?{IGNORE}=true").status == 200
+        assert server.get(f"{DEFINITIONS}/tops.example.com").status == 404
+        assert server.get("/apis/example.com/v1/lows").status == 200
 
 
 def test_a_damaged_identity_of_the_log_ends_the_start_with_one_line(tmp_path: Path) -> None:

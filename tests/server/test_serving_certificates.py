@@ -103,14 +103,20 @@ def reload(server: RunningServer) -> None:
     server.call(lambda: server.process.files.reload(changed_only=True))
 
 
+def replace_certificate(server: RunningServer, volume: SecretVolume) -> KeyPair:
+    """Publish a new certificate, reload, and wait until new connections get it."""
+    pair = issued()
+    volume.publish(pair)
+    reload(server)
+    wait_until(lambda: shown(server.port) == der(pair), "the new certificate is served")
+    return pair
+
+
 def test_new_connections_get_the_certificate_of_a_volume_that_was_updated(
     server: RunningServer, volume: SecretVolume, trust: ssl.SSLContext
 ) -> None:
     for _ in range(3):
-        pair = issued()
-        volume.publish(pair)
-        reload(server)
-        wait_until(lambda pair=pair: shown(server.port) == der(pair), "the new certificate is served")  # type: ignore[misc]
+        pair = replace_certificate(server, volume)
     expires = certificates.expiration(pair.certificate).timestamp()
     wait_until(lambda: expiration_metric(server) == expires, "the metric follows")
     assert {shown(server.port) for _ in range(20)} == {der(pair)}, "no connection goes to a server that was replaced"
@@ -140,10 +146,7 @@ def test_a_watch_and_a_transfer_go_on_when_the_certificate_is_replaced(
         events = watcher.getresponse()
         reader.request("GET", PATH, headers=server.headers())
         items = reader.getresponse()
-        pair = issued()
-        volume.publish(pair)
-        reload(server)
-        wait_until(lambda: shown(server.port) == der(pair), "the new certificate is served")
+        replace_certificate(server, volume)
         assert server.post(PATH, config_map("after"), context=trust).status == 201
         assert any(b'"after"' in line for line in iter(events.readline, b"")), "the watch goes on"
         assert len(items.read()) > 8 << 20, "the list is complete"
@@ -177,10 +180,7 @@ def test_no_connection_is_refused_and_no_acknowledged_write_lost_while_certifica
         worker.start()
     try:
         for _ in range(5):
-            pair = issued()
-            volume.publish(pair)
-            reload(server)
-            wait_until(lambda pair=pair: shown(server.port) == der(pair), "the new certificate is served")  # type: ignore[misc]
+            replace_certificate(server, volume)
     finally:
         stop.set()
         for worker in workers:
@@ -283,7 +283,7 @@ def test_certificates_of_its_own_are_renewed_while_the_server_runs(
         assert found is not None
         later = dt.datetime.now(dt.UTC) + dt.timedelta(days=244)
         found.now = lambda: later
-        asyncio.run_coroutine_threadsafe(found.renew(), server._loop).result(PATIENCE)
+        server.submit(found.renew()).result(PATIENCE)
         wait_until(lambda: shown(server.port) != before, "the renewed certificate is served")
         renewed = x509.load_der_x509_certificate(shown(server.port))
         assert renewed.not_valid_after_utc == later.replace(microsecond=0) + dt.timedelta(days=365)
@@ -293,7 +293,7 @@ def test_certificates_of_its_own_are_renewed_while_the_server_runs(
         expires = renewed.not_valid_after_utc.timestamp()
         wait_until(lambda: expiration_metric(server) == expires, "the metric follows")
         now = shown(server.port)
-        asyncio.run_coroutine_threadsafe(found.renew(), server._loop).result(PATIENCE)
+        server.submit(found.renew()).result(PATIENCE)
         assert shown(server.port) == now, "once is enough"
 
 
@@ -307,11 +307,11 @@ def test_a_renewal_that_fails_is_logged_once_and_tried_again(
         found.now = lambda: dt.datetime.now(dt.UTC) + dt.timedelta(days=244)
         (data / "ca.key").rename(data / "elsewhere")
         for _ in range(2):
-            asyncio.run_coroutine_threadsafe(found.renew(), server._loop).result(PATIENCE)
+            server.submit(found.renew()).result(PATIENCE)
         assert len([record for record in caplog.records if "cannot renew" in record.message]) == 1
         assert shown(server.port) == before
         (data / "elsewhere").rename(data / "ca.key")
-        asyncio.run_coroutine_threadsafe(found.renew(), server._loop).result(PATIENCE)
+        server.submit(found.renew()).result(PATIENCE)
         wait_until(lambda: shown(server.port) != before, "the renewed certificate is served")
 
 
@@ -332,18 +332,12 @@ def test_a_watch_that_begins_on_a_server_just_after_its_replacement_does_not_del
     with contextlib.closing(server.connect(trust)) as watcher:
         watcher.request("GET", PATH + "?watch=true&timeoutSeconds=3600", headers=server.headers())
         events = watcher.getresponse()
-        pair = issued()
-        volume.publish(pair)
-        reload(server)
-        wait_until(lambda: shown(server.port) == der(pair), "the new certificate is served")
+        replace_certificate(server, volume)
         assert server.process.http is not None
         replaced = server.process.http._retired
         assert replaced is not None, "the watch goes on"
         replaced.replaced_at -= 1.0
-        pair = issued()
-        volume.publish(pair)
-        reload(server)
-        wait_until(lambda: shown(server.port) == der(pair), "the next certificate is served")
+        replace_certificate(server, volume)
         assert events.read() == b"", "the watch has ended"
 
 
@@ -354,10 +348,7 @@ def test_a_kubeconfig_that_cannot_be_written_is_logged_and_certificates_are_stil
     kubeconfig.unlink()
     kubeconfig.mkdir()
     for _ in range(2):
-        pair = issued()
-        volume.publish(pair)
-        reload(server)
-        wait_until(lambda pair=pair: shown(server.port) == der(pair), "the new certificate is served")  # type: ignore[misc]
+        replace_certificate(server, volume)
     assert "but not in the administrator's kubeconfig" in caplog.text
 
 
@@ -372,7 +363,7 @@ def test_certificates_that_could_not_be_used_are_tried_again(
     pair = issued()
     volume.publish(pair)
     reload(server)
-    following = asyncio.run_coroutine_threadsafe(server.process.certificates.follow(0.01), server._loop)
+    following = server.submit(server.process.certificates.follow(0.01))
     wait_until(lambda: "the previous ones stay in force" in caplog.text, "the failure is logged")
     assert shown(server.port) == before
     bundle.rmdir()

@@ -122,7 +122,7 @@ def server(fresh_root: Path) -> Iterator[RunningServer]:
 def replaced(server: RunningServer) -> None:
     http_server = server.process.http
     assert http_server is not None
-    asyncio.run_coroutine_threadsafe(http_server.replace(), server._loop).result(PATIENCE)
+    server.submit(http_server.replace()).result(PATIENCE)
 
 
 def test_watches_of_a_replaced_server_go_on_over_http2(server: RunningServer) -> None:

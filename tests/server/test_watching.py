@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from kcp.server.requests import connections, watches
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.watch_sessions import WatchSession
+from tests.support.http2_frames import DATA, Http2Connection
 from tests.support.objects import DEFINITIONS, config_map, definition
 from tests.support.running_server import RunningServer
 from tests.support.waiting import PATIENCE, wait_until
@@ -129,8 +127,7 @@ def test_a_compacted_revision_is_an_error_event_in_the_stream(fresh_root: Path) 
         composition = server.process.composition
         assert composition is not None
         registry = composition.registry
-        compact = registry.store.compact(registry.store.revision)
-        asyncio.run_coroutine_threadsafe(compact, server._loop).result(PATIENCE)
+        server.submit(registry.store.compact(registry.store.revision)).result(PATIENCE)
         with server.watch(f"{CONFIG_MAPS}?watch=true&resourceVersion={old}") as events:
             told = list(events)
     finally:
@@ -161,7 +158,7 @@ def test_running_watches_are_counted(server: RunningServer, cluster: str) -> Non
     assert composition is not None
     running = composition.metrics.registry
     # watches of other tests' clients that have left are found and counted out at any moment: first all of them
-    sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(composition.watches, 0.02), server._loop)
+    sweeping = server.submit(connections.sweep(composition.watches, 0.02))
     wait_until(lambda: not composition.watches.sessions, "no watch is left")
     sweeping.cancel()
     before = running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) or 0
@@ -191,7 +188,7 @@ def test_a_disconnected_watcher_over_http_1_is_detected_by_its_connection(server
         wait_until(lambda: len(connections.gone(both, connections.established_peers())) == 1, "one has gone")
     composition = server.process.composition
     assert composition is not None
-    sweeping = asyncio.run_coroutine_threadsafe(connections.sweep(composition.watches, 0.02), server._loop)
+    sweeping = server.submit(connections.sweep(composition.watches, 0.02))
     wait_until(lambda: not sessions(server, cluster), "the watch has ended")
     sweeping.cancel()
 
@@ -236,16 +233,15 @@ def test_a_client_that_pauses_gets_all_events_when_it_resumes_reading(server: Ru
         assert [next(events)["object"]["metadata"]["resourceVersion"]] == versions
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl with HTTP/2")
 def test_a_disconnected_watcher_over_http_2_is_detected_at_once(server: RunningServer, cluster: str) -> None:
-    url = f"https://127.0.0.1:{server.port}{cluster}/api/v1/namespaces?watch=true"
-    trust = str(server.process.configuration.data_directory / "ca.crt")
-    command = ["curl", "-sN", "--http2", "--cacert", trust, "-H", f"Authorization: Bearer {server.token}", url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
-        assert client.stdout is not None
-        assert json.loads(client.stdout.readline())["type"] == "ADDED"
+    authority = server.process.configuration.data_directory / "ca.crt"
+    path = f"{cluster}/api/v1/namespaces?watch=true"
+    with Http2Connection("127.0.0.1", server.port, authority) as connection:
+        stream = connection.request("GET", path, [("authorization", f"Bearer {server.token}")])
+        while (found := connection.read()).kind != DATA or found.stream != stream:
+            pass
+        assert b'"ADDED"' in found.payload
         assert sessions(server, cluster, "HTTP/2")
-        client.kill()
     wait_until(lambda: not sessions(server, cluster), "the watch has ended")
 
 

@@ -19,10 +19,10 @@ from tests.support.waiting import PATIENCE
 _READY = re.compile(r"ready at (https://\S+)")
 
 
-def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path | None = None, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "kcp", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=cwd)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=cwd)
 
 
 @dataclass

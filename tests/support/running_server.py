@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import http.client
 import json
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import uvloop
 
@@ -21,6 +22,9 @@ from kcp.server.process.running import ServerProcess
 from tests.support.waiting import PATIENCE
 
 TOKENS = 'jane-token,jane,u-jane,"devs"\nprobe-token,prometheus,u-probe,"system:monitoring"\n'
+
+
+Value = TypeVar("Value")
 
 
 @dataclass
@@ -88,7 +92,11 @@ class RunningServer:
         async def inside() -> Any:
             return function(*arguments)
 
-        return asyncio.run_coroutine_threadsafe(inside(), self._loop).result(PATIENCE)
+        return self.submit(inside()).result(PATIENCE)
+
+    def submit(self, work: Coroutine[Any, Any, Value]) -> concurrent.futures.Future[Value]:
+        """Start a coroutine on the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def stop(self) -> None:
         if self._thread.is_alive():

@@ -11,16 +11,11 @@ from typing import Any
 
 import pytest
 
-from kcp.client import APIResource, Client, ClientConfiguration, ResourceClient, load_configuration
+from kcp.client import Client, ClientConfiguration, ResourceClient, load_configuration
 from kcp.testing import LogicalCluster
+from tests.client.resources import CONFIG_MAPS, DEFINITIONS, NAMESPACES
 from tests.support.running_coroutines import Enter
 from tests.support.waiting import eventually
-
-NAMESPACES = APIResource("", "v1", "namespaces", "Namespace", namespaced=False)
-CONFIG_MAPS = APIResource("", "v1", "configmaps", "ConfigMap")
-DEFINITIONS = APIResource(
-    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
-)
 
 
 @pytest.fixture

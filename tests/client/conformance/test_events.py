@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from kcp.client import APIResource, Client, EventRecorder, ResourceClient
+from kcp.client import Client, EventRecorder, ResourceClient
+from tests.client.resources import EVENTS
 from tests.support.clocks import Clock
 from tests.support.waiting import PATIENCE, eventually
-
-EVENTS = APIResource("", "v1", "events", "Event")
 
 
 async def events_about(client: Client, object_: dict[str, Any]) -> list[dict[str, Any]]:

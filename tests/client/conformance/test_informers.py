@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from kcp.client import Change, Client, Informer, Informers, ObjectKey, ResourceClient
 from kcp.client.reflectors import FollowOptions
-from tests.client.conformance.conftest import CONFIG_MAPS
+from kcp.client.resource_client import EventBatch
+from kcp.client.watching import WatchOptions
+from tests.client.resources import CONFIG_MAPS
 from tests.support.waiting import eventually
 
 
@@ -55,15 +56,31 @@ async def test_a_cache_has_what_is_present_and_follows_every_change(
         assert cached.decode() == await config_maps.get("item-1")
 
 
-async def test_a_watch_that_the_server_ends_goes_on_at_the_version_where_it_was(config_maps: ResourceClient) -> None:
+async def test_a_watch_that_the_server_ends_goes_on_at_the_version_where_it_was(
+    config_maps: ResourceClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[str] = []
+    opened: list[WatchOptions] = []
+    watch_batches = config_maps.watch_batches
+
+    def noted(options: WatchOptions) -> AsyncGenerator[EventBatch, None]:
+        opened.append(options)
+        return watch_batches(options)
+
+    monkeypatch.setattr(config_maps, "watch_batches", noted)
     async with following(config_maps, watch_seconds=1) as informer:
         informer.add_handler(lambda change: seen.append(change.key.name) if change.new else None)
-        for number in range(6):
+        for number in range(3):
             await config_maps.create({"metadata": {"name": f"item-{number}"}})
-            await asyncio.sleep(0.5)
-        await eventually(lambda: len(names(informer)) == 6, "the cache has all")
-    assert [name for name in seen if name.startswith("item")] == [f"item-{number}" for number in range(6)]
+            await another(opened)
+        await eventually(lambda: len(names(informer)) == 3, "the cache has all")
+    assert [name for name in seen if name.startswith("item")] == [f"item-{number}" for number in range(3)]
+    assert [options.initial_events for options in opened] == [True, *[False] * (len(opened) - 1)]
+
+
+async def another(opened: list[WatchOptions]) -> None:
+    count = len(opened)
+    await eventually(lambda: len(opened) > count, "the server has ended a watch, and the informer has opened another")
 
 
 async def test_an_object_that_leaves_the_selection_is_gone(config_maps: ResourceClient) -> None:

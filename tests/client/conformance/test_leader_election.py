@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from kcp.client import APIResource, Client, ClientConfiguration, LeaderElector, LeadershipLostError, ResourceClient
+from kcp.client import Client, ClientConfiguration, LeaderElector, LeadershipLostError, ResourceClient
+from tests.client.resources import LEASES
 from tests.support.clocks import Clock
 from tests.support.waiting import eventually
 
-LEASES = APIResource("coordination.k8s.io", "v1", "leases", "Lease")
 LONG_AGO, FAR_AWAY = "1990-01-01T00:00:00.000000Z", "2990-01-01T00:00:00.000000Z"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ class Recording(NamedTuple):
             yield from (resource for resource in read_resources(document, group, version) if "get" in resource.verbs)
 
 
+@cache
 def recording(version: str) -> Recording:
     """The recording of a version of Kubernetes."""
     content = json.loads(gzip.decompress(Path(__file__).with_name(f"kubernetes-{version}.json.gz").read_bytes()))

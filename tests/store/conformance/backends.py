@@ -135,3 +135,9 @@ async def select_all(
         if not page.remaining:
             return found
         assert page.records
+
+
+def check_search(found: list[Record], hint: Hint, there: list[Record]) -> None:
+    """Check that a search of a range has found in order, of the records there, all that its hint admits."""
+    assert [record for record in found if hint.admits(record)] == [record for record in there if hint.admits(record)]
+    assert found == [record for record in there if record in found]

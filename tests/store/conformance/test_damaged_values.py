@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from kcp.store.contract import (
@@ -20,6 +19,7 @@ from kcp.store.contract import (
     Store,
 )
 from tests.store.conformance.backends import WIDGETS, Backend, key, opened, put
+from tests.support.damaging import execute
 
 Work = Callable[[Store, int], Coroutine[Any, Any, None]]
 
@@ -31,11 +31,8 @@ CHANGES = {
 
 
 def change_value(file: Path, name: str, value: bytes) -> None:
-    """Change the current value of a key in the file, as a disk does: without its checksum."""
-    with apsw.Connection(str(file)) as connection:
-        connection.execute("UPDATE log SET value = ? WHERE name = ? AND NOT deletes", (value, name))
-        assert connection.changes() > 0
-    connection.close()
+    """Change the current value of a key in the file."""
+    execute(file, "UPDATE log SET value = ? WHERE name = ? AND NOT deletes", value, name)
 
 
 async def damaged(backend: Backend, work: Work, value: bytes = CHANGES["another byte"]) -> None:

@@ -28,7 +28,7 @@ from kcp.store.contract import (
     Subscription,
 )
 from tests.store.conformance import test_any_history as embedded
-from tests.store.conformance.backends import select_all
+from tests.store.conformance.backends import check_search, select_all
 from tests.store.conformance.test_any_history import CHANGES, KEYS, RANGES, Fact, State, holds
 from tests.store.etcd.backends import EtcdBackend
 from tests.support.waiting import PATIENCE, eventually
@@ -115,10 +115,7 @@ class Machine(RuleBasedStateMachine):
         state = self.states[max(revision for revision in self.states if revision <= at)]
         there = sorted(record for key, record in state.items() if holds(range_, key))
         found = self.runner.run(select_all(store, range_, hint, limit=limit, at=at))
-        assert [record for record in found if hint.admits(record)] == [
-            record for record in there if hint.admits(record)
-        ]
-        assert set(found) <= set(there)
+        check_search(found, hint, there)
 
     @rule(server=SERVERS, key=KEYS)
     def read(self, server: int, key: Key) -> None:

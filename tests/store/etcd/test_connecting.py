@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from devtools.etcd import MISSING, EtcdCluster, binary, free_ports
+from devtools.etcd import MISSING, EtcdCluster, binary
+from devtools.ports import free_ports
 from kcp.auth import certificates
 from kcp.store.contract import Store, StoreUnavailableError
 from kcp.store.etcd.access import ConnectionOptions, EndpointError, LogOptions

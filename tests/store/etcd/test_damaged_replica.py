@@ -14,6 +14,7 @@ from kcp.store.etcd.replica import ORIGIN
 from tests.store.conformance.backends import key, opened, put
 from tests.store.conformance.test_damaged_values import change_value
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.damaging import replace_bytes
 from tests.support.objects import config_map
 from tests.support.running_server import RunningServer
 from tests.support.waiting import wait_until
@@ -48,22 +49,17 @@ async def test_a_restart_fetches_a_damaged_copy_anew(etcd_of_one: EtcdCluster, t
 
 def test_a_server_keeps_values_that_only_its_replica_has_lost(etcd_of_one: EtcdCluster, tmp_path: Path) -> None:
     where: dict[str, Any] = {"etcd_servers": tuple(etcd_of_one.urls), "etcd_prefix": f"/{tmp_path.name}"}
-    server = RunningServer(tmp_path, **where)
-    assert server.post(CONFIG_MAPS, config_map("a", key="VALUE-OF-a")).status == 201
-    server.stop()
+    with RunningServer(tmp_path, **where) as server:
+        assert server.post(CONFIG_MAPS, config_map("a", key="VALUE-OF-a")).status == 201
     (file,) = (tmp_path / "data").glob("replica-*.db")
-    content = file.read_bytes()
-    assert b"VALUE-OF-a" in content
-    file.write_bytes(content.replace(b"VALUE-OF-a", b"VALUE-OF-X"))
-    server = RunningServer(tmp_path, **where)
-    for method, path in (("GET", "a"), ("DELETE", f"a?{IGNORE}")):
-        answer = server.ask(method, f"{CONFIG_MAPS}/{path}")
-        assert answer.status == 500
-        assert "restart this server" in answer.json["message"]
-        assert "ignoreStoreReadError" not in answer.json["message"]
-    assert "[!]values noted: 1 value is damaged" in server.get("/readyz?verbose").body.decode()
-    wait_until(lambda: not is_complete(file), "the copy is discarded")
-    server.stop()
-    server = RunningServer(tmp_path, **where)
-    assert server.get(f"{CONFIG_MAPS}/a").json["data"] == {"key": "VALUE-OF-a"}
-    server.stop()
+    replace_bytes(file, b"VALUE-OF-a", b"VALUE-OF-X")
+    with RunningServer(tmp_path, **where) as server:
+        for method, path in (("GET", "a"), ("DELETE", f"a?{IGNORE}")):
+            answer = server.ask(method, f"{CONFIG_MAPS}/{path}")
+            assert answer.status == 500
+            assert "restart this server" in answer.json["message"]
+            assert "ignoreStoreReadError" not in answer.json["message"]
+        assert "[!]values noted: 1 value is damaged" in server.get("/readyz?verbose").body.decode()
+        wait_until(lambda: not is_complete(file), "the copy is discarded")
+    with RunningServer(tmp_path, **where) as server:
+        assert server.get(f"{CONFIG_MAPS}/a").json["data"] == {"key": "VALUE-OF-a"}

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from kcp.store.contract import Change, Store, StoreUnavailableError
@@ -17,9 +16,9 @@ from kcp.store.etcd import integrity
 from kcp.store.etcd.client import Client
 from kcp.store.etcd.integrity import check_log
 from kcp.store.etcd.layout import Layout
-from kcp.store.etcd.replica import replica_file
 from kcp.store.findings import Finding
 from tests.store.etcd.backends import EtcdBackend
+from tests.support.damaging import execute
 from tests.support.keys import make_key
 from tests.support.waiting import eventually
 
@@ -143,10 +142,7 @@ async def test_a_replica_that_differs_is_found(backend: EtcdBackend, rule: str, 
         await store.write([Change(make_key("w", "a", "", name), b"{}")])
     await store.close()
     assert broken(await found(backend)) == {}
-    connection = apsw.Connection(str(replica_file(backend.directory, Layout(backend.prefix))))
-    connection.execute(sql)
-    assert connection.changes()
-    connection.close()
+    execute(backend.file, sql)
     finding = (await found(backend))[rule]
     assert any(words in violation.what for violation in finding.first), finding
 
@@ -163,13 +159,11 @@ async def test_a_replica_that_cannot_be_compared_is_no_violation(backend: EtcdBa
     assert broken(findings) == {}
     assert "etcd has compacted revision" in findings["replica"].invariant
     await other.close()
-    connection = apsw.Connection(str(replica_file(backend.directory, Layout(backend.prefix))))
-    connection.execute("UPDATE metadata SET value = 5 WHERE name = 'origin'")
+    execute(backend.file, "UPDATE metadata SET value = 5 WHERE name = 'origin'")
     assert "of another log" in (await found(backend))["replica"].invariant
-    connection.execute("DELETE FROM metadata WHERE name = 'origin'")
+    execute(backend.file, "DELETE FROM metadata WHERE name = 'origin'")
     assert "is incomplete" in (await found(backend))["replica"].invariant
-    connection.close()
-    replica_file(backend.directory, Layout(backend.prefix)).write_bytes(b"no database" * 1000)
+    backend.file.write_bytes(b"no database" * 1000)
     assert "is not a replica of a log" in (await found(backend))["replica"].invariant
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.etcd import MISSING, EtcdCluster, binary, installed, version
+from devtools.etcd import EtcdCluster, installed, version
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd.access import LogOptions
 from kcp.store.etcd.opening import open_store
@@ -21,7 +21,6 @@ async def started(options: LogOptions, folder: Path, caplog: pytest.LogCaptureFi
     return [record.getMessage() for record in caplog.records]
 
 
-@pytest.mark.skipif(binary() is None, reason=MISSING)
 async def test_only_members_that_can_lose_writes_cause_a_warning(
     tmp_path: Path, cluster: EtcdCluster, caplog: pytest.LogCaptureFixture
 ) -> None:

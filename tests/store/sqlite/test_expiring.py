@@ -10,17 +10,8 @@ import pytest
 from kcp.store.contract import Change
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put, received, shown
+from tests.support.clocks import Clock
 from tests.support.waiting import PATIENCE
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def put_for(store: SQLiteStore, name: str, seconds: int | None) -> int:
@@ -29,7 +20,7 @@ async def put_for(store: SQLiteStore, name: str, seconds: int | None) -> int:
 
 
 async def test_a_key_is_deleted_after_its_lifetime(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(1e6)
     store = open_store(tmp_path / "kcp.db", clock=clock)
     await put_for(store, "short", 10)
     await put_for(store, "long", 100)
@@ -47,7 +38,7 @@ async def test_a_key_is_deleted_after_its_lifetime(tmp_path: Path) -> None:
 
 
 async def test_lifetimes_survive_a_restart_and_compaction(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(1e6)
     store = open_store(tmp_path / "kcp.db", clock=clock)
     await put_for(store, "a", 10)
     await store.compact(store.revision)
@@ -61,7 +52,7 @@ async def test_lifetimes_survive_a_restart_and_compaction(tmp_path: Path) -> Non
 
 
 async def test_writing_a_key_again_replaces_its_lifetime(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(1e6)
     store = open_store(tmp_path / "kcp.db", clock=clock)
     for name in ("renewed", "kept", "gone", "made again"):
         await put_for(store, name, 10)
@@ -83,7 +74,7 @@ async def test_writing_a_key_again_replaces_its_lifetime(tmp_path: Path) -> None
 
 
 async def test_many_expire_in_one_sweep(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(1e6)
     store = open_store(tmp_path / "kcp.db", clock=clock)
     await asyncio.gather(*(put_for(store, f"n{index}", index % 7) for index in range(1500)))
     clock.now += 10
@@ -94,7 +85,7 @@ async def test_many_expire_in_one_sweep(tmp_path: Path) -> None:
 
 async def test_the_sweeper_works_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kcp.store.sqlite.expiry._SECONDS", 0.01)
-    clock = Clock()
+    clock = Clock(1e6)
     store = open_store(tmp_path / "kcp.db", clock=clock)
     await put_for(store, "a", 10)
     subscription = store.watch(WIDGETS, store.revision)

@@ -28,6 +28,7 @@ from kcp.store.sqlite.tables import (
     NewerFormatError,
 )
 from tests.store.sqlite.older_formats import write_older_file
+from tests.support.damaging import execute
 from tests.support.keys import make_key
 from tests.support.waiting import eventually
 
@@ -266,8 +267,8 @@ def test_a_violation_names_its_key_and_revision_and_all_are_counted(sound: Path,
     shutil.copyfile(sound, path)
     connection = apsw.Connection(str(path))
     wanted = set(connection.execute("SELECT name, position >> ? FROM log WHERE value IS NOT NULL", (ORDINAL_BITS,)))
-    connection.execute("UPDATE log SET value = CAST('x' AS BLOB) WHERE value IS NOT NULL")
     connection.close()
+    execute(path, "UPDATE log SET value = CAST('x' AS BLOB) WHERE value IS NOT NULL")
     log = integrity.open_log(path, examine=lambda _key, _value: "bad")
     every = {each.name: each for each in integrity.check(log, first=1000)}["values"]
     few = {each.name: each for each in integrity.check(log, first=2)}["values"]
@@ -332,9 +333,7 @@ def test_a_file_of_an_older_format_is_checked_as_it_is(tmp_path: Path, format_: 
     write_older_file(path, format_)
     before = path.read_bytes()
     assert broken(path) == set()
-    with apsw.Connection(str(path)) as connection:
-        connection.execute("UPDATE facts SET value = -1 WHERE name = 'forgotten'")
-    connection.close()
+    execute(path, "UPDATE facts SET value = -1 WHERE name = 'forgotten'")
     assert "metadata" in broken(path)
     assert len(path.read_bytes()) == len(before)
     assert [file.name for file in tmp_path.iterdir()] == ["kcp.db"]
@@ -343,9 +342,7 @@ def test_a_file_of_an_older_format_is_checked_as_it_is(tmp_path: Path, format_: 
 def test_a_file_that_a_server_opens_during_the_check_is_no_violation(sound: Path, tmp_path: Path) -> None:
     path = tmp_path / "kcp.db"
     shutil.copyfile(sound, path)
-    connection = apsw.Connection(str(path))
-    connection.execute("DELETE FROM current")
-    connection.close()
+    execute(path, "DELETE FROM current")
     log = integrity.open_log(path)
     connection = apsw.Connection(str(path))
     connection.execute(PUT_METADATA, (REVISION, 10**6))
