@@ -7,7 +7,7 @@ overrides what it needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kcp.api import names
@@ -61,6 +61,8 @@ class Strategy:
     """The fields whose values no refusal and no warning may show (the data of Secrets)."""
     may_be_large: ClassVar[bool] = False
     """Whether `is_large` has to be asked."""
+    virtual_names: ClassVar[Collection[str]] = ()
+    """The names of the `virtual_objects`."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 

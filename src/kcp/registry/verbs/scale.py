@@ -102,10 +102,8 @@ def apply_configuration(scale: Any, type_: ResourceType) -> Object:
 
 
 def validate(obj: Object, type_: ResourceType) -> list[FieldError]:
-    """The errors of what a Scale shows of an object, where its type has the subresource."""
-    subresource = type_.subresources.get("scale")
-    if subresource is None:
-        return []
+    """The errors of what a Scale shows of an object."""
+    subresource = _subresource(type_)
     found: list[FieldError] = []
     for name in ("specReplicasPath", "statusReplicasPath"):
         path = subresource.paths[name]

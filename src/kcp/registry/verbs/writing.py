@@ -212,11 +212,12 @@ class Writer:
         name = preconditions.name_new(write)
         if not write.target.type.namespaced:
             return
+        store = self._source.store
         try:
-            write.accepted = self._committer.namespace_condition(write, name)
+            write.accepted = preconditions.namespace_condition(store, write, name)
         except errors.StatusError:
-            await self._source.store.catch_up()  # another server may have created it
-            write.accepted = self._committer.namespace_condition(write, name)
+            await store.catch_up()  # another server may have created it
+            write.accepted = preconditions.namespace_condition(store, write, name)
 
     @staticmethod
     def _large(write: Write) -> Object | None:
