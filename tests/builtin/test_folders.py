@@ -61,7 +61,6 @@ types = builtin_types(
         created="",
         authorizer=BasicAuthorizer(),
         tokens=BearerTokens(()),
-        definitions=lambda _: [],
     )
 )
 (widgets,) = [type_ for type_ in types if type_.plural == "widgets"]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kcp.registry.contexts import RequestContext
 
 Object = dict[str, Any]
+NamesInGroup = Callable[[str], Iterable[Object]]
+"""The definitions of a group in one logical cluster, with nothing but their accepted names."""
 
 _BARE = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
 
@@ -92,7 +94,7 @@ class Strategy:
     def prepare_for_status_update(self, obj: Object, old: Object) -> None:
         """Set defaults of the status in a write through the status subresource. Idempotent."""
 
-    def set_status_from_other_objects(self, obj: Object, context: RequestContext) -> None:
+    def set_status_from_other_objects(self, obj: Object, names_in: NamesInGroup) -> None:
         """Set the part of the status that depends on the other objects of the type (the conditions of a CRD).
 
         Called in every write of a type whose ``writes_are_serialized``, with the lock held, after admission and validation.

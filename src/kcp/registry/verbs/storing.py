@@ -63,7 +63,9 @@ class Committer:
                 if prepared is not None and prepared is not write.old:
                     # a failed attempt must leave nothing: names that it accepted would count as accepted before
                     write.object = dict(prepared, metadata=dict(prepared["metadata"]))
-                    type_.strategy.set_status_from_other_objects(write.object, write.context)
+                    type_.strategy.set_status_from_other_objects(
+                        write.object, self._catalog.surface(cluster).accepted_names
+                    )
                 try:
                     return await self._commit(write, fence)
                 except PreconditionFailedError:

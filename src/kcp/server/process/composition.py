@@ -22,7 +22,7 @@ from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
-from kcp.logical_clusters import SERVER_OWNED, LogicalClusterName
+from kcp.logical_clusters import SERVER_OWNED
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
@@ -144,19 +144,14 @@ async def compose_registry(
     """
     uid, created = await log_identity(store)
 
-    def definitions(cluster: LogicalClusterName, group: str) -> Sequence[dict[str, Any]]:
-        return catalog.surface(cluster).accepted_names(group)
-
     context = BuiltinContext(
         server_uid=uid,
         created=created,
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
         tokens=tokens if tokens is not None else BearerTokens(()),
-        definitions=definitions,
         event_lifetime=event_lifetime,
     )
-    catalog = Catalog(store, builtin_types(context))
-    return Registry(store, catalog, Chain(plugins))
+    return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
 
 
 def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
