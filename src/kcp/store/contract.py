@@ -74,7 +74,7 @@ class Unreadable(bytes):
 
 
 UNREADABLE: Final = Unreadable()
-"""Stands for a value that is damaged in the storage, in `Event.previous` and `Event.deleted`; compare by identity."""
+"""Stands for a value that is damaged in the storage, in `Event.previous`; compare by identity."""
 
 
 class Record(NamedTuple):
@@ -122,7 +122,6 @@ class Change(NamedTuple):
     """One key's part of a write. ``value`` None deletes the key.
 
     ``expected`` is the revision that the key must have: ANY, ABSENT, or an exact one.
-    ``final`` is, for a delete, the value that watchers get as the deleted state; None means the previous value.
     ``lifetime`` (seconds) is the time after which the store deletes the key; None is no limit.
     """
 
@@ -130,7 +129,6 @@ class Change(NamedTuple):
     value: bytes | None
     expected: int = ANY
     tag: str = ""
-    final: bytes | None = None
     lifetime: int | None = None
 
 
@@ -144,21 +142,18 @@ class Condition(NamedTuple):
 class Event:
     """A committed change. All watchers share it: treat it as read-only, except ``cache``.
 
-    ``value`` is None for a delete. ``previous`` is None for a create; its revision says which write it replaces.
-    ``deleted`` is the last state to show for a delete. The value of either is `UNREADABLE` if it is damaged in the storage.
+    ``record`` is None for a delete, ``previous`` for a create. The revision of ``previous`` says which write is replaced; its
+    value is `UNREADABLE` if it is damaged in the storage.
     ``cache`` holds encodings, so that each is made once for all watchers.
     """
 
-    __slots__ = ("cache", "deleted", "key", "previous", "record", "revision")
+    __slots__ = ("cache", "key", "previous", "record", "revision")
 
-    def __init__(
-        self, revision: int, key: Key, record: Record | None, previous: Record | None, deleted: Record | None
-    ) -> None:
+    def __init__(self, revision: int, key: Key, record: Record | None, previous: Record | None) -> None:
         self.revision = revision
         self.key = key
         self.record = record
         self.previous = previous
-        self.deleted = deleted
         self.cache: dict[object, object] = {}
 
 

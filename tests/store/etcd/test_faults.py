@@ -285,8 +285,8 @@ async def test_keys_with_a_lifetime_expire_on_every_server(backend: EtcdBackend)
             assert time.monotonic() - began > 1.5
             events = await received(watching, other.revision)
             assert shown(events)[-1][:2] == ("deleted", "brief")
-            assert events[-1].deleted is not None
-            assert events[-1].deleted.value == b"1"
+            assert events[-1].previous is not None
+            assert events[-1].previous.value == b"1"
             assert store.get(key("kept")) is not None
         finally:
             await other.close()

@@ -183,9 +183,6 @@ class Feed:
                 self.on_leader_changed()
         if marker is not None:
             self.on_marker(marker.write, revision)
-            if marker.finals:
-                finals = {layout.key_of(final.key): final for final in marker.finals}
-                changes = [_with_final(change, finals.get(change.key)) for change in changes]
         future = self._replica.apply(revision, changes)
         future.add_done_callback(_retrieve_exception)
         return future
@@ -234,12 +231,6 @@ class Feed:
         await self._replica.rebuild(changed, present, newest + self._offset)
         self._progress = 0
         self.rebuilds += 1
-
-
-def _with_final(change: Change, final: Any) -> Change:
-    if change.value is not None or final is None:
-        return change
-    return change._replace(final=final.value, tag=final.tag)
 
 
 def _retrieve_exception(future: asyncio.Future[int]) -> None:
