@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kcp.client import Cache, Change, Client, ClientConfiguration, ObjectKey
 from kcp.client.objects import BOOKMARK, INITIAL_EVENTS_END, WatchEvent
 from kcp.client.reflectors import Reflector
+from kcp.logical_clusters import UNNAMED
 from tests.client.resources import CONFIG_MAPS
 
 State = dict[str, dict[str, Any]]
@@ -42,7 +43,7 @@ class Followed:
     def __init__(self) -> None:
         self.heard: dict[ObjectKey, str] = {}
         indexes = {"color": lambda object_: [object_["metadata"]["labels"]["color"]]}
-        self.cache = Cache("", indexes, self._hear)
+        self.cache = Cache(UNNAMED, indexes, self._hear)
         resource = Client(ClientConfiguration(server="http://nowhere")).resource(CONFIG_MAPS)
         self.reflector = Reflector(resource, self.cache)
 

@@ -21,7 +21,7 @@ from kcp.client.objects import Object
 from kcp.client.resource_client import ResourceClient
 from kcp.client.resources import APIResource
 from kcp.client.transport.retrying import backoff
-from kcp.logical_clusters import ANNOTATION, WILDCARD
+from kcp.logical_clusters import ANNOTATION, UNNAMED, LogicalClusterName
 
 EVENTS: Final = APIResource("", "v1", "events", "Event")
 _WAITING: Final = 1000
@@ -57,7 +57,7 @@ class EventRecorder:
         self._instance = instance
         self._correlator = Correlator(clock)
         self._closing_seconds = closing_seconds
-        self._waiting: asyncio.Queue[tuple[Object, str, EventWrite]] = asyncio.Queue(_WAITING)
+        self._waiting: asyncio.Queue[tuple[Object, LogicalClusterName, EventWrite]] = asyncio.Queue(_WAITING)
         self._written: OrderedDict[Hashable, _Written] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
@@ -98,9 +98,9 @@ class EventRecorder:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def _cluster_of(self, regarding: Object) -> str:
+    def _cluster_of(self, regarding: Object) -> LogicalClusterName:
         annotations = (regarding.get("metadata") or {}).get("annotations") or {}
-        return str(annotations.get(ANNOTATION) or ("" if self._client.cluster == WILDCARD else self._client.cluster))
+        return annotations.get(ANNOTATION) or self._client.cluster_of_objects
 
     def _body(self, reference: dict[str, str], type_: str, reason: str, write: EventWrite) -> Object:
         moment = now_text()
@@ -133,7 +133,7 @@ class EventRecorder:
             finally:
                 self._waiting.task_done()
 
-    async def _write_with_retries(self, body: Object, cluster: str, write: EventWrite) -> None:
+    async def _write_with_retries(self, body: Object, cluster: LogicalClusterName, write: EventWrite) -> None:
         for attempt in range(_ATTEMPTS):
             try:
                 await self._write(body, cluster, write)
@@ -151,7 +151,7 @@ class EventRecorder:
             "an event about %s is dropped: the server was unreachable for too long", body["involvedObject"].get("name")
         )
 
-    async def _write(self, body: Object, cluster: str, write: EventWrite) -> None:
+    async def _write(self, body: Object, cluster: LogicalClusterName, write: EventWrite) -> None:
         written = self._written.get(write.key) if write.count > 1 else None
         if written is not None:
             patch = {name: body[name] for name in ("count", "message", "lastTimestamp")}
@@ -173,9 +173,9 @@ class EventRecorder:
         self._correlator.forget(key)
         self._written.pop(key, None)
 
-    def _events(self, cluster: str, namespace: str) -> ResourceClient:
+    def _events(self, cluster: LogicalClusterName, namespace: str) -> ResourceClient:
         client = self._client
-        if cluster and cluster != client.cluster:
+        if cluster not in (UNNAMED, client.cluster):
             client = client.logical_cluster(cluster)
         return client.resource(EVENTS, namespace)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from kcp.client.informers.objects import CachedObject, ObjectKey, encode, key_of
 from kcp.client.objects import DELETED, Object, WatchEvent
 from kcp.client.versions import is_older
+from kcp.logical_clusters import LogicalClusterName
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Cache:
 
     def __init__(
         self,
-        cluster: str,
+        cluster: LogicalClusterName,
         indexes: Mapping[str, IndexFunction],
         changed: Callable[[Change], None],
         transform: Callable[[Object], Object] | None = None,

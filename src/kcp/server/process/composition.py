@@ -22,7 +22,7 @@ from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
-from kcp.logical_clusters import SERVER_OWNED
+from kcp.logical_clusters import SERVER_OWNED, SERVER_RECORDS
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
@@ -45,7 +45,7 @@ from kcp.server.requests.resources import Resources
 from kcp.server.requests.watches import Watches
 from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store
 
-_IDENTITY: Final = Key("servers.kcp.io", SERVER_OWNED, "", "identity")
+_IDENTITY: Final = Key(SERVER_RECORDS, SERVER_OWNED, "", "identity")
 
 T = TypeVar("T")
 
