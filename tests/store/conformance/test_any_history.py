@@ -275,7 +275,5 @@ def test_the_store_and_its_model_agree_after_any_history(monkeypatch: pytest.Mon
     monkeypatch.setattr(search, "_MOST_KEYS", 2)  # searches take several steps
     run_state_machine_as_test(
         Machine,
-        settings=settings(
-            max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck)),
     )

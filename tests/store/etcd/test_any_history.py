@@ -178,7 +178,5 @@ def test_servers_and_their_model_agree_after_any_history(cluster: EtcdCluster) -
     machine = type("MachineOfCluster", (Machine,), {"cluster": cluster})
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=20, stateful_step_count=25, suppress_health_check=list(HealthCheck)),
     )
