@@ -58,7 +58,7 @@ class Followed:
         self.reflector._take(event)
 
     def snapshot(self, state: State, version: int) -> None:
-        """Read all objects anew, as a stream."""
+        """Read all objects again, as a stream."""
         self.reflector._version = ""
         self.cache.begin()
         for object_ in state.values():

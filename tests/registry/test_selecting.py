@@ -49,7 +49,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search every list but the smallest in several steps."""
     monkeypatch.setattr(selecting, "CHUNK", 2)
     monkeypatch.setattr(search, "_FIRST_KEYS", 3)
-    monkeypatch.setattr(search, "_MOST_KEYS", 3)
+    monkeypatch.setattr(search, "_MAX_KEYS", 3)
 
 
 def text_of(requirement: Requirement) -> str:

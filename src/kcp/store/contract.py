@@ -182,7 +182,7 @@ class PreconditionFailedError(Exception):
 class DamagedValueError(Exception):
     """The value of a key is damaged in the storage; other keys can be read.
 
-    ``recoverable``: only this server's copy is damaged, and a restart fetches the value anew.
+    ``recoverable``: only this server's copy is damaged, and a restart fetches the value again.
     """
 
     def __init__(self, key: Key, revision: int, *, recoverable: bool = False) -> None:
@@ -345,7 +345,9 @@ class Store(Protocol):
         """Watch all changes of the range after a revision. Raises CompactedError, FutureRevisionError."""
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
-        """Call back on the event loop, at publication, with each batch of changes of a resource (None: all); returns the undo.
+        """Call back on the event loop, at publication, with each batch of changes of a resource (None: all).
+
+        Returns a function that ends it.
 
         For in-process caches that must be right for the next request. The callback must be fast and must not raise.
         """

@@ -272,7 +272,7 @@ class Machine(RuleBasedStateMachine):
 
 def test_the_store_and_its_model_agree_after_any_history(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "_FIRST_KEYS", 2)
-    monkeypatch.setattr(search, "_MOST_KEYS", 2)  # searches take several steps
+    monkeypatch.setattr(search, "_MAX_KEYS", 2)  # searches take several steps
     run_state_machine_as_test(
         Machine,
         settings=settings(max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck)),

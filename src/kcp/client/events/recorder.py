@@ -29,7 +29,7 @@ _ATTEMPTS: Final = 12
 _MESSAGE: Final = 1024
 """Maximum number of characters of a message."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class _Written(NamedTuple):
@@ -82,7 +82,7 @@ class EventRecorder:
             self._waiting.put_nowait((body, cluster, write))
         except asyncio.QueueFull:
             self._correlator.forget(write.key)
-            log.warning("an event is dropped, %d are queued: %s: %s", _WAITING, reason, message)
+            logger.warning("an event is dropped, %d are queued: %s: %s", _WAITING, reason, message)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._write_all(), name=f"events of {self._component}")
@@ -129,7 +129,7 @@ class EventRecorder:
             try:
                 await self._write_with_retries(body, cluster, write)
             except Exception:
-                log.exception("an event is not written")
+                logger.exception("an event is not written")
             finally:
                 self._waiting.task_done()
 
@@ -138,16 +138,16 @@ class EventRecorder:
             try:
                 await self._write(body, cluster, write)
             except StatusError as error:  # as client-go: the server has decided
-                log.warning("the server refuses an event about %s: %s", body["involvedObject"].get("name"), error)
+                logger.warning("the server refuses an event about %s: %s", body["involvedObject"].get("name"), error)
                 self._forget(write.key)
                 return
             except ClientError as error:
-                log.debug("an event is written later: %s", error)
+                logger.debug("an event is written later: %s", error)
                 await asyncio.sleep(backoff(attempt))
             else:
                 return
         self._forget(write.key)
-        log.warning(
+        logger.warning(
             "an event about %s is dropped: the server was unreachable for too long", body["involvedObject"].get("name")
         )
 

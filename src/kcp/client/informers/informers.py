@@ -19,7 +19,7 @@ from kcp.logical_clusters import LogicalClusterName
 Handler = Callable[[Change], None]
 """Called with each change, in order. It must return at once; usually it adds a key to a work queue."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Informer:
@@ -85,7 +85,7 @@ class Informer:
         try:
             handler(change)
         except Exception:
-            log.exception("a handler of %s failed on %s", self.resource.path(), change.key)
+            logger.exception("a handler of %s failed on %s", self.resource.path(), change.key)
 
 
 class _Target:

@@ -62,7 +62,7 @@ class Strategy:
     confidential: ClassVar[frozenset[str]] = frozenset()
     """The fields whose values no refusal and no warning may show (the data of Secrets)."""
     may_be_large: ClassVar[bool] = False
-    """Whether `is_large` has to be asked."""
+    """Whether `is_large` must be called."""
     virtual_names: ClassVar[Collection[str]] = ()
     """The names of the `virtual_objects`."""
     lifetime: int | None = None
@@ -137,7 +137,8 @@ class Strategy:
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """The values of the field selectors beside ``metadata.name`` and ``metadata.namespace``.
 
-        Each is a string that is a member's value in the object, unchanged, or is empty (`registry.verbs.hints` rests on it).
+        Each is a string that is a member's value in the object, unchanged, or is empty:
+        `kcp.registry.verbs.hints` depends on it.
         """
         return {}
 

@@ -22,7 +22,7 @@ _LOST: Final = (
     "an administrator can restore it from a backup, or delete it with the option "
     "ignoreStoreReadErrorWithClusterBreakingPotential; kcp store check names all damaged values"
 )
-_RECOVERABLE: Final = "only the local copy of the log is damaged: restart this server, which then fetches it anew"
+_RECOVERABLE: Final = "only the local copy of the log is damaged: restart this server, which then fetches it again"
 
 
 class DamagedObjectError(errors.StatusError):
@@ -68,7 +68,7 @@ class Source:
         return record if record is not None else self.virtual(type_, cluster, name)
 
     def listed(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> list[Record]:
-        """The durable object of a name as a page that has no others: a damaged one is left out."""
+        """The durable object of a name as a list of at most one: a damaged object is left out."""
         try:
             record = self.get(type_, cluster, namespace, name)
         except DamagedObjectError:

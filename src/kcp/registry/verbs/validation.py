@@ -28,7 +28,7 @@ _JSON_TYPES: Final = {
 """Types as the schema's errors name them, and as Go's JSON decoder names them."""
 _NOT_BASE64: Final = "must be of type byte"
 _TOO_LARGE: Final = "Checked value must be of type integer with format"
-"""How the error of an integer that does not fit its format begins."""
+"""The start of the error of an integer that does not fit its format."""
 
 
 def validate(obj: Object, old: Object | None, target: Target, warnings: list[str]) -> None:

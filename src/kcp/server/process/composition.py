@@ -33,7 +33,7 @@ from kcp.server.process.parts import Environment, Parts
 from kcp.server.requests.application import Application, Steps
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
-from kcp.server.requests.endpoints.discovery import Discovery
+from kcp.server.requests.endpoints.discovery import DiscoveryEndpoint
 from kcp.server.requests.endpoints.health_and_metrics import health_mounts, index_mount, metrics_mount, version_mount
 from kcp.server.requests.endpoints.openapi import OpenAPI
 from kcp.server.requests.inflight import InFlight, Limit
@@ -168,7 +168,7 @@ def _in_flight(configuration: Configuration, metrics: Metrics) -> InFlight:
 
 def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_address: str) -> Sequence[Mount]:
     return (
-        *Discovery(catalog, server_address).mounts(),
+        *DiscoveryEndpoint(catalog, server_address).mounts(),
         *OpenAPI(catalog).mounts(),
         *health_mounts(health),
         metrics_mount(metrics),

@@ -17,7 +17,7 @@ identity was written at etcd revision 3, and its offset is 1000::
 On success the response header has etcd revision 95, so that the write's log revision is 1095; the write is acknowledged when
 the replica has applied 1095. On failure the ranges show which compare failed: another revision of a key becomes
 PreconditionFailedError (once the replica shows that revision), another identity LogReplacedError, and another fence makes the
-server try again. If the call breaks, the server writes its fence anew, say at etcd revision 97. From there on the transaction
+server try again. If the call breaks, the server rewrites its fence, say at etcd revision 97. From there on the transaction
 cannot happen any more: once the replica has applied 1097, the write ``s7c`` has happened if and only if its marker was among
 the events.
 """
