@@ -18,7 +18,7 @@ from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
 _OBJECT_TYPES: Final = (JSON, YAML)
 _PROTOBUF_TOO: Final = (JSON, YAML, PROTOBUF)
 _LARGE_YAML: Final = 8 * 1024
-"""Size in bytes from which YAML is decoded in a thread. It takes up to a hundred times as long as JSON."""
+"""Size in bytes from which YAML is decoded in a thread: it takes far longer than JSON."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Following a resource on a server that lies: cut streams, 410 storms, stale lists, events that come twice or late, silence."""
+"""Following a resource on a misbehaving server: cut streams, 410 storms, stale lists, events that come twice or late, silence."""
 
 from __future__ import annotations
 
