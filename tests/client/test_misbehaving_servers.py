@@ -197,8 +197,8 @@ async def test_events_that_come_twice_or_late_change_nothing() -> None:
 
 
 async def test_an_object_that_was_made_anew_replaces_the_one_whose_deletion_was_missed() -> None:
-    anew = {**config_map("a", 9), "metadata": {**config_map("a", 9)["metadata"], "uid": "another"}}
-    async with followed(listing(5, "a"), watching(event("ADDED", anew), hold=True)) as (informer, _):
+    recreated = {**config_map("a", 9), "metadata": {**config_map("a", 9)["metadata"], "uid": "another"}}
+    async with followed(listing(5, "a"), watching(event("ADDED", recreated), hold=True)) as (informer, _):
         await becomes(informer, {"a": "9"})
         (found,) = informer.cache
         assert found.uid == "another"
