@@ -92,18 +92,22 @@ class ResourceType:
 
     @cached_property
     def api_version(self) -> str:
+        """The ``apiVersion`` of the objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @cached_property
     def gvk(self) -> GroupVersionKind:
+        """Group, version and kind."""
         return GroupVersionKind(self.group, self.version, self.kind)
 
     @cached_property
     def resource(self) -> GroupResource:
+        """Group and plural, as messages name the resource."""
         return GroupResource(self.group, self.plural)
 
     @cached_property
     def group_kind(self) -> GroupKind:
+        """Group and kind, as messages name the kind."""
         return GroupKind(self.group, self.kind)
 
     @cached_property
@@ -131,6 +135,7 @@ class ResourceType:
 
     @cached_property
     def has_status(self) -> bool:
+        """Whether the type has the subresource ``status``."""
         return "status" in self.subresources
 
     @property
@@ -198,10 +203,12 @@ class ResourceType:
 
     @cached_property
     def schema(self) -> CompiledSchema:
+        """The compiled schema."""
         return compile_schema(self.raw_schema)
 
     @cached_property
     def merge_type(self) -> MergeType:
+        """How objects merge in patches and in applies."""
         return compile_merge_type(self.raw_schema)
 
     @property
