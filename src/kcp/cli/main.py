@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from kcp import __version__
+from kcp.cli.api_importer import api_importer
+from kcp.cli.api_negotiation import api_negotiation
 from kcp.cli.compat import compat
 from kcp.cli.completion import completion
 from kcp.cli.crd_puller import crd_puller
@@ -24,4 +26,6 @@ main.add_command(snapshot)
 main.add_command(store)
 main.add_command(compat)
 main.add_command(crd_puller)
+main.add_command(api_importer)
+main.add_command(api_negotiation)
 main.add_command(completion)

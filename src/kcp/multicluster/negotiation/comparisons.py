@@ -89,7 +89,7 @@ def _meet(one: CommonSpec, other: CommonSpec) -> Meeting:
             return Meeting(one)
         common = lowest_common_definition(definition_of_spec(_with_unique_keys(one, other)), new)
     except InvalidSchemaError as error:
-        problems = tuple(f"{each.field}: {each.body}" for each in error.errors)
+        problems = tuple(_renamed(f"{each.field}: {each.body}") for each in error.errors)
         return Meeting(None, problems, problems)
     except NoCommonSchemaError as error:
         return Meeting(None, _shown(breaks), _shown(error.incompatibilities))
@@ -113,8 +113,9 @@ def _shown(found: list[Incompatibility]) -> tuple[str, ...]:
 
 def _renamed(text: str) -> str:
     """Replace the path of a definition's field, at the begin of a message, by that of the import's field."""
-    if text.startswith("spec.names."):
-        return f"spec.{text.removeprefix('spec.names.')}"
+    for parent in ("spec.names.", "spec.validation."):
+        if text.startswith(parent):
+            return f"spec.{text.removeprefix(parent)}"
     if not text.startswith("spec.versions["):
         return text
     rest = text.partition("]")[2]

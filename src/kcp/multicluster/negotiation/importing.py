@@ -30,12 +30,16 @@ _REFUSED: Final = (400, 413, 422)
 
 
 class Imported(NamedTuple):
-    """The names of the imports that were written, have not changed, and were deleted; by name, why others were not written."""
+    """The names of the imports that were written, have not changed, and were deleted; by name, why others were not written.
+
+    ``missing`` are the requested names that the cluster does not serve.
+    """
 
     written: list[str]
     unchanged: list[str]
     deleted: list[str]
     skipped: dict[str, str]
+    missing: list[str]
 
 
 async def import_apis(
@@ -65,7 +69,7 @@ async def import_apis(
             )
     await installing.install(target)
     present = await _present(target, location)
-    imported = Imported([], [], [], dict(pulled.skipped))
+    imported = Imported([], [], [], dict(pulled.skipped), pulled.missing)
     for name, spec in offered.items():
         if _is_current(present.get(name), spec, owner):
             imported.unchanged.append(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import socket
@@ -48,7 +49,8 @@ async def run(
 async def _run_once(
     configuration: ClientConfiguration, *, auto_publish: bool, leader_elect: bool, recheck: float
 ) -> None:
-    async with Client(configuration) as client:
+    # the workers of the queue bound the requests in flight
+    async with Client(dataclasses.replace(configuration, qps=0.0)) as client:
 
         async def lead() -> None:
             async with NegotiationController(client, auto_publish=auto_publish, recheck=recheck).running():
