@@ -30,7 +30,7 @@ from kcp.multicluster.negotiation import installing, writes
 from kcp.multicluster.negotiation.api import FINALIZER, IMPORTS, NEGOTIATED
 from kcp.multicluster.negotiation.comparisons import Comparisons
 from kcp.multicluster.negotiation.decisions import Decision, DefinitionChange, decide, decide_definition
-from kcp.multicluster.negotiation.publishing import is_negotiated, served_versions, serving, was_established
+from kcp.multicluster.negotiation.publishing import is_negotiated, served_versions, serving
 from kcp.multicluster.negotiation.records import API, Negotiated, Records, State, negotiated_of
 from kcp.multicluster.negotiation.specs import CommonSpec
 from kcp.multicluster.negotiation.statuses import import_conditions, negotiated_conditions
@@ -182,10 +182,8 @@ class NegotiationController:
             refused = dict.fromkeys(wanted, refusal) if refusal else {}
             return written, {**refused, **change.refused}, False
         if change.withdraw and definition is not None:
-            if was_established(definition) and await writes.has_objects(client, definition):
-                return definition, change.refused, True
-            await writes.delete_definition(client, definition)
-            return None, change.refused, False
+            kept = await writes.withdraw_definition(client, definition)
+            return kept, change.refused, kept is not None
         return definition, change.refused, False
 
     async def _remove(

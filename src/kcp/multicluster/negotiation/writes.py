@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,9 +17,10 @@ from kcp.client import (
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 from kcp.multicluster.negotiation.api import API_VERSION_ANNOTATION, FINALIZER, NEGOTIATED, negotiated_name
 from kcp.multicluster.negotiation.conditions import Condition, with_conditions
-from kcp.multicluster.negotiation.publishing import served_versions
+from kcp.multicluster.negotiation.publishing import served_versions, was_established
 from kcp.multicluster.negotiation.records import API, Negotiated, Record
 from kcp.multicluster.negotiation.specs import CommonSpec
+from kcp.multicluster.negotiation.withdrawal import closed, reopened
 from kcp.schema.raw_schemas import Definition, schema, text
 
 FIELD_MANAGER: Final = "api-negotiation"
@@ -99,11 +101,28 @@ async def write_definition(
         return before, str(error)
 
 
-async def has_objects(client: Client, definition: Definition) -> bool:
-    """Return whether there are objects of a definition. Raises StatusError where that cannot be read."""
+async def withdraw_definition(client: Client, definition: Definition) -> Definition | None:
+    """Delete a definition that has no objects; until that is certain, it accepts none. Returns it where it has objects."""
+    resource = client.resource(CUSTOM_RESOURCE_DEFINITIONS)
+    if was_established(definition):
+        if not await _has_objects(client, definition):
+            definition = await resource.replace(closed(reopened(definition)), field_manager=FIELD_MANAGER)
+        if await _has_objects(client, definition):
+            before = reopened(definition)
+            return definition if before == definition else await resource.replace(before, field_manager=FIELD_MANAGER)
+    meta: Mapping[str, Any] = definition["metadata"]
+    with contextlib.suppress(NotFoundError):
+        await resource.delete(meta["name"], uid=meta["uid"], resource_version=meta["resourceVersion"])
+    return None
+
+
+async def _has_objects(client: Client, definition: Definition) -> bool:
+    """Return whether there may be objects of a definition. Raises StatusError where that cannot be read."""
+    version = next(iter(served_versions(definition)), None)
+    if version is None:
+        return True  # they cannot be listed
     spec = schema(definition, "spec") or {}
     names = schema(spec, "names") or {}
-    version = next(iter(served_versions(definition)))
     resource = APIResource(
         text(spec, "group"),
         version,
@@ -113,14 +132,3 @@ async def has_objects(client: Client, definition: Definition) -> bool:
     )
     page = await client.resource(resource, ALL_NAMESPACES).list(limit=1, metadata_only=True)
     return bool(page.items)
-
-
-async def delete_definition(client: Client, definition: Definition) -> None:
-    """Delete a definition in the state that was read."""
-    meta: Mapping[str, Any] = definition["metadata"]
-    try:
-        await client.resource(CUSTOM_RESOURCE_DEFINITIONS).delete(
-            meta["name"], uid=meta["uid"], resource_version=meta["resourceVersion"]
-        )
-    except NotFoundError:
-        return
