@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kcp.api.kinds import GroupResource
-from kcp.client import APIResource, Client, load_configuration
+from kcp.client import Client, load_configuration
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 from kcp.multicluster.negotiation import UpdateStrategy, import_apis, remove_imports
 from kcp.multicluster.negotiation.api import IMPORTS
@@ -172,11 +172,9 @@ async def test_a_malformed_import_is_refused_with_its_field(importer: Importer) 
             await importer.imports.create({"metadata": {"name": "other"}, "spec": {**spec, field: value}})
 
 
-async def test_imports_are_printed_in_columns(kcp_cluster: LogicalCluster, importer: Importer) -> None:
+async def test_imports_are_printed_in_columns(importer: Importer) -> None:
     await importer.record("deployments.apps")
-    found = await importer.client.resource(
-        APIResource("apiresource.kcp.io", "v1alpha1", "apiresourceimports", "")
-    ).table()
+    found = await importer.imports.table()
     assert [column.name for column in found.columns] == [
         "Name",
         "Location",
