@@ -3,9 +3,9 @@
     python -m bench.negotiation --clusters 100
     python -m bench.negotiation --clusters 10 --resources 10 --versions 10
 
-It starts a kcp, records the resources of simulated clusters in it, and negotiates them in this process. The clusters have releases
-that differ in a field each; ``--versions`` is the number of different ones. Time ends when each import has its conditions, and then
-again when the last cluster has gone. The processor time and the memory are those of this process.
+It starts a kcp, records the resources of simulated clusters in it, and negotiates them in this process. The clusters have
+releases that differ in a field each; ``--versions`` is the number of different ones. Time ends when each import has its
+conditions, and then again when a cluster has gone. The processor time and the memory are those of this process.
 """
 
 from __future__ import annotations
