@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _DURATION: Final = flags.DurationType()
 _COUNT: Final = click.IntRange(min=0)
 _LOGS_REQUESTS_FROM: Final = 2
+_OBJECTS_OF_A_START: Final = 200_000
+"""New objects for a garbage collection until the server is ready: what a start makes is no garbage."""
 
 _serving = flags.group("Serving")
 _storage = flags.group("Storage")
@@ -176,6 +179,7 @@ def start(
     """
     if auto_publish_apis and not install_api_negotiation:
         raise click.UsageError("--auto-publish-apis needs --install-api-negotiation")
+    gc.set_threshold(_OBJECTS_OF_A_START)
     from kcp.cli import log_formats
     from kcp.server.process import running
 

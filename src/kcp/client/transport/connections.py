@@ -41,7 +41,7 @@ _CLOSING_INTERVAL: Final = 0.002
 _CLOSING_CHECKS: Final = 500
 """How often, with that interval, `Connection.close` looks whether servers have answered that TLS ends. The loop may end then."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Connection:
@@ -132,7 +132,7 @@ class Connection:
                 delay = retry_delay(error, number, self._policy, idempotent=request.idempotent)
                 if delay is None or not request.retries:
                     raise error from None
-                log.debug("%s: %s; attempt %d in %.2f s", request, error, number + 2, delay)
+                logger.debug("%s: %s; attempt %d in %.2f s", request, error, number + 2, delay)
             number += 1
             await asyncio.sleep(delay)
 

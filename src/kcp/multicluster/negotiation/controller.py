@@ -41,7 +41,7 @@ RECHECK: Final = 60.0
 _STATUSES: Final = 50
 """Statuses of imports that one reconciliation writes."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ class NegotiationController:
         try:
             await self._negotiate(api)
         except (ConflictError, AlreadyExistsError) as error:
-            log.debug("%s: reconciling again: %s", api, error)
+            logger.debug("%s: reconciling again: %s", api, error)
             raise RetryError from error
 
     async def _negotiate(self, api: API) -> None:
@@ -157,7 +157,7 @@ class NegotiationController:
             if decision.spec is None or (negotiated is not None and negotiated.deleting):
                 continue
             if negotiated is None:
-                log.info("%s: version %s is negotiated from %d imports", api, version, len(state.imports))
+                logger.info("%s: version %s is negotiated from %d imports", api, version, len(state.imports))
                 made = await writes.create_negotiated(client, api, version, decision.spec, publish=decision.publish)
             elif (
                 negotiated.spec != decision.spec

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from kcp.client import CachedObject, Change, ObjectKey
+from kcp.logical_clusters import LogicalClusterName
 from kcp.multicluster.crd_puller import CORE, name_of
 from kcp.multicluster.negotiation.api import UpdateStrategy, strategy_of
 from kcp.multicluster.negotiation.conditions import is_true
@@ -22,7 +23,7 @@ _DIGEST = "digest"
 class API(NamedTuple):
     """A resource in one logical cluster: all versions of it are reconciled together, as one definition serves them."""
 
-    cluster: str
+    cluster: LogicalClusterName
     group: str
     plural: str
 
@@ -32,7 +33,7 @@ class API(NamedTuple):
         return name_of(self.group, self.plural)
 
     @classmethod
-    def of_definition(cls, cluster: str, name: str) -> API:
+    def of_definition(cls, cluster: LogicalClusterName, name: str) -> API:
         """Return the API of a definition's name."""
         plural, _, group = name.partition(".")
         return cls(cluster, "" if group == CORE else group, plural)

@@ -18,7 +18,7 @@ LEASE_NAMESPACE: Final = "kube-system"
 _FIRST_DELAY: Final = 0.5
 _LAST_DELAY: Final = 30.0
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 async def run(
@@ -39,7 +39,7 @@ async def run(
         try:
             await _run_once(configuration, auto_publish=auto_publish, leader_elect=leader_elect, recheck=recheck)
         except (ClientError, StatusError) as error:
-            log.warning("API negotiation stopped, and begins again in %.1f s: %s", delay, error)
+            logger.warning("API negotiation stopped, and begins again in %.1f s: %s", delay, error)
         if asyncio.get_running_loop().time() - started > _LAST_DELAY:
             delay = _FIRST_DELAY
         await asyncio.sleep(delay)
@@ -54,7 +54,7 @@ async def _run_once(
 
         async def lead() -> None:
             async with NegotiationController(client, auto_publish=auto_publish, recheck=recheck).running():
-                log.info("negotiating APIs")
+                logger.info("negotiating APIs")
                 await asyncio.get_running_loop().create_future()  # until cancelled
 
         if leader_elect:

@@ -14,12 +14,13 @@ import orjson
 
 from kcp.api.kinds import version_order
 from kcp.multicluster.crd_puller import APPROVED, name_of
+from kcp.multicluster.negotiation.columns import computed_columns_annotation, computed_columns_of
 from kcp.multicluster.negotiation.merging import merging_as
 from kcp.schema.definitions.name_validation import APPROVAL_ANNOTATION, is_protected_group
 from kcp.schema.raw_schemas import Definition, Raw, flag, objects, schema, text
 
 _NAMES: Final = ("plural", "singular", "kind", "listKind", "shortNames", "categories")
-_PRINTED: Final = ("shortNames", "categories", "columnDefinitions")
+_PRINTED: Final = ("shortNames", "categories", "columnDefinitions", "computedColumns")
 """The fields that say how kubectl finds and prints objects, and nothing of the objects."""
 _SCALE_PATHS: Final = ("specReplicasPath", "statusReplicasPath", "labelSelectorPath")
 _DEFAULT_SCALE: Final = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
@@ -31,6 +32,7 @@ COMMON_FIELDS: Final = (
     "openAPIV3Schema",
     "subResources",
     "columnDefinitions",
+    "computedColumns",
     "selectableFields",
 )
 """The fields of the spec that describe the API; the others are instructions of users."""
@@ -66,10 +68,11 @@ def specs_of(definition: Definition) -> dict[str, CommonSpec]:
     """Return the descriptions of the served versions of a definition, by version."""
     spec = schema(definition, "spec") or {}
     served = [version for version in objects(spec.get("versions")) if flag(version, "served")]
-    return {text(version, "name"): CommonSpec(_fields_of(spec, version)) for version in served}
+    computed = computed_columns_of(schema(definition, "metadata") or {})
+    return {text(version, "name"): CommonSpec(_fields_of(spec, version, computed)) for version in served}
 
 
-def _fields_of(spec: Raw, version: Raw) -> Raw:
+def _fields_of(spec: Raw, version: Raw, computed: Mapping[str, Raw]) -> Raw:
     names = schema(spec, "names") or {}
     fields: Raw = {
         "groupVersion": {"group": text(spec, "group"), "version": text(version, "name")},
@@ -78,6 +81,7 @@ def _fields_of(spec: Raw, version: Raw) -> Raw:
         "openAPIV3Schema": schema(schema(version, "schema") or {}, "openAPIV3Schema") or _ANYTHING,
         "subResources": _entries_of(schema(version, "subresources") or {}),
         "columnDefinitions": objects(version.get("additionalPrinterColumns")),
+        "computedColumns": computed.get(text(version, "name")),
         "selectableFields": objects(version.get("selectableFields")),
     }
     fields.setdefault("singular", text(names, "kind").lower())
@@ -114,8 +118,11 @@ def definition_of_specs(specs: Sequence[CommonSpec]) -> Definition:
     first = fields[0]
     group = text(first.get("groupVersion") or {}, "group")
     metadata: Raw = {"name": name_of(group, text(first, "plural"))}
+    annotations = computed_columns_annotation({_version_name(each): each.get("computedColumns") for each in fields})
     if is_protected_group(group):
-        metadata["annotations"] = {APPROVAL_ANNOTATION: APPROVED}
+        annotations[APPROVAL_ANNOTATION] = APPROVED
+    if annotations:
+        metadata["annotations"] = annotations
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -131,13 +138,17 @@ def definition_of_specs(specs: Sequence[CommonSpec]) -> Definition:
 
 
 def _version_order(fields: Raw) -> tuple[int, int, int, int, str]:
-    return version_order(text(fields.get("groupVersion") or {}, "version"))
+    return version_order(_version_name(fields))
+
+
+def _version_name(fields: Raw) -> str:
+    return text(fields.get("groupVersion") or {}, "version")
 
 
 def _version_of(fields: Raw, *, storage: bool) -> Raw:
     """The version of a definition that serves a description."""
     version: Raw = {
-        "name": text(fields.get("groupVersion") or {}, "version"),
+        "name": _version_name(fields),
         "served": True,
         "storage": storage,
         "schema": {"openAPIV3Schema": schema(fields, "openAPIV3Schema") or _ANYTHING},
