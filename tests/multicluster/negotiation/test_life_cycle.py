@@ -60,7 +60,7 @@ async def test_an_api_with_objects_is_kept_until_they_are_deleted(kcp_cluster: L
                 found = await plane.get(plane.negotiated, NEGOTIATED_CLAIMS)
                 return found is not None and found["metadata"]["uid"] != uid
 
-            await eventually(is_new, "the API is negotiated anew")
+            await eventually(is_new, "there is another negotiated resource")
             await plane.import_is("persistentvolumeclaims.east.v1.core", Compatible="True", Available="True")
 
 

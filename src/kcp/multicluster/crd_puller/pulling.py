@@ -72,7 +72,7 @@ class PulledVersions(NamedTuple):
 async def pull_versions(
     client: Client, names: Sequence[str] = (), *, served: Collection[GroupResource] = ()
 ) -> PulledVersions:
-    """Return the definitions of all versions of resources. Reads discovery anew.
+    """Return the definitions of all versions of resources. Reads discovery again.
 
     As `pull`, but a name that the cluster does not serve is no error.
     """

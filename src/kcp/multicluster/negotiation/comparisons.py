@@ -112,7 +112,7 @@ def _shown(found: list[Incompatibility]) -> tuple[str, ...]:
 
 
 def _renamed(text: str) -> str:
-    """Replace the path of a definition's field, at the begin of a message, by that of the import's field."""
+    """Replace the path of a definition's field, at the start of a message, by that of the import's field."""
     for parent in ("spec.names.", "spec.validation."):
         if text.startswith(parent):
             return f"spec.{text.removeprefix(parent)}"

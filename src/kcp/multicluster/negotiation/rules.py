@@ -39,7 +39,7 @@ def negotiate(
 ) -> Outcome:
     """Negotiate a description from imports.
 
-    ``current`` is the description so far, None where there is none or where it is to be negotiated anew. While it is
+    ``current`` is the description so far, None where there is none or where it is to be negotiated from the start. While it is
     published, it stays as it is without an accepted import.
     """
     floor = current if published else None
