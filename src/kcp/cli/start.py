@@ -183,6 +183,9 @@ def start(
     from kcp.cli import log_formats
     from kcp.server.process import running
 
+    if install_api_negotiation:
+        from kcp.multicluster import negotiation  # noqa: F401 - before the server is ready: importing it takes long
+
     def on_ready(process: ServerProcess) -> None:
         announce(process)
         if install_api_negotiation:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from kcp.api import json_values
 from kcp.api.kinds import version_order
 from kcp.multicluster.negotiation.api import API_VERSION, GROUP, NEGOTIATED
+from kcp.multicluster.negotiation.columns import ANNOTATION as COMPUTED_COLUMNS
 from kcp.multicluster.negotiation.conditions import condition_of, is_true
 from kcp.multicluster.negotiation.specs import CommonSpec, definition_of_specs
 from kcp.schema.definitions import default_definition
@@ -80,10 +81,13 @@ def wanted_definition(existing: Definition | None, published: Sequence[Published
         if text(version, "name") in stored and text(version, "name") not in served:
             wanted["spec"]["versions"].append({**version, "served": False, "storage": False})
     own = schema(existing, "metadata") or {}
+    annotations = {
+        name: value for name, value in (schema(own, "annotations") or {}).items() if name != COMPUTED_COLUMNS
+    }
     others = [reference for reference in _owners(existing) if not _is_ours(reference)]
     merged = {
         **own,
-        "annotations": {**(schema(own, "annotations") or {}), **metadata.get("annotations", {})},
+        "annotations": {**annotations, **metadata.get("annotations", {})},
         "ownerReferences": [*others, *metadata["ownerReferences"]],
     }
     return {**existing, "metadata": merged, "spec": wanted["spec"]}

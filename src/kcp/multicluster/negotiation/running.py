@@ -40,6 +40,8 @@ async def run(
             await _run_once(configuration, auto_publish=auto_publish, leader_elect=leader_elect, recheck=recheck)
         except (ClientError, StatusError) as error:
             logger.warning("API negotiation stopped, and begins again in %.1f s: %s", delay, error)
+        except Exception:
+            logger.exception("API negotiation stopped with an unexpected error, and begins again in %.1f s", delay)
         if asyncio.get_running_loop().time() - started > _LAST_DELAY:
             delay = _FIRST_DELAY
         await asyncio.sleep(delay)
