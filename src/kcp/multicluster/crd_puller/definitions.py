@@ -9,7 +9,7 @@ from kcp.schema.definitions.name_validation import APPROVAL_ANNOTATION, is_prote
 
 CORE: Final = "core"
 """The name of the core group in the names of definitions."""
-_APPROVED: Final = "https://github.com/kubernetes/kubernetes"
+APPROVED: Final = "https://github.com/kubernetes/kubernetes"
 """The value of the approval annotation: types in protected groups were approved by Kubernetes."""
 
 
@@ -22,7 +22,7 @@ def definition_of(resource: APIResource, schema: dict[str, Any]) -> dict[str, An
     """Return the definition of a resource with this structural schema."""
     metadata: dict[str, Any] = {"name": name_of(resource.group, resource.plural)}
     if is_protected_group(resource.group):
-        metadata["annotations"] = {APPROVAL_ANNOTATION: _APPROVED}
+        metadata["annotations"] = {APPROVAL_ANNOTATION: APPROVED}
     names: dict[str, Any] = {
         "plural": resource.plural,
         "singular": resource.singular or resource.kind.lower(),
