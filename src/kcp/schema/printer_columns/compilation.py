@@ -51,7 +51,7 @@ def _attempt(expression: str, types: Mapping[str, Type], *, scalar: bool) -> tup
 @lru_cache(_KEPT_PROGRAMS)
 def _compile(expression: str, types: Declarations, scalar: bool) -> cel.Program:
     # as the compiler itself, the functions are imported with the first expression
-    from kcp.schema.printer_columns.functions import column_functions
+    from kcp.schema.printer_columns.library import column_functions
 
     program = cel.compile_expression(expression, dict(types), library=column_functions())
     if scalar:

@@ -17,7 +17,7 @@ API_VERSION: Final = "kcp.io/v1"
 KIND: Final = "PrinterColumns"
 MAX_BYTES: Final = 64 * 1024
 MAX_COLUMNS: Final = 32
-MAX_VARIABLES: Final = 16
+MAX_VARIABLES: Final = 32
 MAX_EXPRESSION: Final = 4096
 """Maximum characters of an expression."""
 

@@ -1,4 +1,4 @@
-"""CEL functions that format cells as Kubernetes' printers do, beside the standard libraries.
+"""CEL functions that format cells as Kubernetes' printers do.
 
 Each takes a value of any type, and an optional: the absence of a field has a text of its own. Texts follow
 k8s.io/apimachinery: ``duration.HumanDuration``, ``labels.FormatLabels``, ``LabelSelector`` and ``resource.Quantity``.
@@ -6,26 +6,20 @@ k8s.io/apimachinery: ``duration.HumanDuration``, ``labels.FormatLabels``, ``Labe
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Final
 
 from kcp.api.quantity import canonical, parse_quantity
 from kcp.api.selectors import EXISTS, IN, NOT_EXISTS, NOT_IN, LabelSelector, Requirement
 from kcp.api.tables import UNKNOWN_AGE, human_duration
 from kcp.cel import EvaluationError, call_costs
-from kcp.cel.declarations import Functions, Row
-from kcp.cel.libraries import functions
+from kcp.cel.declarations import Row
 from kcp.cel.times import EARLIEST, SECOND, timestamp
 from kcp.cel.values import Duration, Optional, Timestamp, no_such_overload
 
+_CALL: Final = 30
+"""The cost of a call of these functions; they take microseconds."""
 _INVALID_AGE: Final = "<invalid>"
 _OPERATORS: Final = {"In": IN, "NotIn": NOT_IN, "Exists": EXISTS, "DoesNotExist": NOT_EXISTS}
-
-
-@cache
-def column_functions() -> Functions:
-    """Return the functions of expressions of columns."""
-    return functions().extended(_ROWS, {})
 
 
 def _present(value: Any) -> Any:
@@ -121,16 +115,41 @@ def _shorten(items: list[Any], separator: str, most: int) -> str:
     return separator.join(shown) + (f" + {rest} more..." if rest else "")
 
 
-def _of_result(result: Any, *_arguments: Any) -> int:
-    """Return a cost that grows with a text that is made from a map or a list."""
-    return call_costs.joined(result) + 1
+def _sorted_set(items: list[Any]) -> list[Any]:
+    """Return the strings of a list, sorted, each once."""
+    if not all(type(each) is str for each in items):
+        raise no_such_overload()
+    return sorted(set(items))
 
 
-_ROWS: Final[list[Row]] = [
-    ("human_duration", "humanDuration(duration): string", _human_duration),
-    ("age", "age(dyn, timestamp): string", _age),
-    ("format_labels", "formatLabels(dyn): string", _format_labels, _of_result),
-    ("format_label_selector", "formatLabelSelector(dyn): string", _format_label_selector, _of_result),
-    ("format_quantity", "formatQuantity(dyn): string", _format_quantity, call_costs.text),
-    ("list_shorten", "list<string>.shorten(string, int): string", _shorten, call_costs.joined),
+def elements(value: Any) -> int:
+    """Return the number of values in a list or map, at all depths."""
+    found, pending = 0, [value]
+    while pending:
+        each = pending.pop()
+        if type(each) is dict:
+            pending.extend(each.values())
+        elif type(each) is list:
+            pending.extend(each)
+        found += 1
+    return found
+
+
+def _of_content(result: Any, value: Any, *_rest: Any) -> int:
+    """Return a cost that grows with a map or a list, and with the text that is made from it."""
+    return _CALL + elements(_present(value)) + call_costs.joined(result)
+
+
+def _of_text(_result: Any, *_arguments: Any) -> int:
+    return _CALL
+
+
+ROWS: Final[list[Row]] = [
+    ("human_duration", "humanDuration(duration): string", _human_duration, _of_text),
+    ("age", "age(dyn, timestamp): string", _age, _of_text),
+    ("format_labels", "formatLabels(dyn): string", _format_labels, _of_content),
+    ("format_label_selector", "formatLabelSelector(dyn): string", _format_label_selector, _of_content),
+    ("format_quantity", "formatQuantity(dyn): string", _format_quantity, _of_text),
+    ("list_sorted_set", "list<string>.sortedSet(): list<string>", _sorted_set, _of_content),
+    ("list_shorten", "list<string>.shorten(string, int): string", _shorten, _of_content),
 ]
