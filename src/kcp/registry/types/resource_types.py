@@ -243,10 +243,10 @@ class ResourceType:
 
     @cached_property
     def columns(self) -> tuple[tables.Column, ...]:
-        """The columns of a table; the name comes first."""
+        """The columns of a table; the name comes first, unless a column of the format ``name`` stands for it."""
         computed = self.computed_columns
         declared = tables.columns_of(self.raw_columns) if computed is None else computed.columns
-        own_name = any(column.format == "name" for column in declared)
+        own_name = any(column.format == "name" and column.name == "Name" for column in declared)
         return declared if own_name else (tables.NAME_COLUMN, *declared)
 
 

@@ -1,7 +1,7 @@
 """The functions of expressions of columns: those of Kubernetes' rules at higher costs, and those that format cells.
 
 Columns are evaluated for every row of a table, on the event loop, and over values of unknown types. cel-go's costs leave out what
-takes long here: calls of functions, and the nested parts of lists and maps that are compared, joined or formatted. They are charged,
+takes long here: calls of functions, and the nested parts of lists and maps that are compared, joined or formatted. It is charged,
 so that the cost limit of a row also limits its time. Functions that compare all elements of a list with each other are left out;
 ``sortedSet`` stands for them.
 """
@@ -19,7 +19,9 @@ from kcp.schema.printer_columns.functions import ROWS, elements
 
 _CALL: Final = 10
 """The cost of a call of a function beside what it costs in rules."""
-_QUADRATIC: Final = frozenset(("list_distinct", "list_a_index_of_int", "list_a_last_index_of_int", "list_includes_dyn_dyn"))
+_QUADRATIC: Final = frozenset(
+    ("list_distinct", "list_a_index_of_int", "list_a_last_index_of_int", "list_includes_dyn_dyn")
+)
 _SETS: Final = "sets."
 _COMPARISONS: Final = frozenset(("_==_", "_!=_", "@in"))
 _ELEMENTS: Final = 10
