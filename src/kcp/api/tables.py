@@ -136,8 +136,12 @@ def cell_of(column: Column, obj: Mapping[str, Any]) -> Any:
         value = column.cell(obj)
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError):
         return None
-    # as the conversion of a float to an int64 in Go, but for the sign of what is too large
-    return max(-_INT64, min(value, _INT64 - 1)) if type(value) is int else value
+    return saturated(value) if type(value) is int else value
+
+
+def saturated(value: int) -> int:
+    """Return an integer as an int64: as the conversion of a float in Go, but for the sign of what is too large."""
+    return max(-_INT64, min(value, _INT64 - 1))
 
 
 def age(timestamp: str | None) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from kcp import cel
-from kcp.api.tables import Column, cell_of
+from kcp.api.tables import Column, cell_of, saturated
 from kcp.cel.values import Optional, Timestamp, Uint
 from kcp.schema.printer_columns.compilation import NOW, SELF, Compiled
 from kcp.schema.printer_columns.declarations import VersionColumns, read_columns
@@ -63,7 +63,8 @@ def computed_columns(annotation: str, version: str, printed: Sequence[Column]) -
 
 
 _FAILED: Final = object()
-_JSON_SCALARS: Final = frozenset((str, int, float, bool))
+_JSON_SCALARS: Final = frozenset((str, float, bool))
+_INTEGERS: Final = frozenset((int, Uint))
 
 
 def _evaluate(program: cel.Program, values: dict[str, Any], budget: cel.Budget) -> Any:
@@ -85,4 +86,4 @@ def _scalar(value: Any) -> Any:
         value = value.value if value.present else None
     if type(value) in _JSON_SCALARS:
         return value
-    return int(value) if type(value) is Uint else None
+    return saturated(int(value)) if type(value) in _INTEGERS else None
