@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from kcp.api import tables
 from kcp.api.kinds import GroupKind
@@ -17,12 +20,21 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.schema.printer_columns import ComputedColumns, computed_columns
 from tests.multicluster.recordings import recording
 from tests.multicluster.tables import Object, RecordedTable, dated, manifests, recorded_columns, recorded_tables
+from tests.support.kubectl import CURRENT, Kubectl
 from tests.support.running_server import RunningServer
+
+Columns = set[tuple[str, str]]
+"""Kinds with the names of columns."""
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 OWN_METADATA = {"name", "labels", "annotations", "finalizers", "ownerReferences"}
 ALLOCATED = {("Service", "Cluster-IP"), ("Service", "Port(s)"), ("Job", "Selector"), ("FlowSchema", "MissingPL")}
 """The columns of fields that controllers or allocators of a cluster set."""
+WORKLOADS = {
+    *("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "ReplicationController"),
+    *("Service", "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget", "PersistentVolumeClaim", "NetworkPolicy"),
+    *("Endpoints", "EndpointSlice", "Node", "PersistentVolume", "StorageClass", "IngressClass"),
+}
 AGE = re.compile(r"[0-9]+s\Z")
 
 
@@ -91,13 +103,23 @@ def test_cells_at_the_time_of_the_recording_are_those_of_the_cluster(table: Reco
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server with the definitions of the recorded kinds in two logical clusters."""
+    """A server with the recorded kinds, and their objects in two logical clusters: as a cluster stores, as a user writes them."""
     with RunningServer(tmp_path_factory.mktemp("kcp")) as running:
         for definition in definitions().values():
             for cluster in ("stored", "written"):
                 path = f"/clusters/{cluster}/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
                 answer = running.ask("POST", path, definition)
                 assert answer.status == 201, answer.json["message"]
+        for table in recorded_tables():
+            for row in table.rows:
+                obj = dated(row["object"], time.time() - table.now)
+                metadata = obj["metadata"]
+                obj["metadata"] = {key: value for key, value in metadata.items() if key in OWN_METADATA}
+                write(running, collection(table, "stored"), obj, leaving="deletionTimestamp" in metadata)
+        paths = {(table.api_version, table.kind): collection(table, "written") for table in recorded_tables()}
+        for manifest in manifests(time.time()):
+            path = paths[manifest["apiVersion"], manifest["kind"]]
+            write(running, path, manifest, leaving=manifest.pop("x-delete", False))
         yield running
 
 
@@ -120,48 +142,98 @@ def write(server: RunningServer, path: str, obj: Object, *, leaving: bool) -> No
         assert server.ask("DELETE", f"{path}/{name}").status == 200
 
 
-def check(server: RunningServer, table: RecordedTable, path: str, allocated: set[tuple[str, str]]) -> None:
-    """Compare the table of a collection with the recorded one."""
-    answer = server.ask("GET", path, Accept=TABLE).json
-    columns = [column["name"] for column in table.columns]
+def expect(table: RecordedTable, name: str, cells: list[Any], expected: list[Any], allocated: Columns) -> None:
+    """Compare the cells of an object with the recorded ones, but for those of its own age and of ``allocated`` columns."""
+    for column, cell, wanted in zip((each["name"] for each in table.columns), cells, expected, strict=True):
+        if column == "Age":
+            assert AGE.match(cell)
+        elif column == "Created At":
+            assert cell.endswith("Z")
+        elif (table.kind, column) not in allocated:
+            assert (column, cell) == (column, wanted), name
+
+
+@pytest.mark.parametrize(("cluster", "allocated"), [("stored", set()), ("written", ALLOCATED)])
+@pytest.mark.parametrize("table", recorded_tables(), ids=name_of)
+def test_a_collection_has_the_table_of_the_cluster(
+    server: RunningServer, table: RecordedTable, cluster: str, allocated: Columns
+) -> None:
+    answer = server.ask("GET", collection(table, cluster), Accept=TABLE).json
     shown = [
         {key: value for key, value in each.items() if key != "description"} for each in answer["columnDefinitions"]
     ]
     assert shown == table.columns
     rows = {row["object"]["metadata"]["name"]: row["cells"] for row in answer["rows"]}
+    assert len(rows) == len(table.rows)
     for row in table.rows:
-        cells = rows.pop(row["object"]["metadata"]["name"])
-        for column, cell, expected in zip(columns, cells, row["cells"], strict=True):
-            if column == "Age":
-                assert AGE.match(cell)
-            elif column == "Created At":
-                assert cell.endswith("Z")
-            elif (table.kind, column) not in allocated:
-                assert (column, cell) == (column, expected), row["object"]["metadata"]["name"]
-    assert rows == {}
+        name = row["object"]["metadata"]["name"]
+        expect(table, name, rows[name], row["cells"], allocated)
 
 
-@pytest.mark.parametrize("table", recorded_tables(), ids=name_of)
-def test_objects_as_the_cluster_stores_them_have_its_table(server: RunningServer, table: RecordedTable) -> None:
-    if name_of(table) not in definitions():
-        pytest.skip(f"the recorded OpenAPI documents have no {name_of(table)}")
+@pytest.mark.parametrize("table", recorded_tables()[:3], ids=name_of)
+def test_an_object_and_its_events_have_the_row_of_the_list(server: RunningServer, table: RecordedTable) -> None:
     path = collection(table, "stored")
-    for row in table.rows:
-        obj = dated(row["object"], time.time() - table.now)
-        metadata = obj["metadata"]
-        obj["metadata"] = {key: value for key, value in metadata.items() if key in OWN_METADATA}
-        write(server, path, obj, leaving="deletionTimestamp" in metadata)
-    check(server, table, path, set())
+    row = table.rows[0]
+    name = row["object"]["metadata"]["name"]
+    single = server.ask("GET", f"{path}/{name}", Accept=TABLE).json
+    assert [column["name"] for column in single["columnDefinitions"]] == [column["name"] for column in table.columns]
+    expect(table, name, single["rows"][0]["cells"], row["cells"], set())
+    with server.watch(f"{path}?watch=true&fieldSelector=metadata.name%3D{name}", Accept=TABLE) as events:
+        event = next(events)["object"]
+        expect(table, name, event["rows"][0]["cells"], row["cells"], set())
+        patch = {"metadata": {"labels": {"touched": "yes"}}}
+        headers = {"Content-Type": "application/merge-patch+json"}
+        assert server.ask("PATCH", f"{path}/{name}", patch, **headers).status == 200
+        event = next(events)["object"]
+        assert event["columnDefinitions"] is None
+        expect(table, name, event["rows"][0]["cells"], row["cells"], set())
 
 
-@pytest.mark.parametrize("table", recorded_tables(), ids=name_of)
-def test_objects_as_a_user_writes_them_have_the_table_of_the_cluster(
-    server: RunningServer, table: RecordedTable
-) -> None:
-    if name_of(table) not in definitions():
-        pytest.skip(f"the recorded OpenAPI documents have no {name_of(table)}")
-    path = collection(table, "written")
-    for manifest in manifests(time.time()):
-        if (manifest["apiVersion"], manifest["kind"]) == (table.api_version, table.kind):
-            write(server, path, manifest, leaving=manifest.pop("x-delete", False))
-    check(server, table, path, ALLOCATED)
+@pytest.fixture
+def kubectl(server: RunningServer, tmp_path: Path) -> Kubectl:
+    """A kubectl in the logical cluster of the stored objects."""
+    authority = (server.process.configuration.root_directory / "data" / "ca.crt").read_bytes()
+    cluster = {
+        "server": f"https://127.0.0.1:{server.port}/clusters/stored",
+        "certificate-authority-data": base64.b64encode(authority).decode(),
+    }
+    config = {
+        "clusters": [{"name": "kcp", "cluster": cluster}],
+        "users": [{"name": "admin", "user": {"token": server.token}}],
+        "contexts": [{"name": "kcp", "context": {"cluster": "kcp", "user": "admin"}}],
+        "current-context": "kcp",
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return Kubectl(CURRENT, path, tmp_path)
+
+
+def printed(output: str) -> list[list[str]]:
+    """The cells of kubectl's output, cut where the titles begin."""
+    title, *lines = output.splitlines()
+    starts = [match.start() for match in re.finditer(r"(?:(?<=  )|^)\S", title)]
+    return [
+        [line[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True)]
+        for line in (title, *lines)
+    ]
+
+
+def printable(cell: Any) -> str:
+    """A cell as kubectl prints it."""
+    if cell is None:
+        return ""
+    return str(cell).lower() if isinstance(cell, bool) else str(cell)
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["plain", "wide"])
+@pytest.mark.parametrize("table", [each for each in recorded_tables() if each.kind in WORKLOADS], ids=name_of)
+def test_kubectl_prints_the_titles_and_cells_of_the_cluster(kubectl: Kubectl, table: RecordedTable, wide: bool) -> None:
+    title, *lines = printed(kubectl("get", name_of(table).removesuffix(".core"), *(["-o", "wide"] if wide else [])))
+    chosen = [index for index, column in enumerate(table.columns) if wide or not column["priority"]]
+    assert title == [table.columns[index]["name"].upper() for index in chosen]
+    rows = {row["object"]["metadata"]["name"]: row["cells"] for row in table.rows}
+    assert {line[0] for line in lines} == {printable(cells[0]) for cells in rows.values()}
+    shown = table._replace(columns=[table.columns[index] for index in chosen])
+    for line in lines:
+        cells = rows[line[0].removesuffix(" (default)")]
+        expect(shown, line[0], line, [printable(cells[index]) for index in chosen], set())

@@ -176,35 +176,80 @@ def test_functions_that_compare_all_elements_of_lists_are_not_there() -> None:
         ("{", ": Invalid value: must be JSON: "),
         ("[]", ": Invalid value: must be a JSON object"),
         ("{}", ".apiVersion: Unsupported value: "),
-        ('{"apiVersion":"kcp.io/v2","kind":"PrinterColumns"}', '.apiVersion: Unsupported value: "kcp.io/v2": supported values: "kcp.io/v1"'),
-        ('{"apiVersion":"kcp.io/v1","kind":"Columns"}', '.kind: Unsupported value: "Columns": supported values: "PrinterColumns"'),
+        (
+            '{"apiVersion":"kcp.io/v2","kind":"PrinterColumns"}',
+            '.apiVersion: Unsupported value: "kcp.io/v2": supported values: "kcp.io/v1"',
+        ),
+        (
+            '{"apiVersion":"kcp.io/v1","kind":"Columns"}',
+            '.kind: Unsupported value: "Columns": supported values: "PrinterColumns"',
+        ),
         ('{"apiVersion":"kcp.io/v1","kind":"PrinterColumns"}', ".versions: Required value"),
-        ('{"apiVersion":"kcp.io/v1","kind":"PrinterColumns","versions":[3]}', '.versions[0].name: Unsupported value: "": supported values: "v1"'),
+        (
+            '{"apiVersion":"kcp.io/v1","kind":"PrinterColumns","versions":[3]}',
+            '.versions[0].name: Unsupported value: "": supported values: "v1"',
+        ),
         (annotation(column("'x'"), name="v2"), '.versions[0].name: Unsupported value: "v2": supported values: "v1"'),
         (annotation(), ".versions[0].columns: Invalid value: must be a list of objects that is not empty"),
-        (annotation(*[column("'x'", f"c{index}") for index in range(33)]), ".versions[0].columns: Too many: 33: must have at most 32 items"),
-        (annotation(column("'x'"), shade="red"), ".versions[0].shade: Forbidden: unknown field; the known ones are name, variables, columns"),
+        (
+            annotation(*[column("'x'", f"c{index}") for index in range(33)]),
+            ".versions[0].columns: Too many: 33: must have at most 32 items",
+        ),
+        (
+            annotation(column("'x'"), shade="red"),
+            ".versions[0].shade: Forbidden: unknown field; the known ones are name, variables, columns",
+        ),
         (annotation(column("'x'", prio=3)), ".versions[0].columns[0].prio: Forbidden: unknown field"),
         (annotation(column("'x'", "")), ".versions[0].columns[0].name: Required value"),
         (annotation(column("'x'"), column("'y'")), '.versions[0].columns[1].name: Duplicate value: "Shown"'),
-        (annotation(column("'x'", type="text")), '.versions[0].columns[0].type: Unsupported value: "text": supported values: "boolean"'),
+        (
+            annotation(column("'x'", type="text")),
+            '.versions[0].columns[0].type: Unsupported value: "text": supported values: "boolean"',
+        ),
         (annotation(column("'x'", format="hex")), '.versions[0].columns[0].format: Unsupported value: "hex"'),
-        (annotation(column("'x'", priority="high")), '.versions[0].columns[0].priority: Invalid value: "high": must be an integer of 32 bits'),
-        (annotation(column("'x'", description=3)), ".versions[0].columns[0].description: Invalid value: 3: must be a string"),
-        (annotation({"name": "Height"}), '.versions[0].columns[0].name: Unsupported value: "Height": supported values: "Color", "Size"'),
+        (
+            annotation(column("'x'", priority="high")),
+            '.versions[0].columns[0].priority: Invalid value: "high": must be an integer of 32 bits',
+        ),
+        (
+            annotation(column("'x'", description=3)),
+            ".versions[0].columns[0].description: Invalid value: 3: must be a string",
+        ),
+        (
+            annotation({"name": "Height"}),
+            '.versions[0].columns[0].name: Unsupported value: "Height": supported values: "Color", "Size"',
+        ),
         (annotation({"name": "Size", "priority": 1}), ".versions[0].columns[0].expression: Required value"),
         (annotation(column("self.spec.")), ".versions[0].columns[0].expression: Invalid value: "),
-        (annotation(column("[1]")), "must evaluate to a string, a number, a boolean or null, or to an optional of these"),
+        (
+            annotation(column("[1]")),
+            "must evaluate to a string, a number, a boolean or null, or to an optional of these",
+        ),
         (annotation(column("object.spec")), "undeclared reference to 'object'"),
-        (annotation(column("'" + "x" * 4100 + "'")), ".versions[0].columns[0].expression: Too long: may not be more than 4096 bytes"),
-        (annotation(column("'x'"), variables=[{"name": "a-b", "expression": "1"}]), '.versions[0].variables[0].name: Invalid value: "a-b"'),
+        (
+            annotation(column("'" + "x" * 4100 + "'")),
+            ".versions[0].columns[0].expression: Too long: may not be more than 4096 bytes",
+        ),
+        (
+            annotation(column("'x'"), variables=[{"name": "a-b", "expression": "1"}]),
+            '.versions[0].variables[0].name: Invalid value: "a-b"',
+        ),
         (annotation(column("'x'"), variables=[{"name": "a"}]), ".versions[0].variables[0].expression: Required value"),
-        (annotation(column("'x'"), variables=[{"name": "a", "expression": "1 +"}]), ".versions[0].variables[0].expression: Invalid value"),
-        (annotation(column("'x'"), variables=[{"name": "a", "expression": "1"}] * 2), '.versions[0].variables[1].name: Duplicate value: "a"'),
-        (annotation(column("'x'"), variables=[{"name": "a", "expression": "variables.a"}]), "undeclared reference to 'variables'"),
+        (
+            annotation(column("'x'"), variables=[{"name": "a", "expression": "1 +"}]),
+            ".versions[0].variables[0].expression: Invalid value",
+        ),
+        (
+            annotation(column("'x'"), variables=[{"name": "a", "expression": "1"}] * 2),
+            '.versions[0].variables[1].name: Duplicate value: "a"',
+        ),
+        (
+            annotation(column("'x'"), variables=[{"name": "a", "expression": "variables.a"}]),
+            "undeclared reference to 'variables'",
+        ),
         ("x" * 70_000, ": Too long: may not be more than 65536 bytes"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_refused_with_its_path(text: str, mistake: str) -> None:
     found = mistakes(text)
     assert any(mistake in each for each in found), found
