@@ -182,8 +182,8 @@ def test_an_object_and_its_events_have_the_row_of_the_list(server: RunningServer
         event = next(events)["object"]
         expect(table, name, event["rows"][0]["cells"], row["cells"], set())
         patch = {"metadata": {"labels": {"touched": "yes"}}}
-        headers = {"Content-Type": "application/merge-patch+json"}
-        assert server.ask("PATCH", f"{path}/{name}", patch, **headers).status == 200
+        answer = server.ask("PATCH", f"{path}/{name}", patch, Content_Type="application/merge-patch+json")
+        assert answer.status == 200
         event = next(events)["object"]
         assert event["columnDefinitions"] is None
         expect(table, name, event["rows"][0]["cells"], row["cells"], set())
