@@ -43,6 +43,8 @@ _COMPARED: Final = frozenset(
 def meet(old: SchemaView, new: SchemaView, path: str, report: Report) -> Meet:
     """The meet of two schemas at a path. What it returns after a conflict is not a meet."""
     report.spend(1)
+    if old.equals(new):
+        return Meet(old.raw, SAME_TYPES)
     kinds = old.kinds & new.kinds
     if not kinds - {"null"}:
         report.conflict(f"{path}.type", "the type changed", _shown_type(old), _shown_type(new))

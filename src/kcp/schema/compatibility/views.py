@@ -7,10 +7,11 @@ each of these one form.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final
 
+from kcp.api import json_values
 from kcp.schema.compatibility.constraints import Constraints, constraints_of
 from kcp.schema.formats import effective_format
 from kcp.schema.raw_schemas import Raw, flag, properties, schema, schemas, strings, text
@@ -44,11 +45,17 @@ class SchemaView:
     property of this schema.
     """
 
-    def __init__(self, raw: Raw, inherited: Iterable[Raw] = (), role: str = "", *, required: bool = False) -> None:
+    def __init__(self, raw: Raw, inherited: Sequence[Raw] = (), role: str = "", *, required: bool = False) -> None:
         self.raw = raw
         self.role = role
         self.required = required
         self._inherited = inherited
+
+    def equals(self, other: SchemaView) -> bool:
+        """Whether two schemas are equal at the same place, and nothing around them validates the values."""
+        if self._inherited or other._inherited or (self.role, self.required) != (other.role, other.required):
+            return False
+        return json_values.equal(self.raw, other.raw)
 
     @cached_property
     def format(self) -> str:
