@@ -169,11 +169,11 @@ def test_equal_descriptions_are_compared_once(comparisons: Comparisons) -> None:
 def test_the_memory_of_comparisons_is_bounded() -> None:
     comparisons = Comparisons(memory=20_000)
     for number in range(100):
-        comparisons.meet(widgets("a", f"b{number}"), NARROW)
+        comparisons.compare(widgets("a", f"b{number}"), NARROW)
     assert comparisons.computed == 100
-    comparisons.meet(widgets("a", "b99"), NARROW)
+    comparisons.compare(widgets("a", "b99"), NARROW)
     assert comparisons.computed == 100
-    comparisons.meet(widgets("a", "b0"), NARROW)
+    comparisons.compare(widgets("a", "b0"), NARROW)
     assert comparisons.computed == 101
 
 
@@ -207,13 +207,13 @@ def with_property(schema: Raw) -> CommonSpec:
 
 def test_unique_keys_of_a_list_narrow_the_api(comparisons: Comparisons) -> None:
     free, keyed = with_property(LISTED), with_property(KEYED)
-    assert comparisons.meet(keyed, free).common == keyed
-    found = comparisons.meet(free, keyed)
+    assert comparisons.compare(keyed, free).common == keyed
+    found = comparisons.compare(free, keyed)
     assert found.common == keyed
     assert any("x-kubernetes-list-type: the list merges differently" in each for each in found.breaks)
 
 
 def test_how_maps_merge_makes_no_cluster_incompatible(comparisons: Comparisons) -> None:
     granular, atomic = with_property(MAPPED), with_property({**MAPPED, "x-kubernetes-map-type": "atomic"})
-    assert comparisons.meet(granular, atomic) == (granular, (), ())
-    assert comparisons.meet(atomic, granular) == (atomic, (), ())
+    assert comparisons.compare(granular, atomic) == (granular, (), ())
+    assert comparisons.compare(atomic, granular) == (atomic, (), ())

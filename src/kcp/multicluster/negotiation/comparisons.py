@@ -24,8 +24,8 @@ _MAX_MESSAGE: Final = 4000
 """Characters of the incompatibilities in a condition."""
 
 
-class Meeting(NamedTuple):
-    """What two descriptions have in common.
+class Comparison(NamedTuple):
+    """The comparison of two descriptions.
 
     common     the lowest common description; None if there is none
     breaks     why a cluster with the second one cannot run every object of the first one; empty if ``common`` is the first
@@ -43,16 +43,16 @@ class Comparisons:
     def __init__(self, memory: int = _MEMORY) -> None:
         """``memory`` is the number of bytes that results may take."""
         self._memory = memory
-        self._found: OrderedDict[tuple[str, str], Meeting] = OrderedDict()
+        self._found: OrderedDict[tuple[str, str], Comparison] = OrderedDict()
         self._size = 0
         self.computed = 0
         """The number of comparisons that no earlier result has answered."""
 
     def problems(self, spec: CommonSpec) -> tuple[str, ...]:
         """Return why a description cannot be served; empty if it can."""
-        return self.meet(spec, spec).obstacles
+        return self.compare(spec, spec).obstacles
 
-    def meet(self, one: CommonSpec, other: CommonSpec) -> Meeting:
+    def compare(self, one: CommonSpec, other: CommonSpec) -> Comparison:
         """Compare two descriptions of one version of a resource. Names and columns for kubectl are those of the first."""
         key = (one.digest, other.digest)
         known = self._found.get(key)
@@ -60,7 +60,7 @@ class Comparisons:
             self._found.move_to_end(key)
             return known
         self.computed += 1
-        found = _meet(one, presented_as(other, one))
+        found = _compare(one, presented_as(other, one))
         self._found[key] = found
         self._size += _size_of(found)
         while self._size > self._memory:
@@ -72,31 +72,31 @@ class Comparisons:
         """Return the lowest common description of one or more; None if there is none."""
         common: CommonSpec | None = specs[0]
         for spec in dict.fromkeys(specs[1:]):
-            common = self.meet(common, spec).common if common is not None else None
+            common = self.compare(common, spec).common if common is not None else None
         return common
 
 
-def _size_of(meeting: Meeting) -> int:
-    described = len(meeting.common.data) if meeting.common is not None else 0
-    return _OVERHEAD + described + sum(map(len, meeting.breaks + meeting.obstacles))
+def _size_of(comparison: Comparison) -> int:
+    described = len(comparison.common.data) if comparison.common is not None else 0
+    return _OVERHEAD + described + sum(map(len, comparison.breaks + comparison.obstacles))
 
 
-def _meet(one: CommonSpec, other: CommonSpec) -> Meeting:
+def _compare(one: CommonSpec, other: CommonSpec) -> Comparison:
     old, new = definition_of_spec(one), definition_of_spec(other)
     try:
         breaks = compare_definitions(old, new)
         if not breaks:
-            return Meeting(one)
+            return Comparison(one)
         common = lowest_common_definition(definition_of_spec(_with_unique_keys(one, other)), new)
     except InvalidSchemaError as error:
         problems = tuple(_renamed(f"{each.field}: {each.body}") for each in error.errors)
-        return Meeting(None, problems, problems)
+        return Comparison(None, problems, problems)
     except NoCommonSchemaError as error:
-        return Meeting(None, _shown(breaks), _shown(error.incompatibilities))
+        return Comparison(None, _shown(breaks), _shown(error.incompatibilities))
     (found,) = specs_of(common).values()
     if found == one:
-        return Meeting(one)
-    return Meeting(found, _shown(breaks))
+        return Comparison(one)
+    return Comparison(found, _shown(breaks))
 
 
 def _with_unique_keys(spec: CommonSpec, other: CommonSpec) -> CommonSpec:

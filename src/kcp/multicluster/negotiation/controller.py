@@ -37,7 +37,7 @@ from kcp.multicluster.negotiation.statuses import import_conditions, negotiated_
 from kcp.schema.raw_schemas import Definition
 
 RECHECK: Final = 60.0
-"""Seconds after which an API that objects keep is looked at again."""
+"""Seconds after which an API that objects keep is checked again."""
 _STATUSES: Final = 50
 """Statuses of imports that one reconciliation writes."""
 

@@ -51,8 +51,10 @@ def negotiate(
         if not problems and not offer.settled:
             problems = _objections(offer, floor or common, comparisons, published=floor is not None)
         if not problems and common is not None:
-            meeting = comparisons.meet(common, offer.spec)
-            common, problems = (meeting.common, ()) if meeting.common is not None else (common, meeting.obstacles)
+            comparison = comparisons.compare(common, offer.spec)
+            common, problems = (
+                (comparison.common, ()) if comparison.common is not None else (common, comparison.obstacles)
+            )
         if problems:
             rejected[offer.name] = problems
             continue
@@ -72,19 +74,19 @@ def _objections(
     """Return why a new or changed import is not accepted: it narrows more than its strategy permits."""
     if floor is None:
         return ()
-    meeting = comparisons.meet(floor, offer.spec)
-    if meeting.common == floor:
+    comparison = comparisons.compare(floor, offer.spec)
+    if comparison.common == floor:
         return ()
     if not offer.strategy.may_narrow(published=published):
-        return meeting.breaks
-    return meeting.obstacles
+        return comparison.breaks
+    return comparison.obstacles
 
 
 def enforce(enforced: CommonSpec, offers: Sequence[Offer], comparisons: Comparisons) -> Outcome:
     """Compare imports with the description in a definition that a user has applied. It is never narrowed."""
     rejected = {}
     for offer in offers:
-        meeting = comparisons.meet(enforced, offer.spec)
-        if meeting.common != enforced:
-            rejected[offer.name] = meeting.breaks or meeting.obstacles
+        comparison = comparisons.compare(enforced, offer.spec)
+        if comparison.common != enforced:
+            rejected[offer.name] = comparison.breaks or comparison.obstacles
     return Outcome(enforced, rejected)

@@ -281,6 +281,11 @@ def _subresources(version: Mapping[str, Any], extension: Mapping[str, Any]) -> d
     return found
 
 
+def _names(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    accepted = (definition.get("status") or {}).get("acceptedNames") or {}
+    return {**definition["spec"]["names"], **{key: value for key, value in accepted.items() if value}}
+
+
 def from_definition(
     definition: Mapping[str, Any],
     *,
@@ -294,15 +299,14 @@ def from_definition(
     (the resource to share storage with; empty for types that are not stored), ``placeholder``.
     """
     spec = definition["spec"]
-    accepted = (definition.get("status") or {}).get("acceptedNames") or {}
-    names = {**spec["names"], **{key: value for key, value in accepted.items() if value}}
+    names = _names(definition)
     extension = definition.get("x-kcp") or {} if builtin else {}
     group = spec.get("group", "")
     storage_version = next(version["name"] for version in spec["versions"] if version.get("storage"))
     resource = GroupResource(group, names["plural"])
     served = tuple(version["name"] for version in spec["versions"] if version.get("served"))
     webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
-    columns_annotation = "" if builtin else annotation_of((definition.get("metadata") or {}).get("annotations"))
+    metadata = definition.get("metadata") or {}
     versions: dict[str, ResourceType] = {}
     types = [
         ResourceType(
@@ -319,14 +323,14 @@ def from_definition(
             subresources=_subresources(version, extension),
             schema_source=_schema_source(version, builtin=builtin),
             raw_columns=_columns(version),
-            columns_annotation=columns_annotation,
+            columns_annotation="" if builtin else annotation_of(metadata.get("annotations")),
             selectable_fields=_selectable_fields(version),
             storage=extension.get("storage", str(resource)),
             storage_version=storage_version,
             served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
             builtin=builtin,
             placeholder=extension.get("placeholder", ""),
-            terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
+            terminating=bool(metadata.get("deletionTimestamp")),
             definition_hash=definition_hash,
             deprecation_warning=_deprecation_warning(version, group, names["kind"]),
             versions=versions,
