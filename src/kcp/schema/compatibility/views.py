@@ -78,18 +78,22 @@ class SchemaView:
 
     @cached_property
     def nullable(self) -> bool:
+        """Whether null is accepted by ``nullable``."""
         return flag(self.raw, "nullable")
 
     @cached_property
     def preserves(self) -> bool:
+        """Whether unknown fields are preserved."""
         return flag(self.raw, "x-kubernetes-preserve-unknown-fields")
 
     @cached_property
     def embedded(self) -> bool:
+        """Whether the value is an embedded resource."""
         return flag(self.raw, "x-kubernetes-embedded-resource")
 
     @cached_property
     def constraints(self) -> Constraints:
+        """The merged value validations."""
         return constraints_of(self.raw, int_or_string=self.kinds <= INT_OR_STRING)
 
     @cached_property
@@ -122,6 +126,7 @@ class SchemaView:
 
     @cached_property
     def items(self) -> Raw:
+        """The schema of a list's items."""
         found = schema(self.raw, "items")
         if found is None:
             return ANY if self.preserves else ANY_EMPTIED
@@ -129,14 +134,17 @@ class SchemaView:
 
     @cached_property
     def list_type(self) -> str:
+        """The list type; ``atomic`` by default."""
         return text(self.raw, "x-kubernetes-list-type") or "atomic"
 
     @cached_property
     def list_keys(self) -> frozenset[str]:
+        """The keys of the items of a map list."""
         return frozenset(strings(self.raw, "x-kubernetes-list-map-keys"))
 
     @cached_property
     def map_type(self) -> str:
+        """The map type; ``granular`` by default."""
         return text(self.raw, "x-kubernetes-map-type") or "granular"
 
     def keeps(self, name: str) -> bool:
