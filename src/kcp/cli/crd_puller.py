@@ -153,10 +153,10 @@ async def _pull(configuration: ClientConfiguration, names: Sequence[str]) -> Pul
     from kcp.multicluster.crd_puller import pull
 
     async with Client(configuration) as client:
-        return await pull(client, names, served=_served_by_kcp())
+        return await pull(client, names, served=served_by_kcp())
 
 
-def _served_by_kcp() -> frozenset[GroupResource]:
+def served_by_kcp() -> frozenset[GroupResource]:
     """Return the resources that are built into kcp. A placeholder is not one: a CRD may replace it."""
     from kcp.api.kinds import GroupResource
     from kcp.builtin.loader import load_types

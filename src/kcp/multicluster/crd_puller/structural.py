@@ -164,7 +164,7 @@ class _Converter:
                 field: self.convert(content, f"{path}.{field}", within)
                 for field, content in _properties(schema, path).items()
             }
-            if required := strings(schema, "required"):
+            if required := [field for field in strings(schema, "required") if not _is_bytes(found, field)]:
                 found["required"] = required
         elif isinstance(schema.get("additionalProperties"), dict):
             found["additionalProperties"] = self.convert(schema["additionalProperties"], f"{path}[*]", within)
@@ -189,6 +189,12 @@ def _properties(schema: Schema, path: str) -> dict[str, Any]:
     if not isinstance(properties, dict):
         raise UnconvertibleSchemaError(f"{path or 'the schema'}: properties are not a mapping")
     return properties
+
+
+def _is_bytes(schema: Schema, field: str) -> bool:
+    """Whether a field is a byte string. Go's encoder writes an empty one as null, so that no server requires it."""
+    content = schema["properties"].get(field, {})
+    return bool(content.get("type") == "string" and content.get("format") == "byte")
 
 
 def _is_scalar(type_: object) -> bool:
