@@ -55,7 +55,7 @@ async def test_each_object_is_stored_as_in_the_cluster(client: Client) -> None:
         counts.update(each.class_ for each in found)
         if real := unlike(found):
             problems[name] = real
-    assert problems == {}
+    assert "\n".join(f"{name}: {'; '.join(real)}" for name, real in problems.items()) == ""
     assert rows() - used == set(), "rows of the table that no object needs"
     print(len(manifests()), "objects;", ", ".join(f"{class_}: {count}" for class_, count in sorted(counts.items())))
 
