@@ -77,14 +77,14 @@ def _member(field: Field) -> Callable[[dict[str, Any], str, Any], None]:
         return _map_member(field)
     if field.repeated:
         return _list_member(field)
+    scalar = _scalar(field.type)
+    if scalar is not None:
+        return _canonical_member(scalar)
     zero = _ZEROS.get(field.type)
     inner = _inner(field.type)
-    scalar = _scalar(field.type)
 
     def change(owner: dict[str, Any], key: str, value: Any) -> None:
-        if scalar is not None and value is not None:
-            owner[key] = scalar(value)
-        elif value is None:
+        if value is None:
             if field.always and zero is not None:
                 owner[key] = zero
             else:
@@ -93,6 +93,16 @@ def _member(field: Field) -> Callable[[dict[str, Any], str, Any], None]:
             inner(value)
         elif not (field.optional or field.always) and zero is not None and type(value) is type(zero) and value == zero:
             del owner[key]
+
+    return change
+
+
+def _canonical_member(canonical_form: Callable[[Any], Any]) -> Callable[[dict[str, Any], str, Any], None]:
+    def change(owner: dict[str, Any], key: str, value: Any) -> None:
+        if value is None:
+            del owner[key]
+        else:
+            owner[key] = canonical_form(value)
 
     return change
 
