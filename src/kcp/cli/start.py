@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _DURATION: Final = flags.DurationType()
 _COUNT: Final = click.IntRange(min=0)
 _LOGS_REQUESTS_FROM: Final = 2
+_OBJECTS_OF_A_START: Final = 200_000
+"""New objects for a garbage collection until the server is ready: what a start makes is no garbage."""
 
 _serving = flags.group("Serving")
 _storage = flags.group("Storage")
@@ -164,6 +167,7 @@ def start(verbosity: int, log_format: str, **choices: Any) -> None:
     The first start generates a CA, certificates and an administrator. The administrator's kubeconfig is written to
     <root-directory>/data/admin.kubeconfig. The server runs until SIGTERM or SIGINT.
     """
+    gc.set_threshold(_OBJECTS_OF_A_START)
     from kcp.cli import log_formats
     from kcp.server.process import running
 

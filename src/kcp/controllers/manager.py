@@ -26,7 +26,7 @@ CONTROLLERS: Final[tuple[ControllerFactory, ...]] = (DefinitionController, Names
 
 
 class Manager:
-    """The controllers of a server, made anew by their factories at each start."""
+    """The controllers of a server, made by their factories at each start."""
 
     def __init__(self, registry: Registry, factories: Sequence[ControllerFactory] = CONTROLLERS) -> None:
         self._registry = registry

@@ -54,9 +54,9 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message's fields by number and by name; ``always`` are the scalars that JSON shows though they be zero.
+    """A message's fields by number and by name.
 
-    ``lists`` are the lists that JSON shows though they be empty.
+    ``always`` are the scalars that JSON shows even if they are zero, ``lists`` the lists that it shows even if they are empty.
     """
 
     name: str

@@ -55,7 +55,7 @@ class ExecConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class KubeconfigUser:
     """Credentials. Inline data takes precedence over files, as in client-go."""
 
     origin: Origin
@@ -88,7 +88,7 @@ class Kubeconfig:
     """One file, or several merged: entries by name."""
 
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
-    users: Mapping[str, User] = field(default_factory=dict)
+    users: Mapping[str, KubeconfigUser] = field(default_factory=dict)
     contexts: Mapping[str, Context] = field(default_factory=dict)
     current_context: str = ""
     files: tuple[Path, ...] = ()

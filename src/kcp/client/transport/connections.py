@@ -36,10 +36,10 @@ T = TypeVar("T")
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """A dead connection is detected within a minute, also that of a watch without events."""
 
-_CLOSING_TURNS: Final = 3
+_CLOSING_ITERATIONS: Final = 3
 """Iterations of the event loop until the TLS transports are closed. The loop may end after that."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Connection:
@@ -71,7 +71,7 @@ class Connection:
         if self._session is not None:
             await self._session.close()
             self._session = None
-            for _ in range(_CLOSING_TURNS):
+            for _ in range(_CLOSING_ITERATIONS):
                 await asyncio.sleep(0)
 
     async def request(self, request: Request) -> Response:
@@ -120,7 +120,7 @@ class Connection:
                 delay = retry_delay(error, number, self._policy, idempotent=request.idempotent)
                 if delay is None or not request.retries:
                     raise error from None
-                log.debug("%s: %s; attempt %d in %.2f s", request, error, number + 2, delay)
+                logger.debug("%s: %s; attempt %d in %.2f s", request, error, number + 2, delay)
             number += 1
             await asyncio.sleep(delay)
 

@@ -77,10 +77,10 @@ def _find(discovered: Sequence[APIResource], name: str) -> APIResource:
     group = "" if group == CORE else group
     found = [resource for resource in discovered if resource.plural == plural and (not dot or resource.group == group)]
     if not found:
-        raise UnknownResourceError(f'the cluster serves no resource "{name}": say <plural> or <plural>.<group>')
+        raise UnknownResourceError(f'the cluster serves no resource "{name}": give <plural> or <plural>.<group>')
     if len(found) > 1:
         known = ", ".join(name_of(resource.group, resource.plural) for resource in found)
-        raise UnknownResourceError(f'"{name}" is a resource of several groups: say one of {known}')
+        raise UnknownResourceError(f'"{name}" is a resource of several groups: give one of {known}')
     return found[0]
 
 

@@ -211,7 +211,7 @@ class Catalog:
     def _loaded(self, cluster: LogicalClusterName, task: asyncio.Task[Surface]) -> None:
         del self._loading[cluster]
         if not task.cancelled():
-            task.exception()  # whoever waits for the task gets it; there may be nobody left
+            task.exception()  # the waiting requests get the error; there may be none left
 
     async def _load(self, cluster: LogicalClusterName) -> Surface:
         found: dict[str, Definition] = {}

@@ -26,7 +26,7 @@ class RecordCache(Generic[Computed]):
         self._prepared: OrderedDict[Key, tuple[bytes, Computed]] = OrderedDict()
 
     def prepare(self, key: Key, value: bytes) -> Computed:
-        """Compute the result of a value that is about to be stored, for the first `of` its record. Thread-safe."""
+        """Compute the result of a value that is about to be stored; `of` uses it for the record. Thread-safe."""
         result = self._compute(value)
         self._prepared[key] = value, result
         while len(self._prepared) > _PREPARED:

@@ -307,11 +307,11 @@ def _labels(event: Event) -> Iterable[Hashable]:
 
 
 def _deleted(event: Event, type_: ResourceType) -> Record:
-    assert event.deleted is not None
-    if event.deleted.value is UNREADABLE:
+    assert event.previous is not None
+    if event.previous.value is UNREADABLE:
         value = documents.encode_stored(unreadable_object(event.key, type_))
         return Record(event.key, event.revision, value, type_.schema_hash)
-    return _as_of(event.deleted, event.revision)
+    return _as_of(event.previous, event.revision)
 
 
 def _as_of(record: Record | None, revision: int) -> Record:

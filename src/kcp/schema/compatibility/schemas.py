@@ -19,7 +19,7 @@ from kcp.schema.compatibility.incompatibilities import (
 )
 from kcp.schema.compatibility.narrowing import meet
 from kcp.schema.compatibility.rules import DIFFERENT_TYPES, SAME_TYPES
-from kcp.schema.compatibility.views import View
+from kcp.schema.compatibility.views import SchemaView
 from kcp.schema.definitions.schema_validation import ValidationOptions, schema_errors
 from kcp.schema.raw_schemas import Raw, is_well_formed, text
 from kcp.schema.value_predicates import in_range
@@ -76,7 +76,7 @@ def meet_schemas(old: Raw, new: Raw, path: str, report: Report) -> Meet:
     if json_values.equal(old, new):
         return Meet(old, SAME_TYPES)
     try:
-        return meet(View(old, role="root"), View(new, role="root"), path, report)
+        return meet(SchemaView(old, role="root"), SchemaView(new, role="root"), path, report)
     except TooLargeError:
         report.found.append(Incompatibility(path, "the schemas are too large to compare"))
         return Meet(old, DIFFERENT_TYPES)
@@ -119,7 +119,7 @@ def _unusable_bounds(raw: Raw, path: str) -> list[FieldError]:
         each, where = pending.pop()
         kind = text(each, "type")
         if kind in ("integer", "number"):
-            declared = View(each).format
+            declared = SchemaView(each).format
             known = declared if declared in _FORMATS[kind] else ""
             for keyword in ("minimum", "maximum", "multipleOf"):
                 value = each.get(keyword)

@@ -37,7 +37,7 @@ _JUNCTORS: Final = ("allOf", "anyOf", "oneOf")
 _COUNTING: Final = ("minProperties", "maxProperties", "enum")
 
 
-class View:
+class SchemaView:
     """A schema, and the validations of ``anyOf`` and the like of the schemas around it that reach it (``inherited``).
 
     ``role`` is "root", "metadata" (of the root or of an embedded resource) or empty. ``required`` says that every object has the
@@ -141,7 +141,7 @@ class View:
         found = self.declared.get(name)
         return None if found is None else found.get("default")
 
-    def property(self, name: str) -> View:
+    def property(self, name: str) -> SchemaView:
         """The view of a declared property, or of a field that is not declared where those are kept."""
         found = self.declared.get(name)
         if found is None:
@@ -152,27 +152,27 @@ class View:
         required = name in self._required
         if name not in self.declared and not inherited and not required:
             return self._plain_rest
-        return View(found, inherited, role, required=required)
+        return SchemaView(found, inherited, role, required=required)
 
     @cached_property
     def _required(self) -> frozenset[str]:
         return frozenset(self.constraints.required)
 
     @cached_property
-    def _plain_rest(self) -> View:
+    def _plain_rest(self) -> SchemaView:
         assert self.rest is not None
-        return View(self.rest)
+        return SchemaView(self.rest)
 
     @cached_property
-    def rest_view(self) -> View:
+    def rest_view(self) -> SchemaView:
         """The view of all fields that are not declared."""
         inherited = [each for found in self._validations_by_property.values() for each in found]
-        return View(self._plain_rest.raw, inherited) if inherited else self._plain_rest
+        return SchemaView(self._plain_rest.raw, inherited) if inherited else self._plain_rest
 
     @cached_property
-    def items_view(self) -> View:
+    def items_view(self) -> SchemaView:
         """The view of a list's items."""
-        return View(self.items, [each for raw in self._validations if (each := schema(raw, "items")) is not None])
+        return SchemaView(self.items, [each for raw in self._validations if (each := schema(raw, "items")) is not None])
 
     @cached_property
     def _validations_by_property(self) -> dict[str, list[Raw]]:

@@ -160,7 +160,7 @@ class ServerProcess:
         )
 
     async def _serve_health(self, composition: Composition) -> None:
-        """Serve health over plain HTTP where the configuration says so: until requests are served no more."""
+        """Serve health over plain HTTP where the configuration says so, until the server stops serving requests."""
         if not self.configuration.healthz_bind_address:
             return
         from kcp.server.process.configuration import split_address
