@@ -212,9 +212,12 @@ def _check_configuration(context: RequestContext, target: Target, applied: Any, 
 
 
 def _refuse_nulls(applied: Object, new: Object, target: Target) -> None:
-    """Raise StatusError 422 if a configuration has set a null that the schema of a custom type does not allow."""
+    """Raise StatusError 422 if a configuration has set a null that the schema of a custom type does not allow.
+
+    To Kubernetes' own kinds null is the same as absent.
+    """
     type_ = target.type
-    if type_.builtin or b":null" not in documents.encode(applied):
+    if type_.builtin or type_.message or b":null" not in documents.encode(applied):
         return
     reset = {path[0] for path in preparing.reset_fields(target)}
     if found := null_errors(type_.schema.root, {name: value for name, value in new.items() if name not in reset}):
