@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
-from kcp.api import metadata
+from kcp.api import json_values, metadata
 from kcp.api.patch import managed_fields
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import Target
@@ -107,7 +105,7 @@ def drop_duplicate_owners(obj: Object) -> list[str]:
     kept: dict[bytes, Object] = {}
     duplicates = []
     for reference in references:
-        content = orjson.dumps(reference, option=orjson.OPT_SORT_KEYS)
+        content = json_values.kept_text(reference)
         if content in kept:
             duplicates.append(str(reference.get("uid", "")))
         else:
