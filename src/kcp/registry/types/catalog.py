@@ -264,7 +264,7 @@ class Catalog:
 
     def _definition_of(self, value: bytes) -> Definition:
         """The definition of a stored value. Equal definitions are one object, and share their types. Thread-safe."""
-        definition = documents.decode(value)
+        definition = documents.decode_stored(value)
         content = _content_of(definition)
         is_terminating = bool(definition["metadata"].get("deletionTimestamp"))
         digest = hashlib.sha256(orjson.dumps([content, _is_established(definition), is_terminating])).hexdigest()
