@@ -12,7 +12,7 @@ Paths = frozenset[tuple[str, ...]]
 
 ELEMENTS = st.sampled_from(["f:a", "f:b", "f:c", 'k:{"name":"x"}', 'v:"one"', "i:3"])
 PATHS = st.frozensets(st.lists(ELEMENTS, min_size=1, max_size=4).map(tuple), max_size=8)
-few = settings(max_examples=100, deadline=None)
+few = settings(max_examples=100)
 
 
 def made(paths: Paths) -> dict[str, Any]:

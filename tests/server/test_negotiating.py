@@ -107,7 +107,7 @@ def test_a_body_is_decoded_by_its_content_type() -> None:
     assert (refusal.value.code, refusal.value.reason) == (415, "UnsupportedMediaType")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=80))
 def test_any_accept_header_is_handled(header: str) -> None:
     ranges = negotiation.media_ranges(header)
@@ -119,7 +119,7 @@ names = st.sampled_from(["application/json", "application/yaml", "text/html", "*
 qualities = st.sampled_from(["", ";q=0", ";q=0.1", ";q=0.9", ";q=1", ";q=1.000", " ; q=0.5"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(names, qualities), min_size=1, max_size=5))
 def test_the_best_quality_wins_and_of_equals_the_first(entries: list[tuple[str, str]]) -> None:
     def quality(text: str) -> float:

@@ -120,12 +120,12 @@ class Pieces:
     """A large list that is read again and again."""
 
     def __init__(self) -> None:
-        self.read: list[weakref.ref[ListPieces]] = []
+        self.read: list[weakref.ref[JSONList]] = []
 
     async def __call__(self) -> ListPieces:
-        pieces = ListPieces(JSONList(b'{"items":['), ([b"1" * MEGABYTE] for _ in range(2)))
-        self.read.append(weakref.ref(pieces))
-        return pieces
+        form = JSONList(b'{"items":[')
+        self.read.append(weakref.ref(form))
+        return ListPieces(form, ([b"1" * MEGABYTE] for _ in range(2)))
 
 
 async def test_a_large_list_holds_nothing_while_it_waits_for_its_turn() -> None:

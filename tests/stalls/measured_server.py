@@ -25,7 +25,7 @@ from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.running import ServerProcess
 
 _TICK: Final = 0.001
-"""Seconds between two looks at the processor's clock: what runs between two is one turn, or short ones."""
+"""Seconds between two readings of the processor's clock: one iteration of the loop, or several short ones."""
 
 
 class LoopMeasurement:
@@ -39,7 +39,7 @@ class LoopMeasurement:
         self._resident = 0
 
     def begin(self) -> dict[str, int]:
-        """Start anew. Returns the resident memory."""
+        """Start again. Returns the resident memory."""
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # the peak of the resident memory is from now on
         self._resident = _memory("VmRSS")

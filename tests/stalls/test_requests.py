@@ -28,7 +28,7 @@ LONGEST: Final = 0.5
 What holds the loop for longer than this bound is a stall on any machine, also on a busy one. The run reports the figures.
 """
 REFERENCE: Final = 0.10
-MOST_MEMORY: Final = 400 * 1024 * 1024
+MAX_MEMORY: Final = 400 * 1024 * 1024
 """Bytes, of many large writes at once."""
 KEPT: Final = 4 * 1024 * 1024
 """Bytes that a server may keep of earlier requests. More would hide as much of what the next one takes."""
@@ -37,7 +37,7 @@ LEAST_LEAK: Final = 1024 * 1024
 """Bytes a request, from which memory that is kept is a leak and not the allocator's."""
 NOT_FOUND: Final = 404
 POLL: Final = 0.1
-"""Seconds between two looks at whether something has gone."""
+"""Seconds between checks whether an object is gone."""
 
 
 def _reference_work() -> float:
@@ -214,4 +214,4 @@ async def test_many_large_writes_at_once_have_a_bound(servers: Servers, measured
     grown = (await loop.run_in_executor(None, server.say, "end"))["grown"]
     measured(f"stalls: {len(codes)} large creates at once: {grown / 1e6:.0f} MB, answers {sorted(set(codes))}")
     assert set(codes) <= {201, 429, 504}
-    assert grown < MOST_MEMORY, f"the memory grew by {grown / 1e6:.0f} MB"
+    assert grown < MAX_MEMORY, f"the memory grew by {grown / 1e6:.0f} MB"

@@ -22,7 +22,7 @@ MAX_BYTES: Final = 3 * 1024 * 1024
 """Maximum size of a body, and of the JSON that a YAML body represents, as in kube-apiserver."""
 
 _TOO_DEEP: Final = ("depth", "Recursion limit")
-"""Words of orjson's errors for nesting: each release has its own."""
+"""Texts in orjson's errors about nesting, which differ between releases."""
 
 _NO_REVISION: Final = b'"resourceVersion":""'
 _REVISION: Final = b'"resourceVersion":"%d"'

@@ -16,7 +16,8 @@ the priority of the groups of custom resources.
 
 ``messages.json`` in a group's folder declares, by version, the kinds of the group that are served where a CRD defines them
 (Deployments, Pods ...), and the messages that they need beside the group's others: Kubernetes' clients send them as protobuf.
-It is JSON because it is large, and read on the event loop when the first protobuf body comes.
+A folder of one of these kinds has no messages of its own. The file is JSON because it is large, and read on the event loop
+when the first protobuf body comes.
 
 ``rules/`` holds what the strategies of several groups share; what those of one group share is a module of the group's
 folder.

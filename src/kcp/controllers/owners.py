@@ -17,7 +17,7 @@ from kcp.store.contract import Key, Record
 from kcp.work_queues.pacing import Pacer
 
 _REMEMBERED: Final = 1000
-"""Deleted owners that are remembered, as their definitions may be gone before their dependents are looked at."""
+"""Deleted owners that are remembered, as their definitions may be gone before their dependents are examined."""
 
 
 class ClassifiedOwners(NamedTuple):

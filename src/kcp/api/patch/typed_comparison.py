@@ -101,6 +101,7 @@ class Comparison:
         return bool(self.modified or self.removed)
 
     def all(self) -> FieldSet:
+        """The fields that differ: modified, added or removed."""
         return field_sets.union(self.modified, self.removed)
 
 

@@ -50,7 +50,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message's fields by number and by name; ``always`` are those that JSON shows though they be zero."""
+    """A message's fields by number and by name; ``always`` are those that JSON shows even if they are zero."""
 
     name: str
     by_number: dict[int, Field]

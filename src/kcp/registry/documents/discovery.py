@@ -237,7 +237,7 @@ class DiscoveryDocuments:
 
 
 def _digest_of(types: Iterable[ResourceType]) -> bytes:
-    """A hash of what the documents of these types are made of: they are kept by it, and keep no type alive."""
+    """The cache key of the documents of these types: a hash of their sources, so that the cache keeps no type alive."""
     found = hashlib.sha256()
     for type_ in types:
         found.update(type_.identity)

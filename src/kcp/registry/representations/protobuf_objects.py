@@ -26,6 +26,7 @@ class ProtobufObjects:
 
     key = "protobuf"
     copies = False
+    has_columns = False
     stream_type = f"{protobuf.CONTENT_TYPE};stream=watch".encode()
 
     def _shown(self, obj: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from kcp.registry.types.definition_union import DefinitionUnion
 from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType, from_definition, schema_of
 from kcp.registry.types.surfaces import Definition, Surface, replaced
+from kcp.schema.printer_columns import annotation_of
 from kcp.store.contract import Condition, Event, Key, Page, Range, Store
 
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
@@ -219,7 +220,7 @@ class Catalog:
     def _loaded(self, cluster: LogicalClusterName, task: asyncio.Task[Surface]) -> None:
         del self._loading[cluster]
         if not task.cancelled():
-            task.exception()  # whoever waits for the task gets it; there may be nobody left
+            task.exception()  # the waiting requests get the error; there may be none left
 
     async def _load(self, cluster: LogicalClusterName) -> Surface:
         found: dict[str, Definition] = {}
@@ -325,8 +326,10 @@ def _is_established(definition: Mapping[str, Any]) -> bool:
 def _content_of(definition: Mapping[str, Any]) -> str:
     """Hash of what a definition says: it changes when watches of its objects end."""
     status = definition.get("status") or {}
-    identity = orjson.dumps([definition["spec"], status.get("acceptedNames")])
-    return hashlib.sha256(identity).hexdigest()
+    identity: list[Any] = [definition["spec"], status.get("acceptedNames")]
+    if columns := annotation_of(definition["metadata"].get("annotations")):
+        identity.append(columns)
+    return hashlib.sha256(orjson.dumps(identity)).hexdigest()
 
 
 def _names_of(definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class RecordCache(Generic[Computed]):
         self._prepared: OrderedDict[Key, tuple[bytes, Computed]] = OrderedDict()
 
     def prepare(self, key: Key, value: bytes, result: Computed) -> None:
-        """Keep the result of a value that is about to be stored, for the first `of` its record. Thread-safe."""
+        """Keep the result of a value that is about to be stored, which `of` uses for the record. Thread-safe."""
         self._prepared[key] = value, result
         while len(self._prepared) > _PREPARED:
             with contextlib.suppress(KeyError):  # another thread was first

@@ -21,15 +21,18 @@ from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.types.strategies import CUSTOM_RESOURCE, Strategy
 from kcp.schema import CompiledSchema, compile_schema
 from kcp.schema.definitions.name_validation import KUBERNETES_GROUPS
+from kcp.schema.printer_columns import ComputedColumns, annotation_of, computed_columns
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-_DEFAULT_COLUMN: Final = {
-    "name": "Age",
-    "type": "date",
-    "description": "How long ago the object was created.",
-    "jsonPath": ".metadata.creationTimestamp",
-}
-
+DEFAULT_COLUMNS: Final[Sequence[Mapping[str, Any]]] = (
+    {
+        "name": "Age",
+        "type": "date",
+        "description": "How long ago the object was created.",
+        "jsonPath": ".metadata.creationTimestamp",
+    },
+)
+"""The columns of a version that declares none."""
 
 _TYPES_OF_BUILTIN_COLUMNS: Final = {"Age": "string", "Created At": "date"}
 """An age is computed by the server; a time is left to the client."""
@@ -70,7 +73,9 @@ class ResourceType:
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     schema_source: Mapping[str, Any] | bytes | None = field(default=None, repr=False)
     """The schema: as it is declared (built-in types), or as compressed JSON, since most custom types are not in use."""
-    raw_columns: Sequence[Mapping[str, Any]] = (_DEFAULT_COLUMN,)
+    raw_columns: Sequence[Mapping[str, Any]] = DEFAULT_COLUMNS
+    columns_annotation: str = field(default="", repr=False)
+    """The annotation that declares computed columns; empty without one."""
     selectable_fields: tuple[SelectableField, ...] = ()
     storage: str = ""
     storage_version: str = ""
@@ -92,18 +97,22 @@ class ResourceType:
 
     @cached_property
     def api_version(self) -> str:
+        """The ``apiVersion`` of the objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @cached_property
     def gvk(self) -> GroupVersionKind:
+        """Group, version and kind."""
         return GroupVersionKind(self.group, self.version, self.kind)
 
     @cached_property
     def resource(self) -> GroupResource:
+        """Group and plural, as messages name the resource."""
         return GroupResource(self.group, self.plural)
 
     @cached_property
     def group_kind(self) -> GroupKind:
+        """Group and kind, as messages name the kind."""
         return GroupKind(self.group, self.kind)
 
     @cached_property
@@ -131,6 +140,7 @@ class ResourceType:
 
     @cached_property
     def has_status(self) -> bool:
+        """Whether the type has the subresource ``status``."""
         return "status" in self.subresources
 
     @property
@@ -206,10 +216,12 @@ class ResourceType:
 
     @cached_property
     def schema(self) -> CompiledSchema:
+        """The compiled schema."""
         return compile_schema(self.raw_schema)
 
     @cached_property
     def merge_type(self) -> MergeType:
+        """How objects merge in patches and in applies."""
         return compile_merge_type(self.raw_schema)
 
     @property
@@ -232,10 +244,24 @@ class ResourceType:
         return definitions
 
     @cached_property
+    def computed_columns(self) -> ComputedColumns | None:
+        """The columns that an annotation declares, compiled; None for a type whose columns are JSON paths."""
+        if not self.columns_annotation:
+            return None
+        printed = () if self.raw_columns is DEFAULT_COLUMNS else tables.columns_of(self.raw_columns)
+        return computed_columns(self.columns_annotation, self.version, printed)
+
+    @property
+    def needs_columns(self) -> bool:
+        """Whether the first table has to compile columns, which is work for a thread."""
+        return bool(self.columns_annotation) and "computed_columns" not in self.__dict__
+
+    @cached_property
     def columns(self) -> tuple[tables.Column, ...]:
-        """The columns of a table; the name comes first."""
-        declared = tables.columns_of(self.raw_columns)
-        own_name = any(column.format == "name" for column in declared)
+        """The columns of a table; the name comes first, unless a column of the format ``name`` stands for it."""
+        computed = self.computed_columns
+        declared = tables.columns_of(self.raw_columns) if computed is None else computed.columns
+        own_name = any(column.format == "name" and column.name == "Name" for column in declared)
         return declared if own_name else (tables.NAME_COLUMN, *declared)
 
 
@@ -252,7 +278,7 @@ def _schema_source(version: Mapping[str, Any], *, builtin: bool) -> Mapping[str,
 
 def _columns(version: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     declared = version.get("additionalPrinterColumns")
-    return tuple(declared) if declared else (_DEFAULT_COLUMN,)
+    return tuple(declared) if declared else DEFAULT_COLUMNS
 
 
 def _subresources(version: Mapping[str, Any], extension: Mapping[str, Any]) -> dict[str, Subresource]:
@@ -290,6 +316,7 @@ def from_definition(
     resource = GroupResource(group, names["plural"])
     served = tuple(version["name"] for version in spec["versions"] if version.get("served"))
     webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
+    columns_annotation = "" if builtin else annotation_of((definition.get("metadata") or {}).get("annotations"))
     versions: dict[str, ResourceType] = {}
     types = [
         ResourceType(
@@ -306,6 +333,7 @@ def from_definition(
             subresources=_subresources(version, extension),
             schema_source=_schema_source(version, builtin=builtin),
             raw_columns=_columns(version),
+            columns_annotation=columns_annotation,
             selectable_fields=_selectable_fields(version),
             storage=extension.get("storage", str(resource)),
             storage_version=storage_version,

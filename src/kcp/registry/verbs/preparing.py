@@ -57,7 +57,7 @@ def prepare_create(obj: Object, target: Target, context: RequestContext) -> None
 
 
 def _check_replaced(sent: Object, obj: Object, type_: ResourceType) -> None:
-    """Raise UndecodableError where a part that the client sent, and in whose place the server has another, does not decode."""
+    """Raise UndecodableError for a part of the body that the server replaces, but that does not decode."""
     replaced = {
         name: value
         for name, value in sent.items()
@@ -154,7 +154,7 @@ def count_generation(obj: Object, old: Object, target: Target) -> None:
 
 
 def reset_fields(target: Target) -> tuple[tuple[str, ...], ...]:
-    """The paths that a write to the target cannot change: nobody comes to own them by it (KEP-555)."""
+    """The paths that a write to the target cannot change: its manager does not become their owner (KEP-555)."""
     strategy = target.type.strategy
     own = strategy.reset_fields.get(target.subresource)
     if own is not None:
@@ -165,7 +165,7 @@ def reset_fields(target: Target) -> tuple[tuple[str, ...], ...]:
 
 
 def owned_as_sent(obj: Object, type_: ResourceType) -> Object | None:
-    """The members of what the client sent that `own_fields` goes by, where the server keeps values of its own in them."""
+    """The members that `own_fields` takes from what the client sent, since the server changes their values."""
     members = type_.strategy.owned_as_sent
     return {name: obj[name] for name in members if name in obj} if members else None
 

@@ -72,6 +72,11 @@ def object_in(value: bytes, tag: str, type_: ResourceType) -> dict[str, Any]:
     return obj if tag == type_.schema_hash else _converted(obj, tag, type_)
 
 
+def is_being_deleted(record: Record) -> bool:
+    """Whether the stored object waits for its finalizers."""
+    return bool(documents.decode(record.value)["metadata"].get("deletionTimestamp"))
+
+
 def stored_value(obj: dict[str, Any], type_: ResourceType) -> tuple[bytes, str]:
     """The bytes to store for an object of this type's version, and their tag."""
     if type_.stored_as_is:

@@ -10,7 +10,7 @@ from kcp.api.field_errors import ABSENT
 from kcp.schema.compatibility.incompatibilities import Report, or_absent
 from kcp.schema.compatibility.rules import SAME_TYPES, SameTypes
 from kcp.schema.compatibility.values import Meeting
-from kcp.schema.compatibility.views import ANY, ANY_EMPTIED, View
+from kcp.schema.compatibility.views import ANY, ANY_EMPTIED, SchemaView
 from kcp.schema.raw_schemas import Raw, properties, strings
 
 _LIST_TYPE: Final = "x-kubernetes-list-type"
@@ -36,7 +36,7 @@ class Meet:
     changed: bool = False
 
 
-Descend = Callable[[View, View, str, Report], Meet]
+Descend = Callable[[SchemaView, SchemaView, str, Report], Meet]
 """Finds the meet of two schemas at a path."""
 
 
@@ -83,11 +83,11 @@ def meet_map(meeting: Meeting, raw: Raw, descend: Descend) -> Meet:
     return Meet(out | _keywords(meeting, fields, required), fields.types, changed=True)
 
 
-def _fewest(view: View) -> float:
+def _fewest(view: SchemaView) -> float:
     return view.constraints.counts["object"].low or 0
 
 
-def _has_enough_properties(view: View) -> bool:
+def _has_enough_properties(view: SchemaView) -> bool:
     return view.rest is not None or len(view.declared) >= _fewest(view)
 
 
@@ -234,7 +234,7 @@ def _meet_required(meeting: Meeting, fields: _Fields) -> list[str]:
     return found
 
 
-def _sets_default(old: View, new: View, name: str) -> bool:
+def _sets_default(old: SchemaView, new: SchemaView, name: str) -> bool:
     return old.default_of(name) is not None or new.default_of(name) is not None
 
 
@@ -248,7 +248,7 @@ def _report_lost(meeting: Meeting, name: str, *, by_old: bool, by_new: bool) -> 
         meeting.report.obstacle(path, f"{name} is required by the old schema, and the new one has no such field")
 
 
-def _names(view: View) -> Any:
+def _names(view: SchemaView) -> Any:
     return list(view.constraints.required) or ABSENT
 
 
@@ -272,5 +272,5 @@ def meet_list(meeting: Meeting, raw: Raw, descend: Descend) -> Meet:
     return Meet(out, found.types, changed=True)
 
 
-def _merging(view: View) -> Raw:
+def _merging(view: SchemaView) -> Raw:
     return {keyword: view.raw[keyword] for keyword in (_LIST_TYPE, _LIST_KEYS) if keyword in view.raw}

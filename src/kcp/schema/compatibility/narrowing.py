@@ -17,7 +17,7 @@ from kcp.schema.compatibility.incompatibilities import Report, or_absent
 from kcp.schema.compatibility.rules import DIFFERENT_TYPES, SAME_TYPES, meet_rules, same_types
 from kcp.schema.compatibility.rules import KEYWORD as RULES
 from kcp.schema.compatibility.values import Meeting, common_format, meet_values
-from kcp.schema.compatibility.views import INT_OR_STRING, KINDS, View
+from kcp.schema.compatibility.views import INT_OR_STRING, KINDS, SchemaView
 from kcp.schema.fast_validation import check_of, holds
 from kcp.schema.nodes import Scope
 from kcp.schema.pruning import prune_unknown, pruner
@@ -40,9 +40,11 @@ _COMPARED: Final = frozenset(
 )
 
 
-def meet(old: View, new: View, path: str, report: Report) -> Meet:
+def meet(old: SchemaView, new: SchemaView, path: str, report: Report) -> Meet:
     """The meet of two schemas at a path. What it returns after a conflict is not a meet."""
     report.spend(1)
+    if old.equals(new):
+        return Meet(old.raw, SAME_TYPES)
     kinds = old.kinds & new.kinds
     if not kinds - {"null"}:
         report.conflict(f"{path}.type", "the type changed", _shown_type(old), _shown_type(new))
@@ -61,7 +63,7 @@ def meet(old: View, new: View, path: str, report: Report) -> Meet:
         items = meet_list(meeting, out.raw, meet)
         types &= items.types
         out.become(items)
-    types &= same_types(old, new, View(out.raw))
+    types &= same_types(old, new, SchemaView(out.raw))
     rules = meet_rules(old, new, path, report, types=types)
     if len(rules) != len(old.raw.get(RULES) or ()):
         out.replace((RULES,), {RULES: rules})
@@ -75,7 +77,7 @@ class _Draft:
 
     __slots__ = ("changed", "raw")
 
-    def __init__(self, old: View) -> None:
+    def __init__(self, old: SchemaView) -> None:
         self.raw = old.raw
         self.changed = False
 
@@ -90,7 +92,7 @@ class _Draft:
         self.raw = {keyword: value for keyword, value in self.raw.items() if keyword not in keywords} | by
 
 
-def _shown_type(view: View) -> Any:
+def _shown_type(view: SchemaView) -> Any:
     return "integer or string" if view.kinds == INT_OR_STRING else view.raw.get("type", ABSENT)
 
 

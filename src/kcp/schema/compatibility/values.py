@@ -9,10 +9,10 @@ from typing import Any, Final
 import orjson
 
 from kcp.api.field_errors import ABSENT
-from kcp.schema.compatibility.bounds import COUNTS, Range
+from kcp.schema.compatibility.bounds import COUNTS, NumberRange
 from kcp.schema.compatibility.constraints import Constraints, Junctor
 from kcp.schema.compatibility.incompatibilities import Report, or_absent
-from kcp.schema.compatibility.views import View
+from kcp.schema.compatibility.views import SchemaView
 from kcp.schema.fast_validation import check_of, holds
 from kcp.schema.nodes import Scope
 from kcp.schema.raw_schemas import Raw
@@ -34,8 +34,8 @@ _COUNTED: Final = {"string": "strings", "array": "lists", "object": "maps"}
 class Meeting:
     """Two schemas that meet at a path, and the JSON types that both accept there."""
 
-    old: View
-    new: View
+    old: SchemaView
+    new: SchemaView
     kinds: frozenset[str]
     path: str
     report: Report
@@ -63,7 +63,7 @@ def common_format(meeting: Meeting) -> str:
 
 def _is_in_range(meeting: Meeting, format_: str) -> bool:
     """Whether the old schema allows only integers that have a format anyway."""
-    allowed = Range().integers(format_)
+    allowed = NumberRange().integers(format_)
     assert allowed.low is not None
     assert allowed.high is not None
     enum = meeting.old.constraints.enum
@@ -73,7 +73,7 @@ def _is_in_range(meeting: Meeting, format_: str) -> bool:
     return meeting.integers and found.intersected(allowed) == found
 
 
-def _only(view: View, meeting: Meeting) -> str:
+def _only(view: SchemaView, meeting: Meeting) -> str:
     """The format of one side, if it says something about the numbers that both sides accept."""
     return "" if meeting.integers and view.format in _NUMBER_FORMATS else view.format
 
@@ -157,7 +157,7 @@ def _listed(values: list[Any]) -> str:
     )
 
 
-def _acceptance(meeting: Meeting, view: View) -> Callable[[Any], bool]:
+def _acceptance(meeting: Meeting, view: SchemaView) -> Callable[[Any], bool]:
     """A function that says whether a scalar has a common type, and passes the mergeable validations of one schema."""
     found = view.constraints
     meeting.report.spend(
@@ -177,8 +177,10 @@ def _enumerated(meeting: Meeting, enum: dict[Hashable, Any], junctors: dict[str,
     old, new = meeting.old.constraints, meeting.new.constraints
     numbers = numbers_of(meeting.old, meeting)
     return Constraints(
-        numbers=numbers if numbers == numbers_of(meeting.new, meeting) else Range(),
-        counts={kind: old.counts[kind] if old.counts[kind] == new.counts[kind] else Range() for _, _, kind in COUNTS},
+        numbers=numbers if numbers == numbers_of(meeting.new, meeting) else NumberRange(),
+        counts={
+            kind: old.counts[kind] if old.counts[kind] == new.counts[kind] else NumberRange() for _, _, kind in COUNTS
+        },
         enum=enum,
         patterns=old.patterns & new.patterns,
         multiples=old.multiples & new.multiples,
@@ -187,21 +189,21 @@ def _enumerated(meeting: Meeting, enum: dict[Hashable, Any], junctors: dict[str,
     )
 
 
-def numbers_of(view: View, meeting: Meeting) -> Range:
+def numbers_of(view: SchemaView, meeting: Meeting) -> NumberRange:
     """The range of the numbers of one side, among those that both sides accept."""
     return view.constraints.numbers.integers(view.format) if meeting.integers else view.constraints.numbers
 
 
-def _meet_numbers(meeting: Meeting, format_: str) -> Range:
+def _meet_numbers(meeting: Meeting, format_: str) -> NumberRange:
     if not meeting.kinds & {"integer", "number"}:
-        return Range()
+        return NumberRange()
     old, new = numbers_of(meeting.old, meeting), numbers_of(meeting.new, meeting)
     common = old.intersected(new)
     if common.is_empty and old != new:
         low, high = _shown_range(old), _shown_range(new)
         meeting.report.conflict(f"{meeting.path}.minimum", "no number is in both ranges", low, high)
         return common
-    limits = Range().integers(meeting.new.format) if meeting.integers else Range()
+    limits = NumberRange().integers(meeting.new.format) if meeting.integers else NumberRange()
     keywords = set()
     if (common.low, common.low_exclusive) != (old.low, old.low_exclusive):
         keywords.add("format" if common.low == limits.low else "minimum")
@@ -215,27 +217,27 @@ def _meet_numbers(meeting: Meeting, format_: str) -> Range:
     return common
 
 
-def _report_bound(meeting: Meeting, keyword: str, common: Range) -> None:
+def _report_bound(meeting: Meeting, keyword: str, common: NumberRange) -> None:
     old, new = meeting.old.raw.get(keyword, ABSENT), meeting.new.raw.get(keyword, ABSENT)
     meeting.report.narrowing(f"{meeting.path}.{keyword}", _BOUND_REASONS[keyword](common), old, new)
 
 
-_BOUND_REASONS: Final[dict[str, Callable[[Range], str]]] = {
+_BOUND_REASONS: Final[dict[str, Callable[[NumberRange], str]]] = {
     "format": lambda _: "integers outside of the range of the new format are refused",
     "minimum": lambda found: f"numbers {'not above' if found.low_exclusive else 'below'} {found.low} are refused",
     "maximum": lambda found: f"numbers {'not below' if found.high_exclusive else 'above'} {found.high} are refused",
 }
 
 
-def _shown_range(found: Range) -> str:
+def _shown_range(found: NumberRange) -> str:
     opening, closing = "(" if found.low_exclusive else "[", ")" if found.high_exclusive else "]"
     low = "-inf" if found.low is None else found.low
     return f"{opening}{low}, {'inf' if found.high is None else found.high}{closing}"
 
 
-def _meet_counts(meeting: Meeting, least: str, most: str, kind: str) -> Range:
+def _meet_counts(meeting: Meeting, least: str, most: str, kind: str) -> NumberRange:
     if kind not in meeting.kinds:
-        return Range()
+        return NumberRange()
     old, new = meeting.old.constraints.counts[kind], meeting.new.constraints.counts[kind]
     common = old.intersected(new)
     what = _COUNTED[kind]

@@ -101,11 +101,11 @@ class ServerProcess:
         http = self.http = self._listen(listener, composition, self.identity)
         self._stack.push_async_callback(self._stop_serving, http, composition)
         await http.start()
-        self._run_in_background("the sweep of watches", connections.sweep(composition.watches))
-        self._run_in_background("the reloading of files", self.files.follow())
+        self.run_in_background("the sweep of watches", connections.sweep(composition.watches))
+        self.run_in_background("the reloading of files", self.files.follow())
         certificates = self.certificates = self._certificates(http, composition)
         certificates.add_to(self.files)
-        self._run_in_background("the renewal of certificates", certificates.follow())
+        self.run_in_background("the renewal of certificates", certificates.follow())
         try:
             identity.write_kubeconfig(self.identity, host, port)
         except OSError as error:
@@ -161,7 +161,7 @@ class ServerProcess:
         )
 
     async def _serve_health(self, composition: Composition) -> None:
-        """Serve health over plain HTTP where the configuration says so: until requests are served no more."""
+        """Serve health over plain HTTP where the configuration says so, until the server stops serving requests."""
         if not self.configuration.healthz_bind_address:
             return
         from kcp.server.process.configuration import split_address
@@ -192,7 +192,8 @@ class ServerProcess:
 
         return ServingCertificates(self.configuration, self.identity, http.replace, on_replaced)
 
-    def _run_in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def run_in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine until the server stops; it is cancelled before the server ends its connections."""
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(_report_error)
         self._stack.push_async_callback(_cancelled, task)

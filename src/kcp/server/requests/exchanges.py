@@ -48,7 +48,7 @@ _BAD_REQUEST: Final = 400
 
 
 async def _encoded(slice_: Slice) -> list[bytes]:
-    """The items of a slice. What takes milliseconds is done in turns of the loop: it is faster than in a thread beside it."""
+    """The items of a slice. A slice of milliseconds is encoded on the loop: a thread beside it would be slower."""
     return slice_.encode() if slice_.size < _LARGE_SLICE else await in_thread(slice_.encode)
 
 
@@ -87,7 +87,7 @@ class Exchange(IncomingRequest):
         self.begun = False
         self.can_push = False
         self.sending_since = 0.0
-        """Since when the client has not accepted what is being sent, on the monotonic clock; 0 while nothing waits."""
+        """The monotonic time since which the client has not accepted what is being sent; 0 while nothing waits."""
         self._last_sending: object = None
         self._unsettled: Awaitable[None] | None = None
 
@@ -141,7 +141,7 @@ class Exchange(IncomingRequest):
     ) -> None:
         """Send a list: in one piece when it is small, else as a stream. Raises what the pieces raise before the first byte.
 
-        ``again`` reads the list once more: a large one holds nothing while it waits for its turn.
+        ``again`` reads the list once more: a large list holds nothing while it waits for its turn.
         """
         ready: list[bytes] = []
         size = 0

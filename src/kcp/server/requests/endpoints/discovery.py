@@ -26,7 +26,7 @@ _GROUP_DEPTH: Final = 2
 _VERSION_DEPTH: Final = 3
 
 
-class Discovery:
+class DiscoveryEndpoint:
     """The discovery documents of each logical cluster."""
 
     def __init__(self, catalog: Catalog, server_address: str) -> None:
