@@ -29,7 +29,7 @@ FIELDS = '{"metadata":{"managedFields":[{"fieldsV1":{"f:data":{%s}}}]},"spec":{"
 def document(value: Any, indent: int | None = None) -> bytes:
     """A document with enough members to be worth portions."""
     many = {
-        "list": [value] * large_json.LEAST_MEMBERS,
+        "list": [value] * large_json.MIN_MEMBERS,
         "map": {str(number): value for number in range(3_000)},
         "last": value,
     }
@@ -100,4 +100,4 @@ def test_empty_maps_are_shared_in_managed_fields_only() -> None:
 @pytest.mark.parametrize("text", ["[" * 1_000_000, '{"a":' * 300_000, "[[[[[1]]]]]," * 100_000])
 def test_deep_documents_are_left_to_one_call(text: str) -> None:
     with pytest.raises(orjson.JSONDecodeError):
-        large_json.decode(text.encode() + b"," * large_json.LEAST_MEMBERS)
+        large_json.decode(text.encode() + b"," * large_json.MIN_MEMBERS)

@@ -16,15 +16,15 @@ import orjson
 
 LARGE: Final = 256 * 1024
 """Bytes from which a document is decoded in portions."""
-LEAST_MEMBERS: Final = 10_000
+MIN_MEMBERS: Final = 10_000
 """Members, of a document that is worth portions; others are large because of long strings."""
 _PORTION: Final = 1024
 """Members that are decoded at a time."""
 _MAX_DEPTH: Final = 200
-_LEAST_STEP: Final = 64
+_MIN_BYTES_PER_STEP: Final = 64
 """Bytes that a step decodes on average at least. A document that takes more steps is cheaper in one call."""
 _FREE_STEPS: Final = 1_000
-_MOST_TEXTS: Final = 10_000
+_MAX_TEXTS: Final = 10_000
 """Strings that are kept to be shared."""
 _LEAF: Final[dict[str, Any]] = {}
 """The empty map of all members of managed fields, which nothing changes (`kcp.api.patch.field_sets`)."""
@@ -55,7 +55,7 @@ class _NotSplitError(Exception):
 
 def decode(document: bytes) -> Any:
     """Decode a JSON document. Raises orjson.JSONDecodeError as orjson does."""
-    if document.count(b",") < LEAST_MEMBERS:
+    if document.count(b",") < MIN_MEMBERS:
         return orjson.loads(document)
     try:
         return _Portions(document).decode()
@@ -85,7 +85,7 @@ class _Portions:
     def _decode_value(self, at: int, depth: int, *, shared: bool) -> tuple[Any, int]:
         """The value at a position, and the position behind it. ``shared``: it is part of managed fields."""
         self._steps += 1
-        if depth > _MAX_DEPTH or self._steps > _FREE_STEPS + at // _LEAST_STEP:
+        if depth > _MAX_DEPTH or self._steps > _FREE_STEPS + at // _MIN_BYTES_PER_STEP:
             raise _NotSplitError
         document = self._document
         found = _value(document, at)
@@ -153,6 +153,6 @@ class _Portions:
     def _shared_texts(self, texts: list[str]) -> list[str]:
         """The strings, as those of earlier portions where they are equal."""
         known = self._texts
-        if len(known) < _MOST_TEXTS:
+        if len(known) < _MAX_TEXTS:
             return list(map(known.setdefault, texts, texts))
         return list(map(known.get, texts, texts))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -33,6 +33,20 @@ def of_names(names: Iterable[str]) -> FieldSet:
 def node_of_names(names: Iterable[str]) -> FieldSet:
     """The node of a map and of these fields of it, in the order of ``names``."""
     return dict.fromkeys(chain((".",), map("f:".__add__, names)), LEAF)
+
+
+def encoded_names(names: list[str]) -> FieldSet:
+    """`node_of_names` as JSON text, for a set that is encoded and not read."""
+    # every quote inside of a text is escaped: only those that delimit texts have a comma between them
+    text = b'{".":{},"f:%b:{}}' % orjson.dumps(names)[2:-1].replace(b'","', b'":{},"f:')
+    return cast("FieldSet", orjson.Fragment(text))
+
+
+def encoded_elements(elements: list[str], node: FieldSet = LEAF) -> FieldSet:
+    """The node of a list and of these items of it, each with the same ``node``, as JSON text like `encoded_names`."""
+    below = orjson.dumps(node)
+    text = b'{".":{},%b:%b}' % (orjson.dumps(elements)[1:-1].replace(b'","', b'":%b,"' % below), below)
+    return cast("FieldSet", orjson.Fragment(text))
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:

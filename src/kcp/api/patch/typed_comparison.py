@@ -7,7 +7,8 @@ objects at once and skips equal subtrees, which ``==`` of dicts detects in C.
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, groupby, islice
+from operator import eq
 from typing import Any, Final
 
 from kcp.api.json_values import equal
@@ -19,7 +20,9 @@ from kcp.api.patch.path_elements import path_elements
 Paths = tuple[tuple[str, ...], ...]
 
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
-_MOST_SHAPES: Final = 64
+_ENCODED_FROM: Final = 1_000
+"""Members of a map or list from which its node may be JSON text."""
+_MAX_SHAPES: Final = 64
 """Sets of names whose nodes the items of a list share."""
 
 STRIPPED: Final = frozenset(("apiVersion", "kind"))
@@ -41,30 +44,53 @@ STRIPPED_METADATA: Final = frozenset(
 """Fields of metadata that managed fields never track; neither do they track metadata itself."""
 
 
-def all_fields_of(value: Any, type_: MergeType) -> FieldSet:
-    """The node of an added or removed value: the value itself and every field below it."""
+def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> FieldSet:
+    """The node of an added or removed value: the value itself and every field below it.
+
+    ``encoded``: the set will be encoded and not read, so the nodes of large maps and lists may be JSON text (`orjson.Fragment`).
+    """
     kind = type(value)
     if kind is dict:
         if not value or type_.atomic_map:
             return LEAF
         fields, rest = type_.fields, type_.rest
         if _SCALARS.issuperset(map(type, value.values())):
-            return field_sets.node_of_names(sorted(value))
+            names = sorted(value)
+            make = field_sets.encoded_names if encoded and len(names) > _ENCODED_FROM else field_sets.node_of_names
+            return make(names)
         node: FieldSet = {".": LEAF}
         for key in sorted(value):
             child = value[key]
             below = type(child)
-            node["f:" + key] = all_fields_of(child, fields.get(key, rest)) if below is dict or below is list else LEAF
+            node["f:" + key] = (
+                all_fields_of(child, fields.get(key, rest), encoded=encoded) if below is dict or below is list else LEAF
+            )
         return node
     if kind is list and value and type_.list_keys is not None:
         elements = path_elements(value, type_)
         if elements is None:
             return LEAF
+        encoded = encoded and len(elements) > _ENCODED_FROM
         if _SCALARS.issuperset(map(type, value)):
             elements.sort()
+            if encoded:
+                return field_sets.encoded_elements([element for element, _ in groupby(elements)])
             return dict.fromkeys(chain((".",), elements), LEAF)
-        return _list_node(elements, value, type_.items)
+        found = _encoded_items(elements, value, type_.items) if encoded else None
+        return _list_node(elements, value, type_.items) if found is None else found
     return LEAF
+
+
+def _encoded_items(elements: list[str], items: list[Any], type_: MergeType) -> FieldSet | None:
+    """The node of a list of maps as JSON text, where they are different items of one shape; else None."""
+    shape = items[0].keys()
+    for item in items:
+        if item.keys() != shape or not _SCALARS.issuperset(map(type, item.values())):
+            return None
+    in_order = sorted(elements)
+    if any(map(eq, in_order, islice(in_order, 1, None))):
+        return None
+    return field_sets.encoded_elements(in_order, all_fields_of(items[0], type_))
 
 
 def _list_node(elements: list[str], items: list[Any], type_: MergeType) -> FieldSet:
@@ -80,7 +106,7 @@ def _list_node(elements: list[str], items: list[Any], type_: MergeType) -> Field
             nodes[element] = shapes[shape]
         else:
             node = nodes[element] = all_fields_of(item, type_)
-            if len(shapes) < _MOST_SHAPES:
+            if len(shapes) < _MAX_SHAPES:
                 shapes[shape] = node
     return _sorted(nodes)
 
@@ -105,15 +131,18 @@ class Comparison:
         return field_sets.union(self.modified, self.removed)
 
 
-def compare(old: dict[str, Any], new: dict[str, Any], type_: MergeType, ignored: Paths = ()) -> Comparison:
+def compare(
+    old: dict[str, Any], new: dict[str, Any], type_: MergeType, ignored: Paths = (), *, encoded: bool = False
+) -> Comparison:
     """The fields that ``new`` changes in ``old``. Untracked fields, and ``ignored`` ones with everything below, are left out.
 
+    ``encoded``: the modified fields will be encoded and not read (`all_fields_of`).
     A value of another type than the schema's is treated as atomic.
     """
     skipped, untracked, masked = _ignored(ignored)
     modified: FieldSet = {}
     removed: FieldSet = {}
-    _compare_maps(old, new, type_, modified, removed, untracked)
+    _compare_maps(old, new, type_, modified, removed, untracked, encoded=encoded and not masked)
     if "metadata" not in skipped:
         before, after = old.get("metadata") or {}, new.get("metadata") or {}
         modified_below: FieldSet = {}
@@ -207,12 +236,14 @@ def _compare_maps(
     modified: FieldSet,
     removed: FieldSet,
     untracked: frozenset[str] = frozenset(),
+    *,
+    encoded: bool = False,
 ) -> None:
     fields, rest = type_.fields, type_.rest
     for key in new.keys() - untracked:  # in any order: the callers sort what they get
         value = new[key]
         if key not in old:
-            modified["f:" + key] = all_fields_of(value, fields.get(key, rest))
+            modified["f:" + key] = all_fields_of(value, fields.get(key, rest), encoded=encoded)
         elif (before := old[key]) is not value:
             child = fields.get(key, rest)
             if before != value or (child.loose and not equal(before, value)):
@@ -307,7 +338,7 @@ def _item_set_of(items: list[Any], type_: MergeType) -> FieldSet:
             made[element] = shapes[shape]
         else:
             node = made[element] = _node_of(field_set_of(item, type_.items))
-            if len(shapes) < _MOST_SHAPES:
+            if len(shapes) < _MAX_SHAPES:
                 shapes[shape] = node
     return _sorted(made)
 
