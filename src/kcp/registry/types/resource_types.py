@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import jsonpath, protobuf, tables
+from kcp.api import documents, jsonpath, protobuf, tables
 from kcp.api.kinds import GroupKind, GroupResource, GroupVersionKind
 from kcp.api.patch.kubernetes_strategies import with_patch_strategies
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
@@ -157,14 +157,22 @@ class ResourceType:
         """
         source = self.schema_source
         if isinstance(source, bytes):
-            found: dict[str, Any] = orjson.loads(zlib.decompress(source))
+            found: dict[str, Any] = documents.decode_stored(zlib.decompress(source))
             return with_patch_strategies(found, self.message) if self.message else found
         return None if source is None else dict(source)
 
     @cached_property
     def schema_hash(self) -> str:
         """Hash of the schema. Stored beside each value: a reader of the same schema gets the stored bytes."""
-        content = orjson.dumps([self.api_version, self.kind, self.raw_schema], option=orjson.OPT_SORT_KEYS)
+        return self._hash_of(self.raw_schema)
+
+    def hash_schema(self, raw_schema: Mapping[str, Any] | None) -> None:
+        """Compute `schema_hash`, where it is not known yet, from the type's schema, which the caller has decoded."""
+        if "schema_hash" not in self.__dict__:
+            self.__dict__["schema_hash"] = self._hash_of(raw_schema)
+
+    def _hash_of(self, raw_schema: Mapping[str, Any] | None) -> str:
+        content = orjson.dumps([self.api_version, self.kind, raw_schema], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(content).hexdigest()[:16]
 
     @cached_property
@@ -266,8 +274,14 @@ class ResourceType:
         return declared if own_name else (tables.NAME_COLUMN, *declared)
 
 
-def _schema_source(version: Mapping[str, Any], *, builtin: bool) -> Mapping[str, Any] | bytes | None:
+def schema_of(version: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema of a version of a definition."""
     found: Mapping[str, Any] | None = (version.get("schema") or {}).get("openAPIV3Schema")
+    return found
+
+
+def _schema_source(version: Mapping[str, Any], *, builtin: bool) -> Mapping[str, Any] | bytes | None:
+    found = schema_of(version)
     return found if builtin or found is None else zlib.compress(orjson.dumps(found), 1)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from kcp.server.process import listening, requirements, sockets
+from kcp.server.process.allocator import return_large_allocations
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.reloading import ReloadedFiles
@@ -353,4 +354,5 @@ def run(configuration: Configuration, announce: Callable[[ServerProcess], None])
     import uvloop
 
     _allow_many_files()
+    return_large_allocations()
     uvloop.run(serve_until_signalled(ServerProcess(configuration), announce))
