@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -32,10 +32,12 @@ class LargeWrites:
         self.limit = limit
         self.bytes = 0
         """Bytes of JSON that the writes in progress work on."""
+        self.require: Callable[[int], None] = _has_room
+        """Checks that the process has the memory to work on so many bytes. Raises StatusError 503."""
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def enter(self, size: int) -> Turn | None:
-        """Wait until a write of so many bytes fits in. Returns its turn; None inside another write."""
+        """Wait until a write of so many bytes fits in. Returns its turn; None inside another write. Raises StatusError 503."""
         if _INSIDE.get():
             return None
         size = min(size, self.limit)
@@ -52,6 +54,11 @@ class LargeWrites:
                 self._admit()
         else:
             self.bytes += size
+        try:
+            self.require(self.bytes)
+        except errors.StatusError:
+            self.leave(size)
+            raise
         return Turn(self, size)
 
     async def alone(self) -> Turn | None:
@@ -102,6 +109,10 @@ class Turn:
             raise
         finally:
             self.end()
+
+
+def _has_room(_size: int) -> None:
+    """Allow everything."""
 
 
 def _forget_frames(error: BaseException | None) -> None:
