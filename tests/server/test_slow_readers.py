@@ -39,16 +39,22 @@ PATH = "/api/v1/namespaces/default/configmaps"
 MEGABYTE = 1 << 20
 
 
+WEBSOCKET = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
 @contextlib.contextmanager
 def unread(
-    server: RunningServer | Server, path: str, token: str, port: int, trust: ssl.SSLContext
+    server: RunningServer | Server, path: str, token: str, port: int, trust: ssl.SSLContext, more: str = ""
 ) -> Iterator[ssl.SSLSocket]:
-    """A connection with a small window whose client sends a request and never reads."""
+    """A connection with a small window whose client sends a request, with ``more`` header lines, and never reads."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     plain.connect(("127.0.0.1", port))
     with trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{more}\r\n".encode())
         yield connection
 
 
@@ -309,12 +315,17 @@ def test_what_a_list_held_is_freed_when_it_makes_room(server: RunningServer, mon
 
 
 @pytest.mark.usefixtures("without_collections")
-def test_what_a_watch_held_is_freed_when_it_is_aborted(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("more", ["", WEBSOCKET], ids=["HTTP", "WebSocket"])
+def test_what_a_watch_held_is_freed_when_it_is_aborted(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
     composition = server.process.composition
     assert composition is not None
+    for number in range(80):  # over WebSocket the HTTP server queues a number of events, whatever their size
+        assert server.post(PATH, config_map(f"small{number}")).status == 201
     monkeypatch.setattr(watches, "STALLED_AFTER", 0.0)
     monkeypatch.setattr(watches, "_MANY_STALLED_AFTER", 0.0)
-    with unread(server, PATH + "?watch=true", server.token, server.port, server.trust):
+    with unread(server, PATH + "?watch=true", server.token, server.port, server.trust, more):
         wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
         server.call(composition.watches.end_stalled)
         wait_until(lambda: not exchanges(), "the exchange is freed")
