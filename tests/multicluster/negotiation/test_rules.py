@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
 
 from kcp.multicluster.negotiation.api import UpdateStrategy, strategy_of
-from kcp.multicluster.negotiation.comparisons import Comparisons, message_of
+from kcp.multicluster.negotiation.comparisons import Comparisons, UnfinishedError, message_of
 from kcp.multicluster.negotiation.rules import Offer, enforce, negotiate
 from kcp.multicluster.negotiation.specs import CommonSpec
 from tests.multicluster.negotiation.apis import Raw, offer, properties_of, widgets, with_spec
@@ -181,6 +182,19 @@ def test_the_memory_of_comparisons_is_bounded() -> None:
     assert comparisons.computed == 100
     comparisons.compare(widgets("a", "b0"), NARROW)
     assert comparisons.computed == 101
+
+
+def test_a_negotiation_that_is_limited_goes_on_where_it_ended(comparisons: Comparisons) -> None:
+    offers = [offer(f"cluster-{number}", widgets("a", f"b{number}")) for number in range(10)]
+    attempts = 0
+    outcome = None
+    while outcome is None:
+        attempts += 1
+        with contextlib.suppress(UnfinishedError), comparisons.limited_to(4):
+            outcome = negotiate(None, offers, comparisons, published=False)
+    assert (attempts, properties_of(outcome.spec)) == (5, {"a"})
+    assert comparisons.computed == 19
+    assert outcome == negotiate(None, offers, Comparisons(), published=False)
 
 
 def test_a_message_has_as_many_incompatibilities_as_a_condition_takes() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from kcp.multicluster.negotiation.merging import with_unique_keys
@@ -37,6 +39,10 @@ class Comparison(NamedTuple):
     obstacles: tuple[str, ...] = ()
 
 
+class UnfinishedError(Exception):
+    """More comparisons are needed than are allowed at a time. Those that were made are remembered."""
+
+
 class Comparisons:
     """Compares descriptions, and remembers the results. Belongs to one thread at a time."""
 
@@ -45,8 +51,18 @@ class Comparisons:
         self._memory = memory
         self._found: OrderedDict[tuple[str, str], Comparison] = OrderedDict()
         self._size = 0
+        self._allowed: int | None = None
         self.computed = 0
         """The number of comparisons that no earlier result has answered."""
+
+    @contextmanager
+    def limited_to(self, count: int) -> Iterator[None]:
+        """Raise UnfinishedError in the block instead of comparing more than so often."""
+        self._allowed = self.computed + count
+        try:
+            yield
+        finally:
+            self._allowed = None
 
     def problems(self, spec: CommonSpec) -> tuple[str, ...]:
         """Return why a description cannot be served; empty if it can."""
@@ -59,6 +75,8 @@ class Comparisons:
         if known is not None:
             self._found.move_to_end(key)
             return known
+        if self.computed == self._allowed:
+            raise UnfinishedError
         self.computed += 1
         found = _compare(one, presented_as(other, one))
         self._found[key] = found

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import jsonpath, protobuf, tables
+from kcp.api import documents, jsonpath, protobuf, tables
 from kcp.api.kinds import GroupKind, GroupResource, GroupVersionKind
+from kcp.api.patch.kubernetes_strategies import with_patch_strategies
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
-from kcp.registry.types.strategies import CUSTOM_RESOURCE, Strategy
+from kcp.registry.types.strategies import CUSTOM_RESOURCE, KUBERNETES_KIND, Strategy
 from kcp.schema import CompiledSchema, compile_schema
 from kcp.schema.definitions.name_validation import KUBERNETES_GROUPS
 from kcp.schema.printer_columns import ComputedColumns, annotation_of, computed_columns
@@ -123,7 +124,12 @@ class ResourceType:
     @cached_property
     def has_protobuf(self) -> bool:
         """Whether objects have a protobuf encoding: those of built-in types, and of Kubernetes' own kinds that a CRD defines."""
-        return self.of_kubernetes and protobuf.known(self.api_version, self.kind)
+        return self.message is not None
+
+    @cached_property
+    def message(self) -> str | None:
+        """The name of the protobuf message of the objects; None for those that have none."""
+        return protobuf.root(self.api_version, self.kind) if self.of_kubernetes else None
 
     @cached_property
     def takes_strategic_merge(self) -> bool:
@@ -145,17 +151,28 @@ class ResourceType:
 
     @property
     def raw_schema(self) -> dict[str, Any] | None:
-        """The schema as the definition has it; None if it has none. That of a custom type is decoded by each call."""
+        """The schema as the definition has it; None if it has none. That of a custom type is decoded by each call.
+
+        That of one of Kubernetes' own kinds also has the patch strategies of the kind.
+        """
         source = self.schema_source
         if isinstance(source, bytes):
-            found: dict[str, Any] = orjson.loads(zlib.decompress(source))
-            return found
+            found: dict[str, Any] = documents.decode_stored(zlib.decompress(source))
+            return with_patch_strategies(found, self.message) if self.message else found
         return None if source is None else dict(source)
 
     @cached_property
     def schema_hash(self) -> str:
         """Hash of the schema. Stored beside each value: a reader of the same schema gets the stored bytes."""
-        content = orjson.dumps([self.api_version, self.kind, self.raw_schema], option=orjson.OPT_SORT_KEYS)
+        return self._hash_of(self.raw_schema)
+
+    def hash_schema(self, raw_schema: Mapping[str, Any] | None) -> None:
+        """Compute `schema_hash`, where it is not known yet, from the type's schema, which the caller has decoded."""
+        if "schema_hash" not in self.__dict__:
+            self.__dict__["schema_hash"] = self._hash_of(raw_schema)
+
+    def _hash_of(self, raw_schema: Mapping[str, Any] | None) -> str:
+        content = orjson.dumps([self.api_version, self.kind, raw_schema], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(content).hexdigest()[:16]
 
     @cached_property
@@ -214,7 +231,7 @@ class ResourceType:
     @cached_property
     def merge_type(self) -> MergeType:
         """How objects merge in patches and in applies."""
-        return compile_merge_type(self.raw_schema)
+        return compile_merge_type(self.raw_schema, states_strategies=self.builtin)
 
     @property
     def is_compiled(self) -> bool:
@@ -257,8 +274,14 @@ class ResourceType:
         return declared if own_name else (tables.NAME_COLUMN, *declared)
 
 
-def _schema_source(version: Mapping[str, Any], *, builtin: bool) -> Mapping[str, Any] | bytes | None:
+def schema_of(version: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema of a version of a definition."""
     found: Mapping[str, Any] | None = (version.get("schema") or {}).get("openAPIV3Schema")
+    return found
+
+
+def _schema_source(version: Mapping[str, Any], *, builtin: bool) -> Mapping[str, Any] | bytes | None:
+    found = schema_of(version)
     return found if builtin or found is None else zlib.compress(orjson.dumps(found), 1)
 
 
@@ -289,7 +312,7 @@ def _names(definition: Mapping[str, Any]) -> Mapping[str, Any]:
 def from_definition(
     definition: Mapping[str, Any],
     *,
-    strategy: Strategy = CUSTOM_RESOURCE,
+    strategy: Strategy | None = None,
     builtin: bool = False,
     definition_hash: str = "",
 ) -> list[ResourceType]:
@@ -302,6 +325,8 @@ def from_definition(
     names = _names(definition)
     extension = definition.get("x-kcp") or {} if builtin else {}
     group = spec.get("group", "")
+    if strategy is None:
+        strategy = KUBERNETES_KIND if group in KUBERNETES_GROUPS else CUSTOM_RESOURCE
     storage_version = next(version["name"] for version in spec["versions"] if version.get("storage"))
     resource = GroupResource(group, names["plural"])
     served = tuple(version["name"] for version in spec["versions"] if version.get("served"))

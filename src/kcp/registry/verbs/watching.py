@@ -318,7 +318,7 @@ def _labels(event: Event) -> Iterable[Hashable]:
     found: set[Hashable] = set()
     for record in (event.record, event.previous):
         if record is not None and b'"labels":' in record.value:
-            found.update((documents.decode(record.value)["metadata"].get("labels") or {}).items())
+            found.update((documents.decode_stored(record.value)["metadata"].get("labels") or {}).items())
     return found
 
 
