@@ -201,7 +201,7 @@ def test_the_watch_of_a_client_that_does_not_read_is_aborted(
     with server.watch(f"{cluster}/api/v1/namespaces?watch=true") as events:
         next(events)
         (session,) = sessions(server, cluster)
-        session.exchange.sending_since = time.monotonic() - watches.STALLED_AFTER - 1
+        session.exchange.sending_since = time.monotonic() - watches.WATCH_STALLED_AFTER - 1
         composition = server.process.composition
         assert composition is not None
         server.call(composition.watches.end_stalled)
