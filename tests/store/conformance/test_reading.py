@@ -155,7 +155,7 @@ async def test_a_page_ends_with_the_value_that_exceeds_its_bytes(store: Store) -
 async def test_a_recreated_key_has_its_state_of_each_revision(store: Store) -> None:
     states: list[tuple[int, list[bytes]]] = [(store.revision, [])]
     for value in (b"1", b"2", None, b"3", None, b"4", b"5", None):
-        revision = await (put(store, "a", value) if value is not None else delete(store, "a", final=b"final"))
+        revision = await (put(store, "a", value) if value is not None else delete(store, "a"))
         states.append((revision, [value] if value is not None else []))
     for revision, values in states:
         assert [record.value for record in store.scan(WIDGETS, at=revision).records] == values

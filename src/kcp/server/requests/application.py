@@ -122,7 +122,7 @@ class Application:
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
         exchange.user = await self._authenticator.authenticate(exchange)
-        if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` makes an error and drops it
+        if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` raises and catches an exception
             exchange.user = await impersonated(exchange.raw_headers, exchange.user, info.cluster, self._authorizer)
         decision = self._authorizer.decide(exchange.user, info)
         if type(decision) is not Decision:

@@ -404,15 +404,13 @@ class Reader:
         if previous:
             columns = self._execute(_PREVIOUS, (previous, *key)).fetchone()
             before = self._checked(key, previous, columns or (None, b"", None), current=False)
-        if deletes and value is None:
-            return Event(revision, key, None, before, before)
-        record = _make(Record, (key, revision, *readable(position, value, tag, expected)))
         if deletes:
-            return Event(revision, key, None, before, record)
+            return Event(revision, key, None, before)
+        record = _make(Record, (key, revision, *readable(position, value, tag, expected)))
         if record.value is UNREADABLE:
             self.damage.report(key, revision, current=self.newest(key)[1] == position)
             return None
-        return Event(revision, key, record, before, None)
+        return Event(revision, key, record, before)
 
     @_or_unavailable
     def due(self, now: int, limit: int) -> list[tuple[int, int, Key | None]]:
