@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import documents, jsonpath, protobuf, tables
+from kcp.api import jsonpath, large_json, protobuf, tables
 from kcp.api.kinds import GroupKind, GroupResource, GroupVersionKind
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.types.strategies import CUSTOM_RESOURCE, Strategy
@@ -148,7 +148,8 @@ class ResourceType:
         """The schema as the definition has it; None if it has none. That of a custom type is decoded by each call."""
         source = self.schema_source
         if isinstance(source, bytes):
-            found: dict[str, Any] = documents.decode_stored(zlib.decompress(source))
+            text = zlib.decompress(source)
+            found: dict[str, Any] = orjson.loads(text) if len(text) < large_json.LARGE else large_json.decode(text)
             return found
         return None if source is None else dict(source)
 
