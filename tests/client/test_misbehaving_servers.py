@@ -196,7 +196,7 @@ async def test_events_that_come_twice_or_late_change_nothing() -> None:
     assert heard == ["a 5", "a 7", "gone 8", "gone None", "end 10"]
 
 
-async def test_an_object_that_was_made_anew_replaces_the_one_whose_deletion_was_missed() -> None:
+async def test_a_recreated_object_replaces_the_one_whose_deletion_was_missed() -> None:
     recreated = {**config_map("a", 9), "metadata": {**config_map("a", 9)["metadata"], "uid": "another"}}
     async with followed(listing(5, "a"), watching(event("ADDED", recreated), hold=True)) as (informer, _):
         await becomes(informer, {"a": "9"})

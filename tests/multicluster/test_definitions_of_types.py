@@ -101,7 +101,7 @@ def test_a_definition_has_the_names_scope_and_subresources_of_discovery() -> Non
         "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
     }
     assert found["metadata"]["annotations"]["api-approved.kubernetes.io"].startswith("https://")
-    assert "annotations" not in definition("1.36", "pods", "v1")["metadata"]
+    assert "api-approved.kubernetes.io" not in definition("1.36", "pods", "v1")["metadata"]["annotations"]
     assert definition("1.36", "nodes", "v1")["spec"]["scope"] == "Cluster"
 
 

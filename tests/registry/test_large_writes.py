@@ -156,6 +156,34 @@ async def test_a_refused_write_ends_its_permit(client: RegistryClient) -> None:
     assert client.registry.large_writes.bytes == 0
 
 
+class Owned(Probe):
+    """A plugin that reads the managed fields of new objects."""
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        assert request.object is not None
+        (entry,) = request.object["metadata"]["managedFields"]
+        self.owned = len(entry["fieldsV1"]["f:data"])
+        await super().validate(request)
+
+
+async def test_a_large_object_has_the_managed_fields_of_a_small_one(client: RegistryClient) -> None:
+    data = {f"k{number}": "v" for number in range(3_000)}
+    small = await client.create(client.config_maps, {**config_map("small"), "data": data})
+    large = await client.create(client.config_maps, {**config_map("large"), "data": data}, body_size=len(LARGE))
+    (expected,), (found,) = small["metadata"]["managedFields"], large["metadata"]["managedFields"]
+    assert {**found, "time": ""} == {**expected, "time": ""}
+    assert found == (await client.get(client.config_maps, "large"))["metadata"]["managedFields"][0]
+
+
+async def test_plugins_can_read_the_managed_fields_of_a_large_object(client: RegistryClient) -> None:
+    probe = Owned()
+    data = {f"k{number}": "v" for number in range(3_000)}
+    await with_plugins(client, probe).create(
+        client.config_maps, {**config_map("a"), "data": data}, body_size=len(LARGE)
+    )
+    assert probe.owned == len(data) + 1, "each key and the map itself"
+
+
 class Copying(Probe):
     """A plugin that patches another large object before it admits one."""
 

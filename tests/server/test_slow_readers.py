@@ -19,10 +19,10 @@ from kcp.registry.verbs.representation import ListPieces
 from kcp.server.process import sockets
 from kcp.server.requests import connections
 from kcp.server.requests.asgi import Message, Scope, TruncatedResponseError
+from kcp.server.requests.content_negotiation import PLAIN_VIEW
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.exchanges import Exchange, TransferLimits
 from kcp.server.requests.list_streams import ListStreams
-from kcp.server.requests.negotiation import PLAIN_VIEW
 from kcp.server.requests.receiving import Receiving
 from kcp.testing import Server
 from tests.support.clients import Address, Connection, resident_bytes

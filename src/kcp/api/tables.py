@@ -23,6 +23,7 @@ _YEAR: Final = 365 * _DAY
 _INT64: Final = 1 << 63
 _LONGEST: Final = _INT64 / 1e9
 """The longest duration of Go, in seconds."""
+UNKNOWN_AGE: Final = "<unknown>"
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,24 @@ NAME_COLUMN: Final = Column(
 )
 
 
+def cell_of(column: Column, obj: Mapping[str, Any]) -> Any:
+    """Return the cell of a column for an object. A cell that cannot be computed is empty."""
+    try:
+        value = column.cell(obj)
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError):
+        return None
+    return saturated(value) if type(value) is int else value
+
+
+def saturated(value: int) -> int:
+    """Return an integer as an int64: as the conversion of a float in Go, but for the sign of what is too large."""
+    return max(-_INT64, min(value, _INT64 - 1))
+
+
 def age(timestamp: str | None) -> str:
     """The age of a timestamp as kubectl shows it; ``<unknown>`` without one, ``<invalid>`` if it does not parse."""
     if not timestamp or timestamp == "null":
-        return "<unknown>"
+        return UNKNOWN_AGE
     try:
         then = metadata.parse_time(timestamp)
     except ValueError:

@@ -113,6 +113,15 @@ class Functions:
             result._overloads.setdefault(declared.function, []).append(declared)
         return result
 
+    def changed(self, change: Callable[[Overload], Overload | None]) -> "Functions":
+        """Make a copy in which `change` replaces each overload; it returns None for one that is left out."""
+        result = Functions()
+        for name, overloads in self._overloads.items():
+            kept = [new for old in overloads if (new := change(old)) is not None]
+            if kept:
+                result._overloads[name] = kept
+        return result
+
     @property
     def names(self) -> Sequence[str]:
         """The names of the declared functions."""

@@ -16,6 +16,8 @@ _COMMANDS: Final = {
     "store": "kcp.cli.store",
     "compat": "kcp.cli.compat",
     "crd-puller": "kcp.cli.crd_puller",
+    "api-importer": "kcp.cli.api_importer",
+    "api-negotiation": "kcp.cli.api_negotiation",
     "completion": "kcp.cli.completion",
 }
 """Each command's module, which has a command of the same name with ``_`` for ``-``."""

@@ -14,9 +14,11 @@ from kcp.registry.verbs.registry import Registry
 class Controller(Protocol):
     """A controller. ``start`` returns when it has queued everything that is present; ``stop``, when it does nothing more."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Start; return when everything that is present is queued."""
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Stop; return when the controller does nothing more."""
 
 
 ControllerFactory = Callable[[Registry], Controller]

@@ -42,7 +42,7 @@ def node_of(record: Record | None) -> OwnerNode:
     """
     if record is None or record.value is UNREADABLE:
         return _UNKNOWN
-    meta = documents.decode(record.value)["metadata"]
+    meta = documents.decode_stored(record.value)["metadata"]
     (uid, finalizer), owners, blocks = _state_in(meta), meta.get("ownerReferences") or [], dict[str, bool]()
     for reference in owners:
         owner = reference["uid"]
@@ -53,7 +53,7 @@ def node_of(record: Record | None) -> OwnerNode:
 
 def owner_state(value: bytes) -> tuple[str, str]:
     """The UID and the finalizer of the node of a stored object: what its dependents depend on."""
-    return _state_in(documents.decode(value)["metadata"])
+    return _state_in(documents.decode_stored(value)["metadata"])
 
 
 def _state_in(meta: dict[str, Any]) -> tuple[str, str]:

@@ -77,7 +77,7 @@ class Owners:
     async def state_of(self, owner: Record) -> tuple[str, str]:
         """The UID and the finalizer of an owner (`owner_state`), decoded once however many dependents name it."""
         if len(owner.value) >= LARGE and not self._states.knows(owner):
-            await in_thread(self._states.prepare, owner.key, owner.value)
+            self._states.add(owner, await in_thread(owner_state, owner.value))
         return self._states.of(owner)
 
 

@@ -20,7 +20,8 @@ class KeyOfCluster(Hashable, Protocol):
     """A key that names a logical cluster."""
 
     @property
-    def cluster(self) -> LogicalClusterName: ...
+    def cluster(self) -> LogicalClusterName:
+        """The logical cluster."""
 
 
 K = TypeVar("K", bound=KeyOfCluster)

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import orjson
 
+from kcp.api import json_values
+
 _NULL: Final = type(None)
 _ANY: Final[frozenset[type]] = frozenset((str, int, float, bool, dict, list, _NULL))
 _SCALARS: Final[frozenset[type]] = frozenset((str, int, float, bool, _NULL))
@@ -163,7 +165,7 @@ class _Compiler:
 
     def _resolve(self, schema: Mapping[str, Any], reference: str, preserve: bool) -> MergeType:
         overrides = {name: schema[name] for name in _OVERRIDES if name in schema}
-        identity = orjson.dumps([reference, preserve, overrides], option=orjson.OPT_SORT_KEYS)
+        identity = json_values.kept_text([reference, preserve, overrides])
         known = self._referenced.get(identity)
         if known is not None:
             return known

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kcp.client.configuration import Impersonation
+from kcp.client.credentials.exec_plugins import ExecConfiguration
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,6 @@ class Cluster:
     disable_compression: bool = False
     exec_extension: Any = None
     """The extension ``client.authentication.k8s.io/exec``, which plugins get as the cluster's ``config``."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExecConfiguration:
-    """An exec plugin (client.authentication.k8s.io)."""
-
-    api_version: str
-    command: str
-    arguments: tuple[str, ...] = field(default=(), repr=False)
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    install_hint: str = ""
-    provide_cluster_info: bool = False
-    interactive_mode: str = "IfAvailable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from typing import Final, TypeVar
 from kcp.api import yaml_documents
 from kcp.api.yaml_input import YAMLError
 from kcp.client.configuration import Impersonation
+from kcp.client.credentials.exec_plugins import ExecConfiguration
 from kcp.client.errors import ConfigurationError
-from kcp.client.kubeconfig.entries import Cluster, Context, ExecConfiguration, Kubeconfig, KubeconfigUser, Origin
+from kcp.client.kubeconfig.entries import Cluster, Context, Kubeconfig, KubeconfigUser, Origin
 from kcp.client.kubeconfig.fields import Fields
 
 Entry = TypeVar("Entry")

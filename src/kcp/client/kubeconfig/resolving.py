@@ -150,16 +150,7 @@ def _check(user: KubeconfigUser, where: str) -> None:
 def _plugin(where: str, user: KubeconfigUser, cluster: Cluster, authority: bytes) -> ExecPlugin:
     plugin = user.exec
     assert plugin is not None
-    return ExecPlugin(
-        where,
-        api_version=plugin.api_version,
-        command=plugin.command,
-        arguments=plugin.arguments,
-        environment=plugin.environment,
-        install_hint=plugin.install_hint,
-        interactive_mode=plugin.interactive_mode,
-        cluster=_cluster_info(cluster, authority) if plugin.provide_cluster_info else None,
-    )
+    return ExecPlugin(where, plugin, cluster=_cluster_info(cluster, authority) if plugin.provide_cluster_info else None)
 
 
 def _cluster_info(cluster: Cluster, authority: bytes) -> dict[str, Any]:

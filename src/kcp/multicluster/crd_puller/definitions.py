@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from kcp.api.kinds import GroupKind
 from kcp.client import APIResource
+from kcp.multicluster.crd_puller.columns import printer_columns
 from kcp.schema.definitions.name_validation import APPROVAL_ANNOTATION, is_protected_group
+from kcp.schema.printer_columns import ANNOTATION
 
 CORE: Final = "core"
 """The name of the core group in the names of definitions."""
-_APPROVED: Final = "https://github.com/kubernetes/kubernetes"
+APPROVED: Final = "https://github.com/kubernetes/kubernetes"
 """The value of the approval annotation: types in protected groups were approved by Kubernetes."""
 
 
@@ -21,8 +24,10 @@ def name_of(group: str, plural: str) -> str:
 def definition_of(resource: APIResource, schema: dict[str, Any]) -> dict[str, Any]:
     """Return the definition of a resource with this structural schema."""
     metadata: dict[str, Any] = {"name": name_of(resource.group, resource.plural)}
+    printed, computed = printer_columns(GroupKind(resource.group, resource.kind), resource.version)
+    metadata["annotations"] = {ANNOTATION: computed}
     if is_protected_group(resource.group):
-        metadata["annotations"] = {APPROVAL_ANNOTATION: _APPROVED}
+        metadata["annotations"][APPROVAL_ANNOTATION] = APPROVED
     names: dict[str, Any] = {
         "plural": resource.plural,
         "singular": resource.singular or resource.kind.lower(),
@@ -36,6 +41,8 @@ def definition_of(resource: APIResource, schema: dict[str, Any]) -> dict[str, An
     version: dict[str, Any] = {"name": resource.version, "served": True, "storage": True}
     if subresources := _subresources(resource, schema):
         version["subresources"] = subresources
+    if printed:
+        version["additionalPrinterColumns"] = printed
     version["schema"] = {"openAPIV3Schema": schema}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

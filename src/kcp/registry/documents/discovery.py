@@ -75,7 +75,7 @@ def _fragments_of(type_: ResourceType) -> _Fragments:
         entries = [_resource(type_), *(_subresource(type_, sub) for sub in _subresources(type_))]
         found = _Fragments(
             b",".join(orjson.dumps(entry) for entry in entries),
-            orjson.dumps(_aggregated_resource(type_)),
+            bytes(memoryview(orjson.dumps(_aggregated_resource(type_)))),  # orjson over-allocates its result
         )
         _fragments[type_] = found
     return found

@@ -19,7 +19,8 @@ class Sized(Protocol):
     """A value with a size in bytes."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """The size in bytes."""
 
 
 T = TypeVar("T", bound=Sized)

@@ -20,7 +20,7 @@ PARTIAL_LIST: Final = "PartialObjectMetadataList"
 """The kinds of meta.k8s.io that show metadata only."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 LIST_END: Final = b"]}\n"
-_SLICE: Final = 100
+SLICE: Final = 100
 """Items that are decoded and encoded between two pieces."""
 
 
@@ -61,11 +61,11 @@ class JSONList:
         return b",".join(items)
 
 
-def in_slices(chunks: Iterable[list[T]]) -> Iterator[list[T]]:
+def in_slices(chunks: Iterable[list[T]], size: int = SLICE) -> Iterator[list[T]]:
     """Cut chunks into slices that are encoded item by item, so that the caller can yield to the event loop between them."""
     for chunk in chunks:
-        for start in range(0, max(len(chunk), 1), _SLICE):
-            yield chunk[start : start + _SLICE]
+        for start in range(0, max(len(chunk), 1), size):
+            yield chunk[start : start + size]
 
 
 def frame(kind: str, value: bytes) -> bytes:
@@ -91,9 +91,12 @@ class JSONFrames:
 
     stream_type = b"application/json"
     copies = False
+    has_columns = False
 
     def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:  # noqa: ARG002 - asked of every form
+        """The first frame as it is: nothing is left out of later ones."""
         return frame
 
     def error(self, status: dict[str, Any]) -> bytes:
+        """The line of an ERROR event."""
         return frame("ERROR", orjson.dumps(status))

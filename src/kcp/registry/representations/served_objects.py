@@ -8,7 +8,7 @@ from typing import Any
 
 from kcp.api import documents
 from kcp.logical_clusters import ANNOTATION, LogicalClusterName
-from kcp.registry.representations.framing import in_slices
+from kcp.registry.representations.framing import SLICE, in_slices
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.records import served_bytes, served_object
@@ -52,8 +52,9 @@ def decoded_slices(
     listing: Listing,
     type_of_cluster: TypeOfCluster,
     encode: Callable[[dict[str, Any], ResourceType, LogicalClusterName | None], bytes],
+    size: int = SLICE,
 ) -> Iterator[Slice]:
-    """The slices of a list whose objects are decoded.
+    """The slices, of ``size`` items, of a list whose objects are decoded.
 
     ``encode`` gets an object, its type, and its logical cluster where the list spans all of them.
     """
@@ -65,6 +66,6 @@ def decoded_slices(
             for record, type_ in found
         ]
 
-    for records in in_slices(listing.chunks):
+    for records in in_slices(listing.chunks, size):
         found = list(typed_records(records, listing, type_of_cluster))
         yield Slice(sum(len(record.value) for record, _ in found), partial(encoded, found))

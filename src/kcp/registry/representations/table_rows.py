@@ -11,10 +11,11 @@ from typing import Any, Final
 import orjson
 
 from kcp.api import documents
-from kcp.api.tables import Column
+from kcp.api.tables import Column, cell_of
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.representations.framing import (
     PARTIAL,
+    SLICE,
     JSONFrames,
     JSONList,
     bookmark_object,
@@ -31,11 +32,14 @@ from kcp.store.contract import Record
 _CLUSTER: Final = Column("Cluster", "string", description="The logical cluster of the object.")
 _COLUMNS: Final = b'"columnDefinitions":%b'
 _NO_COLUMNS: Final = b"null"
-_LARGEST: Final = (1 << 63) - 1
+_COMPUTED_SLICE: Final = 5
+"""Rows with computed columns that are made between two pieces: each may cost milliseconds."""
 
 
 class TableRows(JSONFrames):
     """meta.k8s.io Table. ``include_object`` is ``None``, ``Metadata`` or ``Object``: what a row contains beside its cells."""
+
+    has_columns = True
 
     def __init__(self, version: str = "v1", include_object: str = "Metadata") -> None:
         self.key = f"table/{version}/{include_object}"
@@ -47,7 +51,8 @@ class TableRows(JSONFrames):
     ) -> dict[str, Any]:
         own = type_.strategy.cells(obj)
         if own is None:
-            own = [_cell(column, obj) for column in type_.columns]
+            computed = type_.computed_columns
+            own = [cell_of(column, obj) for column in type_.columns] if computed is None else computed.cells(obj)
         cells = own if len(own) == len(type_.columns) else [obj["metadata"].get("name"), *own]
         row: dict[str, Any] = {"cells": cells if cluster is None else [cluster, *cells]}
         if self._include == "Object":
@@ -69,7 +74,7 @@ class TableRows(JSONFrames):
         )
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:
-        obj = documents.decode(value)
+        obj = documents.decode_stored(value)
         version = obj["metadata"].get("resourceVersion", "")
         return (
             self._head(orjson.dumps({"resourceVersion": version}), self._columns(type_, False))
@@ -79,7 +84,8 @@ class TableRows(JSONFrames):
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
         head = self._head(orjson.dumps(list_metadata(listing)), self._columns(listing.type, listing.wildcard))
-        return ListPieces(JSONList(head), decoded_slices(listing, type_of_cluster, self._encoded_row))
+        size = SLICE if listing.type.computed_columns is None else _COMPUTED_SLICE
+        return ListPieces(JSONList(head), decoded_slices(listing, type_of_cluster, self._encoded_row, size))
 
     def _encoded_row(self, obj: dict[str, Any], type_: ResourceType, cluster: LogicalClusterName | None) -> bytes:
         return orjson.dumps(self._row(obj, type_, cluster))
@@ -97,12 +103,3 @@ class TableRows(JSONFrames):
         row["object"] = bookmark_object(PARTIAL, self._api_version, revision, initial_end)
         metadata = orjson.dumps({"resourceVersion": str(revision)})
         return frame("BOOKMARK", self._head(metadata, _NO_COLUMNS) + orjson.dumps(row) + b"]}")
-
-
-def _cell(column: Column, obj: dict[str, Any]) -> Any:
-    try:
-        value = column.cell(obj)
-    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError):
-        return None
-    # as the conversion of a float to an int64 in Go, but for the sign of what is too large
-    return max(-_LARGEST - 1, min(value, _LARGEST)) if type(value) is int else value

@@ -15,22 +15,25 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import jsonpath, protobuf, tables
+from kcp.api import documents, jsonpath, protobuf, tables
 from kcp.api.kinds import GroupKind, GroupResource, GroupVersionKind
 from kcp.api.patch.kubernetes_strategies import with_patch_strategies
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
 from kcp.registry.types.strategies import CUSTOM_RESOURCE, KUBERNETES_KIND, Strategy
 from kcp.schema import CompiledSchema, compile_schema
 from kcp.schema.definitions.name_validation import KUBERNETES_GROUPS
+from kcp.schema.printer_columns import ComputedColumns, annotation_of, computed_columns
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-_DEFAULT_COLUMN: Final = {
-    "name": "Age",
-    "type": "date",
-    "description": "How long ago the object was created.",
-    "jsonPath": ".metadata.creationTimestamp",
-}
-
+DEFAULT_COLUMNS: Final[Sequence[Mapping[str, Any]]] = (
+    {
+        "name": "Age",
+        "type": "date",
+        "description": "How long ago the object was created.",
+        "jsonPath": ".metadata.creationTimestamp",
+    },
+)
+"""The columns of a version that declares none."""
 
 _TYPES_OF_BUILTIN_COLUMNS: Final = {"Age": "string", "Created At": "date"}
 """An age is computed by the server; a time is left to the client."""
@@ -71,7 +74,9 @@ class ResourceType:
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     schema_source: Mapping[str, Any] | bytes | None = field(default=None, repr=False)
     """The schema: as it is declared (built-in types), or as compressed JSON, since most custom types are not in use."""
-    raw_columns: Sequence[Mapping[str, Any]] = (_DEFAULT_COLUMN,)
+    raw_columns: Sequence[Mapping[str, Any]] = DEFAULT_COLUMNS
+    columns_annotation: str = field(default="", repr=False)
+    """The annotation that declares computed columns; empty without one."""
     selectable_fields: tuple[SelectableField, ...] = ()
     storage: str = ""
     storage_version: str = ""
@@ -93,18 +98,22 @@ class ResourceType:
 
     @cached_property
     def api_version(self) -> str:
+        """The ``apiVersion`` of the objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @cached_property
     def gvk(self) -> GroupVersionKind:
+        """Group, version and kind."""
         return GroupVersionKind(self.group, self.version, self.kind)
 
     @cached_property
     def resource(self) -> GroupResource:
+        """Group and plural, as messages name the resource."""
         return GroupResource(self.group, self.plural)
 
     @cached_property
     def group_kind(self) -> GroupKind:
+        """Group and kind, as messages name the kind."""
         return GroupKind(self.group, self.kind)
 
     @cached_property
@@ -137,6 +146,7 @@ class ResourceType:
 
     @cached_property
     def has_status(self) -> bool:
+        """Whether the type has the subresource ``status``."""
         return "status" in self.subresources
 
     @property
@@ -147,14 +157,22 @@ class ResourceType:
         """
         source = self.schema_source
         if isinstance(source, bytes):
-            found: dict[str, Any] = orjson.loads(zlib.decompress(source))
+            found: dict[str, Any] = documents.decode_stored(zlib.decompress(source))
             return with_patch_strategies(found, self.message) if self.message else found
         return None if source is None else dict(source)
 
     @cached_property
     def schema_hash(self) -> str:
         """Hash of the schema. Stored beside each value: a reader of the same schema gets the stored bytes."""
-        content = orjson.dumps([self.api_version, self.kind, self.raw_schema], option=orjson.OPT_SORT_KEYS)
+        return self._hash_of(self.raw_schema)
+
+    def hash_schema(self, raw_schema: Mapping[str, Any] | None) -> None:
+        """Compute `schema_hash`, where it is not known yet, from the type's schema, which the caller has decoded."""
+        if "schema_hash" not in self.__dict__:
+            self.__dict__["schema_hash"] = self._hash_of(raw_schema)
+
+    def _hash_of(self, raw_schema: Mapping[str, Any] | None) -> str:
+        content = orjson.dumps([self.api_version, self.kind, raw_schema], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(content).hexdigest()[:16]
 
     @cached_property
@@ -207,10 +225,12 @@ class ResourceType:
 
     @cached_property
     def schema(self) -> CompiledSchema:
+        """The compiled schema."""
         return compile_schema(self.raw_schema)
 
     @cached_property
     def merge_type(self) -> MergeType:
+        """How objects merge in patches and in applies."""
         return compile_merge_type(self.raw_schema, states_strategies=self.builtin)
 
     @property
@@ -233,21 +253,41 @@ class ResourceType:
         return definitions
 
     @cached_property
+    def computed_columns(self) -> ComputedColumns | None:
+        """The columns that an annotation declares, compiled; None for a type whose columns are JSON paths."""
+        if not self.columns_annotation:
+            return None
+        printed = () if self.raw_columns is DEFAULT_COLUMNS else tables.columns_of(self.raw_columns)
+        return computed_columns(self.columns_annotation, self.version, printed)
+
+    @property
+    def needs_columns(self) -> bool:
+        """Whether the first table has to compile columns, which is work for a thread."""
+        return bool(self.columns_annotation) and "computed_columns" not in self.__dict__
+
+    @cached_property
     def columns(self) -> tuple[tables.Column, ...]:
-        """The columns of a table; the name comes first."""
-        declared = tables.columns_of(self.raw_columns)
-        own_name = any(column.format == "name" for column in declared)
+        """The columns of a table; the name comes first, unless a column of the format ``name`` stands for it."""
+        computed = self.computed_columns
+        declared = tables.columns_of(self.raw_columns) if computed is None else computed.columns
+        own_name = any(column.format == "name" and column.name == "Name" for column in declared)
         return declared if own_name else (tables.NAME_COLUMN, *declared)
 
 
-def _schema_source(version: Mapping[str, Any], *, builtin: bool) -> Mapping[str, Any] | bytes | None:
+def schema_of(version: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema of a version of a definition."""
     found: Mapping[str, Any] | None = (version.get("schema") or {}).get("openAPIV3Schema")
+    return found
+
+
+def _schema_source(version: Mapping[str, Any], *, builtin: bool) -> Mapping[str, Any] | bytes | None:
+    found = schema_of(version)
     return found if builtin or found is None else zlib.compress(orjson.dumps(found), 1)
 
 
 def _columns(version: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     declared = version.get("additionalPrinterColumns")
-    return tuple(declared) if declared else (_DEFAULT_COLUMN,)
+    return tuple(declared) if declared else DEFAULT_COLUMNS
 
 
 def _subresources(version: Mapping[str, Any], extension: Mapping[str, Any]) -> dict[str, Subresource]:
@@ -264,6 +304,11 @@ def _subresources(version: Mapping[str, Any], extension: Mapping[str, Any]) -> d
     return found
 
 
+def _names(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    accepted = (definition.get("status") or {}).get("acceptedNames") or {}
+    return {**definition["spec"]["names"], **{key: value for key, value in accepted.items() if value}}
+
+
 def from_definition(
     definition: Mapping[str, Any],
     *,
@@ -277,8 +322,7 @@ def from_definition(
     (the resource to share storage with; empty for types that are not stored), ``placeholder``.
     """
     spec = definition["spec"]
-    accepted = (definition.get("status") or {}).get("acceptedNames") or {}
-    names = {**spec["names"], **{key: value for key, value in accepted.items() if value}}
+    names = _names(definition)
     extension = definition.get("x-kcp") or {} if builtin else {}
     group = spec.get("group", "")
     if strategy is None:
@@ -287,6 +331,7 @@ def from_definition(
     resource = GroupResource(group, names["plural"])
     served = tuple(version["name"] for version in spec["versions"] if version.get("served"))
     webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
+    metadata = definition.get("metadata") or {}
     versions: dict[str, ResourceType] = {}
     types = [
         ResourceType(
@@ -303,13 +348,14 @@ def from_definition(
             subresources=_subresources(version, extension),
             schema_source=_schema_source(version, builtin=builtin),
             raw_columns=_columns(version),
+            columns_annotation="" if builtin else annotation_of(metadata.get("annotations")),
             selectable_fields=_selectable_fields(version),
             storage=extension.get("storage", str(resource)),
             storage_version=storage_version,
             served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
             builtin=builtin,
             placeholder=extension.get("placeholder", ""),
-            terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
+            terminating=bool(metadata.get("deletionTimestamp")),
             definition_hash=definition_hash,
             deprecation_warning=_deprecation_warning(version, group, names["kind"]),
             versions=versions,

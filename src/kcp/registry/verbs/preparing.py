@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
-from kcp.api import metadata
+from kcp.api import json_values, metadata
 from kcp.api.patch import managed_fields
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import Target
@@ -107,7 +105,7 @@ def drop_duplicate_owners(obj: Object) -> list[str]:
     kept: dict[bytes, Object] = {}
     duplicates = []
     for reference in references:
-        content = orjson.dumps(reference, option=orjson.OPT_SORT_KEYS)
+        content = json_values.kept_text(reference)
         if content in kept:
             duplicates.append(str(reference.get("uid", "")))
         else:
@@ -173,9 +171,18 @@ def owned_as_sent(obj: Object, type_: ResourceType) -> Object | None:
 
 
 def own_fields(
-    obj: Object, old: Object | None, target: Target, context: RequestContext, sent: Object | None = None
+    obj: Object,
+    old: Object | None,
+    target: Target,
+    context: RequestContext,
+    sent: Object | None = None,
+    *,
+    encoded: bool = False,
 ) -> None:
-    """Update ``metadata.managedFields`` for a write that is not an apply. ``sent`` is that of `owned_as_sent`."""
+    """Update ``metadata.managedFields`` for a write that is not an apply. ``sent`` is that of `owned_as_sent`.
+
+    ``encoded``: nothing reads those of a new object before it is encoded, so they may be JSON text.
+    """
     type_ = target.type
     managed = managed_fields.update_managed_fields(
         old,
@@ -190,6 +197,7 @@ def own_fields(
         else type_.strategy.set_by_server_on_create or reset_fields(target),
         served_versions=type_.served_versions or None,
         zero_value=type_.strategy.zero_value,
+        encoded=encoded,
     )
     if managed:
         obj["metadata"]["managedFields"] = managed

@@ -44,12 +44,14 @@ class ListPieces(NamedTuple):
 class Representation(Protocol):
     """A representation. ``key`` identifies it in caches of encoded events; ``stream_type`` is the media type of watches.
 
-    ``copies`` says that it copies stored values of the served schema; others decode and encode each.
+    ``copies`` says that it copies stored values of the served schema; others decode and encode each. ``has_columns`` says
+    that it shows the columns of the type.
     """
 
     key: str
     stream_type: bytes
     copies: bool
+    has_columns: bool
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:
         """One object, from the bytes of the whole one."""

@@ -116,7 +116,7 @@ class Committer:
                 if context.dry_run:
                     return await run_large(write.size, _written, obj, value, tag, 0, type_, created=True)
                 if fence is not None:
-                    await run_large(len(value), self._catalog.prepare, key, value)
+                    await run_large(len(value), self._catalog.prepare, key, value, obj if type_.stored_as_is else None)
                 change = Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)
                 revision = await self._write_new(write, _with_fence(change, fence))
             except PreconditionFailedError as error:
@@ -187,7 +187,7 @@ class Committer:
             return await run_large(write.size, _written, obj, value, tag, record.revision, type_)
         key = self._key(write)
         if fence is not None and not ended:
-            await run_large(len(value), self._catalog.prepare, key, value)
+            await run_large(len(value), self._catalog.prepare, key, value, obj if type_.stored_as_is else None)
         change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
         if ended:
             change = Change(key, None, expected_revision(record))

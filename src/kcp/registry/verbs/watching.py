@@ -72,6 +72,8 @@ class WatchStream:
             self._selection.exact_namespace = target.namespace
         self._range = listing.range_of(context, target, self._selection)
         self._plain = self._selection.everything and self._selection.exact_namespace is None
+        # a row with computed columns takes long: the rows of a batch are not made in one go
+        self._costly = representation.has_columns and (self._wildcard or target.type.computed_columns is not None)
         self._frame_key = (representation.key, target.type.reading_hash, self._wildcard)
         self._initial, after = self._start(options)
         self._first: list[Record] | None = None
@@ -125,11 +127,14 @@ class WatchStream:
         if self._initial is not None:
             return self._opening(await self._initial_frames(self._initial))
         self._take = take
+        push = self._push if take is not None and not self._costly else None
         try:
-            events = await self._subscription.next(timeout, self._push if take is not None else None)
+            events = await self._subscription.next(timeout, push)
         except (SlowConsumerError, CompactedError) as error:
             raise errors.expired(f"too old resource version: {error.revision}: the watch fell behind") from error
-        return self._opening(self._frames(events)) if events else []
+        if not events:
+            return []
+        return self._opening(await self._costly_frames(events) if self._costly else self._frames(events))
 
     def wake(self) -> None:
         """Make a waiting `next` return without passing anything more to its ``take``."""
@@ -150,6 +155,17 @@ class WatchStream:
                 frames = cache[self._frame_key] = Frames(self._frame(event) for event in shown)
             return frames
         return [frame for event in self._concerned(events) if (frame := self._filtered_frame(event)) is not None]
+
+    async def _costly_frames(self, events: Sequence[Event]) -> list[bytes]:
+        """The frames of a batch, with turns of the event loop between them."""
+        frames: list[bytes] = []
+        since = time.perf_counter()
+        for event in events:
+            frames += self._frames([event])
+            if time.perf_counter() - since > _LOOP_SHARE:
+                await asyncio.sleep(0)
+                since = time.perf_counter()
+        return frames
 
     def _concerned(self, events: Sequence[Event]) -> Sequence[Event]:
         """The events that the selection may match, from an index of the batch that all watchers of the range share."""
@@ -302,7 +318,7 @@ def _labels(event: Event) -> Iterable[Hashable]:
     found: set[Hashable] = set()
     for record in (event.record, event.previous):
         if record is not None and b'"labels":' in record.value:
-            found.update((documents.decode(record.value)["metadata"].get("labels") or {}).items())
+            found.update((documents.decode_stored(record.value)["metadata"].get("labels") or {}).items())
     return found
 
 

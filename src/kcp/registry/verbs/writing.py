@@ -139,7 +139,8 @@ class Writer:
         if write.size < LARGE:
             self._complete(write)
         else:
-            await in_thread(self._complete, write)
+            # a request's own large object is encoded and not read, except by plugins
+            await in_thread(self._complete, write, encoded=not plugins and write.context.body_size >= LARGE)
         if plugins:
             await self._mutating_admission(plugins, write)
         if write.size < LARGE:
@@ -229,8 +230,8 @@ class Writer:
         assert obj is not None
         return obj if target.type.strategy.is_large(obj) else None
 
-    def _complete(self, write: Write) -> None:
-        """Prepare, and record field ownership."""
+    def _complete(self, write: Write, *, encoded: bool = False) -> None:
+        """Prepare, and record field ownership. ``encoded``: nothing reads the managed fields of a new object."""
         sent = preparing.owned_as_sent(write.new, write.target.type) if write.object is not None else None
         self._prepare(write)
         obj = write.object
@@ -239,7 +240,7 @@ class Writer:
         if write.body is not None and "ownerReferences" in obj["metadata"]:
             self._drop_duplicate_owners(obj, write.context, after_admission=False)
         if not write.owned:
-            preparing.own_fields(obj, write.old, write.target, write.context, sent)
+            preparing.own_fields(obj, write.old, write.target, write.context, sent, encoded=encoded)
 
     def _prepare(self, write: Write) -> None:
         """Set what the server owns; a delete marks the object or removes it."""

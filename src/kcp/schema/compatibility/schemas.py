@@ -91,11 +91,25 @@ def check_schema(raw: Raw, path: str) -> None:
     """Raise InvalidSchemaError for a schema that no definition may have, or that accepts no value of a type."""
     if is_too_deep(raw):
         raise InvalidSchemaError([field_errors.invalid(path, field_errors.ABSENT, TOO_DEEP)])
+    _check_types(raw, path)
+    _raise_any(schema_errors(raw, path, status=False, options=ValidationOptions()))
+    _raise_any(_unusable_bounds(raw, path))
+
+
+def check_valid_schema(raw: Raw, path: str) -> None:
+    """Raise as `check_schema`, for a schema that validation accepts."""
+    _check_types(raw, path)
+    _raise_any(_unusable_bounds(raw, path))
+
+
+def _check_types(raw: Raw, path: str) -> None:
     if not is_well_formed(raw):
         why = "a keyword has a value of the wrong JSON type"
         raise InvalidSchemaError([field_errors.invalid(path, field_errors.ABSENT, why)])
-    found = schema_errors(raw, path, status=False, options=ValidationOptions())
-    if found := found or _unusable_bounds(raw, path):
+
+
+def _raise_any(found: list[FieldError]) -> None:
+    if found:
         raise InvalidSchemaError(
             [FieldError(each.type, each.field.removeprefix("."), each.value, each.detail) for each in found]
         )

@@ -15,6 +15,7 @@ from kcp.schema import raw_schemas
 from kcp.schema.default_validation import validate_defaults
 from kcp.schema.definitions import conversion as conversions
 from kcp.schema.definitions import name_validation, version_validation
+from kcp.schema.definitions.computed_column_validation import annotation_errors
 from kcp.schema.definitions.conditions import MAX_VERSIONS
 from kcp.schema.definitions.list_validation import map_key_errors, set_item_errors
 from kcp.schema.definitions.schema_validation import ValidationOptions, has_unsupported_keywords, schema_errors
@@ -42,6 +43,7 @@ def validate_definition(definition: Definition) -> list[FieldError]:
     found += _spec_errors(spec, old=None)
     found += _status_errors(definition)
     found += name_validation.approval_errors(group, meta.get("annotations"), None)
+    found += annotation_errors(meta.get("annotations"), spec)
     return limited(found + _unknown_fields_errors(spec, None))
 
 
@@ -59,6 +61,7 @@ def validate_definition_update(new: Definition, old: Definition) -> list[FieldEr
     annotations = (schema(new, "metadata") or {}).get("annotations")
     old_annotations = (schema(old, "metadata") or {}).get("annotations") or {}
     found += name_validation.approval_errors(text(spec, "group"), annotations, old_annotations)
+    found += annotation_errors(annotations, spec, old_annotations)
     return limited(found + _unknown_fields_errors(spec, old_spec))
 
 

@@ -8,8 +8,8 @@ from kcp.schema import field_paths
 from kcp.schema.raw_schemas import objects, schema, text
 
 MAX_SELECTABLE_FIELDS: Final = 8
-_COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
-_COLUMN_FORMATS: Final = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
+COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
+COLUMN_FORMATS: Final = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _SELECTABLE_TYPES: Final = ("string", "boolean", "integer")
 _MAX_WARNING_BYTES: Final = 256
 
@@ -65,14 +65,14 @@ def column_errors(column: dict[str, Any], path: str) -> list[FieldError]:
     if not text(column, "name"):
         found.append(field_errors.required(f"{path}.name"))
     kind = text(column, "type")
-    why = f"must be one of {','.join(_COLUMN_TYPES)}"
+    why = f"must be one of {','.join(COLUMN_TYPES)}"
     if not kind:
         found.append(field_errors.required(f"{path}.type", why))
-    elif kind not in _COLUMN_TYPES:
+    elif kind not in COLUMN_TYPES:
         found.append(field_errors.invalid(f"{path}.type", kind, why))
     form = text(column, "format")
-    if form and form not in _COLUMN_FORMATS:
-        found.append(field_errors.invalid(f"{path}.format", form, f"must be one of {','.join(_COLUMN_FORMATS)}"))
+    if form and form not in COLUMN_FORMATS:
+        found.append(field_errors.invalid(f"{path}.format", form, f"must be one of {','.join(COLUMN_FORMATS)}"))
     json_path = text(column, "jsonPath")
     if not json_path:
         found.append(field_errors.required(f"{path}.JSONPath"))

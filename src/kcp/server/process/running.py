@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from kcp.server.process import listening, requirements, sockets
+from kcp.server.process.allocator import return_large_allocations
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.reloading import ReloadedFiles
@@ -100,11 +101,11 @@ class ServerProcess:
         http = self.http = self._listen(listener, composition, self.identity)
         self._stack.push_async_callback(self._stop_serving, http, composition)
         await http.start()
-        self._run_in_background("the sweep of watches", connections.sweep(composition.watches))
-        self._run_in_background("the reloading of files", self.files.follow())
+        self.run_in_background("the sweep of watches", connections.sweep(composition.watches))
+        self.run_in_background("the reloading of files", self.files.follow())
         certificates = self.certificates = self._certificates(http, composition)
         certificates.add_to(self.files)
-        self._run_in_background("the renewal of certificates", certificates.follow())
+        self.run_in_background("the renewal of certificates", certificates.follow())
         try:
             identity.write_kubeconfig(self.identity, host, port)
         except OSError as error:
@@ -191,7 +192,8 @@ class ServerProcess:
 
         return ServingCertificates(self.configuration, self.identity, http.replace, on_replaced)
 
-    def _run_in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def run_in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine until the server stops; it is cancelled before the server ends its connections."""
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(_report_error)
         self._stack.push_async_callback(_cancelled, task)
@@ -352,4 +354,5 @@ def run(configuration: Configuration, announce: Callable[[ServerProcess], None])
     import uvloop
 
     _allow_many_files()
+    return_large_allocations()
     uvloop.run(serve_until_signalled(ServerProcess(configuration), announce))

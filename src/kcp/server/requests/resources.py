@@ -11,15 +11,15 @@ from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
 from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import in_thread, run_large
 from kcp.registry.verbs.large_writes import Permit
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.representation import ListPieces
-from kcp.server.requests import bodies, negotiation, queries
+from kcp.server.requests import bodies, content_negotiation, queries
 from kcp.server.requests.bodies import Body
+from kcp.server.requests.content_negotiation import View
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mutations import Mutations
-from kcp.server.requests.negotiation import View
 from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.watches import Watches
 
@@ -106,6 +106,8 @@ class Resources:
     async def _list(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         context, options = self._context(exchange, info), queries.list_options(info.query)
+        if view.representation is not WHOLE_OBJECTS:
+            await _compile_columns(target.type, view)
 
         async def read() -> ListPieces:
             listing = await self._registry.list(context, target, options)
@@ -116,6 +118,8 @@ class Resources:
     async def _watch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
         options = queries.list_options(info.query)
+        if view.representation is not WHOLE_OBJECTS:
+            await _compile_columns(target.type, view)
         await self._watches.serve(exchange, self._context(exchange, info), target, options, view.representation)
 
     def _create(self, exchange: Exchange, info: RequestInfo, target: Target) -> Awaitable[None]:
@@ -170,6 +174,7 @@ class Resources:
         options, context.dry_run = queries.delete_options(info.query, await bodies.read_options(exchange))
         write = self._registry.delete_collection(context, target, options, selection)
         listing = await self._mutations.run(write, exchange)
+        await _compile_columns(target.type, view)
         pieces = view.representation.listing(listing, self._registry.type_of_cluster(target.type))
         await exchange.send_pieces(pieces, view)
 
@@ -243,12 +248,19 @@ def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
 def _view(exchange: Exchange, info: RequestInfo, target: Target) -> View:
     """Negotiate the form of the response; WebSocket messages are JSON text. Raises StatusError 400 or 406."""
     type_ = None if exchange.watches_only else target.type
-    return negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), type_)
+    return content_negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), type_)
 
 
 async def _form(value: bytes, type_: ResourceType, view: View) -> bytes:
     """Encode an object in the form that the client asked for."""
+    await _compile_columns(type_, view)
     return await run_large(len(value), view.representation.single, value, type_)
+
+
+async def _compile_columns(type_: ResourceType, view: View) -> None:
+    """Compile the computed columns of a type, once, before the first table of its objects."""
+    if view.representation.has_columns and type_.needs_columns:
+        await in_thread(lambda: type_.columns)
 
 
 def _success(target: Target, uid: str | None) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from kcp.schema.definitions import (
     validate_definition_status_update,
     validate_definition_update,
 )
+from kcp.schema.printer_columns import annotation_of
 
 _LARGE: Final = 2048
-"""Bytes of a serialized spec whose validation takes long for the event loop: rules cost the most per byte."""
+"""Bytes of a spec and of its columns whose validation takes long for the event loop: rules cost the most per byte."""
 CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
 """Keeps a definition until its objects are deleted."""
 
@@ -53,7 +54,8 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
 
     def is_large(self, obj: Object) -> bool:
         try:
-            return len(orjson.dumps(obj.get("spec"))) > _LARGE
+            columns = annotation_of(mapping(obj, "metadata").get("annotations"))
+            return len(columns) + len(orjson.dumps(obj.get("spec"))) > _LARGE
         except TypeError:  # not serializable: nested too deeply, or integers beyond 64 bits
             return True
 

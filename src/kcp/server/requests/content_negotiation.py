@@ -62,6 +62,7 @@ class Acceptable:
 
     @property
     def content_type(self) -> bytes:
+        """The media type, as the header ``Content-Type`` has it."""
         return self.media_type.encode()
 
 

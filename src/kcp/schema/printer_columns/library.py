@@ -1,0 +1,74 @@
+"""The functions of expressions of columns: those of Kubernetes' rules at higher costs, and those that format cells.
+
+Columns are evaluated for every row of a table, on the event loop, and over values of unknown types. cel-go's costs leave out what
+takes long here: calls of functions, and the nested parts of lists and maps that are compared, joined or formatted. It is charged,
+so that the cost limit of a row also limits its time. Functions that compare all elements of a list with each other are left out;
+``sortedSet`` stands for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any, Final
+
+from kcp.cel import call_costs
+from kcp.cel.declarations import CallCost, Functions, Overload
+from kcp.cel.libraries import functions
+from kcp.schema.printer_columns.functions import ROWS, elements
+
+_CALL: Final = 10
+"""The cost of a call of a function beside what it costs in rules."""
+_QUADRATIC: Final = frozenset(
+    ("list_distinct", "list_a_index_of_int", "list_a_last_index_of_int", "list_includes_dyn_dyn")
+)
+_SETS: Final = "sets."
+_COMPARISONS: Final = frozenset(("_==_", "_!=_", "@in"))
+_ELEMENTS: Final = 10
+"""Elements of lists and maps that are compared or copied for one unit."""
+
+
+@cache
+def column_functions() -> Functions:
+    """Return the functions of expressions of columns."""
+    return functions().changed(_charged).extended(ROWS, {})
+
+
+def _charged(overload: Overload) -> Overload | None:
+    """Return an overload at its cost in columns; None if it is left out."""
+    name = overload.function
+    if overload.id in _QUADRATIC or name.startswith(_SETS):
+        return None
+    if name in _COMPARISONS:
+        return replace(overload, cost=_comparison(overload.cost))
+    if overload.id in ("add_list", "list_flatten", "list_flatten_int", "string_format"):
+        return replace(overload, cost=_copied)
+    return replace(overload, cost=_called(overload.cost)) if name[0].isalpha() else overload
+
+
+def _comparison(base: CallCost | None) -> CallCost:
+    """Return the cost of a comparison: it visits the elements of lists and maps of equal length, or those of a list to search."""
+
+    def cost(result: Any, left: Any, right: Any) -> int:
+        kind = type(left)
+        if kind is not list and kind is not dict:
+            return 1 if base is None else base(result, left, right)
+        if type(right) is kind and len(left) != len(right):
+            return 1
+        return 1 + elements(right)
+
+    return cost
+
+
+def _copied(result: Any, *_arguments: Any) -> int:
+    """Return the cost of a value that is put together from others."""
+    return _CALL + call_costs.length(result) // _ELEMENTS
+
+
+def _called(base: CallCost | None) -> CallCost:
+    """Return the cost of a call."""
+
+    def cost(result: Any, *arguments: Any) -> int:
+        return _CALL + (1 if base is None else base(result, *arguments))
+
+    return cost
