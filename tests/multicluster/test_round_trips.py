@@ -67,6 +67,17 @@ async def test_each_object_is_stored_as_in_the_cluster(client: Client) -> None:
     assert f"| objects compared | {len(manifests())} of " in PAGE
 
 
+async def test_an_applied_null_is_no_value(client: Client) -> None:
+    manifest = copy.deepcopy(renamed(manifests()["Deployment/deployment-minimal"], "applied"))
+    manifest["metadata"]["namespace"] = NAMESPACE
+    template = manifest["spec"]["template"]
+    template["metadata"]["creationTimestamp"] = template["spec"]["containers"][0]["args"] = None
+    resource = await client.of_object(manifest)
+    made = (await resource.apply(manifest, field_manager="test"))["spec"]["template"]
+    assert made["metadata"] == {"labels": {"app": "web"}}
+    assert "args" not in made["spec"]["containers"][0]
+
+
 async def test_a_replace_needs_no_resource_version(client: Client) -> None:
     manifest = renamed(manifests()["Deployment/deployment-minimal"], "replaced")
     made = await create(client, manifest)
