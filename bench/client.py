@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 
 class Peer:
-    """An API server under load: address, token, and a name for the table."""
+    """An API server under load: address, token, a name for the table, and its process if this benchmark runs it."""
 
-    def __init__(self, name: str, url: str, token: str) -> None:
+    def __init__(self, name: str, url: str, token: str, pid: int | None = None) -> None:
         self.name = name
+        self.pid = pid
         self.url = url.rstrip("/")
         self.token = token
         parts = urlsplit(self.url)

@@ -1,8 +1,8 @@
 """Pauses of reads and writes while a large history is compacted: ``python -m bench.compaction``.
 
-Pauses are of the event loop between two turns, each with reads. On a machine with other work, the time on the clock shows
-mostly that work; so beside it stands the time without what the kernel made the loop's thread wait for a processor, and the
-writer's while the loop waited for it.
+A pause is the duration of one iteration of the event loop, each of which reads. On a busy machine, the elapsed time shows mostly
+the other work. So a second figure leaves out the time for which the kernel made the loop's thread, or the writer while the loop
+waited for it, wait for a processor.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Pauses:
     def __str__(self) -> str:
         shown = (f"{name} {_tail(each)}" for name, each in (("on the clock", self.clock), ("own", self.own)))
         return (
-            f"{self.seconds:.2f} s, {len(self.clock)} turns, pauses {', '.join(shown)}; "
+            f"{self.seconds:.2f} s, {len(self.clock)} iterations, pauses {', '.join(shown)}; "
             f"{len(self.writes)} writes {_tail(self.writes)}"
         )
 

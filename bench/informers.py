@@ -3,7 +3,7 @@
     python -m bench.informers --objects 50000 --events 20000
 
 It starts a kcp, fills it from another process, and follows the ConfigMaps in this one. The processor time is that of this process
-alone; memory is what is resident before the informer starts and after it has all objects, and at its most.
+alone; memory is what is resident before the informer starts and after it has all objects, and at the peak.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 @dataclass
 class Step:
-    """Requests per second, mean delay in milliseconds, and the number of responses without success."""
+    """Requests, and of them a second; mean delay in milliseconds; the number of responses without success."""
 
+    requests: int
     rate: float
     latency_ms: float
     failures: int
@@ -58,9 +59,15 @@ def wrk(
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
     latency = re.search(r"Latency\s+([\d.]+)(us|ms|s)", done.stdout)
     failures = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
-    if rate is None or latency is None:
+    requests = re.search(r"(\d+) requests in", done.stdout)
+    if rate is None or latency is None or requests is None:
         raise RuntimeError(f"{peer.name}: wrk failed: {done.stdout}{done.stderr}")
-    return Step(float(rate[1]), float(latency[1]) * _UNITS[latency[2]], int(failures[1]) if failures else 0)
+    return Step(
+        requests=int(requests[1]),
+        rate=float(rate[1]),
+        latency_ms=float(latency[1]) * _UNITS[latency[2]],
+        failures=int(failures[1]) if failures else 0,
+    )
 
 
 def fresh_name(kind: str) -> str:

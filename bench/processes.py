@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -16,6 +17,9 @@ from pathlib import Path
 import yaml
 
 from bench.client import Peer
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+"""The source tree that this benchmark is part of."""
 
 
 @dataclass
@@ -43,20 +47,29 @@ def resident_megabytes(process: int | str = "self") -> float:
     return int(found[1]) / 1024 if found else float("nan")
 
 
-def peer_of(kubeconfig: Path) -> Peer:
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, in seconds (Linux; a multiple of 10 ms)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peer_of(kubeconfig: Path, name: str = "kcp", pid: int | None = None) -> Peer:
     """Return the server of a kubeconfig that kcp wrote, in the logical cluster of the root path."""
     loaded = yaml.safe_load(kubeconfig.read_text())
     servers = sorted((entry["cluster"]["server"] for entry in loaded["clusters"]), key=len)
-    return Peer("kcp", servers[0], loaded["users"][0]["user"]["token"])
+    return Peer(name, servers[0], loaded["users"][0]["user"]["token"], pid)
 
 
 @contextmanager
-def kcp_server(arguments: Sequence[str] = ()) -> Iterator[Server]:
-    """Run a new kcp on a free port with a directory of its own."""
+def kcp_server(arguments: Sequence[str] = (), *, name: str = "kcp", checkout: Path = CHECKOUT) -> Iterator[Server]:
+    """Run the kcp of a checkout on a free port with a directory of its own; ``name`` is its name in tables."""
     with tempfile.TemporaryDirectory(prefix="kcp-bench-") as root:
         start = time.perf_counter()
         command = [sys.executable, "-m", "kcp", "start", "--root-directory", root, "--secure-port", "0", *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=root, env=environment
+        )
         try:
             assert process.stdout is not None
             for line in process.stdout:
@@ -65,7 +78,7 @@ def kcp_server(arguments: Sequence[str] = ()) -> Iterator[Server]:
             else:
                 raise RuntimeError(f"kcp start ended with {process.wait()}")
             seconds = time.perf_counter() - start
-            peer = peer_of(Path(root) / "data" / "admin.kubeconfig")
+            peer = peer_of(Path(root) / "data" / "admin.kubeconfig", name, process.pid)
             yield Server(peer, process.pid, Path(root), seconds)
         finally:
             process.send_signal(signal.SIGTERM)

@@ -1,14 +1,19 @@
-"""Reports measured figures at the end of a run, from workers too; they never make a test fail."""
+"""What all tests share: how property tests run, and the report of measured figures, which never make a test fail."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.faults import table
 
 pytest_plugins = ["tests.support.running_coroutines"]
+
+# no test depends on how fast the machine is
+settings.register_profile("kcp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kcp")
 
 Report = Callable[[str], None]
 _PROPERTY = "measured"

@@ -32,9 +32,9 @@ _V2_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobu
 _V3_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
 _APPLY: Final = "application/apply-patch+yaml"
 _SOME: Final = 16
-"""One of so many definitions is changed, and deleted."""
+"""One in this many definitions is changed and deleted."""
 _LARGEST: Final = 10
-"""So many of the largest definitions are used first after the start."""
+"""Number of the largest definitions, which are used first after the start."""
 
 
 @asynccontextmanager

@@ -20,14 +20,14 @@ BUDGET: Final = 0.05
 
 
 class Pause(NamedTuple):
-    """The longest time between two turns of the loop: the processor time of the loop's thread, and the elapsed time."""
+    """The longest iteration of the loop: the processor time of the loop's thread, and the elapsed time."""
 
     held: float
     elapsed: float
 
 
 class LoopClock:
-    """Measures the time between two turns of the running event loop."""
+    """Measures the iterations of the running event loop."""
 
     def __init__(self) -> None:
         self._last = self._now()
@@ -141,7 +141,7 @@ class Measurements:
         began = time.perf_counter()
         answer = await self._client.request(method, path, body, **options)
         seconds = time.perf_counter() - began
-        await asyncio.sleep(2 * _TICK)  # the loop ends its turn
+        await asyncio.sleep(2 * _TICK)  # the iteration ends
         found = self.rows.setdefault(row, Row(row))
         found.pauses.append(self._clock.take())
         found.seconds.append(seconds)

@@ -21,7 +21,7 @@ SMALL_SIZES: Final = (1_000,) * 8
 _WEIGHTS: Final = (30, 30, 18, 12, 6, 2, 1, 1)
 _GROUPS: Final = 60
 _MOST_DEPTH: Final = 9
-_MOST_DEPTH_OF_RULES: Final = 4
+_MAX_RULE_DEPTH: Final = 4
 """The estimated cost of a rule grows with each list around it."""
 _WORDS: Final = [
     "replicas", "selector", "template", "container", "image", "policy", "timeout", "endpoint", "backend",
@@ -235,7 +235,7 @@ class Generator:
 
     def _ruled(self, depth: int) -> Schema:
         made = self._object(depth)
-        if depth > _MOST_DEPTH_OF_RULES:
+        if depth > _MAX_RULE_DEPTH:
             return made
         made["properties"]["mode"] = {"type": "string", "enum": ["One", "Two"], "default": "One"}
         made["properties"]["limit"] = {"type": "integer", "maximum": 100}
@@ -273,7 +273,7 @@ class Sample(NamedTuple):
 
 
 def samples(count: int, seed: int = 1, sizes: Sequence[int] = SIZES) -> list[Sample]:
-    """So many definitions, no two alike."""
+    """This many definitions, no two alike."""
     return [_sample(Generator(seed * 1_000_003 + number, sizes).definition(number)) for number in range(count)]
 
 

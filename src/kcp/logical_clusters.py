@@ -1,4 +1,4 @@
-"""Logical clusters: their names, how requests and objects name them, and the two names that stand for no single one.
+"""Logical clusters: their names, how requests and objects name them, and the names that stand for no single one.
 
 A logical cluster is a prefix of keys in the log; it exists as soon as something is stored under its name, and naming it
 allocates nothing. The rule of names is that of kcp-dev/logicalcluster.
@@ -10,12 +10,16 @@ import re
 from typing import Final, NewType
 
 LogicalClusterName = NewType("LogicalClusterName", str)
-"""The name of one logical cluster, or `WILDCARD` or `SERVER_OWNED`. At run time a plain string."""
+"""The name of one logical cluster, or one of the names below. At run time a plain string."""
 
 WILDCARD: Final = LogicalClusterName("*")
 """All logical clusters: the name that lists, watches and ranges of the log across logical clusters have."""
 SERVER_OWNED: Final = LogicalClusterName("")
 """The records of the servers themselves (identity, certificate authority): no request can name it."""
+SERVER_RECORDS: Final = "servers.kcp.io"
+"""The resource of these records."""
+UNNAMED: Final = LogicalClusterName("")
+"""No name: in a client, that of the server's default logical cluster, and of servers without logical clusters."""
 DEFAULT: Final = LogicalClusterName("root")
 """The logical cluster of a request whose path and headers name none."""
 

@@ -41,7 +41,7 @@ MAPS_OF_ALIASES = b"a0: &a0 {x: [x,x,x,x,x,x,x,x]}\n" + b"".join(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(objects, st.integers(1, 2**62), texts)
 def test_splicing_the_resource_version_equals_decoding_and_encoding(obj: Any, revision: Any, cluster: Any) -> None:
     stored = documents.encode_stored(obj)
@@ -90,7 +90,7 @@ def test_duplicate_keys_are_reported_with_their_paths(body: bytes, paths: Any) -
     assert documents.decode_json(body) == (value, [])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data, st.booleans())
 def test_documents_without_duplicates_have_none(value: Any, indented: Any) -> None:
     body = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indented else None)
@@ -125,13 +125,13 @@ def test_the_deepest_body_can_be_stored() -> None:
     assert documents.decode_yaml(body)[0] == value
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data)
 def test_equal_yaml_and_json_decode_to_the_same_object(value: Any) -> None:
     assert documents.decode_yaml(documents.encode_yaml(value), find_duplicates=True) == (value, [])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(alphabet="ab:-[]{}&*!<?|>'\"\n 01.#%~", max_size=30))
 def test_the_yaml_parser_handles_any_text(text: str) -> None:
     try:
@@ -226,7 +226,7 @@ def test_whole_numbers_are_integers_however_they_are_written(number: str, value:
     assert (decoded, type(decoded)) == (value, type(value))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.recursive(
         st.none()

@@ -47,7 +47,7 @@ def decoded(body: bytes, form: str) -> tuple[Any, list[str]]:
     return decode(body, find_duplicates=True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(members, st.sampled_from([":", " : ", ":\n"]))
 def test_each_duplicate_key_of_an_object_is_found(node: Any, colon: str) -> None:
     body = text_of(node, colon).encode()

@@ -29,7 +29,7 @@ def reference_equal(left: Any, right: Any) -> Any:
     return left == right
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(values, values)
 def test_values_are_equal_by_json_type_and_number(left: Any, right: Any) -> None:
     assert json_values.equal(left, right) is reference_equal(left, right)

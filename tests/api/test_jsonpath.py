@@ -89,7 +89,7 @@ def test_nested_recursive_descents_have_no_result() -> None:
     assert jsonpath.compile_path("..a..a..a..a").find(deep) == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(alphabet="ab.[]'\"?(@)=<>!*:,0-1\\ $", max_size=25))
 def test_the_parser_handles_any_text(text: str) -> None:
     try:

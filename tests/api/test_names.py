@@ -105,13 +105,13 @@ def test_webhook_names_have_three_labels() -> None:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(close_to_names)
 def test_valid_subdomains_match_kubernetes_regular_expression(name: str) -> None:
     assert (not names.is_dns1123_subdomain(name)) == bool(REFERENCE_SUBDOMAIN.fullmatch(name))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(close_to_names)
 def test_valid_qualified_names_match_kubernetes_regular_expression(text: str) -> None:
     *prefix, name = text.split("/")
@@ -127,7 +127,7 @@ def test_long_invalid_names_take_linear_time() -> None:
         assert check("a" * 200_000 + "!")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(close_to_names | st.sampled_from(["a", "example.com/a", "x" * 63, "a" * 64]), max_size=4))
 def test_many_names_are_valid_when_each_is(texts: list[str]) -> None:
     short = all(len(text) <= 63 for text in texts)

@@ -83,14 +83,14 @@ def test_a_sum_with_zero_stays_an_integer_and_a_sum_with_a_fraction_does_not() -
     assert not (parse_quantity("9223372036854775807") - parse_quantity("-1")).is_integer()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(-(2**60), 2**60), st.sampled_from([1, 1000, 10**6, 10**9]), st.sampled_from(list(Format)))
 def test_the_canonical_text_parses_to_the_same_quantity(numerator: Any, denominator: Any, form: Any) -> None:
     quantity = Quantity(numerator * (NANO // denominator), form)
     assert parse_quantity(str(quantity)) == quantity
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(alphabet="0123456789.+-eEKMGTPikmnu", max_size=12))
 def test_the_parser_handles_any_text(text: str) -> None:
     try:

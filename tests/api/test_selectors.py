@@ -105,7 +105,7 @@ def test_selectors_match_labels(text: str, labels: dict[str, Any], expected: boo
     assert selectors.parse_label_selector(text).matches(labels) is expected
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(requirements, max_size=4))
 def test_the_canonical_text_parses_to_the_same_selector(given_requirements: Any) -> None:
     selector = selectors.LabelSelector(given_requirements)
@@ -114,7 +114,7 @@ def test_the_canonical_text_parses_to_the_same_selector(given_requirements: Any)
     assert hash(again) == hash(selector)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(alphabet="abin=!<>(),./\\ \t-é\0", max_size=20))
 def test_the_parsers_handle_any_text(text: str) -> None:
     for parse in (selectors.parse_label_selector, selectors.parse_field_selector):
@@ -169,7 +169,7 @@ def test_invalid_field_selectors(text: str, message: str) -> None:
         selectors.parse_field_selector(text)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.text(max_size=10))
 def test_any_value_can_be_selected_by_field(value: Any) -> None:
     selector = selectors.parse_field_selector(f"a={selectors.escape_field_value(value)}")
@@ -181,7 +181,7 @@ terms = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(terms, min_size=1, max_size=6),
     st.dictionaries(st.sampled_from("abcd"), st.sampled_from(["", "1", "2", "3", "x"]), max_size=4),

@@ -124,7 +124,7 @@ paths = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(any_value, paths, st.sampled_from(["string", "integer", "number", "boolean", "date"]))
 def test_every_cell_can_be_computed_and_written(value: Any, path: str, kind: str) -> None:
     for column in tables.columns_of([{"name": "C", "type": kind, "jsonPath": path}]):

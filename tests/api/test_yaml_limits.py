@@ -33,7 +33,7 @@ def laughs(width: int, depth: int) -> bytes:
     return b"\n".join(lines)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data)
 def test_the_limit_is_exact_in_bytes_of_json(value: Any) -> None:
     body, size = documents.encode_yaml(value), len(orjson.dumps(value))
@@ -42,7 +42,7 @@ def test_the_limit_is_exact_in_bytes_of_json(value: Any) -> None:
         yaml_documents.load(body, max_depth=20, max_size=size - 1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data, st.integers(1, 3))
 def test_an_alias_counts_as_the_value_that_it_stands_for(value: Any, times: int) -> None:
     flow = orjson.dumps({"of": value})[6:-1]

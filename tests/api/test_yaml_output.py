@@ -43,7 +43,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(values | data)
 def test_documents_are_written_as_pyyaml_writes_them(value: Any) -> None:
     whole = yaml.dump(

@@ -46,13 +46,13 @@ def compiles_or_says_why(expression: str) -> None:
         assert program.evaluate({"a": 1, "l": ["q"]}, {}) in {True, False}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=14).map(" ".join))
 def test_any_tokens_compile_or_say_why_not(expression: str) -> None:
     compiles_or_says_why(expression)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=40))
 def test_any_text_compiles_or_says_why_not(expression: str) -> None:
     compiles_or_says_why(expression)
@@ -140,7 +140,7 @@ OPERATIONS = [
 PROGRAMS = {text: compile_expression(text, {"x": DYN, "y": DYN}) for text in OPERATIONS}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(VALUES, VALUES)
 def test_any_operation_on_any_values_ends_in_a_value_or_an_error_of_the_language(x: Any, y: Any) -> None:
     for program in PROGRAMS.values():
@@ -205,7 +205,7 @@ def same(left: Any, right: Any) -> Any:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(EXPRESSIONS)
 def test_results_are_those_of_the_other_implementation(expression: str) -> None:
     cel = pytest.importorskip("cel_expr_python.cel", reason="no wheel of cel-expr-python for this machine")

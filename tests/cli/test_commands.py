@@ -12,6 +12,7 @@ import pytest
 from kcp import __version__
 from kcp.cli.main import main
 from kcp.cli.start import start
+from tests.support.commands import every_command
 from tests.support.kcp_process import run
 
 
@@ -51,17 +52,12 @@ def test_completion_scripts_call_kcp(shell: str) -> None:
 
 
 def test_every_flag_of_every_command_says_what_it_is_for() -> None:
-    def check(command: click.Command, path: str) -> None:
+    for path, command in every_command(main):
         assert command.help, path
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, f"{path} {parameter.opts}"
                 assert len(parameter.help) > 15, f"{path} {parameter.opts}"
-        if isinstance(command, click.Group):
-            for name, each in command.commands.items():
-                check(each, f"{path} {name}")
-
-    check(main, "kcp")
     shown = "".join(run("start", "--help").stdout.split())
     for parameter in start.params:
         for name in parameter.opts:

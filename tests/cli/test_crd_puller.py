@@ -95,8 +95,8 @@ def test_a_type_without_a_definition_is_named_with_the_reason(kcp_cluster: Logic
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nothing",), 'the cluster serves no resource "nothing": say <plural> or <plural>.<group>'),
-        (("events",), '"events" is a resource of several groups: say one of events.core, events.events.k8s.io'),
+        (("nothing",), 'the cluster serves no resource "nothing": give <plural> or <plural>.<group>'),
+        (("events",), '"events" is a resource of several groups: give one of events.core, events.events.k8s.io'),
         (("pods", "--apply"), "--apply needs --to-kubeconfig"),
         (("pods", "--watch"), "--watch needs --output or --apply"),
         (("pods", "--context", "none"), 'context "none" does not exist'),

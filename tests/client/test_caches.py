@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kcp.client import Cache, Change, Client, ClientConfiguration, ObjectKey
 from kcp.client.objects import BOOKMARK, INITIAL_EVENTS_END, WatchEvent
 from kcp.client.reflectors import Reflector
+from kcp.logical_clusters import UNNAMED
 from tests.client.resources import CONFIG_MAPS
 
 State = dict[str, dict[str, Any]]
@@ -42,7 +43,7 @@ class Followed:
     def __init__(self) -> None:
         self.heard: dict[ObjectKey, str] = {}
         indexes = {"color": lambda object_: [object_["metadata"]["labels"]["color"]]}
-        self.cache = Cache("", indexes, self._hear)
+        self.cache = Cache(UNNAMED, indexes, self._hear)
         resource = Client(ClientConfiguration(server="http://nowhere")).resource(CONFIG_MAPS)
         self.reflector = Reflector(resource, self.cache)
 
@@ -57,7 +58,7 @@ class Followed:
         self.reflector._take(event)
 
     def snapshot(self, state: State, version: int) -> None:
-        """Read all objects anew, as a stream."""
+        """Read all objects again, as a stream."""
         self.reflector._version = ""
         self.cache.begin()
         for object_ in state.values():

@@ -14,7 +14,7 @@ import yaml
 from aiohttp import web
 
 from kcp.client import Client, ConfigurationError, CredentialsError, UnauthorizedError, load_configuration
-from kcp.client.credentials.exec_plugins import ExecPlugin
+from kcp.client.credentials.exec_plugins import ExecConfiguration, ExecPlugin
 from kcp.client.credentials.files import FileCredentials
 from kcp.client.kubeconfig import in_cluster
 from kcp.testing import LogicalCluster
@@ -159,7 +159,9 @@ NOW = 1_000_000_000.0  # 2001-09-09T01:46:40Z
 def counting(home: Path, expiration: str, clock: Clock | None = None) -> ExecPlugin:
     """A plugin that gives another token each time it runs, with a clock that says 2001-09-09 by default."""
     path = program(home / "plugin", COUNTING.format(path=str(home / "count"), expiration=expiration))
-    return ExecPlugin("config: user", api_version=VERSION, command=str(path), clock=clock or Clock(NOW))
+    return ExecPlugin(
+        "config: user", ExecConfiguration(api_version=VERSION, command=str(path)), clock=clock or Clock(NOW)
+    )
 
 
 async def test_a_plugin_runs_once_for_requests_that_come_together_and_again_after_its_credential_expired(
@@ -215,7 +217,7 @@ FAULTS = {
 @pytest.mark.parametrize("code", FAULTS, ids=list(FAULTS.values()))
 async def test_a_plugin_that_fails_is_named_and_its_output_is_not_shown(code: str, home: Path) -> None:
     path = program(home / "plugin", code)
-    plugin = ExecPlugin('config: context "dev", user "u"', api_version=VERSION, command=str(path))
+    plugin = ExecPlugin('config: context "dev", user "u"', ExecConfiguration(api_version=VERSION, command=str(path)))
     with pytest.raises(CredentialsError) as caught:
         await plugin.current()
     message = str(caught.value)
@@ -226,7 +228,9 @@ async def test_a_plugin_that_fails_is_named_and_its_output_is_not_shown(code: st
 
 
 async def test_a_plugin_that_is_not_installed_gives_its_hint(home: Path) -> None:
-    plugin = ExecPlugin("u", api_version=VERSION, command=str(home / "none"), install_hint="get it from example.com")
+    plugin = ExecPlugin(
+        "u", ExecConfiguration(api_version=VERSION, command=str(home / "none"), install_hint="get it from example.com")
+    )
     with pytest.raises(
         CredentialsError, match=r"cannot run .*none: No such file or directory\nget it from example.com"
     ):
@@ -235,7 +239,7 @@ async def test_a_plugin_that_is_not_installed_gives_its_hint(home: Path) -> None
 
 async def test_a_plugin_that_hangs_is_killed() -> None:
     seconds = "98765.4321"
-    plugin = ExecPlugin("u", api_version=VERSION, command="sleep", arguments=(seconds,), timeout=0.5)
+    plugin = ExecPlugin("u", ExecConfiguration(api_version=VERSION, command="sleep", arguments=(seconds,)), timeout=0.5)
     with pytest.raises(CredentialsError, match=r"sleep did not end within 0.5 s"):
         await plugin.current()
     running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
@@ -243,7 +247,7 @@ async def test_a_plugin_that_hangs_is_killed() -> None:
 
 
 async def test_a_plugin_that_needs_a_terminal_is_not_run_without_one(home: Path) -> None:
-    plugin = ExecPlugin("u", api_version=VERSION, command="true", interactive_mode="Always")
+    plugin = ExecPlugin("u", ExecConfiguration(api_version=VERSION, command="true", interactive_mode="Always"))
     with pytest.raises(CredentialsError, match="needs a terminal as standard input"):
         await plugin.current()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kcp.client import ConfigurationError, load_configuration
@@ -120,7 +120,6 @@ values = st.recursive(
 names = st.sampled_from(["server", "token", "exec", "cluster", "user", "certificate-authority-data", "as-groups"])
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from(["clusters", "users", "contexts"]), names, values, values)
 def test_no_content_is_anything_but_a_kubeconfig_or_a_configuration_error(
     section: str, name: str, value: Any, other: Any

@@ -1,4 +1,4 @@
-"""Requests against servers that refuse, stall, break off and lie: what is sent again, and what the caller is told."""
+"""Requests to servers that refuse, stall, break off or answer wrongly: what is sent again, and what the caller is told."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kcp.client import Client, Informers, ObjectKey
+from kcp.logical_clusters import parse_name
 from kcp.testing import Server
 from tests.client.conftest import AuthenticatingServer
 from tests.client.resources import CONFIG_MAPS
@@ -24,12 +25,14 @@ async def test_objects_of_equal_names_in_two_logical_clusters_are_two(
         informer = informers.informer(CONFIG_MAPS, label_selector="wild")
         await informer.synchronized()
         for name in (one, two):
-            found = informer.cache.get(ObjectKey(name, "default", "wild"))
+            found = informer.cache.get(ObjectKey(parse_name(name), "default", "wild"))
             assert found is not None
             assert found.decode()["data"] == {"cluster": name}
         await client.logical_cluster(one).resource(CONFIG_MAPS).delete("wild")
-        await eventually(lambda: informer.cache.get(ObjectKey(one, "default", "wild")) is None, "it is gone")
-        assert informer.cache.get(ObjectKey(two, "default", "wild")) is not None
+        await eventually(
+            lambda: informer.cache.get(ObjectKey(parse_name(one), "default", "wild")) is None, "it is gone"
+        )
+        assert informer.cache.get(ObjectKey(parse_name(two), "default", "wild")) is not None
 
 
 async def test_a_logical_cluster_that_comes_later_is_followed_by_the_same_watch(
@@ -41,7 +44,7 @@ async def test_a_logical_cluster_that_comes_later_is_followed_by_the_same_watch(
         name, _ = fresh(authenticating_server.server)
         body = {"metadata": {"name": "a", "labels": {"later": "yes"}}}
         await client.logical_cluster(name).resource(CONFIG_MAPS).create(body)
-        await eventually(lambda: informer.cache.get(ObjectKey(name, "default", "a")), "it is followed")
+        await eventually(lambda: informer.cache.get(ObjectKey(parse_name(name), "default", "a")), "it is followed")
 
 
 async def test_an_informer_of_one_logical_cluster_has_keys_with_its_name(client: Client) -> None:

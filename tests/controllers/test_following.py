@@ -40,10 +40,10 @@ async def test_present_records_and_changes_are_applied_in_the_order_in_which_the
         applied.append(transition)
 
     queue = TransitionQueue("test", lambda _: True, apply)
-    queue.add_events([Event(1, key("a"), record("a"), None, None)])
+    queue.add_events([Event(1, key("a"), record("a"), None)])
     queue.start()
     queue.add_present([record("b"), record("c")])
-    queue.add_events([Event(2, key("b"), None, record("b"), record("b"))])
+    queue.add_events([Event(2, key("b"), None, record("b"))])
     await queue.applied()
     await queue.stop()
     assert [(one.key.name, one.before is None, one.after is None) for one in applied] == [

@@ -34,6 +34,7 @@ MACHINES = ("e1", "e2", "e3")
 TESTED = {
     "kcp start --root-directory /var/lib/kcp\n": "tests/documentation/test_operations.py",
     "kcp start --root-directory /var/lib/kcp --etcd-servers": "tests/documentation/test_operations.py",
+    "kcp start --install-api-negotiation": "tests/documentation/test_api_negotiation.py",
     "pip install": "tests/documentation/test_operations.py",
     "openssl req": "tests/documentation/test_operations.py",
     "etcd --name": "tests/documentation/test_operations.py",

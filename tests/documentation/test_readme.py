@@ -10,7 +10,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -20,6 +19,7 @@ from kcp import __version__
 from kcp.cli.main import main
 from kcp.cli.start import start
 from kcp.testing import Server
+from tests.support.commands import every_command
 from tests.support.kcp_process import run
 from tests.support.waiting import PATIENCE
 
@@ -125,18 +125,10 @@ def test_links_and_paths_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_flags_that_a_page_names_exist(page: Path) -> None:
-    known = {option for command in every_command(main) for param in command.params for option in param.opts}
+    known = {option for _, command in every_command(main) for param in command.params for option in param.opts}
     for line in page.read_text().splitlines():
         if "kcp " in line and not any(other in line for other in ("pip ", "kubectl", "etcdctl", "python -m")):
             assert set(FLAG.findall(line)) <= known | {"--help", "--version"}, line
-
-
-def every_command(command: click.Command) -> Iterator[click.Command]:
-    """A command and those below it."""
-    yield command
-    if isinstance(command, click.Group):
-        for below in command.commands.values():
-            yield from every_command(below)
 
 
 def test_the_architecture_page_names_every_package() -> None:
@@ -155,9 +147,9 @@ def test_help_explains_every_flag_of_start() -> None:
 
 
 def test_every_command_has_a_help_text() -> None:
-    for command in every_command(main):
-        assert command.help, command.name
-    for name in main.commands:
+    for path, command in every_command(main):
+        assert command.help, path
+    for name in main.list_commands(click.Context(main)):
         assert run(name, "--help").returncode == 0
 
 

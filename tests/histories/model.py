@@ -1,6 +1,6 @@
 """The model of a history: the operations and watches of clients, and the log that a server replays.
 
-Every write puts a word of its own (`Value.step`) into the object, so that whoever sees a value knows which write it came from.
+Every write puts a unique step (`Value.step`) into the object, so that each value tells which write it came from.
 Times are those of one clock (`time.monotonic` of the recording process).
 """
 

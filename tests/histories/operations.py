@@ -1,26 +1,28 @@
 """Linearizability of writes and consistent reads.
 
-Every acknowledged write, and every list, says its revision, and the log is replayed; so the order of the writes is known and
-has not to be searched for. What is left is to ask whether that one order explains all answers:
+Each acknowledged write and each list carries its revision, and the log is replayed, so the order of the writes is known. The
+check decides whether this order explains all responses:
 
-1. *The log is right by itself.* Each change belongs to exactly one write that may have happened, found by the word that the
-   write put into the value (a delete: by the UID that its answer names, or the resource version it demanded), and did to the
-   state before it what that write does (create: nothing was there; update: the demanded version was; patch: the rest stays).
-2. *Real time.* Let a write at revision r stand at 2r and a read of the state at p at 2p+1. A history is linearizable, with
-   this log, exactly when all operations can be given places with ``a.returned < b.invoked`` implying ``place(a) <= place(b)``
-   (equal places are two reads of one state). Acknowledged writes and lists have fixed places: one sweep checks all pairs.
-   A get, or a refusal (which is a read of the state that it complains of), has any place at which its key was as it says.
-   These are placed in the order of their invocations, each at the first fitting place that is not before those that returned
-   before it began; this least choice only helps those that come later, so if it passes beyond a later write, there is none.
-3. *Unknown writes* that are in the log have no return (they may happen late) and constrain only what came before them; those
-   that are not in the log constrain nothing. Deletes without an answer have no word: they are handed to the deletes in the
-   log that nobody else claims, the earliest first, which is best, since only "not before its invocation" binds them.
+1. *The log is valid.* Each change belongs to exactly one write that may have happened, and has the effect of that write on the
+   state before it (create: the object was absent; update: it had the required version; patch: the other parts are unchanged).
+   The write is found by its step in the value. A delete is found by the UID in its response, or by its required version.
+2. *Real time is respected.* A write at revision r has position 2r, a read of the state at revision p has position 2p+1. A
+   history is linearizable with this log if and only if each operation has a position such that ``a.returned < b.invoked``
+   implies ``position(a) <= position(b)``; equal positions are two reads of one state. Acknowledged writes and lists have known
+   positions, and one sweep checks all pairs. A get, or a refusal (a read of the state that it reports), may have any position at
+   which its key was in that state. These are taken in the order of their invocations. Each gets the first possible position
+   that is not before those of operations that returned before it began. The least position is the best for later operations,
+   so if it is after a later write, there is no valid choice.
+3. *Writes of unknown outcome* that are in the log have no return, since they may happen late, and constrain only what came
+   before them. Those that are not in the log constrain nothing. Deletes without a response have no step. They are assigned to
+   the deletes in the log that no other write explains, the earliest first: their invocation is the only bound on them.
 
-The check is therefore complete and sound for histories with a log, in n log n steps; `test_oracle.py` compares it with a
-search over all orders. It holds all keys to one order, which is more than linearizability of each key.
+The check is complete and sound for histories with a log, in n log n steps; `test_oracle.py` compares it with a search over all
+orders. It requires one order of all keys, which is stronger than linearizability of each key.
 
-One leniency: a refusal may also complain of a write of the same key that was under way and of which nobody was told that it
-happened (it had been accepted when the server died or its disk failed): no client can tell the difference but by the retry.
+One exception: a refusal may also report a concurrent write of the same key that was never acknowledged (the server had accepted
+it before it died or its disk failed). A client can tell the difference only by a retry.
+
 """
 
 from __future__ import annotations

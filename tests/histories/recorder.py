@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from kcp.testing import Server
 from tests.histories import model
 from tests.support.clients import Address, Answer, Connection
+from tests.support.waiting import eventually
 
 BROKEN: Final = (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 RESOURCES: Final = ("configmaps", "secrets")
@@ -404,9 +405,8 @@ class Recorder:
 
     async def _replay(self, resource: str, fence: int) -> None:
         witness = self._witnesses.setdefault(resource, _Witness(self.places, resource, self.history.since))
-        while witness.follower.reached < fence:
-            assert not witness.task.done(), [watch.end for watch in witness.history.watches]
-            await asyncio.sleep(0.02)
+        await eventually(lambda: witness.follower.reached >= fence or witness.task.done(), "the log is replayed")
+        assert not witness.task.done(), [watch.end for watch in witness.history.watches]
         for watch in witness.history.watches:
             for event in (event for response in watch.responses for event in response):
                 if event.key is not None and event.key.cluster in self.clusters and event.revision <= fence:

@@ -188,7 +188,7 @@ MUTATIONS: tuple[Callable[[History, random.Random], set[Fault]], ...] = (
 
 
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1 << 32))
 def test_a_changed_history_is_refused(mutate: Callable[[History, random.Random], set[Fault]], seed: int) -> None:
     history = Simulation(seed, operations=80).run()

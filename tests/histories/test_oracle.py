@@ -126,7 +126,7 @@ def disturbed(history: History, dice: random.Random) -> History:
     return history
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1 << 32))
 def test_the_checker_agrees_with_a_search(seed: int) -> None:
     dice = random.Random(seed)

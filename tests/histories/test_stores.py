@@ -31,8 +31,8 @@ def event_of(event: contract.Event) -> Event:
     previous = None if event.previous is None else value_of(event.previous)
     key = Key(*event.key)
     if event.record is None:
-        assert event.deleted is not None
-        return Event("DELETED", event.revision, key, value_of(event.deleted).value, previous)
+        assert event.previous is not None
+        return Event("DELETED", event.revision, key, value_of(event.previous).value, previous)
     kind = "ADDED" if previous is None else "MODIFIED"
     return Event(kind, event.revision, key, value_of(event.record).value, previous)
 

@@ -14,7 +14,10 @@ import pytest
 
 from devtools import etcd
 from kcp.testing import Server
+from tests.kubectl.pulled import pulled_kubectl
 from tests.support.kubectl import CURRENT, Kubectl
+
+__all__ = ["pulled_kubectl"]
 
 
 def _old_kubectl() -> Path | None:

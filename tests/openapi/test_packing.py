@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kcp.registry.documents.packing import PackedDocument, PackedParts
@@ -14,7 +14,6 @@ PARTS = st.lists(st.tuples(st.binary(max_size=9), st.integers(0, 90_000)), max_s
 """Byte strings, and how often each is repeated."""
 
 
-@settings(deadline=None)
 @given(PARTS)
 def test_a_document_is_decompressed_in_pieces(repeated: list[tuple[bytes, int]]) -> None:
     parts = [text * times for text, times in repeated]
@@ -27,7 +26,6 @@ def test_a_document_is_decompressed_in_pieces(repeated: list[tuple[bytes, int]])
     assert packed.etag == f'"{hashlib.sha512(whole).hexdigest().upper()}"'
 
 
-@settings(deadline=None)
 @given(PARTS)
 def test_parts_are_kept_apart(repeated: list[tuple[bytes, int]]) -> None:
     parts = [text * times for text, times in repeated]

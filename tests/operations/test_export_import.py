@@ -278,11 +278,11 @@ async def test_objects_over_etcds_request_limit_are_named_with_the_flag_to_raise
 
 
 async def test_no_server_starts_after_an_interrupted_restore(tmp_path: Path, etcd: EtcdCluster) -> None:
-    from kcp.store.etcd.client import Client
+    from kcp.store.etcd.client import EtcdClient
     from kcp.store.etcd.layout import Layout
 
     options = etcd.options("/kcp")
-    client = Client(options.connection)
+    client = EtcdClient(options.connection)
     await client.repeatedly("Put", 5, key=Layout(options.prefix).restoring, value=json.dumps({}).encode())
     await client.close()
     with pytest.raises(ServerError, match="a restore below /kcp/ has begun and not ended"):

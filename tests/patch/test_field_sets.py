@@ -2,17 +2,20 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcp.api.patch import field_sets
+from kcp.api.patch.managed_fields import update_managed_fields
+from tests.patch.schemas import NOW, TYPE, VERSION, widget
 
 Paths = frozenset[tuple[str, ...]]
 
 ELEMENTS = st.sampled_from(["f:a", "f:b", "f:c", 'k:{"name":"x"}', 'v:"one"', "i:3"])
 PATHS = st.frozensets(st.lists(ELEMENTS, min_size=1, max_size=4).map(tuple), max_size=8)
-few = settings(max_examples=100, deadline=None)
+few = settings(max_examples=100)
 
 
 def made(paths: Paths) -> dict[str, Any]:
@@ -123,3 +126,37 @@ def test_a_number_beyond_64_bits_cannot_identify_an_item() -> None:
         field_sets.key_element({"port": 10**30})
     with pytest.raises(ValueError, match="64-bit"):
         field_sets.value_element(10**30)
+
+
+TEXTS = st.text(alphabet=st.sampled_from('ab"\\\\,:{}[]'), max_size=5)
+MANY = 1_200
+SPECS = st.fixed_dictionaries(
+    {},
+    optional={
+        "selector": st.builds(lambda text: {f"{text}{number}": "x" for number in range(MANY)}, TEXTS),
+        "tags": st.builds(lambda text: [text, text, *(f"{number}{text}" for number in range(MANY))], TEXTS),
+        "containers": st.builds(lambda text: [{"name": f"{text}{number}"} for number in range(MANY)], TEXTS),
+        "ports": st.builds(
+            lambda names: [
+                {"port": number // 2, **({"name": "x"} if number in names else {})} for number in range(MANY)
+            ],
+            st.frozensets(st.integers(0, MANY)),
+        ),
+        "free": st.builds(
+            lambda text: {"a": {f"{number}{text}": [1] for number in range(MANY)}, text: {"b": 1}}, TEXTS
+        ),
+    },
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SPECS)
+def test_sets_that_are_encoded_at_once_have_the_same_text(spec: Any) -> None:
+    obj = widget(spec, labels={"a": "b"})
+
+    def owned(*, encoded: bool) -> bytes:
+        return orjson.dumps(
+            update_managed_fields(None, obj, TYPE, manager="m", api_version=VERSION, now=NOW, encoded=encoded)
+        )
+
+    assert owned(encoded=True) == owned(encoded=False)

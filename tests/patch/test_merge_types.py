@@ -112,7 +112,7 @@ def test_defaults_of_list_keys_are_found_through_references() -> None:
 
 
 def test_values_with_only_a_type_share_a_merge_type() -> None:
-    """Most values of a large schema are of this kind: compiling each of them anew would make the first use slow."""
+    """Most values of a large schema are of this kind: compiling each of them again would make the first use slow."""
     schema = {
         "type": "object",
         "properties": {

@@ -12,7 +12,7 @@ from kcp.api.errors import StatusError
 from kcp.api.patch import field_sets, json_patch, merge_patch, strategic_merge, typed_comparison
 from tests.patch.schemas import RESET, TYPE, applied, owned, widget, written
 
-few = settings(max_examples=100, deadline=None)
+few = settings(max_examples=100)
 
 NAMES = st.sampled_from("abcd")
 SCALARS = st.one_of(st.integers(0, 3), st.sampled_from(["x", "y"]), st.booleans())

@@ -40,6 +40,17 @@ async def _prepare(case: Case, client: RegistryClient) -> None:
         await step(client)
 
 
+async def test_the_cases_have_every_subresource_that_takes_writes(client: RegistryClient) -> None:
+    await client.define(WIDGETS)
+    subresources = [
+        (name, subresource)
+        for type_ in client.registry.catalog.surface(client.cluster).types
+        for name, subresource in type_.subresources.items()
+    ]
+    writing = {name for name, subresource in subresources if {"create", "update", "patch"} & set(subresource.verbs)}
+    assert writing == {seen.subresource for case in STORING for seen in case.seen} - {""}
+
+
 @pytest.mark.parametrize("case", [*STORING, *DELETING], ids=_id)
 async def test_mutating_and_validating_plugins_see_every_write(client: RegistryClient, case: Case) -> None:
     probe = Probe()

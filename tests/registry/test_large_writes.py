@@ -1,4 +1,4 @@
-"""Large writes take turns: what all of them have decoded has a bound, however many there are."""
+"""Large writes wait for permits: what all of them have decoded has a bound, however many there are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from kcp.api import errors
 from kcp.registry.admission.chain import AdmissionRequest
-from kcp.registry.verbs.large_writes import LargeWrites, Turn
+from kcp.registry.verbs.large_writes import LargeWrites, Permit
 from tests.registry.admission_cases import Probe, with_plugins
 from tests.support.objects import config_map
 from tests.support.registry_client import RegistryClient, refused
@@ -20,18 +20,18 @@ from tests.support.waiting import PATIENCE
 LARGE = "x" * 700_000
 
 
-async def begin(writes: LargeWrites, size: int) -> asyncio.Task[Turn | None]:
+async def begin(writes: LargeWrites, size: int) -> asyncio.Task[Permit | None]:
     task = asyncio.create_task(writes.enter(size))
     for _ in range(3):
         await asyncio.sleep(0)
     return task
 
 
-def end(*tasks: asyncio.Task[Turn | None]) -> None:
+def end(*tasks: asyncio.Task[Permit | None]) -> None:
     for task in tasks:
-        turn = task.result()
-        assert turn is not None
-        turn.end()
+        permit = task.result()
+        assert permit is not None
+        permit.end()
 
 
 async def test_writes_wait_until_they_fit_in() -> None:
@@ -45,7 +45,7 @@ async def test_writes_wait_until_they_fit_in() -> None:
     assert writes.bytes == 0
 
 
-async def test_turns_are_given_in_order() -> None:
+async def test_permits_are_given_in_order() -> None:
     writes = LargeWrites(100)
     first, large, small = [await begin(writes, size) for size in (60, 90, 10)]
     assert [each.done() for each in (first, large, small)] == [True, False, False]
@@ -74,11 +74,11 @@ async def test_a_write_that_waits_no_longer_lets_the_next_one_begin() -> None:
     assert writes.bytes == 0
 
 
-async def test_a_turn_that_nobody_takes_is_over() -> None:
+async def test_a_permit_that_nobody_takes_is_over() -> None:
     writes = LargeWrites(100)
     first, waiting = await begin(writes, 60), await begin(writes, 90)
     end(first)
-    waiting.cancel()  # it has its turn and does not know yet
+    waiting.cancel()  # it has its permit and does not know yet
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert writes.bytes == 0
@@ -112,10 +112,10 @@ async def test_a_refusal_keeps_none_of_the_decoded_objects() -> None:
             raise errors.bad_request("no") from error
 
     decoded: list[weakref.ref[Decoded]] = []
-    turn = await LargeWrites().enter(1)
-    assert turn is not None
+    permit = await LargeWrites().enter(1)
+    assert permit is not None
     with refused(400, "BadRequest"):
-        await turn.around(write())
+        await permit.around(write())
     gc.collect()
     assert decoded[0]() is None
 
@@ -134,7 +134,7 @@ class Bytes(Probe):
         await super().validate(request)
 
 
-async def test_small_patches_of_large_objects_take_turns(client: RegistryClient) -> None:
+async def test_small_patches_of_large_objects_take_permits(client: RegistryClient) -> None:
     names = [f"a{number}" for number in range(20)]
     for name in names:
         await client.create(client.config_maps, config_map(name, a=LARGE))
@@ -149,11 +149,39 @@ async def test_small_patches_of_large_objects_take_turns(client: RegistryClient)
     assert writes.bytes == 0
 
 
-async def test_a_refused_write_ends_its_turn(client: RegistryClient) -> None:
+async def test_a_refused_write_ends_its_permit(client: RegistryClient) -> None:
     await client.create(client.config_maps, config_map("a", a=LARGE))
     with refused(422, "Invalid"):
         await client.patch(client.config_maps, "a", {"data": {"!": "c"}})
     assert client.registry.large_writes.bytes == 0
+
+
+class Owned(Probe):
+    """A plugin that reads the managed fields of new objects."""
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        assert request.object is not None
+        (entry,) = request.object["metadata"]["managedFields"]
+        self.owned = len(entry["fieldsV1"]["f:data"])
+        await super().validate(request)
+
+
+async def test_a_large_object_has_the_managed_fields_of_a_small_one(client: RegistryClient) -> None:
+    data = {f"k{number}": "v" for number in range(3_000)}
+    small = await client.create(client.config_maps, {**config_map("small"), "data": data})
+    large = await client.create(client.config_maps, {**config_map("large"), "data": data}, body_size=len(LARGE))
+    (expected,), (found,) = small["metadata"]["managedFields"], large["metadata"]["managedFields"]
+    assert {**found, "time": ""} == {**expected, "time": ""}
+    assert found == (await client.get(client.config_maps, "large"))["metadata"]["managedFields"][0]
+
+
+async def test_plugins_can_read_the_managed_fields_of_a_large_object(client: RegistryClient) -> None:
+    probe = Owned()
+    data = {f"k{number}": "v" for number in range(3_000)}
+    await with_plugins(client, probe).create(
+        client.config_maps, {**config_map("a"), "data": data}, body_size=len(LARGE)
+    )
+    assert probe.owned == len(data) + 1, "each key and the map itself"
 
 
 class Copying(Probe):

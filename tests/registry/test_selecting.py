@@ -49,7 +49,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search every list but the smallest in several steps."""
     monkeypatch.setattr(selecting, "CHUNK", 2)
     monkeypatch.setattr(search, "_FIRST_KEYS", 3)
-    monkeypatch.setattr(search, "_MOST_KEYS", 3)
+    monkeypatch.setattr(search, "_MAX_KEYS", 3)
 
 
 def text_of(requirement: Requirement) -> str:
@@ -114,7 +114,7 @@ def test_a_list_has_the_objects_that_its_label_selector_matches(
         assert await client.names(client.config_maps, labels=labels, **past) == wanted
         assert await paged(client, 1, labels=labels, **past) == wanted
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
     @given(objects=st.lists(OBJECTS, min_size=1, max_size=9), sent=REQUIREMENTS, changed=OBJECTS)
     def agree(objects: list[Object], sent: list[Requirement], changed: Object) -> None:
         runner.run(check(next(fresh_clusters), objects, sent, changed))

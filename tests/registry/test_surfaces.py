@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kcp.api import documents
@@ -281,7 +281,6 @@ _CHANGES = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(_CHANGES, max_size=12))
 def test_a_surface_after_a_change_is_that_of_its_definitions(
     changes: list[tuple[tuple[str, str], tuple[str, tuple[str, ...]] | None]],

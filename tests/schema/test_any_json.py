@@ -90,7 +90,7 @@ SCHEMAS = st.recursive(LEAVES, branches, max_leaves=6)
 ROOTS = st.builds(lambda a, b: {"type": "object", "properties": {"a": a, "b": b}}, SCHEMAS, SCHEMAS)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ROOTS, OBJECTS)
 def test_pruning_twice_is_pruning_once(raw: dict[str, Any], obj: dict[str, Any]) -> None:
     schema = compile_schema(raw)
@@ -102,7 +102,7 @@ def test_pruning_twice_is_pruning_once(raw: dict[str, Any], obj: dict[str, Any])
     assert unknown == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ROOTS, OBJECTS)
 def test_defaulting_twice_is_defaulting_once(raw: dict[str, Any], obj: dict[str, Any]) -> None:
     schema = compile_schema(raw)
@@ -112,7 +112,7 @@ def test_defaulting_twice_is_defaulting_once(raw: dict[str, Any], obj: dict[str,
     assert obj == once
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ROOTS, OBJECTS)
 def test_the_fast_check_and_the_explanation_agree(raw: dict[str, Any], obj: dict[str, Any]) -> None:
     schema = CompiledSchema(raw)
@@ -121,13 +121,13 @@ def test_the_fast_check_and_the_explanation_agree(raw: dict[str, Any], obj: dict
     assert schema.validate(obj) == explained
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ROOTS, OBJECTS)
 def test_an_unchanged_object_is_never_refused_for_its_values(raw: dict[str, Any], obj: dict[str, Any]) -> None:
     assert compile_schema(raw).validate(obj, copy.deepcopy(obj)) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(JSON.filter(lambda value: isinstance(value, dict)))
 def test_any_object_can_be_judged_as_a_schema(raw: dict[str, Any]) -> None:
     assert isinstance(validate_structural(raw, "schema"), list)

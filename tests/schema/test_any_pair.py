@@ -82,7 +82,7 @@ def assert_understands(raw: Raw, obj: Raw, writer: Raw) -> None:
 
 
 @given(randoms)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_object_contradicts_that_a_schema_is_compatible(random: Random) -> None:
     old, new = family(random, compatible=True)
     if compare(old, new):
@@ -96,7 +96,7 @@ def test_no_object_contradicts_that_a_schema_is_compatible(random: Random) -> No
 
 
 @given(randoms)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_both_schemas_understand_every_object_of_the_lowest_common_schema(random: Random) -> None:
     old, new = family(random)
     common = common_of(old, new)
@@ -123,7 +123,7 @@ def are_equivalent(one: Raw, other: Raw) -> bool:
 
 
 @given(randoms)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_lowest_common_schema_is_symmetric_idempotent_and_a_lower_bound(random: Random) -> None:
     old, new = family(random)
     common, mirrored = common_of(old, new), common_of(new, old)
@@ -145,7 +145,7 @@ def test_the_lowest_common_schema_is_symmetric_idempotent_and_a_lower_bound(rand
 
 
 @given(randoms)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_schema_is_compatible_with_itself(random: Random) -> None:
     for each in family(random):
         assert compare(each, each) == []
@@ -154,7 +154,7 @@ def test_a_schema_is_compatible_with_itself(random: Random) -> None:
 
 
 @given(randoms)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_compatibility_is_transitive(random: Random) -> None:
     first, second, third = family(random, 3, compatible=True)
     if not compare(first, second) and not compare(second, third):

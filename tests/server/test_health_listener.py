@@ -120,7 +120,7 @@ def test_a_connection_without_a_request_is_closed(server: RunningServer, monkeyp
 def test_connections_over_the_limit_are_closed_and_later_ones_served(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_listener, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(health_listener, "MAX_CONNECTIONS", 2)
     with connect(server), connect(server):
         wait_until(lambda: exchanged(server, b"") == b"", "a third connection is closed")
     wait_until(lambda: exchanged(server, b"GET /livez HTTP/1.0\r\n\r\n").endswith(b"ok"), "there is room again")

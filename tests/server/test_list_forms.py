@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kcp.api import documents
@@ -39,7 +39,6 @@ def whole_pretty(value: Any) -> bytes:
     ids=["JSON", "pretty", "YAML"],
 )
 @pytest.mark.parametrize("name", ["items", "rows"])
-@settings(deadline=None)
 @given(found=chunks)
 def test_chunks_convert_as_the_whole_does(
     form_of: Callable[[bytes], ListForm], whole: Callable[[Any], bytes], name: str, found: list[list[Any]]

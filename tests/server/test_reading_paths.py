@@ -176,13 +176,13 @@ segments = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(segments)
 def test_every_path_of_valid_segments_round_trips(parts: list[str]) -> None:
     assert split_path(("/" + "/".join(quote(part, safe="") for part in parts)).encode()) == parts
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=60))
 def test_no_bytes_are_parsed_into_unsafe_segments(raw: bytes) -> None:
     parts = unless_refused(lambda: split_path(b"/" + raw))
@@ -214,7 +214,7 @@ pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(pieces, max_size=9), st.sampled_from(["GET", "PUT", "DELETE", "POST", "TRACE"]))
 def test_a_path_has_one_interpretation(parts: list[str], method: str) -> None:
     """The parsed parts are exactly the segments of the path, in order."""

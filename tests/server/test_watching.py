@@ -157,19 +157,21 @@ def test_running_watches_are_counted(server: RunningServer, cluster: str) -> Non
     composition = server.process.composition
     assert composition is not None
     running = composition.metrics.registry
-    # watches of other tests' clients that have left are found and counted out at any moment: first all of them
-    sweeping = server.submit(connections.sweep(composition.watches, 0.02))
-    wait_until(lambda: not composition.watches.sessions, "no watch is left")
-    sweeping.cancel()
-    before = running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) or 0
-    with server.watch(f"{cluster}/api/v1/namespaces?watch=true&timeoutSeconds=1") as events:
-        next(events)
-        assert running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) == before + 1
-        assert len(list(events)) == 2
-    wait_until(
-        lambda: (running.get_sample_value("apiserver_longrunning_requests", {"transport": "HTTP/1.1"}) or 0) == before,
-        "the watch is not counted any more",
-    )
+    label = {"transport": "HTTP/1.1"}
+
+    def counted() -> float:
+        return running.get_sample_value("apiserver_longrunning_requests", label) or 0
+
+    sweeping = server.submit(connections.sweep(composition.watches, 0.02))  # finds the clients that have left
+    try:
+        wait_until(lambda: not composition.watches.sessions, "no watch of another test is left")
+        before = counted()
+        with server.watch(f"{cluster}/api/v1/namespaces?watch=true") as events:
+            assert len([next(events) for _ in range(3)]) == 3
+            assert counted() == before + 1
+        wait_until(lambda: counted() == before, "the watch is not counted any more")
+    finally:
+        sweeping.cancel()
     names = {"group": "", "version": "v1", "resource": "namespaces"}
     assert (running.get_sample_value("apiserver_watch_events_total", names) or 0) >= 3
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-from tests.stalls.requests import DEFINITIONS, MAPS, YAML, Attack, Call, config_map, create, definition, of
+from tests.stalls.requests import MAPS, YAML, Attack, Call, config_map, create, definition, of
+from tests.support.objects import DEFINITIONS
 
 _MEGABYTES: Final = 64 * 1024 * 1024
 _OBJECTS: Final = 5_000

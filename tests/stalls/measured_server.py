@@ -1,9 +1,9 @@
 """A server that reports how long its event loop was held: ``python -m tests.stalls.measured_server ROOT-DIRECTORY``.
 
-It prints a line of JSON when it is ready, and one for each line that it reads: ``begin`` starts a measurement, ``end`` reports
-it as ``{"held": seconds, "blocked": seconds, "grown": bytes}``: of processor time of the loop's thread, and of all threads. A
-thread that keeps the interpreter's lock, as a garbage collection or a call of a C library does, blocks the loop without holding
-it. It ends with its input.
+It prints a line of JSON when it is ready, and one for each line that it reads: ``begin`` starts a measurement and reports the
+resident memory as ``{"resident": bytes}``, ``end`` reports the measurement as ``{"held": seconds, "blocked": seconds, "grown":
+bytes}``: of processor time of the loop's thread, and of all threads. A thread that keeps the interpreter's lock, as a garbage
+collection or a call of a C library does, blocks the loop without holding it. It ends with its input.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from typing import Final
 import uvloop
 
 from kcp.cli.start import configuration_of
+from kcp.server.process.allocator import return_large_allocations
 from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.running import ServerProcess
 
 _TICK: Final = 0.001
-"""Seconds between two looks at the processor's clock: what runs between two is one turn, or short ones."""
+"""Seconds between two readings of the processor's clock: one iteration of the loop, or several short ones."""
 
 
 class LoopMeasurement:
@@ -37,14 +38,15 @@ class LoopMeasurement:
         self._last_of_all = self._longest_of_all = 0.0
         self._resident = 0
 
-    def begin(self) -> None:
-        """Start anew."""
+    def begin(self) -> dict[str, int]:
+        """Start again. Returns the resident memory."""
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # the peak of the resident memory is from now on
         self._resident = _memory("VmRSS")
         self._longest, self._last, self._running = 0.0, time.thread_time(), True
         self._longest_of_all, self._last_of_all = 0.0, time.process_time()
         self._tick()
+        return {"resident": self._resident}
 
     def end(self) -> dict[str, float]:
         """Stop, and what was measured."""
@@ -73,6 +75,7 @@ def _memory(field: str) -> int:
 
 async def main(root: str) -> None:
     """Serve until the input ends."""
+    return_large_allocations()
     process = ServerProcess(configuration_of(["--root-directory", root, "--secure-port", "0"]))
     await process.start()
     assert process.composition is not None
@@ -85,8 +88,7 @@ async def main(root: str) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async for line in reader:
         if line.strip() == b"begin":
-            measurement.begin()
-            _say({})
+            _say(measurement.begin())
         else:
             _say(measurement.end())
     collecting.cancel()

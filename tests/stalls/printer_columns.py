@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from kcp.schema.printer_columns import ANNOTATION
 from tests.stalls.many_objects import TABLE
-from tests.stalls.requests import DEFINITIONS, WIDGETS, Attack, Call, create, definition, of, widget
+from tests.stalls.requests import WIDGETS, Attack, Call, create, definition, of, widget
+from tests.support.objects import DEFINITIONS
 
 _ANYTHING: Final = of("object", **{"x-kubernetes-preserve-unknown-fields": True})
 _SLOW_CALL: Final = "+".join(["size(string(now))"] * 80)

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.support import objects
+from tests.support.objects import DEFINITIONS
+
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -20,7 +23,6 @@ APPLY: Final = "application/apply-patch+yaml"
 MAPS: Final = "/api/v1/namespaces/default/configmaps"
 SECRETS: Final = "/api/v1/namespaces/default/secrets"
 ACCOUNTS: Final = "/api/v1/namespaces/default/serviceaccounts"
-DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WIDGETS: Final = "/apis/example.com/v1/namespaces/default/widgets"
 
 Make = Callable[[], Any]
@@ -77,18 +79,7 @@ def definition(schema: dict[str, Any] | None = None, plural: str = "widgets", **
     kind = plural.removesuffix("s").capitalize()
     spec = schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     found = {"type": "object", "properties": {"spec": spec, "status": {"type": "object"}}}
-    served = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": found}, **version}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"},
-            "versions": [served],
-        },
-    }
+    return objects.definition(plural, kind, schema=found, version=version)
 
 
 def define(schema: dict[str, Any] | None = None, **version: Any) -> Call:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from tests.stalls.many_objects import MANY_TYPES, SMALL_ONES, TABLE
 from tests.stalls.requests import (
     ANYTHING,
-    DEFINITIONS,
     MAPS,
     MAPS_LIST,
     MERGE_PATCH,
@@ -27,6 +26,7 @@ from tests.stalls.requests import (
     strings,
     widget,
 )
+from tests.support.objects import DEFINITIONS
 
 _PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _METADATA: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"

@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcp.work_queues.fair_order import FairOrder
-from kcp.work_queues.queues import MAX_RUNS, RetryError, Work, WorkQueue
+from kcp.work_queues.queues import MAX_RUNS, BaseWorkQueue, RetryError, Work
 from tests.support.waiting import PATIENCE
 
 _NEVER = 3600.0
 """Seconds that no test lasts."""
 
-Queue = WorkQueue[str]
+Queue = BaseWorkQueue[str]
 
 
 @asynccontextmanager
 async def running(reconcile: Callable[[Queue, str], Work], period: float = _NEVER) -> AsyncIterator[Queue]:
     """A running queue."""
-    queue: Queue = WorkQueue("test", lambda key: reconcile(queue, key), period=period)
+    queue: Queue = BaseWorkQueue("test", lambda key: reconcile(queue, key), period=period)
     queue.start()
     try:
         async with asyncio.timeout(PATIENCE):
@@ -213,7 +213,7 @@ async def test_flows_are_taken_in_turns() -> None:
     async def reconcile(key: str) -> None:
         order.append(key)
 
-    queue: Queue = WorkQueue("test", reconcile, workers=1, flow=lambda key: key[0])
+    queue: Queue = BaseWorkQueue("test", reconcile, workers=1, flow=lambda key: key[0])
     for key in [*(f"a{number}" for number in range(50)), "b0", "b1", "c0"]:
         queue.add(key)
     assert len(queue) == 53
@@ -282,7 +282,7 @@ async def test_a_queue_that_is_stopped_keeps_its_keys_for_the_next_start() -> No
         await free.wait()
         runs.append(key)
 
-    queue: Queue = WorkQueue("test", reconcile, workers=1)
+    queue: Queue = BaseWorkQueue("test", reconcile, workers=1)
     queue.start()
     queue.add("reconciled")
     queue.add("waiting")

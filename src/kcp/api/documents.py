@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import duplicate_keys, errors, json_values
+from kcp.api import duplicate_keys, errors, json_values, large_json
 from kcp.logical_clusters import ANNOTATION, LogicalClusterName
 
 MAX_DEPTH: Final = 200
@@ -22,7 +22,7 @@ MAX_BYTES: Final = 3 * 1024 * 1024
 """Maximum size of a body, and of the JSON that a YAML body represents, as in kube-apiserver."""
 
 _TOO_DEEP: Final = ("depth", "Recursion limit")
-"""Words of orjson's errors for nesting: each release has its own."""
+"""Texts in orjson's errors about nesting, which differ between releases."""
 
 _NO_REVISION: Final = b'"resourceVersion":""'
 _REVISION: Final = b'"resourceVersion":"%d"'
@@ -56,8 +56,14 @@ def encode_stored(obj: dict[str, Any]) -> bytes:
         del ordered["annotations"]
     whole = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta, **obj}
     whole["metadata"] = ordered
-    # orjson over-allocates its result; the copy has the exact size
-    return bytes(memoryview(orjson.dumps(whole)))
+    text = orjson.dumps(whole)
+    # orjson over-allocates its result; the copy, of what is stored, has the exact size
+    return text if len(text) > MAX_BYTES else bytes(memoryview(text))
+
+
+def decode_stored(value: bytes) -> Any:
+    """Decode stored bytes."""
+    return orjson.loads(value) if len(value) < large_json.LARGE else large_json.decode(value)
 
 
 def splice_revision(value: bytes, revision: int) -> bytes:
@@ -108,8 +114,11 @@ def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
     Whole numbers become integers, however they are written: Go writes ``5.0`` and ``5e0`` as ``5``, and its clients do not
     decode another form into an integer.
     """
+    alike = body.translate(_ALIKE)
+    fractions, spaced = _may_have_fractions(alike), alike.find(b" :") >= 0
+    del alike  # the copy of a large body
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(body) if len(body) < large_json.LARGE else large_json.decode(body)
     except orjson.JSONDecodeError as error:
         if not body.strip():
             raise errors.bad_request("the body of the request is empty") from error
@@ -118,10 +127,9 @@ def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
         raise errors.bad_request(f"the body of the request is not valid JSON: {error}") from error
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _check_depth(value)
-    alike = body.translate(_ALIKE)
-    if _may_have_fractions(alike):
+    if fractions:
         value = json_values.with_integers(value)
-    if not find_duplicates or _keys_are_distinct(body, alike, value):
+    if not find_duplicates or _keys_are_distinct(body, value, spaced=spaced):
         return value, []
     return value, duplicate_keys.of_json(body)
 
@@ -147,17 +155,23 @@ def _check_depth(value: Any) -> None:
         raise _too_deep()
 
 
-def _keys_are_distinct(body: bytes, alike: bytes, value: Any) -> bool:
-    """Whether the body has no duplicate keys. False when only a second parse can tell.
+def _keys_are_distinct(body: bytes, value: Any, *, spaced: bool) -> bool:
+    """Whether the body has no duplicate keys. False when only a second parse can tell. ``spaced``: a colon follows white space.
 
     Serialized again, a value has as many keys as its body, unless one was a duplicate. A body in orjson's own format is compared
     at once. Otherwise keys are counted: if no colon follows white space, every key ends in ``":``, which a string contains only
-    after a backslash.
+    after a backslash. The keys of a large value are counted without its text.
     """
+    if len(body) >= large_json.LARGE:
+        return (
+            not spaced
+            and b'\\\\":' not in body
+            and body.count(b'":') - body.count(b'\\":') == json_values.count_keys(value)
+        )
     written = orjson.dumps(value)
     if body.startswith(written):
         return True
-    if alike.find(b" :") >= 0:
+    if spaced:
         return False
     if _BACKSLASH not in body:
         return body.count(b'":') == written.count(b'":')

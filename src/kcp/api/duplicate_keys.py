@@ -38,6 +38,7 @@ class DuplicateKeys:
         self._paths[_shown(path)] = None
 
     def paths(self) -> list[str]:
+        """The paths, dotted."""
         return list(self._paths)
 
 

@@ -7,7 +7,7 @@ conventions, "Response Status Kind"); the HTTP layer only serializes it. Any oth
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kcp.api.field_errors import MAX_ERRORS, MAX_ERRORS_LENGTH, FieldError
+from kcp.api.field_errors import MAX_ERRORS, MAX_ERRORS_LENGTH, FieldError, shorten
 from kcp.api.kinds import GroupKind, GroupResource
 
 
@@ -107,6 +107,7 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 
 def invalid(kind: GroupKind, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422: the object is invalid; one cause per field error."""
+    name = shorten(name)
     details = details_of(kind, name)
     details["causes"], texts = _causes(errors)
     summary = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 
+_CONTAINERS: Final = frozenset((dict, list))
 _INT64: Final = 1 << 63
 _UINT64: Final = 1 << 64
 
@@ -13,6 +14,25 @@ _UINT64: Final = 1 << 64
 def copy(value: Any) -> Any:
     """A deep copy. Maps and lists are serialized and parsed again: orjson is faster than a walk in Python."""
     return orjson.loads(orjson.dumps(value)) if type(value) is dict or type(value) is list else value
+
+
+def copy_containers(value: Any) -> Any:
+    """A deep copy that shares its strings and numbers with the original: of a large value, `copy` makes megabytes of new ones."""
+    kind = type(value)
+    if kind is dict:
+        if _CONTAINERS.isdisjoint(map(type, value.values())):
+            return value.copy()
+        return {key: copy_containers(item) if type(item) in _CONTAINERS else item for key, item in value.items()}
+    if kind is list:
+        if _CONTAINERS.isdisjoint(map(type, value)):
+            return value.copy()
+        return [copy_containers(item) if type(item) in _CONTAINERS else item for item in value]
+    return value
+
+
+def kept_text(value: Any) -> bytes:
+    """The JSON text of a value, for keeping, with sorted keys. orjson's results take 4 KB and more until they are copied."""
+    return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
 
 
 def equal(left: Any, right: Any) -> bool:
@@ -50,6 +70,16 @@ def with_integers(value: Any) -> Any:
             elif kind is float:
                 node[key] = with_integers(item)
     return value
+
+
+def count_keys(value: Any) -> int:
+    """The keys of all maps in a value."""
+    level = [value] if type(value) in _CONTAINERS else []
+    count = 0
+    while level:
+        count += sum(len(node) for node in level if type(node) is dict)
+        level = containers_in(level)
+    return count
 
 
 def containers_in(level: list[Any]) -> list[Any]:

@@ -58,6 +58,7 @@ class GroupVersionKind(NamedTuple):
 
     @property
     def api_version(self) -> str:
+        """The ``apiVersion`` of the kind's objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
 

@@ -49,7 +49,7 @@ def check_micro_time(text: str) -> None:
 
 
 def canonical_micro_time(text: str) -> str:
-    """A MicroTime in UTC. Raises ValueError for what is none."""
+    """A MicroTime in UTC. Raises ValueError for a text that is not one."""
     if text.endswith("Z") and _RFC3339_MICRO.fullmatch(text):
         return text.replace(",", ".")  # the schema reports a date that does not exist
     check_micro_time(text)

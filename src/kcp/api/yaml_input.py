@@ -54,6 +54,7 @@ class Pieces:
         self._read = 0
 
     def read(self, _size: int) -> bytes:
+        """Return the next piece; empty at the end."""
         start = self._read
         self._read = start + _PIECE
         return self._body[start : self._read]

@@ -1,6 +1,6 @@
 """YAML documents as sigs.k8s.io/yaml writes them: block style, sorted keys.
 
-Written as libyaml's events, without PyYAML's tree of nodes in between: which takes forty times the memory of the JSON.
+Written as libyaml's events, without PyYAML's tree of nodes, which takes far more memory than the JSON.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 AUTHORITY_LIFETIME: Final = dt.timedelta(days=3650)
 IDENTITY_LIFETIME: Final = dt.timedelta(days=365)
-_CLOCKS_DIFFER: Final = dt.timedelta(days=2)
+_CLOCK_SKEW: Final = dt.timedelta(days=2)
 """How long before its creation a certificate is valid, so that a clock that is set back by a day does not invalidate it."""
 _RENEWED_AFTER: Final = 2 / 3
 """The part of its validity after which a certificate is renewed, as in cert-manager."""
@@ -186,7 +186,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCKS_DIFFER)
+        .not_valid_before(now - _CLOCK_SKEW)
         .not_valid_after(now + lifetime)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )

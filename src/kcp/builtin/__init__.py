@@ -3,7 +3,7 @@
 * ``type.yaml``: the declaration, in the shape of a CustomResourceDefinition manifest (apiextensions.k8s.io/v1), so that
   built-in and custom resources are one table of types. A second YAML document in the file declares the messages of the
   type's protobuf form (the notation is that of `kcp.api.protobuf.messages`); without it the type has none. They also say which
-  fields are left out of an object where they are empty (`kcp.builtin.zero_values`).
+  fields are left out of an object where they are empty (`kcp.api.protobuf.canonical_form`).
 * ``__init__.py``: the strategy, a subclass of `kcp.builtin.strategy.BuiltinStrategy` that is named ``<Kind>Strategy``.
   Without this file the type has no rules beyond its schema. What a strategy needs of the server is in its
   `kcp.builtin.context.BuiltinContext`.
@@ -16,7 +16,8 @@ the priority of the groups of custom resources.
 
 ``messages.json`` in a group's folder declares, by version, the kinds of the group that are served where a CRD defines them
 (Deployments, Pods ...), and the messages that they need beside the group's others: Kubernetes' clients send them as protobuf.
-It is JSON because it is large, and read on the event loop when the first protobuf body comes.
+A folder of one of these kinds has no messages of its own. The file is JSON because it is large, and read on the event loop
+when the first protobuf body comes.
 
 ``rules/`` holds what the strategies of several groups share; what those of one group share is a module of the group's
 folder.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from kcp.auth.authentication.authenticator import TokenAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer
-from kcp.logical_clusters import LogicalClusterName
 
 Definition = dict[str, Any]
 
@@ -21,7 +20,6 @@ class BuiltinContext:
     """The parts of a server that strategies use.
 
     ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews.
-    ``definitions`` gives the names of the CustomResourceDefinitions of a logical cluster and group, in the form of definitions.
     ``event_lifetime`` is in seconds.
     """
 
@@ -29,7 +27,6 @@ class BuiltinContext:
     created: str
     authorizer: Authorizer
     tokens: TokenAuthenticator
-    definitions: Callable[[LogicalClusterName, str], Iterable[Definition]]
     event_lifetime: int = DEFAULT_EVENT_LIFETIME
     reserved: Sequence[Definition] = ()
     """The names of the built-in types, in the form of definitions: no CRD may take them. Set by `builtin_types`."""

@@ -56,7 +56,7 @@ def canonical_micro_times(obj: dict[str, Any], members: Iterable[str]) -> None:
 
 
 def micro_time_errors(obj: Mapping[str, Any], members: Iterable[str], path: str = "") -> Iterator[FieldError]:
-    """An error for each of these members that is no MicroTime: Kubernetes decodes only those with six decimals."""
+    """An error for each of these members that is not a MicroTime: Kubernetes decodes only those with six decimals."""
     for name in members:
         value = obj.get(name)
         if isinstance(value, str):

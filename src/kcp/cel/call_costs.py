@@ -25,38 +25,47 @@ def tenth(size: int) -> int:
 
 
 def text(_result: Any, argument: Any, *_rest: Any) -> int:
+    """Traverse the first argument."""
     return tenth(length(argument))
 
 
 def text_twice(_result: Any, argument: Any, *_rest: Any) -> int:
+    """Traverse the first argument twice."""
     return tenth(2 * length(argument))
 
 
 def joined(result: Any, *_arguments: Any) -> int:
+    """Traverse the result twice."""
     return tenth(2 * length(result))
 
 
 def pattern(_result: Any, argument: Any, expression: Any, *_rest: Any) -> int:
+    """Match the first argument against the pattern."""
     return tenth(1 + length(argument)) * ((length(expression) + 3) // 4)
 
 
 def search(_result: Any, argument: Any, part: Any) -> int:
+    """Search the first argument for the second."""
     return tenth(length(argument)) * tenth(length(part))
 
 
 def smaller(_result: Any, left: Any, right: Any) -> int:
+    """Compare two values: traverse the smaller one."""
     return tenth(min(length(left), length(right)))
 
 
 def both(_result: Any, left: Any, right: Any) -> int:
+    """Traverse both arguments."""
     return tenth(length(left) + length(right))
 
 
 def second(_result: Any, _left: Any, right: Any) -> int:
+    """Visit each element of the second argument."""
     return length(right)
 
 
 def traversal(_result: Any, value: Any, *_rest: Any) -> int:
+    """Traverse the first argument with everything inside."""
     return _traversal(value, StepCounter())
 
 
@@ -73,21 +82,26 @@ def _traversal(value: Any, steps: StepCounter) -> int:
 
 
 def allocated(result: Any, *_arguments: Any) -> int:
+    """Allocate the result."""
     return 11 + length(result)
 
 
 def compared_with_all(_result: Any, *arguments: Any) -> int:
+    """Compare each element of the list with all others."""
     items = arguments[-1]
     return 11 + int(len(items) ** 2 * (2.1 if items and type(items[0]) in {str, bytes} else 2.0))
 
 
 def flattened(_result: Any, items: Any, depth: int = 1) -> int:
+    """Flatten a list by ``depth`` levels."""
     return 11 + len(items) * max(depth, 0)
 
 
 def product(_result: Any, left: Any, right: Any) -> int:
+    """Compare each element of one list with each of the other."""
     return 1 + length(left) * length(right)
 
 
 def product_twice(_result: Any, left: Any, right: Any) -> int:
+    """Compare the lists in both directions."""
     return 1 + 2 * length(left) * length(right)

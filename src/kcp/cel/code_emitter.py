@@ -117,6 +117,7 @@ class Emitter(ABC):
         self._indent -= 1
 
     def temporary(self, code: str) -> str:
+        """Assign code to a new variable; return its name."""
         name = self._fresh()
         self._line(f"{name} = {code}")
         return name
@@ -148,6 +149,7 @@ class Emitter(ABC):
 
     @staticmethod
     def converted_code(value: Fragment) -> str:
+        """The code of a fragment's CEL value."""
         return f"{value.convert}({value.code})" if value.convert else value.code
 
     def _guarded(self, term: Node, result: str, conjunction: bool, error: str) -> str:
@@ -173,6 +175,7 @@ class Emitter(ABC):
         return error
 
     def condition(self, node: Node) -> str:
+        """The code of a condition."""
         return self.condition_value(node).code
 
     def condition_value(self, node: Node) -> Fragment:

@@ -39,6 +39,7 @@ class Loops(Emitter):
     """The comprehensions of the code generator."""
 
     def comprehension(self, node: Comprehension) -> Fragment:
+        """Generate the loop of a comprehension; the fragment is its result."""
         source = self.emit(node.range)
         items = self.reusable(source)
         if node.range.type.kind not in {"list", "map"}:

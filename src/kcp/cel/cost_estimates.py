@@ -79,6 +79,7 @@ class Estimator:
         self._locals: dict[str, _Local] = {}
 
     def cost(self, node: Node) -> Range:
+        """The estimated cost of a node and those below it."""
         if isinstance(node, Literal):
             return ZERO
         if isinstance(node, Ident):
@@ -119,6 +120,7 @@ class Estimator:
         return None
 
     def size_or_unknown(self, node: Node) -> Range:
+        """The estimated size; the unknown range when nothing is known."""
         return self.size(node) or UNKNOWN
 
     def element_size(self, node: Node) -> Range:

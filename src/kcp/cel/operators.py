@@ -48,6 +48,7 @@ def _same_key(key: Any, mapping: dict[Any, Any]) -> bool:
 
 
 def not_equals(left: Any, right: Any) -> bool:
+    """``left != right``."""
     return not equals(left, right)
 
 
@@ -80,6 +81,7 @@ def index(container: Any, key: Any) -> Any:
 
 
 def index_list(items: list[Any], key: Any) -> Any:
+    """``container[key]`` for a list. Raises EvaluationError."""
     if type(key) is float and key.is_integer():
         key = int(key)
     if type(key) is bool or not isinstance(key, int):
@@ -175,12 +177,14 @@ def pairs(value: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def as_bool(value: Any) -> bool:
+    """The value, which must be a bool. Raises EvaluationError."""
     if value is True or value is False:
         return bool(value)
     raise no_such_overload()
 
 
 def not_(value: Any) -> bool:
+    """``!value``. Raises EvaluationError."""
     return not as_bool(value)
 
 
@@ -193,6 +197,7 @@ def format_key(value: Any) -> str:
 
 
 def overflow() -> EvaluationError:
+    """The error of an integer outside of int64."""
     return EvaluationError("integer overflow")
 
 
@@ -209,14 +214,17 @@ def _uint(value: int) -> Uint:
 
 
 def add_int(left: int, right: int) -> int:
+    """``left + right``. Raises EvaluationError on overflow."""
     return _int(left + right)
 
 
 def subtract_int(left: int, right: int) -> int:
+    """``left - right``. Raises EvaluationError on overflow."""
     return _int(left - right)
 
 
 def multiply_int(left: int, right: int) -> int:
+    """``left * right``. Raises EvaluationError on overflow."""
     return _int(left * right)
 
 
@@ -239,51 +247,62 @@ def modulo_int(left: int, right: int) -> int:
 
 
 def negate_int(value: int) -> int:
+    """``-value``. Raises EvaluationError on overflow."""
     return _int(-value)
 
 
 def add_uint(left: int, right: int) -> Uint:
+    """``left + right``. Raises EvaluationError on overflow."""
     return _uint(int(left) + int(right))
 
 
 def subtract_uint(left: int, right: int) -> Uint:
+    """``left - right``. Raises EvaluationError on overflow."""
     return _uint(int(left) - int(right))
 
 
 def multiply_uint(left: int, right: int) -> Uint:
+    """``left * right``. Raises EvaluationError on overflow."""
     return _uint(int(left) * int(right))
 
 
 def divide_uint(left: int, right: int) -> Uint:
+    """``left / right``. Raises EvaluationError for zero."""
     if right == 0:
         raise EvaluationError("division by zero")
     return Uint(int(left) // int(right))
 
 
 def modulo_uint(left: int, right: int) -> Uint:
+    """``left % right``. Raises EvaluationError for zero."""
     if right == 0:
         raise EvaluationError("modulus by zero")
     return Uint(int(left) % int(right))
 
 
 def add(left: Any, right: Any) -> Any:
+    """``left + right`` where nothing can overflow: doubles, strings, bytes."""
     return left + right
 
 
 def add_lists(left: list[Any], right: list[Any]) -> list[Any]:
+    """``left + right`` for lists. Raises BudgetExceededError for a result that is too long."""
     check_list_length(len(left) + len(right))
     return left + right
 
 
 def subtract(left: Any, right: Any) -> Any:
+    """``left - right`` for doubles."""
     return left - right
 
 
 def multiply(left: Any, right: Any) -> Any:
+    """``left * right`` for doubles."""
     return left * right
 
 
 def negate(value: Any) -> Any:
+    """``-value`` for a double."""
     return -value
 
 
@@ -300,21 +319,25 @@ def divide_double(left: float, right: float) -> float:
 
 
 def less(left: Any, right: Any) -> bool:
+    """``left < right``. Raises EvaluationError for NaN."""
     _ordered(left, right)
     return bool(left < right)
 
 
 def less_equal(left: Any, right: Any) -> bool:
+    """``left <= right``. Raises EvaluationError for NaN."""
     _ordered(left, right)
     return bool(left <= right)
 
 
 def greater(left: Any, right: Any) -> bool:
+    """``left > right``. Raises EvaluationError for NaN."""
     _ordered(left, right)
     return bool(left > right)
 
 
 def greater_equal(left: Any, right: Any) -> bool:
+    """``left >= right``. Raises EvaluationError for NaN."""
     _ordered(left, right)
     return bool(left >= right)
 

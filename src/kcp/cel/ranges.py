@@ -12,14 +12,17 @@ UNKNOWN: Final[Range] = (0, MAX_UINT64)
 
 
 def fixed(value: int) -> Range:
+    """The range of one value."""
     return value, value
 
 
 def add(*ranges: Range) -> Range:
+    """The sum of ranges."""
     return min(sum(one[0] for one in ranges), MAX_UINT64), min(sum(one[1] for one in ranges), MAX_UINT64)
 
 
 def multiply(left: Range, right: Range) -> Range:
+    """The product of two ranges."""
     return min(left[0] * right[0], MAX_UINT64), min(left[1] * right[1], MAX_UINT64)
 
 

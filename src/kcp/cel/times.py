@@ -71,6 +71,7 @@ def date(text: str) -> Timestamp:
 
 
 def timestamp_from_seconds(seconds: int) -> Timestamp:
+    """``timestamp(int)``: seconds since the epoch. Raises EvaluationError out of range."""
     return _checked(seconds * SECOND)
 
 
@@ -131,6 +132,7 @@ def schema_duration(text: str) -> Duration:
 
 
 def checked_duration(nanoseconds: int) -> Duration:
+    """A duration of nanoseconds. Raises EvaluationError on overflow."""
     if not INT_MIN <= nanoseconds <= INT_MAX:
         raise EvaluationError("duration overflow")
     return Duration(nanoseconds)
@@ -144,22 +146,27 @@ def format_duration(value: Duration) -> str:
 
 
 def add_timestamp(instant: int, span: int) -> Timestamp:
+    """A timestamp plus a duration. Raises EvaluationError out of range."""
     return _checked(int(instant) + int(span))
 
 
 def subtract_timestamp(instant: int, span: int) -> Timestamp:
+    """A timestamp minus a duration. Raises EvaluationError out of range."""
     return _checked(int(instant) - int(span))
 
 
 def subtract_timestamps(left: int, right: int) -> Duration:
+    """The duration between two timestamps. Raises EvaluationError on overflow."""
     return checked_duration(int(left) - int(right))
 
 
 def add_durations(left: int, right: int) -> Duration:
+    """The sum of durations. Raises EvaluationError on overflow."""
     return checked_duration(int(left) + int(right))
 
 
 def subtract_durations(left: int, right: int) -> Duration:
+    """The difference of durations. Raises EvaluationError on overflow."""
     return checked_duration(int(left) - int(right))
 
 
@@ -192,42 +199,52 @@ def _zone(name: str) -> tzinfo:
 
 
 def full_year(value: Timestamp, zone: str = "UTC") -> int:
+    """``getFullYear``."""
     return _local(value, zone).year
 
 
 def month(value: Timestamp, zone: str = "UTC") -> int:
+    """``getMonth``, from 0."""
     return _local(value, zone).month - 1
 
 
 def day_of_year(value: Timestamp, zone: str = "UTC") -> int:
+    """``getDayOfYear``, from 0."""
     return _local(value, zone).timetuple().tm_yday - 1
 
 
 def day_of_month(value: Timestamp, zone: str = "UTC") -> int:
+    """``getDayOfMonth``, from 0."""
     return _local(value, zone).day - 1
 
 
 def date_of_month(value: Timestamp, zone: str = "UTC") -> int:
+    """``getDate``, from 1."""
     return _local(value, zone).day
 
 
 def day_of_week(value: Timestamp, zone: str = "UTC") -> int:
+    """``getDayOfWeek``, 0 for Sunday."""
     return (_local(value, zone).weekday() + 1) % 7
 
 
 def hours(value: Timestamp, zone: str = "UTC") -> int:
+    """``getHours`` of a timestamp."""
     return _local(value, zone).hour
 
 
 def minutes(value: Timestamp, zone: str = "UTC") -> int:
+    """``getMinutes`` of a timestamp."""
     return _local(value, zone).minute
 
 
 def seconds(value: Timestamp, zone: str = "UTC") -> int:
+    """``getSeconds`` of a timestamp."""
     return _local(value, zone).second
 
 
 def milliseconds(value: Timestamp, zone: str = "UTC") -> int:  # noqa: ARG001 - no zone has a fraction of a second
+    """``getMilliseconds`` of a timestamp."""
     return int(value) % SECOND // 1_000_000
 
 
@@ -236,16 +253,20 @@ def _whole(value: int, unit: int) -> int:
 
 
 def duration_hours(value: Duration) -> int:
+    """``getHours`` of a duration: all of it in hours."""
     return _whole(value, 3600 * SECOND)
 
 
 def duration_minutes(value: Duration) -> int:
+    """``getMinutes`` of a duration: all of it in minutes."""
     return _whole(value, 60 * SECOND)
 
 
 def duration_seconds(value: Duration) -> int:
+    """``getSeconds`` of a duration: all of it in seconds."""
     return _whole(value, SECOND)
 
 
 def duration_milliseconds(value: Duration) -> int:
+    """``getMilliseconds`` of a duration: all of it in milliseconds."""
     return _whole(value, 1_000_000)

@@ -107,22 +107,27 @@ CIDR: Final = Type("opaque", "net.CIDR")
 
 
 def list_of(element: Type) -> Type:
+    """``list(element)``."""
     return Type("list", parameters=(element,))
 
 
 def map_of(key: Type, value: Type) -> Type:
+    """``map(key, value)``."""
     return Type("map", parameters=(key, value))
 
 
 def type_of(type_: Type) -> Type:
+    """``type(type_)``: the type of a type."""
     return Type("type", parameters=(type_,))
 
 
 def optional_of(type_: Type) -> Type:
+    """``optional_type(type_)``."""
     return Type("opaque", "optional_type", (type_,))
 
 
 def is_optional(type_: Type) -> bool:
+    """Whether this is an optional type."""
     return type_.name == "optional_type"
 
 

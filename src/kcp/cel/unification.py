@@ -20,6 +20,7 @@ class Substitution(dict[str, Type]):
         self._trail: list[tuple[str, Type | None]] = []
 
     def bind(self, name: str, type_: Type) -> None:
+        """Bind a type variable, so that `rollback` can undo it."""
         self._trail.append((name, self.get(name)))
         self[name] = type_
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kcp.cli import flags
+from kcp.cli.cluster_flags import kubeconfig_flags
 
 if TYPE_CHECKING:
     from kcp.api.kinds import GroupResource
     from kcp.client import ClientConfiguration
     from kcp.multicluster.crd_puller import Pulled
 
-_from = flags.group("The cluster to pull from")
 _to = flags.group("Where to put the definitions")
 _INCOMPLETE: Final = 1
 _FAILED: Final = 2
@@ -32,36 +32,12 @@ _FILE_MODE: Final = 0o644
 
 
 @click.command("crd-puller", cls=flags.GroupedCommand, short_help="Convert a cluster's resources into definitions.")
-@_from(
-    "--kubeconfig",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Kubeconfig of the cluster. [default: as for kubectl]",
-)
-@_from(
-    "--context",
-    default="",
-    metavar="NAME",
-    show_default=False,
-    help="Context of --kubeconfig. [default: its current one]",
-)
+@kubeconfig_flags("The cluster to pull from", "the cluster")
 @_to(
     "--output", metavar="DIRECTORY", type=click.Path(path_type=Path), help="Write each definition to <name>.yaml here."
 )
 @_to("--apply", is_flag=True, help="Apply the definitions to the server of --to-kubeconfig.")
-@_to(
-    "--to-kubeconfig",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Kubeconfig of the server that --apply writes to.",
-)
-@_to(
-    "--to-context",
-    default="",
-    metavar="NAME",
-    show_default=False,
-    help="Context of --to-kubeconfig. [default: its current one]",
-)
+@kubeconfig_flags("Where to put the definitions", "the server that --apply writes to", "to-", default="")
 @_to("--watch", is_flag=True, help="Pull repeatedly, and write new and changed definitions. Needs --output or --apply.")
 @_to(
     "--interval",
@@ -92,7 +68,7 @@ def crd_puller(names: tuple[str, ...], **choices: Any) -> None:
     try:
         incomplete = asyncio.run(_run(names, **choices))
     except (ClientError, StatusError, UnknownResourceError, OSError) as error:
-        _say(f"Error: {error}")
+        say(f"Error: {error}")
         sys.exit(_FAILED)
     except KeyboardInterrupt:
         sys.exit(0 if choices["watch"] else _INTERRUPTED)
@@ -115,8 +91,9 @@ async def _run(
     from kcp.client import ClientError, StatusError, load_configuration
     from kcp.multicluster.crd_puller import UnknownResourceError
 
-    source = load_configuration(kubeconfig, context=context)
-    target = load_configuration(to_kubeconfig, context=to_context) if apply else None
+    # one request at a time limits itself
+    source = load_configuration(kubeconfig, context=context, qps=0.0)
+    target = load_configuration(to_kubeconfig, context=to_context, qps=0.0) if apply else None
     written: dict[str, dict[str, Any]] = {}
     incomplete = await _update(source, names, output, target, written)
     while watch:
@@ -124,7 +101,7 @@ async def _run(
         try:
             await _update(source, names, output, target, written)
         except (ClientError, StatusError, UnknownResourceError, OSError) as error:
-            _say(f"the definitions are not up to date, trying again in {interval:g} s: {error}")
+            say(f"the definitions are not up to date, trying again in {interval:g} s: {error}")
     return incomplete
 
 
@@ -153,10 +130,10 @@ async def _pull(configuration: ClientConfiguration, names: Sequence[str]) -> Pul
     from kcp.multicluster.crd_puller import pull
 
     async with Client(configuration) as client:
-        return await pull(client, names, served=_served_by_kcp())
+        return await pull(client, names, served=served_by_kcp())
 
 
-def _served_by_kcp() -> frozenset[GroupResource]:
+def served_by_kcp() -> frozenset[GroupResource]:
     """Return the resources that are built into kcp. A placeholder is not one: a CRD may replace it."""
     from kcp.api.kinds import GroupResource
     from kcp.builtin.loader import load_types
@@ -198,9 +175,9 @@ async def _apply(configuration: ClientConfiguration, definitions: Sequence[dict[
                 if error.code not in _REFUSED:
                     raise
                 refused.add(name)
-                _say(f"refused {name}: {error}")
+                say(f"refused {name}: {error}")
             else:
-                _say(f"customresourcedefinition.apiextensions.k8s.io/{name} applied")
+                say(f"customresourcedefinition.apiextensions.k8s.io/{name} applied")
     return frozenset(refused)
 
 
@@ -216,13 +193,13 @@ def _yaml(definition: dict[str, Any]) -> bytes:
 
 def _report(pulled: Pulled, changed: int) -> None:
     for name, reason in sorted(pulled.skipped.items()):
-        _say(f"skipped {name}: {reason}")
+        say(f"skipped {name}: {reason}")
     for name, loss in sorted(pulled.reduced.items()):
-        _say(f"{name}: {loss}")
-    _say(f"definitions pulled: {len(pulled.definitions)}, new or changed: {changed}")
+        say(f"{name}: {loss}")
+    say(f"definitions pulled: {len(pulled.definitions)}, new or changed: {changed}")
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
     """Write a line to standard error. Control characters, which a cluster could send to the terminal, are escaped."""
     shown = (letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in message)
     click.echo("".join(shown), err=True)

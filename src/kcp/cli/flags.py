@@ -25,7 +25,7 @@ class DurationType(click.ParamType[float]):
         if text.isascii() and text.isdigit():
             return float(text)
         if not _DURATION.fullmatch(text):
-            self.fail(f'"{text}" is not a duration: say 90s, 5m or 1h30m', param, ctx)
+            self.fail(f'"{text}" is not a duration such as 90s, 5m or 1h30m', param, ctx)
         return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 

@@ -1,27 +1,52 @@
-"""``kcp``: the commands. Each command imports what it needs when it runs, since `kcp --help` must not wait for a server."""
+"""``kcp``: the commands. A command is imported when it is called or listed, and imports what it needs when it runs."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
 
 import click
 
 from kcp import __version__
-from kcp.cli.compat import compat
-from kcp.cli.completion import completion
-from kcp.cli.crd_puller import crd_puller
-from kcp.cli.snapshot import snapshot
-from kcp.cli.start import start
-from kcp.cli.store import store
+
+_COMMANDS: Final = {
+    "start": "kcp.cli.start",
+    "snapshot": "kcp.cli.snapshot",
+    "store": "kcp.cli.store",
+    "compat": "kcp.cli.compat",
+    "crd-puller": "kcp.cli.crd_puller",
+    "api-importer": "kcp.cli.api_importer",
+    "api-negotiation": "kcp.cli.api_negotiation",
+    "completion": "kcp.cli.completion",
+}
+"""Each command's module, which has a command of the same name with ``_`` for ``-``."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for: `kcp start` does not wait for the other commands."""
+
+    def __init__(self, *args: Any, modules: Mapping[str, str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's name
+        """Return the names of the commands, sorted."""
+        return sorted(self._modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's name
+        """Import a command; None if there is none of this name."""
+        if (module := self._modules.get(cmd_name)) is None:
+            return None
+        command: click.Command = getattr(import_module(module), cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    modules=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="kcp", message="%(prog)s %(version)s")
 def main() -> None:
     """A Kubernetes API server without Kubernetes, for many isolated logical clusters."""
-
-
-main.add_command(start)
-main.add_command(snapshot)
-main.add_command(store)
-main.add_command(compat)
-main.add_command(crd_puller)
-main.add_command(completion)

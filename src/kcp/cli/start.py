@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from kcp import __version__
 from kcp.cli import flags
+from kcp.cli.api_negotiation import AUTO_PUBLISH_HELP
 from kcp.cli.store_options import backend_flags, root_directory_flag
 from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
 
@@ -21,11 +23,14 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _DURATION: Final = flags.DurationType()
 _COUNT: Final = click.IntRange(min=0)
 _LOGS_REQUESTS_FROM: Final = 2
+_OBJECTS_OF_A_START: Final = 200_000
+"""New objects for a garbage collection until the server is ready: what a start makes is no garbage."""
 
 _serving = flags.group("Serving")
 _storage = flags.group("Storage")
 _authentication = flags.group("Authentication")
 _limits = flags.group("Limits")
+_clusters = flags.group("Clusters")
 _logging = flags.group("Logging")
 
 
@@ -148,6 +153,12 @@ _logging = flags.group("Logging")
     type=_DURATION,
     help="How long requests in flight may take to complete after that.",
 )
+@_clusters(
+    "--install-api-negotiation",
+    is_flag=True,
+    help="Negotiate one API for a resource that clusters serve in different ways, as kcp api-negotiation does.",
+)
+@_clusters("--auto-publish-apis", is_flag=True, show_default=False, help=AUTO_PUBLISH_HELP)
 @_logging(
     "-v",
     "--v",
@@ -158,19 +169,32 @@ _logging = flags.group("Logging")
     help="Log level: 2 logs each request, 4 adds debug output.",
 )
 @_logging("--log-format", default="text", type=click.Choice(LOG_FORMATS), help="Format of the log lines on stderr.")
-def start(verbosity: int, log_format: str, **choices: Any) -> None:
+def start(
+    verbosity: int, log_format: str, install_api_negotiation: bool, auto_publish_apis: bool, **choices: Any
+) -> None:
     """Start a server.
 
     The first start generates a CA, certificates and an administrator. The administrator's kubeconfig is written to
     <root-directory>/data/admin.kubeconfig. The server runs until SIGTERM or SIGINT.
     """
+    if auto_publish_apis and not install_api_negotiation:
+        raise click.UsageError("--auto-publish-apis needs --install-api-negotiation")
+    gc.set_threshold(_OBJECTS_OF_A_START)
     from kcp.cli import log_formats
     from kcp.server.process import running
+
+    if install_api_negotiation:
+        from kcp.multicluster import negotiation  # noqa: F401 - before the server is ready: importing it takes long
+
+    def on_ready(process: ServerProcess) -> None:
+        announce(process)
+        if install_api_negotiation:
+            process.run_in_background("API negotiation", _negotiate(process, auto_publish=auto_publish_apis))
 
     log_formats.set_up(log_format, verbosity)
     configuration = Configuration(**choices, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
     try:
-        running.run(configuration, announce)
+        running.run(configuration, on_ready)
     except ConfigurationError as error:
         click.echo(f"kcp: {error}", err=True)
         sys.exit(1)
@@ -180,7 +204,18 @@ def configuration_of(arguments: Sequence[str]) -> Configuration:
     """Return the configuration that `kcp start` would run with these arguments, for servers inside another process."""
     choices = dict(start.make_context("start", list(arguments)).params)
     choices.pop("log_format")
+    for flag in ("install_api_negotiation", "auto_publish_apis"):
+        if choices.pop(flag):
+            raise ValueError(f"--{flag.replace('_', '-')} needs a server in a process of its own")
     return Configuration(log_requests=choices.pop("verbosity") >= _LOGS_REQUESTS_FROM, **choices)
+
+
+async def _negotiate(process: ServerProcess, *, auto_publish: bool) -> None:
+    """Negotiate APIs as a client of the server, until cancelled."""
+    from kcp.client import load_configuration
+    from kcp.multicluster import negotiation
+
+    await negotiation.run(load_configuration(process.kubeconfig), auto_publish=auto_publish)
 
 
 def announce(process: ServerProcess) -> None:

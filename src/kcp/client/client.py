@@ -12,8 +12,8 @@ from kcp.client.objects import Object
 from kcp.client.resource_client import ResourceClient
 from kcp.client.resources import APIResource
 from kcp.client.transport.connections import Connection
-from kcp.client.transport.requests import Request, Response
-from kcp.logical_clusters import PATH_ROOT, WILDCARD, InvalidNameError, LogicalClusterName, parse_name, path_of
+from kcp.client.transport.requests import JSON, Request, Response
+from kcp.logical_clusters import PATH_ROOT, UNNAMED, WILDCARD, InvalidNameError, LogicalClusterName, parse_name, path_of
 
 ALL_NAMESPACES = ""
 
@@ -29,11 +29,11 @@ class Client:
         self._connection = Connection(configuration, base)
         self._set(cluster, configuration.namespace)
 
-    def _set(self, cluster: LogicalClusterName | None, namespace: str) -> None:
-        self.cluster: str = cluster or ""
-        """The logical cluster; empty for the server's default one, or an API server that has none."""
+    def _set(self, cluster: LogicalClusterName, namespace: str) -> None:
+        self.cluster = cluster
+        """The logical cluster; `UNNAMED` for the server's default one, or an API server that has none."""
         self.namespace = namespace
-        self._prefix = path_of(cluster) if cluster else ""
+        self._prefix = "" if cluster == UNNAMED else path_of(cluster)
         self.discovery = Discovery(self._connection, self._prefix)
 
     async def __aenter__(self) -> Self:
@@ -55,6 +55,11 @@ class Client:
         other._set(parse_name(name), namespace)  # noqa: SLF001
         return other
 
+    @property
+    def cluster_of_objects(self) -> LogicalClusterName:
+        """The logical cluster of the objects that have no annotation of theirs."""
+        return UNNAMED if self.cluster == WILDCARD else self.cluster
+
     def resource(self, resource: APIResource, namespace: str | None = None) -> ResourceClient:
         """Return the verbs of a resource in a namespace (default: the client's; `ALL_NAMESPACES` to list and watch all)."""
         if namespace is None:
@@ -75,17 +80,17 @@ class Client:
         return (await self.raw("GET", "/version")).json()
 
     async def raw(
-        self, method: str, path: str, body: bytes | None = None, *, accept: str = "application/json"
+        self, method: str, path: str, body: bytes | None = None, *, accept: str = JSON, content_type: str = JSON
     ) -> Response:
         """Send any request; the path is relative to the logical cluster. Raises StatusError, TransportError."""
         idempotent = method in ("GET", "HEAD", "OPTIONS")
         return await self._connection.request(
-            Request(method, self._prefix + path, (), body, accept=accept, idempotent=idempotent)
+            Request(method, self._prefix + path, (), body, content_type, accept=accept, idempotent=idempotent)
         )
 
 
-def _split(server: str) -> tuple[str, LogicalClusterName | None]:
-    """Split an address into the server's address and the name of the logical cluster; None if it has none.
+def _split(server: str) -> tuple[str, LogicalClusterName]:
+    """Split an address into the server's address and the name of the logical cluster.
 
     A proxy of other clusters may have such paths too, with names that no logical cluster has.
     """
@@ -95,5 +100,5 @@ def _split(server: str) -> tuple[str, LogicalClusterName | None]:
     try:
         cluster = parse_name(name)
     except InvalidNameError:
-        return server, None
+        return server, UNNAMED
     return server.removesuffix(path) + head, cluster

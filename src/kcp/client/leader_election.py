@@ -25,7 +25,7 @@ from kcp.client.resources import APIResource
 LEASES: Final = APIResource("coordination.k8s.io", "v1", "leases", "Lease")
 _JITTER: Final = 1.2
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class LeadershipLostError(ClientError):
@@ -83,7 +83,7 @@ class LeaderElector:
         ended, so that no other candidate leads meanwhile. Raises LeadershipLostError, and any exception of ``lead``.
         """
         await self._acquire()
-        log.info("%s: %s leads", self._name, self._identity)
+        logger.info("%s: %s leads", self._name, self._identity)
         leading = asyncio.ensure_future(lead())
         renewing = asyncio.create_task(self._renew())
         try:
@@ -109,7 +109,7 @@ class LeaderElector:
             except (AlreadyExistsError, ConflictError):
                 pass  # another candidate acquired it first
             except (StatusError, ClientError, TimeoutError) as error:
-                log.warning("%s: the lease cannot be acquired: %s", self._name, str(error) or "no answer in time")
+                logger.warning("%s: the lease cannot be acquired: %s", self._name, str(error) or "no answer in time")
             await asyncio.sleep(self._retry_period * random.uniform(1.0, _JITTER))  # noqa: S311 - no secret
 
     async def _renew(self) -> None:
@@ -122,7 +122,7 @@ class LeaderElector:
                 async with asyncio.timeout(max(left, 0.0)):
                     renewed = await self._try()
             except (StatusError, ClientError, TimeoutError) as error:
-                log.warning("%s: renewing the lease failed: %s", self._name, str(error) or "no answer in time")
+                logger.warning("%s: renewing the lease failed: %s", self._name, str(error) or "no answer in time")
             if not renewed and self.leader not in ("", self._identity):
                 raise LeadershipLostError(f"{self._name}: {self.leader} has taken the lease")
             if self._clock() - self._renewed_at >= self._renew_deadline:
@@ -180,5 +180,5 @@ class LeaderElector:
             async with asyncio.timeout(self._renew_deadline):
                 self._observe(await self._leases.replace({**lease, "spec": spec}))
         except (StatusError, ClientError, TimeoutError) as error:
-            log.info("%s: the lease was not released: %s", self._name, str(error) or "no answer in time")
+            logger.info("%s: the lease was not released: %s", self._name, str(error) or "no answer in time")
         self._renewed_at = -math.inf

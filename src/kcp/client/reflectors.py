@@ -33,10 +33,10 @@ _SHORT_WATCH: Final = 1.0
 _SLICE: Final = 200
 """Number of objects between yields to the event loop."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
-class Target(Protocol):
+class ReflectorTarget(Protocol):
     """The consumer of a reflector. All methods return at once."""
 
     def begin(self) -> None:
@@ -74,7 +74,7 @@ class FollowOptions:
 class Reflector:
     """Delivers the objects of a resource and their changes to a target, until `run` is cancelled."""
 
-    def __init__(self, resource: ResourceClient, target: Target, options: FollowOptions | None = None) -> None:
+    def __init__(self, resource: ResourceClient, target: ReflectorTarget, options: FollowOptions | None = None) -> None:
         self._resource = resource
         self._target = target
         self._options = options or FollowOptions()
@@ -103,8 +103,8 @@ class Reflector:
             except Exception:
                 self._version = ""
                 delay = self._next_delay()
-                log.exception("%s: an unexpected error; the objects are read anew in %.1f s", self, delay)
-            went_on = version and self._version not in ("", version)  # reading the objects anew is not going on
+                logger.exception("%s: an unexpected error; the objects are read again in %.1f s", self, delay)
+            went_on = version and self._version not in ("", version)  # reading the objects again is not going on
             if went_on or time.monotonic() - started >= _HEALTHY_SECONDS:
                 self._failures = 0
             await asyncio.sleep(delay)
@@ -158,7 +158,7 @@ class Reflector:
                 f"the list is stale: version {version} is older than {self._newest}, which was observed"
             )
         if is_older(version, self._newest):
-            log.warning("%s: the resource version went back to %s: the server's data were restored", self, version)
+            logger.warning("%s: the resource version went back to %s: the server's data were restored", self, version)
         self._stale = 0
         return version
 
@@ -175,9 +175,9 @@ class Reflector:
         except StatusError as error:
             if self._version or error.code not in _NO_STREAMING:
                 raise
-            log.debug("%s: the server refuses initial events: %s", self, error)
+            logger.debug("%s: the server refuses initial events: %s", self, error)
         except TimeoutError:
-            log.warning("%s: the initial events did not end: reading a list instead", self)
+            logger.warning("%s: the initial events did not end: reading a list instead", self)
         if not self._version:
             self._streaming = False
 
@@ -217,7 +217,7 @@ class Reflector:
             delay = max(delay, min(error.retry_after, self._options.last_delay))
         expected = isinstance(error, ExpiredError) or self._failures == 1
         level = logging.DEBUG if expected else logging.WARNING
-        log.log(level, "%s: %s; attempt %d in %.1f s", self, error, self._failures + 1, delay)
+        logger.log(level, "%s: %s; attempt %d in %.1f s", self, error, self._failures + 1, delay)
         return delay
 
     def _next_delay(self) -> float:

@@ -6,15 +6,14 @@ from collections.abc import Hashable
 from typing import TypeVar
 
 from kcp.client.errors import ClientError, StatusError
-from kcp.work_queues import queues
-from kcp.work_queues.queues import RetryError
+from kcp.work_queues.queues import BaseWorkQueue, RetryError
 
 __all__ = ["RetryError", "WorkQueue"]
 
 K = TypeVar("K", bound=Hashable)
 
 
-class WorkQueue(queues.WorkQueue[K]):
+class WorkQueue(BaseWorkQueue[K]):
     """A queue of keys to reconcile. Status responses and failed requests are logged without a traceback."""
 
     expected_errors = (StatusError, ClientError)

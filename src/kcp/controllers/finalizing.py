@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from kcp.controllers.following import present
-from kcp.controllers.work_queues import WorkQueue
+from kcp.controllers.work_queues import ControllerQueue
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Event, Key, Range, Record
@@ -21,7 +21,7 @@ _FIRST_DELAY: Final = 0.5
 _LAST_DELAY: Final = 32.0
 """Seconds until an object that still has contents is reconciled again."""
 _REMOVAL_DELAY: Final = 0.2
-"""Seconds from the removal of a part of its contents until that: it is likely not the only one."""
+"""Seconds from the removal of a part of its contents until then: more parts are likely to follow."""
 
 
 class ClusterKey(NamedTuple):
@@ -37,7 +37,7 @@ class FinalizingController(ABC):
     def __init__(self, registry: Registry, storage: str) -> None:
         self._registry = registry
         self._storage = storage
-        self._queue: WorkQueue[ClusterKey] = WorkQueue(storage, self._reconcile_once)
+        self._queue: ControllerQueue[ClusterKey] = ControllerQueue(storage, self._reconcile_once)
         self._not_empty: dict[ClusterKey, float] = {}
         """The delays of the objects that had contents when they were last reconciled, in seconds."""
         self._unfollow = (

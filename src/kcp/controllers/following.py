@@ -16,7 +16,7 @@ _CHUNK: Final = 500
 _CHUNK_BYTES: Final = 512 * 1024
 """Records of one scan, and about the bytes of their values, at most."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 async def present(
@@ -70,7 +70,7 @@ class TransitionQueue:
         self._task = tasks.start(self._run, self._name)
 
     async def stop(self) -> None:
-        """Apply no more."""
+        """Stop applying."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -105,5 +105,5 @@ class TransitionQueue:
                 try:
                     await self._apply(transition)
                 except Exception:
-                    log.exception("a change of %s is ignored", transition.key)
+                    logger.exception("a change of %s is ignored", transition.key)
             self._empty.set()

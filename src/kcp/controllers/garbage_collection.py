@@ -21,10 +21,10 @@ from typing import Final, NamedTuple
 from kcp.api import documents, errors
 from kcp.controllers.following import Transition, TransitionQueue, present
 from kcp.controllers.misplaced_owners import MisplacedOwners
-from kcp.controllers.owner_graph import HAS_OWNERS, IS_DELETED, Node, OwnerGraph, node_of
+from kcp.controllers.owner_graph import HAS_OWNERS, IS_DELETED, OwnerGraph, OwnerNode, node_of
 from kcp.controllers.owners import Owners
 from kcp.controllers.system import ignore_not_found, system_context
-from kcp.controllers.work_queues import RetryError, WorkQueue
+from kcp.controllers.work_queues import ControllerQueue, RetryError
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import DeleteOptions, Target
 from kcp.registry.types.catalog import DEFINITIONS, storages_of
@@ -57,9 +57,11 @@ class GarbageCollector:
         self._graph = OwnerGraph()
         self._owners = Owners(registry)
         self._misplaced = MisplacedOwners(registry, self._owners)
-        self._objects: WorkQueue[Key] = WorkQueue("garbage", self._reconcile, workers=16)
-        self._changed_owners: WorkQueue[_Owner] = WorkQueue("changed owners", self._queue_dependents, workers=1)
-        self._circles: WorkQueue[Key] = WorkQueue("owner circles", self._break_circle, workers=1)
+        self._objects: ControllerQueue[Key] = ControllerQueue("garbage", self._reconcile, workers=16)
+        self._changed_owners: ControllerQueue[_Owner] = ControllerQueue(
+            "changed owners", self._queue_dependents, workers=1
+        )
+        self._circles: ControllerQueue[Key] = ControllerQueue("owner circles", self._break_circle, workers=1)
         self._transitions = TransitionQueue("owner graph", self._is_relevant, self._apply)
         self._unfollow = registry.store.follow(None, self._transitions.add_events)
 
@@ -75,14 +77,14 @@ class GarbageCollector:
             queue.start()
 
     async def stop(self) -> None:
-        """Stop; the next start builds the graph anew."""
+        """Stop; the next start builds a new graph."""
         self._unfollow()
         await self._transitions.stop()
         for queue in self._queues:
             await queue.stop()
 
     @property
-    def _queues(self) -> tuple[WorkQueue[Key], WorkQueue[_Owner], WorkQueue[Key]]:
+    def _queues(self) -> tuple[ControllerQueue[Key], ControllerQueue[_Owner], ControllerQueue[Key]]:
         return self._objects, self._changed_owners, self._circles
 
     async def _storages(self) -> list[str]:
@@ -122,7 +124,7 @@ class GarbageCollector:
                 self._circles.add(key)
         await self._queue_unblocked_owners(key, before, after)
 
-    async def _queue_unblocked_owners(self, key: Key, before: Node, after: Node) -> None:
+    async def _queue_unblocked_owners(self, key: Key, before: OwnerNode, after: OwnerNode) -> None:
         pacer = Pacer()
         for uid, blocked in before.blocks.items():
             await pacer.pause()
@@ -203,7 +205,7 @@ class GarbageCollector:
     # circles
 
     async def _break_circle(self, key: Key) -> None:
-        """Let an object in foreground deletion that waits for itself stop to block its owners."""
+        """Make an object in foreground deletion that waits for itself stop blocking its owners."""
         type_ = await self._owners.type_of(key)
         if type_ is None or not await self._graph.is_in_circle(key):
             return
@@ -224,7 +226,7 @@ class GarbageCollector:
         await self._registry.change(system_context(key.cluster), _target(key, type_), change_object)
 
 
-async def _node(record: Record | None) -> Node:
+async def _node(record: Record | None) -> OwnerNode:
     return node_of(None) if record is None else await run_large(len(record.value), node_of, record)
 
 

@@ -14,9 +14,11 @@ from kcp.registry.verbs.registry import Registry
 class Controller(Protocol):
     """A controller. ``start`` returns when it has queued everything that is present; ``stop``, when it does nothing more."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Start; return when everything that is present is queued."""
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Stop; return when the controller does nothing more."""
 
 
 ControllerFactory = Callable[[Registry], Controller]
@@ -26,7 +28,7 @@ CONTROLLERS: Final[tuple[ControllerFactory, ...]] = (DefinitionController, Names
 
 
 class Manager:
-    """The controllers of a server, made anew by their factories at each start."""
+    """The controllers of a server, made by their factories at each start."""
 
     def __init__(self, registry: Registry, factories: Sequence[ControllerFactory] = CONTROLLERS) -> None:
         self._registry = registry

@@ -29,8 +29,8 @@ _REASON: Final = "OwnerRefInvalidNamespace"
 _OF_CLUSTER_SCOPED: Final = "default"
 """The namespace of Events about cluster-scoped objects."""
 _REMEMBERED: Final = 5_000
-_MOST: Final = 100
-"""References of one object that are looked at."""
+_MAX_REFERENCES: Final = 100
+"""Maximum number of references of one object that are examined."""
 
 
 class MisplacedOwners:
@@ -46,9 +46,9 @@ class MisplacedOwners:
     async def report(self, key: Key, type_: ResourceType, dependent: Object, references: list[dict[str, Any]]) -> None:
         """Report those of a dependent's references that name an object of another namespace.
 
-        ``references`` are those whose owner is not where the dependent is. Each costs a look into all namespaces.
+        ``references`` are those whose owner is not where the dependent is. Each costs a look-up in all namespaces.
         """
-        for reference in references[:_MOST]:
+        for reference in references[:_MAX_REFERENCES]:
             await self._pacer.pause()
             owner_uid, own_uid = reference.get("uid", ""), dependent["metadata"].get("uid", "")
             owner = (await self._registry.catalog.load(key.cluster)).of_reference(reference)
@@ -104,7 +104,7 @@ class MisplacedOwners:
         try:
             await self._registry.create(system_context(key.cluster), Target(events, namespace), event)
         except errors.StatusError:
-            return  # an Event is advice: its namespace may be on its way out
+            return  # Events are best effort: the namespace may be terminating
 
 
 def _remember(cache: OrderedDict[Any, None], entry: Any) -> None:

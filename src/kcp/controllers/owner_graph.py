@@ -1,6 +1,6 @@
 """The owner graph: which objects name which owners, and which are in foreground deletion or being orphaned.
 
-The garbage collector's only memory. It is keyed by logical cluster, then by the owner's UID; nothing is kept of a logical cluster
+The garbage collector's only state. It is keyed by logical cluster, then by the owner's UID; nothing is kept of a logical cluster
 without owner references and without such deletions, and no object is copied.
 """
 
@@ -19,7 +19,7 @@ IS_DELETED: Final = b'"deletionTimestamp"'
 """Bytes that every record with owners, or with a deletion timestamp, contains; a few others do too."""
 
 
-class Node(NamedTuple):
+class OwnerNode(NamedTuple):
     """An object as the garbage collector sees it.
 
     ``blocks`` says whether the object blocks the foreground deletion of an owner, by the owner's UID; no object is its own owner.
@@ -32,28 +32,28 @@ class Node(NamedTuple):
     finalizer: str
 
 
-_UNKNOWN: Final = Node("", [], {}, "")
+_UNKNOWN: Final = OwnerNode("", [], {}, "")
 
 
-def node_of(record: Record | None) -> Node:
+def node_of(record: Record | None) -> OwnerNode:
     """The node of a record; without a UID where there is none, or a damaged one.
 
     Raises ValueError or LookupError where it is no object.
     """
     if record is None or record.value is UNREADABLE:
         return _UNKNOWN
-    meta = documents.decode(record.value)["metadata"]
+    meta = documents.decode_stored(record.value)["metadata"]
     (uid, finalizer), owners, blocks = _state_in(meta), meta.get("ownerReferences") or [], dict[str, bool]()
     for reference in owners:
         owner = reference["uid"]
         blocks[owner] = reference.get("blockOwnerDeletion") is True or blocks.get(owner, False)
     blocks.pop(uid, None)
-    return Node(uid, owners, blocks, finalizer)
+    return OwnerNode(uid, owners, blocks, finalizer)
 
 
 def owner_state(value: bytes) -> tuple[str, str]:
     """The UID and the finalizer of the node of a stored object: what its dependents depend on."""
-    return _state_in(documents.decode(value)["metadata"])
+    return _state_in(documents.decode_stored(value)["metadata"])
 
 
 def _state_in(meta: dict[str, Any]) -> tuple[str, str]:
@@ -103,7 +103,7 @@ class OwnerGraph:
         """Whether the logical cluster has an object with an owner."""
         return cluster in self._clusters
 
-    async def replace(self, key: Key, before: Node, after: Node) -> None:
+    async def replace(self, key: Key, before: OwnerNode, after: OwnerNode) -> None:
         """Change the node of a key, in time slices. May be repeated, and ``before`` need not be in the graph.
 
         Only one node is changed at a time. The object waits for its finalizer, or no longer, when its owners are up to date.

@@ -17,7 +17,7 @@ from kcp.store.contract import Key, Record
 from kcp.work_queues.pacing import Pacer
 
 _REMEMBERED: Final = 1000
-"""Deleted owners that are remembered, as their definitions may be gone before their dependents are looked at."""
+"""Deleted owners that are remembered, as their definitions may be gone before their dependents are examined."""
 
 
 class ClassifiedOwners(NamedTuple):
@@ -77,7 +77,7 @@ class Owners:
     async def state_of(self, owner: Record) -> tuple[str, str]:
         """The UID and the finalizer of an owner (`owner_state`), decoded once however many dependents name it."""
         if len(owner.value) >= LARGE and not self._states.knows(owner):
-            await in_thread(self._states.prepare, owner.key, owner.value)
+            self._states.add(owner, await in_thread(owner_state, owner.value))
         return self._states.of(owner)
 
 

@@ -10,13 +10,13 @@ from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.contexts import RequestContext
 
-CONTROLLERS: Final = User(name="system:kcp:controllers", groups=("system:masters", "system:authenticated"))
+CONTROLLER_USER: Final = User(name="system:kcp:controllers", groups=("system:masters", "system:authenticated"))
 _NOT_FOUND: Final = 404
 
 
 def system_context(cluster: LogicalClusterName) -> RequestContext:
     """The context of a controller's request in a logical cluster."""
-    return RequestContext(CONTROLLERS, cluster, field_manager="kcp", field_validation="Ignore")
+    return RequestContext(CONTROLLER_USER, cluster, field_manager="kcp", field_validation="Ignore")
 
 
 async def ignore_not_found(request: Awaitable[Any]) -> bool:

@@ -11,23 +11,23 @@ from kcp.controllers import tasks
 from kcp.controllers.tasks import Work
 from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import StoreUnavailableError
-from kcp.work_queues import queues
-from kcp.work_queues.queues import RetryError
+from kcp.work_queues.queues import BaseWorkQueue, RetryError
 
-__all__ = ["RetryError", "WorkQueue"]
+__all__ = ["ControllerQueue", "RetryError"]
 
 
 class KeyOfCluster(Hashable, Protocol):
     """A key that names a logical cluster."""
 
     @property
-    def cluster(self) -> LogicalClusterName: ...
+    def cluster(self) -> LogicalClusterName:
+        """The logical cluster."""
 
 
 K = TypeVar("K", bound=KeyOfCluster)
 
 
-class WorkQueue(queues.WorkQueue[K]):
+class ControllerQueue(BaseWorkQueue[K]):
     """A queue whose flows are the logical clusters of its keys."""
 
     expected_errors = (StatusError, StoreUnavailableError)

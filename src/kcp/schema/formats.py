@@ -7,8 +7,6 @@ ignored (``date-time`` is ``datetime``), and an unknown format is not enforced. 
 import calendar
 import ipaddress
 from collections.abc import Callable, Sequence
-from email.errors import HeaderParseError
-from email.headerregistry import Address
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -165,12 +163,18 @@ def _percent_encoding_is_fine(path: str) -> bool:
 
 
 def is_email(value: str) -> bool:
-    """One address, with or without a display name (RFC 5322)."""
+    """One address, with or without a display name (RFC 5322).
+
+    The parser is imported here: a start would wait for it, and few schemas have this format.
+    """
     text = value.strip()
     if text.endswith(">") and "<" in text:
         text = text[text.rindex("<") + 1 : -1]
     if not text or "@" not in text or text.endswith("@"):
         return False
+    from email.errors import HeaderParseError
+    from email.headerregistry import Address
+
     try:
         address = Address(addr_spec=text)
     except (ValueError, IndexError, HeaderParseError):

@@ -4,6 +4,7 @@ Follows apiextensions-apiserver's schema/listtype: the items of a ``set`` are un
 ``map``. Only the first duplicate of each value is reported.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from kcp.api import field_errors
@@ -23,8 +24,9 @@ def list_type_errors(node: SchemaNode, values: list[Any], path: str) -> list[Fie
         if value is not None and type(value) is not dict:
             text = "must be an object for an array of list-type map"
             return [field_errors.invalid(f"{path}[{index}]", value, text)]
-    keys = [map_key(value, node.list_keys) for value in values]
-    return [field_errors.duplicate(f"{path}[{index}]", keys[index]) for index in _repeated(keys)]
+    keys = (map_key(value, node.list_keys) for value in values)
+    found = _repeated(keys)
+    return [field_errors.duplicate(f"{path}[{index}]", map_key(values[index], node.list_keys)) for index in found]
 
 
 def map_key(value: dict[str, Any] | None, names: tuple[str, ...]) -> dict[str, Any]:
@@ -32,9 +34,7 @@ def map_key(value: dict[str, Any] | None, names: tuple[str, ...]) -> dict[str, A
     return {name: value[name] for name in names if name in value} if value else {}
 
 
-def _repeated(values: list[Any]) -> list[int]:
-    if len(values) < 2:
-        return []
+def _repeated(values: Iterable[Any]) -> list[int]:
     counts: dict[Any, int] = {}
     found = []
     for index, value in enumerate(values):

@@ -62,10 +62,12 @@ class SchemaNode:
 
     @cached_property
     def int_or_string(self) -> bool:
+        """``x-kubernetes-int-or-string``."""
         return self.raw.get("x-kubernetes-int-or-string") is True
 
     @cached_property
     def types(self) -> tuple[str, ...]:
+        """The JSON types that a value may have; empty for any."""
         if self.int_or_string:
             return ("integer", "string") if self.scope.typed_int_or_string else ()
         kind = self.raw.get("type")
@@ -73,6 +75,7 @@ class SchemaNode:
 
     @cached_property
     def nullable(self) -> bool:
+        """``nullable``."""
         return self.raw.get("nullable") is True
 
     @cached_property
@@ -82,19 +85,23 @@ class SchemaNode:
 
     @cached_property
     def format(self) -> str:
+        """The enforced ``format``; empty where there is none."""
         name = self.raw.get("format")
         return effective_format(self.types, name) if isinstance(name, str) else ""
 
     @cached_property
     def preserves_unknown(self) -> bool:
+        """``x-kubernetes-preserve-unknown-fields``."""
         return self.raw.get("x-kubernetes-preserve-unknown-fields") is True
 
     @cached_property
     def embedded(self) -> bool:
+        """``x-kubernetes-embedded-resource``."""
         return self.raw.get("x-kubernetes-embedded-resource") is True
 
     @cached_property
     def property_schemas(self) -> Raw:
+        """``properties``: the raw schemas by name."""
         found = self.raw.get("properties")
         return found if isinstance(found, dict) else {}
 
@@ -117,10 +124,12 @@ class SchemaNode:
 
     @cached_property
     def items(self) -> "SchemaNode | None":
+        """The node of ``items``."""
         return self._child("items")
 
     @cached_property
     def additional(self) -> "SchemaNode | None":
+        """The node of ``additionalProperties``, where that is a schema."""
         return self._child("additionalProperties")
 
     @cached_property
@@ -130,6 +139,7 @@ class SchemaNode:
 
     @cached_property
     def forbids_additional(self) -> bool:
+        """Whether ``additionalProperties`` is false."""
         return self.raw.get("additionalProperties") is False
 
     def child_for(self, key: str) -> "SchemaNode | None":
@@ -138,6 +148,7 @@ class SchemaNode:
 
     @cached_property
     def negated(self) -> "SchemaNode | None":
+        """The node of ``not``."""
         return self._child("not")
 
     def alternatives(self, keyword: str) -> "list[SchemaNode]":
@@ -147,27 +158,33 @@ class SchemaNode:
 
     @cached_property
     def all_of(self) -> "list[SchemaNode]":
+        """The nodes of ``allOf``."""
         return self.alternatives("allOf")
 
     @cached_property
     def any_of(self) -> "list[SchemaNode]":
+        """The nodes of ``anyOf``."""
         return self.alternatives("anyOf")
 
     @cached_property
     def one_of(self) -> "list[SchemaNode]":
+        """The nodes of ``oneOf``."""
         return self.alternatives("oneOf")
 
     @cached_property
     def list_type(self) -> str:
+        """``x-kubernetes-list-type``; empty where there is none."""
         found = self.raw.get("x-kubernetes-list-type")
         return found if isinstance(found, str) else ""
 
     @cached_property
     def list_keys(self) -> tuple[str, ...]:
+        """``x-kubernetes-list-map-keys``."""
         return self._strings("x-kubernetes-list-map-keys")
 
     @cached_property
     def enum(self) -> list[Any]:
+        """``enum``; empty where there is none."""
         found = self.raw.get("enum")
         return found if isinstance(found, list) else []
 
@@ -183,6 +200,7 @@ class SchemaNode:
 
     @cached_property
     def required(self) -> tuple[str, ...]:
+        """``required``: the names of required properties."""
         return self._strings("required")
 
     def limit(self, keyword: str) -> int | float | None:
@@ -197,6 +215,7 @@ class SchemaNode:
 
     @cached_property
     def pattern(self) -> str:
+        """``pattern``; empty where there is none."""
         found = self.raw.get("pattern")
         return found if isinstance(found, str) else ""
 

@@ -6,7 +6,7 @@ Numbers behave as in Go's decoder: an integer beyond 64 bits is a number, and a 
 from collections.abc import Hashable
 from typing import Any, Final
 
-import orjson
+from kcp.api import json_values
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -33,7 +33,7 @@ def identity(value: Any) -> Hashable:
     if kind is not dict and kind is not list:
         return kind, value
     try:
-        return kind, orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return kind, json_values.kept_text(value)
     except TypeError:  # integers beyond 64 bits, lone surrogates, or deep nesting
         if kind is list:
             return kind, tuple(map(identity, value))

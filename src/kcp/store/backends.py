@@ -138,18 +138,27 @@ def backend_for(options: StorageOptions) -> Backend:
         from kcp.store.sqlite.backend import SQLiteBackend
 
         return SQLiteBackend(options.log_file, durability=options.durability)
+    from kcp.store.etcd.access import ConnectionOptions, LogOptions
     from kcp.store.etcd.backend import EtcdBackend
 
-    return EtcdBackend(
-        options.data_directory,
+    connection = ConnectionOptions(
         endpoints=options.etcd_servers,
-        prefix=options.etcd_prefix,
         authority_file=options.etcd_cafile,
         certificate_file=options.etcd_certfile,
         key_file=options.etcd_keyfile,
         username=options.etcd_username,
-        password_file=options.etcd_password_file,
+        password=_password(options.etcd_password_file),
     )
+    return EtcdBackend(options.data_directory, LogOptions(connection, options.etcd_prefix))
+
+
+def _password(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text().rstrip("\r\n")
+    except OSError as error:
+        raise OptionError(f"--etcd-password-file: cannot read {file}: {error.strerror}") from error
 
 
 def backend_of_file(file: Path, options: StorageOptions) -> Backend:

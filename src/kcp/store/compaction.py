@@ -10,7 +10,7 @@ from typing import Final
 
 from kcp.store.contract import Store, StoreClosedError, StoreUnavailableError
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 
 class AutoCompactor:
@@ -58,7 +58,7 @@ class AutoCompactor:
             except StoreClosedError:
                 return
             except StoreUnavailableError as error:
-                log.warning("compaction up to revision %d is postponed: %s", target, error)
+                logger.warning("compaction up to revision %d is postponed: %s", target, error)
 
     def _target(self) -> int:
         by_age = self._recorded[0] if len(self._recorded) == self._recorded.maxlen else 0

@@ -74,7 +74,7 @@ class Unreadable(bytes):
 
 
 UNREADABLE: Final = Unreadable()
-"""Stands for a value that is damaged in the storage, in `Event.previous` and `Event.deleted`; compare by identity."""
+"""Stands for a value that is damaged in the storage, in `Event.previous`; compare by identity."""
 
 
 class Record(NamedTuple):
@@ -122,7 +122,6 @@ class Change(NamedTuple):
     """One key's part of a write. ``value`` None deletes the key.
 
     ``expected`` is the revision that the key must have: ANY, ABSENT, or an exact one.
-    ``final`` is, for a delete, the value that watchers get as the deleted state; None means the previous value.
     ``lifetime`` (seconds) is the time after which the store deletes the key; None is no limit.
     """
 
@@ -130,7 +129,6 @@ class Change(NamedTuple):
     value: bytes | None
     expected: int = ANY
     tag: str = ""
-    final: bytes | None = None
     lifetime: int | None = None
 
 
@@ -144,21 +142,18 @@ class Condition(NamedTuple):
 class Event:
     """A committed change. All watchers share it: treat it as read-only, except ``cache``.
 
-    ``value`` is None for a delete. ``previous`` is None for a create; its revision says which write it replaces.
-    ``deleted`` is the last state to show for a delete. The value of either is `UNREADABLE` if it is damaged in the storage.
+    ``record`` is None for a delete, ``previous`` for a create. The revision of ``previous`` says which write is replaced; its
+    value is `UNREADABLE` if it is damaged in the storage.
     ``cache`` holds encodings, so that each is made once for all watchers.
     """
 
-    __slots__ = ("cache", "deleted", "key", "previous", "record", "revision")
+    __slots__ = ("cache", "key", "previous", "record", "revision")
 
-    def __init__(
-        self, revision: int, key: Key, record: Record | None, previous: Record | None, deleted: Record | None
-    ) -> None:
+    def __init__(self, revision: int, key: Key, record: Record | None, previous: Record | None) -> None:
         self.revision = revision
         self.key = key
         self.record = record
         self.previous = previous
-        self.deleted = deleted
         self.cache: dict[object, object] = {}
 
 
@@ -187,7 +182,7 @@ class PreconditionFailedError(Exception):
 class DamagedValueError(Exception):
     """The value of a key is damaged in the storage; other keys can be read.
 
-    ``recoverable``: only this server's copy is damaged, and a restart fetches the value anew.
+    ``recoverable``: only this server's copy is damaged, and a restart fetches the value again.
     """
 
     def __init__(self, key: Key, revision: int, *, recoverable: bool = False) -> None:
@@ -350,7 +345,9 @@ class Store(Protocol):
         """Watch all changes of the range after a revision. Raises CompactedError, FutureRevisionError."""
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
-        """Call back on the event loop, at publication, with each batch of changes of a resource (None: all); returns the undo.
+        """Call back on the event loop, at publication, with each batch of changes of a resource (None: all).
+
+        Returns a function that ends it.
 
         For in-process caches that must be right for the next request. The callback must be fast and must not raise.
         """

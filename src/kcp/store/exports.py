@@ -83,7 +83,7 @@ class ExportWriter:
         self._header = header
         self._digest = hashlib.sha256()
         self.entries = 0
-        self._clusters: set[str] = set()
+        self._clusters: set[LogicalClusterName] = set()
         self.summary: Summary | None = None
         first = {"format": FORMAT, "version": VERSION, "revision": header.revision}
         only = None if header.logical_cluster == WILDCARD else header.logical_cluster

@@ -35,7 +35,7 @@ from typing import Final, NamedTuple
 from kcp.logical_clusters import WILDCARD
 from kcp.store.contract import Event, Range, SlowConsumerError, StoreClosedError
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 
 class HistoryPiece(NamedTuple):
@@ -330,7 +330,7 @@ class Hub:
                 subscription.mark_lost()
 
     def follow(self, resource: str | None, callback: Follower) -> Callable[[], None]:
-        """Call back with each batch of a resource's changes. Returns the undo."""
+        """Call back with each batch of a resource's changes. Returns a function that ends it."""
         self._followers.setdefault(resource, []).append(callback)
 
         def undo() -> None:
@@ -425,7 +425,7 @@ class Hub:
                     callback(batch)
                 except Exception:
                     # a follower's error must not keep the writers of the batch from their results
-                    log.exception("a follower of %s failed", resource or "the log")
+                    logger.exception("a follower of %s failed", resource or "the log")
 
     def close(self) -> None:
         """End every subscription, after delivering what was published."""

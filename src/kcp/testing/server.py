@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import yaml
 
+from kcp.logical_clusters import LogicalClusterName, path_of
+
 if TYPE_CHECKING:
     from kcp.server.process.configuration import Configuration
     from kcp.server.process.parts import Parts
@@ -117,7 +119,7 @@ class Server:
     def logical_cluster(self, name: str | None = None) -> LogicalCluster:
         """Return a logical cluster by name, or an unused one."""
         name = name or f"test-{self._run}-{next(self._numbers)}"
-        url = f"{self.url}/clusters/{name}"
+        url = self.url + path_of(LogicalClusterName(name))
         kubeconfig = self.root_directory / "clusters" / f"{name}.kubeconfig"
         kubeconfig.parent.mkdir(exist_ok=True)
         content = {

@@ -25,7 +25,7 @@ _PERIOD: Final = 1.0
 MAX_RUNS: Final = 20
 """Maximum number of reconciliations of a key in a period."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Work = Coroutine[Any, Any, None]
 
@@ -44,7 +44,7 @@ def _one_flow(_key: Hashable) -> Hashable:
     return None
 
 
-class WorkQueue(Generic[K]):
+class BaseWorkQueue(Generic[K]):
     """A queue of keys with workers that reconcile them. Belongs to one event loop."""
 
     expected_errors: ClassVar[tuple[type[Exception], ...]] = ()
@@ -177,7 +177,7 @@ class WorkQueue(Generic[K]):
     def _failed(self, key: K, error: BaseException) -> None:
         delay = self.add_with_backoff(key)
         expected = isinstance(error, self.expected_errors)
-        log.warning(
+        logger.warning(
             "%s: reconciling %s failed (%d times), retrying in %.2f s: %s",
             *(self.name, key, self._failures[key], delay, str(error) or type(error).__name__),
             exc_info=None if expected else error,

@@ -11,6 +11,7 @@ from kcp.client import Change, Client, Informer, Informers, ObjectKey, ResourceC
 from kcp.client.reflectors import FollowOptions
 from kcp.client.resource_client import EventBatch
 from kcp.client.watching import WatchOptions
+from kcp.logical_clusters import UNNAMED
 from tests.client.resources import CONFIG_MAPS
 from tests.support.waiting import eventually
 
@@ -44,7 +45,7 @@ async def test_a_cache_has_what_is_present_and_follows_every_change(
         await eventually(
             lambda: names(informer) == {"item-1", "item-2", "item-3", "item-4", "new"}, "the cache follows additions"
         )
-        key = ObjectKey("", config_maps.namespace, "item-1")
+        key = ObjectKey(UNNAMED, config_maps.namespace, "item-1")
 
         def data() -> object:
             found = informer.cache.get(key)

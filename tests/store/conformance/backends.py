@@ -89,10 +89,10 @@ async def put(store: Store, where: Key | str, value: bytes = b"{}", expected: in
     return await store.write([Change(where, value, expected=expected, tag=tag)])
 
 
-async def delete(store: Store, where: Key | str, expected: int = ANY, final: bytes | None = None) -> int:
+async def delete(store: Store, where: Key | str, expected: int = ANY) -> int:
     """Delete one key."""
     where = key(where) if isinstance(where, str) else where
-    return await store.write([Change(where, None, expected=expected, final=final)])
+    return await store.write([Change(where, None, expected=expected)])
 
 
 async def received(subscription: Subscription, through: int) -> list[Event]:

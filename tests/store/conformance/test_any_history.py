@@ -57,7 +57,6 @@ CHANGES = st.lists(
         KEYS,
         st.none() | st.binary(max_size=3),
         st.sampled_from(("any", "any", "right", "right", "absent", "wrong")),
-        st.none() | st.binary(max_size=3),
     ),
     min_size=1,
     max_size=3,
@@ -76,7 +75,7 @@ HINTS = st.builds(
     ).map(tuple),
 )
 State = dict[Key, Record]
-Fact = tuple[int, Key, Record | None, Record | None, Record | None]
+Fact = tuple[int, Key, Record | None, Record | None]
 
 
 def holds(range_: Range, key: Key) -> bool:
@@ -117,11 +116,11 @@ class Machine(RuleBasedStateMachine):
         self.runner.close()
         self.directory.cleanup()
 
-    def change(self, spec: tuple[Key, bytes | None, str, bytes | None], state: State) -> Change:
-        key, value, expectation, final = spec
+    def change(self, spec: tuple[Key, bytes | None, str], state: State) -> Change:
+        key, value, expectation = spec
         there = state[key].revision if key in state else ABSENT
         expected = {"any": ANY, "absent": ABSENT, "right": there, "wrong": there + 1}[expectation]
-        return Change(key, value, expected, tag=f"t{value!r}", final=final)
+        return Change(key, value, expected, tag=f"t{value!r}")
 
     def apply(self, changes: list[Change], state: State, revision: int) -> list[Fact] | None:
         """Apply a write to a state; return its events, or None when it is refused."""
@@ -130,19 +129,18 @@ class Machine(RuleBasedStateMachine):
             if change.expected not in (ANY, there):
                 return None
         events: list[Fact] = []
-        for key, value, _, tag, final, _ in changes:
+        for key, value, _, tag, _ in changes:
             before = state.get(key)
             if value is not None:
                 state[key] = Record(key, revision, value, tag)
-                events.append((revision, key, state[key], before, None))
+                events.append((revision, key, state[key], before))
             elif before is not None:
                 del state[key]
-                shown = before if final is None else Record(key, revision, final, tag)
-                events.append((revision, key, None, before, shown))
+                events.append((revision, key, None, before))
         return events
 
     @rule(writes=st.lists(CHANGES, min_size=1, max_size=5))
-    def write(self, writes: list[list[tuple[Key, bytes | None, str, bytes | None]]]) -> None:
+    def write(self, writes: list[list[tuple[Key, bytes | None, str]]]) -> None:
         """Submit several writes, all accepted before the first is durable."""
 
         async def submit() -> None:
@@ -240,7 +238,7 @@ class Machine(RuleBasedStateMachine):
 
     @staticmethod
     def fact(event: Event) -> Fact:
-        return (event.revision, event.key, event.record, event.previous, event.deleted)
+        return (event.revision, event.key, event.record, event.previous)
 
     @rule(back=st.integers(0, 6))
     def compact(self, back: int) -> None:
@@ -274,10 +272,8 @@ class Machine(RuleBasedStateMachine):
 
 def test_the_store_and_its_model_agree_after_any_history(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "_FIRST_KEYS", 2)
-    monkeypatch.setattr(search, "_MOST_KEYS", 2)  # searches take several steps
+    monkeypatch.setattr(search, "_MAX_KEYS", 2)  # searches take several steps
     run_state_machine_as_test(
         Machine,
-        settings=settings(
-            max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck)),
     )

@@ -118,8 +118,8 @@ async def test_a_delete_removes_the_damaged_value(backend: Backend) -> None:
         assert list(store.scan(WIDGETS).damaged) == []
         (event,) = await subscription.next()
         assert event.record is None
-        assert event.deleted is not None
-        assert event.deleted.value is UNREADABLE
+        assert event.previous is not None
+        assert event.previous.value is UNREADABLE
 
     await damaged(backend, work)
 

@@ -21,7 +21,7 @@ def containing(*strings: bytes, tag: str | None = None) -> Hint:
 def several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search takes several steps in a small range."""
     monkeypatch.setattr(search, "_FIRST_KEYS", 7)
-    monkeypatch.setattr(search, "_MOST_KEYS", 7)
+    monkeypatch.setattr(search, "_MAX_KEYS", 7)
 
 
 @pytest.mark.parametrize(

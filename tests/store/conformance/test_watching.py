@@ -74,7 +74,7 @@ def flat(batches: Sequence[Sequence[Event]]) -> list[Event]:
 
 def facts(event: Event) -> tuple[object, ...]:
     """Return everything that an event contains."""
-    return (event.revision, event.key, event.record, event.previous, event.deleted)
+    return (event.revision, event.key, event.record, event.previous)
 
 
 async def test_ordered_unique_reliable_and_filtered_live(store: Store) -> None:
@@ -120,19 +120,19 @@ async def test_right_previous_value_and_right_is_created(store: Store) -> None:
         put(store, "a", b"2", tag="t2"),
         delete(store, "a"),
         put(store, "a", b"3"),
-        delete(store, "a", final=b"last"),
+        delete(store, "a"),
         put(store, "a", b"4"),
     ]
     await asyncio.gather(*waiting)
     one, two = (key("a"), start + 1, b"1", "t1"), (key("a"), start + 2, b"2", "t2")
     three, four = (key("a"), start + 4, b"3", ""), (key("a"), start + 6, b"4", "")
     wanted = [
-        (start + 1, key("a"), one, None, None),
-        (start + 2, key("a"), two, one, None),
-        (start + 3, key("a"), None, two, two),
-        (start + 4, key("a"), three, None, None),
-        (start + 5, key("a"), None, three, (key("a"), start + 5, b"last", "")),
-        (start + 6, key("a"), four, None, None),
+        (start + 1, key("a"), one, None),
+        (start + 2, key("a"), two, one),
+        (start + 3, key("a"), None, two),
+        (start + 4, key("a"), three, None),
+        (start + 5, key("a"), None, three),
+        (start + 6, key("a"), four, None),
     ]
     for subscription in (live, store.watch(WIDGETS, start)):
         events = await received(subscription, store.revision)
@@ -332,8 +332,8 @@ async def test_a_delete_right_behind_the_compacted_revision_is_seen(store: Store
     for subscription in (live, store.watch(WIDGETS, compacted)):
         (event,) = await received(subscription, deleted)
         assert event.record is None
-        assert event.deleted is not None
-        assert event.deleted.value == b"1"
+        assert event.previous is not None
+        assert event.previous.value == b"1"
     live = store.watch(WIDGETS, deleted)
     await store.compact(deleted)
     await put(store, "c")

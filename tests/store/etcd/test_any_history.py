@@ -162,13 +162,13 @@ class Machine(RuleBasedStateMachine):
             with pytest.raises(CompactedError):
                 store.watch(range_, self.oldest - 1)
 
-    @rule(server=SERVERS, anew=st.booleans())
-    def restart(self, server: int, anew: bool) -> None:
+    @rule(server=SERVERS, again=st.booleans())
+    def restart(self, server: int, again: bool) -> None:
         """Restart a server with its replica, or without."""
         self.runner.run(self.stores[server].close())
         self.watches = [watch for watch in self.watches if watch[0] != server]
         name = f"s{server}"
-        if anew:
+        if again:
             for file in (self.backend.directory / name).glob("replica-*"):
                 file.unlink()
         self.stores[server] = self.runner.run(self.backend.open_another(name))
@@ -178,7 +178,5 @@ def test_servers_and_their_model_agree_after_any_history(cluster: EtcdCluster) -
     machine = type("MachineOfCluster", (Machine,), {"cluster": cluster})
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=20, stateful_step_count=25, suppress_health_check=list(HealthCheck)),
     )

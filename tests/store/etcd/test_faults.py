@@ -24,7 +24,7 @@ from kcp.store.contract import (
     StoreUnavailableError,
 )
 from kcp.store.etcd import messages
-from kcp.store.etcd.client import Client
+from kcp.store.etcd.client import EtcdClient
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
@@ -133,7 +133,7 @@ async def test_watchers_miss_nothing_and_get_nothing_twice_when_etcd_restarts(ow
 
 async def compact_everything(backend: EtcdBackend) -> int:
     """Compact etcd up to its newest revision, without the servers."""
-    client = Client(backend.options.connection)
+    client = EtcdClient(backend.options.connection)
     try:
         answer = await client.repeatedly("Range", 5, key=b"x")
         revision: int = answer.header.revision
@@ -285,8 +285,8 @@ async def test_keys_with_a_lifetime_expire_on_every_server(backend: EtcdBackend)
             assert time.monotonic() - began > 1.5
             events = await received(watching, other.revision)
             assert shown(events)[-1][:2] == ("deleted", "brief")
-            assert events[-1].deleted is not None
-            assert events[-1].deleted.value == b"1"
+            assert events[-1].previous is not None
+            assert events[-1].previous.value == b"1"
             assert store.get(key("kept")) is not None
         finally:
             await other.close()

@@ -13,7 +13,7 @@ import pytest
 
 from kcp.store.contract import Change, Store, StoreUnavailableError
 from kcp.store.etcd import integrity
-from kcp.store.etcd.client import Client
+from kcp.store.etcd.client import EtcdClient
 from kcp.store.etcd.integrity import check_log
 from kcp.store.etcd.layout import Layout
 from kcp.store.findings import Finding
@@ -81,7 +81,7 @@ async def _nothing() -> None:
     return
 
 
-Put = Callable[[Client, Layout], Awaitable[Any]]
+Put = Callable[[EtcdClient, Layout], Awaitable[Any]]
 
 
 def putting(make: Callable[[Layout], bytes], value: bytes) -> Put:
@@ -110,7 +110,7 @@ async def test_each_manual_damage_is_found_by_its_rule(backend: EtcdBackend, rul
     store = await backend.open()
     await write_some(store, random.Random(2), 10)
     await store.close()
-    client = Client(backend.options.connection)
+    client = EtcdClient(backend.options.connection)
     try:
         assert broken(await found(backend)) == {}
         await put(client, Layout(backend.prefix))

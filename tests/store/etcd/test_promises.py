@@ -127,7 +127,7 @@ async def test_a_refused_writer_reads_the_winning_write(backend: EtcdBackend) ->
             await other.close()
 
 
-async def test_each_event_has_the_previous_value_and_the_deleted_state(backend: EtcdBackend) -> None:
+async def test_each_event_has_the_previous_value(backend: EtcdBackend) -> None:
     async with opened(backend) as store:
         other = await backend.open_another("other")
         try:
@@ -138,19 +138,19 @@ async def test_each_event_has_the_previous_value_and_the_deleted_state(backend: 
             await put(store, "a", b"2", tag="t2")
             await delete(store, "a")
             await put(store, "a", b"3")
-            await delete(store, "a", final=b"last")
+            await delete(store, "a")
             await other.catch_up()
             one, two = (key("a"), start + 1, b"1", "t1"), (key("a"), start + 2, b"2", "t2")
             three = (key("a"), start + 4, b"3", "")
             wanted = [
-                (one, None, None),
-                (two, one, None),
-                (None, two, two),
-                (three, None, None),
-                (None, three, (key("a"), start + 5, b"last", "")),
+                (one, None),
+                (two, one),
+                (None, two),
+                (three, None),
+                (None, three),
             ]
             for subscription in (*live, store.watch(WIDGETS, start), other.watch(WIDGETS, start)):
                 events = await received(subscription, start + 5)
-                assert [(event.record, event.previous, event.deleted) for event in events] == wanted
+                assert [(event.record, event.previous) for event in events] == wanted
         finally:
             await other.close()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kcp.store.contract import CompactedError, StoreClosedError, StoreUnavailableError
+from kcp.store.contract import CompactedError, StoreUnavailableError
+from kcp.store.sqlite.snapshots import copy_log
 from kcp.store.sqlite.store import open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put
 
@@ -16,7 +17,7 @@ async def test_revisions_of_a_restored_log_continue_above_those_seen_after_the_b
     path, copy = tmp_path / "kcp.db", tmp_path / "copy.db"
     store = open_store(path)
     kept = await put(store, "kept", b"1", tag="v1")
-    await store.backup(copy)
+    await asyncio.to_thread(copy_log, path, copy)
     lost = await put(store, "lost")
     await store.close()
     for _ in range(2):
@@ -35,10 +36,11 @@ async def test_revisions_of_a_restored_log_continue_above_those_seen_after_the_b
 
 
 async def test_a_backup_under_load_has_whole_writes_and_blocks_no_writer(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "kcp.db")
+    path = tmp_path / "kcp.db"
+    store = open_store(path)
     await asyncio.gather(*(put(store, f"n{index:04}", b"x" * 1000) for index in range(3000)))
     before = store.revision
-    backup = asyncio.create_task(store.backup(tmp_path / "copy.db"))
+    backup = asyncio.create_task(asyncio.to_thread(copy_log, path, tmp_path / "copy.db"))
     written = 0
     while not backup.done():
         await put(store, f"during{written:04}")
@@ -56,15 +58,14 @@ async def test_a_backup_under_load_has_whole_writes_and_blocks_no_writer(tmp_pat
 
 
 async def test_a_backup_replaces_nothing_and_leaves_nothing_half_done(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "kcp.db")
+    path = tmp_path / "kcp.db"
+    store = open_store(path)
     await put(store, "a")
+    await store.close()
     taken = tmp_path / "taken"
     taken.write_text("mine")
     with pytest.raises(FileExistsError):
-        await store.backup(taken)
+        copy_log(path, taken)
     assert taken.read_text() == "mine"
     with pytest.raises(StoreUnavailableError, match="cannot be written"):
-        await store.backup(tmp_path / "missing" / "copy.db")
-    await store.close()
-    with pytest.raises(StoreClosedError):
-        await store.backup(tmp_path / "late.db")
+        copy_log(path, tmp_path / "missing" / "copy.db")

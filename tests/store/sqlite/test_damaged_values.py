@@ -78,7 +78,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_every_value_has_the_checksum_of_its_content_and_position(path: Path) -> None:
     async with opened(path) as store:
         await store.write([Change(key(f"n{number}"), b"{}" * number) for number in range(100)])
-        await store.write([Change(key("n1"), None), Change(key("n2"), None, final=b"last")])
+        await store.write([Change(key("n1"), None), Change(key("n2"), None)])
     with apsw.Connection(str(path)) as connection:
         rows = list(connection.execute("SELECT position, value, checksum FROM log"))
     connection.close()

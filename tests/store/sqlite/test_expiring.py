@@ -33,7 +33,7 @@ async def test_a_key_is_deleted_after_its_lifetime(tmp_path: Path) -> None:
     assert names(store.scan(WIDGETS).records) == ["forever", "long"]
     events = await received(store.watch(WIDGETS, written), store.revision)
     assert shown(events) == [("deleted", "short", written + 1)]
-    assert events[0].deleted is not None
+    assert events[0].previous is not None
     await store.close()
 
 

@@ -34,14 +34,14 @@ from tests.support.waiting import eventually
 
 
 async def any_history(store: SQLiteStore, dice: random.Random, writes: int) -> None:
-    """Write puts, deletes with and without a final state, lifetimes and large values; compact now and then."""
+    """Write puts, deletes, lifetimes and large values; compact now and then."""
     for _ in range(writes):
         changes = []
         for number in dice.sample(range(30), dice.choice((1, 1, 1, 2, 7))):
             key = make_key(dice.choice(("w", "x")), f"c{number % 3}", "", f"n{number}")
             kind = dice.random()
             if kind < 0.3:
-                changes.append(Change(key, None, final=dice.choice((None, b"{}"))))
+                changes.append(Change(key, None))
             else:
                 changes.append(Change(key, b"{}", lifetime=dice.choice((None, None, 1000))))
         if len({change.key for change in changes}) == len(changes):
@@ -139,7 +139,7 @@ async def _write_both_sides(path: Path) -> None:
             await store.write([Change(key, b"{}"), Change(make_key("w", "c", "", f"{name}-{number}"), b"{}")])
         await store.write([Change(make_key("w", "c", "", f"{name}-0"), None)])
         await store.write([Change(make_key("w", "c", "", f"{name}-0"), b"{}", lifetime=1000)])
-        await store.write([Change(make_key("w", "c", "", f"{name}-1"), None, final=b"{}")])
+        await store.write([Change(make_key("w", "c", "", f"{name}-1"), None)])
         if name == "below":
             await any_history(store, dice, 60)
             await store.compact(store.revision)

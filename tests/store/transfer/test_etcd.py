@@ -16,7 +16,7 @@ import pytest
 from devtools.etcd import EtcdCluster
 from kcp.logical_clusters import DEFAULT
 from kcp.store.contract import CompactedError, Event, Range, Store, StoreUnavailableError
-from kcp.store.etcd.client import Client
+from kcp.store.etcd.client import EtcdClient
 from kcp.store.etcd.layout import Layout
 from kcp.store.exports import Entry, Header, Reading, writing
 from kcp.store.transfers import TransferError
@@ -122,7 +122,7 @@ async def test_a_killed_import_or_restore_is_detected_and_repeated(
     layout = Layout(options.prefix)
 
     async def kill_when_begun(process: subprocess.Popen[bytes]) -> int:
-        client = Client(options.connection)
+        client = EtcdClient(options.connection)
         try:
             while True:
                 asked = {"key": layout.objects, "range_end": layout.objects_end, "count_only": True}
@@ -294,7 +294,7 @@ async def test_a_server_notices_at_once_that_its_log_was_replaced(etcd_log: Etcd
 
     async def work(store: Store) -> None:
         await put(store, "mine")
-        client = Client(etcd_log.options.connection)
+        client = EtcdClient(etcd_log.options.connection)
         try:
             layout = Layout(etcd_log.options.prefix)
             await client.repeatedly("Put", 5, key=layout.identity, value=b"another")
@@ -316,7 +316,7 @@ async def test_the_record_of_an_import_is_readable(etcd_log: EtcdLog, tmp_path: 
     """For operators who read it with etcdctl."""
     write(tmp_path / "some.jsonl", 3000)
 
-    client = Client(etcd_log.options.connection)
+    client = EtcdClient(etcd_log.options.connection)
     importing = asyncio.create_task(etcd_log.take(tmp_path / "some.jsonl"))
 
     async def shown() -> bytes:

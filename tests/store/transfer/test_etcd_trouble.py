@@ -13,7 +13,7 @@ import pytest
 from devtools.etcd import MISSING, EtcdCluster, binary
 from kcp.store.contract import Store, StoreUnavailableError
 from kcp.store.etcd.access import ConnectionOptions, LogOptions
-from kcp.store.etcd.client import Client, CompactedRevisionError
+from kcp.store.etcd.client import CompactedRevisionError, EtcdClient
 from kcp.store.etcd.layout import Layout
 from kcp.store.exports import Reading
 from kcp.store.transfers import TransferError
@@ -48,7 +48,7 @@ async def _serves_or_is_done(cluster: EtcdCluster, number: int, moving: asyncio.
 
 
 async def _serves(cluster: EtcdCluster, number: int) -> bool:
-    client = Client(ConnectionOptions((cluster.urls[number],)))
+    client = EtcdClient(ConnectionOptions((cluster.urls[number],)))
     try:
         await client.repeatedly("Range", 0.5, key=b"x")
     except StoreUnavailableError:
@@ -63,7 +63,7 @@ async def test_an_export_that_compaction_overtakes_fails_with_a_message(etcd_log
         for start in range(0, 4000, 200):
             await asyncio.gather(*(put(store, f"n{index:05}", b"x" * 4000) for index in range(start, start + 200)))
         copy = tmp_path / "copy.jsonl"
-        client = Client(etcd_log.options.connection)
+        client = EtcdClient(etcd_log.options.connection)
 
         async def forget() -> None:
             while True:
@@ -117,7 +117,7 @@ async def test_permission_for_the_prefix_is_enough_for_transfers(tmp_path: Path)
 async def test_foreign_keys_below_the_prefix_are_named(etcd_log: EtcdLog, tmp_path: Path) -> None:
     write(tmp_path / "some.jsonl", 3)
     await etcd_log.take(tmp_path / "some.jsonl")
-    client = Client(etcd_log.options.connection)
+    client = EtcdClient(etcd_log.options.connection)
     await client.repeatedly("Put", 5, key=Layout(etcd_log.options.prefix).objects + b"stray", value=b"x")
     await client.close()
     with pytest.raises(TransferError, match=r"a key or value of the log below .*stray"):

@@ -174,17 +174,15 @@ def _applied(request: _Request, force: bool) -> dict[str, Any]:
     entries = [_reconcile_entry(entry, type_) for entry in before]
     previous = next((entry for entry in entries if identity(entry) == request.own), None)
     others = [entry for entry in entries if entry is not previous]
-    owned = without_untracked(field_set_of(request.applied, type_), request.reset_fields)
     merged = merge_maps(base, request.applied, type_)
-    if previous is not None and field_sets.difference(previous["fieldsV1"], owned):
-        sets = [owned, _IDENTITY, *(entry["fieldsV1"] for entry in others)]
-        merged = _pruned(merged, previous["fieldsV1"], sets, type_)
-    kept = others
-    if others and merged is not base:
-        comparison = compare(base, merged, type_, request.reset_fields)
-        if not force and (conflicts := _conflicts(others, comparison.modified)):
-            raise _ConflictsError(conflicts)
-        kept = without_changed(others, comparison.all(), type_) if comparison else others
+    if previous is not None:
+        owned = _owned(request, previous)
+        if field_sets.difference(previous["fieldsV1"], owned):
+            sets = [owned, _IDENTITY, *(entry["fieldsV1"] for entry in others)]
+            merged = _pruned(merged, previous["fieldsV1"], sets, type_)
+    kept = _without_overwritten(request, base, merged, others, force) if others and merged is not base else others
+    if previous is None:
+        owned = _owned(request, previous)  # not before: the comparison is as large
     if owned:
         kept.append(_own_entry(request, previous, owned, changed=merged is not base and merged != base))
     sort_entries(kept)
@@ -196,6 +194,22 @@ def _applied(request: _Request, force: bool) -> dict[str, Any]:
     else:
         meta.pop("managedFields", None)
     return {**merged, "metadata": meta}
+
+
+def _without_overwritten(
+    request: _Request, base: dict[str, Any], merged: dict[str, Any], others: list[Entry], force: bool
+) -> list[Entry]:
+    """The other managers' entries without the fields that the configuration changes. Raises _ConflictsError."""
+    comparison = compare(base, merged, request.merge_type, request.reset_fields)
+    if not force and (conflicts := _conflicts(others, comparison.modified)):
+        raise _ConflictsError(conflicts)
+    return without_changed(others, comparison.all(), request.merge_type) if comparison else others
+
+
+def _owned(request: _Request, previous: Entry | None) -> FieldSet:
+    """The fields of the configuration: the same object as those of the applier's last one, where they are equal."""
+    owned = without_untracked(field_set_of(request.applied, request.merge_type), request.reset_fields)
+    return previous["fieldsV1"] if previous is not None and previous["fieldsV1"] == owned else owned
 
 
 def _entries_before(request: _Request) -> list[Entry]:

@@ -10,8 +10,9 @@ No function changes its arguments; results share parts with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, Final, cast
 
 import orjson
 
@@ -19,7 +20,33 @@ from kcp.api.patch.go_format import json_text
 
 FieldSet = dict[str, Any]
 
+LEAF: Final[FieldSet] = {}
+"""The node of a member without members below it. Large sets consist of it, so they share one."""
 _MAX_DEPTH: Final = 200
+
+
+def of_names(names: Iterable[str]) -> FieldSet:
+    """The set of these fields of a map, in the order of ``names``."""
+    return dict.fromkeys(map("f:".__add__, names), LEAF)
+
+
+def node_of_names(names: Iterable[str]) -> FieldSet:
+    """The node of a map and of these fields of it, in the order of ``names``."""
+    return dict.fromkeys(chain((".",), map("f:".__add__, names)), LEAF)
+
+
+def encoded_names(names: list[str]) -> FieldSet:
+    """`node_of_names` as JSON text, for a set that is encoded and not read."""
+    # every quote inside of a text is escaped: only those that delimit texts have a comma between them
+    text = b'{".":{},"f:%b:{}}' % orjson.dumps(names)[2:-1].replace(b'","', b'":{},"f:')
+    return cast("FieldSet", orjson.Fragment(text))
+
+
+def encoded_elements(elements: list[str], node: FieldSet = LEAF) -> FieldSet:
+    """The node of a list and of these items of it, each with the same ``node``, as JSON text like `encoded_names`."""
+    below = orjson.dumps(node)
+    text = b'{".":{},%b:%b}' % (orjson.dumps(elements)[1:-1].replace(b'","', b'":%b,"' % below), below)
+    return cast("FieldSet", orjson.Fragment(text))
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:
@@ -33,6 +60,10 @@ def _union(left: FieldSet, right: FieldSet) -> FieldSet:
     """The union below one node, both sides not empty, in sorted order."""
     if left is right or (right.keys() <= left.keys() and all(left[key] == right[key] for key in right)):
         return left
+    if left.keys() <= right.keys() and all(left[key] == right[key] for key in left):
+        return right
+    if _is_flat(left) and _is_flat(right):
+        return dict.fromkeys(sorted(left | right), LEAF)
     merged = dict(left)
     for key, theirs in right.items():
         ours = left.get(key)

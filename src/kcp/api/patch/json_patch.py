@@ -45,12 +45,7 @@ def apply(document: Any, patch: Any, *, max_copied_bytes: int = MAX_COPIED_BYTES
     more than ``MAX_WORK`` list elements; 422 when an operation cannot be applied, a test fails, the document is nested too
     deeply, or ``copy`` operations add more than ``max_copied_bytes``.
     """
-    if not isinstance(patch, list):
-        raise errors.bad_request("error decoding patch: a JSON patch is a list of operations")
-    if len(patch) > MAX_OPERATIONS:
-        raise errors.request_entity_too_large(
-            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
-        )
+    check_operations(patch)
     working = _Document(document, max_copied_bytes)
     for operation in patch:
         if not isinstance(operation, dict):
@@ -61,6 +56,16 @@ def apply(document: Any, patch: Any, *, max_copied_bytes: int = MAX_COPIED_BYTES
             message = f"the server rejected our request due to an error in our request: {problem}"
             raise errors.StatusError(422, "Invalid", message, details={}) from None
     return working.root
+
+
+def check_operations(patch: Any) -> None:
+    """Raise StatusError 400 when a patch is not a list of operations, 413 when it has too many."""
+    if not isinstance(patch, list):
+        raise errors.bad_request("error decoding patch: a JSON patch is a list of operations")
+    if len(patch) > MAX_OPERATIONS:
+        raise errors.request_entity_too_large(
+            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
+        )
 
 
 class _Document:

@@ -39,18 +39,22 @@ def update_managed_fields(
     reset_fields: Paths = (),
     served_versions: Collection[str] | None = None,
     zero_value: Mapping[str, Any] | None = None,
+    encoded: bool = False,
 ) -> list[Entry]:
     """The managed fields of ``new`` after ``manager`` has written it over ``live`` (None: created) in any way but apply.
 
     ``now`` is an RFC 3339 time. ``reset_fields`` are the paths that this write cannot change, as tuples of names: the manager
     does not own them. Entries of an API version outside ``served_versions`` (None: all are served) are dropped. If the client
     changed the list, a well-formed list replaces the live one, a malformed list is ignored, and ``[]`` or ``[{}]`` ends
-    tracking. ``zero_value`` is what a created object is compared with: what is equal to it is not owned.
+    tracking. ``zero_value`` is what a created object is compared with: what is equal to it is not owned. ``encoded``: the entries
+    of a created object will be encoded and not read.
     """
     entries = _starting_entries(live, new, subresource)
     if live is not None and not entries:
         return []  # tracking starts with the creation or the first apply
-    comparison = compare(live or dict(zero_value or {}), new, merge_type, reset_fields)
+    is_alone = live is None and not entries
+    before = live or dict(zero_value or {})
+    comparison = compare(before, new, merge_type, reset_fields, encoded=encoded and is_alone)
     entries = [entry for entry in entries if _is_current(entry, served_versions)]
     if not comparison:
         return entries

@@ -16,6 +16,8 @@ from kcp.api.patch.merge_types import MergeType
 
 _LEAST: Final = -(1 << 63)
 _MOST: Final = (1 << 64) - 1
+_PORTION: Final = 4096
+"""Items whose elements are computed at a time: the columns take several times their memory."""
 
 
 def path_element(item: Any, type_: MergeType) -> str:
@@ -46,6 +48,22 @@ def path_element(item: Any, type_: MergeType) -> str:
 
 def path_elements(items: list[Any], type_: MergeType) -> list[str] | None:
     """The path elements of all items; None when an item has none: the list is then treated as atomic."""
+    if len(items) <= _PORTION:
+        return _elements_of(items, type_)
+    found: list[str] = []
+    for start in range(0, len(items), _PORTION):
+        more = _elements_of(items[start : start + _PORTION], type_)
+        if more is None:
+            return None
+        distinct = set(more)
+        if len(distinct) < len(more) // 2:
+            found += map({element: element for element in distinct}.__getitem__, more)
+        else:
+            found += more
+    return found
+
+
+def _elements_of(items: list[Any], type_: MergeType) -> list[str] | None:
     found = _uniform_elements(items, type_)
     if found is not None:
         return found

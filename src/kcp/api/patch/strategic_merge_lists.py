@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
-
+from kcp.api import json_values
 from kcp.api.field_errors import shorten
 from kcp.api.patch.go_format import go_text
 from kcp.api.patch.merge_types import MergeType
@@ -193,7 +192,7 @@ def _identity(value: Any) -> Any:
     """A hashable stand-in for a JSON value. Equal for equal values: numbers by value, and ``true`` is not 1."""
     kind = type(value)
     if kind is bool or kind is dict or kind is list:
-        return kind, orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return kind, json_values.kept_text(value)
     return value
 
 

@@ -7,17 +7,23 @@ objects at once and skips equal subtrees, which ``==`` of dicts detects in C.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain, groupby, islice
+from operator import eq
 from typing import Any, Final
 
 from kcp.api.json_values import equal
 from kcp.api.patch import field_sets
-from kcp.api.patch.field_sets import FieldSet
+from kcp.api.patch.field_sets import LEAF, FieldSet
 from kcp.api.patch.merge_types import OBJECT_META, UNTYPED, MergeType
 from kcp.api.patch.path_elements import path_elements
 
 Paths = tuple[tuple[str, ...], ...]
 
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
+_ENCODED_FROM: Final = 1_000
+"""Members of a map or list from which its node may be JSON text."""
+_MAX_SHAPES: Final = 64
+"""Sets of names whose nodes the items of a list share."""
 
 STRIPPED: Final = frozenset(("apiVersion", "kind"))
 """Top-level fields that managed fields never track."""
@@ -38,33 +44,71 @@ STRIPPED_METADATA: Final = frozenset(
 """Fields of metadata that managed fields never track; neither do they track metadata itself."""
 
 
-def all_fields_of(value: Any, type_: MergeType) -> FieldSet:
-    """The node of an added or removed value: the value itself and every field below it."""
+def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> FieldSet:
+    """The node of an added or removed value: the value itself and every field below it.
+
+    ``encoded``: the set will be encoded and not read, so the nodes of large maps and lists may be JSON text (`orjson.Fragment`).
+    """
     kind = type(value)
     if kind is dict:
         if not value or type_.atomic_map:
-            return {}
+            return LEAF
         fields, rest = type_.fields, type_.rest
-        node: FieldSet = {".": {}}
         if _SCALARS.issuperset(map(type, value.values())):
-            node.update([(f"f:{key}", {}) for key in sorted(value)])
-            return node
+            names = sorted(value)
+            make = field_sets.encoded_names if encoded and len(names) > _ENCODED_FROM else field_sets.node_of_names
+            return make(names)
+        node: FieldSet = {".": LEAF}
         for key in sorted(value):
             child = value[key]
             below = type(child)
-            node["f:" + key] = all_fields_of(child, fields.get(key, rest)) if below is dict or below is list else {}
+            node["f:" + key] = (
+                all_fields_of(child, fields.get(key, rest), encoded=encoded) if below is dict or below is list else LEAF
+            )
         return node
     if kind is list and value and type_.list_keys is not None:
         elements = path_elements(value, type_)
         if elements is None:
-            return {}
+            return LEAF
+        encoded = encoded and len(elements) > _ENCODED_FROM
         if _SCALARS.issuperset(map(type, value)):
-            return {".": {}, **{element: {} for element in sorted(elements)}}
-        node = {}
-        for element, item in zip(elements, value, strict=True):
-            node[element] = {} if element in node else all_fields_of(item, type_.items)
-        return {".": {}, **{element: node[element] for element in sorted(node)}}
-    return {}
+            elements.sort()
+            if encoded:
+                return field_sets.encoded_elements([element for element, _ in groupby(elements)])
+            return dict.fromkeys(chain((".",), elements), LEAF)
+        found = _encoded_items(elements, value, type_.items) if encoded else None
+        return _list_node(elements, value, type_.items) if found is None else found
+    return LEAF
+
+
+def _encoded_items(elements: list[str], items: list[Any], type_: MergeType) -> FieldSet | None:
+    """The node of a list of maps as JSON text, where they are different items of one shape; else None."""
+    shape = items[0].keys()
+    for item in items:
+        if item.keys() != shape or not _SCALARS.issuperset(map(type, item.values())):
+            return None
+    in_order = sorted(elements)
+    if any(map(eq, in_order, islice(in_order, 1, None))):
+        return None
+    return field_sets.encoded_elements(in_order, all_fields_of(items[0], type_))
+
+
+def _list_node(elements: list[str], items: list[Any], type_: MergeType) -> FieldSet:
+    """The node of a list of maps. Items of one shape share a node: a long list would have many equal ones."""
+    nodes: FieldSet = {".": LEAF}
+    shapes: dict[tuple[str, ...], FieldSet] = {}
+    for element, item in zip(elements, items, strict=True):
+        if element in nodes:
+            nodes[element] = LEAF
+        elif type(item) is not dict or not _SCALARS.issuperset(map(type, item.values())):
+            nodes[element] = all_fields_of(item, type_)
+        elif (shape := tuple(item)) in shapes:
+            nodes[element] = shapes[shape]
+        else:
+            node = nodes[element] = all_fields_of(item, type_)
+            if len(shapes) < _MAX_SHAPES:
+                shapes[shape] = node
+    return _sorted(nodes)
 
 
 class Comparison:
@@ -83,18 +127,22 @@ class Comparison:
         return bool(self.modified or self.removed)
 
     def all(self) -> FieldSet:
+        """The fields that differ: modified, added or removed."""
         return field_sets.union(self.modified, self.removed)
 
 
-def compare(old: dict[str, Any], new: dict[str, Any], type_: MergeType, ignored: Paths = ()) -> Comparison:
+def compare(
+    old: dict[str, Any], new: dict[str, Any], type_: MergeType, ignored: Paths = (), *, encoded: bool = False
+) -> Comparison:
     """The fields that ``new`` changes in ``old``. Untracked fields, and ``ignored`` ones with everything below, are left out.
 
+    ``encoded``: the modified fields will be encoded and not read (`all_fields_of`).
     A value of another type than the schema's is treated as atomic.
     """
     skipped, untracked, masked = _ignored(ignored)
     modified: FieldSet = {}
     removed: FieldSet = {}
-    _compare_maps(old, new, type_, modified, removed, untracked)
+    _compare_maps(old, new, type_, modified, removed, untracked, encoded=encoded and not masked)
     if "metadata" not in skipped:
         before, after = old.get("metadata") or {}, new.get("metadata") or {}
         modified_below: FieldSet = {}
@@ -138,7 +186,10 @@ def _put(fields: FieldSet, element: str, node: FieldSet) -> None:
 
 
 def _sorted(fields: FieldSet) -> FieldSet:
-    return dict(sorted(fields.items())) if len(fields) > 1 else fields
+    if len(fields) <= 1:
+        return fields
+    elements = sorted(fields)
+    return fields if elements == list(fields) else {element: fields[element] for element in elements}
 
 
 def _compare(old: Any, new: Any, type_: MergeType, element: str, modified: FieldSet, removed: FieldSet) -> None:
@@ -185,12 +236,14 @@ def _compare_maps(
     modified: FieldSet,
     removed: FieldSet,
     untracked: frozenset[str] = frozenset(),
+    *,
+    encoded: bool = False,
 ) -> None:
     fields, rest = type_.fields, type_.rest
     for key in new.keys() - untracked:  # in any order: the callers sort what they get
         value = new[key]
         if key not in old:
-            modified["f:" + key] = all_fields_of(value, fields.get(key, rest))
+            modified["f:" + key] = all_fields_of(value, fields.get(key, rest), encoded=encoded)
         elif (before := old[key]) is not value:
             child = fields.get(key, rest)
             if before != value or (child.loose and not equal(before, value)):
@@ -201,31 +254,40 @@ def _compare_maps(
 
 def _compare_lists(old: list[Any], new: list[Any], type_: MergeType, modified: FieldSet, removed: FieldSet) -> None:
     before, after = _by_element(old, type_), _by_element(new, type_)
-    for element, values in after.items():
-        earlier = before.get(element, [])
-        if len(earlier) <= 1 and len(values) == 1:
-            if not earlier:
-                modified[element] = all_fields_of(values[0], type_.items)
-            elif not equal(earlier[0], values[0]):
-                _compare(earlier[0], values[0], type_.items, element, modified, removed)
-        elif len(values) == 1:  # a duplicated key has become unique
-            modified[element] = all_fields_of(values[0], type_.items)
-            removed[element] = {}
-        elif earlier != values:
-            modified[element] = {}
-            if len(earlier) == 1:
-                fields = all_fields_of(earlier[0], type_.items)
-                if fields:
-                    removed[element] = fields
-    for element, values in before.items():
+    for element, item in after.items():
+        if element not in before:
+            modified[element] = LEAF if type(item) is _Repeated else all_fields_of(item, type_.items)
+            continue
+        earlier = before[element]
+        if type(item) is not _Repeated:
+            if type(earlier) is _Repeated:  # a duplicated key has become unique
+                modified[element] = all_fields_of(item, type_.items)
+                removed[element] = LEAF
+            elif not equal(earlier, item):
+                _compare(earlier, item, type_.items, element, modified, removed)
+        elif earlier != item:
+            modified[element] = LEAF
+            if type(earlier) is not _Repeated and (fields := all_fields_of(earlier, type_.items)):
+                removed[element] = fields
+    for element, item in before.items():
         if element not in after:
-            removed[element] = all_fields_of(values[0], type_.items) if len(values) == 1 else {}
+            removed[element] = LEAF if type(item) is _Repeated else all_fields_of(item, type_.items)
 
 
-def _by_element(items: list[Any], type_: MergeType) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
+class _Repeated(list[Any]):
+    """The items of a list that have one element."""
+
+
+def _by_element(items: list[Any], type_: MergeType) -> dict[str, Any]:
+    """The items by their elements; `_Repeated` where several have one."""
+    found: dict[str, Any] = {}
     for element, item in zip(path_elements(items, type_) or (), items, strict=True):
-        found.setdefault(element, []).append(item)
+        if element not in found:
+            found[element] = item
+        elif type(known := found[element]) is _Repeated:
+            known.append(item)
+        else:
+            found[element] = _Repeated((known, item))
     return found
 
 
@@ -233,7 +295,7 @@ def field_set_of(value: dict[str, Any], type_: MergeType) -> FieldSet:
     """The fields that an apply configuration sets: leaves, list items and undeclared keys, without the declared maps around."""
     fields, rest = type_.fields, type_.rest
     if _SCALARS.issuperset(map(type, value.values())):
-        return {f"f:{key}": {} for key in sorted(value)}
+        return field_sets.of_names(sorted(value))
     made: FieldSet = {}
     for key in sorted(value):
         declared = fields.get(key)
@@ -263,15 +325,27 @@ def _item_set_of(items: list[Any], type_: MergeType) -> FieldSet:
     if elements is None:
         return {}
     if _SCALARS.issuperset(map(type, items)):
-        return {element: {} for element in sorted(elements)}
+        elements.sort()
+        return dict.fromkeys(elements, LEAF)
     made: FieldSet = {}
+    shapes: dict[tuple[str, ...], FieldSet] = {}
     for element, item in zip(elements, items, strict=True):
         if element in made or type(item) is not dict or type_.items.atomic_map:
-            made[element] = {}
+            made[element] = LEAF
+        elif not _SCALARS.issuperset(map(type, item.values())):
+            made[element] = _node_of(field_set_of(item, type_.items))
+        elif (shape := tuple(item)) in shapes:
+            made[element] = shapes[shape]
         else:
-            below = field_set_of(item, type_.items)
-            made[element] = {".": {}, **below} if below else {}
+            node = made[element] = _node_of(field_set_of(item, type_.items))
+            if len(shapes) < _MAX_SHAPES:
+                shapes[shape] = node
     return _sorted(made)
+
+
+def _node_of(below: FieldSet) -> FieldSet:
+    """The node of a member with these members below it."""
+    return {".": LEAF, **below} if below else LEAF
 
 
 def with_named_fields(fields: FieldSet, type_: MergeType) -> FieldSet:

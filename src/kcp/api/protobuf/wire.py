@@ -104,7 +104,7 @@ def pack_bytes(number: int, value: bytes) -> bytes:
 
 
 def pack_length(number: int, length: int) -> bytes:
-    """The begin of a field whose bytes follow: its tag and length."""
+    """The start of a field whose bytes follow: its tag and length."""
     return _tag(number, LENGTH) + pack_varint(length)
 
 

@@ -7,7 +7,6 @@ dump nor the time of a lookup reveals them.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -40,6 +39,8 @@ class StaticTokens:
 
 def read_token_file(path: Path) -> list[tuple[str, User]]:
     """Read the tokens of a file and their users. Raises TokenFileError, OSError."""
+    import csv  # most servers have no such file
+
     found: list[tuple[str, User]] = []
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -65,9 +65,11 @@ class AuthorizerValue(Opaque):
         self.cel_type = f"kubernetes.authorization.{step}"
 
     def step(self, step: str, **known: Any) -> AuthorizerValue:
+        """The next builder: the check with more attributes known."""
         return AuthorizerValue(self.decide, replace(self.asked, **known), step)
 
     def check(self, verb: str) -> AuthorizationDecision:
+        """Decide the check for a verb."""
         return self.decide(replace(self.asked, verb=verb))
 
 

@@ -29,6 +29,7 @@ def _type(value: Any) -> TypeValue:
 
 def int_from_double(value: float) -> int:
     # The largest int64 is not a double; cel-go rejects both limits.
+    """``int(double)``: truncated. Raises EvaluationError outside of int64."""
     if not INT_MIN < value < INT_MAX:
         raise op.overflow()
     return int(value)

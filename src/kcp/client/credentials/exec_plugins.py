@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -25,31 +26,35 @@ _INFO_VARIABLE: Final = "KUBERNETES_EXEC_INFO"
 _MAX_OUTPUT: Final = 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class ExecConfiguration:
+    """How to run a plugin: the entry ``exec`` of a kubeconfig's user."""
+
+    api_version: str
+    command: str
+    arguments: tuple[str, ...] = field(default=(), repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    install_hint: str = ""
+    provide_cluster_info: bool = False
+    interactive_mode: str = "IfAvailable"
+
+
 class ExecPlugin:
     """The credentials that a program prints. ``described`` names the entry of the plugin in messages."""
 
     def __init__(
         self,
         described: str,
+        configuration: ExecConfiguration,
         *,
-        api_version: str,
-        command: str,
-        arguments: tuple[str, ...] = (),
-        environment: Mapping[str, str] | None = None,
-        install_hint: str = "",
-        interactive_mode: str = "IfAvailable",
         cluster: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.time,
         timeout: float = _TIMEOUT,
     ) -> None:
         """``cluster`` is the cluster information that the plugin gets, if its entry asks for it."""
         self._described = described
-        self._api_version = api_version
-        self._command = command
-        self._arguments = arguments
-        self._environment = dict(environment or {})
-        self._install_hint = install_hint
-        self._interactive_mode = interactive_mode
+        self._configuration = configuration
+        self._command = configuration.command
         self._cluster = cluster
         self._clock = clock
         self._timeout = timeout
@@ -72,13 +77,13 @@ class ExecPlugin:
         try:
             process = await asyncio.create_subprocess_exec(
                 self._command,
-                *self._arguments,
+                *self._configuration.arguments,
                 env=self._variables(),
                 stdin=None if self._interactive() else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
             )
         except OSError as error:
-            hint = f"\n{self._install_hint}" if self._install_hint else ""
+            hint = f"\n{self._configuration.install_hint}" if self._configuration.install_hint else ""
             raise self._error(f"cannot run {self._command}: {error.strerror}{hint}") from error
         try:
             async with asyncio.timeout(self._timeout):
@@ -106,16 +111,16 @@ class ExecPlugin:
 
     def _interactive(self) -> bool:
         terminal = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
-        if self._interactive_mode == "Always" and not terminal:
+        if self._configuration.interactive_mode == "Always" and not terminal:
             raise self._error(f"{self._command} needs a terminal as standard input (interactiveMode: Always)")
-        return terminal and self._interactive_mode != "Never"
+        return terminal and self._configuration.interactive_mode != "Never"
 
     def _variables(self) -> dict[str, str]:
         spec: dict[str, Any] = {"interactive": self._interactive()}
         if self._cluster is not None:
             spec["cluster"] = self._cluster
-        info = {"apiVersion": self._api_version, "kind": "ExecCredential", "spec": spec}
-        return {**os.environ, **self._environment, _INFO_VARIABLE: orjson.dumps(info).decode()}
+        info = {"apiVersion": self._configuration.api_version, "kind": "ExecCredential", "spec": spec}
+        return {**os.environ, **self._configuration.environment, _INFO_VARIABLE: orjson.dumps(info).decode()}
 
     def _parse(self, output: bytes) -> tuple[Credential, float]:
         try:
@@ -124,9 +129,9 @@ class ExecPlugin:
             raise self._error(f"{self._command} printed no JSON") from None  # the cause would show the output
         if not isinstance(printed, dict) or printed.get("kind") != "ExecCredential":
             raise self._error(f"{self._command} printed no ExecCredential")
-        if printed.get("apiVersion") != self._api_version:
+        if printed.get("apiVersion") != self._configuration.api_version:
             raise self._error(
-                f"{self._command} printed an ExecCredential of another apiVersion than {self._api_version}"
+                f"{self._command} printed an ExecCredential of another apiVersion than {self._configuration.api_version}"
             )
         status = printed.get("status")
         if not isinstance(status, dict):

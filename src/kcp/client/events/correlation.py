@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from kcp.client.transport.rate_limits import TokenBucket
+from kcp.logical_clusters import LogicalClusterName
 
 BURST: Final = 25
 RATE: Final = 1 / 300
@@ -27,7 +28,7 @@ class Occurrence(NamedTuple):
     """An event before correlation. ``regarding`` identifies the object, ``source`` the reporting component."""
 
     source: str
-    cluster: str
+    cluster: LogicalClusterName
     regarding: tuple[str, ...]
     type: str
     reason: str

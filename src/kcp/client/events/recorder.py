@@ -21,7 +21,7 @@ from kcp.client.objects import Object
 from kcp.client.resource_client import ResourceClient
 from kcp.client.resources import APIResource
 from kcp.client.transport.retrying import backoff
-from kcp.logical_clusters import ANNOTATION, WILDCARD
+from kcp.logical_clusters import ANNOTATION, UNNAMED, LogicalClusterName
 
 EVENTS: Final = APIResource("", "v1", "events", "Event")
 _WAITING: Final = 1000
@@ -29,7 +29,7 @@ _ATTEMPTS: Final = 12
 _MESSAGE: Final = 1024
 """Maximum number of characters of a message."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class _Written(NamedTuple):
@@ -57,7 +57,7 @@ class EventRecorder:
         self._instance = instance
         self._correlator = Correlator(clock)
         self._closing_seconds = closing_seconds
-        self._waiting: asyncio.Queue[tuple[Object, str, EventWrite]] = asyncio.Queue(_WAITING)
+        self._waiting: asyncio.Queue[tuple[Object, LogicalClusterName, EventWrite]] = asyncio.Queue(_WAITING)
         self._written: OrderedDict[Hashable, _Written] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
@@ -82,7 +82,7 @@ class EventRecorder:
             self._waiting.put_nowait((body, cluster, write))
         except asyncio.QueueFull:
             self._correlator.forget(write.key)
-            log.warning("an event is dropped, %d are queued: %s: %s", _WAITING, reason, message)
+            logger.warning("an event is dropped, %d are queued: %s: %s", _WAITING, reason, message)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._write_all(), name=f"events of {self._component}")
@@ -98,9 +98,9 @@ class EventRecorder:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def _cluster_of(self, regarding: Object) -> str:
+    def _cluster_of(self, regarding: Object) -> LogicalClusterName:
         annotations = (regarding.get("metadata") or {}).get("annotations") or {}
-        return str(annotations.get(ANNOTATION) or ("" if self._client.cluster == WILDCARD else self._client.cluster))
+        return annotations.get(ANNOTATION) or self._client.cluster_of_objects
 
     def _body(self, reference: dict[str, str], type_: str, reason: str, write: EventWrite) -> Object:
         moment = now_text()
@@ -129,29 +129,29 @@ class EventRecorder:
             try:
                 await self._write_with_retries(body, cluster, write)
             except Exception:
-                log.exception("an event is not written")
+                logger.exception("an event is not written")
             finally:
                 self._waiting.task_done()
 
-    async def _write_with_retries(self, body: Object, cluster: str, write: EventWrite) -> None:
+    async def _write_with_retries(self, body: Object, cluster: LogicalClusterName, write: EventWrite) -> None:
         for attempt in range(_ATTEMPTS):
             try:
                 await self._write(body, cluster, write)
             except StatusError as error:  # as client-go: the server has decided
-                log.warning("the server refuses an event about %s: %s", body["involvedObject"].get("name"), error)
+                logger.warning("the server refuses an event about %s: %s", body["involvedObject"].get("name"), error)
                 self._forget(write.key)
                 return
             except ClientError as error:
-                log.debug("an event is written later: %s", error)
+                logger.debug("an event is written later: %s", error)
                 await asyncio.sleep(backoff(attempt))
             else:
                 return
         self._forget(write.key)
-        log.warning(
+        logger.warning(
             "an event about %s is dropped: the server was unreachable for too long", body["involvedObject"].get("name")
         )
 
-    async def _write(self, body: Object, cluster: str, write: EventWrite) -> None:
+    async def _write(self, body: Object, cluster: LogicalClusterName, write: EventWrite) -> None:
         written = self._written.get(write.key) if write.count > 1 else None
         if written is not None:
             patch = {name: body[name] for name in ("count", "message", "lastTimestamp")}
@@ -173,9 +173,9 @@ class EventRecorder:
         self._correlator.forget(key)
         self._written.pop(key, None)
 
-    def _events(self, cluster: str, namespace: str) -> ResourceClient:
+    def _events(self, cluster: LogicalClusterName, namespace: str) -> ResourceClient:
         client = self._client
-        if cluster and cluster != client.cluster:
+        if cluster not in (UNNAMED, client.cluster):
             client = client.logical_cluster(cluster)
         return client.resource(EVENTS, namespace)
 

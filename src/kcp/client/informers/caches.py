@@ -12,8 +12,9 @@ from typing import NamedTuple
 from kcp.client.informers.objects import CachedObject, ObjectKey, encode, key_of
 from kcp.client.objects import DELETED, Object, WatchEvent
 from kcp.client.versions import is_older
+from kcp.logical_clusters import LogicalClusterName
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 IndexFunction = Callable[[Object], Iterable[str]]
 """Returns the index values of an object. Called with the transformed object whenever it changes."""
@@ -32,7 +33,7 @@ class Cache:
 
     def __init__(
         self,
-        cluster: str,
+        cluster: LogicalClusterName,
         indexes: Mapping[str, IndexFunction],
         changed: Callable[[Change], None],
         transform: Callable[[Object], Object] | None = None,
@@ -117,7 +118,7 @@ class Cache:
                 object_ = self._transform(object_)
             return object_, tuple(tuple(function(object_)) for function in self._functions)
         except Exception:
-            log.exception("a transformation or an index failed on %s, which is kept without it", key)
+            logger.exception("a transformation or an index failed on %s, which is kept without it", key)
             return object_, tuple(() for _ in self._functions)
 
     def _remove(self, key: ObjectKey) -> None:

@@ -14,12 +14,12 @@ from kcp.client.objects import Object, Selector, WatchEvent, selector_text
 from kcp.client.reflectors import FollowOptions, Reflector
 from kcp.client.resource_client import ResourceClient
 from kcp.client.resources import APIResource
-from kcp.logical_clusters import WILDCARD
+from kcp.logical_clusters import LogicalClusterName
 
 Handler = Callable[[Change], None]
 """Called with each change, in order. It must return at once; usually it adds a key to a work queue."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Informer:
@@ -28,7 +28,7 @@ class Informer:
     def __init__(
         self,
         resource: ResourceClient,
-        cluster: str,
+        cluster: LogicalClusterName,
         *,
         indexes: Mapping[str, IndexFunction] | None = None,
         transform: Callable[[Object], Object] | None = None,
@@ -85,7 +85,7 @@ class Informer:
         try:
             handler(change)
         except Exception:
-            log.exception("a handler of %s failed on %s", self.resource.path(), change.key)
+            logger.exception("a handler of %s failed on %s", self.resource.path(), change.key)
 
 
 class _Target:
@@ -138,7 +138,7 @@ class Informers:
                 label_selector=label_selector, field_selector=field_selector, metadata_only=metadata_only
             )
             verbs = self._client.resource(resource, namespace)
-            cluster = "" if self._client.cluster == WILDCARD else self._client.cluster
+            cluster = self._client.cluster_of_objects
             found = Informer(verbs, cluster, indexes=indexes, transform=transform, options=options)
             self._informers[key] = found
             if self._running:

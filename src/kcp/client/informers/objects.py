@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from kcp.client.objects import Object
-from kcp.logical_clusters import ANNOTATION
+from kcp.logical_clusters import ANNOTATION, UNNAMED, LogicalClusterName
 
 
 class ObjectKey(NamedTuple):
-    """The key of an object. The logical cluster is empty on servers without them, the namespace for cluster-scoped objects."""
+    """The key of an object. ``cluster`` is `UNNAMED` where there is no logical cluster, ``namespace`` may be empty."""
 
-    cluster: str
+    cluster: LogicalClusterName
     namespace: str
     name: str
 
@@ -58,12 +58,14 @@ def encode(object_: Object) -> bytes:
     return bytes(memoryview(orjson.dumps(object_)))
 
 
-def key_of(object_: Object, cluster: str = "") -> ObjectKey:
+def key_of(object_: Object, cluster: LogicalClusterName = UNNAMED) -> ObjectKey:
     """Return the key of an object. ``cluster`` is used if the object has no annotation of its logical cluster."""
     meta = object_["metadata"]
     annotations = meta.get("annotations")
     found = (annotations.get(ANNOTATION) if annotations else None) or cluster
-    return ObjectKey(sys.intern(found), sys.intern(meta.get("namespace") or ""), meta.get("name") or "")
+    return ObjectKey(
+        LogicalClusterName(sys.intern(found)), sys.intern(meta.get("namespace") or ""), meta.get("name") or ""
+    )
 
 
 def _flat(labels: Mapping[str, str] | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kcp.client.configuration import Impersonation
+from kcp.client.credentials.exec_plugins import ExecConfiguration
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +43,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class ExecConfiguration:
-    """An exec plugin (client.authentication.k8s.io)."""
-
-    api_version: str
-    command: str
-    arguments: tuple[str, ...] = field(default=(), repr=False)
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    install_hint: str = ""
-    provide_cluster_info: bool = False
-    interactive_mode: str = "IfAvailable"
-
-
-@dataclass(frozen=True, slots=True)
-class User:
+class KubeconfigUser:
     """Credentials. Inline data takes precedence over files, as in client-go."""
 
     origin: Origin
@@ -88,7 +76,7 @@ class Kubeconfig:
     """One file, or several merged: entries by name."""
 
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
-    users: Mapping[str, User] = field(default_factory=dict)
+    users: Mapping[str, KubeconfigUser] = field(default_factory=dict)
     contexts: Mapping[str, Context] = field(default_factory=dict)
     current_context: str = ""
     files: tuple[Path, ...] = ()

@@ -10,8 +10,9 @@ from typing import Final, TypeVar
 from kcp.api import yaml_documents
 from kcp.api.yaml_input import YAMLError
 from kcp.client.configuration import Impersonation
+from kcp.client.credentials.exec_plugins import ExecConfiguration
 from kcp.client.errors import ConfigurationError
-from kcp.client.kubeconfig.entries import Cluster, Context, ExecConfiguration, Kubeconfig, Origin, User
+from kcp.client.kubeconfig.entries import Cluster, Context, Kubeconfig, KubeconfigUser, Origin
 from kcp.client.kubeconfig.fields import Fields
 
 Entry = TypeVar("Entry")
@@ -81,8 +82,8 @@ def _cluster(fields: Fields, origin: Origin) -> Cluster:
     )
 
 
-def _user(fields: Fields, origin: Origin) -> User:
-    return User(
+def _user(fields: Fields, origin: Origin) -> KubeconfigUser:
+    return KubeconfigUser(
         origin=origin,
         client_certificate=fields.file("client-certificate"),
         client_certificate_data=fields.data("client-certificate-data"),

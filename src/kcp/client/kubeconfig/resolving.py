@@ -17,7 +17,7 @@ from kcp.client.credentials.exec_plugins import ExecPlugin
 from kcp.client.credentials.files import FileCredentials
 from kcp.client.errors import ConfigurationError, CredentialsError
 from kcp.client.kubeconfig import in_cluster
-from kcp.client.kubeconfig.entries import Cluster, Context, Kubeconfig, User
+from kcp.client.kubeconfig.entries import Cluster, Context, Kubeconfig, KubeconfigUser
 from kcp.client.kubeconfig.loading import default_files, load
 
 
@@ -66,7 +66,7 @@ def resolve(kubeconfig: Kubeconfig, context: str = "", **limits: Any) -> ClientC
     )
 
 
-def _chosen(kubeconfig: Kubeconfig, context: str) -> tuple[Context, Cluster, User | None]:
+def _chosen(kubeconfig: Kubeconfig, context: str) -> tuple[Context, Cluster, KubeconfigUser | None]:
     name = context or kubeconfig.current_context
     files = ", ".join(map(str, kubeconfig.files)) or "kubeconfig"
     if not name:
@@ -99,7 +99,7 @@ def _authority(cluster: Cluster) -> bytes:
         raise ConfigurationError(f"{cluster.origin}: {field}: {error.strerror}") from error
 
 
-def _credentials(context: Context, user: User, cluster: Cluster, authority: bytes) -> Credentials:
+def _credentials(context: Context, user: KubeconfigUser, cluster: Cluster, authority: bytes) -> Credentials:
     where = f"{context.origin}, {user.origin.entry}"
     _check(user, where)
     certificate = user.client_certificate_data or user.client_certificate
@@ -125,7 +125,7 @@ def _credentials(context: Context, user: User, cluster: Cluster, authority: byte
     return ANONYMOUS if user.exec is None else _plugin(where, user, cluster, authority)
 
 
-def _check(user: User, where: str) -> None:
+def _check(user: KubeconfigUser, where: str) -> None:
     pairs = (
         ("client-certificate", user.client_certificate_data, user.client_certificate),
         ("client-key", user.client_key_data, user.client_key),
@@ -147,19 +147,10 @@ def _check(user: User, where: str) -> None:
         )
 
 
-def _plugin(where: str, user: User, cluster: Cluster, authority: bytes) -> ExecPlugin:
+def _plugin(where: str, user: KubeconfigUser, cluster: Cluster, authority: bytes) -> ExecPlugin:
     plugin = user.exec
     assert plugin is not None
-    return ExecPlugin(
-        where,
-        api_version=plugin.api_version,
-        command=plugin.command,
-        arguments=plugin.arguments,
-        environment=plugin.environment,
-        install_hint=plugin.install_hint,
-        interactive_mode=plugin.interactive_mode,
-        cluster=_cluster_info(cluster, authority) if plugin.provide_cluster_info else None,
-    )
+    return ExecPlugin(where, plugin, cluster=_cluster_info(cluster, authority) if plugin.provide_cluster_info else None)
 
 
 def _cluster_info(cluster: Cluster, authority: bytes) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
+from weakref import WeakSet
 
 import aiohttp
 from multidict import CIMultiDict
@@ -36,10 +37,11 @@ T = TypeVar("T")
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """A dead connection is detected within a minute, also that of a watch without events."""
 
-_CLOSING_TURNS: Final = 3
-"""Iterations of the event loop until the TLS transports are closed. The loop may end after that."""
+_CLOSING_INTERVAL: Final = 0.002
+_CLOSING_CHECKS: Final = 500
+"""How often, with that interval, `Connection.close` looks whether servers have answered that TLS ends. The loop may end then."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Connection:
@@ -57,22 +59,32 @@ class Connection:
         self._certificate: ClientCertificate | None = None
         self._context: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        """Those that are open, also of requests that were cancelled, which the pool does not know any more."""
         self._warnings = WarningLog()
 
     def open(self) -> None:
         """Create the connection pool. Connects at the first request."""
-        connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+        connector = aiohttp.TCPConnector(limit=0, socket_factory=self._socket)
         self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         # aiohttp repeats PUT and DELETE when a reused connection breaks, though the server may have executed them
         self._session._retry_connection = False  # noqa: SLF001 - aiohttp has no public option
+
+    def _socket(self, address: Any) -> socket.socket:
+        made = _socket(address)
+        self._sockets.add(made)
+        return made
 
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
-            for _ in range(_CLOSING_TURNS):
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            for _ in range(_CLOSING_CHECKS):
+                if all(each.fileno() < 0 for each in self._sockets):
+                    break
+                await asyncio.sleep(_CLOSING_INTERVAL)
 
     async def request(self, request: Request) -> Response:
         """Send a request and read the response. Raises StatusError, TransportError, CredentialsError."""
@@ -120,7 +132,7 @@ class Connection:
                 delay = retry_delay(error, number, self._policy, idempotent=request.idempotent)
                 if delay is None or not request.retries:
                     raise error from None
-                log.debug("%s: %s; attempt %d in %.2f s", request, error, number + 2, delay)
+                logger.debug("%s: %s; attempt %d in %.2f s", request, error, number + 2, delay)
             number += 1
             await asyncio.sleep(delay)
 

@@ -12,7 +12,7 @@ from multidict import CIMultiDictProxy
 _WARNING: Final = re.compile(r'299 [^ ]+ "((?:[^"\\]|\\.)*)"')
 _REMEMBERED: Final = 256
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class WarningLog:
@@ -30,7 +30,7 @@ class WarningLog:
                 if len(self._seen) >= _REMEMBERED:
                     del self._seen[next(iter(self._seen))]
                 self._seen[text] = None
-                log.warning("the API server warns: %s", text)
+                logger.warning("the API server warns: %s", text)
 
 
 def _texts(values: list[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from kcp.schema.printer_columns import ANNOTATION
 
 CORE: Final = "core"
 """The name of the core group in the names of definitions."""
-_APPROVED: Final = "https://github.com/kubernetes/kubernetes"
+APPROVED: Final = "https://github.com/kubernetes/kubernetes"
 """The value of the approval annotation: types in protected groups were approved by Kubernetes."""
 
 
@@ -27,7 +27,7 @@ def definition_of(resource: APIResource, schema: dict[str, Any]) -> dict[str, An
     printed, computed = printer_columns(GroupKind(resource.group, resource.kind), resource.version)
     metadata["annotations"] = {ANNOTATION: computed}
     if is_protected_group(resource.group):
-        metadata["annotations"][APPROVAL_ANNOTATION] = _APPROVED
+        metadata["annotations"][APPROVAL_ANNOTATION] = APPROVED
     names: dict[str, Any] = {
         "plural": resource.plural,
         "singular": resource.singular or resource.kind.lower(),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from kcp.api import documents
-from kcp.api.kinds import GroupResource
+from kcp.api.kinds import GroupResource, GroupVersion
 from kcp.client import APIResource, Client, NotFoundError, StatusError
 from kcp.logical_clusters import ANNOTATION
 from kcp.multicluster.crd_puller.definitions import CORE, definition_of, name_of
@@ -23,6 +23,10 @@ _OWN_ANNOTATIONS: Final = ("kubectl.kubernetes.io/last-applied-configuration", A
 
 class UnknownResourceError(LookupError):
     """A requested resource is not served, or its name is ambiguous."""
+
+
+class AmbiguousResourceError(UnknownResourceError):
+    """A requested name is that of resources of several groups."""
 
 
 class MalformedDefinitionError(ValueError):
@@ -46,14 +50,64 @@ async def pull(client: Client, names: Sequence[str] = (), *, served: Collection[
     chosen = [_find(discovered, name) for name in names]
     if not names:
         chosen = [resource for resource in discovered if resource.group_resource not in served]
+    return await _pull(client, list(dict.fromkeys(chosen)))
+
+
+class PulledVersions(NamedTuple):
+    """The definitions; by name, why resources have none; which names the cluster does not serve, which versions were not read.
+
+    Each version of a built-in type is a definition of its own.
+    """
+
+    definitions: list[dict[str, Any]]
+    skipped: dict[str, str]
+    missing: list[str]
+    unread: Mapping[GroupVersion, str]
+
+    def may_serve(self, plural: str, version: GroupVersion) -> bool:
+        """Return whether the cluster may serve a resource that has no definition here: it could not be read."""
+        return version in self.unread or name_of(version.group, plural) in self.skipped
+
+
+async def pull_versions(
+    client: Client, names: Sequence[str] = (), *, served: Collection[GroupResource] = ()
+) -> PulledVersions:
+    """Return the definitions of all versions of resources. Reads discovery again.
+
+    As `pull`, but a name that the cluster does not serve is no error.
+    """
+    found = await client.discovery.refresh()
+    discovered = [resource for resource in found.resources if "get" in resource.verbs]
+    wanted = {resource.group_resource for resource in discovered} - set(served)
+    missing = []
+    if names:
+        wanted = set()
+        preferred = [resource for resource in found.preferred() if "get" in resource.verbs]
+        for name in names:
+            try:
+                wanted.add(_find(preferred, name).group_resource)
+            except AmbiguousResourceError:
+                raise
+            except UnknownResourceError:
+                missing.append(name)
+    pulled = await _pull(client, [resource for resource in discovered if resource.group_resource in wanted])
+    return PulledVersions(pulled.definitions, pulled.skipped, missing, found.failed)
+
+
+async def _pull(client: Client, chosen: Sequence[APIResource]) -> Pulled:
+    """Return the definitions of resources. Those of a CRD of the cluster are one definition."""
     own = await _definitions(client)
     schemas = OpenAPISchemas(client)
     pulled = Pulled([], {}, {})
-    for resource in dict.fromkeys(chosen):
+    copied = set()
+    for resource in chosen:
         name = name_of(resource.group, resource.plural)
+        if name in copied:
+            continue
         try:
             _check_name(name, resource)
             if name in own:
+                copied.add(name)
                 found, loss = _portable(own[name], resource)
                 if loss:
                     pulled.reduced[name] = loss
@@ -77,10 +131,10 @@ def _find(discovered: Sequence[APIResource], name: str) -> APIResource:
     group = "" if group == CORE else group
     found = [resource for resource in discovered if resource.plural == plural and (not dot or resource.group == group)]
     if not found:
-        raise UnknownResourceError(f'the cluster serves no resource "{name}": say <plural> or <plural>.<group>')
+        raise UnknownResourceError(f'the cluster serves no resource "{name}": give <plural> or <plural>.<group>')
     if len(found) > 1:
         known = ", ".join(name_of(resource.group, resource.plural) for resource in found)
-        raise UnknownResourceError(f'"{name}" is a resource of several groups: say one of {known}')
+        raise AmbiguousResourceError(f'"{name}" is a resource of several groups: give one of {known}')
     return found[0]
 
 

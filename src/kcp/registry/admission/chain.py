@@ -1,7 +1,7 @@
 """The admission chain: the plugins in order, and which of them a write concerns.
 
 Follows kube-apiserver's admission control: all mutating plugins run first, then the object is validated, then all validating
-plugins run. Namespace lifecycle is part of the verbs (`kcp.registry.verbs.namespaces`).
+plugins run. Namespace lifecycle is a precondition (`kcp.registry.verbs.preconditions`).
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def _fragments_of(type_: ResourceType) -> _Fragments:
         entries = [_resource(type_), *(_subresource(type_, sub) for sub in _subresources(type_))]
         found = _Fragments(
             b",".join(orjson.dumps(entry) for entry in entries),
-            orjson.dumps(_aggregated_resource(type_)),
+            bytes(memoryview(orjson.dumps(_aggregated_resource(type_)))),  # orjson over-allocates its result
         )
         _fragments[type_] = found
     return found
@@ -237,7 +237,7 @@ class DiscoveryDocuments:
 
 
 def _digest_of(types: Iterable[ResourceType]) -> bytes:
-    """A hash of what the documents of these types are made of: they are kept by it, and keep no type alive."""
+    """The cache key of the documents of these types: a hash of their sources, so that the cache keeps no type alive."""
     found = hashlib.sha256()
     for type_ in types:
         found.update(type_.identity)

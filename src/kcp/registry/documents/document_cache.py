@@ -1,8 +1,8 @@
 """A bounded cache of encoded documents and their parts.
 
 Discovery and OpenAPI are derived from sets of types, and there may be as many sets as there are logical clusters. So the process
-keeps the documents in a few such caches, one for discovery and one for each form of OpenAPI, and makes them again when they have
-been pushed out.
+keeps the documents in a few such caches, one for discovery and one for each form of OpenAPI, and builds them again
+after an eviction.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ class Sized(Protocol):
     """A value with a size in bytes."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """The size in bytes."""
 
 
 T = TypeVar("T", bound=Sized)

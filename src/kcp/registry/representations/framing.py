@@ -94,7 +94,9 @@ class JSONFrames:
     has_columns = False
 
     def opening(self, frame: bytes, type_: ResourceType, wildcard: bool) -> bytes:  # noqa: ARG002 - asked of every form
+        """The first frame as it is: nothing is left out of later ones."""
         return frame
 
     def error(self, status: dict[str, Any]) -> bytes:
+        """The line of an ERROR event."""
         return frame("ERROR", orjson.dumps(status))

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from kcp.api import documents
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.representations.framing import (
     PARTIAL,
@@ -35,7 +36,7 @@ class MetadataOnly(JSONFrames):
         return partial_object(obj, self._api_version)
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
-        return orjson.dumps(self._partial(orjson.loads(value)))
+        return orjson.dumps(self._partial(documents.decode_stored(value)))
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
         head = list_head(listing, PARTIAL_LIST, self._api_version)

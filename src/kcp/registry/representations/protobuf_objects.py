@@ -11,9 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import orjson
-
-from kcp.api import errors, protobuf
+from kcp.api import documents, errors, protobuf
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.representations.framing import PARTIAL, PARTIAL_LIST, bookmark_object, list_metadata, partial_object
 from kcp.registry.representations.served_objects import decoded_slices, object_of
@@ -40,7 +38,7 @@ class ProtobufObjects:
         return type_.api_version, type_.kind, type_.list_kind
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:  # noqa: ARG002 - every representation is asked alike
-        return _encoded(protobuf.encode_body, self._shown(orjson.loads(value)))
+        return _encoded(protobuf.encode_body, self._shown(documents.decode_stored(value)))
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
         api_version, _, list_kind = self._kinds(listing.type)

@@ -74,7 +74,7 @@ class TableRows(JSONFrames):
         )
 
     def single(self, value: bytes, type_: ResourceType) -> bytes:
-        obj = documents.decode(value)
+        obj = documents.decode_stored(value)
         version = obj["metadata"].get("resourceVersion", "")
         return (
             self._head(orjson.dumps({"resourceVersion": version}), self._columns(type_, False))

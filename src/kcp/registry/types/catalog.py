@@ -23,7 +23,7 @@ from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.fencing import fence
 from kcp.registry.types.definition_union import DefinitionUnion
 from kcp.registry.types.record_cache import RecordCache
-from kcp.registry.types.resource_types import ResourceType, from_definition
+from kcp.registry.types.resource_types import ResourceType, from_definition, schema_of
 from kcp.registry.types.surfaces import Definition, Surface, replaced
 from kcp.schema.printer_columns import annotation_of
 from kcp.store.contract import Condition, Event, Key, Page, Range, Store
@@ -182,10 +182,18 @@ class Catalog:
                 await asyncio.to_thread(self.prepare, key, record.value)
         return self.find(cluster, group, version, plural)
 
-    def prepare(self, key: Key, value: bytes) -> None:
-        """Make the types of a definition that is about to be stored. Thread-safe. Any other object is ignored."""
+    def prepare(self, key: Key, value: bytes, obj: dict[str, Any] | None = None) -> None:
+        """Make the types of a definition that is about to be stored. Thread-safe. Any other object is ignored.
+
+        ``obj`` is the decoded value, where the caller has it.
+        """
         if key.resource == DEFINITIONS:
-            _complete(self._decoded.prepare(key, value))
+            content = documents.decode_stored(value) if obj is None else obj
+            definition = self._definition_in(content)
+            schemas = {version["name"]: schema_of(version) for version in content["spec"]["versions"]}
+            for type_ in definition.types:
+                type_.hash_schema(schemas[type_.version])
+            self._decoded.prepare(key, value, definition)
 
     def _with_few_definitions(self, cluster: LogicalClusterName) -> Surface | None:
         """The surface of a logical cluster that has few definitions; None if it has many."""
@@ -212,7 +220,7 @@ class Catalog:
     def _loaded(self, cluster: LogicalClusterName, task: asyncio.Task[Surface]) -> None:
         del self._loading[cluster]
         if not task.cancelled():
-            task.exception()  # whoever waits for the task gets it; there may be nobody left
+            task.exception()  # the waiting requests get the error; there may be none left
 
     async def _load(self, cluster: LogicalClusterName) -> Surface:
         found: dict[str, Definition] = {}
@@ -265,7 +273,9 @@ class Catalog:
 
     def _definition_of(self, value: bytes) -> Definition:
         """The definition of a stored value. Equal definitions are one object, and share their types. Thread-safe."""
-        definition = documents.decode(value)
+        return self._definition_in(documents.decode_stored(value))
+
+    def _definition_in(self, definition: dict[str, Any]) -> Definition:
         content = _content_of(definition)
         is_terminating = bool(definition["metadata"].get("deletionTimestamp"))
         digest = hashlib.sha256(orjson.dumps([content, _is_established(definition), is_terminating])).hexdigest()

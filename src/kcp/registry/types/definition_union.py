@@ -21,10 +21,10 @@ from kcp.store.contract import DamagedValueError, Event, Hint, Key, Page, Range,
 
 _CHUNK: Final = 256 * 1024
 """Bytes of definitions that one step of a search reads."""
-_MOST: Final = 4096
-"""Different resources; further ones are left out."""
-_TIMES: Final = 3
-"""Searches in one request: definitions may be deleted meanwhile."""
+_MAX_RESOURCES: Final = 4096
+"""Maximum number of resources; further ones are left out."""
+_MAX_SEARCHES: Final = 3
+"""Maximum number of searches in one request: a definition that one finds may be deleted meanwhile."""
 
 
 class DefinitionUnion:
@@ -61,7 +61,7 @@ class DefinitionUnion:
     async def complete(self) -> None:
         """Search for the examples that are missing."""
         async with self._searching:
-            for _ in range(_TIMES):
+            for _ in range(_MAX_SEARCHES):
                 if self._complete:
                     break
                 self._complete = True  # until a change meanwhile removes an example
@@ -117,7 +117,7 @@ class DefinitionUnion:
             if (type_ := _version_of(definition, version)) is not None:
                 self._decoded.add(record, definition)
                 self._found[name, version] = record.key
-                if len(self._found) > _MOST:
+                if len(self._found) > _MAX_RESOURCES:
                     self._found.popitem(last=False)
                 return type_
         return None
@@ -139,7 +139,7 @@ class DefinitionUnion:
         await asyncio.sleep(0)
 
     def _add(self, record: Record) -> None:
-        if len(self._examples) >= _MOST:
+        if len(self._examples) >= _MAX_RESOURCES:
             return
         definition = None
         with contextlib.suppress(LookupError, TypeError, ValueError):  # a definition that cannot be served anywhere

@@ -25,14 +25,12 @@ class RecordCache(Generic[Computed]):
         self._results: OrderedDict[tuple[Key, int], Computed] = OrderedDict()
         self._prepared: OrderedDict[Key, tuple[bytes, Computed]] = OrderedDict()
 
-    def prepare(self, key: Key, value: bytes) -> Computed:
-        """Compute the result of a value that is about to be stored, for the first `of` its record. Thread-safe."""
-        result = self._compute(value)
+    def prepare(self, key: Key, value: bytes, result: Computed) -> None:
+        """Keep the result of a value that is about to be stored, which `of` uses for the record. Thread-safe."""
         self._prepared[key] = value, result
         while len(self._prepared) > _PREPARED:
             with contextlib.suppress(KeyError):  # another thread was first
                 self._prepared.popitem(last=False)
-        return result
 
     def of(self, record: Record) -> Computed:
         """The result of a record."""

@@ -7,18 +7,21 @@ overrides what it needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kcp.api import names
 from kcp.api.field_errors import FieldError
 from kcp.api.metadata import bare_finalizers
+from kcp.api.protobuf.canonical_form import normalize
 from kcp.logical_clusters import LogicalClusterName
 
 if TYPE_CHECKING:
     from kcp.registry.contexts import RequestContext
 
 Object = dict[str, Any]
+NamesInGroup = Callable[[str], Iterable[Object]]
+"""The definitions of a group in one logical cluster, with nothing but their accepted names."""
 
 _BARE = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
 
@@ -60,7 +63,9 @@ class Strategy:
     confidential: ClassVar[frozenset[str]] = frozenset()
     """The fields whose values no refusal and no warning may show (the data of Secrets)."""
     may_be_large: ClassVar[bool] = False
-    """Whether `is_large` has to be asked."""
+    """Whether `is_large` must be called."""
+    virtual_names: ClassVar[Collection[str]] = ()
+    """The names of the `virtual_objects`."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
@@ -90,7 +95,7 @@ class Strategy:
     def prepare_for_status_update(self, obj: Object, old: Object) -> None:
         """Set defaults of the status in a write through the status subresource. Idempotent."""
 
-    def set_status_from_other_objects(self, obj: Object, context: RequestContext) -> None:
+    def set_status_from_other_objects(self, obj: Object, names_in: NamesInGroup) -> None:
         """Set the part of the status that depends on the other objects of the type (the conditions of a CRD).
 
         Called in every write of a type whose ``writes_are_serialized``, with the lock held, after admission and validation.
@@ -133,7 +138,8 @@ class Strategy:
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """The values of the field selectors beside ``metadata.name`` and ``metadata.namespace``.
 
-        Each is a string that is a member's value in the object, unchanged, or is empty (`registry.verbs.hints` rests on it).
+        Each is a string that is a member's value in the object, unchanged, or is empty:
+        `kcp.registry.verbs.hints` depends on it.
         """
         return {}
 
@@ -186,4 +192,14 @@ class CustomResourceStrategy(Strategy):
         ]
 
 
+class KubernetesKindStrategy(CustomResourceStrategy):
+    """Custom resources of Kubernetes' own groups: a kind that Kubernetes has is stored in the form that kube-apiserver stores."""
+
+    allow_unconditional_update = True
+
+    def default(self, obj: Object) -> None:
+        normalize(obj)
+
+
 CUSTOM_RESOURCE = CustomResourceStrategy()
+KUBERNETES_KIND = KubernetesKindStrategy()

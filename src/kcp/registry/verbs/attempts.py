@@ -1,8 +1,8 @@
 """Attempts of a write: the value that its steps work on, and the loop that runs them until no other write interferes.
 
 A write starts from the newest state that this server knows, without asking whether another server has written since. If so, the
-commit fails and the write is attempted again from the newer state. A refusal commits nothing that could fail, so a refusal that
-depends on the state (404, 409) is returned only once the state is current and durable.
+commit fails and the write is attempted again from the newer state. A refused write has no commit that could fail, so a refusal
+that depends on the state (404, 409) is returned only once the state is current and durable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from kcp.api import errors
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, Target, Written
-from kcp.registry.verbs.large_writes import Turn
+from kcp.registry.verbs.large_writes import Permit
 from kcp.registry.verbs.source import Source
 from kcp.store.contract import Condition, Record
 
@@ -58,10 +58,10 @@ class Write:
     size: int = 0
     """Bytes of JSON that the steps work on, the body and the present state: large work leaves the event loop."""
 
-    turn: Turn | None = field(default=None, init=False)
-    """The turn of a large write, where the write itself has taken it. All attempts run in it."""
-    has_turn: bool = field(default=False, init=False)
-    """Whether a turn was taken, here or for the body."""
+    permit: Permit | None = field(default=None, init=False)
+    """The permit of a large write, where the write itself has acquired it. All attempts share it."""
+    has_permit: bool = field(default=False, init=False)
+    """Whether a permit was acquired, here or for the body."""
     record: Record | None = field(default=None, init=False)
     old: Object | None = field(default=None, init=False)
     operation: str = field(default="", init=False)
@@ -83,13 +83,13 @@ class Write:
 def until_stored(source: Source, write: Write, attempt: Attempt) -> Awaitable[Written]:
     """Run ``attempt`` until it does not conflict with another write. Raises StatusError as the attempt, and 504 (ServerTimeout).
 
-    Example, with two servers over one etcd. Server A deletes the ConfigMap ``x`` and acknowledges the delete; server B, which has
-    not seen it yet, gets a PUT of ``x`` with the old resource version, and then a POST and a DELETE of ``x``:
+    Example, with two servers over one etcd. Server A deletes the ConfigMap ``x``, creates ``y``, and acknowledges both; server B
+    has not seen it yet:
 
-    - PUT: B starts from the state that it knows, and the transaction fails in etcd. The second attempt starts from the newer
-      state, where ``x`` does not exist: 404, which is current.
-    - A DELETE of an ``x`` that A has just *created* finds nothing in B: 404. B catches up with etcd, sees that the state differs
-      from the one that the 404 was for, and attempts the delete again: 200.
+    - B gets a PUT of ``x`` with the old resource version. It starts from the state that it knows, and the transaction fails in
+      etcd. The second attempt starts from the newer state, where ``x`` does not exist: 404, which is current.
+    - B gets a DELETE of ``y`` and finds nothing: 404. It catches up with etcd, sees that the state differs from the one that the
+      404 was for, and attempts the delete again: 200.
     """
     if write.verb == "create":
         return _until_no_conflict(write, attempt)

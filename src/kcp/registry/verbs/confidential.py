@@ -1,7 +1,7 @@
 """Confidential fields: no refusal and no warning shows what is in them.
 
 A message about a Secret says which field is wrong and not what it contains. Most messages are worded that way where they are
-made; `redacting` is the net below them, since a patch may copy a value to where a message shows it (a name, a label).
+made; `redacting` is the safety net, since a patch may copy a value to where a message shows it (a name, a label).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The server stores JSON without white space and escapes nothing that it need not (`documents.encode_stored`), so an object with the
 label ``app=web`` has the bytes ``"app":"web"``. A search for them finds every match, and some objects that have them elsewhere:
-each record that a search finds is decoded and matched. Selectors that objects meet by what they lack give no hint.
+each record that a search finds is decoded and matched. Selectors that match objects without a label or field (``!key``,
+``!=``, ``notin``) give no hint.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _MAX_NEEDLES: Final = 4
 _MAX_STRINGS: Final = 8
 """Strings of one needle. To search for more costs as much as to decode the object."""
 _MAY_BE_NO_STRING: Final = re.compile("[-0-9]|true|false")
-"""Begins the texts of numbers and booleans, which field selectors write as JSON does."""
+"""The first characters of numbers and booleans, whose text in field selectors is their JSON."""
 
 
 def needles(labels: LabelSelector | None, fields: FieldSelector | None, type_: ResourceType) -> tuple[Needle, ...]:

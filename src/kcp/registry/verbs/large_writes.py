@@ -1,7 +1,7 @@
-"""Turns of large writes: how many bytes of JSON all of them work on at the same time.
+"""Permits of large writes: a limit on the bytes of JSON that all of them work on at the same time.
 
 A decoded object takes up to ten times the memory of its JSON, and a write holds several: the body, the present state, the result
-and its managed fields. So a large write waits for its turn before its body is decoded, and keeps it until its response is
+and its managed fields. So a large write waits for a permit before its body is decoded, and holds it until its response is
 encoded: the memory of all large writes together has a bound, however many clients send them.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -22,60 +22,72 @@ LIMIT: Final = 8 * 1024 * 1024
 `large_work` are busy with two."""
 
 _INSIDE: Final[ContextVar[bool]] = ContextVar("inside a large write", default=False)
-"""A write that a plugin makes for a large write needs no turn of its own: the large write waits for it."""
+"""A write that a plugin makes for a large write needs no permit of its own: the large write waits for it."""
 
 
 class LargeWrites:
-    """The large writes in progress. Turns are given in the order in which they are asked for."""
+    """The large writes in progress. Permits are granted in the order of the requests."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
         self.bytes = 0
         """Bytes of JSON that the writes in progress work on."""
+        self.require: Callable[[int], None] = _has_room
+        """Checks that the process has the memory to work on so many bytes. Raises StatusError 503."""
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def enter(self, size: int) -> Turn | None:
-        """Wait until a write of so many bytes fits in. Returns its turn; None inside another write."""
+    async def enter(self, size: int) -> Permit | None:
+        """Wait until a write of so many bytes fits in. Returns its permit; None inside another write. Raises StatusError 503."""
+        permit = await self._permit(size)
+        if permit is not None:
+            try:
+                self.require(self.bytes)
+            except errors.StatusError:
+                permit.end()
+                raise
+        return permit
+
+    async def alone(self) -> Permit | None:
+        """Wait until no large write is in progress, and let none begin while the permit is held."""
+        return await self._permit(self.limit)
+
+    async def _permit(self, size: int) -> Permit | None:
         if _INSIDE.get():
             return None
         size = min(size, self.limit)
         if self._waiting or self.bytes + size > self.limit:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append((size, turn))
+            granted = asyncio.get_running_loop().create_future()
+            self._waiting.append((size, granted))
             try:
-                await turn
+                await granted
             except asyncio.CancelledError:
-                if not turn.cancelled():
+                if not granted.cancelled():
                     self.leave(size)
                 raise
             finally:
-                self._admit()
+                self._grant()
         else:
             self.bytes += size
-        return Turn(self, size)
-
-    async def alone(self) -> Turn | None:
-        """Wait until no large write is in progress, and let none begin before the turn is over."""
-        return await self.enter(self.limit)
+        return Permit(self, size)
 
     def leave(self, size: int) -> None:
         """Count off a write: those that wait and fit in begin."""
         self.bytes -= size
-        self._admit()
+        self._grant()
 
-    def _admit(self) -> None:
+    def _grant(self) -> None:
         while self._waiting:
-            size, turn = self._waiting[0]
-            if not turn.done():
+            size, granted = self._waiting[0]
+            if not granted.done():
                 if self.bytes + size > self.limit:
                     return
                 self.bytes += size
-                turn.set_result(None)
+                granted.set_result(None)
             self._waiting.popleft()
 
 
-class Turn:
-    """The turn of one large write."""
+class Permit:
+    """The permit of one large write."""
 
     __slots__ = ("_size", "_writes")
 
@@ -84,16 +96,16 @@ class Turn:
         self._size = size
 
     def begin(self) -> None:
-        """Let the running task know that it has a turn."""
+        """Mark the running task as one that holds the permit."""
         _INSIDE.set(True)
 
     def end(self) -> None:
-        """End the turn."""
+        """Release the permit."""
         _INSIDE.set(False)
         self._writes.leave(self._size)
 
     async def around(self, write: Coroutine[Any, Any, T]) -> T:
-        """Await a write, and end the turn. What the write returns must hold no decoded object; its refusal keeps none."""
+        """Await a write, then release the permit. What the write returns must hold no decoded object; its refusal keeps none."""
         self.begin()
         try:
             return await write
@@ -102,6 +114,10 @@ class Turn:
             raise
         finally:
             self.end()
+
+
+def _has_room(_size: int) -> None:
+    """Allow everything."""
 
 
 def _forget_frames(error: BaseException | None) -> None:

@@ -34,7 +34,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, decoding, preparing, scale
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
-from kcp.registry.verbs.records import copy_of
+from kcp.registry.verbs.records import copy_of, own_copy
 from kcp.registry.verbs.writing import Writer
 from kcp.schema.null_validation import null_errors
 from kcp.schema.pruning import is_below_preserved
@@ -81,21 +81,19 @@ async def patch(
         return await writer.write(write)
     if media_type == STRATEGIC_MERGE_PATCH and not isinstance(body, dict):
         raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
-    made: Any = None
 
     def change(write: Write) -> Object:
-        nonlocal made
         made = patched(write.old, media_type, body, target.type.merge_type)
         if not isinstance(made, dict):
             raise errors.UndecodableError("the patch makes something else than a JSON object of the object")
-        return copy_of(made)  # the result of a patch shares parts with the old object
+        return own_copy(made, write.size)  # the result of a patch shares parts with the old object
 
     problems = await run_large(context.body_size, _problems, media_type, body, duplicates or [])
     write = Write(context, target, "update", change=change, problems=problems)
     try:
         return await writer.write(write)
     except errors.UndecodableError as error:
-        raise await run_large(write.size, _unpatchable, made, error.why, target.type) from error
+        raise await run_large(write.size, _unpatchable, write, media_type, body, error.why) from error
 
 
 async def patch_scale(writer: Writer, context: RequestContext, target: Target, media_type: str, body: Any) -> Written:
@@ -111,11 +109,17 @@ async def patch_scale(writer: Writer, context: RequestContext, target: Target, m
     try:
         return scale.as_scale(await writer.write(write))
     except errors.UndecodableError as error:
-        raise await run_large(write.size, _unpatchable, made, error.why, target.type) from error
+        raise await run_large(write.size, _not_an_object, made, error.why, target.type) from error
 
 
-def _unpatchable(made: Any, why: str, type_: ResourceType) -> errors.StatusError:
-    """422: the result of a patch does not decode as an object of the type."""
+def _unpatchable(write: Write, media_type: str, body: Any, why: str) -> errors.StatusError:
+    """422: the result of a patch, which is made again, does not decode as an object of the type."""
+    type_ = write.target.type
+    return _not_an_object(patched(write.old, media_type, body, type_.merge_type), why, type_)
+
+
+def _not_an_object(made: Any, why: str, type_: ResourceType) -> errors.StatusError:
+    """422: what a patch has made does not decode as an object of the type."""
     shown = confidential.REDACTED if type_.strategy.confidential else documents.encode(made).decode().strip()
     return errors.invalid(GroupKind("", ""), "", [field_errors.invalid("patch", shown, why)])
 
@@ -134,6 +138,7 @@ def _problems(media_type: str, body: Any, duplicates: list[str]) -> list[str]:
     problems = [f'duplicate field "{path}"' for path in duplicates]
     if media_type != JSON_PATCH or not isinstance(body, list):
         return problems
+    json_patch.check_operations(body)
     for index, operation in enumerate(body):
         unknown = operation.keys() - _OPERATION if isinstance(operation, dict) else ()
         problems += [f'unknown field "[{index}].{name}"' for name in sorted(unknown)]
@@ -173,7 +178,7 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
         if old is not None and new is old:
             return old
         _refuse_nulls(applied, new, target)
-        return copy_of(new)
+        return own_copy(new, write.size)
 
     return Write(
         context,
@@ -212,9 +217,12 @@ def _check_configuration(context: RequestContext, target: Target, applied: Any, 
 
 
 def _refuse_nulls(applied: Object, new: Object, target: Target) -> None:
-    """Raise StatusError 422 if a configuration has set a null that the schema of a custom type does not allow."""
+    """Raise StatusError 422 if a configuration has set a null that the schema of a custom type does not allow.
+
+    To Kubernetes' own kinds null is the same as absent.
+    """
     type_ = target.type
-    if type_.builtin or b":null" not in documents.encode(applied):
+    if type_.builtin or type_.message or b":null" not in documents.encode(applied):
         return
     reset = {path[0] for path in preparing.reset_fields(target)}
     if found := null_errors(type_.schema.root, {name: value for name, value in new.items() if name not in reset}):

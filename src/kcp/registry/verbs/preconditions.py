@@ -11,7 +11,10 @@ from kcp.api import errors, field_errors, metadata
 from kcp.api.kinds import GroupKind, GroupResource
 from kcp.registry.requests import IGNORE_READ_ERROR, Target
 from kcp.registry.types.catalog import terminating
+from kcp.registry.verbs import namespaces
 from kcp.registry.verbs.attempts import Write
+from kcp.registry.verbs.records import is_being_deleted
+from kcp.store.contract import ABSENT, Condition, Key, Store
 
 _REQUIRED: Final = "0"
 """In place of a resource version that the type requires and the client did not send."""
@@ -69,6 +72,24 @@ def name_new(write: Write) -> str:
     if write.generated_from:
         meta["name"] = metadata.generate_name(write.generated_from)
     return meta.get("name") or ""
+
+
+def namespace_condition(store: Store, write: Write, name: str) -> Condition:
+    """The condition under which the namespace of a write accepts the new object ``name``.
+
+    Follows kube-apiserver's NamespaceLifecycle admission plugin. Raises StatusError 404 where the namespace does not exist, 403
+    where it is being terminated.
+    """
+    namespace = write.target.namespace
+    key = Key(namespaces.STORAGE, write.context.cluster, "", namespace)
+    record = store.latest(key)
+    if record is None:
+        if namespace in namespaces.ALWAYS_THERE:
+            return Condition(key, ABSENT)
+        raise errors.not_found(namespaces.RESOURCE, namespace)
+    if record.value.find(b'"deletionTimestamp"') >= 0 and is_being_deleted(record):
+        raise _namespace_terminating(namespace, write.target, name)
+    return Condition(key, record.revision)
 
 
 def check_present(write: Write) -> None:
@@ -130,6 +151,15 @@ def _refuse_readable(target: Target) -> None:
     # kube-apiserver's message has the plural in place of the kind
     kind = GroupKind(target.type.group, target.type.plural)
     raise errors.invalid(kind, target.name, [field_errors.invalid(IGNORE_READ_ERROR, True, why)])
+
+
+def _namespace_terminating(namespace: str, target: Target, name: str) -> errors.StatusError:
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    refusal = errors.forbidden(target.type.resource, name, why)
+    assert refusal.details is not None
+    message = f"namespace {namespace} is being terminated"
+    refusal.details["causes"] = [{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]
+    return refusal
 
 
 def _another_object(target: Target, wanted: str, found: Any) -> errors.StatusError:

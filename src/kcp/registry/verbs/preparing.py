@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
-from kcp.api import metadata
+from kcp.api import json_values, metadata
 from kcp.api.patch import managed_fields
 from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import Target
@@ -59,7 +57,7 @@ def prepare_create(obj: Object, target: Target, context: RequestContext) -> None
 
 
 def _check_replaced(sent: Object, obj: Object, type_: ResourceType) -> None:
-    """Raise UndecodableError where a part that the client sent, and in whose place the server has another, does not decode."""
+    """Raise UndecodableError for a part of the body that the server replaces, but that does not decode."""
     replaced = {
         name: value
         for name, value in sent.items()
@@ -107,7 +105,7 @@ def drop_duplicate_owners(obj: Object) -> list[str]:
     kept: dict[bytes, Object] = {}
     duplicates = []
     for reference in references:
-        content = orjson.dumps(reference, option=orjson.OPT_SORT_KEYS)
+        content = json_values.kept_text(reference)
         if content in kept:
             duplicates.append(str(reference.get("uid", "")))
         else:
@@ -156,7 +154,7 @@ def count_generation(obj: Object, old: Object, target: Target) -> None:
 
 
 def reset_fields(target: Target) -> tuple[tuple[str, ...], ...]:
-    """The paths that a write to the target cannot change: nobody comes to own them by it (KEP-555)."""
+    """The paths that a write to the target cannot change: its manager does not become their owner (KEP-555)."""
     strategy = target.type.strategy
     own = strategy.reset_fields.get(target.subresource)
     if own is not None:
@@ -167,15 +165,24 @@ def reset_fields(target: Target) -> tuple[tuple[str, ...], ...]:
 
 
 def owned_as_sent(obj: Object, type_: ResourceType) -> Object | None:
-    """The members of what the client sent that `own_fields` goes by, where the server keeps values of its own in them."""
+    """The members that `own_fields` takes from what the client sent, since the server changes their values."""
     members = type_.strategy.owned_as_sent
     return {name: obj[name] for name in members if name in obj} if members else None
 
 
 def own_fields(
-    obj: Object, old: Object | None, target: Target, context: RequestContext, sent: Object | None = None
+    obj: Object,
+    old: Object | None,
+    target: Target,
+    context: RequestContext,
+    sent: Object | None = None,
+    *,
+    encoded: bool = False,
 ) -> None:
-    """Update ``metadata.managedFields`` for a write that is not an apply. ``sent`` is that of `owned_as_sent`."""
+    """Update ``metadata.managedFields`` for a write that is not an apply. ``sent`` is that of `owned_as_sent`.
+
+    ``encoded``: nothing reads those of a new object before it is encoded, so they may be JSON text.
+    """
     type_ = target.type
     managed = managed_fields.update_managed_fields(
         old,
@@ -190,6 +197,7 @@ def own_fields(
         else type_.strategy.set_by_server_on_create or reset_fields(target),
         served_versions=type_.served_versions or None,
         zero_value=type_.strategy.zero_value,
+        encoded=encoded,
     )
     if managed:
         obj["metadata"]["managedFields"] = managed

@@ -21,7 +21,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, deleting, listing, patching, scale
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
-from kcp.registry.verbs.large_writes import LargeWrites, Turn
+from kcp.registry.verbs.large_writes import LargeWrites, Permit
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.records import conversion_failed, copy_of, served_bytes, served_object
 from kcp.registry.verbs.representation import Representation
@@ -106,8 +106,8 @@ class Registry:
             raise
         return stream
 
-    async def turn(self, context: RequestContext, target: Target, size: int) -> Turn | None:
-        """Wait for the turn of a write with a large body of ``size`` bytes, before the body is decoded."""
+    async def permit(self, context: RequestContext, target: Target, size: int) -> Permit | None:
+        """Wait for the permit of a write with a large body of ``size`` bytes, before the body is decoded."""
         if target.name and context.cluster != WILDCARD:
             with contextlib.suppress(DamagedObjectError):  # the write reports it
                 present = self.source.latest(target.type, context.cluster, target.namespace, target.name)

@@ -102,10 +102,8 @@ def apply_configuration(scale: Any, type_: ResourceType) -> Object:
 
 
 def validate(obj: Object, type_: ResourceType) -> list[FieldError]:
-    """The errors of what a Scale shows of an object, where its type has the subresource."""
-    subresource = type_.subresources.get("scale")
-    if subresource is None:
-        return []
+    """The errors of what a Scale shows of an object."""
+    subresource = _subresource(type_)
     found: list[FieldError] = []
     for name in ("specReplicasPath", "statusReplicasPath"):
         path = subresource.paths[name]
@@ -124,7 +122,7 @@ def validate(obj: Object, type_: ResourceType) -> list[FieldError]:
 
 
 def _member(obj: Object, path: str, kind: type[Any]) -> tuple[Any, str | None]:
-    """What is at a path, None for nothing, or what keeps it from being there as ``kind``."""
+    """The value at a path (None where it is absent), and the problem of a value that is not of type ``kind``."""
     node: Any = obj
     names = jsonpath.simple_path(path).names
     for depth, name in enumerate(names, 1):

@@ -22,7 +22,7 @@ _LOST: Final = (
     "an administrator can restore it from a backup, or delete it with the option "
     "ignoreStoreReadErrorWithClusterBreakingPotential; kcp store check names all damaged values"
 )
-_RECOVERABLE: Final = "only the local copy of the log is damaged: restart this server, which then fetches it anew"
+_RECOVERABLE: Final = "only the local copy of the log is damaged: restart this server, which then fetches it again"
 
 
 class DamagedObjectError(errors.StatusError):
@@ -68,7 +68,7 @@ class Source:
         return record if record is not None else self.virtual(type_, cluster, name)
 
     def listed(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> list[Record]:
-        """The durable object of a name as a page that has no others: a damaged one is left out."""
+        """The durable object of a name as a list of at most one: a damaged object is left out."""
         try:
             record = self.get(type_, cluster, namespace, name)
         except DamagedObjectError:
@@ -113,9 +113,9 @@ class Source:
         if page.damaged:
             self._warn_of(page.damaged)
         cluster = range_.cluster
-        if cluster == WILDCARD or not (virtual := self.virtual_records(type_, cluster)):
+        if cluster == WILDCARD or not type_.strategy.virtual_names:
             return page
-        return _mixed(page, virtual, limit, after)
+        return _mixed(page, self.virtual_records(type_, cluster), limit, after)
 
     async def select(
         self,
@@ -130,7 +130,7 @@ class Source:
     ) -> Page:
         """A page of a range without records that do not meet a hint, as `Store.select` gives it."""
         cluster = range_.cluster
-        if cluster != WILDCARD and self.virtual_records(type_, cluster):
+        if cluster != WILDCARD and type_.strategy.virtual_names:
             # a stored object replaces a virtual one even where the stored one does not meet the hint
             await asyncio.sleep(0)
             return self.page(type_, range_, limit=limit, after=after, at=at, size=size)
@@ -146,10 +146,9 @@ class Source:
 
     def virtual(self, type_: ResourceType, cluster: LogicalClusterName, name: str) -> Record | None:
         """The virtual object of a name."""
-        for record in self.virtual_records(type_, cluster):
-            if record.key.name == name:
-                return record
-        return None
+        if name not in type_.strategy.virtual_names:
+            return None
+        return next(record for record in self.virtual_records(type_, cluster) if record.key.name == name)
 
     @staticmethod
     def virtual_records(type_: ResourceType, cluster: LogicalClusterName) -> Sequence[Record]:

@@ -15,13 +15,20 @@ from kcp.registry.admission.chain import CREATE, DELETE
 from kcp.registry.requests import Written
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs import attempts, namespaces
+from kcp.registry.verbs import attempts, preconditions
 from kcp.registry.verbs.attempts import RETRIES, Write
 from kcp.registry.verbs.large_work import LARGE, in_thread, run_large
-from kcp.registry.verbs.records import key_of, object_in, served_bytes, stored_value, unreadable_object
+from kcp.registry.verbs.records import (
+    is_being_deleted,
+    key_of,
+    object_in,
+    served_bytes,
+    stored_value,
+    unreadable_object,
+)
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
-from kcp.store.contract import ABSENT, Change, Condition, DamagedValueError, Key, PreconditionFailedError, Record
+from kcp.store.contract import ABSENT, Change, DamagedValueError, Key, PreconditionFailedError
 
 Object = dict[str, Any]
 
@@ -56,7 +63,9 @@ class Committer:
                 if prepared is not None and prepared is not write.old:
                     # a failed attempt must leave nothing: names that it accepted would count as accepted before
                     write.object = dict(prepared, metadata=dict(prepared["metadata"]))
-                    type_.strategy.set_status_from_other_objects(write.object, write.context)
+                    type_.strategy.set_status_from_other_objects(
+                        write.object, self._catalog.surface(cluster).accepted_names
+                    )
                 try:
                     return await self._commit(write, fence)
                 except PreconditionFailedError:
@@ -100,14 +109,14 @@ class Committer:
             value, tag = stored_value(obj, type_) if write.size < LARGE else await in_thread(stored_value, obj, type_)
             _check_size(value)
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
-            taken = self._source.virtual(type_, context.cluster, key.name) is not None
+            taken = key.name in type_.strategy.virtual_names
             try:
                 if taken or (context.dry_run and self._exists(key)):
                     raise PreconditionFailedError(key, ABSENT, None)
                 if context.dry_run:
                     return await run_large(write.size, _written, obj, value, tag, 0, type_, created=True)
                 if fence is not None:
-                    await run_large(len(value), self._catalog.prepare, key, value)
+                    await run_large(len(value), self._catalog.prepare, key, value, obj if type_.stored_as_is else None)
                 change = Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)
                 revision = await self._write_new(write, _with_fence(change, fence))
             except PreconditionFailedError as error:
@@ -140,7 +149,7 @@ class Committer:
             present = None
         deleted = False
         if present is not None and b'"deletionTimestamp"' in present.value:
-            deleted = await run_large(len(present.value), _is_deleted, present)
+            deleted = await run_large(len(present.value), is_being_deleted, present)
         return errors.already_exists(write.target.type.resource, key.name, deleted=deleted)
 
     async def _write_new(self, write: Write, changes: list[Change]) -> int:
@@ -157,12 +166,8 @@ class Committer:
                     raise
                 if accepted is not None:
                     await self._store.catch_up()
-                    accepted = self.namespace_condition(write, changes[0].key.name)
+                    accepted = preconditions.namespace_condition(self._store, write, changes[0].key.name)
         raise errors.server_timeout(type_.resource, "create")
-
-    def namespace_condition(self, write: Write, name: str) -> Condition:
-        """The condition under which the namespace accepts the new object ``name``. Raises StatusError 403 or 404."""
-        return namespaces.condition_for_new_objects(self._store, write.context.cluster, write.target, name)
 
     async def _replace(self, write: Write, fence: Change | None) -> Written | None:
         type_, obj, old, record = write.target.type, write.object, write.old, write.record
@@ -182,7 +187,7 @@ class Committer:
             return await run_large(write.size, _written, obj, value, tag, record.revision, type_)
         key = self._key(write)
         if fence is not None and not ended:
-            await run_large(len(value), self._catalog.prepare, key, value)
+            await run_large(len(value), self._catalog.prepare, key, value, obj if type_.stored_as_is else None)
         change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
         if ended:
             change = Change(key, None, expected_revision(record))
@@ -279,7 +284,3 @@ def _written(
         documents.splice_revision(value, revision) if tag == type_.schema_hash and revision else documents.encode(obj)
     )
     return Written(served, type_, obj, created)
-
-
-def _is_deleted(record: Record) -> bool:
-    return bool(documents.decode(record.value)["metadata"].get("deletionTimestamp"))

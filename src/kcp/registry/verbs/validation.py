@@ -28,7 +28,7 @@ _JSON_TYPES: Final = {
 """Types as the schema's errors name them, and as Go's JSON decoder names them."""
 _NOT_BASE64: Final = "must be of type byte"
 _TOO_LARGE: Final = "Checked value must be of type integer with format"
-"""How the error of an integer that does not fit its format begins."""
+"""The start of the error of an integer that does not fit its format."""
 
 
 def validate(obj: Object, old: Object | None, target: Target, warnings: list[str]) -> None:
@@ -44,15 +44,18 @@ def validate(obj: Object, old: Object | None, target: Target, warnings: list[str
     )
     if strategy.finalizers_need_domain and (finalizers := meta.get("finalizers")):
         found += metadata.validate_finalizer_domains(finalizers, "metadata.finalizers")
+    has_scale = "scale" in type_.subresources
     if old is None:
         found += _schema_errors(obj, None, type_, warnings)
-        found += scale.validate(obj, type_)
+        if has_scale:
+            found += scale.validate(obj, type_)
         if not found or type_.builtin:
             found += strategy.validate(obj)
     else:
         found += metadata.validate_object_meta_update(meta, old["metadata"])
         found += _schema_errors(obj, old, type_, warnings)
-        found += scale.validate(obj, type_)
+        if has_scale:
+            found += scale.validate(obj, type_)
         found += _update_errors(obj, old, target)
     for error in (*strategy.undecodable(obj), *found):
         if error.type == field_errors.UNDECODABLE:

@@ -318,16 +318,16 @@ def _labels(event: Event) -> Iterable[Hashable]:
     found: set[Hashable] = set()
     for record in (event.record, event.previous):
         if record is not None and b'"labels":' in record.value:
-            found.update((documents.decode(record.value)["metadata"].get("labels") or {}).items())
+            found.update((documents.decode_stored(record.value)["metadata"].get("labels") or {}).items())
     return found
 
 
 def _deleted(event: Event, type_: ResourceType) -> Record:
-    assert event.deleted is not None
-    if event.deleted.value is UNREADABLE:
+    assert event.previous is not None
+    if event.previous.value is UNREADABLE:
         value = documents.encode_stored(unreadable_object(event.key, type_))
         return Record(event.key, event.revision, value, type_.schema_hash)
-    return _as_of(event.deleted, event.revision)
+    return _as_of(event.previous, event.revision)
 
 
 def _as_of(record: Record | None, revision: int) -> Record:

@@ -52,7 +52,7 @@ from kcp.registry.verbs.storing import Committer
 Object = dict[str, Any]
 
 _AFTER_DECODING: Final = frozenset({404, 409, 422})
-"""The refusals that may come before the body is validated: kube-apiserver has decoded that of a built-in type by then."""
+"""The codes of refusals that may come before the body is validated. kube-apiserver has decoded a built-in type's body by then."""
 
 
 class Writer:
@@ -93,8 +93,8 @@ class Writer:
                 await run_large(write.size, validation.check_decodable, write.body, write.target.type)
             raise
         finally:
-            if write.turn is not None:
-                write.turn.end()
+            if write.permit is not None:
+                write.permit.end()
 
     async def remove_damaged(self, write: Write, revision: int) -> Written:
         """Delete an object that cannot be read, at a revision. Neither rules nor admission plugins apply."""
@@ -122,8 +122,8 @@ class Writer:
         if write.size < LARGE:
             self._start(write)
         else:
-            if not write.has_turn:
-                await self._take_turn(write)
+            if not write.has_permit:
+                await self._take_permit(write)
             await in_thread(self._start, write)
         if write.operation == CREATE:
             await self._check_new(write)
@@ -139,7 +139,8 @@ class Writer:
         if write.size < LARGE:
             self._complete(write)
         else:
-            await in_thread(self._complete, write)
+            # a request's own large object is encoded and not read, except by plugins
+            await in_thread(self._complete, write, encoded=not plugins and write.context.body_size >= LARGE)
         if plugins:
             await self._mutating_admission(plugins, write)
         if write.size < LARGE:
@@ -192,12 +193,12 @@ class Writer:
         elif write.change is not None:
             self._change(write, write.change)
 
-    async def _take_turn(self, write: Write) -> None:
-        """Wait for the turn of a large write, unless it was taken for the body; read the state then."""
-        write.has_turn = True
-        write.turn = await self._large_writes.enter(write.size)
-        if write.turn is not None:
-            write.turn.begin()
+    async def _take_permit(self, write: Write) -> None:
+        """Wait for the permit of a large write, unless its body has it already; then read the state again."""
+        write.has_permit = True
+        write.permit = await self._large_writes.enter(write.size)
+        if write.permit is not None:
+            write.permit.begin()
             self._read(write)
 
     def _change(self, write: Write, change: Callable[[Write], Any]) -> None:
@@ -212,11 +213,12 @@ class Writer:
         name = preconditions.name_new(write)
         if not write.target.type.namespaced:
             return
+        store = self._source.store
         try:
-            write.accepted = self._committer.namespace_condition(write, name)
+            write.accepted = preconditions.namespace_condition(store, write, name)
         except errors.StatusError:
-            await self._source.store.catch_up()  # another server may have created it
-            write.accepted = self._committer.namespace_condition(write, name)
+            await store.catch_up()  # another server may have created it
+            write.accepted = preconditions.namespace_condition(store, write, name)
 
     @staticmethod
     def _large(write: Write) -> Object | None:
@@ -228,8 +230,8 @@ class Writer:
         assert obj is not None
         return obj if target.type.strategy.is_large(obj) else None
 
-    def _complete(self, write: Write) -> None:
-        """Prepare, and record field ownership."""
+    def _complete(self, write: Write, *, encoded: bool = False) -> None:
+        """Prepare, and record field ownership. ``encoded``: nothing reads the managed fields of a new object."""
         sent = preparing.owned_as_sent(write.new, write.target.type) if write.object is not None else None
         self._prepare(write)
         obj = write.object
@@ -238,10 +240,10 @@ class Writer:
         if write.body is not None and "ownerReferences" in obj["metadata"]:
             self._drop_duplicate_owners(obj, write.context, after_admission=False)
         if not write.owned:
-            preparing.own_fields(obj, write.old, write.target, write.context, sent)
+            preparing.own_fields(obj, write.old, write.target, write.context, sent, encoded=encoded)
 
     def _prepare(self, write: Write) -> None:
-        """Set what the server owns; a delete marks the object, or leaves nothing of it."""
+        """Set what the server owns; a delete marks the object or removes it."""
         if write.operation == CREATE:
             assert write.object is not None
             preparing.prepare_create(write.object, write.target, write.context)

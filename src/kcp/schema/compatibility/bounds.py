@@ -21,7 +21,7 @@ COUNTS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class NumberRange:
     """A range of numbers; None stands for no bound. ``low_exclusive`` excludes ``low`` itself."""
 
     low: float | None = None
@@ -36,20 +36,20 @@ class Range:
             return False
         return self.low > self.high or (self.low == self.high and (self.low_exclusive or self.high_exclusive))
 
-    def intersected(self, other: "Range") -> "Range":
+    def intersected(self, other: "NumberRange") -> "NumberRange":
         """The numbers in both ranges."""
         low, low_exclusive = _tighter((self.low, self.low_exclusive), (other.low, other.low_exclusive), sign=1)
         high, high_exclusive = _tighter((self.high, self.high_exclusive), (other.high, other.high_exclusive), sign=-1)
-        return Range(low, high, low_exclusive, high_exclusive)
+        return NumberRange(low, high, low_exclusive, high_exclusive)
 
-    def integers(self, format_: str) -> "Range":
+    def integers(self, format_: str) -> "NumberRange":
         """The integers of a format in the range, with inclusive bounds."""
         low, high = INTEGER_RANGES.get(format_, (INT64_MIN, INT64_MAX))
         if self.low is not None:
             low = max(low, math.floor(self.low) + 1 if self.low_exclusive else math.ceil(self.low))
         if self.high is not None:
             high = min(high, math.ceil(self.high) - 1 if self.high_exclusive else math.floor(self.high))
-        return Range(low, high)
+        return NumberRange(low, high)
 
 
 _Bound = tuple[float | None, bool]
@@ -63,29 +63,29 @@ def _tighter(one: _Bound, other: _Bound, *, sign: int) -> _Bound:
     return one if sign * one[0] > sign * other[0] else other
 
 
-def number_range(raws: Iterable[Raw]) -> Range:
+def number_range(raws: Iterable[Raw]) -> NumberRange:
     """The range that ``minimum`` and ``maximum`` of all these schemas leave."""
-    found = Range()
+    found = NumberRange()
     for raw in raws:
         low, high = raw.get("minimum"), raw.get("maximum")
         if low is not None or high is not None:
             low_exclusive = low is not None and bool(raw.get("exclusiveMinimum"))
             high_exclusive = high is not None and bool(raw.get("exclusiveMaximum"))
-            found = found.intersected(Range(low, high, low_exclusive, high_exclusive))
+            found = found.intersected(NumberRange(low, high, low_exclusive, high_exclusive))
     return found
 
 
-def count_range(raws: Iterable[Raw], least: str, most: str) -> Range:
+def count_range(raws: Iterable[Raw], least: str, most: str) -> NumberRange:
     """The range of counts that two keywords of all these schemas leave."""
-    found = Range()
+    found = NumberRange()
     for raw in raws:
         low, high = raw.get(least), raw.get(most)
         if low or high is not None:
-            found = found.intersected(Range(int(low) if low else None, None if high is None else int(high)))
+            found = found.intersected(NumberRange(int(low) if low else None, None if high is None else int(high)))
     return found
 
 
-def number_keywords(found: Range, format_: str, *, integers: bool) -> dict[str, Any]:
+def number_keywords(found: NumberRange, format_: str, *, integers: bool) -> dict[str, Any]:
     """The keywords that declare a range of numbers; bounds that an integer's format implies are left out."""
     least, most = INTEGER_RANGES.get(format_, (INT64_MIN, INT64_MAX)) if integers else (None, None)
     keywords: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.schema.compatibility.bounds import COUNTS, Range, count_range, number_keywords, number_range
+from kcp.schema.compatibility.bounds import COUNTS, NumberRange, count_range, number_keywords, number_range
 from kcp.schema.raw_schemas import Raw, schema, schemas, strings, text
 from kcp.schema.value_predicates import enum_identity
 
@@ -54,8 +54,8 @@ class Constraints:
     junctors   the other validations, by content
     """
 
-    numbers: Range
-    counts: dict[str, Range]
+    numbers: NumberRange
+    counts: dict[str, NumberRange]
     enum: dict[Hashable, Any] | None
     patterns: frozenset[str]
     multiples: frozenset[float]

@@ -17,7 +17,7 @@ from kcp.schema.compatibility.incompatibilities import (
     NoCommonSchemaError,
     Report,
 )
-from kcp.schema.compatibility.schemas import TOO_DEEP, budget_of, check_schema, common_schema, is_too_deep, meet_schemas
+from kcp.schema.compatibility.schemas import TOO_DEEP, budget_of, check_valid_schema, is_too_deep, meet_schemas
 from kcp.schema.compatibility.versions import meet_version_fields
 from kcp.schema.definitions.defaults import default_definition
 from kcp.schema.definitions.definition_validation import validate_definition
@@ -76,7 +76,7 @@ def _checked(definition: Definition) -> Definition:
     if errors := validate_definition(whole):
         raise InvalidSchemaError(errors)
     for name, version in _versions(whole).items():
-        check_schema(_schema(version), _path(name))
+        check_valid_schema(_schema(version), _path(name))
     return whole
 
 
@@ -171,10 +171,7 @@ def _meet_version(old: Raw, new: Raw, path: str, report: Report) -> Raw:
         report.narrowing(f"{path}.served", "the version is no longer served: its clients get 404", True, False)
         common["served"] = False
     where = f"{path}.schema.openAPIV3Schema"
-    if report.for_common:
-        raw = common_schema(_schema(old), _schema(new), where, report)
-    else:
-        raw = meet_schemas(_schema(old), _schema(new), where, report).raw
+    raw = meet_schemas(_schema(old), _schema(new), where, report).raw
     common["schema"] = {**old["schema"], "openAPIV3Schema": raw}
     return common
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kcp.api.field_errors import ABSENT
 from kcp.schema.compatibility.incompatibilities import Report
-from kcp.schema.compatibility.views import View
+from kcp.schema.compatibility.views import SchemaView
 from kcp.schema.raw_schemas import flag, objects, text
 
 KEYWORD: Final = "x-kubernetes-validations"
@@ -21,7 +21,7 @@ _Key = tuple[str, bool]
 _Rules = dict[_Key, tuple[int, dict[str, Any]]]
 
 
-def _rules(view: View) -> _Rules:
+def _rules(view: SchemaView) -> _Rules:
     return {
         (text(rule, "rule").strip(), flag(rule, "optionalOldSelf")): (index, rule)
         for index, rule in enumerate(objects(view.raw.get(KEYWORD)))
@@ -43,19 +43,21 @@ SAME_TYPES: Final = SameTypes()
 DIFFERENT_TYPES: Final = SameTypes(as_old=False, as_new=False)
 
 
-def same_types(old: View, new: View, common: View) -> SameTypes:
+def same_types(old: SchemaView, new: SchemaView, common: SchemaView) -> SameTypes:
     """Compare the types of values themselves, apart from the values inside."""
     one, other, both = map(_expression_type, (old, new, common))
     return SameTypes(one == both, other == both)
 
 
-def _expression_type(view: View) -> tuple[frozenset[str], str, bool]:
+def _expression_type(view: SchemaView) -> tuple[frozenset[str], str, bool]:
     format_ = text(view.raw, "format")
     is_map = isinstance(view.raw.get("additionalProperties"), dict)
     return view.kinds, format_ if format_ in _CEL_FORMATS else "", is_map
 
 
-def meet_rules(old: View, new: View, path: str, report: Report, *, types: SameTypes) -> list[dict[str, Any]]:
+def meet_rules(
+    old: SchemaView, new: SchemaView, path: str, report: Report, *, types: SameTypes
+) -> list[dict[str, Any]]:
     """The rules of both schemas. ``types`` are those of the values and of all values inside."""
     if KEYWORD not in old.raw and KEYWORD not in new.raw:
         return []

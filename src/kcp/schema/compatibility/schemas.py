@@ -19,7 +19,7 @@ from kcp.schema.compatibility.incompatibilities import (
 )
 from kcp.schema.compatibility.narrowing import meet
 from kcp.schema.compatibility.rules import DIFFERENT_TYPES, SAME_TYPES
-from kcp.schema.compatibility.views import View
+from kcp.schema.compatibility.views import SchemaView
 from kcp.schema.definitions.schema_validation import ValidationOptions, schema_errors
 from kcp.schema.raw_schemas import Raw, is_well_formed, text
 from kcp.schema.value_predicates import in_range
@@ -76,7 +76,7 @@ def meet_schemas(old: Raw, new: Raw, path: str, report: Report) -> Meet:
     if json_values.equal(old, new):
         return Meet(old, SAME_TYPES)
     try:
-        return meet(View(old, role="root"), View(new, role="root"), path, report)
+        return meet(SchemaView(old, role="root"), SchemaView(new, role="root"), path, report)
     except TooLargeError:
         report.found.append(Incompatibility(path, "the schemas are too large to compare"))
         return Meet(old, DIFFERENT_TYPES)
@@ -91,11 +91,25 @@ def check_schema(raw: Raw, path: str) -> None:
     """Raise InvalidSchemaError for a schema that no definition may have, or that accepts no value of a type."""
     if is_too_deep(raw):
         raise InvalidSchemaError([field_errors.invalid(path, field_errors.ABSENT, TOO_DEEP)])
+    _check_types(raw, path)
+    _raise_any(schema_errors(raw, path, status=False, options=ValidationOptions()))
+    _raise_any(_unusable_bounds(raw, path))
+
+
+def check_valid_schema(raw: Raw, path: str) -> None:
+    """Raise as `check_schema`, for a schema that validation accepts."""
+    _check_types(raw, path)
+    _raise_any(_unusable_bounds(raw, path))
+
+
+def _check_types(raw: Raw, path: str) -> None:
     if not is_well_formed(raw):
         why = "a keyword has a value of the wrong JSON type"
         raise InvalidSchemaError([field_errors.invalid(path, field_errors.ABSENT, why)])
-    found = schema_errors(raw, path, status=False, options=ValidationOptions())
-    if found := found or _unusable_bounds(raw, path):
+
+
+def _raise_any(found: list[FieldError]) -> None:
+    if found:
         raise InvalidSchemaError(
             [FieldError(each.type, each.field.removeprefix("."), each.value, each.detail) for each in found]
         )
@@ -119,7 +133,7 @@ def _unusable_bounds(raw: Raw, path: str) -> list[FieldError]:
         each, where = pending.pop()
         kind = text(each, "type")
         if kind in ("integer", "number"):
-            declared = View(each).format
+            declared = SchemaView(each).format
             known = declared if declared in _FORMATS[kind] else ""
             for keyword in ("minimum", "maximum", "multipleOf"):
                 value = each.get(keyword)

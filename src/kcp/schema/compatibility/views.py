@@ -7,10 +7,11 @@ each of these one form.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final
 
+from kcp.api import json_values
 from kcp.schema.compatibility.constraints import Constraints, constraints_of
 from kcp.schema.formats import effective_format
 from kcp.schema.raw_schemas import Raw, flag, properties, schema, schemas, strings, text
@@ -37,18 +38,24 @@ _JUNCTORS: Final = ("allOf", "anyOf", "oneOf")
 _COUNTING: Final = ("minProperties", "maxProperties", "enum")
 
 
-class View:
+class SchemaView:
     """A schema, and the validations of ``anyOf`` and the like of the schemas around it that reach it (``inherited``).
 
     ``role`` is "root", "metadata" (of the root or of an embedded resource) or empty. ``required`` says that every object has the
     property of this schema.
     """
 
-    def __init__(self, raw: Raw, inherited: Iterable[Raw] = (), role: str = "", *, required: bool = False) -> None:
+    def __init__(self, raw: Raw, inherited: Sequence[Raw] = (), role: str = "", *, required: bool = False) -> None:
         self.raw = raw
         self.role = role
         self.required = required
         self._inherited = inherited
+
+    def equals(self, other: SchemaView) -> bool:
+        """Whether two schemas are equal at the same place, and nothing around them validates the values."""
+        if self._inherited or other._inherited or (self.role, self.required) != (other.role, other.required):
+            return False
+        return json_values.equal(self.raw, other.raw)
 
     @cached_property
     def format(self) -> str:
@@ -71,18 +78,22 @@ class View:
 
     @cached_property
     def nullable(self) -> bool:
+        """Whether null is accepted by ``nullable``."""
         return flag(self.raw, "nullable")
 
     @cached_property
     def preserves(self) -> bool:
+        """Whether unknown fields are preserved."""
         return flag(self.raw, "x-kubernetes-preserve-unknown-fields")
 
     @cached_property
     def embedded(self) -> bool:
+        """Whether the value is an embedded resource."""
         return flag(self.raw, "x-kubernetes-embedded-resource")
 
     @cached_property
     def constraints(self) -> Constraints:
+        """The merged value validations."""
         return constraints_of(self.raw, int_or_string=self.kinds <= INT_OR_STRING)
 
     @cached_property
@@ -115,6 +126,7 @@ class View:
 
     @cached_property
     def items(self) -> Raw:
+        """The schema of a list's items."""
         found = schema(self.raw, "items")
         if found is None:
             return ANY if self.preserves else ANY_EMPTIED
@@ -122,14 +134,17 @@ class View:
 
     @cached_property
     def list_type(self) -> str:
+        """The list type; ``atomic`` by default."""
         return text(self.raw, "x-kubernetes-list-type") or "atomic"
 
     @cached_property
     def list_keys(self) -> frozenset[str]:
+        """The keys of the items of a map list."""
         return frozenset(strings(self.raw, "x-kubernetes-list-map-keys"))
 
     @cached_property
     def map_type(self) -> str:
+        """The map type; ``granular`` by default."""
         return text(self.raw, "x-kubernetes-map-type") or "granular"
 
     def keeps(self, name: str) -> bool:
@@ -141,7 +156,7 @@ class View:
         found = self.declared.get(name)
         return None if found is None else found.get("default")
 
-    def property(self, name: str) -> View:
+    def property(self, name: str) -> SchemaView:
         """The view of a declared property, or of a field that is not declared where those are kept."""
         found = self.declared.get(name)
         if found is None:
@@ -152,27 +167,27 @@ class View:
         required = name in self._required
         if name not in self.declared and not inherited and not required:
             return self._plain_rest
-        return View(found, inherited, role, required=required)
+        return SchemaView(found, inherited, role, required=required)
 
     @cached_property
     def _required(self) -> frozenset[str]:
         return frozenset(self.constraints.required)
 
     @cached_property
-    def _plain_rest(self) -> View:
+    def _plain_rest(self) -> SchemaView:
         assert self.rest is not None
-        return View(self.rest)
+        return SchemaView(self.rest)
 
     @cached_property
-    def rest_view(self) -> View:
+    def rest_view(self) -> SchemaView:
         """The view of all fields that are not declared."""
         inherited = [each for found in self._validations_by_property.values() for each in found]
-        return View(self._plain_rest.raw, inherited) if inherited else self._plain_rest
+        return SchemaView(self._plain_rest.raw, inherited) if inherited else self._plain_rest
 
     @cached_property
-    def items_view(self) -> View:
+    def items_view(self) -> SchemaView:
         """The view of a list's items."""
-        return View(self.items, [each for raw in self._validations if (each := schema(raw, "items")) is not None])
+        return SchemaView(self.items, [each for raw in self._validations if (each := schema(raw, "items")) is not None])
 
     @cached_property
     def _validations_by_property(self) -> dict[str, list[Raw]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kcp.auth.users import User
+from kcp.logical_clusters import LogicalClusterName
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class RequestRecord:
     """
 
     audit_id: str
-    cluster: str
+    cluster: LogicalClusterName
     verb: str
     path: str
     resource: str | None

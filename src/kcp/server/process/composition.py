@@ -22,18 +22,19 @@ from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
-from kcp.logical_clusters import SERVER_OWNED, LogicalClusterName
+from kcp.logical_clusters import SERVER_OWNED, SERVER_RECORDS
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
+from kcp.server.process import address_space
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
 from kcp.server.requests.application import Application, Steps
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
-from kcp.server.requests.endpoints.discovery import Discovery
+from kcp.server.requests.endpoints.discovery import DiscoveryEndpoint
 from kcp.server.requests.endpoints.health_and_metrics import health_mounts, index_mount, metrics_mount, version_mount
 from kcp.server.requests.endpoints.openapi import OpenAPI
 from kcp.server.requests.inflight import InFlight, Limit
@@ -45,7 +46,7 @@ from kcp.server.requests.resources import Resources
 from kcp.server.requests.watches import Watches
 from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store
 
-_IDENTITY: Final = Key("servers.kcp.io", SERVER_OWNED, "", "identity")
+_IDENTITY: Final = Key(SERVER_RECORDS, SERVER_OWNED, "", "identity")
 
 T = TypeVar("T")
 
@@ -102,6 +103,9 @@ async def compose(
         plugins=parts.admission_plugins(environment),
         event_lifetime=int(configuration.event_ttl),
     )
+    space = address_space.of_process()
+    if space is not None:
+        registry.large_writes.require = space.require
     deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
     metrics.set_serving_certificate(expiration(environment.identity.serving.certificate).timestamp())
     in_flight = _in_flight(configuration, metrics)
@@ -118,7 +122,7 @@ async def compose(
             [*parts.authenticators(environment), tokens], Anonymous() if configuration.anonymous_auth else None
         ),
         authorizer=authorizer,
-        filters=parts.filters(environment),
+        filters=[*address_space.filters(space), *parts.filters(environment)],
         resources=Resources(registry, watches, mutations),
         mounts=mounts,
         in_flight=in_flight,
@@ -144,19 +148,14 @@ async def compose_registry(
     """
     uid, created = await log_identity(store)
 
-    def definitions(cluster: LogicalClusterName, group: str) -> Sequence[dict[str, Any]]:
-        return catalog.surface(cluster).accepted_names(group)
-
     context = BuiltinContext(
         server_uid=uid,
         created=created,
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
         tokens=tokens if tokens is not None else BearerTokens(()),
-        definitions=definitions,
         event_lifetime=event_lifetime,
     )
-    catalog = Catalog(store, builtin_types(context))
-    return Registry(store, catalog, Chain(plugins))
+    return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
 
 
 def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
@@ -173,7 +172,7 @@ def _in_flight(configuration: Configuration, metrics: Metrics) -> InFlight:
 
 def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_address: str) -> Sequence[Mount]:
     return (
-        *Discovery(catalog, server_address).mounts(),
+        *DiscoveryEndpoint(catalog, server_address).mounts(),
         *OpenAPI(catalog).mounts(),
         *health_mounts(health),
         metrics_mount(metrics),

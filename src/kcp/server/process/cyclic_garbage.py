@@ -25,7 +25,7 @@ Where the oldest generation is frozen, a full collection walks some 80,000 objec
 whatever thread it runs in: a thread that decodes a large body must not hold up the event loop.
 """
 _INTERVAL: Final = 30.0
-"""Seconds between two looks at whether a complete collection is due."""
+"""Seconds between checks whether a complete collection is due."""
 _IDLE: Final = 0.02
 """The part of a processor that an idle process uses at most."""
 _FLOOR_IDLE: Final = 20_000
@@ -66,13 +66,13 @@ class CyclicGarbage:
                 await self._collect_alone(idle=idle)
 
     async def _collect_alone(self, *, idle: bool) -> None:
-        turn = await self._large_writes.alone() if self._large_writes is not None else None
+        permit = await self._large_writes.alone() if self._large_writes is not None else None
         try:
             if self.is_due(idle=idle):  # what large writes had decoded is gone
                 self.collect_completely()
         finally:
-            if turn is not None:
-                turn.end()
+            if permit is not None:
+                permit.end()
 
     def is_due(self, *, idle: bool) -> bool:
         """Whether so much was frozen that a complete collection is due, in a process that is ``idle`` or not."""

@@ -2,7 +2,7 @@
 
 The API is served over TLS by a library that refuses HTTP/1.0, which the health checks of HAProxy and nginx use. This listener
 serves ``/livez``, ``/readyz`` and ``/healthz`` as the API does, and nothing else, so it needs no credentials. As in kube-proxy
-and the kubelet it is plain HTTP on an address of its own. It runs on the event loop of the API: it answers while that turns.
+and the kubelet it is plain HTTP on an address of its own. It runs on the event loop of the API: it answers while the loop runs.
 
 Each connection is for one request (RFC 9112, ``Connection: close``). Time, size and number of connections are bounded.
 """
@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from kcp.server.observability.health import ENDPOINTS, Health, HealthResponse
 
-MOST_CONNECTIONS: Final = 64
+MAX_CONNECTIONS: Final = 64
 """Connections beyond these are closed at once."""
 TIMEOUT: Final = 5.0
 """Seconds that a connection may last."""
@@ -51,7 +51,7 @@ class HealthListener:
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) >= MOST_CONNECTIONS:
+        if len(self._connections) >= MAX_CONNECTIONS:
             writer.transport.abort()
             return
         self._connections.add(writer)
@@ -69,7 +69,7 @@ class HealthListener:
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:
-    """Read the head of a request; what there is of one that is larger than allowed, or that does not end."""
+    """Read the head of a request; of one that is too large or incomplete, the part that has arrived."""
     head = b""
     while len(head) < _HEAD and not _END.search(head):
         part = await reader.read(_HEAD - len(head))

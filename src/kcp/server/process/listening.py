@@ -47,7 +47,7 @@ DRAIN_TIMEOUT: Final = 600.0
 _HANDOVER: Final = 10.0
 """Seconds after its replacement in which a server may still get a request: from a client that it had accepted before."""
 _RETIRING: Final = 1.0
-"""Seconds between two looks at whether a replaced server has ended."""
+"""Seconds between checks whether a replaced server has ended."""
 _ABORT_TIMEOUT: Final = 5.0
 """Seconds in which a server must end whose connections have been cut."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Final
 
 from kcp.server.process.configuration import ConfigurationError
@@ -46,6 +45,8 @@ _H2CORN_METHODS: Final = ("serve", "shutdown", "wait_started")
 def check() -> None:
     """Check the installed dependencies. Raises ConfigurationError with one line that names the package to replace."""
     for missing in _missing_from_h2corn():
+        from importlib import metadata
+
         raise ConfigurationError(
             f"h2corn {metadata.version('h2corn')} has no {missing}, which kcp needs: pip install '{_range('h2corn')}'"
         )
@@ -73,6 +74,8 @@ def _missing_from_h2corn() -> Iterator[str]:
 
 def _range(package: str) -> str:
     """The requirement of kcp on a package; its name alone where kcp is not installed as a distribution."""
+    from importlib import metadata
+
     try:
         requirements = metadata.requires("kcp-apiserver") or []
     except metadata.PackageNotFoundError:

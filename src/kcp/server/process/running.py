@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from kcp.server.process import listening, requirements, sockets
+from kcp.server.process.allocator import return_large_allocations
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.reloading import ReloadedFiles
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("kcp.server")
 
-_LEAST_ADDRESS_SPACE: Final = 256 << 20
-"""Bytes of address space without which a server does not start: its libraries and the stacks of its threads take 230 MB."""
 _DIRECTORY_MODE: Final = 0o700
 _EXIT_INTERRUPTED: Final = 130
 _REPORT_DELAY: Final = 1.0
@@ -100,11 +99,11 @@ class ServerProcess:
         http = self.http = self._listen(listener, composition, self.identity)
         self._stack.push_async_callback(self._stop_serving, http, composition)
         await http.start()
-        self._run_in_background("the sweep of watches", connections.sweep(composition.watches))
-        self._run_in_background("the reloading of files", self.files.follow())
+        self.run_in_background("the sweep of watches", connections.sweep(composition.watches))
+        self.run_in_background("the reloading of files", self.files.follow())
         certificates = self.certificates = self._certificates(http, composition)
         certificates.add_to(self.files)
-        self._run_in_background("the renewal of certificates", certificates.follow())
+        self.run_in_background("the renewal of certificates", certificates.follow())
         try:
             identity.write_kubeconfig(self.identity, host, port)
         except OSError as error:
@@ -160,7 +159,7 @@ class ServerProcess:
         )
 
     async def _serve_health(self, composition: Composition) -> None:
-        """Serve health over plain HTTP where the configuration says so: until requests are served no more."""
+        """Serve health over plain HTTP where the configuration says so, until the server stops serving requests."""
         if not self.configuration.healthz_bind_address:
             return
         from kcp.server.process.configuration import split_address
@@ -191,7 +190,8 @@ class ServerProcess:
 
         return ServingCertificates(self.configuration, self.identity, http.replace, on_replaced)
 
-    def _run_in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def run_in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine until the server stops; it is cancelled before the server ends its connections."""
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(_report_error)
         self._stack.push_async_callback(_cancelled, task)
@@ -334,22 +334,13 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _check_address_space() -> None:
-    """Raise ConfigurationError where the process may not allocate what a server needs.
-
-    The libraries below abort or hang when they run out in the middle of a start.
-    """
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
-        raise ConfigurationError(
-            f"the address space is limited to {limit >> 20} MB (ulimit -v); a server needs {_LEAST_ADDRESS_SPACE >> 20} MB"
-        )
-
-
 def run(configuration: Configuration, announce: Callable[[ServerProcess], None]) -> None:
     """Run a server until a signal stops it. Raises ConfigurationError when it cannot start."""
-    _check_address_space()
+    from kcp.server.process import address_space
+
+    address_space.prepare()
     import uvloop
 
     _allow_many_files()
+    return_large_allocations()
     uvloop.run(serve_until_signalled(ServerProcess(configuration), announce))

@@ -1,4 +1,4 @@
-"""The certificates of the TLS layer while the server runs: files that change, and certificates of its own that grow old.
+"""The certificates of the TLS layer while the server runs: changed files, and renewed certificates of its own.
 
 The HTTP server reads certificates at its start only, so a change replaces it by another one on the same socket (`listening`).
 A pair of files that does not fit together, as between the writes of its halves, is logged, and the previous one stays in force.
@@ -112,7 +112,7 @@ class ServingCertificates:
         try:
             identity.write_client_authorities(self._identity, authorities)
             await self._replace_server()
-        except Exception as error:  # whatever the TLS library or the disk refuses: the server in force goes on
+        except Exception as error:  # the TLS library or the disk may refuse anything: the present server goes on
             self._report(f"cannot use the changed certificates, the previous ones stay in force: {error}")
             return
         self._serving, self._authorities = serving, authorities

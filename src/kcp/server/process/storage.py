@@ -90,11 +90,11 @@ async def share_identity(storage: Storage, configuration: Configuration) -> None
         return
     import orjson
 
-    from kcp.logical_clusters import SERVER_OWNED
+    from kcp.logical_clusters import SERVER_OWNED, SERVER_RECORDS
     from kcp.server.process import identity
     from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError
 
-    key = Key("servers.kcp.io", SERVER_OWNED, "", "authority")
+    key = Key(SERVER_RECORDS, SERVER_OWNED, "", "authority")
     folder = configuration.data_directory
     found = storage.store.get(key)
     if found is None:

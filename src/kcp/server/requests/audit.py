@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from kcp.logical_clusters import UNNAMED
 from kcp.server.observability.request_records import AuditSink, RequestRecord
 from kcp.server.requests.exchanges import Exchange
 
@@ -37,7 +38,7 @@ def _record_of(exchange: Exchange) -> RequestRecord:
         namespace, name = info.namespace, info.name
     return RequestRecord(
         audit_id=exchange.audit_id.decode("latin-1"),
-        cluster=info.cluster if info else "",
+        cluster=info.cluster if info else UNNAMED,
         verb=info.verb if info else exchange.method,
         path=scope["path"],
         resource=resource,

@@ -34,7 +34,7 @@ class Deadlines:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.loop = asyncio.get_running_loop()
-        """Kept, since asyncio asks the operating system for the process whenever it is asked for the loop."""
+        """Kept, since `asyncio.get_running_loop` makes a system call each time."""
         self._waits: dict[Wait, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 

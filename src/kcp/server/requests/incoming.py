@@ -33,7 +33,7 @@ _NUMBERS: Final = itertools.count(random.getrandbits(40))
 _TWELVE_DIGITS: Final = 0xFFFFFFFFFFFF
 _NO_CERTIFICATES: Final[Sequence[str]] = ()
 
-WaitForTurn = Callable[[int], Awaitable[None]]
+WaitForPermit = Callable[[int], Awaitable[None]]
 """Waits until a write with a large body may be decoded; called with the size of the body (`kcp.registry.verbs.large_writes`)."""
 
 
@@ -147,13 +147,13 @@ class IncomingRequest:
             message = f"the head of the request (its target and header fields) is too large: limit is {MAX_HEAD} bytes"
             raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
 
-    async def body(self, limit: int = MAX_BODY, wait_for_turn: WaitForTurn | None = None) -> bytes:
+    async def body(self, limit: int = MAX_BODY, wait_for_permit: WaitForPermit | None = None) -> bytes:
         """Read the whole body.
 
-        A large body still counts as being received while ``wait_for_turn``, which gets its size, waits for its turn.
+        A large body still counts as being received while ``wait_for_permit``, which gets its size, waits for its permit.
 
         Raises StatusError 413 as soon as it exceeds the limit, 415 when it is compressed, 429 when too much is being received or
-        too many requests are in flight, 504 when it does not arrive in time or does not get its turn.
+        too many requests are in flight, 504 when it does not arrive in time or does not get its permit.
         """
         headers = self.headers
         encoding = headers.get(b"content-encoding")
@@ -170,16 +170,16 @@ class IncomingRequest:
             else:
                 await self._wait_for_rest(receiving, body)
         size = self.body_size = body.size
-        if size >= LARGE and wait_for_turn is not None:
-            await self._wait_for_turn(size, wait_for_turn)
+        if size >= LARGE and wait_for_permit is not None:
+            await self._wait_for_permit(size, wait_for_permit)
         return body.parts[0] if len(body.parts) == 1 else b"".join(body.parts)
 
-    async def _wait_for_turn(self, size: int, wait_for_turn: WaitForTurn) -> None:
-        """Wait for the turn of a large body, which counts as being received meanwhile."""
+    async def _wait_for_permit(self, size: int, wait_for_permit: WaitForPermit) -> None:
+        """Wait for the permit of a large body, which counts as being received meanwhile."""
         try:
-            with self._receiving.start(self._client) as reception:
+            with self._receiving.start(self.client) as reception:
                 reception.grow(size)
-                await wait_for_turn(size)
+                await wait_for_permit(size)
         except TimeoutError:
             raise errors.StatusError(504, "Timeout", TIMED_OUT, details={}, headers=CLOSE) from None
 
@@ -189,7 +189,7 @@ class IncomingRequest:
         if slot is not None:
             slot.leave()
         try:
-            with self._receiving.start(self._client) as reception:
+            with self._receiving.start(self.client) as reception:
                 reception.grow(body.size)
                 body.add(await receiving)
                 while body.more:
@@ -202,7 +202,7 @@ class IncomingRequest:
             slot.enter()
 
     @property
-    def _client(self) -> str:
+    def client(self) -> str:
         """The client whose limit on bodies applies: the user, or the address of an anonymous client."""
         name = self.user.name
         if name != ANONYMOUS.name:

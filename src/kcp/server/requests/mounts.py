@@ -1,6 +1,6 @@
 """The mount table: the handlers of the paths that are not resources.
 
-A mount declares a path prefix and how requests below it are served. Whoever composes a server may add mounts, or replace one
+A mount declares a path prefix and how requests below it are served. An embedder may add mounts, or replace one
 by another with the same prefix; see `kcp.server.process.parts`.
 """
 

@@ -1,4 +1,4 @@
-"""Admission of bodies: how many bodies, and how many bytes of them, the server receives at the same time.
+"""Limits on bodies: how many bodies, and how many bytes of them, the server receives at the same time.
 
 A client may send a body as slowly as the request timeout allows, so a request does not count as in flight until its body has
 arrived (`inflight`). Bodies have limits of their own, for each client and for the server. When the server reaches its limit, a

@@ -12,14 +12,14 @@ from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
 from kcp.registry.verbs.large_work import in_thread, run_large
-from kcp.registry.verbs.large_writes import Turn
+from kcp.registry.verbs.large_writes import Permit
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.representation import ListPieces
-from kcp.server.requests import bodies, negotiation, queries
+from kcp.server.requests import bodies, content_negotiation, queries
 from kcp.server.requests.bodies import Body
+from kcp.server.requests.content_negotiation import View
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mutations import Mutations
-from kcp.server.requests.negotiation import View
 from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.watches import Watches
 
@@ -27,7 +27,7 @@ _ACROSS_NAMESPACES: Final = frozenset({"list", "watch"})
 _NEEDS_NAME: Final = frozenset({"get", "update", "patch", "delete"})
 _OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
-Handler = Callable[[Exchange, RequestInfo, Target], Awaitable[None]]
+_VerbHandler = Callable[[Exchange, RequestInfo, Target], Awaitable[None]]
 _Response = tuple[int, bytes]
 """The status and the body of a response."""
 _ObjectVerb = Callable[[RequestContext, Target, dict[str, Any], list[str]], Coroutine[Any, Any, Written]]
@@ -42,7 +42,7 @@ class Resources:
         self._find = registry.catalog.find
         self._watches = watches
         self._mutations = mutations
-        self._handlers: dict[str, Handler] = {
+        self._handlers: dict[str, _VerbHandler] = {
             "get": self._get,
             "list": self._list,
             "watch": self._watch,
@@ -131,17 +131,17 @@ class Resources:
     async def _store(self, exchange: Exchange, info: RequestInfo, target: Target, verb: _ObjectVerb) -> None:
         view = _view(exchange, info, target)
         context = self._writing_context(exchange, info)
-        turn = _LargeWriteTurn(self._registry, context, target)
-        body = await bodies.read_object(exchange, target.type, turn.wait)
+        permit = _LargeWritePermit(self._registry, context, target)
+        body = await bodies.read_object(exchange, target.type, permit.wait)
         context.body_size = exchange.body_size
-        write = turn.around(_stored(context, target, body, view, verb))
+        write = permit.around(_stored(context, target, body, view, verb))
         await exchange.send_object(*await self._mutations.run(write, exchange), view)
 
     async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
-        turn = _LargeWriteTurn(self._registry, self._context(exchange, info), target)
-        body = await bodies.read_patch(exchange, target.type, turn.wait)
-        write = turn.around(self._patched(exchange, info, target, body, view))
+        permit = _LargeWritePermit(self._registry, self._context(exchange, info), target)
+        body = await bodies.read_patch(exchange, target.type, permit.wait)
+        write = permit.around(self._patched(exchange, info, target, body, view))
         await exchange.send_object(*await self._mutations.run(write, exchange), view)
 
     async def _patched(
@@ -179,24 +179,24 @@ class Resources:
         await exchange.send_pieces(pieces, view)
 
 
-class _LargeWriteTurn:
-    """The turn of one request among the large writes: taken when its body turns out to be large."""
+class _LargeWritePermit:
+    """The permit of one request's write, acquired when its body turns out to be large."""
 
-    __slots__ = ("_context", "_registry", "_target", "_turn")
+    __slots__ = ("_context", "_permit", "_registry", "_target")
 
     def __init__(self, registry: Registry, context: RequestContext, target: Target) -> None:
         self._registry = registry
         self._context = context
         self._target = target
-        self._turn: Turn | None = None
+        self._permit: Permit | None = None
 
     async def wait(self, size: int) -> None:
-        """Wait for the turn of a body of so many bytes."""
-        self._turn = await self._registry.turn(self._context, self._target, size)
+        """Wait for the permit of a write whose body has so many bytes."""
+        self._permit = await self._registry.permit(self._context, self._target, size)
 
     def around(self, write: Coroutine[Any, Any, _Response]) -> Coroutine[Any, Any, _Response]:
-        """Return the write, which ends the turn if there is one."""
-        return write if self._turn is None else self._turn.around(write)
+        """Return the write, which releases the permit if there is one."""
+        return write if self._permit is None else self._permit.around(write)
 
 
 async def _stored(context: RequestContext, target: Target, body: Body, view: View, verb: _ObjectVerb) -> _Response:
@@ -248,7 +248,7 @@ def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
 def _view(exchange: Exchange, info: RequestInfo, target: Target) -> View:
     """Negotiate the form of the response; WebSocket messages are JSON text. Raises StatusError 400 or 406."""
     type_ = None if exchange.watches_only else target.type
-    return negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), type_)
+    return content_negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), type_)
 
 
 async def _form(value: bytes, type_: ResourceType, view: View) -> bytes:

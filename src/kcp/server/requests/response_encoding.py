@@ -27,12 +27,12 @@ def json_line(obj: dict[str, Any]) -> bytes:
 
 def pretty_json(body: bytes) -> bytes:
     """Indent JSON by two spaces."""
-    return orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(documents.decode_stored(body), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def yaml_of(body: bytes) -> bytes:
     """Convert JSON to YAML with sorted keys."""
-    return documents.encode_yaml(orjson.loads(body))
+    return documents.encode_yaml(documents.decode_stored(body))
 
 
 async def compressed(body: bytes) -> bytes:

@@ -43,7 +43,7 @@ class WatchSession:
 
     @property
     def sending_since(self) -> float:
-        """Since when the client has not accepted what is being sent; 0 while nothing waits."""
+        """The time since which the client has not accepted what is being sent; 0 while nothing waits."""
         return self.exchange.sending_since
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,25 +26,35 @@ _INTERNAL_ERROR: Final = 1011
 _LONGEST_REASON: Final = 100
 
 
+class _Messages:
+    """The client's messages, with the end of the connection as over HTTP. Does not refer to the exchange, which refers to it."""
+
+    __slots__ = ("_receive", "closed")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.closed = False
+        """Whether the client has closed the connection."""
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            self.closed = True
+            return {"type": "http.disconnect"}
+        return message
+
+
 class WebSocketExchange(Exchange):
     """A watch over WebSocket: the steps of a request and the watch see it as an HTTP exchange."""
 
-    __slots__ = ("_closed", "_receive_message", "_subprotocol")
+    __slots__ = ("_messages", "_subprotocol")
 
     watches_only = True
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: TransferLimits) -> None:
-        super().__init__({**scope, "method": "GET"}, self._receive_translated, send, limits)
-        self._receive_message = receive
-        self._closed = False
+        self._messages = _Messages(receive)
+        super().__init__({**scope, "method": "GET"}, self._messages, send, limits)
         self._subprotocol: str | None = None
-
-    async def _receive_translated(self) -> Message:
-        message = await self._receive_message()
-        if message["type"] == "websocket.disconnect":
-            self._closed = True
-            return {"type": "http.disconnect"}
-        return message
 
     @property
     def transport(self) -> str:
@@ -71,16 +82,18 @@ class WebSocketExchange(Exchange):
         """Send events of a watch, each as a message."""
         for frame in frames:
             self.sent += len(frame)
+            self.sending_since = time.monotonic()
             try:
                 await self._send({"type": "websocket.send", "text": frame.decode()})
             except Exception as error:
                 raise ClientGoneError(str(error)) from error
+            self.sending_since = 0.0
 
     async def finish(self, part: bytes = b"") -> None:
         """Close the connection, unless the client has closed it."""
         if part:
             await self.send_frames((part,))
-        if not self._closed:
+        if not self._messages.closed:
             await self._send({"type": "websocket.close", "code": _NORMAL_CLOSURE})
 
     async def refuse(self, error: errors.StatusError) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.store.contract import Capabilities, OptionError, StoreUnavailableError
 from kcp.store.etcd import integrity, transfer
-from kcp.store.etcd.access import ConnectionOptions, LogOptions
+from kcp.store.etcd.access import LogOptions
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import CAPABILITIES, EtcdStore
 from kcp.store.exports import Summary, is_export
@@ -24,25 +24,12 @@ class EtcdBackend:
 
     capabilities: Final[Capabilities] = CAPABILITIES
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        endpoints: tuple[str, ...],
-        prefix: str = "/kcp",
-        authority_file: Path | None = None,
-        certificate_file: Path | None = None,
-        key_file: Path | None = None,
-        username: str = "",
-        password_file: Path | None = None,
-    ) -> None:
-        """Raises OptionError without gRPC, and for a password file that cannot be read."""
+    def __init__(self, directory: Path, options: LogOptions) -> None:
+        """Raises OptionError without gRPC."""
         if importlib.util.find_spec("grpc") is None:
             raise OptionError("--etcd-servers needs gRPC: pip install 'kcp-apiserver[etcd]'")
         self._directory = directory
-        password = _password(password_file)
-        connection = ConnectionOptions(endpoints, authority_file, certificate_file, key_file, username, password)
-        self._options = LogOptions(connection, prefix)
+        self._options = options
 
     def is_missing(self) -> bool:
         """False: etcd keeps the log."""
@@ -86,12 +73,3 @@ class EtcdBackend:
     @property
     def _endpoints(self) -> str:
         return ", ".join(self._options.connection.endpoints)
-
-
-def _password(file: Path | None) -> str:
-    if file is None:
-        return ""
-    try:
-        return file.read_text().rstrip("\r\n")
-    except OSError as error:
-        raise OptionError(f"--etcd-password-file: cannot read {file}: {error.strerror}") from error

@@ -1,7 +1,7 @@
 """Calls to etcd over gRPC: several endpoints, TLS, authentication, and errors that tell a refusal from an unknown outcome.
 
-There is one channel per endpoint; calls go to one endpoint until it fails, then to the next. Only `Client.repeatedly` repeats a
-call: the sender of a transaction must find out its outcome.
+There is one channel per endpoint; calls go to one endpoint until it fails, then to the next. Only `EtcdClient.repeatedly` repeats
+a call: the sender of a transaction must find out its outcome.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class CompactedRevisionError(Exception):
         self.oldest = oldest
 
 
-class Client:
+class EtcdClient:
     """Calls to one etcd cluster, on one event loop. Raises EndpointError."""
 
     def __init__(self, connection: ConnectionOptions) -> None:

@@ -10,7 +10,7 @@ from kcp.store.contract import StoreClosedError, StoreUnavailableError
 from kcp.store.etcd.client import CompactedRevisionError, NoSpaceError, RefusedError
 from kcp.store.etcd.open_log import OpenLog
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _SECONDS: Final = 12.0
 
@@ -35,7 +35,7 @@ class ClusterCompaction:
                 await client.repeatedly("Put", _SECONDS, key=layout.compacted, value=str(raw).encode())
             await client.repeatedly("Compact", _SECONDS, revision=raw)
         except CompactedRevisionError:
-            log.debug("etcd had compacted revision %d already", raw)
+            logger.debug("etcd had compacted revision %d already", raw)
         except RefusedError as error:
             if error.code != "PERMISSION_DENIED":
                 raise StoreUnavailableError(f"etcd refuses to compact: {error}") from error
@@ -46,7 +46,7 @@ class ClusterCompaction:
         """Warn once. Since 3.5.28 and 3.6.9 only etcd's administrators may compact; replicas are compacted all the same."""
         if not self._forbidden:
             self._forbidden = True
-            log.warning(
+            logger.warning(
                 "etcd does not allow this user to compact it (that takes the role root), and it grows unless its members compact "
                 "it themselves: start them with --auto-compaction-retention=1h"
             )
@@ -59,4 +59,4 @@ class ClusterCompaction:
         except StoreClosedError:
             return
         except StoreUnavailableError as error:
-            log.warning("the local replica cannot be compacted: %s", error)
+            logger.warning("the local replica cannot be compacted: %s", error)

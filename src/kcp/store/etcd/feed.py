@@ -18,13 +18,13 @@ from typing import Any, Final
 
 from kcp.store.contract import ABSENT, ANY, Change, Key, StoreClosedError, StoreUnavailableError
 from kcp.store.etcd import messages
-from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.client import CompactedRevisionError, EtcdClient, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.log_metadata import LogMetadata, LogReplacedError, read_metadata
 from kcp.store.etcd.paging import pages
 from kcp.store.etcd.replica import Fetched, Replica
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _BACKLOG: Final = 5000
 """Revisions queued for the replica's writer before the feed stops reading from etcd."""
@@ -36,7 +36,9 @@ _SILENT_SECONDS: Final = 5.0
 class Feed:
     """Keeps a replica equal to the log in etcd. ``origin`` is the log's number in the replica."""
 
-    def __init__(self, client: Client, layout: Layout, replica: Replica, origin: int, metadata: LogMetadata) -> None:
+    def __init__(
+        self, client: EtcdClient, layout: Layout, replica: Replica, origin: int, metadata: LogMetadata
+    ) -> None:
         self._client = client
         self._layout = layout
         self._replica = replica
@@ -102,7 +104,7 @@ class Feed:
             except Exception as error:
                 # whatever the error is, the feed must try again
                 self.problem = repr(error)
-                log.exception("following etcd failed")
+                logger.exception("following etcd failed")
             self.reconnections += 1
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -183,9 +185,6 @@ class Feed:
                 self.on_leader_changed()
         if marker is not None:
             self.on_marker(marker.write, revision)
-            if marker.finals:
-                finals = {layout.key_of(final.key): final for final in marker.finals}
-                changes = [_with_final(change, finals.get(change.key)) for change in changes]
         future = self._replica.apply(revision, changes)
         future.add_done_callback(_retrieve_exception)
         return future
@@ -220,7 +219,7 @@ class Feed:
         """Rebuild the replica from the current state, since changes have been missed for good."""
         self.problem = "the local replica is being rebuilt"
         await self._replica.settled()
-        log.warning("etcd has compacted revisions that this server has not seen; comparing the whole state")
+        logger.warning("etcd has compacted revisions that this server has not seen; comparing the whole state")
         _, newest = await self._bounds()
         present: set[Key] = set()
         changed: list[Fetched] = []
@@ -234,12 +233,6 @@ class Feed:
         await self._replica.rebuild(changed, present, newest + self._offset)
         self._progress = 0
         self.rebuilds += 1
-
-
-def _with_final(change: Change, final: Any) -> Change:
-    if change.value is not None or final is None:
-        return change
-    return change._replace(final=final.value, tag=final.tag)
 
 
 def _retrieve_exception(future: asyncio.Future[int]) -> None:

@@ -13,7 +13,7 @@ from kcp.logical_clusters import SERVER_OWNED
 from kcp.store.contract import Key, StoreUnavailableError
 from kcp.store.etcd import messages
 from kcp.store.etcd.access import LogOptions
-from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError
+from kcp.store.etcd.client import CompactedRevisionError, EtcdClient, RefusedError
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.paging import pages
 from kcp.store.etcd.replica import ORIGIN, Fetched, origin_of, replica_file
@@ -66,7 +66,7 @@ async def check_log(
 
     Raises StoreUnavailableError, EndpointError.
     """
-    client = Client(options.connection)
+    client = EtcdClient(options.connection)
     layout = Layout(options.prefix)
     report = progress or (lambda _name: None)
     try:
@@ -87,7 +87,7 @@ async def check_log(
 class _Check:
     """One check of a log, and what it has read so far."""
 
-    def __init__(self, client: Client, layout: Layout, examine: Examine, first: int, report: Progress) -> None:
+    def __init__(self, client: EtcdClient, layout: Layout, examine: Examine, first: int, report: Progress) -> None:
         self._client = client
         self._layout = layout
         self._examine = examine
@@ -224,7 +224,7 @@ class _Check:
         execute: Any = connection.execute
         origin = execute("SELECT value FROM metadata WHERE name = ?", (ORIGIN,)).fetchone()
         if origin is None:
-            return _not_compared("the local replica is incomplete; the next start fetches it anew")
+            return _not_compared("the local replica is incomplete; the next start fetches it again")
         if origin[0] != self._origin:
             return _not_compared("the local replica is of another log; the next start replaces it")
         revision, _ = tables.read_revisions(connection)

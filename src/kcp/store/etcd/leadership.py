@@ -8,11 +8,11 @@ from typing import Final
 
 from kcp.store.contract import Action, StoreUnavailableError
 from kcp.store.etcd import messages
-from kcp.store.etcd.client import Client, CompactedRevisionError, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.client import CompactedRevisionError, EtcdClient, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.session import Session
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 1.0
 _CALL_SECONDS: Final = 3.0
@@ -23,7 +23,7 @@ class Leadership:
 
     def __init__(
         self,
-        client: Client,
+        client: EtcdClient,
         layout: Layout,
         session: Session,
         task: str,
@@ -62,7 +62,7 @@ class Leadership:
             try:
                 elected = await self._campaign()
             except (StoreUnavailableError, RefusedError, CompactedRevisionError, UnknownOutcomeError) as error:
-                log.debug("cannot read the leader of %s: %s", self._task_name, error)
+                logger.debug("cannot read the leader of %s: %s", self._task_name, error)
                 elected = self.leading and self._session.alive
             await self._set_leading(elected)
             try:
@@ -94,9 +94,9 @@ class Leadership:
         if elected == self.leading:
             return
         self.leading = elected
-        log.info("this server %s %s", "leads" if elected else "no longer leads", self._task_name)
+        logger.info("this server %s %s", "leads" if elected else "no longer leads", self._task_name)
         try:
             await (self._start if elected else self._stop)()
         except Exception:
             # the next leader, or this server when it is elected again, runs the task
-            log.exception("%s could not be %s", self._task_name, "started" if elected else "stopped")
+            logger.exception("%s could not be %s", self._task_name, "started" if elected else "stopped")

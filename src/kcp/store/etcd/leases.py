@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Final
 
-from kcp.store.etcd.client import Client
+from kcp.store.etcd.client import EtcdClient
 
 _SHARED_FRACTION: Final = 20
 _MAX_SHARED_SECONDS: Final = 60.0
@@ -17,13 +17,13 @@ _CALL_SECONDS: Final = 5.0
 class Leases:
     """The current lease for each lifetime."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: EtcdClient) -> None:
         self._client = client
         self._leases: dict[int, tuple[int, float, int]] = {}
         self._granting = asyncio.Lock()
 
     async def lease(self, lifetime: int) -> int:
-        """Return a lease that lasts ``lifetime`` seconds, or slightly longer. Raises as `Client.repeatedly`."""
+        """Return a lease that lasts ``lifetime`` seconds, or slightly longer. Raises as `EtcdClient.repeatedly`."""
         async with self._granting:
             lease, until, used = self._leases.get(lifetime, (0, 0.0, 0))
             if time.monotonic() > until or used >= _MAX_USES:

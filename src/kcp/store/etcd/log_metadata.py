@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import NamedTuple
 
-from kcp.store.etcd.client import Client
+from kcp.store.etcd.client import EtcdClient
 from kcp.store.etcd.layout import Layout
 
 
@@ -42,8 +42,8 @@ class LogMetadata(NamedTuple):
         return self.revision + self.offset
 
 
-async def read_metadata(client: Client, layout: Layout, timeout: float) -> LogMetadata:
-    """Read the current metadata. Raises as `Client.repeatedly`."""
+async def read_metadata(client: EtcdClient, layout: Layout, timeout: float) -> LogMetadata:
+    """Read the current metadata. Raises as `EtcdClient.repeatedly`."""
     answer = await client.repeatedly("Range", timeout, key=layout.metadata, range_end=layout.metadata_end)
     found = {kv.key: (bytes(kv.value), int(kv.mod_revision)) for kv in answer.kvs}
     identity, identified_at = found.get(layout.identity, (b"", 0))

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from kcp.store.etcd import messages
-from kcp.store.etcd.client import Client, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.client import EtcdClient, RefusedError, UnknownOutcomeError
 from kcp.store.figures import Labelled
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _ALARMS: Final = {
     "NOSPACE": "its members refuse writes, since a database has reached --quota-backend-bytes",
@@ -30,7 +30,7 @@ _SIZES: Final = {"etcd_size": "dbSize", "etcd_in_use": "dbSizeInUse", "etcd_quot
 class Members:
     """Polls the status of each endpoint while `run` runs."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: EtcdClient) -> None:
         self._client = client
         self._statuses: dict[str, Any] = {}
         self._alarms: frozenset[str] = frozenset()
@@ -73,15 +73,15 @@ class Members:
             return None  # calls that need this member report the failure
         except RefusedError as error:
             if not self._refused:
-                log.info("etcd does not tell this user its size and alarms: %s", error)
+                logger.info("etcd does not tell this user its size and alarms: %s", error)
             self._refused = str(error)
             return None
 
     def _report(self, alarms: frozenset[str]) -> None:
         for name in sorted(alarms - self._alarms):
-            log.warning("etcd has raised the alarm %s: %s", name, _ALARMS.get(name, "unknown here"))
+            logger.warning("etcd has raised the alarm %s: %s", name, _ALARMS.get(name, "unknown here"))
         for name in sorted(self._alarms - alarms):
-            log.warning("etcd's alarm %s is disarmed", name)
+            logger.warning("etcd's alarm %s is disarmed", name)
         self._alarms = alarms
 
 

@@ -64,8 +64,7 @@ _TABLE: Final[dict[str, str]] = {
     "AuthenticateResponse": "header 1 ResponseHeader, token 2 string",
     # stored in etcd: a value with its tag, and the marker of each write
     "Stored": "tag 1 string, value 2 bytes",
-    "Final": "key 1 bytes, tag 2 string, value 3 bytes",
-    "Marker": "write 1 bytes, finals 2 repeated Final",
+    "Marker": "write 1 bytes",
 }
 _TYPES: Final = {"int32": 5, "int64": 3, "uint64": 4, "bool": 8, "string": 9, "bytes": 12}
 _MESSAGE_TYPE: Final = 11

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from kcp.store.contract import StoreUnavailableError
-from kcp.store.etcd.client import Client
+from kcp.store.etcd.client import EtcdClient
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.log_metadata import LogMetadata, LogReplacedError
 from kcp.store.etcd.replica import Replica
 from kcp.store.etcd.session import Session
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 
 class OpenLog:
@@ -26,7 +26,7 @@ class OpenLog:
     """
 
     def __init__(
-        self, client: Client, layout: Layout, metadata: LogMetadata, session: Session, replica: Replica
+        self, client: EtcdClient, layout: Layout, metadata: LogMetadata, session: Session, replica: Replica
     ) -> None:
         self.client = client
         self.layout = layout
@@ -52,7 +52,7 @@ class OpenLog:
         """Refuse everything from now on: the replica has nothing in common with the log in etcd."""
         if self._replaced is None:
             self._replaced = error
-            log.error("%s", error)
+            logger.error("%s", error)
             self.on_replaced()
 
     def refuse_if_replaced(self) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd import messages
 from kcp.store.etcd.access import LogOptions
-from kcp.store.etcd.client import Client, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.client import EtcdClient, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.feed import Feed
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.log_metadata import LogMetadata, LogReplacedError, new_identity, read_metadata
@@ -19,7 +19,7 @@ from kcp.store.etcd.session import Session
 from kcp.store.etcd.store import OPEN_SECONDS, EtcdStore
 from kcp.store.etcd.versions import check_versions
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _VERSION_SECONDS: Final = 1.0
 
@@ -29,21 +29,23 @@ async def open_store(options: LogOptions, folder: Path) -> EtcdStore:
 
     Raises StoreUnavailableError when etcd cannot be reached or refuses, StoreLockedError, EndpointError.
     """
-    client = Client(options.connection)
+    client = EtcdClient(options.connection)
     layout = Layout(options.prefix)
     session = Session(client, layout)
     replica: Replica | None = None
     try:
         metadata = await _find_or_create_log(client, layout)
         if (warning := check_versions(await client.versions(_VERSION_SECONDS))) is not None:
-            log.warning("%s", warning)
+            logger.warning("%s", warning)
         origin = origin_of(metadata.identity)
         file = replica_file(folder, layout)
         replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
         feed = Feed(client, layout, replica, origin, metadata)
         if replica.is_complete and not await feed.can_follow(metadata):
             # comparing does not help: if etcd was restored from a backup, the replica may be newer than etcd
-            log.warning("etcd is older than the local replica, or has compacted what came after it; it is fetched anew")
+            logger.warning(
+                "etcd is older than the local replica, or has compacted what came after it; it is fetched again"
+            )
             await replica.close()
             file.unlink()
             replica = open_replica(file, origin, cache_kilobytes=options.cache_kilobytes, buffer=options.buffer)
@@ -66,7 +68,7 @@ async def open_store(options: LogOptions, folder: Path) -> EtcdStore:
     return store
 
 
-async def _find_or_create_log(client: Client, layout: Layout) -> LogMetadata:
+async def _find_or_create_log(client: EtcdClient, layout: Layout) -> LogMetadata:
     """Return the metadata of the log below the prefix, which is created if absent.
 
     Raises StoreUnavailableError, RefusedError.
@@ -83,5 +85,7 @@ async def _find_or_create_log(client: Client, layout: Layout) -> LogMetadata:
             f"a restore below {layout.start.decode()} has begun and not ended; wait for it, or run it again"
         )
     if metadata.importing[1]:
-        log.warning("an import has begun and not ended (unless it is running, run it again): %r", metadata.importing[0])
+        logger.warning(
+            "an import has begun and not ended (unless it is running, run it again): %r", metadata.importing[0]
+        )
     return metadata

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
-from kcp.store.etcd.client import Client
+from kcp.store.etcd.client import EtcdClient
 
 _PAGE_KEYS: Final = 2000
 _PAGE_BYTES: Final = 4 << 20
@@ -14,7 +14,7 @@ _CALL_SECONDS: Final = 10.0
 
 
 async def pages(
-    client: Client, start: bytes, end: bytes, revision: int, *, keys_only: bool = False
+    client: EtcdClient, start: bytes, end: bytes, revision: int, *, keys_only: bool = False
 ) -> AsyncGenerator[Sequence[Any], None]:
     """Yield a range's key-values at an etcd revision. The next page is requested while the caller uses one.
 

@@ -26,7 +26,7 @@ from kcp.store.sqlite.store import SQLiteStore
 from kcp.store.sqlite.tables import OLDEST, ORDINAL_BITS, PUT_METADATA, REVISION, ForeignFileError, NewerFormatError
 from kcp.store.sqlite.writer import QueuedWrite, Row, insert_changes
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 ORIGIN: Final = "origin"
 """Metadata: the log that the file is a replica of, written when the replica is complete."""
@@ -107,7 +107,7 @@ def _remove(path: Path) -> None:
 class Replica(SQLiteStore):
     """A SQLite log whose revisions etcd assigns. Use `apply` instead of `write`.
 
-    A replica in which a damaged value was found is fetched anew at the next start.
+    A replica in which a damaged value was found is fetched again at the next start.
     """
 
     on_applied: Callable[[int], None] | None = None
@@ -135,9 +135,9 @@ class Replica(SQLiteStore):
         try:
             await self._writer.run(work)
         except (StoreUnavailableError, StoreClosedError) as error:
-            log.warning("the local replica has damaged values and cannot be written, delete it: %s", error)
+            logger.warning("the local replica has damaged values and cannot be written, delete it: %s", error)
         else:
-            log.warning("the local replica has damaged values: it is fetched anew when the server is restarted")
+            logger.warning("the local replica has damaged values: it is fetched again when the server is restarted")
 
     @property
     def applied(self) -> int:

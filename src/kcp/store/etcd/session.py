@@ -1,7 +1,7 @@
 """A server's session in etcd: a lease, and the server's key, which lives as long as the lease and is the server's fence.
 
 Each transaction of the server is conditional on the fence's revision. If the outcome of a transaction is unknown, the server
-writes the fence anew: from that revision on the transaction cannot happen any more, so the log up to there shows whether it has
+rewrites the fence: from that revision on the transaction cannot happen any more, so the log up to there shows whether it has
 happened.
 """
 
@@ -17,10 +17,10 @@ from typing import Final
 
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd import messages
-from kcp.store.etcd.client import Client, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.client import EtcdClient, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.layout import Layout
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 TTL_SECONDS: Final = 10
 """How long a server's keys outlive its last renewal; then another server may lead."""
@@ -31,7 +31,7 @@ _CALL_SECONDS: Final = 5.0
 class Session:
     """One server's lease and fence."""
 
-    def __init__(self, client: Client, layout: Layout) -> None:
+    def __init__(self, client: EtcdClient, layout: Layout) -> None:
         self._client = client
         self._layout = layout
         self.name = secrets.token_hex(8)
@@ -112,7 +112,7 @@ class Session:
                 if left:
                     self._alive_until = asked + left
                 else:
-                    log.warning("this server's lease in etcd had expired; it gets a new one")
+                    logger.warning("this server's lease in etcd had expired; it gets a new one")
                     self._alive_until, self.lease = 0.0, 0
             except (UnknownOutcomeError, RefusedError, StoreUnavailableError) as error:
-                log.debug("the lease could not be renewed: %s", error)
+                logger.debug("the lease could not be renewed: %s", error)

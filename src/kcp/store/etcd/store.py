@@ -39,7 +39,7 @@ from kcp.store.etcd.writes import ATTEMPT_SECONDS, Writes
 from kcp.store.figures import Distribution, Labelled
 from kcp.store.hub import HubSubscription
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 MAX_CHANGES: Final = 1024
 MAX_CONDITIONS: Final = 120
@@ -226,7 +226,7 @@ class EtcdStore:
                 await self.catch_up()
             now = self.problem()
             if (was is None) != (now is None):
-                log.warning("%s", now or "the replica has caught up with etcd")
+                logger.warning("%s", now or "the replica has caught up with etcd")
             was = now
 
     # writes

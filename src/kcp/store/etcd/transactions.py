@@ -11,13 +11,13 @@ identity was written at etcd revision 3, and its offset is 1000::
               mod_revision("/kcp/o/namespaces/root//ns") = 42      the condition
     success   put    "/kcp/o/configmaps/root/ns/a"     Stored(tag, value)
               delete "/kcp/o/configmaps/root/ns/old"
-              put    "/kcp/n"                          Marker(write="s7c", finals=[the state that watchers of old get])
+              put    "/kcp/n"                          Marker(write="s7c")
     failure   range, keys only, over the key of each compare, in their order
 
 On success the response header has etcd revision 95, so that the write's log revision is 1095; the write is acknowledged when
 the replica has applied 1095. On failure the ranges show which compare failed: another revision of a key becomes
 PreconditionFailedError (once the replica shows that revision), another identity LogReplacedError, and another fence makes the
-server try again. If the call breaks, the server writes its fence anew, say at etcd revision 97. From there on the transaction
+server try again. If the call breaks, the server rewrites its fence, say at etcd revision 97. From there on the transaction
 cannot happen any more: once the replica has applied 1097, the write ``s7c`` has happened if and only if its marker was among
 the events.
 """
@@ -57,7 +57,6 @@ def build(
         compare.append(messages.unchanged(key, expectation.expected - log.offset if expectation.expected else 0))
         failure.append(messages.read(key, keys_only=True))
     success: list[Any] = []
-    finals: list[Any] = []
     for change in changes:
         key = layout.object_key(change.key)
         if change.value is not None:
@@ -65,13 +64,11 @@ def build(
             success.append(messages.put(key, stored(change.value, change.tag), lease))
         else:
             success.append(messages.delete(key))
-            if change.final is not None:
-                finals.append(messages.make("Final", key=key, tag=change.tag, value=change.final))
     if len(success) > _NESTED_OPERATIONS:
         success = [
             messages.nested(success[start : start + _NESTED_OPERATIONS])
             for start in range(0, len(success), _NESTED_OPERATIONS)
         ]
-    marker = messages.make("Marker", write=name, finals=finals)
+    marker = messages.make("Marker", write=name)
     success.append(messages.put(layout.marker, marker.SerializeToString()))
     return messages.make("TxnRequest", compare=compare, success=success, failure=failure)

@@ -5,7 +5,7 @@ makes current reads wait for them. It takes many transactions, so a record in th
 it is written. After a failure, the same command continues where it was.
 
 A log revision is an etcd revision plus an offset. If clients of the exported log have seen higher revisions than this etcd
-counts, the import gives the log a larger offset and with it a new identity, from which servers learn that they must start anew.
+counts, the import gives the log a larger offset and with it a new identity, from which servers learn that they must be restarted.
 """
 
 from __future__ import annotations

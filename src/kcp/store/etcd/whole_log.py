@@ -16,7 +16,7 @@ from kcp.store.contract import Key, StoreUnavailableError
 from kcp.store.etcd import layout as layouts
 from kcp.store.etcd import messages
 from kcp.store.etcd.access import LogOptions
-from kcp.store.etcd.client import Client, RefusedError, UnknownOutcomeError
+from kcp.store.etcd.client import EtcdClient, RefusedError, UnknownOutcomeError
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.log_metadata import LogMetadata, read_metadata
 from kcp.store.etcd.paging import pages
@@ -59,7 +59,7 @@ Decide = Callable[[DesiredState, KeyState], bool]
 class WholeLog:
     """One log. Made by `opened`."""
 
-    def __init__(self, client: Client, layout: Layout) -> None:
+    def __init__(self, client: EtcdClient, layout: Layout) -> None:
         self.client = client
         self.layout = layout
         self._leases: dict[int, int] = {}
@@ -69,7 +69,7 @@ class WholeLog:
     @contextlib.asynccontextmanager
     async def opened(options: LogOptions) -> AsyncGenerator[WholeLog, None]:
         """Connect for the length of a block. RefusedError becomes StoreUnavailableError."""
-        client = Client(options.connection)
+        client = EtcdClient(options.connection)
         try:
             yield WholeLog(client, Layout(options.prefix))
         except RefusedError as error:

@@ -13,7 +13,7 @@ from typing import Final
 
 from kcp.store.contract import Key, key_text
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _REMEMBERED: Final = 1000
 """Damaged keys that are remembered, and logged."""
@@ -45,7 +45,7 @@ class DamagedValues:
             self._keys[key] = revision
         else:
             self._superseded.add((key, revision))
-        log.error(
+        logger.error(
             "the %svalue of %s at revision %d is damaged: run kcp store check",
             *("" if current else "superseded ", key_text(key), revision),
         )

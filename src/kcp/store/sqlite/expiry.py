@@ -15,7 +15,7 @@ from kcp.store.sqlite.reader import Reader
 from kcp.store.sqlite.tables import ORDINAL_BITS
 from kcp.store.sqlite.writer import BatchWriter
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _SECONDS: Final = 5.0
 _AT_ONCE: Final = 100
@@ -68,7 +68,7 @@ class Expiry:
             except StoreClosedError:
                 return
             except StoreUnavailableError as error:
-                log.warning("expired keys stay until the store can write: %s", error)
+                logger.warning("expired keys stay until the store can write: %s", error)
 
     async def sweep(self) -> None:
         """Delete all expired keys. Raises StoreUnavailableError, StoreClosedError."""

@@ -1,6 +1,6 @@
 """The write probe: after a failed write, the store writes test data until that succeeds.
 
-Readiness fails meanwhile, so that clients may go elsewhere and no request would find out that writes work again.
+Readiness fails meanwhile, so clients may go elsewhere, and no request of theirs would show that writes work again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kcp.store.contract import StoreClosedError, StoreUnavailableError
 from kcp.store.sqlite.tables import PUT_METADATA
 from kcp.store.sqlite.writer import BatchWriter
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _SECONDS: Final = 0.5
 _MAX_BYTES: Final = 1 << 20
@@ -37,7 +37,7 @@ class Probe:
         """Start probing: a write of ``size`` bytes has failed."""
         self._size = max(self._size, min(size, _MAX_BYTES))
         if self._task is None:
-            log.error("%s", error)
+            logger.error("%s", error)
             self._task = asyncio.get_running_loop().create_task(self._run(), name="store-probe")
         self.problem = str(error)
 
@@ -60,7 +60,7 @@ class Probe:
             else:
                 break
         self._task, self.problem, self._size = None, None, 0
-        log.warning("the store can write again, after %.1f s", time.monotonic() - began)
+        logger.warning("the store can write again, after %.1f s", time.monotonic() - began)
 
     def _try(self, connection: apsw.Connection) -> None:
         """Commit as many bytes as have failed: a small write may fit on a disk that is full for the usual ones."""

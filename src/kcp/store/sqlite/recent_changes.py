@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from kcp.logical_clusters import WILDCARD
+from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.store.contract import Range
 
 _MAX_ENTRIES: Final = 2048
@@ -23,7 +23,7 @@ class RecentChanges:
         self._floor = floor
         self._known: OrderedDict[tuple[str, str], int] = OrderedDict()
 
-    def record(self, resource: str, cluster: str, revision: int) -> None:
+    def record(self, resource: str, cluster: LogicalClusterName, revision: int) -> None:
         """Record a change of a key of this resource and logical cluster."""
         known = self._known
         for part in ((resource, cluster), (resource, WILDCARD)):

@@ -22,7 +22,7 @@ from kcp.store.sqlite.checksums import CHECKED, KEY_BYTES, is_text, key_of, read
 from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.tables import ORDINAL_BITS
 
-log: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _FIRST_SECONDS: Final = 1.0
 _SECONDS: Final = 86_400.0
@@ -85,7 +85,7 @@ class Scrubbing:
                 await self.verify()
             except (apsw.Error, StoreUnavailableError) as error:
                 # reads report what cannot be read; the values that could not be verified are checked by each read
-                log.warning("the values of %s could not be verified: %s", self._path, error)
+                logger.warning("the values of %s could not be verified: %s", self._path, error)
             pause = _SECONDS_WITH_DAMAGE if self._damage.check_all else _SECONDS
 
     async def _stopped_within(self, seconds: float) -> bool:

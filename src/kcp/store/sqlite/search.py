@@ -20,7 +20,7 @@ from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.reader import Reader, Searched
 
 _FIRST_KEYS: Final = 100
-_MOST_KEYS: Final = 5000
+_MAX_KEYS: Final = 5000
 """Keys that the first step of a search examines, and that any step examines at most."""
 _STEP_SECONDS: Final = 0.01
 _LEAST_SECONDS: Final = 1e-6
@@ -35,14 +35,14 @@ class Pace:
     def took(self, seconds: float) -> None:
         """Adapt to the processor time that a step took: the next one takes about `_STEP_SECONDS`."""
         fitting = round(self.keys * _STEP_SECONDS / max(seconds, _LEAST_SECONDS))
-        self.keys = max(1, min(fitting, 4 * self.keys, _MOST_KEYS))
+        self.keys = max(1, min(fitting, 4 * self.keys, _MAX_KEYS))
 
 
 class DamageFoundError(Exception):
     """A search met a damaged value. It does not report it: the caller repeats the read on the event loop, which does."""
 
 
-class _EndsSearch(DamagedValues):
+class _RaisingDamage(DamagedValues):
     """A `DamagedValues` for a search, which raises DamageFoundError at the first damaged value."""
 
     def report(self, key: Key, revision: int, *, current: bool = True) -> None:  # noqa: ARG002 - the read on the event loop reports
@@ -69,7 +69,7 @@ class SearchThread:
     ) -> Searched:
         if self._reader is None:
             try:
-                self._reader = Reader(self._connect(), _EndsSearch())
+                self._reader = Reader(self._connect(), _RaisingDamage())
             except apsw.Error as error:
                 raise StoreUnavailableError(f"the store cannot read: {error}") from error
         began = time.thread_time()

@@ -51,7 +51,6 @@ from kcp.store.sqlite.recent_changes import RecentChanges
 from kcp.store.sqlite.recent_reads import RecentReads
 from kcp.store.sqlite.scrubbing import Scrubbing
 from kcp.store.sqlite.search import DamageFoundError, Pace, SearchThread
-from kcp.store.sqlite.snapshots import copy_log
 from kcp.store.sqlite.tables import MAX_CHANGES, ORDINAL_BITS, ForeignFileError, NewerFormatError
 from kcp.store.sqlite.writer import BatchWriter, QueuedWrite, Row
 
@@ -404,19 +403,18 @@ class SQLiteStore:
         rows: list[Row],
         events: list[Event],
     ) -> None:
-        key, value, _, tag, final, lifetime = change
+        key, value, _, tag, lifetime = change
         self._recent.forget(key, None)
         position = (revision << ORDINAL_BITS) + len(rows)
         if value is None:
-            deleted = before if final is None else Record(key, revision, final, tag)
-            rows.append(Row(position, key, previous, tag, final, True, None))
-            events.append(Event(revision, key, None, before, deleted))
+            rows.append(Row(position, key, previous, tag, None, True, None))
+            events.append(Event(revision, key, None, before))
             self._overlay.accept(key, None, position, before)
         else:
             due = None if lifetime is None else int(self._clock()) + lifetime
             rows.append(Row(position, key, previous if before is not None else 0, tag, value, False, due))
             record = Record(key, revision, value, tag)
-            events.append(Event(revision, key, record, before, None))
+            events.append(Event(revision, key, record, before))
             self._overlay.accept(key, record, position, before)
 
     def _settle(self, batch: Sequence[QueuedWrite], error: Exception | None) -> None:
@@ -493,12 +491,6 @@ class SQLiteStore:
     async def expire(self) -> None:
         """Delete expired keys now, as the store does every few seconds."""
         await self._expiry.sweep()
-
-    async def backup(self, destination: Path) -> None:
-        """Copy everything durable to a new file. Raises FileExistsError, StoreUnavailableError, StoreClosedError."""
-        if self._closed:
-            raise StoreClosedError("the store is closed")
-        await asyncio.to_thread(copy_log, self._path, destination)
 
     async def close(self) -> None:
         """Finish accepted writes, end subscriptions, release the file."""

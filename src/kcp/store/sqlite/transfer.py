@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import apsw
 
-from kcp.logical_clusters import WILDCARD, LogicalClusterName
+from kcp.logical_clusters import SERVER_OWNED, WILDCARD, LogicalClusterName
 from kcp.store.contract import UNREADABLE, Key, StoreUnavailableError, key_text
 from kcp.store.exports import DamagedExportError, Entry, Header, Summary, writing
 from kcp.store.file_lock import FileLock
@@ -30,10 +30,10 @@ from kcp.store.transfers import (
 )
 
 _CACHE_KILOBYTES: Final = 65_536
-_ENTRIES: Final = f"{CHECKED_ROWS}?1 = '*' OR current.cluster = ?1"
+_ENTRIES: Final = f"{CHECKED_ROWS}?1 = '{WILDCARD}' OR current.cluster = ?1"
 _UNTOUCHED: Final = (
     "SELECT resource, cluster, namespace, name, position FROM current "
-    "WHERE position < ?1 AND cluster != '' AND (?2 = '*' OR cluster = ?2)"
+    f"WHERE position < ?1 AND cluster != '{SERVER_OWNED}' AND (?2 = '{WILDCARD}' OR cluster = ?2)"
 )
 
 

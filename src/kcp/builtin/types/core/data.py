@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kcp.api import field_errors, names
-from kcp.api.field_errors import FieldError
+from kcp.api.field_errors import MAX_ERRORS, FieldError
 from kcp.builtin.fields import mapping
 from kcp.registry.types.strategies import Object
 
@@ -27,7 +27,10 @@ def immutability_errors(obj: Object, old: Object, fields: Sequence[str]) -> list
 
 
 def key_errors(data: Mapping[str, Any], path: str) -> list[FieldError]:
-    """The errors of the keys of a map."""
-    return [
-        field_errors.invalid(f"{path}[{key}]", key, why) for key in sorted(data) for why in names.is_config_map_key(key)
-    ]
+    """The errors of the keys of a map; at most about ``MAX_ERRORS``."""
+    found: list[FieldError] = []
+    for key in sorted(data):
+        found += [field_errors.invalid(f"{path}[{key}]", key, why) for why in names.is_config_map_key(key)]
+        if len(found) > MAX_ERRORS:
+            break
+    return found

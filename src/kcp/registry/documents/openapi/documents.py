@@ -53,7 +53,7 @@ class OpenAPIDocuments:
     """
 
     def __init__(self, types: Iterable[ResourceType], cache: DocumentCache | None = None) -> None:
-        """``cache`` is one for all forms; by default each form has one of its own."""
+        """``cache`` is shared by all forms; by default each form has a cache of its own."""
         found: dict[tuple[str, str], list[ResourceType]] = {}
         for type_ in types:
             found.setdefault((type_.group, type_.version), []).append(type_)
@@ -108,7 +108,7 @@ class OpenAPIDocuments:
 
 
 _CACHES: Final = {form: DocumentCache() for form in FORMS}
-"""By form: fragments, and the documents that are made of them. The forms do not push one another out."""
+"""By form: fragments, and the documents that are made of them. No form evicts the documents of another."""
 
 
 class _GroupVersion:

@@ -217,7 +217,7 @@ class _Definitions:
     def _list(self) -> dict[str, Any]:
         type_ = self._type
         metadata = {"$ref": self._prefix + self._name("ListMeta")}
-        described = {"description": "Metadata of the list: its resource version, and where to read on."}
+        described = {"description": "Metadata of the list: its resource version, and the token of the next page."}
         schema = {
             "description": f"{type_.list_kind} is a list of {type_.kind}",
             "type": "object",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-class Field(NamedTuple):
+class GnosticField(NamedTuple):
     """A field: its number and form. ``of`` names the message of a message field, or of the items of a list or map."""
 
     number: int
@@ -30,9 +30,9 @@ EXTENSION: Final = "x-"
 """The key in a table for all fields with this prefix."""
 
 
-def fields(**given: tuple[int, str] | tuple[int, str, str]) -> dict[str, Field]:
+def fields(**given: tuple[int, str] | tuple[int, str, str]) -> dict[str, GnosticField]:
     """The table of a message: for each key of the document, the number and form of the field."""
-    return {name: Field(*field) for name, field in given.items()}
+    return {name: GnosticField(*field) for name, field in given.items()}
 
 
 _ITEM_FIELDS: Final = {
@@ -58,14 +58,14 @@ _ITEM_FIELDS: Final = {
 """What parameters and their items have in common, in the order of their field numbers."""
 
 
-def _item(first: int, **before: tuple[int, str]) -> dict[str, Field]:
+def _item(first: int, **before: tuple[int, str]) -> dict[str, GnosticField]:
     table = fields(**before)
     for number, (name, form) in enumerate(_ITEM_FIELDS.items(), first):
-        table[name] = Field(number, form, "Items" if form == "message" else "")
+        table[name] = GnosticField(number, form, "Items" if form == "message" else "")
     return table
 
 
-_MESSAGES: Final[dict[str, dict[str, Field]]] = {
+_MESSAGES: Final[dict[str, dict[str, GnosticField]]] = {
     "Info": fields(title=(1, "string"), version=(2, "string"), description=(3, "string")),
     "Schema": {
         **fields(
@@ -95,8 +95,8 @@ _MESSAGES: Final[dict[str, dict[str, Field]]] = {
             externalDocs=(29, "message", "ExternalDocs"),
             example=(30, "any"),
         ),
-        "$ref": Field(1, "string"),
-        EXTENSION: Field(31, "extension"),
+        "$ref": GnosticField(1, "string"),
+        EXTENSION: GnosticField(31, "extension"),
     },
     "ExternalDocs": fields(description=(1, "string"), url=(2, "string")),
     "PathItem": fields(
@@ -120,23 +120,24 @@ _MESSAGES: Final[dict[str, dict[str, Field]]] = {
             schemes=(10, "strings"),
             deprecated=(11, "bool"),
         ),
-        EXTENSION: Field(13, "extension"),
+        EXTENSION: GnosticField(13, "extension"),
     },
     "BodyParameter": {
         **fields(description=(1, "string"), name=(2, "string"), required=(4, "bool"), schema=(5, "message", "Schema")),
-        "in": Field(3, "string"),
+        "in": GnosticField(3, "string"),
     },
     "QueryParameter": {
         **_item(6, required=(1, "bool"), description=(3, "string"), name=(4, "string"), allowEmptyValue=(5, "bool")),
-        "in": Field(2, "string"),
+        "in": GnosticField(2, "string"),
     },
     "PathParameter": {
         **_item(5, required=(1, "bool"), description=(3, "string"), name=(4, "string")),
-        "in": Field(2, "string"),
+        "in": GnosticField(2, "string"),
     },
     "Items": _item(1),
     "Response": fields(description=(1, "string"), schema=(2, "schema item")),
-    "ApiKey": fields(type=(1, "string"), name=(2, "string"), description=(4, "string")) | {"in": Field(3, "string")},
+    "ApiKey": fields(type=(1, "string"), name=(2, "string"), description=(4, "string"))
+    | {"in": GnosticField(3, "string")},
 }
 
 _NOT_IN_YAML: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -167,62 +168,62 @@ def any_value(value: Any) -> bytes:
     return pack_bytes(2, text.encode() + b"\n")
 
 
-def _string(field: Field, value: Any) -> bytes:
+def _string(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, str(value).encode()) if value else b""
 
 
-def _strings(field: Field, value: Any) -> bytes:
+def _strings(field: GnosticField, value: Any) -> bytes:
     return b"".join(pack_bytes(field.number, text.encode()) for text in value)
 
 
-def _bool(field: Field, value: Any) -> bytes:
+def _bool(field: GnosticField, value: Any) -> bytes:
     return pack_integer(field.number, 1) if value else b""
 
 
-def _integer(field: Field, value: Any) -> bytes:
+def _integer(field: GnosticField, value: Any) -> bytes:
     return pack_integer(field.number, int(value)) if value else b""
 
 
-def _double(field: Field, value: Any) -> bytes:
+def _double(field: GnosticField, value: Any) -> bytes:
     return pack_double(field.number, value) if value else b""
 
 
-def _one_any(field: Field, value: Any) -> bytes:
+def _one_any(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, any_value(value))
 
 
-def _anys(field: Field, value: Any) -> bytes:
+def _anys(field: GnosticField, value: Any) -> bytes:
     return b"".join(pack_bytes(field.number, any_value(entry)) for entry in value)
 
 
-def _message(field: Field, value: Any) -> bytes:
+def _message(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, encode(field.of, value))
 
 
-def _map_in_message(field: Field, value: Any) -> bytes:
+def _map_in_message(field: GnosticField, value: Any) -> bytes:
     entries = b"".join(named(1, name, encode(field.of, entry)) for name, entry in value.items())
     return pack_bytes(field.number, entries)
 
 
-def _schema_or_boolean(field: Field, value: Any) -> bytes:
+def _schema_or_boolean(field: GnosticField, value: Any) -> bytes:
     if isinstance(value, bool):
         return pack_bytes(field.number, pack_integer(2, value))
     return pack_bytes(field.number, pack_bytes(1, encode("Schema", value)))
 
 
-def _type(field: Field, value: Any) -> bytes:
+def _type(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, pack_bytes(1, value.encode()))
 
 
-def _items(field: Field, value: Any) -> bytes:
+def _items(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, pack_bytes(1, encode("Schema", value)))
 
 
-def _schema_item(field: Field, value: Any) -> bytes:
+def _schema_item(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, pack_bytes(1, encode("Schema", value)))
 
 
-def _parameters(field: Field, value: Any) -> bytes:
+def _parameters(field: GnosticField, value: Any) -> bytes:
     return b"".join(pack_bytes(field.number, pack_bytes(1, _parameter(entry))) for entry in value)
 
 
@@ -241,12 +242,12 @@ def _plain_parameter(value: tuple[tuple[str, Any], ...]) -> bytes:
     return pack_bytes(2, pack_bytes(number, encode(message, entry)))
 
 
-def _responses(field: Field, value: Any) -> bytes:
+def _responses(field: GnosticField, value: Any) -> bytes:
     entries = (named(1, code, pack_bytes(1, encode("Response", entry))) for code, entry in value.items())
     return pack_bytes(field.number, b"".join(entries))
 
 
-FORMS: Final[dict[str, Callable[[Field, Any], bytes]]] = {
+FORMS: Final[dict[str, Callable[[GnosticField, Any], bytes]]] = {
     "string": _string,
     "strings": _strings,
     "bool": _bool,
@@ -256,7 +257,7 @@ FORMS: Final[dict[str, Callable[[Field, Any], bytes]]] = {
     "anys": _anys,
 }
 """The forms that versions 2 and 3 share: each encodes a field with its tag."""
-_FORMS: Final[dict[str, Callable[[Field, Any], bytes]]] = {
+_FORMS: Final[dict[str, Callable[[GnosticField, Any], bytes]]] = {
     **FORMS,
     "message": _message,
     "map in message": _map_in_message,

@@ -9,12 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kcp.api.protobuf.wire import pack_bytes, pack_double, pack_integer
-from kcp.registry.documents.openapi.swagger_protobuf import EXTENSION, FORMS, Field, any_value, fields, named, sized
+from kcp.registry.documents.openapi.swagger_protobuf import (
+    EXTENSION,
+    FORMS,
+    GnosticField,
+    any_value,
+    fields,
+    named,
+    sized,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_MESSAGES: Final[dict[str, dict[str, Field]]] = {
+_MESSAGES: Final[dict[str, dict[str, GnosticField]]] = {
     "Info": fields(title=(1, "string"), description=(2, "string"), version=(6, "string")),
     "PathItem": fields(
         get=(4, "message", "Operation"),
@@ -35,7 +43,7 @@ _MESSAGES: Final[dict[str, dict[str, Field]]] = {
             responses=(8, "responses"),
             deprecated=(10, "bool"),
         ),
-        EXTENSION: Field(13, "extension"),
+        EXTENSION: GnosticField(13, "extension"),
     },
     "Parameter": {
         **fields(
@@ -46,7 +54,7 @@ _MESSAGES: Final[dict[str, dict[str, Field]]] = {
             allowEmptyValue=(6, "bool"),
             schema=(10, "schema"),
         ),
-        "in": Field(2, "string"),
+        "in": GnosticField(2, "string"),
     },
     "RequestBody": fields(description=(1, "string"), content=(2, "content"), required=(3, "bool")),
     "Response": fields(description=(1, "string"), content=(3, "content")),
@@ -54,7 +62,7 @@ _MESSAGES: Final[dict[str, dict[str, Field]]] = {
     "ExternalDocs": fields(description=(1, "string"), url=(2, "string")),
     "SecurityScheme": {
         **fields(type=(1, "string"), description=(2, "string"), name=(3, "string"), scheme=(5, "string")),
-        "in": Field(4, "string"),
+        "in": GnosticField(4, "string"),
     },
     "Schema": {
         **fields(
@@ -89,8 +97,8 @@ _MESSAGES: Final[dict[str, dict[str, Field]]] = {
             description=(34, "string"),
             format=(35, "string"),
         ),
-        "not": Field(29, "message", "Schema"),
-        EXTENSION: Field(36, "extension"),
+        "not": GnosticField(29, "message", "Schema"),
+        EXTENSION: GnosticField(36, "extension"),
     },
 }
 
@@ -143,33 +151,33 @@ def _alternative(value: Mapping[str, Any], message: str = "Schema") -> bytes:
     return pack_bytes(1, encode(message, value))
 
 
-def _one_alternative(field: Field, value: Any) -> bytes:
+def _one_alternative(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, _alternative(value, field.of))
 
 
-def _schema(field: Field, value: Any) -> bytes:
+def _schema(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, _alternative(value))
 
 
-def _schemas(field: Field, value: Any) -> bytes:
+def _schemas(field: GnosticField, value: Any) -> bytes:
     return b"".join(pack_bytes(field.number, _alternative(entry)) for entry in value)
 
 
-def _items(field: Field, value: Any) -> bytes:
+def _items(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, pack_bytes(1, _alternative(value)))
 
 
-def _schemas_by_name(field: Field, value: Any) -> bytes:
+def _schemas_by_name(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, b"".join(named(1, name, _alternative(entry)) for name, entry in value.items()))
 
 
-def _schema_or_boolean(field: Field, value: Any) -> bytes:
+def _schema_or_boolean(field: GnosticField, value: Any) -> bytes:
     if isinstance(value, bool):
         return pack_bytes(field.number, pack_integer(2, value))
     return pack_bytes(field.number, pack_bytes(1, _alternative(value)))
 
 
-def _default(field: Field, value: Any) -> bytes:
+def _default(field: GnosticField, value: Any) -> bytes:
     """gnostic's ``DefaultType`` holds a scalar; it is empty for an object or list."""
     encoded = b""
     if isinstance(value, bool):
@@ -181,25 +189,25 @@ def _default(field: Field, value: Any) -> bytes:
     return pack_bytes(field.number, encoded)
 
 
-def _message(field: Field, value: Any) -> bytes:
+def _message(field: GnosticField, value: Any) -> bytes:
     return pack_bytes(field.number, encode(field.of, value))
 
 
-def _content(field: Field, value: Any) -> bytes:
+def _content(field: GnosticField, value: Any) -> bytes:
     entries = (named(1, media_type, encode("MediaType", entry)) for media_type, entry in value.items())
     return pack_bytes(field.number, b"".join(entries))
 
 
-def _parameters(field: Field, value: Any) -> bytes:
+def _parameters(field: GnosticField, value: Any) -> bytes:
     return b"".join(pack_bytes(field.number, _alternative(entry, "Parameter")) for entry in value)
 
 
-def _responses(field: Field, value: Any) -> bytes:
+def _responses(field: GnosticField, value: Any) -> bytes:
     entries = (named(2, code, _alternative(entry, "Response")) for code, entry in value.items())
     return pack_bytes(field.number, b"".join(entries))
 
 
-_FORMS: Final[dict[str, Callable[[Field, Any], bytes]]] = {
+_FORMS: Final[dict[str, Callable[[GnosticField, Any], bytes]]] = {
     **FORMS,
     "alternative": _one_alternative,
     "schema": _schema,

@@ -12,7 +12,7 @@ from kcp.api.field_errors import FieldError
 from kcp.builtin.fields import canonical_bytes, mapping, maps, sequence, text
 from kcp.builtin.strategy import BuiltinStrategy
 from kcp.registry.contexts import RequestContext
-from kcp.registry.types.strategies import Object
+from kcp.registry.types.strategies import NamesInGroup, Object
 from kcp.schema.definitions import (
     compute_conditions,
     default_definition,
@@ -82,7 +82,7 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
         if stored and stored[0] not in versions:
             obj["status"] = {**status, "storedVersions": [*versions, stored[0]]}
 
-    def set_status_from_other_objects(self, obj: Object, context: RequestContext) -> None:
+    def set_status_from_other_objects(self, obj: Object, names_in: NamesInGroup) -> None:
         """Set the conditions in the write itself, so that the definition is in force for the next request.
 
         Whatever a client writes into them is replaced, as kube-apiserver's controllers would replace it.
@@ -90,7 +90,7 @@ class CustomResourceDefinitionStrategy(BuiltinStrategy):
         spec = mapping(obj, "spec")
         if not isinstance(spec.get("names"), dict):
             return  # the schema reports it
-        others = [*self.context.reserved, *self.context.definitions(context.cluster, text(spec, "group"))]
+        others = [*self.context.reserved, *names_in(text(spec, "group"))]
         conditions, accepted = compute_conditions(obj, others, metadata.now())
         obj["status"] = {**mapping(obj, "status"), "conditions": conditions, "acceptedNames": accepted}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kcp.api import field_errors
-from kcp.api.field_errors import FieldError
+from kcp.api.field_errors import MAX_ERRORS, FieldError
 from kcp.builtin.fields import bytes_errors, canonical_bytes, decoded_size, mapping
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.builtin.types.core.data import MAX_BYTES, immutability_errors, key_errors
@@ -26,7 +26,7 @@ class ConfigMapStrategy(BuiltinStrategy):
     def validate(self, obj: Object) -> list[FieldError]:
         data, binary = mapping(obj, "data"), mapping(obj, "binaryData")
         found = list(key_errors(data, "data"))
-        both = sorted(set(data) & set(binary))
+        both = sorted(data.keys() & binary.keys())[: MAX_ERRORS + 1]
         found += [field_errors.invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in both]
         found += key_errors(binary, "binaryData")
         size = sum(len(value.encode()) for value in data.values() if isinstance(value, str))

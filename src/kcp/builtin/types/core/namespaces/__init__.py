@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from kcp.api import field_errors, metadata, names
@@ -27,6 +27,7 @@ class NamespaceStrategy(BuiltinStrategy):
     status_takes_metadata: ClassVar[bool] = True
     zero_value: ClassVar[Mapping[str, Any]] = {"spec": {}, "status": {}}
     owned_as_sent: ClassVar[tuple[str, ...]] = ("spec",)
+    virtual_names: ClassVar[Collection[str]] = ALWAYS_THERE
 
     def name_errors(self, name: str) -> list[str]:
         return names.is_dns1123_label(name)

@@ -27,8 +27,8 @@ _META: Final = "meta.k8s.io"
 _META_VERSIONS: Final = ("v1", "v1beta1")
 _LONGEST_HEADER: Final = 8192
 _CACHE_SIZE: Final = 1024
-_FEW: Final = 16
-"""Parsed headers that are kept: a request looks for several forms in one, and a long one has a thousand entries."""
+_CACHED_HEADERS: Final = 16
+"""Size of the cache of parsed headers: a request is negotiated several times, and a header may have a thousand entries."""
 
 
 class MediaRange(NamedTuple):
@@ -62,10 +62,11 @@ class Acceptable:
 
     @property
     def content_type(self) -> bytes:
+        """The media type, as the header ``Content-Type`` has it."""
         return self.media_type.encode()
 
 
-@lru_cache(_FEW)
+@lru_cache(_CACHED_HEADERS)
 def media_ranges(header: str) -> tuple[MediaRange, ...]:
     """Parse an ``Accept`` header, best entry first. Invalid entries are skipped; an empty header accepts anything."""
     if not header.strip():

@@ -1,4 +1,4 @@
-"""Following a resource on a server that lies: cut streams, 410 storms, stale lists, events that come twice or late, silence."""
+"""Following a resource on a misbehaving server: cut streams, 410 storms, stale lists, events that come twice or late, silence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiohttp import web
 
 from kcp.client import Informer
 from kcp.client.reflectors import FollowOptions
+from kcp.logical_clusters import UNNAMED
 from tests.client.resources import CONFIG_MAPS
 from tests.client.scripted_servers import (
     ScriptedServer,
@@ -62,7 +63,7 @@ async def followed(*steps: Step, **options: object) -> AsyncIterator[tuple[Infor
 
     chosen: dict[str, object] = {"streaming": False, "first_delay": 0.01, "last_delay": 0.02, **options}
     async with scripted(handler) as server, server.client() as client:
-        informer = Informer(client.resource(CONFIG_MAPS), "", options=FollowOptions(**chosen))  # type: ignore[arg-type]
+        informer = Informer(client.resource(CONFIG_MAPS), UNNAMED, options=FollowOptions(**chosen))  # type: ignore[arg-type]
         informer.start()
         try:
             yield informer, server
@@ -127,7 +128,7 @@ async def test_a_storm_of_410_is_slowed_down_more_and_more() -> None:
 
     async with scripted(handler) as server, server.client() as client:
         options = FollowOptions(streaming=False, first_delay=0.001, last_delay=1000.0)
-        informer = Informer(client.resource(CONFIG_MAPS), "", options=options)
+        informer = Informer(client.resource(CONFIG_MAPS), UNNAMED, options=options)
         informer.start()
         await eventually(lambda: informer._reflector._failures >= 7, "seven failures")
         assert len(server.requests) <= 2 * informer._reflector._failures + 1  # a list and a watch for each delay
@@ -195,9 +196,9 @@ async def test_events_that_come_twice_or_late_change_nothing() -> None:
     assert heard == ["a 5", "a 7", "gone 8", "gone None", "end 10"]
 
 
-async def test_an_object_that_was_made_anew_replaces_the_one_whose_deletion_was_missed() -> None:
-    anew = {**config_map("a", 9), "metadata": {**config_map("a", 9)["metadata"], "uid": "another"}}
-    async with followed(listing(5, "a"), watching(event("ADDED", anew), hold=True)) as (informer, _):
+async def test_a_recreated_object_replaces_the_one_whose_deletion_was_missed() -> None:
+    recreated = {**config_map("a", 9), "metadata": {**config_map("a", 9)["metadata"], "uid": "another"}}
+    async with followed(listing(5, "a"), watching(event("ADDED", recreated), hold=True)) as (informer, _):
         await becomes(informer, {"a": "9"})
         (found,) = informer.cache
         assert found.uid == "another"

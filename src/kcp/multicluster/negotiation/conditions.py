@@ -1,0 +1,51 @@
+"""Conditions of a status, as Kubernetes' API conventions have them (KEP-1623)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from kcp.api.times import now
+from kcp.schema.raw_schemas import objects, text
+
+
+class Condition(NamedTuple):
+    """The wanted state of a condition."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str = ""
+
+
+def with_conditions(current: Any, wanted: Iterable[Condition], generation: int) -> list[dict[str, Any]] | None:
+    """Return the conditions of a status with the wanted ones; None if nothing changes.
+
+    ``generation`` is that of the object whose spec they are of. The time of transition changes with the status only.
+    """
+    found = {text(each, "type"): each for each in objects(current)}
+    before = dict(found)
+    for condition in wanted:
+        known = found.get(condition.type, {})
+        status = "True" if condition.status else "False"
+        changed_at = known.get("lastTransitionTime") if known.get("status") == status else None
+        found[condition.type] = {
+            "type": condition.type,
+            "status": status,
+            "observedGeneration": generation,
+            "lastTransitionTime": changed_at or now(),
+            "reason": condition.reason,
+            "message": condition.message,
+        }
+    return list(found.values()) if found != before else None
+
+
+def is_true(conditions: Any, kind: str, generation: int | None = None) -> bool:
+    """Return whether a condition is true; with a generation, whether it is for that one."""
+    found = condition_of(conditions, kind)
+    return found.get("status") == "True" and generation in (None, found.get("observedGeneration"))
+
+
+def condition_of(conditions: Any, kind: str) -> Mapping[str, Any]:
+    """Return a condition; an empty mapping if there is none."""
+    return next((each for each in objects(conditions) if each.get("type") == kind), {})

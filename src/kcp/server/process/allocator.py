@@ -1,0 +1,29 @@
+"""The C library's allocator: what a large request took goes back to the operating system.
+
+glibc maps a large allocation by itself and unmaps it when it is freed. But each time it unmaps one, it raises the size from which
+it does so, up to 32 MB (mallopt(3), ``M_MMAP_THRESHOLD``). From then on tables and buffers of megabytes come from the heap, which
+keeps them when something small behind them is still in use. With a fixed size it does not.
+
+The setting is the process's, so it is made only for a process that is nothing but a server.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Final
+
+_MMAP_THRESHOLD: Final = -3
+_TRIM_THRESHOLD: Final = -1
+"""The parameters' numbers in malloc.h."""
+_MAPPED_FROM: Final = 1 << 20
+"""Bytes from which an allocation is mapped by itself. No request with a small body makes one of this size."""
+_KEPT_ON_TOP: Final = 2 << 20
+"""Free bytes at the end of the heap that it keeps: fewer would have it grow and shrink all the time."""
+
+
+def return_large_allocations() -> None:
+    """Fix the size from which glibc maps allocations by themselves. Does nothing with another C library."""
+    set_parameter = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_parameter is not None:
+        set_parameter(_MMAP_THRESHOLD, _MAPPED_FROM)
+        set_parameter(_TRIM_THRESHOLD, _KEPT_ON_TOP)
