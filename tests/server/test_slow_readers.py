@@ -34,6 +34,7 @@ from tests.support.objects import config_map
 from tests.support.registry_client import registry_client
 from tests.support.running_server import RunningServer
 from tests.support.waiting import PATIENCE, wait_until
+from tests.support.web_socket_client import WebSocket
 
 PATH = "/api/v1/namespaces/default/configmaps"
 MEGABYTE = 1 << 20
@@ -301,6 +302,18 @@ def test_what_a_response_held_is_freed_when_its_client_disconnects(server: Runni
     wait_until(lambda: not exchanges(), "the exchange is freed")
 
 
+def test_few_events_are_queued_for_a_web_socket_whatever_their_size(server: RunningServer) -> None:
+    with unread(server, PATH + "?watch=true", server.token, server.port, server.trust, WEBSOCKET):
+        wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
+        (exchange,) = (each for each in exchanges() if each.sending_since)
+        assert exchange.sent < 10 * MEGABYTE, "what the kernel buffers, and 4 MB"
+
+
+def test_a_web_socket_whose_client_reads_gets_large_events(server: RunningServer) -> None:
+    with WebSocket(server, PATH + "?watch=true", Authorization=f"Bearer {server.token}") as socket_:
+        assert sum(len(socket_.text()) for _ in range(12)) > 12 * MEGABYTE
+
+
 @pytest.mark.usefixtures("without_collections")
 def test_what_a_list_held_is_freed_when_it_makes_room(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_streams, "_SLOW_AFTER", 0.0)
@@ -321,8 +334,6 @@ def test_what_a_watch_held_is_freed_when_it_is_aborted(
 ) -> None:
     composition = server.process.composition
     assert composition is not None
-    for number in range(80):  # over WebSocket the HTTP server queues a number of events, whatever their size
-        assert server.post(PATH, config_map(f"small{number}")).status == 201
     monkeypatch.setattr(watches, "WATCH_STALLED_AFTER", 0.0)
     monkeypatch.setattr(watches, "_MANY_WATCHES_STALLED_AFTER", 0.0)
     with unread(server, PATH + "?watch=true", server.token, server.port, server.trust, more):

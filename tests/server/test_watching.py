@@ -268,6 +268,21 @@ def test_over_web_socket_each_event_is_a_text_message(server: RunningServer, clu
     ]
 
 
+def test_what_a_web_socket_client_sends_is_limited_and_ignored_and_what_it_gets_is_not(
+    server: RunningServer, cluster: str
+) -> None:
+    path = f"{cluster}{CONFIG_MAPS}?watch=true&resourceVersion={version_of(server, cluster)}"
+    with WebSocket(server, path, **headers(server, Sec_WebSocket_Extensions="permessage-deflate")) as socket:
+        assert "sec-websocket-extensions" not in socket.headers, "no message is larger than it looks"
+        for size in (0, 100, 65536):
+            socket.send(b"x" * size)
+        server.post(cluster + CONFIG_MAPS, config_map("large", text="x" * (1 << 20)))
+        assert len(socket.text()) > 1 << 20
+        socket.send(b"", announced=65537)
+        opcode, content = socket.frame()
+        assert (opcode, content[:2]) == (8, (1009).to_bytes(2)), "message too big (RFC 6455, 7.4.1)"
+
+
 @pytest.mark.parametrize("protocol", ["base64.binary.k8s.io", "v4.channel.k8s.io", "anything"])
 def test_the_requested_subprotocol_is_selected(server: RunningServer, cluster: str, protocol: str) -> None:
     path = f"{cluster}/api/v1/namespaces?watch=true"
