@@ -33,7 +33,7 @@ _NOT_TOLD: Final = 1 << 62
 """In place of the bytes acknowledged where the system does not tell, or the connection is closed: nothing waits for them."""
 _FIRST_LOOK: Final = 0.001
 _LAST_LOOK: Final = 0.5
-"""Seconds between two looks at what a client has acknowledged: at first, and when it stays behind."""
+"""Seconds between checks of what a client has acknowledged: at first, and while it does not read."""
 
 
 class _Messages:
