@@ -159,19 +159,25 @@ class Exchange(IncomingRequest):
         else:
             await self.send_bytes(200, b"".join(ready), view.content_type, ())
             return
+        del pieces, body
+        if self.slot is not None:
+            self.slot.leave()  # its limits are those of large lists
         if again is not None and self._lists.full:
             await bodies.aclose()
-            del pieces, bodies, body
+            del bodies
             ready.clear()
-            async with self._lists.turn(self):
+            async with self._lists.stream(self):
                 bodies = self._bodies(await again(), view)
                 await self._stream_pieces([await anext(bodies)], bodies, view)
             return
-        async with self._lists.turn(self):
+        async with self._lists.stream(self):
             await self._stream_pieces(ready, bodies, view)
 
     async def _bodies(self, pieces: ListPieces, view: content_negotiation.View) -> AsyncGenerator[bytes]:
-        """The pieces in the form of a view. Runs other tasks every few milliseconds."""
+        """The pieces in the form of a view. Runs other tasks every few milliseconds.
+
+        While the client takes a piece, only the next slice is held beside it.
+        """
         form = pieces.form
         if view.yaml:
             form = YAMLList(form.head)
@@ -188,9 +194,14 @@ class Exchange(IncomingRequest):
         since = time.perf_counter()
         for slice_ in pieces.slices:
             encoded = slice_ if isinstance(slice_, list) else await _encoded(slice_)
+            del slice_
             if items and encoded:
-                yield await piece(items, last=False)
-            items = encoded or items
+                body = await piece(items, last=False)
+                items = encoded
+                yield body
+            elif encoded:
+                items = encoded
+            encoded = []
             if time.perf_counter() - since > _LOOP_SHARE:
                 await asyncio.sleep(0)
                 since = time.perf_counter()
