@@ -82,6 +82,7 @@ CEILINGS: Final[dict[str, int]] = {
     "deletes from a primitive list": 25,
     "labels that are no strings": 25,
     "the initial row of a large object": 25,
+    "a comparison of large objects in a table": 25,
     "a list of a million": 25,
     "too many operations": 20,
     "a definition with wrong rules": 20,
