@@ -50,7 +50,12 @@ def test_the_status_of_a_rollout_follows_the_status_of_a_deployment(rolled_out: 
     assert "1 out of 2 new replicas" in rolled_out("rollout", "status", "deployment/web", "--watch=false")
     waiting = rolled_out.start("rollout", "status", "deployment/web", "--timeout=60s")
     rolled_out.set_status(
-        "deployment/web", observedGeneration=generation, replicas=2, updatedReplicas=2, availableReplicas=2
+        "deployment/web",
+        observedGeneration=generation,
+        replicas=2,
+        updatedReplicas=2,
+        readyReplicas=2,
+        availableReplicas=2,
     )
     shown, errors = waiting.communicate()
     assert shown.splitlines()[-1:] == ['deployment "web" successfully rolled out'], errors

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import copy
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from kcp.api.protobuf import CONTENT_TYPE, decode_body, encode_body
-from kcp.client import Client, StatusError, load_configuration
+from kcp.client import Client, InvalidError, StatusError, load_configuration
 from tests.multicluster.conftest import PulledCluster
 from tests.multicluster.differences import REAL, Difference, differences, rows
 from tests.multicluster.objects import NAMESPACE, Object, manifests, patched_copy, patches
 from tests.multicluster.recordings import recorded_objects, recording
 from tests.support.running_coroutines import Enter
 
+PAGE = (Path(__file__).parents[2] / "docs" / "crd-puller.md").read_text()
 WITHOUT_MANIFEST = {"ComponentStatus", "CustomResourceDefinition"}
 """The kinds that no client creates in a test: the first is read-only, the second is kcp's own."""
 NAMED_BY_CONTENT = ("APIService", "Namespace")
@@ -57,7 +60,39 @@ async def test_each_object_is_stored_as_in_the_cluster(client: Client) -> None:
             problems[name] = real
     assert "\n".join(f"{name}: {'; '.join(real)}" for name, real in problems.items()) == ""
     assert rows() - used == set(), "rows of the table that no object needs"
-    print(len(manifests()), "objects;", ", ".join(f"{class_}: {count}" for class_, count in sorted(counts.items())))
+    documented = dict(
+        re.findall(r"^\| (zero values|defaults|admission|status|allocated)\b[^|]*\| (\d+) \|", PAGE, re.MULTILINE)
+    )
+    assert {class_: int(count) for class_, count in documented.items()} == counts
+    assert f"| objects compared | {len(manifests())} of " in PAGE
+
+
+async def test_an_applied_null_is_no_value(client: Client) -> None:
+    manifest = copy.deepcopy(renamed(manifests()["Deployment/deployment-minimal"], "applied"))
+    manifest["metadata"]["namespace"] = NAMESPACE
+    template = manifest["spec"]["template"]
+    template["metadata"]["creationTimestamp"] = template["spec"]["containers"][0]["args"] = None
+    resource = await client.of_object(manifest)
+    made = (await resource.apply(manifest, field_manager="test"))["spec"]["template"]
+    assert made["metadata"] == {"labels": {"app": "web"}}
+    assert "args" not in made["spec"]["containers"][0]
+
+
+async def test_a_replace_needs_no_resource_version(client: Client) -> None:
+    manifest = renamed(manifests()["Deployment/deployment-minimal"], "replaced")
+    made = await create(client, manifest)
+    resource = await client.of_object(made)
+    changed = await resource.replace({**manifest, "spec": {**manifest["spec"], "replicas": 5}})
+    assert (changed["spec"]["replicas"], changed["metadata"]["generation"]) == (5, 2)
+
+
+@pytest.mark.parametrize("list_", ["containers", "volumes"])
+async def test_items_whose_names_must_differ_are_refused_if_they_do_not(client: Client, list_: str) -> None:
+    manifest = copy.deepcopy(renamed(manifests()["Deployment/deployment-rich"], f"repeated-{list_}"))
+    items = manifest["spec"]["template"]["spec"][list_]
+    items.append(items[0])
+    with pytest.raises(InvalidError, match=rf"spec.template.spec.{list_}\[1\]: Duplicate value"):
+        await create(client, manifest)
 
 
 @pytest.mark.parametrize("name", [name for name in manifests() if not name.startswith(NAMED_BY_CONTENT)])

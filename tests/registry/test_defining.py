@@ -120,14 +120,14 @@ async def test_a_change_of_one_definition_decodes_that_one_only(client: Registry
         await client.create(definitions, definition(f"p{number}s", f"P{number}"), "")
     before = {type_.plural: type_ for type_ in client.registry.catalog.surface(client.cluster).types}
     read: list[bytes] = []
-    decode = documents.decode
+    decode = documents.decode_stored
 
     def counted(value: bytes) -> object:
         read.append(value)
         return decode(value)
 
     with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(documents, "decode", counted)
+        patching.setattr(documents, "decode_stored", counted)
         await client.patch(definitions, "p3s.example.com", {"spec": {"names": {"shortNames": ["p"]}}}, "")
         after = {type_.plural: type_ for type_ in client.registry.catalog.surface(client.cluster).types}
     assert {plural for plural, type_ in after.items() if type_ is not before[plural]} == {"p3s"}

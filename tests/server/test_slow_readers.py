@@ -34,6 +34,7 @@ from tests.support.objects import config_map
 from tests.support.registry_client import registry_client
 from tests.support.running_server import RunningServer
 from tests.support.waiting import PATIENCE, wait_until
+from tests.support.web_socket_client import WebSocket
 
 PATH = "/api/v1/namespaces/default/configmaps"
 MEGABYTE = 1 << 20
@@ -72,12 +73,12 @@ async def test_lists_over_the_limit_wait_for_their_turn() -> None:
     streams, entered, may_end = ListStreams(limit=1), asyncio.Event(), asyncio.Event()
 
     async def first() -> None:
-        async with streams.turn(Response()):
+        async with streams.stream(Response()):
             entered.set()
             await may_end.wait()
 
     async def second() -> None:
-        async with streams.turn(Response()):
+        async with streams.stream(Response()):
             assert streams.running == 1
 
     one = asyncio.create_task(first())
@@ -96,14 +97,14 @@ async def test_a_list_whose_client_does_not_read_is_aborted_while_others_wait() 
 
     async def stalled() -> None:
         response = Response()
-        async with streams.turn(response):
+        async with streams.stream(response):
             response.sending_since = time.monotonic()
             entered.set()
             await asyncio.Event().wait()
 
     one = asyncio.create_task(stalled())
     await entered.wait()
-    async with streams.turn(Response()):
+    async with streams.stream(Response()):
         pass
     with pytest.raises(TruncatedResponseError):
         await one
@@ -112,10 +113,10 @@ async def test_a_list_whose_client_does_not_read_is_aborted_while_others_wait() 
 
 async def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -> None:
     streams = ListStreams(limit=1)
-    async with streams.turn(Response()):
+    async with streams.stream(Response()):
 
         async def wait() -> None:
-            async with streams.turn(Response()):
+            async with streams.stream(Response()):
                 raise AssertionError("it is not its turn")
 
         waiting = asyncio.create_task(wait())
@@ -123,7 +124,7 @@ async def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -
             await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait((waiting,))
-    async with streams.turn(Response()):
+    async with streams.stream(Response()):
         assert streams.running == 1
 
 
@@ -131,12 +132,12 @@ async def test_the_turn_goes_to_the_client_that_is_sent_fewest() -> None:
     streams, order, may_end = ListStreams(limit=2), [], asyncio.Event()
 
     async def send(client: str) -> None:
-        async with streams.turn(Response(client)):
+        async with streams.stream(Response(client)):
             order.append(client)
             await may_end.wait()
 
-    async with streams.turn(Response("jane")):
-        async with streams.turn(Response("jane")):
+    async with streams.stream(Response("jane")):
+        async with streams.stream(Response("jane")):
             sending = [asyncio.create_task(send(client)) for client in ("jane", "jane", "joe")]
             while len(streams._waiting) < 3:
                 await asyncio.sleep(0)
@@ -155,10 +156,10 @@ async def test_the_lists_of_a_client_that_wait_are_limited_and_others_still_wait
     streams = ListStreams(limit=1)
 
     async def send(client: str) -> None:
-        async with streams.turn(Response(client)):
+        async with streams.stream(Response(client)):
             pass
 
-    async with streams.turn(Response()):
+    async with streams.stream(Response()):
         sending = [asyncio.create_task(send(client)) for client in ("jane", "joe")]
         while len(streams._waiting) < 2:
             await asyncio.sleep(0)
@@ -173,13 +174,13 @@ async def test_a_list_whose_client_reads_slowly_makes_room(monkeypatch: pytest.M
     streams, entered = ListStreams(limit=1), asyncio.Event()
 
     async def slow() -> None:
-        async with streams.turn(Response()):
+        async with streams.stream(Response()):
             entered.set()
             await asyncio.Event().wait()
 
     one = asyncio.create_task(slow())
     await entered.wait()
-    async with streams.turn(Response()):
+    async with streams.stream(Response()):
         pass
     with pytest.raises(TruncatedResponseError):
         await one
@@ -209,7 +210,7 @@ async def test_a_large_list_holds_nothing_while_it_waits_for_its_turn() -> None:
     streams, make = ListStreams(limit=1), Pieces()
     scope: Scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/", "headers": []}
     exchange = Exchange(scope, _receive, send, TransferLimits(Receiving(Deadlines(60)), streams))
-    async with streams.turn(Response()):
+    async with streams.stream(Response()):
         sending = asyncio.create_task(exchange.send_pieces(await make(), PLAIN_VIEW, make))
         while len(streams._waiting) == 0:
             await asyncio.sleep(0)
@@ -301,6 +302,18 @@ def test_what_a_response_held_is_freed_when_its_client_disconnects(server: Runni
     wait_until(lambda: not exchanges(), "the exchange is freed")
 
 
+def test_few_events_are_queued_for_a_web_socket_whatever_their_size(server: RunningServer) -> None:
+    with unread(server, PATH + "?watch=true", server.token, server.port, server.trust, WEBSOCKET):
+        wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
+        (exchange,) = (each for each in exchanges() if each.sending_since)
+        assert exchange.sent < 10 * MEGABYTE, "what the kernel buffers, and 4 MB"
+
+
+def test_a_web_socket_whose_client_reads_gets_large_events(server: RunningServer) -> None:
+    with WebSocket(server, PATH + "?watch=true", Authorization=f"Bearer {server.token}") as socket_:
+        assert sum(len(socket_.text()) for _ in range(12)) > 12 * MEGABYTE
+
+
 @pytest.mark.usefixtures("without_collections")
 def test_what_a_list_held_is_freed_when_it_makes_room(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_streams, "_SLOW_AFTER", 0.0)
@@ -321,10 +334,8 @@ def test_what_a_watch_held_is_freed_when_it_is_aborted(
 ) -> None:
     composition = server.process.composition
     assert composition is not None
-    for number in range(80):  # over WebSocket the HTTP server queues a number of events, whatever their size
-        assert server.post(PATH, config_map(f"small{number}")).status == 201
-    monkeypatch.setattr(watches, "STALLED_AFTER", 0.0)
-    monkeypatch.setattr(watches, "_MANY_STALLED_AFTER", 0.0)
+    monkeypatch.setattr(watches, "WATCH_STALLED_AFTER", 0.0)
+    monkeypatch.setattr(watches, "_MANY_WATCHES_STALLED_AFTER", 0.0)
     with unread(server, PATH + "?watch=true", server.token, server.port, server.trust, more):
         wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
         server.call(composition.watches.end_stalled)

@@ -61,7 +61,7 @@ def _default_errors(raw: Raw, path: str, *, inside_meta: bool, require_pruned: b
 
 
 def _prunes(node: SchemaNode, value: Any) -> bool:
-    copied = json_values.copy(value)
+    copied = json_values.copy_containers(value)
     if type(copied) is not dict and type(copied) is not list:
         return False
     return bool(pruner(node)(copied) if node.types or node.preserves_unknown else prune_unknown(copied))

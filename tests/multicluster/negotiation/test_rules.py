@@ -52,6 +52,12 @@ def test_an_import_that_serves_more_is_accepted_and_widens_nothing(
     assert negotiate(NARROW, offers, comparisons, published=published) == (NARROW, {})
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_an_import_is_accepted_that_narrows_no_more_than_a_later_one(comparisons: Comparisons, published: bool) -> None:
+    offers = [offer("east", WIDE, settled=True), offer("west", NARROW, NEVER), offer("south", NARROW, PUBLISHED)]
+    assert negotiate(WIDE, offers, comparisons, published=published) == (NARROW, {})
+
+
 @pytest.mark.parametrize("strategy", UpdateStrategy)
 def test_the_first_import_is_the_api(comparisons: Comparisons, strategy: UpdateStrategy) -> None:
     assert negotiate(None, [offer("east", NARROW, strategy)], comparisons, published=False) == (NARROW, {})

@@ -142,12 +142,13 @@ def compare(
     skipped, untracked, masked = _ignored(ignored)
     modified: FieldSet = {}
     removed: FieldSet = {}
-    _compare_maps(old, new, type_, modified, removed, untracked, encoded=encoded and not masked)
+    encoded = encoded and not masked
+    _compare_maps(old, new, type_, modified, removed, untracked, encoded=encoded)
     if "metadata" not in skipped:
         before, after = old.get("metadata") or {}, new.get("metadata") or {}
         modified_below: FieldSet = {}
         removed_below: FieldSet = {}
-        _compare_maps(before, after, OBJECT_META, modified_below, removed_below, STRIPPED_METADATA)
+        _compare_maps(before, after, OBJECT_META, modified_below, removed_below, STRIPPED_METADATA, encoded=encoded)
         _put(modified, "f:metadata", modified_below)
         _put(removed, "f:metadata", removed_below)
     modified, removed = _sorted(modified), _sorted(removed)

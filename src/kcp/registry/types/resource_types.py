@@ -325,12 +325,9 @@ def from_definition(
     names = _names(definition)
     extension = definition.get("x-kcp") or {} if builtin else {}
     group = spec.get("group", "")
-    if strategy is None:
-        strategy = KUBERNETES_KIND if group in KUBERNETES_GROUPS else CUSTOM_RESOURCE
     storage_version = next(version["name"] for version in spec["versions"] if version.get("storage"))
     resource = GroupResource(group, names["plural"])
     served = tuple(version["name"] for version in spec["versions"] if version.get("served"))
-    webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
     metadata = definition.get("metadata") or {}
     versions: dict[str, ResourceType] = {}
     types = [
@@ -359,14 +356,18 @@ def from_definition(
             definition_hash=definition_hash,
             deprecation_warning=_deprecation_warning(version, group, names["kind"]),
             versions=versions,
-            conversion_webhook=webhook,
-            strategy=strategy,
+            conversion_webhook=(spec.get("conversion") or {}).get("strategy") == "Webhook",
+            strategy=strategy or _strategy_of_custom(group),
         )
         for version in spec["versions"]
     ]
     if not builtin:
         versions.update((type_.api_version, type_) for type_ in types)
     return [type_ for type_ in types if type_.version in served]
+
+
+def _strategy_of_custom(group: str) -> Strategy:
+    return KUBERNETES_KIND if group in KUBERNETES_GROUPS else CUSTOM_RESOURCE
 
 
 def _selectable_fields(version: Mapping[str, Any]) -> tuple[SelectableField, ...]:

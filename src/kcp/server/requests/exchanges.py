@@ -166,11 +166,11 @@ class Exchange(IncomingRequest):
             await bodies.aclose()
             del bodies
             ready.clear()
-            async with self._lists.turn(self):
+            async with self._lists.stream(self):
                 bodies = self._bodies(await again(), view)
                 await self._stream_pieces([await anext(bodies)], bodies, view)
             return
-        async with self._lists.turn(self):
+        async with self._lists.stream(self):
             await self._stream_pieces(ready, bodies, view)
 
     async def _bodies(self, pieces: ListPieces, view: content_negotiation.View) -> AsyncGenerator[bytes]:

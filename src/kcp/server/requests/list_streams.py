@@ -1,8 +1,8 @@
 """Limits on large lists that are being sent: how many at a time, and how long a client may accept nothing.
 
 A list that streams holds some megabytes in memory: what is read ahead of the client, and what the HTTP server has queued for it.
-Further lists wait for their turn: the next is one of the client that is sent the fewest. A client that accepts nothing while
-others wait loses its turn: its response is truncated. A large list does not count as in flight (`inflight`), so that clients
+Further lists wait: the next to be sent is one of the client that is sent the fewest. A client that accepts nothing while others
+wait makes room: its response is truncated. A large list does not count as in flight (`inflight`), so that clients
 that do not read keep no other requests from being served; how many lists wait is limited instead, for each client and for all.
 """
 
@@ -20,8 +20,8 @@ from kcp.server.requests.asgi import TruncatedResponseError
 STREAMS: Final = 32
 WAITING: Final = 1024
 WAITING_OF_CLIENT: Final = 512
-"""How many lists may wait for their turn: of all clients, and of one."""
-STALLED_AFTER: Final = 5.0
+"""How many lists may wait: of all clients, and of one."""
+LIST_STALLED_AFTER: Final = 5.0
 """Seconds without progress after which a list makes room for one that waits."""
 _SLOW_AFTER: Final = 60.0
 _SLOWEST: Final = 64 * 1024
@@ -45,21 +45,21 @@ class Sending(Protocol):
         """Bytes that have been sent."""
 
 
-class _Turn(NamedTuple):
-    """The turn for which a list waits."""
+class _Waiter(NamedTuple):
+    """A list that waits until fewer are being sent."""
 
     client: str
-    reached: asyncio.Future[None]
+    admitted: asyncio.Future[None]
 
 
 class ListStreams:
     """The large lists that are being sent."""
 
-    def __init__(self, limit: int = STREAMS, stalled_after: float = STALLED_AFTER) -> None:
+    def __init__(self, limit: int = STREAMS, stalled_after: float = LIST_STALLED_AFTER) -> None:
         self._limit = limit
         self._stalled_after = stalled_after
         self._running: dict[ListStream, None] = {}
-        self._waiting: dict[_Turn, None] = {}
+        self._waiting: dict[_Waiter, None] = {}
 
     @property
     def running(self) -> int:
@@ -71,8 +71,8 @@ class ListStreams:
         """Whether a further list must wait."""
         return len(self._running) >= self._limit
 
-    def turn(self, sending: Sending) -> ListStream:
-        """Return an asynchronous context manager that waits for the turn of a list; the list is sent inside.
+    def stream(self, sending: Sending) -> ListStream:
+        """Return an asynchronous context manager that waits until the list may be sent; it is sent inside.
 
         Entering raises StatusError 429 when too many lists wait. Inside, TruncatedResponseError is raised when the list must make
         room.
@@ -83,19 +83,19 @@ class ListStreams:
         """Wait until fewer lists are being sent than the limit. Raises StatusError 429 when too many lists wait."""
         if len(self._running) < self._limit:
             return
-        if len(self._waiting) >= WAITING or sum(turn.client == client for turn in self._waiting) >= WAITING_OF_CLIENT:
+        if len(self._waiting) >= WAITING or sum(each.client == client for each in self._waiting) >= WAITING_OF_CLIENT:
             raise errors.too_many_requests("Too many large lists are being sent, please try again later.")
         loop = asyncio.get_running_loop()
         while len(self._running) >= self._limit:
-            turn = _Turn(client, loop.create_future())
-            self._waiting[turn] = None
+            waiter = _Waiter(client, loop.create_future())
+            self._waiting[waiter] = None
             try:
-                while not turn.reached.done():
-                    await asyncio.wait((turn.reached,), timeout=_CHECK)
-                    if not turn.reached.done():
+                while not waiter.admitted.done():
+                    await asyncio.wait((waiter.admitted,), timeout=_CHECK)
+                    if not waiter.admitted.done():
                         self._end_slowest()
             finally:
-                self._waiting.pop(turn, None)
+                self._waiting.pop(waiter, None)
 
     def add(self, stream: ListStream) -> None:
         """Count a list."""
@@ -106,9 +106,9 @@ class ListStreams:
         self._running.pop(stream, None)
         if self._waiting and len(self._running) < self._limit:
             running = Counter(each.sending.client for each in self._running)
-            turn = min(self._waiting, key=lambda each: running[each.client])
-            del self._waiting[turn]
-            turn.reached.set_result(None)
+            waiter = min(self._waiting, key=lambda each: running[each.client])
+            del self._waiting[waiter]
+            waiter.admitted.set_result(None)
 
     def _end_slowest(self) -> None:
         """End the list whose client has accepted nothing for longest, else one whose client reads very slowly."""
@@ -125,7 +125,7 @@ class ListStreams:
 
 
 class ListStream:
-    """One list, made by `ListStreams.turn` for one ``async with`` statement."""
+    """One list, made by `ListStreams.stream` for one ``async with`` statement."""
 
     __slots__ = ("_cancelling", "_ended", "_streams", "_task", "began", "sending")
 
