@@ -1,7 +1,7 @@
 """Limits on memory and time that cel-go's cost units do not cover.
 
 cel-go charges a comparison by the length of its two lists or maps, or 1, however much is inside; 1 for a conversion and for the
-concatenation of two lists; and nothing for a result that is longer than its inputs. kube-apiserver ends such work at its deadline.
+concatenation of two lists; nothing for a result that is longer than its inputs. kube-apiserver ends such work at its deadline.
 Here a thread cannot be interrupted, and concatenation copies: `Visits` counts the values that operations visit, and charges for
 them.
 """
