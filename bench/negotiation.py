@@ -125,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clusters", type=int, default=100)
     parser.add_argument("--resources", type=int, default=1)
-    parser.add_argument("--versions", type=int, default=2)
+    parser.add_argument("--versions", type=int, default=3)
     options = parser.parse_args()
     with kcp_server() as server:
         kubeconfig = server.root / "data" / "admin.kubeconfig"

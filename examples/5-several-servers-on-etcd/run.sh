@@ -12,6 +12,7 @@ etcd --name e1 --data-dir "$work/etcd" --log-level error \
   --listen-peer-urls "http://127.0.0.1:$((port + 1))" --initial-advertise-peer-urls "http://127.0.0.1:$((port + 1))" \
   --initial-cluster "e1=http://127.0.0.1:$((port + 1))" 2>"$work/etcd.log" &
 children+=($!)
+until (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do kill -0 $!; sleep 0.1; done
 
 for name in a b; do
   kcp start --root-directory "$work/$name" --secure-port 0 --etcd-servers "http://127.0.0.1:$port" >"$work/$name.out" &

@@ -79,7 +79,7 @@ def wait_for_message(wanted: str, operator: subprocess.Popen[bytes], log: Path, 
         assert operator.poll() is None, log.read_text()
         return run("kubectl", "get", "widget", "first", "-o", "jsonpath={.status.message}", **variables) == wanted
 
-    wait_until(is_there, f"the message {wanted!r}", 100)
+    wait_until(is_there, f"the message {wanted!r}")
 
 
 def test_tests_with_the_plugin() -> None:

@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from devtools import etcd
-from kcp.testing import Server
-from tests.support.kubectl import CURRENT, Kubectl
+from kcp.testing import LogicalCluster, Server
+from tests.kubectl.pulled import PulledKubectl
+from tests.multicluster.conftest import pulled_definitions
+from tests.support.kubectl import CURRENT, WITH_PATIENCE, Kubectl
 
 
 def _old_kubectl() -> Path | None:
@@ -118,3 +121,27 @@ def _in_fresh_cluster(server: Server, binary: Path, tmp_path: Path) -> Kubectl:
     kubeconfig = home / "kubeconfig"
     server.logical_cluster(f"kubectl-{uuid.uuid4().hex[:8]}").write_kubeconfig(kubeconfig)
     return Kubectl(binary, kubeconfig, home, old=binary != CURRENT)
+
+
+@pytest.fixture(scope="session")
+def pulled_cluster(servers: Servers) -> LogicalCluster:
+    """A logical cluster that has the definitions."""
+    cluster = servers.on("sqlite").logical_cluster()
+    kubectl = Kubectl(CURRENT, cluster.kubeconfig, cluster.kubeconfig.parent)
+    kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(pulled_definitions(), sort_keys=False))
+    kubectl("wait", "--for=condition=Established", "crd", "--all", WITH_PATIENCE)
+    return cluster
+
+
+@pytest.fixture
+def pulled_kubectl(pulled_cluster: LogicalCluster, tmp_path: Path) -> PulledKubectl:
+    """The current kubectl; all tests share the logical cluster."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kubeconfig = home / "kubeconfig"
+    pulled_cluster.write_kubeconfig(kubeconfig)
+    client = PulledKubectl(CURRENT, kubeconfig, home)
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    client("create", "namespace", namespace)
+    client("config", "set-context", "--current", "--namespace", namespace)
+    return client

@@ -18,8 +18,10 @@ from kcp.multicluster.crd_puller import (
     name_of,
     structural_schema,
 )
+from kcp.registry.types.resource_types import from_definition
 from kcp.schema.definitions import default_definition, validate_definition
-from tests.multicluster.recordings import VERSIONS, recording
+from tests.multicluster.conftest import pulled_definitions
+from tests.multicluster.recordings import VERSIONS, Recording, recording
 
 RECURSIVE = {"customresourcedefinitions.apiextensions.k8s.io"}
 JSON_TYPES = {
@@ -99,7 +101,7 @@ def test_a_definition_has_the_names_scope_and_subresources_of_discovery() -> Non
         "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
     }
     assert found["metadata"]["annotations"]["api-approved.kubernetes.io"].startswith("https://")
-    assert "annotations" not in definition("1.36", "pods", "v1")["metadata"]
+    assert "api-approved.kubernetes.io" not in definition("1.36", "pods", "v1")["metadata"]["annotations"]
     assert definition("1.36", "nodes", "v1")["spec"]["scope"] == "Cluster"
 
 
@@ -182,3 +184,58 @@ def test_the_protobuf_messages_have_the_fields_of_the_schemas() -> None:
         assert unlike == [], resource
         compared += 1
     assert compared > 40
+
+
+def strategies(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, str]]:
+    """The paths of a schema that state a patch strategy, with the strategy and the merge key."""
+    if "x-kubernetes-patch-strategy" in schema:
+        yield path, schema["x-kubernetes-patch-strategy"], schema.get("x-kubernetes-patch-merge-key", "")
+    for name, content in schema.get("properties", {}).items():
+        yield from strategies(content, f"{path}.{name}")
+    for inner in ("items", "additionalProperties"):
+        if isinstance(schema.get(inner), dict):
+            yield from strategies(schema[inner], f"{path}[]")
+
+
+def recorded_strategies(recorded: Recording, name: str, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """The same in a named schema of a recording, without the object's own metadata, which every server knows."""
+    for field, content in recorded.schemas[name].get("properties", {}).items():
+        where = f"{path}.{field}"
+        if where == ".metadata":
+            continue
+        if "x-kubernetes-patch-strategy" in content:
+            yield where, content["x-kubernetes-patch-strategy"], content.get("x-kubernetes-patch-merge-key", "")
+        for below, suffix in ((content, ""), (content.get("items"), "[]"), (content.get("additionalProperties"), "[]")):
+            if isinstance(below, dict) and (reference := reference_of(below)):
+                yield from recorded_strategies(recorded, reference, where + suffix)
+
+
+def reference_of(schema: dict[str, Any]) -> str:
+    """The name of the schema that a schema refers to; empty if there is none."""
+    wrapped = schema.get("allOf", [schema])[0]
+    return str(wrapped.get("$ref", "")).rpartition("/")[2]
+
+
+def test_kinds_of_kubernetes_have_the_patch_strategies_that_a_definition_cannot_contain() -> None:
+    declare()
+    recorded = recording("1.36")
+    names = recorded.schema_names()
+    for found in pulled_definitions():
+        (type_,) = from_definition(found)
+        expected = sorted(recorded_strategies(recorded, names[type_.group, type_.version, type_.kind]))
+        stated = sorted(strategies(type_.raw_schema or {}))
+        replaced = {each for each in stated if each[1:] == ("replace", "")}
+        assert type_.message, type_.kind
+        assert [each for each in stated if each not in replaced or each in expected] == expected, type_.kind
+        assert {path for path, _, _ in replaced} <= {".spec.selector", *merged_lists(type_.raw_schema or {})}
+
+
+def merged_lists(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """The paths of the lists that server-side apply merges."""
+    if schema.get("x-kubernetes-list-type") in {"map", "set"}:
+        yield path
+    for name, content in schema.get("properties", {}).items():
+        yield from merged_lists(content, f"{path}.{name}")
+    for inner in ("items", "additionalProperties"):
+        if isinstance(schema.get(inner), dict):
+            yield from merged_lists(schema[inner], f"{path}[]")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -380,3 +382,17 @@ def test_no_annotation_breaks_its_validation_or_a_table(content: Any, columns: l
         found = computed_columns(text, "v1", columns_of(PRINTED))
         if found is not None:
             assert len(found.cells({"metadata": {"name": "a"}}, NOW)) == len(found.columns)
+
+
+def test_the_example_of_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "printer-columns.md").read_text()
+    made = yaml.safe_load(
+        page.partition("```yaml\n")[2].partition("```")[0].replace("  # ...", "  versions:\n  - name: v1")
+    )
+    text = made["metadata"]["annotations"][ANNOTATION]
+    assert annotation_errors({ANNOTATION: text}, made["spec"]) == []
+    found = computed_columns(text, "v1", columns_of(made["spec"]["versions"][0]["additionalPrinterColumns"]))
+    assert found is not None
+    parts = [{"name": name} for name in ("a", "b", "c", "d")]
+    obj = {"metadata": {}, "spec": {"color": "red", "parts": parts}, "status": {"ready": 1}}
+    assert found.cells(obj) == ["1/4", "red", "a, b, c + 1 more...", None]

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from kcp.server.process import cyclic_garbage
 from kcp.server.process.cyclic_garbage import CyclicGarbage
 from tests.support.running_coroutines import Enter
 
@@ -88,9 +89,11 @@ async def test_a_complete_collection_is_due_in_an_idle_process_that_has_grown_by
     assert kept
 
 
-async def test_a_complete_collection_is_due_in_a_busy_process_that_has_doubled(garbage: CyclicGarbage) -> None:
+async def test_a_complete_collection_is_due_in_a_busy_process_that_has_doubled(
+    garbage: CyclicGarbage,
+) -> None:
     left = gc.get_freeze_count()
-    kept = [Circle() for _ in range(max(200_000, left) + 1_000)]
+    kept = [Circle() for _ in range(max(cyclic_garbage._FLOOR_BUSY, left) + 1_000)]
     gc.collect()
     assert garbage.is_due(idle=False)
     assert kept

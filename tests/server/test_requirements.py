@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kcp.server.process import listening, requirements
+from tests.support.waiting import PATIENCE
 
 CONFIG = "class Config:\n    def __init__(self, *, {options}): ...\n"
 SERVER = "class Server:\n    def serve(self): ...\n    def shutdown(self): ...\n    def wait_started(self): ...\n"
@@ -25,7 +26,7 @@ def start_with(folder: Path, root: Path) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

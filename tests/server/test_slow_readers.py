@@ -8,42 +8,54 @@ import gc
 import socket
 import ssl
 import time
+import tracemalloc
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kcp.api.errors import StatusError
 from kcp.registry.representations.framing import JSONList
+from kcp.registry.representations.whole_objects import WHOLE_OBJECTS
+from kcp.registry.requests import ListOptions, Target
 from kcp.registry.verbs.representation import ListPieces
 from kcp.server.process import sockets
-from kcp.server.requests import connections
+from kcp.server.requests import connections, list_streams, watches
 from kcp.server.requests.asgi import Message, Scope, TruncatedResponseError
+from kcp.server.requests.content_negotiation import PLAIN_VIEW
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.exchanges import Exchange, TransferLimits
 from kcp.server.requests.list_streams import ListStreams
-from kcp.server.requests.negotiation import PLAIN_VIEW
 from kcp.server.requests.receiving import Receiving
 from kcp.testing import Server
 from tests.support.clients import Address, Connection, resident_bytes
 from tests.support.objects import config_map
+from tests.support.registry_client import registry_client
 from tests.support.running_server import RunningServer
 from tests.support.waiting import PATIENCE, wait_until
+from tests.support.web_socket_client import WebSocket
 
 PATH = "/api/v1/namespaces/default/configmaps"
 MEGABYTE = 1 << 20
 
 
+WEBSOCKET = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
 @contextlib.contextmanager
 def unread(
-    server: RunningServer | Server, path: str, token: str, port: int, trust: ssl.SSLContext
+    server: RunningServer | Server, path: str, token: str, port: int, trust: ssl.SSLContext, more: str = ""
 ) -> Iterator[ssl.SSLSocket]:
-    """A connection with a small window whose client sends a request and never reads."""
+    """A connection with a small window whose client sends a request, with ``more`` header lines, and never reads."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     plain.connect(("127.0.0.1", port))
     with trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{more}\r\n".encode())
         yield connection
 
 
@@ -51,18 +63,22 @@ class Response:
     """A response that is being sent."""
 
     sending_since = 0.0
+    sent = 0
+
+    def __init__(self, client: str = "jane") -> None:
+        self.client = client
 
 
 async def test_lists_over_the_limit_wait_for_their_turn() -> None:
     streams, entered, may_end = ListStreams(limit=1), asyncio.Event(), asyncio.Event()
 
     async def first() -> None:
-        async with streams.turn(Response()):
+        async with streams.stream(Response()):
             entered.set()
             await may_end.wait()
 
     async def second() -> None:
-        async with streams.turn(Response()):
+        async with streams.stream(Response()):
             assert streams.running == 1
 
     one = asyncio.create_task(first())
@@ -81,14 +97,14 @@ async def test_a_list_whose_client_does_not_read_is_aborted_while_others_wait() 
 
     async def stalled() -> None:
         response = Response()
-        async with streams.turn(response):
+        async with streams.stream(response):
             response.sending_since = time.monotonic()
             entered.set()
             await asyncio.Event().wait()
 
     one = asyncio.create_task(stalled())
     await entered.wait()
-    async with streams.turn(Response()):
+    async with streams.stream(Response()):
         pass
     with pytest.raises(TruncatedResponseError):
         await one
@@ -97,10 +113,10 @@ async def test_a_list_whose_client_does_not_read_is_aborted_while_others_wait() 
 
 async def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -> None:
     streams = ListStreams(limit=1)
-    async with streams.turn(Response()):
+    async with streams.stream(Response()):
 
         async def wait() -> None:
-            async with streams.turn(Response()):
+            async with streams.stream(Response()):
                 raise AssertionError("it is not its turn")
 
         waiting = asyncio.create_task(wait())
@@ -108,8 +124,66 @@ async def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -
             await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait((waiting,))
-    async with streams.turn(Response()):
+    async with streams.stream(Response()):
         assert streams.running == 1
+
+
+async def test_the_turn_goes_to_the_client_that_is_sent_fewest() -> None:
+    streams, order, may_end = ListStreams(limit=2), [], asyncio.Event()
+
+    async def send(client: str) -> None:
+        async with streams.stream(Response(client)):
+            order.append(client)
+            await may_end.wait()
+
+    async with streams.stream(Response("jane")):
+        async with streams.stream(Response("jane")):
+            sending = [asyncio.create_task(send(client)) for client in ("jane", "jane", "joe")]
+            while len(streams._waiting) < 3:
+                await asyncio.sleep(0)
+        while not order:
+            await asyncio.sleep(0)
+        assert order == ["joe"]
+        may_end.set()
+    await asyncio.gather(*sending)
+    assert streams.running == 0
+
+
+async def test_the_lists_of_a_client_that_wait_are_limited_and_others_still_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(list_streams, "WAITING_OF_CLIENT", 1)
+    streams = ListStreams(limit=1)
+
+    async def send(client: str) -> None:
+        async with streams.stream(Response(client)):
+            pass
+
+    async with streams.stream(Response()):
+        sending = [asyncio.create_task(send(client)) for client in ("jane", "joe")]
+        while len(streams._waiting) < 2:
+            await asyncio.sleep(0)
+        with pytest.raises(StatusError) as refused:
+            await send("jane")
+        assert refused.value.code == 429
+    await asyncio.gather(*sending)
+
+
+async def test_a_list_whose_client_reads_slowly_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_streams, "_SLOW_AFTER", 0.0)
+    streams, entered = ListStreams(limit=1), asyncio.Event()
+
+    async def slow() -> None:
+        async with streams.stream(Response()):
+            entered.set()
+            await asyncio.Event().wait()
+
+    one = asyncio.create_task(slow())
+    await entered.wait()
+    async with streams.stream(Response()):
+        pass
+    with pytest.raises(TruncatedResponseError):
+        await one
 
 
 async def _receive() -> Message:
@@ -136,7 +210,7 @@ async def test_a_large_list_holds_nothing_while_it_waits_for_its_turn() -> None:
     streams, make = ListStreams(limit=1), Pieces()
     scope: Scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/", "headers": []}
     exchange = Exchange(scope, _receive, send, TransferLimits(Receiving(Deadlines(60)), streams))
-    async with streams.turn(Response()):
+    async with streams.stream(Response()):
         sending = asyncio.create_task(exchange.send_pieces(await make(), PLAIN_VIEW, make))
         while len(streams._waiting) == 0:
             await asyncio.sleep(0)
@@ -146,6 +220,29 @@ async def test_a_large_list_holds_nothing_while_it_waits_for_its_turn() -> None:
     await sending
     assert len(make.read) == 2
     assert b"".join(sent).count(b"1") == 2 * MEGABYTE
+
+
+async def test_what_a_list_holds_while_the_client_takes_a_part_is_bounded() -> None:
+    held: list[int] = []
+
+    async def send(_: Message) -> None:
+        held.append(tracemalloc.get_traced_memory()[0])
+
+    scope: Scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/", "headers": []}
+    exchange = Exchange(scope, _receive, send, TransferLimits(Receiving(Deadlines(60)), ListStreams()))
+    async with registry_client() as client:
+        for number in range(12):
+            await client.create(client.config_maps, config_map(f"m{number:02}", text="x" * MEGABYTE))
+        tracemalloc.start()
+        try:
+            listing = await client.registry.list(client.context(), Target(client.config_maps), ListOptions())
+            pieces = WHOLE_OBJECTS.listing(listing, client.registry.type_of_cluster(client.config_maps))
+            del listing
+            await exchange.send_pieces(pieces, PLAIN_VIEW)
+        finally:
+            tracemalloc.stop()
+    assert exchange.sent > 12 * MEGABYTE
+    assert max(held) < 3.5 * MEGABYTE, "a part, and the next object"
 
 
 @pytest.mark.parametrize(("version", "is_cut"), [("1.1", True), ("2", False)])
@@ -162,19 +259,87 @@ async def test_the_connection_of_a_truncated_response_is_closed(version: str, is
                     client.recv(1)
 
 
-@pytest.mark.parametrize("query", ["", "?watch=true"], ids=["list", "watch"])
-def test_a_client_that_does_not_read_is_disconnected(
-    fresh_root: Path, monkeypatch: pytest.MonkeyPatch, query: str
-) -> None:
-    monkeypatch.setattr(sockets, "STALL", 1.0)
-    server = RunningServer(fresh_root)
-    try:
+@pytest.fixture
+def server(fresh_root: Path) -> Iterator[RunningServer]:
+    """A server with a list that is larger than what is buffered for a client."""
+    with RunningServer(fresh_root) as found:
         for number in range(12):
-            assert server.post(PATH, config_map(f"m{number}", text="x" * MEGABYTE)).status == 201
-        with unread(server, PATH + query, server.token, server.port, server.trust) as connection:
-            wait_until(lambda: not _is_open(connection), "the client is disconnected")
-    finally:
-        server.stop()
+            assert found.post(PATH, config_map(f"m{number}", text="x" * MEGABYTE)).status == 201
+        yield found
+
+
+@pytest.fixture
+def short_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "STALL", 1.0)
+
+
+@pytest.mark.parametrize("query", ["", "?watch=true"], ids=["list", "watch"])
+@pytest.mark.usefixtures("short_stall")
+def test_a_client_that_does_not_read_is_disconnected(server: RunningServer, query: str) -> None:
+    with unread(server, PATH + query, server.token, server.port, server.trust) as connection:
+        wait_until(lambda: not _is_open(connection), "the client is disconnected")
+
+
+def exchanges() -> list[Exchange]:
+    """All exchanges that something refers to, which may be a circle that nothing else refers to."""
+    return [each for each in gc.get_objects() if isinstance(each, Exchange)]
+
+
+@pytest.fixture
+def without_collections() -> Iterator[None]:
+    """Objects in circles stay."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collections")
+@pytest.mark.parametrize("query", ["", "?watch=true"], ids=["list", "watch"])
+def test_what_a_response_held_is_freed_when_its_client_disconnects(server: RunningServer, query: str) -> None:
+    with unread(server, PATH + query, server.token, server.port, server.trust):
+        wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
+    wait_until(lambda: not exchanges(), "the exchange is freed")
+
+
+def test_few_events_are_queued_for_a_web_socket_whatever_their_size(server: RunningServer) -> None:
+    with unread(server, PATH + "?watch=true", server.token, server.port, server.trust, WEBSOCKET):
+        wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
+        (exchange,) = (each for each in exchanges() if each.sending_since)
+        assert exchange.sent < 10 * MEGABYTE, "what the kernel buffers, and 4 MB"
+
+
+def test_a_web_socket_whose_client_reads_gets_large_events(server: RunningServer) -> None:
+    with WebSocket(server, PATH + "?watch=true", Authorization=f"Bearer {server.token}") as socket_:
+        assert sum(len(socket_.text()) for _ in range(12)) > 12 * MEGABYTE
+
+
+@pytest.mark.usefixtures("without_collections")
+def test_what_a_list_held_is_freed_when_it_makes_room(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_streams, "_SLOW_AFTER", 0.0)
+    composition = server.process.composition
+    assert composition is not None
+    lists = composition.application._limits.lists
+    lists._limit = 1
+    with contextlib.ExitStack() as connections:
+        for _ in range(3):
+            connections.enter_context(unread(server, PATH, server.token, server.port, server.trust))
+        wait_until(lambda: lists.running == 1 and len(exchanges()) == 1, "two lists have made room, and are freed")
+
+
+@pytest.mark.usefixtures("without_collections")
+@pytest.mark.parametrize("more", ["", WEBSOCKET], ids=["HTTP", "WebSocket"])
+def test_what_a_watch_held_is_freed_when_it_is_aborted(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    composition = server.process.composition
+    assert composition is not None
+    monkeypatch.setattr(watches, "WATCH_STALLED_AFTER", 0.0)
+    monkeypatch.setattr(watches, "_MANY_WATCHES_STALLED_AFTER", 0.0)
+    with unread(server, PATH + "?watch=true", server.token, server.port, server.trust, more):
+        wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
+        server.call(composition.watches.end_stalled)
+        wait_until(lambda: not exchanges(), "the exchange is freed")
 
 
 def _is_open(connection: ssl.SSLSocket) -> bool:

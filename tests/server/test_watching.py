@@ -201,7 +201,7 @@ def test_the_watch_of_a_client_that_does_not_read_is_aborted(
     with server.watch(f"{cluster}/api/v1/namespaces?watch=true") as events:
         next(events)
         (session,) = sessions(server, cluster)
-        session.exchange.sending_since = time.monotonic() - watches.STALLED_AFTER - 1
+        session.exchange.sending_since = time.monotonic() - watches.WATCH_STALLED_AFTER - 1
         composition = server.process.composition
         assert composition is not None
         server.call(composition.watches.end_stalled)
@@ -266,6 +266,21 @@ def test_over_web_socket_each_event_is_a_text_message(server: RunningServer, clu
         ("ADDED", "a"),
         ("ADDED", "b"),
     ]
+
+
+def test_what_a_web_socket_client_sends_is_limited_and_ignored_and_what_it_gets_is_not(
+    server: RunningServer, cluster: str
+) -> None:
+    path = f"{cluster}{CONFIG_MAPS}?watch=true&resourceVersion={version_of(server, cluster)}"
+    with WebSocket(server, path, **headers(server, Sec_WebSocket_Extensions="permessage-deflate")) as socket:
+        assert "sec-websocket-extensions" not in socket.headers, "no message is larger than it looks"
+        for size in (0, 100, 65536):
+            socket.send(b"x" * size)
+        server.post(cluster + CONFIG_MAPS, config_map("large", text="x" * (1 << 20)))
+        assert len(socket.text()) > 1 << 20
+        socket.send(b"", announced=65537)
+        opcode, content = socket.frame()
+        assert (opcode, content[:2]) == (8, (1009).to_bytes(2)), "message too big (RFC 6455, 7.4.1)"
 
 
 @pytest.mark.parametrize("protocol", ["base64.binary.k8s.io", "v4.channel.k8s.io", "anything"])

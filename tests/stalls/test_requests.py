@@ -17,6 +17,7 @@ import yaml
 
 from tests.stalls.ceilings import AIM, CEILINGS, MEGABYTE, ceiling_of
 from tests.stalls.many_objects import MANY_OBJECTS
+from tests.stalls.printer_columns import COLUMNS
 from tests.stalls.requests import ATTACKS, MAPS, Attack, Call, config_map, numbers
 from tests.stalls.siblings import SIBLINGS
 from tests.support.clients import Address, Answer, Connection
@@ -158,7 +159,7 @@ async def measure(server: MeasuredServer, cluster: str, attack: Attack) -> tuple
         return answer, await loop.run_in_executor(None, server.say, "end")
 
 
-ALL: Final = [*ATTACKS, *MANY_OBJECTS, *SIBLINGS]
+ALL: Final = [*ATTACKS, *MANY_OBJECTS, *SIBLINGS, *COLUMNS]
 
 
 @pytest.mark.parametrize("number", range(len(ALL)), ids=[attack.name for attack in ALL])

@@ -51,9 +51,12 @@ class Started:
 
 
 @contextlib.contextmanager
-def started(root: Path, *arguments: str, cwd: Path | None = None, files: int = 0) -> Iterator[Started]:
-    """Run ``kcp start``; ``files`` limits its open files, by default to the machine's limit."""
-    limit = ["bash", "-c", f'ulimit -n {files} && exec "$@"', "bash"] if files else []
+def started(
+    root: Path, *arguments: str, cwd: Path | None = None, files: int = 0, megabytes: int = 0
+) -> Iterator[Started]:
+    """Run ``kcp start``; ``files`` limits its open files, ``megabytes`` its address space, by default to the machine's limits."""
+    limits = [f"ulimit {option} {limit} && " for option, limit in (("-n", files), ("-v", megabytes << 10)) if limit]
+    limit = ["bash", "-c", f'{"".join(limits)}exec "$@"', "bash"] if limits else []
     command = [
         *limit,
         sys.executable,

@@ -33,6 +33,12 @@ class WebSocket:
         if self.status != 101:
             self.body = self._stream.read(int(self.headers.get("content-length", "0")))
 
+    def send(self, content: bytes, opcode: int = 2, announced: int | None = None) -> None:
+        """Send a message of one frame, masked with zeros; its head may announce another size."""
+        size = len(content) if announced is None else announced
+        length = bytes([0x80 | size]) if size < 126 else bytes([0xFF]) + size.to_bytes(8)
+        self._sock.sendall(bytes([0x80 | opcode]) + length + b"\0\0\0\0" + content)
+
     def frame(self) -> tuple[int, bytes]:
         """The opcode and content of the next frame from the server, which are never masked."""
         first, second = self._stream.read(2)

@@ -3,7 +3,7 @@
 * ``type.yaml``: the declaration, in the shape of a CustomResourceDefinition manifest (apiextensions.k8s.io/v1), so that
   built-in and custom resources are one table of types. A second YAML document in the file declares the messages of the
   type's protobuf form (the notation is that of `kcp.api.protobuf.messages`); without it the type has none. They also say which
-  fields are left out of an object where they are empty (`kcp.builtin.zero_values`).
+  fields are left out of an object where they are empty (`kcp.api.protobuf.canonical_form`).
 * ``__init__.py``: the strategy, a subclass of `kcp.builtin.strategy.BuiltinStrategy` that is named ``<Kind>Strategy``.
   Without this file the type has no rules beyond its schema. What a strategy needs of the server is in its
   `kcp.builtin.context.BuiltinContext`.

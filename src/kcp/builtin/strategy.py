@@ -1,13 +1,13 @@
 """The base of the built-in types' strategies.
 
-A built-in type of Kubernetes is a Go struct: null is the same as absent, and so is what is empty (`kcp.builtin.zero_values`).
-Custom resources do not have this rule.
+A built-in type of Kubernetes is a Go struct: null is the same as absent, and so is what is empty
+(`kcp.api.protobuf.canonical_form`). Custom resources of groups other than Kubernetes' own do not have this rule.
 """
 
 from __future__ import annotations
 
 from kcp.api import names, tables
-from kcp.builtin import zero_values
+from kcp.api.protobuf import canonical_form
 from kcp.builtin.context import BuiltinContext
 from kcp.builtin.fields import drop_nulls, text
 from kcp.registry.types.strategies import Object, Strategy
@@ -23,7 +23,7 @@ class BuiltinStrategy(Strategy):
 
     def default(self, obj: Object) -> None:
         """Write the object as Go encodes it: without what is empty."""
-        if not zero_values.normalize(obj):
+        if not canonical_form.normalize(obj):
             drop_nulls(obj)
 
 

@@ -91,8 +91,9 @@ async def _run(
     from kcp.client import ClientError, StatusError, load_configuration
     from kcp.multicluster.crd_puller import UnknownResourceError
 
-    source = load_configuration(kubeconfig, context=context)
-    target = load_configuration(to_kubeconfig, context=to_context) if apply else None
+    # one request at a time limits itself
+    source = load_configuration(kubeconfig, context=context, qps=0.0)
+    target = load_configuration(to_kubeconfig, context=to_context, qps=0.0) if apply else None
     written: dict[str, dict[str, Any]] = {}
     incomplete = await _update(source, names, output, target, written)
     while watch:

@@ -12,7 +12,7 @@ from kcp.client.objects import Object
 from kcp.client.resource_client import ResourceClient
 from kcp.client.resources import APIResource
 from kcp.client.transport.connections import Connection
-from kcp.client.transport.requests import Request, Response
+from kcp.client.transport.requests import JSON, Request, Response
 from kcp.logical_clusters import PATH_ROOT, UNNAMED, WILDCARD, InvalidNameError, LogicalClusterName, parse_name, path_of
 
 ALL_NAMESPACES = ""
@@ -80,12 +80,12 @@ class Client:
         return (await self.raw("GET", "/version")).json()
 
     async def raw(
-        self, method: str, path: str, body: bytes | None = None, *, accept: str = "application/json"
+        self, method: str, path: str, body: bytes | None = None, *, accept: str = JSON, content_type: str = JSON
     ) -> Response:
         """Send any request; the path is relative to the logical cluster. Raises StatusError, TransportError."""
         idempotent = method in ("GET", "HEAD", "OPTIONS")
         return await self._connection.request(
-            Request(method, self._prefix + path, (), body, accept=accept, idempotent=idempotent)
+            Request(method, self._prefix + path, (), body, content_type, accept=accept, idempotent=idempotent)
         )
 
 

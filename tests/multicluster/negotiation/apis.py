@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcp.multicluster.negotiation.api import DEFAULT_STRATEGY, UpdateStrategy
+from kcp.multicluster.negotiation.api import UpdateStrategy
 from kcp.multicluster.negotiation.rules import Offer
 from kcp.multicluster.negotiation.specs import CommonSpec
 
@@ -36,7 +36,9 @@ def widgets(*names: str, **more: Any) -> CommonSpec:
     return CommonSpec(fields(*names, **more))
 
 
-def offer(name: str, spec: CommonSpec, strategy: UpdateStrategy = DEFAULT_STRATEGY, *, settled: bool = False) -> Offer:
+def offer(
+    name: str, spec: CommonSpec, strategy: UpdateStrategy = UpdateStrategy.UNPUBLISHED, *, settled: bool = False
+) -> Offer:
     """What a cluster of this name offers."""
     return Offer(name, spec, strategy, settled)
 

@@ -9,7 +9,9 @@ import pytest
 
 from kcp.client import APIResource, Client, load_configuration
 from kcp.multicluster import negotiation
+from kcp.multicluster.negotiation.api import import_name
 from kcp.testing import LogicalCluster, Server
+from tests.multicluster.negotiation.apis import fields
 from tests.multicluster.negotiation.control_plane import DEPLOYMENTS, ControlPlane, condition, field_at, negotiating
 from tests.multicluster.negotiation.test_scenarios import EAST, FIELD, WEST, older_cluster
 from tests.multicluster.recorded_clusters import RecordedCluster
@@ -89,6 +91,22 @@ async def test_the_versions_of_a_resource_are_served_by_one_definition(kcp_clust
         assert versions(kept)["v1"] == (True, True)
         await plane.unregister("west")
         await plane.vanishes(plane.definitions, f"{name}.autoscaling")
+
+
+async def test_many_clusters_of_different_releases_have_one_api(kcp_cluster: LogicalCluster) -> None:
+    names = [import_name("widgets", f"cluster-{number}", "v1", "example.com") for number in range(60)]
+    async with negotiating(kcp_cluster, auto_publish=True) as plane:
+        for number, name in enumerate(names):
+            spec = {
+                **fields("a", f"b{number}"),
+                "location": f"cluster-{number}",
+                "schemaUpdateStrategy": "UpdatePublished",
+            }
+            await plane.imports.create({"metadata": {"name": name}, "spec": spec})
+        for name in names:
+            await plane.import_is(name, Compatible="True", Available="True")
+        negotiated = await plane.negotiated.get("widgets.v1.example.com")
+        assert list(negotiated["spec"]["openAPIV3Schema"]["properties"]["spec"]["properties"]) == ["a"]
 
 
 async def test_logical_clusters_are_negotiated_apart(kcp_server: Server) -> None:

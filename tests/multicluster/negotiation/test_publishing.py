@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from kcp.multicluster.negotiation.columns import ANNOTATION
 from kcp.multicluster.negotiation.publishing import (
     Published,
     choose,
@@ -17,6 +16,7 @@ from kcp.multicluster.negotiation.publishing import (
     wanted_definition,
 )
 from kcp.schema.definitions import default_definition
+from kcp.schema.printer_columns import ANNOTATION
 from tests.multicluster.negotiation.apis import widgets
 from tests.support.objects import definition
 

@@ -35,11 +35,11 @@ def test_every_type_of_both_releases_has_a_common_api() -> None:
     both = sorted(old.keys() & new.keys())
     assert len(both) > 40
     for resource in both:
-        found = comparisons.meet(new[resource], old[resource])
+        found = comparisons.compare(new[resource], old[resource])
         assert found.common is not None, (resource, found.obstacles)
         for release in (old, new):
-            assert comparisons.meet(found.common, release[resource]).common == found.common, resource
-        mirrored = comparisons.meet(old[resource], new[resource]).common
+            assert comparisons.compare(found.common, release[resource]).common == found.common, resource
+        mirrored = comparisons.compare(old[resource], new[resource]).common
         assert mirrored is not None, resource
         definition = definition_of_specs([found.common])
         default_definition(definition)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
 
 from kcp.multicluster.negotiation.api import UpdateStrategy, strategy_of
-from kcp.multicluster.negotiation.comparisons import Comparisons, message_of
+from kcp.multicluster.negotiation.comparisons import Comparisons, UnfinishedError, message_of
 from kcp.multicluster.negotiation.rules import Offer, enforce, negotiate
 from kcp.multicluster.negotiation.specs import CommonSpec
 from tests.multicluster.negotiation.apis import Raw, offer, properties_of, widgets, with_spec
@@ -49,6 +50,12 @@ def test_an_import_that_serves_more_is_accepted_and_widens_nothing(
 ) -> None:
     offers = [offer("east", NARROW, settled=True), offer("west", WIDE, strategy)]
     assert negotiate(NARROW, offers, comparisons, published=published) == (NARROW, {})
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_an_import_is_accepted_that_narrows_no_more_than_a_later_one(comparisons: Comparisons, published: bool) -> None:
+    offers = [offer("east", WIDE, settled=True), offer("west", NARROW, NEVER), offer("south", NARROW, PUBLISHED)]
+    assert negotiate(WIDE, offers, comparisons, published=published) == (NARROW, {})
 
 
 @pytest.mark.parametrize("strategy", UpdateStrategy)
@@ -169,12 +176,25 @@ def test_equal_descriptions_are_compared_once(comparisons: Comparisons) -> None:
 def test_the_memory_of_comparisons_is_bounded() -> None:
     comparisons = Comparisons(memory=20_000)
     for number in range(100):
-        comparisons.meet(widgets("a", f"b{number}"), NARROW)
+        comparisons.compare(widgets("a", f"b{number}"), NARROW)
     assert comparisons.computed == 100
-    comparisons.meet(widgets("a", "b99"), NARROW)
+    comparisons.compare(widgets("a", "b99"), NARROW)
     assert comparisons.computed == 100
-    comparisons.meet(widgets("a", "b0"), NARROW)
+    comparisons.compare(widgets("a", "b0"), NARROW)
     assert comparisons.computed == 101
+
+
+def test_a_negotiation_that_is_limited_goes_on_where_it_ended(comparisons: Comparisons) -> None:
+    offers = [offer(f"cluster-{number}", widgets("a", f"b{number}")) for number in range(10)]
+    attempts = 0
+    outcome = None
+    while outcome is None:
+        attempts += 1
+        with contextlib.suppress(UnfinishedError), comparisons.limited_to(4):
+            outcome = negotiate(None, offers, comparisons, published=False)
+    assert (attempts, properties_of(outcome.spec)) == (5, {"a"})
+    assert comparisons.computed == 19
+    assert outcome == negotiate(None, offers, Comparisons(), published=False)
 
 
 def test_a_message_has_as_many_incompatibilities_as_a_condition_takes() -> None:
@@ -207,13 +227,13 @@ def with_property(schema: Raw) -> CommonSpec:
 
 def test_unique_keys_of_a_list_narrow_the_api(comparisons: Comparisons) -> None:
     free, keyed = with_property(LISTED), with_property(KEYED)
-    assert comparisons.meet(keyed, free).common == keyed
-    found = comparisons.meet(free, keyed)
+    assert comparisons.compare(keyed, free).common == keyed
+    found = comparisons.compare(free, keyed)
     assert found.common == keyed
     assert any("x-kubernetes-list-type: the list merges differently" in each for each in found.breaks)
 
 
 def test_how_maps_merge_makes_no_cluster_incompatible(comparisons: Comparisons) -> None:
     granular, atomic = with_property(MAPPED), with_property({**MAPPED, "x-kubernetes-map-type": "atomic"})
-    assert comparisons.meet(granular, atomic) == (granular, (), ())
-    assert comparisons.meet(atomic, granular) == (atomic, (), ())
+    assert comparisons.compare(granular, atomic) == (granular, (), ())
+    assert comparisons.compare(atomic, granular) == (atomic, (), ())

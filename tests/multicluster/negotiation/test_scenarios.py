@@ -44,6 +44,10 @@ async def test_an_imported_api_is_served_when_it_is_published(kcp_cluster: Logic
         assert "KIND:       Deployment" in explained
         assert "imagePullPolicy" in explained
         assert "No resources found" in (await asyncio.to_thread(run.run, "get", "deploy")).stderr
+        await asyncio.to_thread(run, "create", "deployment", "web", "--image=web", "--replicas=3")
+        header, row = (await asyncio.to_thread(run, "get", "deploy")).splitlines()
+        assert header.split() == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"]
+        assert row.split()[:4] == ["web", "0/3", "0", "0"]
 
 
 async def test_an_older_cluster_narrows_a_published_api_only_if_it_may(kcp_cluster: LogicalCluster) -> None:

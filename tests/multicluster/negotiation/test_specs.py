@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from kcp.multicluster.negotiation.columns import ANNOTATION
 from kcp.multicluster.negotiation.specs import CommonSpec, definition_of_specs, specs_of
+from kcp.schema.printer_columns import ANNOTATION
 from tests.multicluster.negotiation.apis import fields, widgets
 from tests.support.objects import definition
 

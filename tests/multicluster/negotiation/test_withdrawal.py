@@ -40,7 +40,7 @@ async def test_a_closed_definition_refuses_objects(kcp_cluster: LogicalCluster) 
 
 
 class CreatingClient(Client):
-    """A client beside which somebody creates an object, after the first look for objects and before the next request."""
+    """A client beside which somebody creates an object, after the first check for objects and before the next request."""
 
     looks = 0
 

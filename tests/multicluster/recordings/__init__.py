@@ -12,10 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kcp.api.kinds import GroupResource, version_order
 from kcp.client import APIResource
 from kcp.client.discovery.decoding import read_resources
 
 VERSIONS = ("1.20", "1.36")
+OBJECTS = Path(__file__).with_name("objects-1.36.json.gz")
+"""What kube-apiserver 1.36.3 stores of the objects and patches of the tests; ``record_objects`` writes it."""
 
 
 class Recording(NamedTuple):
@@ -37,6 +40,28 @@ class Recording(NamedTuple):
         for document in self.groups:
             group, _, version = document["groupVersion"].rpartition("/")
             yield from (resource for resource in read_resources(document, group, version) if "get" in resource.verbs)
+
+    def preferred(self) -> list[APIResource]:
+        """Each resource in the version that the cluster prefers."""
+        found: dict[GroupResource, APIResource] = {}
+        for resource in sorted(self.resources(), key=lambda each: version_order(each.version)):
+            found.setdefault(resource.group_resource, resource)
+        return list(found.values())
+
+
+class RecordedObjects(NamedTuple):
+    """The objects as they were created by ``<kind>/<name>``, the same later as JSON and as protobuf in base64, and the patched
+    objects, or the codes of refused patches, in the patches' order."""
+
+    stored: dict[str, dict[str, Any]]
+    protobuf: dict[str, tuple[dict[str, Any], str]]
+    patched: list[Any]
+
+
+@cache
+def recorded_objects() -> RecordedObjects:
+    """What the cluster stores."""
+    return RecordedObjects(**json.loads(gzip.decompress(OBJECTS.read_bytes())))
 
 
 @cache

@@ -142,6 +142,16 @@ async def test_a_page_of_an_older_revision_is_full_whatever_was_created_since(st
     assert store.scan(WIDGETS, at=past - 1).records == []
 
 
+async def test_a_page_ends_with_the_value_that_exceeds_its_bytes(store: Store) -> None:
+    for number in range(200):
+        revision = await put(store, f"{number:03}", b"x" * (1 if number < 62 else 1000))
+    await put(store, "999")
+    for at in (None, revision):
+        page = store.scan(WIDGETS, limit=500, at=at, size=2000)
+        assert names(page.records) == [f"{number:03}" for number in range(64)]
+        assert page.remaining > 0
+
+
 async def test_a_recreated_key_has_its_state_of_each_revision(store: Store) -> None:
     states: list[tuple[int, list[bytes]]] = [(store.revision, [])]
     for value in (b"1", b"2", None, b"3", None, b"4", b"5", None):

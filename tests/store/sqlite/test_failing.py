@@ -13,7 +13,7 @@ import pytest
 from kcp.store.contract import ABSENT, Change, StoreUnavailableError
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import WIDGETS, key, names, put, received
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 FULL = """
 import asyncio, resource, sys
@@ -58,7 +58,11 @@ asyncio.run(main())
 def test_a_full_disk_refuses_writes_until_there_is_room(tmp_path: Path) -> None:
     """The file size limit of the process makes the kernel refuse to write, as a full disk does."""
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / "kcp.db")], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", FULL, str(tmp_path / "kcp.db")],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.stdout.startswith("fine"), done.stdout + done.stderr
 

@@ -144,8 +144,9 @@ OBJECT_META: Final = _object_meta()
 class _Compiler:
     """Compiles one schema document. Each reference compiles once, so recursive types terminate."""
 
-    def __init__(self, definitions: Mapping[str, Any]) -> None:
+    def __init__(self, definitions: Mapping[str, Any], *, states_strategies: bool) -> None:
         self._definitions = definitions
+        self._states_strategies = states_strategies
         self._referenced: dict[bytes, MergeType] = {}
 
     def compile(self, schema: Mapping[str, Any], preserve: bool, *, into: MergeType | None = None) -> MergeType:
@@ -159,7 +160,7 @@ class _Compiler:
         made.accepts = _accepted(schema)
         self._compile_map(made, schema, preserve)
         self._compile_list(made, schema, preserve)
-        _compile_strategy(made, schema)
+        _compile_strategy(made, schema, from_list_type=not self._states_strategies)
         return made
 
     def _resolve(self, schema: Mapping[str, Any], reference: str, preserve: bool) -> MergeType:
@@ -233,12 +234,12 @@ def _is_leaf(schema: Mapping[str, Any]) -> bool:
     return schema.get("type") in _LEAF_TYPES and _MORE.isdisjoint(schema)
 
 
-def _compile_strategy(made: MergeType, schema: Mapping[str, Any]) -> None:
+def _compile_strategy(made: MergeType, schema: Mapping[str, Any], *, from_list_type: bool) -> None:
     stated = schema.get("x-kubernetes-patch-strategy")
     if stated is not None:
         made.strategy = next((name for name in str(stated).split(",") if name != "retainKeys"), "")
         made.merge_key = str(schema.get("x-kubernetes-patch-merge-key") or "")
-    elif made.list_keys is not None:
+    elif from_list_type and made.list_keys is not None:
         made.strategy = "merge"
         keys = schema.get("x-kubernetes-list-map-keys") or made.list_keys
         made.merge_key = keys[0] if made.list_keys else ""
@@ -280,17 +281,20 @@ def _parts(type_: MergeType) -> list[MergeType]:
 _compiled: dict[bytes, MergeType] = {}
 
 
-def compile_merge_type(raw_schema: dict[str, Any] | None) -> MergeType:
+def compile_merge_type(raw_schema: dict[str, Any] | None, *, states_strategies: bool = False) -> MergeType:
     """Compile the merge type of the objects that ``raw_schema`` describes; equal schemas share one.
 
-    Without a schema, maps merge field by field and lists are atomic. metadata is always ObjectMeta.
+    Without a schema, maps merge field by field and lists are atomic. metadata is always ObjectMeta. Where the schema
+    ``states_strategies`` of strategic merge patches, a list without one is replaced; else its list type decides.
     """
-    content = orjson.dumps(raw_schema, option=orjson.OPT_SORT_KEYS)
+    content = orjson.dumps([raw_schema, states_strategies], option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(content).digest()
     made = _compiled.get(digest)
     if made is None:
         schema: dict[str, Any] = raw_schema if raw_schema is not None else {"type": "object"}
-        compiled = _Compiler(schema.get("$defs") or {}).compile(schema, preserve=False)
+        compiled = _Compiler(schema.get("$defs") or {}, states_strategies=states_strategies).compile(
+            schema, preserve=False
+        )
         made = MergeType(_ACCEPTED["object"])
         made.fields, made.rest, made.open = compiled.fields, compiled.rest, compiled.open
         add_type_and_metadata(made)

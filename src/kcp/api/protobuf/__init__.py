@@ -23,6 +23,7 @@ __all__ = [
     "encode_list",
     "encode_watch_event",
     "known",
+    "root",
     "roots",
 ]
 

@@ -53,6 +53,8 @@ def _add_zeros(found: dict[str, Any], described: Message) -> None:
     for field in described.always:
         if field.name not in found:
             found[field.name] = _ZEROS[field.type]
+    for field in described.lists:
+        found.setdefault(field.name, [])
 
 
 _ZEROS: Final[dict[str, Any]] = {"string": "", "bytes": "", "bool": False, "int32": 0, "int64": 0, "double": 0.0}

@@ -6,8 +6,8 @@ k8s.io/api and its kin. ``messages.yaml`` holds the messages of meta/v1; the oth
 table is read when the first protobuf body comes, and a message is compiled when it is first used.
 
 A message is a map from field names to a text: the field's number; any of ``optional`` (a pointer: zero is a value), ``always``
-(zero is shown), ``repeated`` and ``map``; the type: a scalar, one of `WELL_KNOWN`, or a message, with its group where that is
-another one.
+(zero is shown), ``repeated`` and ``map``; ``patch=`` with the strategy of strategic merge patches and, after a colon, the merge
+key; the type: a scalar, one of `WELL_KNOWN`, or a message, with its group where that is another one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ WELL_KNOWN: Final = frozenset(
 INLINE: Final = "<inline>"
 """The field that holds an embedded Go struct: its fields are its owner's in JSON."""
 
+_PATCH: Final = "patch="
+
 _EVERYWHERE: Final = (
     "DeleteOptions", "Status", "APIVersions", "APIGroupList", "APIGroup", "APIResourceList", "PartialObjectMetadata"
 )  # fmt: skip
@@ -37,7 +39,7 @@ _EVERYWHERE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its name in JSON, its type, and what its zero value means."""
+    """One field: its name in JSON, its type, what its zero value means, and how strategic merge patches merge it."""
 
     number: int
     name: str
@@ -46,16 +48,22 @@ class Field:
     mapped: bool = False
     optional: bool = False
     always: bool = False
+    patch_strategy: str = ""
+    merge_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message's fields by number and by name; ``always`` are those that JSON shows even if they are zero."""
+    """A message's fields by number and by name.
+
+    ``always`` are the scalars that JSON shows even if they are zero, ``lists`` the lists that it shows even if they are empty.
+    """
 
     name: str
     by_number: dict[int, Field]
     by_name: dict[str, Field]
     always: tuple[Field, ...] = field(default=())
+    lists: tuple[Field, ...] = field(default=())
 
 
 class Declarations(NamedTuple):
@@ -74,6 +82,7 @@ def declare(source: Callable[[], Declarations]) -> None:
         _sources[source] = None
         _declared.cache_clear()
         message.cache_clear()
+        json_fields.cache_clear()
 
 
 @cache
@@ -86,7 +95,17 @@ def message(name: str) -> Message:
         {entry.number: entry for entry in fields},
         {entry.name: entry for entry in fields},
         tuple(entry for entry in fields if entry.always and entry.type in SCALARS and not entry.repeated),
+        tuple(entry for entry in fields if entry.always and entry.repeated),
     )
+
+
+@cache
+def json_fields(name: str) -> Mapping[str, Field]:
+    """The fields of a message by their names in JSON, with those of the structs that Go embeds in it."""
+    found: dict[str, Field] = {}
+    for entry in message(name).by_name.values():
+        found.update(json_fields(entry.type) if entry.name == INLINE else {entry.name: entry})
+    return found
 
 
 def root(api_version: str, kind: str) -> str | None:
@@ -104,6 +123,8 @@ def roots() -> list[tuple[str, str, str]]:
 
 def _field(name: str, text: str, group: str) -> Field:
     number, *labels, type_ = text.split()
+    patch = next((label.removeprefix(_PATCH) for label in labels if label.startswith(_PATCH)), "")
+    strategy, _, merge_key = patch.partition(":")
     if type_ not in SCALARS and type_ not in WELL_KNOWN and "." not in type_:
         type_ = f"{group}.{type_}"
     return Field(
@@ -114,6 +135,8 @@ def _field(name: str, text: str, group: str) -> Field:
         mapped="map" in labels,
         optional="optional" in labels,
         always="always" in labels,
+        patch_strategy=strategy,
+        merge_key=merge_key,
     )
 
 

@@ -7,7 +7,8 @@ structural schema"; KEP-2885 for list and map types):
 * references are replaced by what they refer to, so a recursive schema is refused;
 * strategic merge patch's keywords become list types: ``merge`` with a key is a map list, ``merge`` of scalars a set;
 * the keys of map lists are required, or have a default;
-* defaults that are zero values of Go's types are left out: they say how a client decodes, not what the server stores.
+* defaults that are zero values of Go's types are left out: they say how a client decodes, not what the server stores; those
+  that the server sets and does not state are added (`kcp.multicluster.crd_puller.defaults`).
 
 The documents come from a cluster that is not trusted: malformed schemas, unknown references, and schemas that are too deep or
 too large for a definition are refused.
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from kcp.multicluster.crd_puller.defaults import add_defaults
 from kcp.schema.raw_schemas import strings
 
 Schema = dict[str, Any]
@@ -110,7 +112,9 @@ class _Converter:
 
     def root(self, name: str) -> Schema:
         """Convert the schema of a kind."""
-        return self.object_schema(self._component(name, name), "", (name,))
+        found = self.object_schema(self._component(name, name), "", (name,))
+        add_defaults(found, name)
+        return found
 
     def _component(self, name: str, path: str) -> Schema:
         found = self._components.get(name)
@@ -142,6 +146,7 @@ class _Converter:
         if reference in within:
             raise RecursiveSchemaError(f"{path}: {reference.rpartition('.')[2]} contains itself")
         found = self.convert(self._component(reference, path), path, (*within, reference))
+        add_defaults(found, reference)
         return {**found, **_kept(schema)}
 
     def _inline(self, schema: Schema, path: str, within: tuple[str, ...]) -> Schema:
@@ -164,7 +169,7 @@ class _Converter:
                 field: self.convert(content, f"{path}.{field}", within)
                 for field, content in _properties(schema, path).items()
             }
-            if required := strings(schema, "required"):
+            if required := [field for field in strings(schema, "required") if not _is_bytes(found, field)]:
                 found["required"] = required
         elif isinstance(schema.get("additionalProperties"), dict):
             found["additionalProperties"] = self.convert(schema["additionalProperties"], f"{path}[*]", within)
@@ -189,6 +194,12 @@ def _properties(schema: Schema, path: str) -> dict[str, Any]:
     if not isinstance(properties, dict):
         raise UnconvertibleSchemaError(f"{path or 'the schema'}: properties are not a mapping")
     return properties
+
+
+def _is_bytes(schema: Schema, field: str) -> bool:
+    """Whether a field is a byte string. Go's encoder writes an empty one as null, so that no server requires it."""
+    content = schema["properties"].get(field, {})
+    return bool(content.get("type") == "string" and content.get("format") == "byte")
 
 
 def _is_scalar(type_: object) -> bool:

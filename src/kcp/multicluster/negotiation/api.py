@@ -34,9 +34,6 @@ class UpdateStrategy(StrEnum):
         return self is UpdateStrategy.PUBLISHED or (self is UpdateStrategy.UNPUBLISHED and not published)
 
 
-DEFAULT_STRATEGY: Final = UpdateStrategy.UNPUBLISHED
-
-
 def import_name(plural: str, location: str, version: str, group: str) -> str:
     """Return the name of the import of a resource from a location."""
     return f"{plural}.{location}.{version}.{group or CORE}"

@@ -7,16 +7,16 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.schema.raw_schemas import Raw, objects, schema, text
+from kcp.schema.printer_columns import ANNOTATION, API_VERSION, KIND, annotation_of
+from kcp.schema.raw_schemas import Raw, objects, text
 
-ANNOTATION: Final = "kcp.io/printer-columns"
-_HEAD: Final = {"apiVersion": "kcp.io/v1", "kind": "PrinterColumns"}
+_HEAD: Final = {"apiVersion": API_VERSION, "kind": KIND}
 
 
 def computed_columns_of(metadata: Raw) -> dict[str, Raw]:
     """Return the computed columns that the annotation of a definition declares, by version. A malformed one declares none."""
     try:
-        content = orjson.loads(text(schema(metadata, "annotations") or {}, ANNOTATION) or "{}")
+        content = orjson.loads(annotation_of(metadata.get("annotations")) or "{}")
     except orjson.JSONDecodeError:
         return {}
     if not isinstance(content, dict) or {name: content.get(name) for name in _HEAD} != _HEAD:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from kcp.multicluster.negotiation.merging import with_unique_keys
@@ -24,8 +26,8 @@ _MAX_MESSAGE: Final = 4000
 """Characters of the incompatibilities in a condition."""
 
 
-class Meeting(NamedTuple):
-    """What two descriptions have in common.
+class Comparison(NamedTuple):
+    """The comparison of two descriptions.
 
     common     the lowest common description; None if there is none
     breaks     why a cluster with the second one cannot run every object of the first one; empty if ``common`` is the first
@@ -37,30 +39,46 @@ class Meeting(NamedTuple):
     obstacles: tuple[str, ...] = ()
 
 
+class UnfinishedError(Exception):
+    """More comparisons are needed than are allowed at a time. Those that were made are remembered."""
+
+
 class Comparisons:
     """Compares descriptions, and remembers the results. Belongs to one thread at a time."""
 
     def __init__(self, memory: int = _MEMORY) -> None:
         """``memory`` is the number of bytes that results may take."""
         self._memory = memory
-        self._found: OrderedDict[tuple[str, str], Meeting] = OrderedDict()
+        self._found: OrderedDict[tuple[str, str], Comparison] = OrderedDict()
         self._size = 0
+        self._allowed: int | None = None
         self.computed = 0
         """The number of comparisons that no earlier result has answered."""
 
+    @contextmanager
+    def limited_to(self, count: int) -> Iterator[None]:
+        """Raise UnfinishedError in the block instead of comparing more than so often."""
+        self._allowed = self.computed + count
+        try:
+            yield
+        finally:
+            self._allowed = None
+
     def problems(self, spec: CommonSpec) -> tuple[str, ...]:
         """Return why a description cannot be served; empty if it can."""
-        return self.meet(spec, spec).obstacles
+        return self.compare(spec, spec).obstacles
 
-    def meet(self, one: CommonSpec, other: CommonSpec) -> Meeting:
+    def compare(self, one: CommonSpec, other: CommonSpec) -> Comparison:
         """Compare two descriptions of one version of a resource. Names and columns for kubectl are those of the first."""
         key = (one.digest, other.digest)
         known = self._found.get(key)
         if known is not None:
             self._found.move_to_end(key)
             return known
+        if self.computed == self._allowed:
+            raise UnfinishedError
         self.computed += 1
-        found = _meet(one, presented_as(other, one))
+        found = _compare(one, presented_as(other, one))
         self._found[key] = found
         self._size += _size_of(found)
         while self._size > self._memory:
@@ -72,31 +90,31 @@ class Comparisons:
         """Return the lowest common description of one or more; None if there is none."""
         common: CommonSpec | None = specs[0]
         for spec in dict.fromkeys(specs[1:]):
-            common = self.meet(common, spec).common if common is not None else None
+            common = self.compare(common, spec).common if common is not None else None
         return common
 
 
-def _size_of(meeting: Meeting) -> int:
-    described = len(meeting.common.data) if meeting.common is not None else 0
-    return _OVERHEAD + described + sum(map(len, meeting.breaks + meeting.obstacles))
+def _size_of(comparison: Comparison) -> int:
+    described = len(comparison.common.data) if comparison.common is not None else 0
+    return _OVERHEAD + described + sum(map(len, comparison.breaks + comparison.obstacles))
 
 
-def _meet(one: CommonSpec, other: CommonSpec) -> Meeting:
+def _compare(one: CommonSpec, other: CommonSpec) -> Comparison:
     old, new = definition_of_spec(one), definition_of_spec(other)
     try:
         breaks = compare_definitions(old, new)
         if not breaks:
-            return Meeting(one)
+            return Comparison(one)
         common = lowest_common_definition(definition_of_spec(_with_unique_keys(one, other)), new)
     except InvalidSchemaError as error:
         problems = tuple(_renamed(f"{each.field}: {each.body}") for each in error.errors)
-        return Meeting(None, problems, problems)
+        return Comparison(None, problems, problems)
     except NoCommonSchemaError as error:
-        return Meeting(None, _shown(breaks), _shown(error.incompatibilities))
+        return Comparison(None, _shown(breaks), _shown(error.incompatibilities))
     (found,) = specs_of(common).values()
     if found == one:
-        return Meeting(one)
-    return Meeting(found, _shown(breaks))
+        return Comparison(one)
+    return Comparison(found, _shown(breaks))
 
 
 def _with_unique_keys(spec: CommonSpec, other: CommonSpec) -> CommonSpec:

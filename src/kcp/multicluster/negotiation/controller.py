@@ -28,7 +28,7 @@ from kcp.client import (
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 from kcp.multicluster.negotiation import installing, writes
 from kcp.multicluster.negotiation.api import FINALIZER, IMPORTS, NEGOTIATED
-from kcp.multicluster.negotiation.comparisons import Comparisons
+from kcp.multicluster.negotiation.comparisons import Comparisons, UnfinishedError
 from kcp.multicluster.negotiation.decisions import Decision, DefinitionChange, decide, decide_definition
 from kcp.multicluster.negotiation.publishing import is_negotiated, served_versions, serving
 from kcp.multicluster.negotiation.records import API, Negotiated, Records, State, negotiated_of
@@ -37,7 +37,9 @@ from kcp.multicluster.negotiation.statuses import import_conditions, negotiated_
 from kcp.schema.raw_schemas import Definition
 
 RECHECK: Final = 60.0
-"""Seconds after which an API that objects keep is looked at again."""
+"""Seconds after which an API that objects keep is checked again."""
+_COMPARISONS: Final = 8
+"""Comparisons of the first attempt at a decision: each may take some tenths of a second, in which no other API is decided."""
 _STATUSES: Final = 50
 """Statuses of imports that one reconciliation writes."""
 
@@ -55,6 +57,8 @@ class NegotiationController:
         self._auto_publish = auto_publish
         self._recheck = recheck
         self._comparisons = Comparisons()
+        self._allowed: dict[API, int] = {}
+        """How often APIs may be compared whose last decision was not finished."""
         self._thread = ThreadPoolExecutor(1, "api-negotiation")
         self._queue: WorkQueue[API] = WorkQueue("api-negotiation", self._reconcile, flow=lambda api: api.cluster)
         self._upgrades: WorkQueue[ObjectKey] = WorkQueue("api-negotiation-definitions", self._upgrade, workers=1)
@@ -113,9 +117,10 @@ class NegotiationController:
             return
         client = self._client.logical_cluster(api.cluster)
         definition = await self._read_definition(client, api)
-        decisions = await self._in_thread(
-            lambda: decide(states, definition, self._comparisons, auto_publish=self._auto_publish)
-        )
+        decisions = await self._in_thread(lambda: self._decide(api, states, definition))
+        if decisions is None:
+            self._queue.add(api)
+            return
         negotiated = await self._write_negotiated(client, api, states, decisions)
         wanted = {
             version: each
@@ -138,6 +143,18 @@ class NegotiationController:
         await self._write_import_statuses(client, api, states, decisions, definition)
         if kept:
             self._queue.add_later(api, self._recheck)
+
+    def _decide(
+        self, api: API, states: Mapping[str, State], definition: Definition | None
+    ) -> Mapping[str, Decision] | None:
+        """Decide on an API. Returns None if that takes more comparisons; then the next attempt may make twice as many."""
+        allowed = self._allowed.pop(api, _COMPARISONS)
+        try:
+            with self._comparisons.limited_to(allowed):
+                return decide(states, definition, self._comparisons, auto_publish=self._auto_publish)
+        except UnfinishedError:
+            self._allowed[api] = 2 * allowed
+            return None
 
     async def _read_definition(self, client: Client, api: API) -> Definition | None:
         assert self._definitions is not None

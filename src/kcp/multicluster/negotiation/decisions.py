@@ -1,4 +1,4 @@
-"""What is to become of an API: a decision for each version, and one for its definition. Pure functions."""
+"""The decisions on an API: one for each version, and one for its definition. Pure functions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kcp.schema.raw_schemas import Definition
 
 
 class Decision(NamedTuple):
-    """What is to become of one version.
+    """The decision on one version.
 
     spec      the description of the negotiated resource; None if there is to be none
     publish   its field ``publish``
@@ -63,7 +63,7 @@ def _decide(state: State, enforced: CommonSpec | None, comparisons: Comparisons,
 
 
 class DefinitionChange(NamedTuple):
-    """What is to become of a definition.
+    """The decision on a definition.
 
     wanted    what to write; None to write nothing
     withdraw  whether the definition is to be deleted

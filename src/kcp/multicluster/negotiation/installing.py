@@ -50,7 +50,7 @@ async def install(client: Client) -> None:
             try:
                 await resource.create(definition, field_manager=_FIELD_MANAGER)
             except AlreadyExistsError:
-                continue  # somebody else has just installed it
+                continue  # another process has just installed it
 
 
 async def upgrade(client: Client, name: str) -> None:

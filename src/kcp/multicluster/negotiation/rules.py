@@ -42,6 +42,20 @@ def negotiate(
     ``current`` is the description so far, None where there is none or where it is to be negotiated from the start. While it is
     published, it stays as it is without an accepted import.
     """
+    outcome = _negotiate_once(current, offers, comparisons, published=published)
+    while outcome.rejected:
+        # a later import may have narrowed the description to one that a rejected import does not narrow
+        settled = [offer._replace(settled=offer.name not in outcome.rejected) for offer in offers]
+        again = _negotiate_once(outcome.spec, settled, comparisons, published=published)
+        if len(again.rejected) >= len(outcome.rejected):
+            break
+        outcome = again
+    return outcome
+
+
+def _negotiate_once(
+    current: CommonSpec | None, offers: Sequence[Offer], comparisons: Comparisons, *, published: bool
+) -> Outcome:
     floor = current if published else None
     accepted: list[CommonSpec] = []
     common: CommonSpec | None = None
@@ -51,8 +65,8 @@ def negotiate(
         if not problems and not offer.settled:
             problems = _objections(offer, floor or common, comparisons, published=floor is not None)
         if not problems and common is not None:
-            meeting = comparisons.meet(common, offer.spec)
-            common, problems = (meeting.common, ()) if meeting.common is not None else (common, meeting.obstacles)
+            compared = comparisons.compare(common, offer.spec)
+            common, problems = (compared.common, ()) if compared.common is not None else (common, compared.obstacles)
         if problems:
             rejected[offer.name] = problems
             continue
@@ -72,19 +86,19 @@ def _objections(
     """Return why a new or changed import is not accepted: it narrows more than its strategy permits."""
     if floor is None:
         return ()
-    meeting = comparisons.meet(floor, offer.spec)
-    if meeting.common == floor:
+    compared = comparisons.compare(floor, offer.spec)
+    if compared.common == floor:
         return ()
     if not offer.strategy.may_narrow(published=published):
-        return meeting.breaks
-    return meeting.obstacles
+        return compared.breaks
+    return compared.obstacles
 
 
 def enforce(enforced: CommonSpec, offers: Sequence[Offer], comparisons: Comparisons) -> Outcome:
     """Compare imports with the description in a definition that a user has applied. It is never narrowed."""
     rejected = {}
     for offer in offers:
-        meeting = comparisons.meet(enforced, offer.spec)
-        if meeting.common != enforced:
-            rejected[offer.name] = meeting.breaks or meeting.obstacles
+        compared = comparisons.compare(enforced, offer.spec)
+        if compared.common != enforced:
+            rejected[offer.name] = compared.breaks or compared.obstacles
     return Outcome(enforced, rejected)

@@ -1,4 +1,4 @@
-"""What imports and negotiated resources say of an API, and the CustomResourceDefinition that says the same.
+"""The description of an API in imports and negotiated resources, and the CustomResourceDefinition that serves it.
 
 Both kinds have these fields in their spec: group and version, scope, names, schema, subresources, printer columns and selectable
 fields of one version of a resource.

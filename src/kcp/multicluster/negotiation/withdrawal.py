@@ -1,4 +1,4 @@
-"""Closing of an API before its definition is deleted, so that no object is created between the last look and the deletion.
+"""Closing of an API before its definition is deleted, so that no object is created between the last check and the deletion.
 
 Deleting a definition deletes its objects. A closed definition refuses every object, so what is not there then will not be.
 """

@@ -32,7 +32,7 @@ from kcp.store.contract import Record
 _CLUSTER: Final = Column("Cluster", "string", description="The logical cluster of the object.")
 _COLUMNS: Final = b'"columnDefinitions":%b'
 _NO_COLUMNS: Final = b"null"
-_COMPUTED_SLICE: Final = 5
+_COMPUTED_SLICE: Final = 3
 """Rows with computed columns that are made between two pieces: each may cost milliseconds."""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Final, Never
 
 import orjson
@@ -35,7 +36,7 @@ class WholeObjects(JSONFrames):
 
     def listing(self, listing: Listing, type_of_cluster: TypeOfCluster) -> ListPieces:
         head = list_head(listing, listing.type.list_kind, listing.type.api_version)
-        slices = (each for records in listing.chunks for each in _slices(records, listing, type_of_cluster))
+        slices = chain.from_iterable(map(partial(_slices, listing, type_of_cluster), listing.chunks))
         shared = listing.shared
         if shared is None:
             return ListPieces(JSONList(head), slices)
@@ -58,14 +59,18 @@ class _OldSchemaError(Exception):
     """A chunk has a record that was written under another schema."""
 
 
-def _slices(records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[list[bytes] | Slice]:
+def _slices(listing: Listing, type_of_cluster: TypeOfCluster, records: list[Record]) -> Iterable[list[bytes] | Slice]:
     """A chunk of a list: copied, or, where a record must be decoded and converted, as slices that are encoded later."""
     try:
-        yield _copied(records, listing, type_of_cluster)
+        return (_copied(records, listing, type_of_cluster),)
     except _OldSchemaError:
-        for part in in_slices([records]):
-            found = list(typed_records(part, listing, type_of_cluster))
-            yield Slice(sum(len(record.value) for record, _ in found), partial(_encoded, found, listing.wildcard))
+        return _converted(records, listing, type_of_cluster)
+
+
+def _converted(records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster) -> Iterator[Slice]:
+    for part in in_slices([records]):
+        found = list(typed_records(part, listing, type_of_cluster))
+        yield Slice(sum(len(record.value) for record, _ in found), partial(_encoded, found, listing.wildcard))
 
 
 def _copied(records: list[Record], listing: Listing, type_of_cluster: TypeOfCluster) -> list[bytes]:

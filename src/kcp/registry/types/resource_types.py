@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import jsonpath, large_json, protobuf, tables
+from kcp.api import documents, jsonpath, protobuf, tables
 from kcp.api.kinds import GroupKind, GroupResource, GroupVersionKind
+from kcp.api.patch.kubernetes_strategies import with_patch_strategies
 from kcp.api.patch.merge_types import MergeType, compile_merge_type
-from kcp.registry.types.strategies import CUSTOM_RESOURCE, Strategy
+from kcp.registry.types.strategies import CUSTOM_RESOURCE, KUBERNETES_KIND, Strategy
 from kcp.schema import CompiledSchema, compile_schema
 from kcp.schema.definitions.name_validation import KUBERNETES_GROUPS
 from kcp.schema.printer_columns import ComputedColumns, annotation_of, computed_columns
@@ -123,7 +124,12 @@ class ResourceType:
     @cached_property
     def has_protobuf(self) -> bool:
         """Whether objects have a protobuf encoding: those of built-in types, and of Kubernetes' own kinds that a CRD defines."""
-        return self.of_kubernetes and protobuf.known(self.api_version, self.kind)
+        return self.message is not None
+
+    @cached_property
+    def message(self) -> str | None:
+        """The name of the protobuf message of the objects; None for those that have none."""
+        return protobuf.root(self.api_version, self.kind) if self.of_kubernetes else None
 
     @cached_property
     def takes_strategic_merge(self) -> bool:
@@ -145,12 +151,14 @@ class ResourceType:
 
     @property
     def raw_schema(self) -> dict[str, Any] | None:
-        """The schema as the definition has it; None if it has none. That of a custom type is decoded by each call."""
+        """The schema as the definition has it; None if it has none. That of a custom type is decoded by each call.
+
+        That of one of Kubernetes' own kinds also has the patch strategies of the kind.
+        """
         source = self.schema_source
         if isinstance(source, bytes):
-            text = zlib.decompress(source)
-            found: dict[str, Any] = orjson.loads(text) if len(text) < large_json.LARGE else large_json.decode(text)
-            return found
+            found: dict[str, Any] = documents.decode_stored(zlib.decompress(source))
+            return with_patch_strategies(found, self.message) if self.message else found
         return None if source is None else dict(source)
 
     @cached_property
@@ -223,7 +231,7 @@ class ResourceType:
     @cached_property
     def merge_type(self) -> MergeType:
         """How objects merge in patches and in applies."""
-        return compile_merge_type(self.raw_schema)
+        return compile_merge_type(self.raw_schema, states_strategies=self.builtin)
 
     @property
     def is_compiled(self) -> bool:
@@ -296,10 +304,15 @@ def _subresources(version: Mapping[str, Any], extension: Mapping[str, Any]) -> d
     return found
 
 
+def _names(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    accepted = (definition.get("status") or {}).get("acceptedNames") or {}
+    return {**definition["spec"]["names"], **{key: value for key, value in accepted.items() if value}}
+
+
 def from_definition(
     definition: Mapping[str, Any],
     *,
-    strategy: Strategy = CUSTOM_RESOURCE,
+    strategy: Strategy | None = None,
     builtin: bool = False,
     definition_hash: str = "",
 ) -> list[ResourceType]:
@@ -309,15 +322,13 @@ def from_definition(
     (the resource to share storage with; empty for types that are not stored), ``placeholder``.
     """
     spec = definition["spec"]
-    accepted = (definition.get("status") or {}).get("acceptedNames") or {}
-    names = {**spec["names"], **{key: value for key, value in accepted.items() if value}}
+    names = _names(definition)
     extension = definition.get("x-kcp") or {} if builtin else {}
     group = spec.get("group", "")
     storage_version = next(version["name"] for version in spec["versions"] if version.get("storage"))
     resource = GroupResource(group, names["plural"])
     served = tuple(version["name"] for version in spec["versions"] if version.get("served"))
-    webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
-    columns_annotation = "" if builtin else annotation_of((definition.get("metadata") or {}).get("annotations"))
+    metadata = definition.get("metadata") or {}
     versions: dict[str, ResourceType] = {}
     types = [
         ResourceType(
@@ -334,25 +345,29 @@ def from_definition(
             subresources=_subresources(version, extension),
             schema_source=_schema_source(version, builtin=builtin),
             raw_columns=_columns(version),
-            columns_annotation=columns_annotation,
+            columns_annotation="" if builtin else annotation_of(metadata.get("annotations")),
             selectable_fields=_selectable_fields(version),
             storage=extension.get("storage", str(resource)),
             storage_version=storage_version,
             served_versions=() if builtin else tuple(f"{group}/{name}" if group else name for name in served),
             builtin=builtin,
             placeholder=extension.get("placeholder", ""),
-            terminating=bool((definition.get("metadata") or {}).get("deletionTimestamp")),
+            terminating=bool(metadata.get("deletionTimestamp")),
             definition_hash=definition_hash,
             deprecation_warning=_deprecation_warning(version, group, names["kind"]),
             versions=versions,
-            conversion_webhook=webhook,
-            strategy=strategy,
+            conversion_webhook=(spec.get("conversion") or {}).get("strategy") == "Webhook",
+            strategy=strategy or _strategy_of_custom(group),
         )
         for version in spec["versions"]
     ]
     if not builtin:
         versions.update((type_.api_version, type_) for type_ in types)
     return [type_ for type_ in types if type_.version in served]
+
+
+def _strategy_of_custom(group: str) -> Strategy:
+    return KUBERNETES_KIND if group in KUBERNETES_GROUPS else CUSTOM_RESOURCE
 
 
 def _selectable_fields(version: Mapping[str, Any]) -> tuple[SelectableField, ...]:

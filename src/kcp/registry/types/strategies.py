@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from kcp.api import names
 from kcp.api.field_errors import FieldError
 from kcp.api.metadata import bare_finalizers
+from kcp.api.protobuf.canonical_form import normalize
 from kcp.logical_clusters import LogicalClusterName
 
 if TYPE_CHECKING:
@@ -191,4 +192,14 @@ class CustomResourceStrategy(Strategy):
         ]
 
 
+class KubernetesKindStrategy(CustomResourceStrategy):
+    """Custom resources of Kubernetes' own groups: a kind that Kubernetes has is stored in the form that kube-apiserver stores."""
+
+    allow_unconditional_update = True
+
+    def default(self, obj: Object) -> None:
+        normalize(obj)
+
+
 CUSTOM_RESOURCE = CustomResourceStrategy()
+KUBERNETES_KIND = KubernetesKindStrategy()

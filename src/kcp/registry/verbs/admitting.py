@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kcp.api import errors
+from kcp.api import errors, json_values
 from kcp.registry.admission.chain import DELETE, AdmissionPlugin, AdmissionRequest
 from kcp.registry.verbs import decoding, scale, scale_decoding
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
-from kcp.registry.verbs.records import copy_of
 
 Object = dict[str, Any]
 
@@ -23,7 +22,7 @@ async def mutate(plugins: Sequence[AdmissionPlugin], write: Write) -> Object | N
     """The object as the mutating plugins change it; None for a delete. Raises StatusError as a plugin."""
     request = _request(write)
     if request.object is not None:
-        request.object = await run_large(write.size, copy_of, request.object)
+        request.object = await run_large(write.size, json_values.copy, request.object)
     for plugin in plugins:
         await plugin.mutate(request)
     return request.object
@@ -55,7 +54,7 @@ async def take_over(changed: Any, write: Write) -> None:
     try:
         if target.subresource == "scale":
             wanted = scale_decoding.decoded(changed, target, write.context)
-            write.object = scale.with_replicas(copy_of(before), wanted, target.type)
+            write.object = scale.with_replicas(json_values.copy(before), wanted, target.type)
             return
         if not isinstance(changed, dict):
             raise errors.bad_request("not a JSON object")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -32,10 +32,26 @@ class LargeWrites:
         self.limit = limit
         self.bytes = 0
         """Bytes of JSON that the writes in progress work on."""
+        self.require: Callable[[int], None] = _has_room
+        """Checks that the process has the memory to work on so many bytes. Raises StatusError 503."""
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def enter(self, size: int) -> Permit | None:
-        """Wait until a write of so many bytes fits in. Returns its permit; None inside another write."""
+        """Wait until a write of so many bytes fits in. Returns its permit; None inside another write. Raises StatusError 503."""
+        permit = await self._permit(size)
+        if permit is not None:
+            try:
+                self.require(self.bytes)
+            except errors.StatusError:
+                permit.end()
+                raise
+        return permit
+
+    async def alone(self) -> Permit | None:
+        """Wait until no large write is in progress, and let none begin while the permit is held."""
+        return await self._permit(self.limit)
+
+    async def _permit(self, size: int) -> Permit | None:
         if _INSIDE.get():
             return None
         size = min(size, self.limit)
@@ -53,10 +69,6 @@ class LargeWrites:
         else:
             self.bytes += size
         return Permit(self, size)
-
-    async def alone(self) -> Permit | None:
-        """Wait until no large write is in progress, and let none begin while the permit is held."""
-        return await self.enter(self.limit)
 
     def leave(self, size: int) -> None:
         """Count off a write: those that wait and fit in begin."""
@@ -102,6 +114,10 @@ class Permit:
             raise
         finally:
             self.end()
+
+
+def _has_room(_size: int) -> None:
+    """Allow everything."""
 
 
 def _forget_frames(error: BaseException | None) -> None:

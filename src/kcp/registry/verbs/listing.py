@@ -6,6 +6,7 @@ has, ``Exact`` a past state, ``NotOlderThan`` any state that is new enough. All 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -183,16 +184,21 @@ async def _start(source: Source, type_: ResourceType, options: ListOptions) -> t
 def _chunks(
     source: Source, type_: ResourceType, selection: Filter, range_: Range, at: int, after: Key | None
 ) -> Iterator[list[Record]]:
-    """The chunks of a list that streams. The first is read at once, so that an error is the answer's status."""
-    first = _chunk(source, type_, range_, after, at)
+    """The chunks of a list that streams. The first is read at once, so that an error is the answer's status.
+
+    The iterator itself holds no chunk: a client may take long to read one.
+    """
+
+    ahead = deque((_chunk(source, type_, range_, after, at),))
 
     def chunks() -> Iterator[list[Record]]:
-        page = first
         while True:
-            yield kept(page.records, selection, type_)
-            if not page.remaining:
+            more = ahead[0].remaining
+            last = ahead[0].records[-1].key if more else None
+            yield kept(ahead.popleft().records, selection, type_)
+            if not more:
                 return
-            page = _chunk(source, type_, range_, page.records[-1].key, at)
+            ahead.append(_chunk(source, type_, range_, last, at))
 
     return chunks()
 

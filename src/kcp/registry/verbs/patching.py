@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kcp.api import documents, errors, field_errors, metadata
+from kcp.api import documents, errors, field_errors, json_values, metadata
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupKind
 from kcp.api.patch import apply, json_patch, merge_patch, merge_types, strategic_merge
@@ -34,7 +34,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, decoding, preparing, scale
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
-from kcp.registry.verbs.records import copy_of, own_copy
+from kcp.registry.verbs.records import copy_of_patched
 from kcp.registry.verbs.writing import Writer
 from kcp.schema.null_validation import null_errors
 from kcp.schema.pruning import is_below_preserved
@@ -86,7 +86,7 @@ async def patch(
         made = patched(write.old, media_type, body, target.type.merge_type)
         if not isinstance(made, dict):
             raise errors.UndecodableError("the patch makes something else than a JSON object of the object")
-        return own_copy(made, write.size)  # the result of a patch shares parts with the old object
+        return copy_of_patched(made, write.size)  # the result of a patch shares parts with the old object
 
     problems = await run_large(context.body_size, _problems, media_type, body, duplicates or [])
     write = Write(context, target, "update", change=change, problems=problems)
@@ -103,7 +103,7 @@ async def patch_scale(writer: Writer, context: RequestContext, target: Target, m
     def wanted(old: Object) -> Any:
         nonlocal made
         made = patched(old, media_type, body, merge_types.UNTYPED)
-        return copy_of(made)
+        return json_values.copy(made)
 
     write = scale.rescale(context, target, wanted)
     try:
@@ -178,7 +178,7 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
         if old is not None and new is old:
             return old
         _refuse_nulls(applied, new, target)
-        return own_copy(new, write.size)
+        return copy_of_patched(new, write.size)
 
     return Write(
         context,
@@ -217,9 +217,12 @@ def _check_configuration(context: RequestContext, target: Target, applied: Any, 
 
 
 def _refuse_nulls(applied: Object, new: Object, target: Target) -> None:
-    """Raise StatusError 422 if a configuration has set a null that the schema of a custom type does not allow."""
+    """Raise StatusError 422 if a configuration has set a null that the schema of a custom type does not allow.
+
+    To Kubernetes' own kinds null is the same as absent.
+    """
     type_ = target.type
-    if type_.builtin or b":null" not in documents.encode(applied):
+    if type_.builtin or type_.message or b":null" not in documents.encode(applied):
         return
     reset = {path[0] for path in preparing.reset_fields(target)}
     if found := null_errors(type_.schema.root, {name: value for name, value in new.items() if name not in reset}):

@@ -29,25 +29,21 @@ def key_of(type_: ResourceType, cluster: LogicalClusterName, namespace: str, nam
     return Key(type_.storage, cluster, namespace, name)
 
 
-def copy_of(obj: dict[str, Any]) -> dict[str, Any]:
-    """A deep copy of an object."""
-    copied: dict[str, Any] = orjson.loads(orjson.dumps(obj))
-    return copied
-
-
-def own_copy(obj: dict[str, Any], size: int) -> dict[str, Any]:
+def copy_of_patched(obj: dict[str, Any], size: int) -> dict[str, Any]:
     """A deep copy of what a patch makes of an object of ``size`` bytes of JSON.
 
     That of a large one shares strings and numbers, and the sets of its managed fields, which nothing changes.
     """
+    copied: dict[str, Any]
     if size < LARGE:
-        return copy_of(obj)
+        copied = json_values.copy(obj)
+        return copied
     meta = obj.get("metadata")
     entries = meta.get("managedFields") if isinstance(meta, dict) else None
     if not isinstance(meta, dict) or not isinstance(entries, list) or set(map(type, entries)) != {dict}:
-        shared: dict[str, Any] = json_values.copy_containers(obj)
-        return shared
-    copied: dict[str, Any] = json_values.copy_containers({**obj, "metadata": {**meta, "managedFields": None}})
+        copied = json_values.copy_containers(obj)
+        return copied
+    copied = json_values.copy_containers({**obj, "metadata": {**meta, "managedFields": None}})
     copied["metadata"]["managedFields"] = list(map(dict, entries))
     return copied
 
@@ -82,7 +78,7 @@ def stored_value(obj: dict[str, Any], type_: ResourceType) -> tuple[bytes, str]:
     if type_.stored_as_is:
         return documents.encode_stored(obj), type_.schema_hash
     if (form := type_.stored_form) is not type_:
-        stored = copy_of(obj)
+        stored = json_values.copy(obj)
         _convert(stored, type_, form)
         form.schema.default(stored)
         return documents.encode_stored(stored), form.schema_hash

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from kcp.api import documents, errors
+from kcp.api import documents, errors, json_values
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.admission import chain as admission
 from kcp.registry.contexts import RequestContext
@@ -23,7 +23,7 @@ from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.large_writes import LargeWrites, Permit
 from kcp.registry.verbs.listing import Listing
-from kcp.registry.verbs.records import conversion_failed, copy_of, served_bytes, served_object
+from kcp.registry.verbs.records import conversion_failed, served_bytes, served_object
 from kcp.registry.verbs.representation import Representation
 from kcp.registry.verbs.source import DamagedObjectError, Source
 from kcp.registry.verbs.watching import WatchStream
@@ -135,7 +135,7 @@ class Registry:
         return self._writer.write(Write(context, target, "update", body=obj, problems=problems))
 
     async def _rescale(self, context: RequestContext, target: Target, sent: Object) -> Written:
-        write = scale.rescale(context, target, lambda _: copy_of(sent), replaces=True)
+        write = scale.rescale(context, target, lambda _: json_values.copy(sent), replaces=True)
         return scale.as_scale(await self._writer.write(write))
 
     async def change(
@@ -145,7 +145,7 @@ class Registry:
 
         def changed(write: Write) -> Object:
             assert write.old is not None
-            return change(copy_of(write.old))
+            return change(json_values.copy(write.old))
 
         write = Write(context, target, "update", change=changed, resource_version=resource_version, trusted=True)
         return await self._writer.write(write)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from kcp.api import documents, errors, field_errors, jsonpath
+from kcp.api import documents, errors, field_errors, json_values, jsonpath
 from kcp.api.field_errors import FieldError
 from kcp.api.patch.go_format import go_text, go_type
 from kcp.registry.contexts import RequestContext
@@ -17,7 +17,6 @@ from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType, Subresource
 from kcp.registry.verbs import scale_decoding
 from kcp.registry.verbs.attempts import Write
-from kcp.registry.verbs.records import copy_of
 
 Object = dict[str, Any]
 NOT_SET: Final = -(1 << 31)
@@ -81,7 +80,7 @@ def rescale(
         write.resource_version = scale["metadata"].get("resourceVersion") or ""
         if replaces:
             write.uid = scale["metadata"].get("uid") or ""
-        return with_replicas(copy_of(write.old), scale, type_)
+        return with_replicas(json_values.copy(write.old), scale, type_)
 
     return Write(context, target, "update", change=change, trusted=True)
 

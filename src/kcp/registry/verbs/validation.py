@@ -5,6 +5,7 @@ Follows ``rest.BeforeCreate`` and ``rest.BeforeUpdate`` of k8s.io/apiserver: met
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from kcp.api import errors, field_errors, metadata
@@ -27,6 +28,10 @@ _JSON_TYPES: Final = {
 }
 """Types as the schema's errors name them, and as Go's JSON decoder names them."""
 _NOT_BASE64: Final = "must be of type byte"
+_MAY_REPEAT: Final = re.compile(
+    r"\.(?:env|hostAliases|imagePullSecrets|(?:containers|initContainers|ephemeralContainers)\[\d+\]\.ports)\[\d+\]$"
+)
+"""The items of Kubernetes' own kinds that may have the key of another one: kube-apiserver only warns of it."""
 _TOO_LARGE: Final = "Checked value must be of type integer with format"
 """The start of the error of an integer that does not fit its format."""
 
@@ -87,6 +92,11 @@ def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warning
         for error in found:
             if error.type == field_errors.TYPE_INVALID or error.detail.startswith(_TOO_LARGE):
                 raise errors.UndecodableError(_decoder_message(error, type_.kind), type_.cannot_be_handled)
+    elif found and type_.message:
+        found = [
+            error for error in found if error.type != field_errors.DUPLICATE or not _MAY_REPEAT.search(error.field)
+        ]
+        found = [] if found == [MORE_ERRORS] else found
     return found
 
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from kcp.api import documents, errors
+from kcp.api import documents, errors, json_values
 from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, AdmissionPlugin, Chain
 from kcp.registry.contexts import IGNORE, RequestContext
 from kcp.registry.requests import Written
@@ -45,7 +45,7 @@ from kcp.registry.verbs import (
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import LARGE, in_thread, run_large
 from kcp.registry.verbs.large_writes import LargeWrites
-from kcp.registry.verbs.records import copy_of, served_object
+from kcp.registry.verbs.records import served_object
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.storing import Committer
 
@@ -133,7 +133,7 @@ class Writer:
         if write.old is not None and write.object is write.old:
             if not plugins:
                 return await self._committer.unchanged(write)
-            write.object = await run_large(write.size, copy_of, write.old)  # plugins may have changes to make
+            write.object = await run_large(write.size, json_values.copy, write.old)  # plugins may have changes to make
         if write.target.type.strategy.may_be_large and (large := self._large(write)) is not None:
             await decoding.precompute(large, write.old if large is write.object else None, write.target.type)
         if write.size < LARGE:

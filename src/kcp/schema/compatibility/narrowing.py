@@ -16,7 +16,7 @@ from kcp.schema.compatibility.containers import Meet, meet_list, meet_map
 from kcp.schema.compatibility.incompatibilities import Report, or_absent
 from kcp.schema.compatibility.rules import DIFFERENT_TYPES, SAME_TYPES, meet_rules, same_types
 from kcp.schema.compatibility.rules import KEYWORD as RULES
-from kcp.schema.compatibility.values import Meeting, common_format, meet_values
+from kcp.schema.compatibility.values import SchemaPair, common_format, meet_values
 from kcp.schema.compatibility.views import INT_OR_STRING, KINDS, SchemaView
 from kcp.schema.fast_validation import check_of, holds
 from kcp.schema.nodes import Scope
@@ -49,26 +49,26 @@ def meet(old: SchemaView, new: SchemaView, path: str, report: Report) -> Meet:
     if not kinds - {"null"}:
         report.conflict(f"{path}.type", "the type changed", _shown_type(old), _shown_type(new))
         return Meet(old.raw, DIFFERENT_TYPES)
-    meeting = Meeting(old, new, kinds, path, report)
+    pair = SchemaPair(old, new, kinds, path, report)
     out = _Draft(old)
-    _meet_kinds(meeting, out)
-    _meet_nullable(meeting, out)
-    _meet_formats_and_values(meeting, out)
+    _meet_kinds(pair, out)
+    _meet_nullable(pair, out)
+    _meet_formats_and_values(pair, out)
     types = SAME_TYPES
     if "object" in kinds:
-        fields = meet_map(meeting, out.raw, meet)
+        fields = meet_map(pair, out.raw, meet)
         types &= fields.types
         out.become(fields)
     if "array" in kinds:
-        items = meet_list(meeting, out.raw, meet)
+        items = meet_list(pair, out.raw, meet)
         types &= items.types
         out.become(items)
     types &= same_types(old, new, SchemaView(out.raw))
     rules = meet_rules(old, new, path, report, types=types)
     if len(rules) != len(old.raw.get(RULES) or ()):
         out.replace((RULES,), {RULES: rules})
-    _meet_unknown(meeting)
-    required = _meet_default(meeting, out)
+    _meet_unknown(pair)
+    required = _meet_default(pair, out)
     return Meet(out.raw, types, make_required=required, changed=out.changed)
 
 
@@ -96,12 +96,12 @@ def _shown_type(view: SchemaView) -> Any:
     return "integer or string" if view.kinds == INT_OR_STRING else view.raw.get("type", ABSENT)
 
 
-def _meet_kinds(meeting: Meeting, out: _Draft) -> None:
-    old, new, kinds = meeting.old, meeting.new, meeting.kinds
+def _meet_kinds(pair: SchemaPair, out: _Draft) -> None:
+    old, new, kinds = pair.old, pair.new, pair.kinds
     if kinds == old.kinds:
         return
     reason = "values of other types are refused"
-    meeting.report.narrowing(f"{meeting.path}.type", reason, _shown_type(old), _shown_type(new))
+    pair.report.narrowing(f"{pair.path}.type", reason, _shown_type(old), _shown_type(new))
     typing: Raw = {}
     if kinds == INT_OR_STRING:
         typing = {"x-kubernetes-int-or-string": True}
@@ -112,45 +112,45 @@ def _meet_kinds(meeting: Meeting, out: _Draft) -> None:
         out.replace((*_MAP_KEYWORDS, *_LIST_KEYWORDS), {})
 
 
-def _meet_nullable(meeting: Meeting, out: _Draft) -> None:
-    if meeting.old.nullable and not meeting.new.nullable:
-        if meeting.kinds == meeting.old.kinds:
-            meeting.report.narrowing(f"{meeting.path}.nullable", "null is refused or replaced", True, ABSENT)
+def _meet_nullable(pair: SchemaPair, out: _Draft) -> None:
+    if pair.old.nullable and not pair.new.nullable:
+        if pair.kinds == pair.old.kinds:
+            pair.report.narrowing(f"{pair.path}.nullable", "null is refused or replaced", True, ABSENT)
         out.replace(("nullable",), {})
 
 
-def _meet_formats_and_values(meeting: Meeting, out: _Draft) -> None:
-    old = meeting.old
-    format_ = common_format(meeting)
+def _meet_formats_and_values(pair: SchemaPair, out: _Draft) -> None:
+    old = pair.old
+    format_ = common_format(pair)
     if format_ != old.format:
-        new = meeting.new
+        new = pair.new
         by = {"format": new.raw["format"] if new.format == format_ else format_} if format_ else {}
         out.replace(("format",), by)
-    found = meet_values(meeting, format_)
+    found = meet_values(pair, format_)
     if found is not None:
-        keywords = found.keywords(format_, integers=meeting.integers)
+        keywords = found.keywords(format_, integers=pair.integers)
         if old.constraints.required:
             keywords["required"] = list(old.constraints.required)
         out.replace(constraints.KEYWORDS, keywords)
 
 
-def _meet_unknown(meeting: Meeting) -> None:
+def _meet_unknown(pair: SchemaPair) -> None:
     """Refuse to compare what this module does not know, unless it is equal."""
-    old, new = meeting.old.raw, meeting.new.raw
+    old, new = pair.old.raw, pair.new.raw
     for keyword in sorted({*old, *new} - _COMPARED):
         before, after = old.get(keyword), new.get(keyword)
         if not json_values.equal(before, after):
             shown = or_absent(before), or_absent(after)
-            meeting.report.conflict(f"{meeting.path}.{keyword}", "the keyword changed and cannot be compared", *shown)
+            pair.report.conflict(f"{pair.path}.{keyword}", "the keyword changed and cannot be compared", *shown)
 
 
-def _meet_default(meeting: Meeting, out: _Draft) -> bool:
+def _meet_default(pair: SchemaPair, out: _Draft) -> bool:
     """Meet the defaults. Returns whether the property must be required, since objects without it would differ."""
-    old, new = meeting.old.raw.get("default"), meeting.new.raw.get("default")
+    old, new = pair.old.raw.get("default"), pair.new.raw.get("default")
     if old is None and new is None:
         return False
-    common = _common_default(meeting, old, new)
-    if not meeting.report.for_common:
+    common = _common_default(pair, old, new)
+    if not pair.report.for_common:
         return False
     if common is not None and _is_valid(common, out.raw):
         if old is None:
@@ -161,18 +161,18 @@ def _meet_default(meeting: Meeting, out: _Draft) -> bool:
     return True
 
 
-def _common_default(meeting: Meeting, old: Any, new: Any) -> Any:
+def _common_default(pair: SchemaPair, old: Any, new: Any) -> Any:
     """The default for objects of both schemas; None if they must have the field, or if every object has it."""
     if old is not None and new is not None and json_values.equal(old, new):
         return old
-    if old is not None or not meeting.old.required:
+    if old is not None or not pair.old.required:
         verb = "added" if old is None else "removed" if new is None else "changed"
         reason = f"the default was {verb}: objects without the field mean something else"
         shown = or_absent(old), or_absent(new)
-        meeting.report.narrowing(f"{meeting.path}.default", reason, *shown)
+        pair.report.narrowing(f"{pair.path}.default", reason, *shown)
     if old is None:
-        return None if meeting.old.required else new
-    return old if new is None and not meeting.new.required else None
+        return None if pair.old.required else new
+    return old if new is None and not pair.new.required else None
 
 
 def _is_valid(default: Any, raw: Raw) -> bool:

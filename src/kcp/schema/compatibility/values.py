@@ -31,8 +31,8 @@ _COUNTED: Final = {"string": "strings", "array": "lists", "object": "maps"}
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
-    """Two schemas that meet at a path, and the JSON types that both accept there."""
+class SchemaPair:
+    """The two schemas at a path, and the JSON types that both accept there."""
 
     old: SchemaView
     new: SchemaView
@@ -46,108 +46,106 @@ class Meeting:
         return "integer" in self.kinds and "number" not in self.kinds
 
 
-def common_format(meeting: Meeting) -> str:
+def common_format(pair: SchemaPair) -> str:
     """The format of the values that have the formats of both schemas."""
-    old, new = meeting.old.format, meeting.new.format
-    if not meeting.kinds & {"integer", "number"} or not (old in _IMPLIED_FORMATS and new in _IMPLIED_FORMATS):
-        return _common_named_format(meeting)
-    before, after = _only(meeting.old, meeting), _only(meeting.new, meeting)
+    old, new = pair.old.format, pair.new.format
+    if not pair.kinds & {"integer", "number"} or not (old in _IMPLIED_FORMATS and new in _IMPLIED_FORMATS):
+        return _common_named_format(pair)
+    before, after = _only(pair.old, pair), _only(pair.new, pair)
     name = next((each for each in ("int32", "float", "int64", "double") if each in (before, after)), "")
-    if (name in _UNLIMITED and before in _UNLIMITED) or (name == "int32" and _is_in_range(meeting, name)):
+    if (name in _UNLIMITED and before in _UNLIMITED) or (name == "int32" and _is_in_range(pair, name)):
         return before
-    if name == "float" and old != "float" and "number" in meeting.old.kinds:
+    if name == "float" and old != "float" and "number" in pair.old.kinds:
         reason = "numbers that a 32-bit float cannot represent are refused"
-        meeting.report.narrowing(f"{meeting.path}.format", reason, old or ABSENT, new)
+        pair.report.narrowing(f"{pair.path}.format", reason, old or ABSENT, new)
     return name
 
 
-def _is_in_range(meeting: Meeting, format_: str) -> bool:
+def _is_in_range(pair: SchemaPair, format_: str) -> bool:
     """Whether the old schema allows only integers that have a format anyway."""
     allowed = NumberRange().integers(format_)
     assert allowed.low is not None
     assert allowed.high is not None
-    enum = meeting.old.constraints.enum
+    enum = pair.old.constraints.enum
     if enum is not None:
         return all(type(value) in (int, float) and allowed.low <= value <= allowed.high for value in enum.values())
-    found = numbers_of(meeting.old, meeting)
-    return meeting.integers and found.intersected(allowed) == found
+    found = numbers_of(pair.old, pair)
+    return pair.integers and found.intersected(allowed) == found
 
 
-def _only(view: SchemaView, meeting: Meeting) -> str:
+def _only(view: SchemaView, pair: SchemaPair) -> str:
     """The format of one side, if it says something about the numbers that both sides accept."""
-    return "" if meeting.integers and view.format in _NUMBER_FORMATS else view.format
+    return "" if pair.integers and view.format in _NUMBER_FORMATS else view.format
 
 
-def _common_named_format(meeting: Meeting) -> str:
-    old, new = meeting.old.format, meeting.new.format
+def _common_named_format(pair: SchemaPair) -> str:
+    old, new = pair.old.format, pair.new.format
     if old == new or not new or not old:
         if new and not old:
             reason = "strings of other formats are refused, and clients may read the values differently"
-            meeting.report.narrowing(f"{meeting.path}.format", reason, ABSENT, new)
+            pair.report.narrowing(f"{pair.path}.format", reason, ABSENT, new)
         return old or new
-    meeting.report.conflict(f"{meeting.path}.format", "the format changed", old, new)
+    pair.report.conflict(f"{pair.path}.format", "the format changed", old, new)
     return old
 
 
-def meet_values(meeting: Meeting, format_: str) -> Constraints | None:
+def meet_values(pair: SchemaPair, format_: str) -> Constraints | None:
     """The validations that a value of both schemas passes, without ``required``; differences are reported.
 
     None says that they are those of the old schema.
     """
-    old, new = meeting.old.constraints, meeting.new.constraints
-    alike = meeting.old.kinds == meeting.new.kinds and meeting.old.format == meeting.new.format
+    old, new = pair.old.constraints, pair.new.constraints
+    alike = pair.old.kinds == pair.new.kinds and pair.old.format == pair.new.format
     if alike and replace(old, required=()) == replace(new, required=()):
         return None
     for side in (old, new):
-        meeting.report.spend(len(side.junctors) + len(side.patterns) + len(side.enum or ()) + len(side.required))
-    junctors = _meet_junctors(meeting, old.junctors, new.junctors)
-    enum, same_enum = _meet_enums(meeting)
-    if enum is not None and meeting.kinds <= _SCALARS:
-        kept = same_enum and junctors.keys() == old.junctors.keys() and meeting.kinds == meeting.old.kinds
-        return None if kept else _enumerated(meeting, enum, junctors)
+        pair.report.spend(len(side.junctors) + len(side.patterns) + len(side.enum or ()) + len(side.required))
+    junctors = _meet_junctors(pair, old.junctors, new.junctors)
+    enum, same_enum = _meet_enums(pair)
+    if enum is not None and pair.kinds <= _SCALARS:
+        kept = same_enum and junctors.keys() == old.junctors.keys() and pair.kinds == pair.old.kinds
+        return None if kept else _enumerated(pair, enum, junctors)
     common = Constraints(
-        numbers=_meet_numbers(meeting, format_),
-        counts={kind: _meet_counts(meeting, least, most, kind) for least, most, kind in COUNTS},
+        numbers=_meet_numbers(pair, format_),
+        counts={kind: _meet_counts(pair, least, most, kind) for least, most, kind in COUNTS},
         enum=enum,
-        patterns=_meet_patterns(meeting),
-        multiples=_meet_multiples(meeting),
+        patterns=_meet_patterns(pair),
+        multiples=_meet_multiples(pair),
         required=(),
         junctors=junctors,
     )
     before = replace(
         old,
-        numbers=numbers_of(meeting.old, meeting),
-        multiples=_essential_factors(old.multiples, meeting),
+        numbers=numbers_of(pair.old, pair),
+        multiples=_essential_factors(old.multiples, pair),
         required=(),
-        junctors=_essential_junctors(old.junctors, meeting),
+        junctors=_essential_junctors(old.junctors, pair),
     )
-    return None if common == before and meeting.kinds == meeting.old.kinds else common
+    return None if common == before and pair.kinds == pair.old.kinds else common
 
 
-def _meet_enums(meeting: Meeting) -> tuple[dict[Hashable, Any] | None, bool]:
+def _meet_enums(pair: SchemaPair) -> tuple[dict[Hashable, Any] | None, bool]:
     """The values of both enums, and whether those are the ones that the old schema accepts.
 
     The values of an enum of scalars are also validated by the other validations.
     """
-    old, new = meeting.old.constraints.enum, meeting.new.constraints.enum
+    old, new = pair.old.constraints.enum, pair.new.constraints.enum
     if old is None and new is None:
         return None, True
     before = old
     common = {key: value for key, value in ((new or {}) if old is None else old).items() if new is None or key in new}
-    if meeting.kinds <= _SCALARS:
-        by_old, by_new = _acceptance(meeting, meeting.old), _acceptance(meeting, meeting.new)
+    if pair.kinds <= _SCALARS:
+        by_old, by_new = _acceptance(pair, pair.old), _acceptance(pair, pair.new)
         common = {key: value for key, value in common.items() if by_old(value) and by_new(value)}
         before = old if old is None else {key: value for key, value in old.items() if by_old(value)}
-    path, shown = f"{meeting.path}.enum", ABSENT if new is None else list(new.values())
+    path, shown = f"{pair.path}.enum", ABSENT if new is None else list(new.values())
     if not common:
-        meeting.report.conflict(
-            path, "no value is allowed by both", ABSENT if old is None else list(old.values()), shown
-        )
+        pair.report.conflict(path, "no value is allowed by both", ABSENT if old is None else list(old.values()), shown)
     elif before is None:
-        meeting.report.narrowing(path, "values that are not in the new enum are refused", ABSENT, shown)
+        pair.report.narrowing(path, "values that are not in the new enum are refused", ABSENT, shown)
     elif lost := [value for key, value in before.items() if key not in common]:
         reason = "values of the old enum are refused" if new is None else "values were removed from the enum"
-        meeting.report.narrowing(path, f"{reason}: {_listed(lost)}", list(before.values()), shown)
+        pair.report.narrowing(path, f"{reason}: {_listed(lost)}", list(before.values()), shown)
     return common, before is not None and len(common) == len(before)
 
 
@@ -157,27 +155,25 @@ def _listed(values: list[Any]) -> str:
     )
 
 
-def _acceptance(meeting: Meeting, view: SchemaView) -> Callable[[Any], bool]:
+def _acceptance(pair: SchemaPair, view: SchemaView) -> Callable[[Any], bool]:
     """A function that says whether a scalar has a common type, and passes the mergeable validations of one schema."""
     found = view.constraints
-    meeting.report.spend(
-        len(found.patterns) * sum(len(each.constraints.enum or ()) for each in (meeting.old, meeting.new))
-    )
+    pair.report.spend(len(found.patterns) * sum(len(each.constraints.enum or ()) for each in (pair.old, pair.new)))
     integers = view.kinds == {"integer"}
     range_ = found.numbers.integers(view.format) if integers else found.numbers
     plain = replace(found, enum=None, required=(), junctors={}, numbers=range_)
     raw: Raw = {keyword: view.raw[keyword] for keyword in _TYPING if keyword in view.raw}
     check = check_of(Scope({}).node(raw | plain.keywords(view.format, integers=integers)))
-    typed = [check_of(Scope({}).node({"type": kind})) for kind in meeting.kinds]
+    typed = [check_of(Scope({}).node({"type": kind})) for kind in pair.kinds]
     return lambda value: any(holds(each, value) for each in typed) and holds(check, value)
 
 
-def _enumerated(meeting: Meeting, enum: dict[Hashable, Any], junctors: dict[str, Junctor]) -> Constraints:
+def _enumerated(pair: SchemaPair, enum: dict[Hashable, Any], junctors: dict[str, Junctor]) -> Constraints:
     """The validations beside an enum whose values pass those of both schemas: the ones that both declare."""
-    old, new = meeting.old.constraints, meeting.new.constraints
-    numbers = numbers_of(meeting.old, meeting)
+    old, new = pair.old.constraints, pair.new.constraints
+    numbers = numbers_of(pair.old, pair)
     return Constraints(
-        numbers=numbers if numbers == numbers_of(meeting.new, meeting) else NumberRange(),
+        numbers=numbers if numbers == numbers_of(pair.new, pair) else NumberRange(),
         counts={
             kind: old.counts[kind] if old.counts[kind] == new.counts[kind] else NumberRange() for _, _, kind in COUNTS
         },
@@ -189,37 +185,37 @@ def _enumerated(meeting: Meeting, enum: dict[Hashable, Any], junctors: dict[str,
     )
 
 
-def numbers_of(view: SchemaView, meeting: Meeting) -> NumberRange:
+def numbers_of(view: SchemaView, pair: SchemaPair) -> NumberRange:
     """The range of the numbers of one side, among those that both sides accept."""
-    return view.constraints.numbers.integers(view.format) if meeting.integers else view.constraints.numbers
+    return view.constraints.numbers.integers(view.format) if pair.integers else view.constraints.numbers
 
 
-def _meet_numbers(meeting: Meeting, format_: str) -> NumberRange:
-    if not meeting.kinds & {"integer", "number"}:
+def _meet_numbers(pair: SchemaPair, format_: str) -> NumberRange:
+    if not pair.kinds & {"integer", "number"}:
         return NumberRange()
-    old, new = numbers_of(meeting.old, meeting), numbers_of(meeting.new, meeting)
+    old, new = numbers_of(pair.old, pair), numbers_of(pair.new, pair)
     common = old.intersected(new)
     if common.is_empty and old != new:
         low, high = _shown_range(old), _shown_range(new)
-        meeting.report.conflict(f"{meeting.path}.minimum", "no number is in both ranges", low, high)
+        pair.report.conflict(f"{pair.path}.minimum", "no number is in both ranges", low, high)
         return common
-    limits = NumberRange().integers(meeting.new.format) if meeting.integers else NumberRange()
+    limits = NumberRange().integers(pair.new.format) if pair.integers else NumberRange()
     keywords = set()
     if (common.low, common.low_exclusive) != (old.low, old.low_exclusive):
         keywords.add("format" if common.low == limits.low else "minimum")
     if (common.high, common.high_exclusive) != (old.high, old.high_exclusive):
         keywords.add("format" if common.high == limits.high else "maximum")
     for keyword in sorted(keywords):
-        _report_bound(meeting, keyword, common)
+        _report_bound(pair, keyword, common)
     bounds = [bound for bound in (common.low, common.high) if bound is not None]
     if format_ == "float" and not all(in_range(bound, "number", format_) for bound in bounds):
-        meeting.report.conflict(f"{meeting.path}.format", "a bound is outside of the range of the format float")
+        pair.report.conflict(f"{pair.path}.format", "a bound is outside of the range of the format float")
     return common
 
 
-def _report_bound(meeting: Meeting, keyword: str, common: NumberRange) -> None:
-    old, new = meeting.old.raw.get(keyword, ABSENT), meeting.new.raw.get(keyword, ABSENT)
-    meeting.report.narrowing(f"{meeting.path}.{keyword}", _BOUND_REASONS[keyword](common), old, new)
+def _report_bound(pair: SchemaPair, keyword: str, common: NumberRange) -> None:
+    old, new = pair.old.raw.get(keyword, ABSENT), pair.new.raw.get(keyword, ABSENT)
+    pair.report.narrowing(f"{pair.path}.{keyword}", _BOUND_REASONS[keyword](common), old, new)
 
 
 _BOUND_REASONS: Final[dict[str, Callable[[NumberRange], str]]] = {
@@ -235,22 +231,22 @@ def _shown_range(found: NumberRange) -> str:
     return f"{opening}{low}, {'inf' if found.high is None else found.high}{closing}"
 
 
-def _meet_counts(meeting: Meeting, least: str, most: str, kind: str) -> NumberRange:
-    if kind not in meeting.kinds:
+def _meet_counts(pair: SchemaPair, least: str, most: str, kind: str) -> NumberRange:
+    if kind not in pair.kinds:
         return NumberRange()
-    old, new = meeting.old.constraints.counts[kind], meeting.new.constraints.counts[kind]
+    old, new = pair.old.constraints.counts[kind], pair.new.constraints.counts[kind]
     common = old.intersected(new)
     what = _COUNTED[kind]
     if common.is_empty and old != new:
-        path = f"{meeting.path}.{least}"
-        meeting.report.conflict(path, f"no length of {what} is in both ranges", _shown_range(old), _shown_range(new))
+        path = f"{pair.path}.{least}"
+        pair.report.conflict(path, f"no length of {what} is in both ranges", _shown_range(old), _shown_range(new))
     elif common != old:
         if common.low != old.low:
             reason = f"shorter {what} are refused"
-            meeting.report.narrowing(f"{meeting.path}.{least}", reason, or_absent(old.low), common.low)
+            pair.report.narrowing(f"{pair.path}.{least}", reason, or_absent(old.low), common.low)
         if common.high != old.high:
             reason = f"longer {what} are refused"
-            meeting.report.narrowing(f"{meeting.path}.{most}", reason, or_absent(old.high), common.high)
+            pair.report.narrowing(f"{pair.path}.{most}", reason, or_absent(old.high), common.high)
     return common
 
 
@@ -259,58 +255,58 @@ def _shown_set(found: frozenset[Any]) -> Any:
     return ABSENT if not shown else shown[0] if len(shown) == 1 else shown
 
 
-def _meet_patterns(meeting: Meeting) -> frozenset[str]:
-    if "string" not in meeting.kinds:
+def _meet_patterns(pair: SchemaPair) -> frozenset[str]:
+    if "string" not in pair.kinds:
         return frozenset()
-    old, new = meeting.old.constraints.patterns, meeting.new.constraints.patterns
+    old, new = pair.old.constraints.patterns, pair.new.constraints.patterns
     for pattern in sorted(new - old):
         shown = _shown_set(old)
-        meeting.report.narrowing(f"{meeting.path}.pattern", "strings may not match the new pattern", shown, pattern)
+        pair.report.narrowing(f"{pair.path}.pattern", "strings may not match the new pattern", shown, pattern)
     return old | new
 
 
-def _meet_multiples(meeting: Meeting) -> frozenset[float]:
-    if not meeting.kinds & {"integer", "number"}:
+def _meet_multiples(pair: SchemaPair) -> frozenset[float]:
+    if not pair.kinds & {"integer", "number"}:
         return frozenset()
-    old, new = meeting.old.constraints.multiples, meeting.new.constraints.multiples
-    meeting.report.spend(len(old) * len(new))
-    added = {factor for factor in new - old if not _is_implied(factor, old, meeting)}
+    old, new = pair.old.constraints.multiples, pair.new.constraints.multiples
+    pair.report.spend(len(old) * len(new))
+    added = {factor for factor in new - old if not _is_implied(factor, old, pair)}
     for factor in sorted(added):
         shown = _shown_set(old)
-        meeting.report.narrowing(f"{meeting.path}.multipleOf", "other numbers are refused", shown, factor)
-    return _essential_factors(old | new, meeting)
+        pair.report.narrowing(f"{pair.path}.multipleOf", "other numbers are refused", shown, factor)
+    return _essential_factors(old | new, pair)
 
 
-def _essential_factors(factors: frozenset[float], meeting: Meeting) -> frozenset[float]:
+def _essential_factors(factors: frozenset[float], pair: SchemaPair) -> frozenset[float]:
     """The factors that no other implies."""
-    return frozenset(factor for factor in factors if not _is_implied(factor, factors - {factor}, meeting))
+    return frozenset(factor for factor in factors if not _is_implied(factor, factors - {factor}, pair))
 
 
-def _is_implied(factor: float, others: frozenset[float], meeting: Meeting) -> bool:
+def _is_implied(factor: float, others: frozenset[float], pair: SchemaPair) -> bool:
     """Whether every multiple of one of the others is a multiple of a factor. Fractions are compared by value only."""
-    if not meeting.integers or factor < 1 or not float(factor).is_integer():
+    if not pair.integers or factor < 1 or not float(factor).is_integer():
         return False
     return any(other >= 1 and float(other).is_integer() and int(other) % int(factor) == 0 for other in others)
 
 
-def _meet_junctors(meeting: Meeting, old: dict[str, Junctor], new: dict[str, Junctor]) -> dict[str, Junctor]:
+def _meet_junctors(pair: SchemaPair, old: dict[str, Junctor], new: dict[str, Junctor]) -> dict[str, Junctor]:
     for key, junctor in new.items():
-        if key not in old and not _has_fewer_alternatives(junctor, old, meeting):
+        if key not in old and not _has_fewer_alternatives(junctor, old, pair):
             keyword = junctor.keyword if junctor.keyword in ("anyOf", "oneOf", "not") else "allOf"
             reason = "values that pass the old validations may not pass this one"
-            shown = meeting.old.raw.get(keyword, ABSENT)
-            meeting.report.narrowing(f"{meeting.path}.{keyword}", reason, shown, junctor.raw[junctor.keyword])
-    return _essential_junctors(old | new, meeting)
+            shown = pair.old.raw.get(keyword, ABSENT)
+            pair.report.narrowing(f"{pair.path}.{keyword}", reason, shown, junctor.raw[junctor.keyword])
+    return _essential_junctors(old | new, pair)
 
 
-def _essential_junctors(junctors: dict[str, Junctor], meeting: Meeting) -> dict[str, Junctor]:
+def _essential_junctors(junctors: dict[str, Junctor], pair: SchemaPair) -> dict[str, Junctor]:
     """The validations that no other implies."""
-    return {key: each for key, each in junctors.items() if not _has_fewer_alternatives(each, junctors, meeting)}
+    return {key: each for key, each in junctors.items() if not _has_fewer_alternatives(each, junctors, pair)}
 
 
-def _has_fewer_alternatives(junctor: Junctor, others: dict[str, Junctor], meeting: Meeting) -> bool:
+def _has_fewer_alternatives(junctor: Junctor, others: dict[str, Junctor], pair: SchemaPair) -> bool:
     """Whether an ``anyOf`` among the others has only some of the alternatives of this one, and so implies it."""
     if not junctor.alternatives:
         return False
-    meeting.report.spend(len(others))
+    pair.report.spend(len(others))
     return any(each.alternatives and each.alternatives < junctor.alternatives for each in others.values())

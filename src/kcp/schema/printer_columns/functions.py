@@ -18,6 +18,8 @@ from kcp.cel.values import Duration, Optional, Timestamp, no_such_overload
 
 _CALL: Final = 30
 """The cost of a call of these functions; they take microseconds."""
+VISIT: Final = 4
+"""The cost of a value that is visited inside a list or map."""
 _INVALID_AGE: Final = "<invalid>"
 _OPERATORS: Final = {"In": IN, "NotIn": NOT_IN, "Exists": EXISTS, "DoesNotExist": NOT_EXISTS}
 
@@ -137,7 +139,7 @@ def elements(value: Any) -> int:
 
 def _of_content(result: Any, value: Any, *_rest: Any) -> int:
     """Return a cost that grows with a map or a list, and with the text that is made from it."""
-    return _CALL + elements(_present(value)) + call_costs.joined(result)
+    return _CALL + VISIT * elements(_present(value)) + call_costs.joined(result)
 
 
 def _of_text(_result: Any, *_arguments: Any) -> int:

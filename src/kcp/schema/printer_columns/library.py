@@ -15,7 +15,7 @@ from typing import Any, Final
 from kcp.cel import call_costs
 from kcp.cel.declarations import CallCost, Functions, Overload
 from kcp.cel.libraries import functions
-from kcp.schema.printer_columns.functions import ROWS, elements
+from kcp.schema.printer_columns.functions import ROWS, VISIT, elements
 
 _CALL: Final = 10
 """The cost of a call of a function beside what it costs in rules."""
@@ -24,8 +24,9 @@ _QUADRATIC: Final = frozenset(
 )
 _SETS: Final = "sets."
 _COMPARISONS: Final = frozenset(("_==_", "_!=_", "@in"))
-_ELEMENTS: Final = 10
-"""Elements of lists and maps that are compared or copied for one unit."""
+_COPYING: Final = frozenset(("add_list", "list_flatten", "list_flatten_int"))
+_COPIED_FOR_ONE: Final = 10
+"""Elements of lists that are copied for one unit."""
 
 
 @cache
@@ -41,8 +42,10 @@ def _charged(overload: Overload) -> Overload | None:
         return None
     if name in _COMPARISONS:
         return replace(overload, cost=_comparison(overload.cost))
-    if overload.id in ("add_list", "list_flatten", "list_flatten_int", "string_format"):
+    if overload.id in _COPYING:
         return replace(overload, cost=_copied)
+    if overload.id == "string_format":
+        return replace(overload, cost=_formatted)
     return replace(overload, cost=_called(overload.cost)) if name[0].isalpha() else overload
 
 
@@ -55,14 +58,19 @@ def _comparison(base: CallCost | None) -> CallCost:
             return 1 if base is None else base(result, left, right)
         if type(right) is kind and len(left) != len(right):
             return 1
-        return 1 + elements(right)
+        return 1 + VISIT * elements(right)
 
     return cost
 
 
 def _copied(result: Any, *_arguments: Any) -> int:
     """Return the cost of a value that is put together from others."""
-    return _CALL + call_costs.length(result) // _ELEMENTS
+    return _CALL + call_costs.length(result) // _COPIED_FOR_ONE
+
+
+def _formatted(result: Any, *_arguments: Any) -> int:
+    """Return the cost of a text that may contain whole lists and maps."""
+    return _CALL + call_costs.length(result)
 
 
 def _called(base: CallCost | None) -> CallCost:

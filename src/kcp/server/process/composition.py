@@ -28,6 +28,7 @@ from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
+from kcp.server.process import address_space
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
 from kcp.server.requests.application import Application, Steps
@@ -102,6 +103,9 @@ async def compose(
         plugins=parts.admission_plugins(environment),
         event_lifetime=int(configuration.event_ttl),
     )
+    space = address_space.of_process()
+    if space is not None:
+        registry.large_writes.require = space.require
     deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
     metrics.set_serving_certificate(expiration(environment.identity.serving.certificate).timestamp())
     in_flight = _in_flight(configuration, metrics)
@@ -118,7 +122,7 @@ async def compose(
             [*parts.authenticators(environment), tokens], Anonymous() if configuration.anonymous_auth else None
         ),
         authorizer=authorizer,
-        filters=parts.filters(environment),
+        filters=[*address_space.filters(space), *parts.filters(environment)],
         resources=Resources(registry, watches, mutations),
         mounts=mounts,
         in_flight=in_flight,

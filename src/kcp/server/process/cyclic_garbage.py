@@ -4,7 +4,7 @@ A full collection walks every container object while it holds the interpreter's 
 definitions. So what survives a full collection is frozen (`gc.freeze`): the next one walks only what is new. A frozen
 object is freed as any other when nothing refers to it; only frozen objects that refer to one another in a circle stay. A complete
 collection finds these. It is due when the process is idle and has frozen a quarter more than the last complete collection left
-(CPython's own rule for full collections), or when it has frozen twice as much.
+(CPython's own rule for full collections), or when it has frozen twice as much, and a million objects.
 
 The settings are the interpreter's, so they are made only for a process that is nothing but a server.
 """
@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from kcp.registry.verbs.large_writes import LargeWrites
 
-_THRESHOLDS: Final = (10_000, 4, 2)
+_THRESHOLDS: Final = (5_000, 4, 1)
 """New objects for a collection of the youngest generation, and collections of one generation for one of the next.
 
-Where the oldest generation is frozen, a full collection walks some 80,000 objects. A collection holds the interpreter's lock
+Where the oldest generation is frozen, a full collection walks some 50,000 objects. A collection holds the interpreter's lock
 whatever thread it runs in: a thread that decodes a large body must not hold up the event loop.
 """
 _INTERVAL: Final = 30.0
@@ -29,8 +29,11 @@ _INTERVAL: Final = 30.0
 _IDLE: Final = 0.02
 """The part of a processor that an idle process uses at most."""
 _FLOOR_IDLE: Final = 20_000
-_FLOOR_BUSY: Final = 200_000
-"""Newly frozen objects that are not worth a complete collection."""
+_FLOOR_BUSY: Final = 1_000_000
+"""Newly frozen objects that are not worth a complete collection.
+
+The types of 800 definitions in use are 600,000 objects, and a complete collection of them holds a busy process for half a second.
+"""
 
 
 class CyclicGarbage:

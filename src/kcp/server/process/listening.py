@@ -37,6 +37,8 @@ response, and does not tell the application."""
 _HEAD: Final = 2 * MAX_HEAD
 """Bytes of the largest request head for h2corn. A head between our limit and this one gets a Status from the application."""
 _FIELDS: Final = _HEAD // 32
+_WEBSOCKET_MESSAGE: Final = 64 * 1024
+"""Bytes of the largest message from a client of a watch, which ignores all. A compressed one may be larger than it looks."""
 REPORTED_AT_SERVER_END: Final = frozenset({"server cleanup failed", "Future exception was never retrieved"})
 """Messages with which the event loop's exception handler is called for the error that the HTTP server ends with.
 
@@ -134,6 +136,8 @@ class Listening:
                 timeout_request_header=IDLE_TIMEOUT,  # h2corn closes an idle HTTP/1.1 connection after the smaller of both
                 timeout_request_body_idle=self._body_timeout + _LATER,
                 h2_timeout_response_stall=sockets.STALL,
+                websocket_max_message_size=_WEBSOCKET_MESSAGE,
+                websocket_per_message_deflate=False,
             ),
         )
 

@@ -36,6 +36,8 @@ H2CORN_OPTIONS: Final = frozenset(
         "timeout_keep_alive",
         "timeout_request_body_idle",
         "timeout_request_header",
+        "websocket_max_message_size",
+        "websocket_per_message_deflate",
     }
 )
 """The options that `listening` sets."""

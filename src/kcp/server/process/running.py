@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("kcp.server")
 
-_LEAST_ADDRESS_SPACE: Final = 256 << 20
-"""Bytes of address space without which a server does not start: its libraries and the stacks of its threads take 230 MB."""
 _DIRECTORY_MODE: Final = 0o700
 _EXIT_INTERRUPTED: Final = 130
 _REPORT_DELAY: Final = 1.0
@@ -336,21 +334,11 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _check_address_space() -> None:
-    """Raise ConfigurationError where the process may not allocate what a server needs.
-
-    The libraries below abort or hang when they run out in the middle of a start.
-    """
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
-        raise ConfigurationError(
-            f"the address space is limited to {limit >> 20} MB (ulimit -v); a server needs {_LEAST_ADDRESS_SPACE >> 20} MB"
-        )
-
-
 def run(configuration: Configuration, announce: Callable[[ServerProcess], None]) -> None:
     """Run a server until a signal stops it. Raises ConfigurationError when it cannot start."""
-    _check_address_space()
+    from kcp.server.process import address_space
+
+    address_space.prepare()
     import uvloop
 
     _allow_many_files()

@@ -100,17 +100,24 @@ class Application:
                 task.cancel()
 
     async def handle(self, exchange: Exchange) -> None:
-        """Take a request through all steps, answer an error, then count and audit the request."""
+        """Take a request through all steps, answer an error, then count and audit the request.
+
+        Raises TruncatedResponseError, from nothing: an error refers to the frames that it has passed, and what they hold (a part
+        of a list) would live as long as the HTTP server keeps the error.
+        """
+        truncated = ""
         try:
             await self._watch(self._run_steps(exchange), exchange)
         except Exception as error:
-            await self._watch(self._answer_error(exchange, error), exchange)
+            truncated = await self._watch(self._answer_error(exchange, error), exchange)
         finally:
             labels = labels_of(exchange.info, exchange.type, self._mounts.roots)
             seconds = time.perf_counter() - exchange.started
             self._metrics.observe(labels, exchange.status or _CLIENT_CLOSED_REQUEST, seconds)
             if self._audit.has_sinks:
                 self._audit.complete(exchange)
+        if truncated:
+            raise TruncatedResponseError(truncated)
 
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
@@ -155,18 +162,26 @@ class Application:
         mount = self._mounts.route(info)
         return mount.handler, mount.in_flight
 
-    async def _answer_error(self, exchange: Exchange, error: Exception) -> None:
-        """Answer an error with a Status. Raises TruncatedResponseError when the response has begun already."""
+    async def _answer_error(self, exchange: Exchange, error: Exception) -> str:
+        """Answer an error with a Status. Returns why the response is truncated where it has begun already, else "".
+
+        Nothing is raised again: a frame that an error has passed twice would refer to the error, and both would wait for a
+        garbage collection.
+        """
+        truncated = str(error) if isinstance(error, TruncatedResponseError) else ""
         try:
-            if isinstance(error, TruncatedResponseError | ClientGoneError):
-                raise error
-            await exchange.refuse(self._status_of(exchange, error))
-        except TruncatedResponseError as truncated:
-            logger.warning("a response was truncated: %s", truncated)
-            await connections.cut(exchange.scope)
-            raise
+            if not isinstance(error, TruncatedResponseError | ClientGoneError):
+                await exchange.refuse(self._status_of(exchange, error))
+        except TruncatedResponseError as late:
+            truncated = str(late)
         except ClientGoneError as gone:
             logger.debug("the client disconnected before the response was complete: %s", gone)
+        if isinstance(error, ClientGoneError):
+            logger.debug("the client disconnected before the response was complete: %s", error)
+        if truncated:
+            logger.warning("a response was truncated: %s", truncated)
+            await connections.cut(exchange.scope)
+        return truncated
 
     def _status_of(self, exchange: Exchange, error: Exception) -> errors.StatusError:
         if isinstance(error, errors.StatusError):

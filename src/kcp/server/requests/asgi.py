@@ -53,3 +53,5 @@ class Started(Generic[T]):
                 waits_for = step(argument)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
+            finally:
+                argument = None  # an error that was thrown refers to this frame: together they would be a cycle

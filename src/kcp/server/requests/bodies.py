@@ -10,10 +10,10 @@ from kcp.registry.contexts import IGNORE
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, patching
 from kcp.registry.verbs.large_work import LARGE, in_slow_thread, in_thread, run_large
-from kcp.server.requests import negotiation
+from kcp.server.requests import content_negotiation
+from kcp.server.requests.content_negotiation import JSON, PROTOBUF, YAML
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.incoming import WaitForPermit
-from kcp.server.requests.negotiation import JSON, PROTOBUF, YAML
 
 _OBJECT_TYPES: Final = (JSON, YAML)
 _PROTOBUF_TOO: Final = (JSON, YAML, PROTOBUF)
@@ -37,7 +37,7 @@ class Body:
 async def read_object(exchange: Exchange, type_: ResourceType, wait_for_permit: WaitForPermit) -> Body:
     """Receive an object. Raises StatusError 413, 415, 429 or 504."""
     accepted = _PROTOBUF_TOO if type_.builtin or type_.has_protobuf else _OBJECT_TYPES
-    media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), accepted)
+    media_type = content_negotiation.body_media_type(exchange.headers.get(b"content-type", b""), accepted)
     return Body(media_type, await exchange.body(wait_for_permit=wait_for_permit))
 
 
@@ -59,7 +59,7 @@ async def read_patch(exchange: Exchange, type_: ResourceType, wait_for_permit: W
     content_type = exchange.headers.get(b"content-type", b"")
     if not content_type:
         raise errors.unsupported_media_type(accepted)
-    media_type = negotiation.body_media_type(content_type, accepted)
+    media_type = content_negotiation.body_media_type(content_type, accepted)
     return Body(media_type, await exchange.body(wait_for_permit=wait_for_permit))
 
 
@@ -78,7 +78,7 @@ async def read_options(exchange: Exchange) -> Any:
     body = await exchange.body()
     if not body:
         return None
-    media_type = negotiation.body_media_type(exchange.headers.get(b"content-type", b""), _PROTOBUF_TOO)
+    media_type = content_negotiation.body_media_type(exchange.headers.get(b"content-type", b""), _PROTOBUF_TOO)
     content, _ = await _decode(body, media_type, IGNORE)
     return content
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import socket
 import sys
 from pathlib import Path
 from typing import Final
@@ -82,12 +81,7 @@ async def cut(scope: Scope) -> None:
     client = scope.get("client")
     if scope["http_version"].startswith("1") and client and client[1]:
         host, port = client[0].partition("%")[0], client[1]
-        await asyncio.to_thread(open_sockets.shut_down_connections, lambda found: _is_to(found, host, port))
-
-
-def _is_to(connection: socket.socket, host: str, port: int) -> bool:
-    peer = connection.getpeername()
-    return bool(peer[1] == port and peer[0].partition("%")[0] in (host, f"::ffff:{host}"))
+        await asyncio.to_thread(open_sockets.shut_down_connections, lambda found: open_sockets.is_to(found, host, port))
 
 
 async def sweep(watches: Watches, interval: float = SWEEP_INTERVAL) -> None:

@@ -16,7 +16,7 @@ from kcp.api import errors, protobuf
 from kcp.registry.verbs.large_work import in_thread, run_large
 from kcp.registry.verbs.representation import ListPieces, Slice
 from kcp.registry.verbs.watching import Frames, joined
-from kcp.server.requests import negotiation
+from kcp.server.requests import content_negotiation
 from kcp.server.requests.asgi import ClientGoneError, Header, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.incoming import IncomingRequest
 from kcp.server.requests.list_forms import PrettyList, YAMLList
@@ -121,7 +121,9 @@ class Exchange(IncomingRequest):
         except Exception as error:
             raise ClientGoneError(str(error)) from error
 
-    async def send_object(self, status: int, body: bytes, view: negotiation.View, more: Sequence[Header] = ()) -> None:
+    async def send_object(
+        self, status: int, body: bytes, view: content_negotiation.View, more: Sequence[Header] = ()
+    ) -> None:
         """Send an encoded JSON object in the form of a view, compressed when it is large."""
         if view.yaml:
             body = await run_large(len(body), yaml_of, body)
@@ -137,7 +139,10 @@ class Exchange(IncomingRequest):
         await self.send(status, body, content_type, more)
 
     async def send_pieces(
-        self, pieces: ListPieces, view: negotiation.View, again: Callable[[], Awaitable[ListPieces]] | None = None
+        self,
+        pieces: ListPieces,
+        view: content_negotiation.View,
+        again: Callable[[], Awaitable[ListPieces]] | None = None,
     ) -> None:
         """Send a list: in one piece when it is small, else as a stream. Raises what the pieces raise before the first byte.
 
@@ -154,19 +159,25 @@ class Exchange(IncomingRequest):
         else:
             await self.send_bytes(200, b"".join(ready), view.content_type, ())
             return
+        del pieces, body
+        if self.slot is not None:
+            self.slot.leave()  # its limits are those of large lists
         if again is not None and self._lists.full:
             await bodies.aclose()
-            del pieces, bodies, body
+            del bodies
             ready.clear()
-            async with self._lists.turn(self):
+            async with self._lists.stream(self):
                 bodies = self._bodies(await again(), view)
                 await self._stream_pieces([await anext(bodies)], bodies, view)
             return
-        async with self._lists.turn(self):
+        async with self._lists.stream(self):
             await self._stream_pieces(ready, bodies, view)
 
-    async def _bodies(self, pieces: ListPieces, view: negotiation.View) -> AsyncGenerator[bytes]:
-        """The pieces in the form of a view. Runs other tasks every few milliseconds."""
+    async def _bodies(self, pieces: ListPieces, view: content_negotiation.View) -> AsyncGenerator[bytes]:
+        """The pieces in the form of a view. Runs other tasks every few milliseconds.
+
+        While the client takes a piece, only the next slice is held beside it.
+        """
         form = pieces.form
         if view.yaml:
             form = YAMLList(form.head)
@@ -183,15 +194,22 @@ class Exchange(IncomingRequest):
         since = time.perf_counter()
         for slice_ in pieces.slices:
             encoded = slice_ if isinstance(slice_, list) else await _encoded(slice_)
+            del slice_
             if items and encoded:
-                yield await piece(items, last=False)
-            items = encoded or items
+                body = await piece(items, last=False)
+                items = encoded
+                yield body
+            elif encoded:
+                items = encoded
+            encoded = []
             if time.perf_counter() - since > _LOOP_SHARE:
                 await asyncio.sleep(0)
                 since = time.perf_counter()
         yield await piece(items, last=True)
 
-    async def _stream_pieces(self, ready: list[bytes], bodies: AsyncIterator[bytes], view: negotiation.View) -> None:
+    async def _stream_pieces(
+        self, ready: list[bytes], bodies: AsyncIterator[bytes], view: content_negotiation.View
+    ) -> None:
         more: tuple[Header, ...] = ()
         gzip = None
         if self.accepts_gzip:
@@ -318,7 +336,7 @@ class Exchange(IncomingRequest):
 
     async def send_status(self, code: int, status: dict[str, Any], more: Sequence[Header] = ()) -> None:
         """Send a Status in the form that the client accepts."""
-        view = negotiation.status_view(self.accept)
+        view = content_negotiation.status_view(self.accept)
         encode = protobuf.encode_body if view.protobuf else json_line
         body = encode(status)
         await self.send_object(code, body, view, more)

@@ -177,7 +177,7 @@ class IncomingRequest:
     async def _wait_for_permit(self, size: int, wait_for_permit: WaitForPermit) -> None:
         """Wait for the permit of a large body, which counts as being received meanwhile."""
         try:
-            with self._receiving.start(self._client) as reception:
+            with self._receiving.start(self.client) as reception:
                 reception.grow(size)
                 await wait_for_permit(size)
         except TimeoutError:
@@ -189,7 +189,7 @@ class IncomingRequest:
         if slot is not None:
             slot.leave()
         try:
-            with self._receiving.start(self._client) as reception:
+            with self._receiving.start(self.client) as reception:
                 reception.grow(body.size)
                 body.add(await receiving)
                 while body.more:
@@ -202,7 +202,7 @@ class IncomingRequest:
             slot.enter()
 
     @property
-    def _client(self) -> str:
+    def client(self) -> str:
         """The client whose limit on bodies applies: the user, or the address of an anonymous client."""
         name = self.user.name
         if name != ANONYMOUS.name:

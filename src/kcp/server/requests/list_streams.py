@@ -1,22 +1,31 @@
 """Limits on large lists that are being sent: how many at a time, and how long a client may accept nothing.
 
 A list that streams holds some megabytes in memory: what is read ahead of the client, and what the HTTP server has queued for it.
-Further lists wait for their turn. A client that accepts nothing while others wait loses its turn: its response is truncated.
+Further lists wait: the next to be sent is one of the client that is sent the fewest. A client that accepts nothing while others
+wait makes room: its response is truncated. A large list does not count as in flight (`inflight`), so that clients
+that do not read keep no other requests from being served; how many lists wait is limited instead, for each client and for all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
+from kcp.api import errors
 from kcp.server.requests.asgi import TruncatedResponseError
 
 STREAMS: Final = 32
-STALLED_AFTER: Final = 5.0
+WAITING: Final = 1024
+WAITING_OF_CLIENT: Final = 512
+"""How many lists may wait: of all clients, and of one."""
+LIST_STALLED_AFTER: Final = 5.0
 """Seconds without progress after which a list makes room for one that waits."""
+_SLOW_AFTER: Final = 60.0
+_SLOWEST: Final = 64 * 1024
+"""Seconds after which a list makes room for one that waits if its client has accepted fewer bytes a second."""
 _CHECK: Final = 0.5
 
 
@@ -24,18 +33,33 @@ class Sending(Protocol):
     """A response that is being sent."""
 
     @property
+    def client(self) -> str:
+        """The name of the client."""
+
+    @property
     def sending_since(self) -> float:
         """Since when the client has accepted nothing, on the monotonic clock; 0 while nothing waits."""
+
+    @property
+    def sent(self) -> int:
+        """Bytes that have been sent."""
+
+
+class _Waiter(NamedTuple):
+    """A list that waits until fewer are being sent."""
+
+    client: str
+    admitted: asyncio.Future[None]
 
 
 class ListStreams:
     """The large lists that are being sent."""
 
-    def __init__(self, limit: int = STREAMS, stalled_after: float = STALLED_AFTER) -> None:
+    def __init__(self, limit: int = STREAMS, stalled_after: float = LIST_STALLED_AFTER) -> None:
         self._limit = limit
         self._stalled_after = stalled_after
         self._running: dict[ListStream, None] = {}
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: dict[_Waiter, None] = {}
 
     @property
     def running(self) -> int:
@@ -47,26 +71,31 @@ class ListStreams:
         """Whether a further list must wait."""
         return len(self._running) >= self._limit
 
-    def turn(self, sending: Sending) -> ListStream:
-        """Return an asynchronous context manager that waits for the turn of a list; the list is sent inside.
+    def stream(self, sending: Sending) -> ListStream:
+        """Return an asynchronous context manager that waits until the list may be sent; it is sent inside.
 
-        Inside, TruncatedResponseError is raised when the list must make room.
+        Entering raises StatusError 429 when too many lists wait. Inside, TruncatedResponseError is raised when the list must make
+        room.
         """
         return ListStream(self, sending)
 
-    async def wait(self) -> None:
-        """Wait until fewer lists are being sent than the limit."""
+    async def wait(self, client: str) -> None:
+        """Wait until fewer lists are being sent than the limit. Raises StatusError 429 when too many lists wait."""
+        if len(self._running) < self._limit:
+            return
+        if len(self._waiting) >= WAITING or sum(each.client == client for each in self._waiting) >= WAITING_OF_CLIENT:
+            raise errors.too_many_requests("Too many large lists are being sent, please try again later.")
         loop = asyncio.get_running_loop()
         while len(self._running) >= self._limit:
-            turn = loop.create_future()
-            self._waiting.append(turn)
+            waiter = _Waiter(client, loop.create_future())
+            self._waiting[waiter] = None
             try:
-                await asyncio.wait((turn,), timeout=_CHECK)
+                while not waiter.admitted.done():
+                    await asyncio.wait((waiter.admitted,), timeout=_CHECK)
+                    if not waiter.admitted.done():
+                        self._end_slowest()
             finally:
-                if not turn.done():
-                    self._waiting.remove(turn)
-            if not turn.done():
-                self._end_longest_stalled()
+                self._waiting.pop(waiter, None)
 
     def add(self, stream: ListStream) -> None:
         """Count a list."""
@@ -75,35 +104,44 @@ class ListStreams:
     def remove(self, stream: ListStream) -> None:
         """Count off a list: the next one that waits goes on."""
         self._running.pop(stream, None)
-        while self._waiting and len(self._running) < self._limit:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+        if self._waiting and len(self._running) < self._limit:
+            running = Counter(each.sending.client for each in self._running)
+            waiter = min(self._waiting, key=lambda each: running[each.client])
+            del self._waiting[waiter]
+            waiter.admitted.set_result(None)
 
-    def _end_longest_stalled(self) -> None:
-        latest = time.monotonic() - self._stalled_after
-        stalled = [stream for stream in self._running if 0.0 < stream.sending.sending_since < latest]
+    def _end_slowest(self) -> None:
+        """End the list whose client has accepted nothing for longest, else one whose client reads very slowly."""
+        now = time.monotonic()
+        stalled = [each for each in self._running if 0.0 < each.sending.sending_since < now - self._stalled_after]
         if stalled:
-            min(stalled, key=lambda stream: stream.sending.sending_since).end()
+            min(stalled, key=lambda each: each.sending.sending_since).end()
+            return
+        for each in self._running:
+            lasted = now - each.began
+            if lasted > _SLOW_AFTER and each.sending.sent < lasted * _SLOWEST:
+                each.end()
+                return
 
 
 class ListStream:
-    """One list, made by `ListStreams.turn` for one ``async with`` statement."""
+    """One list, made by `ListStreams.stream` for one ``async with`` statement."""
 
-    __slots__ = ("_cancelling", "_ended", "_streams", "_task", "sending")
+    __slots__ = ("_cancelling", "_ended", "_streams", "_task", "began", "sending")
 
     def __init__(self, streams: ListStreams, sending: Sending) -> None:
         self._streams = streams
+        self.began = 0.0
         self.sending = sending
         self._ended = False
 
     async def __aenter__(self) -> None:
-        await self._streams.wait()
+        await self._streams.wait(self.sending.client)
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
+        self.began = time.monotonic()
         self._streams.add(self)
 
     async def __aexit__(

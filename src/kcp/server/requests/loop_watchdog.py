@@ -62,6 +62,7 @@ class LoopWatchdog:
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
             finally:
+                argument = None  # an error that was thrown refers to this frame: together they would be a cycle
                 if (passed := clock() - began) >= REPORTED_FROM:
                     self.note(subject, passed)
             step = work.send

@@ -15,11 +15,11 @@ from kcp.registry.verbs.large_work import in_thread, run_large
 from kcp.registry.verbs.large_writes import Permit
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.representation import ListPieces
-from kcp.server.requests import bodies, negotiation, queries
+from kcp.server.requests import bodies, content_negotiation, queries
 from kcp.server.requests.bodies import Body
+from kcp.server.requests.content_negotiation import View
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mutations import Mutations
-from kcp.server.requests.negotiation import View
 from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.watches import Watches
 
@@ -248,7 +248,7 @@ def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
 def _view(exchange: Exchange, info: RequestInfo, target: Target) -> View:
     """Negotiate the form of the response; WebSocket messages are JSON text. Raises StatusError 400 or 406."""
     type_ = None if exchange.watches_only else target.type
-    return negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), type_)
+    return content_negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), type_)
 
 
 async def _form(value: bytes, type_: ResourceType, view: View) -> bytes:

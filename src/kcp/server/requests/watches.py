@@ -29,10 +29,10 @@ from kcp.server.requests.watch_sessions import WatchSession
 from kcp.store.contract import Event, StoreClosedError
 
 BOOKMARK_INTERVAL: Final = 60.0
-STALLED_AFTER: Final = 30.0
+WATCH_STALLED_AFTER: Final = 30.0
 """Seconds that a client may take to accept what was sent."""
 _MOST_STALLED: Final = 64
-_MANY_STALLED_AFTER: Final = 5.0
+_MANY_WATCHES_STALLED_AFTER: Final = 5.0
 """How many watches may have stalled for so many seconds: what is queued for each takes some megabytes."""
 _GONE: Final = 410
 _LOOP_SHARE: Final = 0.004
@@ -72,11 +72,11 @@ class Watches:
         stalled = sorted(
             (since, id(session), session)
             for session in self.sessions
-            if 0.0 < (since := session.sending_since) < now - _MANY_STALLED_AFTER
+            if 0.0 < (since := session.sending_since) < now - _MANY_WATCHES_STALLED_AFTER
         )
         too_many = len(stalled) - _MOST_STALLED
         for index, (since, _, session) in enumerate(stalled):
-            if index < too_many or since < now - STALLED_AFTER:
+            if index < too_many or since < now - WATCH_STALLED_AFTER:
                 session.end(abort=True)
 
     async def serve(

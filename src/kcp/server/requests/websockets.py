@@ -7,14 +7,18 @@ HTTP response, so that clients fall back to HTTP.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import time
 from collections.abc import Sequence
 from typing import Final
 
 from kcp.api import errors
+from kcp.server.requests import open_sockets
 from kcp.server.requests.asgi import ClientGoneError, Header, Message, Receive, Scope, Send
 from kcp.server.requests.exchanges import Exchange, TransferLimits
+from kcp.server.requests.open_sockets import OpenConnection
 from kcp.server.requests.response_encoding import json_line
 
 _BEARER: Final = "base64url.bearer.authorization.k8s.io."
@@ -23,27 +27,47 @@ _NORMAL_CLOSURE: Final = 1000
 _POLICY_VIOLATION: Final = 1008
 _INTERNAL_ERROR: Final = 1011
 _LONGEST_REASON: Final = 100
+_UNACKNOWLEDGED: Final = 4 << 20
+"""Bytes of messages that a client may have left unacknowledged when the next one is sent, about as many as over HTTP."""
+_NOT_TOLD: Final = 1 << 62
+"""In place of the bytes acknowledged where the system does not tell, or the connection is closed: nothing waits for them."""
+_FIRST_LOOK: Final = 0.001
+_LAST_LOOK: Final = 0.5
+"""Seconds between checks of what a client has acknowledged: at first, and while it does not read."""
+
+
+class _Messages:
+    """The client's messages, with the end of the connection as over HTTP. Does not refer to the exchange, which refers to it."""
+
+    __slots__ = ("_receive", "closed")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.closed = False
+        """Whether the client has closed the connection."""
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            self.closed = True
+            return {"type": "http.disconnect"}
+        return message
 
 
 class WebSocketExchange(Exchange):
     """A watch over WebSocket: the steps of a request and the watch see it as an HTTP exchange."""
 
-    __slots__ = ("_closed", "_receive_message", "_subprotocol")
+    __slots__ = ("_accepted", "_connection", "_messages", "_subprotocol")
 
     watches_only = True
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: TransferLimits) -> None:
-        super().__init__({**scope, "method": "GET"}, self._receive_translated, send, limits)
-        self._receive_message = receive
-        self._closed = False
+        self._messages = _Messages(receive)
+        super().__init__({**scope, "method": "GET"}, self._messages, send, limits)
         self._subprotocol: str | None = None
-
-    async def _receive_translated(self) -> Message:
-        message = await self._receive_message()
-        if message["type"] == "websocket.disconnect":
-            self._closed = True
-            return {"type": "http.disconnect"}
-        return message
+        self._connection: OpenConnection | None = None
+        self._accepted = 0
+        """Bytes that the client is known to have acknowledged."""
 
     @property
     def transport(self) -> str:
@@ -68,19 +92,46 @@ class WebSocketExchange(Exchange):
         await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol})
 
     async def send_frames(self, frames: Sequence[bytes]) -> None:
-        """Send events of a watch, each as a message."""
+        """Send events of a watch, each as a message.
+
+        The HTTP server queues a number of messages, whatever their size. So the kernel is asked what the client has acknowledged.
+        """
         for frame in frames:
+            if self.sent - self._accepted > _UNACKNOWLEDGED:
+                await self._wait_for_acknowledgement()
             self.sent += len(frame)
+            self.sending_since = time.monotonic()
             try:
                 await self._send({"type": "websocket.send", "text": frame.decode()})
             except Exception as error:
                 raise ClientGoneError(str(error)) from error
+            self.sending_since = 0.0
+
+    async def _wait_for_acknowledgement(self) -> None:
+        client, pause = self.scope.get("client"), _FIRST_LOOK
+        if self._connection is None and client:
+            self._connection = await asyncio.to_thread(open_sockets.find_connection, client)
+        self.sending_since = time.monotonic()
+        while self._connection is not None:
+            accepted = open_sockets.acknowledged_bytes(self._connection)
+            if accepted is None:
+                self._connection = None
+                break
+            if accepted > self._accepted:
+                self._accepted, self.sending_since = accepted, time.monotonic()
+            if self.sent - accepted <= _UNACKNOWLEDGED:
+                break
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_LOOK)
+        if self._connection is None:
+            self._accepted = _NOT_TOLD
+        self.sending_since = 0.0
 
     async def finish(self, part: bytes = b"") -> None:
         """Close the connection, unless the client has closed it."""
         if part:
             await self.send_frames((part,))
-        if not self._closed:
+        if not self._messages.closed:
             await self._send({"type": "websocket.close", "code": _NORMAL_CLOSURE})
 
     async def refuse(self, error: errors.StatusError) -> None:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
-from operator import itemgetter
 from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import apsw
@@ -51,9 +49,8 @@ _PIECE_ROWS: Final = 2000
 """Rows of the log read for one piece of history."""
 _PIECE_EVENTS: Final = 250
 _PIECE_BYTES: Final = 4 << 20
-_FIRST_BLOCK: Final = 2
 _LARGEST_BLOCK: Final = 64
-"""Rows that a page with a limit in bytes reads at a time."""
+"""Rows that a page of a past state with a limit in bytes reads at a time."""
 
 FIND: Final = (
     f"SELECT log.position, {CHECKED_BY_CURRENT} FROM current CROSS JOIN log ON log.position = current.position "
@@ -84,7 +81,6 @@ R = TypeVar("R")
 
 _make: Final = tuple.__new__
 """Makes a named tuple without its Python-level constructor, which is a large part of a list's cost."""
-_value_of: Final = itemgetter(2)
 
 
 class RangePart(NamedTuple):
@@ -167,14 +163,13 @@ class Reader:
         if not size:
             return _cut(_records(rows), limit)
         records: list[Record] = []
-        block = _FIRST_BLOCK
-        while more := _records(islice(rows, block)):
-            records += more
-            size -= sum(map(len, map(_value_of, more)))
+        append = records.append
+        for row in rows:
+            append(_make(Record, (_make(Key, row[:4]), row[4] >> ORDINAL_BITS, row[5], row[6])))
+            size -= len(row[5])
             if size < 0:
                 del records[limit or len(records) :]
                 return RangePart(records, True)
-            block = min(2 * block, _LARGEST_BLOCK)
         return _cut(records, limit)
 
     def _checked_page(self, where: str, bindings: tuple[Any, ...], limit: int, size: int) -> RangePart:
@@ -203,27 +198,38 @@ class Reader:
         damaged: list[Key] = []
         step = min(limit, _LARGEST_BLOCK) if size else limit
         with self.connection:  # one snapshot for all the statements
-            last = self._some_at(range_, after, step, bound, found, damaged)
+            last = self._some_at(range_, after, step, bound, found, damaged, size)
             while last is not None and len(found) <= limit:
                 if size and found and sum([len(record[2]) for record in found]) > size:
                     del found[limit or len(found) :]
                     return RangePart(found, True, damaged)
-                before, last = last, self._some_at(range_, last, step, bound, found, damaged)
+                before, last = last, self._some_at(range_, last, step, bound, found, damaged, size)
                 check_progress(before, last)
         return _cut(found, limit, damaged)
 
     def _some_at(
-        self, range_: Range, after: Key | None, limit: int, bound: int, found: list[Record], damaged: list[Key]
+        self,
+        range_: Range,
+        after: Key | None,
+        limit: int,
+        bound: int,
+        found: list[Record],
+        damaged: list[Key],
+        size: int = 0,
     ) -> Key | None:
-        """Add the older values of the next rows. Returns the last key examined, None at the end of the range."""
+        """Add the older values of the next rows; ends soon after ``size`` bytes of values (0: no limit).
+
+        Returns the last key examined, None at the end of the range.
+        """
         condition = _condition("current", range_, after)
         assert condition is not None
-        count = 0
+        held = 0
         last: Key | None = None
         records: list[Record] = []
         check = self.damage.check_all
-        for row in self._execute(*_select(CHECKED_ROWS if check else _ROWS, *condition, limit + 1 if limit else 0)):
-            count += 1
+        end = True
+        rows = self._execute(*_select(CHECKED_ROWS if check else _ROWS, *condition, limit + 1 if limit else 0))
+        for count, row in enumerate(rows, 1):
             position = row[4]
             newest = self._checked_row(row) if check else _record(row)
             last = newest.key
@@ -231,7 +237,10 @@ class Reader:
                 records.append(newest)
             elif before := self._at(last, position, bound):
                 records.append(before)
-        end = not limit or count <= limit
+            held += len(newest.value)
+            if (limit and count > limit) or (size and held > size):
+                end = False
+                break
         present = len(records)
         records += self._deleted_since(range_, after, None if end else last, bound)
         if len(records) > present:

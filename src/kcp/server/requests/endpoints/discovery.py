@@ -14,7 +14,7 @@ from kcp.api import protobuf
 from kcp.registry.documents.discovery import AGGREGATED_VERSIONS, DiscoveryDocuments
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.large_work import run_large
-from kcp.server.requests import negotiation
+from kcp.server.requests import content_negotiation
 from kcp.server.requests.endpoints.document_responses import VARY_ACCEPT, send_document, send_json
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mounts import Mount
@@ -56,7 +56,7 @@ class DiscoveryEndpoint:
         size = len(surface.definitions) * _SIZE
         documents = await run_large(size, surface.derive, DiscoveryDocuments)
         if len(info.parts) == 1:
-            found = negotiation.aggregated_version(exchange.accept, AGGREGATED_VERSIONS)
+            found = content_negotiation.aggregated_version(exchange.accept, AGGREGATED_VERSIONS)
             if found is not None:
                 kind = f"application/json;g=apidiscovery.k8s.io;v={found};as=APIGroupDiscoveryList"
                 document = await run_large(size, documents.aggregated, root, found)
@@ -65,9 +65,9 @@ class DiscoveryEndpoint:
         body = await run_large(size, self._document, documents, info.parts)
         if body is None:
             raise self._catalog.not_served("" if root == "api" else info.parts[1])
-        if negotiation.status_view(exchange.accept).protobuf:
+        if content_negotiation.status_view(exchange.accept).protobuf:
             encoded = await run_large(len(body), _protobuf_of, body)
-            await exchange.send_object(200, encoded, negotiation.PROTOBUF_VIEW, (VARY_ACCEPT,))
+            await exchange.send_object(200, encoded, content_negotiation.PROTOBUF_VIEW, (VARY_ACCEPT,))
             return
         await send_json(exchange, body, (VARY_ACCEPT,))
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from kcp.registry.documents.discovery import Document
 from kcp.registry.documents.packing import PackedDocument
-from kcp.server.requests import negotiation
+from kcp.server.requests import content_negotiation
 from kcp.server.requests.asgi import Header
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.response_encoding import GZIP_HEADERS
@@ -18,9 +18,11 @@ VARY_ACCEPT: Final = (b"vary", b"Accept")
 
 async def send_json(exchange: Exchange, body: bytes, more: Sequence[Header] = ()) -> None:
     """Send a JSON document, as YAML where the client prefers it. Raises StatusError 406."""
-    accepted = negotiation.negotiate(exchange.accept)
-    yaml = accepted.media_type == negotiation.YAML
-    await exchange.send_object(200, body, negotiation.YAML_VIEW if yaml else negotiation.PLAIN_VIEW, more)
+    accepted = content_negotiation.negotiate(exchange.accept)
+    yaml = accepted.media_type == content_negotiation.YAML
+    await exchange.send_object(
+        200, body, content_negotiation.YAML_VIEW if yaml else content_negotiation.PLAIN_VIEW, more
+    )
 
 
 async def send_document(
@@ -30,7 +32,9 @@ async def send_document(
     head = ((b"etag", document.etag.encode()), *more)
     if await _has_sent_304(exchange, document.etag, content_type, head):
         return
-    await exchange.send_object(200, document.body, negotiation.PLAIN_VIEW._replace(content_type=content_type), head)
+    await exchange.send_object(
+        200, document.body, content_negotiation.PLAIN_VIEW._replace(content_type=content_type), head
+    )
 
 
 async def send_packed(

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from kcp.api import errors
 from kcp.registry.documents.openapi import OpenAPIDocuments
 from kcp.registry.types.catalog import Catalog
-from kcp.server.requests import negotiation
+from kcp.server.requests import content_negotiation
 from kcp.server.requests.endpoints.document_responses import VARY_ACCEPT, send_document, send_packed
 from kcp.server.requests.exchanges import TEXT, Exchange
 from kcp.server.requests.mounts import Mount
@@ -54,8 +54,10 @@ class OpenAPI:
     async def serve_v2(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer with the document of version 2, as JSON or protobuf. Raises StatusError 406."""
         openapi = await self._documents(info)
-        accepted = negotiation.negotiate(exchange.accept, offered=(negotiation.JSON, *_SWAGGER_PROTOBUF))
-        if accepted.media_type == negotiation.JSON:
+        accepted = content_negotiation.negotiate(
+            exchange.accept, offered=(content_negotiation.JSON, *_SWAGGER_PROTOBUF)
+        )
+        if accepted.media_type == content_negotiation.JSON:
             document = await asyncio.to_thread(openapi.v2_json)
             await send_packed(exchange, document, _JSON, (VARY_ACCEPT,))
             return
@@ -77,7 +79,7 @@ class OpenAPI:
         await send_document(exchange, index, _JSON, (VARY_ACCEPT,))
 
     async def _serve_group_version(self, exchange: Exchange, info: RequestInfo, name: str) -> None:
-        accepted = negotiation.negotiate(exchange.accept, offered=(negotiation.JSON, *_V3_PROTOBUF))
+        accepted = content_negotiation.negotiate(exchange.accept, offered=(content_negotiation.JSON, *_V3_PROTOBUF))
         openapi = await self._documents(info)
         digest = await asyncio.to_thread(openapi.digest, name)
         if digest is None:
@@ -88,7 +90,7 @@ class OpenAPI:
             await exchange.send(301, b"", TEXT, ((b"location", location.encode()),))
             return
         more = (VARY_ACCEPT, _IMMUTABLE) if asked else (VARY_ACCEPT,)
-        is_json = accepted.media_type == negotiation.JSON
+        is_json = accepted.media_type == content_negotiation.JSON
         document = await asyncio.to_thread(openapi.v3 if is_json else openapi.v3_protobuf, name)
         assert document is not None
         await send_packed(exchange, document, _JSON if is_json else _V3_PROTOBUF[1].encode(), more)

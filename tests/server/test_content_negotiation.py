@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcp.api.errors import StatusError
-from kcp.server.requests import negotiation
+from kcp.server.requests import content_negotiation
 
 KUBECTL_TABLE = (
     b"application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
@@ -49,7 +49,7 @@ KUBECTL_DISCOVERY = (
     ],
 )
 def test_the_first_acceptable_form_is_taken(accept: bytes, verb: str, key: str, content_type: bytes) -> None:
-    view = negotiation.view(accept, verb)
+    view = content_negotiation.view(accept, verb)
     assert (view.representation.key, view.content_type) == (key, content_type)
     assert view.yaml == (content_type == b"application/yaml")
 
@@ -67,19 +67,19 @@ def test_the_first_acceptable_form_is_taken(accept: bytes, verb: str, key: str, 
 )
 def test_406_lists_the_available_media_types(accept: bytes, verb: str) -> None:
     with pytest.raises(StatusError) as refusal:
-        negotiation.view(accept, verb)
+        content_negotiation.view(accept, verb)
     assert (refusal.value.code, refusal.value.reason) == (406, "NotAcceptable")
     assert "application/json" in refusal.value.message
 
 
 @pytest.mark.parametrize(("include", "key"), [("", "Metadata"), ("None", "None"), ("Object", "Object")])
 def test_table_rows_contain_the_requested_object(include: str, key: str) -> None:
-    assert negotiation.view(KUBECTL_TABLE, "list", include).representation.key == f"table/v1/{key}"
+    assert content_negotiation.view(KUBECTL_TABLE, "list", include).representation.key == f"table/v1/{key}"
 
 
 def test_an_unknown_include_is_refused() -> None:
     with pytest.raises(StatusError) as refusal:
-        negotiation.view(KUBECTL_TABLE, "list", "Everything")
+        content_negotiation.view(KUBECTL_TABLE, "list", "Everything")
     assert refusal.value.code == 400
 
 
@@ -95,22 +95,22 @@ def test_an_unknown_include_is_refused() -> None:
     ],
 )
 def test_aggregated_discovery_is_negotiated(accept: bytes, version: str | None) -> None:
-    assert negotiation.aggregated_version(accept, ("v2", "v2beta1")) == version
+    assert content_negotiation.aggregated_version(accept, ("v2", "v2beta1")) == version
 
 
 def test_a_body_is_decoded_by_its_content_type() -> None:
     accepted = ("application/json", "application/yaml")
-    assert negotiation.body_media_type(b"application/YAML; charset=utf-8", accepted) == "application/yaml"
-    assert negotiation.body_media_type(b"", accepted) == "application/json"
+    assert content_negotiation.body_media_type(b"application/YAML; charset=utf-8", accepted) == "application/yaml"
+    assert content_negotiation.body_media_type(b"", accepted) == "application/json"
     with pytest.raises(StatusError) as refusal:
-        negotiation.body_media_type(b"text/plain", accepted)
+        content_negotiation.body_media_type(b"text/plain", accepted)
     assert (refusal.value.code, refusal.value.reason) == (415, "UnsupportedMediaType")
 
 
 @settings(max_examples=100)
 @given(st.text(max_size=80))
 def test_any_accept_header_is_handled(header: str) -> None:
-    ranges = negotiation.media_ranges(header)
+    ranges = content_negotiation.media_ranges(header)
     assert all(0 < entry.quality <= 1 and entry.type and entry.subtype for entry in ranges)
     assert [entry.quality for entry in ranges] == sorted((entry.quality for entry in ranges), reverse=True)
 
@@ -130,7 +130,7 @@ def test_the_best_quality_wins_and_of_equals_the_first(entries: list[tuple[str, 
     header = ",".join(name + text for name, text in entries).encode()
     if not takeable:
         with pytest.raises(StatusError):
-            negotiation.negotiate(header)
+            content_negotiation.negotiate(header)
         return
     expected = takeable[0] if "*" not in takeable[0] else "application/json"
-    assert negotiation.negotiate(header).media_type == expected
+    assert content_negotiation.negotiate(header).media_type == expected

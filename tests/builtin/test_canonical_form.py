@@ -1,4 +1,4 @@
-"""Go's zero values: built-in types are structs, so empty fields are left out."""
+"""The canonical form of Kubernetes' kinds: they are structs in Go, so empty fields are left out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from kcp.api.protobuf.canonical_form import normalize
 from kcp.builtin.registration import declare
-from kcp.builtin.zero_values import normalize
 from tests.builtin.conftest import Types
 from tests.support.registry_client import Object, RegistryClient, refused
 
@@ -38,6 +38,13 @@ def named(api_version: str, kind: str, **more: Any) -> Object:
             {"webhooks": [{"rules": [{"resources": [""]}]}]},
         ),
         (named("coordination.k8s.io/v1", "Lease", spec={"holderIdentity": ""}), {"spec": {"holderIdentity": ""}}),
+        (named("v1", "PersistentVolume", spec={"capacity": {"a": 0.5, "b": "1024Mi", "c": None, "d": "x", "e": True}}),
+         {"spec": {"capacity": {"a": "500m", "b": "1Gi", "c": "0", "d": "x", "e": True}}}),
+        (named("v1", "Node", spec={"taints": [{"key": "a", "effect": "b", "timeAdded": "2026-01-02T03:04:05+02:00"}]}),
+         {"spec": {"taints": [{"key": "a", "effect": "b", "timeAdded": "2026-01-02T01:04:05Z"}]}}),
+        (named("v1", "PodTemplate", template={"metadata": {"labels": {}, "creationTimestamp": None}}),
+         {"template": {"metadata": {}}}),
+        (named("discovery.k8s.io/v1", "EndpointSlice", endpoints=[], ports=[]), {"endpoints": []}),
         (named("authentication.k8s.io/v1", "TokenReview", spec={"token": "", "audiences": []}), {"spec": {}}),
         (
             named("authorization.k8s.io/v1", "SubjectAccessReview", spec={"extra": {"a": [None]}}),

@@ -1,8 +1,9 @@
-"""Go's zero values in the objects of built-in types.
+"""The canonical form of objects of Kubernetes' own kinds: what Go makes of them.
 
-A built-in type of Kubernetes is a Go struct. What decodes to a field's zero value (null, and empty strings, lists and maps) is
-left out when the struct is encoded (``omitempty``), unless the field is a pointer or always shown. The table of protobuf
-messages says which (`kcp.api.protobuf.messages`). Null in a list or map is the zero value of its items.
+A kind of Kubernetes is a Go struct. What decodes to a field's zero value (null, and empty strings, lists and maps) is left out
+when the struct is encoded (``omitempty``), unless the field is a pointer or always shown. Null in a list or map is the zero value
+of its items. Quantities and times have one text for each value. The table of protobuf messages says what a field is
+(`kcp.api.protobuf.messages`).
 """
 
 from __future__ import annotations
@@ -11,30 +12,49 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-from kcp.api.protobuf.messages import INLINE, Field, message, root
+from kcp.api.protobuf.messages import Field, json_fields, message, root
+from kcp.api.quantity import canonical, parse_quantity
+from kcp.api.times import canonical_micro_time, parse_time, whole_time
 
 Normalizer = Callable[[Any], None]
 
 _ZEROS: Final[dict[str, Any]] = {"string": "", "bytes": "", "bool": False, "int32": 0, "int64": 0, "double": 0}
 _METADATA: Final = "meta.ObjectMeta"
-"""Checked and written by `kcp.api.metadata`."""
+"""That of the object itself is checked and written by `kcp.api.metadata`; others are in templates."""
+
+
+def _quantity(value: Any) -> Any:
+    return canonical(parse_quantity(str(value))) if type(value) in _NUMBERS else value
+
+
+def _time(value: Any) -> Any:
+    return whole_time(parse_time(value)) if type(value) is str else value
+
+
+def _micro_time(value: Any) -> Any:
+    return canonical_micro_time(value) if type(value) is str else value
+
+
+_NUMBERS: Final = (str, int, float)
+_CANONICAL: Final[dict[str, Callable[[Any], Any]]] = {"quantity": _quantity, "time": _time, "micro-time": _micro_time}
+"""The canonical form of a value of these types. They raise ValueError or OverflowError for a malformed one."""
 
 
 def normalize(obj: dict[str, Any]) -> bool:
-    """Write an object as Go encodes it, in place. Members of another JSON type than the field's stay for the schema to report.
+    """Write an object as Go encodes it, in place. Malformed values and those of another JSON type stay for the schema to report.
 
     Returns False, and changes nothing, for a kind that has no message.
     """
     name = root(obj.get("apiVersion", ""), obj.get("kind", ""))
     if name is None:
         return False
-    _normalizer(name)(obj)
+    _normalizer(name, is_root=True)(obj)
     return True
 
 
 @cache
-def _normalizer(name: str) -> Normalizer:
-    fields = _fields(name)
+def _normalizer(name: str, *, is_root: bool = False) -> Normalizer:
+    fields = {label: field for label, field in json_fields(name).items() if not (is_root and field.type == _METADATA)}
     members: dict[str, Callable[[dict[str, Any], str, Any], None]] = {}
 
     def run(value: Any) -> None:
@@ -52,21 +72,14 @@ def _normalizer(name: str) -> Normalizer:
     return run
 
 
-def _fields(name: str) -> dict[str, Field]:
-    """The fields of a message by name, with those of the structs that Go embeds."""
-    found: dict[str, Field] = {}
-    for field in message(name).by_name.values():
-        if field.type == _METADATA:
-            continue
-        found.update(_fields(field.type) if field.name == INLINE else {field.name: field})
-    return found
-
-
 def _member(field: Field) -> Callable[[dict[str, Any], str, Any], None]:
     if field.mapped:
         return _map_member(field)
     if field.repeated:
         return _list_member(field)
+    scalar = _scalar(field.type)
+    if scalar is not None:
+        return _canonical_member(scalar)
     zero = _ZEROS.get(field.type)
     inner = _inner(field.type)
 
@@ -84,8 +97,19 @@ def _member(field: Field) -> Callable[[dict[str, Any], str, Any], None]:
     return change
 
 
+def _canonical_member(canonical_form: Callable[[Any], Any]) -> Callable[[dict[str, Any], str, Any], None]:
+    def change(owner: dict[str, Any], key: str, value: Any) -> None:
+        if value is None:
+            del owner[key]
+        else:
+            owner[key] = canonical_form(value)
+
+    return change
+
+
 def _map_member(field: Field) -> Callable[[dict[str, Any], str, Any], None]:
     inner = _inner(field.type)
+    scalar = _scalar(field.type)
 
     def change(owner: dict[str, Any], key: str, value: Any) -> None:
         if value is None or value == {}:
@@ -97,6 +121,8 @@ def _map_member(field: Field) -> Callable[[dict[str, Any], str, Any], None]:
             if inner is not None:
                 for item in value.values():
                     inner(item)
+            elif scalar is not None:
+                owner[key] = {name: scalar(item) for name, item in value.items()}
 
     return change
 
@@ -134,6 +160,21 @@ def _inner(type_: str) -> Normalizer | None:
     if "." not in type_:
         return None
     return _normalizer(type_)
+
+
+def _scalar(type_: str) -> Callable[[Any], Any] | None:
+    """The canonical form of the values of a type that has one; a malformed value stays as it is."""
+    convert = _CANONICAL.get(type_)
+    if convert is None:
+        return None
+
+    def canonical_or_same(value: Any) -> Any:
+        try:
+            return convert(value)
+        except (ValueError, OverflowError):
+            return value
+
+    return canonical_or_same
 
 
 def _strings(value: Any) -> None:
