@@ -111,6 +111,7 @@ def _string(value: Any, _precision: int = 6) -> str:
 
 def _container(value: Any, counted: Visits) -> str:
     counted.count_container(value)
+    counted.count(2 * len(value))  # an element that is formatted takes as long as three that are compared
     if type(value) is list:
         return f"[{', '.join(_inside(item, counted) for item in value)}]"
     pairs = sorted((_inside(key, counted), _inside(item, counted)) for key, item in value.items())
