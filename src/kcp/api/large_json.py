@@ -125,9 +125,10 @@ class _Portions:
             at, end = found.end(), found.end() - 1
             members = orjson.loads(b"{%b}" % document[found.start() : end])
             values = members.values()
-            if shared and not any(values):
+            types = set(map(type, values))
+            if shared and types == {dict} and not any(values):
                 made.update(dict.fromkeys(members, _LEAF))
-            elif set(map(type, values)) == {str}:
+            elif types == {str}:
                 made.update(zip(members, self._shared_texts(list(values)), strict=True))
             else:
                 made.update(members)
