@@ -11,6 +11,7 @@ import time
 import tracemalloc
 import weakref
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -307,6 +308,23 @@ def test_few_events_are_queued_for_a_web_socket_whatever_their_size(server: Runn
         wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
         (exchange,) = (each for each in exchanges() if each.sending_since)
         assert exchange.sent < 10 * MEGABYTE, "what the kernel buffers, and 4 MB"
+
+
+def test_what_a_client_has_read_before_does_not_count_for_its_web_socket(server: RunningServer) -> None:
+    with unread(server, PATH, server.token, server.port, server.trust) as connection:
+        response = HTTPResponse(connection)
+        response.begin()
+        assert len(response.read()) > 12 * MEGABYTE
+        head = f"Host: a\r\nAuthorization: Bearer {server.token}\r\n{WEBSOCKET}"
+        connection.sendall(f"GET {PATH}?watch=true HTTP/1.1\r\n{head}\r\n".encode())
+        wait_until(lambda: [each for each in exchanges() if has_stalled(each)], "the client does not keep up")
+        (exchange,) = (each for each in exchanges() if each.sending_since)
+        assert exchange.sent < 10 * MEGABYTE, "what the kernel buffers, and twice 4 MB"
+
+
+def has_stalled(exchange: Exchange) -> bool:
+    """Whether the client has accepted nothing for a second."""
+    return 0.0 < exchange.sending_since < time.monotonic() - 1.0
 
 
 def test_a_web_socket_whose_client_reads_gets_large_events(server: RunningServer) -> None:
