@@ -129,6 +129,41 @@ async def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -
         assert streams.running == 1
 
 
+async def test_a_list_that_is_cancelled_when_its_turn_comes_passes_it_on() -> None:
+    streams, order = ListStreams(limit=1), []
+
+    async def send(name: str) -> None:
+        async with streams.stream(Response()):
+            order.append(name)
+
+    async with streams.stream(Response()):
+        first, second = (asyncio.create_task(send(name)) for name in ("first", "second"))
+        while len(streams._waiting) < 2:
+            await asyncio.sleep(0)
+    first.cancel()
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.wait((first, second))
+    assert order == ["second"]
+    assert streams.running == 0
+
+
+async def test_a_list_does_not_overtake_one_that_waits() -> None:
+    streams, order = ListStreams(limit=1), []
+
+    async def send(name: str) -> None:
+        async with streams.stream(Response()):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    async with streams.stream(Response()):
+        waiting = asyncio.create_task(send("first"))
+        while not streams._waiting:
+            await asyncio.sleep(0)
+    await send("second")
+    await waiting
+    assert order == ["first", "second"]
+
+
 async def test_the_turn_goes_to_the_client_that_is_sent_fewest() -> None:
     streams, order, may_end = ListStreams(limit=2), [], asyncio.Event()
 
