@@ -253,7 +253,9 @@ async def test_objects_of_kubernetes_kinds_have_the_same_schema_for_every_server
     containers = {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}}}}
     template = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"containers": containers}}}}
     spec = {"type": "object", "properties": {"template": template}}
-    sent = definition("deployments", "Deployment", group="apps", schema={"type": "object", "properties": {"spec": spec}})
+    sent = definition(
+        "deployments", "Deployment", group="apps", schema={"type": "object", "properties": {"spec": spec}}
+    )
     sent["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved"}
     made = await client.create(client.definitions, sent, "")
     prepared, (fresh,) = client.type("deployments", "apps"), from_definition(made)
