@@ -231,7 +231,7 @@ class ResourceType:
     @cached_property
     def schema(self) -> CompiledSchema:
         """The compiled schema."""
-        return compile_schema(self.raw_schema)
+        return compile_schema(self.raw_schema, of_go_type=self.builtin)
 
     @cached_property
     def merge_type(self) -> MergeType:
