@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -75,10 +76,9 @@ def decode(document: bytes) -> Any:
     """Decode a JSON document. Raises orjson.JSONDecodeError as orjson does."""
     if document.count(b",") < MIN_MEMBERS:
         return orjson.loads(document)
-    try:
+    with suppress(_NotSplitError, orjson.JSONDecodeError):
         return _Portions(document).decode()
-    except (_NotSplitError, orjson.JSONDecodeError):
-        return orjson.loads(document)
+    return orjson.loads(document)  # not in the block: the error holds what was decoded
 
 
 class _Portions:
