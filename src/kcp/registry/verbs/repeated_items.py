@@ -10,10 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kcp.api import field_errors
-from kcp.api.field_errors import FieldError
-
-_INDEX: Final = re.compile(r"\[(\d+)\]$")
+from kcp.schema.value_predicates import identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,7 @@ class MayRepeat:
 
 
 def _row(lists: str, why: str, *kinds: str, as_a_whole: bool = True) -> MayRepeat:
-    return MayRepeat(re.compile(lists + r"\[\d+\]$"), why, frozenset(kinds), as_a_whole)
+    return MayRepeat(re.compile(lists + "$"), why, frozenset(kinds), as_a_whole)
 
 
 MAY_REPEAT: Final = (
@@ -72,22 +69,9 @@ MAY_REPEAT: Final = (
 )
 
 
-def may_repeat(error: FieldError, kind: str, obj: dict[str, Any]) -> bool:
-    """Whether kube-apiserver accepts the repeated item of a schema's error."""
-    if error.type != field_errors.DUPLICATE:
-        return False
+def may_repeat(kind: str, path: str, items: list[Any]) -> bool:
+    """Whether kube-apiserver accepts that items of a list of this kind repeat."""
     for row in MAY_REPEAT:
-        if (not row.kinds or kind in row.kinds) and row.lists.search(error.field):
-            return row.as_a_whole or not _repeats(error.field, obj)
+        if (not row.kinds or kind in row.kinds) and row.lists.search(path):
+            return row.as_a_whole or len(set(map(identity, items))) == len(items)
     return False
-
-
-def _repeats(path: str, obj: dict[str, Any]) -> bool:
-    """Whether the item at a path of two names equals one before it."""
-    found = _INDEX.search(path)
-    assert found is not None
-    items: Any = obj
-    for name in path[: found.start()].split("."):
-        items = items[name]
-    index = int(found[1])
-    return items[index] in items[:index]

@@ -5,6 +5,7 @@ Follows ``rest.BeforeCreate`` and ``rest.BeforeUpdate`` of k8s.io/apiserver: met
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from kcp.api import errors, field_errors, metadata
@@ -13,7 +14,6 @@ from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, scale
 from kcp.registry.verbs.repeated_items import may_repeat
-from kcp.schema.error_limits import MORE_ERRORS
 
 Object = dict[str, Any]
 
@@ -78,19 +78,11 @@ def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warning
 
     Raises UndecodableError for a built-in type's field of another JSON type: such a body does not decode in kube-apiserver.
     """
-    found = type_.schema.validate(obj, old, warnings)
+    found = type_.schema.validate(obj, old, warnings, partial(may_repeat, type_.kind) if type_.message else None)
     if found and type_.builtin:
-        # An empty string decodes to zero bytes in Go, though it is not valid base64. The list types of built-in types are for
-        # merging: kube-apiserver accepts duplicate items.
-        found = [error for error in found if error.value != "" or _NOT_BASE64 not in error.detail]
-        found = [error for error in found if error.type != field_errors.DUPLICATE]
-        found = [] if found == [MORE_ERRORS] else found
         for error in found:
             if error.type == field_errors.TYPE_INVALID or error.detail.startswith(_TOO_LARGE):
                 raise errors.UndecodableError(_decoder_message(error, type_.kind), type_.cannot_be_handled)
-    elif found and type_.message:
-        found = [error for error in found if not may_repeat(error, type_.kind, obj)]
-        found = [] if found == [MORE_ERRORS] else found
     return found
 
 
