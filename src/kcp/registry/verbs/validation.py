@@ -5,7 +5,6 @@ Follows ``rest.BeforeCreate`` and ``rest.BeforeUpdate`` of k8s.io/apiserver: met
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from kcp.api import errors, field_errors, metadata
@@ -13,6 +12,7 @@ from kcp.api.field_errors import FieldError
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, scale
+from kcp.registry.verbs.repeated_items import may_repeat
 from kcp.schema.error_limits import MORE_ERRORS
 
 Object = dict[str, Any]
@@ -28,10 +28,6 @@ _JSON_TYPES: Final = {
 }
 """Types as the schema's errors name them, and as Go's JSON decoder names them."""
 _NOT_BASE64: Final = "must be of type byte"
-_MAY_REPEAT: Final = re.compile(
-    r"\.(?:env|hostAliases|imagePullSecrets|(?:containers|initContainers|ephemeralContainers)\[\d+\]\.ports)\[\d+\]$"
-)
-"""The items of Kubernetes' own kinds that may have the key of another one: kube-apiserver only warns of it."""
 _TOO_LARGE: Final = "Checked value must be of type integer with format"
 """The start of the error of an integer that does not fit its format."""
 
@@ -93,9 +89,7 @@ def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warning
             if error.type == field_errors.TYPE_INVALID or error.detail.startswith(_TOO_LARGE):
                 raise errors.UndecodableError(_decoder_message(error, type_.kind), type_.cannot_be_handled)
     elif found and type_.message:
-        found = [
-            error for error in found if error.type != field_errors.DUPLICATE or not _MAY_REPEAT.search(error.field)
-        ]
+        found = [error for error in found if not may_repeat(error, type_.kind, obj)]
         found = [] if found == [MORE_ERRORS] else found
     return found
 
