@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kcp.api.patch import field_sets
@@ -133,7 +133,7 @@ MANY = 1_200
 SPECS = st.fixed_dictionaries(
     {},
     optional={
-        "selector": st.builds(lambda text: {f"{text}{number}": "x" for number in range(MANY)}, TEXTS),
+        "selector": st.builds(lambda text: {f"{text}{number}{text}": "x" for number in range(MANY)}, TEXTS),
         "tags": st.builds(lambda text: [text, text, *(f"{number}{text}" for number in range(MANY))], TEXTS),
         "containers": st.builds(lambda text: [{"name": f"{text}{number}"} for number in range(MANY)], TEXTS),
         "ports": st.builds(
@@ -151,6 +151,9 @@ SPECS = st.fixed_dictionaries(
 
 @settings(max_examples=40, deadline=None)
 @given(SPECS)
+@example({"selector": {f'{number}",': "x" for number in range(MANY)}})
+@example({"selector": {f"{number}\\": "x" for number in range(MANY)}})
+@example({"tags": [f'{number}",' for number in range(MANY)]})
 def test_sets_that_are_encoded_at_once_have_the_same_text(spec: Any) -> None:
     obj = widget(spec, labels={"a": "b"})
 

@@ -155,11 +155,15 @@ def test_cells(expression: str, obj: Object, expected: Any) -> None:
         "self.many.map(a, size([self.many, self.many].flatten())).sum()",
         "self.many.map(a, size(self.many + self.many)).sum()",
         "self.many.map(a, size(formatLabelSelector(self.deep))).sum()",
+        "self.some.map(a, isURL(self.long) ? 1 : 0).sum()",
+        "self.some.map(a, timestamp(self.time) < now ? 1 : 0).sum()",
+        "self.some.map(a, size(age(self.?time, now))).sum()",
     ],
 )
 def test_an_expression_beyond_the_cost_of_a_row_gives_an_empty_cell(expression: str) -> None:
     terms = [{"key": f"k{index}", "operator": "In", "values": ["a", "b"]} for index in range(1000)]
-    obj = {"many": list(range(1200)), "deep": {"matchExpressions": terms}}
+    texts = {"long": "a" * 1000, "time": f"2026-01-01T00:00:00.{'0' * 1000}Z"}
+    obj = {"many": list(range(1200)), "some": list(range(300)), "deep": {"matchExpressions": terms}, **texts}
     columns = compiled(column("'before'", "Before"), column(expression, "Costly"), column("'x' + 'y'", "After"))
     assert columns.cells(obj)[:2] == ["before", None]
 

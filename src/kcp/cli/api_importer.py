@@ -96,13 +96,14 @@ async def _run(
     from kcp.multicluster.crd_puller import UnknownResourceError
     from kcp.multicluster.negotiation import remove_imports
 
-    target = load_configuration(to_kubeconfig, context=to_context)
+    # one request at a time limits itself
+    target = load_configuration(to_kubeconfig, context=to_context, qps=0.0)
     if remove:
         async with Client(target) as client:
             for name in await remove_imports(client, location):
                 say(f"apiresourceimport.apiresource.kcp.io/{name} deleted")
         return True
-    source = load_configuration(kubeconfig, context=context)
+    source = load_configuration(kubeconfig, context=context, qps=0.0)
     complete = await _import(source, target, location, names, update_strategy)
     while watch:
         await asyncio.sleep(interval)

@@ -90,6 +90,20 @@ async def test_an_import_follows_the_cluster_and_keeps_what_a_user_has_set(impor
     assert after["spec"]["schemaUpdateStrategy"] == "UpdatePublished"
 
 
+async def test_an_import_keeps_the_strategy_that_it_was_made_with_until_a_user_sets_another(importer: Importer) -> None:
+    async def recorded(field: str, **options: Any) -> str:
+        importer.cluster.drop_field("DeploymentSpec", field)
+        assert (await importer.record("deployments.apps", **options)).written == [EAST]
+        strategy: str = (await importer.imports.get(EAST))["spec"]["schemaUpdateStrategy"]
+        return strategy
+
+    assert await recorded("paused", strategy=UpdateStrategy.PUBLISHED) == "UpdatePublished"
+    assert await recorded("minReadySeconds", strategy=UpdateStrategy.PUBLISHED) == "UpdatePublished"
+    assert await recorded("revisionHistoryLimit") == "UpdatePublished"
+    await importer.imports.patch(EAST, {"spec": {"schemaUpdateStrategy": "UpdateNever"}})
+    assert await recorded("progressDeadlineSeconds", strategy=UpdateStrategy.PUBLISHED) == "UpdateNever"
+
+
 async def test_each_version_is_recorded_and_one_that_goes_is_deleted(importer: Importer) -> None:
     name = "horizontalpodautoscalers"
     await importer.record(f"{name}.autoscaling")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
 
 from kcp.client import APIResource, Client, load_configuration
 from kcp.multicluster import negotiation
-from kcp.multicluster.negotiation.api import import_name
+from kcp.multicluster.negotiation.api import IMPORTS, import_name
 from kcp.testing import LogicalCluster, Server
 from tests.multicluster.negotiation.apis import fields
 from tests.multicluster.negotiation.control_plane import DEPLOYMENTS, ControlPlane, condition, field_at, negotiating
@@ -138,6 +139,41 @@ async def test_a_controller_goes_on_where_another_has_ended(kcp_cluster: Logical
         await plane.definition_is(lambda found: field_at(found, FIELD) is not None)
         await plane.unregister("us-east1")
         await plane.vanishes(plane.negotiated, DEPLOYMENTS)
+
+
+class DeletingClient(Client):
+    """A client beside which a user deletes an import, before each write of its status."""
+
+    def logical_cluster(self, name: str, namespace: str = "default") -> Client:
+        other = super().logical_cluster(name, namespace)
+        other.__class__ = DeletingClient
+        return other
+
+    def resource(self, resource: APIResource, namespace: str | None = None) -> Any:
+        verbs = super().resource(resource, namespace)
+        if resource == IMPORTS:
+            patched = verbs.patch
+
+            async def patch(name: str, *arguments: Any, **options: Any) -> Any:
+                await verbs.delete(name)
+                return await patched(name, *arguments, **options)
+
+            verbs.patch = patch  # type: ignore[method-assign]
+        return verbs
+
+
+async def test_an_import_that_is_deleted_meanwhile_is_no_failure(
+    kcp_cluster: LogicalCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with DeletingClient(load_configuration(kcp_cluster.kubeconfig)) as client:
+        plane = ControlPlane(client)
+        with caplog.at_level(logging.WARNING, "kcp"):
+            async with negotiation.NegotiationController(client).running():
+                spec = {**fields("a"), "location": "east"}
+                await plane.imports.create({"metadata": {"name": "widgets.east.v1.example.com"}, "spec": spec})
+                await plane.vanishes(plane.imports, "widgets.east.v1.example.com")
+                await plane.vanishes(plane.negotiated, "widgets.v1.example.com")
+        assert [record.getMessage() for record in caplog.records] == []
 
 
 async def test_nothing_is_written_again_when_nothing_has_changed(kcp_cluster: LogicalCluster) -> None:

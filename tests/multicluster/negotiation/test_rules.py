@@ -197,6 +197,14 @@ def test_a_negotiation_that_is_limited_goes_on_where_it_ended(comparisons: Compa
     assert outcome == negotiate(None, offers, Comparisons(), published=False)
 
 
+def test_comparisons_that_are_closed_only_answer_what_they_know(comparisons: Comparisons) -> None:
+    known = comparisons.compare(WIDE, NARROW)
+    comparisons.close()
+    assert comparisons.compare(WIDE, NARROW) == known
+    with pytest.raises(UnfinishedError):
+        comparisons.compare(WIDE, OTHER)
+
+
 def test_a_message_has_as_many_incompatibilities_as_a_condition_takes() -> None:
     assert message_of(("a: b", "c: d")) == "a: b; c: d"
     message = message_of(tuple(f"spec.field{number}: " + "x" * 100 for number in range(1000)))

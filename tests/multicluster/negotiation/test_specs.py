@@ -50,7 +50,19 @@ def test_computed_columns_are_an_annotation_of_the_definition() -> None:
     assert "annotations" not in definition_of_specs([widgets("a")])["metadata"]
 
 
-@pytest.mark.parametrize("annotation", ["{", "3", "{}", '{"apiVersion":"kcp.io/v2","kind":"PrinterColumns"}'])
+LARGE = {"apiVersion": "kcp.io/v1", "kind": "PrinterColumns", "versions": [{"name": "v1", **COLUMNS, "x": "x" * 65536}]}
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "{",
+        "3",
+        "{}",
+        '{"apiVersion":"kcp.io/v2","kind":"PrinterColumns"}',
+        pytest.param(orjson.dumps(LARGE).decode(), id="too long"),
+    ],
+)
 def test_a_malformed_annotation_declares_no_columns(annotation: str) -> None:
     made = definition_of_specs([widgets("a")])
     made["metadata"]["annotations"] = {ANNOTATION: annotation}

@@ -23,6 +23,10 @@ FieldSet = dict[str, Any]
 LEAF: Final[FieldSet] = {}
 """The node of a member without members below it. Large sets consist of it, so they share one."""
 _MAX_DEPTH: Final = 200
+_SEPARATOR: Final = b'","'
+"""What is between two texts of a JSON list. Inside of a text, quotes are escaped."""
+_UNCERTAIN: Final = rb'\","'
+"""A separator after a text that ends with a backslash, or the end of a text that ends with a quote and a comma."""
 
 
 def of_names(names: Iterable[str]) -> FieldSet:
@@ -36,16 +40,19 @@ def node_of_names(names: Iterable[str]) -> FieldSet:
 
 
 def encoded_names(names: list[str]) -> FieldSet:
-    """`node_of_names` of at least one name as JSON text, for a set that is encoded and not read."""
-    # from the end of the first text on, `","` is what separates two texts: quotes inside of one are escaped
-    text = b'{".":{},"f:%b:{}}' % orjson.dumps(names)[2:-1].replace(b'","', b'":{},"f:')
+    """`node_of_names` as JSON text, for a set that is encoded and not read."""
+    encoded = orjson.dumps(names)
+    if _UNCERTAIN in encoded:
+        return node_of_names(names)
+    text = b'{".":{},"f:%b:{}}' % encoded[2:-1].replace(_SEPARATOR, b'":{},"f:')
     return cast("FieldSet", orjson.Fragment(text))
 
 
 def encoded_elements(elements: list[str], node: FieldSet = LEAF) -> FieldSet:
     """The node of a list and of these items of it, each with the same ``node``, as JSON text like `encoded_names`."""
     below = orjson.dumps(node)
-    text = b'{".":{},%b:%b}' % (orjson.dumps(elements)[1:-1].replace(b'","', b'":%b,"' % below), below)
+    # an element is ``i:``, ``v:`` or ``k:`` and JSON: it does not end with a comma, so each separator is between two elements
+    text = b'{".":{},%b:%b}' % (orjson.dumps(elements)[1:-1].replace(_SEPARATOR, b'":%b,"' % below), below)
     return cast("FieldSet", orjson.Fragment(text))
 
 

@@ -9,11 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import yaml
 
 from kcp.api.kinds import GroupKind
-from kcp.schema.printer_columns import API_VERSION, KIND
+from kcp.schema.printer_columns import encode
 
 _TABLE: Final = Path(__file__).with_name("printer_columns.yaml")
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -49,8 +48,7 @@ def printer_columns(kind: GroupKind, version: str) -> tuple[Columns, str]:
     entry: dict[str, Any] = {"name": version, "columns": [_members(column, _COMPUTED) for column in columns]}
     if variables:
         entry["variables"] = variables
-    content = {"apiVersion": API_VERSION, "kind": KIND, "versions": [entry]}
-    return printed, orjson.dumps(content).decode()
+    return printed, encode([entry])
 
 
 def _members(column: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

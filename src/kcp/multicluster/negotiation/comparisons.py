@@ -40,7 +40,7 @@ class Comparison(NamedTuple):
 
 
 class UnfinishedError(Exception):
-    """More comparisons are needed than are allowed at a time. Those that were made are remembered."""
+    """More comparisons are needed than are allowed. Those that were made are remembered."""
 
 
 class Comparisons:
@@ -52,6 +52,7 @@ class Comparisons:
         self._found: OrderedDict[tuple[str, str], Comparison] = OrderedDict()
         self._size = 0
         self._allowed: int | None = None
+        self._closed = False
         self.computed = 0
         """The number of comparisons that no earlier result has answered."""
 
@@ -64,6 +65,10 @@ class Comparisons:
         finally:
             self._allowed = None
 
+    def close(self) -> None:
+        """Raise UnfinishedError instead of comparing from now on. May be called by another thread."""
+        self._closed = True
+
     def problems(self, spec: CommonSpec) -> tuple[str, ...]:
         """Return why a description cannot be served; empty if it can."""
         return self.compare(spec, spec).obstacles
@@ -75,7 +80,7 @@ class Comparisons:
         if known is not None:
             self._found.move_to_end(key)
             return known
-        if self.computed == self._allowed:
+        if self._closed or self.computed == self._allowed:
             raise UnfinishedError
         self.computed += 1
         found = _compare(one, presented_as(other, one))

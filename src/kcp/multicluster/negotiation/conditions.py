@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kcp.api.times import now
 from kcp.schema.raw_schemas import objects, text
+
+_MAX_REASON: Final = 1024
+_MAX_MESSAGE: Final = 32768
+"""Characters of a reason and a message, as in the schema of ``metav1.Condition``."""
 
 
 class Condition(NamedTuple):
@@ -21,7 +25,8 @@ class Condition(NamedTuple):
 def with_conditions(current: Any, wanted: Iterable[Condition], generation: int) -> list[dict[str, Any]] | None:
     """Return the conditions of a status with the wanted ones; None if nothing changes.
 
-    ``generation`` is that of the object whose spec they are of. The time of transition changes with the status only.
+    ``generation`` is that of the object whose spec they are of. The time of transition changes with the status only. What is
+    too long for a condition is cut: the server's reasons, which it may quote, have no limit.
     """
     found = {text(each, "type"): each for each in objects(current)}
     before = dict(found)
@@ -34,8 +39,8 @@ def with_conditions(current: Any, wanted: Iterable[Condition], generation: int) 
             "status": status,
             "observedGeneration": generation,
             "lastTransitionTime": changed_at or now(),
-            "reason": condition.reason,
-            "message": condition.message,
+            "reason": condition.reason[:_MAX_REASON],
+            "message": condition.message[:_MAX_MESSAGE],
         }
     return list(found.values()) if found != before else None
 

@@ -1,8 +1,8 @@
 """The controller of API negotiation: follows imports, negotiated resources and definitions in all logical clusters.
 
 A key of its queue is an API: a resource in one logical cluster, with all its versions. A reconciliation reads the records of it,
-decides with pure functions in a thread, and applies the decision with conditional requests. A conflict, also one with a change
-that the records do not have yet, is reconciled again.
+decides with pure functions in a thread, and applies the decision with conditional requests. A conflict, also one with a change or
+a deletion that the records do not have yet, is reconciled again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from kcp.client import (
     ConflictError,
     Informer,
     Informers,
+    NotFoundError,
     ObjectKey,
     RetryError,
     WorkQueue,
@@ -88,6 +89,7 @@ class NegotiationController:
                     await self._queue.stop()
                     await self._upgrades.stop()
         finally:
+            self._comparisons.close()  # the end of the process waits for the thread
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _on_definition(self, change: Change) -> None:
@@ -107,13 +109,14 @@ class NegotiationController:
     async def _reconcile(self, api: API) -> None:
         try:
             await self._negotiate(api)
-        except (ConflictError, AlreadyExistsError) as error:
+        except (ConflictError, AlreadyExistsError, NotFoundError) as error:
             logger.debug("%s: reconciling again: %s", api, error)
             raise RetryError from error
 
     async def _negotiate(self, api: API) -> None:
         states = self._records.of(api)
         if not states:
+            self._allowed.pop(api, None)
             return
         client = self._client.logical_cluster(api.cluster)
         definition = await self._read_definition(client, api)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from kcp.api.kinds import GroupResource, GroupVersion
-from kcp.client import Client, NotFoundError, StatusError
+from kcp.client import Client, ConflictError, NotFoundError, StatusError
 from kcp.client.objects import Object
 from kcp.multicluster.crd_puller import CORE, pull_versions
 from kcp.multicluster.negotiation import installing
@@ -22,9 +22,11 @@ from kcp.multicluster.negotiation.api import (
     import_name,
 )
 from kcp.multicluster.negotiation.specs import CommonSpec, specs_of
-from kcp.schema.raw_schemas import Raw, schema, text
+from kcp.schema.raw_schemas import Raw, objects, schema, text
 
 _FIELD_MANAGER: Final = "api-importer"
+_STRATEGY_MANAGER: Final = "api-importer-strategy"
+"""The manager of the strategy that a new import was given, which later applies leave out."""
 _REFUSED: Final = (400, 413, 422)
 """The codes of responses that refuse one import: it is malformed, too large or invalid."""
 
@@ -75,9 +77,11 @@ async def import_apis(
             imported.unchanged.append(name)
             continue
         body = _import(name, location, spec, owner)
-        if strategy is not None and name not in present:
-            body["spec"]["schemaUpdateStrategy"] = str(strategy)
         try:
+            if name in present:
+                await _keep_strategy(target, present[name])
+            elif strategy is not None:
+                body["spec"]["schemaUpdateStrategy"] = str(strategy)
             await target.resource(IMPORTS).apply(body, field_manager=_FIELD_MANAGER, force=True)
         except StatusError as error:
             if error.code not in _REFUSED:
@@ -115,6 +119,22 @@ def _is_current(found: Object | None, spec: CommonSpec, owner: Mapping[str, Any]
     meta: Raw = found["metadata"]
     owned = owner is None or dict(owner) in (meta.get("ownerReferences") or ())
     return owned and text(schema(meta, "annotations") or {}, DIGEST_ANNOTATION) == spec.digest
+
+
+async def _keep_strategy(target: Client, found: Object) -> None:
+    """Take the strategy over from the manager of the other fields: what a manager no longer applies is removed."""
+    applied = [entry for entry in objects(found["metadata"].get("managedFields")) if entry["operation"] == "Apply"]
+    own = next((entry for entry in applied if entry.get("manager") == _FIELD_MANAGER), {})
+    if "f:schemaUpdateStrategy" not in (schema(schema(own, "fieldsV1") or {}, "f:spec") or {}):
+        return
+    name, imports = text(found["metadata"], "name"), target.resource(IMPORTS)
+    try:
+        present = await imports.get(name)
+        strategy = {"schemaUpdateStrategy": present["spec"]["schemaUpdateStrategy"]}
+        body = {"metadata": {"name": name, "uid": present["metadata"]["uid"]}, "spec": strategy}
+        await imports.apply(body, field_manager=_STRATEGY_MANAGER)
+    except (NotFoundError, ConflictError):
+        return  # deleted, or a user has just set the strategy
 
 
 def _import(name: str, location: str, spec: CommonSpec, owner: Mapping[str, Any] | None) -> Object:

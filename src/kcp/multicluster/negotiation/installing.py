@@ -35,6 +35,7 @@ def definitions() -> list[dict[str, Any]]:
     return found
 
 
+@cache
 def names() -> frozenset[str]:
     """Return the names of the definitions."""
     return frozenset(each["metadata"]["name"] for each in definitions())

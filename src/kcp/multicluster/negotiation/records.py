@@ -175,12 +175,12 @@ class Records:
     def of(self, api: API) -> dict[str, State]:
         """Return what is known of an API, by version."""
         imports = sorted(self._imports.get(api, {}).values(), key=lambda each: (each.created, each.name))
-        negotiated = list(self._negotiated.get(api, {}).values())
+        negotiated = sorted(self._negotiated.get(api, {}).values(), key=lambda each: (each.created, each.name))
         versions = dict.fromkeys(each.version for each in (*negotiated, *imports))
         return {version: _state(version, imports, negotiated) for version in versions}
 
 
 def _state(version: str, imports: list[Import], negotiated: list[Negotiated]) -> State:
-    found = [each for each in negotiated if each.version == version]
+    """The state of a version. Of several negotiated resources, which only users create, the oldest is the version's."""
     own = tuple(each for each in imports if each.version == version and not each.deleting)
-    return State(own, found[0] if found else None)
+    return State(own, next((each for each in negotiated if each.version == version), None))

@@ -57,7 +57,6 @@ def _negotiate_once(
     current: CommonSpec | None, offers: Sequence[Offer], comparisons: Comparisons, *, published: bool
 ) -> Outcome:
     floor = current if published else None
-    accepted: list[CommonSpec] = []
     common: CommonSpec | None = None
     rejected: dict[str, tuple[str, ...]] = {}
     for offer in sorted(offers, key=lambda offer: not offer.settled):
@@ -71,13 +70,11 @@ def _negotiate_once(
             rejected[offer.name] = problems
             continue
         common = common or offer.spec
-        accepted.append(offer.spec)
-    if not accepted:
+    if common is None:
         return Outcome(floor, rejected)
     # in the order of creation, so that descriptions and columns are those of the first import, whatever was settled when
-    chosen = set(accepted)
-    in_order = [offer.spec for offer in offers if offer.name not in rejected and offer.spec in chosen]
-    return Outcome(comparisons.fold(in_order) or common, rejected)
+    accepted = [offer.spec for offer in offers if offer.name not in rejected]
+    return Outcome(comparisons.fold(accepted) or common, rejected)
 
 
 def _objections(

@@ -5,7 +5,7 @@ several: READY ``3/5``, PORTS ``80/TCP,443:30001/TCP``. The annotation ``kcp.io/
 expressions; servers that do not know it show ``additionalPrinterColumns``. docs/printer-columns.md describes it for users.
 """
 
-from kcp.schema.printer_columns.declarations import ANNOTATION, API_VERSION, KIND, annotation_of
+from kcp.schema.printer_columns.declarations import ANNOTATION, annotation_of, encode, version_entries
 from kcp.schema.printer_columns.rows import ComputedColumns, computed_columns
 
-__all__ = ["ANNOTATION", "API_VERSION", "KIND", "ComputedColumns", "annotation_of", "computed_columns"]
+__all__ = ["ANNOTATION", "ComputedColumns", "annotation_of", "computed_columns", "encode", "version_entries"]

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from kcp.schema.raw_schemas import number, objects, text
+from kcp.schema.raw_schemas import Raw, number, objects, text
 
 ANNOTATION: Final = "kcp.io/printer-columns"
 API_VERSION: Final = "kcp.io/v1"
@@ -59,21 +59,30 @@ def decode(annotation: str) -> Any:
     return orjson.loads(annotation)
 
 
-def read_columns(annotation: str, version: str) -> VersionColumns | None:
-    """Return the columns of a version; None where the annotation has none or cannot be read.
+def encode(entries: list[Raw]) -> str:
+    """Return the annotation with these entries of ``versions``."""
+    return orjson.dumps({"apiVersion": API_VERSION, "kind": KIND, "versions": entries}).decode()
+
+
+def version_entries(annotation: str) -> list[Raw]:
+    """Return the entries of ``versions``; none where the annotation cannot be read.
 
     Stored definitions may have annotations that this server would refuse: what is malformed counts as absent.
     """
     try:
         content = decode(annotation)
     except ValueError:
-        return None
+        return []
     if not isinstance(content, dict) or content.get("apiVersion") != API_VERSION or content.get("kind") != KIND:
-        return None
-    for entry in objects(content.get("versions")):
-        if text(entry, "name") == version:
-            return version_columns(entry)
-    return None
+        return []
+    return objects(content.get("versions"))
+
+
+def read_columns(annotation: str, version: str) -> VersionColumns | None:
+    """Return the columns of a version; None where the annotation has none (`version_entries`)."""
+    return next(
+        (version_columns(entry) for entry in version_entries(annotation) if text(entry, "name") == version), None
+    )
 
 
 def version_columns(entry: Mapping[str, Any]) -> VersionColumns:

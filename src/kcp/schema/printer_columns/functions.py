@@ -17,7 +17,7 @@ from kcp.cel.times import EARLIEST, SECOND, timestamp
 from kcp.cel.values import Duration, Optional, Timestamp, no_such_overload
 
 _CALL: Final = 30
-"""The cost of a call of these functions; they take microseconds."""
+"""The cost of a call of these functions beside that of what it reads; they take microseconds."""
 VISIT: Final = 4
 """The cost of a value that is visited inside a list or map."""
 _INVALID_AGE: Final = "<invalid>"
@@ -137,13 +137,19 @@ def elements(value: Any) -> int:
     return found
 
 
+def text_cost(value: Any = None, *_rest: Any) -> int:
+    """Return the cost of parsing the first argument of a call, if it is a text."""
+    found = _present(value)
+    return call_costs.tenth(len(found)) if type(found) is str else 1
+
+
 def _of_content(result: Any, value: Any, *_rest: Any) -> int:
     """Return a cost that grows with a map or a list, and with the text that is made from it."""
     return _CALL + VISIT * elements(_present(value)) + call_costs.joined(result)
 
 
-def _of_text(_result: Any, *_arguments: Any) -> int:
-    return _CALL
+def _of_text(_result: Any, *arguments: Any) -> int:
+    return _CALL + text_cost(*arguments)
 
 
 ROWS: Final[list[Row]] = [

@@ -1,9 +1,9 @@
 """The functions of expressions of columns: those of Kubernetes' rules at higher costs, and those that format cells.
 
 Columns are evaluated for every row of a table, on the event loop, and over values of unknown types. cel-go's costs leave out what
-takes long here: calls of functions, and what is copied or formatted. It is charged, so that the cost limit of a row also limits
-its time; `kcp.cel.limits.Visits` charges for the values that comparisons visit inside lists and maps. Functions that compare all
-elements of a list with each other are left out; ``sortedSet`` stands for them.
+takes long here: calls of functions, texts that they parse, and what is copied or formatted. It is charged, so that the cost limit
+of a row also limits its time; `kcp.cel.limits.Visits` charges for the values that comparisons visit inside lists and maps.
+Functions that compare all elements of a list with each other are left out; ``sortedSet`` stands for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from kcp.cel import call_costs
 from kcp.cel.declarations import CallCost, Functions, Overload
 from kcp.cel.libraries import functions
-from kcp.schema.printer_columns.functions import ROWS
+from kcp.schema.printer_columns.functions import ROWS, text_cost
 
 _CALL: Final = 10
 """The cost of a call of a function beside what it costs in rules."""
@@ -57,9 +57,9 @@ def _formatted(result: Any, *_arguments: Any) -> int:
 
 
 def _called(base: CallCost | None) -> CallCost:
-    """Return the cost of a call."""
+    """Return the cost of a call: without one in rules, that of reading its first argument."""
 
     def cost(result: Any, *arguments: Any) -> int:
-        return _CALL + (1 if base is None else base(result, *arguments))
+        return _CALL + (text_cost(*arguments) if base is None else base(result, *arguments))
 
     return cost
