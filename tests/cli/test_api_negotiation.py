@@ -72,9 +72,22 @@ async def test_what_cannot_be_recorded_is_named(kcp_cluster: LogicalCluster, tmp
         assert 'the cluster serves no resource "nothing.example.com"' in done.stderr
         assert "skipped customresourcedefinitions.apiextensions.k8s.io: " in done.stderr
         assert f"apiresourceimport.apiresource.kcp.io/{EAST} written" in done.stderr
+        assert "imports written: 1, unchanged: 0, deleted: 0" in done.stderr
         done = await asyncio.to_thread(run, "api-importer", "us-east1", "events", *arguments)
         assert done.returncode == 2
         assert '"events" is a resource of several groups' in done.stderr
+
+
+def test_how_many_imports_are_removed_is_said(kcp_cluster: LogicalCluster) -> None:
+    done = run("api-importer", "no-such-location", "--remove", "--to-kubeconfig", str(kcp_cluster.kubeconfig))
+    assert (done.returncode, done.stderr) == (0, "imports of no-such-location deleted: 0\n")
+
+
+def test_a_logical_cluster_records_nothing_of_itself(kcp_cluster: LogicalCluster) -> None:
+    same = str(kcp_cluster.kubeconfig)
+    done = run("api-importer", "us-east1", "--kubeconfig", same, "--to-kubeconfig", same)
+    assert done.returncode == 2
+    assert "--kubeconfig and --to-kubeconfig are both of" in done.stderr
 
 
 async def test_a_cluster_that_is_watched_keeps_its_imports_current(kcp_cluster: LogicalCluster, tmp_path: Path) -> None:
