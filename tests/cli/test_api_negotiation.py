@@ -53,6 +53,19 @@ def test_a_negotiation_that_cannot_run_is_refused(arguments: tuple[str, ...], me
     assert message in done.stderr
 
 
+async def test_only_a_kcp_server_can_negotiate(kcp_cluster: LogicalCluster, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    async with serving(RecordedCluster("1.36")) as cluster:
+        write_kubeconfig(file, cluster.url)
+        done = await asyncio.to_thread(run, "api-negotiation", "--kubeconfig", str(file))
+        assert done.returncode == 2
+        assert f"kcp: {cluster.url} is not a kcp server: it does not serve /clusters/*" in done.stderr
+    file.write_text(kcp_cluster.kubeconfig.read_text().replace(kcp_cluster.token, "unknown"))
+    done = await asyncio.to_thread(run, "api-negotiation", "--kubeconfig", str(file))
+    assert done.returncode == 2
+    assert f"kcp: {kcp_cluster.url}: Unauthorized: check the credentials" in done.stderr
+
+
 def test_a_server_inside_another_program_refuses_the_flag(tmp_path: Path) -> None:
     with (
         pytest.raises(ValueError, match="--install-api-negotiation needs a server in a process of its own"),

@@ -29,6 +29,22 @@ async def check_servers(source: ClientConfiguration, target: ClientConfiguration
         await _check(target)
 
 
+async def check_kcp_server(configuration: ClientConfiguration) -> None:
+    """Check that a command can connect to a server, and that it has logical clusters. Raises as `check_servers`."""
+    from kcp.client import APIResource, Client, ConfigurationError, NotFoundError, StatusError
+
+    await _check(configuration)
+    namespaces = APIResource("", "v1", "namespaces", "Namespace", namespaced=False)
+    async with Client(dataclasses.replace(configuration, retries=0)) as client:
+        try:
+            await client.logical_cluster("*").resource(namespaces).list(limit=1)
+        except NotFoundError as error:
+            message = f"{configuration.server} is not a kcp server: it does not serve /clusters/*"
+            raise ConfigurationError(message) from error
+        except StatusError:
+            return
+
+
 async def _check(configuration: ClientConfiguration) -> None:
     """Make one request to a server, only once. Other errors than those of the kubeconfig are left to the command's requests."""
     from kcp.client import BadRequestError, Client, ConfigurationError, StatusError, UnauthorizedError
