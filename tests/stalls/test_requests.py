@@ -34,8 +34,8 @@ MAX_MEMORY: Final = 400 * 1024 * 1024
 KEPT: Final = 4 * 1024 * 1024
 """Bytes that a server may keep of earlier requests. More would hide as much of what the next one takes."""
 REPETITIONS: Final = 10
-LEAK: Final = 1024 * 1024
-"""Bytes a request, from which memory that is kept is a leak and not the allocator's."""
+LEAK: Final = 1536 * 1024
+"""Bytes for each repetition, from which memory that is kept is a leak and not the allocator's."""
 NOT_FOUND: Final = 404
 POLL: Final = 0.1
 """Seconds between checks whether an object is gone."""

@@ -10,9 +10,13 @@ What is not plain JSON is left to orjson: it decides what is valid, and its erro
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import orjson
+
+Match = Callable[[bytes, int], re.Match[bytes] | None]
 
 LARGE: Final = 256 * 1024
 """Bytes from which a document is decoded in portions."""
@@ -40,13 +44,27 @@ _SMALL: Final = rb"[{\[](?:%b|%b|%b){0,64}+[}\]]" % (_BETWEEN, _TEXT, _NESTED)
 """Maps and lists of few members, down to three levels: they are decoded with their neighbours."""
 _VALUE: Final = rb"(?:%b|%b)" % (_SCALAR, _SMALL)
 _KEY: Final = rb"%b(%b)%b:%b" % (_SPACE, _TEXT, _SPACE, _SPACE)
+_END: Final = rb"%b([,}\]])" % _SPACE
 _MEMBER: Final = rb"%b%b%b:%b%b%b," % (_SPACE, _TEXT, _SPACE, _SPACE, _VALUE, _SPACE)
-_members: Final = re.compile(rb"(?:%b){0,%d}+" % (_MEMBER, _PORTION), re.DOTALL).match
-_items: Final = re.compile(rb"(?:%b%b%b,){0,%d}+" % (_SPACE, _VALUE, _SPACE, _PORTION), re.DOTALL).match
-_key: Final = re.compile(_KEY, re.DOTALL).match
-_value: Final = re.compile(_VALUE, re.DOTALL).match
-_space: Final = re.compile(_SPACE).match
-_end: Final = re.compile(rb"%b([,}\]])" % _SPACE).match
+
+
+class _Matches(NamedTuple):
+    """What stands at a position: a portion of members or of items, one key, one value, white space, the end of a member."""
+
+    members: Match
+    items: Match
+    key: Match
+    value: Match
+    space: Match
+    end: Match
+
+
+@cache
+def _matches() -> _Matches:
+    """Compile the expressions when the first large document comes: a start would wait for it."""
+    members = rb"(?:%b){0,%d}+" % (_MEMBER, _PORTION)
+    items = rb"(?:%b%b%b,){0,%d}+" % (_SPACE, _VALUE, _SPACE, _PORTION)
+    return _Matches(*(re.compile(each, re.DOTALL).match for each in (members, items, _KEY, _VALUE, _SPACE, _END)))
 
 
 class _NotSplitError(Exception):
@@ -68,6 +86,7 @@ class _Portions:
 
     def __init__(self, document: bytes) -> None:
         self._document = document
+        self._match = _matches()
         self._steps = 0
         self._texts: dict[str, str] = {}
         self._path: list[str] = []
@@ -79,7 +98,7 @@ class _Portions:
         return value
 
     def _skip_space(self, at: int) -> int:
-        found = _space(self._document, at)
+        found = self._match.space(self._document, at)
         return found.end() if found is not None else at
 
     def _decode_value(self, at: int, depth: int, *, shared: bool) -> tuple[Any, int]:
@@ -88,7 +107,7 @@ class _Portions:
         if depth > _MAX_DEPTH or self._steps > _FREE_STEPS + at // _MIN_BYTES_PER_STEP:
             raise _NotSplitError
         document = self._document
-        found = _value(document, at)
+        found = self._match.value(document, at)
         if found is not None:
             return orjson.loads(found[0]), found.end()
         opening = document[at : at + 1]
@@ -103,7 +122,7 @@ class _Portions:
         made: dict[str, Any] = {}
         while True:
             at = self._take_members(made, at, shared)
-            found = _key(document, at)
+            found = self._match.key(document, at)
             if found is None:
                 raise _NotSplitError
             key = orjson.loads(found[1])
@@ -111,7 +130,7 @@ class _Portions:
             below = shared or (key == "fieldsV1" and path[:-1] == _FIELDS_AT)
             made[key], at = self._decode_value(found.end(), depth + 1, shared=below)
             path.pop()
-            end = _end(document, at)
+            end = self._match.end(document, at)
             if end is None or end[1] == b"]":
                 raise _NotSplitError
             at = end.end()
@@ -121,7 +140,7 @@ class _Portions:
     def _take_members(self, made: dict[str, Any], at: int, shared: bool) -> int:
         """Add the members from a position on that need no steps of their own, but for the last one."""
         document = self._document
-        while (found := _members(document, at)) is not None and found.end() > at:
+        while (found := self._match.members(document, at)) is not None and found.end() > at:
             at, end = found.end(), found.end() - 1
             members = orjson.loads(b"{%b}" % document[found.start() : end])
             values = members.values()
@@ -137,13 +156,13 @@ class _Portions:
         document = self._document
         made: list[Any] = []
         while True:
-            while (found := _items(document, at)) is not None and found.end() > at:
+            while (found := self._match.items(document, at)) is not None and found.end() > at:
                 items = orjson.loads(b"[%b]" % document[at : found.end() - 1])
                 made += self._shared_texts(items) if set(map(type, items)) == {str} else items
                 at = found.end()
             value, at = self._decode_value(self._skip_space(at), depth + 1, shared=shared)
             made.append(value)
-            end = _end(document, at)
+            end = self._match.end(document, at)
             if end is None or end[1] == b"}":
                 raise _NotSplitError
             at = end.end()
