@@ -85,6 +85,15 @@ def test_a_built_in_type_is_printed_as_a_definition(kcp_cluster: LogicalCluster)
     assert roles["metadata"]["annotations"]["api-approved.kubernetes.io"].startswith("https://")
 
 
+def test_a_reader_that_ends_early_gets_no_message(kcp_cluster: LogicalCluster) -> None:
+    command = [sys.executable, "-m", "kcp", "crd-puller", "--kubeconfig", str(kcp_cluster.kubeconfig), "configmaps"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as pulling:
+        assert pulling.stdout is not None
+        assert pulling.stderr is not None
+        pulling.stdout.close()
+        assert pulling.stderr.read() == b""
+
+
 def test_a_type_without_a_definition_is_named_with_the_reason(kcp_cluster: LogicalCluster) -> None:
     done = run("crd-puller", "customresourcedefinitions", "--kubeconfig", str(kcp_cluster.kubeconfig))
     assert (done.returncode, done.stdout) == (1, "")
