@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,10 @@ async def test_only_a_kcp_server_can_negotiate(kcp_cluster: LogicalCluster, tmp_
     done = await asyncio.to_thread(run, "api-negotiation", "--kubeconfig", str(file))
     assert done.returncode == 2
     assert f"kcp: {kcp_cluster.url}: Unauthorized: check the credentials" in done.stderr
+    file.write_text(re.sub(r"token: .*", "", kcp_cluster.kubeconfig.read_text()))
+    done = await asyncio.to_thread(run, "api-negotiation", "--kubeconfig", str(file))
+    assert done.returncode == 2
+    assert f'kcp: {kcp_cluster.url}: namespaces is forbidden: User "system:anonymous" cannot list' in done.stderr
 
 
 def test_a_server_inside_another_program_refuses_the_flag(tmp_path: Path) -> None:

@@ -56,8 +56,9 @@ def api_negotiation(
 
     Each APIResourceImport says how a cluster serves a resource (see kcp api-importer). For each resource this finds what all
     clusters can run, records it in a NegotiatedAPIResource, and serves it by a CustomResourceDefinition when it is published.
-    Runs until SIGTERM or SIGINT. The exit code is 2 if the server cannot be reached at the start, refuses the credentials or
-    is not a kcp server; later failures are repeated. "kcp start --install-api-negotiation" runs the same inside the server.
+    Runs until SIGTERM or SIGINT. The exit code is 2 if at the start the server cannot be reached, refuses the user or is not a
+    kcp server; after later failures the command tries again. "kcp start --install-api-negotiation" runs the same inside the
+    server.
     """
     from kcp.cli import log_formats
     from kcp.cli.server_checks import check_kcp_server

@@ -30,14 +30,19 @@ async def check_servers(source: ClientConfiguration, target: ClientConfiguration
 
 
 async def check_kcp_server(configuration: ClientConfiguration) -> None:
-    """Check that a command can connect to a server, and that it has logical clusters. Raises as `check_servers`."""
-    from kcp.client import APIResource, Client, ConfigurationError, NotFoundError, StatusError
+    """Check that a command can connect to a server, and that it has logical clusters, which the user may list.
+
+    Raises as `check_servers`.
+    """
+    from kcp.client import APIResource, Client, ConfigurationError, ForbiddenError, NotFoundError, StatusError
 
     await _check(configuration)
     namespaces = APIResource("", "v1", "namespaces", "Namespace", namespaced=False)
     async with Client(dataclasses.replace(configuration, retries=0)) as client:
         try:
             await client.logical_cluster("*").resource(namespaces).list(limit=1)
+        except ForbiddenError as error:
+            raise ConfigurationError(f"{configuration.server}: {error}") from error
         except NotFoundError as error:
             message = f"{configuration.server} is not a kcp server: it does not serve /clusters/*"
             raise ConfigurationError(message) from error
