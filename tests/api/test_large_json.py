@@ -97,6 +97,13 @@ def test_empty_maps_are_shared_in_managed_fields_only() -> None:
     assert owned == decoded["spec"]["map"]
 
 
+@pytest.mark.parametrize("value", ["null", "0", "false", '""', "[]"])
+def test_other_empty_values_in_managed_fields_stay(value: str) -> None:
+    members = ",".join(f'"f:k{number}":{value}' for number in range(12_000))
+    body = (FIELDS % (members, members)).encode()
+    assert same(large_json.decode(body), orjson.loads(body))
+
+
 @pytest.mark.parametrize("text", ["[" * 1_000_000, '{"a":' * 300_000, "[[[[[1]]]]]," * 100_000])
 def test_deep_documents_are_left_to_one_call(text: str) -> None:
     with pytest.raises(orjson.JSONDecodeError):

@@ -12,6 +12,7 @@ import pytest
 
 from kcp.api.protobuf import CONTENT_TYPE, decode_body, encode_body
 from kcp.client import Client, InvalidError, StatusError, load_configuration
+from kcp.registry.verbs.repeated_items import MAY_REPEAT
 from tests.multicluster.conftest import PulledCluster
 from tests.multicluster.differences import REAL, Difference, differences, rows
 from tests.multicluster.objects import NAMESPACE, Object, manifests, patched_copy, patches
@@ -93,6 +94,48 @@ async def test_items_whose_names_must_differ_are_refused_if_they_do_not(client: 
     items.append(items[0])
     with pytest.raises(InvalidError, match=rf"spec.template.spec.{list_}\[1\]: Duplicate value"):
         await create(client, manifest)
+
+
+ADDRESS = {"type": "InternalIP", "address": "10.0.0.1"}
+REPEATED: dict[str, tuple[str, Object]] = {
+    "addresses": ("Node/node-minimal", {"status": {"addresses": [ADDRESS, {**ADDRESS, "address": "fd00::1"}]}}),
+    "conditions": ("Node/node-minimal", {"status": {"conditions": 2 * [{"type": "Ready", "status": "True"}]}}),
+    "available": (
+        "Deployment/deployment-minimal",
+        {"status": {"conditions": 2 * [{"type": "Available", "status": "True"}]}},
+    ),
+    "endpoints": ("EndpointSlice/slice-minimal", {"endpoints": [{"addresses": ["10.0.0.1", "10.0.0.1"]}]}),
+}
+
+
+@pytest.mark.parametrize("case", REPEATED)
+async def test_items_may_repeat_where_the_cluster_does_not_validate_them(client: Client, case: str) -> None:
+    name, change = REPEATED[case]
+    made = await create(client, {**renamed(manifests()[name], f"repeated-{case}"), **change})
+    if "status" in change:
+        made = await (await client.of_object(made)).replace({**made, **change}, subresource="status")
+    for section, content in change.items():
+        found = made[section]
+        assert (content.items() <= found.items()) if isinstance(content, dict) else (content == found)
+
+
+async def test_an_address_of_a_node_that_is_there_twice_is_refused(client: Client) -> None:
+    made = await create(client, renamed(manifests()["Node/node-minimal"], "twice"))
+    resource = await client.of_object(made)
+    with pytest.raises(InvalidError, match=r"status.addresses\[1\]: Duplicate value"):
+        await resource.replace({**made, "status": {"addresses": [ADDRESS, ADDRESS]}}, subresource="status")
+
+
+async def test_ports_of_a_service_with_equal_numbers_and_protocols_are_refused(client: Client) -> None:
+    ports = [{"name": name, "port": 80, "protocol": "TCP"} for name in ("a", "b")]
+    manifest = {**renamed(manifests()["Service/service-minimal"], "ports"), "spec": {"ports": ports}}
+    with pytest.raises(InvalidError, match=r"spec.ports\[1\]: Duplicate value"):
+        await create(client, manifest)
+
+
+def test_a_list_whose_items_may_repeat_is_a_list_map_or_set_of_a_recorded_kind() -> None:
+    kinds = {resource.kind for resource in recording("1.36").preferred()}
+    assert {kind for row in MAY_REPEAT for kind in row.kinds} <= kinds
 
 
 @pytest.mark.parametrize("name", [name for name in manifests() if not name.startswith(NAMED_BY_CONTENT)])

@@ -247,3 +247,17 @@ async def test_the_types_of_a_large_definition_are_made_before_it_is_stored(
     await client.update(client.definitions, made)
     assert client.type("bigs", "example.com").short_names == ("b",)
     assert [name.rpartition("_")[0] for name in threads] == ["large-work"] * 2
+
+
+async def test_objects_of_kubernetes_kinds_have_the_same_schema_for_every_server(client: RegistryClient) -> None:
+    containers = {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}}}}
+    template = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"containers": containers}}}}
+    spec = {"type": "object", "properties": {"template": template}}
+    sent = definition(
+        "deployments", "Deployment", group="apps", schema={"type": "object", "properties": {"spec": spec}}
+    )
+    sent["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved"}
+    made = await client.create(client.definitions, sent, "")
+    prepared, (fresh,) = client.type("deployments", "apps"), from_definition(made)
+    assert prepared.raw_schema != prepared.declared_schema, "it has patch strategies"
+    assert prepared.schema_hash == fresh.schema_hash

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import uuid
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from kcp.registry.representations import whole_objects
 from kcp.registry.requests import Written
 from kcp.server.requests.inflight import Slot
 from kcp.store.contract import StoreUnavailableError
@@ -168,6 +172,23 @@ def test_a_list_that_streams_is_the_same_list(server: RunningServer, cluster: st
     assert [item["metadata"]["name"] for item in plain.json["items"]] == [f"big-{number:03}" for number in range(4)]
     packed = server.get(path, Accept_Encoding="gzip")
     assert gzip.decompress(packed.body) == plain.body
+
+
+def test_a_list_that_fails_on_the_way_is_truncated(
+    server: RunningServer, cluster: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(server, cluster, 6, 900_000)
+    copied, calls = whole_objects._copied, itertools.count()
+
+    def failing(*args: Any) -> list[bytes]:
+        if next(calls) == 4:
+            raise AssertionError
+        return copied(*args)
+
+    monkeypatch.setattr(whole_objects, "_copied", failing)
+    with pytest.raises((HTTPException, OSError)):
+        server.get(f"{cluster}/api/v1/namespaces/default/configmaps")
+    assert "a response was truncated: AssertionError()" in caplog.text
 
 
 def test_a_body_over_the_limit_is_413(server: RunningServer, cluster: str) -> None:

@@ -11,6 +11,7 @@ import time
 import tracemalloc
 import weakref
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,41 @@ async def test_a_list_that_is_cancelled_while_it_waits_leaves_nothing_behind() -
         await asyncio.wait((waiting,))
     async with streams.stream(Response()):
         assert streams.running == 1
+
+
+async def test_a_list_that_is_cancelled_when_its_turn_comes_passes_it_on() -> None:
+    streams, order = ListStreams(limit=1), []
+
+    async def send(name: str) -> None:
+        async with streams.stream(Response()):
+            order.append(name)
+
+    async with streams.stream(Response()):
+        first, second = (asyncio.create_task(send(name)) for name in ("first", "second"))
+        while len(streams._waiting) < 2:
+            await asyncio.sleep(0)
+    first.cancel()
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.wait((first, second))
+    assert order == ["second"]
+    assert streams.running == 0
+
+
+async def test_a_list_does_not_overtake_one_that_waits() -> None:
+    streams, order = ListStreams(limit=1), []
+
+    async def send(name: str) -> None:
+        async with streams.stream(Response()):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    async with streams.stream(Response()):
+        waiting = asyncio.create_task(send("first"))
+        while not streams._waiting:
+            await asyncio.sleep(0)
+    await send("second")
+    await waiting
+    assert order == ["first", "second"]
 
 
 async def test_the_turn_goes_to_the_client_that_is_sent_fewest() -> None:
@@ -307,6 +343,23 @@ def test_few_events_are_queued_for_a_web_socket_whatever_their_size(server: Runn
         wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
         (exchange,) = (each for each in exchanges() if each.sending_since)
         assert exchange.sent < 10 * MEGABYTE, "what the kernel buffers, and 4 MB"
+
+
+def test_what_a_client_has_read_before_does_not_count_for_its_web_socket(server: RunningServer) -> None:
+    with unread(server, PATH, server.token, server.port, server.trust) as connection:
+        response = HTTPResponse(connection)
+        response.begin()
+        assert len(response.read()) > 12 * MEGABYTE
+        head = f"Host: a\r\nAuthorization: Bearer {server.token}\r\n{WEBSOCKET}"
+        connection.sendall(f"GET {PATH}?watch=true HTTP/1.1\r\n{head}\r\n".encode())
+        wait_until(lambda: [each for each in exchanges() if has_stalled(each)], "the client does not keep up")
+        (exchange,) = (each for each in exchanges() if each.sending_since)
+        assert exchange.sent < 10 * MEGABYTE, "what the kernel buffers, and twice 4 MB"
+
+
+def has_stalled(exchange: Exchange) -> bool:
+    """Whether the client has accepted nothing for a second."""
+    return 0.0 < exchange.sending_since < time.monotonic() - 1.0
 
 
 def test_a_web_socket_whose_client_reads_gets_large_events(server: RunningServer) -> None:

@@ -19,10 +19,12 @@ from tests.stalls.requests import (
     apply_of,
     config_map,
     create,
+    define,
     definition,
     keyed,
     numbers,
     of,
+    spec_of,
     strings,
     widget,
 )
@@ -70,6 +72,24 @@ def _deleted_namespace() -> Sequence[Call]:
     return [namespace, *(create(partial(config_map, f"c{number:05}"), path) for number in range(_OWNED))]
 
 
+def _deep_rule(condition: str) -> Call:
+    """A rule that compares two large values again and again."""
+    trees = of("object", maxProperties=60_000, additionalProperties=of("object", additionalProperties=of("string")))
+    values = of("array", maxItems=2, items=of("object", properties={"deep": of("object", properties={"m": trees})}))
+    many = of("array", items=of("integer"), maxItems=300)
+    rule = {"rule": f"self.many.all(x, self.many.all(y, {condition}))"}
+    return define({**spec_of(many=many, values=values), "x-kubernetes-validations": [rule]})
+
+
+def _deep_widget() -> Any:
+    values = [{"deep": {"m": numbers(10_000, {"a": "b"})}} for _ in range(2)]
+    return widget(spec={"many": list(range(300)), "values": values})
+
+
+_BY_SCHEMA: Final = "self.values[0].deep == self.values[1].deep"
+_BY_VALUE: Final = "dyn(self.values[0].deep) == dyn(self.values[1].deep)"
+
+
 SIBLINGS: Final = [
     Attack("the initial events of a watch of many", _watch("application/json"), SMALL_ONES, place="many"),
     Attack("the initial rows of a watch of many", _watch(TABLE), SMALL_ONES, place="many"),
@@ -111,6 +131,18 @@ SIBLINGS: Final = [
             apply_of(partial(config_map, data=dict.fromkeys(strings(100), "v")), f"{MAPS}/a", f"manager-{number}")
             for number in range(200)
         ],
+    ),
+    Attack(
+        "a rule that compares large values",
+        create(_deep_widget, WIDGETS),
+        [_deep_rule(_BY_VALUE)],
+        answers=frozenset({422}),
+    ),
+    Attack(
+        "a rule that compares large values by schema",
+        create(_deep_widget, WIDGETS),
+        [_deep_rule(_BY_SCHEMA)],
+        answers=frozenset({422}),
     ),
     Attack("a deletion of many", Call("DELETE", MAPS), SMALL_ONES, place="deleted"),
     Attack(

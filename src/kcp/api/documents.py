@@ -35,7 +35,6 @@ _FRACTION: Final = re.compile(rb"[:,[ ]-?0+[.e]")
 """A number with a fraction or an exponent, and what is before it, in a document that is made alike."""
 _BACKSLASH: Final = ord("\\")
 
-decode = orjson.loads
 encode = orjson.dumps
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -75,10 +76,9 @@ def decode(document: bytes) -> Any:
     """Decode a JSON document. Raises orjson.JSONDecodeError as orjson does."""
     if document.count(b",") < MIN_MEMBERS:
         return orjson.loads(document)
-    try:
+    with suppress(_NotSplitError, orjson.JSONDecodeError):
         return _Portions(document).decode()
-    except (_NotSplitError, orjson.JSONDecodeError):
-        return orjson.loads(document)
+    return orjson.loads(document)  # not in the block: the error holds what was decoded
 
 
 class _Portions:
@@ -144,9 +144,10 @@ class _Portions:
             at, end = found.end(), found.end() - 1
             members = orjson.loads(b"{%b}" % document[found.start() : end])
             values = members.values()
-            if shared and not any(values):
+            types = set(map(type, values))
+            if shared and types == {dict} and not any(values):
                 made.update(dict.fromkeys(members, _LEAF))
-            elif set(map(type, values)) == {str}:
+            elif types == {str}:
                 made.update(zip(members, self._shared_texts(list(values)), strict=True))
             else:
                 made.update(members)

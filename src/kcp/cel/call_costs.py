@@ -4,9 +4,9 @@ Each function is a `declarations.CallCost`: it takes the result and the argument
 library.CostEstimator.CallCost; the factors are cel-go's StringTraversalCostFactor (0.1) and RegexStringLengthCostFactor (0.25).
 """
 
-from typing import Any
+from typing import Any, Final
 
-from kcp.cel.limits import StepCounter
+from kcp.cel.limits import Visits, visits
 from kcp.cel.values import Optional
 
 
@@ -66,16 +66,16 @@ def second(_result: Any, _left: Any, right: Any) -> int:
 
 def traversal(_result: Any, value: Any, *_rest: Any) -> int:
     """Traverse the first argument with everything inside."""
-    return _traversal(value, StepCounter())
+    return _traversal(value, visits())
 
 
-def _traversal(value: Any, steps: StepCounter) -> int:
+def _traversal(value: Any, counted: Visits) -> int:
     if type(value) is list:
-        steps.count(value)
-        return sum(_traversal(item, steps) for item in value)
+        counted.count_container(value)
+        return sum(_traversal(item, counted) for item in value)
     if type(value) is dict:
-        steps.count(value)
-        return sum(_traversal(key, steps) + _traversal(inner, steps) for key, inner in value.items())
+        counted.count_container(value)
+        return sum(_traversal(key, counted) + _traversal(inner, counted) for key, inner in value.items())
     if type(value) is str:
         return len(value.encode("utf-8", "surrogatepass")) // 10
     return len(value) // 10 if type(value) is bytes else 1
@@ -105,3 +105,7 @@ def product(_result: Any, left: Any, right: Any) -> int:
 def product_twice(_result: Any, left: Any, right: Any) -> int:
     """Compare the lists in both directions."""
     return 1 + 2 * length(left) * length(right)
+
+
+CHARGED_FIRST: Final = frozenset((compared_with_all, product, product_twice))
+"""The costs that are charged before the call, whose work grows faster than its arguments."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kcp.cel import operators as op
 from kcp.cel import types
+from kcp.cel.call_costs import CHARGED_FIRST
 from kcp.cel.code_emitter import FAILURES, MAX_EXPRESSION_LENGTH, Fragment, failed
 from kcp.cel.comprehensions import Loops, insert, sort_by
 from kcp.cel.constant_folding import constant_of
@@ -20,6 +21,7 @@ from kcp.cel.declarations import Overload, dispatcher
 from kcp.cel.errors import BudgetExceededError, EvaluationError
 from kcp.cel.inline_operators import INLINE
 from kcp.cel.libraries.regex import compiled
+from kcp.cel.limits import count_comparison, count_search
 from kcp.cel.splitting import MAX_FUNCTION_SIZE, ListPart, MapPart, group_terms, split
 from kcp.cel.syntax import (
     Call,
@@ -46,12 +48,16 @@ _RUNTIME_TYPE_NAMES: Final = {
 }
 
 
-def generate(tree: Node, variables: Sequence[str]) -> Callable[..., tuple[Any, int]]:
-    """Generate the function of a type-checked tree. Its parameters are the cost limit and these variables."""
+def generate(tree: Node, variables: Sequence[str]) -> tuple[Callable[..., tuple[Any, int]], bool]:
+    """Generate the function of a type-checked tree, and whether it calls others, which may count visits.
+
+    Its parameters are the cost limit and these variables.
+    """
     generator = _Generator()
     parameters = {name: f"v{position}" for position, name in enumerate(variables)}
     generator.function("evaluate", tree, parameters, first=True)
     namespace = generator.constants
+    calls = any(map(callable, namespace.values()))
     namespace.update(
         F=FAILURES, Over=BudgetExceededError, Opt=Optional, NONE=NONE, Err=EvaluationError,
         overflow=op.overflow, failed=failed, as_bool=op.as_bool, tenth_min=_tenth_min, insert=insert,
@@ -60,7 +66,7 @@ def generate(tree: Node, variables: Sequence[str]) -> Callable[..., tuple[Any, i
     namespace["__builtins__"] = {}
     for source in generator.functions:
         exec(compile(source, "<cel>", "exec"), namespace)  # noqa: S102 - generated above, no text of the client
-    return namespace["evaluate"]  # type: ignore[no-any-return]
+    return namespace["evaluate"], calls
 
 
 def _tenth_min(left: Any, right: Any) -> int:
@@ -203,9 +209,16 @@ class _Generator(Loops):
             self._cost += 1
             return Fragment(f"{function}({', '.join(codes)})")
         names = [code if code.isidentifier() else self.temporary(code) for code in codes]
+        charge = f"c += {self.constant(overload.cost)}({{}}, {', '.join(names)})"
+        over = "if c > limit: raise Over(True)"
+        first = overload.cost in CHARGED_FIRST
+        if first:
+            self._line(charge.format("None"))
+            self._line(over)
         result = self.temporary(f"{function}({', '.join(names)})")
-        self._line(f"c += {self.constant(overload.cost)}({', '.join([result, *names])})")
-        self._line("if c > limit: raise Over(True)")
+        if not first:
+            self._line(charge.format(result))
+            self._line(over)
         return Fragment(result, safe=True)
 
     def value(self, code: str) -> Fragment:
@@ -249,6 +262,7 @@ class _Generator(Loops):
             else:
                 self._line(f"c += tenth_min({codes[0]}, {codes[1]})")
             if schema.plain_equality and (kind == "object" or right.schema is None or right.schema.plain_equality):
+                self._line(f"{self.constant(count_comparison)}({codes[0]}, {codes[1]})")
                 return Fragment(f"({codes[0]} {sign} {codes[1]})")
             code = f"{self.constant(equality(schema))}({codes[0]}, {codes[1]})"
             return Fragment(f"(not {code})" if negated else code)
@@ -348,6 +362,9 @@ class _Generator(Loops):
         if container.type.kind == "list":
             container_code = container_code if container_code.isidentifier() else self.temporary(container_code)
             self._line(f"c += len({container_code})")
+            if item.type.kind != "int":
+                code = code if code.isidentifier() else self.temporary(code)
+                self._line(f"{self.constant(count_search)}({code}, {container_code})")
         else:
             self._cost += 1
         return Fragment(f"({code} in {container_code})")

@@ -6,6 +6,7 @@ from kcp.cel import operators as op
 from kcp.cel.call_costs import compared_with_all
 from kcp.cel.code_emitter import Emitter, Fragment
 from kcp.cel.errors import EvaluationError
+from kcp.cel.limits import visits
 from kcp.cel.syntax import Comprehension
 
 # kind -> (cost of the fold without its iterations, of an iteration without predicate and body, of an executed step)
@@ -26,6 +27,11 @@ def insert(result: dict[Any, Any], key: Any, value: Any) -> None:
     if key in result:
         raise EvaluationError(f"insert failed: key {op.format_key(key)} already exists")
     result[key] = value
+
+
+def _counted(entries: dict[Any, Any]) -> dict[Any, Any]:
+    visits().count_container(entries)
+    return entries
 
 
 def sort_by(items: list[Any], keys: list[Any]) -> list[Any]:
@@ -127,4 +133,6 @@ class Loops(Emitter):
             assert node.body is not None
             key, value = self._fresh("x"), self._fresh("y")
             entries = self.converted(node.body)
-            self._line(f"for {key}, {value} in {entries}.items(): insert({result}, {key}, {value})")
+            self._line(
+                f"for {key}, {value} in {self.constant(_counted)}({entries}).items(): insert({result}, {key}, {value})"
+            )

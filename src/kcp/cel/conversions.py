@@ -9,12 +9,27 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kcp.cel.errors import EvaluationError
+from kcp.cel.limits import LONG, Visits, count_comparison, count_visits, visits
 from kcp.cel.operators import equals
 from kcp.cel.times import date, schema_duration, timestamp
 from kcp.cel.types import SchemaType
 
+_TIME: Final = 16
+"""Visits for the conversion of a time or duration, which takes as long as that many visits."""
+_KEY: Final = 4
+"""Visits for an item whose key is looked up."""
+
+
+def _timed(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    def conversion(text: str) -> Any:
+        count_visits(_TIME)
+        return convert(text)
+
+    return conversion
+
 
 def _bytes(text: str) -> bytes:
+    count_visits(len(text) // LONG)
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -22,9 +37,9 @@ def _bytes(text: str) -> bytes:
 
 
 SCALARS: Final[dict[str, Callable[[Any], Any]]] = {
-    "date-time": timestamp,
-    "date": date,
-    "duration": schema_duration,
+    "date-time": _timed(timestamp),
+    "date": _timed(date),
+    "duration": _timed(schema_duration),
     "byte": _bytes,
     "double": float,
 }
@@ -46,9 +61,27 @@ def converter(schema: SchemaType, *, objects: bool = False) -> Callable[[Any], A
     inner = converter(schema.element, objects=objects)
     if inner is None:
         return None
-    if schema.type.kind == "list":
-        return lambda data: None if data is None else [inner(item) for item in data]
-    return lambda data: None if data is None else {key: inner(item) for key, item in data.items()}
+    return _list_converter(inner) if schema.type.kind == "list" else _map_converter(inner)
+
+
+def _list_converter(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def convert(data: Any) -> Any:
+        if data is None:
+            return None
+        visits().count_container(data)
+        return [inner(item) for item in data]
+
+    return convert
+
+
+def _map_converter(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def convert(data: Any) -> Any:
+        if data is None:
+            return None
+        visits().count_container(data)
+        return {key: inner(item) for key, item in data.items()}
+
+    return convert
 
 
 def _object_converter(schema: SchemaType) -> Callable[[Any], Any]:
@@ -57,6 +90,7 @@ def _object_converter(schema: SchemaType) -> Callable[[Any], Any]:
     def convert(data: Any) -> Any:
         if not isinstance(data, dict):
             return data
+        count_visits(1 + len(fields))
         return {
             escaped: data[raw] if inner is None else inner(data[raw])
             for raw, escaped, inner in fields
@@ -69,7 +103,7 @@ def _object_converter(schema: SchemaType) -> Callable[[Any], Any]:
 def equality(schema: SchemaType) -> Callable[[Any, Any], bool]:
     """Make the equality of JSON data of this schema; lists of type set and map are equal in any order."""
     if schema.plain_equality:
-        return lambda left, right: bool(left == right)
+        return _plain_equality(schema.type.kind)
     if schema.conversion:
         scalar = SCALARS[schema.conversion]
         return lambda left, right: left == right or (None not in (left, right) and scalar(left) == scalar(right))
@@ -85,6 +119,23 @@ def equality(schema: SchemaType) -> Callable[[Any, Any], bool]:
         return lambda left, right: _equal_lists(left, right, inner)
     by_name = {raw: _field_equality(child) for raw, child in schema.fields.values()}
     return lambda left, right: _equal_maps(left, right, lambda key: by_name.get(key, equals))
+
+
+def _plain_equality(kind: str) -> Callable[[Any, Any], bool]:
+    if kind in {"list", "map", "object"}:
+        return _equal_content
+    return _equal_texts if kind == "string" else lambda left, right: bool(left == right)
+
+
+def _equal_content(left: Any, right: Any) -> bool:
+    count_comparison(left, right)
+    return bool(left == right)
+
+
+def _equal_texts(left: Any, right: Any) -> bool:
+    if type(left) is str and len(left) >= LONG:
+        count_visits(len(left) // LONG)
+    return bool(left == right)
 
 
 def _field_equality(schema: SchemaType) -> Callable[[Any, Any], bool]:
@@ -107,12 +158,14 @@ Equal = Callable[[Any, Any], bool]
 def _equal_lists(left: Any, right: Any, inner: Equal) -> bool:
     if left is None or right is None:
         return left is right
+    visits().count_container(left)
     return len(left) == len(right) and all(inner(one, two) for one, two in zip(left, right, strict=True))
 
 
 def _equal_maps(left: Any, right: Any, inner: Callable[[str], Equal]) -> bool:
     if left is None or right is None:
         return left is right
+    visits().count_container(left)
     return left.keys() == right.keys() and all(inner(key)(value, right[key]) for key, value in left.items())
 
 
@@ -121,10 +174,17 @@ def _equal_sets(left: Any, right: Any, inner: Equal) -> bool:
         return left is right
     if len(left) != len(right):
         return False
+    counted = visits()
+    counted.count_container(left)
     try:
         return set(left) == set(right)
     except TypeError:
-        return all(any(inner(one, two) for two in right) for one in left)
+        return all(any(_counted(inner, one, two, counted) for two in right) for one in left)
+
+
+def _counted(inner: Equal, one: Any, two: Any, counted: Visits) -> bool:
+    counted.count(1)
+    return inner(one, two)
 
 
 def _equal_map_lists(left: Any, right: Any, keys: tuple[str, ...], inner: Equal) -> bool:
@@ -132,6 +192,7 @@ def _equal_map_lists(left: Any, right: Any, keys: tuple[str, ...], inner: Equal)
         return left is right
     if len(left) != len(right):
         return False
+    count_visits(2 * _KEY * len(left))
     by_key = {_key(item, keys): item for item in right}
     return all((key := _key(item, keys)) in by_key and inner(item, by_key[key]) for item in left)
 
@@ -153,6 +214,7 @@ def addition(schema: SchemaType) -> Callable[[list[Any], list[Any]], list[Any]] 
 def _union(left: list[Any], right: list[Any]) -> list[Any]:
     """Append the elements of the right list that the left list does not contain."""
     result = list(left)
+    count_visits(_KEY * (len(left) + len(right)))
     try:
         seen = {(type(item), item) for item in left}
         for item in right:
@@ -161,6 +223,7 @@ def _union(left: list[Any], right: list[Any]) -> list[Any]:
                 result.append(item)
     except TypeError:
         for item in right:
+            count_visits(len(result))
             if not any(equals(item, other) for other in result):
                 result.append(item)
     return result
@@ -169,6 +232,7 @@ def _union(left: list[Any], right: list[Any]) -> list[Any]:
 def _merge(left: list[Any], right: list[Any], keys: tuple[str, ...]) -> list[Any]:
     """Replace the elements of the left list by those of the right list with the same key; append the others."""
     result = list(left)
+    count_visits(_KEY * (len(left) + len(right)))
     indexes = {_key(item, keys): index for index, item in enumerate(left)}
     for item in right:
         index = indexes.setdefault(_key(item, keys), len(result))

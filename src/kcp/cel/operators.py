@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from kcp.cel.errors import EvaluationError
-from kcp.cel.limits import StepCounter, check_list_length
+from kcp.cel.limits import LONG, Visits, check_list_length, count_search, visits
 from kcp.cel.values import INT_MAX, INT_MIN, NONE, UINT_MAX, Optional, Uint, no_such_overload
 
 _NUMBERS: Final = frozenset([int, Uint, float])
 _CONTAINERS: Final = frozenset([list, dict, Optional])
+_TEXTS: Final = frozenset([str, bytes])
 
 
 def equals(left: Any, right: Any) -> bool:
@@ -18,33 +19,55 @@ def equals(left: Any, right: Any) -> bool:
     if kind is not other:
         return kind in _NUMBERS and other in _NUMBERS and bool(left == right)
     if kind in _CONTAINERS:
-        return _equal_containers(left, right, StepCounter())
+        return _equal_containers(left, right, visits())
     return bool(left == right)
 
 
-def _equal_containers(left: Any, right: Any, steps: StepCounter) -> bool:
+def _equal_containers(left: Any, right: Any, counted: Visits) -> bool:
     kind = type(left)
     if kind is Optional:
-        return left.present == right.present and (not left.present or _equal(left.value, right.value, steps))
+        counted.count(1)
+        return left.present == right.present and (not left.present or _equal(left.value, right.value, counted))
     if len(left) != len(right):
+        counted.count(1)
         return False
-    steps.count(left)
-    if kind is list:
-        return all(_equal(one, two, steps) for one, two in zip(left, right, strict=True))
-    return all(
-        key in right and _same_key(key, right) and _equal(value, right[key], steps) for key, value in left.items()
-    )
+    counted.count_container(left)
+    if kind is dict:
+        return _equal_maps(left, right, counted)
+    return all(_equal(one, two, counted) for one, two in zip(left, right, strict=True))
 
 
-def _equal(left: Any, right: Any, steps: StepCounter) -> bool:
-    if type(left) is type(right) and type(left) in _CONTAINERS:
-        return _equal_containers(left, right, steps)
-    return equals(left, right)
+def _equal_maps(left: dict[Any, Any], right: dict[Any, Any], counted: Visits) -> bool:
+    if left.keys() != right.keys():
+        return False
+    kinds: dict[Any, type] = {}
+    for key, value in left.items():
+        if type(key) is not str:
+            # True and 1 are the same key in Python, and different keys in CEL.
+            kinds = kinds or {other: type(other) for other in right}
+            if kinds[key] is not type(key):
+                return False
+        elif len(key) >= LONG:
+            counted.count(len(key) // LONG)
+        if not _equal(value, right[key], counted):
+            return False
+    return True
 
 
-def _same_key(key: Any, mapping: dict[Any, Any]) -> bool:
-    # True and 1 are the same key in Python, and different keys in CEL.
-    return type(key) is str or any(type(key) is type(other) for other in mapping if other == key)
+def _equal(left: Any, right: Any, counted: Visits) -> bool:
+    kind = type(left)
+    if kind is not type(right):
+        return equals(left, right)
+    if kind in _CONTAINERS:
+        return _equal_containers(left, right, counted)
+    if kind in _TEXTS and len(left) >= LONG:
+        counted.count(len(left) // LONG)
+    return bool(left == right)
+
+
+def _has_bool(mapping: dict[Any, Any], key: bool) -> bool:
+    visits().count_container(mapping)
+    return any(type(other) is bool for other in mapping if other == key)
 
 
 def not_equals(left: Any, right: Any) -> bool:
@@ -56,10 +79,11 @@ def contains(item: Any, container: Any) -> bool:
     """``item in container`` for a list or map."""
     if type(container) is list:
         if type(item) is str:
+            count_search(item, container)
             return item in container
         return any(equals(item, other) for other in container)
     if type(container) is dict:
-        return _hashable(item) and item in container and (type(item) is not bool or _same_key(item, container))
+        return _hashable(item) and item in container and (type(item) is not bool or _has_bool(container, item))
     raise no_such_overload()
 
 

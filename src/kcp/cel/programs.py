@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kcp.cel import types
 from kcp.cel.errors import BudgetExceededError, CompilationError, EvaluationError
+from kcp.cel.limits import Visits
 from kcp.cel.schema_types import schema_type
 from kcp.cel.types import SchemaType, Type
 from kcp.cel.values import NONE, Optional
@@ -18,6 +19,7 @@ PER_CALL_LIMIT: Final = 1_000_000
 RUNTIME_COST_BUDGET: Final = 10_000_000
 EXPRESSION_COST_LIMIT: Final = 10_000_000
 DEFINITION_COST_LIMIT: Final = 100_000_000
+_UNLIMITED: Final = 2**63
 
 
 class _Absent:
@@ -31,10 +33,11 @@ ABSENT: Final = _Absent()
 class Budget:
     """The cost budget that all evaluations for one object share."""
 
-    __slots__ = ("remaining",)
+    __slots__ = ("remaining", "visits")
 
-    def __init__(self, limit: int = RUNTIME_COST_BUDGET) -> None:
+    def __init__(self, limit: int = RUNTIME_COST_BUDGET, visits: Visits | None = None) -> None:
         self.remaining = limit
+        self.visits = Visits() if visits is None else visits
 
     def spend(self, cost: int) -> None:
         """Subtract the cost of one evaluation. Raises BudgetExceededError when the budget is exhausted."""
@@ -55,6 +58,7 @@ class Program:
     """A compiled expression, made by `compile_rule` or `compile_expression`."""
 
     __slots__ = (
+        "_calls",
         "_function",
         "_optional_old_self",
         "_parameters",
@@ -73,8 +77,10 @@ class Program:
         estimated_cost: CostEstimate,
         *,
         optional_old_self: bool = False,
+        calls: bool = True,
     ) -> None:
         self._function = function
+        self._calls = calls
         self._parameters = tuple(parameters)
         self._optional_old_self = optional_old_self
         self.variables = frozenset(used)
@@ -101,6 +107,8 @@ class Program:
         return self._run(budget, limit, *arguments)
 
     def _run(self, budget: Budget | None, limit: int, *arguments: Any) -> Any:
+        if self._calls:
+            return self._run_counted(Budget(_UNLIMITED) if budget is None else budget, limit, arguments)
         try:
             value, cost = self._function(limit, *arguments)
         except EvaluationError as error:
@@ -109,6 +117,21 @@ class Program:
             raise
         if budget is not None:
             budget.spend(cost)
+        return value
+
+    def _run_counted(self, budget: Budget, limit: int, arguments: tuple[Any, ...]) -> Any:
+        """Evaluate, and charge for the visits of the functions that are called."""
+        visits = budget.visits
+        visits.begin(limit)
+        try:
+            value, cost = self._function(limit, *arguments)
+        except EvaluationError as error:
+            budget.spend(error.cost + visits.settle())
+            raise
+        cost += visits.settle()
+        if cost > limit:
+            raise BudgetExceededError(per_call=True)
+        budget.spend(cost)
         return value
 
 
@@ -183,9 +206,15 @@ def _compile(
         if result and str(tree.type) != result:
             raise CompilationError(_RESULT_TYPE_ERRORS.get(result, f"must evaluate to {result}"))
         minimum, maximum = estimate(tree, variables["self"][1] if "self" in variables else None)
-        function = generate(tree, list(variables))
+        function, calls = generate(tree, list(variables))
     except (RecursionError, MemoryError):
         raise too_deep() from None
     return Program(
-        function, list(variables), used, tree.type, CostEstimate(minimum, maximum), optional_old_self=optional_old_self
+        function,
+        list(variables),
+        used,
+        tree.type,
+        CostEstimate(minimum, maximum),
+        optional_old_self=optional_old_self,
+        calls=calls,
     )

@@ -58,7 +58,7 @@ class DefinitionController(FinalizingController):
         record = registry.source.latest(self._type(), key.cluster, "", key.name)
         if record is None:
             return False
-        definition = await run_large(len(record.value), documents.decode, record.value)
+        definition = await run_large(len(record.value), documents.decode_stored, record.value)
         meta = definition["metadata"]
         if not meta.get("deletionTimestamp") or CLEANUP_FINALIZER not in (meta.get("finalizers") or ()):
             return False
@@ -80,7 +80,7 @@ class DefinitionController(FinalizingController):
         async for records in present(self._registry.store, Range(DEFINITIONS, cluster)):
             for record in records:
                 await pacer.pause()
-                definition = await run_large(len(record.value), documents.decode, record.value)
+                definition = await run_large(len(record.value), documents.decode_stored, record.value)
                 if _has_condition(definition, "NamesAccepted"):
                     continue
                 target = Target(self._type(), "", record.key.name)

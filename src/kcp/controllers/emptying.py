@@ -52,7 +52,7 @@ async def _remaining_metadata(
 ) -> dict[str, Any] | None:
     """Delete an object that is not terminating yet. Return its metadata if it is still there afterwards."""
     if b'"deletionTimestamp"' in record.value:
-        metadata: dict[str, Any] = documents.decode(record.value)["metadata"]
+        metadata: dict[str, Any] = documents.decode_stored(record.value)["metadata"]
         if metadata.get("deletionTimestamp"):
             return metadata
     target = Target(type_, record.key.namespace, record.key.name)

@@ -146,7 +146,7 @@ class GarbageCollector:
         record = self._registry.source.latest(type_, key.cluster, key.namespace, key.name)
         if record is None:
             return
-        obj = await run_large(len(record.value), documents.decode, record.value)
+        obj = await run_large(len(record.value), documents.decode_stored, record.value)
         try:
             if obj["metadata"].get("deletionTimestamp"):
                 await self._continue_deletion(key, type_, obj)

@@ -41,7 +41,7 @@ class NamespaceController(FinalizingController):
         record = registry.source.latest(namespaces, key.cluster, "", key.name)
         if record is None:
             return False
-        namespace = documents.decode(record.value)
+        namespace = documents.decode_stored(record.value)
         if not namespace["metadata"].get("deletionTimestamp"):
             return False
         if not (namespace.get("spec") or {}).get("finalizers"):

@@ -18,7 +18,7 @@ from kcp.schema.correlation import Correlation
 from kcp.schema.defaulting import defaulter
 from kcp.schema.error_limits import NO_PATH, limited
 from kcp.schema.error_reporting import collect_errors
-from kcp.schema.extension_validation import embedded_errors, list_errors
+from kcp.schema.extension_validation import MayRepeat, embedded_errors, list_errors
 from kcp.schema.fast_validation import check_of, holds
 from kcp.schema.nodes import root_node
 from kcp.schema.pruning import MAX_PATHS, pruner
@@ -31,10 +31,10 @@ _CACHE_SIZE: Final = 1024
 class CompiledSchema:
     """Prunes, defaults and validates the objects of a schema."""
 
-    def __init__(self, raw: dict[str, Any], *, may_have_rules: bool = True) -> None:
+    def __init__(self, raw: dict[str, Any], *, may_have_rules: bool = True, of_go_type: bool = False) -> None:
         self.raw = raw
         self._may_have_rules = may_have_rules
-        self.root = root_node(raw)
+        self.root = root_node(raw, of_go_type=of_go_type)
         self._prune = pruner(self.root)
         self._default = defaulter(self.root)
 
@@ -76,16 +76,21 @@ class CompiledSchema:
         _ = self._has_rules
 
     def validate(
-        self, obj: dict[str, Any], old: dict[str, Any] | None = None, warnings: list[str] | None = None
+        self,
+        obj: dict[str, Any],
+        old: dict[str, Any] | None = None,
+        warnings: list[str] | None = None,
+        may_repeat: MayRepeat | None = None,
     ) -> list[FieldError]:
         """Validate an object; an update does not report errors of unchanged values (KEP-4008).
 
-        The errors of CEL rules that are not reported are appended to ``warnings``.
+        The errors of CEL rules that are not reported are appended to ``warnings``. ``may_repeat`` tells which lists may have
+        repeated items.
         """
         found: list[FieldError] = []
         try:
             if not self.accepts(obj):
-                found = self.errors(obj, old)
+                found = self.errors(obj, old, may_repeat)
             if self._has_rules:
                 found += self.rule_errors(obj, old, found, warnings)
         except RecursionError:
@@ -96,13 +101,13 @@ class CompiledSchema:
         """Whether the object is valid, CEL rules aside."""
         return holds(self._check, obj)
 
-    def errors(self, obj: Any, old: Any = None) -> list[FieldError]:
+    def errors(self, obj: Any, old: Any = None, may_repeat: MayRepeat | None = None) -> list[FieldError]:
         """The validation errors of an object, CEL rules aside."""
         correlation = Correlation(obj, old, self.root) if old is not None else None
         found = collect_errors(self.root, obj, "", correlation).errors
         found = found + embedded_errors(self.root, obj)
-        if old is None or not list_errors(self.root, old):
-            found += list_errors(self.root, obj)
+        if old is None or not list_errors(self.root, old, may_repeat):
+            found += list_errors(self.root, obj, may_repeat)
         return found
 
     def rule_errors(
@@ -117,18 +122,23 @@ class CompiledSchema:
         return rule_errors(self.root, obj, old, correlation, found, warnings)
 
 
-_cache: "OrderedDict[bytes, CompiledSchema]" = OrderedDict()
+_cache: "OrderedDict[tuple[bytes, bool], CompiledSchema]" = OrderedDict()
 
 
-def compile_schema(raw: dict[str, Any] | None) -> CompiledSchema:
-    """Compile a raw schema, or take it from the cache; None means a schema that preserves and accepts everything."""
+def compile_schema(raw: dict[str, Any] | None, *, of_go_type: bool = False) -> CompiledSchema:
+    """Compile a raw schema, or take it from the cache; None means a schema that preserves and accepts everything.
+
+    ``of_go_type`` is that of `kcp.schema.nodes.Scope`.
+    """
     if raw is None:
         raw = _KEEP_EVERYTHING
     content = orjson.dumps(raw)
-    key = hashlib.blake2b(content, digest_size=20).digest()
+    key = hashlib.blake2b(content, digest_size=20).digest(), of_go_type
     compiled = _cache.get(key)
     if compiled is None:
-        compiled = _cache[key] = CompiledSchema(raw, may_have_rules=b"x-kubernetes-validations" in content)
+        compiled = _cache[key] = CompiledSchema(
+            raw, may_have_rules=b"x-kubernetes-validations" in content, of_go_type=of_go_type
+        )
         if len(_cache) > _CACHE_SIZE:
             _cache.popitem(last=False)
     else:

@@ -13,7 +13,6 @@ import orjson
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.cel.patterns import compile_pattern
-from kcp.schema import formats
 from kcp.schema.correlation import Correlation
 from kcp.schema.error_limits import MAX_ERRORS, NO_PATH
 from kcp.schema.fast_validation import check_of, holds
@@ -157,10 +156,9 @@ def _check_string(node: SchemaNode, value: str, path: str, result: ValidationRes
         result.add(_invalid(path, value, f"should be at least {shortest} chars long"))
     elif pattern:
         _check_pattern(pattern, value, path, result)
-    check = formats.string_check(node.format) if node.format else None
-    if check is not None:
+    if node.string_check is not None:
         result.matches += 1
-        if not check(value):
+        if not node.string_check(value):
             text = f"{path} in body must be of type {node.format}: {orjson.dumps(value).decode()}"
             result.add(field_errors.type_invalid(at(path), value, text))
 

@@ -9,20 +9,23 @@ from kcp.schema.list_types import list_type_errors
 from kcp.schema.nodes import SchemaNode
 from kcp.schema.object_meta import validate_embedded_resource
 
+MayRepeat = Callable[[str, list[Any]], bool]
+"""Whether the items of the list at a path may repeat, whatever the list type: that is for merging only."""
 _ExtensionRule = Callable[[SchemaNode, Any, str], list[FieldError]]
-
-
-def _list_rule(node: SchemaNode, value: Any, path: str) -> list[FieldError]:
-    return list_type_errors(node, value, path) if type(value) is list else []
 
 
 def _embedded_rule(node: SchemaNode, value: Any, path: str) -> list[FieldError]:
     return validate_embedded_resource(value, path) if node.embedded and type(value) is dict else []
 
 
-def list_errors(root: SchemaNode, obj: dict[str, Any]) -> list[FieldError]:
-    """Validate that items of lists of type ``set`` and ``map`` are unique."""
-    return _walk(root, obj, "", _list_rule)
+def list_errors(root: SchemaNode, obj: dict[str, Any], may_repeat: MayRepeat | None = None) -> list[FieldError]:
+    """Validate that items of lists of type ``set`` and ``map`` are unique, but for the lists whose items may repeat."""
+
+    def check(node: SchemaNode, value: Any, path: str) -> list[FieldError]:
+        found = list_type_errors(node, value, path) if type(value) is list else []
+        return [] if found and may_repeat is not None and may_repeat(path, value) else found
+
+    return [] if root.scope.of_go_type else _walk(root, obj, "", check)
 
 
 def embedded_errors(root: SchemaNode, obj: dict[str, Any]) -> list[FieldError]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from kcp.cel.patterns import compile_pattern
-from kcp.schema import formats
 from kcp.schema.list_types import has_repetition
 from kcp.schema.nodes import META_FIELDS, SchemaNode
 from kcp.schema.object_meta import validate_embedded_resource
@@ -153,9 +152,8 @@ def _string_parts(node: SchemaNode) -> list[Check]:
         parts.append(lambda value: len(value) >= shortest)
     if node.pattern:
         parts.append(_pattern_check(node.pattern))
-    string_format = formats.string_check(node.format) if node.format else None
-    if string_format is not None:
-        parts.append(string_format)
+    if node.string_check is not None:
+        parts.append(node.string_check)
     return parts
 
 
@@ -237,7 +235,7 @@ def _list_parts(node: SchemaNode) -> list[Check]:
         parts.append(_each_valid(node.items))
     if raw.get("uniqueItems") is True:
         parts.append(lambda values: not has_equal_items(values))
-    if node.list_type in ("set", "map"):
+    if node.list_type in ("set", "map") and not node.scope.of_go_type:
         parts.append(lambda values: not has_repetition(node, values))
     return parts
 

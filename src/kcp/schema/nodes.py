@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from kcp.schema.error_limits import supported_values
-from kcp.schema.formats import effective_format
+from kcp.schema.formats import StringCheck, effective_format, string_check
 from kcp.schema.value_predicates import enum_identity
 
 Raw = dict[str, Any]
@@ -23,10 +23,15 @@ _DESCRIPTIVE: Final = frozenset({"$ref", "description", "title", "example", "ext
 class Scope:
     """The ``$defs`` of one schema, shared by its nodes."""
 
-    def __init__(self, definitions: Raw, *, typed_int_or_string: bool = True) -> None:
-        """``typed_int_or_string`` says that an int-or-string value has to be one of the two."""
+    def __init__(self, definitions: Raw, *, typed_int_or_string: bool = True, of_go_type: bool = False) -> None:
+        """``typed_int_or_string`` says that an int-or-string value has to be one of the two.
+
+        ``of_go_type``: the schema describes what a Go type decodes. An empty string is zero bytes then, and list types are for
+        merging: items may repeat.
+        """
         self.definitions = definitions
         self.typed_int_or_string = typed_int_or_string
+        self.of_go_type = of_go_type
         self.with_rules: dict[int, bool] | None = None  # set by kcp.schema.validation_rules, as is the next
         self.definitions_have_rules = False
         self._shared: dict[str, SchemaNode] = {}
@@ -88,6 +93,14 @@ class SchemaNode:
         """The enforced ``format``; empty where there is none."""
         name = self.raw.get("format")
         return effective_format(self.types, name) if isinstance(name, str) else ""
+
+    @cached_property
+    def string_check(self) -> StringCheck | None:
+        """The check of the enforced format on strings."""
+        check = string_check(self.format) if self.format else None
+        if check is None or self.format != "byte" or not self.scope.of_go_type:
+            return check
+        return lambda value: not value or check(value)
 
     @cached_property
     def preserves_unknown(self) -> bool:
@@ -228,9 +241,10 @@ class SchemaNode:
         return self.scope.node(raw) if isinstance(raw, dict) else None
 
 
-def root_node(raw: Raw) -> SchemaNode:
-    """The root node of a schema, which implies ``apiVersion``, ``kind`` and ``metadata``."""
-    node = Scope(raw.get("$defs") or {}).node({key: value for key, value in raw.items() if key != "$defs"})
+def root_node(raw: Raw, *, of_go_type: bool = False) -> SchemaNode:
+    """The root node of a schema, which implies ``apiVersion``, ``kind`` and ``metadata``. ``of_go_type`` is that of `Scope`."""
+    scope = Scope(raw.get("$defs") or {}, of_go_type=of_go_type)
+    node = scope.node({key: value for key, value in raw.items() if key != "$defs"})
     root = SchemaNode(node.raw, node.scope)  # a copy: a root that is a reference must not mark the shared node
     root.is_root = True
     return root

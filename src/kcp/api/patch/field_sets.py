@@ -36,8 +36,8 @@ def node_of_names(names: Iterable[str]) -> FieldSet:
 
 
 def encoded_names(names: list[str]) -> FieldSet:
-    """`node_of_names` as JSON text, for a set that is encoded and not read."""
-    # every quote inside of a text is escaped: only those that delimit texts have a comma between them
+    """`node_of_names` of at least one name as JSON text, for a set that is encoded and not read."""
+    # from the end of the first text on, `","` is what separates two texts: quotes inside of one are escaped
     text = b'{".":{},"f:%b:{}}' % orjson.dumps(names)[2:-1].replace(b'","', b'":{},"f:')
     return cast("FieldSet", orjson.Fragment(text))
 

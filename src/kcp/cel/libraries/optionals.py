@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from kcp.cel import operators as op
 from kcp.cel.declarations import Row
+from kcp.cel.limits import check_list_length
 from kcp.cel.times import EARLIEST
 from kcp.cel.values import NONE, Optional, Timestamp
 
@@ -48,6 +49,7 @@ def _last(items: list[Any]) -> Optional:
 
 
 def _unwrap(items: list[Any]) -> list[Any]:
+    check_list_length(len(items))
     return [item.value for item in items if item.present]
 
 

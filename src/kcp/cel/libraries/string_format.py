@@ -6,11 +6,13 @@ from typing import Any, Final
 
 from kcp.cel.errors import EvaluationError
 from kcp.cel.libraries.standard import string_from_double
-from kcp.cel.limits import StepCounter, check_string_length
+from kcp.cel.limits import Visits, check_string_length, visits
 from kcp.cel.times import format_duration, format_timestamp
 from kcp.cel.values import Duration, Timestamp, TypeValue, Uint, type_name
 
 _MAX_PRECISION: Final = 1000
+_QUOTED_FOR_ONE: Final = 16
+"""Characters that are quoted, for one visit."""
 _SUPERSCRIPTS: Final = str.maketrans(
     "0123456789-", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b"
 )
@@ -94,7 +96,7 @@ def _string(value: Any, _precision: int = 6) -> str:
     if type(value) in {int, Uint}:
         return str(int(value))
     if type(value) in {list, dict}:
-        return _container(value, StepCounter())
+        return _container(value, visits())
     by_type: dict[type, Callable[[Any], str]] = {
         float: string_from_double,
         bytes: lambda data: data.decode("utf-8", "replace"),
@@ -107,19 +109,21 @@ def _string(value: Any, _precision: int = 6) -> str:
     return by_type[type(value)](value)
 
 
-def _container(value: Any, steps: StepCounter) -> str:
-    steps.count(value)
+def _container(value: Any, counted: Visits) -> str:
+    counted.count_container(value)
+    counted.count(2 * len(value))  # an element that is formatted takes as long as three that are compared
     if type(value) is list:
-        return f"[{', '.join(_inside(item, steps) for item in value)}]"
-    pairs = sorted((_inside(key, steps), _inside(item, steps)) for key, item in value.items())
+        return f"[{', '.join(_inside(item, counted) for item in value)}]"
+    pairs = sorted((_inside(key, counted), _inside(item, counted)) for key, item in value.items())
     return "{" + ", ".join(f"{key}:{item}" for key, item in pairs) + "}"
 
 
-def _inside(value: Any, steps: StepCounter) -> str:
+def _inside(value: Any, counted: Visits) -> str:
     """Format an element of a list or map as a CEL literal."""
     if type(value) in {list, dict}:
-        return _container(value, steps)
+        return _container(value, counted)
     if type(value) is str:
+        counted.count(len(value) // _QUOTED_FOR_ONE)
         return quote(value)
     if type(value) is bytes:
         return "b" + quote(value.decode("utf-8", "replace"))

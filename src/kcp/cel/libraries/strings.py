@@ -6,10 +6,12 @@ from kcp.cel import call_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
 from kcp.cel.libraries.string_format import format_string, quote
-from kcp.cel.limits import check_string_length
+from kcp.cel.limits import check_string_length, count_visits
 from kcp.cel.values import type_name
 
 _UPPER: Final = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
+_JOINED_FOR_ONE: Final = 4
+"""Strings that are joined, for one visit."""
 _LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 # What Go's strings.TrimSpace removes: Unicode's White_Space; str.strip() also removes four control characters.
 _SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -82,6 +84,7 @@ def _trim(text: str) -> str:
 
 
 def _join(items: list[Any], separator: str = "") -> str:
+    count_visits(len(items) // _JOINED_FOR_ONE)
     for item in items:
         if type(item) is not str:
             raise EvaluationError(f"join: invalid input: {type_name(item)}")

@@ -150,29 +150,34 @@ class ResourceType:
         return "status" in self.subresources
 
     @property
-    def raw_schema(self) -> dict[str, Any] | None:
-        """The schema as the definition has it; None if it has none. That of a custom type is decoded by each call.
-
-        That of one of Kubernetes' own kinds also has the patch strategies of the kind.
-        """
+    def declared_schema(self) -> Mapping[str, Any] | None:
+        """The schema as the definition has it; None if it has none. That of a custom type is decoded by each call."""
         source = self.schema_source
         if isinstance(source, bytes):
             found: dict[str, Any] = documents.decode_stored(zlib.decompress(source))
-            return with_patch_strategies(found, self.message) if self.message else found
-        return None if source is None else dict(source)
+            return found
+        return source
+
+    @property
+    def raw_schema(self) -> dict[str, Any] | None:
+        """`declared_schema`; that of a definition of one of Kubernetes' own kinds with the patch strategies of the kind."""
+        declared = self.declared_schema
+        if declared is None:
+            return None
+        return with_patch_strategies(declared, self.message) if self.message and not self.builtin else dict(declared)
 
     @cached_property
     def schema_hash(self) -> str:
-        """Hash of the schema. Stored beside each value: a reader of the same schema gets the stored bytes."""
-        return self._hash_of(self.raw_schema)
+        """Hash of the declared schema. Stored beside each value: a reader of the same schema gets the stored bytes."""
+        return self._hash_of(self.declared_schema)
 
-    def hash_schema(self, raw_schema: Mapping[str, Any] | None) -> None:
-        """Compute `schema_hash`, where it is not known yet, from the type's schema, which the caller has decoded."""
+    def hash_schema(self, declared: Mapping[str, Any] | None) -> None:
+        """Compute `schema_hash`, where it is not known yet, from the declared schema, which the caller has decoded."""
         if "schema_hash" not in self.__dict__:
-            self.__dict__["schema_hash"] = self._hash_of(raw_schema)
+            self.__dict__["schema_hash"] = self._hash_of(declared)
 
-    def _hash_of(self, raw_schema: Mapping[str, Any] | None) -> str:
-        content = orjson.dumps([self.api_version, self.kind, raw_schema], option=orjson.OPT_SORT_KEYS)
+    def _hash_of(self, declared: Mapping[str, Any] | None) -> str:
+        content = orjson.dumps([self.api_version, self.kind, declared], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(content).hexdigest()[:16]
 
     @cached_property
@@ -226,7 +231,7 @@ class ResourceType:
     @cached_property
     def schema(self) -> CompiledSchema:
         """The compiled schema."""
-        return compile_schema(self.raw_schema)
+        return compile_schema(self.raw_schema, of_go_type=self.builtin)
 
     @cached_property
     def merge_type(self) -> MergeType:

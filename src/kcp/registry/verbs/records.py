@@ -70,7 +70,7 @@ def object_in(value: bytes, tag: str, type_: ResourceType) -> dict[str, Any]:
 
 def is_being_deleted(record: Record) -> bool:
     """Whether the stored object waits for its finalizers."""
-    return bool(documents.decode(record.value)["metadata"].get("deletionTimestamp"))
+    return bool(documents.decode_stored(record.value)["metadata"].get("deletionTimestamp"))
 
 
 def stored_value(obj: dict[str, Any], type_: ResourceType) -> tuple[bytes, str]:

@@ -5,7 +5,7 @@ Follows ``rest.BeforeCreate`` and ``rest.BeforeUpdate`` of k8s.io/apiserver: met
 
 from __future__ import annotations
 
-import re
+from functools import partial
 from typing import Any, Final
 
 from kcp.api import errors, field_errors, metadata
@@ -13,7 +13,7 @@ from kcp.api.field_errors import FieldError
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, scale
-from kcp.schema.error_limits import MORE_ERRORS
+from kcp.registry.verbs.repeated_items import may_repeat
 
 Object = dict[str, Any]
 
@@ -28,10 +28,6 @@ _JSON_TYPES: Final = {
 }
 """Types as the schema's errors name them, and as Go's JSON decoder names them."""
 _NOT_BASE64: Final = "must be of type byte"
-_MAY_REPEAT: Final = re.compile(
-    r"\.(?:env|hostAliases|imagePullSecrets|(?:containers|initContainers|ephemeralContainers)\[\d+\]\.ports)\[\d+\]$"
-)
-"""The items of Kubernetes' own kinds that may have the key of another one: kube-apiserver only warns of it."""
 _TOO_LARGE: Final = "Checked value must be of type integer with format"
 """The start of the error of an integer that does not fit its format."""
 
@@ -82,21 +78,11 @@ def _schema_errors(obj: Object, old: Object | None, type_: ResourceType, warning
 
     Raises UndecodableError for a built-in type's field of another JSON type: such a body does not decode in kube-apiserver.
     """
-    found = type_.schema.validate(obj, old, warnings)
+    found = type_.schema.validate(obj, old, warnings, partial(may_repeat, type_.kind) if type_.message else None)
     if found and type_.builtin:
-        # An empty string decodes to zero bytes in Go, though it is not valid base64. The list types of built-in types are for
-        # merging: kube-apiserver accepts duplicate items.
-        found = [error for error in found if error.value != "" or _NOT_BASE64 not in error.detail]
-        found = [error for error in found if error.type != field_errors.DUPLICATE]
-        found = [] if found == [MORE_ERRORS] else found
         for error in found:
             if error.type == field_errors.TYPE_INVALID or error.detail.startswith(_TOO_LARGE):
                 raise errors.UndecodableError(_decoder_message(error, type_.kind), type_.cannot_be_handled)
-    elif found and type_.message:
-        found = [
-            error for error in found if error.type != field_errors.DUPLICATE or not _MAY_REPEAT.search(error.field)
-        ]
-        found = [] if found == [MORE_ERRORS] else found
     return found
 
 

@@ -1,9 +1,9 @@
 """The functions of expressions of columns: those of Kubernetes' rules at higher costs, and those that format cells.
 
 Columns are evaluated for every row of a table, on the event loop, and over values of unknown types. cel-go's costs leave out what
-takes long here: calls of functions, and the nested parts of lists and maps that are compared, joined or formatted. It is charged,
-so that the cost limit of a row also limits its time. Functions that compare all elements of a list with each other are left out;
-``sortedSet`` stands for them.
+takes long here: calls of functions, and what is copied or formatted. It is charged, so that the cost limit of a row also limits
+its time; `kcp.cel.limits.Visits` charges for the values that comparisons visit inside lists and maps. Functions that compare all
+elements of a list with each other are left out; ``sortedSet`` stands for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from kcp.cel import call_costs
 from kcp.cel.declarations import CallCost, Functions, Overload
 from kcp.cel.libraries import functions
-from kcp.schema.printer_columns.functions import ROWS, VISIT, elements
+from kcp.schema.printer_columns.functions import ROWS
 
 _CALL: Final = 10
 """The cost of a call of a function beside what it costs in rules."""
@@ -23,7 +23,6 @@ _QUADRATIC: Final = frozenset(
     ("list_distinct", "list_a_index_of_int", "list_a_last_index_of_int", "list_includes_dyn_dyn")
 )
 _SETS: Final = "sets."
-_COMPARISONS: Final = frozenset(("_==_", "_!=_", "@in"))
 _COPYING: Final = frozenset(("add_list", "list_flatten", "list_flatten_int"))
 _COPIED_FOR_ONE: Final = 10
 """Elements of lists that are copied for one unit."""
@@ -40,27 +39,11 @@ def _charged(overload: Overload) -> Overload | None:
     name = overload.function
     if overload.id in _QUADRATIC or name.startswith(_SETS):
         return None
-    if name in _COMPARISONS:
-        return replace(overload, cost=_comparison(overload.cost))
     if overload.id in _COPYING:
         return replace(overload, cost=_copied)
     if overload.id == "string_format":
         return replace(overload, cost=_formatted)
     return replace(overload, cost=_called(overload.cost)) if name[0].isalpha() else overload
-
-
-def _comparison(base: CallCost | None) -> CallCost:
-    """Return the cost of a comparison: it visits the elements of lists and maps of equal length, or those of a list to search."""
-
-    def cost(result: Any, left: Any, right: Any) -> int:
-        kind = type(left)
-        if kind is not list and kind is not dict:
-            return 1 if base is None else base(result, left, right)
-        if type(right) is kind and len(left) != len(right):
-            return 1
-        return 1 + VISIT * elements(right)
-
-    return cost
 
 
 def _copied(result: Any, *_arguments: Any) -> int:

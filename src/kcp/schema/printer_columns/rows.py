@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from kcp import cel
 from kcp.api.tables import Column, cell_of, saturated
+from kcp.cel.limits import Visits
 from kcp.cel.values import Optional, Timestamp, Uint
 from kcp.schema.printer_columns.compilation import NOW, SELF, Compiled
 from kcp.schema.printer_columns.declarations import VersionColumns, read_columns
+from kcp.schema.printer_columns.functions import VISIT
 
 ROW_COST_LIMIT: Final = 20_000
 """Maximum cost of all expressions of a row, in units of CEL."""
@@ -44,7 +46,7 @@ class ComputedColumns:
 
     def cells(self, obj: dict[str, Any], now: int | None = None) -> list[Any]:
         """Return the cells of an object; ``now`` is the present time in nanoseconds since 1970."""
-        budget = cel.Budget(ROW_COST_LIMIT)
+        budget = cel.Budget(ROW_COST_LIMIT, Visits(free=0, unmeasured=0, price=VISIT))
         values: dict[str, Any] = {SELF: obj, NOW: Timestamp(time.time_ns() if now is None else now)}
         for name, program in self._variables:
             found = _evaluate(program, values, budget)

@@ -8,13 +8,13 @@ such limit: there no allocation fails, and the kernel kills the process when it 
 
 from __future__ import annotations
 
-import ctypes
 import resource
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kcp.api import errors
+from kcp.server.process import allocator
 from kcp.server.process.configuration import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _RESERVE: Final = 96 << 20
 """Bytes that requests which are served already may use."""
 _DECODED: Final = 24
 """Bytes that a decoded object takes at most for a byte of JSON: lists that are empty are the worst."""
-_M_ARENA_MAX: Final = -8
 _PAGE: Final = resource.getpagesize()
 _STATM: Final = Path("/proc/self/statm")
 
@@ -43,18 +42,14 @@ def limit() -> int | None:
 
 
 def prepare() -> None:
-    """Raise ConfigurationError where the process may not allocate what a server needs; where it may, use the limit sparingly.
-
-    The C library reserves 64 MB of address space for each arena, and makes an arena for each thread.
-    """
+    """Use a limited address space sparingly. Raises ConfigurationError where it does not suffice for a server."""
     if (found := limit()) is None:
         return
     if found < LEAST:
         raise ConfigurationError(
             f"the address space is limited to {found >> 20} MB (ulimit -v); a server needs {LEAST >> 20} MB"
         )
-    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        mallopt(_M_ARENA_MAX, 1)
+    allocator.use_one_arena()
 
 
 class AddressSpace:

@@ -10,10 +10,12 @@ The setting is the process's, so it is made only for a process that is nothing b
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Final
 
-_MMAP_THRESHOLD: Final = -3
 _TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+_ARENA_MAX: Final = -8
 """The parameters' numbers in malloc.h."""
 _MAPPED_FROM: Final = 1 << 20
 """Bytes from which an allocation is mapped by itself. No request with a small body makes one of this size."""
@@ -22,8 +24,18 @@ _KEPT_ON_TOP: Final = 2 << 20
 
 
 def return_large_allocations() -> None:
-    """Fix the size from which glibc maps allocations by themselves. Does nothing with another C library."""
-    set_parameter = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_parameter is not None:
-        set_parameter(_MMAP_THRESHOLD, _MAPPED_FROM)
-        set_parameter(_TRIM_THRESHOLD, _KEPT_ON_TOP)
+    """Fix the size from which glibc maps allocations by themselves."""
+    _set({_MMAP_THRESHOLD: _MAPPED_FROM, _TRIM_THRESHOLD: _KEPT_ON_TOP})
+
+
+def use_one_arena() -> None:
+    """Make all threads share one heap: glibc reserves 64 MB of address space for each, and makes one for each thread."""
+    _set({_ARENA_MAX: 1})
+
+
+def _set(parameters: Mapping[int, int]) -> None:
+    """Set parameters of glibc's allocator. Does nothing with another C library."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for number, value in parameters.items():
+            mallopt(number, value)

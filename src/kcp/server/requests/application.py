@@ -105,7 +105,7 @@ class Application:
         Raises TruncatedResponseError, from nothing: an error refers to the frames that it has passed, and what they hold (a part
         of a list) would live as long as the HTTP server keeps the error.
         """
-        truncated = ""
+        truncated: str | None = None
         try:
             await self._watch(self._run_steps(exchange), exchange)
         except Exception as error:
@@ -116,7 +116,7 @@ class Application:
             self._metrics.observe(labels, exchange.status or _CLIENT_CLOSED_REQUEST, seconds)
             if self._audit.has_sinks:
                 self._audit.complete(exchange)
-        if truncated:
+        if truncated is not None:
             raise TruncatedResponseError(truncated)
 
     async def _run_steps(self, exchange: Exchange) -> None:
@@ -162,13 +162,13 @@ class Application:
         mount = self._mounts.route(info)
         return mount.handler, mount.in_flight
 
-    async def _answer_error(self, exchange: Exchange, error: Exception) -> str:
-        """Answer an error with a Status. Returns why the response is truncated where it has begun already, else "".
+    async def _answer_error(self, exchange: Exchange, error: Exception) -> str | None:
+        """Answer an error with a Status. Returns why the response is truncated where it has begun already, else None.
 
         Nothing is raised again: a frame that an error has passed twice would refer to the error, and both would wait for a
         garbage collection.
         """
-        truncated = str(error) if isinstance(error, TruncatedResponseError) else ""
+        truncated = str(error) if isinstance(error, TruncatedResponseError) else None
         try:
             if not isinstance(error, TruncatedResponseError | ClientGoneError):
                 await exchange.refuse(self._status_of(exchange, error))
@@ -178,7 +178,7 @@ class Application:
             logger.debug("the client disconnected before the response was complete: %s", gone)
         if isinstance(error, ClientGoneError):
             logger.debug("the client disconnected before the response was complete: %s", error)
-        if truncated:
+        if truncated is not None:
             logger.warning("a response was truncated: %s", truncated)
             await connections.cut(exchange.scope)
         return truncated

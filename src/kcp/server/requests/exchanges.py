@@ -225,7 +225,7 @@ class Exchange(IncomingRequest):
             try:
                 body = await anext(bodies, None)
             except Exception as error:
-                raise TruncatedResponseError(str(error)) from error
+                raise TruncatedResponseError(str(error) or repr(error)) from error
         await self.finish(gzip.flush() if gzip is not None else b"")
 
     async def begin(self, status: int, content_type: bytes, more: Sequence[Header] = ()) -> None:

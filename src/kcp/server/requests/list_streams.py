@@ -9,10 +9,11 @@ that do not read keep no other requests from being served; how many lists wait i
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from types import TracebackType
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from kcp.api import errors
 from kcp.server.requests.asgi import TruncatedResponseError
@@ -45,13 +46,6 @@ class Sending(Protocol):
         """Bytes that have been sent."""
 
 
-class _Waiter(NamedTuple):
-    """A list that waits until fewer are being sent."""
-
-    client: str
-    admitted: asyncio.Future[None]
-
-
 class ListStreams:
     """The large lists that are being sent."""
 
@@ -59,7 +53,8 @@ class ListStreams:
         self._limit = limit
         self._stalled_after = stalled_after
         self._running: dict[ListStream, None] = {}
-        self._waiting: dict[_Waiter, None] = {}
+        self._waiting: dict[ListStream, asyncio.Future[None]] = {}
+        """The lists that wait, which is only while the limit is reached."""
 
     @property
     def running(self) -> int:
@@ -79,36 +74,33 @@ class ListStreams:
         """
         return ListStream(self, sending)
 
-    async def wait(self, client: str) -> None:
-        """Wait until fewer lists are being sent than the limit. Raises StatusError 429 when too many lists wait."""
-        if len(self._running) < self._limit:
+    async def add(self, stream: ListStream) -> None:
+        """Wait until fewer lists are being sent than the limit, and count this one. Raises StatusError 429 when too many wait."""
+        if not self.full:
+            self._running[stream] = None
             return
-        if len(self._waiting) >= WAITING or sum(each.client == client for each in self._waiting) >= WAITING_OF_CLIENT:
+        client, waiting = stream.sending.client, self._waiting
+        if len(waiting) >= WAITING or sum(each.sending.client == client for each in waiting) >= WAITING_OF_CLIENT:
             raise errors.too_many_requests("Too many large lists are being sent, please try again later.")
-        loop = asyncio.get_running_loop()
-        while len(self._running) >= self._limit:
-            waiter = _Waiter(client, loop.create_future())
-            self._waiting[waiter] = None
-            try:
-                while not waiter.admitted.done():
-                    await asyncio.wait((waiter.admitted,), timeout=_CHECK)
-                    if not waiter.admitted.done():
-                        self._end_slowest()
-            finally:
-                self._waiting.pop(waiter, None)
-
-    def add(self, stream: ListStream) -> None:
-        """Count a list."""
-        self._running[stream] = None
+        admitted = waiting[stream] = asyncio.get_running_loop().create_future()
+        try:
+            while not admitted.done():
+                await asyncio.wait((admitted,), timeout=_CHECK)
+                if not admitted.done():
+                    self._end_slowest()
+        except asyncio.CancelledError:
+            self.remove(stream)
+            raise
 
     def remove(self, stream: ListStream) -> None:
-        """Count off a list: the next one that waits goes on."""
+        """Count off a list, which may still wait. The next one that waits takes its place."""
+        self._waiting.pop(stream, None)
         self._running.pop(stream, None)
-        if self._waiting and len(self._running) < self._limit:
+        if self._waiting and not self.full:
             running = Counter(each.sending.client for each in self._running)
-            waiter = min(self._waiting, key=lambda each: running[each.client])
-            del self._waiting[waiter]
-            waiter.admitted.set_result(None)
+            admitted = min(self._waiting, key=lambda each: running[each.sending.client])
+            self._running[admitted] = None
+            self._waiting.pop(admitted).set_result(None)
 
     def _end_slowest(self) -> None:
         """End the list whose client has accepted nothing for longest, else one whose client reads very slowly."""
@@ -131,18 +123,17 @@ class ListStream:
 
     def __init__(self, streams: ListStreams, sending: Sending) -> None:
         self._streams = streams
-        self.began = 0.0
+        self.began = math.inf
         self.sending = sending
         self._ended = False
 
     async def __aenter__(self) -> None:
-        await self._streams.wait(self.sending.client)
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
+        await self._streams.add(self)
         self.began = time.monotonic()
-        self._streams.add(self)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None

@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -41,14 +42,15 @@ def acknowledged_bytes(connection: OpenConnection) -> int | None:
 
     Also None on a system that does not tell.
     """
-    option = getattr(socket, "TCP_INFO", None)
+    if sys.platform != "linux":  # the same option has another form elsewhere
+        return None
     try:
-        if option is None or os.fstat(connection.descriptor).st_ino != connection.inode:
+        if os.fstat(connection.descriptor).st_ino != connection.inode:
             return None
         with _duplicate(connection.descriptor) as found:
             if os.fstat(found.fileno()).st_ino != connection.inode:
                 return None
-            content = found.getsockopt(socket.IPPROTO_TCP, option, _ACKNOWLEDGED.size)
+            content = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.size)
             return int(_ACKNOWLEDGED.unpack(content)[0]) if len(content) == _ACKNOWLEDGED.size else None
     except OSError:
         return None

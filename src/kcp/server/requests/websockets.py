@@ -57,7 +57,7 @@ class _Messages:
 class WebSocketExchange(Exchange):
     """A watch over WebSocket: the steps of a request and the watch see it as an HTTP exchange."""
 
-    __slots__ = ("_accepted", "_connection", "_messages", "_subprotocol")
+    __slots__ = ("_accepted", "_connection", "_messages", "_overhead", "_subprotocol")
 
     watches_only = True
 
@@ -67,7 +67,9 @@ class WebSocketExchange(Exchange):
         self._subprotocol: str | None = None
         self._connection: OpenConnection | None = None
         self._accepted = 0
-        """Bytes that the client is known to have acknowledged."""
+        """Bytes of messages that the client is known to have acknowledged."""
+        self._overhead = 0
+        """Bytes that it has acknowledged beside them: earlier responses on the connection, TLS, and the heads of frames."""
 
     @property
     def transport(self) -> str:
@@ -113,10 +115,12 @@ class WebSocketExchange(Exchange):
             self._connection = await asyncio.to_thread(open_sockets.find_connection, client)
         self.sending_since = time.monotonic()
         while self._connection is not None:
-            accepted = open_sockets.acknowledged_bytes(self._connection)
-            if accepted is None:
+            acknowledged = open_sockets.acknowledged_bytes(self._connection)
+            if acknowledged is None:
                 self._connection = None
                 break
+            self._overhead = max(self._overhead, acknowledged - self.sent)
+            accepted = acknowledged - self._overhead
             if accepted > self._accepted:
                 self._accepted, self.sending_since = accepted, time.monotonic()
             if self.sent - accepted <= _UNACKNOWLEDGED:
