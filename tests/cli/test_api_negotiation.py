@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -53,6 +54,23 @@ def test_a_negotiation_that_cannot_run_is_refused(arguments: tuple[str, ...], me
     assert message in done.stderr
 
 
+async def test_only_a_kcp_server_can_negotiate(kcp_cluster: LogicalCluster, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    async with serving(RecordedCluster("1.36")) as cluster:
+        write_kubeconfig(file, cluster.url)
+        done = await asyncio.to_thread(run, "api-negotiation", "--kubeconfig", str(file))
+        assert done.returncode == 2
+        assert f"kcp: {cluster.url} is not a kcp server: it does not serve /clusters/*" in done.stderr
+    file.write_text(kcp_cluster.kubeconfig.read_text().replace(kcp_cluster.token, "unknown"))
+    done = await asyncio.to_thread(run, "api-negotiation", "--kubeconfig", str(file))
+    assert done.returncode == 2
+    assert f"kcp: {kcp_cluster.url}: Unauthorized: check the credentials" in done.stderr
+    file.write_text(re.sub(r"token: .*", "", kcp_cluster.kubeconfig.read_text()))
+    done = await asyncio.to_thread(run, "api-negotiation", "--kubeconfig", str(file))
+    assert done.returncode == 2
+    assert f'kcp: {kcp_cluster.url}: namespaces is forbidden: User "system:anonymous" cannot list' in done.stderr
+
+
 def test_a_server_inside_another_program_refuses_the_flag(tmp_path: Path) -> None:
     with (
         pytest.raises(ValueError, match="--install-api-negotiation needs a server in a process of its own"),
@@ -72,9 +90,22 @@ async def test_what_cannot_be_recorded_is_named(kcp_cluster: LogicalCluster, tmp
         assert 'the cluster serves no resource "nothing.example.com"' in done.stderr
         assert "skipped customresourcedefinitions.apiextensions.k8s.io: " in done.stderr
         assert f"apiresourceimport.apiresource.kcp.io/{EAST} written" in done.stderr
+        assert "imports written: 1, unchanged: 0, deleted: 0" in done.stderr
         done = await asyncio.to_thread(run, "api-importer", "us-east1", "events", *arguments)
         assert done.returncode == 2
         assert '"events" is a resource of several groups' in done.stderr
+
+
+def test_how_many_imports_are_removed_is_said(kcp_cluster: LogicalCluster) -> None:
+    done = run("api-importer", "no-such-location", "--remove", "--to-kubeconfig", str(kcp_cluster.kubeconfig))
+    assert (done.returncode, done.stderr) == (0, "imports of no-such-location deleted: 0\n")
+
+
+def test_a_logical_cluster_records_nothing_of_itself(kcp_cluster: LogicalCluster) -> None:
+    same = str(kcp_cluster.kubeconfig)
+    done = run("api-importer", "us-east1", "--kubeconfig", same, "--to-kubeconfig", same)
+    assert done.returncode == 2
+    assert "--kubeconfig and --to-kubeconfig are both of" in done.stderr
 
 
 async def test_a_cluster_that_is_watched_keeps_its_imports_current(kcp_cluster: LogicalCluster, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from kcp import __version__
 from kcp.cli.main import main
@@ -18,6 +19,15 @@ from tests.support.kcp_process import run
 
 def test_the_version() -> None:
     assert run("--version").stdout == f"kcp {__version__}\n"
+
+
+def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kcp.cli.main.import_module", interrupted)
+    done = CliRunner().invoke(main, ["compat", "old.yaml", "new.yaml"])
+    assert (done.exit_code, done.output) == (130, "")
 
 
 def test_help_names_every_command() -> None:

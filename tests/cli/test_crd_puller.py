@@ -85,6 +85,15 @@ def test_a_built_in_type_is_printed_as_a_definition(kcp_cluster: LogicalCluster)
     assert roles["metadata"]["annotations"]["api-approved.kubernetes.io"].startswith("https://")
 
 
+def test_a_reader_that_ends_early_gets_no_message(kcp_cluster: LogicalCluster) -> None:
+    command = [sys.executable, "-m", "kcp", "crd-puller", "--kubeconfig", str(kcp_cluster.kubeconfig), "configmaps"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as pulling:
+        assert pulling.stdout is not None
+        assert pulling.stderr is not None
+        pulling.stdout.close()
+        assert pulling.stderr.read() == b""
+
+
 def test_a_type_without_a_definition_is_named_with_the_reason(kcp_cluster: LogicalCluster) -> None:
     done = run("crd-puller", "customresourcedefinitions", "--kubeconfig", str(kcp_cluster.kubeconfig))
     assert (done.returncode, done.stdout) == (1, "")
@@ -96,6 +105,8 @@ def test_a_type_without_a_definition_is_named_with_the_reason(kcp_cluster: Logic
     ("arguments", "message"),
     [
         (("nothing",), 'the cluster serves no resource "nothing": give <plural> or <plural>.<group>'),
+        (("nothing", "neither.example.com"), 'the cluster serves no resource "neither.example.com"'),
+        (("configmaps", "--output", "/proc/out"), "--output /proc/out: cannot write the definitions: "),
         (("events",), '"events" is a resource of several groups: give one of events.core, events.events.k8s.io'),
         (("pods", "--apply"), "--apply needs --to-kubeconfig"),
         (("pods", "--watch"), "--watch needs --output or --apply"),
@@ -111,6 +122,35 @@ def test_what_cannot_be_done_ends_with_2_and_says_why(
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_in_a_kubeconfig_is_reported_at_once_with_the_server(
+    kcp_cluster: LogicalCluster, target: LogicalCluster, tmp_path: Path
+) -> None:
+    file = tmp_path / "kubeconfig"
+
+    def error(old: str, new: str) -> str:
+        file.write_text(re.sub(old, new, kcp_cluster.kubeconfig.read_text()))
+        arguments = ("--kubeconfig", str(target.kubeconfig), "--apply", "--to-kubeconfig", str(file))
+        done = run("crd-puller", "configmaps", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        return done.stderr
+
+    refused = error(r"token: .*", "token: unknown")
+    assert f"Error: {kcp_cluster.url}: Unauthorized: check the credentials" in refused
+    assert "Error: GET /version: cannot connect to 127.0.0.1:1:" in error(r"server: .*", "server: https://127.0.0.1:1")
+
+
+def test_definitions_are_not_applied_to_the_cluster_that_they_come_from(kcp_cluster: LogicalCluster) -> None:
+    made = define(kcp_cluster, "widgets", "Widget")
+    same = str(kcp_cluster.kubeconfig)
+    done = run("crd-puller", "--kubeconfig", same, "--apply", "--to-kubeconfig", same)
+    assert done.returncode == 2
+    assert f"--kubeconfig and --to-kubeconfig are both of {kcp_cluster.url}" in done.stderr
+    found = json.loads(
+        kubectl(kcp_cluster)("get", "crd", made["metadata"]["name"], "--show-managed-fields", "-o", "json")
+    )
+    assert "crd-puller" not in {entry["manager"] for entry in found["metadata"]["managedFields"]}
 
 
 def test_a_cluster_that_is_followed_brings_its_new_definitions(kcp_cluster: LogicalCluster, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kcp.api.protobuf import CONTENT_TYPE, decode_body, encode_body
+from kcp.builtin.registration import declare
 from kcp.client import Client, InvalidError, StatusError, load_configuration
 from kcp.registry.verbs.repeated_items import MAY_REPEAT
 from tests.multicluster.conftest import PulledCluster
@@ -153,6 +154,7 @@ async def test_an_object_sent_as_protobuf_is_stored_as_one_sent_as_json(client: 
 
 @pytest.mark.parametrize("name", manifests())
 def test_the_clusters_protobuf_decodes_to_its_json(name: str) -> None:
+    declare()
     as_json, as_protobuf = recorded_objects().protobuf[name]
     decoded = decode_body(base64.b64decode(as_protobuf))
     assert unlike(differences(decoded, as_json)) == []

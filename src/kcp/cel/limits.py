@@ -69,7 +69,7 @@ class Visits:
         _running.visits = self
 
     def settle(self) -> int:
-        """Return the cost of the visits since the begin of the evaluation."""
+        """Return the cost of the visits since the start of the evaluation."""
         visited = self._allowed - self.left
         if not visited:
             return 0

@@ -13,6 +13,7 @@ import click
 from kcp.cli import flags
 from kcp.cli.cluster_flags import kubeconfig_flags
 from kcp.cli.crd_puller import say, served_by_kcp
+from kcp.cli.server_checks import check_servers
 
 if TYPE_CHECKING:
     from kcp.client import ClientConfiguration
@@ -53,7 +54,8 @@ def api_importer(location: str, names: tuple[str, ...], **choices: Any) -> None:
 
     LOCATION names the cluster. Each RESOURCE is a plural (pods) or a plural and a group (deployments.apps; pods.core for the
     group without a name). Without any, all resources are recorded that are not built into kcp. An import is written for each
-    version of a resource, and deleted when the cluster does not serve it any more or it is not named. The exit code is 0 if all
+    version of a resource, and deleted when the cluster does not serve it any more or it is not named. While a RESOURCE is not
+    served, imports of resources that are not named are kept. The exit code is 0 if all
     were recorded, 1 if some could not be, or a RESOURCE is not served, 2 if a server cannot be reached.
     """
     if choices["to_kubeconfig"] is None:
@@ -100,10 +102,13 @@ async def _run(
     target = load_configuration(to_kubeconfig, context=to_context, qps=0.0)
     if remove:
         async with Client(target) as client:
-            for name in await remove_imports(client, location):
-                say(f"apiresourceimport.apiresource.kcp.io/{name} deleted")
+            removed = await remove_imports(client, location)
+        for name in removed:
+            say(f"apiresourceimport.apiresource.kcp.io/{name} deleted")
+        say(f"imports of {location} deleted: {len(removed)}")
         return True
     source = load_configuration(kubeconfig, context=context, qps=0.0)
+    await check_servers(source, target)
     complete = await _import(source, target, location, names, update_strategy)
     while watch:
         await asyncio.sleep(interval)
@@ -137,7 +142,12 @@ def _report(imported: Imported) -> None:
     for name, reason in sorted(imported.skipped.items()):
         say(f"skipped {name}: {reason}")
     for name in imported.missing:
-        say(f'the cluster serves no resource "{name}"')
+        say(
+            f'the cluster serves no resource "{name}": give <plural> or <plural>.<group>; imports that are not named are kept'
+        )
     for done, found in (("written", imported.written), ("deleted", imported.deleted)):
         for name in found:
             say(f"apiresourceimport.apiresource.kcp.io/{name} {done}")
+    say(
+        f"imports written: {len(imported.written)}, unchanged: {len(imported.unchanged)}, deleted: {len(imported.deleted)}"
+    )

@@ -56,15 +56,19 @@ def api_negotiation(
 
     Each APIResourceImport says how a cluster serves a resource (see kcp api-importer). For each resource this finds what all
     clusters can run, records it in a NegotiatedAPIResource, and serves it by a CustomResourceDefinition when it is published.
-    Runs until SIGTERM or SIGINT. "kcp start --install-api-negotiation" runs the same inside the server.
+    Runs until SIGTERM or SIGINT. The exit code is 2 if at the start the server cannot be reached, refuses the user or is not a
+    kcp server; after later failures the command tries again. "kcp start --install-api-negotiation" runs the same inside the
+    server.
     """
     from kcp.cli import log_formats
-    from kcp.client import ConfigurationError, load_configuration
+    from kcp.cli.server_checks import check_kcp_server
+    from kcp.client import ClientError, load_configuration
 
     log_formats.set_up(log_format, verbosity)
     try:
         configuration = load_configuration(kubeconfig, context=context)
-    except ConfigurationError as error:
+        asyncio.run(check_kcp_server(configuration))
+    except ClientError as error:
         click.echo(f"kcp: {error}", err=True)
         sys.exit(_FAILED)
     import uvloop

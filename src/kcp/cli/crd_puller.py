@@ -14,6 +14,7 @@ import click
 
 from kcp.cli import flags
 from kcp.cli.cluster_flags import kubeconfig_flags
+from kcp.cli.server_checks import check_servers
 
 if TYPE_CHECKING:
     from kcp.api.kinds import GroupResource
@@ -67,12 +68,21 @@ def crd_puller(names: tuple[str, ...], **choices: Any) -> None:
 
     try:
         incomplete = asyncio.run(_run(names, **choices))
+    except BrokenPipeError:
+        raise  # the reader of standard output has ended: click exits without a message
     except (ClientError, StatusError, UnknownResourceError, OSError) as error:
-        say(f"Error: {error}")
+        say(f"Error: {_explained(error, choices['output'])}")
         sys.exit(_FAILED)
     except KeyboardInterrupt:
         sys.exit(0 if choices["watch"] else _INTERRUPTED)
     sys.exit(_INCOMPLETE if incomplete else 0)
+
+
+def _explained(error: Exception, output: Path | None) -> str:
+    """Return the message of an error; that of the operating system concerns the directory of ``--output``."""
+    if isinstance(error, OSError) and error.strerror and output is not None:
+        return f"--output {output}: cannot write the definitions: {error.strerror}"
+    return str(error)
 
 
 async def _run(
@@ -94,6 +104,7 @@ async def _run(
     # one request at a time limits itself
     source = load_configuration(kubeconfig, context=context, qps=0.0)
     target = load_configuration(to_kubeconfig, context=to_context, qps=0.0) if apply else None
+    await check_servers(source, target)
     written: dict[str, dict[str, Any]] = {}
     incomplete = await _update(source, names, output, target, written)
     while watch:
@@ -101,7 +112,8 @@ async def _run(
         try:
             await _update(source, names, output, target, written)
         except (ClientError, StatusError, UnknownResourceError, OSError) as error:
-            say(f"the definitions are not up to date, trying again in {interval:g} s: {error}")
+            reason = _explained(error, output)
+            say(f"the definitions are not up to date, trying again in {interval:g} s: {reason}")
     return incomplete
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
@@ -21,6 +22,8 @@ _COMMANDS: Final = {
     "completion": "kcp.cli.completion",
 }
 """Each command's module, which has a command of the same name with ``_`` for ``-``."""
+_INTERRUPTED: Final = 130
+"""The exit code of a program that SIGINT ended. click's own is 1, which commands use for results."""
 
 
 class LazyGroup(click.Group):
@@ -29,6 +32,13 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, modules: Mapping[str, str], **options: Any) -> None:
         super().__init__(*args, **options)
         self._modules = modules
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Import and run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(_INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's name
         """Return the names of the commands, sorted."""

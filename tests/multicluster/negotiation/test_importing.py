@@ -136,6 +136,16 @@ async def test_a_resource_that_is_not_named_any_more_is_deleted(importer: Import
     assert (await importer.record("pods")).deleted == [EAST]
 
 
+async def test_a_name_that_is_not_served_keeps_what_is_not_named(importer: Importer) -> None:
+    await importer.record("deployments.apps", "pods")
+    imported = await importer.record("deploy", "pods")
+    assert (imported.missing, imported.deleted) == (["deploy"], [])
+    importer.cluster.drop_resource("v1", "pods")
+    assert (await importer.record("deploy", "pods")).deleted == ["pods.east.v1.core"]
+    assert (await importer.record("deployments.apps")).deleted == []
+    assert await importer.names() == {EAST}
+
+
 async def test_imports_of_other_locations_are_left_alone(importer: Importer) -> None:
     await importer.record("deployments.apps")
     async with serving(importer.cluster) as server, server.client() as source:

@@ -67,6 +67,24 @@ async def test_an_api_with_objects_is_kept_until_they_are_deleted(kcp_cluster: L
             await plane.import_is("persistentvolumeclaims.east.v1.core", Compatible="True", Available="True")
 
 
+async def test_a_deleted_definition_of_the_negotiated_resources_comes_back_while_there_are_imports(
+    kcp_cluster: LogicalCluster,
+) -> None:
+    name = "negotiatedapiresources.apiresource.kcp.io"
+    async with negotiating(kcp_cluster) as plane:
+        await plane.register("east", RecordedCluster("1.36"))
+        await plane.negotiated_is(Published="False")
+        uid = (await plane.definitions.get(name))["metadata"]["uid"]
+        await plane.definitions.delete(name)
+        await plane.definition_is(lambda found: found["metadata"]["uid"] != uid, name)
+        await plane.negotiated_is(Published="False")
+
+        await plane.definitions.delete("apiresourceimports.apiresource.kcp.io")
+        await plane.vanishes(plane.definitions, "apiresourceimports.apiresource.kcp.io")
+        await plane.definitions.delete(name)
+        await plane.vanishes(plane.definitions, name)
+
+
 async def test_the_versions_of_a_resource_are_served_by_one_definition(kcp_cluster: LogicalCluster) -> None:
     name = "horizontalpodautoscalers"
     async with negotiating(kcp_cluster, auto_publish=True) as plane:

@@ -47,7 +47,7 @@ async def pull(client: Client, names: Sequence[str] = (), *, served: Collection[
     Each resource is pulled in the version that its cluster prefers. Raises UnknownResourceError, StatusError, TransportError.
     """
     discovered = [resource for resource in (await client.discovery.all()).preferred() if "get" in resource.verbs]
-    chosen = [_find(discovered, name) for name in names]
+    chosen = _find_all(discovered, names)
     if not names:
         chosen = [resource for resource in discovered if resource.group_resource not in served]
     return await _pull(client, list(dict.fromkeys(chosen)))
@@ -124,6 +124,19 @@ def _check_name(name: str, resource: APIResource) -> None:
     """Refuse names that are not DNS subdomains: a name becomes the name of a file."""
     if problems := object_name_errors(name, resource.plural, resource.group):
         raise MalformedDefinitionError(f"the name is invalid: {'; '.join(problems)}")
+
+
+def _find_all(discovered: Sequence[APIResource], names: Sequence[str]) -> list[APIResource]:
+    """Return the resources of some names. Raises UnknownResourceError, whose message has every name that is not one's."""
+    found, problems = [], []
+    for name in names:
+        try:
+            found.append(_find(discovered, name))
+        except UnknownResourceError as error:
+            problems.append(str(error))
+    if problems:
+        raise UnknownResourceError("; ".join(problems))
+    return found
 
 
 def _find(discovered: Sequence[APIResource], name: str) -> APIResource:

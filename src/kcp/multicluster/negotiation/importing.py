@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from kcp.api.kinds import GroupResource, GroupVersion
 from kcp.client import Client, ConflictError, NotFoundError, StatusError
 from kcp.client.objects import Object
-from kcp.multicluster.crd_puller import CORE, pull_versions
+from kcp.multicluster.crd_puller import CORE, name_of, pull_versions
 from kcp.multicluster.negotiation import installing
 from kcp.multicluster.negotiation.api import (
     API_VERSION_ANNOTATION,
@@ -58,7 +58,8 @@ async def import_apis(
 
     ``names`` are ``<plural>`` or ``<plural>.<group>``; without names, all resources but ``served`` are recorded.
     ``location`` is the cluster's name. A ``strategy`` is set on new imports; users may change it. ``owner`` is the owner
-    reference of each import. Installs the API of negotiation where the logical cluster lacks it. Raises StatusError,
+    reference of each import. While the cluster does not serve one of ``names``, which may be misspelled, imports of resources
+    that are not named are kept. Installs the API of negotiation where the logical cluster lacks it. Raises StatusError,
     TransportError, DiscoveryError.
     """
     pulled = await pull_versions(source, names, served=served)
@@ -90,7 +91,9 @@ async def import_apis(
         else:
             imported.written.append(name)
     for name, found in present.items():
-        if name not in offered and not pulled.may_serve(*_resource_of(name, location)):
+        if name in offered or pulled.may_serve(*_resource_of(name, location)):
+            continue
+        if not pulled.missing or _is_named(name, location, names):
             await _delete(target, found)
             imported.deleted.append(name)
     return imported
@@ -152,6 +155,12 @@ def _resource_of(name: str, location: str) -> tuple[str, GroupVersion]:
     plural = name.partition(".")[0]
     version, _, group = name.removeprefix(f"{plural}.{location}.").partition(".")
     return plural, GroupVersion("" if group == CORE else group, version)
+
+
+def _is_named(name: str, location: str, names: Collection[str]) -> bool:
+    """Whether the resource of an import is one of the requested ones."""
+    plural, version = _resource_of(name, location)
+    return plural in names or name_of(version.group, plural) in names
 
 
 async def _delete(target: Client, found: Object) -> None:

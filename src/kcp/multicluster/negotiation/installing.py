@@ -12,7 +12,7 @@ import yaml
 
 from kcp.client import AlreadyExistsError, Client, NotFoundError
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
-from kcp.multicluster.negotiation.api import GROUP
+from kcp.multicluster.negotiation.api import GROUP, IMPORTS
 
 INSTALLED_ANNOTATION: Final = f"{GROUP}/installed"
 """The digest of the manifest that was installed."""
@@ -55,13 +55,25 @@ async def install(client: Client) -> None:
 
 
 async def upgrade(client: Client, name: str) -> None:
-    """Apply a definition to a logical cluster that has another release's. Raises StatusError, TransportError."""
+    """Apply a definition to a logical cluster that has another release's, or imports but no such definition.
+
+    Raises StatusError, TransportError.
+    """
     resource = client.resource(CUSTOM_RESOURCE_DEFINITIONS)
     (definition,) = (each for each in definitions() if each["metadata"]["name"] == name)
     try:
         found = await resource.get(name)
     except NotFoundError:
+        if await _has_imports(client):
+            await install(client)
         return
     installed = (found["metadata"].get("annotations") or {}).get(INSTALLED_ANNOTATION)
     if installed != definition["metadata"]["annotations"][INSTALLED_ANNOTATION]:
         await resource.apply(definition, field_manager=_FIELD_MANAGER, force=True)
+
+
+async def _has_imports(client: Client) -> bool:
+    try:
+        return bool((await client.resource(IMPORTS).list(limit=1)).items)
+    except NotFoundError:
+        return False
