@@ -10,7 +10,7 @@ import ssl
 import time
 import tracemalloc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -316,9 +316,19 @@ def test_a_client_that_does_not_read_is_disconnected(server: RunningServer, quer
         wait_until(lambda: not _is_open(connection), "the client is disconnected")
 
 
-def exchanges() -> list[Exchange]:
+Exchanges = Callable[[], list[Exchange]]
+
+
+def _all_exchanges() -> list[Exchange]:
     """All exchanges that something refers to, which may be a circle that nothing else refers to."""
     return [each for each in gc.get_objects() if isinstance(each, Exchange)]
+
+
+@pytest.fixture
+def exchanges() -> Exchanges:
+    """Returns the exchanges of the test: other servers in this process may have some too."""
+    others = _all_exchanges()
+    return lambda: [each for each in _all_exchanges() if not any(each is other for other in others)]
 
 
 @pytest.fixture
@@ -332,20 +342,26 @@ def without_collections() -> Iterator[None]:
 
 @pytest.mark.usefixtures("without_collections")
 @pytest.mark.parametrize("query", ["", "?watch=true"], ids=["list", "watch"])
-def test_what_a_response_held_is_freed_when_its_client_disconnects(server: RunningServer, query: str) -> None:
+def test_what_a_response_held_is_freed_when_its_client_disconnects(
+    server: RunningServer, exchanges: Exchanges, query: str
+) -> None:
     with unread(server, PATH + query, server.token, server.port, server.trust):
         wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
     wait_until(lambda: not exchanges(), "the exchange is freed")
 
 
-def test_few_events_are_queued_for_a_web_socket_whatever_their_size(server: RunningServer) -> None:
+def test_few_events_are_queued_for_a_web_socket_whatever_their_size(
+    server: RunningServer, exchanges: Exchanges
+) -> None:
     with unread(server, PATH + "?watch=true", server.token, server.port, server.trust, WEBSOCKET):
         wait_until(lambda: [each for each in exchanges() if each.sending_since], "the client does not keep up")
         (exchange,) = (each for each in exchanges() if each.sending_since)
         assert exchange.sent < 10 * MEGABYTE, "what the kernel buffers, and 4 MB"
 
 
-def test_what_a_client_has_read_before_does_not_count_for_its_web_socket(server: RunningServer) -> None:
+def test_what_a_client_has_read_before_does_not_count_for_its_web_socket(
+    server: RunningServer, exchanges: Exchanges
+) -> None:
     with unread(server, PATH, server.token, server.port, server.trust) as connection:
         response = HTTPResponse(connection)
         response.begin()
@@ -368,7 +384,9 @@ def test_a_web_socket_whose_client_reads_gets_large_events(server: RunningServer
 
 
 @pytest.mark.usefixtures("without_collections")
-def test_what_a_list_held_is_freed_when_it_makes_room(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_list_held_is_freed_when_it_makes_room(
+    server: RunningServer, exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(list_streams, "_SLOW_AFTER", 0.0)
     composition = server.process.composition
     assert composition is not None
@@ -383,7 +401,7 @@ def test_what_a_list_held_is_freed_when_it_makes_room(server: RunningServer, mon
 @pytest.mark.usefixtures("without_collections")
 @pytest.mark.parametrize("more", ["", WEBSOCKET], ids=["HTTP", "WebSocket"])
 def test_what_a_watch_held_is_freed_when_it_is_aborted(
-    server: RunningServer, monkeypatch: pytest.MonkeyPatch, more: str
+    server: RunningServer, exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch, more: str
 ) -> None:
     composition = server.process.composition
     assert composition is not None

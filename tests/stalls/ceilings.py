@@ -86,6 +86,7 @@ CEILINGS: Final[dict[str, int]] = {
     "a comparison of large objects in a table": 25,
     "a list of a million": 25,
     "too many operations": 20,
+    "the OpenAPI document of many types": 20,
     "a definition with wrong rules": 20,
     "a pattern over a long string": 20,
     "escapes": 20,

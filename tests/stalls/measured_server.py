@@ -39,14 +39,15 @@ class LoopMeasurement:
         self._resident = 0
 
     def begin(self) -> dict[str, int]:
-        """Start again. Returns the resident memory."""
+        """Start again. Returns the resident memory, and how many blocks of memory the interpreter's objects have."""
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # the peak of the resident memory is from now on
         self._resident = _memory("VmRSS")
+        blocks = sys.getallocatedblocks()
         self._longest, self._last, self._running = 0.0, time.thread_time(), True
         self._longest_of_all, self._last_of_all = 0.0, time.process_time()
         self._tick()
-        return {"resident": self._resident}
+        return {"resident": self._resident, "blocks": blocks}
 
     def end(self) -> dict[str, float]:
         """Stop, and what was measured."""
