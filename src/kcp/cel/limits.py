@@ -1,9 +1,9 @@
 """Limits on memory and time that cel-go's cost units do not cover.
 
-cel-go charges a comparison by the length of its two lists or maps, or 1, however much is inside; 1 for a conversion and for the
-concatenation of two lists; nothing for a result that is longer than its inputs. kube-apiserver ends such work at its deadline.
-Here a thread cannot be interrupted, and concatenation copies: `Visits` counts the values that operations visit, and charges for
-them.
+cel-go charges a comparison by the length of its two lists or maps, or 1, however much is inside; 1 for a conversion, for the
+concatenation of two lists, and for the parsing of a text as a URL, a time or a number; nothing for a result that is longer than
+its inputs. kube-apiserver ends such work at its deadline. Here a thread cannot be interrupted, and concatenation copies: `Visits`
+counts the values that operations visit, and charges for them.
 """
 
 import json
@@ -28,7 +28,7 @@ LONG: Final = 256
 _COPIED_FOR_ONE: Final = 16
 """Elements of lists that are copied for one visit."""
 _TEXT_FOR_ONE: Final = 16
-"""Characters of JSON text that are compared for one visit."""
+"""Characters of JSON text that are compared, or of a text that is parsed, for one visit."""
 _KEPT_SIZES: Final = 1024
 """Values whose size is kept for their next comparison."""
 
@@ -133,6 +133,12 @@ def visits() -> Visits:
 def count_visits(number: int) -> None:
     """Count visits of the evaluation that runs. Raises BudgetExceededError."""
     _running.visits.count(number)
+
+
+def count_parsing(text: str) -> None:
+    """Count the characters of a long text that is parsed. Raises BudgetExceededError."""
+    if len(text) >= LONG:
+        _running.visits.count(len(text) // _TEXT_FOR_ONE)
 
 
 def count_comparison(left: Any, right: Any) -> None:

@@ -14,6 +14,7 @@ from kcp.cel import times
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
 from kcp.cel.libraries.regex import compiled
+from kcp.cel.limits import count_parsing
 from kcp.cel.values import INT_MAX, INT_MIN, UINT_MAX, Duration, Timestamp, TypeValue, Uint, type_name
 
 _MAX_DIGITS: Final = 400
@@ -73,10 +74,12 @@ def _uint_from_string(text: str) -> Uint:
 
 
 def _is_number(digits: str) -> bool:
+    count_parsing(digits)
     return digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS
 
 
 def _double_from_string(text: str) -> float:
+    count_parsing(text)
     try:
         if text.strip() != text or not text.isascii() or "_" in text:
             raise ValueError
@@ -101,6 +104,7 @@ def _bool_from_string(text: str) -> bool:
 
 
 def _duration_from_string(text: str) -> Duration:
+    count_parsing(text)
     try:
         return times.duration(text)
     except EvaluationError:
@@ -108,6 +112,7 @@ def _duration_from_string(text: str) -> Duration:
 
 
 def _timestamp_from_string(text: str) -> Timestamp:
+    count_parsing(text)
     try:
         return times.timestamp(text)
     except EvaluationError as error:

@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote, unquote_plus
 from kcp.cel import call_costs as cost
 from kcp.cel.declarations import Row
 from kcp.cel.errors import EvaluationError
+from kcp.cel.limits import count_parsing
 from kcp.cel.values import Opaque
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -114,6 +115,7 @@ def _url(text: str) -> URL:
 
 
 def _is_url(text: str) -> bool:
+    count_parsing(text)
     try:
         check_request_uri(text)
     except EvaluationError:
