@@ -87,6 +87,7 @@ CEILINGS: Final[dict[str, int]] = {
     "a list of a million": 25,
     "too many operations": 20,
     "the OpenAPI document of many types": 20,
+    "an apply over the fields of many managers": 20,
     "a definition with wrong rules": 20,
     "a pattern over a long string": 20,
     "escapes": 20,

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
-from kcp.api.metadata import go_json_type
 from kcp.api.times import canonical_micro_time, check_micro_time, parse_time, whole_time
 from kcp.registry.types.strategies import Object
 
@@ -79,15 +78,6 @@ def canonical_bytes(obj: dict[str, Any], members: Iterable[str] | None = None) -
         for name in members:
             if obj.get(name) == "":
                 del obj[name]
-
-
-def bytes_errors(obj: Mapping[str, Any], members: Iterable[str] | None, path: str) -> Iterator[FieldError]:
-    """An error for each of these members, or all, that is a map or a boolean where Go has bytes; the schema reports others."""
-    for name in obj if members is None else members:
-        value = obj.get(name)
-        if type(value) is dict or type(value) is bool:
-            why = f"json: cannot unmarshal {go_json_type(value)} into Go struct field {path} of type []uint8"
-            yield field_errors.undecodable(f"{path}.{name}", "", why)
 
 
 def text(obj: Mapping[str, Any] | None, name: str) -> str:

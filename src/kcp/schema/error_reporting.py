@@ -136,7 +136,7 @@ def _check_type(node: SchemaNode, value: Any, path: str, result: ValidationResul
     )
     if found in types or passes_as_number or (not types and found == "string"):
         result.matches += 1
-    elif node.format and found not in ("string", "array"):
+    elif node.format and found not in ("string", "array") and not node.scope.of_go_type:
         result.add(_type_mismatch(path, node.format, _GO_FORMATS.get(found, "")))
     else:
         result.add(_type_mismatch(path, ",".join(types) or node.format, found))

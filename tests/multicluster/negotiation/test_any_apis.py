@@ -91,7 +91,7 @@ def test_objects_of_a_published_api_stay_valid_unless_an_import_may_narrow_it(ra
 
 @given(randoms)
 @settings(max_examples=40, deadline=None)
-def test_imports_that_may_narrow_are_accepted_in_any_order(random: Random) -> None:
+def test_imports_that_may_narrow_are_all_accepted_in_the_end_in_any_order(random: Random) -> None:
     offers, comparisons = any_offers(random), Comparisons()
     offers = [each._replace(strategy=UpdateStrategy.PUBLISHED) for each in offers]
     whole = negotiate(None, offers, comparisons, published=False)
@@ -104,6 +104,7 @@ def test_imports_that_may_narrow_are_accepted_in_any_order(random: Random) -> No
     for seen in random.sample(offers, len(offers)):
         known = sorted([*known, seen])
         outcome = negotiate(current, known, comparisons, published=random.random() < 0.5 and current is not None)
-        assert outcome.rejected == {}
         known, current = settled(known, outcome), outcome.spec
+    # two may have nothing in common before a third one leaves out the field on which they differ
+    assert [each.name for each in known if not each.settled] == []
     assert current == whole.spec

@@ -10,7 +10,7 @@ from kcp.api import field_errors, metadata, names
 from kcp.api.field_errors import FieldError
 from kcp.api.tables import human_duration
 from kcp.auth.users import user_info
-from kcp.builtin.fields import bytes_errors, canonical_bytes, integer, keep, mapping, maps, text, texts
+from kcp.builtin.fields import canonical_bytes, integer, keep, mapping, maps, text, texts
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
@@ -120,10 +120,6 @@ class CertificateSigningRequestStrategy(BuiltinStrategy):
 
     def prepare_for_status_update(self, obj: Object, old: Object) -> None:
         _set_times(obj, old)
-
-    def undecodable(self, obj: Object) -> Iterator[FieldError]:
-        yield from bytes_errors(mapping(obj, "spec"), ("request",), "spec")
-        yield from bytes_errors(mapping(obj, "status"), ("certificate",), "status")
 
     def validate(self, obj: Object) -> list[FieldError]:
         return [*_request_errors(obj), *_condition_errors(obj)]

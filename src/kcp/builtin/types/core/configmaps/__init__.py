@@ -7,7 +7,7 @@ from typing import Any
 
 from kcp.api import field_errors
 from kcp.api.field_errors import MAX_ERRORS, FieldError
-from kcp.builtin.fields import bytes_errors, canonical_bytes, decoded_size, mapping
+from kcp.builtin.fields import canonical_bytes, decoded_size, mapping
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.builtin.types.core.data import MAX_BYTES, immutability_errors, key_errors
 from kcp.registry.types.strategies import Object
@@ -19,9 +19,6 @@ class ConfigMapStrategy(BuiltinStrategy):
     def default(self, obj: Object) -> None:
         super().default(obj)
         canonical_bytes(mapping(obj, "binaryData"))
-
-    def undecodable(self, obj: Object) -> Iterator[FieldError]:
-        yield from bytes_errors(mapping(obj, "binaryData"), None, "binaryData")
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, binary = mapping(obj, "data"), mapping(obj, "binaryData")

@@ -11,7 +11,7 @@ import orjson
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.auth.certificates import KeyPair, key_matches
-from kcp.builtin.fields import bytes_errors, canonical_bytes, decoded_size, mapping, text, unchanged
+from kcp.builtin.fields import canonical_bytes, decoded_size, mapping, text, unchanged
 from kcp.builtin.strategy import BuiltinStrategy, age
 from kcp.builtin.types.core.data import MAX_BYTES, immutability_errors, key_errors
 from kcp.registry.types.strategies import Object
@@ -50,9 +50,6 @@ class SecretStrategy(BuiltinStrategy):
             if strings and (data is None or isinstance(data, dict)):
                 encoded = {key: base64.b64encode(value.encode()).decode() for key, value in strings.items()}
                 obj["data"] = {**(data or {}), **encoded, **_undecodable(data, strings)}
-
-    def undecodable(self, obj: Object) -> Iterator[FieldError]:
-        yield from bytes_errors(mapping(obj, "data"), None, "data")
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, type_ = mapping(obj, "data"), text(obj, "type")
