@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kcp.api.errors import StatusError
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.receiving import Receiving, ReceivingLimits
-from tests.support.http2_frames import Http2Connection
+from tests.support.http2_frames import HEADERS, Http2Connection, status_of
 from tests.support.objects import config_map
 from tests.support.running_coroutines import Enter
 from tests.support.running_server import RunningServer
@@ -114,13 +113,14 @@ def test_bodies_that_never_come_keep_no_one_else_from_writing(fresh_root: Path) 
     most = ReceivingLimits().client_bodies
     try:
         with contextlib.ExitStack() as connections:
-            streams: list[tuple[Http2Connection, int]] = []
             for _ in range(0, most + 100, 200):
                 connection = connections.enter_context(Http2Connection("127.0.0.1", server.port, authority))
-                streams += [(connection, connection.request("POST", path, fields, b"{", end=False)) for _ in range(200)]
-            connection, last = streams[-1]
-            answer: Any = connection.answer(last)
-            assert answer.status == 429
+                for _ in range(200):
+                    connection.request("POST", path, fields, b"{", end=False)
+            # the first response: h2corn 2.0.0 may end a connection on which it refuses a hundred bodies at once
+            while (answer := connection.read()).kind != HEADERS:
+                pass
+            assert status_of(answer.payload) == 429
             assert server.get(path).status == 200
             assert server.post(path, config_map("a")).status == 201
     finally:
