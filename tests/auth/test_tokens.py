@@ -16,6 +16,7 @@ from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.users import ALL_AUTHENTICATED, ANONYMOUS, User, authenticated
+from kcp.logical_clusters import DEFAULT, LogicalClusterName
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -61,6 +62,11 @@ class Request:
 
     headers: dict[bytes, bytes] = field(default_factory=dict)
     certificate_chain: tuple[str, ...] = ()
+    cluster: LogicalClusterName = DEFAULT
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        return list(self.headers.items())
 
 
 async def user_of(authorization: bytes, authenticator: Authenticator = TOKENS) -> User | None:

@@ -81,7 +81,7 @@ class BadgeHeader:
 class FixedToken:
     """Authenticates one token."""
 
-    async def authenticate_token(self, token: bytes) -> User | None:
+    async def authenticate_token(self, token: bytes, cluster: str) -> User | None:
         return authenticated("guest") if token == b"guest-token" else None
 
 

@@ -9,14 +9,23 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from kcp.auth.users import User
+from kcp.logical_clusters import LogicalClusterName
 
 
 class Credentials(Protocol):
     """The part of a request that may identify the user."""
 
     @property
+    def cluster(self) -> LogicalClusterName:
+        """The logical cluster of the request; may be ``*``. Most credentials are valid in all, some in one."""
+
+    @property
     def headers(self) -> Mapping[bytes, bytes]:
         """The request's header fields by lower-case name; of a repeated field the last one."""
+
+    @property
+    def raw_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """All header fields, names in lower case, in the order in which they were sent."""
 
     @property
     def certificate_chain(self) -> Sequence[str]:
@@ -37,8 +46,8 @@ class Authenticator(Protocol):
 class TokenAuthenticator(Protocol):
     """Finds the user of a bearer token. ``authenticate_token`` may be a coroutine function, or answer without waiting."""
 
-    def authenticate_token(self, token: bytes) -> Found:
-        """Return the user of a token, or None when the token is not known here."""
+    def authenticate_token(self, token: bytes, cluster: LogicalClusterName) -> Found:
+        """Return the user of a token that a request to a logical cluster carries, or None when it is not known here."""
 
 
 async def resolved(found: Found) -> User | None:

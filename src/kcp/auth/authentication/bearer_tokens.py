@@ -8,6 +8,7 @@ from typing import Final
 from kcp.api import errors
 from kcp.auth.authentication.authenticator import Credentials, Found, TokenAuthenticator, resolved
 from kcp.auth.users import User
+from kcp.logical_clusters import LogicalClusterName
 
 _TOKEN_START: Final = len(b"Bearer ")
 
@@ -28,27 +29,28 @@ class BearerTokens:
         )
         if not token:
             return None
+        cluster = credentials.cluster
         for authenticator in self._authenticators:
-            found = authenticator.authenticate_token(token)
+            found = authenticator.authenticate_token(token, cluster)
             if type(found) is User:
                 return found
             if found is not None:
-                return self._required(found, token, self._authenticators.index(authenticator) + 1)
+                return self._required(found, token, cluster, self._authenticators.index(authenticator) + 1)
         raise errors.unauthorized()
 
-    async def _required(self, found: Found, token: bytes, following: int) -> User:
-        user = await resolved(found) or await self._find(token, following)
+    async def _required(self, found: Found, token: bytes, cluster: LogicalClusterName, following: int) -> User:
+        user = await resolved(found) or await self._find(token, cluster, following)
         if user is None:
             raise errors.unauthorized()
         return user
 
-    async def authenticate_token(self, token: bytes) -> User | None:
+    async def authenticate_token(self, token: bytes, cluster: LogicalClusterName) -> User | None:
         """Return the user of a token, or None when no authenticator knows it."""
-        return await self._find(token, 0)
+        return await self._find(token, cluster, 0)
 
-    async def _find(self, token: bytes, start: int) -> User | None:
+    async def _find(self, token: bytes, cluster: LogicalClusterName, start: int) -> User | None:
         for authenticator in self._authenticators[start:]:
-            user = await resolved(authenticator.authenticate_token(token))
+            user = await resolved(authenticator.authenticate_token(token, cluster))
             if user is not None:
                 return user
         return None

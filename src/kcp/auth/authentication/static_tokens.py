@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from kcp.auth.users import User, authenticated
+from kcp.logical_clusters import LogicalClusterName
 
 _SMALLEST_ROW: Final = 3
 _ROW_WITH_GROUPS: Final = 4
@@ -32,7 +33,7 @@ class StaticTokens:
         """Replace all tokens."""
         self._users = {sha256(token.encode()).digest(): user for token, user in tokens}
 
-    def authenticate_token(self, token: bytes) -> User | None:
+    def authenticate_token(self, token: bytes, cluster: LogicalClusterName) -> User | None:  # noqa: ARG002 - valid in all
         """Return the user of a token, or None when the token is not known here."""
         return self._users.get(sha256(token).digest())
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, User
+from kcp.logical_clusters import UNNAMED, LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.large_work import LARGE
 from kcp.server.requests.asgi import Header, Message, Receive, Scope, Started
@@ -100,6 +101,11 @@ class IncomingRequest:
     def method(self) -> str:
         """The HTTP method."""
         return str(self.scope["method"])
+
+    @property
+    def cluster(self) -> LogicalClusterName:
+        """The logical cluster of the request, once its head is read."""
+        return self.info.cluster if self.info is not None else UNNAMED
 
     @property
     def user_agent(self) -> str:

@@ -21,7 +21,7 @@ class TokenReviewStrategy(BuiltinStrategy):
         token = text(spec, "token")
         if not token:
             raise errors.bad_request("token is required for TokenReview in authentication")
-        user = await resolved(self.context.tokens.authenticate_token(token.encode()))
+        user = await resolved(self.context.tokens.authenticate_token(token.encode(), context.cluster))
         if user is None:
             status: dict[str, Any] = {"user": {}, "error": "invalid bearer token"}
         else:
