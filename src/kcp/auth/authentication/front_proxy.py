@@ -78,13 +78,13 @@ class FrontProxy:
         groups = tuple(text.decode() for wanted in self._groups for key, text in headers if key == wanted and text)
         return authenticated(name, _first(headers, self._uid), groups, self._extra(headers))
 
-    def _extra(self, headers: Sequence[Header]) -> dict[str, tuple[str, ...]]:
-        found: dict[str, tuple[str, ...]] = {}
+    def _extra(self, headers: Sequence[Header]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
         for prefix in self._prefixes:
             for name, value in headers:
                 if name.startswith(prefix):
                     key = unquote_to_bytes(name[len(prefix) :]).decode()
-                    found[key] = (*found.get(key, ()), value.decode())
+                    found.setdefault(key, []).append(value.decode())
         return found
 
 
