@@ -8,33 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 from kcp.auth.authentication.anonymous import Anonymous
 from kcp.auth.authentication.authenticator import TokenAuthenticator
 from kcp.auth.authentication.front_proxy import FrontProxy
-from kcp.auth.authentication.oidc import configuration as files
-from kcp.auth.authentication.oidc.configuration import (
-    AnonymousRequests,
-    AuthenticationConfiguration,
-    ClaimRule,
-    Issuer,
-    JWTAuthenticator,
-    Mapping,
-)
-from kcp.auth.authentication.oidc.tokens import OIDCTokens
-from kcp.auth.authentication.oidc.validation import Validation
-from kcp.auth.authentication.token_reviews import ReviewedTokens
-from kcp.outbound.errors import DestinationError
 from kcp.outbound.owner import Outbound
-from kcp.outbound.webhooks import WebhookClient
-from kcp.schema.configuration_files import ConfigurationFileError
-from kcp.server.process.authentication_options import AuthenticationOptions, OIDCOptions
+from kcp.server.process.authentication_options import AuthenticationOptions
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.identity import authority_bundle
 from kcp.server.process.reloading import ReloadedFiles
 
-_FLAG: Final = "--authentication-config"
+if TYPE_CHECKING:
+    from kcp.auth.authentication.oidc.configuration import AuthenticationConfiguration
+    from kcp.auth.authentication.oidc.tokens import OIDCTokens
+    from kcp.auth.authentication.token_reviews import ReviewedTokens
 
 
 class OtherAuthentication:
@@ -69,41 +57,40 @@ class OtherAuthentication:
             reloaded.add(bundle, lambda: proxy.replace_authorities([front_proxy_authority(bundle)]))
 
     def _oidc(self, outbound: Outbound) -> OIDCTokens | None:
-        if (path := self._options.config_file) is not None:
-            found = self._read(path)
-            self._put_anonymous(found.anonymous)
-            return OIDCTokens(outbound, found)
-        if self._options.oidc.issuer_url:
-            return OIDCTokens(outbound, _of_flags(self._options.oidc, self._disallowed))
-        return None
+        options = self._options
+        if options.config_file is None and not options.oidc.issuer_url:
+            return None
+        from kcp.auth.authentication.oidc.tokens import OIDCTokens
+        from kcp.server.process import oidc
 
-    def _reload(self, path: Path) -> None:
-        found = self._read(path)
-        assert self.oidc is not None
-        self.oidc.replace(found)
-        self._put_anonymous(found.anonymous)
+        if options.config_file is None:
+            return OIDCTokens(outbound, oidc.of_flags(options.oidc, self._disallowed))
+        return OIDCTokens(outbound, self._read(options.config_file))
 
     def _read(self, path: Path) -> AuthenticationConfiguration:
-        try:
-            found = files.read(path.read_bytes(), self._disallowed)
-        except OSError as error:
-            raise ConfigurationError(f"{_FLAG}: cannot read {path}: {error.strerror}") from error
-        except ConfigurationFileError as error:
-            raise ConfigurationError(f"{_FLAG}: {path}: {error}") from error
-        if found.anonymous is not None and not self._configuration.anonymous_auth:
-            raise ConfigurationError(f"{_FLAG}: {path}: anonymous: --anonymous-auth=false may not be given with it")
-        return found
+        """Read the configuration file and put in force what is anonymous. Raises ConfigurationError."""
+        from kcp.server.process import oidc
 
-    def _put_anonymous(self, rule: AnonymousRequests | None) -> None:
+        found = oidc.of_file(path, self._disallowed, anonymous_auth=self._configuration.anonymous_auth)
+        rule = found.anonymous
         if rule is None:
             self.anonymous.replace(enabled=self._configuration.anonymous_auth)
         else:
             self.anonymous.replace(enabled=rule.enabled, paths=rule.paths)
+        return found
+
+    def _reload(self, path: Path) -> None:
+        assert self.oidc is not None
+        self.oidc.replace(self._read(path))
 
     def _webhook(self, outbound: Outbound, api_audiences: Sequence[str]) -> ReviewedTokens | None:
         options = self._options
         if options.webhook_config_file is None:
             return None
+        from kcp.auth.authentication.token_reviews import ReviewedTokens
+        from kcp.outbound.errors import DestinationError
+        from kcp.outbound.webhooks import WebhookClient
+
         flag = "--authentication-token-webhook-config-file"
         try:
             client = WebhookClient.from_kubeconfig(outbound, options.webhook_config_file, flag)
@@ -124,32 +111,3 @@ class OtherAuthentication:
 def front_proxy_authority(path: Path) -> bytes:
     """Read the authorities of front proxies. Raises ConfigurationError."""
     return authority_bundle("--requestheader-client-ca-file", path)
-
-
-def _of_flags(options: OIDCOptions, disallowed: Sequence[str]) -> AuthenticationConfiguration:
-    """Return the configuration that the ``--oidc-*`` flags stand for. Raises ConfigurationError."""
-    authority = "" if options.ca_file is None else _read_text("--oidc-ca-file", options.ca_file)
-    issuer = Issuer(options.issuer_url, (options.client_id,), certificate_authority=authority)
-    prefix = {"": "" if options.username_claim == "email" else f"{options.issuer_url}#", "-": ""}
-    rules = (text.partition("=") for text in options.required_claims)
-    validation = Validation(disallowed)
-    validation.issuer(
-        {"url": issuer.url, "audiences": list(issuer.audiences), "certificateAuthority": authority}, "issuer"
-    )
-    if validation.errors:
-        raise ConfigurationError(f"--oidc-issuer-url, --oidc-ca-file: {', '.join(map(str, validation.errors))}")
-    authenticator = JWTAuthenticator(
-        issuer,
-        username=Mapping(options.username_claim, prefix.get(options.username_prefix, options.username_prefix)),
-        groups=Mapping(options.groups_claim, options.groups_prefix),
-        claim_rules=tuple(ClaimRule(claim, value) for claim, _, value in rules),
-        algorithms=options.signing_algs,
-    )
-    return AuthenticationConfiguration((authenticator,))
-
-
-def _read_text(flag: str, path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{flag}: cannot read {path}: {error}") from error
