@@ -13,6 +13,7 @@ import click
 from kcp import __version__
 from kcp.cli import flags
 from kcp.cli.api_negotiation import AUTO_PUBLISH_HELP
+from kcp.cli.authentication_flags import authentication_flags, take_authentication_options
 from kcp.cli.store_options import backend_flags, root_directory_flag
 from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
 
@@ -115,6 +116,7 @@ _logging = flags.group("Logging")
     show_default=False,
     help="Serve requests without credentials as system:anonymous; if false, they get 401. [default: true]",
 )
+@authentication_flags
 @_limits(
     "--max-requests-inflight",
     default=400,
@@ -192,7 +194,7 @@ def start(
             process.run_in_background("API negotiation", _negotiate(process, auto_publish=auto_publish_apis))
 
     log_formats.set_up(log_format, verbosity)
-    configuration = Configuration(**choices, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
+    configuration = _configuration(choices, verbosity)
     try:
         running.run(configuration, on_ready)
     except ConfigurationError as error:
@@ -207,7 +209,12 @@ def configuration_of(arguments: Sequence[str]) -> Configuration:
     for flag in ("install_api_negotiation", "auto_publish_apis"):
         if choices.pop(flag):
             raise ValueError(f"--{flag.replace('_', '-')} needs a server in a process of its own")
-    return Configuration(log_requests=choices.pop("verbosity") >= _LOGS_REQUESTS_FROM, **choices)
+    return _configuration(choices, choices.pop("verbosity"))
+
+
+def _configuration(choices: dict[str, Any], verbosity: int) -> Configuration:
+    authentication = take_authentication_options(choices)
+    return Configuration(**choices, authentication=authentication, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
 
 
 async def _negotiate(process: ServerProcess, *, auto_publish: bool) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import orjson
 
 from kcp.api import metadata
-from kcp.auth.authentication.anonymous import Anonymous
 from kcp.auth.authentication.authenticator import TokenReviewer
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.union import UnionAuthenticator
@@ -29,6 +28,7 @@ from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process import address_space
+from kcp.server.process.authentication import OtherAuthentication
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
 from kcp.server.requests.application import Application, Steps
@@ -94,6 +94,11 @@ async def compose(
     Raises ConfigurationError.
     """
     configuration = environment.configuration
+    other = OtherAuthentication(configuration, environment.outbound)
+    other.add_to(environment.files)
+    if other.oidc is not None:
+        environment.background["the fetching of OIDC keys"] = other.oidc.follow
+    environment = replace(environment, other_authentication=other)
     tokens = BearerTokens(parts.token_authenticators(environment))
     authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
     registry = await compose_registry(
@@ -118,9 +123,7 @@ async def compose(
     watchdog = LoopWatchdog(metrics, mounts.roots)
     mutations = Mutations(deadlines, watchdog)
     steps = Steps(
-        authenticator=UnionAuthenticator(
-            [*parts.authenticators(environment), tokens], Anonymous() if configuration.anonymous_auth else None
-        ),
+        authenticator=UnionAuthenticator([*parts.authenticators(environment), tokens], other.anonymous),
         authorizer=authorizer,
         filters=[*address_space.filters(space), *parts.filters(environment)],
         resources=Resources(registry, watches, mutations),

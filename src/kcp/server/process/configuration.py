@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from kcp.api import names
+from kcp.server.process.authentication_options import AuthenticationOptionError, AuthenticationOptions
 from kcp.store.backends import StorageOptions
 from kcp.store.contract import OptionError
 
@@ -35,6 +36,7 @@ class Configuration(StorageOptions):
     tls_sans: tuple[str, ...] = ()
     client_ca_file: Path | None = None
     token_auth_file: Path | None = None
+    authentication: AuthenticationOptions = field(default_factory=AuthenticationOptions)
     anonymous_auth: bool = True
     new_log: bool = False
     """Create the log where a server has run whose log is gone."""
@@ -56,7 +58,8 @@ class Configuration(StorageOptions):
             raise ConfigurationError("--tls-cert-file and --tls-private-key-file must be given together")
         try:
             self.check_storage()
-        except OptionError as error:
+            self.authentication.check()
+        except (OptionError, AuthenticationOptionError) as error:
             raise ConfigurationError(str(error)) from error
         if self.durability not in DURABILITIES:
             raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")

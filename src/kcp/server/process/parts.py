@@ -11,9 +11,9 @@ A factory that adds to a default calls it: ``lambda environment: [*default_autho
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kcp.auth.authentication.authenticator import Authenticator, TokenAuthenticator
 from kcp.auth.authentication.client_certificates import ClientCertificates
@@ -28,6 +28,7 @@ from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.metrics import Metrics
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
+from kcp.server.process.authentication import OtherAuthentication
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.identity import ADMINISTRATOR, Identity, client_authority_bundles
 from kcp.server.process.reloading import ReloadedFiles
@@ -45,6 +46,8 @@ class Environment:
 
     A part adds the files that it reads to ``files``, to have them reloaded when they change, and its own metrics to
     ``metrics.registry``. One that sends requests to other servers makes its clients by ``outbound``, which the server closes.
+    Work that goes on until the server stops is added to ``background``, by its name in messages. ``other_authentication``
+    are the authenticators that know users of other programs.
     """
 
     configuration: Configuration
@@ -53,21 +56,27 @@ class Environment:
     files: ReloadedFiles = field(default_factory=ReloadedFiles)
     metrics: Metrics = field(default_factory=Metrics)
     outbound: Outbound = field(default_factory=Outbound)
+    background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
+    other_authentication: OtherAuthentication | None = None
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
-    """Authenticate client certificates of the server's own CA and of ``--client-ca-file``."""
+    """Authenticate by a front proxy, then by client certificates of the server's own CA and of ``--client-ca-file``."""
     observe = environment.metrics.observe_client_certificate
     certificates = ClientCertificates(environment.identity.client_authority_bundles, observe)
     own, *_ = environment.identity.client_authority_bundles
     path = environment.configuration.client_ca_file
     if path is not None:
         environment.files.add(path, lambda: certificates.replace_authorities(client_authority_bundles(own, path)))
-    return [certificates]
+    other = environment.other_authentication
+    return [certificates] if other is None or other.front_proxy is None else [other.front_proxy, certificates]
 
 
 def default_token_authenticators(environment: Environment) -> Sequence[TokenAuthenticator]:
-    """Authenticate the administrator's token and those of ``--token-auth-file``. Raises ConfigurationError."""
+    """Authenticate the administrator's token, those of ``--token-auth-file``, of OpenID Connect issuers and of a webhook.
+
+    Raises ConfigurationError.
+    """
     administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
     configuration = environment.configuration
 
@@ -77,7 +86,8 @@ def default_token_authenticators(environment: Environment) -> Sequence[TokenAuth
     tokens = StaticTokens(read())
     if configuration.token_auth_file is not None:
         environment.files.add(configuration.token_auth_file, lambda: tokens.replace(read()))
-    return [tokens]
+    other = environment.other_authentication
+    return [tokens] if other is None else [tokens, *other.token_authenticators]
 
 
 def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:

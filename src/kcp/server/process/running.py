@@ -143,6 +143,8 @@ class ServerProcess:
             raise ConfigurationError(f"{error}, and nothing is served without it: restore a snapshot") from error
         except StoreUnavailableError as error:
             raise ConfigurationError(str(error)) from error
+        for name, work in environment.background.items():
+            self.run_in_background(name, work())
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.watchdog.note_delivery)
         return composition

@@ -108,6 +108,13 @@ class IncomingRequest:
         return self.info.cluster if self.info is not None else UNNAMED
 
     @property
+    def path(self) -> str:
+        """The decoded path after the logical cluster, once the head is read."""
+        if self.info is None:
+            return ""
+        return self.info.path or "/" + "/".join(self.info.parts)
+
+    @property
     def user_agent(self) -> str:
         """The ``User-Agent`` header."""
         return self.headers.get(b"user-agent", b"").decode("latin-1")
