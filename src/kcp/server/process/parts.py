@@ -30,6 +30,7 @@ from kcp.server.observability.request_records import AuditSink
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.identity import ADMINISTRATOR, Identity, client_authority_bundles
 from kcp.server.process.reloading import ReloadedFiles
+from kcp.server.process.service_accounts import ServiceAccounts
 from kcp.server.process.storage import Storage, open_storage
 from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.mounts import Mount
@@ -51,6 +52,8 @@ class Environment:
     store: Store
     files: ReloadedFiles = field(default_factory=ReloadedFiles)
     metrics: Metrics = field(default_factory=Metrics)
+    service_accounts: ServiceAccounts | None = None
+    """What issues and accepts service account tokens; set before the parts are made."""
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
@@ -65,7 +68,10 @@ def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
 
 
 def default_token_authenticators(environment: Environment) -> Sequence[TokenAuthenticator]:
-    """Authenticate the administrator's token and those of ``--token-auth-file``. Raises ConfigurationError."""
+    """Authenticate the administrator's token, those of ``--token-auth-file`` and those of service accounts.
+
+    Raises ConfigurationError.
+    """
     administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
     configuration = environment.configuration
 
@@ -75,7 +81,8 @@ def default_token_authenticators(environment: Environment) -> Sequence[TokenAuth
     tokens = StaticTokens(read())
     if configuration.token_auth_file is not None:
         environment.files.add(configuration.token_auth_file, lambda: tokens.replace(read()))
-    return [tokens]
+    accounts = environment.service_accounts
+    return [tokens] if accounts is None else [tokens, accounts.tokens]
 
 
 def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, ClassVar, Final
 
 from kcp.builtin.fields import mapping, maps
 from kcp.builtin.strategy import BuiltinStrategy, age
+from kcp.builtin.types.core.serviceaccounts.token_requests import token_request_type
 from kcp.registry.contexts import RequestContext
+from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.types.strategies import Object
 
 _MOUNTABLE: Final = "kubernetes.io/enforce-mountable-secrets"
@@ -30,6 +33,9 @@ class ServiceAccountStrategy(BuiltinStrategy):
         if _MOUNTABLE in before or _MOUNTABLE not in mapping(obj["metadata"], "annotations"):
             return ()
         return (f"metadata.annotations[{_MOUNTABLE}]: {_DEPRECATED}",)
+
+    def type_of_subresource(self, name: str) -> Callable[[], ResourceType] | None:
+        return cache(partial(token_request_type, self.context)) if name == "token" else None
 
     def cells(self, obj: Object) -> list[Any] | None:
         return [age(obj)]
