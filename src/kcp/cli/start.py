@@ -30,6 +30,7 @@ _OBJECTS_OF_A_START: Final = 200_000
 _serving = flags.group("Serving")
 _storage = flags.group("Storage")
 _authentication = flags.group("Authentication")
+_accounts = flags.group("Service accounts")
 _limits = flags.group("Limits")
 _clusters = flags.group("Clusters")
 _logging = flags.group("Logging")
@@ -115,6 +116,57 @@ _logging = flags.group("Logging")
     metavar="[true|false]",
     show_default=False,
     help="Serve requests without credentials as system:anonymous; if false, they get 401. [default: true]",
+)
+@_accounts(
+    "--service-account-issuer",
+    multiple=True,
+    metavar="NAME",
+    show_default=False,
+    help="Issuer of service account tokens, a name or a URL; may be repeated: tokens of all are accepted, new ones have the "
+    "first. [default: https://kubernetes.default.svc.cluster.local]",
+)
+@_accounts(
+    "--service-account-signing-key-file",
+    type=_FILE,
+    show_default=False,
+    help="Private RSA or ECDSA key in PEM form that signs the tokens. [default: generated, and kept in the log]",
+)
+@_accounts(
+    "--service-account-key-file",
+    type=_FILE,
+    multiple=True,
+    help="PEM file with further RSA or ECDSA keys, public or private, whose tokens are accepted; may be repeated.",
+)
+@_accounts(
+    "--service-account-jwks-uri",
+    default="",
+    metavar="URL",
+    show_default=False,
+    help="Where clients of the OpenID discovery document find the keys. [default: /openid/v1/jwks of this server]",
+)
+@_accounts(
+    "--service-account-max-token-expiration",
+    default="0s",
+    type=_DURATION,
+    help="Longest lifetime of a token that a client requests, at least 1h; 0 is no limit.",
+)
+@_accounts(
+    "--service-account-extend-token-expiration",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    show_default=False,
+    help="Let the tokens that kubelets request for Pods live for a year. [default: true]",
+)
+@_accounts(
+    "--api-audiences",
+    default="",
+    type=flags.Words(),
+    metavar="NAME,...",
+    show_default=False,
+    help="Names of this API server in the audiences of tokens. [default: the issuers]",
 )
 @authentication_flags
 @_limits(

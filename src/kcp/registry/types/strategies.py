@@ -65,7 +65,7 @@ class Strategy:
     may_be_large: ClassVar[bool] = False
     """Whether `is_large` must be called."""
     virtual_names: ClassVar[Collection[str]] = ()
-    """The names of the `virtual_objects`."""
+    """The names of the `virtual_objects`; of a namespaced type the name of `virtual_in_namespace`."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
@@ -170,6 +170,17 @@ class Strategy:
     def virtual_objects(self, cluster: LogicalClusterName) -> Sequence[Object]:
         """Objects that every logical cluster has without storing them, in name order."""
         return ()
+
+    def virtual_in_namespace(self, cluster: LogicalClusterName, namespace: str, stored: Object | None) -> Object | None:
+        """The object that a namespace has without storing it.
+
+        ``stored`` is the namespace, None where it is not stored. Returns None where there is no such namespace or object.
+        """
+        return None
+
+    def recreated(self, obj: Object, context: RequestContext) -> Object | None:
+        """What is stored in place of a deleted object that a virtual one would follow; None: the virtual one follows."""
+        return None
 
     async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         """The object with its answer, for types that are answered and not stored (reviews); None for other types."""

@@ -17,6 +17,7 @@ from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.certificates import expiration
+from kcp.auth.service_accounts.issuer import TokenIssuer
 from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.controllers import tasks
@@ -31,12 +32,14 @@ from kcp.server.process import address_space
 from kcp.server.process.authentication import OtherAuthentication
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
+from kcp.server.process.service_accounts import open_service_accounts
 from kcp.server.requests.application import Application, Steps
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.endpoints.discovery import DiscoveryEndpoint
 from kcp.server.requests.endpoints.health_and_metrics import health_mounts, index_mount, metrics_mount, version_mount
 from kcp.server.requests.endpoints.openapi import OpenAPI
+from kcp.server.requests.endpoints.openid import KEYS_PATH, openid_mounts
 from kcp.server.requests.inflight import InFlight, Limit
 from kcp.server.requests.loop_watchdog import CONTROLLER, LoopWatchdog
 from kcp.server.requests.mounts import Mount, MountTable
@@ -94,20 +97,25 @@ async def compose(
     Raises ConfigurationError.
     """
     configuration = environment.configuration
-    other = OtherAuthentication(configuration, environment.outbound)
+    accounts = await open_service_accounts(configuration, environment.store, environment.files)
+    names = accounts.issuer.options
+    other = OtherAuthentication(configuration, environment.outbound, names.api_audiences, names.issuers)
     other.add_to(environment.files)
     if other.oidc is not None:
         environment.background["the fetching of OIDC keys"] = other.oidc.follow
-    environment = replace(environment, other_authentication=other)
-    tokens = BearerTokens(parts.token_authenticators(environment))
+    environment = replace(environment, other_authentication=other, service_accounts=accounts)
+    tokens = BearerTokens(parts.token_authenticators(environment), names.api_audiences)
     authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
     registry = await compose_registry(
         environment.store,
+        plugins=parts.admission_plugins(environment),
         authorizer=authorizer,
         tokens=tokens,
-        plugins=parts.admission_plugins(environment),
+        issuer=accounts.issuer,
+        trust=environment.identity.trust.decode(),
         event_lifetime=int(configuration.event_ttl),
     )
+    accounts.issuer.objects.read_from(registry)
     space = address_space.of_process()
     if space is not None:
         registry.large_writes.require = space.require
@@ -116,10 +124,9 @@ async def compose(
     in_flight = _in_flight(configuration, metrics)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
     health = Health({"ping": lambda: None}, ready_checks, ready_notes)
-    mounts = _mount_table(
-        registry.catalog,
-        [*_default_mounts(registry.catalog, health, metrics, server_address), *parts.mounts(registry)],
-    )
+    default_mounts = _default_mounts(registry.catalog, health, metrics, server_address)
+    openid = _openid_mounts(accounts.issuer, configuration, server_address)
+    mounts = _mount_table(registry.catalog, [*default_mounts, *openid, *parts.mounts(registry)])
     watchdog = LoopWatchdog(metrics, mounts.roots)
     mutations = Mutations(deadlines, watchdog)
     steps = Steps(
@@ -143,11 +150,14 @@ async def compose_registry(
     tokens: TokenReviewer | None = None,
     plugins: Sequence[AdmissionPlugin] = (),
     event_lifetime: int = DEFAULT_EVENT_LIFETIME,
+    issuer: TokenIssuer | None = None,
+    trust: str = "",
 ) -> Registry:
     """Put the verbs over a store, with the built-in types.
 
-    ``authorizer`` and ``tokens`` answer the reviews, ``plugins`` are the admission chain, ``event_lifetime`` is in seconds. The
-    first write of a new log is its identity, from which the virtual objects get their UIDs.
+    ``authorizer`` and ``tokens`` answer the reviews, ``plugins`` are the admission chain, ``event_lifetime`` is in seconds,
+    ``issuer`` answers TokenRequests, ``trust`` is the content of ``kube-root-ca.crt``. The first write of a new log is its
+    identity, from which the virtual objects get their UIDs.
     """
     uid, created = await log_identity(store)
 
@@ -157,6 +167,8 @@ async def compose_registry(
         authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
         tokens=tokens if tokens is not None else BearerTokens(()),
         event_lifetime=event_lifetime,
+        issuer=issuer,
+        trust=trust,
     )
     return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
 
@@ -181,6 +193,10 @@ def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_a
         metrics_mount(metrics),
         version_mount(),
     )
+
+
+def _openid_mounts(issuer: TokenIssuer, configuration: Configuration, server_address: str) -> Sequence[Mount]:
+    return openid_mounts(issuer, configuration.service_account_jwks_uri or f"https://{server_address}{KEYS_PATH}")
 
 
 def _mount_table(catalog: Catalog, mounts: Iterable[Mount]) -> MountTable:

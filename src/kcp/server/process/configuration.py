@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from kcp.api import names
 from kcp.server.process.authentication_options import AuthenticationOptionError, AuthenticationOptions
@@ -16,6 +17,7 @@ DURABILITIES: Final = ("full", "relaxed")
 LOG_FORMATS: Final = ("text", "json")
 _SHORTEST: Final = 0.001
 _HIGHEST_PORT: Final = 65535
+_HOUR: Final = 3600
 
 
 class ConfigurationError(Exception):
@@ -38,6 +40,15 @@ class Configuration(StorageOptions):
     token_auth_file: Path | None = None
     authentication: AuthenticationOptions = field(default_factory=AuthenticationOptions)
     anonymous_auth: bool = True
+    service_account_issuer: tuple[str, ...] = ()
+    """The names of the issuer of service account tokens; the first is in new tokens. Empty: the default one."""
+    service_account_signing_key_file: Path | None = None
+    service_account_key_file: tuple[Path, ...] = ()
+    service_account_jwks_uri: str = ""
+    service_account_max_token_expiration: float = 0.0
+    service_account_extend_token_expiration: bool = True
+    api_audiences: tuple[str, ...] = ()
+    """The names of the API server in the audiences of tokens; empty: those of the issuer."""
     new_log: bool = False
     """Create the log where a server has run whose log is gone."""
     history_retention: float = 300.0
@@ -81,6 +92,22 @@ class Configuration(StorageOptions):
             _check_host("--external-hostname", self.external_hostname)
         for name in self.tls_sans:
             _check_host("--tls-san", name.removeprefix("*."))
+        self._check_service_accounts()
+
+    def _check_service_accounts(self) -> None:
+        for issuer in self.service_account_issuer:
+            if not issuer:
+                raise ConfigurationError("--service-account-issuer must not be empty")
+            if ":" in issuer and not _is_url(issuer):
+                raise ConfigurationError(f'--service-account-issuer: "{issuer}" has a colon but is not a URL')
+        keys_url = self.service_account_jwks_uri
+        if keys_url and not (_is_url(keys_url) and keys_url.startswith("https://")):
+            raise ConfigurationError(f'--service-account-jwks-uri: "{keys_url}" is not an https URL')
+        longest = self.service_account_max_token_expiration
+        if longest and not _HOUR <= longest <= 1 << 32:
+            raise ConfigurationError(
+                f"--service-account-max-token-expiration must be between 1h and 2^32 seconds, not {longest:g} seconds"
+            )
 
 
 def split_address(flag: str, text: str) -> tuple[str, int]:
@@ -92,6 +119,14 @@ def split_address(flag: str, text: str) -> tuple[str, int]:
     if int(port) > _HIGHEST_PORT:
         raise ConfigurationError(f"{flag}: the port must be between 0 and {_HIGHEST_PORT}, not {port}")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parsed = urlsplit(text)
+    except ValueError:
+        return False
+    return bool(parsed.scheme and (parsed.netloc or parsed.path))
 
 
 def _check_host(flag: str, name: str) -> None:

@@ -32,6 +32,7 @@ from kcp.server.process.authentication import OtherAuthentication
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.identity import ADMINISTRATOR, Identity, client_authority_bundles
 from kcp.server.process.reloading import ReloadedFiles
+from kcp.server.process.service_accounts import ServiceAccounts
 from kcp.server.process.storage import Storage, open_storage
 from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.mounts import Mount
@@ -58,6 +59,8 @@ class Environment:
     outbound: Outbound = field(default_factory=Outbound)
     background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
     other_authentication: OtherAuthentication | None = None
+    service_accounts: ServiceAccounts | None = None
+    """What issues and accepts service account tokens; set before the parts are made."""
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
@@ -73,7 +76,7 @@ def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
 
 
 def default_token_authenticators(environment: Environment) -> Sequence[TokenAuthenticator]:
-    """Authenticate the administrator's token, those of ``--token-auth-file``, of OpenID Connect issuers and of a webhook.
+    """Authenticate tokens of the administrator, ``--token-auth-file``, service accounts, OpenID Connect issuers and a webhook.
 
     Raises ConfigurationError.
     """
@@ -86,8 +89,12 @@ def default_token_authenticators(environment: Environment) -> Sequence[TokenAuth
     tokens = StaticTokens(read())
     if configuration.token_auth_file is not None:
         environment.files.add(configuration.token_auth_file, lambda: tokens.replace(read()))
-    other = environment.other_authentication
-    return [tokens] if other is None else [tokens, *other.token_authenticators]
+    accounts, other = environment.service_accounts, environment.other_authentication
+    return [
+        tokens,
+        *([accounts.tokens] if accounts is not None else ()),
+        *(other.token_authenticators if other is not None else ()),
+    ]
 
 
 def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
