@@ -123,7 +123,7 @@ class Application:
         info = self._read(exchange)
         exchange.user = await self._authenticator.authenticate(exchange)
         if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` raises and catches an exception
-            exchange.user = await impersonated(exchange.raw_headers, exchange.user, info.cluster, self._authorizer)
+            exchange.user = await impersonated(exchange.raw_headers, exchange.user, info, self._authorizer)
         decision = self._authorizer.decide(exchange.user, info)
         if type(decision) is not Decision:
             decision = await decided(decision)
