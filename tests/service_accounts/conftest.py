@@ -31,9 +31,17 @@ class Tenant:
         """The path of a resource of the core group in a namespace."""
         return f"{self.prefix}/api/v1/namespaces/{namespace}/{plural}" + (f"/{name}" if name else "")
 
-    def create(self, plural: str, name: str, namespace: str = "default", **members: Any) -> Any:
+    def create(
+        self,
+        plural: str,
+        name: str,
+        namespace: str = "default",
+        annotations: dict[str, str] | None = None,
+        **members: Any,
+    ) -> Any:
         """Create an object of the core group."""
-        answer = self.server.post(self.path(plural, namespace=namespace), {"metadata": {"name": name}, **members})
+        body = {"metadata": {"name": name, "annotations": annotations or {}}, **members}
+        answer = self.server.post(self.path(plural, namespace=namespace), body)
         assert answer.status == 201, answer.body
         return answer.json
 

@@ -40,6 +40,7 @@ from kcp.server.requests.endpoints.discovery import DiscoveryEndpoint
 from kcp.server.requests.endpoints.health_and_metrics import health_mounts, index_mount, metrics_mount, version_mount
 from kcp.server.requests.endpoints.openapi import OpenAPI
 from kcp.server.requests.endpoints.openid import KEYS_PATH, openid_mounts
+from kcp.server.requests.endpoints.service_account_keys import service_account_keys_mount
 from kcp.server.requests.inflight import InFlight, Limit
 from kcp.server.requests.loop_watchdog import CONTROLLER, LoopWatchdog
 from kcp.server.requests.mounts import Mount, MountTable
@@ -125,8 +126,8 @@ async def compose(
     watches = Watches(registry, metrics, configuration.min_request_timeout)
     health = Health({"ping": lambda: None}, ready_checks, ready_notes)
     default_mounts = _default_mounts(registry.catalog, health, metrics, server_address)
-    openid = _openid_mounts(accounts.issuer, configuration, server_address)
-    mounts = _mount_table(registry.catalog, [*default_mounts, *openid, *parts.mounts(registry)])
+    token_mounts = _token_mounts(accounts.issuer, configuration, server_address)
+    mounts = _mount_table(registry.catalog, [*default_mounts, *token_mounts, *parts.mounts(registry)])
     watchdog = LoopWatchdog(metrics, mounts.roots)
     mutations = Mutations(deadlines, watchdog)
     steps = Steps(
@@ -195,8 +196,9 @@ def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_a
     )
 
 
-def _openid_mounts(issuer: TokenIssuer, configuration: Configuration, server_address: str) -> Sequence[Mount]:
-    return openid_mounts(issuer, configuration.service_account_jwks_uri or f"https://{server_address}{KEYS_PATH}")
+def _token_mounts(issuer: TokenIssuer, configuration: Configuration, server_address: str) -> Sequence[Mount]:
+    keys_url = configuration.service_account_jwks_uri or f"https://{server_address}{KEYS_PATH}"
+    return (*openid_mounts(issuer, keys_url), service_account_keys_mount(issuer.key_ring))
 
 
 def _mount_table(catalog: Catalog, mounts: Iterable[Mount]) -> MountTable:
