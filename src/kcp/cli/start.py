@@ -13,6 +13,7 @@ import click
 from kcp import __version__
 from kcp.cli import flags
 from kcp.cli.api_negotiation import AUTO_PUBLISH_HELP
+from kcp.cli.audit_flags import audit_flags, take_audit_options
 from kcp.cli.store_options import backend_flags, root_directory_flag
 from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
 
@@ -159,6 +160,7 @@ _logging = flags.group("Logging")
     help="Negotiate one API for a resource that clusters serve in different ways, as kcp api-negotiation does.",
 )
 @_clusters("--auto-publish-apis", is_flag=True, show_default=False, help=AUTO_PUBLISH_HELP)
+@audit_flags
 @_logging(
     "-v",
     "--v",
@@ -192,7 +194,7 @@ def start(
             process.run_in_background("API negotiation", _negotiate(process, auto_publish=auto_publish_apis))
 
     log_formats.set_up(log_format, verbosity)
-    configuration = Configuration(**choices, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
+    configuration = _configuration(choices, verbosity)
     try:
         running.run(configuration, on_ready)
     except ConfigurationError as error:
@@ -207,7 +209,12 @@ def configuration_of(arguments: Sequence[str]) -> Configuration:
     for flag in ("install_api_negotiation", "auto_publish_apis"):
         if choices.pop(flag):
             raise ValueError(f"--{flag.replace('_', '-')} needs a server in a process of its own")
-    return Configuration(log_requests=choices.pop("verbosity") >= _LOGS_REQUESTS_FROM, **choices)
+    return _configuration(choices, choices.pop("verbosity"))
+
+
+def _configuration(choices: dict[str, Any], verbosity: int) -> Configuration:
+    audit = take_audit_options(choices)
+    return Configuration(**choices, audit=audit, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
 
 
 async def _negotiate(process: ServerProcess, *, auto_publish: bool) -> None:

@@ -26,9 +26,11 @@ from kcp.logical_clusters import SERVER_OWNED, SERVER_RECORDS
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
+from kcp.server.audit.trail import AuditTrail
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process import address_space
+from kcp.server.process.auditing import audit_trail
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
 from kcp.server.requests.application import Application, Steps
@@ -64,6 +66,7 @@ class Composition:
     mutations: Mutations
     watches: Watches
     watchdog: LoopWatchdog
+    audit_trail: AuditTrail | None
 
     async def start_controllers(self) -> None:
         """Start each controller; return when all have read the present state."""
@@ -117,6 +120,7 @@ async def compose(
     )
     watchdog = LoopWatchdog(metrics, mounts.roots)
     mutations = Mutations(deadlines, watchdog)
+    trail = audit_trail(parts, environment)
     steps = Steps(
         authenticator=UnionAuthenticator(
             [*parts.authenticators(environment), tokens], Anonymous() if configuration.anonymous_auth else None
@@ -126,11 +130,13 @@ async def compose(
         resources=Resources(registry, watches, mutations),
         mounts=mounts,
         in_flight=in_flight,
-        audit=Audit(parts.audit_sinks(environment)),
+        audit=Audit(parts.audit_sinks(environment), trail),
     )
     application = Application(steps, metrics, deadlines, watchdog)
     controllers = parts.controllers(registry)
-    return Composition(registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog)
+    return Composition(
+        registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog, trail
+    )
 
 
 async def compose_registry(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from kcp.api import names
+from kcp.server.audit.options import AuditOptionError, AuditOptions
 from kcp.store.backends import StorageOptions
 from kcp.store.contract import OptionError
 
@@ -49,6 +50,7 @@ class Configuration(StorageOptions):
     shutdown_delay_duration: float = 0.0
     shutdown_grace_period: float = 1.0
     log_requests: bool = False
+    audit: AuditOptions = field(default_factory=AuditOptions)
 
     def check(self) -> None:
         """Raise ConfigurationError for invalid values and combinations."""
@@ -56,7 +58,8 @@ class Configuration(StorageOptions):
             raise ConfigurationError("--tls-cert-file and --tls-private-key-file must be given together")
         try:
             self.check_storage()
-        except OptionError as error:
+            self.audit.check()
+        except (OptionError, AuditOptionError) as error:
             raise ConfigurationError(str(error)) from error
         if self.durability not in DURABILITIES:
             raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")

@@ -24,6 +24,9 @@ from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
 from kcp.registry.admission.chain import AdmissionPlugin
 from kcp.registry.verbs.registry import Registry
+from kcp.server.audit.backends import AuditBackend
+from kcp.server.audit.log_backend import LogBackend
+from kcp.server.audit.metrics import AuditMetrics
 from kcp.server.observability.metrics import Metrics
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
@@ -51,6 +54,7 @@ class Environment:
     store: Store
     files: ReloadedFiles = field(default_factory=ReloadedFiles)
     metrics: Metrics = field(default_factory=Metrics)
+    audit_metrics: AuditMetrics = field(default_factory=AuditMetrics)
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
@@ -105,6 +109,12 @@ def default_audit_sinks(environment: Environment) -> Sequence[AuditSink]:
     return [RequestLog()] if environment.configuration.log_requests else []
 
 
+def default_audit_backends(environment: Environment) -> Sequence[AuditBackend]:
+    """Write the events of the audit policy to the file that is configured."""
+    options = environment.configuration.audit
+    return [LogBackend(options, environment.audit_metrics)] if options.log_path is not None else []
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The factories of a server's parts.
@@ -118,6 +128,7 @@ class Parts:
     - ``mounts`` are added to the mount table; one with the prefix of a default mount replaces that.
     - ``controllers`` run on one server of all that share the store.
     - ``audit_sinks`` get the record of every complete request.
+    - ``audit_backends`` get the events of the audit policy, where one is configured.
     """
 
     backend: Callable[[Configuration, contextlib.AsyncExitStack], Awaitable[Storage]] = open_storage
@@ -129,6 +140,7 @@ class Parts:
     mounts: Callable[[Registry], Sequence[Mount]] = lambda _: ()
     controllers: Callable[[Registry], Sequence[Controller]] = default_controllers
     audit_sinks: Callable[[Environment], Sequence[AuditSink]] = default_audit_sinks
+    audit_backends: Callable[[Environment], Sequence[AuditBackend]] = default_audit_backends
 
 
 DEFAULT_PARTS: Final = Parts()
