@@ -22,11 +22,14 @@ from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
+from kcp.outbound.errors import DestinationError
+from kcp.outbound.owner import Outbound
 from kcp.registry.admission.chain import AdmissionPlugin
 from kcp.registry.verbs.registry import Registry
 from kcp.server.audit.backends import AuditBackend
 from kcp.server.audit.log_backend import LogBackend
 from kcp.server.audit.metrics import AuditMetrics
+from kcp.server.audit.webhook_backend import WebhookBackend
 from kcp.server.observability.metrics import Metrics
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
@@ -46,7 +49,7 @@ class Environment:
     """The server's configuration, identity on disk and open store, from which the parts are made.
 
     A part adds the files that it reads to ``files``, to have them reloaded when they change, and its own metrics to
-    ``metrics.registry``.
+    ``metrics.registry``. One that sends requests to other servers makes its clients by ``outbound``, which the server closes.
     """
 
     configuration: Configuration
@@ -54,6 +57,7 @@ class Environment:
     store: Store
     files: ReloadedFiles = field(default_factory=ReloadedFiles)
     metrics: Metrics = field(default_factory=Metrics)
+    outbound: Outbound = field(default_factory=Outbound)
     audit_metrics: AuditMetrics = field(default_factory=AuditMetrics)
 
 
@@ -110,9 +114,20 @@ def default_audit_sinks(environment: Environment) -> Sequence[AuditSink]:
 
 
 def default_audit_backends(environment: Environment) -> Sequence[AuditBackend]:
-    """Write the events of the audit policy to the file that is configured."""
-    options = environment.configuration.audit
-    return [LogBackend(options, environment.audit_metrics)] if options.log_path is not None else []
+    """Write the events of the audit policy to the file, and send them to the webhook, that are configured.
+
+    Raises ConfigurationError.
+    """
+    options, metrics = environment.configuration.audit, environment.audit_metrics
+    backends: list[AuditBackend] = []
+    if options.log_path is not None:
+        backends.append(LogBackend(options, metrics))
+    if options.webhook_config_file is not None:
+        try:
+            backends.append(WebhookBackend(options, metrics, environment.outbound))
+        except DestinationError as error:
+            raise ConfigurationError(str(error)) from error
+    return backends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
