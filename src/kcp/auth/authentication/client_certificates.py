@@ -3,6 +3,9 @@
 Follows the Kubernetes page "Authenticating", section "X.509 client certificates". A certificate that does not verify is
 refused with 401 and a log line; a valid token of the same request is still accepted (see `union`). Results are cached by
 the SHA-256 of the certificate; the cache is bounded, and an entry ends with the certificate's validity.
+
+A certificate that names logical clusters, in URIs among its subject alternative names, is valid in these only: so are the
+certificates that the server issues for CertificateSigningRequests (`kcp.auth.signing`).
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kcp.api import errors
 from kcp.auth.authentication.authenticator import Credentials
-from kcp.auth.users import User, authenticated
+from kcp.auth.users import MASTERS, User, authenticated
+from kcp.logical_clusters import CERTIFICATE_URI, UNNAMED, LogicalClusterName
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -34,6 +38,8 @@ class _Result(NamedTuple):
     valid_until: float
     user: User | None
     problem: str = ""
+    clusters: frozenset[str] = frozenset()
+    """The logical clusters in which the certificate is valid; empty for all."""
 
 
 class ClientCertificates:
@@ -61,10 +67,13 @@ class ClientCertificates:
         Raises StatusError 401 for a certificate that does not verify.
         """
         chain = credentials.certificate_chain
-        return self.user(chain) if chain else None
+        return self.user(chain, credentials.cluster) if chain else None
 
-    def user(self, chain: Sequence[str]) -> User | None:
-        """Return the user of a chain of PEM certificates, leaf first. Raises StatusError 401 when it does not verify."""
+    def user(self, chain: Sequence[str], cluster: LogicalClusterName = UNNAMED) -> User | None:
+        """Return the user of a chain of PEM certificates, leaf first, in a logical cluster.
+
+        Raises StatusError 401 when it does not verify, or is valid in other logical clusters only.
+        """
         leaf = chain[0].encode()
         key = hashlib.sha256(leaf).digest()
         now = time.time()
@@ -75,7 +84,7 @@ class ClientCertificates:
                 logger.warning("a client certificate was not accepted: %s", cached.problem)
             if len(self._cache) > _CACHE_SIZE:
                 self._cache.popitem(last=False)
-        if cached.problem:
+        if cached.problem or (cached.clusters and cluster not in cached.clusters):
             raise errors.unauthorized()
         if self._observe is not None:
             self._observe(cached.valid_until - now)
@@ -104,7 +113,12 @@ class ClientCertificates:
             return _Result(now + _RETRY_AFTER, None, f"{subject}: {error}")
         if not _for_clients(certificate):
             return _Result(expires, None, f"{subject}: its extended key usage does not include client authentication")
-        return _Result(expires, _user_of(certificate))
+        user, clusters = _user_of(certificate), _clusters_of(certificate)
+        if clusters and user is not None and MASTERS in user.groups:
+            return _Result(
+                expires, None, f"{subject}: a certificate of one logical cluster may not have the group {MASTERS}"
+            )
+        return _Result(expires, user, clusters=clusters)
 
 
 def _for_clients(certificate: x509.Certificate) -> bool:
@@ -117,6 +131,18 @@ def _for_clients(certificate: x509.Certificate) -> bool:
     except x509.ExtensionNotFound:
         return True
     return ExtendedKeyUsageOID.CLIENT_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
+
+
+def _clusters_of(certificate: x509.Certificate) -> frozenset[str]:
+    """The logical clusters that a certificate names. A name that is not valid is that of no logical cluster."""
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return frozenset(uri.removeprefix(CERTIFICATE_URI) for uri in uris if uri.startswith(CERTIFICATE_URI))
 
 
 def _user_of(certificate: x509.Certificate) -> User | None:

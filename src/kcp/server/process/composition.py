@@ -20,6 +20,7 @@ from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.certificates import expiration
 from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
+from kcp.builtin.types.certificates.certificatesigningrequests.admission import CertificateAdmission
 from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
 from kcp.logical_clusters import SERVER_OWNED, SERVER_RECORDS
@@ -33,6 +34,7 @@ from kcp.server.process import address_space
 from kcp.server.process.auditing import audit_trail
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
+from kcp.server.process.signing import certificate_controllers
 from kcp.server.requests.application import Application, Steps
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
@@ -103,7 +105,7 @@ async def compose(
         environment.store,
         authorizer=authorizer,
         tokens=tokens,
-        plugins=parts.admission_plugins(environment),
+        plugins=[CertificateAdmission(authorizer), *parts.admission_plugins(environment)],
         event_lifetime=int(configuration.event_ttl),
     )
     space = address_space.of_process()
@@ -133,7 +135,10 @@ async def compose(
         audit=Audit(parts.audit_sinks(environment), trail),
     )
     application = Application(steps, metrics, deadlines, watchdog)
-    controllers = parts.controllers(registry)
+    controllers = [
+        *parts.controllers(registry),
+        *certificate_controllers(registry, configuration.data_directory),
+    ]
     return Composition(
         registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog, trail
     )
