@@ -135,10 +135,7 @@ async def compose(
         audit=Audit(parts.audit_sinks(environment), trail),
     )
     application = Application(steps, metrics, deadlines, watchdog)
-    controllers = [
-        *parts.controllers(registry),
-        *certificate_controllers(registry, configuration.data_directory),
-    ]
+    controllers = [*parts.controllers(registry), *certificate_controllers(registry, environment)]
     return Composition(
         registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog, trail
     )
