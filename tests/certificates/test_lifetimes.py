@@ -103,7 +103,7 @@ async def test_old_requests_are_removed(controlled: Controlled) -> None:
     await controlled.create("pending")
     await controlled.run()
     assert await controlled.names() == ["approved", "denied", "pending"]
-    controlled.now += HOUR
+    controlled.now += HOUR + dt.timedelta(minutes=10)
     await controlled.run()
     assert await controlled.names() == ["pending"]
     controlled.now += 22 * HOUR
