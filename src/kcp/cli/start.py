@@ -13,6 +13,7 @@ import click
 from kcp import __version__
 from kcp.cli import flags
 from kcp.cli.api_negotiation import AUTO_PUBLISH_HELP
+from kcp.cli.audit_flags import audit_flags, take_audit_options
 from kcp.cli.authentication_flags import authentication_flags, take_authentication_options
 from kcp.cli.store_options import backend_flags, root_directory_flag
 from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
@@ -213,6 +214,7 @@ _logging = flags.group("Logging")
     help="Negotiate one API for a resource that clusters serve in different ways, as kcp api-negotiation does.",
 )
 @_clusters("--auto-publish-apis", is_flag=True, show_default=False, help=AUTO_PUBLISH_HELP)
+@audit_flags
 @_logging(
     "-v",
     "--v",
@@ -265,8 +267,9 @@ def configuration_of(arguments: Sequence[str]) -> Configuration:
 
 
 def _configuration(choices: dict[str, Any], verbosity: int) -> Configuration:
-    authentication = take_authentication_options(choices)
-    return Configuration(**choices, authentication=authentication, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
+    audit, authentication = take_audit_options(choices), take_authentication_options(choices)
+    requests = verbosity >= _LOGS_REQUESTS_FROM
+    return Configuration(**choices, audit=audit, authentication=authentication, log_requests=requests)
 
 
 async def _negotiate(process: ServerProcess, *, auto_publish: bool) -> None:

@@ -17,22 +17,26 @@ from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.certificates import expiration
-from kcp.auth.service_accounts.issuer import TokenIssuer
+from kcp.auth.service_accounts.issuer import IssuerOptions, TokenIssuer
 from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
+from kcp.builtin.types.certificates.certificatesigningrequests.admission import CertificateAdmission
 from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
 from kcp.logical_clusters import SERVER_OWNED, SERVER_RECORDS
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
+from kcp.server.audit.trail import AuditTrail
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process import address_space
+from kcp.server.process.auditing import audit_trail
 from kcp.server.process.authentication import OtherAuthentication
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
 from kcp.server.process.service_accounts import open_service_accounts
+from kcp.server.process.signing import certificate_controllers
 from kcp.server.requests.application import Application, Steps
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
@@ -68,6 +72,7 @@ class Composition:
     mutations: Mutations
     watches: Watches
     watchdog: LoopWatchdog
+    audit_trail: AuditTrail | None
 
     async def start_controllers(self) -> None:
         """Start each controller; return when all have read the present state."""
@@ -99,17 +104,13 @@ async def compose(
     """
     configuration = environment.configuration
     accounts = await open_service_accounts(configuration, environment.store, environment.files)
-    names = accounts.issuer.options
-    other = OtherAuthentication(configuration, environment.outbound, names.api_audiences, names.issuers)
-    other.add_to(environment.files)
-    if other.oidc is not None:
-        environment.background["the fetching of OIDC keys"] = other.oidc.follow
+    other = _other_authentication(environment, accounts.issuer.options)
     environment = replace(environment, other_authentication=other, service_accounts=accounts)
-    tokens = BearerTokens(parts.token_authenticators(environment), names.api_audiences)
+    tokens = BearerTokens(parts.token_authenticators(environment), accounts.issuer.options.api_audiences)
     authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
     registry = await compose_registry(
         environment.store,
-        plugins=parts.admission_plugins(environment),
+        plugins=[CertificateAdmission(authorizer), *parts.admission_plugins(environment)],
         authorizer=authorizer,
         tokens=tokens,
         issuer=accounts.issuer,
@@ -130,6 +131,7 @@ async def compose(
     mounts = _mount_table(registry.catalog, [*default_mounts, *token_mounts, *parts.mounts(registry)])
     watchdog = LoopWatchdog(metrics, mounts.roots)
     mutations = Mutations(deadlines, watchdog)
+    trail = audit_trail(parts, environment)
     steps = Steps(
         authenticator=UnionAuthenticator([*parts.authenticators(environment), tokens], other.anonymous),
         authorizer=authorizer,
@@ -137,11 +139,13 @@ async def compose(
         resources=Resources(registry, watches, mutations),
         mounts=mounts,
         in_flight=in_flight,
-        audit=Audit(parts.audit_sinks(environment)),
+        audit=Audit(parts.audit_sinks(environment), trail),
     )
     application = Application(steps, metrics, deadlines, watchdog)
-    controllers = parts.controllers(registry)
-    return Composition(registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog)
+    controllers = [*parts.controllers(registry), *certificate_controllers(registry, environment)]
+    return Composition(
+        registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog, trail
+    )
 
 
 async def compose_registry(
@@ -172,6 +176,15 @@ async def compose_registry(
         trust=trust,
     )
     return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
+
+
+def _other_authentication(environment: Environment, names: IssuerOptions) -> OtherAuthentication:
+    """Authentication by other programs. Raises ConfigurationError."""
+    other = OtherAuthentication(environment.configuration, environment.outbound, names.api_audiences, names.issuers)
+    other.add_to(environment.files)
+    if other.oidc is not None:
+        environment.background["the fetching of OIDC keys"] = other.oidc.follow
+    return other
 
 
 def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:

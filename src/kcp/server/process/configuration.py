@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from kcp.api import names
+from kcp.server.audit.options import AuditOptionError, AuditOptions
 from kcp.server.process.authentication_options import AuthenticationOptionError, AuthenticationOptions
 from kcp.store.backends import StorageOptions
 from kcp.store.contract import OptionError
@@ -62,6 +63,7 @@ class Configuration(StorageOptions):
     shutdown_delay_duration: float = 0.0
     shutdown_grace_period: float = 1.0
     log_requests: bool = False
+    audit: AuditOptions = field(default_factory=AuditOptions)
 
     def check(self) -> None:
         """Raise ConfigurationError for invalid values and combinations."""
@@ -70,7 +72,8 @@ class Configuration(StorageOptions):
         try:
             self.check_storage()
             self.authentication.check()
-        except (OptionError, AuthenticationOptionError) as error:
+            self.audit.check()
+        except (OptionError, AuditOptionError, AuthenticationOptionError) as error:
             raise ConfigurationError(str(error)) from error
         if self.durability not in DURABILITIES:
             raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")

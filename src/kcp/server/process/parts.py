@@ -22,9 +22,14 @@ from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
+from kcp.outbound.errors import DestinationError
 from kcp.outbound.owner import Outbound
 from kcp.registry.admission.chain import AdmissionPlugin
 from kcp.registry.verbs.registry import Registry
+from kcp.server.audit.backends import AuditBackend
+from kcp.server.audit.log_backend import LogBackend
+from kcp.server.audit.metrics import AuditMetrics
+from kcp.server.audit.webhook_backend import WebhookBackend
 from kcp.server.observability.metrics import Metrics
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
@@ -61,6 +66,7 @@ class Environment:
     other_authentication: OtherAuthentication | None = None
     service_accounts: ServiceAccounts | None = None
     """What issues and accepts service account tokens; set before the parts are made."""
+    audit_metrics: AuditMetrics = field(default_factory=AuditMetrics)
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
@@ -124,6 +130,23 @@ def default_audit_sinks(environment: Environment) -> Sequence[AuditSink]:
     return [RequestLog()] if environment.configuration.log_requests else []
 
 
+def default_audit_backends(environment: Environment) -> Sequence[AuditBackend]:
+    """Write the events of the audit policy to the file, and send them to the webhook, that are configured.
+
+    Raises ConfigurationError.
+    """
+    options, metrics = environment.configuration.audit, environment.audit_metrics
+    backends: list[AuditBackend] = []
+    if options.log_path is not None:
+        backends.append(LogBackend(options, metrics))
+    if options.webhook_config_file is not None:
+        try:
+            backends.append(WebhookBackend(options, metrics, environment.outbound))
+        except DestinationError as error:
+            raise ConfigurationError(str(error)) from error
+    return backends
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The factories of a server's parts.
@@ -137,6 +160,7 @@ class Parts:
     - ``mounts`` are added to the mount table; one with the prefix of a default mount replaces that.
     - ``controllers`` run on one server of all that share the store.
     - ``audit_sinks`` get the record of every complete request.
+    - ``audit_backends`` get the events of the audit policy, where one is configured.
     """
 
     backend: Callable[[Configuration, contextlib.AsyncExitStack], Awaitable[Storage]] = open_storage
@@ -148,6 +172,7 @@ class Parts:
     mounts: Callable[[Registry], Sequence[Mount]] = lambda _: ()
     controllers: Callable[[Registry], Sequence[Controller]] = default_controllers
     audit_sinks: Callable[[Environment], Sequence[AuditSink]] = default_audit_sinks
+    audit_backends: Callable[[Environment], Sequence[AuditBackend]] = default_audit_backends
 
 
 DEFAULT_PARTS: Final = Parts()

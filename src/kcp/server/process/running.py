@@ -95,6 +95,7 @@ class ServerProcess:
         except OSError as error:
             raise _unwritable(error) from error
         composition = self.composition = await self._compose(storage, self.identity)
+        await self._start_audit(composition)
         await self._serve_health(composition)
         http = self.http = self._listen(listener, composition, self.identity)
         self._stack.push_async_callback(self._stop_serving, http, composition)
@@ -148,6 +149,14 @@ class ServerProcess:
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.watchdog.note_delivery)
         return composition
+
+    async def _start_audit(self, composition: Composition) -> None:
+        """Start the audit backends; they stop when no request is left."""
+        from kcp.server.process import auditing
+
+        if (trail := composition.audit_trail) is not None:
+            self._stack.push_async_callback(trail.stop)
+            await auditing.start(trail)
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:
         return listening.Listening(

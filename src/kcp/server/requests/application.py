@@ -116,17 +116,26 @@ class Application:
             self._metrics.observe(labels, exchange.status or _CLIENT_CLOSED_REQUEST, seconds)
             if self._audit.has_sinks:
                 self._audit.complete(exchange)
+            if self._audit.trail is not None:
+                await self._audit.end(exchange)
         if truncated is not None:
             raise TruncatedResponseError(truncated)
 
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
         exchange.user = await self._authenticator.authenticate(exchange)
+        if self._audit.trail is not None:
+            await self._audit.begin(exchange)
+        audited = exchange.audit
         if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` raises and catches an exception
             exchange.user = await impersonated(exchange.raw_headers, exchange.user, info, self._authorizer)
+            if audited is not None:
+                audited.impersonated = exchange.user
         decision = self._authorizer.decide(exchange.user, info)
         if type(decision) is not Decision:
             decision = await decided(decision)
+        if audited is not None:
+            audited.decide(decision)
         if not decision.allowed:
             raise forbidden(exchange.user, info, decision.reason)
         for request_filter in self._filters:
@@ -171,7 +180,10 @@ class Application:
         truncated = str(error) if isinstance(error, TruncatedResponseError) else None
         try:
             if not isinstance(error, TruncatedResponseError | ClientGoneError):
-                await exchange.refuse(self._status_of(exchange, error))
+                refusal = self._status_of(exchange, error)
+                if exchange.audit is not None:
+                    exchange.audit.fail(refusal)
+                await exchange.refuse(refusal)
         except TruncatedResponseError as late:
             truncated = str(late)
         except ClientGoneError as gone:
@@ -193,6 +205,8 @@ class Application:
             return errors.service_unavailable(f"the store is not available: {error}")
         if isinstance(error, DamagedValueError):
             return DamagedObjectError(error)
+        if exchange.audit is not None:
+            exchange.audit.panicked = True
         logger.error("a request failed: %s %s", exchange.method, exchange.scope["path"], exc_info=error)
         return errors.internal_error(f"{type(error).__name__} while serving the request")
 
