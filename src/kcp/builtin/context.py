@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from kcp.auth.authentication.authenticator import TokenReviewer
 from kcp.auth.authorization.authorizer import Authorizer
+from kcp.auth.authorization.rbac.escalation import EscalationCheck
 
 Definition = dict[str, Any]
 
@@ -19,7 +20,8 @@ DEFAULT_EVENT_LIFETIME: Final = 3600
 class BuiltinContext:
     """The parts of a server that strategies use.
 
-    ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews.
+    ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews;
+    ``escalation`` checks writes of roles and bindings.
     ``event_lifetime`` is in seconds.
     """
 
@@ -27,6 +29,7 @@ class BuiltinContext:
     created: str
     authorizer: Authorizer
     tokens: TokenReviewer
+    escalation: EscalationCheck
     event_lifetime: int = DEFAULT_EVENT_LIFETIME
     reserved: Sequence[Definition] = ()
     """The names of the built-in types, in the form of definitions: no CRD may take them. Set by `builtin_types`."""

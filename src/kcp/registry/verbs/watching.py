@@ -175,7 +175,9 @@ class WatchStream:
         selection = self._selection
         if selection.exact_name is not None:
             return _indexed(cache, events, _names).get(selection.exact_name, ())
-        if selection.label is not None:
+        if (
+            selection.label is not None and not self._type.strategy.virtual_names
+        ):  # those of virtual objects are not in it
             index = _indexed(cache, events, _labels)
             return index.get(selection.label, ()) if _UNKNOWN not in index else events
         return events
@@ -244,10 +246,21 @@ class WatchStream:
 
     def _encoded(self, event: Event) -> bytes:
         type_ = self._type_at(event.key.cluster) or self._type
-        if event.record is None:
+        record = self._present(event)
+        if record is None:
             return self._representation.event(DELETED, _deleted(event, type_), type_, self._wildcard)
         kind = ADDED if self._previous(event) is None else MODIFIED
-        return self._representation.event(kind, event.record, type_, self._wildcard)
+        return self._representation.event(kind, record, type_, self._wildcard)
+
+    def _present(self, event: Event) -> Record | None:
+        """The object after a change: a deleted one that replaced a virtual object gives way to that.
+
+        The wildcard shows stored objects only.
+        """
+        if event.record is not None or self._wildcard or not self._type.strategy.virtual_names:
+            return event.record
+        virtual = self._source.virtual(self._type, event.key.cluster, event.key.name)
+        return None if virtual is None else _as_of(virtual, event.revision)
 
     def _previous(self, event: Event) -> Record | None:
         if event.previous is not None:
@@ -262,18 +275,19 @@ class WatchStream:
         if previous is not None and previous.value is UNREADABLE:
             why = "an object whose stored value was damaged has changed, and may have matched the selectors"
             raise errors.expired(f"too old resource version: {event.revision}: {why}; list again")
+        record = self._present(event)
         before = previous is not None and self._keeps(previous, (event, "before"), type_)
-        now = event.record is not None and self._keeps(event.record, (event, "now"), type_)
-        if event.record is None or (before and not now):
+        now = record is not None and self._keeps(record, (event, "now"), type_)
+        if record is None or (before and not now):
             if not before:
                 return None
-            gone = _deleted(event, type_) if event.record is None else _as_of(previous, event.revision)
+            gone = _deleted(event, type_) if record is None else _as_of(previous, event.revision)
             return self._representation.event(DELETED, gone, type_, self._wildcard)
         if not now:
             return None
         if before == (previous is not None):
             return self._frame(event)
-        return self._representation.event(MODIFIED if before else ADDED, event.record, type_, self._wildcard)
+        return self._representation.event(MODIFIED if before else ADDED, record, type_, self._wildcard)
 
     def _keeps(self, record: Record, memo: tuple[Event, str] | None, type_: ResourceType) -> bool:
         selection = self._selection

@@ -19,7 +19,8 @@ from kcp.auth.authentication.authenticator import Authenticator, TokenAuthentica
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
 from kcp.auth.authorization.authorizer import Authorizer
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
+from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
 from kcp.outbound.owner import Outbound
@@ -45,6 +46,7 @@ class Environment:
 
     A part adds the files that it reads to ``files``, to have them reloaded when they change, and its own metrics to
     ``metrics.registry``. One that sends requests to other servers makes its clients by ``outbound``, which the server closes.
+    ``policies`` are what RBAC grants in each logical cluster of the store.
     """
 
     configuration: Configuration
@@ -53,6 +55,10 @@ class Environment:
     files: ReloadedFiles = field(default_factory=ReloadedFiles)
     metrics: Metrics = field(default_factory=Metrics)
     outbound: Outbound = field(default_factory=Outbound)
+    policies: Policies = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policies", Policies(self.store))
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
@@ -92,9 +98,9 @@ def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
         raise ConfigurationError(f"--token-auth-file: {error}") from error
 
 
-def default_authorizers(environment: Environment) -> Sequence[Authorizer]:  # noqa: ARG001 - the same for all servers
-    """Authorize by the rules that hold without RBAC objects."""
-    return [BasicAuthorizer()]
+def default_authorizers(environment: Environment) -> Sequence[Authorizer]:
+    """Authorize by RBAC."""
+    return [RBACAuthorizer(environment.policies)]
 
 
 def default_controllers(registry: Registry) -> Sequence[Controller]:
