@@ -14,7 +14,10 @@ from kcp.auth.authentication.authenticator import TokenReviewer
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.permission_checks import PermissionCheck
+from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
+from kcp.auth.authorization.rbac.escalation import EscalationCheck
+from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.certificates import expiration
 from kcp.auth.service_accounts.issuer import IssuerOptions, TokenIssuer
@@ -112,6 +115,7 @@ async def compose(
         environment.store,
         plugins=[CertificateAdmission(authorizer), *parts.admission_plugins(environment)],
         authorizer=authorizer,
+        policies=environment.policies,
         tokens=tokens,
         issuer=accounts.issuer,
         trust=environment.identity.trust.decode(),
@@ -152,6 +156,7 @@ async def compose_registry(
     store: Store,
     *,
     authorizer: Authorizer | None = None,
+    policies: Policies | None = None,
     tokens: TokenReviewer | None = None,
     plugins: Sequence[AdmissionPlugin] = (),
     event_lifetime: int = DEFAULT_EVENT_LIFETIME,
@@ -160,22 +165,26 @@ async def compose_registry(
 ) -> Registry:
     """Put the verbs over a store, with the built-in types.
 
-    ``authorizer`` and ``tokens`` answer the reviews, ``plugins`` are the admission chain, ``event_lifetime`` is in seconds,
-    ``issuer`` answers TokenRequests, ``trust`` is the content of ``kube-root-ca.crt``. The first write of a new log is its
-    identity, from which the virtual objects get their UIDs.
+    ``authorizer`` (by default RBAC) and ``tokens`` answer the reviews, ``policies`` are what RBAC grants in the store,
+    ``plugins`` are the admission chain, ``event_lifetime`` is in seconds, ``issuer`` answers TokenRequests, ``trust`` is the
+    content of ``kube-root-ca.crt``. The first write of a new log is its identity, from which the virtual objects get their UIDs.
     """
     uid, created = await log_identity(store)
-
+    policies = policies if policies is not None else Policies(store)
+    authorizer = authorizer if authorizer is not None else RBACAuthorizer(policies)
     context = BuiltinContext(
         server_uid=uid,
         created=created,
-        authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
+        authorizer=authorizer,
+        escalation=EscalationCheck(policies, authorizer),
         tokens=tokens if tokens is not None else BearerTokens(()),
         event_lifetime=event_lifetime,
         issuer=issuer,
         trust=trust,
     )
-    return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
+    registry = Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
+    registry.check_permissions_by(PermissionCheck(authorizer))
+    return registry
 
 
 def _other_authentication(environment: Environment, names: IssuerOptions) -> OtherAuthentication:

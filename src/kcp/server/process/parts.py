@@ -19,7 +19,8 @@ from kcp.auth.authentication.authenticator import Authenticator, TokenAuthentica
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
 from kcp.auth.authorization.authorizer import Authorizer
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
+from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
 from kcp.outbound.errors import DestinationError
@@ -54,6 +55,7 @@ class Environment:
     ``metrics.registry``. One that sends requests to other servers makes its clients by ``outbound``, which the server closes.
     Work that goes on until the server stops is added to ``background``, by its name in messages. ``other_authentication``
     are the authenticators that know users of other programs.
+    ``policies`` are what RBAC grants in each logical cluster of the store.
     """
 
     configuration: Configuration
@@ -67,6 +69,10 @@ class Environment:
     service_accounts: ServiceAccounts | None = None
     """What issues and accepts service account tokens; set before the parts are made."""
     audit_metrics: AuditMetrics = field(default_factory=AuditMetrics)
+    policies: Policies = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policies", Policies(self.store))
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
@@ -115,9 +121,9 @@ def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
         raise ConfigurationError(f"--token-auth-file: {error}") from error
 
 
-def default_authorizers(environment: Environment) -> Sequence[Authorizer]:  # noqa: ARG001 - the same for all servers
-    """Authorize by the rules that hold without RBAC objects."""
-    return [BasicAuthorizer()]
+def default_authorizers(environment: Environment) -> Sequence[Authorizer]:
+    """Authorize by RBAC."""
+    return [RBACAuthorizer(environment.policies)]
 
 
 def default_controllers(registry: Registry) -> Sequence[Controller]:
