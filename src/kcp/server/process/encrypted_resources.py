@@ -13,8 +13,10 @@ from kcp.api.field_errors import FieldError, invalid
 
 _ALL: Final = ("*", "*")
 _INTERNAL: Final = frozenset({"apiserveripinfo", "serviceipallocations", "servicenodeportallocations"})
+_OVERLAP: Final = (
     "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed "
     "as they will be masked"
+)
 _DUPLICATE: Final = "the same resource cannot be specified multiple times"
 _EVENTS: Final = (
     "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead in the config file"
