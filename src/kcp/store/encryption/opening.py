@@ -125,7 +125,7 @@ class Encryption:
 
     async def _replace(self, keyring: Keyring) -> None:
         try:
-            await start_keys(self._store.inner, keyring, f"{self.path} as it is now")
+            await start_keys(self._store.inner, keyring, str(self.path))
         except (LogError, StoreUnavailableError) as error:
             self.reloads.failed()
             logger.error("cannot use %s as it is now, the previous keys stay in force: %s", self.path, error)
