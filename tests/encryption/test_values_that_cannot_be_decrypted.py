@@ -34,11 +34,11 @@ def move_value(file: Path, source: str, target: str) -> None:
     with apsw.Connection(str(file)) as connection:
         rows = connection.execute("SELECT value FROM log WHERE name = ?", (source,)).fetchall()
         (position,) = connection.execute("SELECT position FROM current WHERE name = ?", (target,)).fetchone()  # type: ignore[misc]
-        value, new = rows[-1][0], (rows[-1][0], position)
+        value = rows[-1][0]
         assert isinstance(value, bytes)
-        connection.execute(
-            "UPDATE log SET value = ?, checksum = ? WHERE position = ?", (value, checksum(*new), position)
-        )
+        assert isinstance(position, int)
+        new = (value, checksum(value, position), position)
+        connection.execute("UPDATE log SET value = ?, checksum = ? WHERE position = ?", new)
     connection.close()
 
 
