@@ -35,7 +35,10 @@ class ServerStore(Store, StoreFigures, Protocol):
         """Call back with the duration, in seconds, of each long delivery of changes to followers and watchers."""
 
     def decode_events(self, decode: Callable[[Event], Event]) -> None:
-        """Apply a function to each event before followers and watchers get it, also to past ones."""
+        """Apply a function to each event before followers and watchers get it, also to past ones.
+
+        An event whose value it returns as `UNREADABLE` goes to followers; its watchers resume, and get a CompactedError.
+        """
 
     async def lead(self, task: str, start: Action, stop: Action) -> Action:
         """Run a task on one of the servers of the log: ``start`` when this server is elected, ``stop`` when it no longer is.

@@ -16,11 +16,13 @@ from typing import Final, NamedTuple
 from kcp.logical_clusters import SERVER_OWNED, SERVER_RECORDS
 from kcp.store.contract import (
     Change,
+    DamagedValueError,
     Key,
     LogError,
     PreconditionFailedError,
     Range,
     Record,
+    StoreClosedError,
     StoreUnavailableError,
 )
 from kcp.store.encryption import key_records
@@ -126,9 +128,11 @@ class Encryption:
     async def _replace(self, keyring: Keyring) -> None:
         try:
             await start_keys(self._store.inner, keyring, str(self.path))
-        except (LogError, StoreUnavailableError) as error:
+        except Exception as error:
             self.reloads.failed()
-            logger.error("cannot use %s as it is now, the previous keys stay in force: %s", self.path, error)
+            known = isinstance(error, LogError | StoreUnavailableError)
+            text = "cannot use %s as it is now, the previous keys stay in force: %s"
+            logger.error(text, self.path, error, exc_info=None if known else error)
             await keyring.stop()
             return
         before, self._keyring = self._keyring, keyring
@@ -139,7 +143,10 @@ class Encryption:
             self._store.extra_checks["kms-providers"] = self.problem
         await before.stop()
         self.follow()
-        await renew_server_records(self._store)
+        try:
+            await renew_server_records(self._store)
+        except (DamagedValueError, StoreUnavailableError, StoreClosedError) as error:
+            logger.warning("the servers' own records keep their previous form: %s", error)
         self.reloads.succeeded()
         logger.info("the keys of %s are in force", self.path)
 

@@ -437,8 +437,9 @@ class SQLiteStore:
                 self._changes.record(event.key.resource, event.key.cluster, event.revision)
             events += pending.events
         if events:
-            decode = self._decode
-            self._hub.publish(events if decode is None else [*map(decode, events)], events[-1].revision)
+            if self._decode is not None:
+                events = self._decoded(events, self._decode)
+            self._hub.publish(events, events[-1].revision)
         for pending in batch:
             if pending.future.done():
                 continue  # the caller was cancelled
@@ -446,6 +447,14 @@ class SQLiteStore:
                 pending.future.set_result(pending.revision)
             else:
                 pending.future.set_exception(pending.refusal)
+
+    def _decoded(self, events: Sequence[Event], decode: Callable[[Event], Event]) -> list[Event]:
+        """Decode events. Watchers that one of them concerns which cannot be read resume, and are told to list again."""
+        decoded = [*map(decode, events)]
+        for event in decoded:
+            if event.record is not None and event.record.value is UNREADABLE:
+                self._hub.mark_lost(event.key)
+        return decoded
 
     def _fail(self, batch: Sequence[QueuedWrite], error: Exception) -> None:
         """Fail a batch, and drop the pending writes that were accepted on top of it."""
@@ -471,8 +480,13 @@ class SQLiteStore:
         if after < self._oldest:
             raise CompactedError(after, self._oldest)
         piece = self._reader.history(range_, after, self.revision)
-        decode = self._decode
-        return piece if decode is None else piece._replace(events=[*map(decode, piece.events)])
+        if self._decode is None:
+            return piece
+        events = [*map(self._decode, piece.events)]
+        for event in events:
+            if event.record is not None and event.record.value is UNREADABLE:
+                raise CompactedError(after, event.revision)
+        return piece._replace(events=events)
 
     def decode_events(self, decode: Callable[[Event], Event]) -> None:
         """Apply a function to each event before followers and watchers get it."""
