@@ -101,7 +101,7 @@ def test_one_logical_cluster_is_encrypted_anew_where_it_is_imported(root: Path, 
     target = ("store", "import", "--root-directory", str(other), "--logical-cluster", "team", str(exported))
     refused = run(*target)
     assert refused.returncode == 1
-    assert "secrets default/kept of logical cluster root is encrypted, and must be encrypted anew" in refused.stderr
+    assert "secrets default/kept of logical cluster root is encrypted, and must be encrypted again" in refused.stderr
     both = written(tmp_path / "both.yaml", secrets_with(keys("aesgcm", "key2", "key1")))
     done = run(*target, FLAG, str(both))
     assert done.returncode == 0, done.stderr

@@ -99,7 +99,7 @@ class Committer:
     async def unchanged(self, write: Write) -> Written | None:
         """The answer to a write that has nothing to do, once the present state is durable.
 
-        A state that is encrypted with an older key is written anew; None when another write changed it meanwhile.
+        A state that is encrypted with an older key is written again; None when another write changed it meanwhile.
         """
         assert write.old is not None
         record = write.record

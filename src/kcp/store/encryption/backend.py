@@ -82,7 +82,7 @@ class EncryptedBackend:
         return self._inner.export_log(file, logical_cluster)
 
     def import_log(self, file: Path, selection: Selection) -> Imported:
-        """Write entries of an export file into the log. Those of one logical cluster are encrypted anew."""
+        """Write entries of an export file into the log. Those of one logical cluster are encrypted again."""
         if selection.source == WILDCARD:
             return self._inner.import_log(file, selection)
         from kcp.store.encryption.importing import Reencryption

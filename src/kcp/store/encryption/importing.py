@@ -50,7 +50,7 @@ class Reencryption:
                 value = providers.decrypt(value, context_of(entry.key))
             return providers.encrypt(value, context_of(key))
         except (DecryptionError, EncryptionError) as error:
-            raise LogError(f"{key_text(entry.key)} cannot be encrypted anew: {error}") from error
+            raise LogError(f"{key_text(entry.key)} cannot be encrypted again: {error}") from error
 
     def _prepare(self) -> None:
         if self._prepared or self._keyring is None:
@@ -76,6 +76,6 @@ class Reencryption:
 def _missing_keys(entry: Entry) -> LogError:
     """The error of an import that lacks the keys."""
     return LogError(
-        f"{key_text(entry.key)} is encrypted, and must be encrypted anew for another log or logical cluster: give "
+        f"{key_text(entry.key)} is encrypted, and must be encrypted again for another log or logical cluster: give "
         f"{FLAG} with its key and the one to encrypt with"
     )

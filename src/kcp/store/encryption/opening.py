@@ -250,7 +250,7 @@ def _refusal(use: KeyUse, example: Key, problem: str, file: str | None) -> str:
     described = key_records.described(use, example)
     if file is None:
         return f"{described}: give {FLAG} with a file that has this key"
-    return f"{described}, but {FLAG} {file} {problem}: keep a key until all objects are written anew"
+    return f"{described}, but {FLAG} {file} {problem}: keep a key until all objects are written again"
 
 
 async def _drop(inner: ServerStore, record: Record) -> None:
@@ -261,7 +261,7 @@ async def _drop(inner: ServerStore, record: Record) -> None:
 
 
 async def renew_server_records(store: EncryptedStore) -> None:
-    """Write the servers' own records anew where they are stored in plain text or with an older key: no client can."""
+    """Write the servers' own records again where they are stored in plain text or with an older key: no client can."""
     for record in store.scan(Range(SERVER_RECORDS, SERVER_OWNED, "")).records:
         if store.is_stale(record):
             change = Change(record.key, record.value, expected=record.revision, tag=record.tag)
