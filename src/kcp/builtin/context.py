@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kcp.auth.authentication.authenticator import TokenAuthenticator
+from kcp.auth.authentication.authenticator import TokenReviewer
 from kcp.auth.authorization.authorizer import Authorizer
 
 Definition = dict[str, Any]
@@ -26,7 +26,7 @@ class BuiltinContext:
     server_uid: str
     created: str
     authorizer: Authorizer
-    tokens: TokenAuthenticator
+    tokens: TokenReviewer
     event_lifetime: int = DEFAULT_EVENT_LIFETIME
     reserved: Sequence[Definition] = ()
     """The names of the built-in types, in the form of definitions: no CRD may take them. Set by `builtin_types`."""

@@ -11,7 +11,7 @@ import orjson
 
 from kcp.api import metadata
 from kcp.auth.authentication.anonymous import Anonymous
-from kcp.auth.authentication.authenticator import TokenAuthenticator
+from kcp.auth.authentication.authenticator import TokenReviewer
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer
@@ -137,7 +137,7 @@ async def compose_registry(
     store: Store,
     *,
     authorizer: Authorizer | None = None,
-    tokens: TokenAuthenticator | None = None,
+    tokens: TokenReviewer | None = None,
     plugins: Sequence[AdmissionPlugin] = (),
     event_lifetime: int = DEFAULT_EVENT_LIFETIME,
 ) -> Registry:

@@ -22,6 +22,7 @@ from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
+from kcp.outbound.owner import Outbound
 from kcp.registry.admission.chain import AdmissionPlugin
 from kcp.registry.verbs.registry import Registry
 from kcp.server.observability.metrics import Metrics
@@ -43,7 +44,7 @@ class Environment:
     """The server's configuration, identity on disk and open store, from which the parts are made.
 
     A part adds the files that it reads to ``files``, to have them reloaded when they change, and its own metrics to
-    ``metrics.registry``.
+    ``metrics.registry``. One that sends requests to other servers makes its clients by ``outbound``, which the server closes.
     """
 
     configuration: Configuration
@@ -51,6 +52,7 @@ class Environment:
     store: Store
     files: ReloadedFiles = field(default_factory=ReloadedFiles)
     metrics: Metrics = field(default_factory=Metrics)
+    outbound: Outbound = field(default_factory=Outbound)
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:

@@ -135,6 +135,7 @@ class ServerProcess:
             "shutdown": lambda: "process is shutting down" if self.stopping else None,
         }
         environment = Environment(self.configuration, identity, storage.store, self.files)
+        self._stack.push_async_callback(environment.outbound.close)
         notes, address = storage.store.readiness_notes(), f"{self.address[0]}:{self.address[1]}"
         try:
             composition = await compose(self.parts, environment, checks, notes, address)
