@@ -52,6 +52,9 @@ TESTED = {
     "kcp crd-puller": "tests/cli/test_crd_puller.py",
     "kcp store export": "tests/operations/test_export_import.py",
     "kubectl delete --raw": "tests/server/test_damaged_values.py",
+    "cat > keys.yaml": "tests/encryption/test_page.py",
+    "kcp start --root-directory /var/lib/kcp --encryption-provider-config": "tests/encryption/test_page.py",
+    "kubectl get secrets": "tests/encryption/test_page.py",
     "litestream": "tests/operations/test_litestream.py",
 }
 """How blocks of commands begin, and the test that runs each."""

@@ -82,6 +82,16 @@ _logging = flags.group("Logging")
 )
 @backend_flags
 @_storage(
+    "--encryption-provider-config-automatic-reload",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    show_default=False,
+    help="Reload --encryption-provider-config when it changes; if false, the server reads it once. [default: true]",
+)
+@_storage(
     "--new-log",
     is_flag=True,
     help="Start with an empty log although the root directory has the keys of an earlier server, whose log is missing.",

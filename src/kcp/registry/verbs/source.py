@@ -19,17 +19,21 @@ from kcp.registry.types.strategies import Object
 from kcp.registry.verbs.records import VIRTUAL_REVISION, key_of
 from kcp.registry.verbs.shared_pages import SharedPages
 from kcp.registry.verbs.virtual_in_namespaces import VirtualInNamespaces
-from kcp.store.contract import ABSENT, DamagedValueError, Hint, Key, Page, Range, Record, Store
+from kcp.store.contract import ABSENT, DamagedValueError, Hint, Key, Page, Range, Record, Store, UndecryptableValueError
 
 _LOST: Final = (
     "an administrator can restore it from a backup, or delete it with the option "
     "ignoreStoreReadErrorWithClusterBreakingPotential; kcp store check names all damaged values"
 )
+_UNDECRYPTABLE: Final = (
+    "give the server this key in --encryption-provider-config, or delete the object with the option "
+    "ignoreStoreReadErrorWithClusterBreakingPotential"
+)
 _RECOVERABLE: Final = "only the local copy of the log is damaged: restart this server, which then fetches it again"
 
 
 class DamagedObjectError(errors.StatusError):
-    """500: the stored value of an object is damaged. ``revision`` is the revision that wrote it.
+    """500: the stored value of an object is damaged, or cannot be decrypted. ``revision`` is the revision that wrote it.
 
     ``recoverable`` is that of `DamagedValueError`.
     """
@@ -37,11 +41,15 @@ class DamagedObjectError(errors.StatusError):
     def __init__(self, error: DamagedValueError) -> None:
         plural, _, group = error.key.resource.partition(".")
         resource = GroupResource(group, plural)
+        if isinstance(error, UndecryptableValueError):
+            what, remedy = f"cannot be decrypted: {error.reason}", _UNDECRYPTABLE
+        else:
+            what, remedy = "is damaged", _RECOVERABLE if error.recoverable else _LOST
         super().__init__(
             500,
             "InternalError",
-            f"Internal error occurred: StorageError: corrupt object: the stored value of {_described(error.key)} is damaged; "
-            f"{_RECOVERABLE if error.recoverable else _LOST}",
+            "Internal error occurred: StorageError: corrupt object: "
+            f"the stored value of {_described(error.key)} {what}; {remedy}",
             details=errors.details_of(resource, error.key.name),
         )
         self.revision = error.revision

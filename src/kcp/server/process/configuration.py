@@ -55,6 +55,8 @@ class Configuration(StorageOptions):
     history_retention: float = 300.0
     compaction_interval: float | None = None
     """How often history is compacted; 0: never, None: the compactor derives it from the retention."""
+    encryption_provider_config_automatic_reload: bool = True
+    """Reload `encryption_provider_config` when it changes."""
     event_ttl: float = 3600.0
     max_requests_inflight: int = 400
     max_mutating_requests_inflight: int = 200

@@ -99,6 +99,7 @@ class ServerProcess:
         await self._serve_health(composition)
         http = self.http = self._listen(listener, composition, self.identity)
         self._stack.push_async_callback(self._stop_serving, http, composition)
+        self._follow_encryption(storage, composition)
         await http.start()
         self.run_in_background("the sweep of watches", connections.sweep(composition.watches))
         self.run_in_background("the reloading of files", self.files.follow())
@@ -157,6 +158,25 @@ class ServerProcess:
         if (trail := composition.audit_trail) is not None:
             self._stack.push_async_callback(trail.stop)
             await auditing.start(trail)
+
+    def _follow_encryption(self, storage: Storage, composition: Composition) -> None:
+        """Reload the keys of the log's values when their file changes, and measure their use."""
+        encryption = storage.encryption
+        if encryption is None:
+            return
+        from kcp.server.observability.encryption_metrics import EncryptionCollector
+        from kcp.store.contract import LogError
+
+        composition.metrics.registry.register(EncryptionCollector(encryption.counts, encryption.reloads))
+
+        def reload() -> None:
+            try:
+                encryption.reload()
+            except LogError as error:
+                raise ConfigurationError(str(error)) from error
+
+        if self.configuration.encryption_provider_config_automatic_reload:
+            self.files.add(encryption.path, reload)
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:
         return listening.Listening(
