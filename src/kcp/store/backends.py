@@ -19,6 +19,7 @@ from kcp.store.figures import StoreFigures
 if TYPE_CHECKING:
     from kcp.store.exports import Summary
     from kcp.store.findings import Examine, Finding, Progress
+    from kcp.store.hub import Scheduler
     from kcp.store.transfers import Imported, Restored, Selection, SnapshotInfo
 
 Check = Callable[[], str | None]
@@ -36,6 +37,9 @@ class ServerStore(Store, StoreFigures, Protocol):
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
         """Call back with the duration, in seconds, of each long delivery of changes to followers and watchers."""
+
+    def schedule_deliveries(self, schedule: Scheduler) -> None:
+        """Let a function decide when a long delivery to the watchers of a logical cluster goes on."""
 
     async def lead(self, task: str, start: Action, stop: Action) -> Action:
         """Run a task on one of the servers of the log: ``start`` when this server is elected, ``stop`` when it no longer is.

@@ -37,7 +37,8 @@ from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.endpoints.discovery import DiscoveryEndpoint
 from kcp.server.requests.endpoints.health_and_metrics import health_mounts, index_mount, metrics_mount, version_mount
 from kcp.server.requests.endpoints.openapi import OpenAPI
-from kcp.server.requests.inflight import InFlight, Limit
+from kcp.server.requests.fairness.dispatcher import Dispatcher
+from kcp.server.requests.inflight import FixedLimits, InFlight, Limit
 from kcp.server.requests.loop_watchdog import CONTROLLER, LoopWatchdog
 from kcp.server.requests.mounts import Mount, MountTable
 from kcp.server.requests.mutations import Mutations
@@ -61,6 +62,7 @@ class Composition:
     metrics: Metrics
     health: Health
     in_flight: InFlight
+    dispatcher: Dispatcher | None
     mutations: Mutations
     watches: Watches
     watchdog: LoopWatchdog
@@ -109,6 +111,7 @@ async def compose(
     deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
     metrics.set_serving_certificate(expiration(environment.identity.serving.certificate).timestamp())
     in_flight = _in_flight(configuration, metrics)
+    dispatcher = _dispatcher(configuration, in_flight, metrics)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
     health = Health({"ping": lambda: None}, ready_checks, ready_notes)
     mounts = _mount_table(
@@ -125,12 +128,14 @@ async def compose(
         filters=[*address_space.filters(space), *parts.filters(environment)],
         resources=Resources(registry, watches, mutations),
         mounts=mounts,
-        in_flight=in_flight,
+        scheduling=dispatcher if dispatcher is not None else FixedLimits(in_flight),
         audit=Audit(parts.audit_sinks(environment)),
     )
     application = Application(steps, metrics, deadlines, watchdog)
     controllers = parts.controllers(registry)
-    return Composition(registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog)
+    return Composition(
+        registry, controllers, application, metrics, health, in_flight, dispatcher, mutations, watches, watchdog
+    )
 
 
 async def compose_registry(
@@ -165,9 +170,23 @@ def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
 
 def _in_flight(configuration: Configuration, metrics: Metrics) -> InFlight:
     reading, mutating = Limit(configuration.max_requests_inflight), Limit(configuration.max_mutating_requests_inflight)
-    metrics.add_in_flight("readOnly", lambda: reading.count)
-    metrics.add_in_flight("mutating", lambda: mutating.count)
+    metrics.add_in_flight("readOnly", lambda: reading.count + reading.exempt)
+    metrics.add_in_flight("mutating", lambda: mutating.count + mutating.exempt)
     return InFlight(reading, mutating)
+
+
+def _dispatcher(configuration: Configuration, in_flight: InFlight, metrics: Metrics) -> Dispatcher | None:
+    """The fair queues of requests, unless they are disabled."""
+    if not configuration.enable_priority_and_fairness:
+        return None
+    dispatcher = Dispatcher(
+        in_flight,
+        flow_limit=configuration.max_queued_requests_per_user,
+        total_limit=configuration.max_queued_requests,
+        wait_limit=Deadlines(configuration.queue_wait),
+    )
+    metrics.registry.register(dispatcher.counts)
+    return dispatcher
 
 
 def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_address: str) -> Sequence[Mount]:

@@ -144,6 +144,8 @@ class ServerProcess:
             raise ConfigurationError(str(error)) from error
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.watchdog.note_delivery)
+        if composition.dispatcher is not None:
+            storage.store.schedule_deliveries(composition.dispatcher.deliver_later)
         return composition
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:
