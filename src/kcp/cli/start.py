@@ -185,14 +185,46 @@ _logging = flags.group("Logging")
     default=400,
     type=_COUNT,
     metavar="N",
-    help="Maximum number of reading requests in flight; further ones get 429. 0 is no limit.",
+    help="Maximum number of reading requests in flight; further ones wait. 0 is no limit.",
 )
 @_limits(
     "--max-mutating-requests-inflight",
     default=200,
     type=_COUNT,
     metavar="N",
-    help="Maximum number of mutating requests in flight; further ones get 429. 0 is no limit.",
+    help="Maximum number of mutating requests in flight; further ones wait. 0 is no limit.",
+)
+@_limits(
+    "--enable-priority-and-fairness",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    show_default=False,
+    help="Share the server fairly between logical clusters, and in each between its users: requests of those that use most "
+    "wait. If false, requests over the limits in flight get 429 at once. [default: true]",
+)
+@_limits(
+    "--max-queued-requests",
+    default=4096,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Maximum number of requests that wait; logical clusters that have more than their share of it get 429.",
+)
+@_limits(
+    "--max-queued-requests-per-user",
+    default=1024,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Maximum number of waiting requests of a user in a logical cluster, reading and mutating ones apart; further ones "
+    "get 429.",
+)
+@_limits(
+    "--max-queue-wait",
+    type=_DURATION,
+    show_default=False,
+    help="How long a request may wait before it gets 429. [default: a quarter of --request-timeout]",
 )
 @_limits(
     "--request-timeout",

@@ -48,7 +48,8 @@ from kcp.server.requests.endpoints.health_and_metrics import health_mounts, inde
 from kcp.server.requests.endpoints.openapi import OpenAPI
 from kcp.server.requests.endpoints.openid import KEYS_PATH, openid_mounts
 from kcp.server.requests.endpoints.service_account_keys import service_account_keys_mount
-from kcp.server.requests.inflight import InFlight, Limit
+from kcp.server.requests.fairness.dispatcher import Dispatcher
+from kcp.server.requests.inflight import FixedLimits, InFlight, Limit
 from kcp.server.requests.loop_watchdog import CONTROLLER, LoopWatchdog
 from kcp.server.requests.mounts import Mount, MountTable
 from kcp.server.requests.mutations import Mutations
@@ -72,6 +73,7 @@ class Composition:
     metrics: Metrics
     health: Health
     in_flight: InFlight
+    dispatcher: Dispatcher | None
     mutations: Mutations
     watches: Watches
     watchdog: LoopWatchdog
@@ -128,6 +130,7 @@ async def compose(
     deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
     metrics.set_serving_certificate(expiration(environment.identity.serving.certificate).timestamp())
     in_flight = _in_flight(configuration, metrics)
+    dispatcher = _dispatcher(configuration, in_flight, metrics)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
     health = Health({"ping": lambda: None}, ready_checks, ready_notes)
     default_mounts = _default_mounts(registry.catalog, health, metrics, server_address)
@@ -142,13 +145,13 @@ async def compose(
         filters=[*address_space.filters(space), *parts.filters(environment)],
         resources=Resources(registry, watches, mutations),
         mounts=mounts,
-        in_flight=in_flight,
+        scheduling=dispatcher if dispatcher is not None else FixedLimits(in_flight),
         audit=Audit(parts.audit_sinks(environment), trail),
     )
     application = Application(steps, metrics, deadlines, watchdog)
     controllers = [*parts.controllers(registry), *certificate_controllers(registry, environment)]
     return Composition(
-        registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog, trail
+        registry, controllers, application, metrics, health, in_flight, dispatcher, mutations, watches, watchdog, trail
     )
 
 
@@ -203,9 +206,23 @@ def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
 
 def _in_flight(configuration: Configuration, metrics: Metrics) -> InFlight:
     reading, mutating = Limit(configuration.max_requests_inflight), Limit(configuration.max_mutating_requests_inflight)
-    metrics.add_in_flight("readOnly", lambda: reading.count)
-    metrics.add_in_flight("mutating", lambda: mutating.count)
+    metrics.add_in_flight("readOnly", lambda: reading.count + reading.exempt)
+    metrics.add_in_flight("mutating", lambda: mutating.count + mutating.exempt)
     return InFlight(reading, mutating)
+
+
+def _dispatcher(configuration: Configuration, in_flight: InFlight, metrics: Metrics) -> Dispatcher | None:
+    """The fair queues of requests, unless they are disabled."""
+    if not configuration.enable_priority_and_fairness:
+        return None
+    dispatcher = Dispatcher(
+        in_flight,
+        flow_limit=configuration.max_queued_requests_per_user,
+        total_limit=configuration.max_queued_requests,
+        wait_limit=Deadlines(configuration.queue_wait),
+    )
+    metrics.registry.register(dispatcher.counts)
+    return dispatcher
 
 
 def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_address: str) -> Sequence[Mount]:

@@ -149,6 +149,8 @@ class ServerProcess:
             self.run_in_background(name, work())
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.watchdog.note_delivery)
+        if composition.dispatcher is not None:
+            storage.store.schedule_deliveries(composition.dispatcher.deliver_later)
         return composition
 
     async def _start_audit(self, composition: Composition) -> None:

@@ -8,6 +8,7 @@ show them in this order. A step that refuses a request raises StatusError, which
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import time
@@ -27,7 +28,7 @@ from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, S
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.exchanges import Exchange, TransferLimits
-from kcp.server.requests.inflight import InFlight, Slot
+from kcp.server.requests.inflight import Scheduling
 from kcp.server.requests.list_streams import ListStreams
 from kcp.server.requests.loop_watchdog import LoopWatchdog
 from kcp.server.requests.mounts import Handler, MountTable
@@ -40,7 +41,6 @@ from kcp.store.contract import DamagedValueError, StoreClosedError, StoreUnavail
 
 logger: Final = logging.getLogger("kcp.server")
 
-_READ_VERBS: Final = frozenset({"get", "list", "watch"})
 _TOO_MANY_REQUESTS: Final = 429
 _CLIENT_CLOSED_REQUEST: Final = 499
 """The code under which metrics count a request whose client disconnected before the response began."""
@@ -58,7 +58,7 @@ class Steps:
     filters: Sequence[RequestFilter]
     resources: Resources
     mounts: MountTable
-    in_flight: InFlight
+    scheduling: Scheduling
     audit: Audit
 
 
@@ -73,7 +73,7 @@ class Application:
         self._filters = tuple(steps.filters)
         self._resources = steps.resources
         self._mounts = steps.mounts
-        self._in_flight = steps.in_flight
+        self._scheduling = steps.scheduling
         self._audit = steps.audit
         self._metrics = metrics
         self._limits = TransferLimits(Receiving(deadlines), ListStreams())
@@ -116,6 +116,8 @@ class Application:
             self._metrics.observe(labels, exchange.status or _CLIENT_CLOSED_REQUEST, seconds)
             if self._audit.has_sinks:
                 self._audit.complete(exchange)
+            if exchange.slot is not None:
+                exchange.slot.leave()
             if self._audit.trail is not None:
                 await self._audit.end(exchange)
         if truncated is not None:
@@ -141,16 +143,11 @@ class Application:
         for request_filter in self._filters:
             await request_filter(exchange, info)
         handler, counted = self._route(exchange, info)
-        if not counted:
-            await handler(exchange, info)
-            return
-        mutating = info.is_resource and info.verb not in _READ_VERBS
-        slot = exchange.slot = Slot(self._in_flight.mutating if mutating else self._in_flight.reading)
-        slot.enter()
-        try:
-            await handler(exchange, info)
-        finally:
-            slot.leave()
+        if counted:
+            slot = exchange.slot = self._scheduling.slot(exchange.user, info, exchange.address, exchange.started)
+            if not slot.enter():
+                await slot.wait()
+        await handler(exchange, info)
 
     def _read(self, exchange: Exchange) -> RequestInfo:
         """Read the head: what is asked for, in which logical cluster. Raises StatusError 400, 401, 404 or 431."""
@@ -165,7 +162,7 @@ class Application:
         """Find the handler of a request, and whether it counts as in flight. Raises StatusError 404 or 405."""
         if info.is_resource:
             exchange.type = self._resources.find_type(info)
-            return self._resources.serve, info.verb != "watch"
+            return self._resources.serve, True
         if exchange.watches_only:
             raise errors.unknown_path()
         mount = self._mounts.route(info)
@@ -178,6 +175,8 @@ class Application:
         garbage collection.
         """
         truncated = str(error) if isinstance(error, TruncatedResponseError) else None
+        if exchange.slot is None:
+            await self._wait_refused(exchange)
         try:
             if not isinstance(error, TruncatedResponseError | ClientGoneError):
                 refusal = self._status_of(exchange, error)
@@ -194,6 +193,14 @@ class Application:
             logger.warning("a response was truncated: %s", truncated)
             await connections.cut(exchange.scope)
         return truncated
+
+    async def _wait_refused(self, exchange: Exchange) -> None:
+        """Let the refusal of a request wait that never had a slot: it has used the event loop too."""
+        slot = exchange.slot = self._scheduling.refusal(exchange.user, exchange.address, exchange.started)
+        slot.charge(exchange.uncharged)
+        with contextlib.suppress(errors.StatusError):  # the queue is full: this is a refusal already
+            if not slot.enter():
+                await slot.wait()
 
     def _status_of(self, exchange: Exchange, error: Exception) -> errors.StatusError:
         if isinstance(error, errors.StatusError):

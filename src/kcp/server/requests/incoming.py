@@ -81,6 +81,7 @@ class IncomingRequest:
         "slot",
         "started",
         "type",
+        "uncharged",
         "user",
         "warnings",
     )
@@ -102,6 +103,8 @@ class IncomingRequest:
         self.warnings: list[str] = []
         self.body_size = 0
         self.slot: Slot | None = None
+        self.uncharged = 0.0
+        """Seconds of the event loop that were used before the request had a slot."""
 
     @property
     def method(self) -> str:
@@ -217,8 +220,14 @@ class IncomingRequest:
         except TimeoutError:
             message = f"the request's body did not arrive within {self._receiving.deadlines.seconds:g} seconds"
             raise errors.StatusError(504, "Timeout", message, details={}, headers=CLOSE) from None
-        if slot is not None:
-            slot.enter()
+        if slot is not None and not slot.enter():
+            await slot.wait()
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
 
     @property
     def client(self) -> str:
