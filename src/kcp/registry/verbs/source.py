@@ -173,7 +173,7 @@ class Source:
         if not strategy.virtual_names:
             return None
         if type_.namespaced:
-            return self.in_namespaces.find(type_, cluster, namespace)
+            return self.in_namespaces.find(type_, cluster, namespace) if name in strategy.virtual_names else None
         obj = strategy.virtual_object(cluster, name)
         return None if obj is None else _virtual_record(type_, cluster, obj)
 
