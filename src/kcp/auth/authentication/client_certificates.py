@@ -3,6 +3,9 @@
 Follows the Kubernetes page "Authenticating", section "X.509 client certificates", and KEP-4639 (the attribute with the UID). A
 certificate that does not verify is refused with 401 and a log line; a valid token of the same request is still
 accepted (see `union`).
+
+A certificate that names logical clusters, in URIs among its subject alternative names, is valid in these only: so are the
+certificates that the server issues for CertificateSigningRequests (`kcp.auth.signing`).
 """
 
 from __future__ import annotations
@@ -10,12 +13,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kcp.api import errors
 from kcp.auth.authentication.authenticator import Credentials
 from kcp.auth.authentication.certificate_verification import CertificateVerifier, SubjectError, common_name
-from kcp.auth.users import CREDENTIAL_ID, User, authenticated
+from kcp.auth.users import CREDENTIAL_ID, MASTERS, User, authenticated
+from kcp.logical_clusters import CERTIFICATE_URI, UNNAMED, LogicalClusterName
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -26,13 +30,20 @@ _UID: Final = "1.3.6.1.4.1.57683.2"
 """The attribute of the subject with the user's UID: Kubernetes' own object identifier."""
 
 
+class _Holder(NamedTuple):
+    """The user of a certificate, and the logical clusters in which it is valid; none for all."""
+
+    user: User | None
+    clusters: frozenset[str]
+
+
 class ClientCertificates:
     """The users of client certificates that one of the given authorities signed."""
 
     def __init__(self, authorities: Sequence[bytes], observe: Callable[[float], None] | None = None) -> None:
         """``authorities`` are bundles in PEM form; ``observe`` gets the remaining seconds of each certificate that is used."""
         self._observe = observe
-        self._verifier: CertificateVerifier[User | None] = CertificateVerifier(authorities, _user_of)
+        self._verifier: CertificateVerifier[_Holder] = CertificateVerifier(authorities, _holder_of)
 
     def replace_authorities(self, authorities: Sequence[bytes]) -> None:
         """Replace the authorities: certificates are verified again on their next use."""
@@ -44,18 +55,44 @@ class ClientCertificates:
         Raises StatusError 401 for a certificate that does not verify.
         """
         chain = credentials.certificate_chain
-        return self.user(chain) if chain else None
+        return self.user(chain, credentials.cluster) if chain else None
 
-    def user(self, chain: Sequence[str]) -> User | None:
-        """Return the user of a chain of PEM certificates, leaf first. Raises StatusError 401 when it does not verify."""
+    def user(self, chain: Sequence[str], cluster: LogicalClusterName = UNNAMED) -> User | None:
+        """Return the user of a chain of PEM certificates, leaf first, in a logical cluster.
+
+        Raises StatusError 401 when it does not verify, or is valid in other logical clusters only.
+        """
         verified = self._verifier.verify(chain)
-        if verified.problem:
+        holder = verified.fact
+        if holder is None:
             if verified.is_new:
                 logger.warning("a client certificate was not accepted: %s", verified.problem)
             raise errors.unauthorized()
+        if holder.clusters and cluster not in holder.clusters:
+            raise errors.unauthorized()
         if self._observe is not None:
             self._observe(verified.valid_until - time.time())
-        return verified.fact
+        return holder.user
+
+
+def _holder_of(certificate: x509.Certificate) -> _Holder:
+    """Read the user and the logical clusters. Raises SubjectError."""
+    user, clusters = _user_of(certificate), _clusters_of(certificate)
+    if clusters and user is not None and MASTERS in user.groups:
+        raise SubjectError(f"a certificate of one logical cluster may not have the group {MASTERS}")
+    return _Holder(user, clusters)
+
+
+def _clusters_of(certificate: x509.Certificate) -> frozenset[str]:
+    """The logical clusters that a certificate names. A name that is not valid is that of no logical cluster."""
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return frozenset(uri.removeprefix(CERTIFICATE_URI) for uri in uris if uri.startswith(CERTIFICATE_URI))
 
 
 def _user_of(certificate: x509.Certificate) -> User | None:

@@ -112,11 +112,17 @@ def renew(configuration: Configuration, now: dt.datetime) -> tuple[KeyPair | Non
     a missing one is not generated: clients trust it. Raises ConfigurationError, OSError.
     """
     folder = configuration.data_directory
+    authority = load_authority(folder)
+    serving = _serving(configuration, authority, now) if configuration.tls_cert_file is None else None
+    return serving, _administrator(folder, authority, now)
+
+
+def load_authority(folder: Path) -> KeyPair:
+    """Read the server's own CA. Raises ConfigurationError when a file of it is missing or cannot be used, OSError."""
     paths = folder / "ca.crt", folder / "ca.key"
     if (authority := _read_pair(*paths)) is None:
         raise ConfigurationError(f"{paths[0]} or {paths[1]} is missing, which sign the server's own certificates")
-    serving = _serving(configuration, authority, now) if configuration.tls_cert_file is None else None
-    return serving, _administrator(folder, authority, now)
+    return authority
 
 
 def client_authority_bundles(own: bytes, path: Path | None) -> tuple[bytes, ...]:
