@@ -19,7 +19,7 @@ from kcp.server.process.configuration import ConfigurationError
 from tests.authentication.test_token_reviews import JANE, Webhook
 from tests.support.oidc_issuer import AUDIENCE, Issuer, configuration_file
 from tests.support.running_server import Answer, RunningServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 WHOAMI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 REVIEW = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -343,3 +343,14 @@ def test_the_flags_of_one_issuer_do_what_they_did_before_there_was_a_file(tmp_pa
             assert user["username"] == f"{issuer.url}#jane"
             assert user["groups"] == ["g:a", "system:authenticated"]
             assert server.post(WHOAMI, body, token=issuer.token(groups=["a"])).status == 401
+
+
+def test_a_server_stops_while_an_issuer_does_not_answer(tmp_path: Path) -> None:
+    issuer = Issuer(tmp_path / "issuer", hold=PATIENCE)
+    with issuer.server:
+        file = tmp_path / "authentication.yaml"
+        file.write_text(json.dumps(configuration_file(issuer.configuration())))
+        authentication = AuthenticationOptions(config_file=file)
+        with RunningServer(tmp_path / "server", authentication=authentication) as server:
+            wait_until(lambda: issuer.server.requests, "the keys are asked for")
+            assert server.get("/api").status == 200
