@@ -35,6 +35,8 @@ TESTED = {
     "kcp start --root-directory /var/lib/kcp\n": "tests/documentation/test_operations.py",
     "kcp start --root-directory /var/lib/kcp --etcd-servers": "tests/documentation/test_operations.py",
     "kcp start --install-api-negotiation": "tests/documentation/test_api_negotiation.py",
+    "kcp start --audit-policy-file": "tests/documentation/test_auditing.py",
+    "openssl req -new ": "tests/documentation/test_certificates.py",
     "pip install": "tests/documentation/test_operations.py",
     "openssl req": "tests/documentation/test_operations.py",
     "etcd --name": "tests/documentation/test_operations.py",

@@ -37,7 +37,7 @@ from kcp.store.etcd.open_log import OpenLog
 from kcp.store.etcd.read_index import ReadIndex
 from kcp.store.etcd.writes import ATTEMPT_SECONDS, Writes
 from kcp.store.figures import Distribution, Labelled
-from kcp.store.hub import HubSubscription
+from kcp.store.hub import HubSubscription, Scheduler
 
 logger: Final = logging.getLogger(__name__)
 
@@ -167,6 +167,10 @@ class EtcdStore:
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
         """Call back with the duration of each long delivery, in seconds."""
         self._replica.observe_deliveries(observer)
+
+    def schedule_deliveries(self, schedule: Scheduler) -> None:
+        """Let a function decide when a long delivery to the watchers of a logical cluster goes on."""
+        self._replica.schedule_deliveries(schedule)
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call back with each batch of changes of a resource (None: all)."""
