@@ -9,6 +9,7 @@ from typing import Any, Final
 from kcp.auth.authentication.authenticator import TokenReviewer
 from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.rbac.escalation import EscalationCheck
+from kcp.auth.service_accounts.issuer import TokenIssuer
 
 Definition = dict[str, Any]
 
@@ -21,8 +22,8 @@ class BuiltinContext:
     """The parts of a server that strategies use.
 
     ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews;
-    ``escalation`` checks writes of roles and bindings.
-    ``event_lifetime`` is in seconds.
+    ``escalation`` checks writes of roles and bindings; ``issuer`` answers TokenRequests. ``trust`` are the CA certificates of
+    ``kube-root-ca.crt``, in PEM form; without them there is no such ConfigMap. ``event_lifetime`` is in seconds.
     """
 
     server_uid: str
@@ -30,6 +31,8 @@ class BuiltinContext:
     authorizer: Authorizer
     tokens: TokenReviewer
     escalation: EscalationCheck
+    issuer: TokenIssuer | None = None
+    trust: str = ""
     event_lifetime: int = DEFAULT_EVENT_LIFETIME
     reserved: Sequence[Definition] = ()
     """The names of the built-in types, in the form of definitions: no CRD may take them. Set by `builtin_types`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from kcp.controllers.account_secrets import TokenSecretController
 from kcp.controllers.cluster_roles import ClusterRoleAggregation
 from kcp.controllers.definitions import DefinitionController
 from kcp.controllers.garbage_collection import GarbageCollector
@@ -28,6 +29,7 @@ CONTROLLERS: Final[tuple[ControllerFactory, ...]] = (
     DefinitionController,
     NamespaceController,
     GarbageCollector,
+    TokenSecretController,
     ClusterRoleAggregation,
 )
 """The controllers of every server, in the order in which they start."""

@@ -67,7 +67,7 @@ class Strategy:
     checks_permissions: ClassVar[bool] = False
     """Whether `check_permissions` must be called: what a user may write depends on the content of the object."""
     virtual_names: ClassVar[Collection[str]] = ()
-    """The names of the `virtual_objects`."""
+    """The names of the `virtual_objects`; of a namespaced type the name of `virtual_in_namespace`."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
@@ -182,6 +182,17 @@ class Strategy:
     def virtual_object(self, cluster: LogicalClusterName, name: str) -> Object | None:
         """The virtual object of a name."""
         return next((obj for obj in self.virtual_objects(cluster) if obj["metadata"]["name"] == name), None)
+
+    def virtual_in_namespace(self, cluster: LogicalClusterName, namespace: str, stored: Object | None) -> Object | None:
+        """The object that a namespace has without storing it.
+
+        ``stored`` is the namespace, None where it is not stored. Returns None where there is no such namespace or object.
+        """
+        return None
+
+    def recreated(self, obj: Object, context: RequestContext) -> Object | None:
+        """What is stored in place of a deleted object that a virtual one would follow; None: the virtual one follows."""
+        return None
 
     async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         """The object with its answer, for types that are answered and not stored (reviews); None for other types."""

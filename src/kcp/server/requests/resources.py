@@ -79,6 +79,9 @@ class Resources:
         if type_.deprecation_warning is not None:
             exchange.warnings.append(type_.deprecation_warning)
         namespace = info.namespace if type_.namespaced else ""
+        if info.subresource and info.verb == "create":
+            load_type = type_.subresources[info.subresource].load_type
+            type_ = type_ if load_type is None else load_type()
         await self._handlers[info.verb](exchange, info, Target(type_, namespace, info.name, info.subresource))
 
     def _context(self, exchange: Exchange, info: RequestInfo) -> RequestContext:
