@@ -11,13 +11,12 @@ from typing import Final
 
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import ALLOWED, Decision, Rules
-from kcp.auth.authorization.constant import EVERYTHING, NOTHING
+from kcp.auth.authorization.constant import EVERYTHING, MASTERS_ONLY, NOTHING
 from kcp.auth.authorization.rbac.permissions import ClusterPermissions, Grant, Verdict, problem_of
 from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.users import MASTERS, User
 from kcp.logical_clusters import DEFAULT, WILDCARD, LogicalClusterName
 
-MASTERS_ONLY: Final = Decision(False, f"requests over all logical clusters need the group {MASTERS}", denied=True)
 _SERVER_PATH: Final = "/metrics"
 """What is below it is about the whole server: no other logical cluster than the default one can grant it."""
 _ROOT_ONLY: Final = Decision(False, f"{_SERVER_PATH} is granted in the logical cluster {DEFAULT}, for requests to it")
