@@ -118,16 +118,21 @@ class Application:
                 self._audit.complete(exchange)
             if exchange.slot is not None:
                 exchange.slot.leave()
-            if self._audit.trail is not None:
-                await self._audit.end(exchange)
+            trail = self._audit.trail
+            if trail is not None and (recorded := self._audit.end(exchange, trail)) is not None:
+                await recorded
         if truncated is not None:
             raise TruncatedResponseError(truncated)
 
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
         exchange.user = await self._authenticator.authenticate(exchange)
-        if self._audit.trail is not None:
-            await self._audit.begin(exchange)
+        trail = self._audit.trail
+        if trail is not None:
+            recorded = self._audit.begin(exchange, trail)
+            if recorded is not None and not await recorded:
+                exchange.audit = None
+                raise trail.reject()
         audited = exchange.audit
         if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` raises and catches an exception
             exchange.user = await impersonated(exchange.raw_headers, exchange.user, info, self._authorizer)

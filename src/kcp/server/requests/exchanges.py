@@ -127,7 +127,7 @@ class Exchange(IncomingRequest):
         self, status: int, body: bytes, view: content_negotiation.View, more: Sequence[Header] = ()
     ) -> None:
         """Send an encoded JSON object in the form of a view, compressed when it is large."""
-        if self.audit is not None:
+        if self.audit is not None and self.audit.records_response:
             await self._record(self.audit, body, yaml=False, is_protobuf=view.protobuf)
         if view.yaml:
             body = await run_large(len(body), yaml_of, body)
@@ -162,7 +162,7 @@ class Exchange(IncomingRequest):
                 break
         else:
             body = b"".join(ready)
-            if self.audit is not None:
+            if self.audit is not None and self.audit.records_response:
                 await self._record(self.audit, body, yaml=view.yaml, is_protobuf=view.protobuf)
             await self.send_bytes(200, body, view.content_type, ())
             return
