@@ -42,7 +42,6 @@ _NO_TENANT: Final = ""
 """The tenant of what is not part of a logical cluster: refusals, paths, and reviews, which every user may ask for everywhere."""
 _REVIEWS: Final = frozenset({"authorization.k8s.io", "authentication.k8s.io"})
 _ANONYMOUS: Final = ANONYMOUS.name
-_LEASES: Final = ("coordination.k8s.io", "leases")
 _TOO_MANY: Final = "Too many requests, please try again later."
 
 
@@ -132,11 +131,11 @@ class Dispatcher:
             return slot
         if behind:
             self._note_contention()
-        elif kind is self._reading and not self._contended:
+        if kind is self._reading and not self._contended:
             seats = kind.seats
             if not seats.most or seats.count < seats.most:
                 return _PassedSlot(self, kind)
-        elif kind is self._mutating and (info.group, info.resource) == _LEASES:
+        elif kind is self._mutating and info.resource == "leases" and info.group == "coordination.k8s.io":
             kind = self._leases
         return self._fair_slot(self._key(arrival, info, kind), arrival, behind=behind)
 
