@@ -149,8 +149,8 @@ class Application:
             await request_filter(exchange, info)
         handler, counted = self._route(exchange, info)
         if counted:
-            slot = exchange.slot = self._scheduling.slot(exchange.user, info, exchange.address, exchange.started)
-            if not slot.enter():
+            slot = exchange.slot = self._scheduling.begin(exchange, info)
+            if not slot.taken:
                 await slot.wait()
         await handler(exchange, info)
 
@@ -201,10 +201,9 @@ class Application:
 
     async def _wait_refused(self, exchange: Exchange) -> None:
         """Let the refusal of a request wait that never had a slot: it has used the event loop too."""
-        slot = exchange.slot = self._scheduling.refusal(exchange.user, exchange.address, exchange.started)
-        slot.charge(exchange.uncharged)
-        with contextlib.suppress(errors.StatusError):  # the queue is full: this is a refusal already
-            if not slot.enter():
+        slot = exchange.slot = self._scheduling.begin_refusal(exchange)
+        if not slot.taken:
+            with contextlib.suppress(errors.StatusError):  # the queue is full: this is a refusal already
                 await slot.wait()
 
     def _status_of(self, exchange: Exchange, error: Exception) -> errors.StatusError:

@@ -218,10 +218,10 @@ class Exchange(IncomingRequest):
 
     async def pause(self) -> None:
         """Let other work run: the response has used the event loop for some milliseconds."""
-        if self.slot is None:
+        if self.slot is None or self.info is None:
             await asyncio.sleep(0)
         else:
-            await self.slot.pause()
+            await self.slot.pause(self, self.info)
 
     async def _stream_pieces(
         self, ready: list[bytes], bodies: AsyncIterator[bytes], view: content_negotiation.View
