@@ -102,16 +102,7 @@ async def compose(
     environment = replace(environment, service_accounts=accounts)
     tokens = BearerTokens(parts.token_authenticators(environment), accounts.issuer.options.api_audiences)
     authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
-    registry = await compose_registry(
-        environment.store,
-        plugins=parts.admission_plugins(environment),
-        authorizer=authorizer,
-        tokens=tokens,
-        issuer=accounts.issuer,
-        trust=environment.identity.trust.decode(),
-        event_lifetime=int(configuration.event_ttl),
-    )
-    accounts.issuer.objects.read_from(registry)
+    registry = await _registry_of(parts, environment, authorizer, tokens, accounts.issuer)
     space = address_space.of_process()
     if space is not None:
         registry.large_writes.require = space.require
@@ -135,10 +126,29 @@ async def compose(
         mounts=mounts,
         in_flight=in_flight,
         audit=Audit(parts.audit_sinks(environment)),
+        cluster_of_token=accounts.tokens.cluster_of_token,
     )
     application = Application(steps, metrics, deadlines, watchdog)
     controllers = parts.controllers(registry)
     return Composition(registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog)
+
+
+async def _registry_of(
+    parts: Parts, environment: Environment, authorizer: Authorizer, tokens: TokenReviewer, issuer: TokenIssuer
+) -> Registry:
+    configuration = environment.configuration
+    registry = await compose_registry(
+        environment.store,
+        plugins=parts.admission_plugins(environment),
+        authorizer=authorizer,
+        tokens=tokens,
+        issuer=issuer,
+        trust=environment.identity.trust.decode(),
+        publishes_trust=configuration.publish_root_ca,
+        event_lifetime=int(configuration.event_ttl),
+    )
+    issuer.objects.read_from(registry)
+    return registry
 
 
 async def compose_registry(
@@ -150,12 +160,13 @@ async def compose_registry(
     event_lifetime: int = DEFAULT_EVENT_LIFETIME,
     issuer: TokenIssuer | None = None,
     trust: str = "",
+    publishes_trust: bool = True,
 ) -> Registry:
     """Put the verbs over a store, with the built-in types.
 
     ``authorizer`` and ``tokens`` answer the reviews, ``plugins`` are the admission chain, ``event_lifetime`` is in seconds,
-    ``issuer`` answers TokenRequests, ``trust`` is the content of ``kube-root-ca.crt``. The first write of a new log is its
-    identity, from which the virtual objects get their UIDs.
+    ``issuer`` answers TokenRequests, ``trust`` is what clients must trust, and ``publishes_trust`` shows it as
+    ``kube-root-ca.crt``. The first write of a new log is its identity, from which the virtual objects get their UIDs.
     """
     uid, created = await log_identity(store)
 
@@ -167,6 +178,7 @@ async def compose_registry(
         event_lifetime=event_lifetime,
         issuer=issuer,
         trust=trust,
+        publishes_trust=publishes_trust,
     )
     return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
 
