@@ -13,6 +13,8 @@ import click
 from kcp import __version__
 from kcp.cli import flags
 from kcp.cli.api_negotiation import AUTO_PUBLISH_HELP
+from kcp.cli.audit_flags import audit_flags, take_audit_options
+from kcp.cli.authentication_flags import authentication_flags, take_authentication_options
 from kcp.cli.store_options import backend_flags, root_directory_flag
 from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
 
@@ -79,6 +81,16 @@ _logging = flags.group("Logging")
     help="full: each write is synced to disk before it is acknowledged. relaxed: a power failure may lose the latest writes.",
 )
 @backend_flags
+@_storage(
+    "--encryption-provider-config-automatic-reload",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    show_default=False,
+    help="Reload --encryption-provider-config when it changes; if false, the server reads it once. [default: true]",
+)
 @_storage(
     "--new-log",
     is_flag=True,
@@ -177,19 +189,52 @@ _logging = flags.group("Logging")
     show_default=False,
     help="Names of this API server in the audiences of tokens. [default: the issuers]",
 )
+@authentication_flags
 @_limits(
     "--max-requests-inflight",
     default=400,
     type=_COUNT,
     metavar="N",
-    help="Maximum number of reading requests in flight; further ones get 429. 0 is no limit.",
+    help="Maximum number of reading requests in flight; further ones wait. 0 is no limit.",
 )
 @_limits(
     "--max-mutating-requests-inflight",
     default=200,
     type=_COUNT,
     metavar="N",
-    help="Maximum number of mutating requests in flight; further ones get 429. 0 is no limit.",
+    help="Maximum number of mutating requests in flight; further ones wait. 0 is no limit.",
+)
+@_limits(
+    "--enable-priority-and-fairness",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    show_default=False,
+    help="Share the server fairly between logical clusters, and in each between its users: requests of those that use most "
+    "wait. If false, requests over the limits in flight get 429 at once. [default: true]",
+)
+@_limits(
+    "--max-queued-requests",
+    default=4096,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Maximum number of requests that wait; logical clusters that have more than their share of it get 429.",
+)
+@_limits(
+    "--max-queued-requests-per-user",
+    default=1024,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Maximum number of waiting requests of a user in a logical cluster, reading and mutating ones apart; further ones "
+    "get 429.",
+)
+@_limits(
+    "--max-queue-wait",
+    type=_DURATION,
+    show_default=False,
+    help="How long a request may wait before it gets 429. [default: a quarter of --request-timeout]",
 )
 @_limits(
     "--request-timeout",
@@ -221,6 +266,7 @@ _logging = flags.group("Logging")
     help="Negotiate one API for a resource that clusters serve in different ways, as kcp api-negotiation does.",
 )
 @_clusters("--auto-publish-apis", is_flag=True, show_default=False, help=AUTO_PUBLISH_HELP)
+@audit_flags
 @_logging(
     "-v",
     "--v",
@@ -254,7 +300,7 @@ def start(
             process.run_in_background("API negotiation", _negotiate(process, auto_publish=auto_publish_apis))
 
     log_formats.set_up(log_format, verbosity)
-    configuration = Configuration(**choices, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
+    configuration = _configuration(choices, verbosity)
     try:
         running.run(configuration, on_ready)
     except ConfigurationError as error:
@@ -269,7 +315,13 @@ def configuration_of(arguments: Sequence[str]) -> Configuration:
     for flag in ("install_api_negotiation", "auto_publish_apis"):
         if choices.pop(flag):
             raise ValueError(f"--{flag.replace('_', '-')} needs a server in a process of its own")
-    return Configuration(log_requests=choices.pop("verbosity") >= _LOGS_REQUESTS_FROM, **choices)
+    return _configuration(choices, choices.pop("verbosity"))
+
+
+def _configuration(choices: dict[str, Any], verbosity: int) -> Configuration:
+    audit, authentication = take_audit_options(choices), take_authentication_options(choices)
+    requests = verbosity >= _LOGS_REQUESTS_FROM
+    return Configuration(**choices, audit=audit, authentication=authentication, log_requests=requests)
 
 
 async def _negotiate(process: ServerProcess, *, auto_publish: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from kcp.controllers.account_secrets import TokenSecretController
+from kcp.controllers.cluster_roles import ClusterRoleAggregation
 from kcp.controllers.definitions import DefinitionController
 from kcp.controllers.garbage_collection import GarbageCollector
 from kcp.controllers.namespaces import NamespaceController
@@ -29,6 +30,7 @@ CONTROLLERS: Final[tuple[ControllerFactory, ...]] = (
     NamespaceController,
     GarbageCollector,
     TokenSecretController,
+    ClusterRoleAggregation,
 )
 """The controllers of every server, in the order in which they start."""
 

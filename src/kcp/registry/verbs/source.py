@@ -1,7 +1,8 @@
 """Reads of one type: the records of the log, merged with virtual objects.
 
 Virtual objects exist in every logical cluster without being stored: the namespaces ``default``, ``kube-system`` and
-``kube-public``, and what each namespace has (`virtual_in_namespaces`). A stored object of the same name replaces the virtual one.
+``kube-public``, the default roles and bindings, and what each namespace has (`virtual_in_namespaces`). A stored object of the
+same name replaces the virtual one.
 """
 
 from __future__ import annotations
@@ -14,20 +15,25 @@ from kcp.api import documents, errors
 from kcp.api.kinds import GroupResource
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.types.strategies import Object
 from kcp.registry.verbs.records import VIRTUAL_REVISION, key_of
 from kcp.registry.verbs.shared_pages import SharedPages
 from kcp.registry.verbs.virtual_in_namespaces import VirtualInNamespaces
-from kcp.store.contract import ABSENT, DamagedValueError, Hint, Key, Page, Range, Record, Store
+from kcp.store.contract import ABSENT, DamagedValueError, Hint, Key, Page, Range, Record, Store, UndecryptableValueError
 
 _LOST: Final = (
     "an administrator can restore it from a backup, or delete it with the option "
     "ignoreStoreReadErrorWithClusterBreakingPotential; kcp store check names all damaged values"
 )
+_UNDECRYPTABLE: Final = (
+    "give the server this key in --encryption-provider-config, or delete the object with the option "
+    "ignoreStoreReadErrorWithClusterBreakingPotential"
+)
 _RECOVERABLE: Final = "only the local copy of the log is damaged: restart this server, which then fetches it again"
 
 
 class DamagedObjectError(errors.StatusError):
-    """500: the stored value of an object is damaged. ``revision`` is the revision that wrote it.
+    """500: the stored value of an object is damaged, or cannot be decrypted. ``revision`` is the revision that wrote it.
 
     ``recoverable`` is that of `DamagedValueError`.
     """
@@ -35,11 +41,15 @@ class DamagedObjectError(errors.StatusError):
     def __init__(self, error: DamagedValueError) -> None:
         plural, _, group = error.key.resource.partition(".")
         resource = GroupResource(group, plural)
+        if isinstance(error, UndecryptableValueError):
+            what, remedy = f"cannot be decrypted: {error.reason}", _UNDECRYPTABLE
+        else:
+            what, remedy = "is damaged", _RECOVERABLE if error.recoverable else _LOST
         super().__init__(
             500,
             "InternalError",
-            f"Internal error occurred: StorageError: corrupt object: the stored value of {_described(error.key)} is damaged; "
-            f"{_RECOVERABLE if error.recoverable else _LOST}",
+            "Internal error occurred: StorageError: corrupt object: "
+            f"the stored value of {_described(error.key)} {what}; {remedy}",
             details=errors.details_of(resource, error.key.name),
         )
         self.revision = error.revision
@@ -159,25 +169,23 @@ class Source:
         self, type_: ResourceType, cluster: LogicalClusterName, name: str, namespace: str = ""
     ) -> Record | None:
         """The virtual object of a name."""
-        if name not in type_.strategy.virtual_names:
+        strategy = type_.strategy
+        if not strategy.virtual_names:
             return None
         if type_.namespaced:
-            return self.in_namespaces.find(type_, cluster, namespace)
-        return next(record for record in self.virtual_records(type_, cluster) if record.key.name == name)
+            return self.in_namespaces.find(type_, cluster, namespace) if name in strategy.virtual_names else None
+        obj = strategy.virtual_object(cluster, name)
+        return None if obj is None else _virtual_record(type_, cluster, obj)
 
     @staticmethod
     def virtual_records(type_: ResourceType, cluster: LogicalClusterName) -> Sequence[Record]:
         """The virtual objects of a logical cluster, in name order."""
-        objects = type_.strategy.virtual_objects(cluster)
-        return [
-            Record(
-                key_of(type_, cluster, "", obj["metadata"]["name"]),
-                VIRTUAL_REVISION,
-                documents.encode_stored(obj),
-                type_.schema_hash,
-            )
-            for obj in objects
-        ]
+        return [_virtual_record(type_, cluster, obj) for obj in type_.strategy.virtual_objects(cluster)]
+
+
+def _virtual_record(type_: ResourceType, cluster: LogicalClusterName, obj: Object) -> Record:
+    key = key_of(type_, cluster, "", obj["metadata"]["name"])
+    return Record(key, VIRTUAL_REVISION, documents.encode_stored(obj), type_.schema_hash)
 
 
 def expected_revision(record: Record) -> int:

@@ -23,6 +23,7 @@ from kcp.registry.verbs.records import (
     key_of,
     object_in,
     served_bytes,
+    served_object,
     stored_value,
     unreadable_object,
 )
@@ -95,11 +96,27 @@ class Committer:
             return Written(documents.encode(obj), type_, obj, gone=True)
         raise errors.server_timeout(type_.resource, write.verb)
 
-    async def unchanged(self, write: Write) -> Written:
-        """The answer to a write that has nothing to do, once the present state is durable."""
+    async def unchanged(self, write: Write) -> Written | None:
+        """The answer to a write that has nothing to do, once the present state is durable.
+
+        A state that is encrypted with an older key is written again; None when another write changed it meanwhile.
+        """
         assert write.old is not None
+        record = write.record
+        if record is not None and not write.context.dry_run and self._store.is_stale(record):
+            return await self._renew(write, record)
         await attempts.settled(self._source, write)
         return Written(await run_large(write.size, documents.encode, write.old), write.target.type, write.old)
+
+    async def _renew(self, write: Write, record: Record) -> Written | None:
+        type_ = write.target.type
+        change = Change(record.key, record.value, expected_revision(record), record.tag, type_.strategy.lifetime)
+        revision = await self._write(change, None)
+        if revision is None:
+            return None
+        renewed = record._replace(revision=revision)
+        obj = await run_large(write.size, served_object, renewed, type_)
+        return Written(await run_large(write.size, documents.encode, obj), type_, obj)
 
     async def _insert(self, write: Write, fence: Change | None) -> Written | None:
         type_, obj, context = write.target.type, write.object, write.context

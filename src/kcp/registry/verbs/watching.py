@@ -191,7 +191,9 @@ class WatchStream:
         selection = self._selection
         if selection.exact_name is not None:
             return _indexed(cache, events, _names).get(selection.exact_name, ())
-        if selection.label is not None:
+        if (
+            selection.label is not None and not self._type.strategy.virtual_names
+        ):  # those of virtual objects are not in it
             index = _indexed(cache, events, _labels)
             return index.get(selection.label, ()) if _UNKNOWN not in index else events
         return events

@@ -10,29 +10,36 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from kcp.api import metadata
-from kcp.auth.authentication.anonymous import Anonymous
 from kcp.auth.authentication.authenticator import TokenReviewer
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.permission_checks import PermissionCheck
+from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
+from kcp.auth.authorization.rbac.escalation import EscalationCheck
+from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.certificates import expiration
-from kcp.auth.service_accounts.issuer import TokenIssuer
+from kcp.auth.service_accounts.issuer import IssuerOptions, TokenIssuer
 from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
+from kcp.builtin.types.certificates.certificatesigningrequests.admission import CertificateAdmission
 from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
 from kcp.logical_clusters import SERVER_OWNED, SERVER_RECORDS
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
+from kcp.server.audit.trail import AuditTrail
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process import address_space
+from kcp.server.process.auditing import audit_trail
+from kcp.server.process.authentication import OtherAuthentication
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
 from kcp.server.process.service_accounts import open_service_accounts
+from kcp.server.process.signing import certificate_controllers
 from kcp.server.requests.application import Application, Steps
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
@@ -41,7 +48,8 @@ from kcp.server.requests.endpoints.health_and_metrics import health_mounts, inde
 from kcp.server.requests.endpoints.openapi import OpenAPI
 from kcp.server.requests.endpoints.openid import KEYS_PATH, openid_mounts
 from kcp.server.requests.endpoints.service_account_keys import service_account_keys_mount
-from kcp.server.requests.inflight import InFlight, Limit
+from kcp.server.requests.fairness.dispatcher import Dispatcher
+from kcp.server.requests.inflight import FixedLimits, InFlight, Limit
 from kcp.server.requests.loop_watchdog import CONTROLLER, LoopWatchdog
 from kcp.server.requests.mounts import Mount, MountTable
 from kcp.server.requests.mutations import Mutations
@@ -65,9 +73,11 @@ class Composition:
     metrics: Metrics
     health: Health
     in_flight: InFlight
+    dispatcher: Dispatcher | None
     mutations: Mutations
     watches: Watches
     watchdog: LoopWatchdog
+    audit_trail: AuditTrail | None
 
     async def start_controllers(self) -> None:
         """Start each controller; return when all have read the present state."""
@@ -99,7 +109,8 @@ async def compose(
     """
     configuration = environment.configuration
     accounts = await open_service_accounts(configuration, environment.store, environment.files)
-    environment = replace(environment, service_accounts=accounts)
+    other = _other_authentication(environment, accounts.issuer.options)
+    environment = replace(environment, other_authentication=other, service_accounts=accounts)
     tokens = BearerTokens(parts.token_authenticators(environment), accounts.issuer.options.api_audiences)
     authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
     registry = await _registry_of(parts, environment, authorizer, tokens, accounts.issuer)
@@ -109,6 +120,7 @@ async def compose(
     deadlines, metrics = Deadlines(configuration.request_timeout), environment.metrics
     metrics.set_serving_certificate(expiration(environment.identity.serving.certificate).timestamp())
     in_flight = _in_flight(configuration, metrics)
+    dispatcher = _dispatcher(configuration, in_flight, metrics)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
     health = Health({"ping": lambda: None}, ready_checks, ready_notes)
     default_mounts = _default_mounts(registry.catalog, health, metrics, server_address)
@@ -116,21 +128,22 @@ async def compose(
     mounts = _mount_table(registry.catalog, [*default_mounts, *token_mounts, *parts.mounts(registry)])
     watchdog = LoopWatchdog(metrics, mounts.roots)
     mutations = Mutations(deadlines, watchdog)
+    trail = audit_trail(parts, environment)
     steps = Steps(
-        authenticator=UnionAuthenticator(
-            [*parts.authenticators(environment), tokens], Anonymous() if configuration.anonymous_auth else None
-        ),
+        authenticator=UnionAuthenticator([*parts.authenticators(environment), tokens], other.anonymous),
         authorizer=authorizer,
         filters=[*address_space.filters(space), *parts.filters(environment)],
         resources=Resources(registry, watches, mutations),
         mounts=mounts,
-        in_flight=in_flight,
-        audit=Audit(parts.audit_sinks(environment)),
+        scheduling=dispatcher if dispatcher is not None else FixedLimits(in_flight),
+        audit=Audit(parts.audit_sinks(environment), trail),
         cluster_of_token=accounts.tokens.cluster_of_token,
     )
     application = Application(steps, metrics, deadlines, watchdog)
-    controllers = parts.controllers(registry)
-    return Composition(registry, controllers, application, metrics, health, in_flight, mutations, watches, watchdog)
+    controllers = [*parts.controllers(registry), *certificate_controllers(registry, environment)]
+    return Composition(
+        registry, controllers, application, metrics, health, in_flight, dispatcher, mutations, watches, watchdog, trail
+    )
 
 
 async def _registry_of(
@@ -139,8 +152,9 @@ async def _registry_of(
     configuration = environment.configuration
     registry = await compose_registry(
         environment.store,
-        plugins=parts.admission_plugins(environment),
+        plugins=[CertificateAdmission(authorizer), *parts.admission_plugins(environment)],
         authorizer=authorizer,
+        policies=environment.policies,
         tokens=tokens,
         issuer=issuer,
         trust=environment.identity.trust.decode(),
@@ -155,6 +169,7 @@ async def compose_registry(
     store: Store,
     *,
     authorizer: Authorizer | None = None,
+    policies: Policies | None = None,
     tokens: TokenReviewer | None = None,
     plugins: Sequence[AdmissionPlugin] = (),
     event_lifetime: int = DEFAULT_EVENT_LIFETIME,
@@ -164,23 +179,37 @@ async def compose_registry(
 ) -> Registry:
     """Put the verbs over a store, with the built-in types.
 
-    ``authorizer`` and ``tokens`` answer the reviews, ``plugins`` are the admission chain, ``event_lifetime`` is in seconds,
-    ``issuer`` answers TokenRequests, ``trust`` is what clients must trust, and ``publishes_trust`` shows it as
-    ``kube-root-ca.crt``. The first write of a new log is its identity, from which the virtual objects get their UIDs.
+    ``authorizer`` (by default RBAC) and ``tokens`` answer the reviews, ``policies`` are what RBAC grants in the store,
+    ``plugins`` are the admission chain, ``event_lifetime`` is in seconds, ``issuer`` answers TokenRequests, ``trust`` is what
+    clients must trust, and ``publishes_trust`` shows it as ``kube-root-ca.crt``. The first write of a new log is its identity,
+    from which the virtual objects get their UIDs.
     """
     uid, created = await log_identity(store)
-
+    policies = policies if policies is not None else Policies(store)
+    authorizer = authorizer if authorizer is not None else RBACAuthorizer(policies)
     context = BuiltinContext(
         server_uid=uid,
         created=created,
-        authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
+        authorizer=authorizer,
+        escalation=EscalationCheck(policies, authorizer),
         tokens=tokens if tokens is not None else BearerTokens(()),
         event_lifetime=event_lifetime,
         issuer=issuer,
         trust=trust,
         publishes_trust=publishes_trust,
     )
-    return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
+    registry = Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
+    registry.check_permissions_by(PermissionCheck(authorizer))
+    return registry
+
+
+def _other_authentication(environment: Environment, names: IssuerOptions) -> OtherAuthentication:
+    """Authentication by other programs. Raises ConfigurationError."""
+    other = OtherAuthentication(environment.configuration, environment.outbound, names.api_audiences, names.issuers)
+    other.add_to(environment.files)
+    if other.oidc is not None:
+        environment.background["the fetching of OIDC keys"] = other.oidc.follow
+    return other
 
 
 def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
@@ -190,9 +219,23 @@ def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
 
 def _in_flight(configuration: Configuration, metrics: Metrics) -> InFlight:
     reading, mutating = Limit(configuration.max_requests_inflight), Limit(configuration.max_mutating_requests_inflight)
-    metrics.add_in_flight("readOnly", lambda: reading.count)
-    metrics.add_in_flight("mutating", lambda: mutating.count)
+    metrics.add_in_flight("readOnly", lambda: reading.count + reading.exempt)
+    metrics.add_in_flight("mutating", lambda: mutating.count + mutating.exempt)
     return InFlight(reading, mutating)
+
+
+def _dispatcher(configuration: Configuration, in_flight: InFlight, metrics: Metrics) -> Dispatcher | None:
+    """The fair queues of requests, unless they are disabled."""
+    if not configuration.enable_priority_and_fairness:
+        return None
+    dispatcher = Dispatcher(
+        in_flight,
+        flow_limit=configuration.max_queued_requests_per_user,
+        total_limit=configuration.max_queued_requests,
+        wait_limit=Deadlines(configuration.queue_wait),
+    )
+    metrics.registry.register(dispatcher.counts)
+    return dispatcher
 
 
 def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_address: str) -> Sequence[Mount]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from kcp.api import names
+from kcp.server.audit.options import AuditOptionError, AuditOptions
+from kcp.server.process.authentication_options import AuthenticationOptionError, AuthenticationOptions
 from kcp.store.backends import StorageOptions
 from kcp.store.contract import OptionError
 
@@ -37,6 +39,7 @@ class Configuration(StorageOptions):
     tls_sans: tuple[str, ...] = ()
     client_ca_file: Path | None = None
     token_auth_file: Path | None = None
+    authentication: AuthenticationOptions = field(default_factory=AuthenticationOptions)
     anonymous_auth: bool = True
     service_account_issuer: tuple[str, ...] = ()
     """The names of the issuer of service account tokens; the first is in new tokens. Empty: the default one."""
@@ -54,14 +57,28 @@ class Configuration(StorageOptions):
     history_retention: float = 300.0
     compaction_interval: float | None = None
     """How often history is compacted; 0: never, None: the compactor derives it from the retention."""
+    encryption_provider_config_automatic_reload: bool = True
+    """Reload `encryption_provider_config` when it changes."""
     event_ttl: float = 3600.0
     max_requests_inflight: int = 400
     max_mutating_requests_inflight: int = 200
+    enable_priority_and_fairness: bool = True
+    """Let requests over a limit wait in fair queues; without it, they are refused."""
+    max_queued_requests: int = 4096
+    max_queued_requests_per_user: int = 1024
+    max_queue_wait: float | None = None
+    """How long a request may wait in a queue; None: a quarter of the request timeout."""
     min_request_timeout: float = 1800.0
     request_timeout: float = 60.0
     shutdown_delay_duration: float = 0.0
     shutdown_grace_period: float = 1.0
     log_requests: bool = False
+    audit: AuditOptions = field(default_factory=AuditOptions)
+
+    @property
+    def queue_wait(self) -> float:
+        """The seconds for which a request may wait in a queue."""
+        return self.request_timeout / 4 if self.max_queue_wait is None else self.max_queue_wait
 
     def check(self) -> None:
         """Raise ConfigurationError for invalid values and combinations."""
@@ -69,7 +86,9 @@ class Configuration(StorageOptions):
             raise ConfigurationError("--tls-cert-file and --tls-private-key-file must be given together")
         try:
             self.check_storage()
-        except OptionError as error:
+            self.authentication.check()
+            self.audit.check()
+        except (OptionError, AuditOptionError, AuthenticationOptionError) as error:
             raise ConfigurationError(str(error)) from error
         if self.durability not in DURABILITIES:
             raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")
@@ -80,9 +99,16 @@ class Configuration(StorageOptions):
             ("--min-request-timeout", self.min_request_timeout, _SHORTEST),
             ("--history-retention", self.history_retention, _SHORTEST),
             ("--event-ttl", self.event_ttl, 1.0),
+            ("--max-queue-wait", self.queue_wait, _SHORTEST),
         ):
             if duration < shortest:
                 raise ConfigurationError(f"{flag} must be at least {shortest:g} seconds, not {duration:g}")
+        for flag, count in (
+            ("--max-queued-requests", self.max_queued_requests),
+            ("--max-queued-requests-per-user", self.max_queued_requests_per_user),
+        ):
+            if count < 1:
+                raise ConfigurationError(f"{flag} must be at least 1, not {count}")
         if not self.bind_address:
             raise ConfigurationError("--bind-address must not be empty; 0.0.0.0 and :: are all addresses")
         if self.healthz_bind_address:

@@ -8,6 +8,7 @@ show them in this order. A step that refuses a request raises StatusError, which
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import time
@@ -28,7 +29,7 @@ from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, S
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.exchanges import Exchange, TransferLimits
-from kcp.server.requests.inflight import InFlight, Slot
+from kcp.server.requests.inflight import Scheduling
 from kcp.server.requests.list_streams import ListStreams
 from kcp.server.requests.loop_watchdog import LoopWatchdog
 from kcp.server.requests.mounts import Handler, MountTable
@@ -45,7 +46,6 @@ _TOKEN_START: Final = len(b"Bearer ")
 _WEB_TOKEN: Final = b"Bearer eyJ"
 """The start of the header field of a JSON Web Token."""
 _CLUSTER_PATH: Final = f"/{logical_clusters.PATH_ROOT}/".encode()
-_READ_VERBS: Final = frozenset({"get", "list", "watch"})
 _TOO_MANY_REQUESTS: Final = 429
 _CLIENT_CLOSED_REQUEST: Final = 499
 """The code under which metrics count a request whose client disconnected before the response began."""
@@ -67,7 +67,7 @@ class Steps:
     filters: Sequence[RequestFilter]
     resources: Resources
     mounts: MountTable
-    in_flight: InFlight
+    scheduling: Scheduling
     audit: Audit
     cluster_of_token: ClusterOfToken = lambda _: None
 
@@ -84,7 +84,7 @@ class Application:
         self._filters = tuple(steps.filters)
         self._resources = steps.resources
         self._mounts = steps.mounts
-        self._in_flight = steps.in_flight
+        self._scheduling = steps.scheduling
         self._audit = steps.audit
         self._metrics = metrics
         self._limits = TransferLimits(Receiving(deadlines), ListStreams())
@@ -127,32 +127,38 @@ class Application:
             self._metrics.observe(labels, exchange.status or _CLIENT_CLOSED_REQUEST, seconds)
             if self._audit.has_sinks:
                 self._audit.complete(exchange)
+            if exchange.slot is not None:
+                exchange.slot.leave()
+            if self._audit.trail is not None:
+                await self._audit.end(exchange)
         if truncated is not None:
             raise TruncatedResponseError(truncated)
 
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
         exchange.user = await self._authenticator.authenticate(exchange)
+        if self._audit.trail is not None:
+            await self._audit.begin(exchange)
+        audited = exchange.audit
         if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` raises and catches an exception
-            exchange.user = await impersonated(exchange.raw_headers, exchange.user, info.cluster, self._authorizer)
+            exchange.user = await impersonated(exchange.raw_headers, exchange.user, info, self._authorizer)
+            if audited is not None:
+                audited.impersonated = exchange.user
         decision = self._authorizer.decide(exchange.user, info)
         if type(decision) is not Decision:
             decision = await decided(decision)
+        if audited is not None:
+            audited.decide(decision)
         if not decision.allowed:
             raise forbidden(exchange.user, info, decision.reason)
         for request_filter in self._filters:
             await request_filter(exchange, info)
         handler, counted = self._route(exchange, info)
-        if not counted:
-            await handler(exchange, info)
-            return
-        mutating = info.is_resource and info.verb not in _READ_VERBS
-        slot = exchange.slot = Slot(self._in_flight.mutating if mutating else self._in_flight.reading)
-        slot.enter()
-        try:
-            await handler(exchange, info)
-        finally:
-            slot.leave()
+        if counted:
+            slot = exchange.slot = self._scheduling.slot(exchange.user, info, exchange.address, exchange.started)
+            if not slot.enter():
+                await slot.wait()
+        await handler(exchange, info)
 
     def _read(self, exchange: Exchange) -> RequestInfo:
         """Read the head: what is asked for, in which logical cluster. Raises StatusError 400, 401, 404 or 431."""
@@ -180,7 +186,7 @@ class Application:
         """Find the handler of a request, and whether it counts as in flight. Raises StatusError 404 or 405."""
         if info.is_resource:
             exchange.type = self._resources.find_type(info)
-            return self._resources.serve, info.verb != "watch"
+            return self._resources.serve, True
         if exchange.watches_only:
             raise errors.unknown_path()
         mount = self._mounts.route(info)
@@ -193,9 +199,14 @@ class Application:
         garbage collection.
         """
         truncated = str(error) if isinstance(error, TruncatedResponseError) else None
+        if exchange.slot is None:
+            await self._wait_refused(exchange)
         try:
             if not isinstance(error, TruncatedResponseError | ClientGoneError):
-                await exchange.refuse(self._status_of(exchange, error))
+                refusal = self._status_of(exchange, error)
+                if exchange.audit is not None:
+                    exchange.audit.fail(refusal)
+                await exchange.refuse(refusal)
         except TruncatedResponseError as late:
             truncated = str(late)
         except ClientGoneError as gone:
@@ -207,6 +218,14 @@ class Application:
             await connections.cut(exchange.scope)
         return truncated
 
+    async def _wait_refused(self, exchange: Exchange) -> None:
+        """Let the refusal of a request wait that never had a slot: it has used the event loop too."""
+        slot = exchange.slot = self._scheduling.refusal(exchange.user, exchange.address, exchange.started)
+        slot.charge(exchange.uncharged)
+        with contextlib.suppress(errors.StatusError):  # the queue is full: this is a refusal already
+            if not slot.enter():
+                await slot.wait()
+
     def _status_of(self, exchange: Exchange, error: Exception) -> errors.StatusError:
         if isinstance(error, errors.StatusError):
             if error.code == _TOO_MANY_REQUESTS and error.retry_after is not None:
@@ -217,6 +236,8 @@ class Application:
             return errors.service_unavailable(f"the store is not available: {error}")
         if isinstance(error, DamagedValueError):
             return DamagedObjectError(error)
+        if exchange.audit is not None:
+            exchange.audit.panicked = True
         logger.error("a request failed: %s %s", exchange.method, exchange.scope["path"], exc_info=error)
         return errors.internal_error(f"{type(error).__name__} while serving the request")
 

@@ -49,10 +49,11 @@ class LoopWatchdog:
 
     @coroutine
     def watch(self, work: Coroutine[Any, Any, T], subject: Subject) -> Generator[Any, Any, T]:
-        """Await a coroutine, step by step. Returns and raises what it does."""
+        """Await a coroutine, step by step. Returns and raises what it does. The steps of a request are charged to its slot."""
         clock = time.perf_counter
         step: Any = work.send
         argument: Any = None
+        request = subject if isinstance(subject, Exchange) else None
         while True:
             began = clock()
             if began > self._mark_ends:
@@ -63,7 +64,13 @@ class LoopWatchdog:
                 return done.value  # type: ignore[no-any-return]
             finally:
                 argument = None  # an error that was thrown refers to this frame: together they would be a cycle
-                if (passed := clock() - began) >= REPORTED_FROM:
+                passed = clock() - began
+                if request is not None:
+                    if (slot := request.slot) is not None:
+                        slot.charge(passed)
+                    else:
+                        request.uncharged += passed
+                if passed >= REPORTED_FROM:
                     self.note(subject, passed)
             step = work.send
             try:

@@ -164,6 +164,8 @@ class Resources:
         deleted = await self._mutations.run(self._registry.delete(context, target, options), exchange)
         gone, value, uid = deleted.gone, deleted.value, deleted.object["metadata"].get("uid")
         del deleted  # with the decoded object, which may be large
+        if target.name in target.type.strategy.virtual_names:
+            uid = None  # kubectl waits until no object has this UID, and the virtual object is back at once
         if gone and not target.type.strategy.deletion_keeps_object:
             await exchange.send_status(200, _success(target, uid))
             return
