@@ -16,13 +16,14 @@ from kcp.store.sqlite.store import open_store
 from tests.encryption.files import IDENTITY, configuration, keys, secrets_with
 from tests.encryption.kms_plugin import Plugin, plugin_at
 from tests.encryption.stores import Keys, encrypted
+from tests.support.kcp_process import run
 from tests.support.keys import make_key
 from tests.support.waiting import eventually
 
 VALUE = b'{"data":"xylophone"}'
 
 
-def kms(plugin: Plugin, name: str = "vault", timeout: str = "2s") -> dict[str, object]:
+def kms(plugin: Plugin, name: str = "vault", timeout: str = "30s") -> dict[str, object]:
     options = {"apiVersion": "v2", "name": name, "endpoint": plugin.endpoint, "timeout": timeout}
     return {"kms": options}
 
@@ -252,3 +253,26 @@ async def test_two_plugins_serve_two_rules(tmp_path: Path, plugin: Plugin) -> No
             assert stored is not None
             assert stored.value.startswith(b"k8s:enc:kms:v2:other:")
         assert second.calls.count("Encrypt") == plugin.calls.count("Encrypt") == 1
+
+
+def test_a_check_asks_the_service_once_for_each_seed(tmp_path: Path, plugin: Plugin) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text(secrets_with(kms(plugin, timeout="30s")))
+    root = tmp_path / "root"
+    (root / "data").mkdir(parents=True)
+
+    async def fill() -> None:
+        async with encrypted(root / "data" / "kcp.db", Keys(file.read_text())) as (store, _):
+            await store.write([Change(secret(f"{number:03}"), VALUE) for number in range(100)])
+
+    asyncio.run(fill())
+    check = ("store", "check", "--root-directory", str(root), "--encryption-provider-config", str(file))
+    plugin.calls.clear()
+    assert "encrypted values, decrypted" in run(*check).stdout
+    assert plugin.calls == ["Decrypt"]
+    plugin.keys.clear()
+    plugin.calls.clear()
+    failed = run(*check)
+    assert failed.returncode == 1
+    assert "it cannot be decrypted: kms provider" in failed.stdout
+    assert plugin.calls == ["Decrypt"]

@@ -183,3 +183,33 @@ def test_the_example_of_kubernetes_documentation_runs(tmp_path: Path) -> None:
         assert stored(root, "an-account").startswith(b"k8s:enc:aescbc:v1:key3:")
         assert "an-account" in kubectl("get", "serviceaccounts")
         kubectl("delete", "namespace", "a-namespace")
+
+
+def test_a_killed_server_has_lost_no_encrypted_object_and_knows_its_keys(tmp_path: Path) -> None:
+    root, file = tmp_path / "root", tmp_path / "keys.yaml"
+    file.write_text(secrets_with(keys("aesgcm", "key1")))
+    flag = ("--encryption-provider-config", str(file))
+    with started(root, *flag) as server:
+        kubectl_of(server, tmp_path)("create", "secret", "generic", "a", "--from-literal=word=xylophone")
+        server.stop(signal.SIGKILL)
+    assert not containing(root, "xylophone")
+    assert run("start", "--root-directory", str(root), "--secure-port", "0").returncode == 1
+    with started(root, *flag) as server:
+        assert "word" in kubectl_of(server, tmp_path)("get", "secret", "a", "-o", "yaml")
+
+
+def test_a_broken_file_leaves_the_keys_of_a_running_server_and_is_logged(tmp_path: Path) -> None:
+    root, file = tmp_path / "root", tmp_path / "keys.yaml"
+    file.write_text(secrets_with(keys("aesgcm", "key1")))
+    with started(root, "--encryption-provider-config", str(file)) as server:
+        kubectl = kubectl_of(server, tmp_path)
+        kubectl("create", "secret", "generic", "a", "--from-literal=word=xylophone")
+        written(file, secrets_with(keys("aesgcm", "key1")).replace(encoded(1), encoded(1, 31)))
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: reloads(server, "failure") == 1, "the failure is counted")
+        kubectl("create", "secret", "generic", "b", "--from-literal=word=xylophone")
+        assert stored(root, "b").startswith(b"k8s:enc:aesgcm:v1:key1:")
+        _, errors = server.stop()
+    assert "the previous content stays in force: --encryption-provider-config: " in errors
+    assert "secret is not of the expected length, got 31, expected one of [16 24 32]" in errors
+    assert encoded(1, 31) not in errors

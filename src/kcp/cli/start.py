@@ -173,6 +173,16 @@ _logging = flags.group("Logging")
     help="Let the tokens that kubelets request for Pods live for a year. [default: true]",
 )
 @_accounts(
+    "--publish-root-ca",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    show_default=False,
+    help="Let every namespace have the ConfigMap kube-root-ca.crt, with the CA certificates to trust. [default: true]",
+)
+@_accounts(
     "--api-audiences",
     default="",
     type=flags.Words(),

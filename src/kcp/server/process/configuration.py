@@ -50,6 +50,8 @@ class Configuration(StorageOptions):
     service_account_jwks_uri: str = ""
     service_account_max_token_expiration: float = 0.0
     service_account_extend_token_expiration: bool = True
+    publish_root_ca: bool = True
+    """Every namespace has the ConfigMap kube-root-ca.crt."""
     api_audiences: tuple[str, ...] = ()
     """The names of the API server in the audiences of tokens; empty: those of the issuer."""
     new_log: bool = False

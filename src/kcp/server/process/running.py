@@ -59,6 +59,7 @@ class ServerProcess:
         self._stack = contextlib.AsyncExitStack()
         self.identity: Identity | None = None
         self.composition: Composition | None = None
+        self.storage: Storage | None = None
         self.files = ReloadedFiles()
         self.http: Listening | None = None
         self.certificates: ServingCertificates | None = None
@@ -84,7 +85,7 @@ class ServerProcess:
 
         configuration = self.configuration
         _make_directories(configuration)
-        storage = await self._open_storage()
+        storage = self.storage = await self._open_storage()
         listener = sockets.bind(configuration.bind_address, configuration.secure_port)
         self._stack.callback(listener.close)
         host, port = identity.reachable_host(configuration), listener.getsockname()[1]

@@ -28,6 +28,7 @@ class Providers:
         self.transformers = tuple(transformers)
         self._first = self.transformers[0]
         self._counts: Counts = {} if counts is None else counts
+        self._labels = {id(each): ("from_storage", each.prefix.decode(), "OK") for each in transformers}
 
     @property
     def encrypts(self) -> bool:
@@ -56,7 +57,8 @@ class Providers:
                     self._count("from_storage", transformer, "unknown-non-grpc")
                     failure = error if failure is None or transformer.prefix else failure
                 else:
-                    self._count("from_storage", transformer, "OK")
+                    label = self._labels[id(transformer)]
+                    self._counts[label] = self._counts.get(label, 0) + 1
                     return value
         if failure is not None:
             raise failure

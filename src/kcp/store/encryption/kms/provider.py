@@ -166,14 +166,15 @@ class KMSProvider:
 
     def _fetch(self, source: EncryptedSource) -> bytes:
         """Get the key source that a read lacks. Raises DecryptionError."""
+        until, problem = self._failed.get(source, (0.0, ""))
+        if time.monotonic() < until:
+            raise DecryptionError(problem)
         if not self._in_server:
             try:
                 return self.decrypt_source(source)
             except KMSError as error:
+                self._failed[source] = (float("inf"), str(error))  # many values may need it: the command asks once
                 raise DecryptionError(str(error)) from error
-        until, problem = self._failed.get(source, (0.0, ""))
-        if time.monotonic() < until:
-            raise DecryptionError(problem)
         if source not in self._fetching:
             self._fetching.add(source)
             task = asyncio.get_running_loop().create_task(self._fetch_later(source), name="kms-decrypt")
