@@ -28,7 +28,7 @@ from kcp.registry.verbs.records import (
     unreadable_object,
 )
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
-from kcp.registry.verbs.source import Source, expected_revision
+from kcp.registry.verbs.source import Source, expected_revision, in_each_namespace
 from kcp.store.contract import ABSENT, Change, Condition, DamagedValueError, Key, PreconditionFailedError, Record
 
 Object = dict[str, Any]
@@ -260,7 +260,7 @@ class Committer:
     def _removal(self, write: Write, record: Record) -> tuple[Change, Sequence[Condition]]:
         """The change that deletes an object, with its conditions. Some types are created again where a virtual one follows."""
         type_, key, expected = write.target.type, self._key(write), expected_revision(record)
-        if key.namespace and key.name in type_.strategy.virtual_names:
+        if key.name in type_.strategy.virtual_names and in_each_namespace(type_):
             assert write.old is not None
             follows = self._source.in_namespaces.latest(type_, key.cluster, key.namespace) is not None
             created = type_.strategy.recreated(write.old, write.context) if follows else None
