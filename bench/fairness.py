@@ -183,12 +183,16 @@ class _Quiet:
     async def run(self) -> Delays:
         """Send the requests; return when all have been answered."""
         async with Connection(self.peer) as watching:
-            head = self.peer.head("GET", f"{CONFIG_MAPS}?watch=1&timeoutSeconds=600")
+            _, listed = await watching.request("GET", f"{CONFIG_MAPS}?limit=1")
+            version = json.loads(listed)["metadata"]["resourceVersion"]
+            head = self.peer.head("GET", f"{CONFIG_MAPS}?watch=1&timeoutSeconds=600&resourceVersion={version}")
             watching.writer.write(head)
             await watching.reader.readuntil(b"\r\n\r\n")
             events = asyncio.create_task(self._watch(watching))
             await asyncio.gather(self._gets(), self._creates())
             await asyncio.sleep(1)
+            if events.done():
+                events.result()
             events.cancel()
         return self.delays
 

@@ -117,9 +117,9 @@ def test_the_front_proxy_comes_before_certificates_and_certificates_before_token
 @pytest.mark.parametrize("headers", [{}, {"X_Remote_User": "admin", "X_Remote_Group": "system:masters"}])
 def test_headers_without_the_proxys_certificate_have_no_meaning(setting: Setting, headers: dict[str, str]) -> None:
     assert setting.whoami(None, None, **headers).status == 401
-    stranger = new_client_identity(setting.proxies, "another", ())
-    assert setting.whoami(None, stranger, **headers).status == 401
-    assert setting.user("jane-token", stranger, **headers)["username"] == "jane"
+    other_proxy = new_client_identity(setting.proxies, "another", ())
+    assert setting.whoami(None, other_proxy, **headers).status == 401
+    assert setting.user("jane-token", other_proxy, **headers)["username"] == "jane"
     client = new_client_identity(setting.clients, "front-proxy", ())
     assert setting.user(pair=client, **headers)["username"] == "front-proxy"
 

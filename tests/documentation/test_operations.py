@@ -34,6 +34,10 @@ MACHINES = ("e1", "e2", "e3")
 TESTED = {
     "kcp start --root-directory /var/lib/kcp\n": "tests/documentation/test_operations.py",
     "kcp start --root-directory /var/lib/kcp --etcd-servers": "tests/documentation/test_operations.py",
+    "kcp start --root-directory /var/lib/kcp --authentication-config": "tests/documentation/test_authentication.py",
+    "kcp start --root-directory /var/lib/kcp --requestheader-client-ca-file": "tests/documentation/test_authentication.py",
+    "kubectl config set-credentials jane --exec-command": "tests/documentation/test_authentication.py",
+    "openssl req -new -newkey rsa:2048 -nodes -keyout jane.key": "tests/documentation/test_authentication.py",
     "kcp start --install-api-negotiation": "tests/documentation/test_api_negotiation.py",
     "kcp start --audit-policy-file": "tests/documentation/test_auditing.py",
     "openssl req -new ": "tests/documentation/test_certificates.py",

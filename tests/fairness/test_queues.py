@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcp.server.requests.fairness.flows import MOST_LEAD, Flow, FlowKey, Kind, Work
+from kcp.server.requests.fairness.flows import MOST_LEAD, Flow, Kind, Work
 from kcp.server.requests.fairness.queues import FairQueues, QueueFullError
 from kcp.server.requests.inflight import Limit
 
@@ -37,7 +37,7 @@ class Server:
         self.users: Counter[str] = Counter()
 
     def flow(self, tenant: str, user: str = "user", kind: Kind | None = None) -> Flow:
-        return self.queues.flow(FlowKey(tenant, user, "", kind or self.reading))
+        return self.queues.flow((tenant, user, "", kind or self.reading))
 
     def push(self, tenant: str, user: str = "user", kind: Kind | None = None) -> Work:
         flow = self.flow(tenant, user, kind)
@@ -51,10 +51,9 @@ class Server:
         assert work is not None
         flow = work.flow
         flow.charge(seconds)
-        flow.learn(seconds)
-        self.queues.leave(flow)
+        self.queues.leave(flow, seconds)
         self.served[flow.tenant.name] += round(seconds * 1e6)
-        self.users[flow.key.user] += round(seconds * 1e6)
+        self.users[flow.key[1]] += round(seconds * 1e6)
         return work
 
 
@@ -126,8 +125,7 @@ def test_tenants_that_always_have_work_get_equal_time(costs: list[tuple[str, flo
         cost = cost_of[name][turns[name] % len(cost_of[name])]
         turns[name] += 1
         work.flow.charge(cost)
-        work.flow.learn(cost)
-        server.queues.leave(work.flow)
+        server.queues.leave(work.flow, cost)
         server.served[name] += round(cost * 1e6)
         server.push(name)
     used = [server.served[tenant] for tenant in TENANTS]
@@ -238,14 +236,14 @@ def test_seats_are_never_exceeded_and_one_tenant_does_not_take_all(steps: list[s
                 assert held[work.flow.tenant.name] < 3 * free
                 running.append(work.flow)
         elif running:
-            server.queues.leave(running.pop(0))
+            server.queues.leave(running.pop(0), MILLISECOND)
         assert server.reading.seats.count == len(running)
     while running or server.queues.queued:
         work = server.queues.pop()
         if work is not None:
             running.append(work.flow)
         else:
-            server.queues.leave(running.pop(0))
+            server.queues.leave(running.pop(0), MILLISECOND)
     assert server.reading.seats.count == 0
 
 
@@ -327,7 +325,7 @@ def test_the_number_of_flows_has_a_bound_and_idle_ones_are_forgotten(keys: list[
         flow = server.flow(tenant, user)
         if server.queues.admit(flow, contended=False):
             flow.charge(MILLISECOND)
-            server.queues.leave(flow)
+            server.queues.leave(flow, MILLISECOND)
         server.push(tenant, user)
         assert len(server.queues) <= 20 + 3
         assert server.queues.tenants <= 20 + 1
@@ -348,7 +346,7 @@ def test_a_flow_with_a_seat_or_with_waiting_work_is_kept() -> None:
     for _ in range(3):
         server.queues.sweep()
     assert server.flow("a") is seated
-    server.queues.leave(seated)
+    server.queues.leave(seated, MILLISECOND)
     assert server.serve().flow is server.flow("b")
 
 

@@ -78,7 +78,7 @@ class Tenant:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A running server."""
-    with RunningServer(tmp_path_factory.mktemp("server") / ".kcp") as running:
+    with RunningServer(tmp_path_factory.mktemp("server") / ".kcp", publish_root_ca=True) as running:
         yield running
 
 

@@ -87,7 +87,7 @@ def test_a_restarted_server_accepts_the_tokens_of_before(tmp_path: Path) -> None
         assert key_id(again.token("bob")) == key_id(newer)
 
 
-def test_a_token_secret_is_signed_anew_when_its_key_ends(own_tenant: Tenant) -> None:
+def test_a_token_secret_is_signed_again_when_its_key_ends(own_tenant: Tenant) -> None:
     annotations = {"kubernetes.io/service-account.name": "bob"}
     own_tenant.create("secrets", "long", annotations=annotations, type="kubernetes.io/service-account-token")
 
@@ -100,7 +100,7 @@ def test_a_token_secret_is_signed_anew_when_its_key_ends(own_tenant: Tenant) -> 
     assert own_tenant.who(first).status == 201
     kcp_keys(own_tenant, "rotate", "--overlap", "0s")
     assert own_tenant.who(first).status == 401
-    second = wait_until(lambda: token() if token() != first else "", "the token is signed anew")
+    second = wait_until(lambda: token() if token() != first else "", "the token is signed again")
     assert own_tenant.who(second).status == 201
 
 

@@ -21,9 +21,10 @@ DEFAULT_EVENT_LIFETIME: Final = 3600
 class BuiltinContext:
     """The parts of a server that strategies use.
 
-    ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews;
-    ``escalation`` checks writes of roles and bindings; ``issuer`` answers TokenRequests. ``trust`` are the CA certificates of
-    ``kube-root-ca.crt``, in PEM form; without them there is no such ConfigMap. ``event_lifetime`` is in seconds.
+        ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews;
+    ``escalation`` checks writes of roles and bindings; ``issuer`` answers TokenRequests. ``trust`` are the CA certificates that
+    clients must trust, in PEM form; ``publishes_trust`` says whether every namespace has them in ``kube-root-ca.crt``.
+    ``event_lifetime`` is in seconds.
     """
 
     server_uid: str
@@ -33,6 +34,7 @@ class BuiltinContext:
     escalation: EscalationCheck
     issuer: TokenIssuer | None = None
     trust: str = ""
+    publishes_trust: bool = True
     event_lifetime: int = DEFAULT_EVENT_LIFETIME
     reserved: Sequence[Definition] = ()
     """The names of the built-in types, in the form of definitions: no CRD may take them. Set by `builtin_types`."""

@@ -36,7 +36,7 @@ _FLAGS: Final = (
     ),
     _text("--oidc-issuer-url", "", "URL", "URL of the one OpenID Connect issuer; the scheme must be https."),
     _text("--oidc-client-id", "", "ID", "Audience that tokens of --oidc-issuer-url must have."),
-    _text("--oidc-username-claim", "sub", "CLAIM", "Claim with the user name."),
+    _text("--oidc-username-claim", "sub", "CLAIM", "Claim with the name of the user."),
     _text(
         "--oidc-username-prefix",
         "",
@@ -44,7 +44,7 @@ _FLAGS: Final = (
         "Prefix of user names; - is none. [default: the issuer's URL and #, none for the claim email]",
     ),
     _text("--oidc-groups-claim", "", "CLAIM", "Claim with the groups: a string or a list of strings."),
-    _text("--oidc-groups-prefix", "", "PREFIX", "Prefix of groups."),
+    _text("--oidc-groups-prefix", "", "PREFIX", "Prefix of the names of groups."),
     _authentication(
         "--oidc-ca-file", type=_FILE, help="CA certificates that sign the issuer's. [default: those of the system]"
     ),

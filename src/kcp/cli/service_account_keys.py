@@ -42,7 +42,7 @@ def list_keys(kubeconfig: Path | None, context: str) -> None:
 def rotate(kubeconfig: Path | None, context: str, overlap: float) -> None:
     """Generate a key that signs new tokens from now on, on all servers of the log, and print all keys.
 
-    The tokens in Secrets are signed anew.
+    The tokens in Secrets are signed again.
     """
     _print(_ask("POST", f"{_PATH}?overlapSeconds={int(overlap)}", kubeconfig, context))
 

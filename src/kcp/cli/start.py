@@ -15,6 +15,7 @@ from kcp.cli import flags
 from kcp.cli.api_negotiation import AUTO_PUBLISH_HELP
 from kcp.cli.audit_flags import audit_flags, take_audit_options
 from kcp.cli.authentication_flags import authentication_flags, take_authentication_options
+from kcp.cli.authorization_flags import authorization_flags, take_authorization_options
 from kcp.cli.store_options import backend_flags, root_directory_flag
 from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
 
@@ -172,6 +173,16 @@ _logging = flags.group("Logging")
     help="Let the tokens that kubelets request for Pods live for a year. [default: true]",
 )
 @_accounts(
+    "--publish-root-ca",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    show_default=False,
+    help="Let every namespace have the ConfigMap kube-root-ca.crt, with the CA certificates to trust. [default: true]",
+)
+@_accounts(
     "--api-audiences",
     default="",
     type=flags.Words(),
@@ -180,6 +191,7 @@ _logging = flags.group("Logging")
     help="Names of this API server in the audiences of tokens. [default: the issuers]",
 )
 @authentication_flags
+@authorization_flags
 @_limits(
     "--max-requests-inflight",
     default=400,
@@ -310,8 +322,11 @@ def configuration_of(arguments: Sequence[str]) -> Configuration:
 
 def _configuration(choices: dict[str, Any], verbosity: int) -> Configuration:
     audit, authentication = take_audit_options(choices), take_authentication_options(choices)
+    authorization = take_authorization_options(choices)
     requests = verbosity >= _LOGS_REQUESTS_FROM
-    return Configuration(**choices, audit=audit, authentication=authentication, log_requests=requests)
+    return Configuration(
+        **choices, audit=audit, authentication=authentication, authorization=authorization, log_requests=requests
+    )
 
 
 async def _negotiate(process: ServerProcess, *, auto_publish: bool) -> None:

@@ -2,7 +2,7 @@
 
 Follows kube-controller-manager's tokens controller: a Secret that names a service account gets the account's UID, a token, the CA
 certificates and the namespace; one whose account does not exist, or is another of the same name, is deleted. A token
-whose key has ended after a rotation is signed anew.
+whose key has ended after a rotation is signed again.
 """
 
 from __future__ import annotations

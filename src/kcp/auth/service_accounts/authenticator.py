@@ -13,9 +13,9 @@ import hmac
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kcp.api import errors, times
 from kcp.auth.authentication.authenticator import Found, Reviewed
@@ -38,7 +38,7 @@ logger: Final = logging.getLogger("kcp.server")
 
 
 class _Valid(NamedTuple):
-    """A verified token: the user, the audiences, the Unix time at which it ends, and the keys of the log that it rests on."""
+    """A verified token: the user, the audiences, the Unix time at which it ends, and the keys of the log that it depends on."""
 
     user: User
     cluster: LogicalClusterName
@@ -81,6 +81,18 @@ class ServiceAccountTokens:
             return known.user
         return self._authenticate(token, digest, cluster)
 
+    def cluster_of_token(self, token: bytes) -> LogicalClusterName | None:
+        """Return the logical cluster that a token of these issuers names, valid or not; None for any other token."""
+        known = self._cache.get(sha256(token).digest())
+        if known is not None:
+            return known.cluster
+        unverified = signatures.segment(token, 1)
+        return claims.cluster_of(unverified) if unverified is not None and self._is_issued_here(unverified) else None
+
+    def _is_issued_here(self, unverified: Mapping[str, Any]) -> bool:
+        issuer = unverified.get("iss")
+        return type(issuer) is str and issuer in self._issuers
+
     async def review_token(
         self, token: bytes, cluster: LogicalClusterName, audiences: Sequence[str]
     ) -> Reviewed | None:
@@ -116,8 +128,7 @@ class ServiceAccountTokens:
         known = self._cache.get(digest)
         if known is None or known.cluster != cluster or time.time() >= known.until:
             unverified = signatures.segment(token, 1)
-            issuer = unverified.get("iss") if unverified is not None else None
-            if unverified is None or type(issuer) is not str or issuer not in self._issuers:
+            if unverified is None or not self._is_issued_here(unverified):
                 return None
             if claims.cluster_of(unverified) != cluster:
                 raise ClaimsError("the token is for another logical cluster")

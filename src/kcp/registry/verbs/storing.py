@@ -126,7 +126,8 @@ class Committer:
             value, tag = stored_value(obj, type_) if write.size < LARGE else await in_thread(stored_value, obj, type_)
             _check_size(value)
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
-            taken = self._source.virtual(type_, context.cluster, key.name, key.namespace) is not None
+            may_be_virtual = key.name in type_.strategy.virtual_names
+            taken = may_be_virtual and self._source.virtual(type_, key.cluster, key.name, key.namespace) is not None
             try:
                 if taken or (context.dry_run and self._exists(key)):
                     raise PreconditionFailedError(key, ABSENT, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from kcp.server.audit.options import BATCH, BLOCKING_STRICT, MEGABYTE, STANDARD_
 PLUGIN: Final = "log"
 _AT_ONCE: Final = 1024
 """Events that are written as one piece at most."""
+_GATHER: Final = 0.01
+"""Seconds for which events are gathered in the mode batch: waking the thread takes longer than writing."""
 _STOP_TIMEOUT: Final = 5.0
 """Seconds in which the events that wait at the end must be written: a pipe may have no reader."""
 
@@ -52,7 +55,9 @@ class LogBackend:
         self._limit = options.log_truncate_max_event_size if options.log_truncate_enabled else 0
         self._loss = Loss(PLUGIN, metrics)
         self._items: deque[_Item] = deque()
-        self._waiting_bytes = 0
+        self._accepted_bytes = 0
+        self._written_bytes = 0
+        """Counted by the event loop, and by the thread: their difference is what waits."""
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._idle = False
         self._stopping = False
@@ -73,11 +78,11 @@ class LogBackend:
         written: asyncio.Future[bool] | None = None
         if self._blocking:
             written = self._loop.create_future()
-        elif len(self._items) >= self._most or self._waiting_bytes >= BUFFERED_BYTES:
+        elif len(self._items) >= self._most or self._accepted_bytes - self._written_bytes >= BUFFERED_BYTES:
             self._loss.drop("the buffer is full")
             return None
         size = event.size
-        self._waiting_bytes += size
+        self._accepted_bytes += size
         self._items.append((event, size, written))
         if self._idle:
             self._idle = False
@@ -97,6 +102,8 @@ class LogBackend:
             self._idle = True
             if not items:  # whoever appends after this has seen that the thread is idle, and wakes it
                 self._wake.get()
+                if not self._blocking and not self._stopping:
+                    time.sleep(_GATHER)  # other events arrive, and are written with this one
             self._idle = False
             self._write([items.popleft() for _ in range(min(len(items), _AT_ONCE))])
         self._file.finish()
@@ -116,8 +123,10 @@ class LogBackend:
             self._loss.fail(f"{type(error).__name__} while encoding events", len(items))
         else:
             self._loss.succeed()
-        with contextlib.suppress(RuntimeError):  # the event loop has ended before the thread
-            self._loop.call_soon_threadsafe(self._settle, items, written)
+        self._written_bytes += sum(size for _, size, _ in items)
+        if self._blocking:
+            with contextlib.suppress(RuntimeError):  # the event loop has ended before the thread
+                self._loop.call_soon_threadsafe(self._settle, items, written)
 
     def _line_of(self, event: AuditEvent) -> bytes | None:
         line = form_of(event, self._limit)
@@ -126,7 +135,6 @@ class LogBackend:
         return line
 
     def _settle(self, items: Sequence[_Item], written: bool) -> None:
-        for _, size, waiting in items:
-            self._waiting_bytes -= size
+        for _, _, waiting in items:
             if waiting is not None and not waiting.done():
                 waiting.set_result(written or not self._strict)

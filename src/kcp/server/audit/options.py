@@ -26,7 +26,7 @@ class AuditOptions:
     policy_file: Path | None = None
     log_path: Path | None = None
     """A file, or ``-`` for the standard output."""
-    log_mode: str = BLOCKING
+    log_mode: str = BATCH
     log_maxsize: int = 100
     """Megabytes of the file from which it is rotated."""
     log_maxage: int = 0

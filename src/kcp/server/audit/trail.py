@@ -16,22 +16,19 @@ from kcp.api import errors
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import Decision
 from kcp.auth.users import User
-from kcp.logical_clusters import ANNOTATION
 from kcp.registry.types.resource_types import ResourceType
-from kcp.server.audit import redaction
+from kcp.server.audit import events, redaction
 from kcp.server.audit.backends import AuditBackend
-from kcp.server.audit.events import TRUNCATED, AuditEvent, encoded_user, micro_time, response_status
+from kcp.server.audit.events import AuditEvent, micro_time
 from kcp.server.audit.metrics import AuditMetrics
 from kcp.server.audit.policy import METADATA, NONE, REQUEST, REQUEST_RECEIVED, REQUEST_RESPONSE, Policy, Recording
 
-_DECISION: Final = "authorization.k8s.io/decision"
-_REASON: Final = "authorization.k8s.io/reason"
 _ALLOW, _FORBID = "allow", "forbid"
 _FORBIDDEN: Final = 403
 _QUOTE_BODIES: Final = frozenset({400, 409, 413, 415, 422, 500})
 """Codes whose messages may quote a part of the body."""
-_NAMES: Final = ("name", "namespace", "uid", "resourceVersion")
 _OPTIONS: Final = "DeleteOptions"
+_NO_BODIES: Final = (None, None)
 
 
 class AuditTrail:
@@ -61,7 +58,10 @@ class AuditTrail:
     def emit(self, event: AuditEvent) -> Awaitable[bool] | None:
         """Hand an event to the backends. Returns None, or, where the request must wait, whether all of them have it."""
         self._metrics.events += 1
-        waiting = [found for backend in self._backends if (found := backend.accept(event)) is not None]
+        backends = self._backends
+        if len(backends) == 1:
+            return backends[0].accept(event)
+        waiting = [found for backend in backends if (found := backend.accept(event)) is not None]
         return _all(waiting) if waiting else None
 
     def reject(self) -> errors.StatusError:
@@ -71,18 +71,19 @@ class AuditTrail:
 
 
 async def _all(waiting: Sequence[Awaitable[bool]]) -> bool:
-    return all(await asyncio.gather(*waiting)) if len(waiting) > 1 else await waiting[0]
+    return all(await asyncio.gather(*waiting))
 
 
 class AuditedRequest:
     """What is known of one request that is recorded."""
 
     __slots__ = (
-        "_annotations",
         "_attributes",
+        "_decision",
         "_failure",
         "_head",
         "_names",
+        "_reason",
         "_received",
         "_recording",
         "_response",
@@ -96,15 +97,9 @@ class AuditedRequest:
     )
 
     def __init__(
-        self,
-        trail: AuditTrail,
-        recording: Recording,
-        attributes: AuthorizationAttributes,
-        user: User | None,
-        head: dict[str, Any],
-        received: float,
+        self, trail: AuditTrail, recording: Recording, attributes: AuthorizationAttributes, head: bytes, received: float
     ) -> None:
-        """``head`` are the members of the request's events that depend on its head only; ``received`` is in seconds."""
+        """``head`` are the members, encoded, that depend on the head of the request only; ``received`` is in seconds."""
         self._trail = trail
         self._recording = recording
         self.impersonated: User | None = None
@@ -112,14 +107,12 @@ class AuditedRequest:
         self.panicked = False
         """Whether a fault of the server ended the request."""
         self._attributes = attributes
-        self._secret = redaction.is_secret_resource(attributes)
+        self._secret = attributes.is_resource and redaction.is_secret_resource(attributes)
         self.level = METADATA if self._secret else recording.level
-        head["user"] = {} if user is None else encoded_user(user)
-        head["requestReceivedTimestamp"] = micro_time(received)
-        self._head = orjson.dumps(head)[1:-1]
-        self._received = received
-        self._annotations: dict[str, str] = {ANNOTATION: attributes.cluster}
-        self._names: dict[str, str] = {}
+        self._head = head
+        self._received = micro_time(received)
+        self._decision = self._reason = ""
+        self._names: dict[str, Any] | None = None
         self._failure: errors.StatusError | None = None
         self.request_body: bytes | None = None
         """The body of the request in JSON form."""
@@ -138,15 +131,18 @@ class AuditedRequest:
 
     def decide(self, decision: Decision) -> None:
         """Note the decision of the authorizers."""
-        self._annotations[_DECISION] = _ALLOW if decision.allowed else _FORBID
-        self._annotations[_REASON] = decision.reason
+        self._decision = _ALLOW if decision.allowed else _FORBID
+        self._reason = decision.reason
 
     def find_type(self, type_: ResourceType | None) -> None:
         """Note the type of the resource: bodies of a type that holds confidential fields are not recorded."""
         if not self._secret and type_ is not None and redaction.is_secret_type(type_):
-            self._secret = True
-            self.level = METADATA
-            self.request_body = self._response = None
+            self._conceal()
+
+    def _conceal(self) -> None:
+        self._secret = True
+        self.level = METADATA
+        self.request_body = self._response = None
 
     def request(self, obj: Any, type_: ResourceType | None) -> None:
         """Note the decoded body of the request. Set ``request_body`` afterwards, where ``records_request`` says so."""
@@ -154,10 +150,9 @@ class AuditedRequest:
         if isinstance(obj, dict):
             meta = obj.get("metadata")
             if isinstance(meta, dict):
-                self._names = {key: value for key in _NAMES if isinstance(value := meta.get(key), str)}
+                self._names = meta
             if not self._secret and not self._may_hold(obj.get("kind"), type_):
-                self._secret = True
-                self.level = METADATA
+                self._conceal()
 
     def _may_hold(self, kind: object, type_: ResourceType | None) -> bool:
         """Whether a body may be of this kind. What is sent to the wrong path may be a secret."""
@@ -179,51 +174,56 @@ class AuditedRequest:
     def fail(self, failure: errors.StatusError) -> None:
         """Note the error that is the response."""
         self._failure = failure
-        if failure.code == _FORBIDDEN and _DECISION not in self._annotations:
-            self._annotations[_DECISION] = _FORBID
-            self._annotations[_REASON] = failure.message
+        if failure.code == _FORBIDDEN and not self._decision:
+            self._decision, self._reason = _FORBID, failure.message
 
-    async def record(self, stage: str, status: int = 0) -> bool:
-        """Hand the event of a stage to the backends; wait where they block. ``status`` is the code of the response.
+    def record(self, stage: str, status: int = 0) -> Awaitable[bool] | None:
+        """Hand the event of a stage to the backends. ``status`` is the code of the response.
 
-        Returns whether every backend that blocks its requests has written the event.
+        Returns None, or, where the request must wait, whether every backend has written the event.
         """
         if stage in self._recording.omit_stages:
-            return True
-        waiting = self._trail.emit(self._event(stage, status))
-        return waiting is None or await waiting
+            return None
+        return self._trail.emit(self._event(stage, status))
 
     def _event(self, stage: str, status: int) -> AuditEvent:
-        moment = self._received if stage == REQUEST_RECEIVED else time.time()
-        facts: dict[str, Any] = {"stageTimestamp": micro_time(moment)}
-        if self._attributes.is_resource:
-            facts["objectRef"] = self._object_reference()
+        moment = self._received if stage == REQUEST_RECEIVED else micro_time(time.time())
+        attributes = self._attributes
+        members = b'%b,"requestReceivedTimestamp":"%b","stageTimestamp":"%b"' % (self._head, self._received, moment)
+        if attributes.is_resource:
+            members += b',"objectRef":' + self._object_reference()
         if self.impersonated is not None:
-            facts["impersonatedUser"] = encoded_user(self.impersonated)
+            members += b',"impersonatedUser":' + events.encoded_user(self.impersonated)
         if status:
             failure = self._failure
             quotes = not self._secret or failure is None or failure.code not in _QUOTE_BODIES
-            facts["responseStatus"] = response_status(status, failure, quotes=quotes)
-        facts["annotations"] = {**self._annotations, TRUNCATED: "true"} if self._truncated else {**self._annotations}
+            members += b',"responseStatus":' + events.response_status(status, failure, quotes=quotes)
+        annotations = events.encoded_annotations(attributes.cluster, self._decision, self._reason)
         return AuditEvent(
             self.level,
             stage,
-            self._head,
-            facts,
-            (None, None) if self._secret else (self.request_body, self._response),
+            members,
+            events.truncated(annotations) if self._truncated else annotations,
+            _NO_BODIES if self._secret else (self.request_body, self._response),
             omit_managed_fields=self._recording.omit_managed_fields,
         )
 
-    def _object_reference(self) -> dict[str, str]:
-        attributes, names = self._attributes, self._names
-        found = {
-            "resource": attributes.resource,
-            "namespace": attributes.namespace or names.get("namespace", ""),
-            "name": attributes.name or names.get("name", ""),
-            "uid": names.get("uid", ""),
-            "apiGroup": attributes.group,
-            "apiVersion": attributes.version,
-            "resourceVersion": names.get("resourceVersion", ""),
-            "subresource": attributes.subresource,
-        }
-        return {key: value for key, value in found.items() if value}
+    def _object_reference(self) -> bytes:
+        """The object of the request; what the path does not name is taken from the body."""
+        attributes = self._attributes
+        found = {"resource": attributes.resource}
+        if attributes.namespace:
+            found["namespace"] = attributes.namespace
+        if attributes.name:
+            found["name"] = attributes.name
+        if attributes.group:
+            found["apiGroup"] = attributes.group
+        found["apiVersion"] = attributes.version
+        if attributes.subresource:
+            found["subresource"] = attributes.subresource
+        names = self._names
+        if names is not None:
+            for key in ("name", "namespace", "uid", "resourceVersion"):
+                if key in names and key not in found and type(value := names[key]) is str and value:
+                    found[key] = value
+        return orjson.dumps(found)

@@ -5,8 +5,8 @@ The labels are the kinds of work, which the program declares: tenants and users 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -19,27 +19,31 @@ LEVEL: Final = "tenants"
 _LABELS: Final = ("priority_level", "flow_schema")
 
 
+class CountedKind(Protocol):
+    """A kind of work: how much of it waits, and how much was dispatched."""
+
+    name: str
+    queued: int
+    dispatched: int
+
+
 class FlowCounts(Collector):
     """Counts of requests that were dispatched, waited and were rejected, by kind. The event loop writes, any thread collects."""
 
-    def __init__(self, kinds: Sequence[str]) -> None:
-        self.dispatched: dict[str, int] = dict.fromkeys(kinds, 0)
-        """The requests that were served."""
-        self._waits = {kind: Distribution(_WAITS) for kind in kinds}
+    def __init__(self, requests: Sequence[CountedKind], slices: Sequence[CountedKind]) -> None:
+        """``slices`` are the kinds whose work is a part of a response."""
+        self._requests = tuple(requests)
+        self._kinds = (*requests, *slices)
+        self._waits = {kind.name: Distribution(_WAITS) for kind in self._kinds}
         self._rejected: dict[tuple[str, str], int] = {}
-        self._queued: dict[str, Callable[[], int]] = {}
 
-    def follow_queue(self, kind: str, queued: Callable[[], int]) -> None:
-        """Add the function that returns how many requests of a kind wait."""
-        self._queued[kind] = queued
-
-    def observe_wait(self, kind: str, seconds: float) -> None:
+    def observe_wait(self, kind: CountedKind, seconds: float) -> None:
         """Count the wait of a request, or between the slices of a response."""
-        self._waits[kind].observe(seconds)
+        self._waits[kind.name].observe(seconds)
 
-    def reject(self, kind: str, reason: str) -> None:
+    def reject(self, kind: CountedKind, reason: str) -> None:
         """Count a request that was rejected: ``queue-full`` or ``time-out``."""
-        self._rejected[kind, reason] = self._rejected.get((kind, reason), 0) + 1
+        self._rejected[kind.name, reason] = self._rejected.get((kind.name, reason), 0) + 1
 
     def collect(self) -> Iterator[Metric]:
         """Yield each metric with its current values."""
@@ -56,11 +60,11 @@ class FlowCounts(Collector):
             "Time in seconds that requests waited in a queue; those that passed at once are not counted.",
             labels=_LABELS,
         )
-        for kind, waited in self._waits.items():
-            buckets, seconds = exposed(waited)
-            queued.add_metric((LEVEL, kind), self._queued[kind]())
-            dispatched.add_metric((LEVEL, kind), self.dispatched[kind])
-            waits.add_metric((LEVEL, kind), buckets, seconds)
-        for (kind, reason), count in list(self._rejected.items()):
-            rejected.add_metric((LEVEL, kind, reason), count)
+        for kind in self._kinds:
+            queued.add_metric((LEVEL, kind.name), kind.queued)
+            waits.add_metric((LEVEL, kind.name), *exposed(self._waits[kind.name]))
+        for kind in self._requests:
+            dispatched.add_metric((LEVEL, kind.name), kind.dispatched)
+        for (kind_name, reason), count in list(self._rejected.items()):
+            rejected.add_metric((LEVEL, kind_name, reason), count)
         yield from (queued, dispatched, rejected, waits)

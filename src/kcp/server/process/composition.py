@@ -113,17 +113,7 @@ async def compose(
     environment = replace(environment, other_authentication=other, service_accounts=accounts)
     tokens = BearerTokens(parts.token_authenticators(environment), accounts.issuer.options.api_audiences)
     authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
-    registry = await compose_registry(
-        environment.store,
-        plugins=[CertificateAdmission(authorizer), *parts.admission_plugins(environment)],
-        authorizer=authorizer,
-        policies=environment.policies,
-        tokens=tokens,
-        issuer=accounts.issuer,
-        trust=environment.identity.trust.decode(),
-        event_lifetime=int(configuration.event_ttl),
-    )
-    accounts.issuer.objects.read_from(registry)
+    registry = await _registry_of(parts, environment, authorizer, tokens, accounts.issuer)
     space = address_space.of_process()
     if space is not None:
         registry.large_writes.require = space.require
@@ -147,12 +137,32 @@ async def compose(
         mounts=mounts,
         scheduling=dispatcher if dispatcher is not None else FixedLimits(in_flight),
         audit=Audit(parts.audit_sinks(environment), trail),
+        cluster_of_token=accounts.tokens.cluster_of_token,
     )
     application = Application(steps, metrics, deadlines, watchdog)
     controllers = [*parts.controllers(registry), *certificate_controllers(registry, environment)]
     return Composition(
         registry, controllers, application, metrics, health, in_flight, dispatcher, mutations, watches, watchdog, trail
     )
+
+
+async def _registry_of(
+    parts: Parts, environment: Environment, authorizer: Authorizer, tokens: TokenReviewer, issuer: TokenIssuer
+) -> Registry:
+    configuration = environment.configuration
+    registry = await compose_registry(
+        environment.store,
+        plugins=[CertificateAdmission(authorizer), *parts.admission_plugins(environment)],
+        authorizer=authorizer,
+        policies=environment.policies,
+        tokens=tokens,
+        issuer=issuer,
+        trust=environment.identity.trust.decode(),
+        publishes_trust=configuration.publish_root_ca,
+        event_lifetime=int(configuration.event_ttl),
+    )
+    issuer.objects.read_from(registry)
+    return registry
 
 
 async def compose_registry(
@@ -165,12 +175,14 @@ async def compose_registry(
     event_lifetime: int = DEFAULT_EVENT_LIFETIME,
     issuer: TokenIssuer | None = None,
     trust: str = "",
+    publishes_trust: bool = True,
 ) -> Registry:
     """Put the verbs over a store, with the built-in types.
 
     ``authorizer`` (by default RBAC) and ``tokens`` answer the reviews, ``policies`` are what RBAC grants in the store,
-    ``plugins`` are the admission chain, ``event_lifetime`` is in seconds, ``issuer`` answers TokenRequests, ``trust`` is the
-    content of ``kube-root-ca.crt``. The first write of a new log is its identity, from which the virtual objects get their UIDs.
+    ``plugins`` are the admission chain, ``event_lifetime`` is in seconds, ``issuer`` answers TokenRequests, ``trust`` is what
+    clients must trust, and ``publishes_trust`` shows it as ``kube-root-ca.crt``. The first write of a new log is its identity,
+    from which the virtual objects get their UIDs.
     """
     uid, created = await log_identity(store)
     policies = policies if policies is not None else Policies(store)
@@ -184,6 +196,7 @@ async def compose_registry(
         event_lifetime=event_lifetime,
         issuer=issuer,
         trust=trust,
+        publishes_trust=publishes_trust,
     )
     registry = Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
     registry.check_permissions_by(PermissionCheck(authorizer))

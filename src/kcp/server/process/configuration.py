@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from kcp.api import names
 from kcp.server.audit.options import AuditOptionError, AuditOptions
 from kcp.server.process.authentication_options import AuthenticationOptionError, AuthenticationOptions
+from kcp.server.process.authorization_options import AuthorizationOptionError, AuthorizationOptions
 from kcp.store.backends import StorageOptions
 from kcp.store.contract import OptionError
 
@@ -40,6 +41,7 @@ class Configuration(StorageOptions):
     client_ca_file: Path | None = None
     token_auth_file: Path | None = None
     authentication: AuthenticationOptions = field(default_factory=AuthenticationOptions)
+    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
     anonymous_auth: bool = True
     service_account_issuer: tuple[str, ...] = ()
     """The names of the issuer of service account tokens; the first is in new tokens. Empty: the default one."""
@@ -48,6 +50,8 @@ class Configuration(StorageOptions):
     service_account_jwks_uri: str = ""
     service_account_max_token_expiration: float = 0.0
     service_account_extend_token_expiration: bool = True
+    publish_root_ca: bool = True
+    """Every namespace has the ConfigMap kube-root-ca.crt."""
     api_audiences: tuple[str, ...] = ()
     """The names of the API server in the audiences of tokens; empty: those of the issuer."""
     new_log: bool = False
@@ -85,8 +89,9 @@ class Configuration(StorageOptions):
         try:
             self.check_storage()
             self.authentication.check()
+            self.authorization.check()
             self.audit.check()
-        except (OptionError, AuditOptionError, AuthenticationOptionError) as error:
+        except (OptionError, AuditOptionError, AuthenticationOptionError, AuthorizationOptionError) as error:
             raise ConfigurationError(str(error)) from error
         if self.durability not in DURABILITIES:
             raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")

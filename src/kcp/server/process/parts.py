@@ -19,7 +19,6 @@ from kcp.auth.authentication.authenticator import Authenticator, TokenAuthentica
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
 from kcp.auth.authorization.authorizer import Authorizer
-from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
 from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
@@ -35,6 +34,7 @@ from kcp.server.observability.metrics import Metrics
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
 from kcp.server.process.authentication import OtherAuthentication
+from kcp.server.process.authorization import configured_authorizers
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.identity import ADMINISTRATOR, Identity, client_authority_bundles
 from kcp.server.process.reloading import ReloadedFiles
@@ -122,8 +122,11 @@ def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
 
 
 def default_authorizers(environment: Environment) -> Sequence[Authorizer]:
-    """Authorize by RBAC."""
-    return [RBACAuthorizer(environment.policies)]
+    """Authorize by ``--authorization-config`` or ``--authorization-mode``, by default by RBAC. Raises ConfigurationError."""
+    options = environment.configuration.authorization
+    return configured_authorizers(
+        options, environment.policies, environment.outbound, environment.files, environment.metrics
+    )
 
 
 def default_controllers(registry: Registry) -> Sequence[Controller]:

@@ -7,13 +7,18 @@ called on the event loop.
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from functools import lru_cache
 from typing import Any, Final
+
+import orjson
 
 from kcp.api import errors
 from kcp.auth.users import User
 from kcp.logical_clusters import UNNAMED
+from kcp.server.audit.events import encoded_user
 from kcp.server.audit.policy import PANIC, REQUEST_RECEIVED, RESPONSE_COMPLETE, RESPONSE_STARTED
 from kcp.server.audit.redaction import redacted_uri
 from kcp.server.audit.trail import AuditedRequest, AuditTrail
@@ -23,6 +28,10 @@ from kcp.server.requests.exchanges import Exchange
 _USER_AGENT_LENGTH: Final = 1024
 _TRUNCATED: Final = "...TRUNCATED"
 _MOST_ADDRESSES: Final = 32
+_CACHED_LENGTH: Final = 1024
+_CACHE_SIZE: Final = 512
+"""Entries of the cache of encoded heads, which takes at most 2 MB: clients repeat their requests."""
+_PLAIN_ID: Final = re.compile(rb"[0-9A-Za-z-]+").fullmatch
 _UNAUTHORIZED: Final = 401
 _CLIENT_GONE: Final = errors.StatusError(499, "", "the client disconnected before the response began")
 
@@ -36,34 +45,29 @@ class Audit:
         self.has_sinks = bool(sinks)
         self.trail = trail
 
-    async def begin(self, exchange: Exchange) -> None:
+    def begin(self, exchange: Exchange, trail: AuditTrail) -> Awaitable[bool] | None:
         """Record that an authenticated request was received.
 
-        Raises StatusError 500 where its event must be written and cannot.
+        Returns None, or, where the request must wait, whether its event was written.
         """
-        trail = self.trail
-        assert trail is not None
-        audited = _audited(trail, exchange, exchange.user)
-        if audited is None:
-            return
-        if not await audited.record(REQUEST_RECEIVED):
-            raise trail.reject()
-        exchange.audit = audited
+        audited = exchange.audit = _audited(trail, exchange, exchange.user)
+        return None if audited is None else audited.record(REQUEST_RECEIVED)
 
-    async def end(self, exchange: Exchange) -> None:
-        """Record by the policy a request whose response is complete, or whose client is gone."""
+    def end(self, exchange: Exchange, trail: AuditTrail) -> Awaitable[bool] | None:
+        """Record by the policy a request whose response is complete, or whose client is gone. Returns as `begin`."""
         audited, status = exchange.audit, exchange.status
         if audited is not None:
             audited.find_type(exchange.type)
             if not status:
                 audited.fail(_CLIENT_GONE)
-            await audited.record(PANIC if audited.panicked else RESPONSE_COMPLETE, status or _CLIENT_GONE.code)
-        elif status == _UNAUTHORIZED and exchange.info is not None and self.trail is not None:
+            return audited.record(PANIC if audited.panicked else RESPONSE_COMPLETE, status or _CLIENT_GONE.code)
+        if status == _UNAUTHORIZED and exchange.info is not None:
             # as in kube-apiserver, a request that is not authenticated has this stage only
-            audited = _audited(self.trail, exchange, None)
+            audited = _audited(trail, exchange, None)
             if audited is not None:
                 audited.fail(errors.unauthorized())
-                await audited.record(RESPONSE_STARTED, status)
+                return audited.record(RESPONSE_STARTED, status)
+        return None
 
     def complete(self, exchange: Exchange) -> None:
         """Hand the record of a request to the sinks, whose response is complete, or whose client is gone."""
@@ -78,38 +82,59 @@ def _audited(trail: AuditTrail, exchange: Exchange, user: User | None) -> Audite
     recording = trail.recording_of(user, info)
     if recording is None:
         return None
-    scope = exchange.scope
-    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-    agent = exchange.user_agent
+    audit_id = exchange.audit_id
+    text = b'"%b"' % audit_id if _PLAIN_ID(audit_id) else orjson.dumps(audit_id.decode("latin-1"))
+    received = time.time() - (time.perf_counter() - exchange.started)
+    return AuditedRequest(trail, recording, info, b'"auditID":%b,%b' % (text, _head_of(exchange, user)), received)
+
+
+def _head_of(exchange: Exchange, user: User | None) -> bytes:
+    """The members of events that are alike for many requests of a client."""
+    scope, headers, info = exchange.scope, exchange.headers, exchange.info
+    assert info is not None
+    client = scope.get("client")
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope["query_string"]
+    agent = headers.get(b"user-agent", b"")
+    forwarded, real = headers.get(b"x-forwarded-for", b""), headers.get(b"x-real-ip", b"")
+    address = client[0] if client else ""
+    if len(path) + len(query) + len(agent) + len(forwarded) + len(real) < _CACHED_LENGTH:
+        return _encode_head_cached(path, query, info.verb, user, agent, address, forwarded, real)
+    return _encode_head(path, query, info.verb, user, agent, address, forwarded, real)
+
+
+def _encode_head(
+    path: bytes, query: bytes, verb: str, user: User | None, agent: bytes, address: str, forwarded: bytes, real: bytes
+) -> bytes:
     head: dict[str, Any] = {
-        "auditID": exchange.audit_id.decode("latin-1"),
-        "requestURI": redacted_uri(raw_path, scope["query_string"]),
-        "verb": info.verb,
-        "sourceIPs": _source_addresses(exchange),
+        "requestURI": redacted_uri(path, query),
+        "verb": verb,
+        "user": {} if user is None else orjson.Fragment(encoded_user(user)),
+        "sourceIPs": _source_addresses(address, forwarded, real),
     }
     if agent:
-        head["userAgent"] = agent if len(agent) <= _USER_AGENT_LENGTH else agent[:_USER_AGENT_LENGTH] + _TRUNCATED
-    received = time.time() - (time.perf_counter() - exchange.started)
-    return AuditedRequest(trail, recording, info, user, head, received)
+        text = agent.decode("latin-1")
+        head["userAgent"] = text if len(text) <= _USER_AGENT_LENGTH else text[:_USER_AGENT_LENGTH] + _TRUNCATED
+    return orjson.dumps(head)[1:-1]
 
 
-def _source_addresses(exchange: Exchange) -> list[str]:
-    """The addresses of the client: those that proxies name (``X-Forwarded-For``, ``X-Real-Ip``), then that of the connection."""
-    client = exchange.scope.get("client")
+_encode_head_cached: Final = lru_cache(_CACHE_SIZE)(_encode_head)
+
+
+def _source_addresses(address: str, forwarded: bytes, real: bytes) -> list[str]:
+    """The addresses of a client: those that proxies name (``X-Forwarded-For``, ``X-Real-Ip``), then that of the connection."""
     found: list[str] = []
-    headers = exchange.headers
-    if b"x-forwarded-for" in headers or b"x-real-ip" in headers:
-        named = headers.get(b"x-forwarded-for", b"").split(b",")[-_MOST_ADDRESSES:]
-        for text in (*named, headers.get(b"x-real-ip", b"")):
-            address = _address(text)
-            if address and address not in found:
-                found.append(address)
-    if client and client[0] not in found:
-        found.append(client[0])
+    if forwarded or real:
+        for text in (*forwarded.split(b",")[-_MOST_ADDRESSES:], real):
+            named = _parsed_address(text)
+            if named and named not in found:
+                found.append(named)
+    if address and address not in found:
+        found.append(address)
     return found
 
 
-def _address(text: bytes) -> str:
+def _parsed_address(text: bytes) -> str:
     try:
         return str(ipaddress.ip_address(text.strip().decode("latin-1")))
     except ValueError:

@@ -56,7 +56,9 @@ async def decode_object(body: Body, type_: ResourceType, field_validation: str) 
     if not isinstance(obj, dict):
         raise errors.bad_request("the body of the request must be one object")
     if body.audit is not None:
-        await _record(body.audit, obj, kept, body.media_type, type_)
+        body.audit.request(obj, type_)
+        if body.audit.records_request:
+            await _record(body.audit, obj, kept, body.media_type)
     return obj, problems
 
 
@@ -80,18 +82,16 @@ async def decode_patch(body: Body, type_: ResourceType, field_validation: str) -
         confidential.quote_nothing(error, type_)
         raise
     if body.audit is not None:
-        await _record(body.audit, patch, kept, form, type_)
+        body.audit.request(patch, type_)
+        if body.audit.records_request:
+            await _record(body.audit, patch, kept, form)
     return patch, problems
 
 
-async def _record(
-    audit: AuditedRequest, value: Any, content: bytes, media_type: str, type_: ResourceType | None
-) -> None:
+async def _record(audit: AuditedRequest, value: Any, content: bytes, media_type: str) -> None:
     """Record a decoded body: as it was sent where that is JSON, else encoded as JSON."""
-    audit.request(value, type_)
-    if audit.records_request:
-        form = content if media_type == JSON else await run_large(len(content), orjson.dumps, value)
-        audit.request_body = form
+    form = content if media_type == JSON else await run_large(len(content), orjson.dumps, value)
+    audit.request_body = form
 
 
 async def read_options(exchange: Exchange) -> Any:
@@ -102,7 +102,9 @@ async def read_options(exchange: Exchange) -> Any:
     media_type = content_negotiation.body_media_type(exchange.headers.get(b"content-type", b""), _PROTOBUF_TOO)
     content, _ = await _decode(body, media_type, IGNORE)
     if exchange.audit is not None:
-        await _record(exchange.audit, content, body, media_type, exchange.type)
+        exchange.audit.request(content, exchange.type)
+        if exchange.audit.records_request:
+            await _record(exchange.audit, content, body, media_type)
     return content
 
 

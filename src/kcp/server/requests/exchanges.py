@@ -127,7 +127,7 @@ class Exchange(IncomingRequest):
         self, status: int, body: bytes, view: content_negotiation.View, more: Sequence[Header] = ()
     ) -> None:
         """Send an encoded JSON object in the form of a view, compressed when it is large."""
-        if self.audit is not None:
+        if self.audit is not None and self.audit.records_response:
             await self._record(self.audit, body, yaml=False, is_protobuf=view.protobuf)
         if view.yaml:
             body = await run_large(len(body), yaml_of, body)
@@ -162,7 +162,7 @@ class Exchange(IncomingRequest):
                 break
         else:
             body = b"".join(ready)
-            if self.audit is not None:
+            if self.audit is not None and self.audit.records_response:
                 await self._record(self.audit, body, yaml=view.yaml, is_protobuf=view.protobuf)
             await self.send_bytes(200, body, view.content_type, ())
             return
@@ -218,10 +218,10 @@ class Exchange(IncomingRequest):
 
     async def pause(self) -> None:
         """Let other work run: the response has used the event loop for some milliseconds."""
-        if self.slot is None:
+        if self.slot is None or self.info is None:
             await asyncio.sleep(0)
         else:
-            await self.slot.pause()
+            await self.slot.pause(self, self.info)
 
     async def _stream_pieces(
         self, ready: list[bytes], bodies: AsyncIterator[bytes], view: content_negotiation.View

@@ -42,14 +42,27 @@ class InFlight(NamedTuple):
         return self.mutating if info.is_resource and info.verb not in _READ_VERBS else self.reading
 
 
+class Arrival(Protocol):
+    """A request, as far as it decides when it is served. ``started`` is the time of `time.perf_counter` when it arrived."""
+
+    started: float
+    user: User
+    uncharged: float
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+
+
 class Slot:
     """The place of one request among those of its kind in flight."""
 
-    __slots__ = ("_limit", "_taken")
+    __slots__ = ("_limit", "taken")
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
-        self._taken = False
+        self.taken = False
+        """Whether the request is counted."""
 
     def enter(self) -> bool:
         """Count the request. Returns False when it must wait: see `wait`. Raises StatusError 429 at the limit."""
@@ -57,7 +70,7 @@ class Slot:
         if limit.most and limit.count >= limit.most:
             raise errors.too_many_requests("Too many requests, please try again later.")
         limit.count += 1
-        self._taken = True
+        self.taken = True
         return True
 
     async def wait(self) -> None:
@@ -66,15 +79,15 @@ class Slot:
 
     def leave(self) -> None:
         """Count off the request, if it is counted."""
-        if self._taken:
-            self._taken = False
+        if self.taken:
+            self.taken = False
             self._limit.count -= 1
 
     def charge(self, seconds: float) -> None:
         """Count the time of the event loop that the request has used."""
 
-    async def pause(self) -> None:
-        """Let other work run: the request has used the event loop for some milliseconds."""
+    async def pause(self, arrival: Arrival, info: RequestInfo) -> None:  # noqa: ARG002 - the order depends on them elsewhere
+        """Let other work run: the response to the request has used the event loop for some milliseconds."""
         await asyncio.sleep(0)
 
 
@@ -86,23 +99,23 @@ class ExemptSlot(Slot):
     def enter(self) -> bool:
         """Count the request."""
         self._limit.exempt += 1
-        self._taken = True
+        self.taken = True
         return True
 
     def leave(self) -> None:
         """Count off the request, if it is counted."""
-        if self._taken:
-            self._taken = False
+        if self.taken:
+            self.taken = False
             self._limit.exempt -= 1
 
 
 class Scheduling(Protocol):
-    """Decides when requests are served."""
+    """Decides when requests are served: a slot that is not taken must wait."""
 
-    def slot(self, user: User, info: RequestInfo, address: str, started: float) -> Slot:
-        """Return the slot of an authorized request, which arrived at a time of `time.perf_counter`."""
+    def begin(self, arrival: Arrival, info: RequestInfo) -> Slot:
+        """Return the slot of an authorized request. Raises StatusError 429."""
 
-    def refusal(self, user: User, address: str, started: float) -> Slot:
+    def begin_refusal(self, arrival: Arrival) -> Slot:
         """Return the slot of the refusal of a request that is not authorized."""
 
 
@@ -113,10 +126,14 @@ class FixedLimits:
         self._in_flight = in_flight
         self._unlimited = Limit(0)
 
-    def slot(self, user: User, info: RequestInfo, address: str, started: float) -> Slot:  # noqa: ARG002 - see Scheduling
-        """Return the slot of an authorized request."""
-        return Slot(self._unlimited if info.verb == "watch" else self._in_flight.limit_of(info))
+    def begin(self, arrival: Arrival, info: RequestInfo) -> Slot:  # noqa: ARG002 - see Scheduling
+        """Return the slot of an authorized request. Raises StatusError 429 at the limit."""
+        slot = Slot(self._unlimited if info.verb == "watch" else self._in_flight.limit_of(info))
+        slot.enter()
+        return slot
 
-    def refusal(self, user: User, address: str, started: float) -> Slot:  # noqa: ARG002 - see Scheduling
+    def begin_refusal(self, arrival: Arrival) -> Slot:  # noqa: ARG002 - see Scheduling
         """Return the slot of a refusal: it has no limit."""
-        return Slot(self._unlimited)
+        slot = Slot(self._unlimited)
+        slot.enter()
+        return slot

@@ -64,14 +64,13 @@ class LoopWatchdog:
                 return done.value  # type: ignore[no-any-return]
             finally:
                 argument = None  # an error that was thrown refers to this frame: together they would be a cycle
-                passed = clock() - began
+                if (passed := clock() - began) >= REPORTED_FROM:
+                    passed = self.note(subject, passed)
                 if request is not None:
                     if (slot := request.slot) is not None:
                         slot.charge(passed)
                     else:
                         request.uncharged += passed
-                if passed >= REPORTED_FROM:
-                    self.note(subject, passed)
             step = work.send
             try:
                 argument = yield awaited
@@ -81,8 +80,8 @@ class LoopWatchdog:
     def _set_mark(self, now: float) -> None:
         self._mark, self._mark_ends = time.thread_time(), now + _MARK_LASTS
 
-    def note(self, subject: Subject, passed: float) -> None:
-        """Report work that ended now after so many seconds, unless it mostly waited for the processor.
+    def note(self, subject: Subject, passed: float) -> float:
+        """Report work that ended now after so many seconds, unless it mostly waited for the processor. Returns its time on it.
 
         Work inside it that has been reported counts no more.
         """
@@ -90,6 +89,7 @@ class LoopWatchdog:
         self._set_mark(time.perf_counter())
         if held >= REPORTED_FROM:
             self.report(subject, held)
+        return held
 
     def note_delivery(self, passed: float) -> None:
         """Report a delivery of committed changes that took so many seconds."""

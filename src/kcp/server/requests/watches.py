@@ -101,7 +101,9 @@ class Watches:
         try:
             await exchange.begin_stream(representation.stream_type)
             if exchange.audit is not None:
-                await exchange.audit.record(RESPONSE_STARTED, exchange.status)
+                recorded = exchange.audit.record(RESPONSE_STARTED, exchange.status)
+                if recorded is not None:
+                    await recorded
             session = await self._run(exchange, watch, seconds, options.allow_bookmarks)
         finally:
             watch.close()

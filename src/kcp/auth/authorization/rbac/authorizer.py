@@ -11,13 +11,15 @@ from typing import Final
 
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import ALLOWED, Decision, Rules
-from kcp.auth.authorization.constant import EVERYTHING, NOTHING
+from kcp.auth.authorization.constant import EVERYTHING, MASTERS_ONLY, NOTHING
 from kcp.auth.authorization.rbac.permissions import ClusterPermissions, Grant, Verdict, problem_of
 from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.users import MASTERS, User
-from kcp.logical_clusters import WILDCARD, LogicalClusterName
+from kcp.logical_clusters import DEFAULT, WILDCARD, LogicalClusterName
 
-MASTERS_ONLY: Final = Decision(False, f"requests over all logical clusters need the group {MASTERS}", denied=True)
+_SERVER_PATH: Final = "/metrics"
+"""What is below it is about the whole server: no other logical cluster than the default one can grant it."""
+_ROOT_ONLY: Final = Decision(False, f"{_SERVER_PATH} is granted in the logical cluster {DEFAULT}, for requests to it")
 _REMEMBERED: Final = 16_384
 _REMEMBERED_TEXT: Final = 8 * 1024 * 1024
 """Verdicts that are remembered, and characters of what they are for. When there are more, all are dropped."""
@@ -50,6 +52,8 @@ class RBACAuthorizer:
 
     def _decided(self, permissions: ClusterPermissions, user: User, attributes: AuthorizationAttributes) -> Decision:
         if not attributes.is_resource:
+            if attributes.cluster != DEFAULT and attributes.path.startswith(_SERVER_PATH):
+                return _ROOT_ONLY
             return permissions.decide_path(user, attributes.verb, attributes.path)
         identity = (
             permissions.generation,

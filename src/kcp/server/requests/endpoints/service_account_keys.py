@@ -15,6 +15,7 @@ from kcp.api import errors, times
 from kcp.api.kinds import GroupResource
 from kcp.auth.service_accounts.key_ring import KeyRing, RotationError
 from kcp.auth.users import MASTERS
+from kcp.logical_clusters import DEFAULT
 from kcp.server.requests.endpoints.document_responses import send_json
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mounts import READ_METHODS, Mount
@@ -31,7 +32,7 @@ def service_account_keys_mount(keys: KeyRing) -> Mount:
     """Return the mount of the keys."""
 
     async def serve(exchange: Exchange, info: RequestInfo) -> None:
-        if MASTERS not in exchange.user.groups or info.prefix:
+        if MASTERS not in exchange.user.groups or info.prefix or info.cluster != DEFAULT:
             raise errors.forbidden(_NOBODY, "", "the keys are for administrators of the server")
         if info.method == "POST":
             try:

@@ -7,26 +7,18 @@ its flow in the order of arrival.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from kcp.server.requests.inflight import Limit
 
 MOST_LEAD: Final = 1.0
 """Seconds by which a virtual time may exceed that of the others: nothing waits longer for what it has used before."""
-_SMOOTHING: Final = 1 / 8
 
 
-class FlowKey(NamedTuple):
-    """What a flow is found by.
-
-    ``tenant`` is a logical cluster, or empty for what belongs to none; ``uid`` tells users of one name apart.
-    """
-
-    tenant: str
-    user: str
-    uid: str
-    kind: Kind
+FlowKey: TypeAlias = "tuple[str, str, str, Kind]"
+"""What a flow is found by: a logical cluster, or empty for what belongs to none; the user, and the UID that tells users of one
+name apart; the kind of work."""
 
 
 class Clock:
@@ -59,7 +51,7 @@ class Kind:
     says whether the limits of the queues apply.
     """
 
-    __slots__ = ("capped", "cost", "heap", "name", "queue_limited", "queued", "seats")
+    __slots__ = ("capped", "cost", "dispatched", "heap", "name", "queue_limited", "queued", "seats")
 
     def __init__(self, name: str, seats: Limit, *, cost: float, queue_limited: bool = True) -> None:
         """``cost`` is the expected cost of the first work of a flow, in seconds."""
@@ -68,6 +60,7 @@ class Kind:
         self.cost = cost
         self.queue_limited = queue_limited
         self.queued = 0
+        self.dispatched = 0
         self.heap: list[tuple[float, int, Branch]] = []
         self.capped: dict[Branch, None] = {}
 
@@ -156,17 +149,10 @@ class Flow:
             self._use(cost - self._prepaid)
             self._prepaid = cost
 
-    def learn(self, cost: float) -> None:
-        """Take the cost of complete work into the mean."""
-        self.cost += (cost - self.cost) * _SMOOTHING
-
     def _use(self, seconds: float) -> None:
+        """Advance the virtual times, which have a limited lead and never go back."""
         tenant = self.tenant
-        self.used = _limited(self.used + seconds, self.used, tenant.clock)
-        tenant.used = _limited(tenant.used + seconds, tenant.used, self._clock)
-
-
-def _limited(used: float, before: float, clock: Clock) -> float:
-    """Limit the lead of a virtual time, which never goes back."""
-    most = clock.now + MOST_LEAD
-    return used if used <= most else max(before, most)
+        used, most = self.used + seconds, tenant.clock.now + MOST_LEAD
+        self.used = used if used <= most else max(self.used, most)
+        used, most = tenant.used + seconds, self._clock.now + MOST_LEAD
+        tenant.used = used if used <= most else max(tenant.used, most)

@@ -18,6 +18,8 @@ from typing import Final
 from kcp.server.requests.fairness.flows import Branch, Clock, Flow, FlowKey, Kind, Tenant, Work
 
 _MOST_PER_FREE: Final = 3
+_SMOOTHING: Final = 1 / 8
+"""The part of the latest cost in the mean."""
 MOST_FLOWS: Final = 8192
 """Flows that are known at a time; further ones share a flow for each kind."""
 _SHARED: Final = "*"
@@ -64,14 +66,15 @@ class FairQueues:
         return flow if flow is not None else self._new_flow(key)
 
     def _new_flow(self, key: FlowKey) -> Flow:
-        if len(self._flows) >= self._most_flows and key.user != _SHARED:
-            return self.flow(FlowKey(_SHARED, _SHARED, "", key.kind))
-        tenant = self._tenants.get(key.tenant)
+        name, user, _, kind = key
+        if len(self._flows) >= self._most_flows and user != _SHARED:
+            return self.flow((_SHARED, _SHARED, "", kind))
+        tenant = self._tenants.get(name)
         if tenant is None:
-            tenant = self._tenants[key.tenant] = Tenant(key.tenant)
-        branch = tenant.branches.get(key.kind)
+            tenant = self._tenants[name] = Tenant(name)
+        branch = tenant.branches.get(kind)
         if branch is None:
-            branch = tenant.branches[key.kind] = Branch(tenant, key.kind)
+            branch = tenant.branches[kind] = Branch(tenant, kind)
         branch.flows += 1
         flow = self._flows[key] = Flow(key, branch, self._clock)
         return flow
@@ -94,6 +97,7 @@ class FairQueues:
         seats.count += 1
         branch.held += 1
         flow.running += 1
+        flow.kind.dispatched += 1
         if tenant.used < clock.now:
             tenant.used = clock.now
         else:
@@ -174,6 +178,7 @@ class FairQueues:
         first.kind.seats.count += 1
         first.branch.held += 1
         first.running += 1
+        first.kind.dispatched += 1
         return work
 
     def _first_branch(self, kind: Kind) -> Branch | None:
@@ -195,9 +200,13 @@ class FairQueues:
                 return branch
         return None
 
-    def leave(self, flow: Flow) -> None:
-        """Return the seat of work. A tenant that held too many seats is considered again."""
+    def leave(self, flow: Flow, spent: float) -> None:
+        """Return the seat of work that used the event loop for so many seconds.
+
+        A tenant that held too many seats is considered again.
+        """
         kind = flow.kind
+        flow.cost += (spent - flow.cost) * _SMOOTHING
         kind.seats.count -= 1
         flow.branch.held -= 1
         flow.running -= 1

@@ -35,12 +35,16 @@ class ConfigMapStrategy(BuiltinStrategy):
         self._keep_trust(obj)
 
     def _keep_trust(self, obj: Object) -> None:
-        if obj["metadata"].get("name") == ROOT_CA and self.context.trust:
+        if obj["metadata"].get("name") == ROOT_CA and self._publishes:
             obj["data"] = {"ca.crt": self.context.trust}
             obj.pop("binaryData", None)
 
+    @property
+    def _publishes(self) -> bool:
+        return bool(self.context.trust) and self.context.publishes_trust
+
     def virtual_in_namespace(self, cluster: LogicalClusterName, namespace: str, stored: Object | None) -> Object | None:
-        if not self.context.trust:
+        if not self._publishes:
             return None
         meta = virtual_metadata(self.context, cluster, namespace, stored, "configmaps", ROOT_CA)
         if meta is None:
