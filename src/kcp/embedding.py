@@ -35,7 +35,7 @@ from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mounts import Mount
 from kcp.server.requests.request_info import RequestInfo
-from kcp.store.backends import ServerStore
+from kcp.store.server_contract import ServerStore
 
 __all__ = [
     "AdmissionPlugin",

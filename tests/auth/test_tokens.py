@@ -65,6 +65,7 @@ class Request:
     headers: dict[bytes, bytes] = field(default_factory=dict)
     certificate_chain: tuple[str, ...] = ()
     cluster: LogicalClusterName = DEFAULT
+    path: str = "/"
 
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:

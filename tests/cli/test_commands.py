@@ -48,6 +48,7 @@ def test_the_help_of_start_explains_every_flag_in_groups() -> None:
         "--anonymous-auth",
         "--durability",
         "--max-requests-inflight",
+        "--enable-priority-and-fairness",
         "--log-format",
         "-v",
     ):
@@ -109,7 +110,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         ("kcp ", {"start", "snapshot", "completion"}),
         ("kcp sta", {"start"}),
         ("kcp start --sec", {"--secure-port"}),
-        ("kcp start --max-", {"--max-requests-inflight", "--max-mutating-requests-inflight"}),
+        ("kcp start --max-q", {"--max-queued-requests", "--max-queued-requests-per-user", "--max-queue-wait"}),
         ("kcp start --durability ", {"full", "relaxed"}),
         ("kcp snapshot ", {"save", "restore", "info"}),
         ("kcp completion f", {"fish"}),

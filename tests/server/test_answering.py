@@ -303,7 +303,7 @@ def test_an_unavailable_store_is_503(fresh_root: Path) -> None:
 
 
 def test_requests_over_the_in_flight_limit_are_429_with_retry_after(fresh_root: Path) -> None:
-    server = RunningServer(fresh_root, max_requests_inflight=1)
+    server = RunningServer(fresh_root, max_requests_inflight=1, enable_priority_and_fairness=False)
     try:
         composition = server.process.composition
         assert composition is not None

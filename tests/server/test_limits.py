@@ -171,7 +171,7 @@ def test_watches_do_not_count_as_requests_in_flight(fresh_root: Path) -> None:
         assert server.get("/api/v1/namespaces").status == 200
 
 
-def test_requests_over_the_limit_in_flight_are_429(fresh_root: Path) -> None:
+def test_requests_over_the_limit_in_flight_are_429_without_fairness(fresh_root: Path) -> None:
     path = "/api/v1/namespaces/default/configmaps"
     entered, may_go = threading.Event(), threading.Event()
 
@@ -185,7 +185,12 @@ def test_requests_over_the_limit_in_flight_are_429(fresh_root: Path) -> None:
             entered.set()
             await asyncio.to_thread(may_go.wait, PATIENCE)
 
-    server = RunningServer(fresh_root, Parts(admission_plugins=lambda _: [Slow()]), max_mutating_requests_inflight=1)
+    server = RunningServer(
+        fresh_root,
+        Parts(admission_plugins=lambda _: [Slow()]),
+        max_mutating_requests_inflight=1,
+        enable_priority_and_fairness=False,
+    )
     try:
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(server.post, path, config_map("a"))

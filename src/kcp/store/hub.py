@@ -30,10 +30,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from kcp.logical_clusters import WILDCARD
-from kcp.store.contract import Event, Range, SlowConsumerError, StoreClosedError
+from kcp.store.contract import Event, Key, Range, SlowConsumerError, StoreClosedError
 
 logger: Final = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class HistoryPiece(NamedTuple):
 History = Callable[[Range, int], HistoryPiece]
 """Reads the next piece of a range's history after a revision: whole revisions, and progress with each call."""
 Follower = Callable[[Sequence[Event]], None]
+Scheduler = Callable[[str, Callable[[], None]], None]
+"""Gets a logical cluster and a function that delivers to its watchers for a millisecond, and calls it later."""
 _Part = tuple[str, str, str | None]
 Sink = Callable[[Sequence[Event]], bool]
 """Accepts a batch without awaiting, and returns true; false if the reader must fetch it with `next`."""
@@ -266,9 +269,10 @@ class HubSubscription:
 class _Group:
     """The subscriptions of one range, and the events that wait for their next round."""
 
-    __slots__ = ("last_round", "pushing", "scheduled", "subscriptions", "to_push", "waiting")
+    __slots__ = ("cluster", "last_round", "pushing", "scheduled", "subscriptions", "to_push", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: str) -> None:
+        self.cluster = cluster
         self.last_round = 0.0
         self.subscriptions: dict[HubSubscription, None] = {}
         self.waiting = Batch()
@@ -286,8 +290,13 @@ class Hub:
         self.observer: Callable[[float], None] | None = None
         """Gets the duration of each long delivery, in seconds."""
         self._loop = asyncio.get_running_loop()
+        self.scheduler: Scheduler = self._call_soon
+        """Decides when a long delivery goes on."""
         self._groups: dict[_Part, _Group] = {}
         self._followers: dict[str | None, list[Follower]] = {}
+
+    def _call_soon(self, _cluster: str, deliver: Callable[[], None]) -> None:
+        self._loop.call_soon(deliver)
 
     @property
     def subscriptions(self) -> int:
@@ -310,7 +319,7 @@ class Hub:
         """Deliver future events to this subscription."""
         group = self._groups.get(subscription.range)
         if group is None:
-            group = self._groups[subscription.range] = _Group()
+            group = self._groups[subscription.range] = _Group(subscription.range[1])
         elif group.waiting:
             self._round(group)  # events published before go to the earlier subscriptions only
         group.subscriptions[subscription] = None
@@ -322,6 +331,14 @@ class Hub:
             group.subscriptions.pop(subscription, None)
             if not group.subscriptions:
                 del self._groups[subscription.range]
+
+    def mark_lost(self, key: Key) -> None:
+        """Mark every subscription whose range contains a key as having missed events."""
+        resource, cluster, namespace, _ = key
+        for range_ in _ranges_of(resource, cluster, namespace):
+            group = self._groups.get(range_)
+            for subscription in list(group.subscriptions) if group is not None else ():
+                subscription.mark_lost()
 
     def mark_all_lost(self) -> None:
         """Mark every subscription as having missed events."""
@@ -410,7 +427,7 @@ class Hub:
         self._observe(began)
         group.pushing = bool(to_push)
         if group.pushing:
-            self._loop.call_soon(self._push_round, group)
+            self.scheduler(group.cluster, partial(self._push_round, group))
 
     def _notify_followers(self, events: Sequence[Event]) -> None:
         by_resource: dict[str | None, list[Event]] = {}
@@ -435,3 +452,13 @@ class Hub:
         for group in list(self._groups.values()):
             for subscription in list(group.subscriptions):
                 subscription.wake()
+
+
+def _ranges_of(resource: str, cluster: str, namespace: str) -> tuple[_Part, ...]:
+    """The ranges that contain the keys of a namespace."""
+    return (
+        (resource, cluster, namespace),
+        (resource, cluster, None),
+        (resource, WILDCARD, None),
+        (resource, WILDCARD, namespace),
+    )

@@ -21,6 +21,10 @@ class Credentials(Protocol):
         """The logical cluster of the request; may be ``*``. Most credentials are valid in all, some in one."""
 
     @property
+    def path(self) -> str:
+        """The decoded path of the request after the logical cluster."""
+
+    @property
     def headers(self) -> Mapping[bytes, bytes]:
         """The request's header fields by lower-case name; of a repeated field the last one."""
 

@@ -73,7 +73,7 @@ def prepare(configuration: Configuration) -> Identity:
         admin_token=_token(folder / "admin.token"),
         kubeconfig=folder / "admin.kubeconfig",
     )
-    write_client_authorities(made, b"".join(bundles))
+    write_client_authorities(made, b"".join(accepted_authorities(configuration, bundles)))
     return made
 
 
@@ -130,7 +130,16 @@ def client_authority_bundles(own: bytes, path: Path | None) -> tuple[bytes, ...]
 
     Raises ConfigurationError.
     """
-    return (own,) if path is None else (own, _client_authority(path))
+    return (own,) if path is None else (own, authority_bundle("--client-ca-file", path))
+
+
+def accepted_authorities(configuration: Configuration, bundles: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return all CAs whose certificates the TLS layer accepts: those of clients, and those of front proxies.
+
+    Raises ConfigurationError.
+    """
+    path = configuration.authentication.front_proxy_ca_file
+    return bundles if path is None else (*bundles, authority_bundle("--requestheader-client-ca-file", path))
 
 
 def material(folder: Path) -> dict[str, str]:
@@ -265,13 +274,14 @@ def _given(configuration: Configuration) -> KeyPair | None:
     return pair
 
 
-def _client_authority(path: Path) -> bytes:
+def authority_bundle(flag: str, path: Path) -> bytes:
+    """Read the CAs of a flag. Raises ConfigurationError."""
     try:
         bundle = path.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"--client-ca-file: cannot read {path}: {error.strerror}") from error
+        raise ConfigurationError(f"{flag}: cannot read {path}: {error.strerror}") from error
     if not certificates.holds_certificates(bundle):
-        raise ConfigurationError(f"--client-ca-file: {path} holds no PEM certificates")
+        raise ConfigurationError(f"{flag}: {path} holds no PEM certificates")
     return bundle if bundle.endswith(b"\n") else bundle + b"\n"
 
 

@@ -11,15 +11,15 @@ A factory that adds to a default calls it: ``lambda environment: [*default_autho
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kcp.auth.authentication.authenticator import Authenticator, TokenAuthenticator
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
 from kcp.auth.authorization.authorizer import Authorizer
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
 from kcp.outbound.errors import DestinationError
@@ -33,9 +33,12 @@ from kcp.server.audit.webhook_backend import WebhookBackend
 from kcp.server.observability.metrics import Metrics
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
+from kcp.server.process.authentication import OtherAuthentication
+from kcp.server.process.authorization import configured_authorizers
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.identity import ADMINISTRATOR, Identity, client_authority_bundles
 from kcp.server.process.reloading import ReloadedFiles
+from kcp.server.process.service_accounts import ServiceAccounts
 from kcp.server.process.storage import Storage, open_storage
 from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.mounts import Mount
@@ -50,6 +53,9 @@ class Environment:
 
     A part adds the files that it reads to ``files``, to have them reloaded when they change, and its own metrics to
     ``metrics.registry``. One that sends requests to other servers makes its clients by ``outbound``, which the server closes.
+    Work that goes on until the server stops is added to ``background``, by its name in messages. ``other_authentication``
+    are the authenticators that know users of other programs.
+    ``policies`` are what RBAC grants in each logical cluster of the store.
     """
 
     configuration: Configuration
@@ -58,22 +64,34 @@ class Environment:
     files: ReloadedFiles = field(default_factory=ReloadedFiles)
     metrics: Metrics = field(default_factory=Metrics)
     outbound: Outbound = field(default_factory=Outbound)
+    background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
+    other_authentication: OtherAuthentication | None = None
+    service_accounts: ServiceAccounts | None = None
+    """What issues and accepts service account tokens; set before the parts are made."""
     audit_metrics: AuditMetrics = field(default_factory=AuditMetrics)
+    policies: Policies = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policies", Policies(self.store))
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
-    """Authenticate client certificates of the server's own CA and of ``--client-ca-file``."""
+    """Authenticate by a front proxy, then by client certificates of the server's own CA and of ``--client-ca-file``."""
     observe = environment.metrics.observe_client_certificate
     certificates = ClientCertificates(environment.identity.client_authority_bundles, observe)
     own, *_ = environment.identity.client_authority_bundles
     path = environment.configuration.client_ca_file
     if path is not None:
         environment.files.add(path, lambda: certificates.replace_authorities(client_authority_bundles(own, path)))
-    return [certificates]
+    other = environment.other_authentication
+    return [certificates] if other is None or other.front_proxy is None else [other.front_proxy, certificates]
 
 
 def default_token_authenticators(environment: Environment) -> Sequence[TokenAuthenticator]:
-    """Authenticate the administrator's token and those of ``--token-auth-file``. Raises ConfigurationError."""
+    """Authenticate tokens of the administrator, ``--token-auth-file``, service accounts, OpenID Connect issuers and a webhook.
+
+    Raises ConfigurationError.
+    """
     administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
     configuration = environment.configuration
 
@@ -83,7 +101,12 @@ def default_token_authenticators(environment: Environment) -> Sequence[TokenAuth
     tokens = StaticTokens(read())
     if configuration.token_auth_file is not None:
         environment.files.add(configuration.token_auth_file, lambda: tokens.replace(read()))
-    return [tokens]
+    accounts, other = environment.service_accounts, environment.other_authentication
+    return [
+        tokens,
+        *([accounts.tokens] if accounts is not None else ()),
+        *(other.token_authenticators if other is not None else ()),
+    ]
 
 
 def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
@@ -98,9 +121,12 @@ def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
         raise ConfigurationError(f"--token-auth-file: {error}") from error
 
 
-def default_authorizers(environment: Environment) -> Sequence[Authorizer]:  # noqa: ARG001 - the same for all servers
-    """Authorize by the rules that hold without RBAC objects."""
-    return [BasicAuthorizer()]
+def default_authorizers(environment: Environment) -> Sequence[Authorizer]:
+    """Authorize by ``--authorization-config`` or ``--authorization-mode``, by default by RBAC. Raises ConfigurationError."""
+    options = environment.configuration.authorization
+    return configured_authorizers(
+        options, environment.policies, environment.outbound, environment.files, environment.metrics
+    )
 
 
 def default_controllers(registry: Registry) -> Sequence[Controller]:

@@ -8,6 +8,7 @@ show them in this order. A step that refuses a request raises StatusError, which
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import time
@@ -20,6 +21,7 @@ from kcp.api import errors
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.source import DamagedObjectError
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests import connections
@@ -27,7 +29,7 @@ from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, S
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.exchanges import Exchange, TransferLimits
-from kcp.server.requests.inflight import InFlight, Slot
+from kcp.server.requests.inflight import Scheduling
 from kcp.server.requests.list_streams import ListStreams
 from kcp.server.requests.loop_watchdog import LoopWatchdog
 from kcp.server.requests.mounts import Handler, MountTable
@@ -40,13 +42,20 @@ from kcp.store.contract import DamagedValueError, StoreClosedError, StoreUnavail
 
 logger: Final = logging.getLogger("kcp.server")
 
-_READ_VERBS: Final = frozenset({"get", "list", "watch"})
+_TOKEN_START: Final = len(b"Bearer ")
+_WEB_TOKEN: Final = b"Bearer eyJ"
+"""The start of the header field of a JSON Web Token."""
+_CLUSTER_PATH: Final = f"/{logical_clusters.PATH_ROOT}/".encode()
 _TOO_MANY_REQUESTS: Final = 429
 _CLIENT_CLOSED_REQUEST: Final = 499
 """The code under which metrics count a request whose client disconnected before the response began."""
 
 RequestFilter = Callable[[Exchange, RequestInfo], Awaitable[None]]
 """Sees each authorized request before it is served: may wait, add to ``exchange.warnings``, or refuse with StatusError."""
+
+
+ClusterOfToken = Callable[[bytes], LogicalClusterName | None]
+"""Returns the logical cluster that a bearer token names, valid or not; None for a token that names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +67,9 @@ class Steps:
     filters: Sequence[RequestFilter]
     resources: Resources
     mounts: MountTable
-    in_flight: InFlight
+    scheduling: Scheduling
     audit: Audit
+    cluster_of_token: ClusterOfToken = lambda _: None
 
 
 class Application:
@@ -69,11 +79,12 @@ class Application:
         """``deadlines`` limit the time in which a client must send a body."""
         self._watch = watchdog.watch
         self._authenticator = steps.authenticator
+        self._cluster_of_token = steps.cluster_of_token
         self._authorizer = steps.authorizer
         self._filters = tuple(steps.filters)
         self._resources = steps.resources
         self._mounts = steps.mounts
-        self._in_flight = steps.in_flight
+        self._scheduling = steps.scheduling
         self._audit = steps.audit
         self._metrics = metrics
         self._limits = TransferLimits(Receiving(deadlines), ListStreams())
@@ -116,6 +127,8 @@ class Application:
             self._metrics.observe(labels, exchange.status or _CLIENT_CLOSED_REQUEST, seconds)
             if self._audit.has_sinks:
                 self._audit.complete(exchange)
+            if exchange.slot is not None:
+                exchange.slot.leave()
             trail = self._audit.trail
             if trail is not None and (recorded := self._audit.end(exchange, trail)) is not None:
                 await recorded
@@ -133,7 +146,7 @@ class Application:
                 raise trail.reject()
         audited = exchange.audit
         if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` raises and catches an exception
-            exchange.user = await impersonated(exchange.raw_headers, exchange.user, info.cluster, self._authorizer)
+            exchange.user = await impersonated(exchange.raw_headers, exchange.user, info, self._authorizer)
             if audited is not None:
                 audited.impersonated = exchange.user
         decision = self._authorizer.decide(exchange.user, info)
@@ -146,31 +159,39 @@ class Application:
         for request_filter in self._filters:
             await request_filter(exchange, info)
         handler, counted = self._route(exchange, info)
-        if not counted:
-            await handler(exchange, info)
-            return
-        mutating = info.is_resource and info.verb not in _READ_VERBS
-        slot = exchange.slot = Slot(self._in_flight.mutating if mutating else self._in_flight.reading)
-        slot.enter()
-        try:
-            await handler(exchange, info)
-        finally:
-            slot.leave()
+        if counted:
+            slot = exchange.slot = self._scheduling.begin(exchange, info)
+            if not slot.taken:
+                await slot.wait()
+        await handler(exchange, info)
 
     def _read(self, exchange: Exchange) -> RequestInfo:
         """Read the head: what is asked for, in which logical cluster. Raises StatusError 400, 401, 404 or 431."""
         exchange.check_head()
         scope = exchange.scope
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-        cluster_header = exchange.headers.get(logical_clusters.HEADER)
+        headers = exchange.headers
+        cluster_header = headers.get(logical_clusters.HEADER)
+        if cluster_header is None and headers.get(b"authorization", b"").startswith(_WEB_TOKEN):
+            cluster_header = self._cluster_in_token(raw_path, headers[b"authorization"])
         info = exchange.info = read_request(scope["method"], raw_path, scope["query_string"], cluster_header)
         return info
+
+    def _cluster_in_token(self, raw_path: bytes, authorization: bytes) -> bytes | None:
+        """The logical cluster of a service account's token, where the path names none: a Pod knows no path of its own.
+
+        The token is not verified yet: it is valid in the logical cluster that it names, or nowhere.
+        """
+        if raw_path.startswith(_CLUSTER_PATH):
+            return None
+        cluster = self._cluster_of_token(authorization[_TOKEN_START:].strip())
+        return None if cluster is None else cluster.encode()
 
     def _route(self, exchange: Exchange, info: RequestInfo) -> tuple[Handler, bool]:
         """Find the handler of a request, and whether it counts as in flight. Raises StatusError 404 or 405."""
         if info.is_resource:
             exchange.type = self._resources.find_type(info)
-            return self._resources.serve, info.verb != "watch"
+            return self._resources.serve, True
         if exchange.watches_only:
             raise errors.unknown_path()
         mount = self._mounts.route(info)
@@ -183,6 +204,8 @@ class Application:
         garbage collection.
         """
         truncated = str(error) if isinstance(error, TruncatedResponseError) else None
+        if exchange.slot is None:
+            await self._wait_refused(exchange)
         try:
             if not isinstance(error, TruncatedResponseError | ClientGoneError):
                 refusal = self._status_of(exchange, error)
@@ -199,6 +222,13 @@ class Application:
             logger.warning("a response was truncated: %s", truncated)
             await connections.cut(exchange.scope)
         return truncated
+
+    async def _wait_refused(self, exchange: Exchange) -> None:
+        """Let the refusal of a request wait that never had a slot: it has used the event loop too."""
+        slot = exchange.slot = self._scheduling.begin_refusal(exchange)
+        if not slot.taken:
+            with contextlib.suppress(errors.StatusError):  # the queue is full: this is a refusal already
+                await slot.wait()
 
     def _status_of(self, exchange: Exchange, error: Exception) -> errors.StatusError:
         if isinstance(error, errors.StatusError):

@@ -212,9 +212,16 @@ class Exchange(IncomingRequest):
                 items = encoded
             encoded = []
             if time.perf_counter() - since > _LOOP_SHARE:
-                await asyncio.sleep(0)
+                await self.pause()
                 since = time.perf_counter()
         yield await piece(items, last=True)
+
+    async def pause(self) -> None:
+        """Let other work run: the response has used the event loop for some milliseconds."""
+        if self.slot is None or self.info is None:
+            await asyncio.sleep(0)
+        else:
+            await self.slot.pause(self, self.info)
 
     async def _stream_pieces(
         self, ready: list[bytes], bodies: AsyncIterator[bytes], view: content_negotiation.View
@@ -230,7 +237,7 @@ class Exchange(IncomingRequest):
             if gzip is not None:
                 body = await asyncio.to_thread(gzip.compress, body)
             await self.send_more(body)
-            await asyncio.sleep(0)
+            await self.pause()
             try:
                 body = await anext(bodies, None)
             except Exception as error:

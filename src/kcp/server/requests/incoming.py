@@ -81,6 +81,7 @@ class IncomingRequest:
         "slot",
         "started",
         "type",
+        "uncharged",
         "user",
         "warnings",
     )
@@ -102,6 +103,8 @@ class IncomingRequest:
         self.warnings: list[str] = []
         self.body_size = 0
         self.slot: Slot | None = None
+        self.uncharged = 0.0
+        """Seconds of the event loop that were used before the request had a slot."""
 
     @property
     def method(self) -> str:
@@ -112,6 +115,13 @@ class IncomingRequest:
     def cluster(self) -> LogicalClusterName:
         """The logical cluster of the request, once its head is read."""
         return self.info.cluster if self.info is not None else UNNAMED
+
+    @property
+    def path(self) -> str:
+        """The decoded path after the logical cluster, once the head is read."""
+        if self.info is None:
+            return ""
+        return self.info.path or "/" + "/".join(self.info.parts)
 
     @property
     def user_agent(self) -> str:
@@ -210,8 +220,14 @@ class IncomingRequest:
         except TimeoutError:
             message = f"the request's body did not arrive within {self._receiving.deadlines.seconds:g} seconds"
             raise errors.StatusError(504, "Timeout", message, details={}, headers=CLOSE) from None
-        if slot is not None:
-            slot.enter()
+        if slot is not None and not slot.enter():
+            await slot.wait()
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
 
     @property
     def client(self) -> str:

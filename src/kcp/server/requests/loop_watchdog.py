@@ -49,10 +49,11 @@ class LoopWatchdog:
 
     @coroutine
     def watch(self, work: Coroutine[Any, Any, T], subject: Subject) -> Generator[Any, Any, T]:
-        """Await a coroutine, step by step. Returns and raises what it does."""
+        """Await a coroutine, step by step. Returns and raises what it does. The steps of a request are charged to its slot."""
         clock = time.perf_counter
         step: Any = work.send
         argument: Any = None
+        request = subject if isinstance(subject, Exchange) else None
         while True:
             began = clock()
             if began > self._mark_ends:
@@ -64,7 +65,12 @@ class LoopWatchdog:
             finally:
                 argument = None  # an error that was thrown refers to this frame: together they would be a cycle
                 if (passed := clock() - began) >= REPORTED_FROM:
-                    self.note(subject, passed)
+                    passed = self.note(subject, passed)
+                if request is not None:
+                    if (slot := request.slot) is not None:
+                        slot.charge(passed)
+                    else:
+                        request.uncharged += passed
             step = work.send
             try:
                 argument = yield awaited
@@ -74,8 +80,8 @@ class LoopWatchdog:
     def _set_mark(self, now: float) -> None:
         self._mark, self._mark_ends = time.thread_time(), now + _MARK_LASTS
 
-    def note(self, subject: Subject, passed: float) -> None:
-        """Report work that ended now after so many seconds, unless it mostly waited for the processor.
+    def note(self, subject: Subject, passed: float) -> float:
+        """Report work that ended now after so many seconds, unless it mostly waited for the processor. Returns its time on it.
 
         Work inside it that has been reported counts no more.
         """
@@ -83,6 +89,7 @@ class LoopWatchdog:
         self._set_mark(time.perf_counter())
         if held >= REPORTED_FROM:
             self.report(subject, held)
+        return held
 
     def note_delivery(self, passed: float) -> None:
         """Report a delivery of committed changes that took so many seconds."""

@@ -214,7 +214,7 @@ class Watches:
                 session.events += len(frames)
                 await exchange.send_frames(frames)
                 if watch.pending and now - yielded > _LOOP_SHARE:
-                    await asyncio.sleep(0)
+                    await exchange.pause()
                     yielded = now = clock()
             if now >= deadline:
                 return

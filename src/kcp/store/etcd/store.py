@@ -37,7 +37,7 @@ from kcp.store.etcd.open_log import OpenLog
 from kcp.store.etcd.read_index import ReadIndex
 from kcp.store.etcd.writes import ATTEMPT_SECONDS, Writes
 from kcp.store.figures import Distribution, Labelled
-from kcp.store.hub import HubSubscription
+from kcp.store.hub import HubSubscription, Scheduler
 
 logger: Final = logging.getLogger(__name__)
 
@@ -144,6 +144,10 @@ class EtcdStore:
         """Return a page of the range, which may leave out records that do not meet the hint."""
         return await self._replica.select(range_, hint, limit=limit, after=after, at=at, size=size)
 
+    def is_stale(self, record: Record) -> bool:  # noqa: ARG002 - values have one form
+        """Return False: etcd has one form of a value."""
+        return False
+
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""
         return self._replica.unchanged_since(range_, revision)
@@ -156,9 +160,17 @@ class EtcdStore:
         """Watch all changes of the range after a revision."""
         return self._replica.watch(range_, after, buffer=buffer)
 
+    def decode_events(self, decode: Callable[[Event], Event]) -> None:
+        """Apply a function to each event before followers and watchers get it."""
+        self._replica.decode_events(decode)
+
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
         """Call back with the duration of each long delivery, in seconds."""
         self._replica.observe_deliveries(observer)
+
+    def schedule_deliveries(self, schedule: Scheduler) -> None:
+        """Let a function decide when a long delivery to the watchers of a logical cluster goes on."""
+        self._replica.schedule_deliveries(schedule)
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call back with each batch of changes of a resource (None: all)."""

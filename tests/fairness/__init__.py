@@ -1,0 +1,1 @@
+"""Fair queueing: what one tenant does, another hardly notices."""
