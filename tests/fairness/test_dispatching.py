@@ -36,7 +36,9 @@ def arrival(name: str = "jane", *, waited: float = 0.0, groups: tuple[str, ...] 
     return Request(user, time.perf_counter() - waited if waited else float("inf"))
 
 
-def info(path: str = "/api/v1/namespaces/default/configmaps/a", method: str = "GET", cluster: str = "one") -> RequestInfo:
+def info(
+    path: str = "/api/v1/namespaces/default/configmaps/a", method: str = "GET", cluster: str = "one"
+) -> RequestInfo:
     return read_request(method, f"/clusters/{cluster}{path}".encode(), b"", None)
 
 

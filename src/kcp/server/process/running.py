@@ -13,6 +13,7 @@ import logging
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,9 @@ logger: Final = logging.getLogger("kcp.server")
 
 _DIRECTORY_MODE: Final = 0o700
 _EXIT_INTERRUPTED: Final = 130
+_SWITCH_INTERVAL: Final = 0.001
+"""Seconds after which a thread that waits for the interpreter lock gets it. The default, 5 ms, is as long as a hundred small requests: a
+busy event loop would make each commit wait for that long several times, and a busy thread the event loop."""
 _REPORT_DELAY: Final = 1.0
 """Seconds for which the report of an error is delayed that may be the error with which the HTTP server ends."""
 
@@ -246,6 +250,7 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
 
     Raises ConfigurationError when the server cannot start, or ends with an error.
     """
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     loop = asyncio.get_running_loop()
     stop_requested = asyncio.Event()
 
