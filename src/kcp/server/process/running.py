@@ -39,8 +39,8 @@ logger: Final = logging.getLogger("kcp.server")
 _DIRECTORY_MODE: Final = 0o700
 _EXIT_INTERRUPTED: Final = 130
 _SWITCH_INTERVAL: Final = 0.001
-"""Seconds after which a thread that waits for the interpreter lock gets it. The default, 5 ms, is as long as a hundred small requests: a
-busy event loop would make each commit wait for that long several times, and a busy thread the event loop."""
+"""Seconds after which a thread that waits for the interpreter lock gets it. With the default, 5 ms, a commit waits for so long
+several times while the event loop is busy, and the event loop while a thread is."""
 _REPORT_DELAY: Final = 1.0
 """Seconds for which the report of an error is delayed that may be the error with which the HTTP server ends."""
 
