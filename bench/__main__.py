@@ -2,6 +2,7 @@
 
     python -m bench                                             kcp alone, started for the run
     python -m bench --before DIRECTORY                          beside the kcp of another checkout, in turns
+    python -m bench --user                                      kcp as an ordinary user calls it, beside system:masters
     python -m bench --peer URL --peer-token TOKEN [--peer-name NAME]     beside another API server, in turns
 
 Needs wrk. A figure is the median over the rounds. A ratio is the median of the rounds' ratios, kcp's figure over that of
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +27,7 @@ from typing import Any
 import uvloop
 import yaml
 
-from bench import clusters, fanout, objects, selectors
+from bench import clusters, fanout, objects, selectors, users
 from bench.client import Connection, Peer
 from bench.load import fresh_name, wrk
 from bench.processes import CHECKOUT, Server, kcp_server, processor_seconds
@@ -242,6 +244,11 @@ def _arguments() -> argparse.Namespace:
     other.add_argument(
         "--before", metavar="DIRECTORY", type=Path, help="another checkout, whose kcp to run the same load on"
     )
+    other.add_argument(
+        "--user",
+        action="store_true",
+        help=f"a user with {users.BINDINGS} bindings, to run the same load as on the same kcp",
+    )
     parser.add_argument("--peer-token", default="", help="the token of --peer (system:masters)")
     parser.add_argument("--peer-name", default="peer", help="the name of --peer in the table")
     parser.add_argument("--rounds", type=int, default=1, help="rounds of the request load; 0 skips it")
@@ -261,6 +268,12 @@ def _starts(checkouts: Mapping[str, Path], figures: Mapping[str, Figures]) -> No
                 figures[name]["resident, idle (MB)"].append(server.resident_megabytes())
 
 
+def _user_flags(stack: ExitStack) -> Sequence[str]:
+    """The flags by which a server knows the ordinary user."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kcp-bench-"))
+    return ("--token-auth-file", str(users.token_file(Path(folder))))
+
+
 def main() -> None:
     """Parse the arguments, run, print."""
     options = _arguments()
@@ -271,8 +284,9 @@ def main() -> None:
     checkouts = {"kcp": CHECKOUT} | ({"before": options.before.resolve()} if options.before else {})
     _starts(checkouts, figures)
     with ExitStack() as stack:
+        flags = _user_flags(stack) if options.user else ()
         servers = [
-            stack.enter_context(kcp_server(name=name, checkout=checkout)) for name, checkout in checkouts.items()
+            stack.enter_context(kcp_server(flags, name=name, checkout=checkout)) for name, checkout in checkouts.items()
         ]
         peers = [server.peer for server in servers]
         if options.peer:
@@ -281,6 +295,8 @@ def main() -> None:
             _clusters(servers[0], options.clusters, figures["kcp"])
         for peer in peers:
             uvloop.run(prepare(peer))
+        if options.user:
+            peers.append(uvloop.run(users.grant(servers[0].peer)))
         run_rounds(peers, figures, options.rounds, options.seconds)
         for server in servers:
             figures[server.peer.name]["resident, after the load (MB)"].append(server.resident_megabytes())

@@ -9,5 +9,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=.venv/bin/uv
 [ -x "$uv" ] || uv=uv
-exec "$uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --extra etcd --group dev \
+exec "$uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --extra etcd --extra secretbox --group dev \
   --no-emit-index-url --no-emit-find-links --custom-compile-command contrib/lock.sh --output-file requirements-dev.lock "$@"

@@ -15,11 +15,14 @@ from kcp.registry.contexts import RequestContext
 from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.registry import Registry
+from kcp.server.audit.backends import AuditBackend
+from kcp.server.audit.events import AuditEvent
 from kcp.server.observability.request_records import AuditSink, RequestRecord
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.parts import (
     Environment,
     Parts,
+    default_audit_backends,
     default_audit_sinks,
     default_authenticators,
     default_authorizers,
@@ -32,11 +35,13 @@ from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.mounts import Mount
 from kcp.server.requests.request_info import RequestInfo
-from kcp.store.backends import ServerStore
+from kcp.store.server_contract import ServerStore
 
 __all__ = [
     "AdmissionPlugin",
     "AdmissionRequest",
+    "AuditBackend",
+    "AuditEvent",
     "AuditSink",
     "Authenticator",
     "AuthorizationAttributes",
@@ -69,6 +74,7 @@ __all__ = [
     "TokenAuthenticator",
     "User",
     "authenticated",
+    "default_audit_backends",
     "default_audit_sinks",
     "default_authenticators",
     "default_authorizers",

@@ -30,6 +30,9 @@ HEADER: Final = b"x-kubernetes-cluster"
 PATH_ROOT: Final = "clusters"
 """The first segment of paths that name a logical cluster."""
 
+CERTIFICATE_URI: Final = "kcp:logical-cluster:"
+"""The start of the URI (a subject alternative name) by which a client certificate says in which logical cluster it holds."""
+
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,78}[a-z0-9]", re.ASCII)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -14,6 +16,11 @@ from kcp.auth.certificates import KeyPair
 
 def issued_without_key_usage(authority: KeyPair, name: str) -> KeyPair:
     """A certificate as ``openssl x509 -req`` signs it by default: without an extended key usage."""
+    return issued(authority, [x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def issued(authority: KeyPair, subject: Sequence[x509.NameAttribute[Any]]) -> KeyPair:
+    """A certificate with any subject."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     signer = serialization.load_pem_private_key(authority.key, password=None)
@@ -21,7 +28,7 @@ def issued_without_key_usage(authority: KeyPair, name: str) -> KeyPair:
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .subject_name(x509.Name(subject))
         .issuer_name(issuer.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())

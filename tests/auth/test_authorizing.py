@@ -1,75 +1,21 @@
-"""The permissions that hold without any RBAC object, and the messages of refusals."""
+"""The messages of refusals, authorizers that always answer alike, and several authorizers as one."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import Decision, PathRule, Rules, forbidden
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.constant import ALWAYS_ALLOW, ALWAYS_DENY
 from kcp.auth.authorization.union import UnionAuthorizer
-from kcp.auth.users import ANONYMOUS, MASTERS, MONITORING, authenticated
-from kcp.logical_clusters import DEFAULT, WILDCARD
+from kcp.auth.users import authenticated
+from kcp.logical_clusters import DEFAULT
 
-ADMIN = authenticated("admin", groups=(MASTERS,))
 JANE = authenticated("jane")
-PROBE = authenticated("prometheus", groups=(MONITORING,))
-
-
-def allowed(user: Any, attributes: AuthorizationAttributes) -> bool:
-    return BasicAuthorizer().decide(user, attributes).allowed
 
 
 def reading(path: str) -> AuthorizationAttributes:
     return AuthorizationAttributes(DEFAULT, "get", is_resource=False, path=path)
-
-
-def test_masters_may_do_everything() -> None:
-    assert allowed(ADMIN, AuthorizationAttributes(DEFAULT, "delete", resource="namespaces", name="default"))
-    assert allowed(ADMIN, AuthorizationAttributes(WILDCARD, "list", resource="secrets"))
-    assert allowed(ADMIN, reading("/metrics"))
-    assert allowed(ADMIN, AuthorizationAttributes(DEFAULT, "impersonate", resource="users", name="jane"))
-
-
-@pytest.mark.parametrize("path", ["/healthz", "/livez", "/livez/ping", "/readyz", "/version", "/version/"])
-def test_everybody_may_ask_for_health_and_version(path: str) -> None:
-    assert allowed(ANONYMOUS, reading(path))
-    assert allowed(JANE, reading(path))
-
-
-@pytest.mark.parametrize("path", ["/api", "/api/v1", "/apis", "/apis/rbac.authorization.k8s.io/v1", "/openapi/v3"])
-def test_the_authenticated_may_discover(path: str) -> None:
-    assert allowed(JANE, reading(path))
-    assert not allowed(ANONYMOUS, reading(path))
-
-
-@pytest.mark.parametrize("path", ["/", "/metrics", "/apisx", "/versions", "/healthzz", ""])
-def test_other_paths_are_forbidden(path: str) -> None:
-    assert not allowed(JANE, reading(path))
-    assert not allowed(ANONYMOUS, reading(path))
-
-
-def test_monitoring_may_read_metrics() -> None:
-    assert allowed(PROBE, reading("/metrics"))
-
-
-def test_paths_may_only_be_read() -> None:
-    assert not allowed(JANE, AuthorizationAttributes(DEFAULT, "post", is_resource=False, path="/api"))
-
-
-def test_the_authenticated_may_ask_about_themselves_only() -> None:
-    review = AuthorizationAttributes(
-        DEFAULT, "create", group="authorization.k8s.io", resource="selfsubjectaccessreviews"
-    )
-    others = AuthorizationAttributes(DEFAULT, "create", group="authorization.k8s.io", resource="subjectaccessreviews")
-    assert allowed(JANE, review)
-    assert not allowed(ANONYMOUS, review)
-    assert not allowed(JANE, others)
-    assert not allowed(
-        JANE, AuthorizationAttributes(DEFAULT, "get", resource="configmaps", namespace="default", name="a")
-    )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +64,7 @@ class Fixed:
         return self.decision
 
     async def rules_for(self, *_: object) -> Rules:
-        return Rules((), (PathRule(("get",), (self.path,)),), f"{self.path} may be incomplete")
+        return Rules((), (PathRule(("get",), (self.path,)),), f"{self.path} may be incomplete", incomplete=True)
 
 
 ALLOW, DENY = Decision(True), Decision(False, "blocked", denied=True)
@@ -148,3 +94,11 @@ async def test_the_rules_of_all_authorizers_are_listed() -> None:
     rules = await union.rules_for(JANE, DEFAULT, "team")
     assert [rule.paths for rule in rules.paths] == [("/a",), ("/b",)]
     assert rules.problem == "/a may be incomplete; /b may be incomplete"
+    assert rules.incomplete
+
+
+async def test_an_authorizer_may_allow_or_refuse_everything() -> None:
+    assert ALWAYS_ALLOW.decide(JANE, reading("/")).allowed
+    assert (await ALWAYS_ALLOW.rules_for(JANE, DEFAULT, "team")).paths == ((("*",), ("*",)),)
+    assert ALWAYS_DENY.decide(JANE, reading("/")) == (False, "Everything is forbidden.", False)
+    assert await ALWAYS_DENY.rules_for(JANE, DEFAULT, "team") == ((), (), "", False)

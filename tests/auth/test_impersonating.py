@@ -7,7 +7,6 @@ import pytest
 from kcp.api.errors import StatusError
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import Decision, ResourceRule, Rules
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
 from kcp.auth.authorization.impersonation import impersonated
 from kcp.auth.users import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, MASTERS, User, authenticated
 from kcp.logical_clusters import DEFAULT, LogicalClusterName
@@ -17,8 +16,21 @@ JANE = authenticated("jane")
 USER = (b"impersonate-user", b"joe")
 
 
+LIST_PODS = AuthorizationAttributes(DEFAULT, "list", version="v1", resource="pods", namespace="default")
+
+
+class MastersOnly:
+    """An authorizer that allows everything to administrators, and nothing to others."""
+
+    def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:
+        return Decision(MASTERS in user.groups)
+
+    async def rules_for(self, user: User, cluster: LogicalClusterName, namespace: str) -> Rules:
+        return Rules((), ())
+
+
 async def act(*headers: tuple[bytes, bytes], user: User = ADMIN) -> User:
-    return await impersonated([(b"accept", b"*/*"), *headers], user, DEFAULT, BasicAuthorizer())
+    return await impersonated([(b"accept", b"*/*"), *headers], user, LIST_PODS, MastersOnly())
 
 
 async def refused(*headers: tuple[bytes, bytes], user: User = ADMIN) -> StatusError:
@@ -45,7 +57,8 @@ async def test_other_users_may_not_impersonate() -> None:
     assert refusal.code == 403
     assert (
         refusal.message
-        == 'users "joe" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope'
+        == 'pods is forbidden: User "jane" cannot impersonate-on:user-info:list resource "pods" in API group "" '
+        'in the namespace "default"'
     )
 
 
@@ -91,5 +104,9 @@ class AllButReading:
 
 async def test_only_masters_may_impersonate_masters() -> None:
     with pytest.raises(StatusError) as refusal:
-        await impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, DEFAULT, AllButReading())
+        await impersonated([USER, (b"impersonate-group", MASTERS.encode())], JANE, LIST_PODS, AllButReading())
     assert refusal.value.code == 403
+    assert refusal.value.message == (
+        'groups "system:masters" is forbidden: User "jane" cannot impersonate resource "groups" in API group "" '
+        "at the cluster scope: impersonating the system:masters group is not allowed"
+    )

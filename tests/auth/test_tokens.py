@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from kcp.api.errors import StatusError
+from kcp.api.errors import StatusError, unauthorized
 from kcp.auth import certificates
 from kcp.auth.authentication.anonymous import Anonymous
-from kcp.auth.authentication.authenticator import Authenticator, resolved
+from kcp.auth.authentication.authenticator import Authenticator, Reviewed, resolved
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
@@ -63,6 +65,7 @@ class Request:
     headers: dict[bytes, bytes] = field(default_factory=dict)
     certificate_chain: tuple[str, ...] = ()
     cluster: LogicalClusterName = DEFAULT
+    path: str = "/"
 
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
@@ -121,3 +124,48 @@ async def test_without_anonymous_requests_a_credential_is_needed() -> None:
     with pytest.raises(StatusError) as refusal:
         await user_of(b"", UnionAuthenticator([TOKENS]))
     assert refusal.value.code == 401
+
+
+class ForTheRegistry:
+    """Accepts one token, which is for the audiences ``registry`` and ``store`` and not for the API server."""
+
+    def authenticate_token(self, token: bytes, cluster: LogicalClusterName) -> User | None:
+        return None
+
+    def review_token(self, token: bytes, cluster: LogicalClusterName, audiences: Sequence[str]) -> Reviewed | None:
+        if token == b"expired":
+            raise unauthorized("the token has expired")
+        shared = tuple(name for name in audiences if name in ("registry", "store"))
+        return Reviewed(JANE, shared) if token == b"for registry" and cluster == DEFAULT and shared else None
+
+
+API: Final = ("https://api", "https://old-api")
+
+
+@pytest.mark.parametrize(
+    ("token", "requested", "audiences"),
+    [
+        (b"secret", (), API),
+        (b"secret", ("registry", "https://old-api"), ("https://old-api",)),
+        (b"secret", ("registry",), None),
+        (b"for registry", ("registry", "other"), ("registry",)),
+        (b"for registry", (), None),
+        (b"for registry", ("other",), None),
+        (b"unknown", (), None),
+    ],
+)
+async def test_audience_confusion(token: bytes, requested: Sequence[str], audiences: Sequence[str] | None) -> None:
+    """A review names the requested audiences that a token is for; a token that states none is for the API server."""
+    tokens = BearerTokens([ForTheRegistry(), StaticTokens([("secret", JANE)])], API)
+    reviewed = await tokens.review_token(token, DEFAULT, requested)
+    assert (reviewed and reviewed.audiences) == audiences
+    if requested and audiences is None:
+        assert await tokens.review_token(token, DEFAULT, ()) == (Reviewed(JANE, API) if token == b"secret" else None)
+
+
+async def test_a_review_says_why_a_token_is_refused_unless_another_authenticator_accepts_it() -> None:
+    tokens = BearerTokens([ForTheRegistry(), StaticTokens([("secret", JANE)])], API)
+    with pytest.raises(StatusError, match="the token has expired"):
+        await tokens.review_token(b"expired", DEFAULT, ())
+    accepting = BearerTokens([ForTheRegistry(), StaticTokens([("expired", JANE)])], API)
+    assert await accepting.review_token(b"expired", DEFAULT, ()) == Reviewed(JANE, API)

@@ -7,7 +7,9 @@ import pytest
 
 from kcp.api import metadata
 from kcp.auth.authentication.bearer_tokens import BearerTokens
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.authorizer import ALLOWED, NO_OPINION, Decision, PathRule, ResourceRule, Rules
+from kcp.auth.authorization.rbac.escalation import EscalationCheck
 from kcp.auth.users import MASTERS, User
 from kcp.builtin.context import BuiltinContext
 from kcp.builtin.registration import builtin_types, declare
@@ -21,6 +23,21 @@ Object = dict[str, Any]
 declare()  # the protobuf messages: tests of bodies need no types
 
 ADMIN = User("admin", "42", (MASTERS,), {"scope": ("all",)})
+
+
+class MastersOnly:
+    """Allows everything to administrators and lists reading of ConfigMaps."""
+
+    def decide(self, user: User, _: AuthorizationAttributes) -> Decision:
+        return ALLOWED if MASTERS in user.groups else NO_OPINION
+
+    async def rules_for(self, *_: object) -> Rules:
+        return Rules(
+            (ResourceRule(("get",), ("",), ("configmaps",), ("a",)),),
+            (PathRule(("get",), ("/healthz",)),),
+            "more",
+            incomplete=True,
+        )
 
 
 class Types:
@@ -83,7 +100,8 @@ def types() -> Types:
             BuiltinContext(
                 server_uid="00000000-0000-0000-0000-000000000001",
                 created="2024-01-01T00:00:00Z",
-                authorizer=BasicAuthorizer(),
+                authorizer=MastersOnly(),
+                escalation=EscalationCheck(None, MastersOnly()),  # type: ignore[arg-type]  # nothing is stored
                 tokens=BearerTokens(()),
             )
         )

@@ -50,7 +50,8 @@ class WidgetStrategy(BuiltinStrategy):
 PROBE = """\
 from kcp.api.protobuf import decode_body, encode_body
 from kcp.auth.authentication.bearer_tokens import BearerTokens
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.constant import ALWAYS_ALLOW
+from kcp.auth.authorization.rbac.escalation import EscalationCheck
 from kcp.builtin.context import BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.registry.documents.discovery import DiscoveryDocuments
@@ -59,7 +60,8 @@ types = builtin_types(
     BuiltinContext(
         server_uid="",
         created="",
-        authorizer=BasicAuthorizer(),
+        authorizer=ALWAYS_ALLOW,
+        escalation=EscalationCheck(None, ALWAYS_ALLOW),
         tokens=BearerTokens(()),
     )
 )

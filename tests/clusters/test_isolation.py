@@ -177,7 +177,7 @@ async def test_a_continue_token_is_not_valid_for_another_cluster(one: Cluster, t
     token = (await one.get(f"{CONFIG_MAPS}?limit=1"))["metadata"]["continue"]
     answer = await two.ask("GET", f"{CONFIG_MAPS}?limit=5&continue={token}")
     if answer.status == 200:
-        assert {item["data"]["of"] for item in answer.json["items"]} <= {two.name}
+        assert {item["data"]["of"] for item in answer.json["items"] if "of" in item["data"]} <= {two.name}
     else:
         assert answer.status == 400
 

@@ -34,7 +34,13 @@ MACHINES = ("e1", "e2", "e3")
 TESTED = {
     "kcp start --root-directory /var/lib/kcp\n": "tests/documentation/test_operations.py",
     "kcp start --root-directory /var/lib/kcp --etcd-servers": "tests/documentation/test_operations.py",
+    "kcp start --root-directory /var/lib/kcp --authentication-config": "tests/documentation/test_authentication.py",
+    "kcp start --root-directory /var/lib/kcp --requestheader-client-ca-file": "tests/documentation/test_authentication.py",
+    "kubectl config set-credentials jane --exec-command": "tests/documentation/test_authentication.py",
+    "openssl req -new -newkey rsa:2048 -nodes -keyout jane.key": "tests/documentation/test_authentication.py",
     "kcp start --install-api-negotiation": "tests/documentation/test_api_negotiation.py",
+    "kcp start --audit-policy-file": "tests/documentation/test_auditing.py",
+    "openssl req -new ": "tests/documentation/test_certificates.py",
     "pip install": "tests/documentation/test_operations.py",
     "openssl req": "tests/documentation/test_operations.py",
     "etcd --name": "tests/documentation/test_operations.py",
@@ -50,6 +56,9 @@ TESTED = {
     "kcp crd-puller": "tests/cli/test_crd_puller.py",
     "kcp store export": "tests/operations/test_export_import.py",
     "kubectl delete --raw": "tests/server/test_damaged_values.py",
+    "cat > keys.yaml": "tests/encryption/test_page.py",
+    "kcp start --root-directory /var/lib/kcp --encryption-provider-config": "tests/encryption/test_page.py",
+    "kubectl get secrets": "tests/encryption/test_page.py",
     "litestream": "tests/operations/test_litestream.py",
 }
 """How blocks of commands begin, and the test that runs each."""

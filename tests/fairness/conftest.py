@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import ALLOWED, Decision
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
 from kcp.auth.users import User
 from kcp.registry.admission.chain import AdmissionRequest
 from kcp.server.process.parts import Parts
@@ -27,11 +27,11 @@ TENANTS = ("flood", "quiet", "third")
 MOST_CONNECTIONS = 64
 
 
-class Owners(BasicAuthorizer):
+class Owners(RBACAuthorizer):
     """Allows each user everything in one logical cluster."""
 
-    def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision:
-        return ALLOWED if user.name == attributes.cluster else BasicAuthorizer.decide(self, user, attributes)
+    def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision | Awaitable[Decision]:
+        return ALLOWED if user.name == attributes.cluster else super().decide(user, attributes)
 
 
 class Gate:
@@ -96,7 +96,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         tokens = tmp_path / "tenants.csv"
         tokens.write_text("".join(f"{tenant}-token,{tenant},{tenant}\n" for tenant in TENANTS))
         gate = Gate()
-        parts = Parts(authorizers=lambda _: [Owners()], admission_plugins=lambda _: [gate])
+        parts = Parts(
+            authorizers=lambda environment: [Owners(environment.policies)], admission_plugins=lambda _: [gate]
+        )
         server = RunningServer(tmp_path / "server", parts, token_auth_file=tokens, **choices)
         try:
             with ThreadPoolExecutor(MOST_CONNECTIONS) as pool:

@@ -17,6 +17,7 @@ import pytest
 
 from kcp.embedding import (
     AdmissionRequest,
+    AuditEvent,
     Configuration,
     Credentials,
     Decision,
@@ -271,3 +272,31 @@ def test_every_part_is_on_the_page() -> None:
     text = PAGE.read_text()
     for name in Parts.__dataclass_fields__:
         assert f"| `{name}` |" in text
+
+
+def test_audit_backends_get_the_events_of_the_policy(tmp_path: Path) -> None:
+    class Kept:
+        def __init__(self) -> None:
+            self.lines: list[Any] = []
+
+        async def start(self) -> None:
+            self.lines.append("started")
+
+        def accept(self, event: AuditEvent) -> None:
+            self.lines.append(json.loads(event.encode()))
+
+        async def stop(self) -> None:
+            self.lines.append("stopped")
+
+    kept = Kept()
+    policy = tmp_path / "policy.yaml"
+    policy.write_text('{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}')
+    parts = Parts(audit_backends=lambda _: [kept])
+    with Server(parts=parts, arguments=["--audit-policy-file", str(policy)]) as server:
+        assert asking(server)("/version", Audit_ID="mine")[0] == 200
+    assert kept.lines[0] == "started"
+    assert kept.lines[-1] == "stopped"
+    assert [event["stage"] for event in kept.lines[1:-1] if event["auditID"] == "mine"] == [
+        "RequestReceived",
+        "ResponseComplete",
+    ]

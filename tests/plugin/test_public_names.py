@@ -7,14 +7,15 @@ import kcp.embedding
 import kcp.testing
 
 EMBEDDING = """
-    AdmissionPlugin AdmissionRequest AuditSink Authenticator AuthorizationAttributes Authorizer Configuration
-    ConfigurationError Controller Credentials Decision DeleteOptions Environment Exchange ListOptions Mount Parts
+    AdmissionPlugin AdmissionRequest AuditBackend AuditEvent AuditSink Authenticator AuthorizationAttributes Authorizer
+    Configuration ConfigurationError Controller Credentials Decision DeleteOptions Environment Exchange ListOptions Mount Parts
     PathRule Registry RequestContext RequestFilter RequestInfo RequestRecord ResourceRule ResourceType Rules
-    ServerProcess ServerStore StatusError Storage Target TokenAuthenticator User authenticated default_audit_sinks
-    default_authenticators default_authorizers default_controllers default_token_authenticators open_storage
+    ServerProcess ServerStore StatusError Storage Target TokenAuthenticator User authenticated default_audit_backends
+    default_audit_sinks default_authenticators default_authorizers default_controllers default_token_authenticators open_storage
 """
 PARTS = """
-    admission_plugins audit_sinks authenticators authorizers backend controllers filters mounts token_authenticators
+    admission_plugins audit_backends audit_sinks authenticators authorizers backend controllers filters mounts
+    token_authenticators
 """
 
 

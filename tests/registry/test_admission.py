@@ -46,6 +46,7 @@ async def test_the_cases_have_every_subresource_that_takes_writes(client: Regist
         (name, subresource)
         for type_ in client.registry.catalog.surface(client.cluster).types
         for name, subresource in type_.subresources.items()
+        if subresource.load_type is None  # a TokenRequest is answered and not stored
     ]
     writing = {name for name, subresource in subresources if {"create", "update", "patch"} & set(subresource.verbs)}
     assert writing == {seen.subresource for case in STORING for seen in case.seen} - {""}

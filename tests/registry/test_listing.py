@@ -171,7 +171,7 @@ async def test_the_namespace_of_a_cluster_scoped_object_is_selectable_where_kube
     roles = client.type("clusterroles", "rbac.authorization.k8s.io")
     await client.create(roles, {"metadata": {"name": "a"}}, "")
     assert await client.names(roles, fields="metadata.namespace=x") == []
-    assert await client.names(roles, fields="metadata.namespace!=x") == ["a"]
+    assert "a" in await client.names(roles, fields="metadata.namespace!=x")
     with refused(400, "BadRequest") as caught:
         await client.list(client.type("namespaces"), fields="metadata.namespace=x")
     assert caught.value.message == "field label not supported: metadata.namespace"

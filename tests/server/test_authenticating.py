@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from kcp.auth import certificates
 from tests.auth.issuing import issued_without_key_usage
@@ -21,6 +23,12 @@ def who(server: RunningServer, **more: Any) -> dict[str, object]:
     assert answer.status == 201, answer.body
     user: dict[str, object] = answer.json["status"]["userInfo"]
     return user
+
+
+def certified(pair: certificates.KeyPair, **user: Any) -> dict[str, Any]:
+    """A user with the fingerprint of the client certificate."""
+    fingerprint = x509.load_pem_x509_certificate(pair.certificate).fingerprint(hashes.SHA256()).hex()
+    return {**user, "extra": {"authentication.kubernetes.io/credential-id": [f"X509SHA256={fingerprint}"]}}
 
 
 def test_the_administrator_s_token(server: RunningServer) -> None:
@@ -77,7 +85,8 @@ def test_a_certificate_without_an_extended_key_usage_names_its_user(server: Runn
     context = ssl.create_default_context(cafile=str(data / "ca.crt"))
     context.load_cert_chain(tmp_path / "joe.pem")
     answer = server.post(WHO, REVIEW, token=None, context=context)
-    assert answer.json["status"]["userInfo"] == {"username": "joe", "groups": ["system:authenticated"]}
+    joe = certified(issued, username="joe", groups=["system:authenticated"])
+    assert answer.json["status"]["userInfo"] == joe
 
 
 def test_the_lifetimes_of_certificates_are_metrics(fresh_root: Path, tmp_path: Path) -> None:
@@ -113,7 +122,8 @@ def test_client_ca_file_adds_authorities(fresh_root: Path, tmp_path: Path) -> No
         context = ssl.create_default_context(cafile=str(fresh_root / "data" / "ca.crt"))
         context.load_cert_chain(tmp_path / "joe.crt", tmp_path / "joe.key")
         answer = server.post(WHO, REVIEW, token=None, context=context)
-        assert answer.json["status"]["userInfo"] == {"username": "joe", "groups": ["ops", "system:authenticated"]}
+        joe = certified(identity, username="joe", groups=["ops", "system:authenticated"])
+        assert answer.json["status"]["userInfo"] == joe
     finally:
         server.stop()
 
@@ -127,7 +137,7 @@ def test_masters_may_impersonate_users_with_the_rights_of_those(server: RunningS
 def test_impersonation_is_never_ignored(server: RunningServer) -> None:
     answer = server.get("/version", token="jane-token", Impersonate_User="admin")
     assert answer.status == 403
-    assert 'cannot impersonate resource "users"' in answer.json["message"]
+    assert 'User "jane" cannot impersonate-on:user-info:get path "/version"' in answer.json["message"]
     assert server.get("/version", Impersonate_Group="devs").status == 400
 
 

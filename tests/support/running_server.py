@@ -52,6 +52,7 @@ class RunningServer:
         tokens = root / "tokens.csv"
         tokens.write_text(TOKENS)
         choices.setdefault("token_auth_file", tokens)
+        choices.setdefault("publish_root_ca", False)  # so that the ConfigMaps of a namespace are those of the test
         self.process = ServerProcess(Configuration(root_directory=root, secure_port=0, **choices), parts)
         self._started = threading.Event()
         self._problem: BaseException | None = None

@@ -289,6 +289,18 @@ def parse_label_selector(text: str) -> LabelSelector:
     return LabelSelector(requirements)
 
 
+_OBJECT_OPERATORS: Final = {"In": IN, "NotIn": NOT_IN, "Exists": EXISTS, "DoesNotExist": NOT_EXISTS}
+
+
+def selector_of(selector: Mapping[str, Any]) -> LabelSelector:
+    """Return the selector that a valid LabelSelector object stands for; an empty one selects everything."""
+    requirements = [Requirement(key, EQUALS, (value,)) for key, value in (selector.get("matchLabels") or {}).items()]
+    for each in selector.get("matchExpressions") or ():
+        values = tuple(sorted(set(each.get("values") or ())))
+        requirements.append(Requirement(each["key"], _OBJECT_OPERATORS[each["operator"]], values))
+    return LabelSelector(requirements)
+
+
 def validate_label_selector(selector: Mapping[str, Any], path: str) -> list[FieldError]:
     """Validate a LabelSelector object. Members of a wrong JSON type are skipped: the schema reports them."""
     labels, expressions = selector.get("matchLabels"), selector.get("matchExpressions")

@@ -6,7 +6,7 @@ shared by requests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,6 +16,9 @@ ALL_UNAUTHENTICATED: Final = "system:unauthenticated"
 MASTERS: Final = "system:masters"
 """Members may do everything; no rule can restrict them."""
 MONITORING: Final = "system:monitoring"
+
+CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
+"""The extra with the ID of the credential that a request was authenticated by."""
 
 _NO_EXTRA: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
@@ -38,9 +41,16 @@ class User:
 ANONYMOUS: Final = User("system:anonymous", groups=(ALL_UNAUTHENTICATED,))
 
 
-def authenticated(name: str, uid: str = "", groups: tuple[str, ...] = ()) -> User:
-    """Return a user with a valid credential: ``system:authenticated`` is added to the groups."""
-    return User(name, uid, groups if ALL_AUTHENTICATED in groups else (*groups, ALL_AUTHENTICATED))
+def authenticated(
+    name: str, uid: str = "", groups: tuple[str, ...] = (), extra: Mapping[str, Iterable[str]] = _NO_EXTRA
+) -> User:
+    """Return a user with a valid credential: ``system:authenticated`` is added to the groups.
+
+    A front proxy or a webhook may have found that a request is anonymous, or say which of both groups the user is in.
+    """
+    stated = name == ANONYMOUS.name or ALL_AUTHENTICATED in groups or ALL_UNAUTHENTICATED in groups
+    frozen = {key: tuple(values) for key, values in extra.items()} if extra else _NO_EXTRA
+    return User(name, uid, groups if stated else (*groups, ALL_AUTHENTICATED), frozen)
 
 
 def user_info(user: User) -> dict[str, Any]:

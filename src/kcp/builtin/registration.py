@@ -24,7 +24,9 @@ def builtin_types(context: BuiltinContext) -> list[ResourceType]:
     context = replace(context, reserved=[_names(entry.definition) for entry in declared if not _is_placeholder(entry)])
     types: list[ResourceType] = []
     for entry in declared:
-        types.extend(from_definition(entry.definition, strategy=_strategy(entry, context), builtin=True))
+        strategy = _strategy(entry, context)
+        found = from_definition(entry.definition, strategy=strategy, builtin=True)
+        types.extend(_with_types_of_subresources(type_, strategy) for type_ in found)
     return types
 
 
@@ -40,6 +42,14 @@ def _strategy(entry: BuiltinType, context: BuiltinContext) -> BuiltinStrategy:
     name = f"{entry.definition['spec']['names']['kind']}Strategy"
     strategy: BuiltinStrategy = getattr(import_module(entry.package), name)(context)
     return strategy
+
+
+def _with_types_of_subresources(type_: ResourceType, strategy: BuiltinStrategy) -> ResourceType:
+    loaders = {name: load for name in type_.subresources if (load := strategy.type_of_subresource(name)) is not None}
+    if not loaders:
+        return type_
+    changed = {name: replace(type_.subresources[name], load_type=load) for name, load in loaders.items()}
+    return replace(type_, subresources={**type_.subresources, **changed})
 
 
 def _is_placeholder(entry: BuiltinType) -> bool:

@@ -6,10 +6,13 @@ A built-in type of Kubernetes is a Go struct: null is the same as absent, and so
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kcp.api import names, tables
 from kcp.api.protobuf import canonical_form
 from kcp.builtin.context import BuiltinContext
 from kcp.builtin.fields import drop_nulls, text
+from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.types.strategies import Object, Strategy
 
 
@@ -20,6 +23,10 @@ class BuiltinStrategy(Strategy):
 
     def __init__(self, context: BuiltinContext) -> None:
         self.context = context
+
+    def type_of_subresource(self, name: str) -> Callable[[], ResourceType] | None:  # noqa: ARG002
+        """Return what makes the type of the objects that clients create through a subresource; None for the type itself."""
+        return None
 
     def default(self, obj: Object) -> None:
         """Write the object as Go encodes it: without what is empty."""

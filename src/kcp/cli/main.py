@@ -13,6 +13,7 @@ from kcp import __version__
 
 _COMMANDS: Final = {
     "start": "kcp.cli.start",
+    "service-account-keys": "kcp.cli.service_account_keys",
     "snapshot": "kcp.cli.snapshot",
     "store": "kcp.cli.store",
     "compat": "kcp.cli.compat",

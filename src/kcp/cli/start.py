@@ -13,6 +13,9 @@ import click
 from kcp import __version__
 from kcp.cli import flags
 from kcp.cli.api_negotiation import AUTO_PUBLISH_HELP
+from kcp.cli.audit_flags import audit_flags, take_audit_options
+from kcp.cli.authentication_flags import authentication_flags, take_authentication_options
+from kcp.cli.authorization_flags import authorization_flags, take_authorization_options
 from kcp.cli.store_options import backend_flags, root_directory_flag
 from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
 
@@ -29,6 +32,7 @@ _OBJECTS_OF_A_START: Final = 200_000
 _serving = flags.group("Serving")
 _storage = flags.group("Storage")
 _authentication = flags.group("Authentication")
+_accounts = flags.group("Service accounts")
 _limits = flags.group("Limits")
 _clusters = flags.group("Clusters")
 _logging = flags.group("Logging")
@@ -79,6 +83,16 @@ _logging = flags.group("Logging")
 )
 @backend_flags
 @_storage(
+    "--encryption-provider-config-automatic-reload",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    show_default=False,
+    help="Reload --encryption-provider-config when it changes; if false, the server reads it once. [default: true]",
+)
+@_storage(
     "--new-log",
     is_flag=True,
     help="Start with an empty log although the root directory has the keys of an earlier server, whose log is missing.",
@@ -115,6 +129,69 @@ _logging = flags.group("Logging")
     show_default=False,
     help="Serve requests without credentials as system:anonymous; if false, they get 401. [default: true]",
 )
+@_accounts(
+    "--service-account-issuer",
+    multiple=True,
+    metavar="NAME",
+    show_default=False,
+    help="Issuer of service account tokens, a name or a URL; may be repeated: tokens of all are accepted, new ones have the "
+    "first. [default: https://kubernetes.default.svc.cluster.local]",
+)
+@_accounts(
+    "--service-account-signing-key-file",
+    type=_FILE,
+    show_default=False,
+    help="Private RSA or ECDSA key in PEM form that signs the tokens. [default: generated, and kept in the log]",
+)
+@_accounts(
+    "--service-account-key-file",
+    type=_FILE,
+    multiple=True,
+    help="PEM file with further RSA or ECDSA keys, public or private, whose tokens are accepted; may be repeated.",
+)
+@_accounts(
+    "--service-account-jwks-uri",
+    default="",
+    metavar="URL",
+    show_default=False,
+    help="Where clients of the OpenID discovery document find the keys. [default: /openid/v1/jwks of this server]",
+)
+@_accounts(
+    "--service-account-max-token-expiration",
+    default="0s",
+    type=_DURATION,
+    help="Longest lifetime of a token that a client requests, at least 1h; 0 is no limit.",
+)
+@_accounts(
+    "--service-account-extend-token-expiration",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    show_default=False,
+    help="Let the tokens that kubelets request for Pods live for a year. [default: true]",
+)
+@_accounts(
+    "--publish-root-ca",
+    default=True,
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    metavar="[true|false]",
+    show_default=False,
+    help="Let every namespace have the ConfigMap kube-root-ca.crt, with the CA certificates to trust. [default: true]",
+)
+@_accounts(
+    "--api-audiences",
+    default="",
+    type=flags.Words(),
+    metavar="NAME,...",
+    show_default=False,
+    help="Names of this API server in the audiences of tokens. [default: the issuers]",
+)
+@authentication_flags
+@authorization_flags
 @_limits(
     "--max-requests-inflight",
     default=400,
@@ -191,6 +268,7 @@ _logging = flags.group("Logging")
     help="Negotiate one API for a resource that clusters serve in different ways, as kcp api-negotiation does.",
 )
 @_clusters("--auto-publish-apis", is_flag=True, show_default=False, help=AUTO_PUBLISH_HELP)
+@audit_flags
 @_logging(
     "-v",
     "--v",
@@ -224,7 +302,7 @@ def start(
             process.run_in_background("API negotiation", _negotiate(process, auto_publish=auto_publish_apis))
 
     log_formats.set_up(log_format, verbosity)
-    configuration = Configuration(**choices, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
+    configuration = _configuration(choices, verbosity)
     try:
         running.run(configuration, on_ready)
     except ConfigurationError as error:
@@ -239,7 +317,16 @@ def configuration_of(arguments: Sequence[str]) -> Configuration:
     for flag in ("install_api_negotiation", "auto_publish_apis"):
         if choices.pop(flag):
             raise ValueError(f"--{flag.replace('_', '-')} needs a server in a process of its own")
-    return Configuration(log_requests=choices.pop("verbosity") >= _LOGS_REQUESTS_FROM, **choices)
+    return _configuration(choices, choices.pop("verbosity"))
+
+
+def _configuration(choices: dict[str, Any], verbosity: int) -> Configuration:
+    audit, authentication = take_audit_options(choices), take_authentication_options(choices)
+    authorization = take_authorization_options(choices)
+    requests = verbosity >= _LOGS_REQUESTS_FROM
+    return Configuration(
+        **choices, audit=audit, authentication=authentication, authorization=authorization, log_requests=requests
+    )
 
 
 async def _negotiate(process: ServerProcess, *, auto_publish: bool) -> None:

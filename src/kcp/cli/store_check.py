@@ -40,11 +40,12 @@ def check(file: Path | None, first: int, **choices: Any) -> None:
     1 if one is violated, 2 if the store cannot be read.
     """
     from kcp.registry.verbs.records import stored_problem
+    from kcp.server.process.encryption_configuration import read
     from kcp.store.backends import StorageOptions, backend_for, backend_of_file
 
     with errors_end(_UNREADABLE):
         options = StorageOptions(**choices)
-        backend = backend_for(options) if file is None else backend_of_file(file, options)
+        backend = backend_for(options, read) if file is None else backend_of_file(file, options, read)
         broken = _report(backend.check(stored_problem, first=first, progress=_progress()))
     sys.exit(_BROKEN if broken else 0)
 

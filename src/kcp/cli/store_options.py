@@ -12,8 +12,9 @@ from typing import Any, Final, NoReturn
 import click
 
 from kcp.cli import flags
-from kcp.store.backends import Backend, StorageOptions, backend_for
+from kcp.store.backends import StorageOptions, backend_for
 from kcp.store.contract import LogError, StoreUnavailableError
+from kcp.store.server_contract import Backend
 
 _storage = flags.group("Storage")
 _TYPES: Final[dict[str, Any]] = {
@@ -56,7 +57,9 @@ def storage_flags(command: Command) -> Command:
 
 def backend_of(choices: dict[str, Any]) -> Backend:
     """Choose the backend from the values of `storage_flags`. Raises OptionError."""
-    return backend_for(StorageOptions(**choices))
+    from kcp.server.process import encryption_configuration
+
+    return backend_for(StorageOptions(**choices), encryption_configuration.read)
 
 
 def end(message: str, code: int = 1) -> NoReturn:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from kcp.controllers.account_secrets import TokenSecretController
+from kcp.controllers.cluster_roles import ClusterRoleAggregation
 from kcp.controllers.definitions import DefinitionController
 from kcp.controllers.garbage_collection import GarbageCollector
 from kcp.controllers.namespaces import NamespaceController
@@ -23,7 +25,13 @@ class Controller(Protocol):
 
 ControllerFactory = Callable[[Registry], Controller]
 
-CONTROLLERS: Final[tuple[ControllerFactory, ...]] = (DefinitionController, NamespaceController, GarbageCollector)
+CONTROLLERS: Final[tuple[ControllerFactory, ...]] = (
+    DefinitionController,
+    NamespaceController,
+    GarbageCollector,
+    TokenSecretController,
+    ClusterRoleAggregation,
+)
 """The controllers of every server, in the order in which they start."""
 
 

@@ -7,84 +7,17 @@ the conformance suite.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from kcp.logical_clusters import WILDCARD, LogicalClusterName
-from kcp.store.contract import Action, Capabilities, OptionError, Store
-from kcp.store.figures import StoreFigures
+from kcp.store.contract import OptionError
+from kcp.store.server_contract import Backend
 
 if TYPE_CHECKING:
-    from kcp.store.exports import Summary
-    from kcp.store.findings import Examine, Finding, Progress
-    from kcp.store.hub import Scheduler
-    from kcp.store.transfers import Imported, Restored, Selection, SnapshotInfo
-
-Check = Callable[[], str | None]
-"""A readiness check: why the server is not ready, or None."""
-
-
-class ServerStore(Store, StoreFigures, Protocol):
-    """An open log with what a server needs beside the contract: figures, readiness checks, leader election."""
-
-    def readiness_checks(self) -> dict[str, Check]:
-        """Return the readiness checks by name."""
-
-    def readiness_notes(self) -> dict[str, Check]:
-        """Return, by name, checks of faults that a ready server only notes: it serves everything else."""
-
-    def observe_deliveries(self, observer: Callable[[float], None]) -> None:
-        """Call back with the duration, in seconds, of each long delivery of changes to followers and watchers."""
-
-    def schedule_deliveries(self, schedule: Scheduler) -> None:
-        """Let a function decide when a long delivery to the watchers of a logical cluster goes on."""
-
-    async def lead(self, task: str, start: Action, stop: Action) -> Action:
-        """Run a task on one of the servers of the log: ``start`` when this server is elected, ``stop`` when it no longer is.
-
-        The only server of a log leads at once. Returns the function that withdraws from the election and stops the task.
-        """
-
-
-class Backend(Protocol):
-    """A log that may be open or not, in use by servers or not.
-
-    All methods but `open` block, for use by commands. They raise LogError (with a message for the operator),
-    StoreUnavailableError and OSError.
-    """
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """How the backend differs from others."""
-
-    def is_missing(self) -> bool:
-        """Whether `open` would create the log here. A log that is kept elsewhere is never missing here."""
-
-    async def open(self) -> ServerStore:
-        """Open the log for a server; it is created if absent. Raises LogError, StoreUnavailableError, OSError."""
-
-    def save(self, file: Path) -> None:
-        """Write a consistent snapshot to a new file. Servers may use the log."""
-
-    def restore(self, file: Path, *, replace: bool) -> Restored:
-        """Replace the log, which no server uses, with a snapshot.
-
-        ``replace`` allows a backend to delete the existing log if it cannot keep it.
-        """
-
-    def export_log(self, file: Path, logical_cluster: LogicalClusterName = WILDCARD) -> Summary:
-        """Write the log's state at one revision to an export file. Servers may use the log."""
-
-    def import_log(self, file: Path, selection: Selection) -> Imported:
-        """Write entries of an export file into the log; it is created if absent."""
-
-    def check(self, examine: Examine, *, first: int, progress: Progress | None) -> Iterable[Finding]:
-        """Check the log's invariants, read-only. Servers may use the log.
-
-        ``examine`` checks a stored value; at most ``first`` violations of each rule are described.
-        """
+    from kcp.store.encryption.backend import EncryptedBackend
+    from kcp.store.encryption.options import ReadRules
+    from kcp.store.transfers import SnapshotInfo
 
 
 def _flag(help_text: str, metavar: str | None = None) -> dict[str, Any]:
@@ -116,6 +49,12 @@ class StorageOptions:
     etcd_password_file: Path | None = field(
         default=None, metadata=_flag("File that holds the password of --etcd-username.")
     )
+    encryption_provider_config: Path | None = field(
+        default=None,
+        metadata=_flag(
+            "EncryptionConfiguration (apiserver.config.k8s.io/v1) with the keys that encrypt values at rest. [default: none]"
+        ),
+    )
 
     @property
     def data_directory(self) -> Path:
@@ -135,8 +74,17 @@ class StorageOptions:
             raise OptionError("--etcd-username and --etcd-password-file must be given together")
 
 
-def backend_for(options: StorageOptions) -> Backend:
-    """Choose the backend that is configured. Raises OptionError."""
+def backend_for(options: StorageOptions, read_rules: ReadRules) -> EncryptedBackend:
+    """Choose the backend that is configured, with the keys that encrypt its values, which ``read_rules`` reads.
+
+    Raises OptionError.
+    """
+    from kcp.store.encryption.backend import EncryptedBackend
+
+    return EncryptedBackend(_plain_backend(options), options.encryption_provider_config, read_rules)
+
+
+def _plain_backend(options: StorageOptions) -> Backend:
     options.check_storage()
     if not options.etcd_servers:
         from kcp.store.sqlite.backend import SQLiteBackend
@@ -165,13 +113,14 @@ def _password(file: Path | None) -> str:
         raise OptionError(f"--etcd-password-file: cannot read {file}: {error.strerror}") from error
 
 
-def backend_of_file(file: Path, options: StorageOptions) -> Backend:
+def backend_of_file(file: Path, options: StorageOptions, read_rules: ReadRules) -> Backend:
     """The backend of a log file that is named directly. Raises OptionError if the options name another log as well."""
     if options.etcd_servers:
         raise OptionError("FILE and --etcd-servers cannot be given together")
+    from kcp.store.encryption.backend import EncryptedBackend
     from kcp.store.sqlite.backend import SQLiteBackend
 
-    return SQLiteBackend(file)
+    return EncryptedBackend(SQLiteBackend(file), options.encryption_provider_config, read_rules)
 
 
 def describe_snapshot(file: Path) -> SnapshotInfo:

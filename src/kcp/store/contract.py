@@ -192,6 +192,17 @@ class DamagedValueError(Exception):
         self.recoverable = recoverable
 
 
+class UndecryptableValueError(DamagedValueError):
+    """The value of a key is encrypted and cannot be decrypted; ``reason`` names the key that is missing, or what is wrong."""
+
+    def __init__(self, key: Key, revision: int, reason: str) -> None:
+        Exception.__init__(self, f"the value of {key_text(key)} at revision {revision} cannot be decrypted: {reason}")
+        self.key = key
+        self.revision = revision
+        self.recoverable = False
+        self.reason = reason
+
+
 class LogError(Exception):
     """A log cannot be opened, or cannot be read or written as a whole. The message is one line with the reason and a remedy."""
 
@@ -302,7 +313,7 @@ class Store(Protocol):
     ) -> Page:
         """Return a page of the range in key order (cluster, namespace, name), starting after ``after``; ``limit`` 0 is all.
 
-        ``size``, if not 0, ends the page earlier: after about so many bytes of values.
+        ``size``, if not 0, ends the page earlier: after about so many bytes of values, as they are stored.
 
         ``at`` selects the state of an older revision. Raises CompactedError, FutureRevisionError.
         ``remaining`` is computed only with ``count``; otherwise it is 0 if no key follows the page, else -1.
@@ -323,6 +334,9 @@ class Store(Protocol):
         For few records of a large range: the search does not hold the event loop. ``remaining`` is 0 if the search reached the
         end of the range, else -1. Raises CompactedError, FutureRevisionError, StoreClosedError, StoreUnavailableError.
         """
+
+    def is_stale(self, record: Record) -> bool:
+        """Whether a write of the same value would change how it is stored: it is encrypted with an older key."""
 
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""

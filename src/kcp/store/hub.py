@@ -34,7 +34,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from kcp.logical_clusters import WILDCARD
-from kcp.store.contract import Event, Range, SlowConsumerError, StoreClosedError
+from kcp.store.contract import Event, Key, Range, SlowConsumerError, StoreClosedError
 
 logger: Final = logging.getLogger(__name__)
 
@@ -332,6 +332,14 @@ class Hub:
             if not group.subscriptions:
                 del self._groups[subscription.range]
 
+    def mark_lost(self, key: Key) -> None:
+        """Mark every subscription whose range contains a key as having missed events."""
+        resource, cluster, namespace, _ = key
+        for range_ in _ranges_of(resource, cluster, namespace):
+            group = self._groups.get(range_)
+            for subscription in list(group.subscriptions) if group is not None else ():
+                subscription.mark_lost()
+
     def mark_all_lost(self) -> None:
         """Mark every subscription as having missed events."""
         for group in list(self._groups.values()):
@@ -444,3 +452,13 @@ class Hub:
         for group in list(self._groups.values()):
             for subscription in list(group.subscriptions):
                 subscription.wake()
+
+
+def _ranges_of(resource: str, cluster: str, namespace: str) -> tuple[_Part, ...]:
+    """The ranges that contain the keys of a namespace."""
+    return (
+        (resource, cluster, namespace),
+        (resource, cluster, None),
+        (resource, WILDCARD, None),
+        (resource, WILDCARD, namespace),
+    )

@@ -7,7 +7,7 @@ kept: a client that holds a revision of either log lists again. This module is w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -39,13 +39,14 @@ class Selection(NamedTuple):
     ``source`` is the logical cluster that is read from the file and ``target`` the one that is written; WILDCARD in both
     stands for everything. With ``replace``, keys of the target that the file lacks are deleted; without it, the import
     fails if the target has any of the keys. Records of the log itself (such as its identity) are written only where the
-    target has none, in either case.
+    target has none, in either case. ``rewrite`` changes the entries of one logical cluster, for the keys that it is given.
     """
 
     summary: Summary
     source: LogicalClusterName
     target: LogicalClusterName
     replace: bool
+    rewrite: Callable[[Iterator[tuple[Entry, Key]]], Iterator[Entry]] | None = None
 
 
 class Imported(NamedTuple):
@@ -94,12 +95,19 @@ def selected(file: Path, selection: Selection) -> Iterator[Entry]:
 
     Raises DamagedExportError, also when the file has changed since `select`, and OSError.
     """
-    source, target = selection.source, selection.target
-    for entry in Reading(file, selection.summary):
-        if source == WILDCARD:
-            yield entry
-        elif entry.key.cluster == source:
-            yield entry._replace(key=entry.key._replace(cluster=target))
+    reading = Reading(file, selection.summary)
+    if selection.source == WILDCARD:
+        yield from reading
+        return
+    entries = (
+        (entry, entry.key._replace(cluster=selection.target))
+        for entry in reading
+        if entry.key.cluster == selection.source
+    )
+    if selection.rewrite is not None:
+        yield from selection.rewrite(entries)
+    else:
+        yield from (entry._replace(key=key) for entry, key in entries)
 
 
 def pages(items: Iterable[Item], size: int = _PAGE) -> Iterator[list[Item]]:

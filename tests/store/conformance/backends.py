@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import pytest
 
 from kcp.store.contract import ANY, Capabilities, Change, Event, Hint, Key, Range, Record, Store, Subscription
+from kcp.store.encryption.opening import KeyFile, open_encrypted
+from kcp.store.encryption.options import NamedKey, ProviderOptions, Rule
 from kcp.store.etcd.store import CAPABILITIES as ETCD
+from kcp.store.server_contract import ServerStore
 from kcp.store.sqlite.store import CAPABILITIES as SQLITE
 from kcp.store.sqlite.store import open_store
 from tests.store.etcd.backends import EtcdBackend
@@ -24,6 +27,9 @@ Value = TypeVar("Value")
 class Backend(Protocol):
     """A log; opening it again shows the same content."""
 
+    overhead: int
+    """Bytes that the stored form of a value has more than the value."""
+
     @property
     def file(self) -> Path:
         """The local file from which reads are served."""
@@ -35,12 +41,39 @@ class Backend(Protocol):
 class SQLiteBackend:
     """A log in a file of a directory."""
 
+    overhead = 0
+
     def __init__(self, directory: Path) -> None:
         self.file = directory / "kcp.db"
 
     async def open(self) -> Store:
         """Open a store over the same file as the last time."""
         return open_store(self.file)
+
+
+class Encrypted:
+    """Another backend, with all its values encrypted."""
+
+    overhead = len("k8s:enc:aesgcm:v1:key1:") + 28
+
+    def __init__(self, inner: Backend, capabilities: Capabilities) -> None:
+        self._inner = inner
+        self._capabilities = capabilities
+        key = NamedKey("key1", bytes(range(32)))
+        self._rules = [Rule(("*.*",), (ProviderOptions("aesgcm", (key,)),))]
+
+    @property
+    def file(self) -> Path:
+        """The local file, whose values are encrypted."""
+        return self._inner.file
+
+    async def open(self) -> Store:
+        """Open a store over the same log as the last time."""
+        inner = cast(ServerStore, await self._inner.open())
+        file = KeyFile(Path("keys.yaml"), lambda _: self._rules)
+        capabilities = self._capabilities
+        store, _ = await open_encrypted(inner, file, capabilities.max_changes, shared=capabilities.shared)
+        return store
 
 
 class Kind(NamedTuple):
@@ -53,6 +86,12 @@ class Kind(NamedTuple):
 
 BACKENDS = (
     Kind("sqlite", SQLITE, lambda _request, path: SQLiteBackend(path)),
+    Kind("sqlite-encrypted", SQLITE, lambda _request, path: Encrypted(SQLiteBackend(path), SQLITE)),
+    Kind(
+        "etcd-encrypted",
+        ETCD,
+        lambda request, path: Encrypted(EtcdBackend(request.getfixturevalue("etcd_of_one"), path), ETCD),
+    ),
     Kind("etcd-one-member", ETCD, lambda request, path: EtcdBackend(request.getfixturevalue("etcd_of_one"), path)),
     Kind("etcd-three-members", ETCD, lambda request, path: EtcdBackend(request.getfixturevalue("etcd_of_three"), path)),
 )

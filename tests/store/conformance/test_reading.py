@@ -8,7 +8,7 @@ import pytest
 
 from kcp.logical_clusters import WILDCARD
 from kcp.store.contract import Change, CompactedError, FutureRevisionError, Key, Range, Store
-from tests.store.conformance.backends import WIDGETS, delete, key, names, put
+from tests.store.conformance.backends import WIDGETS, Backend, delete, key, names, put
 from tests.support.keys import make_key, make_range
 
 NASTY = [
@@ -142,12 +142,13 @@ async def test_a_page_of_an_older_revision_is_full_whatever_was_created_since(st
     assert store.scan(WIDGETS, at=past - 1).records == []
 
 
-async def test_a_page_ends_with_the_value_that_exceeds_its_bytes(store: Store) -> None:
+async def test_a_page_ends_with_the_value_that_exceeds_its_bytes(store: Store, backend: Backend) -> None:
+    size = 2000 + 63 * backend.overhead
     for number in range(200):
         revision = await put(store, f"{number:03}", b"x" * (1 if number < 62 else 1000))
     await put(store, "999")
     for at in (None, revision):
-        page = store.scan(WIDGETS, limit=500, at=at, size=2000)
+        page = store.scan(WIDGETS, limit=500, at=at, size=size)
         assert names(page.records) == [f"{number:03}" for number in range(64)]
         assert page.remaining > 0
 

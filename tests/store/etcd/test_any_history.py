@@ -94,12 +94,22 @@ class Machine(RuleBasedStateMachine):
         for change in changes:
             assert self.stores[server].get(change.key) == state.get(change.key)
 
+    def earlier(self, store: Store, back: int) -> int:
+        """A retained revision of a store.
+
+        Another store may have started at a later one: at a revision of etcd that changed nothing of the log.
+        """
+        return min(max(self.revision - back, self.oldest, store.oldest), store.revision)
+
+    def state_at(self, at: int) -> State:
+        return self.states[max(revision for revision in self.states if revision <= max(at, self.start))]
+
     @rule(server=SERVERS, range_=RANGES, limit=st.integers(0, 4), back=st.integers(0, 12), after=st.none() | KEYS)
     def scan(self, server: int, range_: Range, limit: int, back: int, after: Key | None) -> None:
         store = self.stores[server]
         self.runner.run(store.catch_up())
-        at = max(self.revision - back, self.oldest, store.oldest)
-        state = self.states[max(revision for revision in self.states if revision <= at)]
+        at = self.earlier(store, back)
+        state = self.state_at(at)
         wanted = sorted(
             record for key, record in state.items() if holds(range_, key) and (not after or key[1:] > after[1:])
         )
@@ -111,8 +121,8 @@ class Machine(RuleBasedStateMachine):
     def select(self, server: int, range_: Range, hint: Hint, limit: int, back: int) -> None:
         store = self.stores[server]
         self.runner.run(store.catch_up())
-        at = max(self.revision - back, self.oldest, store.oldest)
-        state = self.states[max(revision for revision in self.states if revision <= at)]
+        at = self.earlier(store, back)
+        state = self.state_at(at)
         there = sorted(record for key, record in state.items() if holds(range_, key))
         found = self.runner.run(select_all(store, range_, hint, limit=limit, at=at))
         check_search(found, hint, there)
@@ -127,7 +137,7 @@ class Machine(RuleBasedStateMachine):
     def watch(self, server: int, range_: Range, back: int) -> None:
         store = self.stores[server]
         self.runner.run(store.catch_up())
-        after = max(min(self.revision, store.revision) - back, self.oldest, store.oldest)
+        after = self.earlier(store, back)
         self.watches.append((server, range_, after, store.watch(range_, after), []))
 
     @rule()

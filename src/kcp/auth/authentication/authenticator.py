@@ -1,12 +1,13 @@
 """The contract of authentication: what an authenticator is given, and what it answers.
 
-Follows k8s.io/apiserver's ``authenticator.Request`` and ``authenticator.Token``.
+Follows k8s.io/apiserver's ``authenticator.Request``, ``authenticator.Token`` and ``authenticator.Audiences``: a request needs a
+token for the API server itself, a TokenReview may ask about other audiences.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
@@ -18,6 +19,10 @@ class Credentials(Protocol):
     @property
     def cluster(self) -> LogicalClusterName:
         """The logical cluster of the request; may be ``*``. Most credentials are valid in all, some in one."""
+
+    @property
+    def path(self) -> str:
+        """The decoded path of the request after the logical cluster."""
 
     @property
     def headers(self) -> Mapping[bytes, bytes]:
@@ -48,6 +53,37 @@ class TokenAuthenticator(Protocol):
 
     def authenticate_token(self, token: bytes, cluster: LogicalClusterName) -> Found:
         """Return the user of a token that a request to a logical cluster carries, or None when it is not known here."""
+
+
+class Reviewed(NamedTuple):
+    """The user of a reviewed token, and the requested audiences that the token is valid for, at least one."""
+
+    user: User
+    audiences: tuple[str, ...]
+
+
+ReviewFound = Reviewed | Awaitable[Reviewed | None] | None
+"""The result of a review: at once, or awaited."""
+
+
+@runtime_checkable
+class AudienceTokenAuthenticator(TokenAuthenticator, Protocol):
+    """Finds the user of tokens that state their audiences. ``authenticate_token`` takes those for the API server."""
+
+    def review_token(self, token: bytes, cluster: LogicalClusterName, audiences: Sequence[str]) -> ReviewFound:
+        """Return the user of a token that is valid for one of the audiences, or None. Raises StatusError 401 with the reason."""
+
+
+class TokenReviewer(Protocol):
+    """Answers TokenReviews."""
+
+    async def review_token(
+        self, token: bytes, cluster: LogicalClusterName, audiences: Sequence[str]
+    ) -> Reviewed | None:
+        """Return the user of a token that is valid for one of the audiences, or None; without audiences, for the API server.
+
+        Raises StatusError 401 with the reason.
+        """
 
 
 async def resolved(found: Found) -> User | None:

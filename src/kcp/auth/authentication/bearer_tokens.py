@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from kcp.api import errors
-from kcp.auth.authentication.authenticator import Credentials, Found, TokenAuthenticator, resolved
+from kcp.auth.authentication.authenticator import (
+    AudienceTokenAuthenticator,
+    Credentials,
+    Found,
+    Reviewed,
+    ReviewFound,
+    TokenAuthenticator,
+    resolved,
+)
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 
@@ -16,8 +24,10 @@ _TOKEN_START: Final = len(b"Bearer ")
 class BearerTokens:
     """The users of bearer tokens. Calls the token authenticators in order."""
 
-    def __init__(self, authenticators: Sequence[TokenAuthenticator]) -> None:
+    def __init__(self, authenticators: Sequence[TokenAuthenticator], api_audiences: Sequence[str] = ()) -> None:
+        """``api_audiences`` are the names of the API server: the audiences of tokens that state none."""
         self._authenticators = tuple(authenticators)
+        self._api_audiences = tuple(api_audiences)
 
     def authenticate(self, credentials: Credentials) -> Found:
         """Return the user of the request's token, or None without a token. Raises StatusError 401 for an unknown token."""
@@ -44,9 +54,37 @@ class BearerTokens:
             raise errors.unauthorized()
         return user
 
-    async def authenticate_token(self, token: bytes, cluster: LogicalClusterName) -> User | None:
-        """Return the user of a token, or None when no authenticator knows it."""
-        return await self._find(token, cluster, 0)
+    async def review_token(
+        self, token: bytes, cluster: LogicalClusterName, audiences: Sequence[str]
+    ) -> Reviewed | None:
+        """Return the user of a token for one of the audiences, or None; without audiences, for the API server.
+
+        Raises StatusError 401 with the reason where no authenticator accepts the token and one knows why.
+        """
+        requested = tuple(audiences) or self._api_audiences
+        refusal: errors.StatusError | None = None
+        for authenticator in self._authenticators:
+            try:
+                reviewed = await _resolved(self._review(authenticator, token, cluster, requested))
+            except errors.StatusError as error:
+                refusal = refusal or error
+                continue
+            if reviewed is not None:
+                return reviewed
+        if refusal is not None:
+            raise refusal
+        return None
+
+    def _review(
+        self, authenticator: TokenAuthenticator, token: bytes, cluster: LogicalClusterName, requested: tuple[str, ...]
+    ) -> ReviewFound:
+        if isinstance(authenticator, AudienceTokenAuthenticator):
+            return authenticator.review_token(token, cluster, requested)
+        # a token without audiences is meant for the API server
+        shared = tuple(audience for audience in requested if audience in self._api_audiences)
+        if requested and not shared:
+            return None
+        return _with_audiences(authenticator.authenticate_token(token, cluster), shared)
 
     async def _find(self, token: bytes, cluster: LogicalClusterName, start: int) -> User | None:
         for authenticator in self._authenticators[start:]:
@@ -54,6 +92,15 @@ class BearerTokens:
             if user is not None:
                 return user
         return None
+
+
+async def _resolved(found: ReviewFound) -> Reviewed | None:
+    return found if found is None or isinstance(found, Reviewed) else await found
+
+
+async def _with_audiences(found: Found, audiences: tuple[str, ...]) -> Reviewed | None:
+    user = await resolved(found)
+    return None if user is None else Reviewed(user, audiences)
 
 
 def _token_of(authorization: bytes) -> bytes:

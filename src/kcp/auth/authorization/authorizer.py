@@ -31,11 +31,12 @@ NO_OPINION: Final = Decision(False)
 
 
 class ResourceRule(NamedTuple):
-    """Verbs that are allowed on resources of API groups; ``*`` stands for all."""
+    """Verbs that are allowed on resources of API groups; ``*`` stands for all. Without ``names``, on all objects."""
 
     verbs: tuple[str, ...]
     groups: tuple[str, ...]
     resources: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
 
 class PathRule(NamedTuple):
@@ -46,11 +47,16 @@ class PathRule(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """Everything that a user is allowed; ``problem`` says why the rules may be incomplete."""
+    """Everything that a user is allowed.
+
+    ``incomplete``: the user may be allowed more, which the authorizer cannot list. ``problem`` says why, or what is wrong with
+    the rules themselves (a binding to a role that does not exist).
+    """
 
     resources: tuple[ResourceRule, ...]
     paths: tuple[PathRule, ...]
     problem: str = ""
+    incomplete: bool = False
 
 
 class Authorizer(Protocol):

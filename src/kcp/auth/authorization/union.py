@@ -37,4 +37,5 @@ class UnionAuthorizer:
             tuple(rule for rules in found for rule in rules.resources),
             tuple(rule for rules in found for rule in rules.paths),
             "; ".join(rules.problem for rules in found if rules.problem),
+            any(rules.incomplete for rules in found),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -47,6 +47,8 @@ class Subresource:
     verbs: tuple[str, ...] = ("get", "patch", "update")
     kind: GroupVersionKind | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
+    load_type: Callable[[], ResourceType] | None = field(default=None, compare=False)
+    """Returns the type of the objects that clients create through it; None where that is the parent's."""
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,10 @@ class Strategy:
     """The fields whose values no refusal and no warning may show (the data of Secrets)."""
     may_be_large: ClassVar[bool] = False
     """Whether `is_large` must be called."""
+    checks_permissions: ClassVar[bool] = False
+    """Whether `check_permissions` must be called: what a user may write depends on the content of the object."""
     virtual_names: ClassVar[Collection[str]] = ()
-    """The names of the `virtual_objects`."""
+    """The names of the `virtual_objects`; of a namespaced type the name of `virtual_in_namespace`."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
@@ -112,6 +114,12 @@ class Strategy:
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
         """Errors of an update; by default those of the new state as a new object."""
         return self.validate(obj)
+
+    async def check_permissions(self, obj: Object, old: Object | None, context: RequestContext, name: str) -> None:
+        """Check that the user may write this object, where the type ``checks_permissions``. Raises StatusError 403 or 404.
+
+        ``old`` is the object that an update replaces, ``name`` that of the request's path: empty for a create.
+        """
 
     def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
         """Advice to the client, sent as ``Warning`` headers."""
@@ -170,6 +178,21 @@ class Strategy:
     def virtual_objects(self, cluster: LogicalClusterName) -> Sequence[Object]:
         """Objects that every logical cluster has without storing them, in name order."""
         return ()
+
+    def virtual_object(self, cluster: LogicalClusterName, name: str) -> Object | None:
+        """The virtual object of a name."""
+        return next((obj for obj in self.virtual_objects(cluster) if obj["metadata"]["name"] == name), None)
+
+    def virtual_in_namespace(self, cluster: LogicalClusterName, namespace: str, stored: Object | None) -> Object | None:
+        """The object that a namespace has without storing it.
+
+        ``stored`` is the namespace, None where it is not stored. Returns None where there is no such namespace or object.
+        """
+        return None
+
+    def recreated(self, obj: Object, context: RequestContext) -> Object | None:
+        """What is stored in place of a deleted object that a virtual one would follow; None: the virtual one follows."""
+        return None
 
     async def answer(self, obj: Object, context: RequestContext) -> Object | None:
         """The object with its answer, for types that are answered and not stored (reviews); None for other types."""

@@ -258,7 +258,10 @@ def _whole_page(
     source: Source, type_: ResourceType, range_: Range, wildcard: bool, at: int, after: Key | None, limit: int
 ) -> Listing:
     key = (type_.reading_hash, range_, after, limit)
-    if not wildcard and (shared := source.shared_pages.find(key, at)) is not None:
+    shared = None if wildcard else source.shared_pages.find(key, at)
+    if shared is not None and type_.namespaced and type_.strategy.virtual_names:
+        shared = shared if source.in_namespaces.unchanged_since(range_.cluster, shared.revision) else None
+    if shared is not None:
         token = continuations.encode(continuations.Continuation(at, shared.last)) if shared.last is not None else ""
 
         def read() -> Iterator[list[Record]]:

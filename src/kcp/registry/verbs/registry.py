@@ -27,12 +27,14 @@ from kcp.registry.verbs.records import conversion_failed, served_bytes, served_o
 from kcp.registry.verbs.representation import Representation
 from kcp.registry.verbs.source import DamagedObjectError, Source
 from kcp.registry.verbs.watching import WatchStream
-from kcp.registry.verbs.writing import Writer
+from kcp.registry.verbs.writing import CheckPermission, Writer
 from kcp.store.contract import Record, Store
 
 Object = dict[str, Any]
 
 _NOT_FOUND: Final = 404
+_DELETE_UNREAD: Final = "unsafe-delete-ignore-read-errors"
+"""The verb that the delete of a damaged object needs beside ``delete``."""
 
 
 class Registry:
@@ -44,9 +46,14 @@ class Registry:
         self.catalog = catalog
         self.source = Source(store)
         self.large_writes = LargeWrites()
+        self._check_permission: CheckPermission | None = None
         self._writer = Writer(
             self.source, chain if chain is not None else admission.Chain(), catalog, self.large_writes
         )
+
+    def check_permissions_by(self, check: CheckPermission) -> None:
+        """Check what a write needs beside the permission of its request: to create by a replace or an apply, to delete unread."""
+        self._check_permission = self._writer.check_permission = check
 
     def find_type(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
         """The type that a logical cluster (or, for the wildcard, any of them) serves at a path.
@@ -188,6 +195,8 @@ class Registry:
         except DamagedObjectError as error:
             if not options.ignore_store_read_error or error.recoverable:
                 raise
+            if self._check_permission is not None:
+                await self._check_permission(context, target, _DELETE_UNREAD)
             return await self._writer.remove_damaged(write, error.revision)
 
     async def delete_collection(

@@ -1,7 +1,8 @@
 """Reads of one type: the records of the log, merged with virtual objects.
 
 Virtual objects exist in every logical cluster without being stored: the namespaces ``default``, ``kube-system`` and
-``kube-public``. A stored object of the same name replaces the virtual one.
+``kube-public``, the default roles and bindings, and what each namespace has (`virtual_in_namespaces`). A stored object of the
+same name replaces the virtual one.
 """
 
 from __future__ import annotations
@@ -14,19 +15,25 @@ from kcp.api import documents, errors
 from kcp.api.kinds import GroupResource
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
+from kcp.registry.types.strategies import Object
 from kcp.registry.verbs.records import VIRTUAL_REVISION, key_of
 from kcp.registry.verbs.shared_pages import SharedPages
-from kcp.store.contract import ABSENT, DamagedValueError, Hint, Key, Page, Range, Record, Store
+from kcp.registry.verbs.virtual_in_namespaces import VirtualInNamespaces
+from kcp.store.contract import ABSENT, DamagedValueError, Hint, Key, Page, Range, Record, Store, UndecryptableValueError
 
 _LOST: Final = (
     "an administrator can restore it from a backup, or delete it with the option "
     "ignoreStoreReadErrorWithClusterBreakingPotential; kcp store check names all damaged values"
 )
+_UNDECRYPTABLE: Final = (
+    "give the server this key in --encryption-provider-config, or delete the object with the option "
+    "ignoreStoreReadErrorWithClusterBreakingPotential"
+)
 _RECOVERABLE: Final = "only the local copy of the log is damaged: restart this server, which then fetches it again"
 
 
 class DamagedObjectError(errors.StatusError):
-    """500: the stored value of an object is damaged. ``revision`` is the revision that wrote it.
+    """500: the stored value of an object is damaged, or cannot be decrypted. ``revision`` is the revision that wrote it.
 
     ``recoverable`` is that of `DamagedValueError`.
     """
@@ -34,11 +41,15 @@ class DamagedObjectError(errors.StatusError):
     def __init__(self, error: DamagedValueError) -> None:
         plural, _, group = error.key.resource.partition(".")
         resource = GroupResource(group, plural)
+        if isinstance(error, UndecryptableValueError):
+            what, remedy = f"cannot be decrypted: {error.reason}", _UNDECRYPTABLE
+        else:
+            what, remedy = "is damaged", _RECOVERABLE if error.recoverable else _LOST
         super().__init__(
             500,
             "InternalError",
-            f"Internal error occurred: StorageError: corrupt object: the stored value of {_described(error.key)} is damaged; "
-            f"{_RECOVERABLE if error.recoverable else _LOST}",
+            "Internal error occurred: StorageError: corrupt object: "
+            f"the stored value of {_described(error.key)} {what}; {remedy}",
             details=errors.details_of(resource, error.key.name),
         )
         self.revision = error.revision
@@ -49,15 +60,20 @@ class Source:
     """The objects of a type, as records."""
 
     def __init__(
-        self, store: Store, shared_pages: SharedPages | None = None, warn: Callable[[str], None] | None = None
+        self,
+        store: Store,
+        shared_pages: SharedPages | None = None,
+        warn: Callable[[str], None] | None = None,
+        in_namespaces: VirtualInNamespaces | None = None,
     ) -> None:
         self.store = store
         self.shared_pages = shared_pages if shared_pages is not None else SharedPages(store)
+        self.in_namespaces = in_namespaces if in_namespaces is not None else VirtualInNamespaces(store)
         self._warn = warn
 
     def warning(self, warn: Callable[[str], None]) -> Source:
         """The same source for one request, which is warned of each damaged object that a page lacks."""
-        return Source(self.store, self.shared_pages, warn)
+        return Source(self.store, self.shared_pages, warn, self.in_namespaces)
 
     def get(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> Record | None:
         """The durable object of a name. Raises DamagedObjectError."""
@@ -65,7 +81,7 @@ class Source:
             record = self.store.get(Key(type_.storage, cluster, namespace, name))
         except DamagedValueError as error:
             raise DamagedObjectError(error) from error
-        return record if record is not None else self.virtual(type_, cluster, name)
+        return record if record is not None else self.virtual(type_, cluster, name, namespace)
 
     def listed(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> list[Record]:
         """The durable object of a name as a list of at most one: a damaged object is left out."""
@@ -85,6 +101,8 @@ class Source:
             record = self.store.latest(Key(type_.storage, cluster, namespace, name))
         except DamagedValueError as error:
             raise DamagedObjectError(error) from error
+        if record is None and namespace and name in type_.strategy.virtual_names:
+            return self.in_namespaces.latest(type_, cluster, namespace)
         return record if record is not None else self.virtual(type_, cluster, name)
 
     async def settled(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> None:
@@ -115,6 +133,8 @@ class Source:
         cluster = range_.cluster
         if cluster == WILDCARD or not type_.strategy.virtual_names:
             return page
+        if type_.namespaced:
+            return self.in_namespaces.mixed(type_, range_, page, limit, after, at)
         return _mixed(page, self.virtual_records(type_, cluster), limit, after)
 
     async def select(
@@ -130,39 +150,42 @@ class Source:
     ) -> Page:
         """A page of a range without records that do not meet a hint, as `Store.select` gives it."""
         cluster = range_.cluster
-        if cluster != WILDCARD and type_.strategy.virtual_names:
+        virtual = cluster != WILDCARD and bool(type_.strategy.virtual_names)
+        if virtual and not type_.namespaced:
             # a stored object replaces a virtual one even where the stored one does not meet the hint
             await asyncio.sleep(0)
             return self.page(type_, range_, limit=limit, after=after, at=at, size=size)
         page = await self.store.select(range_, hint, limit=limit, after=after, at=at, size=size)
         if page.damaged:
             self._warn_of(page.damaged)
-        return page
+        return await self.in_namespaces.selected(type_, range_, hint, page, limit, after, at) if virtual else page
 
     def _warn_of(self, damaged: Sequence[Key]) -> None:
         if self._warn is not None:
             for key in damaged:
                 self._warn(f"{_described(key)} is left out: its stored value is damaged")
 
-    def virtual(self, type_: ResourceType, cluster: LogicalClusterName, name: str) -> Record | None:
+    def virtual(
+        self, type_: ResourceType, cluster: LogicalClusterName, name: str, namespace: str = ""
+    ) -> Record | None:
         """The virtual object of a name."""
-        if name not in type_.strategy.virtual_names:
+        strategy = type_.strategy
+        if not strategy.virtual_names:
             return None
-        return next(record for record in self.virtual_records(type_, cluster) if record.key.name == name)
+        if type_.namespaced:
+            return self.in_namespaces.find(type_, cluster, namespace) if name in strategy.virtual_names else None
+        obj = strategy.virtual_object(cluster, name)
+        return None if obj is None else _virtual_record(type_, cluster, obj)
 
     @staticmethod
     def virtual_records(type_: ResourceType, cluster: LogicalClusterName) -> Sequence[Record]:
         """The virtual objects of a logical cluster, in name order."""
-        objects = type_.strategy.virtual_objects(cluster)
-        return [
-            Record(
-                key_of(type_, cluster, "", obj["metadata"]["name"]),
-                VIRTUAL_REVISION,
-                documents.encode_stored(obj),
-                type_.schema_hash,
-            )
-            for obj in objects
-        ]
+        return [_virtual_record(type_, cluster, obj) for obj in type_.strategy.virtual_objects(cluster)]
+
+
+def _virtual_record(type_: ResourceType, cluster: LogicalClusterName, obj: Object) -> Record:
+    key = key_of(type_, cluster, "", obj["metadata"]["name"])
+    return Record(key, VIRTUAL_REVISION, documents.encode_stored(obj), type_.schema_hash)
 
 
 def expected_revision(record: Record) -> int:

@@ -6,7 +6,7 @@ log that several servers share, any of these may have changed meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from kcp.api import documents, errors, json_values, metadata
@@ -23,12 +23,13 @@ from kcp.registry.verbs.records import (
     key_of,
     object_in,
     served_bytes,
+    served_object,
     stored_value,
     unreadable_object,
 )
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
 from kcp.registry.verbs.source import Source, expected_revision
-from kcp.store.contract import ABSENT, Change, DamagedValueError, Key, PreconditionFailedError
+from kcp.store.contract import ABSENT, Change, Condition, DamagedValueError, Key, PreconditionFailedError, Record
 
 Object = dict[str, Any]
 
@@ -95,11 +96,27 @@ class Committer:
             return Written(documents.encode(obj), type_, obj, gone=True)
         raise errors.server_timeout(type_.resource, write.verb)
 
-    async def unchanged(self, write: Write) -> Written:
-        """The answer to a write that has nothing to do, once the present state is durable."""
+    async def unchanged(self, write: Write) -> Written | None:
+        """The answer to a write that has nothing to do, once the present state is durable.
+
+        A state that is encrypted with an older key is written again; None when another write changed it meanwhile.
+        """
         assert write.old is not None
+        record = write.record
+        if record is not None and not write.context.dry_run and self._store.is_stale(record):
+            return await self._renew(write, record)
         await attempts.settled(self._source, write)
         return Written(await run_large(write.size, documents.encode, write.old), write.target.type, write.old)
+
+    async def _renew(self, write: Write, record: Record) -> Written | None:
+        type_ = write.target.type
+        change = Change(record.key, record.value, expected_revision(record), record.tag, type_.strategy.lifetime)
+        revision = await self._write(change, None)
+        if revision is None:
+            return None
+        renewed = record._replace(revision=revision)
+        obj = await run_large(write.size, served_object, renewed, type_)
+        return Written(await run_large(write.size, documents.encode, obj), type_, obj)
 
     async def _insert(self, write: Write, fence: Change | None) -> Written | None:
         type_, obj, context = write.target.type, write.object, write.context
@@ -109,7 +126,8 @@ class Committer:
             value, tag = stored_value(obj, type_) if write.size < LARGE else await in_thread(stored_value, obj, type_)
             _check_size(value)
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
-            taken = key.name in type_.strategy.virtual_names
+            may_be_virtual = key.name in type_.strategy.virtual_names
+            taken = may_be_virtual and self._source.virtual(type_, key.cluster, key.name, key.namespace) is not None
             try:
                 if taken or (context.dry_run and self._exists(key)):
                     raise PreconditionFailedError(key, ABSENT, None)
@@ -189,10 +207,11 @@ class Committer:
         if fence is not None and not ended:
             await run_large(len(value), self._catalog.prepare, key, value, obj if type_.stored_as_is else None)
         change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
+        conditions = self._conditions_of_virtual(write) if change.expected == ABSENT else ()
         if ended:
-            change = Change(key, None, expected_revision(record))
+            change, conditions = self._removal(write, record)
             fence = self._fence_of_delete(write, fence)
-        revision = await self._write(change, fence)
+        revision = await self._write(change, fence, conditions)
         if revision is None:
             return None
         if ended:  # the new state is in no log: watchers get the stored one, the client its revision
@@ -208,8 +227,9 @@ class Committer:
         assert record is not None
         dry_run = write.context.dry_run
         if obj is None:
-            removal = Change(self._key(write), None, expected_revision(record))
-            if not dry_run and await self._write(removal, self._fence_of_delete(write, fence)) is None:
+            removal, conditions = self._removal(write, record)
+            fence = self._fence_of_delete(write, fence)
+            if not dry_run and await self._write(removal, fence, conditions) is None:
                 return None
             return Written(served_bytes(record, type_), type_, old, gone=True)
         if obj is old:
@@ -223,14 +243,34 @@ class Committer:
             obj["metadata"]["resourceVersion"] = str(revision)
         return Written(await run_large(write.size, documents.encode, obj), type_, obj)
 
-    async def _write(self, change: Change, fence: Change | None) -> int | None:
-        """Commit; None when the object has changed. Raises PreconditionFailedError when ``fence`` failed."""
+    async def _write(self, change: Change, fence: Change | None, conditions: Sequence[Condition] = ()) -> int | None:
+        """Commit; None when the object, or the subject of a condition, has changed.
+
+        Raises PreconditionFailedError when ``fence`` failed.
+        """
         try:
-            return await self._store.write(_with_fence(change, fence))
+            return await self._store.write(_with_fence(change, fence), conditions)
         except PreconditionFailedError as error:
-            if error.key != change.key:
+            if fence is not None and error.key == fence.key:
                 raise
             return None
+
+    def _removal(self, write: Write, record: Record) -> tuple[Change, Sequence[Condition]]:
+        """The change that deletes an object, with its conditions. Some types are created again where a virtual one follows."""
+        type_, key, expected = write.target.type, self._key(write), expected_revision(record)
+        if key.namespace and key.name in type_.strategy.virtual_names:
+            assert write.old is not None
+            follows = self._source.in_namespaces.latest(type_, key.cluster, key.namespace) is not None
+            created = type_.strategy.recreated(write.old, write.context) if follows else None
+            if created is not None:
+                value, tag = stored_value(created, type_)
+                return Change(key, value, expected, tag), self._conditions_of_virtual(write)
+        return Change(key, None, expected), ()
+
+    def _conditions_of_virtual(self, write: Write) -> Sequence[Condition]:
+        """The condition under which an object is stored that was virtual: one in a namespace ends with the namespace."""
+        target = write.target
+        return (preconditions.namespace_condition(self._store, write, target.name),) if target.namespace else ()
 
     def _fence_of_delete(self, write: Write, fence: Change | None) -> Change | None:
         if fence is None:

@@ -23,6 +23,7 @@ from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import unreadable_object
 from kcp.registry.verbs.selecting import Walk
 from kcp.registry.verbs.source import Source
+from kcp.registry.verbs.virtual_events import VirtualEvents
 from kcp.store.contract import (
     UNREADABLE,
     CompactedError,
@@ -74,6 +75,7 @@ class WatchStream:
         self._plain = self._selection.everything and self._selection.exact_namespace is None
         # a row with computed columns takes long: the rows of a batch are not made in one go
         self._costly = representation.has_columns and (self._wildcard or target.type.computed_columns is not None)
+        self._virtual: VirtualEvents | None = None
         self._frame_key = (representation.key, target.type.reading_hash, self._wildcard)
         self._initial, after = self._start(options)
         self._first: list[Record] | None = None
@@ -86,6 +88,8 @@ class WatchStream:
             raise errors.expired(f"too old resource version: {after} ({error.oldest})") from error
         except FutureRevisionError as error:
             raise listing.future_is_expired(error) from error
+        if target.type.namespaced and target.type.strategy.virtual_names and not self._wildcard:
+            self._virtual = VirtualEvents(source, target.type, self._range, after, self._subscription.wake)
 
     def _start(self, options: ListOptions) -> tuple[Walk | None, int]:
         requested = listing.parse_resource_version(options.resource_version)
@@ -107,6 +111,8 @@ class WatchStream:
         """Read the first initial events, so that the response's head can name damaged objects among them."""
         if self._initial is not None:
             self._first = await self._initial.candidates()
+        if self._virtual is not None:
+            await self._virtual.replay()
 
     @property
     def revision(self) -> int:
@@ -116,7 +122,7 @@ class WatchStream:
     @property
     def pending(self) -> bool:
         """Whether `next` returns frames without waiting."""
-        return self._initial is not None or self._subscription.pending
+        return self._initial is not None or bool(self._virtual) or self._subscription.pending
 
     async def next(self, timeout: float, take: TakeFrames | None = None) -> Sequence[bytes]:
         """The frames that are ready, or none after about ``timeout`` seconds.
@@ -126,6 +132,8 @@ class WatchStream:
         """
         if self._initial is not None:
             return self._opening(await self._initial_frames(self._initial))
+        if self._virtual and not self._subscription.pending:
+            return self._opening(self._virtual_frames(self._virtual))
         self._take = take
         push = self._push if take is not None and not self._costly else None
         try:
@@ -139,6 +147,14 @@ class WatchStream:
     def wake(self) -> None:
         """Make a waiting `next` return without passing anything more to its ``take``."""
         self._subscription.wake()
+
+    def _virtual_frames(self, virtual: VirtualEvents) -> list[bytes]:
+        revision, event = self.revision, self._representation.event
+        return [
+            event(ADDED if appeared else DELETED, _as_of(record, revision), self._type, False)
+            for appeared, record in virtual.take()
+            if self._keeps(record, None, self._type)
+        ]
 
     def _push(self, events: Sequence[Event]) -> bool:
         frames = self._opening(self._frames(events))
@@ -175,7 +191,9 @@ class WatchStream:
         selection = self._selection
         if selection.exact_name is not None:
             return _indexed(cache, events, _names).get(selection.exact_name, ())
-        if selection.label is not None:
+        if (
+            selection.label is not None and not self._type.strategy.virtual_names
+        ):  # those of virtual objects are not in it
             index = _indexed(cache, events, _labels)
             return index.get(selection.label, ()) if _UNKNOWN not in index else events
         return events
@@ -199,6 +217,8 @@ class WatchStream:
     def close(self) -> None:
         """Unsubscribe from the log."""
         self._subscription.close()
+        if self._virtual is not None:
+            self._virtual.close()
 
     async def _initial_frames(self, walk: Walk) -> list[bytes]:
         try:
@@ -244,15 +264,26 @@ class WatchStream:
 
     def _encoded(self, event: Event) -> bytes:
         type_ = self._type_at(event.key.cluster) or self._type
-        if event.record is None:
+        record = self._present(event)
+        if record is None:
             return self._representation.event(DELETED, _deleted(event, type_), type_, self._wildcard)
         kind = ADDED if self._previous(event) is None else MODIFIED
-        return self._representation.event(kind, event.record, type_, self._wildcard)
+        return self._representation.event(kind, record, type_, self._wildcard)
+
+    def _present(self, event: Event) -> Record | None:
+        """The object after a change: a deleted one that replaced a virtual object gives way to that.
+
+        The wildcard shows stored objects only.
+        """
+        if event.record is not None or self._wildcard or not self._type.strategy.virtual_names:
+            return event.record
+        virtual = self._source.virtual(self._type, event.key.cluster, event.key.name, event.key.namespace)
+        return None if virtual is None else _as_of(virtual, event.revision)
 
     def _previous(self, event: Event) -> Record | None:
         if event.previous is not None:
             return event.previous
-        return self._source.virtual(self._type, event.key.cluster, event.key.name)
+        return self._source.virtual(self._type, event.key.cluster, event.key.name, event.key.namespace)
 
     def _filtered_frame(self, event: Event) -> bytes | None:
         type_ = self._type_at(event.key.cluster)
@@ -262,18 +293,19 @@ class WatchStream:
         if previous is not None and previous.value is UNREADABLE:
             why = "an object whose stored value was damaged has changed, and may have matched the selectors"
             raise errors.expired(f"too old resource version: {event.revision}: {why}; list again")
+        record = self._present(event)
         before = previous is not None and self._keeps(previous, (event, "before"), type_)
-        now = event.record is not None and self._keeps(event.record, (event, "now"), type_)
-        if event.record is None or (before and not now):
+        now = record is not None and self._keeps(record, (event, "now"), type_)
+        if record is None or (before and not now):
             if not before:
                 return None
-            gone = _deleted(event, type_) if event.record is None else _as_of(previous, event.revision)
+            gone = _deleted(event, type_) if record is None else _as_of(previous, event.revision)
             return self._representation.event(DELETED, gone, type_, self._wildcard)
         if not now:
             return None
         if before == (previous is not None):
             return self._frame(event)
-        return self._representation.event(MODIFIED if before else ADDED, event.record, type_, self._wildcard)
+        return self._representation.event(MODIFIED if before else ADDED, record, type_, self._wildcard)
 
     def _keeps(self, record: Record, memo: tuple[Event, str] | None, type_: ResourceType) -> bool:
         selection = self._selection

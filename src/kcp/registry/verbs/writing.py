@@ -24,13 +24,13 @@ encode, store         the log takes the bytes if the object is still at revision
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from kcp.api import documents, errors, json_values
 from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, AdmissionPlugin, Chain
 from kcp.registry.contexts import IGNORE, RequestContext
-from kcp.registry.requests import Written
+from kcp.registry.requests import Target, Written
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs import (
     admitting,
@@ -55,6 +55,10 @@ _AFTER_DECODING: Final = frozenset({404, 409, 422})
 """The codes of refusals that may come before the body is validated. kube-apiserver has decoded a built-in type's body by then."""
 
 
+CheckPermission = Callable[[RequestContext, Target, str], Awaitable[None]]
+"""Raises StatusError 403 where the user may not do this with the target; the last argument is the verb."""
+
+
 class Writer:
     """Runs writes."""
 
@@ -63,6 +67,7 @@ class Writer:
         self._chain = chain
         self._large_writes = large_writes
         self._committer = Committer(source, catalog)
+        self.check_permission: CheckPermission | None = None
 
     def write(self, write: Write) -> Coroutine[Any, Any, Written]:
         """Run the steps of a write. Raises StatusError 400, 403, 404, 405, 409, 413, 422 or 504."""
@@ -147,9 +152,17 @@ class Writer:
             self._validate(write)
         else:
             await in_thread(self._validate, write)
+        if write.target.type.strategy.checks_permissions:
+            await self._check_permissions(write)
         if plugins:
             await admitting.validate(plugins, write)
         return await self._committer.store(write)
+
+    @staticmethod
+    async def _check_permissions(write: Write) -> None:
+        if write.object is not None and write.operation != DELETE:
+            name = "" if write.verb == "create" else write.target.name
+            await write.target.type.strategy.check_permissions(write.object, write.old, write.context, name)
 
     def _decode(self, write: Write, obj: Any, message: str = decoding.SENT) -> None:
         """Decode check, place, shape: of a body before the state is read, of the result of a patch after."""
@@ -211,6 +224,8 @@ class Writer:
                 preconditions.take_from_patched(write)
 
     async def _check_new(self, write: Write) -> None:
+        if write.verb != "create" and self.check_permission is not None:  # the request was authorized as an update
+            await self.check_permission(write.context, write.target, "create")
         name = preconditions.name_new(write)
         if not write.target.type.namespaced:
             return

@@ -28,6 +28,13 @@ def return_large_allocations() -> None:
     _set({_MMAP_THRESHOLD: _MAPPED_FROM, _TRIM_THRESHOLD: _KEPT_ON_TOP})
 
 
+def return_free_pages() -> None:
+    """Return free pages of the heap to the operating system. Does nothing with another C library."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def use_one_arena() -> None:
     """Make all threads share one heap: glibc reserves 64 MB of address space for each, and makes one for each thread."""
     _set({_ARENA_MAX: 1})

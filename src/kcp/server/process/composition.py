@@ -4,39 +4,50 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import orjson
 
 from kcp.api import metadata
-from kcp.auth.authentication.anonymous import Anonymous
-from kcp.auth.authentication.authenticator import TokenAuthenticator
+from kcp.auth.authentication.authenticator import TokenReviewer
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.permission_checks import PermissionCheck
+from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
+from kcp.auth.authorization.rbac.escalation import EscalationCheck
+from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.certificates import expiration
+from kcp.auth.service_accounts.issuer import IssuerOptions, TokenIssuer
 from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
+from kcp.builtin.types.certificates.certificatesigningrequests.admission import CertificateAdmission
 from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
 from kcp.logical_clusters import SERVER_OWNED, SERVER_RECORDS
 from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
+from kcp.server.audit.trail import AuditTrail
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process import address_space
+from kcp.server.process.auditing import audit_trail
+from kcp.server.process.authentication import OtherAuthentication
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.parts import Environment, Parts
+from kcp.server.process.service_accounts import open_service_accounts
+from kcp.server.process.signing import certificate_controllers
 from kcp.server.requests.application import Application, Steps
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.endpoints.discovery import DiscoveryEndpoint
 from kcp.server.requests.endpoints.health_and_metrics import health_mounts, index_mount, metrics_mount, version_mount
 from kcp.server.requests.endpoints.openapi import OpenAPI
+from kcp.server.requests.endpoints.openid import KEYS_PATH, openid_mounts
+from kcp.server.requests.endpoints.service_account_keys import service_account_keys_mount
 from kcp.server.requests.fairness.dispatcher import Dispatcher
 from kcp.server.requests.inflight import FixedLimits, InFlight, Limit
 from kcp.server.requests.loop_watchdog import CONTROLLER, LoopWatchdog
@@ -66,6 +77,7 @@ class Composition:
     mutations: Mutations
     watches: Watches
     watchdog: LoopWatchdog
+    audit_trail: AuditTrail | None
 
     async def start_controllers(self) -> None:
         """Start each controller; return when all have read the present state."""
@@ -96,15 +108,12 @@ async def compose(
     Raises ConfigurationError.
     """
     configuration = environment.configuration
-    tokens = BearerTokens(parts.token_authenticators(environment))
+    accounts = await open_service_accounts(configuration, environment.store, environment.files)
+    other = _other_authentication(environment, accounts.issuer.options)
+    environment = replace(environment, other_authentication=other, service_accounts=accounts)
+    tokens = BearerTokens(parts.token_authenticators(environment), accounts.issuer.options.api_audiences)
     authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
-    registry = await compose_registry(
-        environment.store,
-        authorizer=authorizer,
-        tokens=tokens,
-        plugins=parts.admission_plugins(environment),
-        event_lifetime=int(configuration.event_ttl),
-    )
+    registry = await _registry_of(parts, environment, authorizer, tokens, accounts.issuer)
     space = address_space.of_process()
     if space is not None:
         registry.large_writes.require = space.require
@@ -114,53 +123,93 @@ async def compose(
     dispatcher = _dispatcher(configuration, in_flight, metrics)
     watches = Watches(registry, metrics, configuration.min_request_timeout)
     health = Health({"ping": lambda: None}, ready_checks, ready_notes)
-    mounts = _mount_table(
-        registry.catalog,
-        [*_default_mounts(registry.catalog, health, metrics, server_address), *parts.mounts(registry)],
-    )
+    default_mounts = _default_mounts(registry.catalog, health, metrics, server_address)
+    token_mounts = _token_mounts(accounts.issuer, configuration, server_address)
+    mounts = _mount_table(registry.catalog, [*default_mounts, *token_mounts, *parts.mounts(registry)])
     watchdog = LoopWatchdog(metrics, mounts.roots)
     mutations = Mutations(deadlines, watchdog)
+    trail = audit_trail(parts, environment)
     steps = Steps(
-        authenticator=UnionAuthenticator(
-            [*parts.authenticators(environment), tokens], Anonymous() if configuration.anonymous_auth else None
-        ),
+        authenticator=UnionAuthenticator([*parts.authenticators(environment), tokens], other.anonymous),
         authorizer=authorizer,
         filters=[*address_space.filters(space), *parts.filters(environment)],
         resources=Resources(registry, watches, mutations),
         mounts=mounts,
         scheduling=dispatcher if dispatcher is not None else FixedLimits(in_flight),
-        audit=Audit(parts.audit_sinks(environment)),
+        audit=Audit(parts.audit_sinks(environment), trail),
+        cluster_of_token=accounts.tokens.cluster_of_token,
     )
     application = Application(steps, metrics, deadlines, watchdog)
-    controllers = parts.controllers(registry)
+    controllers = [*parts.controllers(registry), *certificate_controllers(registry, environment)]
     return Composition(
-        registry, controllers, application, metrics, health, in_flight, dispatcher, mutations, watches, watchdog
+        registry, controllers, application, metrics, health, in_flight, dispatcher, mutations, watches, watchdog, trail
     )
+
+
+async def _registry_of(
+    parts: Parts, environment: Environment, authorizer: Authorizer, tokens: TokenReviewer, issuer: TokenIssuer
+) -> Registry:
+    configuration = environment.configuration
+    registry = await compose_registry(
+        environment.store,
+        plugins=[CertificateAdmission(authorizer), *parts.admission_plugins(environment)],
+        authorizer=authorizer,
+        policies=environment.policies,
+        tokens=tokens,
+        issuer=issuer,
+        trust=environment.identity.trust.decode(),
+        publishes_trust=configuration.publish_root_ca,
+        event_lifetime=int(configuration.event_ttl),
+    )
+    issuer.objects.read_from(registry)
+    return registry
 
 
 async def compose_registry(
     store: Store,
     *,
     authorizer: Authorizer | None = None,
-    tokens: TokenAuthenticator | None = None,
+    policies: Policies | None = None,
+    tokens: TokenReviewer | None = None,
     plugins: Sequence[AdmissionPlugin] = (),
     event_lifetime: int = DEFAULT_EVENT_LIFETIME,
+    issuer: TokenIssuer | None = None,
+    trust: str = "",
+    publishes_trust: bool = True,
 ) -> Registry:
     """Put the verbs over a store, with the built-in types.
 
-    ``authorizer`` and ``tokens`` answer the reviews, ``plugins`` are the admission chain, ``event_lifetime`` is in seconds. The
-    first write of a new log is its identity, from which the virtual objects get their UIDs.
+    ``authorizer`` (by default RBAC) and ``tokens`` answer the reviews, ``policies`` are what RBAC grants in the store,
+    ``plugins`` are the admission chain, ``event_lifetime`` is in seconds, ``issuer`` answers TokenRequests, ``trust`` is what
+    clients must trust, and ``publishes_trust`` shows it as ``kube-root-ca.crt``. The first write of a new log is its identity,
+    from which the virtual objects get their UIDs.
     """
     uid, created = await log_identity(store)
-
+    policies = policies if policies is not None else Policies(store)
+    authorizer = authorizer if authorizer is not None else RBACAuthorizer(policies)
     context = BuiltinContext(
         server_uid=uid,
         created=created,
-        authorizer=authorizer if authorizer is not None else BasicAuthorizer(),
+        authorizer=authorizer,
+        escalation=EscalationCheck(policies, authorizer),
         tokens=tokens if tokens is not None else BearerTokens(()),
         event_lifetime=event_lifetime,
+        issuer=issuer,
+        trust=trust,
+        publishes_trust=publishes_trust,
     )
-    return Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
+    registry = Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
+    registry.check_permissions_by(PermissionCheck(authorizer))
+    return registry
+
+
+def _other_authentication(environment: Environment, names: IssuerOptions) -> OtherAuthentication:
+    """Authentication by other programs. Raises ConfigurationError."""
+    other = OtherAuthentication(environment.configuration, environment.outbound, names.api_audiences, names.issuers)
+    other.add_to(environment.files)
+    if other.oidc is not None:
+        environment.background["the fetching of OIDC keys"] = other.oidc.follow
+    return other
 
 
 def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
@@ -197,6 +246,11 @@ def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_a
         metrics_mount(metrics),
         version_mount(),
     )
+
+
+def _token_mounts(issuer: TokenIssuer, configuration: Configuration, server_address: str) -> Sequence[Mount]:
+    keys_url = configuration.service_account_jwks_uri or f"https://{server_address}{KEYS_PATH}"
+    return (*openid_mounts(issuer, keys_url), service_account_keys_mount(issuer.key_ring))
 
 
 def _mount_table(catalog: Catalog, mounts: Iterable[Mount]) -> MountTable:

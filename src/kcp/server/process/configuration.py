@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from kcp.api import names
+from kcp.server.audit.options import AuditOptionError, AuditOptions
+from kcp.server.process.authentication_options import AuthenticationOptionError, AuthenticationOptions
+from kcp.server.process.authorization_options import AuthorizationOptionError, AuthorizationOptions
 from kcp.store.backends import StorageOptions
 from kcp.store.contract import OptionError
 
@@ -15,6 +19,7 @@ DURABILITIES: Final = ("full", "relaxed")
 LOG_FORMATS: Final = ("text", "json")
 _SHORTEST: Final = 0.001
 _HIGHEST_PORT: Final = 65535
+_HOUR: Final = 3600
 
 
 class ConfigurationError(Exception):
@@ -35,12 +40,27 @@ class Configuration(StorageOptions):
     tls_sans: tuple[str, ...] = ()
     client_ca_file: Path | None = None
     token_auth_file: Path | None = None
+    authentication: AuthenticationOptions = field(default_factory=AuthenticationOptions)
+    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
     anonymous_auth: bool = True
+    service_account_issuer: tuple[str, ...] = ()
+    """The names of the issuer of service account tokens; the first is in new tokens. Empty: the default one."""
+    service_account_signing_key_file: Path | None = None
+    service_account_key_file: tuple[Path, ...] = ()
+    service_account_jwks_uri: str = ""
+    service_account_max_token_expiration: float = 0.0
+    service_account_extend_token_expiration: bool = True
+    publish_root_ca: bool = True
+    """Every namespace has the ConfigMap kube-root-ca.crt."""
+    api_audiences: tuple[str, ...] = ()
+    """The names of the API server in the audiences of tokens; empty: those of the issuer."""
     new_log: bool = False
     """Create the log where a server has run whose log is gone."""
     history_retention: float = 300.0
     compaction_interval: float | None = None
     """How often history is compacted; 0: never, None: the compactor derives it from the retention."""
+    encryption_provider_config_automatic_reload: bool = True
+    """Reload `encryption_provider_config` when it changes."""
     event_ttl: float = 3600.0
     max_requests_inflight: int = 400
     max_mutating_requests_inflight: int = 200
@@ -55,6 +75,7 @@ class Configuration(StorageOptions):
     shutdown_delay_duration: float = 0.0
     shutdown_grace_period: float = 1.0
     log_requests: bool = False
+    audit: AuditOptions = field(default_factory=AuditOptions)
 
     @property
     def queue_wait(self) -> float:
@@ -67,7 +88,10 @@ class Configuration(StorageOptions):
             raise ConfigurationError("--tls-cert-file and --tls-private-key-file must be given together")
         try:
             self.check_storage()
-        except OptionError as error:
+            self.authentication.check()
+            self.authorization.check()
+            self.audit.check()
+        except (OptionError, AuditOptionError, AuthenticationOptionError, AuthorizationOptionError) as error:
             raise ConfigurationError(str(error)) from error
         if self.durability not in DURABILITIES:
             raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")
@@ -96,6 +120,22 @@ class Configuration(StorageOptions):
             _check_host("--external-hostname", self.external_hostname)
         for name in self.tls_sans:
             _check_host("--tls-san", name.removeprefix("*."))
+        self._check_service_accounts()
+
+    def _check_service_accounts(self) -> None:
+        for issuer in self.service_account_issuer:
+            if not issuer:
+                raise ConfigurationError("--service-account-issuer must not be empty")
+            if ":" in issuer and not _is_url(issuer):
+                raise ConfigurationError(f'--service-account-issuer: "{issuer}" has a colon but is not a URL')
+        keys_url = self.service_account_jwks_uri
+        if keys_url and not (_is_url(keys_url) and keys_url.startswith("https://")):
+            raise ConfigurationError(f'--service-account-jwks-uri: "{keys_url}" is not an https URL')
+        longest = self.service_account_max_token_expiration
+        if longest and not _HOUR <= longest <= 1 << 32:
+            raise ConfigurationError(
+                f"--service-account-max-token-expiration must be between 1h and 2^32 seconds, not {longest:g} seconds"
+            )
 
 
 def split_address(flag: str, text: str) -> tuple[str, int]:
@@ -107,6 +147,14 @@ def split_address(flag: str, text: str) -> tuple[str, int]:
     if int(port) > _HIGHEST_PORT:
         raise ConfigurationError(f"{flag}: the port must be between 0 and {_HIGHEST_PORT}, not {port}")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parsed = urlsplit(text)
+    except ValueError:
+        return False
+    return bool(parsed.scheme and (parsed.netloc or parsed.path))
 
 
 def _check_host(flag: str, name: str) -> None:

@@ -17,6 +17,7 @@ import time
 from typing import Any, Final
 
 from kcp.registry.verbs.large_writes import LargeWrites
+from kcp.server.process.allocator import return_free_pages
 
 _THRESHOLDS: Final = (5_000, 4, 1)
 """New objects for a collection of the youngest generation, and collections of one generation for one of the next.
@@ -60,6 +61,7 @@ class CyclicGarbage:
 
     async def _follow(self) -> None:
         self.collect_completely()
+        return_free_pages()  # what the start has used
         used = time.process_time()
         while True:
             await asyncio.sleep(_INTERVAL)

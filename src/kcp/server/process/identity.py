@@ -73,7 +73,7 @@ def prepare(configuration: Configuration) -> Identity:
         admin_token=_token(folder / "admin.token"),
         kubeconfig=folder / "admin.kubeconfig",
     )
-    write_client_authorities(made, b"".join(bundles))
+    write_client_authorities(made, b"".join(accepted_authorities(configuration, bundles)))
     return made
 
 
@@ -112,11 +112,17 @@ def renew(configuration: Configuration, now: dt.datetime) -> tuple[KeyPair | Non
     a missing one is not generated: clients trust it. Raises ConfigurationError, OSError.
     """
     folder = configuration.data_directory
+    authority = load_authority(folder)
+    serving = _serving(configuration, authority, now) if configuration.tls_cert_file is None else None
+    return serving, _administrator(folder, authority, now)
+
+
+def load_authority(folder: Path) -> KeyPair:
+    """Read the server's own CA. Raises ConfigurationError when a file of it is missing or cannot be used, OSError."""
     paths = folder / "ca.crt", folder / "ca.key"
     if (authority := _read_pair(*paths)) is None:
         raise ConfigurationError(f"{paths[0]} or {paths[1]} is missing, which sign the server's own certificates")
-    serving = _serving(configuration, authority, now) if configuration.tls_cert_file is None else None
-    return serving, _administrator(folder, authority, now)
+    return authority
 
 
 def client_authority_bundles(own: bytes, path: Path | None) -> tuple[bytes, ...]:
@@ -124,7 +130,16 @@ def client_authority_bundles(own: bytes, path: Path | None) -> tuple[bytes, ...]
 
     Raises ConfigurationError.
     """
-    return (own,) if path is None else (own, _client_authority(path))
+    return (own,) if path is None else (own, authority_bundle("--client-ca-file", path))
+
+
+def accepted_authorities(configuration: Configuration, bundles: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return all CAs whose certificates the TLS layer accepts: those of clients, and those of front proxies.
+
+    Raises ConfigurationError.
+    """
+    path = configuration.authentication.front_proxy_ca_file
+    return bundles if path is None else (*bundles, authority_bundle("--requestheader-client-ca-file", path))
 
 
 def material(folder: Path) -> dict[str, str]:
@@ -259,13 +274,14 @@ def _given(configuration: Configuration) -> KeyPair | None:
     return pair
 
 
-def _client_authority(path: Path) -> bytes:
+def authority_bundle(flag: str, path: Path) -> bytes:
+    """Read the CAs of a flag. Raises ConfigurationError."""
     try:
         bundle = path.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"--client-ca-file: cannot read {path}: {error.strerror}") from error
+        raise ConfigurationError(f"{flag}: cannot read {path}: {error.strerror}") from error
     if not certificates.holds_certificates(bundle):
-        raise ConfigurationError(f"--client-ca-file: {path} holds no PEM certificates")
+        raise ConfigurationError(f"{flag}: {path} holds no PEM certificates")
     return bundle if bundle.endswith(b"\n") else bundle + b"\n"
 
 

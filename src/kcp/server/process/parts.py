@@ -11,25 +11,34 @@ A factory that adds to a default calls it: ``lambda environment: [*default_autho
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kcp.auth.authentication.authenticator import Authenticator, TokenAuthenticator
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
 from kcp.auth.authorization.authorizer import Authorizer
-from kcp.auth.authorization.basic_rules import BasicAuthorizer
+from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
+from kcp.outbound.errors import DestinationError
+from kcp.outbound.owner import Outbound
 from kcp.registry.admission.chain import AdmissionPlugin
 from kcp.registry.verbs.registry import Registry
+from kcp.server.audit.backends import AuditBackend
+from kcp.server.audit.log_backend import LogBackend
+from kcp.server.audit.metrics import AuditMetrics
+from kcp.server.audit.webhook_backend import WebhookBackend
 from kcp.server.observability.metrics import Metrics
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
+from kcp.server.process.authentication import OtherAuthentication
+from kcp.server.process.authorization import configured_authorizers
 from kcp.server.process.configuration import Configuration, ConfigurationError
 from kcp.server.process.identity import ADMINISTRATOR, Identity, client_authority_bundles
 from kcp.server.process.reloading import ReloadedFiles
+from kcp.server.process.service_accounts import ServiceAccounts
 from kcp.server.process.storage import Storage, open_storage
 from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.mounts import Mount
@@ -43,7 +52,10 @@ class Environment:
     """The server's configuration, identity on disk and open store, from which the parts are made.
 
     A part adds the files that it reads to ``files``, to have them reloaded when they change, and its own metrics to
-    ``metrics.registry``.
+    ``metrics.registry``. One that sends requests to other servers makes its clients by ``outbound``, which the server closes.
+    Work that goes on until the server stops is added to ``background``, by its name in messages. ``other_authentication``
+    are the authenticators that know users of other programs.
+    ``policies`` are what RBAC grants in each logical cluster of the store.
     """
 
     configuration: Configuration
@@ -51,21 +63,35 @@ class Environment:
     store: Store
     files: ReloadedFiles = field(default_factory=ReloadedFiles)
     metrics: Metrics = field(default_factory=Metrics)
+    outbound: Outbound = field(default_factory=Outbound)
+    background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
+    other_authentication: OtherAuthentication | None = None
+    service_accounts: ServiceAccounts | None = None
+    """What issues and accepts service account tokens; set before the parts are made."""
+    audit_metrics: AuditMetrics = field(default_factory=AuditMetrics)
+    policies: Policies = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policies", Policies(self.store))
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
-    """Authenticate client certificates of the server's own CA and of ``--client-ca-file``."""
+    """Authenticate by a front proxy, then by client certificates of the server's own CA and of ``--client-ca-file``."""
     observe = environment.metrics.observe_client_certificate
     certificates = ClientCertificates(environment.identity.client_authority_bundles, observe)
     own, *_ = environment.identity.client_authority_bundles
     path = environment.configuration.client_ca_file
     if path is not None:
         environment.files.add(path, lambda: certificates.replace_authorities(client_authority_bundles(own, path)))
-    return [certificates]
+    other = environment.other_authentication
+    return [certificates] if other is None or other.front_proxy is None else [other.front_proxy, certificates]
 
 
 def default_token_authenticators(environment: Environment) -> Sequence[TokenAuthenticator]:
-    """Authenticate the administrator's token and those of ``--token-auth-file``. Raises ConfigurationError."""
+    """Authenticate tokens of the administrator, ``--token-auth-file``, service accounts, OpenID Connect issuers and a webhook.
+
+    Raises ConfigurationError.
+    """
     administrator = authenticated(ADMINISTRATOR, groups=(MASTERS,))
     configuration = environment.configuration
 
@@ -75,7 +101,12 @@ def default_token_authenticators(environment: Environment) -> Sequence[TokenAuth
     tokens = StaticTokens(read())
     if configuration.token_auth_file is not None:
         environment.files.add(configuration.token_auth_file, lambda: tokens.replace(read()))
-    return [tokens]
+    accounts, other = environment.service_accounts, environment.other_authentication
+    return [
+        tokens,
+        *([accounts.tokens] if accounts is not None else ()),
+        *(other.token_authenticators if other is not None else ()),
+    ]
 
 
 def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
@@ -90,9 +121,12 @@ def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
         raise ConfigurationError(f"--token-auth-file: {error}") from error
 
 
-def default_authorizers(environment: Environment) -> Sequence[Authorizer]:  # noqa: ARG001 - the same for all servers
-    """Authorize by the rules that hold without RBAC objects."""
-    return [BasicAuthorizer()]
+def default_authorizers(environment: Environment) -> Sequence[Authorizer]:
+    """Authorize by ``--authorization-config`` or ``--authorization-mode``, by default by RBAC. Raises ConfigurationError."""
+    options = environment.configuration.authorization
+    return configured_authorizers(
+        options, environment.policies, environment.outbound, environment.files, environment.metrics
+    )
 
 
 def default_controllers(registry: Registry) -> Sequence[Controller]:
@@ -103,6 +137,23 @@ def default_controllers(registry: Registry) -> Sequence[Controller]:
 def default_audit_sinks(environment: Environment) -> Sequence[AuditSink]:
     """Write the request log when it is configured."""
     return [RequestLog()] if environment.configuration.log_requests else []
+
+
+def default_audit_backends(environment: Environment) -> Sequence[AuditBackend]:
+    """Write the events of the audit policy to the file, and send them to the webhook, that are configured.
+
+    Raises ConfigurationError.
+    """
+    options, metrics = environment.configuration.audit, environment.audit_metrics
+    backends: list[AuditBackend] = []
+    if options.log_path is not None:
+        backends.append(LogBackend(options, metrics))
+    if options.webhook_config_file is not None:
+        try:
+            backends.append(WebhookBackend(options, metrics, environment.outbound))
+        except DestinationError as error:
+            raise ConfigurationError(str(error)) from error
+    return backends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +169,7 @@ class Parts:
     - ``mounts`` are added to the mount table; one with the prefix of a default mount replaces that.
     - ``controllers`` run on one server of all that share the store.
     - ``audit_sinks`` get the record of every complete request.
+    - ``audit_backends`` get the events of the audit policy, where one is configured.
     """
 
     backend: Callable[[Configuration, contextlib.AsyncExitStack], Awaitable[Storage]] = open_storage
@@ -129,6 +181,7 @@ class Parts:
     mounts: Callable[[Registry], Sequence[Mount]] = lambda _: ()
     controllers: Callable[[Registry], Sequence[Controller]] = default_controllers
     audit_sinks: Callable[[Environment], Sequence[AuditSink]] = default_audit_sinks
+    audit_backends: Callable[[Environment], Sequence[AuditBackend]] = default_audit_backends
 
 
 DEFAULT_PARTS: Final = Parts()

@@ -63,6 +63,7 @@ class ServerProcess:
         self._stack = contextlib.AsyncExitStack()
         self.identity: Identity | None = None
         self.composition: Composition | None = None
+        self.storage: Storage | None = None
         self.files = ReloadedFiles()
         self.http: Listening | None = None
         self.certificates: ServingCertificates | None = None
@@ -88,7 +89,7 @@ class ServerProcess:
 
         configuration = self.configuration
         _make_directories(configuration)
-        storage = await self._open_storage()
+        storage = self.storage = await self._open_storage()
         listener = sockets.bind(configuration.bind_address, configuration.secure_port)
         self._stack.callback(listener.close)
         host, port = identity.reachable_host(configuration), listener.getsockname()[1]
@@ -99,9 +100,11 @@ class ServerProcess:
         except OSError as error:
             raise _unwritable(error) from error
         composition = self.composition = await self._compose(storage, self.identity)
+        await self._start_audit(composition)
         await self._serve_health(composition)
         http = self.http = self._listen(listener, composition, self.identity)
         self._stack.push_async_callback(self._stop_serving, http, composition)
+        self._follow_encryption(storage, composition)
         await http.start()
         self.run_in_background("the sweep of watches", connections.sweep(composition.watches))
         self.run_in_background("the reloading of files", self.files.follow())
@@ -138,6 +141,7 @@ class ServerProcess:
             "shutdown": lambda: "process is shutting down" if self.stopping else None,
         }
         environment = Environment(self.configuration, identity, storage.store, self.files)
+        self._stack.push_async_callback(environment.outbound.close)
         notes, address = storage.store.readiness_notes(), f"{self.address[0]}:{self.address[1]}"
         try:
             composition = await compose(self.parts, environment, checks, notes, address)
@@ -146,11 +150,40 @@ class ServerProcess:
             raise ConfigurationError(f"{error}, and nothing is served without it: restore a snapshot") from error
         except StoreUnavailableError as error:
             raise ConfigurationError(str(error)) from error
+        for name, work in environment.background.items():
+            self.run_in_background(name, work())
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.watchdog.note_delivery)
         if composition.dispatcher is not None:
             storage.store.schedule_deliveries(composition.dispatcher.deliver_later)
         return composition
+
+    async def _start_audit(self, composition: Composition) -> None:
+        """Start the audit backends; they stop when no request is left."""
+        from kcp.server.process import auditing
+
+        if (trail := composition.audit_trail) is not None:
+            self._stack.push_async_callback(trail.stop)
+            await auditing.start(trail)
+
+    def _follow_encryption(self, storage: Storage, composition: Composition) -> None:
+        """Reload the keys of the log's values when their file changes, and measure their use."""
+        encryption = storage.encryption
+        if encryption is None:
+            return
+        from kcp.server.observability.encryption_metrics import EncryptionCollector
+        from kcp.store.contract import LogError
+
+        composition.metrics.registry.register(EncryptionCollector(encryption.counts, encryption.reloads))
+
+        def reload() -> None:
+            try:
+                encryption.reload()
+            except LogError as error:
+                raise ConfigurationError(str(error)) from error
+
+        if self.configuration.encryption_provider_config_automatic_reload:
+            self.files.add(encryption.path, reload)
 
     def _listen(self, listener: socket.socket, composition: Composition, identity: Identity) -> Listening:
         return listening.Listening(

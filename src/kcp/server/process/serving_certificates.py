@@ -47,7 +47,8 @@ class ServingCertificates:
         self._on_replaced = on_replaced
         self._administrator = found.administrator
         self._serving = self._next_serving = found.serving
-        self._authorities = self._next_authorities = certificates.merged(found.client_authority_bundles)
+        accepted = identity.accepted_authorities(configuration, found.client_authority_bundles)
+        self._authorities = self._next_authorities = certificates.merged(accepted)
         self._changed = asyncio.Event()
         self._problems: set[str] = set()
         """The problems that have been logged since certificates were last put in force or renewed."""
@@ -57,8 +58,10 @@ class ServingCertificates:
         """Have the files reloaded when they change."""
         for path in identity.serving_files(self._configuration):
             files.add(path, self._reload_serving)
-        if (bundle := self._configuration.client_ca_file) is not None:
-            files.add(bundle, self._reload_authorities)
+        configuration = self._configuration
+        for bundle in (configuration.client_ca_file, configuration.authentication.front_proxy_ca_file):
+            if bundle is not None:
+                files.add(bundle, self._reload_authorities)
 
     def _reload_serving(self) -> None:
         self._next_serving = identity.load_serving(self._configuration)
@@ -67,7 +70,8 @@ class ServingCertificates:
     def _reload_authorities(self) -> None:
         own, *_ = self._identity.client_authority_bundles
         bundles = identity.client_authority_bundles(own, self._configuration.client_ca_file)
-        self._next_authorities = certificates.merged((self._authorities, *bundles))
+        accepted = identity.accepted_authorities(self._configuration, bundles)
+        self._next_authorities = certificates.merged((self._authorities, *accepted))
         self._wake()
 
     def _wake(self) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from kcp.server.process.configuration import Configuration, ConfigurationError
 
 if TYPE_CHECKING:
-    from kcp.store.backends import Check, ServerStore
     from kcp.store.contract import Action
+    from kcp.store.encryption.opening import Encryption
+    from kcp.store.server_contract import Check, ServerStore
 
 
 _TOKEN: Final = "admin.token"  # noqa: S105 - a file name
@@ -21,10 +22,11 @@ _MATERIAL: Final = ("ca.crt", "ca.key", _TOKEN)
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """An open log. ``shared`` says whether other servers may use it too."""
+    """An open log. ``shared`` says whether other servers may use it too, ``encryption`` has the keys of its values."""
 
     store: ServerStore
     shared: bool
+    encryption: Encryption | None = None
 
     @property
     def checks(self) -> dict[str, Check]:
@@ -38,12 +40,13 @@ class Storage:
 
 async def open_storage(configuration: Configuration, stack: contextlib.AsyncExitStack) -> Storage:
     """Open the configured log and start compaction; the stack closes it. Raises ConfigurationError, OSError."""
+    from kcp.server.process import encryption_configuration
     from kcp.store.backends import backend_for
     from kcp.store.contract import LogError, StoreUnavailableError
     from kcp.store.file_lock import StoreLockedError
 
     try:
-        backend = backend_for(configuration)
+        backend = backend_for(configuration, encryption_configuration.read)
         if not configuration.new_log and backend.is_missing():
             _require_new_server(configuration)
         store = await backend.open()
@@ -51,7 +54,7 @@ async def open_storage(configuration: Configuration, stack: contextlib.AsyncExit
         raise ConfigurationError(f"{error}; stop that server, or choose another --root-directory") from error
     except (LogError, StoreUnavailableError) as error:
         raise ConfigurationError(str(error)) from error
-    storage = Storage(store, backend.capabilities.shared)
+    storage = Storage(store, backend.capabilities.shared, backend.encryption)
     stack.push_async_callback(store.close)
     if configuration.compaction_interval != 0:
         await _compact(storage, configuration, stack)
@@ -83,7 +86,7 @@ async def _compact(storage: Storage, configuration: Configuration, stack: contex
 async def share_identity(storage: Storage, configuration: Configuration) -> None:
     """Adopt the CA and token stored in a shared log, or store ours on the first server.
 
-    The log holds them as the data directory does: a client that can read etcd can act as the administrator.
+    Unless Secrets are encrypted, the log holds them in plain text: a client that can read etcd can act as the administrator.
     Raises ConfigurationError, OSError, StoreUnavailableError.
     """
     if not storage.shared:

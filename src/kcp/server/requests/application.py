@@ -21,6 +21,7 @@ from kcp.api import errors
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
+from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.source import DamagedObjectError
 from kcp.server.observability.metrics import Metrics
 from kcp.server.requests import connections
@@ -41,12 +42,20 @@ from kcp.store.contract import DamagedValueError, StoreClosedError, StoreUnavail
 
 logger: Final = logging.getLogger("kcp.server")
 
+_TOKEN_START: Final = len(b"Bearer ")
+_WEB_TOKEN: Final = b"Bearer eyJ"
+"""The start of the header field of a JSON Web Token."""
+_CLUSTER_PATH: Final = f"/{logical_clusters.PATH_ROOT}/".encode()
 _TOO_MANY_REQUESTS: Final = 429
 _CLIENT_CLOSED_REQUEST: Final = 499
 """The code under which metrics count a request whose client disconnected before the response began."""
 
 RequestFilter = Callable[[Exchange, RequestInfo], Awaitable[None]]
 """Sees each authorized request before it is served: may wait, add to ``exchange.warnings``, or refuse with StatusError."""
+
+
+ClusterOfToken = Callable[[bytes], LogicalClusterName | None]
+"""Returns the logical cluster that a bearer token names, valid or not; None for a token that names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class Steps:
     mounts: MountTable
     scheduling: Scheduling
     audit: Audit
+    cluster_of_token: ClusterOfToken = lambda _: None
 
 
 class Application:
@@ -69,6 +79,7 @@ class Application:
         """``deadlines`` limit the time in which a client must send a body."""
         self._watch = watchdog.watch
         self._authenticator = steps.authenticator
+        self._cluster_of_token = steps.cluster_of_token
         self._authorizer = steps.authorizer
         self._filters = tuple(steps.filters)
         self._resources = steps.resources
@@ -118,17 +129,31 @@ class Application:
                 self._audit.complete(exchange)
             if exchange.slot is not None:
                 exchange.slot.leave()
+            trail = self._audit.trail
+            if trail is not None and (recorded := self._audit.end(exchange, trail)) is not None:
+                await recorded
         if truncated is not None:
             raise TruncatedResponseError(truncated)
 
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
         exchange.user = await self._authenticator.authenticate(exchange)
+        trail = self._audit.trail
+        if trail is not None:
+            recorded = self._audit.begin(exchange, trail)
+            if recorded is not None and not await recorded:
+                exchange.audit = None
+                raise trail.reject()
+        audited = exchange.audit
         if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` raises and catches an exception
-            exchange.user = await impersonated(exchange.raw_headers, exchange.user, info.cluster, self._authorizer)
+            exchange.user = await impersonated(exchange.raw_headers, exchange.user, info, self._authorizer)
+            if audited is not None:
+                audited.impersonated = exchange.user
         decision = self._authorizer.decide(exchange.user, info)
         if type(decision) is not Decision:
             decision = await decided(decision)
+        if audited is not None:
+            audited.decide(decision)
         if not decision.allowed:
             raise forbidden(exchange.user, info, decision.reason)
         for request_filter in self._filters:
@@ -145,9 +170,22 @@ class Application:
         exchange.check_head()
         scope = exchange.scope
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-        cluster_header = exchange.headers.get(logical_clusters.HEADER)
+        headers = exchange.headers
+        cluster_header = headers.get(logical_clusters.HEADER)
+        if cluster_header is None and headers.get(b"authorization", b"").startswith(_WEB_TOKEN):
+            cluster_header = self._cluster_in_token(raw_path, headers[b"authorization"])
         info = exchange.info = read_request(scope["method"], raw_path, scope["query_string"], cluster_header)
         return info
+
+    def _cluster_in_token(self, raw_path: bytes, authorization: bytes) -> bytes | None:
+        """The logical cluster of a service account's token, where the path names none: a Pod knows no path of its own.
+
+        The token is not verified yet: it is valid in the logical cluster that it names, or nowhere.
+        """
+        if raw_path.startswith(_CLUSTER_PATH):
+            return None
+        cluster = self._cluster_of_token(authorization[_TOKEN_START:].strip())
+        return None if cluster is None else cluster.encode()
 
     def _route(self, exchange: Exchange, info: RequestInfo) -> tuple[Handler, bool]:
         """Find the handler of a request, and whether it counts as in flight. Raises StatusError 404 or 405."""
@@ -170,7 +208,10 @@ class Application:
             await self._wait_refused(exchange)
         try:
             if not isinstance(error, TruncatedResponseError | ClientGoneError):
-                await exchange.refuse(self._status_of(exchange, error))
+                refusal = self._status_of(exchange, error)
+                if exchange.audit is not None:
+                    exchange.audit.fail(refusal)
+                await exchange.refuse(refusal)
         except TruncatedResponseError as late:
             truncated = str(late)
         except ClientGoneError as gone:
@@ -199,6 +240,8 @@ class Application:
             return errors.service_unavailable(f"the store is not available: {error}")
         if isinstance(error, DamagedValueError):
             return DamagedObjectError(error)
+        if exchange.audit is not None:
+            exchange.audit.panicked = True
         logger.error("a request failed: %s %s", exchange.method, exchange.scope["path"], exc_info=error)
         return errors.internal_error(f"{type(error).__name__} while serving the request")
 

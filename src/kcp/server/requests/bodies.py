@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from kcp.api import documents, errors
 from kcp.registry.contexts import IGNORE
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, patching
 from kcp.registry.verbs.large_work import LARGE, in_slow_thread, in_thread, run_large
+from kcp.server.audit.trail import AuditedRequest
 from kcp.server.requests import content_negotiation
 from kcp.server.requests.content_negotiation import JSON, PROTOBUF, YAML
 from kcp.server.requests.exchanges import Exchange
@@ -23,10 +26,11 @@ _LARGE_YAML: Final = 8 * 1024
 
 @dataclass(slots=True)
 class Body:
-    """A body as it was received."""
+    """A body as it was received. ``audit`` records it once it is decoded, where the audit policy asks for it."""
 
     media_type: str
     content: bytes
+    audit: AuditedRequest | None = None
 
     def take(self) -> bytes:
         """Return the content, and drop it: it may be megabytes."""
@@ -38,11 +42,12 @@ async def read_object(exchange: Exchange, type_: ResourceType, wait_for_permit: 
     """Receive an object. Raises StatusError 413, 415, 429 or 504."""
     accepted = _PROTOBUF_TOO if type_.builtin or type_.has_protobuf else _OBJECT_TYPES
     media_type = content_negotiation.body_media_type(exchange.headers.get(b"content-type", b""), accepted)
-    return Body(media_type, await exchange.body(wait_for_permit=wait_for_permit))
+    return Body(media_type, await exchange.body(wait_for_permit=wait_for_permit), exchange.audit)
 
 
 async def decode_object(body: Body, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
     """Decode an object, and its duplicate fields as paths. Raises StatusError 400 or 413."""
+    kept = body.content if body.audit is not None else b""
     try:
         obj, problems = await _decode(body.take(), body.media_type, field_validation)
     except errors.StatusError as error:
@@ -50,6 +55,10 @@ async def decode_object(body: Body, type_: ResourceType, field_validation: str) 
         raise
     if not isinstance(obj, dict):
         raise errors.bad_request("the body of the request must be one object")
+    if body.audit is not None:
+        body.audit.request(obj, type_)
+        if body.audit.records_request:
+            await _record(body.audit, obj, kept, body.media_type)
     return obj, problems
 
 
@@ -60,17 +69,29 @@ async def read_patch(exchange: Exchange, type_: ResourceType, wait_for_permit: W
     if not content_type:
         raise errors.unsupported_media_type(accepted)
     media_type = content_negotiation.body_media_type(content_type, accepted)
-    return Body(media_type, await exchange.body(wait_for_permit=wait_for_permit))
+    return Body(media_type, await exchange.body(wait_for_permit=wait_for_permit), exchange.audit)
 
 
 async def decode_patch(body: Body, type_: ResourceType, field_validation: str) -> tuple[Any, list[str]]:
     """Decode a patch, and its duplicate fields as paths. Raises StatusError 400 or 413."""
     form = YAML if body.media_type == patching.APPLY_YAML else JSON
+    kept = body.content if body.audit is not None else b""
     try:
-        return await _decode(body.take(), form, field_validation)
+        patch, problems = await _decode(body.take(), form, field_validation)
     except errors.StatusError as error:
         confidential.quote_nothing(error, type_)
         raise
+    if body.audit is not None:
+        body.audit.request(patch, type_)
+        if body.audit.records_request:
+            await _record(body.audit, patch, kept, form)
+    return patch, problems
+
+
+async def _record(audit: AuditedRequest, value: Any, content: bytes, media_type: str) -> None:
+    """Record a decoded body: as it was sent where that is JSON, else encoded as JSON."""
+    form = content if media_type == JSON else await run_large(len(content), orjson.dumps, value)
+    audit.request_body = form
 
 
 async def read_options(exchange: Exchange) -> Any:
@@ -80,6 +101,10 @@ async def read_options(exchange: Exchange) -> Any:
         return None
     media_type = content_negotiation.body_media_type(exchange.headers.get(b"content-type", b""), _PROTOBUF_TOO)
     content, _ = await _decode(body, media_type, IGNORE)
+    if exchange.audit is not None:
+        exchange.audit.request(content, exchange.type)
+        if exchange.audit.records_request:
+            await _record(exchange.audit, content, body, media_type)
     return content
 
 

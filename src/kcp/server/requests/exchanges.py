@@ -16,6 +16,7 @@ from kcp.api import errors, protobuf
 from kcp.registry.verbs.large_work import in_thread, run_large
 from kcp.registry.verbs.representation import ListPieces, Slice
 from kcp.registry.verbs.watching import Frames, joined
+from kcp.server.audit.trail import AuditedRequest
 from kcp.server.requests import content_negotiation
 from kcp.server.requests.asgi import ClientGoneError, Header, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.incoming import IncomingRequest
@@ -27,6 +28,7 @@ from kcp.server.requests.response_encoding import (
     GZIP_HEADERS,
     compressed,
     compressor,
+    json_form,
     json_line,
     pretty_json,
     warning_headers,
@@ -125,6 +127,8 @@ class Exchange(IncomingRequest):
         self, status: int, body: bytes, view: content_negotiation.View, more: Sequence[Header] = ()
     ) -> None:
         """Send an encoded JSON object in the form of a view, compressed when it is large."""
+        if self.audit is not None and self.audit.records_response:
+            await self._record(self.audit, body, yaml=False, is_protobuf=view.protobuf)
         if view.yaml:
             body = await run_large(len(body), yaml_of, body)
         elif self.pretty and not view.protobuf:
@@ -157,9 +161,14 @@ class Exchange(IncomingRequest):
             if size > _STREAM_FROM:
                 break
         else:
-            await self.send_bytes(200, b"".join(ready), view.content_type, ())
+            body = b"".join(ready)
+            if self.audit is not None and self.audit.records_response:
+                await self._record(self.audit, body, yaml=view.yaml, is_protobuf=view.protobuf)
+            await self.send_bytes(200, body, view.content_type, ())
             return
         del pieces, body
+        if self.audit is not None:
+            self.audit.truncate()
         if self.slot is not None:
             self.slot.leave()  # its limits are those of large lists
         if again is not None and self._lists.must_wait(self.client):
@@ -234,6 +243,12 @@ class Exchange(IncomingRequest):
             except Exception as error:
                 raise TruncatedResponseError(str(error) or repr(error)) from error
         await self.finish(gzip.flush() if gzip is not None else b"")
+
+    async def _record(self, audit: AuditedRequest, body: bytes, *, yaml: bool, is_protobuf: bool) -> None:
+        """Record the body of the response where the audit policy asks for it."""
+        audit.find_type(self.type)
+        if audit.records_response:
+            audit.respond(await json_form(body, yaml=yaml, is_protobuf=is_protobuf))
 
     async def begin(self, status: int, content_type: bytes, more: Sequence[Header] = ()) -> None:
         """Send the head of a response whose body follows in parts."""

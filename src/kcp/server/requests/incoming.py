@@ -15,6 +15,7 @@ from kcp.auth.users import ANONYMOUS, User
 from kcp.logical_clusters import UNNAMED, LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.large_work import LARGE
+from kcp.server.audit.trail import AuditedRequest
 from kcp.server.requests.asgi import Header, Message, Receive, Scope, Started
 from kcp.server.requests.deadlines import TIMED_OUT
 from kcp.server.requests.inflight import Slot
@@ -62,11 +63,15 @@ class _Body:
 
 
 class IncomingRequest:
-    """A request. ``info``, ``type`` and ``user`` are set by the steps that determine them."""
+    """A request. ``info``, ``type``, ``user`` and ``audit`` are set by the steps that determine them.
+
+    ``audit`` is None for a request that the audit policy does not record.
+    """
 
     __slots__ = (
         "_receive",
         "_receiving",
+        "audit",
         "audit_id",
         "body_size",
         "headers",
@@ -91,6 +96,7 @@ class IncomingRequest:
         self.headers: dict[bytes, bytes] = dict(self.raw_headers)
         audit_id = self.headers.get(b"audit-id")
         self.audit_id = audit_id[:_AUDIT_ID_LENGTH] if audit_id else new_audit_id()
+        self.audit: AuditedRequest | None = None
         self.info: RequestInfo | None = None
         self.type: ResourceType | None = None
         self.user: User = ANONYMOUS
@@ -109,6 +115,13 @@ class IncomingRequest:
     def cluster(self) -> LogicalClusterName:
         """The logical cluster of the request, once its head is read."""
         return self.info.cluster if self.info is not None else UNNAMED
+
+    @property
+    def path(self) -> str:
+        """The decoded path after the logical cluster, once the head is read."""
+        if self.info is None:
+            return ""
+        return self.info.path or "/" + "/".join(self.info.parts)
 
     @property
     def user_agent(self) -> str:

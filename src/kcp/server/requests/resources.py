@@ -79,6 +79,9 @@ class Resources:
         if type_.deprecation_warning is not None:
             exchange.warnings.append(type_.deprecation_warning)
         namespace = info.namespace if type_.namespaced else ""
+        if info.subresource and info.verb == "create":
+            load_type = type_.subresources[info.subresource].load_type
+            type_ = type_ if load_type is None else load_type()
         await self._handlers[info.verb](exchange, info, Target(type_, namespace, info.name, info.subresource))
 
     def _context(self, exchange: Exchange, info: RequestInfo) -> RequestContext:
@@ -161,6 +164,8 @@ class Resources:
         deleted = await self._mutations.run(self._registry.delete(context, target, options), exchange)
         gone, value, uid = deleted.gone, deleted.value, deleted.object["metadata"].get("uid")
         del deleted  # with the decoded object, which may be large
+        if target.name in target.type.strategy.virtual_names:
+            uid = None  # kubectl waits until no object has this UID, and the virtual object is back at once
         if gone and not target.type.strategy.deletion_keeps_object:
             await exchange.send_status(200, _success(target, uid))
             return

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import documents
+from kcp.api import documents, errors, protobuf
+from kcp.registry.verbs.large_work import in_slow_thread, run_large
 from kcp.server.requests.asgi import Header
 
 GZIP_FROM: Final = 128 * 1024
@@ -33,6 +34,20 @@ def pretty_json(body: bytes) -> bytes:
 def yaml_of(body: bytes) -> bytes:
     """Convert JSON to YAML with sorted keys."""
     return documents.encode_yaml(documents.decode_stored(body))
+
+
+async def json_form(body: bytes, *, yaml: bool, is_protobuf: bool) -> bytes | None:
+    """Return an encoded response in JSON form; None where it has none."""
+    if not yaml and not is_protobuf:
+        return body
+    try:
+        if is_protobuf:
+            obj: Any = await run_large(len(body), protobuf.decode_body, body)
+        else:
+            obj, _ = await in_slow_thread(documents.decode_yaml, body)
+    except errors.StatusError:
+        return None
+    return await run_large(len(body), orjson.dumps, obj)
 
 
 async def compressed(body: bytes) -> bytes:

@@ -22,6 +22,7 @@ from kcp.registry.types.catalog import definition_name
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.representation import Representation
 from kcp.registry.verbs.watching import WatchStream
+from kcp.server.audit.policy import RESPONSE_STARTED
 from kcp.server.observability.metrics import Metrics, type_labels
 from kcp.server.requests import queries
 from kcp.server.requests.exchanges import Exchange
@@ -99,6 +100,10 @@ class Watches:
             return
         try:
             await exchange.begin_stream(representation.stream_type)
+            if exchange.audit is not None:
+                recorded = exchange.audit.record(RESPONSE_STARTED, exchange.status)
+                if recorded is not None:
+                    await recorded
             session = await self._run(exchange, watch, seconds, options.allow_bookmarks)
         finally:
             watch.close()

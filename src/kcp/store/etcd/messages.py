@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final
+
+from kcp.store import message_tables
 
 PUT: Final = 0
 DELETE: Final = 1
@@ -66,10 +68,6 @@ _TABLE: Final[dict[str, str]] = {
     "Stored": "tag 1 string, value 2 bytes",
     "Marker": "write 1 bytes",
 }
-_TYPES: Final = {"int32": 5, "int64": 3, "uint64": 4, "bool": 8, "string": 9, "bytes": 12}
-_MESSAGE_TYPE: Final = 11
-_OPTIONAL: Final = 1
-_REPEATED: Final = 3
 _PACKAGE: Final = "kcp.store.etcd"
 
 METHODS: Final = {
@@ -91,24 +89,7 @@ METHODS: Final = {
 @cache
 def classes() -> dict[str, Any]:
     """Return the message classes by name. They are built once."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    file = descriptor_pb2.FileDescriptorProto(name="kcp/store/etcd.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _TABLE.items():
-        message = file.message_type.add(name=name)
-        for words in filter(None, fields.split(", ")):
-            field, number, *labels, type_ = words.split()
-            added = message.field.add(
-                name=field, number=int(number), label=_REPEATED if "repeated" in labels else _OPTIONAL
-            )
-            scalar: Any = _TYPES.get(type_)
-            if scalar is not None:
-                added.type = scalar
-            else:
-                added.type, added.type_name = cast(Any, _MESSAGE_TYPE), f".{_PACKAGE}.{type_}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _TABLE}
+    return message_tables.build(_PACKAGE, _TABLE)
 
 
 def make(name: str, /, **fields: Any) -> Any:
@@ -118,12 +99,7 @@ def make(name: str, /, **fields: Any) -> Any:
 
 def parse(name: str, content: bytes) -> Any:
     """Decode a message. Raises ValueError."""
-    from google.protobuf.message import DecodeError
-
-    try:
-        return classes()[name].FromString(content)
-    except DecodeError as error:
-        raise ValueError(f"not a message of type {name}: {error}") from error
+    return message_tables.parse(classes()[name], content)
 
 
 def put(key: bytes, value: bytes, lease: int = 0) -> Any:

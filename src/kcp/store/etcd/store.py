@@ -144,6 +144,10 @@ class EtcdStore:
         """Return a page of the range, which may leave out records that do not meet the hint."""
         return await self._replica.select(range_, hint, limit=limit, after=after, at=at, size=size)
 
+    def is_stale(self, record: Record) -> bool:  # noqa: ARG002 - values have one form
+        """Return False: etcd has one form of a value."""
+        return False
+
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""
         return self._replica.unchanged_since(range_, revision)
@@ -155,6 +159,10 @@ class EtcdStore:
     def watch(self, range_: Range, after: int, *, buffer: int = 10_000) -> HubSubscription:
         """Watch all changes of the range after a revision."""
         return self._replica.watch(range_, after, buffer=buffer)
+
+    def decode_events(self, decode: Callable[[Event], Event]) -> None:
+        """Apply a function to each event before followers and watchers get it."""
+        self._replica.decode_events(decode)
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
         """Call back with the duration of each long delivery, in seconds."""

@@ -151,6 +151,7 @@ class SQLiteStore:
         self._reader = Reader(reading, self._damage)
         self._searches = SearchThread(lambda: tables.connect(path, cache_kilobytes=_SEARCH_CACHE, writable=False))
         self._hub = Hub(revision)
+        self._decode: Callable[[Event], Event] | None = None
         self._changes = RecentChanges(revision)
         self._overlay = Overlay()
         self._recent = RecentReads()
@@ -326,6 +327,10 @@ class SQLiteStore:
         await asyncio.sleep(0)
         return self.scan(range_, limit=limit, after=begin, at=at, count=False, size=bytes_asked)
 
+    def is_stale(self, record: Record) -> bool:  # noqa: ARG002 - values have one form
+        """Return False: a file has one form of a value."""
+        return False
+
     def unchanged_since(self, range_: Range, revision: int) -> bool:
         """Whether no key of the range has changed after a revision; False if unknown."""
         # what was read before may have been damaged
@@ -432,6 +437,8 @@ class SQLiteStore:
                 self._changes.record(event.key.resource, event.key.cluster, event.revision)
             events += pending.events
         if events:
+            if self._decode is not None:
+                events = self._decoded(events, self._decode)
             self._hub.publish(events, events[-1].revision)
         for pending in batch:
             if pending.future.done():
@@ -440,6 +447,14 @@ class SQLiteStore:
                 pending.future.set_result(pending.revision)
             else:
                 pending.future.set_exception(pending.refusal)
+
+    def _decoded(self, events: Sequence[Event], decode: Callable[[Event], Event]) -> list[Event]:
+        """Decode events. Watchers that one of them concerns which cannot be read resume, and are told to list again."""
+        decoded = [*map(decode, events)]
+        for event in decoded:
+            if event.record is not None and event.record.value is UNREADABLE:
+                self._hub.mark_lost(event.key)
+        return decoded
 
     def _fail(self, batch: Sequence[QueuedWrite], error: Exception) -> None:
         """Fail a batch, and drop the pending writes that were accepted on top of it."""
@@ -464,7 +479,18 @@ class SQLiteStore:
     def _history(self, range_: Range, after: int) -> HistoryPiece:
         if after < self._oldest:
             raise CompactedError(after, self._oldest)
-        return self._reader.history(range_, after, self.revision)
+        piece = self._reader.history(range_, after, self.revision)
+        if self._decode is None:
+            return piece
+        events = [*map(self._decode, piece.events)]
+        for event in events:
+            if event.record is not None and event.record.value is UNREADABLE:
+                raise CompactedError(after, event.revision)
+        return piece._replace(events=events)
+
+    def decode_events(self, decode: Callable[[Event], Event]) -> None:
+        """Apply a function to each event before followers and watchers get it."""
+        self._decode = decode
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
         """Call back with the duration of each long delivery, in seconds."""

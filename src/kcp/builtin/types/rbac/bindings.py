@@ -8,14 +8,16 @@ from typing import Any, ClassVar, Final
 from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
 from kcp.builtin.fields import mapping, maps, text
-from kcp.builtin.strategy import PathSegmentNames, age
+from kcp.builtin.strategy import age
+from kcp.builtin.types.rbac.default_objects import RBACStrategy
+from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
 
 _ABSENT: Final = (None, "")
 GROUP: Final = "rbac.authorization.k8s.io"
 
 
-class BindingStrategy(PathSegmentNames):
+class BindingStrategy(RBACStrategy):
     """A binding of either kind. Its roleRef is immutable."""
 
     namespaced: ClassVar[bool]
@@ -50,6 +52,9 @@ class BindingStrategy(PathSegmentNames):
         if obj.get("roleRef") != old.get("roleRef"):
             found.append(field_errors.invalid("roleRef", obj.get("roleRef"), "cannot change roleRef"))
         return found
+
+    async def check_permissions(self, obj: Object, old: Object | None, context: RequestContext, name: str) -> None:
+        await self.context.escalation.check_binding(self.writing(obj, context, name), obj, old)
 
     def cells(self, obj: Object) -> list[Any] | None:
         role = mapping(obj, "roleRef")

@@ -9,11 +9,12 @@ from kcp.api import field_errors
 from kcp.api.field_errors import FieldError
 from kcp.api.selectors import validate_label_selector
 from kcp.builtin.fields import mapping, maps, sequence
-from kcp.builtin.strategy import PathSegmentNames
+from kcp.builtin.types.rbac.default_objects import RBACStrategy
+from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
 
 
-class PolicyRulesStrategy(PathSegmentNames):
+class PolicyRulesStrategy(RBACStrategy):
     """A role of either kind. A rule applies to resources or to other paths; the latter only in ClusterRoles."""
 
     namespaced: ClassVar[bool]
@@ -31,6 +32,9 @@ class PolicyRulesStrategy(PathSegmentNames):
             for index, selector in enumerate(selectors):
                 found += validate_label_selector(selector, f"{path}[{index}]")
         return found
+
+    async def check_permissions(self, obj: Object, old: Object | None, context: RequestContext, name: str) -> None:
+        await self.context.escalation.check_role(self.writing(obj, context, name), obj, old)
 
 
 def _rule_errors(rule: Object, path: str, *, namespaced: bool) -> Iterator[FieldError]:

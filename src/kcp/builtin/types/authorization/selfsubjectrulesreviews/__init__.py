@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kcp.api import errors
+from kcp.auth.authorization.authorizer import ResourceRule
 from kcp.builtin.fields import mapping, text
 from kcp.builtin.strategy import BuiltinStrategy
 from kcp.registry.contexts import RequestContext
@@ -20,15 +21,19 @@ class SelfSubjectRulesReviewStrategy(BuiltinStrategy):
             raise errors.bad_request("no namespace on request")
         rules = await self.context.authorizer.rules_for(context.user, context.cluster, namespace)
         status: dict[str, Any] = {
-            "resourceRules": [
-                {"verbs": list(rule.verbs), "apiGroups": list(rule.groups), "resources": list(rule.resources)}
-                for rule in rules.resources
-            ],
+            "resourceRules": [_resource_rule(rule) for rule in rules.resources],
             "nonResourceRules": [
                 {"verbs": list(rule.verbs), "nonResourceURLs": list(rule.paths)} for rule in rules.paths
             ],
-            "incomplete": bool(rules.problem),
+            "incomplete": rules.incomplete,
         }
         if rules.problem:
             status["evaluationError"] = rules.problem
         return {**obj, "status": status}
+
+
+def _resource_rule(rule: ResourceRule) -> dict[str, Any]:
+    found = {"verbs": list(rule.verbs), "apiGroups": list(rule.groups), "resources": list(rule.resources)}
+    if rule.names:
+        found["resourceNames"] = list(rule.names)
+    return found

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar
 
 from kcp.builtin.types.rbac.bindings import BindingStrategy
+from kcp.builtin.types.rbac.default_objects import DefaultNames
 
 
 class ClusterRoleBindingStrategy(BindingStrategy):
     """ClusterRoleBindings."""
 
+    plural: ClassVar[str] = "clusterrolebindings"
     namespaced: ClassVar[bool] = False
+    virtual_names: ClassVar[Collection[str]] = DefaultNames("clusterrolebindings")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar
 
+from kcp.builtin.types.rbac.default_objects import DefaultNames
 from kcp.builtin.types.rbac.policy_rules import PolicyRulesStrategy
 
 
 class ClusterRoleStrategy(PolicyRulesStrategy):
     """ClusterRoles."""
 
+    plural: ClassVar[str] = "clusterroles"
     namespaced: ClassVar[bool] = False
+    virtual_names: ClassVar[Collection[str]] = DefaultNames("clusterroles")

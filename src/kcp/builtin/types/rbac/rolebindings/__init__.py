@@ -10,4 +10,5 @@ from kcp.builtin.types.rbac.bindings import BindingStrategy
 class RoleBindingStrategy(BindingStrategy):
     """RoleBindings."""
 
+    plural: ClassVar[str] = "rolebindings"
     namespaced: ClassVar[bool] = True

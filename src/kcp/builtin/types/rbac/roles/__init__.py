@@ -10,4 +10,5 @@ from kcp.builtin.types.rbac.policy_rules import PolicyRulesStrategy
 class RoleStrategy(PolicyRulesStrategy):
     """Roles."""
 
+    plural: ClassVar[str] = "roles"
     namespaced: ClassVar[bool] = True

@@ -1,0 +1,164 @@
+"""The permissions of one logical cluster: its bindings and the default ones, with the roles that they name.
+
+A stored object replaces the default one of its name: a stored binding takes the default binding out of force, and a stored role
+stands for the default role in every binding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from kcp.api import documents
+from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.authorizer import NO_OPINION, Decision
+from kcp.auth.authorization.rbac.bindings import Binding, BindingIndex, Identity, Subject, read_binding, subjects_of
+from kcp.auth.authorization.rbac.default_policy import CLUSTER_ROLES, ROLES, DefaultPolicy
+from kcp.auth.authorization.rbac.roles import ALL_NAMES, CompiledRole, compile_rules, requested, rules_of
+from kcp.auth.users import User
+from kcp.logical_clusters import LogicalClusterName
+from kcp.store.contract import DamagedValueError, Key, Record, Store
+
+NOT_FOUND: Final = '{}.rbac.authorization.k8s.io "{}" not found'
+
+
+class Verdict(NamedTuple):
+    """What a user may do with the objects of a resource: the decision on every object, or on those of ``names``."""
+
+    on_all: Decision | None
+    on_named: dict[str, Decision]
+    refusal: Decision
+
+    def on(self, name: str) -> Decision:
+        """Return the decision on an object; the empty name is that of a collection."""
+        return self.on_all or self.on_named.get(name, self.refusal)
+
+
+Grant = tuple[Binding, Subject, CompiledRole | None]
+"""A binding, the subject by which a user has it, and the role that it grants; None where the role does not exist."""
+
+
+def problem_of(binding: Binding) -> str:
+    """Return why a binding to a role that does not exist grants nothing."""
+    return NOT_FOUND.format("role" if binding.role_kind == "Role" else "clusterrole", binding.role_name)
+
+
+def _allowed(binding: Binding, subject: Subject) -> Decision:
+    return Decision(True, f"RBAC: allowed by {binding.describe(subject)}")
+
+
+class ClusterPermissions:
+    """The permissions of a logical cluster, as of the log's newest revision. `Policies` keeps them current.
+
+    Roles are read from the log when a decision first needs them.
+    """
+
+    __slots__ = ("_cluster", "_default", "_roles", "_store", "bindings", "generation", "replaced")
+
+    def __init__(self, store: Store, cluster: LogicalClusterName, default: DefaultPolicy) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._default = default
+        self.bindings = BindingIndex()
+        self.replaced: frozenset[Identity] = frozenset()
+        """The default bindings, by namespace and name, that stored ones replace."""
+        self._roles: dict[Identity, CompiledRole | None] = {}
+        self.generation: object = object()
+        """Another value after each change: decisions are remembered under it."""
+
+    def put(self, record: Record) -> None:
+        """Add a stored binding."""
+        key = record.key
+        binding = read_binding(key.namespace, documents.decode_stored(record.value))
+        self.bindings.put(binding)
+        self._replace_default(key)
+        self.generation = object()
+
+    def put_damaged(self, key: Key) -> None:
+        """Add a binding that cannot be read: it grants nothing, and the default one of its name stays replaced."""
+        self.bindings.remove((key.namespace, key.name))
+        self._replace_default(key)
+        self.generation = object()
+
+    def _replace_default(self, key: Key) -> None:
+        identity = (key.namespace, key.name)
+        if identity in self._default.bindings.bindings:
+            self.replaced |= {identity}
+
+    def remove(self, key: Key) -> None:
+        """Remove a stored binding; the default one of its name is in force again."""
+        identity = (key.namespace, key.name)
+        self.bindings.remove(identity)
+        self.replaced -= {identity}
+        self.generation = object()
+
+    def forget_role(self, key: Key) -> None:
+        """Read a role again when it is next needed."""
+        self._roles.pop((key.namespace, key.name), None)
+        self.generation = object()
+
+    def role(self, identity: Identity) -> CompiledRole | None:
+        """Return the role of a namespace (empty: a ClusterRole) and name; None where there is none, or it cannot be read."""
+        try:
+            return self._roles[identity]
+        except KeyError:
+            found = self._roles[identity] = self._read_role(*identity)
+            return found
+
+    def _read_role(self, namespace: str, name: str) -> CompiledRole | None:
+        resource = ROLES if namespace else CLUSTER_ROLES
+        try:
+            record = self._store.get(Key(resource, self._cluster, namespace, name))
+        except DamagedValueError:
+            return None
+        if record is None:
+            return self._default.role((namespace, name))
+        return compile_rules(rules_of(documents.decode_stored(record.value)))
+
+    def grants(self, user: User, namespace: str) -> Iterator[Grant]:
+        """Yield what a user has: by ClusterRoleBindings, and by the RoleBindings of a namespace, if one is given."""
+        subjects, replaced = subjects_of(user), self.replaced
+        for where in ("", namespace) if namespace else ("",):
+            for index in (self._default.bindings, self.bindings):
+                bound = index.of(where)
+                if not bound:
+                    continue
+                for subject in subjects:
+                    for binding in bound.get(subject, ()):
+                        if not replaced or index is self.bindings or (where, binding.name) not in replaced:
+                            yield binding, subject, self.role(binding.role)
+
+    def verdict(self, user: User, attributes: AuthorizationAttributes) -> Verdict:
+        """Return what a user may do with the objects of a resource, by the attributes but for the name."""
+        wanted = requested(attributes.verb, attributes.group, attributes.resource, attributes.subresource)
+        named: dict[str, Decision] = {}
+        problems: dict[str, None] = {}
+        for binding, subject, role in self.grants(user, attributes.namespace):
+            if role is None:
+                problems[problem_of(binding)] = None
+                continue
+            names = role.names_allowed(wanted)
+            if names is ALL_NAMES:
+                return Verdict(_allowed(binding, subject), {}, NO_OPINION)
+            if names:
+                named.update(dict.fromkeys(names, _allowed(binding, subject)))
+        return Verdict(None, named, refused(problems))
+
+    def decide_path(self, user: User, verb: str, path: str) -> Decision:
+        """Decide on a path that is not a resource. HEAD is GET without the body, and needs the same permission."""
+        verb = "get" if verb == "head" else verb
+        problems: dict[str, None] = {}
+        for binding, subject, role in self.grants(user, ""):
+            if role is None:
+                problems[problem_of(binding)] = None
+            elif role.allows_path(verb, path):
+                return _allowed(binding, subject)
+        return refused(problems)
+
+
+def refused(problems: dict[str, None]) -> Decision:
+    """Return no opinion, with the problems (roles that do not exist) in Kubernetes' words."""
+    if not problems:
+        return NO_OPINION
+    text = ", ".join(problems)
+    return Decision(False, f"RBAC: {text if len(problems) == 1 else f'[{text}]'}")

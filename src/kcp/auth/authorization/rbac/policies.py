@@ -1,0 +1,153 @@
+"""The permissions of the logical clusters in use, read from the log on first use and kept current by it.
+
+A logical cluster without bindings of its own shares the permissions of all such clusters, unless it has ClusterRoles of its own,
+which may replace default ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Final
+
+from kcp.auth.authorization.rbac.default_policy import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    ROLE_BINDINGS,
+    ROLES,
+    default_policy,
+)
+from kcp.auth.authorization.rbac.permissions import ClusterPermissions
+from kcp.logical_clusters import SERVER_OWNED, LogicalClusterName
+from kcp.store.contract import Event, Key, Page, Range, Store
+
+MAX_CLUSTERS: Final = 4096
+MAX_BINDINGS: Final = 32_768
+"""The logical clusters, and the bindings of all of them together, that are kept: those that were used last."""
+_FEW: Final = 100
+_FEW_BYTES: Final = 64 * 1024
+"""Bindings of one kind, and bytes of them, that are read at once on the event loop."""
+
+
+class Policies:
+    """The permissions of each logical cluster."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._by_cluster: OrderedDict[LogicalClusterName, ClusterPermissions] = OrderedDict()
+        self._bindings = 0
+        """The bindings of all kept logical clusters."""
+        self._common: ClusterPermissions | None = None
+        self._loading: dict[LogicalClusterName, tuple[asyncio.Task[ClusterPermissions], list[Event]]] = {}
+        """The running loads, and the changes of bindings and roles that each must add."""
+        for resource in (ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS):
+            store.follow(resource, self._on_change)
+
+    def of(self, cluster: LogicalClusterName) -> ClusterPermissions | Awaitable[ClusterPermissions]:
+        """Return the permissions of a logical cluster: at once, or awaited where it has many bindings that must be read first."""
+        found = self._by_cluster.get(cluster)
+        if found is not None:
+            self._by_cluster.move_to_end(cluster)
+            return found
+        if cluster not in self._loading:
+            pages = [self._page(kind, cluster) for kind in (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)]
+            if not any(page.remaining for page in pages):
+                return self._keep(cluster, self._from_few(cluster, pages))
+            task = asyncio.ensure_future(self._load(cluster))
+            self._loading[cluster] = task, []
+            task.add_done_callback(lambda done: self._loaded(cluster, done))
+        return asyncio.shield(self._loading[cluster][0])
+
+    async def current(self, cluster: LogicalClusterName) -> ClusterPermissions:
+        """Return the permissions of a logical cluster; wait where they must be read first."""
+        found = self.of(cluster)
+        return found if isinstance(found, ClusterPermissions) else await found
+
+    def _page(self, resource: str, cluster: LogicalClusterName, after: Key | None = None) -> Page:
+        return self._store.scan(Range(resource, cluster), after=after, limit=_FEW, size=_FEW_BYTES, count=False)
+
+    def _from_few(self, cluster: LogicalClusterName, pages: Sequence[Page]) -> ClusterPermissions:
+        if not any(page.records or page.damaged for page in pages) and not self._has_cluster_roles(cluster):
+            if self._common is None:
+                self._common = ClusterPermissions(self._store, SERVER_OWNED, default_policy())
+            return self._common
+        permissions = ClusterPermissions(self._store, cluster, default_policy())
+        for page in pages:
+            _add(page, permissions)
+        return permissions
+
+    def _has_cluster_roles(self, cluster: LogicalClusterName) -> bool:
+        page = self._store.scan(Range(CLUSTER_ROLES, cluster), limit=1, count=False)
+        return bool(page.records or page.damaged)
+
+    async def _load(self, cluster: LogicalClusterName) -> ClusterPermissions:
+        """Read many bindings in slices, then what has changed meanwhile."""
+        permissions = ClusterPermissions(self._store, cluster, default_policy())
+        for resource in (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
+            after: Key | None = None
+            while True:
+                page = self._page(resource, cluster, after)
+                _add(page, permissions)
+                if not page.remaining:
+                    break
+                after = page.records[-1].key
+                await asyncio.sleep(0)
+        for event in self._loading[cluster][1]:  # a page may show it already
+            _apply(event, permissions)
+        return self._keep(cluster, permissions)
+
+    def _loaded(self, cluster: LogicalClusterName, task: asyncio.Task[ClusterPermissions]) -> None:
+        del self._loading[cluster]
+        if not task.cancelled():
+            task.exception()  # the waiting requests get the error; there may be none left
+
+    def _keep(self, cluster: LogicalClusterName, permissions: ClusterPermissions) -> ClusterPermissions:
+        self._by_cluster[cluster] = permissions
+        self._bindings += len(permissions.bindings.bindings)
+        for oldest in self._excess(cluster):
+            self._drop(oldest)
+        return permissions
+
+    def _excess(self, kept: LogicalClusterName) -> Iterator[LogicalClusterName]:
+        """Yield the logical clusters to drop, the least recently used first."""
+        while len(self._by_cluster) > MAX_CLUSTERS or self._bindings > MAX_BINDINGS:
+            oldest = next(iter(self._by_cluster))
+            if oldest == kept:
+                return
+            yield oldest
+
+    def _drop(self, cluster: LogicalClusterName) -> None:
+        permissions = self._by_cluster.pop(cluster)
+        self._bindings -= len(permissions.bindings.bindings)
+
+    def _on_change(self, events: Sequence[Event]) -> None:
+        for event in events:
+            cluster = event.key.cluster
+            if cluster in self._loading:
+                self._loading[cluster][1].append(event)
+            permissions = self._by_cluster.get(cluster)
+            if permissions is None:
+                continue
+            if permissions is self._common:
+                self._drop(cluster)
+                continue
+            before = len(permissions.bindings.bindings)
+            _apply(event, permissions)
+            self._bindings += len(permissions.bindings.bindings) - before
+
+
+def _add(page: Page, permissions: ClusterPermissions) -> None:
+    for record in page.records:
+        permissions.put(record)
+    for key in page.damaged:
+        permissions.put_damaged(key)
+
+
+def _apply(event: Event, permissions: ClusterPermissions) -> None:
+    if event.key.resource in (ROLES, CLUSTER_ROLES):
+        permissions.forget_role(event.key)
+    elif event.record is None:
+        permissions.remove(event.key)
+    else:
+        permissions.put(event.record)

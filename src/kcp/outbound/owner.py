@@ -1,0 +1,41 @@
+"""The owner of all clients of a server."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kcp.outbound.clients import OutboundClient
+from kcp.outbound.destinations import Destination
+from kcp.outbound.errors import DestinationError
+
+
+class Outbound:
+    """The clients of one server: made here, and closed when the server stops. Nothing else makes a client."""
+
+    def __init__(self) -> None:
+        self._clients: set[OutboundClient] = set()
+        self._draining: set[asyncio.Task[None]] = set()
+
+    def client(self, destination: Destination) -> OutboundClient:
+        """Return a new client of a destination. Connects at the first request. Raises DestinationError."""
+        if not destination.url.startswith(("https://", "http://")) or not destination.host.partition("://")[2]:
+            raise DestinationError(f"{destination.described}: not an HTTP URL")
+        made = OutboundClient(destination)
+        self._clients.add(made)
+        return made
+
+    def retire(self, client: OutboundClient) -> None:
+        """Close a client that is no longer used as soon as its requests in flight have ended."""
+        self._clients.discard(client)
+        task = asyncio.create_task(client.drain())
+        self._draining.add(task)
+        task.add_done_callback(self._draining.discard)
+
+    async def close(self) -> None:
+        """Close all clients."""
+        for task in self._draining:
+            task.cancel()
+        clients, self._clients = self._clients, set()
+        for client in clients:
+            await client.close()
+        await asyncio.gather(*self._draining, return_exceptions=True)

@@ -1,0 +1,164 @@
+"""Audit events (audit.k8s.io/v1 ``Event``): what is known of a request at a stage, encoded as one line of JSON.
+
+Bodies go in as the bytes that were received and are sent: nothing is decoded for an event, unless managed fields are left out.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from kcp.api import documents, errors
+from kcp.auth.users import User, user_info
+from kcp.logical_clusters import ANNOTATION
+
+_HEAD: Final = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"%b","stage":"%b",%b'
+_LINE_BREAKS: Final = bytes.maketrans(b"\n\r", b"  ")
+"""Line breaks of a body in JSON are between its tokens: those in strings are escaped."""
+_MANAGED_FIELDS: Final = b'"managedFields"'
+_TRUNCATED: Final = b',"audit.k8s.io/truncated":"true"'
+"""The annotation of an event whose bodies were left out because of its size (Kubernetes)."""
+_CACHE_SIZE: Final = 1024
+
+_last_second = (0, b"")
+
+
+def micro_time(seconds: float) -> bytes:
+    """Return a time in seconds since the epoch as a ``MicroTime``."""
+    global _last_second  # noqa: PLW0603 - a cache of one entry, replaced as a whole
+    whole = int(seconds)
+    second, text = _last_second
+    if second != whole:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(whole)).encode()
+        _last_second = (whole, text)
+    return b"%b%06dZ" % (text, int((seconds - whole) * 1_000_000))
+
+
+@lru_cache(_CACHE_SIZE)
+def encoded_user(user: User) -> bytes:
+    """Return a user as ``UserInfo``."""
+    return orjson.dumps(user_info(user))
+
+
+@lru_cache(_CACHE_SIZE)
+def encoded_annotations(cluster: str, decision: str, reason: str) -> bytes:
+    """Return the annotations of a request, without the braces. Without a decision, there is only the logical cluster."""
+    found = {ANNOTATION: cluster}
+    if decision:
+        found |= {"authorization.k8s.io/decision": decision, "authorization.k8s.io/reason": reason}
+    return orjson.dumps(found)[1:-1]
+
+
+def body_of_json(content: bytes) -> bytes:
+    """Return a JSON document without line breaks, so that an event stays one line."""
+    content = content.strip()
+    return content.translate(_LINE_BREAKS) if b"\n" in content or b"\r" in content else content
+
+
+class AuditEvent:
+    """An event of one stage. It is encoded when a backend needs it; backends share the result."""
+
+    __slots__ = (
+        "_annotations",
+        "_encoded",
+        "_members",
+        "_omit_managed_fields",
+        "_request",
+        "_response",
+        "level",
+        "stage",
+    )
+
+    def __init__(
+        self,
+        level: str,
+        stage: str,
+        members: bytes,
+        annotations: bytes,
+        bodies: tuple[bytes | None, bytes | None],
+        *,
+        omit_managed_fields: bool,
+    ) -> None:
+        """``members`` and ``annotations`` are encoded, without braces; ``bodies`` are the request's and the response's."""
+        self.level = level
+        self.stage = stage
+        self._members = members
+        self._annotations = annotations
+        self._request, self._response = bodies
+        self._omit_managed_fields = omit_managed_fields
+        self._encoded: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the event has."""
+        size = 256 + len(self._members)
+        for body in (self._request, self._response):
+            size += len(body) if body is not None else 0
+        return size
+
+    def encode(self) -> bytes:
+        """Return the event as JSON without line breaks. May be called in any thread."""
+        encoded = self._encoded
+        if encoded is None:
+            encoded = self._head()
+            if self._request is not None:
+                encoded += b',"requestObject":' + self._form(self._request)
+            if self._response is not None:
+                encoded += b',"responseObject":' + self._form(self._response)
+            encoded = self._encoded = b'%b,"annotations":{%b}}' % (encoded, self._annotations)
+            self._request = self._response = None
+        return encoded
+
+    def encode_truncated(self) -> bytes:
+        """Return the event without bodies, and an annotation that says so."""
+        return b'%b,"annotations":{%b%b}}' % (self._head(), self._annotations.removesuffix(_TRUNCATED), _TRUNCATED)
+
+    def _head(self) -> bytes:
+        return _HEAD % (self.level.encode(), self.stage.encode(), self._members)
+
+    def _form(self, body: bytes) -> bytes:
+        if self._omit_managed_fields and _MANAGED_FIELDS in body:
+            body = orjson.dumps(_without_managed_fields(documents.decode_stored(body)))
+        return body_of_json(body)
+
+
+def truncated(annotations: bytes) -> bytes:
+    """Return encoded annotations with the one of an event whose response was left out."""
+    return annotations + _TRUNCATED
+
+
+def _without_managed_fields(obj: Any) -> Any:
+    """Remove the managed fields of an object, of the items of a list, or of the objects of a table's rows."""
+    if not isinstance(obj, dict):
+        return obj
+    items, rows = obj.get("items"), obj.get("rows")
+    within = [*items] if isinstance(items, list) else []
+    if isinstance(rows, list):
+        within += [row.get("object") for row in rows if isinstance(row, dict)]
+    for each in (obj, *within):
+        _drop(each)
+    return obj
+
+
+def _drop(obj: Any) -> None:
+    meta = obj.get("metadata") if isinstance(obj, dict) else None
+    if isinstance(meta, dict):
+        meta.pop("managedFields", None)
+
+
+def response_status(code: int, failure: errors.StatusError | None, *, quotes: bool) -> bytes:
+    """Return the ``responseStatus``. Without ``quotes``, a message that may quote the request's body is left out."""
+    if failure is None:
+        return b'{"metadata":{},"code":%d}' % code
+    status: dict[str, Any] = {"metadata": {}, "status": "Failure"}
+    if quotes:
+        status["message"] = failure.message
+    if failure.reason:
+        status["reason"] = failure.reason
+    if failure.details and quotes:
+        status["details"] = failure.details
+    status["code"] = code
+    return orjson.dumps(status)

@@ -1,0 +1,229 @@
+"""The audit trail: the policy in force, the backends, and what is known of one request that the policy records.
+
+The steps of a request tell an `AuditedRequest` what they find out; events of its stages go to every backend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final
+
+import orjson
+
+from kcp.api import errors
+from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.authorizer import Decision
+from kcp.auth.users import User
+from kcp.registry.types.resource_types import ResourceType
+from kcp.server.audit import events, redaction
+from kcp.server.audit.backends import AuditBackend
+from kcp.server.audit.events import AuditEvent, micro_time
+from kcp.server.audit.metrics import AuditMetrics
+from kcp.server.audit.policy import METADATA, NONE, REQUEST, REQUEST_RECEIVED, REQUEST_RESPONSE, Policy, Recording
+
+_ALLOW, _FORBID = "allow", "forbid"
+_FORBIDDEN: Final = 403
+_QUOTE_BODIES: Final = frozenset({400, 409, 413, 415, 422, 500})
+"""Codes whose messages may quote a part of the body."""
+_OPTIONS: Final = "DeleteOptions"
+_NO_BODIES: Final = (None, None)
+
+
+class AuditTrail:
+    """Decides what is recorded, and hands events to the backends."""
+
+    def __init__(self, policy: Policy, backends: Sequence[AuditBackend], metrics: AuditMetrics) -> None:
+        self.policy = policy
+        self._backends = tuple(backends)
+        self._metrics = metrics
+
+    async def start(self) -> None:
+        """Start the backends. Raises AuditOptionError."""
+        for backend in self._backends:
+            await backend.start()
+
+    async def stop(self) -> None:
+        """Stop the backends, which write what they have accepted."""
+        for backend in self._backends:
+            await backend.stop()
+
+    def recording_of(self, user: User | None, attributes: AuthorizationAttributes) -> Recording | None:
+        """Return how a request is recorded by the policy in force, or None when it is not."""
+        found = self.policy.recording_of(user, attributes)
+        self._metrics.levels[NONE if found is None else found.level] += 1
+        return found
+
+    def emit(self, event: AuditEvent) -> Awaitable[bool] | None:
+        """Hand an event to the backends. Returns None, or, where the request must wait, whether all of them have it."""
+        self._metrics.events += 1
+        backends = self._backends
+        if len(backends) == 1:
+            return backends[0].accept(event)
+        waiting = [found for backend in backends if (found := backend.accept(event)) is not None]
+        return _all(waiting) if waiting else None
+
+    def reject(self) -> errors.StatusError:
+        """Return the refusal of a request whose event could not be written."""
+        self._metrics.rejected += 1
+        return errors.internal_error("failed to store audit event")
+
+
+async def _all(waiting: Sequence[Awaitable[bool]]) -> bool:
+    return all(await asyncio.gather(*waiting))
+
+
+class AuditedRequest:
+    """What is known of one request that is recorded."""
+
+    __slots__ = (
+        "_attributes",
+        "_decision",
+        "_failure",
+        "_head",
+        "_names",
+        "_reason",
+        "_received",
+        "_recording",
+        "_response",
+        "_secret",
+        "_trail",
+        "_truncated",
+        "impersonated",
+        "level",
+        "panicked",
+        "request_body",
+    )
+
+    def __init__(
+        self, trail: AuditTrail, recording: Recording, attributes: AuthorizationAttributes, head: bytes, received: float
+    ) -> None:
+        """``head`` are the members, encoded, that depend on the head of the request only; ``received`` is in seconds."""
+        self._trail = trail
+        self._recording = recording
+        self.impersonated: User | None = None
+        """The user as whom the request is served, where it is impersonated."""
+        self.panicked = False
+        """Whether a fault of the server ended the request."""
+        self._attributes = attributes
+        self._secret = attributes.is_resource and redaction.is_secret_resource(attributes)
+        self.level = METADATA if self._secret else recording.level
+        self._head = head
+        self._received = micro_time(received)
+        self._decision = self._reason = ""
+        self._names: dict[str, Any] | None = None
+        self._failure: errors.StatusError | None = None
+        self.request_body: bytes | None = None
+        """The body of the request in JSON form."""
+        self._response: bytes | None = None
+        self._truncated = False
+
+    @property
+    def records_request(self) -> bool:
+        """Whether the request's body is recorded."""
+        return self.level in (REQUEST, REQUEST_RESPONSE)
+
+    @property
+    def records_response(self) -> bool:
+        """Whether the response's body is recorded."""
+        return self.level == REQUEST_RESPONSE
+
+    def decide(self, decision: Decision) -> None:
+        """Note the decision of the authorizers."""
+        self._decision = _ALLOW if decision.allowed else _FORBID
+        self._reason = decision.reason
+
+    def find_type(self, type_: ResourceType | None) -> None:
+        """Note the type of the resource: bodies of a type that holds confidential fields are not recorded."""
+        if not self._secret and type_ is not None and redaction.is_secret_type(type_):
+            self._conceal()
+
+    def _conceal(self) -> None:
+        self._secret = True
+        self.level = METADATA
+        self.request_body = self._response = None
+
+    def request(self, obj: Any, type_: ResourceType | None) -> None:
+        """Note the decoded body of the request. Set ``request_body`` afterwards, where ``records_request`` says so."""
+        self.find_type(type_)
+        if isinstance(obj, dict):
+            meta = obj.get("metadata")
+            if isinstance(meta, dict):
+                self._names = meta
+            if not self._secret and not self._may_hold(obj.get("kind"), type_):
+                self._conceal()
+
+    def _may_hold(self, kind: object, type_: ResourceType | None) -> bool:
+        """Whether a body may be of this kind. What is sent to the wrong path may be a secret."""
+        if kind is None or type_ is None or kind == _OPTIONS:
+            return True
+        return not redaction.is_secret_kind(kind) and (bool(self._attributes.subresource) or kind == type_.kind)
+
+    def respond(self, content: bytes | None) -> None:
+        """Note the body of the response in JSON form; None where it has none."""
+        if content is None:
+            self.truncate()
+        elif self.records_response:
+            self._response = content
+
+    def truncate(self) -> None:
+        """Note that the response is too large to be recorded, or cannot be represented as JSON."""
+        self._truncated = self.records_response
+
+    def fail(self, failure: errors.StatusError) -> None:
+        """Note the error that is the response."""
+        self._failure = failure
+        if failure.code == _FORBIDDEN and not self._decision:
+            self._decision, self._reason = _FORBID, failure.message
+
+    def record(self, stage: str, status: int = 0) -> Awaitable[bool] | None:
+        """Hand the event of a stage to the backends. ``status`` is the code of the response.
+
+        Returns None, or, where the request must wait, whether every backend has written the event.
+        """
+        if stage in self._recording.omit_stages:
+            return None
+        return self._trail.emit(self._event(stage, status))
+
+    def _event(self, stage: str, status: int) -> AuditEvent:
+        moment = self._received if stage == REQUEST_RECEIVED else micro_time(time.time())
+        attributes = self._attributes
+        members = b'%b,"requestReceivedTimestamp":"%b","stageTimestamp":"%b"' % (self._head, self._received, moment)
+        if attributes.is_resource:
+            members += b',"objectRef":' + self._object_reference()
+        if self.impersonated is not None:
+            members += b',"impersonatedUser":' + events.encoded_user(self.impersonated)
+        if status:
+            failure = self._failure
+            quotes = not self._secret or failure is None or failure.code not in _QUOTE_BODIES
+            members += b',"responseStatus":' + events.response_status(status, failure, quotes=quotes)
+        annotations = events.encoded_annotations(attributes.cluster, self._decision, self._reason)
+        return AuditEvent(
+            self.level,
+            stage,
+            members,
+            events.truncated(annotations) if self._truncated else annotations,
+            _NO_BODIES if self._secret else (self.request_body, self._response),
+            omit_managed_fields=self._recording.omit_managed_fields,
+        )
+
+    def _object_reference(self) -> bytes:
+        """The object of the request; what the path does not name is taken from the body."""
+        attributes = self._attributes
+        found = {"resource": attributes.resource}
+        if attributes.namespace:
+            found["namespace"] = attributes.namespace
+        if attributes.name:
+            found["name"] = attributes.name
+        if attributes.group:
+            found["apiGroup"] = attributes.group
+        found["apiVersion"] = attributes.version
+        if attributes.subresource:
+            found["subresource"] = attributes.subresource
+        names = self._names
+        if names is not None:
+            for key in ("name", "namespace", "uid", "resourceVersion"):
+                if key in names and key not in found and type(value := names[key]) is str and value:
+                    found[key] = value
+        return orjson.dumps(found)

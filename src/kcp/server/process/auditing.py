@@ -1,0 +1,44 @@
+"""The audit trail of a server: its policy, which is read again when its file changes, over the backends of the parts."""
+
+from __future__ import annotations
+
+from kcp.server.audit.options import AuditOptionError
+from kcp.server.audit.policy_file import read_policy
+from kcp.server.audit.trail import AuditTrail
+from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.parts import Environment, Parts
+
+
+def audit_trail(parts: Parts, environment: Environment) -> AuditTrail | None:
+    """Return the audit trail, not yet started; None without a policy. Raises ConfigurationError."""
+    path = environment.configuration.audit.policy_file
+    if path is None:
+        return None
+    backends = parts.audit_backends(environment)
+    if not backends:
+        raise ConfigurationError(
+            "--audit-policy-file needs --audit-log-path or --audit-webhook-config-file, where events go"
+        )
+    metrics = environment.audit_metrics
+    environment.metrics.registry.register(metrics)
+    try:
+        trail = AuditTrail(read_policy(path), backends, metrics)
+    except AuditOptionError as error:
+        raise ConfigurationError(str(error)) from error
+
+    def reload() -> None:
+        try:
+            trail.policy = read_policy(path)
+        except AuditOptionError as error:
+            raise ConfigurationError(str(error)) from error
+
+    environment.files.add(path, reload)
+    return trail
+
+
+async def start(trail: AuditTrail) -> None:
+    """Start the backends. Raises ConfigurationError."""
+    try:
+        await trail.start()
+    except AuditOptionError as error:
+        raise ConfigurationError(str(error)) from error

@@ -1,0 +1,1 @@
+"""Authorizers of the configuration: modes, the ordered authorizers of a file, and webhooks."""

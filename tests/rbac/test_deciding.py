@@ -1,0 +1,250 @@
+"""What roles and bindings of a logical cluster allow, from the next request on."""
+
+from __future__ import annotations
+
+import pytest
+
+from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.authorizer import decided
+from kcp.auth.authorization.rbac import policies
+from kcp.auth.users import ANONYMOUS, MASTERS, User, authenticated
+from kcp.logical_clusters import WILDCARD, LogicalClusterName
+from tests.rbac.conftest import Access, group, rule, user
+
+ADMIN = authenticated("root", groups=(MASTERS,))
+JANE = authenticated("jane", groups=("devs",))
+ROBOT = authenticated("system:serviceaccount:team:robot", groups=("system:serviceaccounts",))
+OTHER = LogicalClusterName("other")
+
+
+async def test_nothing_is_allowed_without_a_binding(access: Access) -> None:
+    assert await access.decide(JANE, "get", "configmaps") == (False, "", False)
+    assert await access.allows(ADMIN, "get", "configmaps")
+
+
+async def test_a_role_binding_grants_a_role_in_its_namespace(access: Access) -> None:
+    await access.role("reader", rule("get,list", "configmaps"))
+    await access.bind("jane-reads", "Role/reader", user("jane"))
+    decision = await access.decide(JANE, "get", "configmaps", name="a")
+    assert decision == (
+        True,
+        'RBAC: allowed by RoleBinding "jane-reads/default" of Role "reader" to User "jane"',
+        False,
+    )
+    assert await access.allows(JANE, "list", "configmaps")
+    assert not await access.allows(JANE, "delete", "configmaps")
+    assert not await access.allows(JANE, "get", "secrets")
+    assert not await access.allows(JANE, "get", "apps/configmaps")
+    assert not await access.allows(JANE, "list", "configmaps", namespace="kube-system")
+    assert not await access.allows(JANE, "list", "configmaps", namespace="")
+    assert not await access.allows(ROBOT, "list", "configmaps")
+
+
+async def test_a_role_binding_may_grant_a_cluster_role_in_its_namespace_only(access: Access) -> None:
+    await access.role("reader", rule("get", "configmaps"), namespace="")
+    await access.bind("devs-read", "ClusterRole/reader", group("devs"))
+    decision = await access.decide(JANE, "get", "configmaps")
+    assert decision.reason == 'RBAC: allowed by RoleBinding "devs-read/default" of ClusterRole "reader" to Group "devs"'
+    assert not await access.allows(JANE, "get", "configmaps", namespace="kube-system")
+
+
+async def test_a_cluster_role_binding_grants_a_role_everywhere(access: Access) -> None:
+    await access.role("reader", rule("get", "configmaps"), namespace="")
+    await access.bind("devs-read", "ClusterRole/reader", group("devs"), namespace="")
+    decision = await access.decide(JANE, "get", "configmaps", namespace="kube-system")
+    assert decision.reason == 'RBAC: allowed by ClusterRoleBinding "devs-read" of ClusterRole "reader" to Group "devs"'
+    assert await access.allows(JANE, "get", "configmaps", namespace="")
+
+
+@pytest.mark.parametrize("namespace", ["team", None])
+async def test_a_service_account_is_named_by_its_namespace_or_that_of_the_binding(
+    access: Access, namespace: str | None
+) -> None:
+    await access.client.create(access.client.type("namespaces"), {"metadata": {"name": "team"}}, "")
+    await access.role("reader", rule("get", "configmaps"), namespace="team")
+    account = {"kind": "ServiceAccount", "name": "robot", **({"namespace": namespace} if namespace else {})}
+    await access.bind("robot-reads", "Role/reader", account, namespace="team")
+    decision = await access.decide(ROBOT, "get", "configmaps", namespace="team")
+    assert decision.reason.endswith('RoleBinding "robot-reads/team" of Role "reader" to ServiceAccount "robot/team"')
+
+
+async def test_a_rule_may_name_objects(access: Access) -> None:
+    await access.role("reader", rule("get,list", "configmaps", names=["a", "b"]))
+    await access.bind("jane-reads", "Role/reader", user("jane"))
+    assert await access.allows(JANE, "get", "configmaps", name="a")
+    assert not await access.allows(JANE, "get", "configmaps", name="c")
+    assert not await access.allows(JANE, "list", "configmaps"), "a collection has no name"
+
+
+@pytest.mark.parametrize("granted", ["widgets/scale", "*/scale", "*"])
+async def test_a_subresource_is_granted_by_its_own_name(access: Access, granted: str) -> None:
+    await access.role("scaler", rule("update", granted, ["example.com"]))
+    await access.bind("jane-scales", "Role/scaler", user("jane"))
+    assert await access.allows(JANE, "update", "example.com/widgets:scale", name="a")
+    assert not await access.allows(JANE, "update", "other.com/widgets:scale", name="a")
+
+
+async def test_a_resource_does_not_include_its_subresources(access: Access) -> None:
+    await access.role("writer", rule("update", "widgets", ["example.com"]))
+    await access.bind("jane-writes", "Role/writer", user("jane"))
+    assert await access.allows(JANE, "update", "example.com/widgets", name="a")
+    assert not await access.allows(JANE, "update", "example.com/widgets:status", name="a")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "allowed"),
+    [
+        ("/metrics", "/metrics", True),
+        ("/metrics", "/metrics/x", False),
+        ("/debug/*", "/debug/x", True),
+        ("/debug/*", "/debug", False),
+        ("*", "/anything", True),
+        ("*/x", "/a/x", False),
+    ],
+)
+async def test_paths_are_granted_by_equality_or_prefix(access: Access, pattern: str, path: str, allowed: bool) -> None:
+    await access.role("reader", {"verbs": ["get"], "nonResourceURLs": [pattern]}, namespace="")
+    await access.bind("jane-reads", "ClusterRole/reader", user("jane"), namespace="")
+    assert await access.allows_path(JANE, path) is allowed
+    assert await access.allows_path(JANE, path, "head") is allowed
+    assert not await access.allows_path(JANE, path, "post")
+
+
+async def test_a_change_is_in_force_for_the_next_request(access: Access) -> None:
+    await access.role("reader", rule("get", "configmaps"))
+    assert not await access.allows(JANE, "get", "configmaps")
+    await access.bind("jane-reads", "Role/reader", user("jane"))
+    assert await access.allows(JANE, "get", "configmaps")
+    await access.client.patch(
+        access.client.type("roles", "rbac.authorization.k8s.io"), "reader", {"rules": [rule("get", "secrets")]}
+    )
+    assert not await access.allows(JANE, "get", "configmaps")
+    assert await access.allows(JANE, "get", "secrets")
+    await access.client.patch(
+        access.client.type("rolebindings", "rbac.authorization.k8s.io"), "jane-reads", {"subjects": [user("joe")]}
+    )
+    assert not await access.allows(JANE, "get", "secrets")
+    assert await access.allows(authenticated("joe"), "get", "secrets")
+    await access.unbind("jane-reads")
+    assert not await access.allows(authenticated("joe"), "get", "secrets")
+
+
+async def test_a_binding_grants_its_role_once_there_is_one(access: Access) -> None:
+    await access.bind("jane-reads", "Role/reader", user("jane"))
+    await access.bind("jane-writes", "ClusterRole/writer", user("jane"))
+    decision = await access.decide(JANE, "get", "configmaps")
+    assert decision.reason == (
+        'RBAC: [role.rbac.authorization.k8s.io "reader" not found, clusterrole.rbac.authorization.k8s.io "writer" not found]'
+    )
+    await access.role("reader", rule("get", "configmaps"))
+    assert await access.allows(JANE, "get", "configmaps")
+
+
+async def test_the_bindings_of_a_logical_cluster_grant_nothing_in_another(access: Access) -> None:
+    await access.role("reader", rule("*", "*", ["*"]), namespace="")
+    await access.bind("jane-reads", "ClusterRole/reader", user("jane"), namespace="")
+    other = Access(access.client, OTHER)
+    assert await access.allows(JANE, "get", "secrets")
+    assert not await other.allows(JANE, "get", "secrets")
+    attributes = AuthorizationAttributes(OTHER, "get", resource="secrets", namespace="default")
+    assert not (await decided(access.authorizer.decide(JANE, attributes))).allowed
+
+
+async def test_only_masters_may_ask_all_logical_clusters(access: Access) -> None:
+    await access.bind("jane-rules", "ClusterRole/cluster-admin", user("jane"), namespace="")
+    assert await access.allows(JANE, "delete", "secrets")
+    for attributes in (
+        AuthorizationAttributes(WILDCARD, "list", resource="secrets"),
+        AuthorizationAttributes(WILDCARD, "get", is_resource=False, path="/api"),
+    ):
+        decision = await decided(access.authorizer.decide(JANE, attributes))
+        assert decision == (False, "requests over all logical clusters need the group system:masters", True)
+        assert (await decided(access.authorizer.decide(ADMIN, attributes))).allowed
+    assert await access.authorizer.rules_for(JANE, WILDCARD, "default") == ((), (), "", False)
+
+
+async def test_default_roles_are_everywhere(access: Access) -> None:
+    assert await access.allows_path(JANE, "/apis")
+    assert not await access.allows_path(ANONYMOUS, "/apis")
+    assert await access.allows_path(ANONYMOUS, "/healthz")
+    review = "authorization.k8s.io/selfsubjectaccessreviews"
+    assert await access.allows(JANE, "create", review, namespace="")
+    assert not await access.allows(ANONYMOUS, "create", review, namespace="")
+
+
+async def test_a_stored_binding_replaces_the_default_one_until_it_is_deleted(access: Access) -> None:
+    bindings = access.client.type("clusterrolebindings", "rbac.authorization.k8s.io")
+    await access.client.patch(bindings, "system:discovery", {"subjects": []})
+    assert not await access.allows_path(JANE, "/apis")
+    await access.client.delete(bindings, "system:discovery")
+    assert await access.allows_path(JANE, "/apis")
+
+
+async def test_a_stored_role_replaces_the_default_one_until_it_is_deleted(access: Access) -> None:
+    assert await access.allows_path(JANE, "/apis")
+    roles = access.client.type("clusterroles", "rbac.authorization.k8s.io")
+    await access.client.patch(roles, "system:discovery", {"rules": []})
+    assert not await access.allows_path(JANE, "/apis")
+    assert not await Access(access.client).allows_path(JANE, "/apis"), "read after a restart"
+    await access.client.delete(roles, "system:discovery")
+    assert await access.allows_path(JANE, "/apis")
+
+
+async def test_many_bindings_are_read_in_slices_and_miss_no_change(access: Access) -> None:
+    await access.role("reader", rule("get", "configmaps"), namespace="")
+    for number in range(250):
+        await access.bind(f"binding-{number:03}", "ClusterRole/reader", user(f"user-{number:03}"))
+    reading = Access(access.client)
+    asked = AuthorizationAttributes(access.cluster, "get", resource="configmaps", namespace="default")
+    pending = reading.authorizer.decide(authenticated("user-249"), asked)
+    assert not isinstance(pending, tuple), "the first decision waits"
+    await access.unbind("binding-249")
+    await access.bind("late", "ClusterRole/reader", user("late"))
+    assert not (await decided(pending)).allowed
+    assert await reading.allows(authenticated("late"), "get", "configmaps")
+    assert await reading.allows(authenticated("user-000"), "get", "configmaps")
+
+
+async def test_only_the_logical_clusters_in_use_are_kept(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "MAX_CLUSTERS", 2)
+    names = [LogicalClusterName(f"tenant-{number}") for number in range(4)]
+    for name in names:
+        tenant = Access(access.client, name)
+        await tenant.bind("jane-rules", "ClusterRole/cluster-admin", user("jane"), namespace="")
+    for _ in range(2):
+        for name in names:
+            asked = AuthorizationAttributes(name, "get", resource="secrets", namespace="default")
+            assert (await decided(access.authorizer.decide(JANE, asked))).allowed
+    assert len(access.policies._by_cluster) == 2
+
+
+async def test_the_rules_of_a_user_are_those_of_all_its_roles(access: Access) -> None:
+    await access.role("reader", rule("get", "configmaps", names=["a"]))
+    await access.bind("jane-reads", "Role/reader", user("jane"))
+    await access.bind("devs-read", "Role/reader", group("devs"))
+    rules = await access.rules(JANE)
+    assert [each for each in rules.resources if "configmaps" in each.resources] == [
+        (("get",), ("",), ("configmaps",), ("a",))
+    ]
+    assert not rules.incomplete
+    assert not rules.problem
+    assert not [each for each in (await access.rules(JANE, "kube-system")).resources if "configmaps" in each.resources]
+    everything = await access.rules(ADMIN)
+    assert everything.resources[0] == (("*",), ("*",), ("*",), ())
+    assert everything.paths[0] == (("*",), ("*",))
+
+
+async def test_a_role_that_is_missing_is_reported_with_complete_rules(access: Access) -> None:
+    await access.bind("jane-reads", "Role/reader", user("jane"))
+    rules = await access.rules(JANE)
+    assert rules.problem == 'role.rbac.authorization.k8s.io "reader" not found'
+    assert not rules.incomplete
+
+
+async def test_users_without_groups_and_of_many_groups_are_decided_alike(access: Access) -> None:
+    await access.role("reader", rule("get", "configmaps"))
+    await access.bind("g", "Role/reader", group("g-299"))
+    many = User("joe", groups=tuple(f"g-{number}" for number in range(300)))
+    for _ in range(2):
+        assert await access.allows(many, "get", "configmaps")
+        assert not await access.allows(User("joe"), "get", "configmaps")

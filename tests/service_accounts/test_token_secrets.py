@@ -1,0 +1,118 @@
+"""Secrets of the type ``kubernetes.io/service-account-token``: filled in, and deleted with their account."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from kcp.controllers.account_secrets import NAME_ANNOTATION, TYPE, UID_ANNOTATION
+from tests.service_accounts.conftest import Tenant
+from tests.service_accounts.signing import parts
+from tests.support.waiting import wait_until
+
+
+def add_token_secret(tenant: Tenant, account: str, name: str = "long", **annotations: str) -> None:
+    tenant.create("secrets", name, annotations={NAME_ANNOTATION: account, **annotations}, type=TYPE)
+
+
+def secret_with_token(tenant: Tenant, name: str = "long") -> Any:
+    def filled() -> Any:
+        answer = tenant.server.get(tenant.path("secrets", name)).json
+        return answer if "token" in (answer.get("data") or {}) else None
+
+    return wait_until(filled, f"the secret {name} has a token")
+
+
+def data_of(secret: Any) -> dict[str, str]:
+    return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+
+
+def is_gone(tenant: Tenant, name: str = "long") -> bool:
+    return tenant.server.get(tenant.path("secrets", name)).status == 404
+
+
+def test_a_token_secret_is_filled_in(tenant: Tenant) -> None:
+    account = tenant.create("serviceaccounts", "bob")
+    add_token_secret(tenant, "bob")
+    secret = secret_with_token(tenant)
+    data = data_of(secret)
+    identity = tenant.server.process.identity
+    assert identity is not None
+    assert (data["namespace"], data["ca.crt"]) == ("default", identity.trust.decode())
+    assert secret["metadata"]["annotations"][UID_ANNOTATION] == account["metadata"]["uid"]
+    prefix = "kubernetes.io/serviceaccount/"
+    assert parts(data["token"])[1] == {
+        "iss": "kubernetes/serviceaccount",
+        "sub": "system:serviceaccount:default:bob",
+        f"{prefix}namespace": "default",
+        f"{prefix}secret.name": "long",
+        f"{prefix}service-account.name": "bob",
+        f"{prefix}service-account.uid": account["metadata"]["uid"],
+        f"{prefix}clusterName": tenant.name,
+    }
+
+
+def test_its_token_is_the_account_until_the_secret_is_deleted(tenant: Tenant) -> None:
+    tenant.create("serviceaccounts", "bob")
+    add_token_secret(tenant, "bob")
+    token = data_of(secret_with_token(tenant))["token"]
+    answer = tenant.who(token)
+    assert answer.status == 201
+    assert answer.json["status"]["userInfo"]["username"] == "system:serviceaccount:default:bob"
+    tenant.delete("secrets", "long")
+    assert tenant.who(token).status == 401
+    add_token_secret(tenant, "bob")
+    secret_with_token(tenant)
+    assert tenant.who(token).status == 401
+
+
+def test_another_token_in_the_secret_ends_the_old_one(tenant: Tenant) -> None:
+    tenant.create("serviceaccounts", "bob")
+    add_token_secret(tenant, "bob")
+    secret = secret_with_token(tenant)
+    token = data_of(secret)["token"]
+    assert tenant.who(token).status == 201
+    secret["data"]["token"] = base64.b64encode(b"another").decode()
+    assert tenant.server.ask("PUT", tenant.path("secrets", "long"), secret).status == 200
+    assert tenant.who(token).status == 401
+    assert tenant.review(token)["error"] == "[invalid bearer token, token does not match server's copy]"
+
+
+def test_a_secret_without_its_account_is_deleted(tenant: Tenant) -> None:
+    add_token_secret(tenant, "nobody")
+    wait_until(lambda: is_gone(tenant), "the secret is deleted")
+    tenant.create("serviceaccounts", "bob")
+    add_token_secret(tenant, "bob", "other", **{UID_ANNOTATION: "another"})
+    wait_until(lambda: is_gone(tenant, "other"), "the secret of another account of the name is deleted")
+
+
+def test_deleting_the_account_deletes_its_secrets_and_ends_their_tokens(tenant: Tenant) -> None:
+    tenant.create("serviceaccounts", "bob")
+    tenant.create("serviceaccounts", "eve")
+    add_token_secret(tenant, "bob")
+    add_token_secret(tenant, "eve", "kept")
+    token = data_of(secret_with_token(tenant))["token"]
+    kept = data_of(secret_with_token(tenant, "kept"))["token"]
+    assert tenant.who(token).status == 201
+    tenant.delete("serviceaccounts", "bob")
+    assert tenant.who(token).status == 401
+    wait_until(lambda: is_gone(tenant), "the secret is deleted")
+    assert tenant.who(kept).status == 201
+    assert not is_gone(tenant, "kept")
+
+
+def test_a_secret_of_the_default_account_goes_with_its_deletion(tenant: Tenant) -> None:
+    add_token_secret(tenant, "default")
+    token = data_of(secret_with_token(tenant))["token"]
+    assert tenant.who(token).status == 201
+    tenant.delete("serviceaccounts", "default")
+    assert tenant.who(token).status == 401
+    wait_until(lambda: is_gone(tenant), "the secret of the old default account is deleted")
+
+
+def test_cross_logical_cluster(tenant: Tenant) -> None:
+    tenant.create("serviceaccounts", "bob")
+    add_token_secret(tenant, "bob")
+    token = data_of(secret_with_token(tenant))["token"]
+    answer = tenant.server.get("/clusters/elsewhere/api/v1/namespaces", token=token)
+    assert answer.status == 401
