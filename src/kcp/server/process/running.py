@@ -155,7 +155,8 @@ class ServerProcess:
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.watchdog.note_delivery)
         if composition.dispatcher is not None:
-            storage.store.schedule_deliveries(composition.dispatcher.deliver_later)
+            dispatcher = composition.dispatcher
+            storage.store.schedule_deliveries(dispatcher.deliver_later, dispatcher.charge_delivery)
         return composition
 
     async def _start_audit(self, composition: Composition) -> None:
