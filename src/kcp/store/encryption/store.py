@@ -40,7 +40,7 @@ from kcp.store.encryption.transformers import (
     context_of,
 )
 from kcp.store.figures import Distribution, Labelled
-from kcp.store.hub import Scheduler
+from kcp.store.hub import Charge, Scheduler
 from kcp.store.server_contract import ServerStore
 
 logger: Final = logging.getLogger(__name__)
@@ -343,9 +343,9 @@ class EncryptedStore:
         """Call back with the duration of each long delivery, in seconds."""
         self.inner.observe_deliveries(observer)
 
-    def schedule_deliveries(self, schedule: Scheduler) -> None:
-        """Let a function decide when a long delivery to the watchers of a logical cluster goes on."""
-        self.inner.schedule_deliveries(schedule)
+    def schedule_deliveries(self, schedule: Scheduler, charge: Charge) -> None:
+        """Let a function decide when a long delivery to the watchers of a logical cluster goes on, and ``charge`` the others."""
+        self.inner.schedule_deliveries(schedule, charge)
 
     def decode_events(self, decode: Callable[[Event], Event]) -> None:
         """Refuse: events are decoded once, by this store."""
