@@ -250,7 +250,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m bench.fairness", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--before", metavar="DIRECTORY", type=Path, help="another checkout, whose kcp to measure too")
-    parser.add_argument("--only", metavar="TEXT", default="", help="measure the floods whose name has this text")
+    parser.add_argument("--only", metavar="PATTERN", default="", help="measure the floods whose name matches")
     parser.add_argument("--seconds", type=float, default=20, help="duration of each measurement")
     parser.add_argument("--rounds", type=int, default=1, help="measurements of each flood; the delays of all count")
     return parser.parse_args()
@@ -267,7 +267,7 @@ def main() -> None:
             for tenant in (QUIET, FLOOD):
                 uvloop.run(_fill(tenant.peer(url)))
         for flood, start in FLOODS.items():
-            if options.only not in flood and flood != "alone":
+            if not re.search(options.only, flood) and flood != "alone":
                 continue
             for number in range(options.rounds):
                 for name in list(urls) if number % 2 == 0 else reversed(urls):

@@ -18,7 +18,7 @@ from kcp.outbound.errors import DestinationError, OutboundError
 from kcp.outbound.owner import Outbound
 from kcp.outbound.webhooks import ONCE, Backoff, WebhookClient
 from tests.support.https_server import Handler, HTTPSServer, json_answer
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 FAST = Backoff(attempts=3, first=0.001)
 SECRET = "hunter2-in-everything"
@@ -292,6 +292,9 @@ async def test_a_retired_client_finishes_its_requests(tmp_path: Path, outbound: 
         outbound.retire(client)
         go.set()
         assert (await running).status == 200
+        await eventually(lambda: client._closed, "the client is closed when its last request has ended")
+        with pytest.raises(OutboundError, match="no longer configured"):
+            await client.request("GET", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com", "https://", "localhost:1", ""])

@@ -11,7 +11,7 @@ import pytest
 
 from kcp.api import errors
 from kcp.registry.admission.chain import AdmissionRequest
-from kcp.registry.verbs.large_writes import LargeWrites, Permit
+from kcp.registry.verbs.large_writes import LargeWrites, Owner, Permit
 from tests.registry.admission_cases import Probe, with_plugins
 from tests.support.objects import config_map
 from tests.support.registry_client import RegistryClient, refused
@@ -20,8 +20,8 @@ from tests.support.waiting import PATIENCE
 LARGE = "x" * 700_000
 
 
-async def begin(writes: LargeWrites, size: int) -> asyncio.Task[Permit | None]:
-    task = asyncio.create_task(writes.enter(size))
+async def begin(writes: LargeWrites, size: int, owner: Owner = Owner("one", "jane")) -> asyncio.Task[Permit | None]:  # noqa: B008 - immutable
+    task = asyncio.create_task(writes.enter(size, owner))
     for _ in range(3):
         await asyncio.sleep(0)
     return task
@@ -54,6 +54,24 @@ async def test_permits_are_given_in_order() -> None:
     await small
     end(large, small)
     assert writes.bytes == 0
+
+
+async def test_the_next_permit_is_for_the_logical_cluster_and_user_that_hold_the_fewest_bytes() -> None:
+    writes = LargeWrites(100)
+    running = [await begin(writes, 50), await begin(writes, 40), await begin(writes, 10, Owner("two", "jane"))]
+    again = await begin(writes, 5)
+    another_user = await begin(writes, 5, Owner("one", "joe"))
+    another_cluster = await begin(writes, 40, Owner("two", "joe"))
+    newcomer = await begin(writes, 40, Owner("three", "jane"))
+    end(running[1])
+    await newcomer
+    assert not another_cluster.done()  # it is the next one, and does not fit in yet
+    end(running[0])
+    await another_cluster
+    await another_user
+    await again
+    end(running[2], again, another_user, another_cluster, newcomer)
+    assert (writes.bytes, writes._held) == (0, {})
 
 
 async def test_a_write_over_the_limit_is_alone() -> None:

@@ -185,6 +185,24 @@ async def test_the_turn_goes_to_the_client_that_is_sent_fewest() -> None:
     assert streams.running == 0
 
 
+async def test_one_client_leaves_places_to_others() -> None:
+    streams, may_end = ListStreams(limit=8), asyncio.Event()
+
+    async def send(client: str) -> None:
+        async with streams.stream(Response(client)):
+            await may_end.wait()
+
+    flood = [asyncio.create_task(send("jane")) for _ in range(8)]
+    while not streams._waiting:
+        await asyncio.sleep(0)
+    assert streams.running == 6
+    async with streams.stream(Response("joe")), streams.stream(Response("joe")):
+        assert streams.running == 8
+    may_end.set()
+    await asyncio.gather(*flood)
+    assert streams.running == 0
+
+
 async def test_the_lists_of_a_client_that_wait_are_limited_and_others_still_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

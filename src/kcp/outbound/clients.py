@@ -54,6 +54,7 @@ class OutboundClient:
         self._idle = asyncio.Event()
         self._idle.set()
         self._in_flight = 0
+        self._closed = False
 
     async def request(
         self,
@@ -66,8 +67,11 @@ class OutboundClient:
     ) -> Answer:
         """Send one request, once, and read the answer. ``timeout`` is in seconds, connecting and the body included.
 
-        ``url`` defaults to that of the destination. Raises OutboundError, also for every status that is not a success.
+        ``url`` defaults to that of the destination. Raises OutboundError, also for every status that is not a success, and
+        after `close`.
         """
+        if self._closed:
+            raise OutboundError(f"{self.destination} is no longer configured, or the server stops")
         self._in_flight += 1
         self._idle.clear()
         try:
@@ -189,7 +193,8 @@ class OutboundClient:
         return made
 
     async def close(self) -> None:
-        """Close all connections. Requests in flight fail."""
+        """Close all connections. Requests in flight fail, and later ones too."""
+        self._closed = True
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()

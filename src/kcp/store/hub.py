@@ -49,8 +49,10 @@ class HistoryPiece(NamedTuple):
 History = Callable[[Range, int], HistoryPiece]
 """Reads the next piece of a range's history after a revision: whole revisions, and progress with each call."""
 Follower = Callable[[Sequence[Event]], None]
-Scheduler = Callable[[str, Callable[[], None]], None]
+Scheduler = Callable[[str, Callable[[], object]], None]
 """Gets a logical cluster and a function that delivers to its watchers for a millisecond, and calls it later."""
+Charge = Callable[[str, float], None]
+"""Gets a logical cluster and the seconds that a delivery to its watchers took at once."""
 _Part = tuple[str, str, str | None]
 Sink = Callable[[Sequence[Event]], bool]
 """Accepts a batch without awaiting, and returns true; false if the reader must fetch it with `next`."""
@@ -64,8 +66,14 @@ _MAX_GATHER: Final = 0.003
 _MIN_TIMER: Final = 2e-4
 _SLICE: Final = 0.001
 """Seconds of pushing after which the hub yields to the event loop."""
+_CHARGED_FROM: Final = 0.0001
+"""Seconds from which the first part of a delivery is charged."""
 _OBSERVED_FROM: Final = 0.005
 """Seconds from which a delivery is reported."""
+
+
+def _charge_nobody(_cluster: str, _seconds: float) -> None:
+    """Charge a delivery to nobody."""
 
 
 class Batch(list[Event]):
@@ -292,10 +300,11 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self.scheduler: Scheduler = self._call_soon
         """Decides when a long delivery goes on."""
+        self.charge: Charge = _charge_nobody
         self._groups: dict[_Part, _Group] = {}
         self._followers: dict[str | None, list[Follower]] = {}
 
-    def _call_soon(self, _cluster: str, deliver: Callable[[], None]) -> None:
+    def _call_soon(self, _cluster: str, deliver: Callable[[], object]) -> None:
         self._loop.call_soon(deliver)
 
     @property
@@ -369,10 +378,11 @@ class Hub:
             self._notify_followers(events)
         self._observe(began)
 
-    def _observe(self, began: float) -> None:
-        """Report a delivery that began at a time of the monotonic clock."""
+    def _observe(self, began: float) -> float:
+        """Report a delivery that began at a time of the monotonic clock. Returns the seconds that it took."""
         if (passed := time.monotonic() - began) >= _OBSERVED_FROM and self.observer is not None:
             self.observer(passed)
+        return passed
 
     def _route(self, events: Sequence[Event]) -> None:
         groups = self._groups
@@ -413,10 +423,11 @@ class Hub:
         if group.waiting:  # empty if a new subscription has brought the round forward
             batch, group.waiting = group.waiting, Batch()
             group.to_push.extend([each for each in list(group.subscriptions) if each.deliver(batch)])
-            if not group.pushing:
-                self._push_round(group)
+            if not group.pushing and (passed := self._push_round(group)) > _CHARGED_FROM:
+                self.charge(group.cluster, passed)
 
-    def _push_round(self, group: _Group) -> None:
+    def _push_round(self, group: _Group) -> float:
+        """Push for a millisecond, and go on later. Returns the seconds that it took."""
         to_push = group.to_push
         began = time.monotonic()
         until = began + _SLICE
@@ -424,10 +435,11 @@ class Hub:
             to_push.popleft().push()
             if time.monotonic() > until:
                 break
-        self._observe(began)
+        passed = self._observe(began)
         group.pushing = bool(to_push)
         if group.pushing:
             self.scheduler(group.cluster, partial(self._push_round, group))
+        return passed
 
     def _notify_followers(self, events: Sequence[Event]) -> None:
         by_resource: dict[str | None, list[Event]] = {}

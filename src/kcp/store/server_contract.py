@@ -16,7 +16,7 @@ from kcp.store.figures import StoreFigures
 if TYPE_CHECKING:
     from kcp.store.exports import Summary
     from kcp.store.findings import Examine, Finding, Progress
-    from kcp.store.hub import Scheduler
+    from kcp.store.hub import Charge, Scheduler
     from kcp.store.transfers import Imported, Restored, Selection
 
 Check = Callable[[], str | None]
@@ -35,8 +35,8 @@ class ServerStore(Store, StoreFigures, Protocol):
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
         """Call back with the duration, in seconds, of each long delivery of changes to followers and watchers."""
 
-    def schedule_deliveries(self, schedule: Scheduler) -> None:
-        """Let a function decide when a long delivery to the watchers of a logical cluster goes on."""
+    def schedule_deliveries(self, schedule: Scheduler, charge: Charge) -> None:
+        """Let a function decide when a long delivery to the watchers of a logical cluster goes on, and ``charge`` the others."""
 
     def decode_events(self, decode: Callable[[Event], Event]) -> None:
         """Apply a function to each event before followers and watchers get it, also to past ones.

@@ -21,7 +21,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, deleting, listing, patching, scale
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import run_large
-from kcp.registry.verbs.large_writes import LargeWrites, Permit
+from kcp.registry.verbs.large_writes import LargeWrites, Owner, Permit
 from kcp.registry.verbs.listing import Listing
 from kcp.registry.verbs.records import conversion_failed, served_bytes, served_object
 from kcp.registry.verbs.representation import Representation
@@ -119,7 +119,7 @@ class Registry:
             with contextlib.suppress(DamagedObjectError):  # the write reports it
                 present = self.source.latest(target.type, context.cluster, target.namespace, target.name)
                 size += len(present.value) if present is not None else 0
-        return await self.large_writes.enter(size)
+        return await self.large_writes.enter(size, Owner(context.cluster, context.user.name))
 
     def create(
         self, context: RequestContext, target: Target, obj: Object, duplicates: builtins.list[str] | None = None

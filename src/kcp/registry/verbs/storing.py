@@ -126,8 +126,7 @@ class Committer:
             value, tag = stored_value(obj, type_) if write.size < LARGE else await in_thread(stored_value, obj, type_)
             _check_size(value)
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
-            may_be_virtual = key.name in type_.strategy.virtual_names
-            taken = may_be_virtual and self._source.virtual(type_, key.cluster, key.name, key.namespace) is not None
+            taken = key.name in type_.strategy.virtual_names and self._is_virtual(type_, key)
             try:
                 if taken or (context.dry_run and self._exists(key)):
                     raise PreconditionFailedError(key, ABSENT, None)
@@ -152,6 +151,9 @@ class Committer:
                     return _written(obj, value, tag, revision, type_, created=True)
                 return await in_thread(_written, obj, value, tag, revision, type_, created=True)
         raise AssertionError("unreachable")
+
+    def _is_virtual(self, type_: ResourceType, key: Key) -> bool:
+        return self._source.virtual(type_, key.cluster, key.name, key.namespace) is not None
 
     def _exists(self, key: Key) -> bool:
         try:

@@ -44,7 +44,7 @@ from kcp.registry.verbs import (
 )
 from kcp.registry.verbs.attempts import Write
 from kcp.registry.verbs.large_work import LARGE, in_thread, run_large
-from kcp.registry.verbs.large_writes import LargeWrites
+from kcp.registry.verbs.large_writes import LargeWrites, Owner
 from kcp.registry.verbs.records import served_object
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.storing import Committer
@@ -209,7 +209,8 @@ class Writer:
     async def _take_permit(self, write: Write) -> None:
         """Wait for the permit of a large write, unless its body has it already; then read the state again."""
         write.has_permit = True
-        write.permit = await self._large_writes.enter(write.size)
+        owner = Owner(write.context.cluster, write.context.user.name)
+        write.permit = await self._large_writes.enter(write.size, owner)
         if write.permit is not None:
             write.permit.begin()
             self._read(write)

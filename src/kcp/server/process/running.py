@@ -13,6 +13,7 @@ import logging
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,9 @@ logger: Final = logging.getLogger("kcp.server")
 
 _DIRECTORY_MODE: Final = 0o700
 _EXIT_INTERRUPTED: Final = 130
+_SWITCH_INTERVAL: Final = 0.001
+"""Seconds after which a thread that waits for the interpreter lock gets it. With the default, 5 ms, a commit waits for so long
+several times while the event loop is busy, and the event loop while a thread is."""
 _REPORT_DELAY: Final = 1.0
 """Seconds for which the report of an error is delayed that may be the error with which the HTTP server ends."""
 
@@ -151,7 +155,8 @@ class ServerProcess:
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.watchdog.note_delivery)
         if composition.dispatcher is not None:
-            storage.store.schedule_deliveries(composition.dispatcher.deliver_later)
+            dispatcher = composition.dispatcher
+            storage.store.schedule_deliveries(dispatcher.deliver_later, dispatcher.charge_delivery)
         return composition
 
     async def _start_audit(self, composition: Composition) -> None:
@@ -279,6 +284,7 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
 
     Raises ConfigurationError when the server cannot start, or ends with an error.
     """
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     loop = asyncio.get_running_loop()
     stop_requested = asyncio.Event()
 

@@ -29,7 +29,7 @@ from kcp.server.requests.asgi import ClientGoneError, Message, Receive, Scope, S
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.exchanges import Exchange, TransferLimits
-from kcp.server.requests.inflight import Scheduling
+from kcp.server.requests.inflight import UNCOUNTED, Scheduling
 from kcp.server.requests.list_streams import ListStreams
 from kcp.server.requests.loop_watchdog import LoopWatchdog
 from kcp.server.requests.mounts import Handler, MountTable
@@ -163,6 +163,8 @@ class Application:
             slot = exchange.slot = self._scheduling.begin(exchange, info)
             if not slot.taken:
                 await slot.wait()
+        else:
+            exchange.slot = UNCOUNTED
         await handler(exchange, info)
 
     def _read(self, exchange: Exchange) -> RequestInfo:

@@ -171,7 +171,7 @@ class Exchange(IncomingRequest):
             self.audit.truncate()
         if self.slot is not None:
             self.slot.leave()  # its limits are those of large lists
-        if again is not None and self._lists.full:
+        if again is not None and self._lists.must_wait(self.client):
             await bodies.aclose()
             del bodies
             ready.clear()

@@ -232,9 +232,9 @@ class IncomingRequest:
     @property
     def client(self) -> str:
         """The client whose limit on bodies applies: the user, or the address of an anonymous client."""
-        name = self.user.name
+        name, uid = self.user.name, self.user.uid
         if name != ANONYMOUS.name:
-            return name
+            return f"{name} {uid}" if uid else name  # service accounts of two logical clusters may have one name
         client = self.scope.get("client")
         return f"{name} at {client[0]}" if client else name
 

@@ -91,6 +91,10 @@ class Slot:
         await asyncio.sleep(0)
 
 
+UNCOUNTED: Final = Slot(Limit(0))
+"""The slot of every request that is not counted: it is never taken."""
+
+
 class ExemptSlot(Slot):
     """The place of a request to which no limit applies."""
 

@@ -28,6 +28,8 @@ _SLOW_AFTER: Final = 60.0
 _SLOWEST: Final = 64 * 1024
 """Seconds after which a list makes room for one that waits if its client has accepted fewer bytes a second."""
 _CHECK: Final = 0.5
+_MOST_PER_FREE: Final = 3
+"""A client is sent at most this many times as many lists as could be added."""
 
 
 class Sending(Protocol):
@@ -54,17 +56,17 @@ class ListStreams:
         self._stalled_after = stalled_after
         self._running: dict[ListStream, None] = {}
         self._waiting: dict[ListStream, asyncio.Future[None]] = {}
-        """The lists that wait, which is only while the limit is reached."""
+        """The lists that wait for others to end."""
 
     @property
     def running(self) -> int:
         """The number of lists that are being sent."""
         return len(self._running)
 
-    @property
-    def full(self) -> bool:
-        """Whether a further list must wait."""
-        return len(self._running) >= self._limit
+    def must_wait(self, client: str) -> bool:
+        """Whether a further list of a client must wait: the last ones of all are kept for clients that are sent few."""
+        free = self._limit - len(self._running)
+        return sum(each.sending.client == client for each in self._running) >= _MOST_PER_FREE * free
 
     def stream(self, sending: Sending) -> ListStream:
         """Return an asynchronous context manager that waits until the list may be sent; it is sent inside.
@@ -76,10 +78,10 @@ class ListStreams:
 
     async def add(self, stream: ListStream) -> None:
         """Wait until fewer lists are being sent than the limit, and count this one. Raises StatusError 429 when too many wait."""
-        if not self.full:
+        client, waiting = stream.sending.client, self._waiting
+        if not self.must_wait(client):
             self._running[stream] = None
             return
-        client, waiting = stream.sending.client, self._waiting
         if len(waiting) >= WAITING or sum(each.sending.client == client for each in waiting) >= WAITING_OF_CLIENT:
             raise errors.too_many_requests("Too many large lists are being sent, please try again later.")
         admitted = waiting[stream] = asyncio.get_running_loop().create_future()
@@ -96,9 +98,11 @@ class ListStreams:
         """Count off a list, which may still wait. The next one that waits takes its place."""
         self._waiting.pop(stream, None)
         self._running.pop(stream, None)
-        if self._waiting and not self.full:
+        if self._waiting:
             running = Counter(each.sending.client for each in self._running)
             admitted = min(self._waiting, key=lambda each: running[each.sending.client])
+            if self.must_wait(admitted.sending.client):
+                return
             self._running[admitted] = None
             self._waiting.pop(admitted).set_result(None)
 

@@ -40,7 +40,7 @@ from kcp.store.encryption.transformers import (
     context_of,
 )
 from kcp.store.figures import Distribution, Labelled
-from kcp.store.hub import Scheduler
+from kcp.store.hub import Charge, Scheduler
 from kcp.store.server_contract import ServerStore
 
 logger: Final = logging.getLogger(__name__)
@@ -177,7 +177,9 @@ class EncryptedStore:
         """
         rules = self.rules
         sealed: list[Change] | None = None
-        touched = any(rules[key.resource] is not None for key, _ in conditions)
+        touched = False
+        for key, _ in conditions:
+            touched = touched or rules[key[0]] is not None
         for index, change in enumerate(changes):
             if (providers := rules[change[0][0]]) is None:
                 continue
@@ -192,7 +194,7 @@ class EncryptedStore:
         try:
             return _Outcome(self, self.inner.write(changes if sealed is None else sealed, conditions))
         except PreconditionFailedError as error:
-            raise self.readable(error) from error
+            raise self.readable(error) from None
 
     def _sealed(self, change: Change, providers: Providers) -> Change:
         assert change.value is not None
@@ -341,9 +343,9 @@ class EncryptedStore:
         """Call back with the duration of each long delivery, in seconds."""
         self.inner.observe_deliveries(observer)
 
-    def schedule_deliveries(self, schedule: Scheduler) -> None:
-        """Let a function decide when a long delivery to the watchers of a logical cluster goes on."""
-        self.inner.schedule_deliveries(schedule)
+    def schedule_deliveries(self, schedule: Scheduler, charge: Charge) -> None:
+        """Let a function decide when a long delivery to the watchers of a logical cluster goes on, and ``charge`` the others."""
+        self.inner.schedule_deliveries(schedule, charge)
 
     def decode_events(self, decode: Callable[[Event], Event]) -> None:
         """Refuse: events are decoded once, by this store."""
@@ -373,4 +375,4 @@ class _Outcome:
         try:
             return (yield from self._result.__await__())
         except PreconditionFailedError as error:
-            raise self._store.readable(error) from error
+            raise self._store.readable(error) from None

@@ -37,7 +37,7 @@ from kcp.store.etcd.open_log import OpenLog
 from kcp.store.etcd.read_index import ReadIndex
 from kcp.store.etcd.writes import ATTEMPT_SECONDS, Writes
 from kcp.store.figures import Distribution, Labelled
-from kcp.store.hub import HubSubscription, Scheduler
+from kcp.store.hub import Charge, HubSubscription, Scheduler
 
 logger: Final = logging.getLogger(__name__)
 
@@ -168,9 +168,9 @@ class EtcdStore:
         """Call back with the duration of each long delivery, in seconds."""
         self._replica.observe_deliveries(observer)
 
-    def schedule_deliveries(self, schedule: Scheduler) -> None:
-        """Let a function decide when a long delivery to the watchers of a logical cluster goes on."""
-        self._replica.schedule_deliveries(schedule)
+    def schedule_deliveries(self, schedule: Scheduler, charge: Charge) -> None:
+        """Let a function decide when a long delivery to the watchers of a logical cluster goes on, and ``charge`` the others."""
+        self._replica.schedule_deliveries(schedule, charge)
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call back with each batch of changes of a resource (None: all)."""

@@ -38,7 +38,7 @@ from kcp.store.contract import (
 )
 from kcp.store.figures import Distribution, Labelled
 from kcp.store.file_lock import FileLock, StoreLockedError
-from kcp.store.hub import HistoryPiece, Hub, HubSubscription, Scheduler
+from kcp.store.hub import Charge, HistoryPiece, Hub, HubSubscription, Scheduler
 from kcp.store.sqlite import tables
 from kcp.store.sqlite.compaction import FileCompaction
 from kcp.store.sqlite.damage import DamagedValues
@@ -496,9 +496,9 @@ class SQLiteStore:
         """Call back with the duration of each long delivery, in seconds."""
         self._hub.observer = observer
 
-    def schedule_deliveries(self, schedule: Scheduler) -> None:
-        """Let a function decide when a long delivery to the watchers of a logical cluster goes on."""
-        self._hub.scheduler = schedule
+    def schedule_deliveries(self, schedule: Scheduler, charge: Charge) -> None:
+        """Let a function decide when a long delivery to the watchers of a logical cluster goes on, and ``charge`` the others."""
+        self._hub.scheduler, self._hub.charge = schedule, charge
 
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call back with each batch of changes of a resource (None: all)."""

@@ -80,7 +80,7 @@ class _Delivery(Work):
 
     __slots__ = ("_deliver", "_leave")
 
-    def __init__(self, flow: Flow, deliver: Callable[[], None], leave: Callable[[Flow, float], None]) -> None:
+    def __init__(self, flow: Flow, deliver: Callable[[], object], leave: Callable[[Flow, float], None]) -> None:
         Work.__init__(self, flow, flow.cost)
         self._deliver = deliver
         self._leave = leave
@@ -218,7 +218,7 @@ class Dispatcher:
         self.leave(flow, flow.cost)
         return flow
 
-    def deliver_later(self, cluster: str, deliver: Callable[[], None]) -> None:
+    def deliver_later(self, cluster: str, deliver: Callable[[], object]) -> None:
         """Call a function that delivers events of a logical cluster to its watchers, in its turn."""
         if cluster == WILDCARD:  # only members of system:masters watch all logical clusters
             self._loop.call_soon(deliver)
@@ -226,6 +226,11 @@ class Dispatcher:
         flow = self.flow((cluster, "", "", self._deliveries))
         self.queues.push(_Delivery(flow, deliver, self.leave))
         self.schedule()
+
+    def charge_delivery(self, cluster: str, seconds: float) -> None:
+        """Count the time of a delivery to the watchers of a logical cluster that did not wait."""
+        if self._contended and cluster != WILDCARD:
+            self.flow((cluster, "", "", self._deliveries)).charge(seconds)
 
     def leave(self, flow: Flow, spent: float) -> None:
         """Return the seat of work that used the event loop for so many seconds."""

@@ -20,6 +20,8 @@ from kcp.server.requests.fairness.flows import Branch, Clock, Flow, FlowKey, Kin
 _MOST_PER_FREE: Final = 3
 _SMOOTHING: Final = 1 / 8
 """The part of the latest cost in the mean."""
+_MOST_COST: Final = 0.01
+"""Seconds that work is expected to cost at most: what a watch has cost by its end says nothing about the next one."""
 MOST_FLOWS: Final = 8192
 """Flows that are known at a time; further ones share a flow for each kind."""
 _SHARED: Final = "*"
@@ -206,7 +208,7 @@ class FairQueues:
         A tenant that held too many seats is considered again.
         """
         kind = flow.kind
-        flow.cost += (spent - flow.cost) * _SMOOTHING
+        flow.cost += (min(spent, _MOST_COST) - flow.cost) * _SMOOTHING
         kind.seats.count -= 1
         flow.branch.held -= 1
         flow.running -= 1
