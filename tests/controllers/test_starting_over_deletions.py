@@ -15,11 +15,12 @@ from tests.support.registry_client import Object, RegistryClient, running_contro
 from tests.support.waiting import eventually
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+OWN_MAPS_ONLY = ["--publish-root-ca=false"]
 
 
 async def make_circles_in_foreground_deletion(root: Path) -> None:
     """Create objects that own each other or themselves, and delete each in the foreground, without controllers."""
-    with Server(root_directory=root, parts=Parts(controllers=lambda _: [])) as server:
+    with Server(root_directory=root, arguments=OWN_MAPS_ONLY, parts=Parts(controllers=lambda _: [])) as server:
         async with Connection(Address.of(server)) as connection:
             uids = {}
             for name in ("a", "b", "self"):
@@ -39,7 +40,7 @@ async def make_circles_in_foreground_deletion(root: Path) -> None:
 
 async def test_a_server_starts_over_circles_and_deletes_them(tmp_path: Path) -> None:
     await make_circles_in_foreground_deletion(tmp_path)
-    with Server(root_directory=tmp_path, in_process=False) as server:
+    with Server(root_directory=tmp_path, in_process=False, arguments=OWN_MAPS_ONLY) as server:
         async with Connection(Address.of(server)) as connection:
 
             async def none_left() -> bool:

@@ -26,6 +26,7 @@ from tests.support.objects import DEFINITIONS, config_map, definition
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 MAPS = "api/v1/namespaces/default/configmaps"
+OWN_MAPS_ONLY = ["--publish-root-ca=false"]
 GEARS = "apis/example.com/v1/namespaces/default/gears"
 ETCD = "https://e1:2379,https://e2:2379,https://e3:2379"
 
@@ -125,7 +126,7 @@ def server_over(etcd: EtcdCluster, root: Path, *, in_process: bool = True) -> Se
     """Run a server whose log is in this etcd."""
     root.mkdir(parents=True, exist_ok=True)
     arguments = ["--etcd-servers", ",".join(etcd.urls)]
-    return Server(root_directory=root, in_process=in_process, arguments=arguments)
+    return Server(root_directory=root, in_process=in_process, arguments=[*OWN_MAPS_ONLY, *arguments])
 
 
 async def test_all_objects_move_to_etcd_and_a_logical_cluster_back(tmp_path: Path, etcd: EtcdCluster) -> None:
@@ -134,7 +135,7 @@ async def test_all_objects_move_to_etcd_and_a_logical_cluster_back(tmp_path: Pat
     root, other = tmp_path / "var/lib/kcp", tmp_path / "var/lib/other"
     for folder in (root, other):
         folder.mkdir(parents=True)
-    with Server(root_directory=root) as server:
+    with Server(root_directory=root, arguments=OWN_MAPS_ONLY) as server:
         await make_objects(server)
         await make_objects(server, "team-a")
         before = {cluster: await objects(server, cluster) for cluster in ("root", "team-a")}
@@ -152,7 +153,7 @@ async def test_all_objects_move_to_etcd_and_a_logical_cluster_back(tmp_path: Pat
         await done(export_one, tmp_path, etcd)
         seen = await newest(server)
         assert "nothing was written. With --replace" in await refused(import_, tmp_path, etcd)
-    with Server(root_directory=other) as server:
+    with Server(root_directory=other, arguments=OWN_MAPS_ONLY) as server:
         assert (await ask(server, "POST", MAPS, config_map("mine"))).status == 201
         assert "stop the server first" in await refused(import_one, tmp_path)
         mine = (await listed(server, MAPS))["items"]
@@ -164,7 +165,7 @@ async def test_all_objects_move_to_etcd_and_a_logical_cluster_back(tmp_path: Pat
     assert "BROKEN" not in await done(
         f"kcp store check --etcd-servers {ETCD} --root-directory /var/lib/kcp", tmp_path, etcd
     )
-    with Server(root_directory=other) as server:
+    with Server(root_directory=other, arguments=OWN_MAPS_ONLY) as server:
         assert (await listed(server, MAPS))["items"] == mine
         moved = await objects(server, "team-b")
         # the UIDs of virtual namespaces derive from the log and the logical cluster
@@ -219,7 +220,7 @@ async def test_files_of_the_wrong_kind_are_refused(tmp_path: Path, etcd: EtcdClu
     root = tmp_path / "var/lib/kcp"
     root.mkdir(parents=True)
     saves, restores = (commands("Backup and restore", f"kcp snapshot {word}") for word in ("save", "restore"))
-    with Server(root_directory=root) as server:
+    with Server(root_directory=root, arguments=OWN_MAPS_ONLY) as server:
         await make_objects(server)
         await done(saves[0], tmp_path)
     assert "there is no log below /kcp/ in etcd" in await refused(saves[1], tmp_path, etcd)
@@ -266,7 +267,7 @@ async def test_objects_over_etcds_request_limit_are_named_with_the_flag_to_raise
     """etcd accepts 1.5 MB by default; the command can be repeated once the limit is raised."""
     root = tmp_path / "var/lib/kcp"
     root.mkdir(parents=True)
-    with Server(root_directory=root) as server:
+    with Server(root_directory=root, arguments=OWN_MAPS_ONLY) as server:
         assert (await ask(server, "POST", MAPS, config_map("large", data="x" * 2_000_000))).status in (201, 422)
         if (await ask(server, "GET", f"{MAPS}/large")).status != 200:
             assert (await ask(server, "POST", DEFINITIONS[1:], definition("gears", "Gear"))).status == 201
@@ -290,7 +291,7 @@ async def test_no_server_starts_after_an_interrupted_restore(tmp_path: Path, etc
 
 
 async def test_an_export_to_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
-    with Server(root_directory=tmp_path) as server:
+    with Server(root_directory=tmp_path, arguments=OWN_MAPS_ONLY) as server:
         for number in range(20):
             assert (await ask(server, "POST", MAPS, config_map(f"m{number}", text="x" * 50_000))).status == 201
         for name in ("copy.jsonl", "copy.jsonl.gz"):
