@@ -173,6 +173,22 @@ def test_no_secret_value_is_in_an_event_or_a_log_line(
     assert not [form for form in forms_of(value) if form in text]
 
 
+def test_a_token_that_is_issued_is_in_no_event(server: AuditedServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask = server.running.post
+    requested = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    answer = ask(TOKENS, requested, Audit_ID="token-request")
+    assert answer.status == 201
+    token = answer.json["status"]["token"]
+    assert ask(REVIEWS, {"kind": "TokenReview", "spec": {"token": token}}).json["status"]["authenticated"]
+    server.running.get(f"{MAPS}?token={token}", token=token, Audit_ID="with-token")
+    assert server.complete("with-token")["user"]["username"] == "system:serviceaccount:default:default"
+    assert server.complete("token-request")["level"] == "Metadata"
+    text = server.log.read_text() + caplog.text
+    assert token not in text
+    assert token.rpartition(".")[2] not in text
+
+
 @pytest.mark.parametrize("level", ["Metadata", "Request", "RequestResponse"])
 def test_events_of_secrets_are_cut_to_the_level_metadata(tmp_path: Path, level: str) -> None:
     with audited(tmp_path, {"rules": [{"level": level}]}) as server:

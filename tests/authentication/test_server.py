@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from kcp.server.process.configuration import ConfigurationError
 from tests.authentication.test_token_reviews import JANE, Webhook
 from tests.support.oidc_issuer import AUDIENCE, Issuer, configuration_file
 from tests.support.running_server import Answer, RunningServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 WHOAMI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 REVIEW = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -80,7 +81,9 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
                 ("front-proxy",), ("X-Remote-User",), ("X-Remote-Uid",), ("X-Remote-Group",), ("X-Remote-Extra-",)
             ),
         )
-        server = RunningServer(folder / "server", authentication=options, client_ca_file=folder / "clients.crt")
+        server = RunningServer(
+            folder / "server", authentication=options, client_ca_file=folder / "clients.crt", log_requests=True
+        )
         with server:
             yield Setting(server, issuer, webhook, proxies, clients, file, folder)
 
@@ -105,6 +108,26 @@ def test_each_kind_of_credential_is_accepted(setting: Setting) -> None:
     ]
     named = setting.user(pair=proxy(setting), X_Remote_User="lee", X_Remote_Group="qa", X_Remote_Uid="u9")
     assert (named["username"], named["uid"], named["groups"]) == ("lee", "u9", ["qa", "system:authenticated"])
+
+
+def service_account_token(setting: Setting) -> str:
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    answer = setting.server.post("/api/v1/namespaces/default/serviceaccounts/default/token", body)
+    assert answer.status == 201, answer.body
+    token: str = answer.json["status"]["token"]
+    return token
+
+
+def test_a_service_account_token_is_the_servers_own_business(setting: Setting) -> None:
+    token = service_account_token(setting)
+    assert setting.user(token)["username"] == "system:serviceaccount:default:default"
+    assert token not in [body["spec"]["token"] for body in setting.webhook.bodies]
+
+
+def test_no_other_issuer_may_speak_for_service_accounts(setting: Setting, caplog: pytest.LogCaptureFixture) -> None:
+    own = "https://kubernetes.default.svc.cluster.local"
+    setting.write(setting.issuer.configuration(issuer={"url": own}))
+    assert f"URL must not overlap with disallowed issuers: [{own}]" in caplog.text
 
 
 def test_the_front_proxy_comes_before_certificates_and_certificates_before_tokens(setting: Setting) -> None:
@@ -147,6 +170,52 @@ def test_only_the_paths_of_the_conditions_are_anonymous(setting: Setting) -> Non
     assert setting.server.get("/livez", token=None).status == 401
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/%6civez", 200),
+        ("/livez%2f", 400),
+        ("/livez%00", 400),
+        ("//livez", 400),
+        ("/livez/../version", 400),
+        ("/livez/%2e%2e/version", 400),
+        ("/LIVEZ", 401),
+        ("/livez;/version", 401),
+        ("/api/v1/namespaces/livez", 401),
+    ],
+)
+def test_class_4_no_spelling_of_a_path_is_anonymous_that_is_not_the_path(
+    setting: Setting, path: str, status: int
+) -> None:
+    assert setting.server.get(path, token=None).status == status
+
+
+def test_no_log_shows_a_credential_or_whom_a_request_impersonates(
+    setting: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    genuine = setting.issuer.token()
+    setting.webhook.users = {"webhook-secret": JANE}
+    headers = {
+        "Impersonate_User": "impersonated-secret",
+        "Impersonate_Group": "group-secret",
+        "Impersonate_Extra_Acme.com%2fx": "extra-secret",
+    }
+    with caplog.at_level(logging.DEBUG):
+        for token in (genuine, "webhook-secret", "wrong-secret", setting.issuer.token(aud="elsewhere"), genuine[:-3]):
+            setting.server.get("/api", token=token)
+        setting.server.get("/api", token="jane-token", **headers)
+        setting.server.get("/api", Impersonate_Group="group-secret")
+        pair = proxy(setting)
+        setting.whoami(None, pair, X_Remote_User="\u00ffremote-secret", X_Remote_Extra_A="extra-secret")
+    shown = "".join(
+        f"{record.getMessage()}{vars(record)}" for record in caplog.records if record.name.startswith("kcp")
+    )
+    assert '"/api"' in shown or "'/api'" in shown
+    assert "-secret" not in shown
+    assert genuine.split(".")[1] not in shown
+    assert genuine.split(".")[2] not in shown
+
+
 def test_a_changed_file_is_in_force_and_a_broken_one_keeps_the_old(
     setting: Setting, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -175,7 +244,13 @@ def test_token_reviews_answer_for_every_kind_of_token(setting: Setting) -> None:
         found: dict[str, Any] = answer.json["status"]
         return found
 
-    for token, name in ((setting.issuer.token(), "jane"), ("reviewed", "jane"), ("jane-token", "jane")):
+    account = "system:serviceaccount:default:default"
+    for token, name in (
+        (setting.issuer.token(), "jane"),
+        ("reviewed", "jane"),
+        ("jane-token", "jane"),
+        (service_account_token(setting), account),
+    ):
         assert status(token)["user"]["username"] == name
         assert status(token)["authenticated"] is True
     assert status("wrong") == {"user": {}, "error": "no such session"}
@@ -268,3 +343,14 @@ def test_the_flags_of_one_issuer_do_what_they_did_before_there_was_a_file(tmp_pa
             assert user["username"] == f"{issuer.url}#jane"
             assert user["groups"] == ["g:a", "system:authenticated"]
             assert server.post(WHOAMI, body, token=issuer.token(groups=["a"])).status == 401
+
+
+def test_a_server_stops_while_an_issuer_does_not_answer(tmp_path: Path) -> None:
+    issuer = Issuer(tmp_path / "issuer", hold=PATIENCE)
+    with issuer.server:
+        file = tmp_path / "authentication.yaml"
+        file.write_text(json.dumps(configuration_file(issuer.configuration())))
+        authentication = AuthenticationOptions(config_file=file)
+        with RunningServer(tmp_path / "server", authentication=authentication) as server:
+            wait_until(lambda: issuer.server.requests, "the keys are asked for")
+            assert server.get("/api").status == 200

@@ -37,7 +37,8 @@ class Webhook:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     failures: int = 0
     answer: Callable[[dict[str, Any]], Any] | None = None
-    hold: asyncio.Event | None = None
+    delays: dict[str, float] = field(default_factory=dict)
+    """Seconds before the answer for a token."""
 
     def __post_init__(self) -> None:
         self.server = HTTPSServer(self.folder, self._handle)
@@ -45,6 +46,7 @@ class Webhook:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         review = json.loads(await request.text())
         self.bodies.append(review)
+        await asyncio.sleep(self.delays.get(review["spec"]["token"], 0))
         if self.failures:
             self.failures -= 1
             return json_answer({"echo": review}, 500)
@@ -114,6 +116,31 @@ async def test_concurrent_requests_with_one_token_are_one_review(webhook: Webhoo
     assert {user.name for user in found if user is not None} == {"jane"}
     assert None not in found
     assert len(webhook.bodies) == 1
+
+
+async def test_class_22_answers_in_any_order_go_to_the_requests_that_they_are_for(
+    webhook: Webhook, outbound: Outbound
+) -> None:
+    """The answers come in the opposite order, over connections that are shared."""
+    numbers = range(20)
+    webhook.users = {f"token-{number}": {**JANE, "username": f"user-{number}"} for number in numbers}
+    webhook.delays = {f"token-{number}": (20 - number) / 100 for number in numbers}
+    tokens = tokens_of(webhook, outbound)
+    found = await asyncio.gather(*(user_of(tokens, f"token-{number}") for number in numbers))
+    assert [user.name for user in found if user is not None] == [f"user-{number}" for number in numbers]
+    again = [await user_of(tokens, f"token-{number}") for number in numbers]
+    assert again == found
+
+
+async def test_class_22_users_that_requests_share_cannot_be_changed(webhook: Webhook, outbound: Outbound) -> None:
+    tokens = tokens_of(webhook, outbound)
+    user = await user_of(tokens, SECRET)
+    assert user is not None
+    assert user is await user_of(tokens, SECRET)
+    with pytest.raises(TypeError):
+        user.extra["example.org/team"] = ("b",)  # type: ignore[index]
+    with pytest.raises(AttributeError):
+        user.groups = ()  # type: ignore[misc]
 
 
 async def test_a_client_that_leaves_does_not_cancel_the_review_of_others(webhook: Webhook, outbound: Outbound) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 from cryptography import x509
@@ -14,9 +15,21 @@ from cryptography.x509.oid import NameOID
 from kcp.api.errors import StatusError
 from kcp.auth import certificates
 from kcp.auth.authentication.client_certificates import ClientCertificates
-from kcp.logical_clusters import UNNAMED, WILDCARD, LogicalClusterName
+from kcp.auth.authentication.front_proxy import FrontProxy, FrontProxyOptions
+from kcp.logical_clusters import DEFAULT, UNNAMED, WILDCARD, LogicalClusterName
 
 AUTHORITY = certificates.new_authority("ours")
+
+
+@dataclass
+class Request:
+    """The credentials of a request to the default logical cluster."""
+
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    certificate_chain: tuple[str, ...]
+    cluster: LogicalClusterName = DEFAULT
+    path: str = "/"
+    headers: dict[bytes, bytes] = field(default_factory=dict)
 
 
 def issued(uris: Iterable[str], groups: Iterable[str] = ("devs",)) -> str:
@@ -74,6 +87,18 @@ def test_a_certificate_of_one_logical_cluster_is_no_master_s(caplog: pytest.LogC
     assert not accepted(issued(["kcp:logical-cluster:one"], ["system:masters"]), "one")
     assert "may not have the group system:masters" in caplog.text
     assert accepted(issued([], ["system:masters"]), "one")
+
+
+def test_a_certificate_of_one_logical_cluster_is_no_front_proxy_s() -> None:
+    """A tenant chooses the common name: where the authority of proxies is the server's own, it would be anybody."""
+    options = FrontProxyOptions(allowed_names=("joe",), username_headers=("X-Remote-User",))
+    proxy = FrontProxy([AUTHORITY.certificate], options)
+    headers = ((b"x-remote-user", b"admin"),)
+    user = proxy.authenticate(Request(headers, (issued([]),)))
+    assert user is not None
+    assert user.name == "admin"
+    with pytest.raises(StatusError):
+        proxy.authenticate(Request(headers, (issued(["kcp:logical-cluster:root"]),)))
 
 
 def test_the_answer_does_not_depend_on_what_was_asked_before() -> None:

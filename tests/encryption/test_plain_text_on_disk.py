@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,20 @@ def test_a_check_needs_the_keys_only_for_what_is_in_values(root: Path, file: Pat
     assert with_others.returncode == 1
     assert "secrets default/kept at revision" in with_others.stdout
     assert "it cannot be decrypted" in with_others.stdout
+
+
+def test_a_check_does_not_need_the_key_of_superseded_values(root: Path, file: Path) -> None:
+    both, new = (secrets_with(keys("aesgcm", *names)) for names in (("key2", "key1"), ("key2",)))
+    written(file, both)
+    with RunningServer(root, encryption_provider_config=file) as server:
+        body = server.get(f"{SECRETS}/kept").json
+        assert server.ask("PUT", f"{SECRETS}/kept", body).status == 200
+    written(file, new)
+    check = run("store", "check", "--root-directory", str(root), FLAG, str(file))
+    assert check.returncode == 0, check.stdout
+    assert re.search(
+        r"encrypted values, decrypted .* except \d superseded ones or key records whose key is not", check.stdout
+    )
 
 
 def test_one_logical_cluster_is_encrypted_anew_where_it_is_imported(root: Path, tmp_path: Path, file: Path) -> None:

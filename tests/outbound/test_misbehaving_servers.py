@@ -18,7 +18,7 @@ from kcp.outbound.errors import DestinationError, OutboundError
 from kcp.outbound.owner import Outbound
 from kcp.outbound.webhooks import ONCE, Backoff, WebhookClient
 from tests.support.https_server import Handler, HTTPSServer, json_answer
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 FAST = Backoff(attempts=3, first=0.001)
 SECRET = "hunter2-in-everything"
@@ -292,6 +292,9 @@ async def test_a_retired_client_finishes_its_requests(tmp_path: Path, outbound: 
         outbound.retire(client)
         go.set()
         assert (await running).status == 200
+        await eventually(client._closing.is_set, "the client is closed when its last request has ended")
+        with pytest.raises(OutboundError, match="no longer configured"):
+            await client.request("GET", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com", "https://", "localhost:1", ""])
@@ -312,3 +315,17 @@ def test_delays_grow_and_keep_to_what_the_server_asks_for() -> None:
     assert [backoff.delay(number, failed) for number in (1, 2, 3)] == [0.5, 0.75, 1.125]
     assert backoff.delay(1, OutboundError("x", retryable=True, retry_after=3)) == 3
     assert backoff.delay(1, OutboundError("x", retryable=True, retry_after=10**9)) == 10
+
+
+async def test_closing_ends_what_waits_for_an_answer_or_for_another_attempt(tmp_path: Path) -> None:
+    async def failing(_: web.BaseRequest) -> web.Response:
+        return json_answer({}, 500)
+
+    outbound = Outbound()
+    with HTTPSServer(tmp_path / "a", silent) as first, HTTPSServer(tmp_path / "b", failing) as second:
+        hooks = [WebhookClient(client_of(server, outbound), Backoff(first=PATIENCE)) for server in (first, second)]
+        waiting = [asyncio.create_task(hook.post_json({}, PATIENCE)) for hook in hooks]
+        await eventually(lambda: first.requests and second.requests, "both webhooks are asked")
+        await outbound.close()
+        assert all(task.done() for task in waiting)
+        assert {type(task.exception()) for task in waiting} == {OutboundError}

@@ -31,11 +31,37 @@ async def test_they_are_there_in_every_logical_cluster_without_being_stored(clie
 async def test_each_has_a_uid_of_its_own(client: RegistryClient) -> None:
     uids = [
         item["metadata"]["uid"]
-        for plural in ("clusterroles", "clusterrolebindings")
+        for plural in ("clusterroles", "clusterrolebindings", "roles", "rolebindings")
         for cluster in ("root", "other")
         for item in (await client.at(cluster).list(client.type(plural, GROUP)))["items"]
     ]
     assert len(set(uids)) == len(uids)
+
+
+async def test_those_of_a_namespace_are_shown_there_and_replaced_alike(client: RegistryClient) -> None:
+    roles, bindings = client.type("roles", GROUP), client.type("rolebindings", GROUP)
+    in_system = await client.names(roles, namespace="kube-system")
+    assert "extension-apiserver-authentication-reader" in in_system
+    assert in_system == sorted(in_system)
+    assert await client.names(roles, namespace="default") == []
+    assert await client.names(roles, namespace="kube-public") == ["system:controller:bootstrap-signer"]
+    assert await client.names(roles) == ["system:controller:bootstrap-signer", *in_system]
+    await client.create(roles, {"metadata": {"name": "system:controller:bootstrap-signer"}, "rules": []}, "default")
+    assert len(await client.names(roles)) == len(in_system) + 2
+    watch = await client.watch(bindings, "kube-system")
+    name = "system:controller:token-cleaner"
+    before = await client.get(bindings, name, "kube-system")
+    await client.patch(bindings, name, {"metadata": {"labels": {"mine": "1"}}}, namespace="kube-system")
+    assert await client.delete(bindings, name, "kube-system")
+    assert await client.get(bindings, name, "kube-system") == before
+    assert await watch.events(2) == [("MODIFIED", name), ("MODIFIED", name)]
+
+
+async def test_a_role_of_a_namespace_is_in_force(access: Access) -> None:
+    scheduler = authenticated("system:kube-scheduler")
+    lease = "coordination.k8s.io/leases"
+    assert await access.allows(scheduler, "update", lease, "kube-system", "kube-scheduler")
+    assert not await access.allows(JANE, "update", lease, "kube-system", "kube-scheduler")
 
 
 async def test_they_are_listed_in_pages_with_stored_ones(client: RegistryClient) -> None:

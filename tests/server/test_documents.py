@@ -85,11 +85,16 @@ def test_the_version(server: RunningServer, cluster: str) -> None:
     assert version["gitVersion"].startswith("v1.37.0+kcp-")
 
 
-@pytest.mark.parametrize(
-    "path", ["/livez", "/readyz", "/healthz", "/livez/ping", "/readyz/shutdown", "/livez?exclude=ping"]
-)
-def test_a_healthy_server_says_ok(server: RunningServer, path: str) -> None:
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/livez?exclude=ping"])
+def test_a_healthy_server_says_ok_to_everybody(server: RunningServer, path: str) -> None:
     answer = server.get(path, token=None)
+    assert (answer.status, answer.body, answer.type) == (200, b"ok", "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize("path", ["/livez/ping", "/readyz/shutdown"])
+def test_single_checks_are_for_those_who_may_monitor(server: RunningServer, path: str) -> None:
+    assert server.get(path, token=None).status == 403
+    answer = server.get(path, token="probe-token")
     assert (answer.status, answer.body, answer.type) == (200, b"ok", "text/plain; charset=utf-8")
 
 

@@ -16,9 +16,11 @@ import pytest
 from kcp.auth import certificates
 from kcp.server.process.reloading import ReloadedFiles
 from kcp.testing import Server
+from tests.support.objects import config_map
 from tests.support.running_server import RunningServer
 from tests.support.waiting import wait_until
 
+MAPS = "/api/v1/namespaces/default/configmaps"
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 
@@ -142,3 +144,20 @@ def test_sighup_reloads_at_once_and_does_not_end_the_server(tmp_path: Path) -> N
         os.kill(server.process_id, signal.SIGHUP)
         wait_until(lambda: f"reloaded {tokens}" in (root / "server.log").read_text(), "the tokens are reloaded")
         os.kill(server.process_id, 0)
+
+
+def test_watches_go_on_when_tokens_and_client_authorities_are_replaced(fresh_root: Path, tmp_path: Path) -> None:
+    authority, other = certificates.new_authority("mine"), certificates.new_authority("other")
+    bundle = tmp_path / "clients.crt"
+    bundle.write_bytes(authority.certificate)
+    with RunningServer(fresh_root, client_ca_file=bundle) as server, server.watch(f"{MAPS}?watch=true") as events:
+        tokens_of(server).write_text("new-token,joe,u-joe\n")
+        bundle.write_bytes(other.certificate)
+        in_force = server.process.certificates
+        assert in_force is not None
+        server.call(lambda: server.process.files.reload(changed_only=True))
+        wait_until(lambda: in_force._authorities == in_force._next_authorities, "the authorities are in force")
+        wait_until(lambda: server.get("/version", token="new-token").status == 200, "the tokens are in force")
+        assert server.post(MAPS, config_map("seen")).status == 201
+        seen = (event["object"]["metadata"]["name"] for event in events)
+        assert "seen" in seen

@@ -29,9 +29,9 @@ _REVISION: Final = b'"resourceVersion":"%d"'
 _METADATA: Final = b',"metadata":{"resourceVersion":"'
 _ANNOTATION: Final = ANNOTATION.encode()
 _ANNOTATIONS: Final = b',"annotations":{'
-_ALIKE: Final = bytes.maketrans(b"123456789E\n\t\r", b"000000000e   ")
-"""Makes all digits, exponents and white space of a JSON document alike."""
-_FRACTION: Final = re.compile(rb"[:,[ ]-?0+[.e]")
+_ALIKE: Final = bytes.maketrans(b"123456789eE\n\t\r[", b"000000000..   {")
+"""Makes all digits, points and exponents, white space, and opening brackets of a JSON document alike."""
+_FRACTION: Final = re.compile(rb"[:,{ ]-?0+\.")
 """A number with a fraction or an exponent, and what is before it, in a document that is made alike."""
 _BACKSLASH: Final = ord("\\")
 
@@ -114,7 +114,7 @@ def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
     decode another form into an integer.
     """
     alike = body.translate(_ALIKE)
-    fractions, spaced = _may_have_fractions(alike), alike.find(b" :") >= 0
+    fractions, deep = _may_have_fractions(alike), alike.count(b"{") > MAX_DEPTH
     del alike  # the copy of a large body
     try:
         value = orjson.loads(body) if len(body) < large_json.LARGE else large_json.decode(body)
@@ -124,20 +124,23 @@ def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
         if any(words in str(error) for words in _TOO_DEEP):
             raise _too_deep() from error
         raise errors.bad_request(f"the body of the request is not valid JSON: {error}") from error
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+    if deep:
         _check_depth(value)
     if fractions:
         value = json_values.with_integers(value)
-    if not find_duplicates or _keys_are_distinct(body, value, spaced=spaced):
+    if not find_duplicates or _keys_are_distinct(body, value):
         return value, []
     return value, duplicate_keys.of_json(body)
 
 
 def _may_have_fractions(alike: bytes) -> bool:
     """Whether a body, made alike, may have numbers with a fraction or an exponent. Most have nothing that looks like one."""
-    if alike.find(b"0.") < 0 and alike.find(b"0e") < 0:
-        return False
-    return _FRACTION.search(b" " + alike) is not None
+    return alike.find(b"0.") >= 0 and _FRACTION.search(b" " + alike) is not None
+
+
+def _is_spaced(body: bytes) -> bool:
+    """Whether a colon follows white space."""
+    return body.translate(_ALIKE).find(b" :") >= 0
 
 
 def _too_deep() -> errors.StatusError:
@@ -154,8 +157,8 @@ def _check_depth(value: Any) -> None:
         raise _too_deep()
 
 
-def _keys_are_distinct(body: bytes, value: Any, *, spaced: bool) -> bool:
-    """Whether the body has no duplicate keys. False when only a second parse can tell. ``spaced``: a colon follows white space.
+def _keys_are_distinct(body: bytes, value: Any) -> bool:
+    """Whether the body has no duplicate keys. False when only a second parse can tell.
 
     Serialized again, a value has as many keys as its body, unless one was a duplicate. A body in orjson's own format is compared
     at once. Otherwise keys are counted: if no colon follows white space, every key ends in ``":``, which a string contains only
@@ -163,14 +166,14 @@ def _keys_are_distinct(body: bytes, value: Any, *, spaced: bool) -> bool:
     """
     if len(body) >= large_json.LARGE:
         return (
-            not spaced
+            not _is_spaced(body)
             and b'\\\\":' not in body
             and body.count(b'":') - body.count(b'\\":') == json_values.count_keys(value)
         )
     written = orjson.dumps(value)
     if body.startswith(written):
         return True
-    if spaced:
+    if _is_spaced(body):
         return False
     if _BACKSLASH not in body:
         return body.count(b'":') == written.count(b'":')

@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from jwt.api_jws import PyJWS
 
 MAX_TOKEN: Final = 64 * 1024
 """Bytes of the longest token. The limit on the head of a request is near; a TokenReview has only this one."""
@@ -73,7 +75,6 @@ def parse(token: bytes) -> Token | None:
 
 def verify(token: Token, keys: Sequence[PublicKey], algorithms: Iterable[str] = ALGORITHMS) -> None:
     """Verify the signature of a token by one of the keys. Raises InvalidTokenError."""
-    from jwt.api_jws import PyJWS
     from jwt.exceptions import PyJWTError
 
     algorithm = token.algorithm
@@ -81,7 +82,7 @@ def verify(token: Token, keys: Sequence[PublicKey], algorithms: Iterable[str] = 
         raise InvalidTokenError("signed with an algorithm that is not accepted")
     if "crit" in token.header or token.header.get("b64", True) is not True:
         raise InvalidTokenError("has a critical header that is not supported")
-    verifier = PyJWS(algorithms=[algorithm])
+    verifier = _verifier(algorithm)
     for key in keys:
         if algorithm not in key.algorithms or (token.key_id and key.id != token.key_id):
             continue
@@ -91,6 +92,14 @@ def verify(token: Token, keys: Sequence[PublicKey], algorithms: Iterable[str] = 
             continue
         return
     raise InvalidTokenError("the signature is not valid")
+
+
+@cache
+def _verifier(algorithm: str) -> PyJWS:
+    """Return a verifier that knows one algorithm, which is one of `ALGORITHMS`."""
+    from jwt.api_jws import PyJWS
+
+    return PyJWS(algorithms=[algorithm])
 
 
 def read_key_set(document: Any) -> list[PublicKey]:

@@ -21,7 +21,7 @@ DEFAULT_EVENT_LIFETIME: Final = 3600
 class BuiltinContext:
     """The parts of a server that strategies use.
 
-        ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews;
+    ``server_uid`` and ``created`` (RFC 3339) identify the virtual namespaces. ``authorizer`` and ``tokens`` answer reviews;
     ``escalation`` checks writes of roles and bindings; ``issuer`` answers TokenRequests. ``trust`` are the CA certificates that
     clients must trust, in PEM form; ``publishes_trust`` says whether every namespace has them in ``kube-root-ca.crt``.
     ``event_lifetime`` is in seconds.

@@ -46,7 +46,9 @@ def check(file: Path | None, first: int, **choices: Any) -> None:
     with errors_end(_UNREADABLE):
         options = StorageOptions(**choices)
         backend = backend_for(options, read) if file is None else backend_of_file(file, options, read)
-        broken = _report(backend.check(stored_problem, first=first, progress=_progress()))
+        broken = _report(
+            backend.check(lambda key, value, _: stored_problem(key, value), first=first, progress=_progress())
+        )
     sys.exit(_BROKEN if broken else 0)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kcp.client.credentials.contract import ClientCertificate, Credential
 
 _CONNECT_TIMEOUT: Final = 10.0
+_CLOSE_TIMEOUT: Final = 5.0
 _IDLE: Final = 60.0
 """Seconds after which an idle connection is closed."""
 
@@ -54,6 +56,7 @@ class OutboundClient:
         self._idle = asyncio.Event()
         self._idle.set()
         self._in_flight = 0
+        self._closing = asyncio.Event()
 
     async def request(
         self,
@@ -66,17 +69,32 @@ class OutboundClient:
     ) -> Answer:
         """Send one request, once, and read the answer. ``timeout`` is in seconds, connecting and the body included.
 
-        ``url`` defaults to that of the destination. Raises OutboundError, also for every status that is not a success.
+        ``url`` defaults to that of the destination. Raises OutboundError, also for every status that is not a success, and
+        after `close`.
         """
+        if self._closing.is_set():
+            raise OutboundError(f"{self.destination} is no longer configured, or the server stops")
+        request = _Request(method, url or self.destination.url, body, headers or {}, timeout)
+        try:
+            with self._busy():
+                async with asyncio.timeout(timeout):
+                    return await self._authenticated(request)
+        except TimeoutError:
+            raise OutboundError(f"{self.destination} did not answer within {timeout:g} s") from None
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before another attempt: for some time, or until the client is closed."""
+        with self._busy(), contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Keep `drain` and `close` waiting."""
         self._in_flight += 1
         self._idle.clear()
         try:
-            async with asyncio.timeout(timeout):
-                return await self._authenticated(
-                    _Request(method, url or self.destination.url, body, headers or {}, timeout)
-                )
-        except TimeoutError:
-            raise OutboundError(f"{self.destination} did not answer within {timeout:g} s") from None
+            yield
         finally:
             self._in_flight -= 1
             if not self._in_flight:
@@ -189,10 +207,14 @@ class OutboundClient:
         return made
 
     async def close(self) -> None:
-        """Close all connections. Requests in flight fail."""
+        """Close all connections. Requests in flight fail, and later ones too; return when they have failed."""
+        self._closing.set()
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._idle.wait()
 
     async def drain(self) -> None:
         """Wait for the requests in flight, and close all connections."""

@@ -6,7 +6,6 @@ with an exponential backoff where another one may succeed.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -78,4 +77,4 @@ class WebhookClient:
                 if not error.retryable or failed >= self._backoff.attempts:
                     raise
                 delay = self._backoff.delay(failed, error)
-            await asyncio.sleep(delay)
+            await self.client.pause(delay)

@@ -39,7 +39,7 @@ def _make(node: SchemaNode) -> Defaulter:
         for name, template in missing:
             if name not in value:
                 value[name] = template if type(template) is str else json_values.copy(template)
-        for key in value if additional is not None else nested.intersection(value):
+        for key in value if additional is not None else nested.intersection(value) if nested else ():
             child = value[key]
             kind = type(child)
             if kind is dict or kind is list:

@@ -29,6 +29,9 @@ class Finding(NamedTuple):
     first: list[Violation]
 
 
-Examine = Callable[[Key, bytes], str | None]
-"""Returns what is wrong with a stored value, or None. The caller supplies it, since the store does not interpret values."""
+Examine = Callable[[Key, bytes, bool], str | None]
+"""Returns what is wrong with a stored value, or None; the last argument says whether it is the current value of the key.
+
+The caller supplies it, since the store does not interpret values.
+"""
 Progress = Callable[[str], None]

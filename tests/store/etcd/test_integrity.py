@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kcp.store.contract import Change, Store, StoreUnavailableError
+from kcp.store.contract import Change, Key, Store, StoreUnavailableError
 from kcp.store.etcd import integrity
 from kcp.store.etcd.client import EtcdClient
 from kcp.store.etcd.integrity import check_log
@@ -30,9 +30,10 @@ async def write_some(store: Store, dice: random.Random, count: int) -> None:
 
 
 async def found(backend: EtcdBackend, folder: Path | None = None) -> dict[str, Finding]:
-    findings = await check_log(
-        backend.options, folder or backend.directory, lambda _key, value: None if value == b"{}" else "not as promised"
-    )
+    def examine(_key: Key, value: bytes, _current: bool) -> str | None:
+        return None if value == b"{}" else "not as promised"
+
+    findings = await check_log(backend.options, folder or backend.directory, examine)
     return {finding.name: finding for finding in findings}
 
 
@@ -177,4 +178,4 @@ async def test_an_unreachable_etcd_is_reported(backend: EtcdBackend, monkeypatch
 
     monkeypatch.setattr(integrity, "_CALL_SECONDS", 0.5)
     with pytest.raises(StoreUnavailableError):
-        await check_log(LogOptions(ConnectionOptions(("http://127.0.0.1:1",))), backend.directory, lambda _k, _v: None)
+        await check_log(LogOptions(ConnectionOptions(("http://127.0.0.1:1",))), backend.directory, lambda *_: None)

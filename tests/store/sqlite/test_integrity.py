@@ -51,7 +51,9 @@ async def any_history(store: SQLiteStore, dice: random.Random, writes: int) -> N
 
 
 def found(path: Path, **more: bool) -> dict[str, Finding]:
-    log = integrity.open_log(path, examine=lambda _key, value: None if value == b"{}" else "not as promised", **more)
+    log = integrity.open_log(
+        path, examine=lambda _key, value, _current: None if value == b"{}" else "not as promised", **more
+    )
     try:
         return {finding.name: finding for finding in integrity.check(log)}
     finally:
@@ -269,7 +271,7 @@ def test_a_violation_names_its_key_and_revision_and_all_are_counted(sound: Path,
     wanted = set(connection.execute("SELECT name, position >> ? FROM log WHERE value IS NOT NULL", (ORDINAL_BITS,)))
     connection.close()
     execute(path, "UPDATE log SET value = CAST('x' AS BLOB) WHERE value IS NOT NULL")
-    log = integrity.open_log(path, examine=lambda _key, _value: "bad")
+    log = integrity.open_log(path, examine=lambda _key, _value, _current: "bad")
     every = {each.name: each for each in integrity.check(log, first=1000)}["values"]
     few = {each.name: each for each in integrity.check(log, first=2)}["values"]
     log.connection.close()

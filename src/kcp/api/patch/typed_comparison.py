@@ -20,6 +20,8 @@ from kcp.api.patch.path_elements import path_elements
 Paths = tuple[tuple[str, ...], ...]
 
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
+_ITERATED_FROM: Final = 16
+"""Members of a map from which the iterators of a node without a loop cost less than the loop."""
 _ENCODED_FROM: Final = 1_000
 """Members of a map or list from which its node may be JSON text."""
 _MAX_SHAPES: Final = 64
@@ -54,7 +56,7 @@ def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> Fie
         if not value or type_.atomic_map:
             return LEAF
         fields, rest = type_.fields, type_.rest
-        if _SCALARS.issuperset(map(type, value.values())):
+        if len(value) >= _ITERATED_FROM and _SCALARS.issuperset(map(type, value.values())):
             names = sorted(value)
             make = field_sets.encoded_names if encoded and len(names) > _ENCODED_FROM else field_sets.node_of_names
             return make(names)
@@ -241,16 +243,18 @@ def _compare_maps(
     encoded: bool = False,
 ) -> None:
     fields, rest = type_.fields, type_.rest
-    for key in new.keys() - untracked:  # in any order: the callers sort what they get
-        value = new[key]
+    for key, value in new.items():
+        if key in untracked:
+            continue
         if key not in old:
             modified["f:" + key] = all_fields_of(value, fields.get(key, rest), encoded=encoded)
         elif (before := old[key]) is not value:
             child = fields.get(key, rest)
             if before != value or (child.loose and not equal(before, value)):
                 _compare(before, value, child, "f:" + key, modified, removed)
-    for key in old.keys() - new.keys() - untracked:
-        removed["f:" + key] = all_fields_of(old[key], fields.get(key, rest))
+    for key, value in old.items():
+        if key not in new and key not in untracked:
+            removed["f:" + key] = all_fields_of(value, fields.get(key, rest))
 
 
 def _compare_lists(old: list[Any], new: list[Any], type_: MergeType, modified: FieldSet, removed: FieldSet) -> None:

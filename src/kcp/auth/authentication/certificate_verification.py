@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
+from kcp.logical_clusters import CERTIFICATE_URI
+
 if TYPE_CHECKING:
     from cryptography import x509
 
@@ -112,3 +114,18 @@ def common_name(certificate: x509.Certificate) -> str:
 
     names = [entry.value for entry in certificate.subject if entry.oid == NameOID.COMMON_NAME]
     return str(names[-1]) if names else ""
+
+
+def clusters_of(certificate: x509.Certificate) -> frozenset[str]:
+    """Return the logical clusters that a certificate names; empty for one that holds in all.
+
+    A name that is not valid is that of no logical cluster.
+    """
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return frozenset(uri.removeprefix(CERTIFICATE_URI) for uri in uris if uri.startswith(CERTIFICATE_URI))

@@ -17,9 +17,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kcp.api import errors
 from kcp.auth.authentication.authenticator import Credentials
-from kcp.auth.authentication.certificate_verification import CertificateVerifier, SubjectError, common_name
+from kcp.auth.authentication.certificate_verification import (
+    CertificateVerifier,
+    SubjectError,
+    clusters_of,
+    common_name,
+)
 from kcp.auth.users import CREDENTIAL_ID, MASTERS, User, authenticated
-from kcp.logical_clusters import CERTIFICATE_URI, UNNAMED, LogicalClusterName
+from kcp.logical_clusters import UNNAMED, LogicalClusterName
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -77,22 +82,10 @@ class ClientCertificates:
 
 def _holder_of(certificate: x509.Certificate) -> _Holder:
     """Read the user and the logical clusters. Raises SubjectError."""
-    user, clusters = _user_of(certificate), _clusters_of(certificate)
+    user, clusters = _user_of(certificate), clusters_of(certificate)
     if clusters and user is not None and MASTERS in user.groups:
         raise SubjectError(f"a certificate of one logical cluster may not have the group {MASTERS}")
     return _Holder(user, clusters)
-
-
-def _clusters_of(certificate: x509.Certificate) -> frozenset[str]:
-    """The logical clusters that a certificate names. A name that is not valid is that of no logical cluster."""
-    from cryptography import x509
-
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return frozenset()
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    return frozenset(uri.removeprefix(CERTIFICATE_URI) for uri in uris if uri.startswith(CERTIFICATE_URI))
 
 
 def _user_of(certificate: x509.Certificate) -> User | None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from kcp.api import errors
 from kcp.auth.authentication.authenticator import Credentials
-from kcp.auth.authentication.certificate_verification import CertificateVerifier, common_name
+from kcp.auth.authentication.certificate_verification import CertificateVerifier, SubjectError, clusters_of, common_name
 from kcp.auth.users import User, authenticated
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 Header = tuple[bytes, bytes]
 
@@ -38,7 +42,7 @@ class FrontProxy:
 
     def __init__(self, authorities: Sequence[bytes], options: FrontProxyOptions) -> None:
         """``authorities`` are bundles in PEM form."""
-        self._verifier: CertificateVerifier[str] = CertificateVerifier(authorities, common_name)
+        self._verifier: CertificateVerifier[str] = CertificateVerifier(authorities, _proxy_of)
         self._allowed = frozenset(options.allowed_names)
         self._name, self._uid, self._groups, self._prefixes = (
             tuple(name.lower().encode() for name in names)
@@ -86,6 +90,13 @@ class FrontProxy:
                     key = unquote_to_bytes(name[len(prefix) :]).decode()
                     found.setdefault(key, []).append(value.decode())
         return found
+
+
+def _proxy_of(certificate: x509.Certificate) -> str:
+    """Return the name of a proxy. Raises SubjectError for a certificate of a logical cluster, whose tenant may have any name."""
+    if clusters_of(certificate):
+        raise SubjectError("a certificate of one logical cluster is not a proxy's")
+    return common_name(certificate)
 
 
 def _first(headers: Sequence[Header], names: Sequence[bytes]) -> str:

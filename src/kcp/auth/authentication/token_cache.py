@@ -1,6 +1,6 @@
 """Results of authenticating tokens, kept for a short time, and shared by requests with the same token at the same time.
 
-Follows k8s.io/apiserver's ``pkg/authentication/token/cache``: a result is found by an HMAC of the token with a random key, so
+Follows k8s.io/apiserver's ``pkg/authentication/token/cache``: a result is found by a keyed hash of the token (RFC 7693), so
 that no memory dump shows tokens and nobody can choose colliding ones. The number of results, and of lookups in progress, is
 bounded.
 """
@@ -8,11 +8,11 @@ bounded.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import blake2b
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from kcp.api import errors
@@ -46,9 +46,11 @@ class TokenCache(Generic[Result]):
 
     def key(self, token: bytes, audiences: Sequence[str] = ()) -> bytes:
         """Return the key of a token that is authenticated for some audiences."""
+        if not audiences:
+            return blake2b(token, digest_size=32, key=self._secret).digest()
         parts = [token, *(audience.encode() for audience in audiences)]
         message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-        return hmac.digest(self._secret, message, "sha256")
+        return blake2b(message, digest_size=32, key=self._secret, person=b"audiences").digest()
 
     def get(self, key: bytes) -> tuple[Result | None] | None:
         """Return the result that is kept for a key, in a tuple; None when there is none."""

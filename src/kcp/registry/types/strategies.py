@@ -68,6 +68,8 @@ class Strategy:
     """Whether `check_permissions` must be called: what a user may write depends on the content of the object."""
     virtual_names: ClassVar[Collection[str]] = ()
     """The names of the `virtual_objects`; of a namespaced type the name of `virtual_in_namespace`."""
+    virtual_in_each_namespace: ClassVar[bool] = True
+    """Whether each namespace has the object of `virtual_in_namespace`; else `virtual_objects` are in virtual namespaces."""
     lifetime: int | None = None
     """Seconds after which a stored object vanishes (events); None keeps it."""
 
@@ -176,11 +178,11 @@ class Strategy:
         return obj
 
     def virtual_objects(self, cluster: LogicalClusterName) -> Sequence[Object]:
-        """Objects that every logical cluster has without storing them, in name order."""
+        """Objects that every logical cluster has without storing them, in the order of namespace and name."""
         return ()
 
-    def virtual_object(self, cluster: LogicalClusterName, name: str) -> Object | None:
-        """The virtual object of a name."""
+    def virtual_object(self, cluster: LogicalClusterName, namespace: str, name: str) -> Object | None:
+        """The virtual object of a namespace (empty for a cluster-scoped type) and name, where they are not in each namespace."""
         return next((obj for obj in self.virtual_objects(cluster) if obj["metadata"]["name"] == name), None)
 
     def virtual_in_namespace(self, cluster: LogicalClusterName, namespace: str, stored: Object | None) -> Object | None:

@@ -22,7 +22,7 @@ from kcp.registry.verbs import continuations
 from kcp.registry.verbs.filtering import Filter
 from kcp.registry.verbs.selecting import CHUNK, CHUNK_BYTES, Walk, kept
 from kcp.registry.verbs.shared_pages import SharedPage
-from kcp.registry.verbs.source import Source
+from kcp.registry.verbs.source import Source, in_each_namespace
 from kcp.store.contract import CompactedError, FutureRevisionError, Key, Page, Range, Record
 
 _ACCUMULATED: Final = 8 << 20
@@ -259,7 +259,7 @@ def _whole_page(
 ) -> Listing:
     key = (type_.reading_hash, range_, after, limit)
     shared = None if wildcard else source.shared_pages.find(key, at)
-    if shared is not None and type_.namespaced and type_.strategy.virtual_names:
+    if shared is not None and type_.strategy.virtual_names and in_each_namespace(type_):
         shared = shared if source.in_namespaces.unchanged_since(range_.cluster, shared.revision) else None
     if shared is not None:
         token = continuations.encode(continuations.Continuation(at, shared.last)) if shared.last is not None else ""

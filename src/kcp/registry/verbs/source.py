@@ -101,9 +101,9 @@ class Source:
             record = self.store.latest(Key(type_.storage, cluster, namespace, name))
         except DamagedValueError as error:
             raise DamagedObjectError(error) from error
-        if record is None and namespace and name in type_.strategy.virtual_names:
+        if record is None and namespace and name in type_.strategy.virtual_names and in_each_namespace(type_):
             return self.in_namespaces.latest(type_, cluster, namespace)
-        return record if record is not None else self.virtual(type_, cluster, name)
+        return record if record is not None else self.virtual(type_, cluster, name, namespace)
 
     async def settled(self, type_: ResourceType, cluster: LogicalClusterName, namespace: str, name: str) -> None:
         """Wait until the state that `latest` returns is durable; no client may see it before. Raises StoreUnavailableError."""
@@ -133,9 +133,12 @@ class Source:
         cluster = range_.cluster
         if cluster == WILDCARD or not type_.strategy.virtual_names:
             return page
-        if type_.namespaced:
+        if in_each_namespace(type_):
             return self.in_namespaces.mixed(type_, range_, page, limit, after, at)
-        return _mixed(page, self.virtual_records(type_, cluster), limit, after)
+        virtual = self.virtual_records(type_, cluster)
+        if range_.namespace is not None:
+            virtual = [record for record in virtual if record.key.namespace == range_.namespace]
+        return _mixed(page, virtual, limit, after)
 
     async def select(
         self,
@@ -151,7 +154,7 @@ class Source:
         """A page of a range without records that do not meet a hint, as `Store.select` gives it."""
         cluster = range_.cluster
         virtual = cluster != WILDCARD and bool(type_.strategy.virtual_names)
-        if virtual and not type_.namespaced:
+        if virtual and not in_each_namespace(type_):
             # a stored object replaces a virtual one even where the stored one does not meet the hint
             await asyncio.sleep(0)
             return self.page(type_, range_, limit=limit, after=after, at=at, size=size)
@@ -172,9 +175,9 @@ class Source:
         strategy = type_.strategy
         if not strategy.virtual_names:
             return None
-        if type_.namespaced:
+        if in_each_namespace(type_):
             return self.in_namespaces.find(type_, cluster, namespace) if name in strategy.virtual_names else None
-        obj = strategy.virtual_object(cluster, name)
+        obj = strategy.virtual_object(cluster, namespace, name)
         return None if obj is None else _virtual_record(type_, cluster, obj)
 
     @staticmethod
@@ -183,8 +186,14 @@ class Source:
         return [_virtual_record(type_, cluster, obj) for obj in type_.strategy.virtual_objects(cluster)]
 
 
+def in_each_namespace(type_: ResourceType) -> bool:
+    """Whether each namespace has the virtual object of a type."""
+    return type_.namespaced and type_.strategy.virtual_in_each_namespace
+
+
 def _virtual_record(type_: ResourceType, cluster: LogicalClusterName, obj: Object) -> Record:
-    key = key_of(type_, cluster, "", obj["metadata"]["name"])
+    meta = obj["metadata"]
+    key = key_of(type_, cluster, meta.get("namespace", ""), meta["name"])
     return Record(key, VIRTUAL_REVISION, documents.encode_stored(obj), type_.schema_hash)
 
 

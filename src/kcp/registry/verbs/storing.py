@@ -28,7 +28,7 @@ from kcp.registry.verbs.records import (
     unreadable_object,
 )
 from kcp.registry.verbs.serialized_writes import WriteLocks, fencing_change, fencing_change_of_delete
-from kcp.registry.verbs.source import Source, expected_revision
+from kcp.registry.verbs.source import Source, expected_revision, in_each_namespace
 from kcp.store.contract import ABSENT, Change, Condition, DamagedValueError, Key, PreconditionFailedError, Record
 
 Object = dict[str, Any]
@@ -126,8 +126,7 @@ class Committer:
             value, tag = stored_value(obj, type_) if write.size < LARGE else await in_thread(stored_value, obj, type_)
             _check_size(value)
             key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
-            may_be_virtual = key.name in type_.strategy.virtual_names
-            taken = may_be_virtual and self._source.virtual(type_, key.cluster, key.name, key.namespace) is not None
+            taken = key.name in type_.strategy.virtual_names and self._is_virtual(type_, key)
             try:
                 if taken or (context.dry_run and self._exists(key)):
                     raise PreconditionFailedError(key, ABSENT, None)
@@ -152,6 +151,9 @@ class Committer:
                     return _written(obj, value, tag, revision, type_, created=True)
                 return await in_thread(_written, obj, value, tag, revision, type_, created=True)
         raise AssertionError("unreachable")
+
+    def _is_virtual(self, type_: ResourceType, key: Key) -> bool:
+        return self._source.virtual(type_, key.cluster, key.name, key.namespace) is not None
 
     def _exists(self, key: Key) -> bool:
         try:
@@ -258,7 +260,7 @@ class Committer:
     def _removal(self, write: Write, record: Record) -> tuple[Change, Sequence[Condition]]:
         """The change that deletes an object, with its conditions. Some types are created again where a virtual one follows."""
         type_, key, expected = write.target.type, self._key(write), expected_revision(record)
-        if key.namespace and key.name in type_.strategy.virtual_names:
+        if key.name in type_.strategy.virtual_names and in_each_namespace(type_):
             assert write.old is not None
             follows = self._source.in_namespaces.latest(type_, key.cluster, key.namespace) is not None
             created = type_.strategy.recreated(write.old, write.context) if follows else None

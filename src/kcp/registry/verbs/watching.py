@@ -22,7 +22,7 @@ from kcp.registry.verbs.filtering import Filter, Selectable
 from kcp.registry.verbs.large_work import run_large
 from kcp.registry.verbs.records import unreadable_object
 from kcp.registry.verbs.selecting import Walk
-from kcp.registry.verbs.source import Source
+from kcp.registry.verbs.source import Source, in_each_namespace
 from kcp.registry.verbs.virtual_events import VirtualEvents
 from kcp.store.contract import (
     UNREADABLE,
@@ -88,7 +88,7 @@ class WatchStream:
             raise errors.expired(f"too old resource version: {after} ({error.oldest})") from error
         except FutureRevisionError as error:
             raise listing.future_is_expired(error) from error
-        if target.type.namespaced and target.type.strategy.virtual_names and not self._wildcard:
+        if target.type.strategy.virtual_names and in_each_namespace(target.type) and not self._wildcard:
             self._virtual = VirtualEvents(source, target.type, self._range, after, self._subscription.wake)
 
     def _start(self, options: ListOptions) -> tuple[Walk | None, int]:

@@ -15,7 +15,7 @@ from kcp.api import documents, errors
 from kcp.auth.users import User, user_info
 from kcp.logical_clusters import ANNOTATION
 
-_HEAD: Final = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"%b","stage":"%b",%b'
+_EVENT: Final = b'%b,"annotations":{%b}}'
 _LINE_BREAKS: Final = bytes.maketrans(b"\n\r", b"  ")
 """Line breaks of a body in JSON are between its tokens: those in strings are escaped."""
 _MANAGED_FIELDS: Final = b'"managedFields"'
@@ -59,7 +59,10 @@ def body_of_json(content: bytes) -> bytes:
 
 
 class AuditEvent:
-    """An event of one stage. It is encoded when a backend needs it; backends share the result."""
+    """An event of one stage. It is encoded when a backend needs it; backends share the result.
+
+    ``size`` is about the number of its bytes.
+    """
 
     __slots__ = (
         "_annotations",
@@ -69,6 +72,7 @@ class AuditEvent:
         "_request",
         "_response",
         "level",
+        "size",
         "stage",
     )
 
@@ -82,42 +86,34 @@ class AuditEvent:
         *,
         omit_managed_fields: bool,
     ) -> None:
-        """``members`` and ``annotations`` are encoded, without braces; ``bodies`` are the request's and the response's."""
+        """``members`` is the JSON of the event up to its bodies, ``annotations`` that of the annotations without braces."""
         self.level = level
         self.stage = stage
         self._members = members
         self._annotations = annotations
         self._request, self._response = bodies
+        self.size = 256 + len(members)
+        for body in bodies:
+            if body is not None:
+                self.size += len(body)
         self._omit_managed_fields = omit_managed_fields
         self._encoded: bytes | None = None
 
-    @property
-    def size(self) -> int:
-        """About how many bytes the event has."""
-        size = 256 + len(self._members)
-        for body in (self._request, self._response):
-            size += len(body) if body is not None else 0
-        return size
-
     def encode(self) -> bytes:
         """Return the event as JSON without line breaks. May be called in any thread."""
-        encoded = self._encoded
-        if encoded is None:
-            encoded = self._head()
+        if self._encoded is None:
+            members = self._members
             if self._request is not None:
-                encoded += b',"requestObject":' + self._form(self._request)
+                members += b',"requestObject":' + self._form(self._request)
             if self._response is not None:
-                encoded += b',"responseObject":' + self._form(self._response)
-            encoded = self._encoded = b'%b,"annotations":{%b}}' % (encoded, self._annotations)
+                members += b',"responseObject":' + self._form(self._response)
+            self._encoded = _EVENT % (members, self._annotations)
             self._request = self._response = None
-        return encoded
+        return self._encoded
 
     def encode_truncated(self) -> bytes:
         """Return the event without bodies, and an annotation that says so."""
-        return b'%b,"annotations":{%b%b}}' % (self._head(), self._annotations.removesuffix(_TRUNCATED), _TRUNCATED)
-
-    def _head(self) -> bytes:
-        return _HEAD % (self.level.encode(), self.stage.encode(), self._members)
+        return _EVENT % (self._members, truncated(self._annotations.removesuffix(_TRUNCATED)))
 
     def _form(self, body: bytes) -> bytes:
         if self._omit_managed_fields and _MANAGED_FIELDS in body:

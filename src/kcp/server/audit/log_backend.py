@@ -114,7 +114,11 @@ class LogBackend:
             return
         written = True
         try:
-            self._file.write([line + b"\n" for event, _, _ in items if (line := self._line_of(event)) is not None])
+            if self._limit:
+                lines = [line for event, _, _ in items if (line := self._line_of(event)) is not None]
+            else:
+                lines = [b"%b\n" % event.encode() for event, _, _ in items]
+            self._file.write(lines)
         except OSError as error:
             written = False
             self._loss.fail(f"cannot write to {self._target}: {error.strerror or error}", len(items))
@@ -132,7 +136,8 @@ class LogBackend:
         line = form_of(event, self._limit)
         if line is None:
             self._loss.drop("an event is too large even without bodies")
-        return line
+            return None
+        return b"%b\n" % line
 
     def _settle(self, items: Sequence[_Item], written: bool) -> None:
         for _, _, waiting in items:

@@ -21,7 +21,17 @@ from kcp.server.audit import events, redaction
 from kcp.server.audit.backends import AuditBackend
 from kcp.server.audit.events import AuditEvent, micro_time
 from kcp.server.audit.metrics import AuditMetrics
-from kcp.server.audit.policy import METADATA, NONE, REQUEST, REQUEST_RECEIVED, REQUEST_RESPONSE, Policy, Recording
+from kcp.server.audit.policy import (
+    LEVELS,
+    METADATA,
+    NONE,
+    REQUEST,
+    REQUEST_RECEIVED,
+    REQUEST_RESPONSE,
+    STAGES,
+    Policy,
+    Recording,
+)
 
 _ALLOW, _FORBID = "allow", "forbid"
 _FORBIDDEN: Final = 403
@@ -29,6 +39,13 @@ _QUOTE_BODIES: Final = frozenset({400, 409, 413, 415, 422, 500})
 """Codes whose messages may quote a part of the body."""
 _OPTIONS: Final = "DeleteOptions"
 _NO_BODIES: Final = (None, None)
+_PREFIXES: Final = {
+    (level, stage): b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"%b","stage":"%b"'
+    % (level.encode(), stage.encode())
+    for level in LEVELS
+    for stage in STAGES
+}
+_MEMBERS: Final = b'%b,%b,"requestReceivedTimestamp":"%b","stageTimestamp":"%b"'
 
 
 class AuditTrail:
@@ -82,6 +99,7 @@ class AuditedRequest:
         "_decision",
         "_failure",
         "_head",
+        "_kind",
         "_names",
         "_reason",
         "_received",
@@ -93,6 +111,8 @@ class AuditedRequest:
         "impersonated",
         "level",
         "panicked",
+        "records_request",
+        "records_response",
         "request_body",
     )
 
@@ -108,10 +128,16 @@ class AuditedRequest:
         """Whether a fault of the server ended the request."""
         self._attributes = attributes
         self._secret = attributes.is_resource and redaction.is_secret_resource(attributes)
-        self.level = METADATA if self._secret else recording.level
+        level = self.level = METADATA if self._secret else recording.level
+        self.records_response = level == REQUEST_RESPONSE
+        """Whether the response's body is recorded."""
+        self.records_request = level == REQUEST or self.records_response
+        """Whether the request's body is recorded."""
         self._head = head
         self._received = micro_time(received)
         self._decision = self._reason = ""
+        self._kind: object = None
+        """The kind of the request's body."""
         self._names: dict[str, Any] | None = None
         self._failure: errors.StatusError | None = None
         self.request_body: bytes | None = None
@@ -119,44 +145,40 @@ class AuditedRequest:
         self._response: bytes | None = None
         self._truncated = False
 
-    @property
-    def records_request(self) -> bool:
-        """Whether the request's body is recorded."""
-        return self.level in (REQUEST, REQUEST_RESPONSE)
-
-    @property
-    def records_response(self) -> bool:
-        """Whether the response's body is recorded."""
-        return self.level == REQUEST_RESPONSE
-
     def decide(self, decision: Decision) -> None:
         """Note the decision of the authorizers."""
         self._decision = _ALLOW if decision.allowed else _FORBID
         self._reason = decision.reason
 
     def find_type(self, type_: ResourceType | None) -> None:
-        """Note the type of the resource: bodies of a type that holds confidential fields are not recorded."""
-        if not self._secret and type_ is not None and redaction.is_secret_type(type_):
+        """Note the type of the resource: bodies of a type that holds confidential fields are not recorded.
+
+        Nor are those of another kind.
+        """
+        if self._secret or type_ is None:
+            return
+        if redaction.is_secret_type(type_) or not self._may_hold(self._kind, type_):
             self._conceal()
 
     def _conceal(self) -> None:
         self._secret = True
         self.level = METADATA
+        self.records_request = self.records_response = False
         self.request_body = self._response = None
 
     def request(self, obj: Any, type_: ResourceType | None) -> None:
         """Note the decoded body of the request. Set ``request_body`` afterwards, where ``records_request`` says so."""
-        self.find_type(type_)
         if isinstance(obj, dict):
+            self._kind = obj.get("kind")
             meta = obj.get("metadata")
             if isinstance(meta, dict):
                 self._names = meta
-            if not self._secret and not self._may_hold(obj.get("kind"), type_):
-                self._conceal()
+        if self.records_request:
+            self.find_type(type_)
 
-    def _may_hold(self, kind: object, type_: ResourceType | None) -> bool:
+    def _may_hold(self, kind: object, type_: ResourceType) -> bool:
         """Whether a body may be of this kind. What is sent to the wrong path may be a secret."""
-        if kind is None or type_ is None or kind == _OPTIONS:
+        if kind is None or kind == _OPTIONS:
             return True
         return not redaction.is_secret_kind(kind) and (bool(self._attributes.subresource) or kind == type_.kind)
 
@@ -188,8 +210,9 @@ class AuditedRequest:
 
     def _event(self, stage: str, status: int) -> AuditEvent:
         moment = self._received if stage == REQUEST_RECEIVED else micro_time(time.time())
-        attributes = self._attributes
-        members = b'%b,"requestReceivedTimestamp":"%b","stageTimestamp":"%b"' % (self._head, self._received, moment)
+        attributes, level = self._attributes, self.level
+        prefix = _PREFIXES[level, stage]
+        members = _MEMBERS % (prefix, self._head, self._received, moment)
         if attributes.is_resource:
             members += b',"objectRef":' + self._object_reference()
         if self.impersonated is not None:
@@ -200,7 +223,7 @@ class AuditedRequest:
             members += b',"responseStatus":' + events.response_status(status, failure, quotes=quotes)
         annotations = events.encoded_annotations(attributes.cluster, self._decision, self._reason)
         return AuditEvent(
-            self.level,
+            level,
             stage,
             members,
             events.truncated(annotations) if self._truncated else annotations,

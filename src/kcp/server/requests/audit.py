@@ -7,7 +7,6 @@ called on the event loop.
 from __future__ import annotations
 
 import ipaddress
-import re
 import time
 from collections.abc import Awaitable, Sequence
 from functools import lru_cache
@@ -31,7 +30,7 @@ _MOST_ADDRESSES: Final = 32
 _CACHED_LENGTH: Final = 1024
 _CACHE_SIZE: Final = 512
 """Entries of the cache of encoded heads, which takes at most 2 MB: clients repeat their requests."""
-_PLAIN_ID: Final = re.compile(rb"[0-9A-Za-z-]+").fullmatch
+_BAD_REQUEST: Final = 400
 _UNAUTHORIZED: Final = 401
 _CLIENT_GONE: Final = errors.StatusError(499, "", "the client disconnected before the response began")
 
@@ -57,9 +56,10 @@ class Audit:
         """Record by the policy a request whose response is complete, or whose client is gone. Returns as `begin`."""
         audited, status = exchange.audit, exchange.status
         if audited is not None:
-            audited.find_type(exchange.type)
             if not status:
                 audited.fail(_CLIENT_GONE)
+            elif status >= _BAD_REQUEST:
+                audited.find_type(exchange.type)
             return audited.record(PANIC if audited.panicked else RESPONSE_COMPLETE, status or _CLIENT_GONE.code)
         if status == _UNAUTHORIZED and exchange.info is not None:
             # as in kube-apiserver, a request that is not authenticated has this stage only
@@ -82,8 +82,9 @@ def _audited(trail: AuditTrail, exchange: Exchange, user: User | None) -> Audite
     recording = trail.recording_of(user, info)
     if recording is None:
         return None
-    audit_id = exchange.audit_id
-    text = b'"%b"' % audit_id if _PLAIN_ID(audit_id) else orjson.dumps(audit_id.decode("latin-1"))
+    text = b'"%b"' % exchange.audit_id
+    if b"audit-id" in exchange.headers:  # it is the client's
+        text = orjson.dumps(exchange.audit_id.decode("latin-1"))
     received = time.time() - (time.perf_counter() - exchange.started)
     return AuditedRequest(trail, recording, info, b'"auditID":%b,%b' % (text, _head_of(exchange, user)), received)
 

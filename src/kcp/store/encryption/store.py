@@ -177,7 +177,9 @@ class EncryptedStore:
         """
         rules = self.rules
         sealed: list[Change] | None = None
-        touched = any(rules[key.resource] is not None for key, _ in conditions)
+        touched = False
+        for key, _ in conditions:
+            touched = touched or rules[key[0]] is not None
         for index, change in enumerate(changes):
             if (providers := rules[change[0][0]]) is None:
                 continue
@@ -192,7 +194,7 @@ class EncryptedStore:
         try:
             return _Outcome(self, self.inner.write(changes if sealed is None else sealed, conditions))
         except PreconditionFailedError as error:
-            raise self.readable(error) from error
+            raise self.readable(error) from None
 
     def _sealed(self, change: Change, providers: Providers) -> Change:
         assert change.value is not None
@@ -373,4 +375,4 @@ class _Outcome:
         try:
             return (yield from self._result.__await__())
         except PreconditionFailedError as error:
-            raise self._store.readable(error) from error
+            raise self._store.readable(error) from None

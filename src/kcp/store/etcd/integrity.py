@@ -162,7 +162,7 @@ class _Check:
         self._tally.count(
             "stored", None if canonical == kv.key else f"its key is {kv.key!r}, not {canonical!r}", key, revision
         )
-        self._tally.count("values", self._examine(key, fetched.value), key, revision)
+        self._tally.count("values", self._examine(key, fetched.value, True), key, revision)
         self._newest = max(self._newest, (revision, key))
 
     def _fetched(self, kv: Any) -> Fetched:

@@ -303,6 +303,7 @@ def _texts(log: Log) -> tuple[int, Iterator[Violation]]:
     return log.number(f"SELECT {tables_}"), found()
 
 
+_POSITION_OF_KEY: Final = f"SELECT current.position FROM current WHERE {_SAME_KEY.format('current')}"
 _WITH_VALUE: Final = "FROM log WHERE typeof(value) = 'blob'"
 
 
@@ -326,9 +327,10 @@ def _values(log: Log) -> tuple[int, Iterator[Violation]]:
         return 0, iter(())
 
     def found() -> Iterator[Violation]:
-        for *parts, position, value in log.rows(f"SELECT {KEY_BYTES}, position, value {_WITH_VALUE}"):
+        columns = f"{KEY_BYTES}, position, value, ({_POSITION_OF_KEY})"
+        for *parts, position, value, newest in log.rows(f"SELECT {columns} {_WITH_VALUE}"):
             key = key_of(parts)
-            if wrong := examine(key, value):
+            if wrong := examine(key, value, newest == position):
                 yield Violation(key, position >> ORDINAL_BITS, wrong)
 
     return log.number(f"SELECT count(*) {_WITH_VALUE}"), found()

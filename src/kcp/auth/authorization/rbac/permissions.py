@@ -19,6 +19,7 @@ from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.store.contract import DamagedValueError, Key, Record, Store
 
+NO_ROLES: Final[frozenset[str]] = frozenset()
 NOT_FOUND: Final = '{}.rbac.authorization.k8s.io "{}" not found'
 
 
@@ -53,10 +54,18 @@ class ClusterPermissions:
     Roles are read from the log when a decision first needs them.
     """
 
-    __slots__ = ("_cluster", "_default", "_roles", "_store", "bindings", "generation", "replaced")
+    __slots__ = ("_cluster", "_default", "_own_cluster_roles", "_roles", "_store", "bindings", "generation", "replaced")
 
-    def __init__(self, store: Store, cluster: LogicalClusterName, default: DefaultPolicy) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cluster: LogicalClusterName,
+        default: DefaultPolicy,
+        own_cluster_roles: frozenset[str] | None,
+    ) -> None:
+        """``own_cluster_roles`` are the names of the stored ClusterRoles, and maybe others; None where they are not known."""
         self._store = store
+        self._own_cluster_roles = own_cluster_roles
         self._cluster = cluster
         self._default = default
         self.bindings = BindingIndex()
@@ -95,6 +104,8 @@ class ClusterPermissions:
     def forget_role(self, key: Key) -> None:
         """Read a role again when it is next needed."""
         self._roles.pop((key.namespace, key.name), None)
+        if not key.namespace and self._own_cluster_roles is not None:
+            self._own_cluster_roles |= {key.name}
         self.generation = object()
 
     def role(self, identity: Identity) -> CompiledRole | None:
@@ -106,6 +117,8 @@ class ClusterPermissions:
             return found
 
     def _read_role(self, namespace: str, name: str) -> CompiledRole | None:
+        if not namespace and self._own_cluster_roles is not None and name not in self._own_cluster_roles:
+            return self._default.role(("", name))
         resource = ROLES if namespace else CLUSTER_ROLES
         try:
             record = self._store.get(Key(resource, self._cluster, namespace, name))

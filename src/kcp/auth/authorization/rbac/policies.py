@@ -18,7 +18,7 @@ from kcp.auth.authorization.rbac.default_policy import (
     ROLES,
     default_policy,
 )
-from kcp.auth.authorization.rbac.permissions import ClusterPermissions
+from kcp.auth.authorization.rbac.permissions import NO_ROLES, ClusterPermissions
 from kcp.logical_clusters import SERVER_OWNED, LogicalClusterName
 from kcp.store.contract import Event, Key, Page, Range, Store
 
@@ -28,6 +28,9 @@ MAX_BINDINGS: Final = 32_768
 _FEW: Final = 100
 _FEW_BYTES: Final = 64 * 1024
 """Bindings of one kind, and bytes of them, that are read at once on the event loop."""
+_FEW_ROLES: Final = 16
+_FEW_ROLE_BYTES: Final = 16 * 1024
+"""ClusterRoles, and bytes of them, that are read to know their names; of more, each name is looked up when it is needed."""
 
 
 class Policies:
@@ -68,22 +71,26 @@ class Policies:
         return self._store.scan(Range(resource, cluster), after=after, limit=_FEW, size=_FEW_BYTES, count=False)
 
     def _from_few(self, cluster: LogicalClusterName, pages: Sequence[Page]) -> ClusterPermissions:
-        if not any(page.records or page.damaged for page in pages) and not self._has_cluster_roles(cluster):
+        own_roles = self._cluster_roles(cluster)
+        if own_roles == NO_ROLES and not any(page.records or page.damaged for page in pages):
             if self._common is None:
-                self._common = ClusterPermissions(self._store, SERVER_OWNED, default_policy())
+                self._common = ClusterPermissions(self._store, SERVER_OWNED, default_policy(), NO_ROLES)
             return self._common
-        permissions = ClusterPermissions(self._store, cluster, default_policy())
+        permissions = ClusterPermissions(self._store, cluster, default_policy(), own_roles)
         for page in pages:
             _add(page, permissions)
         return permissions
 
-    def _has_cluster_roles(self, cluster: LogicalClusterName) -> bool:
-        page = self._store.scan(Range(CLUSTER_ROLES, cluster), limit=1, count=False)
-        return bool(page.records or page.damaged)
+    def _cluster_roles(self, cluster: LogicalClusterName) -> frozenset[str] | None:
+        """The names of the stored ClusterRoles; None where they are many."""
+        page = self._store.scan(Range(CLUSTER_ROLES, cluster), limit=_FEW_ROLES, size=_FEW_ROLE_BYTES, count=False)
+        if page.remaining:
+            return None
+        return frozenset([record.key.name for record in page.records]).union(key.name for key in page.damaged)
 
     async def _load(self, cluster: LogicalClusterName) -> ClusterPermissions:
         """Read many bindings in slices, then what has changed meanwhile."""
-        permissions = ClusterPermissions(self._store, cluster, default_policy())
+        permissions = ClusterPermissions(self._store, cluster, default_policy(), None)
         for resource in (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
             after: Key | None = None
             while True:

@@ -19,6 +19,8 @@ _Objects = Mapping[tuple[str, str], Object]
 _CHOICES: Final = {
     "clusterroles": lambda policy: policy.cluster_roles,
     "clusterrolebindings": lambda policy: policy.cluster_role_bindings,
+    "roles": lambda policy: policy.roles,
+    "rolebindings": lambda policy: policy.role_bindings,
 }
 
 
@@ -30,13 +32,13 @@ def _default_objects(plural: str) -> _Objects:
 
 
 class DefaultNames(Collection[str]):
-    """The names of the default objects of a cluster-scoped type. They are read when they are first needed."""
+    """The names of the default objects of a type. They are read when they are first needed."""
 
     def __init__(self, plural: str) -> None:
         self._plural = plural
 
     def __contains__(self, name: object) -> bool:
-        return ("", name) in _default_objects(self._plural)
+        return any(name == each for each in self)
 
     def __iter__(self) -> Iterator[str]:
         return (name for _, name in _default_objects(self._plural))
@@ -50,6 +52,7 @@ class RBACStrategy(PathSegmentNames):
 
     plural: ClassVar[str]
     checks_permissions: ClassVar[bool] = True
+    virtual_in_each_namespace: ClassVar[bool] = False
 
     def writing(self, obj: Object, context: RequestContext, name: str) -> Writing:
         """Return who writes an object, and where; ``name`` is that of the request's path."""
@@ -57,19 +60,16 @@ class RBACStrategy(PathSegmentNames):
         return Writing(context.user, context.cluster, self.plural, namespace, name)
 
     def virtual_objects(self, cluster: LogicalClusterName) -> Sequence[Object]:
-        if not self.virtual_names:
-            return ()
         return [self._in(cluster, obj) for obj in _default_objects(self.plural).values()]
 
-    def virtual_object(self, cluster: LogicalClusterName, name: str) -> Object | None:
-        if name not in self.virtual_names:
-            return None
-        return self._in(cluster, _default_objects(self.plural)["", name])
+    def virtual_object(self, cluster: LogicalClusterName, namespace: str, name: str) -> Object | None:
+        found = _default_objects(self.plural).get((namespace, name))
+        return None if found is None else self._in(cluster, found)
 
     def _in(self, cluster: LogicalClusterName, obj: Object) -> Object:
         """A default object as a logical cluster has it."""
         meta: dict[str, Any] = dict(obj["metadata"])
-        identity = f"{cluster}/{self.plural}/{meta['name']}"
+        identity = f"{cluster}/{self.plural}/{meta.get('namespace', '')}/{meta['name']}"
         meta["uid"] = str(uuid.uuid5(uuid.UUID(self.context.server_uid), identity))
         meta["resourceVersion"] = str(VIRTUAL_REVISION)
         meta["creationTimestamp"] = self.context.created
