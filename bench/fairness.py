@@ -274,6 +274,7 @@ def main() -> None:
                     print(f"{flood}, {name}", flush=True)
                     with start(FLOOD.peer(urls[name])):
                         found = uvloop.run(_Quiet(QUIET.peer(urls[name]), options.seconds).run())
+                    print(f"    gets {_percentiles(found.gets)}, creates {_percentiles(found.creates)}", flush=True)
                     total = measured[flood, name]
                     total.gets += found.gets
                     total.creates += found.creates

@@ -220,13 +220,20 @@ def test_a_user_that_used_more_waits_and_another_of_its_tenant_passes_when_the_t
     assert server.serve().flow is light
 
 
-@given(st.lists(st.sampled_from(("push-a", "push-b", "push-c", "pop", "leave")), max_size=200), st.integers(1, 8))
+@given(
+    st.lists(st.sampled_from(("push-a", "push-b", "push-c", "pop", "leave", "withdraw")), max_size=200),
+    st.integers(1, 8),
+)
 def test_seats_are_never_exceeded_and_one_tenant_does_not_take_all(steps: list[str], seats: int) -> None:
     server = Server(reading=seats)
     running: list[Flow] = []
+    pushed: list[Work] = []
     for step in steps:
         if step.startswith("push"):
-            server.push(step[-1])
+            pushed.append(server.push(step[-1]))
+        elif step == "withdraw":
+            if pushed:
+                server.queues.withdraw(pushed.pop())
         elif step == "pop":
             free = seats - len(running)
             held = Counter(flow.tenant.name for flow in running)
@@ -243,6 +250,7 @@ def test_seats_are_never_exceeded_and_one_tenant_does_not_take_all(steps: list[s
         if work is not None:
             running.append(work.flow)
         else:
+            assert running, "work waits though all seats are free"
             server.queues.leave(running.pop(0), MILLISECOND)
     assert server.reading.seats.count == 0
 

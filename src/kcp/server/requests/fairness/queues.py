@@ -212,10 +212,13 @@ class FairQueues:
         kind.seats.count -= 1
         flow.branch.held -= 1
         flow.running -= 1
-        if kind.capped:
+        while kind.capped:
             branch = next(iter(kind.capped))
             del kind.capped[branch]
-            self._list(branch)
+            branch.listed = False
+            if branch.queued:
+                self._list(branch)
+                return
 
     def sweep(self) -> None:
         """Forget the flows that have been idle since the last sweep."""
