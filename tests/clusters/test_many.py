@@ -85,7 +85,7 @@ async def test_memory_does_not_grow_when_thousands_of_clusters_are_created_and_d
     tmp_path: Path, measured: Report
 ) -> None:
     names = [f"tenant-{number}" for number in range(CLUSTERS)]
-    with Server(root_directory=tmp_path, in_process=False) as server:
+    with Server(root_directory=tmp_path, in_process=False, arguments=["--publish-root-ca=false"]) as server:
         address = Address.of(server)
         process = server.process_id
         # Once through every path, so that what is imported and compiled on first use is not counted as a tenant's.
@@ -124,7 +124,7 @@ async def test_reading_unused_clusters_allocates_nothing_permanent(tmp_path: Pat
             answer = await connection.request("GET", f"/clusters/{cluster}{path}")
             assert answer.status == 200, answer
 
-    with Server(root_directory=tmp_path, in_process=False) as server:
+    with Server(root_directory=tmp_path, in_process=False, arguments=["--publish-root-ca=false"]) as server:
         address = Address.of(server)
         size = (server.root_directory / "data" / "kcp.db-wal").stat().st_size
         await each(address, [f"warm-{number}" for number in range(300)], look)

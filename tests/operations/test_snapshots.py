@@ -42,7 +42,7 @@ async def test_a_snapshot_of_a_running_server_is_restored(tmp_path: Path) -> Non
     assert restored.exit_code == 0, restored.output
     with Server(root_directory=root, in_process=False) as server:
         listed = (await ask(server, "GET", CONFIG_MAPS)).json
-        assert [item["metadata"]["name"] for item in listed["items"]] == ["kept"]
+        assert [item["metadata"]["name"] for item in listed["items"]] == ["kept", "kube-root-ca.crt"]
         assert int(listed["metadata"]["resourceVersion"]) > newest
         gone = await ask(server, "GET", f"{CONFIG_MAPS}?watch=true&resourceVersion={newest}&timeoutSeconds=1")
         assert gone.status == 410 or b'"code":410' in gone.body
