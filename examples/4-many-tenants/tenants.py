@@ -54,7 +54,8 @@ def main(count: int) -> None:
         print(f"one list: {len(everywhere)} objects of {len(homes)} logical clusters")
 
         inside = client.request("GET", f"/clusters/tenant-7/{CONFIG_MAPS}")["items"]
-        print(f"tenant-7 sees {len(inside)}: {inside[0]['data']}")
+        names = [item["metadata"]["name"] for item in inside]
+        print(f"tenant-7 sees {', '.join(names)}: {inside[0]['data']}")
 
 
 if __name__ == "__main__":

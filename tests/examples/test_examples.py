@@ -90,7 +90,7 @@ def test_tests_with_the_plugin() -> None:
 def test_many_tenants() -> None:
     said = run(sys.executable, EXAMPLES / "4-many-tenants" / "tenants.py", "20")
     assert "one list: 20 objects of 20 logical clusters" in said
-    assert "tenant-7 sees 1: {'tenant': '7'}" in said
+    assert "tenant-7 sees greeting, kube-root-ca.crt: {'tenant': '7'}" in said
 
 
 @pytest.mark.skipif(binary() is None, reason=MISSING)

@@ -143,14 +143,14 @@ def test_metrics_count_what_waits_by_kind_and_name_no_tenant(start: Start) -> No
     waiting = tenants.create("flood")
     tenants.wait_for_queued(1)
     assert tenants.create("flood").result().status == 429
-    labels = '{flow_schema="mutating",priority_level="tenants"}'
+    labels = '{flow_schema="mutating",priority_level="global-default"}'
     assert f"apiserver_flowcontrol_current_inqueue_requests{labels} 1.0" in metrics(tenants)
     tenants.gate.open.set()
     assert waiting.result().status == 201
     after = metrics(tenants)
     assert f"apiserver_flowcontrol_dispatched_requests_total{labels} 2.0" in after
     assert f"apiserver_flowcontrol_request_wait_duration_seconds_count{labels} 1.0" in after
-    rejected = '{flow_schema="mutating",priority_level="tenants",reason="queue-full"}'
+    rejected = '{flow_schema="mutating",priority_level="global-default",reason="queue-full"}'
     assert f"apiserver_flowcontrol_rejected_requests_total{rejected} 1.0" in after
     assert not re.search("flood|quiet", after)
 

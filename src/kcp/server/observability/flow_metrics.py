@@ -15,7 +15,8 @@ from kcp.server.observability.histograms import exposed
 from kcp.store.figures import Distribution
 
 _WAITS: Final = (0.002, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
-LEVEL: Final = "tenants"
+LEVEL: Final = "global-default"
+"""Kubernetes' priority level of all requests that no other level claims."""
 _LABELS: Final = ("priority_level", "flow_schema")
 
 
