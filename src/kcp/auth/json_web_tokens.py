@@ -73,13 +73,19 @@ def parse(token: bytes) -> Token | None:
     return None if header is None or claims is None else Token(token, header, claims)
 
 
+def unaccepted_algorithm(token: Token, accepted: Iterable[str]) -> InvalidTokenError:
+    """Return the error of a token that is signed with none of these algorithms. It names only an algorithm of `ALGORITHMS`."""
+    named = token.algorithm if token.algorithm in ALGORITHMS else "another algorithm"
+    return InvalidTokenError(f"signed with {named}; accepted are {', '.join(accepted)}")
+
+
 def verify(token: Token, keys: Sequence[PublicKey], algorithms: Iterable[str] = ALGORITHMS) -> None:
     """Verify the signature of a token by one of the keys. Raises InvalidTokenError."""
     from jwt.exceptions import PyJWTError
 
     algorithm = token.algorithm
     if algorithm not in algorithms or algorithm not in ALGORITHMS:
-        raise InvalidTokenError("signed with an algorithm that is not accepted")
+        raise unaccepted_algorithm(token, algorithms)
     if "crit" in token.header or token.header.get("b64", True) is not True:
         raise InvalidTokenError("has a critical header that is not supported")
     verifier = _verifier(algorithm)
