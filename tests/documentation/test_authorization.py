@@ -20,6 +20,7 @@ from tests.support.kubectl import Kubectl
 from tests.support.objects import definition
 
 PAGE = ROOT / "docs" / "authorization.md"
+AUTHENTICATION = ROOT / "docs" / "authentication.md"
 TOKENS = "jane-token,jane,u-jane\nzoe-token,zoe,u-zoe\n"
 
 
@@ -56,6 +57,21 @@ def as_user(kubectl: Kubectl, name: str) -> None:
     """Add a context for a user of the token file."""
     kubectl("config", "set-credentials", name, f"--token={name}-token")
     kubectl("config", "set-context", name, "--cluster=root", f"--user={name}")
+
+
+def test_a_team_administers_its_logical_cluster_and_no_other(tmp_path: Path) -> None:
+    (file,) = blocks(AUTHENTICATION, "csv")
+    (tmp_path / "tokens.csv").write_text(file)
+    arguments = ["--token-auth-file", str(tmp_path / "tokens.csv")]
+    with Server(root_directory=tmp_path / ".kcp", arguments=arguments) as server:
+        kubectl = kubectl_of(server, tmp_path / "home")
+        script = block("kubectl config set-cluster team-a").replace("https://127.0.0.1:6443", server.url)
+        shown = shell(script, kubectl, tmp_path)
+        assert ["Groups", "[team-a", "devs", "system:authenticated]"] in [line.split() for line in shown.splitlines()]
+        assert kubectl("--context", "jane", "auth", "can-i", "*", "*") == "yes\n"
+        kubectl("--context", "jane", "create", "namespace", "apps")
+        kubectl("config", "set-context", "elsewhere", "--cluster=user", "--user=jane")
+        assert "Forbidden" in kubectl.fails("--context", "elsewhere", "create", "namespace", "apps")
 
 
 def test_a_role_and_its_binding_are_in_force_for_the_next_request(tmp_path: Path) -> None:

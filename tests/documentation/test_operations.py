@@ -39,6 +39,7 @@ TESTED = {
     "kubectl config set-credentials jane --exec-command": "tests/documentation/test_authentication.py",
     "openssl req -new -newkey rsa:2048 -nodes -keyout jane.key": "tests/documentation/test_authentication.py",
     "kcp start --install-api-negotiation": "tests/documentation/test_api_negotiation.py",
+    "kubectl config set-cluster team-a": "tests/documentation/test_authorization.py",
     "kubectl create namespace team": "tests/documentation/test_authorization.py",
     "kubectl create clusterrole widgets-view": "tests/documentation/test_authorization.py",
     "kubectl create serviceaccount bot": "tests/service_accounts/test_documentation.py",
