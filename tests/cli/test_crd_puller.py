@@ -138,7 +138,8 @@ def test_a_mistake_in_a_kubeconfig_is_reported_at_once_with_the_server(
 
     refused = error(r"token: .*", "token: unknown")
     assert f"Error: {kcp_cluster.url}: Unauthorized: check the credentials" in refused
-    assert "Error: GET /version: cannot connect to 127.0.0.1:1:" in error(r"server: .*", "server: https://127.0.0.1:1")
+    unreachable = error(r"server: .*", "server: https://127.0.0.1:1")
+    assert "Error: GET /version: cannot connect to 127.0.0.1:1: Connection refused\n" in unreachable
 
 
 def test_definitions_are_not_applied_to_the_cluster_that_they_come_from(kcp_cluster: LogicalCluster) -> None:

@@ -17,6 +17,7 @@ from kcp.server.process.configuration import Configuration, ConfigurationError
 from tests.service_accounts.conftest import API_AUDIENCE, Tenant, new_tenant
 from tests.service_accounts.signing import parts
 from tests.support.kcp_process import run
+from tests.support.kubectl import CURRENT, Kubectl
 from tests.support.running_server import RunningServer
 from tests.support.waiting import wait_until
 
@@ -35,6 +36,27 @@ def kcp_keys(tenant: Tenant, *arguments: str) -> list[list[str]]:
     done = run("service-account-keys", *arguments, "--kubeconfig", str(tenant.server.process.kubeconfig))
     assert done.returncode == 0, done.stderr
     return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_a_mistake_in_a_kubeconfig_is_reported_at_once_with_the_server(own_tenant: Tenant, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(own_tenant.server.process.kubeconfig.read_text())
+    url = own_tenant.server.process.url
+    kubectl = Kubectl(CURRENT, file, tmp_path)
+
+    def error() -> str:
+        done = run("service-account-keys", "list", "--kubeconfig", str(file))
+        assert (done.returncode, done.stdout) == (2, "")
+        return done.stderr
+
+    kubectl("config", "set-credentials", "admin", f"--token={own_tenant.token('bob')}")
+    kubectl("config", "set-cluster", "root", f"--server={url}{own_tenant.prefix}")
+    user = 'User "system:serviceaccount:default:bob"'
+    assert error() == f'Error: {url}{own_tenant.prefix}: forbidden: {user} cannot get path "/service-account-keys"\n'
+    kubectl("config", "set-credentials", "admin", "--token=unknown")
+    assert error() == f"Error: {url}{own_tenant.prefix}: Unauthorized: check the credentials of the kubeconfig's user\n"
+    kubectl("config", "set-cluster", "root", "--server=https://127.0.0.1:1")
+    assert error() == "Error: GET /version: cannot connect to 127.0.0.1:1: Connection refused\n"
 
 
 def key_id(token: str) -> str:

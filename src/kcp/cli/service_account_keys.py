@@ -48,20 +48,28 @@ def rotate(kubeconfig: Path | None, context: str, overlap: float) -> None:
 
 
 def _ask(method: str, path: str, kubeconfig: Path | None, context: str) -> list[dict[str, Any]]:
-    from kcp.client import ClientError, StatusError
+    from kcp.client import ClientError
 
     try:
         return asyncio.run(_request(method, path, kubeconfig, context))
-    except (ClientError, StatusError, OSError) as error:
+    except (ClientError, OSError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(_FAILED)
 
 
 async def _request(method: str, path: str, kubeconfig: Path | None, context: str) -> list[dict[str, Any]]:
-    from kcp.client import Client, load_configuration
+    """Return the keys of the answer. Raises ClientError, which names the server."""
+    from kcp.cli.server_checks import check_servers
+    from kcp.client import Client, ConfigurationError, StatusError, load_configuration
 
-    async with Client(load_configuration(kubeconfig, context=context)) as client:
-        found: list[dict[str, Any]] = (await client.raw(method, path, b"" if method == "POST" else None)).json()["keys"]
+    configuration = load_configuration(kubeconfig, context=context)
+    await check_servers(configuration)
+    async with Client(configuration) as client:
+        try:
+            answer = await client.raw(method, path, b"" if method == "POST" else None)
+        except StatusError as error:
+            raise ConfigurationError(f"{configuration.server}: {error}") from error
+    found: list[dict[str, Any]] = answer.json()["keys"]
     return found
 
 

@@ -206,7 +206,8 @@ class Connection:
             )
         if isinstance(error, aiohttp.ClientConnectorError):
             return TransportError(
-                f"{request}: cannot connect to {error.host}:{error.port}: {error.os_error}", sent=False
+                f"{request}: cannot connect to {error.host}:{error.port}: {connection_problem(error.os_error)}",
+                sent=False,
             )
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return TransportError(f"{request}: cannot connect to {address}: timed out", sent=False)
@@ -216,6 +217,13 @@ class Connection:
             return TransportError(f"{request}: the proxy refused with status {error.status}", sent=False, final=True)
         why = getattr(error, "strerror", None) or type(error).__name__
         return TransportError(f"{request}: the connection to {address} broke off: {why}")
+
+
+def connection_problem(error: OSError) -> str:
+    """Return why there is no connection, in the system's words: asyncio's have the numbers and addresses of every attempt."""
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror)
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _abort(answer: aiohttp.ClientResponse) -> None:
