@@ -6,7 +6,8 @@ from kcp.server.audit.options import AuditOptionError
 from kcp.server.audit.policy_file import read_policy
 from kcp.server.audit.trail import AuditTrail
 from kcp.server.process.configuration import ConfigurationError
-from kcp.server.process.parts import Environment, Parts
+from kcp.server.process.environment import Environment
+from kcp.server.process.parts import Parts
 
 
 def audit_trail(parts: Parts, environment: Environment) -> AuditTrail | None:
