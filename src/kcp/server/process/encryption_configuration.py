@@ -18,8 +18,8 @@ from kcp.api.field_errors import FieldError, invalid, required
 from kcp.schema.configuration_files import STRING, FileKind, list_of, object_of, seconds_of
 from kcp.server.process import encrypted_resources
 from kcp.store.contract import OptionError
-from kcp.store.encryption.kms.client import MISSING_GRPC, KMSOptions, is_grpc_missing
-from kcp.store.encryption.options import FLAG, NamedKey, ProviderOptions, Rule
+from kcp.store.encryption.kms.client import MISSING_GRPC, is_grpc_missing
+from kcp.store.encryption.options import FLAG, KMSOptions, NamedKey, ProviderOptions, Rule
 
 _KEYS: Final = object_of(keys=list_of(object_of(name=STRING, secret=STRING)))
 _PROVIDERS: Final[dict[str, dict[str, Any]]] = {

@@ -21,12 +21,9 @@ from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, 
 from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
-from kcp.outbound.errors import DestinationError
 from kcp.registry.admission.chain import AdmissionPlugin
 from kcp.registry.verbs.registry import Registry
 from kcp.server.audit.backends import AuditBackend
-from kcp.server.audit.log_backend import LogBackend
-from kcp.server.audit.webhook_backend import WebhookBackend
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
 from kcp.server.process.authorization import configured_authorizers
@@ -106,8 +103,13 @@ def default_audit_backends(environment: Environment) -> Sequence[AuditBackend]:
     options, metrics = environment.configuration.audit, environment.audit_metrics
     backends: list[AuditBackend] = []
     if options.log_path is not None:
+        from kcp.server.audit.log_backend import LogBackend
+
         backends.append(LogBackend(options, metrics))
     if options.webhook_config_file is not None:
+        from kcp.outbound.errors import DestinationError
+        from kcp.server.audit.webhook_backend import WebhookBackend
+
         try:
             backends.append(WebhookBackend(options, metrics, environment.outbound))
         except DestinationError as error:
