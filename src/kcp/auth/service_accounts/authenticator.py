@@ -68,7 +68,7 @@ class ServiceAccountTokens:
         self._issuers = frozenset((*issuers, LEGACY_ISSUER))
         self._api_audiences = tuple(api_audiences)
         self._cache: OrderedDict[bytes, _Valid] = OrderedDict()
-        self._resting_on: dict[Key, set[bytes]] = {}
+        self._dependents: dict[Key, set[bytes]] = {}
         key_ring.on_change.append(self._forget_all)
         for resource in FOLLOWED:
             store.follow(resource, self._on_change)
@@ -198,28 +198,28 @@ class ServiceAccountTokens:
         self._forget(digest)
         self._cache[digest] = valid
         for key in valid.keys:
-            self._resting_on.setdefault(key, set()).add(digest)
+            self._dependents.setdefault(key, set()).add(digest)
         if len(self._cache) > _CACHE_SIZE:
             self._forget(next(iter(self._cache)))
 
     def _forget(self, digest: bytes) -> None:
         valid = self._cache.pop(digest, None)
         for key in valid.keys if valid is not None else ():
-            digests = self._resting_on.get(key)
+            digests = self._dependents.get(key)
             if digests is not None:
                 digests.discard(digest)
                 if not digests:
-                    del self._resting_on[key]
+                    del self._dependents[key]
 
     def _forget_all(self) -> None:
         self._cache.clear()
-        self._resting_on.clear()
+        self._dependents.clear()
 
     def _on_change(self, events: Sequence[Event]) -> None:
-        if not self._resting_on:
+        if not self._dependents:
             return
         for event in events:
-            for digest in tuple(self._resting_on.get(event.key, ())):
+            for digest in tuple(self._dependents.get(event.key, ())):
                 self._forget(digest)
 
 
