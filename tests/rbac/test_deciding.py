@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from kcp.api.errors import StatusError
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import decided
-from kcp.auth.authorization.rbac import policies
+from kcp.auth.authorization.rbac import permissions, policies
 from kcp.auth.users import ANONYMOUS, MASTERS, User, authenticated
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
-from tests.rbac.conftest import Access, group, rule, user
+from tests.rbac.conftest import GROUP, Access, group, rule, user
 
 ADMIN = authenticated("root", groups=(MASTERS,))
 JANE = authenticated("jane", groups=("devs",))
@@ -248,3 +249,30 @@ async def test_users_without_groups_and_of_many_groups_are_decided_alike(access:
     for _ in range(2):
         assert await access.allows(many, "get", "configmaps")
         assert not await access.allows(User("joe"), "get", "configmaps")
+
+
+async def test_roles_that_only_clients_have_named_are_not_kept_for_ever(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permissions, "MAX_ROLES", 10)
+    rules = [rule("create", "rolebindings", (GROUP,))]
+    await access.role("binder", *rules)
+    await access.bind("binds", "Role/binder", user("jane"))
+    kept = await access.policies.current(access.cluster)
+    for number in range(25):
+        reference = {"apiGroup": GROUP, "kind": "Role", "name": f"role-{number}"}
+        with pytest.raises(StatusError, match="not found"):
+            await access.create_as(JANE, "rolebindings", {"metadata": {"name": "b"}, "roleRef": reference}, "default")
+        assert len(kept._roles) <= 10
+    assert await access.allows(JANE, "create", f"{GROUP}/rolebindings")
+
+
+async def test_of_many_cluster_roles_each_is_looked_up_by_its_name(access: Access) -> None:
+    await access.role("role-0", rule("get", "configmaps"), namespace="")
+    await access.bind("reads", "ClusterRole/role-99", user("jane"))
+    assert not await access.allows(JANE, "get", "configmaps")
+    for number in range(1, 100):
+        await access.role(f"role-{number}", rule("get", "configmaps"), namespace="")
+    kept = await access.policies.current(access.cluster)
+    assert kept._own_cluster_roles is None
+    assert await access.allows(JANE, "get", "configmaps")
