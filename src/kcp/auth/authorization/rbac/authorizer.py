@@ -23,6 +23,8 @@ _ROOT_ONLY: Final = Decision(False, f"{_SERVER_PATH} is granted in the logical c
 _REMEMBERED: Final = 16_384
 _REMEMBERED_TEXT: Final = 8 * 1024 * 1024
 """Verdicts that are remembered, and characters of what they are for. When there are more, all are dropped."""
+_TEXT_OF_NAME: Final = 16
+"""Characters that count for each name of a large set."""
 
 
 class RBACAuthorizer:
@@ -74,6 +76,7 @@ class RBACAuthorizer:
     def _remember(self, identity: tuple[object, ...], verdict: Verdict) -> None:
         _, name, groups, *asked = identity
         self._text += sum(map(len, (name, *groups, *asked, *verdict.on_named)))  # type: ignore[misc, arg-type]
+        self._text += _TEXT_OF_NAME * sum(len(names) for names, _ in verdict.on_many)
         if len(self._verdicts) >= _REMEMBERED or self._text > _REMEMBERED_TEXT:
             self._verdicts.clear()
             self._text = 0

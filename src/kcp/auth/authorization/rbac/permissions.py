@@ -6,7 +6,7 @@ stands for the default role in every binding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from typing import Final, NamedTuple
 
 from kcp.api import documents
@@ -23,16 +23,26 @@ NO_ROLES: Final[frozenset[str]] = frozenset()
 NOT_FOUND: Final = '{}.rbac.authorization.k8s.io "{}" not found'
 
 
+_MANY_NAMES: Final = 64
+
+
 class Verdict(NamedTuple):
-    """What a user may do with the objects of a resource: the decision on every object, or on those of ``names``."""
+    """What a user may do with the objects of a resource: the decision on every object, or on those with names.
+
+    The decision on each of a few names is in ``on_named``; ``on_many`` has sets of many names, which would take long to copy.
+    """
 
     on_all: Decision | None
     on_named: dict[str, Decision]
+    on_many: Sequence[tuple[Set[str], Decision]]
     refusal: Decision
 
     def on(self, name: str) -> Decision:
         """Return the decision on an object; the empty name is that of a collection."""
-        return self.on_all or self.on_named.get(name, self.refusal)
+        found = self.on_all or self.on_named.get(name)
+        if found is not None:
+            return found
+        return next((decision for names, decision in self.on_many if name in names), self.refusal)
 
 
 Grant = tuple[Binding, Subject, CompiledRole | None]
@@ -145,6 +155,7 @@ class ClusterPermissions:
         """Return what a user may do with the objects of a resource, by the attributes but for the name."""
         wanted = requested(attributes.verb, attributes.group, attributes.resource, attributes.subresource)
         named: dict[str, Decision] = {}
+        many: list[tuple[Set[str], Decision]] = []
         problems: dict[str, None] = {}
         for binding, subject, role in self.grants(user, attributes.namespace):
             if role is None:
@@ -152,10 +163,12 @@ class ClusterPermissions:
                 continue
             names = role.names_allowed(wanted)
             if names is ALL_NAMES:
-                return Verdict(_allowed(binding, subject), {}, NO_OPINION)
-            if names:
+                return Verdict(_allowed(binding, subject), {}, (), NO_OPINION)
+            if len(names) > _MANY_NAMES:
+                many.append((names, _allowed(binding, subject)))
+            elif names:
                 named.update(dict.fromkeys(names, _allowed(binding, subject)))
-        return Verdict(None, named, refused(problems))
+        return Verdict(None, named, many, refused(problems))
 
     def decide_path(self, user: User, verb: str, path: str) -> Decision:
         """Decide on a path that is not a resource. HEAD is GET without the body, and needs the same permission."""
