@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import decided
-from kcp.auth.authorization.rbac import policies
-from kcp.auth.authorization.rbac.roles import compile_rules, requested
+from kcp.auth.authorization.rbac import permissions, policies
+from kcp.auth.authorization.rbac.roles import CompiledRole, compile_rules, requested
 from kcp.auth.users import ANONYMOUS, MASTERS, User, authenticated
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
-from tests.rbac.conftest import Access, group, rule, user
+from tests.rbac.conftest import GROUP, Access, group, rule, user
 
 ADMIN = authenticated("root", groups=(MASTERS,))
 JANE = authenticated("jane", groups=("devs",))
@@ -270,3 +273,35 @@ async def test_names_in_very_many_rules_and_in_one_rule_are_all_allowed(access: 
     assert (await access.decide(JANE, "get", "configmaps", name="m-7")).reason.startswith(
         "RBAC: allowed by RoleBinding"
     )
+
+
+async def test_a_large_role_is_compiled_beside_the_event_loop_and_as_it_is_then(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"a-name-of-some-length-{number}" for number in range(2000)]
+    await access.role("large", rule("get", "configmaps", names=names))
+    await access.bind("jane-reads", "Role/large", user("jane"))
+    asked = AuthorizationAttributes(access.cluster, "get", resource="configmaps", namespace="default", name=names[-1])
+    pending = [access.authorizer.decide(JANE, asked) for _ in range(3)]
+    assert not any(isinstance(each, tuple) for each in pending), "the decisions wait"
+    assert all([(await decided(each)).allowed for each in pending])
+    assert (await decided(access.authorizer.decide(ROBOT, asked))) == (False, "", False)
+    kept = access.authorizer.decide(JANE, asked)
+    assert isinstance(kept, tuple)
+    assert kept.allowed
+    assert [each.names for each in (await access.rules(JANE)).resources if each.names] == [tuple(names)]
+
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def in_slow_thread(function: Callable[[bytes], CompiledRole], value: bytes) -> CompiledRole:
+        begun.set()
+        await go_on.wait()
+        return function(value)
+
+    monkeypatch.setattr(permissions, "in_thread", in_slow_thread)
+    await access.client.patch(access.client.type("roles", GROUP), "large", {"metadata": {"labels": {"a": "b"}}})
+    waiting = asyncio.ensure_future(decided(access.authorizer.decide(JANE, asked)))
+    await begun.wait()
+    await access.client.delete(access.client.type("roles", GROUP), "large", "default")
+    go_on.set()
+    assert (await waiting).reason == 'RBAC: role.rbac.authorization.k8s.io "large" not found'

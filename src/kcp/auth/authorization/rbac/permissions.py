@@ -6,6 +6,7 @@ stands for the default role in every binding.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence, Set
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ from kcp.auth.authorization.rbac.default_policy import CLUSTER_ROLES, ROLES, Def
 from kcp.auth.authorization.rbac.roles import ALL_NAMES, CompiledRole, compile_rules, requested, rules_of
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.verbs.large_work import LARGE, in_thread
 from kcp.store.contract import DamagedValueError, Key, Record, Store
 
 NO_ROLES: Final[frozenset[str]] = frozenset()
@@ -58,13 +60,32 @@ def _allowed(binding: Binding, subject: Subject) -> Decision:
     return Decision(True, f"RBAC: allowed by {binding.describe(subject)}")
 
 
+class LargeRoleError(Exception):
+    """A role is needed that is large and not compiled yet: see `ClusterPermissions.load`."""
+
+    def __init__(self, identity: Identity) -> None:
+        super().__init__(identity)
+        self.identity = identity
+
+
 class ClusterPermissions:
     """The permissions of a logical cluster, as of the log's newest revision. `Policies` keeps them current.
 
-    Roles are read from the log when a decision first needs them.
+    Roles are read from the log when a decision first needs them. A large one is compiled in a thread: what needs it raises
+    LargeRoleError until it is.
     """
 
-    __slots__ = ("_cluster", "_default", "_own_cluster_roles", "_roles", "_store", "bindings", "generation", "replaced")
+    __slots__ = (
+        "_cluster",
+        "_default",
+        "_loading",
+        "_own_cluster_roles",
+        "_roles",
+        "_store",
+        "bindings",
+        "generation",
+        "replaced",
+    )
 
     def __init__(
         self,
@@ -82,6 +103,7 @@ class ClusterPermissions:
         self.replaced: frozenset[Identity] = frozenset()
         """The default bindings, by namespace and name, that stored ones replace."""
         self._roles: dict[Identity, CompiledRole | None] = {}
+        self._loading: dict[Identity, asyncio.Task[None]] | None = None
         self.generation: object = object()
         """Another value after each change: decisions are remembered under it."""
 
@@ -119,7 +141,10 @@ class ClusterPermissions:
         self.generation = object()
 
     def role(self, identity: Identity) -> CompiledRole | None:
-        """Return the role of a namespace (empty: a ClusterRole) and name; None where there is none, or it cannot be read."""
+        """Return the role of a namespace (empty: a ClusterRole) and name; None where there is none, or it cannot be read.
+
+        Raises LargeRoleError.
+        """
         try:
             return self._roles[identity]
         except KeyError:
@@ -129,14 +154,45 @@ class ClusterPermissions:
     def _read_role(self, namespace: str, name: str) -> CompiledRole | None:
         if not namespace and self._own_cluster_roles is not None and name not in self._own_cluster_roles:
             return self._default.role(("", name))
-        resource = ROLES if namespace else CLUSTER_ROLES
         try:
-            record = self._store.get(Key(resource, self._cluster, namespace, name))
+            record = self._record_of(namespace, name)
         except DamagedValueError:
             return None
         if record is None:
             return self._default.role((namespace, name))
-        return compile_rules(rules_of(documents.decode_stored(record.value)))
+        if len(record.value) >= LARGE:
+            raise LargeRoleError((namespace, name))
+        return _compiled(record.value)
+
+    def _record_of(self, namespace: str, name: str) -> Record | None:
+        return self._store.get(Key(ROLES if namespace else CLUSTER_ROLES, self._cluster, namespace, name))
+
+    async def load(self, identity: Identity) -> None:
+        """Compile a large role in a thread, once for all that need it."""
+        if self._loading is None:
+            self._loading = {}
+        loading = self._loading
+        task = loading.get(identity)
+        if task is None:
+            task = loading[identity] = asyncio.ensure_future(self._load(identity))
+            task.add_done_callback(lambda _: loading.pop(identity))
+        await asyncio.shield(task)
+
+    async def _load(self, identity: Identity) -> None:
+        compiled: CompiledRole | None = None
+        revision = 0
+        while True:
+            try:
+                record = self._record_of(*identity)
+            except DamagedValueError:
+                return
+            if record is None or len(record.value) < LARGE:
+                return
+            if record.revision == revision:  # it has not changed meanwhile
+                self._roles[identity] = compiled
+                return
+            revision = record.revision
+            compiled = await in_thread(_compiled, record.value)
 
     def grants(self, user: User, namespace: str) -> Iterator[Grant]:
         """Yield what a user has: by ClusterRoleBindings, and by the RoleBindings of a namespace, if one is given."""
@@ -180,6 +236,10 @@ class ClusterPermissions:
             elif role.allows_path(verb, path):
                 return _allowed(binding, subject)
         return refused(problems)
+
+
+def _compiled(value: bytes) -> CompiledRole:
+    return compile_rules(rules_of(documents.decode_stored(value)))
 
 
 def refused(problems: dict[str, None]) -> Decision:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterator, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from kcp.auth.authorization.rbac.default_policy import (
     CLUSTER_ROLE_BINDINGS,
@@ -18,9 +18,11 @@ from kcp.auth.authorization.rbac.default_policy import (
     ROLES,
     default_policy,
 )
-from kcp.auth.authorization.rbac.permissions import NO_ROLES, ClusterPermissions
+from kcp.auth.authorization.rbac.permissions import NO_ROLES, ClusterPermissions, LargeRoleError
 from kcp.logical_clusters import SERVER_OWNED, LogicalClusterName
 from kcp.store.contract import Event, Key, Page, Range, Store
+
+Result = TypeVar("Result")
 
 MAX_CLUSTERS: Final = 4096
 MAX_BINDINGS: Final = 32_768
@@ -66,6 +68,19 @@ class Policies:
         """Return the permissions of a logical cluster; wait where they must be read first."""
         found = self.of(cluster)
         return found if isinstance(found, ClusterPermissions) else await found
+
+    async def read(self, cluster: LogicalClusterName, function: Callable[[ClusterPermissions], Result]) -> Result:
+        """Return a function's result of the permissions of a logical cluster; wait for what must be read first.
+
+        The function is called again once a large role that it needs is compiled.
+        """
+        while True:
+            permissions = await self.current(cluster)
+            try:
+                return function(permissions)
+            except LargeRoleError as large:
+                identity = large.identity
+            await permissions.load(identity)
 
     def _page(self, resource: str, cluster: LogicalClusterName, after: Key | None = None) -> Page:
         return self._store.scan(Range(resource, cluster), after=after, limit=_FEW, size=_FEW_BYTES, count=False)
