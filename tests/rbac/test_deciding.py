@@ -13,6 +13,7 @@ from kcp.auth.authorization.rbac import permissions, policies
 from kcp.auth.authorization.rbac.roles import CompiledRole, compile_rules, requested
 from kcp.auth.users import ANONYMOUS, MASTERS, User, authenticated
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
+from kcp.store.contract import UNREADABLE, Event, Key, Record
 from tests.rbac.conftest import GROUP, Access, group, rule, user
 
 ADMIN = authenticated("root", groups=(MASTERS,))
@@ -305,3 +306,47 @@ async def test_a_large_role_is_compiled_beside_the_event_loop_and_as_it_is_then(
     await access.client.delete(access.client.type("roles", GROUP), "large", "default")
     go_on.set()
     assert (await waiting).reason == 'RBAC: role.rbac.authorization.k8s.io "large" not found'
+
+
+async def test_a_large_binding_is_read_beside_the_event_loop(access: Access) -> None:
+    await access.role("reader", rule("get", "configmaps"), namespace="")
+    subjects = [user(f"a-user-with-a-name-of-some-length-{number}") for number in range(1000)]
+    last = authenticated("a-user-with-a-name-of-some-length-999")
+    await access.bind("few", "ClusterRole/reader", user("jane"))
+    assert await access.allows(JANE, "get", "configmaps")
+    await access.bind("many", "ClusterRole/reader", *subjects)
+    asked = AuthorizationAttributes(access.cluster, "get", resource="configmaps", namespace="default")
+    pending = access.authorizer.decide(last, asked)
+    assert not isinstance(pending, tuple), "the decision waits"
+    await access.unbind("few")
+    assert (await decided(pending)).allowed
+    assert not await access.allows(JANE, "get", "configmaps")
+    await access.unbind("many")
+    assert not await access.allows(last, "get", "configmaps")
+
+
+async def test_a_logical_cluster_with_very_many_subjects_displaces_no_other(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "MAX_SUBJECTS", 10)
+    for name in ("small-a", "many", "small-b"):
+        tenant = Access(access.client, LogicalClusterName(name))
+        subjects = [user(f"user-{number}") for number in range(20 if name == "many" else 1)]
+        await tenant.bind("rules", "ClusterRole/cluster-admin", *subjects, namespace="")
+    for name in ("small-a", "many", "small-b", "many"):
+        asked = AuthorizationAttributes(LogicalClusterName(name), "get", resource="secrets", namespace="default")
+        assert (await decided(access.authorizer.decide(authenticated("user-0"), asked))).allowed
+    assert set(access.policies._by_cluster) == {"small-a", "small-b", "many"}
+    asked = AuthorizationAttributes(LogicalClusterName("small-c"), "get", resource="secrets", namespace="default")
+    assert not (await decided(access.authorizer.decide(JANE, asked))).allowed
+    assert set(access.policies._by_cluster) == {"small-a", "small-b", "small-c"}
+
+
+async def test_a_binding_that_became_unreadable_grants_nothing_more(access: Access) -> None:
+    """As when another server writes it with an encryption key that this one does not have."""
+    await access.role("reader", rule("get", "configmaps"))
+    await access.bind("jane-reads", "Role/reader", user("jane"))
+    assert await access.allows(JANE, "get", "configmaps")
+    key = Key(f"rolebindings.{GROUP}", access.cluster, "default", "jane-reads")
+    access.policies._on_change([Event(99, key, Record(key, 99, UNREADABLE, ""), None)])
+    assert not await access.allows(JANE, "get", "configmaps")

@@ -109,8 +109,10 @@ class ClusterPermissions:
 
     def put(self, record: Record) -> None:
         """Add a stored binding."""
-        key = record.key
-        binding = read_binding(key.namespace, documents.decode_stored(record.value))
+        self.put_binding(record.key, binding_of(record))
+
+    def put_binding(self, key: Key, binding: Binding) -> None:
+        """Add a stored binding as `binding_of` reads it."""
         self.bindings.put(binding)
         self._replace_default(key)
         self.generation = object()
@@ -236,6 +238,11 @@ class ClusterPermissions:
             elif role.allows_path(verb, path):
                 return _allowed(binding, subject)
         return refused(problems)
+
+
+def binding_of(record: Record) -> Binding:
+    """Return the binding of a record."""
+    return read_binding(record.key.namespace, documents.decode_stored(record.value))
 
 
 def _compiled(value: bytes) -> CompiledRole:
