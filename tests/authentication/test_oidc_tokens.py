@@ -358,7 +358,8 @@ async def test_a_refusal_is_logged_without_the_token(
 
 
 async def test_kept_users_are_bounded(issuer: Issuer, tokens: Tokens) -> None:
-    from kcp.auth.authentication.token_cache import Outcome, TokenCache
+    from kcp.auth.authentication.token_cache import TokenCache
+    from kcp.auth.result_cache import Outcome
 
     cache: TokenCache[str] = TokenCache(tokens.clock, size=3)
 

@@ -65,11 +65,7 @@ def _flag(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
         return _audit(
             name,
             default=field.default,
-            type=bool,
-            is_flag=False,
-            flag_value=True,
-            metavar="[true|false]",
-            show_default=False,
+            **flags.SWITCH,
             help=f"{text} [default: {str(field.default).lower()}]",
         )
     if field.name.endswith("_qps"):

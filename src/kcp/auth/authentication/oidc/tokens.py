@@ -19,8 +19,9 @@ from kcp.auth.authentication.oidc import claims
 from kcp.auth.authentication.oidc.claims import ClaimsError
 from kcp.auth.authentication.oidc.configuration import AuthenticationConfiguration, Issuer, JWTAuthenticator
 from kcp.auth.authentication.oidc.key_sets import REFETCH_INTERVAL, IssuerKeys
-from kcp.auth.authentication.token_cache import Outcome, TokenCache
+from kcp.auth.authentication.token_cache import TokenCache
 from kcp.auth.json_web_tokens import InvalidTokenError, Token
+from kcp.auth.result_cache import Outcome
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.outbound.owner import Outbound
