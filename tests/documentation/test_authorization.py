@@ -138,5 +138,5 @@ def test_the_configuration_of_the_page_asks_the_webhook(tmp_path: Path, hook: We
 def test_the_flags_of_the_page_exist() -> None:
     shown = run("start", "--help").stdout
     named = set(re.findall(r"`(--[a-z-]+)", PAGE.read_text()))
-    assert len(named) == 3
+    assert len(named) == 6
     assert {flag for flag in named if flag not in shown} == set()
