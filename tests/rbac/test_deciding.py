@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kcp.api.errors import StatusError
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import decided
 from kcp.auth.authorization.rbac import permissions, policies
@@ -350,3 +351,16 @@ async def test_a_binding_that_became_unreadable_grants_nothing_more(access: Acce
     key = Key(f"rolebindings.{GROUP}", access.cluster, "default", "jane-reads")
     access.policies._on_change([Event(99, key, Record(key, 99, UNREADABLE, ""), None)])
     assert not await access.allows(JANE, "get", "configmaps")
+
+
+async def test_very_many_rules_are_all_listed_and_may_be_granted(access: Access) -> None:
+    many = [rule("get", "configmaps", names=[f"n-{number}"]) for number in range(1500)]
+    await access.role("many", *many, namespace="")
+    await access.role("writers", rule("create", "clusterroles", ["rbac.authorization.k8s.io"]), namespace="")
+    for role in ("many", "writers"):
+        await access.bind(f"jane-{role}", f"ClusterRole/{role}", user("jane"), namespace="")
+    listed = [each.names for each in (await access.rules(JANE)).resources if each.names]
+    assert listed == [(f"n-{number}",) for number in range(1500)]
+    await access.create_as(JANE, "clusterroles", {"metadata": {"name": "granted"}, "rules": many[:3]})
+    with pytest.raises(StatusError, match="attempting to grant"):
+        await access.create_as(JANE, "clusterroles", {"metadata": {"name": "more"}, "rules": [rule("get", "secrets")]})

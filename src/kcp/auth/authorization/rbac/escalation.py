@@ -18,7 +18,15 @@ from kcp.auth.authorization.authorizer import Authorizer, decided
 from kcp.auth.authorization.rbac.bindings import read_binding
 from kcp.auth.authorization.rbac.default_policy import GROUP
 from kcp.auth.authorization.rbac.policies import Policies
-from kcp.auth.authorization.rbac.roles import ALL_NAMES, CompiledRole, compile_rules, merged, requested
+from kcp.auth.authorization.rbac.roles import (
+    ALL_NAMES,
+    MANY_RULES,
+    CompiledRole,
+    compile_rules,
+    merged,
+    requested,
+    rule_count,
+)
 from kcp.auth.users import MASTERS, User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.large_work import in_thread
@@ -26,8 +34,6 @@ from kcp.work_queues.pacing import Pacer
 
 MAX_PERMISSIONS: Final = 50_000
 """Permissions (a verb on one resource, or path) of a role that are looked up one by one. Kubernetes has no such limit."""
-_MANY_RULES: Final = 1000
-"""Rules that are put together in a thread."""
 _MAX_SHOWN: Final = 100
 """Missing permissions that a message shows. Kubernetes has no such limit."""
 _FULL_AUTHORITY: Final = (
@@ -101,8 +107,7 @@ class EscalationCheck:
         held = [has for _, _, has in grants if has is not None]
         if any(each is role for each in held):
             return []
-        many = sum(len(each.resource_rules) + len(each.path_rules) for each in held) > _MANY_RULES
-        everything = await in_thread(merged, held) if many else merged(held)
+        everything = await in_thread(merged, held) if rule_count(held) > MANY_RULES else merged(held)
         missing, pacer = [], Pacer()
         for count, permission in enumerate(_permissions(role)):
             if count == MAX_PERMISSIONS:
