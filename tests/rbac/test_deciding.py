@@ -364,3 +364,15 @@ async def test_very_many_rules_are_all_listed_and_may_be_granted(access: Access)
     await access.create_as(JANE, "clusterroles", {"metadata": {"name": "granted"}, "rules": many[:3]})
     with pytest.raises(StatusError, match="attempting to grant"):
         await access.create_as(JANE, "clusterroles", {"metadata": {"name": "more"}, "rules": [rule("get", "secrets")]})
+
+
+async def test_a_stored_role_replaces_the_default_one_without_any_stored_binding(access: Access) -> None:
+    signer = authenticated("system:serviceaccount:kube-system:bootstrap-signer")
+    name, namespace = "system:controller:bootstrap-signer", "kube-system"
+    assert await access.allows(signer, "list", "secrets", namespace)
+    roles = access.client.type("roles", GROUP)
+    await access.client.patch(roles, name, {"rules": []}, namespace=namespace)
+    for reading in (access, Access(access.client)):
+        assert not await reading.allows(signer, "list", "secrets", namespace)
+    await access.client.delete(roles, name, namespace)
+    assert await access.allows(signer, "list", "secrets", namespace)
